@@ -1,0 +1,69 @@
+# Needs git, make and python3 (3.11 or newer, with venv). Everything else is installed here:
+# hatch into .build/hatch, the workspace environment into .venv.
+PYTHON ?= python3
+HATCH_VERSION := 1.18.2
+HATCH := .build/hatch/bin/hatch
+BIN := .venv/bin
+ENV := .venv/.stamp
+SPEC ?= openapi/stepflow.yaml
+
+# uv brings its own list of certificate authorities; behind a TLS proxy it needs the system's.
+export UV_SYSTEM_CERTS := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test generate check-generated lint types build smoke bench bump clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(HATCH):
+	$(PYTHON) -m venv .build/hatch
+	.build/hatch/bin/pip install --quiet hatch==$(HATCH_VERSION)
+
+# A changed VERSION does not make hatch sync an existing environment again, so the environment is made anew.
+$(ENV): pyproject.toml VERSION $(wildcard packages/*/pyproject.toml) | $(HATCH)
+	rm -rf .venv
+	$(HATCH) env create
+	@touch $@
+
+env: $(ENV) ## Make the development environment (.venv)
+
+demo: $(ENV) ## Run the example flow on an embedded server
+	$(BIN)/stepflow run examples/hello.yaml --input-json '{"name": "World"}'
+
+test: $(ENV) ## Run the tests, those on the real server too
+	$(BIN)/python -m pytest
+
+generate: $(ENV) ## Rewrite the generated code (SPEC=path: from another description)
+	$(BIN)/python scripts/generate_api.py $(SPEC)
+	$(BIN)/python scripts/generate_sync.py
+
+check-generated: $(ENV) ## Fail if the generated code is not what `make generate` writes
+	$(BIN)/python scripts/check_generated.py
+
+lint: $(ENV) ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(ENV) ## Check types with mypy and pyright
+	$(BIN)/mypy packages/stepflow-client/src packages/stepflow-cli/src scripts examples
+	$(BIN)/pyright
+
+build: $(ENV) ## Build the wheels and source archives into dist/
+	rm -rf dist
+	for package in stepflow-api stepflow-client stepflow-cli; do \
+	  (cd packages/$$package && $(CURDIR)/$(HATCH) build -t wheel -t sdist $(CURDIR)/dist) || exit 1; \
+	done
+
+smoke: build ## Install the built wheels into empty environments and use them
+	$(BIN)/python -m pytest -q tests/packaging --wheels dist
+
+bench: $(ENV) ## Measure against peers and the limit
+	$(BIN)/python -m benchmarks
+
+bump: ## Set the version of all packages: make bump V=x.y.z
+	$(PYTHON) scripts/bump.py $(V)
+
+clean: ## Remove everything that was built or installed here
+	rm -rf .venv .build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
