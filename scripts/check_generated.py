@@ -1,0 +1,81 @@
+"""Fail if the generated code in the repository is not exactly what `make generate` writes.
+
+Usage: python scripts/check_generated.py
+
+Generates everything anew into a temporary folder and compares whole trees, so that a file too many is
+found as well as one that is missing or was edited.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Target:
+    """A folder of the repository and the script that writes it."""
+
+    folder: Path
+    script: Path
+
+
+TARGETS = (
+    Target(ROOT / "packages/stepflow-api/src/stepflow_api", ROOT / "scripts/generate_api.py"),
+    Target(ROOT / "packages/stepflow-client/src/stepflow_client/_sync", ROOT / "scripts/generate_sync.py"),
+)
+
+
+def main() -> int:
+    differences: list[str] = []
+    for target in TARGETS:
+        if target.script.exists():
+            differences += check(target)
+    if not differences:
+        return 0
+    print("The generated code is not what `make generate` writes:", file=sys.stderr)
+    for difference in differences:
+        print(f"  {difference}", file=sys.stderr)
+    print(
+        "Run `make generate` and commit the result; to change the code, change what it is written from.",
+        file=sys.stderr,
+    )
+    return 1
+
+
+def check(target: Target) -> list[str]:
+    """Name every file of the target that differs from what its script writes now."""
+    with tempfile.TemporaryDirectory() as temporary:
+        # Same folder name as the target: what is written must not depend on it, and this would show it.
+        output = Path(temporary) / target.folder.name
+        subprocess.run([sys.executable, str(target.script), "--output", str(output)], check=True)
+        return compare(target.folder, output)
+
+
+def compare(actual: Path, expected: Path) -> list[str]:
+    """Name every file in which two trees differ, with what is wrong with the first one."""
+    have, want = _files(actual), _files(expected)
+    differences = []
+    for name in sorted(have | want):
+        if name not in have:
+            differences.append(f"missing: {actual / name}")
+        elif name not in want:
+            differences.append(f"stray: {actual / name}")
+        elif (actual / name).read_bytes() != (expected / name).read_bytes():
+            differences.append(f"different: {actual / name}")
+    return differences
+
+
+def _files(folder: Path) -> set[Path]:
+    return {
+        file.relative_to(folder) for file in folder.rglob("*") if file.is_file() and "__pycache__" not in file.parts
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
