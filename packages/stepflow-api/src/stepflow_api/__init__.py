@@ -1,0 +1,11 @@
+# Written by `make generate` from the OpenAPI description. Do not edit; edit that and run it again.
+"""Low-level bindings for the HTTP API of Stepflow servers.
+
+Every operation is a module with four functions, for example ``stepflow_api.api.run.get_run``:
+``sync`` and ``asyncio`` return what the body holds, ``sync_detailed`` and ``asyncio_detailed`` return
+a ``Response`` with the status, the headers and the raw content as well.
+"""
+
+from .client import AuthenticatedClient, Client
+
+__all__ = ("AuthenticatedClient", "Client")

@@ -1,0 +1,2 @@
+# Written by `make generate` from the OpenAPI description. Do not edit; edit that and run it again.
+"""Contains methods for accessing the API"""

@@ -1,0 +1,200 @@
+# Written by `make generate` from the OpenAPI description. Do not edit; edit that and run it again.
+from functools import partial
+from typing import Any
+
+import httpx
+
+from ... import errors
+from ...client import AuthenticatedClient, Client
+from ...models.store_blob_request import StoreBlobRequest
+from ...models.store_blob_response import StoreBlobResponse
+from ...types import UNSET, File, Response, Unset
+
+
+def _get_kwargs(
+    *,
+    body: StoreBlobRequest | File,
+    x_blob_filename: str | Unset = UNSET,
+) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+    if not isinstance(x_blob_filename, Unset):
+        headers["X-Blob-Filename"] = x_blob_filename
+
+    _kwargs: dict[str, Any] = {
+        "method": "post",
+        "url": "/blobs",
+    }
+    if isinstance(body, StoreBlobRequest):
+        _kwargs["json"] = body.to_dict()
+
+        headers["Content-Type"] = "application/json"
+
+    if isinstance(body, File):
+        _kwargs["content"] = body.read()
+        headers["Content-Type"] = "application/octet-stream"
+
+    _kwargs["headers"] = headers
+    return _kwargs
+
+
+def _parse_response(response: httpx.Response) -> StoreBlobResponse | None:
+    status = response.status_code
+    if status == 200:
+        response_200 = StoreBlobResponse.from_dict(response.json())
+
+        return response_200
+
+    if status == 400:
+        return None
+
+    return None
+
+
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[StoreBlobResponse]:
+    status = response.status_code
+    if client.raise_on_unexpected_status and not (status == 200 or status == 400):
+        raise errors.UnexpectedStatus(status, response.content)
+    return Response(
+        status_code=response.status_code,
+        content=response.content,
+        headers=response.headers,
+        parse=partial(_parse_response, response),
+    )
+
+
+def sync_detailed(
+    *,
+    client: AuthenticatedClient | Client,
+    body: StoreBlobRequest | File,
+    x_blob_filename: str | Unset = UNSET,
+) -> Response[StoreBlobResponse]:
+    """Store data under the hash of its content.
+
+    Storing the same content again gives the same id. JSON data keeps its integers. All errors have an
+    empty body.
+
+    Args:
+        x_blob_filename (str | Unset): A file name to keep with raw bytes. With a JSON body it is
+            ignored; use `filename` there.
+        body (StoreBlobRequest): JSON data to store.
+        body (File): The bytes to store.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[StoreBlobResponse]
+    """
+
+    kwargs = _get_kwargs(
+        body=body,
+        x_blob_filename=x_blob_filename,
+    )
+    response = client.get_httpx_client().request(**kwargs)
+    return _build_response(client=client, response=response)
+
+
+def sync(
+    *,
+    client: AuthenticatedClient | Client,
+    body: StoreBlobRequest | File,
+    x_blob_filename: str | Unset = UNSET,
+) -> StoreBlobResponse | None:
+    """Store data under the hash of its content.
+
+    Storing the same content again gives the same id. JSON data keeps its integers. All errors have an
+    empty body.
+
+    Args:
+        x_blob_filename (str | Unset): A file name to keep with raw bytes. With a JSON body it is
+            ignored; use `filename` there.
+        body (StoreBlobRequest): JSON data to store.
+        body (File): The bytes to store.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not what is documented for its status.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        StoreBlobResponse
+    """
+
+    return (
+        sync_detailed(
+            client=client,
+            body=body,
+            x_blob_filename=x_blob_filename,
+        )
+    ).parsed
+
+
+async def asyncio_detailed(
+    *,
+    client: AuthenticatedClient | Client,
+    body: StoreBlobRequest | File,
+    x_blob_filename: str | Unset = UNSET,
+) -> Response[StoreBlobResponse]:
+    """Store data under the hash of its content.
+
+    Storing the same content again gives the same id. JSON data keeps its integers. All errors have an
+    empty body.
+
+    Args:
+        x_blob_filename (str | Unset): A file name to keep with raw bytes. With a JSON body it is
+            ignored; use `filename` there.
+        body (StoreBlobRequest): JSON data to store.
+        body (File): The bytes to store.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[StoreBlobResponse]
+    """
+
+    kwargs = _get_kwargs(
+        body=body,
+        x_blob_filename=x_blob_filename,
+    )
+    response = await client.get_async_httpx_client().request(**kwargs)
+    return _build_response(client=client, response=response)
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+    body: StoreBlobRequest | File,
+    x_blob_filename: str | Unset = UNSET,
+) -> StoreBlobResponse | None:
+    """Store data under the hash of its content.
+
+    Storing the same content again gives the same id. JSON data keeps its integers. All errors have an
+    empty body.
+
+    Args:
+        x_blob_filename (str | Unset): A file name to keep with raw bytes. With a JSON body it is
+            ignored; use `filename` there.
+        body (StoreBlobRequest): JSON data to store.
+        body (File): The bytes to store.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not what is documented for its status.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        StoreBlobResponse
+    """
+
+    return (
+        await asyncio_detailed(
+            client=client,
+            body=body,
+            x_blob_filename=x_blob_filename,
+        )
+    ).parsed

@@ -1,0 +1,171 @@
+# Written by `make generate` from the OpenAPI description. Do not edit; edit that and run it again.
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from ... import errors
+from ...client import AuthenticatedClient, Client
+from ...models.error_envelope import ErrorEnvelope
+from ...models.flow_variables_response import FlowVariablesResponse
+from ...types import Response
+
+
+def _get_kwargs(
+    flow_id: str,
+) -> dict[str, Any]:
+
+    _kwargs: dict[str, Any] = {
+        "method": "get",
+        "url": "/flows/{flow_id}/variables".format(
+            flow_id=quote(str(flow_id), safe=""),
+        ),
+    }
+    return _kwargs
+
+
+def _parse_response(response: httpx.Response) -> ErrorEnvelope | FlowVariablesResponse | None:
+    status = response.status_code
+    if status == 200:
+        response_200 = FlowVariablesResponse.from_dict(response.json())
+
+        return response_200
+
+    if status == 400:
+        response_400 = ErrorEnvelope.from_dict(response.json())
+
+        return response_400
+
+    if status == 404:
+        response_404 = ErrorEnvelope.from_dict(response.json())
+
+        return response_404
+
+    return None
+
+
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[ErrorEnvelope | FlowVariablesResponse]:
+    status = response.status_code
+    if client.raise_on_unexpected_status and not (status == 200 or status == 400 or status == 404):
+        raise errors.UnexpectedStatus(status, response.content)
+    return Response(
+        status_code=response.status_code,
+        content=response.content,
+        headers=response.headers,
+        parse=partial(_parse_response, response),
+    )
+
+
+def sync_detailed(
+    flow_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> Response[ErrorEnvelope | FlowVariablesResponse]:
+    """List the variables a flow declares.
+
+    Taken from the schema of the flow's variables.
+
+    Args:
+        flow_id (str): The id that storing the flow gave, 64 hexadecimal digits.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorEnvelope | FlowVariablesResponse]
+    """
+
+    kwargs = _get_kwargs(
+        flow_id=flow_id,
+    )
+    response = client.get_httpx_client().request(**kwargs)
+    return _build_response(client=client, response=response)
+
+
+def sync(
+    flow_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> ErrorEnvelope | FlowVariablesResponse | None:
+    """List the variables a flow declares.
+
+    Taken from the schema of the flow's variables.
+
+    Args:
+        flow_id (str): The id that storing the flow gave, 64 hexadecimal digits.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not what is documented for its status.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorEnvelope | FlowVariablesResponse
+    """
+
+    return (
+        sync_detailed(
+            flow_id=flow_id,
+            client=client,
+        )
+    ).parsed
+
+
+async def asyncio_detailed(
+    flow_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> Response[ErrorEnvelope | FlowVariablesResponse]:
+    """List the variables a flow declares.
+
+    Taken from the schema of the flow's variables.
+
+    Args:
+        flow_id (str): The id that storing the flow gave, 64 hexadecimal digits.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorEnvelope | FlowVariablesResponse]
+    """
+
+    kwargs = _get_kwargs(
+        flow_id=flow_id,
+    )
+    response = await client.get_async_httpx_client().request(**kwargs)
+    return _build_response(client=client, response=response)
+
+
+async def asyncio(
+    flow_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> ErrorEnvelope | FlowVariablesResponse | None:
+    """List the variables a flow declares.
+
+    Taken from the schema of the flow's variables.
+
+    Args:
+        flow_id (str): The id that storing the flow gave, 64 hexadecimal digits.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not what is documented for its status.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorEnvelope | FlowVariablesResponse
+    """
+
+    return (
+        await asyncio_detailed(
+            flow_id=flow_id,
+            client=client,
+        )
+    ).parsed

@@ -1,0 +1,175 @@
+# Written by `make generate` from the OpenAPI description. Do not edit; edit that and run it again.
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from ... import errors
+from ...client import AuthenticatedClient, Client
+from ...models.cancel_run_response import CancelRunResponse
+from ...models.error_envelope import ErrorEnvelope
+from ...types import Response
+
+
+def _get_kwargs(
+    run_id: str,
+) -> dict[str, Any]:
+
+    _kwargs: dict[str, Any] = {
+        "method": "post",
+        "url": "/runs/{run_id}/cancel".format(
+            run_id=quote(str(run_id), safe=""),
+        ),
+    }
+    return _kwargs
+
+
+def _parse_response(response: httpx.Response) -> CancelRunResponse | ErrorEnvelope | None:
+    status = response.status_code
+    if status == 200:
+        response_200 = CancelRunResponse.from_dict(response.json())
+
+        return response_200
+
+    if status == 400:
+        response_400 = ErrorEnvelope.from_dict(response.json())
+
+        return response_400
+
+    if status == 404:
+        response_404 = ErrorEnvelope.from_dict(response.json())
+
+        return response_404
+
+    return None
+
+
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[CancelRunResponse | ErrorEnvelope]:
+    status = response.status_code
+    if client.raise_on_unexpected_status and not (status == 200 or status == 400 or status == 404):
+        raise errors.UnexpectedStatus(status, response.content)
+    return Response(
+        status_code=response.status_code,
+        content=response.content,
+        headers=response.headers,
+        parse=partial(_parse_response, response),
+    )
+
+
+def sync_detailed(
+    run_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> Response[CancelRunResponse | ErrorEnvelope]:
+    """Mark a run as cancelled.
+
+    Only the status is written: steps go on, and at the end the status becomes completed or failed
+    again. A run that has ended is rewritten to cancelled, so look before cancelling.
+
+    Args:
+        run_id (str): The id of a run, a UUID.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[CancelRunResponse | ErrorEnvelope]
+    """
+
+    kwargs = _get_kwargs(
+        run_id=run_id,
+    )
+    response = client.get_httpx_client().request(**kwargs)
+    return _build_response(client=client, response=response)
+
+
+def sync(
+    run_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> CancelRunResponse | ErrorEnvelope | None:
+    """Mark a run as cancelled.
+
+    Only the status is written: steps go on, and at the end the status becomes completed or failed
+    again. A run that has ended is rewritten to cancelled, so look before cancelling.
+
+    Args:
+        run_id (str): The id of a run, a UUID.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not what is documented for its status.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        CancelRunResponse | ErrorEnvelope
+    """
+
+    return (
+        sync_detailed(
+            run_id=run_id,
+            client=client,
+        )
+    ).parsed
+
+
+async def asyncio_detailed(
+    run_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> Response[CancelRunResponse | ErrorEnvelope]:
+    """Mark a run as cancelled.
+
+    Only the status is written: steps go on, and at the end the status becomes completed or failed
+    again. A run that has ended is rewritten to cancelled, so look before cancelling.
+
+    Args:
+        run_id (str): The id of a run, a UUID.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[CancelRunResponse | ErrorEnvelope]
+    """
+
+    kwargs = _get_kwargs(
+        run_id=run_id,
+    )
+    response = await client.get_async_httpx_client().request(**kwargs)
+    return _build_response(client=client, response=response)
+
+
+async def asyncio(
+    run_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> CancelRunResponse | ErrorEnvelope | None:
+    """Mark a run as cancelled.
+
+    Only the status is written: steps go on, and at the end the status becomes completed or failed
+    again. A run that has ended is rewritten to cancelled, so look before cancelling.
+
+    Args:
+        run_id (str): The id of a run, a UUID.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not what is documented for its status.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        CancelRunResponse | ErrorEnvelope
+    """
+
+    return (
+        await asyncio_detailed(
+            run_id=run_id,
+            client=client,
+        )
+    ).parsed

@@ -1,0 +1,193 @@
+# Written by `make generate` from the OpenAPI description. Do not edit; edit that and run it again.
+from functools import partial
+from typing import Any
+
+import httpx
+
+from ... import errors
+from ...client import AuthenticatedClient, Client
+from ...models.create_run_request import CreateRunRequest
+from ...models.create_run_response import CreateRunResponse
+from ...models.error_envelope import ErrorEnvelope
+from ...types import Response
+
+
+def _get_kwargs(
+    *,
+    body: CreateRunRequest,
+) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+
+    _kwargs: dict[str, Any] = {
+        "method": "post",
+        "url": "/runs",
+    }
+    _kwargs["json"] = body.to_dict()
+
+    headers["Content-Type"] = "application/json"
+
+    _kwargs["headers"] = headers
+    return _kwargs
+
+
+def _parse_response(response: httpx.Response) -> CreateRunResponse | ErrorEnvelope | str | None:
+    status = response.status_code
+    if status == 200:
+        response_200 = CreateRunResponse.from_dict(response.json())
+
+        return response_200
+
+    if status == 400:
+        if response.headers.get("content-type", "").startswith("text/plain"):
+            return response.text
+
+        response_400 = ErrorEnvelope.from_dict(response.json())
+
+        return response_400
+
+    if status == 404:
+        response_404 = ErrorEnvelope.from_dict(response.json())
+
+        return response_404
+
+    if status == 415:
+        response_415 = response.text
+        return response_415
+
+    if status == 422:
+        response_422 = response.text
+        return response_422
+
+    return None
+
+
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[CreateRunResponse | ErrorEnvelope | str]:
+    status = response.status_code
+    if client.raise_on_unexpected_status and not (
+        status == 200 or status == 400 or status == 404 or status == 415 or status == 422
+    ):
+        raise errors.UnexpectedStatus(status, response.content)
+    return Response(
+        status_code=response.status_code,
+        content=response.content,
+        headers=response.headers,
+        parse=partial(_parse_response, response),
+    )
+
+
+def sync_detailed(
+    *,
+    client: AuthenticatedClient | Client,
+    body: CreateRunRequest,
+) -> Response[CreateRunResponse | ErrorEnvelope | str]:
+    """Start a run of a stored flow.
+
+    Answers at once, or with `wait` when the run has ended or the timeout passed. A caller that
+    disconnects while waiting does not stop the run.
+
+    Args:
+        body (CreateRunRequest): A run to start.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[CreateRunResponse | ErrorEnvelope | str]
+    """
+
+    kwargs = _get_kwargs(
+        body=body,
+    )
+    response = client.get_httpx_client().request(**kwargs)
+    return _build_response(client=client, response=response)
+
+
+def sync(
+    *,
+    client: AuthenticatedClient | Client,
+    body: CreateRunRequest,
+) -> CreateRunResponse | ErrorEnvelope | str | None:
+    """Start a run of a stored flow.
+
+    Answers at once, or with `wait` when the run has ended or the timeout passed. A caller that
+    disconnects while waiting does not stop the run.
+
+    Args:
+        body (CreateRunRequest): A run to start.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not what is documented for its status.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        CreateRunResponse | ErrorEnvelope | str
+    """
+
+    return (
+        sync_detailed(
+            client=client,
+            body=body,
+        )
+    ).parsed
+
+
+async def asyncio_detailed(
+    *,
+    client: AuthenticatedClient | Client,
+    body: CreateRunRequest,
+) -> Response[CreateRunResponse | ErrorEnvelope | str]:
+    """Start a run of a stored flow.
+
+    Answers at once, or with `wait` when the run has ended or the timeout passed. A caller that
+    disconnects while waiting does not stop the run.
+
+    Args:
+        body (CreateRunRequest): A run to start.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[CreateRunResponse | ErrorEnvelope | str]
+    """
+
+    kwargs = _get_kwargs(
+        body=body,
+    )
+    response = await client.get_async_httpx_client().request(**kwargs)
+    return _build_response(client=client, response=response)
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+    body: CreateRunRequest,
+) -> CreateRunResponse | ErrorEnvelope | str | None:
+    """Start a run of a stored flow.
+
+    Answers at once, or with `wait` when the run has ended or the timeout passed. A caller that
+    disconnects while waiting does not stop the run.
+
+    Args:
+        body (CreateRunRequest): A run to start.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not what is documented for its status.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        CreateRunResponse | ErrorEnvelope | str
+    """
+
+    return (
+        await asyncio_detailed(
+            client=client,
+            body=body,
+        )
+    ).parsed

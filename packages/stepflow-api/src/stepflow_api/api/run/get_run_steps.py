@@ -1,0 +1,198 @@
+# Written by `make generate` from the OpenAPI description. Do not edit; edit that and run it again.
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from ... import errors
+from ...client import AuthenticatedClient, Client
+from ...models.error_envelope import ErrorEnvelope
+from ...models.get_run_steps_response import GetRunStepsResponse
+from ...types import UNSET, Response, Unset
+
+
+def _get_kwargs(
+    run_id: str,
+    *,
+    item_index: int | Unset = UNSET,
+) -> dict[str, Any]:
+
+    params: dict[str, Any] = {}
+
+    params["itemIndex"] = item_index
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
+
+    _kwargs: dict[str, Any] = {
+        "method": "get",
+        "url": "/runs/{run_id}/steps".format(
+            run_id=quote(str(run_id), safe=""),
+        ),
+        "params": params,
+    }
+    return _kwargs
+
+
+def _parse_response(response: httpx.Response) -> ErrorEnvelope | GetRunStepsResponse | str | None:
+    status = response.status_code
+    if status == 200:
+        response_200 = GetRunStepsResponse.from_dict(response.json())
+
+        return response_200
+
+    if status == 400:
+        if response.headers.get("content-type", "").startswith("text/plain"):
+            return response.text
+
+        response_400 = ErrorEnvelope.from_dict(response.json())
+
+        return response_400
+
+    return None
+
+
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[ErrorEnvelope | GetRunStepsResponse | str]:
+    status = response.status_code
+    if client.raise_on_unexpected_status and not (status == 200 or status == 400):
+        raise errors.UnexpectedStatus(status, response.content)
+    return Response(
+        status_code=response.status_code,
+        content=response.content,
+        headers=response.headers,
+        parse=partial(_parse_response, response),
+    )
+
+
+def sync_detailed(
+    run_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+    item_index: int | Unset = UNSET,
+) -> Response[ErrorEnvelope | GetRunStepsResponse | str]:
+    """Read the steps of a run.
+
+    Live, in no particular order. Steps that have not started are missing. An unknown run has an empty
+    list.
+
+    Args:
+        run_id (str): The id of a run, a UUID.
+        item_index (int | Unset): Only the steps of this item, counted from 0. Default is all
+            items.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorEnvelope | GetRunStepsResponse | str]
+    """
+
+    kwargs = _get_kwargs(
+        run_id=run_id,
+        item_index=item_index,
+    )
+    response = client.get_httpx_client().request(**kwargs)
+    return _build_response(client=client, response=response)
+
+
+def sync(
+    run_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+    item_index: int | Unset = UNSET,
+) -> ErrorEnvelope | GetRunStepsResponse | str | None:
+    """Read the steps of a run.
+
+    Live, in no particular order. Steps that have not started are missing. An unknown run has an empty
+    list.
+
+    Args:
+        run_id (str): The id of a run, a UUID.
+        item_index (int | Unset): Only the steps of this item, counted from 0. Default is all
+            items.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not what is documented for its status.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorEnvelope | GetRunStepsResponse | str
+    """
+
+    return (
+        sync_detailed(
+            run_id=run_id,
+            client=client,
+            item_index=item_index,
+        )
+    ).parsed
+
+
+async def asyncio_detailed(
+    run_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+    item_index: int | Unset = UNSET,
+) -> Response[ErrorEnvelope | GetRunStepsResponse | str]:
+    """Read the steps of a run.
+
+    Live, in no particular order. Steps that have not started are missing. An unknown run has an empty
+    list.
+
+    Args:
+        run_id (str): The id of a run, a UUID.
+        item_index (int | Unset): Only the steps of this item, counted from 0. Default is all
+            items.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorEnvelope | GetRunStepsResponse | str]
+    """
+
+    kwargs = _get_kwargs(
+        run_id=run_id,
+        item_index=item_index,
+    )
+    response = await client.get_async_httpx_client().request(**kwargs)
+    return _build_response(client=client, response=response)
+
+
+async def asyncio(
+    run_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+    item_index: int | Unset = UNSET,
+) -> ErrorEnvelope | GetRunStepsResponse | str | None:
+    """Read the steps of a run.
+
+    Live, in no particular order. Steps that have not started are missing. An unknown run has an empty
+    list.
+
+    Args:
+        run_id (str): The id of a run, a UUID.
+        item_index (int | Unset): Only the steps of this item, counted from 0. Default is all
+            items.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not what is documented for its status.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorEnvelope | GetRunStepsResponse | str
+    """
+
+    return (
+        await asyncio_detailed(
+            run_id=run_id,
+            client=client,
+            item_index=item_index,
+        )
+    ).parsed

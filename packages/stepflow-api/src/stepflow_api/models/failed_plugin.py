@@ -1,0 +1,68 @@
+# Written by `make generate` from the OpenAPI description. Do not edit; edit that and run it again.
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+T = TypeVar("T", bound="FailedPlugin")
+
+
+@_attrs_define
+class FailedPlugin:
+    """A plugin that could not list its components."""
+
+    plugin: str
+    """ The name of the plugin in the server's configuration. """
+    error: str
+    """ Why, in one sentence. """
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        plugin = self.plugin
+
+        error = self.error
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "plugin": plugin,
+                "error": error,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        plugin = d.pop("plugin")
+
+        error = d.pop("error")
+
+        failed_plugin = cls(
+            plugin=plugin,
+            error=error,
+        )
+
+        failed_plugin.additional_properties = d
+        return failed_plugin
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties
