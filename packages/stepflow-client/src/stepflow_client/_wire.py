@@ -1,0 +1,399 @@
+"""Answers of the server -> the types callers get, or the errors they meet. Pure.
+
+The shapes are those of the current server (0.13); answers of older ones are translated before they come here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from email.message import Message
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from . import errors
+from ._values import decode
+from .types import (
+    ComponentInfo,
+    ComponentList,
+    CreateRunResponse,
+    Diagnostic,
+    DiagnosticLevel,
+    ExecutionStatus,
+    FailedPlugin,
+    FlowError,
+    FlowResult,
+    FlowVariable,
+    ListItemsResponse,
+    ListRunsResponse,
+    ListStepsResponse,
+    RunDetails,
+    RunItem,
+    StepDetails,
+    ValidationResult,
+)
+
+__all__ = [
+    "attachment_name",
+    "build",
+    "components",
+    "created",
+    "error_for",
+    "flow_variables",
+    "items",
+    "json_value",
+    "only_result",
+    "results",
+    "run",
+    "runs",
+    "steps",
+    "validation",
+    "value",
+    "with_paths",
+]
+
+Model = TypeVar("Model", bound=BaseModel)
+Answer = TypeVar("Answer")
+
+_ERRORS: dict[int, type[errors.ApiError]] = {
+    401: errors.AuthenticationError,
+    403: errors.AuthenticationError,
+    404: errors.NotFoundError,
+    407: errors.AuthenticationError,
+    409: errors.ConflictError,
+    410: errors.NotFoundError,
+    412: errors.ConflictError,
+    429: errors.RateLimitError,
+}
+_LONGEST_MESSAGE = 500
+_FAILED_STEP = re.compile(r'^step "(?P<id>.+)" failed$')
+
+
+# What is wrong with an answer
+
+
+def error_for(
+    status: int, content_type: str, content: bytes, asked: str, *, run_id: str | None = None
+) -> errors.StepflowClientError | None:
+    """Give the error that an answer stands for, or None if it is a usable one.
+
+    Args:
+        status: The HTTP status.
+        content_type: The content type; servers before 0.12 send errors in JSON as text/plain.
+        content: The body.
+        asked: What was asked, for example `GET /runs/0190...`.
+        run_id: The run concerned.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if status < 300:
+        if kind == "application/grpc":
+            # The answer of 0.12 and newer to a path it does not know.
+            return errors.UnsupportedByServerError(f"this server does not know {asked}", status_code=status)
+        if kind == "text/html":
+            return errors.InvalidResponseError(
+                f"{asked} was answered with a web page",
+                status_code=status,
+                hint="is this the URL of a Stepflow server?",
+            )
+        return None
+    if status < 400:
+        return errors.InvalidResponseError(
+            f"{asked} was answered with a redirect ({status})", status_code=status, hint="use the URL it leads to"
+        )
+    message, details = _what_it_says(kind, content)
+    answered = f"{asked} was answered {status} {_phrase(status)}".rstrip()
+    default = errors.ServerFaultError if status >= 500 else errors.InvalidRequestError
+    return _ERRORS.get(status, default)(message or answered, status_code=status, details=details, run_id=run_id)
+
+
+def _what_it_says(kind: str, content: bytes) -> tuple[str | None, Any]:
+    text = content.decode("utf-8", "replace").strip()
+    if kind == "text/html" or text[:1] == "<":
+        return None, text[:_LONGEST_MESSAGE] or None
+    try:
+        details = json.loads(text) if text[:1] == "{" else None
+    except (ValueError, RecursionError):
+        details = None
+    if not isinstance(details, dict):
+        return _clip(text) or None, text or None
+    inner = details.get("error")
+    message = (inner if isinstance(inner, dict) else details).get("message")
+    if not isinstance(message, str):
+        message = inner if isinstance(inner, str) else None
+    return (_clip(message) or None) if message else None, details
+
+
+def _clip(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 1] + "…"
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+def value(content: bytes, asked: str) -> dict[str, Any]:
+    """Give the JSON object of an answer.
+
+    Raises:
+        InvalidResponseError: If it is none.
+    """
+    decoded = json_value(content, asked)
+    if not isinstance(decoded, dict):
+        raise _not_json(content, asked)
+    return decoded
+
+
+def json_value(content: bytes, asked: str) -> Any:
+    """Give the JSON value of an answer.
+
+    Raises:
+        InvalidResponseError: If it is none.
+    """
+    try:
+        return decode(content)
+    except (ValueError, RecursionError):
+        raise _not_json(content, asked) from None
+
+
+def _not_json(content: bytes, asked: str) -> errors.InvalidResponseError:
+    start = _clip(content[:80].decode("utf-8", "replace")) or "an empty body"
+    return errors.InvalidResponseError(
+        f"{asked} was answered with something else than a JSON object: {start}",
+        hint="is this the URL of a Stepflow server?",
+    )
+
+
+def attachment_name(disposition: str | None) -> str | None:
+    """Give the file name of a Content-Disposition header."""
+    message = Message()
+    message["content-disposition"] = disposition or ""
+    return message.get_filename()
+
+
+def build(make: Callable[[dict[str, Any]], Answer], answer: dict[str, Any], asked: str) -> Answer:
+    """Give what `make` makes of an answer.
+
+    Raises:
+        InvalidResponseError: If the answer lacks what is needed, or has it in another type.
+    """
+    try:
+        return make(answer)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        reason = f"{where}: {first['msg']}"
+    except KeyError as error:
+        reason = f"{error.args[0]} is missing"
+    except (TypeError, AttributeError, ValueError, RecursionError) as error:
+        reason = str(error)
+    raise errors.InvalidResponseError(
+        f"{asked} was answered in a shape that is not known: {_clip(reason)}",
+        details=answer,
+        hint="the server may be of a newer release",
+    )
+
+
+# Runs, items, steps
+
+
+def run(answer: dict[str, Any]) -> RunDetails:
+    """Read a run's summary."""
+    return RunDetails.model_validate(answer["summary"])
+
+
+def created(answer: dict[str, Any]) -> tuple[CreateRunResponse, ListItemsResponse]:
+    """Read a run just created, and its items, if they came along."""
+    made = CreateRunResponse.model_validate(answer["summary"])
+    return made, items(made.run_id, answer.get("results") or [])
+
+
+def runs(answer: dict[str, Any]) -> ListRunsResponse:
+    """Read a list of summaries."""
+    return ListRunsResponse(runs=[RunDetails.model_validate(summary) for summary in answer["runs"]])
+
+
+def items(run_id: str, results: Iterable[dict[str, Any]]) -> ListItemsResponse:
+    """Read the items of a run, in the order of their inputs."""
+    read = [item(run_id, result) for result in results]
+    read.sort(key=lambda each: each.index)
+    return ListItemsResponse(run_id=run_id, items=read)
+
+
+def item(run_id: str, answer: dict[str, Any]) -> RunItem:
+    """Read one item; its result is None while it runs."""
+    read = RunItem.model_validate({**answer, "index": answer["itemIndex"], "result": None})
+    if not read.status.is_final:
+        return read
+    failed = read.status in (ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED)
+    result = FlowResult(
+        run_id=run_id,
+        status=read.status,
+        output=answer.get("output"),
+        error=failure(answer) if failed else None,
+    )
+    return read.model_copy(update={"result": result})
+
+
+def results(listed: ListItemsResponse, status: ExecutionStatus) -> list[FlowResult]:
+    """Give the results of a finished run.
+
+    An item of a run that was cancelled, or that could not start, may still be marked as running: it ended as the run.
+
+    Args:
+        listed: The items.
+        status: How the run ended.
+    """
+    return [each.result or _without_result(listed.run_id, status) for each in listed.items]
+
+
+def _without_result(run_id: str, status: ExecutionStatus) -> FlowResult:
+    failed = status in (ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED)
+    return FlowResult(run_id=run_id, status=status, error=failure({}) if failed else None)
+
+
+def only_result(listed: ListItemsResponse, status: ExecutionStatus) -> FlowResult:
+    """Give the result of a finished run of one item.
+
+    Raises:
+        InvalidResponseError: If the server gave another number of items.
+    """
+    found = results(listed, status)
+    if len(found) != 1:
+        raise errors.InvalidResponseError(
+            f"run {listed.run_id} has one item, but the server gave {len(found)}", run_id=listed.run_id
+        )
+    return found[0]
+
+
+def failure(answer: dict[str, Any]) -> FlowError:
+    """Read why an item or a step failed."""
+    message = answer.get("errorMessage")
+    message = message if isinstance(message, str) and message else "the server does not say why"
+    step = _FAILED_STEP.match(message)
+    details = {key: answer[key] for key in ("errorCode", "errorData") if key in answer}
+    return FlowError(
+        message=message,
+        code=answer.get("errorCode"),
+        step_id=answer.get("stepId") or (step["id"] if step else None),
+        details=details or None,
+    )
+
+
+def steps(run_id: str, answers: Iterable[dict[str, Any]]) -> ListStepsResponse:
+    """Read the steps of a run, by item, then in the order of the flow."""
+    read = [step(answer) for answer in answers]
+    read.sort(key=lambda each: (each.item_index, each.step_index if each.step_index is not None else 0))
+    return ListStepsResponse(run_id=run_id, steps=read)
+
+
+def step(answer: dict[str, Any]) -> StepDetails:
+    """Read one step."""
+    read = StepDetails.model_validate({**answer, "error": None})
+    return read.model_copy(update={"error": failure(answer)}) if read.status is ExecutionStatus.FAILED else read
+
+
+def with_failed_steps(listed: ListItemsResponse, run_steps: ListStepsResponse) -> ListItemsResponse:
+    """Add to the failed items what their failed steps say: an item itself often says only that a step failed."""
+    failed: dict[int, StepDetails] = {}
+    for each in run_steps.steps:
+        if each.error is not None:
+            failed.setdefault(each.item_index, each)
+    return listed.model_copy(update={"items": [_with_step(each, failed.get(each.index)) for each in listed.items]})
+
+
+def _with_step(failed_item: RunItem, failed_step: StepDetails | None) -> RunItem:
+    result = failed_item.result
+    if result is None or result.error is None or failed_step is None or failed_step.error is None:
+        return failed_item
+    said = failed_step.error
+    update: dict[str, Any] = {"step_id": failed_step.step_id}
+    # An item's own message is kept where it says more than that the step failed.
+    if _FAILED_STEP.match(result.error.message) and said.message != "the server does not say why":
+        update["message"] = said.message
+    if result.error.code is None:
+        update["code"] = said.code
+    error = result.error.model_copy(update=update)
+    return failed_item.model_copy(update={"result": result.model_copy(update={"error": error})})
+
+
+# Flows and components
+
+
+def validation(diagnostics: dict[str, Any] | None) -> ValidationResult:
+    """Read the findings about a flow, the gravest first."""
+    grave = {DiagnosticLevel.FATAL: 0, DiagnosticLevel.ERROR: 1}
+    found = [Diagnostic.model_validate(each) for each in (diagnostics or {}).get("diagnostics", [])]
+    return ValidationResult(diagnostics=sorted(found, key=lambda each: grave.get(each.level, 2)))
+
+
+def flow_variables(flow: Mapping[str, Any]) -> dict[str, FlowVariable]:
+    """Read the variables a flow declares under `schemas.properties.variables`; empty where it declares none."""
+    schema: Any = flow
+    for key in ("schemas", "properties", "variables"):
+        schema = schema.get(key) if isinstance(schema, Mapping) else None
+    properties = schema.get("properties") if isinstance(schema, Mapping) else None
+    if not isinstance(properties, Mapping):
+        return {}
+    required = schema.get("required")
+    return {
+        name: FlowVariable(
+            required=isinstance(required, list) and name in required and "default" not in declared,
+            default=declared.get("default"),
+            env_var=_text(declared.get("env_var")),
+            is_secret=declared.get("is_secret") is True,
+            description=_text(declared.get("description")),
+            value_schema=dict(declared),
+        )
+        for name, declared in properties.items()
+        if isinstance(declared, Mapping)
+    }
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def components(answer: dict[str, Any]) -> ComponentList:
+    """Read the components of a server."""
+    failed = [FailedPlugin.model_validate(each) for each in answer.get("failedPlugins") or []]
+    return ComponentList([_component(each) for each in answer["components"]], failed)
+
+
+def _component(answer: dict[str, Any]) -> ComponentInfo:
+    return ComponentInfo(
+        name=str(answer.get("path") or answer.get("componentId") or answer["component"]).strip("/"),
+        plugin=answer.get("plugin"),
+        description=answer.get("description"),
+        input_schema=answer.get("inputSchema"),
+        output_schema=answer.get("outputSchema"),
+    )
+
+
+def with_paths(listed: ComponentList, routes: Mapping[str, Any]) -> ComponentList:
+    """Fill in what a flow writes for each component, where the routes of the configuration tell it.
+
+    Args:
+        listed: The components.
+        routes: The configuration's `routes`: a prefix such as `/builtin` (0.13) or `/builtin/{*component}` (before),
+            and the rules of it, each with its plugin.
+    """
+    prefixes: dict[str, str] = {}
+    for route, rules in routes.items():
+        for rule in rules if isinstance(rules, list) else []:
+            if isinstance(rule, Mapping) and isinstance(rule.get("plugin"), str):
+                prefixes.setdefault(rule["plugin"], route.partition("{")[0].rstrip("/"))
+    only = next(iter(prefixes.values())) if len(prefixes) == 1 else None
+
+    def placed(component: ComponentInfo) -> ComponentInfo:
+        # Servers before 0.13 do not tell the plugin; with one plugin there is no question.
+        prefix = only if component.plugin is None else prefixes.get(component.plugin)
+        return component if prefix is None else component.model_copy(update={"path": f"{prefix}/{component.name}"})
+
+    return ComponentList(map(placed, listed), listed.failed_plugins)

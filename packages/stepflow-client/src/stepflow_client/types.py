@@ -1,0 +1,495 @@
+"""What callers get back: small, immutable pydantic models.
+
+Times are timezone-aware datetimes. Servers send nanoseconds, a datetime holds microseconds: the rest is cut off.
+
+Numbers inside outputs: current servers (0.12 and newer) send every number as a float, so whole floats below 2**53
+are given back as `int`, on every server alike. `1 == 1.0` in Python, so no comparison can see the difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+from html import escape
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from .errors import RunFailedError
+
+__all__ = [
+    "BlobContent",
+    "ComponentInfo",
+    "ComponentList",
+    "CreateRunResponse",
+    "Diagnostic",
+    "DiagnosticLevel",
+    "ErrorCode",
+    "ExecutionStatus",
+    "FailedPlugin",
+    "FlowError",
+    "FlowExample",
+    "FlowResult",
+    "FlowVariable",
+    "FlowVariables",
+    "HealthResponse",
+    "ItemCounts",
+    "ListItemsResponse",
+    "ListRunsResponse",
+    "ListStepsResponse",
+    "RunDetails",
+    "RunItem",
+    "ServerInfo",
+    "StepDetails",
+    "StoreBlobResponse",
+    "StoreFlowResponse",
+    "StoredFlow",
+    "ValidationResult",
+]
+
+
+class _OpenEnum(StrEnum):
+    """An enumeration that takes values from newer servers: an unknown one becomes a member of its own."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> _OpenEnum | None:
+        if not isinstance(value, str):
+            return None
+        member = str.__new__(cls, value)
+        member._name_ = value.upper()
+        member._value_ = value
+        # setdefault: two threads that meet the same new value get the same member.
+        return cls._value2member_map_.setdefault(value, member)  # type: ignore[return-value]
+
+
+class ExecutionStatus(_OpenEnum):
+    """Where a run, an item or a step stands. A status of a newer server appears as `unknown_<number>`."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    PAUSED = "paused"
+    RECOVERY_FAILED = "recovery_failed"
+
+    @property
+    def is_final(self) -> bool:
+        """True where nothing more will happen by itself: completed, failed, cancelled, recovery_failed."""
+        return self in _FINAL
+
+
+_FINAL = frozenset(
+    {
+        ExecutionStatus.COMPLETED,
+        ExecutionStatus.FAILED,
+        ExecutionStatus.CANCELLED,
+        ExecutionStatus.RECOVERY_FAILED,
+    }
+)
+
+
+class ErrorCode(_OpenEnum):
+    """Why an item or a step failed. A code this package has no name for appears as `unknown_<number>`."""
+
+    TIMEOUT = "timeout"
+    INVALID_INPUT = "invalid_input"
+    COMPONENT_FAILED = "component_failed"
+    CANCELLED = "cancelled"
+    UNREACHABLE = "unreachable"
+    COMPONENT_NOT_FOUND = "component_not_found"
+    RESOURCE_UNAVAILABLE = "resource_unavailable"
+    EXPRESSION_FAILED = "expression_failed"
+    ORCHESTRATOR = "orchestrator"
+    WORKER = "worker"
+
+
+class DiagnosticLevel(_OpenEnum):
+    """How grave a finding is. Fatal: the flow is refused. Error: it will likely fail. Warning: it may surprise."""
+
+    FATAL = "fatal"
+    ERROR = "error"
+    WARNING = "warning"
+
+
+_STATUS_NUMBERS = dict(enumerate(ExecutionStatus, start=1))
+_ERROR_NUMBERS = dict(enumerate(ErrorCode, start=1))
+_LEVEL_NUMBERS = dict(enumerate(DiagnosticLevel, start=1))
+
+
+def _from_number(names: dict[int, Any]) -> BeforeValidator:
+    def convert(value: object) -> object:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return names.get(value, f"unknown_{value}")
+        return value
+
+    return BeforeValidator(convert)
+
+
+# On the wire these are numbers; a member's place in its enumeration is its number.
+_Status = Annotated[ExecutionStatus, _from_number(_STATUS_NUMBERS)]
+_Code = Annotated[ErrorCode, _from_number(_ERROR_NUMBERS)]
+_Level = Annotated[DiagnosticLevel, _from_number(_LEVEL_NUMBERS)]
+
+
+def status_number(status: ExecutionStatus | str) -> int | None:
+    """Give the number that stands for a status on the wire, or None for one without a known number."""
+    for number, known in _STATUS_NUMBERS.items():
+        if known == status:
+            return number
+    prefix, _, digits = str(status).rpartition("_")
+    return int(digits) if prefix == "unknown" and digits.isdecimal() else None
+
+
+class _Model(BaseModel):
+    """Immutable; built by field name or by the wire's camelCase name; what is not declared is ignored."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+
+class FlowError(_Model):
+    """Why an item failed."""
+
+    message: str
+    """What the component or the server said, in its own words."""
+    code: _Code | None = None
+    """The kind of failure, the same names on every server; None where the server gives none."""
+    step_id: str | None = None
+    """The step that failed, where known."""
+    details: Any = None
+    """What else the server said: the raw code, the stack of causes of servers before 0.11, and so on."""
+
+
+class FlowResult(_Model):
+    """The end of a run of one item, or of one item of a batch."""
+
+    run_id: str
+    """The run, as a UUID string."""
+    status: _Status
+    output: Any = None
+    """The flow's output, any JSON value; None too where the item did not succeed."""
+    error: FlowError | None = None
+    """Set where the item failed."""
+
+    @property
+    def is_success(self) -> bool:
+        """True if the item completed."""
+        return self.status is ExecutionStatus.COMPLETED
+
+    @property
+    def is_failed(self) -> bool:
+        """True if the item failed, or the server could not recover its run."""
+        return self.status in (ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED)
+
+    @property
+    def is_cancelled(self) -> bool:
+        """True if the item was cancelled."""
+        return self.status is ExecutionStatus.CANCELLED
+
+    def raise_for_failure(self) -> FlowResult:
+        """Give the result itself if it is a success.
+
+        Raises:
+            RunFailedError: If it is not; `result` is this result.
+        """
+        if self.is_success:
+            return self
+        raise RunFailedError(self._failure(), run_id=self.run_id, result=self, details=self.error)
+
+    def _failure(self) -> str:
+        if self.error is None:
+            return f"run {self.run_id} is {self.status.value}"
+        where = f" at step {self.error.step_id!r}" if self.error.step_id else ""
+        return f"run {self.run_id} failed{where}: {self.error.message}"
+
+    def _repr_html_(self) -> str:
+        rows: list[tuple[str, object]] = [("run", self.run_id), ("status", self.status.value)]
+        if self.error is not None:
+            rows += [("step", self.error.step_id or ""), ("error", self.error.message)]
+        else:
+            rows.append(("output", self.output))
+        return _html_table(rows)
+
+
+class ItemCounts(_Model):
+    """How many items of a run are where. Servers count a run's items only when the run ends."""
+
+    total: int = 0
+    completed: int = 0
+    running: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+
+class RunDetails(_Model):
+    """A run as a whole."""
+
+    run_id: str
+    """A UUID string."""
+    flow_id: str
+    flow_name: str | None = None
+    status: _Status
+    items: ItemCounts = ItemCounts()
+    created_at: datetime | None = None
+    completed_at: datetime | None = None
+    root_run_id: str | None = None
+    """The run at the top of the tree this run belongs to; its own id for a run that somebody created."""
+    parent_run_id: str | None = None
+    """The run whose step created this one; None for a root run."""
+    orchestrator_id: str | None = None
+    """The server process that does the work, where the server tells (0.10 and newer)."""
+
+    @property
+    def is_finished(self) -> bool:
+        """True where the status is final."""
+        return self.status.is_final
+
+    def _repr_html_(self) -> str:
+        items = self.items
+        counts = f"{items.completed} completed, {items.failed} failed, {items.running} running of {items.total}"
+        return _html_table(
+            [
+                ("run", self.run_id),
+                ("flow", self.flow_name or self.flow_id),
+                ("status", self.status.value),
+                ("items", counts),
+                ("created", self.created_at or ""),
+                ("completed", self.completed_at or ""),
+            ]
+        )
+
+
+class CreateRunResponse(RunDetails):
+    """A run just created."""
+
+
+class RunItem(_Model):
+    """One item of a run."""
+
+    index: int
+    """The place of its input in the run's list of inputs, from 0."""
+    status: _Status
+    result: FlowResult | None = None
+    """The item's end; None while it runs."""
+    completed_at: datetime | None = None
+
+
+class ListItemsResponse(_Model):
+    """The items of a run, in the order of their inputs."""
+
+    run_id: str
+    items: list[RunItem]
+
+
+class StepDetails(_Model):
+    """One step of one item, as far as it came."""
+
+    step_id: str
+    component: str | None = None
+    status: _Status
+    item_index: int = 0
+    step_index: int | None = None
+    output: Any = None
+    """The step's output where the server tells it (0.9, and 0.12 and newer)."""
+    error: FlowError | None = None
+    updated_at: datetime | None = None
+
+
+class ListStepsResponse(_Model):
+    """The steps of a run, by item, then in the order of the flow."""
+
+    run_id: str
+    steps: list[StepDetails]
+
+
+class ListRunsResponse(_Model):
+    """Runs, newest first."""
+
+    runs: list[RunDetails]
+
+
+class Diagnostic(_Model):
+    """One finding of the server about a flow."""
+
+    level: _Level
+    kind: str
+    """The finding's name, for example `undefinedStepReference`."""
+    code: int
+    """The finding's number."""
+    message: str = Field(alias="formatted")
+    path: str = "$"
+    """Where in the flow, as a JSON path."""
+    data: Any = None
+    """What the message was made from."""
+    experimental: bool = False
+    """True for a check that the server itself calls experimental."""
+
+
+class ValidationResult(_Model):
+    """What the server thinks of a flow."""
+
+    diagnostics: list[Diagnostic] = []
+    """All findings, the gravest first."""
+
+    @property
+    def is_valid(self) -> bool:
+        """True if the server accepts the flow: nothing fatal was found."""
+        return not any(d.level is DiagnosticLevel.FATAL for d in self.diagnostics)
+
+    @property
+    def errors(self) -> list[Diagnostic]:
+        """The fatal findings and the errors."""
+        return [d for d in self.diagnostics if d.level in (DiagnosticLevel.FATAL, DiagnosticLevel.ERROR)]
+
+    @property
+    def warnings(self) -> list[Diagnostic]:
+        """The findings that are neither fatal nor errors."""
+        return [d for d in self.diagnostics if d.level not in (DiagnosticLevel.FATAL, DiagnosticLevel.ERROR)]
+
+    def _repr_html_(self) -> str:
+        rows: list[tuple[str, object]] = [("valid", "yes" if self.is_valid else "no")]
+        rows += [(d.level.value, f"{d.path}: {d.message}") for d in self.diagnostics]
+        return _html_table(rows)
+
+
+class StoreFlowResponse(_Model):
+    """A stored flow."""
+
+    flow_id: str
+    """Names the flow on every server that shares the store."""
+    diagnostics: list[Diagnostic] = []
+    """What the server found that did not stop it from storing the flow."""
+
+
+class FlowExample(_Model):
+    """An example or a test case that a flow brings with it."""
+
+    name: str
+    description: str | None = None
+    input: Any = None
+
+
+class StoredFlow(_Model):
+    """A flow as the server keeps it. Keys that the server does not know are gone."""
+
+    flow_id: str
+    flow: dict[str, Any]
+    examples: list[FlowExample] = Field(default=[], alias="allExamples")
+    """The flow's examples and the inputs of its test cases."""
+
+
+class FlowVariable(_Model):
+    """A variable that a flow declares under `schemas.properties.variables`."""
+
+    required: bool = False
+    """True if a run cannot do without a value: it has no default and is listed as required."""
+    default: Any = None
+    env_var: str | None = None
+    """The environment variable its author names for it."""
+    is_secret: bool = False
+    description: str | None = None
+    value_schema: dict[str, Any] = {}
+    """Its JSON schema, as written in the flow."""
+
+
+class FlowVariables(_Model):
+    """The variables of a flow, by name."""
+
+    flow_id: str
+    variables: dict[str, FlowVariable]
+
+
+class FailedPlugin(_Model):
+    """A plugin the server could not ask for its components."""
+
+    plugin: str
+    error: str
+
+
+class ComponentInfo(_Model):
+    """A component that flows may use."""
+
+    name: str
+    """The name behind the route prefix, without a leading slash."""
+    plugin: str | None = None
+    """The plugin that has it, where the server tells (0.13 and newer)."""
+    path: str | None = None
+    """What a flow writes, for example `/builtin/eval`. Servers do not tell the route prefix: None, unless the
+    configuration is known, as with an embedded server."""
+    description: str | None = None
+    input_schema: dict[str, Any] | None = None
+    output_schema: dict[str, Any] | None = None
+
+
+class ComponentList(list[ComponentInfo]):
+    """The components of a server: a list that also says what could not be listed.
+
+    Attributes:
+        failed_plugins: Plugins the server could not ask (0.12 and newer; before that the server does not tell).
+    """
+
+    def __init__(self, components: Iterable[ComponentInfo] = (), failed_plugins: Iterable[FailedPlugin] = ()) -> None:
+        """Keep both."""
+        super().__init__(components)
+        self.failed_plugins = list(failed_plugins)
+
+
+class HealthResponse(_Model):
+    """A server's answer to the question how it is."""
+
+    status: str
+    """`healthy`."""
+    timestamp: datetime | None = None
+    """The server's clock."""
+    version: str | None = None
+    """The release, where the server tells it (before 0.12)."""
+    build: dict[str, Any] | None = None
+    """How the binary was built (0.12 and newer): `gitVersion`, `profile`, `target` and so on."""
+
+
+class StoreBlobResponse(_Model):
+    """A stored blob."""
+
+    blob_id: str
+    """The SHA-256 of its content, in hexadecimal digits."""
+    filename: str | None = None
+
+
+class BlobContent(_Model):
+    """A blob."""
+
+    blob_id: str
+    blob_type: str = "data"
+    """`data` for JSON, `flow` for a flow, `binary` for bytes."""
+    filename: str | None = None
+    data: Any = None
+    """The JSON value, or `bytes` for a binary blob."""
+
+
+def _html_table(rows: list[tuple[str, object]]) -> str:
+    body = "".join(
+        f"<tr><th style='text-align:left'>{escape(name)}</th>"
+        f"<td style='text-align:left'>{escape(_shorten(value))}</td></tr>"
+        for name, value in rows
+    )
+    return f"<table>{body}</table>"
+
+
+def _shorten(value: object, limit: int = 2000) -> str:
+    text = value if isinstance(value, str) else repr(value) if not isinstance(value, datetime) else value.isoformat()
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+class ServerInfo(_Model):
+    """What a server is and what it can do."""
+
+    url: str
+    dialect: str
+    """The oldest release that speaks as this server does: `0.9`, `0.10`, `0.11` or `0.12` (which all newer ones do)."""
+    release: str | None = None
+    """The release, where the server tells it or its commit is known."""
+    commit: str | None = None
+    """The commit it was built from (0.12 and newer)."""
+    capabilities: dict[str, bool] = {}
+    """What it can do by itself: `wait`, `events`, `blobs`, `overrides_check`, `exact_numbers` and so on."""
