@@ -1,0 +1,148 @@
+"""Python client for Stepflow workflow servers.
+
+Example:
+    async with StepflowClient("http://localhost:7840") as client:
+        result = await client.run("workflow.yaml", {"name": "World"})
+
+`SyncStepflowClient` is the same without `await`; `StepflowRuntime` brings its own server.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._async.client import StepflowClient
+    from ._sync.client import SyncStepflowClient
+    from .errors import (
+        AmbiguousRunError,
+        ApiError,
+        AuthenticationError,
+        ConflictError,
+        EmbeddedServerError,
+        FlowFileError,
+        InvalidArgumentError,
+        InvalidFlowError,
+        InvalidRequestError,
+        InvalidResponseError,
+        NotFoundError,
+        RateLimitError,
+        RequestTimeoutError,
+        RunFailedError,
+        RunTimeoutError,
+        ServerConnectionError,
+        ServerFaultError,
+        ServerNotInstalledError,
+        ServerStartError,
+        StepflowClientError,
+        TransportError,
+        UnsupportedByServerError,
+    )
+    from .executor import StepflowExecutor
+    from .logs import LogConfig, LogEntry
+    from .runtime import RestartPolicy, StepflowRuntime
+    from .types import (
+        ComponentInfo,
+        CreateRunResponse,
+        Diagnostic,
+        ErrorCode,
+        ExecutionStatus,
+        FlowError,
+        FlowResult,
+        ListItemsResponse,
+        ListRunsResponse,
+        ListStepsResponse,
+        RunDetails,
+        ServerInfo,
+        StoreFlowResponse,
+        ValidationResult,
+    )
+
+# Each name is imported when it is first used: a program that needs the client does not pay for the runtime.
+_HOMES = {
+    "StepflowClient": "_async.client",
+    "SyncStepflowClient": "_sync.client",
+    "StepflowExecutor": "executor",
+    "StepflowRuntime": "runtime",
+    "RestartPolicy": "runtime",
+    "LogConfig": "logs",
+    "LogEntry": "logs",
+    **dict.fromkeys(
+        (
+            "ComponentInfo",
+            "CreateRunResponse",
+            "Diagnostic",
+            "ErrorCode",
+            "ExecutionStatus",
+            "FlowError",
+            "FlowResult",
+            "ListItemsResponse",
+            "ListRunsResponse",
+            "ListStepsResponse",
+            "RunDetails",
+            "ServerInfo",
+            "StoreFlowResponse",
+            "ValidationResult",
+        ),
+        "types",
+    ),
+}
+
+__all__ = [
+    "AmbiguousRunError",
+    "ApiError",
+    "AuthenticationError",
+    "ComponentInfo",
+    "ConflictError",
+    "CreateRunResponse",
+    "Diagnostic",
+    "EmbeddedServerError",
+    "ErrorCode",
+    "ExecutionStatus",
+    "FlowError",
+    "FlowFileError",
+    "FlowResult",
+    "InvalidArgumentError",
+    "InvalidFlowError",
+    "InvalidRequestError",
+    "InvalidResponseError",
+    "ListItemsResponse",
+    "ListRunsResponse",
+    "ListStepsResponse",
+    "LogConfig",
+    "LogEntry",
+    "NotFoundError",
+    "RateLimitError",
+    "RequestTimeoutError",
+    "RestartPolicy",
+    "RunDetails",
+    "RunFailedError",
+    "RunTimeoutError",
+    "ServerConnectionError",
+    "ServerFaultError",
+    "ServerInfo",
+    "ServerNotInstalledError",
+    "ServerStartError",
+    "StepflowClient",
+    "StepflowClientError",
+    "StepflowExecutor",
+    "StepflowRuntime",
+    "StoreFlowResponse",
+    "SyncStepflowClient",
+    "TransportError",
+    "UnsupportedByServerError",
+    "ValidationResult",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOMES.get(name, 'errors')}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,76 @@
+"""Storing and reading blobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stepflow_api.api.blob import get_blob, store_blob
+from stepflow_api.models import GetBlobAccept, StoreBlobRequest
+from stepflow_api.types import UNSET, File
+
+from .. import _requests, _wire
+from .._values import check_json
+from ..errors import InvalidArgumentError
+from ..types import BlobContent, StoreBlobResponse
+from .connection import Connection
+
+__all__ = ["Blobs"]
+
+_BYTES = (bytes, bytearray, memoryview)
+
+
+class Blobs:
+    """The part of the client that deals with blobs (servers from 0.10 on)."""
+
+    _connection: Connection
+
+    async def store_blob(
+        self, data: Any, *, filename: str | None = None, blob_type: str | None = None, timeout: float | None = None
+    ) -> StoreBlobResponse:
+        """Store a blob and give its id, the SHA-256 of its content.
+
+        Args:
+            data: Bytes, or any JSON value. JSON is kept exactly on every release.
+            filename: A name to keep with it, for bytes in ASCII. Where the same content is stored twice, the last
+                name holds.
+            blob_type: For JSON: `data` (the default) or `flow`.
+            timeout: Seconds, instead of the client's.
+
+        Raises:
+            InvalidArgumentError: If JSON cannot hold the value.
+            UnsupportedByServerError: If the server has no blobs (0.9).
+        """
+        check_name = _requests.check_header_text if isinstance(data, _BYTES) else _requests.check_text
+        name = UNSET if filename is None else check_name(filename, "filename")
+        body: File | StoreBlobRequest
+        if isinstance(data, _BYTES):
+            if blob_type not in (None, "binary"):
+                raise InvalidArgumentError(f"bytes are a blob of type binary, not {blob_type!r}")
+            body = File(payload=bytes(data))
+            request = store_blob._get_kwargs(body=body, x_blob_filename=name)
+        else:
+            if blob_type not in (None, "data", "flow"):
+                raise InvalidArgumentError(f"a JSON blob is of type data or flow, not {blob_type!r}")
+            kind = UNSET if blob_type is None else blob_type
+            body = StoreBlobRequest(data=check_json(data, "the blob"), filename=name, blob_type=kind)
+            request = store_blob._get_kwargs(body=body)
+        return await self._connection.call("store_blob", request, StoreBlobResponse.model_validate, timeout=timeout)
+
+    async def get_blob(self, blob_id: str, *, timeout: float | None = None) -> BlobContent:
+        """Give a blob: `data` is the JSON value, or `bytes` for a binary one.
+
+        Raises:
+            NotFoundError: If the server has no such blob.
+            UnsupportedByServerError: If the server has no blobs (0.9).
+        """
+        blob_id = _requests.check_id(blob_id, "blob_id")
+        request = get_blob._get_kwargs(blob_id=blob_id, accept=GetBlobAccept.BYTES)
+        response = await self._connection.send("get_blob", request, timeout=timeout)
+        # Every release that has blobs tells the type and the name of raw bytes in headers, and JSON is exact this way.
+        kind = response.headers.get("x-blob-type", "binary")
+        return BlobContent(
+            blob_id=blob_id,
+            blob_type=kind,
+            filename=_wire.attachment_name(response.headers.get("content-disposition")),
+            data=response.content if kind == "binary" else _wire.json_value(response.content, f"GET /blobs/{blob_id}"),
+        )

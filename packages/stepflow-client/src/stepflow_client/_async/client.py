@@ -1,0 +1,326 @@
+"""The asynchronous client."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
+
+import httpx
+from stepflow_api import Client
+from stepflow_api.api.component import list_components
+from stepflow_api.api.health import health_check
+from stepflow_api.types import UNSET
+
+from .. import _requests, _settings, _wire
+from .._requests import Variables
+from .._settings import Token
+from .._values import check_json
+from ..errors import InvalidArgumentError, NotFoundError
+from ..flow_file import FlowSource, load_flow
+from ..types import (
+    ComponentList,
+    CreateRunResponse,
+    FlowResult,
+    HealthResponse,
+    ListItemsResponse,
+    ServerInfo,
+)
+from .blobs import Blobs
+from .connection import Connection
+from .events import Events
+from .flows import Flows
+from .runs import Runs
+from .waiting import Waiting
+
+__all__ = ["StepflowClient"]
+
+_FIRST_WAIT = 1
+"""Seconds that a server may hold the request that creates a run: a short flow ends within it and costs one round trip,
+and of a long one the id is known soon."""
+
+
+class StepflowClient(Flows, Runs, Waiting, Events, Blobs):
+    """Talks to a Stepflow server over HTTP.
+
+    Example:
+        async with StepflowClient("http://localhost:7840") as client:
+            result = await client.run("workflow.yaml", {"name": "World"})
+            print(result.raise_for_failure().output)
+
+    Nothing is sent before the first call. One client may serve many tasks of one event loop at once.
+
+    Args:
+        base_url: The server: `http://host:port`, with or without `/api/v1`, with a path before it behind a proxy, or
+            `host:port`. A user and password in it are sent as basic authentication.
+        timeout: Seconds for each phase of a request (connecting, sending, each read), or an `httpx.Timeout` that
+            limits every phase. It does not bound how long a run may take.
+        headers: Sent with every request.
+        auth: A bearer token, a callable that gives one (it may be a coroutine function), a (user, password) pair, or
+            an `httpx.Auth`.
+        verify: Whether and with which authorities an https server is verified: True, False, a file or folder of
+            certificates, or an `ssl.SSLContext`.
+        cert: The client's certificate: a file, (file, key file), or (file, key file, password).
+        proxy: The URL of a proxy; by default what HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say.
+        limits: Of the connection pool.
+        transport: What sends the requests, instead of the usual, for example an `httpx.MockTransport`.
+        server: The release of the server, for example `0.13.0`, where it is known: it saves the client from asking for
+            the server's health first. A wrong one makes answers unreadable.
+        exact_integers: Refuse to send integers beyond 2**53 in inputs and variables to servers that would change them
+            (0.12 and newer). False lets them pass.
+
+    Raises:
+        InvalidArgumentError: If a setting is wrong.
+    """
+
+    def __init__(
+        self,
+        base_url: str | httpx.URL = f"http://localhost:{_settings.DEFAULT_PORT}",
+        timeout: float | httpx.Timeout = 30.0,
+        *,
+        headers: Mapping[str, str] | None = None,
+        auth: httpx.Auth | Token | tuple[str, str] | None = None,
+        verify: bool | str | ssl.SSLContext = True,
+        cert: str | tuple[str, ...] | None = None,
+        proxy: str | httpx.URL | httpx.Proxy | None = None,
+        limits: httpx.Limits | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        server: str | None = None,
+        exact_integers: bool = True,
+    ) -> None:
+        """Keep the settings; nothing is sent."""
+        super().__init__()
+        self._exact_integers = exact_integers
+        self._connection = Connection(
+            base_url,
+            timeout=timeout,
+            headers=headers,
+            auth=auth,
+            verify=verify,
+            cert=cert,
+            proxy=proxy,
+            limits=limits,
+            transport=transport,
+            server=server,
+        )
+
+    @classmethod
+    def from_env(cls, **settings: Any) -> Self:
+        """Give a client with the settings of the environment.
+
+        STEPFLOW_URL (default `http://localhost:7840`), STEPFLOW_TOKEN and STEPFLOW_TIMEOUT (seconds).
+
+        Args:
+            **settings: What the class itself takes; it goes before the environment.
+
+        Raises:
+            InvalidArgumentError: If a setting is wrong.
+        """
+        return cls(**{**_settings.environment_settings(os.environ), **settings})
+
+    @property
+    def url(self) -> str:
+        """The root URL of the server, without `/api/v1` and without credentials."""
+        return self._connection.url
+
+    @property
+    def api(self) -> Client:
+        """The generated client, for operations of `stepflow_api` (`get_run.asyncio_detailed(client=client.api, ...)`).
+
+        It shares this client's connections, credentials and timeout.
+        """
+        return self._connection.api
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections. The client cannot be used any more; runs on the server go on."""
+        await self._connection.close()
+
+    # The server
+
+    async def health_check(self, *, timeout: float | None = None) -> HealthResponse:
+        """Ask the server how it is: `status` is `healthy`.
+
+        Raises:
+            ServerConnectionError: If it cannot be reached.
+        """
+        return await self._connection.call(
+            "health_check", health_check._get_kwargs(), HealthResponse.model_validate, timeout=timeout
+        )
+
+    async def server_info(self) -> ServerInfo:
+        """Give what the server is and can do; asked once, then remembered."""
+        return await self._connection.server()
+
+    async def list_components(self, *, schemas: bool = True, timeout: float | None = None) -> ComponentList:
+        """Give the components that flows may use.
+
+        Servers do not tell the route prefix of a plugin, so `path` is None here; a `StepflowRuntime` knows it.
+
+        Args:
+            schemas: False leaves out the input and output schemas.
+            timeout: Seconds, instead of the client's.
+
+        Returns:
+            A list; its `failed_plugins` are the plugins that the server could not ask.
+        """
+        request = list_components._get_kwargs(exclude_schemas=UNSET if schemas else True)
+        return await self._connection.call("list_components", request, _wire.components, timeout=timeout)
+
+    # Running flows
+
+    async def run(
+        self,
+        flow: FlowSource,
+        input: Any = None,
+        overrides: Any = None,
+        *,
+        variables: Variables | None = None,
+        variables_from_env: bool = False,
+        timeout: float | None = None,
+    ) -> FlowResult:
+        """Run a flow on one input and give its result, a failure too.
+
+        Example:
+            result = await client.run("workflow.yaml", {"name": "World"}, timeout=60)
+            if result.is_success:
+                print(result.output)
+            else:
+                print(result.error.message)
+
+        Args:
+            flow: The path of a YAML or JSON file, or the flow as a mapping. It is stored on the server first, once.
+            input: The input, any JSON value. A list is a batch and refused here, but for a batch of one: write
+                `[[1, 2]]` for a single input that is a list.
+            overrides: Changes to steps for this run only, as for `create_run`.
+            variables: Values of the flow's variables: a mapping, or a YAML or JSON file that holds one.
+            variables_from_env: Fill missing variables from the environment, as for `create_run`.
+            timeout: Seconds to wait for the run to end; None waits as long as it takes.
+
+        Raises:
+            FlowFileError: If a file cannot be read.
+            InvalidFlowError: If the server refuses the flow.
+            RunTimeoutError: If the run has not ended in time. It goes on; `run_id` names it.
+            TransportError: If the server cannot be reached or the connection breaks.
+        """
+        deadline = None if timeout is None else time.monotonic() + _settings.check_positive(timeout, "timeout")
+        _requests.single_input(input)
+        created, listed = await self._start(
+            flow, input, overrides, variables, variables_from_env, max_concurrency=None, wait=_FIRST_WAIT
+        )
+        status = created.status
+        if not created.is_finished:
+            status = (await self._wait(created.run_id, deadline, total=1)).status
+            listed = await self.get_run_items(created.run_id)
+        elif listed.items:
+            listed = await self._explain(listed)
+        else:
+            listed = await self.get_run_items(created.run_id)
+        return _wire.only_result(listed, status)
+
+    async def submit(
+        self,
+        flow: FlowSource,
+        input: Any = None,
+        overrides: Any = None,
+        *,
+        variables: Variables | None = None,
+        variables_from_env: bool = False,
+        max_concurrency: int | None = None,
+    ) -> str:
+        """Start a flow and give the id of its run, without waiting for it.
+
+        Example:
+            run_id = await client.submit("workflow.yaml", [{"n": 1}, {"n": 2}], max_concurrency=2)
+            results = await client.get_results(run_id)
+
+        Args:
+            flow: The path of a YAML or JSON file, or the flow as a mapping. It is stored on the server first, once.
+            input: The input, any JSON value; a list is a batch.
+            overrides: Changes to steps for this run only, as for `create_run`.
+            variables: Values of the flow's variables: a mapping, or a YAML or JSON file that holds one.
+            variables_from_env: Fill missing variables from the environment, as for `create_run`.
+            max_concurrency: How many items of a batch run at once; None leaves it to the server.
+
+        Raises:
+            FlowFileError: If a file cannot be read.
+            InvalidFlowError: If the server refuses the flow.
+        """
+        created, _ = await self._start(
+            flow, input, overrides, variables, variables_from_env, max_concurrency=max_concurrency, wait=None
+        )
+        return created.run_id
+
+    async def get_result(self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
+        """Give the result of a run of one item, waiting for it to end.
+
+        Args:
+            run_id: The run.
+            wait: False does not wait: a run that has not ended is then a RunTimeoutError at once.
+            timeout: Seconds to wait; None waits as long as it takes.
+
+        Raises:
+            NotFoundError: If the server has no such run.
+            InvalidArgumentError: If the run is a batch; `get_results` is for those.
+            RunTimeoutError: If the run has not ended in time. It goes on.
+        """
+        run, listed = await self._finished(run_id, wait=wait, timeout=timeout, single=True)
+        return _wire.only_result(listed, run.status)
+
+    async def get_results(
+        self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None
+    ) -> list[FlowResult]:
+        """Give the results of all items of a run, in the order of their inputs, waiting for it to end.
+
+        Args:
+            run_id: The run.
+            wait: False does not wait: a run that has not ended is then a RunTimeoutError at once.
+            timeout: Seconds to wait; None waits as long as it takes.
+
+        Raises:
+            NotFoundError: If the server has no such run.
+            RunTimeoutError: If the run has not ended in time. It goes on.
+        """
+        run, listed = await self._finished(run_id, wait=wait, timeout=timeout, single=False)
+        return _wire.results(listed, run.status)
+
+    async def _start(
+        self,
+        flow: FlowSource,
+        input: Any,
+        overrides: Any,
+        variables: Variables | None,
+        variables_from_env: bool,
+        *,
+        max_concurrency: int | None,
+        wait: int | None,
+    ) -> tuple[CreateRunResponse, ListItemsResponse]:
+        content = check_json(load_flow(flow), "the flow")
+        arguments = await self._arguments(input, variables, overrides, max_concurrency)
+        known = _requests.flow_digest(content) in self._stored
+        for again in (known, False):
+            stored = await self._store(content)
+            try:
+                return await self._create_run(
+                    stored.flow_id, arguments, variables_from_env=variables_from_env, wait=wait
+                )
+            except NotFoundError:
+                # A server that was started again without a store has lost the flow.
+                self._forget_flow(stored.flow_id)
+                if not again:
+                    raise
+        raise InvalidArgumentError("the flow cannot be stored")  # pragma: no cover - the loop returns or raises

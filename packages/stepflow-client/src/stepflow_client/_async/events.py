@@ -1,0 +1,185 @@
+"""The events of a run, as they happen."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from stepflow_api.api.run import get_run_events
+from stepflow_api.types import UNSET
+
+from .. import _requests, _wire
+from .._cursor import Cursor
+from .._inference import Inference
+from ..errors import (
+    RateLimitError,
+    ServerConnectionError,
+    ServerFaultError,
+    TransportError,
+    UnsupportedByServerError,
+)
+from ..events import RunCompletedEvent, RunEvent, read_event
+from ..types import ListStepsResponse, RunDetails
+from .connection import Connection
+
+__all__ = ["Events"]
+
+_SILENCE = 10.0
+"""Seconds without a byte after which the run itself is looked at: a cancelled run sends no event and a dead connection
+says nothing. Servers send a sign of life only after 15."""
+_OUTAGE = 60.0
+"""Seconds without a connection after which we give up."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
+
+
+class Events:
+    """The part of the client that follows runs."""
+
+    _connection: Connection
+
+    async def run_events(
+        self,
+        run_id: str | UUID,
+        *,
+        since: str | int | None = None,
+        include_results: bool = False,
+        include_sub_runs: bool = False,
+    ) -> AsyncGenerator[RunEvent, None]:
+        """Go through the events of a run, from its beginning or a cursor on, until it ends.
+
+        Each event comes exactly once and in order, though the connection may break in between: the client connects
+        again by itself. The last event is a `RunCompletedEvent`. For a run that was cancelled the server sends none,
+        so it is inferred when nothing has come for 10 s.
+
+        Servers before 0.12 have no stream of events; there the client looks at the run again and again and infers
+        what happened (`event.inferred`). From 0.10 to 0.11 steps show only when the run has ended, on 0.9 those of
+        batches not at all.
+
+        Example:
+            async for event in client.run_events(run_id):
+                print(event.type, event.timestamp)
+
+        Args:
+            run_id: The run.
+            since: The `cursor` of the last event that was handled, or a sequence number to begin with.
+            include_results: Whether `StepCompletedEvent.output` is filled.
+            include_sub_runs: Whether events of runs that steps created come too. Their step ids are not reliable
+                (0.12 and 0.13 give the parent's): follow the run itself for right ones.
+
+        Raises:
+            NotFoundError: If the server has no such run.
+            InvalidArgumentError: If `since` is not a cursor of such events.
+            ServerConnectionError: If the server cannot be reached for a minute.
+        """
+        run_id = _requests.check_run_id(run_id)
+        server = await self._connection.server()
+        if not server.capabilities["events"]:
+            position = Cursor.parse(since, "i")
+            first = position.number + (1 if position.handled else 0)
+            async with aclosing(self._inferred_events(run_id, include_results)) as inferred:
+                async for event in inferred:
+                    if event.sequence_number >= first:
+                        yield event
+            return
+        position = Cursor.parse(since, "s" if include_sub_runs else "e")
+        flags = {
+            "include_results": True if include_results else UNSET,
+            "include_sub_runs": True if include_sub_runs else UNSET,
+        }
+        pause, last_contact, was_final = _FIRST_PAUSE, time.monotonic(), False
+        while True:
+            before = position
+            try:
+                async with aclosing(self._stream(run_id, position, flags)) as stream:
+                    async for event, place in stream:
+                        pause, last_contact = _FIRST_PAUSE, time.monotonic()
+                        if place != position:
+                            position = place
+                            yield event
+                        if isinstance(event, RunCompletedEvent) and event.run_id == run_id:
+                            return
+                run = await self.get_run(run_id)
+                last_contact = time.monotonic()
+            except (TransportError, ServerFaultError, RateLimitError) as error:
+                if time.monotonic() - last_contact > _OUTAGE:
+                    raise ServerConnectionError(
+                        f"the events of run {run_id} broke off: {error.message}",
+                        run_id=run_id,
+                        details={"cursor": str(position)},
+                        hint="run_events(since=cursor) goes on behind the last one",
+                    ) from error
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+                continue
+            if run.is_finished and was_final and position == before:
+                # The run has ended and a whole connection since then brought nothing more.
+                yield _inferred_end(run, position)
+                return
+            was_final = run.is_finished
+
+    async def _stream(
+        self, run_id: str, position: Cursor, flags: dict[str, Any]
+    ) -> AsyncGenerator[tuple[RunEvent, Cursor], None]:
+        """Give the events of one connection with the cursor behind each; end when it ends or falls silent.
+
+        Events that were handled before come again with the cursor unchanged.
+        """
+        request = get_run_events._get_kwargs(run_id, run_id=run_id, since=position.number or UNSET, **flags)
+        skip = position.handled
+        frames = self._connection.stream("get_run_events", request, silence=_SILENCE, run_id=run_id)
+        async with aclosing(frames):
+            async for frame in frames:
+                number = _wire.build(_sequence_number, frame, "an event")
+                if number == position.number and skip > 0:
+                    skip -= 1
+                else:
+                    skip = 0
+                    position = position.after(number)
+                yield _wire.build(partial(read_event, run_id, cursor=str(position)), frame, "an event"), position
+
+    async def _inferred_events(self, run_id: str, include_results: bool) -> AsyncGenerator[RunEvent, None]:
+        inference = Inference(include_results)
+        pause = _FIRST_PAUSE
+        while True:
+            run = await self.get_run(run_id)
+            steps: ListStepsResponse | None = None
+            try:
+                steps = await self.get_run_steps(run_id)
+            except UnsupportedByServerError:
+                # 0.9 does not tell the steps of a batch.
+                steps = None
+            for event in inference.look(run, steps):
+                yield event
+                pause = _FIRST_PAUSE
+            if run.is_finished:
+                return
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+    async def get_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
+        raise NotImplementedError  # pragma: no cover - the client has it from Runs
+
+    async def get_run_steps(
+        self, run_id: str | UUID, *, item_index: int | None = None, timeout: float | None = None
+    ) -> ListStepsResponse:
+        raise NotImplementedError  # pragma: no cover - the client has it from Runs
+
+
+def _sequence_number(frame: dict[str, Any]) -> int:
+    return int(frame["sequenceNumber"])
+
+
+def _inferred_end(run: RunDetails, position: Cursor) -> RunCompletedEvent:
+    return RunCompletedEvent(
+        run_id=run.run_id,
+        status=run.status,
+        sequence_number=position.number,
+        timestamp=run.completed_at,
+        cursor=str(position),
+        inferred=True,
+    )

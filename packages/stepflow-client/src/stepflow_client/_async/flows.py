@@ -1,0 +1,160 @@
+"""Storing, reading and checking flows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stepflow_api.api.blob import store_blob
+from stepflow_api.api.flow import delete_flow, get_flow, store_flow
+from stepflow_api.models import StoreBlobRequest, StoreFlowRequest
+
+from .. import _requests, _wire
+from .._values import check_json
+from ..errors import InvalidFlowError, InvalidRequestError
+from ..flow_file import FlowSource, load_flow
+from ..types import (
+    Diagnostic,
+    DiagnosticLevel,
+    FlowVariable,
+    FlowVariables,
+    StoredFlow,
+    StoreFlowResponse,
+    ValidationResult,
+)
+from .connection import Connection
+
+__all__ = ["Flows"]
+
+
+class Flows:
+    """The part of the client that deals with flows."""
+
+    _connection: Connection
+
+    def __init__(self) -> None:
+        # What this client has stored, by content; a flow stored once is not sent again.
+        self._stored: dict[bytes, StoreFlowResponse] = {}
+        self._declared: dict[str, Mapping[str, FlowVariable]] = {}
+
+    async def store_flow(self, flow: FlowSource, *, timeout: float | None = None) -> StoreFlowResponse:
+        """Store a flow and give its id.
+
+        The same flow has the same id, on every server from 0.10 on. Integers in the flow survive (a plain POST /flows
+        turns them into floats on servers from 0.12 on). A flow this client has stored before is not sent again.
+
+        Args:
+            flow: The path of a YAML or JSON file, or the flow as a mapping.
+            timeout: Seconds for each request, instead of the client's.
+
+        Raises:
+            FlowFileError: If the file cannot be read.
+            InvalidFlowError: If the server refuses the flow; `diagnostics` say why.
+        """
+        return await self._store(check_json(load_flow(flow), "the flow"), timeout=timeout)
+
+    async def _store(self, flow: dict[str, Any], *, timeout: float | None = None) -> StoreFlowResponse:
+        digest = _requests.flow_digest(flow)
+        known = self._stored.get(digest)
+        if known is not None:
+            return known
+        server = await self._connection.server()
+        found, flow_id = await self._post_flow(flow, dry_run=server.capabilities["blobs"], timeout=timeout)
+        if not found.is_valid:
+            raise InvalidFlowError(_refusal(found), diagnostics=found.diagnostics)
+        if server.capabilities["blobs"]:
+            request = store_blob._get_kwargs(body=StoreBlobRequest(data=flow, blob_type="flow"))
+            flow_id = await self._connection.call(
+                "store_blob", request, lambda answer: str(answer["blobId"]), timeout=timeout
+            )
+        stored = StoreFlowResponse(flow_id=flow_id, diagnostics=found.diagnostics)
+        self._stored[digest] = stored
+        self._declared[flow_id] = _wire.flow_variables(flow)
+        return stored
+
+    async def _post_flow(
+        self, flow: dict[str, Any], *, dry_run: bool, timeout: float | None
+    ) -> tuple[ValidationResult, str]:
+        server = await self._connection.server()
+        sent = flow if server.capabilities["exact_numbers"] else _requests.flow_for_dry_run(flow)
+        body = StoreFlowRequest(flow=sent, dry_run=dry_run)
+        try:
+            return await self._connection.call(
+                "store_flow",
+                store_flow._get_kwargs(body=body),
+                lambda answer: (_wire.validation(answer.get("diagnostics")), str(answer["flowId"])),
+                timeout=timeout,
+            )
+        except InvalidRequestError as error:
+            # The server cannot even read it as a flow: one finding, in the form of the others.
+            finding = Diagnostic.model_validate(
+                {
+                    "level": DiagnosticLevel.FATAL,
+                    "kind": "unreadableFlow",
+                    "code": 0,
+                    "formatted": _requests.numbers_as_written(error.message),
+                }
+            )
+            return ValidationResult(diagnostics=[finding]), ""
+
+    def _forget_flow(self, flow_id: str) -> None:
+        self._stored = {digest: stored for digest, stored in self._stored.items() if stored.flow_id != flow_id}
+
+    async def get_flow(self, flow_id: str, *, timeout: float | None = None) -> StoredFlow:
+        """Give a stored flow, with its examples and the inputs of its test cases.
+
+        Keys the server does not know are not in it, and servers from 0.12 on give numbers back as floats: whole ones
+        are integers again here.
+
+        Raises:
+            NotFoundError: If the server has no such flow.
+            InvalidRequestError: If this cannot be a flow id.
+        """
+        request = get_flow._get_kwargs(flow_id=_requests.check_id(flow_id, "flow_id"))
+        return await self._connection.call("get_flow", request, StoredFlow.model_validate, timeout=timeout)
+
+    async def delete_flow(self, flow_id: str, *, timeout: float | None = None) -> None:
+        """Ask the server to delete a flow.
+
+        Released servers (0.9 to 0.13) accept this and delete nothing; an unknown id is accepted too from 0.12 on.
+        """
+        request = delete_flow._get_kwargs(flow_id=_requests.check_id(flow_id, "flow_id"))
+        await self._connection.send("delete_flow", request, timeout=timeout)
+        self._forget_flow(flow_id)
+
+    async def get_flow_variables(self, flow_id: str, *, timeout: float | None = None) -> FlowVariables:
+        """Give the variables a stored flow declares, as its author wrote them.
+
+        Read from the flow itself, so that every release gives the same: the servers' own answer lacks descriptions
+        and schemas, and releases before 0.11 have none.
+
+        Raises:
+            NotFoundError: If the server has no such flow.
+        """
+        return FlowVariables(flow_id=flow_id, variables=dict(await self._variables_of(flow_id, timeout=timeout)))
+
+    async def _variables_of(self, flow_id: str, *, timeout: float | None = None) -> Mapping[str, FlowVariable]:
+        if flow_id not in self._declared:
+            stored = await self.get_flow(flow_id, timeout=timeout)
+            self._declared[flow_id] = _wire.flow_variables(stored.flow)
+        return self._declared[flow_id]
+
+    async def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
+        """Ask the server what it thinks of a flow. Nothing is stored.
+
+        Args:
+            flow: The path of a YAML or JSON file, or the flow as a mapping.
+            timeout: Seconds for each request, instead of the client's.
+
+        Raises:
+            FlowFileError: If the file cannot be read. (A flow that is wrong is no error here, but a finding.)
+        """
+        found, _ = await self._post_flow(check_json(load_flow(flow), "the flow"), dry_run=True, timeout=timeout)
+        return found
+
+
+def _refusal(found: ValidationResult) -> str:
+    fatal = [each for each in found.diagnostics if each.level is DiagnosticLevel.FATAL]
+    first = fatal[0]
+    more = f" (and {len(fatal) - 1} more)" if len(fatal) > 1 else ""
+    return f"the server refuses the flow: {first.message} at {first.path}{more}"

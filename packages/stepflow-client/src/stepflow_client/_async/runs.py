@@ -1,0 +1,376 @@
+"""Creating, reading and cancelling runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+from uuid import UUID
+
+from stepflow_api.api.run import (
+    cancel_run,
+    create_run,
+    delete_run,
+    get_run,
+    get_run_flow,
+    get_run_items,
+    get_run_step,
+    get_run_steps,
+    list_runs,
+)
+from stepflow_api.models import CreateRunRequest, RunStatus
+from stepflow_api.types import UNSET, Unset
+
+from .. import _requests, _wire
+from .._requests import RunArguments, Variables
+from ..errors import ConflictError, InvalidArgumentError, InvalidResponseError, StepflowClientError
+from ..types import (
+    CreateRunResponse,
+    ExecutionStatus,
+    FlowVariable,
+    ListItemsResponse,
+    ListRunsResponse,
+    ListStepsResponse,
+    RunDetails,
+    StepDetails,
+    StoredFlow,
+    status_number,
+)
+from .connection import Connection
+
+__all__ = ["Runs"]
+
+_PAGE = 100
+_OVERLAP = 10
+_MOST_ITEMS_FOR_STEPS = 1000
+
+
+class Runs:
+    """The part of the client that deals with runs."""
+
+    _connection: Connection
+    _declared: dict[str, Mapping[str, FlowVariable]]
+    _exact_integers: bool
+
+    async def create_run(
+        self,
+        flow_id: str,
+        input: Any = None,
+        variables: Variables | None = None,
+        overrides: Any = None,
+        debug: bool = False,
+        max_concurrency: int | None = None,
+        *,
+        variables_from_env: bool = False,
+        timeout: float | None = None,
+    ) -> CreateRunResponse:
+        """Start a run of a stored flow and give it, usually still running.
+
+        Args:
+            flow_id: What `store_flow` gave.
+            input: The input, any JSON value. A list is a batch, one item for each element; a single input that is
+                itself a list is written `[[1, 2]]`. None is the input null.
+            variables: Values of the flow's variables: a mapping, or a YAML or JSON file that holds one.
+            overrides: Changes to steps for this run only: `{step: {"input": {...}}}`, the wrapped form that the
+                server takes, or a list of either, merged left to right. Servers from 0.10 on refuse an unknown step.
+            debug: No released server has a debug mode; True is refused.
+            max_concurrency: How many items of a batch run at once; None leaves it to the server.
+            variables_from_env: Fill missing variables from the environment: by the `env_var` that the flow names,
+                then by `STEPFLOW_VAR_<NAME>`.
+            timeout: Seconds, instead of the client's.
+
+        Raises:
+            NotFoundError: If the server has no such flow.
+            InvalidArgumentError: If an argument is wrong; nothing is sent. An integer beyond 2**53 is refused for
+                servers from 0.12 on, which would change it (`StepflowClient(exact_integers=False)` lets it pass).
+            UnsupportedByServerError: If `debug` is True.
+        """
+        _requests.check_debug(debug)
+        flow_id = _requests.check_id(flow_id, "flow_id")
+        arguments = await self._arguments(input, variables, overrides, max_concurrency)
+        created, _ = await self._create_run(flow_id, arguments, variables_from_env=variables_from_env, timeout=timeout)
+        return created
+
+    async def _arguments(
+        self, input: Any, variables: Variables | None, overrides: Any, max_concurrency: int | None
+    ) -> RunArguments:
+        server = await self._connection.server()
+        exact = server.capabilities["exact_numbers"] or not self._exact_integers
+        return _requests.run_arguments(input, variables, overrides, max_concurrency, exact_integers=exact)
+
+    async def _create_run(
+        self,
+        flow_id: str,
+        arguments: RunArguments,
+        *,
+        variables_from_env: bool,
+        wait: int | None = None,
+        timeout: float | None = None,
+    ) -> tuple[CreateRunResponse, ListItemsResponse]:
+        values = arguments.variables
+        if variables_from_env:
+            declared = await self._variables_of(flow_id, timeout=timeout)
+            values = _requests.environment_variables(values, declared, os.environ)
+        body = CreateRunRequest(
+            flow_id=flow_id,
+            input_=arguments.inputs,
+            variables=values or UNSET,
+            overrides={"steps": arguments.overrides} if arguments.overrides else UNSET,
+            max_concurrency=_or_unset(arguments.max_concurrency),
+            wait=True if wait is not None else UNSET,
+            timeout_secs=_or_unset(wait),
+        )
+        try:
+            return await self._connection.call(
+                "create_run", create_run._get_kwargs(body=body), _wire.created, timeout=timeout, waits=wait or 0
+            )
+        except StepflowClientError as error:
+            # A server may quote what it was sent.
+            raise _requests.without_secrets(error, values, self._declared.get(flow_id)) from None
+
+    async def _variables_of(self, flow_id: str, *, timeout: float | None = None) -> Mapping[str, FlowVariable]:
+        raise NotImplementedError  # pragma: no cover - the client has it from Flows
+
+    async def get_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
+        """Give a run as it stands now.
+
+        `items.completed` stays 0 until the whole run ends, on every release.
+
+        Raises:
+            NotFoundError: If the server has no such run.
+        """
+        run_id = _requests.check_run_id(run_id)
+        request = get_run._get_kwargs(run_id=run_id)
+        return await self._connection.call("get_run", request, _wire.run, timeout=timeout, run_id=run_id)
+
+    async def get_run_items(self, run_id: str | UUID, *, timeout: float | None = None) -> ListItemsResponse:
+        """Give the items of a run, in the order of their inputs; an item that runs has no result yet.
+
+        Failed items name the step that failed and what it said. (For runs of more than 1,000 items only as far as
+        the items themselves tell, as the steps of all of them would have to be fetched.)
+
+        Raises:
+            NotFoundError: If the server has no such run.
+        """
+        run_id = _requests.check_run_id(run_id)
+        listed = await self._connection.call(
+            "get_run_items",
+            get_run_items._get_kwargs(run_id=run_id),
+            lambda answer: _wire.items(run_id, answer["results"]),
+            timeout=timeout,
+            run_id=run_id,
+        )
+        if not listed.items:
+            # Servers from 0.12 on give an unknown run no items instead of a 404.
+            await self.get_run(run_id, timeout=timeout)
+        return await self._explain(listed, timeout=timeout)
+
+    async def _explain(self, listed: ListItemsResponse, *, timeout: float | None = None) -> ListItemsResponse:
+        failed = any(item.result is not None and item.result.error is not None for item in listed.items)
+        server = await self._connection.server()
+        if not failed or len(listed.items) > _MOST_ITEMS_FOR_STEPS or not server.capabilities["step_outputs"]:
+            # Before 0.12 the items themselves name the step and the cause, and the steps do not.
+            return listed
+        return _wire.with_failed_steps(listed, await self.get_run_steps(listed.run_id, timeout=timeout))
+
+    async def get_run_steps(
+        self, run_id: str | UUID, *, item_index: int | None = None, timeout: float | None = None
+    ) -> ListStepsResponse:
+        """Give the steps of a run that were started, by item, then in the order of the flow.
+
+        Args:
+            run_id: The run.
+            item_index: Only the steps of this item; None for all.
+            timeout: Seconds, instead of the client's.
+
+        Raises:
+            NotFoundError: If the server has no such run.
+        """
+        run_id = _requests.check_run_id(run_id)
+        index = _requests.check_limit(item_index, "item_index")
+        listed = await self._connection.call(
+            "get_run_steps",
+            get_run_steps._get_kwargs(run_id=run_id, item_index=_or_unset(index)),
+            lambda answer: _wire.steps(run_id, answer["steps"]),
+            timeout=timeout,
+            run_id=run_id,
+        )
+        if not listed.steps:
+            # Servers from 0.12 on give an unknown run no steps instead of a 404.
+            await self.get_run(run_id, timeout=timeout)
+        return listed
+
+    async def get_run_step(
+        self, run_id: str | UUID, step_id: str, *, item_index: int = 0, timeout: float | None = None
+    ) -> StepDetails:
+        """Give one step of one item.
+
+        Raises:
+            NotFoundError: If there is no such step, or it has not started.
+        """
+        run_id = _requests.check_run_id(run_id)
+        request = get_run_step._get_kwargs(
+            run_id=run_id,
+            step_id=_requests.check_id(step_id, "step_id"),
+            item_index=_or_unset(_requests.check_limit(item_index, "item_index")),
+        )
+        return await self._connection.call(
+            "get_run_step", request, lambda answer: _wire.step(answer["step"]), timeout=timeout, run_id=run_id
+        )
+
+    async def get_run_flow(self, run_id: str | UUID, *, timeout: float | None = None) -> StoredFlow:
+        """Give the flow of a run. Its examples are with `get_flow`.
+
+        Raises:
+            NotFoundError: If the server has no such run.
+        """
+        run_id = _requests.check_run_id(run_id)
+        request = get_run_flow._get_kwargs(run_id=run_id)
+        return await self._connection.call(
+            "get_run_flow", request, StoredFlow.model_validate, timeout=timeout, run_id=run_id
+        )
+
+    async def cancel_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
+        """Mark a run as cancelled and give it.
+
+        On every released server (0.9 to 0.13) this writes the status and stops nothing: the running step ends, later
+        steps still start, and at the end the status may turn from cancelled to completed or failed.
+
+        A finished run is left alone. Servers from 0.12 on would rewrite it, so the client looks first.
+
+        Raises:
+            NotFoundError: If the server has no such run.
+            ConflictError: If the run has ended already.
+        """
+        run_id = _requests.check_run_id(run_id)
+        now = await self.get_run(run_id, timeout=timeout)
+        if now.is_finished:
+            raise ConflictError(
+                f"run {run_id} is already {now.status.value}", status_code=409, run_id=run_id, details=now
+            )
+        request = cancel_run._get_kwargs(run_id=run_id)
+        return await self._connection.call("cancel_run", request, _wire.run, timeout=timeout, run_id=run_id)
+
+    async def delete_run(self, run_id: str | UUID, *, timeout: float | None = None) -> None:
+        """Ask the server to delete a finished run.
+
+        Released servers (0.9 to 0.13) accept this and delete nothing.
+
+        Raises:
+            NotFoundError: If the server has no such run.
+            ConflictError: If the run has not ended.
+        """
+        run_id = _requests.check_run_id(run_id)
+        request = delete_run._get_kwargs(run_id=run_id)
+        await self._connection.send("delete_run", request, timeout=timeout, run_id=run_id)
+
+    async def list_runs(
+        self,
+        status: ExecutionStatus | str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        *,
+        flow_name: str | None = None,
+        root_run_id: str | UUID | None = None,
+        parent_run_id: str | UUID | None = None,
+        roots_only: bool | None = None,
+        timeout: float | None = None,
+    ) -> ListRunsResponse:
+        """Give runs, newest first.
+
+        Args:
+            status: Only runs that stand so.
+            limit: At most so many. None gives all of them: servers have no limit of their own; `iter_runs` pages.
+            offset: Leave out so many of the newest.
+            flow_name: Only runs of flows of this name.
+            root_run_id: Only this run and the runs below it.
+            parent_run_id: Only runs created by a step of this run.
+            roots_only: True leaves out the runs that steps created.
+            timeout: Seconds, instead of the client's.
+
+        Raises:
+            InvalidArgumentError: If an argument is wrong. (Servers drop a filter they cannot read and list all.)
+        """
+        offset = _requests.check_limit(offset, "offset")
+        limit = _requests.check_limit(limit, "limit")
+        if offset and limit is None:
+            # With sqlite an offset without a limit is ignored.
+            limit = 2**31 - 1
+        request = list_runs._get_kwargs(
+            status=_status_filter(status),
+            limit=_or_unset(limit),
+            offset=_or_unset(offset),
+            flow_name=UNSET if flow_name is None else _requests.check_text(flow_name, "flow_name"),
+            root_run_id=UNSET if root_run_id is None else _requests.check_run_id(root_run_id),
+            parent_run_id=UNSET if parent_run_id is None else _requests.check_run_id(parent_run_id),
+            roots_only=UNSET if roots_only is None else bool(roots_only),
+        )
+        return await self._connection.call("list_runs", request, _wire.runs, timeout=timeout)
+
+    async def iter_runs(
+        self,
+        status: ExecutionStatus | str | None = None,
+        *,
+        page_size: int = _PAGE,
+        flow_name: str | None = None,
+        root_run_id: str | UUID | None = None,
+        parent_run_id: str | UUID | None = None,
+        roots_only: bool | None = None,
+        timeout: float | None = None,
+    ) -> AsyncIterator[RunDetails]:
+        """Go through runs, newest first, page by page.
+
+        No run comes twice, and none that was there from the start to the end is missed, though new runs arrive or
+        runs leave the filter meanwhile: pages overlap, and a page that does not meet the one before is asked for
+        again further up.
+
+        Args:
+            status: As for `list_runs`, like the other filters.
+            page_size: How many runs a request asks for, at least 2.
+            flow_name: Only runs of flows of this name.
+            root_run_id: Only this run and the runs below it.
+            parent_run_id: Only runs created by a step of this run.
+            roots_only: True leaves out the runs that steps created.
+            timeout: Seconds for each request, instead of the client's.
+        """
+        _requests.check_limit(page_size, "page_size", least=2)
+        seen: set[str] = set()
+        offset = fruitless = 0
+        while True:
+            page = await self.list_runs(
+                status,
+                page_size,
+                offset,
+                flow_name=flow_name,
+                root_run_id=root_run_id,
+                parent_run_id=parent_run_id,
+                roots_only=roots_only,
+                timeout=timeout,
+            )
+            new = [run for run in page.runs if run.run_id not in seen]
+            fruitless = 0 if new else fruitless + 1
+            if fruitless > 10 + 3 * len(seen) // page_size:
+                raise InvalidResponseError("the server's pages of runs do not follow one another")
+            if offset and len(new) == len(page.runs):
+                offset = max(0, offset - page_size)
+                continue
+            for run in new:
+                seen.add(run.run_id)
+                yield run
+            if len(page.runs) < page_size:
+                return
+            offset += page_size - min(_OVERLAP, page_size // 2)
+
+
+def _or_unset(value: int | None) -> int | Unset:
+    return UNSET if value is None else value
+
+
+def _status_filter(status: ExecutionStatus | str | None) -> RunStatus | Unset:
+    if status is None:
+        return UNSET
+    number = status_number(status)
+    if number is None:
+        known = ", ".join(each.value for each in ExecutionStatus)
+        raise InvalidArgumentError(f"status is one of {known}, not {status!r}")
+    return RunStatus(number)

@@ -1,0 +1,262 @@
+"""How a client connects: URL, timeout, TLS, credentials and environment, each checked before anything is sent. Pure."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+import re
+import ssl
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from typing import Any
+from urllib.request import getproxies, proxy_bypass
+
+import httpx
+
+from .errors import InvalidArgumentError
+
+__all__ = [
+    "API_PATH",
+    "Token",
+    "TokenAuth",
+    "check_auth",
+    "check_headers",
+    "check_positive",
+    "check_timeout",
+    "environment_proxy",
+    "environment_settings",
+    "parse_url",
+    "ssl_context",
+]
+
+API_PATH = "/api/v1"
+DEFAULT_PORT = 7840
+LONGEST_TIMEOUT = 2_000_000
+"""Sockets take no more than 2**31 milliseconds."""
+
+_HEADER_NAME = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
+
+Token = str | Callable[[], str | Awaitable[str]]
+"""A bearer token, or what gives one; awaitables only with the async client."""
+
+
+def parse_url(url: str | httpx.URL) -> httpx.URL:
+    """Give the root of a server: without `/api/v1`, a trailing slash, query or fragment.
+
+    `host`, `host:port` and `//host` are taken as http. A path before `/api/v1`, as a proxy may have, is kept.
+
+    Raises:
+        InvalidArgumentError: If it is not an http or https URL.
+    """
+    if not isinstance(url, (str, httpx.URL)):
+        raise InvalidArgumentError(f"the server's URL is a text, not {type(url).__name__}")
+    text = str(url).strip()
+    if not text:
+        raise InvalidArgumentError("the server's URL is empty")
+    if "://" not in text:
+        text = "http://" + text.removeprefix("//")
+    try:
+        parsed = httpx.URL(text)
+        host, port = parsed.host, parsed.port
+    except (httpx.InvalidURL, ValueError, TypeError) as error:
+        # What httpx says may quote the password.
+        hint = "write / ? # @ in a password as %2F %3F %23 %40" if "@" in text else None
+        reason = "it cannot be read" if hint else str(error)
+        raise InvalidArgumentError(f"{_without_password(text)!r} is not a URL: {reason}", hint=hint) from None
+    if parsed.scheme not in ("http", "https"):
+        raise InvalidArgumentError(f"{_without_password(text)!r} is not an http or https URL")
+    if not host or (port is not None and not 0 < port < 2**16):
+        raise InvalidArgumentError(f"{_without_password(text)!r} names no server")
+    path = parsed.path.rstrip("/").removesuffix(API_PATH).rstrip("/")
+    return parsed.copy_with(path=path or "/", query=None, fragment=None)
+
+
+def _without_password(text: str) -> str:
+    before, at, after = text.rpartition("@")
+    return f"...@{after}" if at else before + after
+
+
+def check_timeout(timeout: float | httpx.Timeout, what: str = "timeout") -> httpx.Timeout:
+    """Give a timeout for each phase of a request, in seconds.
+
+    Raises:
+        InvalidArgumentError: If it is not a positive number, or a phase is unlimited.
+    """
+    if isinstance(timeout, httpx.Timeout):
+        phases = timeout.as_dict()
+        if None in phases.values():
+            raise InvalidArgumentError(f"{what} leaves a phase without a limit: {timeout}")
+        for phase, seconds in phases.items():
+            _check_longest(check_positive(seconds, f"{what}.{phase}"), f"{what}.{phase}")
+        return timeout
+    return httpx.Timeout(_check_longest(check_positive(timeout, what), what))
+
+
+def _check_longest(seconds: float, what: str) -> float:
+    if seconds > LONGEST_TIMEOUT:
+        raise InvalidArgumentError(f"{what} is at most {LONGEST_TIMEOUT:,} seconds, not {seconds!r}")
+    return seconds
+
+
+def check_positive(seconds: Any, what: str) -> float:
+    """Give a finite number of seconds above zero as a float.
+
+    Raises:
+        InvalidArgumentError: If it is none.
+    """
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise InvalidArgumentError(f"{what} is a number of seconds, not {seconds!r}")
+    try:
+        number = float(seconds)
+    except OverflowError:
+        number = math.inf
+    if not (number > 0 and math.isfinite(number)):
+        raise InvalidArgumentError(f"{what} must be above zero and finite, not {number!r}")
+    return number
+
+
+def ssl_context(
+    url: httpx.URL, verify: bool | str | ssl.SSLContext, cert: str | tuple[str, ...] | None
+) -> ssl.SSLContext | bool:
+    """Give what httpx verifies servers with.
+
+    Args:
+        url: For a plain http server no authorities are loaded; that alone takes 20 ms.
+        verify: False for no verification, or a file or folder of authorities, or a context.
+        cert: The client's certificate: a file, or (file, key file), or (file, key file, password).
+
+    Raises:
+        InvalidArgumentError: If a file cannot be read.
+    """
+    if isinstance(verify, ssl.SSLContext):
+        if cert is not None:
+            raise InvalidArgumentError("pass the client certificate inside the SSL context given as verify")
+        return verify
+    if url.scheme == "http" and verify is True and cert is None:
+        return False
+    try:
+        if isinstance(verify, (str, os.PathLike)):
+            where = "capath" if os.path.isdir(verify) else "cafile"
+            context = ssl.create_default_context(**{where: os.fspath(verify)})  # type: ignore[arg-type]
+        else:
+            context = httpx.create_ssl_context(verify=bool(verify))
+        if cert is not None:
+            context.load_cert_chain(*((cert,) if isinstance(cert, (str, os.PathLike)) else cert))
+    except (OSError, ValueError, TypeError) as error:
+        raise InvalidArgumentError(f"a certificate cannot be loaded: {error}") from None
+    return context
+
+
+def environment_proxy(url: httpx.URL) -> str | None:
+    """Give the proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name for a server, or None.
+
+    A server on this machine itself is never asked through a proxy.
+    """
+    if url.host in ("localhost", "::1") or url.host.startswith("127.") or proxy_bypass(url.host):
+        return None
+    proxies = getproxies()
+    return proxies.get(url.scheme) or proxies.get("all")
+
+
+def environment_settings(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Give the arguments of a client that STEPFLOW_URL, STEPFLOW_TOKEN and STEPFLOW_TIMEOUT hold.
+
+    Raises:
+        InvalidArgumentError: If STEPFLOW_TIMEOUT is not a number.
+    """
+    settings: dict[str, Any] = {"base_url": environ.get("STEPFLOW_URL") or f"http://localhost:{DEFAULT_PORT}"}
+    if token := environ.get("STEPFLOW_TOKEN"):
+        settings["auth"] = token
+    if timeout := environ.get("STEPFLOW_TIMEOUT"):
+        try:
+            settings["timeout"] = float(timeout)
+        except ValueError:
+            raise InvalidArgumentError(f"STEPFLOW_TIMEOUT is a number of seconds, not {timeout!r}") from None
+    return settings
+
+
+class TokenAuth(httpx.Auth):
+    """Sends `Authorization: Bearer ...` with each request.
+
+    Args:
+        token: The token, or a callable that gives it, asked before each request; with the async client it may be
+            a coroutine function.
+    """
+
+    def __init__(self, token: Token) -> None:
+        """Keep the token; it never shows in a repr."""
+        self._token = token if callable(token) else lambda: token
+
+    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Add the header."""
+        token = self._token()
+        if not isinstance(token, str):
+            close = getattr(token, "close", None)
+            if close is not None:
+                close()
+            raise InvalidArgumentError(
+                f"the callable given as auth must give a token as text here, not {type(token).__name__}"
+            )
+        self._sign(request, token)
+        yield request
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        """Add the header, waiting for the token if need be."""
+        token = self._token()
+        if inspect.isawaitable(token):
+            token = await token
+        self._sign(request, token)
+        yield request
+
+    @staticmethod
+    def _sign(request: httpx.Request, token: object) -> None:
+        if not isinstance(token, str):
+            raise InvalidArgumentError(f"the callable given as auth must give a token, not {type(token).__name__}")
+        request.headers["Authorization"] = f"Bearer {_check_token(token.strip())}"
+
+
+def check_auth(auth: httpx.Auth | Token | tuple[str, str] | None) -> httpx.Auth | tuple[str, str] | None:
+    """Give credentials in httpx's form.
+
+    Raises:
+        InvalidArgumentError: If they are of another kind, or an empty token.
+    """
+    if auth is None or isinstance(auth, httpx.Auth):
+        return auth
+    if isinstance(auth, tuple) and len(auth) == 2 and all(isinstance(part, str) for part in auth):
+        return auth
+    if callable(auth):
+        return TokenAuth(auth)
+    if not isinstance(auth, str):
+        raise InvalidArgumentError(
+            f"auth is a token, a callable, a (user, password) pair or httpx.Auth, not {type(auth).__name__}"
+        )
+    return TokenAuth(_check_token(auth))
+
+
+def check_headers(headers: Mapping[str, str] | None) -> dict[str, str] | None:
+    """Give headers that can be sent. Their values are never shown: they may be credentials.
+
+    Raises:
+        InvalidArgumentError: If they are not a mapping of names to printable text.
+    """
+    if headers is None:
+        return None
+    if not isinstance(headers, Mapping):
+        raise InvalidArgumentError(f"headers are a mapping from name to value, not {type(headers).__name__}")
+    for name, value in headers.items():
+        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+            raise InvalidArgumentError(f"{name!r} is not the name of a header")
+        if not isinstance(value, str) or not _printable(value):
+            raise InvalidArgumentError(f"the value of the header {name} is not printable ASCII text")
+    return dict(headers)
+
+
+def _check_token(token: str) -> str:
+    if not token.strip() or not _printable(token):
+        raise InvalidArgumentError("the token is empty or not printable ASCII text")
+    return token
+
+
+def _printable(text: str) -> bool:
+    return text.isascii() and text.isprintable()

@@ -1,0 +1,106 @@
+# Written from _async/waiting.py by `make generate`. Change that file instead.
+
+"""Waiting for runs to end."""
+
+from __future__ import annotations
+
+import time
+from uuid import UUID
+
+from stepflow_api.api.run import get_run, list_runs
+from stepflow_api.types import UNSET
+
+from .. import _requests, _settings, _wire
+from ..errors import InvalidArgumentError, RunTimeoutError
+from ..types import ListItemsResponse, RunDetails
+from .connection import Connection
+
+__all__ = ["Waiting"]
+
+_SLICE = 25.0
+"""Seconds a server is asked to hold a request at most: proxies cut what is silent for longer, often after 30 or 60."""
+_LARGE = 200
+"""A run of more items is asked for its summary only: a server gives all steps of all items along with a run."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
+
+
+class Waiting:
+    """The part of the client that waits."""
+
+    _connection: Connection
+
+    def wait_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
+        """Wait for a run to end and give it.
+
+        Args:
+            run_id: The run.
+            timeout: Seconds to wait; None waits as long as it takes.
+
+        Raises:
+            NotFoundError: If the server has no such run.
+            RunTimeoutError: If the run has not ended in time. It goes on.
+        """
+        run_id = _requests.check_run_id(run_id)
+        deadline = None if timeout is None else time.monotonic() + _settings.check_positive(timeout, "timeout")
+        return self._wait(run_id, deadline)
+
+    def _wait(self, run_id: str, deadline: float | None, *, total: int | None = None) -> RunDetails:
+        if total is None:
+            summary = self._summary(run_id)
+            if summary is not None and summary.is_finished:
+                return summary
+            total = summary.items.total if summary is not None else 1
+        pause = _FIRST_PAUSE
+        while True:
+            started = time.monotonic()
+            remaining = _SLICE if deadline is None else deadline - started
+            held = 0 if total > _LARGE else _requests.wait_seconds(remaining, _SLICE)
+            run = self._look(run_id, held, total)
+            if run.is_finished:
+                return run
+            now = time.monotonic()
+            if deadline is not None and now >= deadline:
+                raise _timed_out(run_id)
+            if now - started < held / 2 or not held:
+                # The server answered at once, because it does not wait or was not asked to.
+                time.sleep(pause if deadline is None else min(pause, max(0.0, deadline - now)))
+                pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+    def _look(self, run_id: str, held: int, total: int) -> RunDetails:
+        if total > _LARGE:
+            summary = self._summary(run_id)
+            if summary is not None:
+                return summary
+        request = get_run._get_kwargs(run_id=run_id, wait=True if held else UNSET, timeout_secs=held or UNSET)
+        return self._connection.call("get_run", request, _wire.run, run_id=run_id, waits=held)
+
+    def _summary(self, run_id: str) -> RunDetails | None:
+        """Give a root run without its steps, None for a run below another or one that is not there."""
+        request = list_runs._get_kwargs(root_run_id=run_id, roots_only=True, limit=1)
+        listed = self._connection.call("list_runs", request, _wire.runs, run_id=run_id)
+        return next((run for run in listed.runs if run.run_id == run_id), None)
+
+    def get_run_items(self, run_id: str | UUID, *, timeout: float | None = None) -> ListItemsResponse:
+        raise NotImplementedError  # pragma: no cover - the client has it from Runs
+
+    def _finished(
+        self, run_id: str | UUID, *, wait: bool, timeout: float | None, single: bool
+    ) -> tuple[RunDetails, ListItemsResponse]:
+        run_id = _requests.check_run_id(run_id)
+        deadline = None if timeout is None else time.monotonic() + _settings.check_positive(timeout, "timeout")
+        run = self._summary(run_id) or self._look(run_id, 0, 1)
+        if single and run.items.total != 1:
+            raise InvalidArgumentError(
+                f"run {run_id} is a batch of {run.items.total} items",
+                run_id=run_id,
+                hint="get_results() gives them all",
+            )
+        if not run.is_finished:
+            if not wait:
+                raise _timed_out(run_id)
+            run = self._wait(run_id, deadline, total=run.items.total)
+        return run, self.get_run_items(run_id)
+
+
+def _timed_out(run_id: str) -> RunTimeoutError:
+    return RunTimeoutError(f"run {run_id} has not ended yet", run_id=run_id, hint="it goes on; wait_run() waits again")

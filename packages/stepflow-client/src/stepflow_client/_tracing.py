@@ -1,0 +1,31 @@
+"""OpenTelemetry, where the application uses it: one span for each operation, its context sent to the server."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+
+__all__ = ["operation_span"]
+
+
+@contextmanager
+def operation_span(operation: str, headers: MutableMapping[str, str]) -> Iterator[None]:
+    """Wrap one operation in a span and add the W3C `traceparent` header.
+
+    An application that traces has imported opentelemetry already; one that has not pays nothing here.
+
+    Args:
+        operation: The operation's name, for example `create_run`.
+        headers: Where the header goes.
+    """
+    if "opentelemetry.trace" not in sys.modules:
+        yield
+        return
+    from opentelemetry.propagate import inject
+    from opentelemetry.trace import SpanKind, get_tracer
+
+    tracer = get_tracer("stepflow.client")
+    with tracer.start_as_current_span(f"stepflow.{operation}", kind=SpanKind.CLIENT):
+        inject(headers)
+        yield

@@ -1,0 +1,41 @@
+"""What a thing that runs flows can do, whether it is a server elsewhere or one embedded in this process."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+from uuid import UUID
+
+from .flow_file import FlowSource
+from .types import ComponentInfo, FlowResult, ValidationResult
+
+__all__ = ["StepflowExecutor"]
+
+
+@runtime_checkable
+class StepflowExecutor(Protocol):
+    """Runs flows. `StepflowClient` and `StepflowRuntime` are executors; code written for this protocol takes both."""
+
+    @property
+    def url(self) -> str:
+        """The root URL of the server."""
+        ...
+
+    async def run(self, flow: FlowSource, input: Any = None, overrides: Any = None) -> FlowResult:
+        """Run a flow on one input and give its result."""
+        ...
+
+    async def submit(self, flow: FlowSource, input: Any = None, overrides: Any = None) -> str:
+        """Start a flow and give the id of its run."""
+        ...
+
+    async def get_result(self, run_id: str | UUID) -> FlowResult:
+        """Wait for a run of one item to end and give its result."""
+        ...
+
+    async def validate(self, flow: FlowSource) -> ValidationResult:
+        """Ask the server what it thinks of a flow; nothing is stored."""
+        ...
+
+    async def list_components(self) -> list[ComponentInfo]:
+        """Give the components that flows may use."""
+        ...

@@ -1,0 +1,90 @@
+"""Writes the synchronous client from the asynchronous one.
+
+    python scripts/generate_sync.py [--output DIR]
+
+unasync rewrites the code token by token; the pairs below rewrite what docstrings say. ruff orders the imports and
+formats. The result depends on nothing but the source, so it can be compared byte for byte.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import unasync
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "packages/stepflow-client/src/stepflow_client/_async"
+TARGET = SOURCE.with_name("_sync")
+BANNER = "# Written from _async/{name} by `make generate`. Change that file instead.\n\n"
+
+TOKENS = {
+    "_async": "_sync",
+    "AsyncBaseTransport": "BaseTransport",
+    "AsyncClient": "Client",
+    "AsyncHTTPTransport": "HTTPTransport",
+    "StepflowClient": "SyncStepflowClient",
+    "AsyncGenerator": "Generator",
+    "aclose": "close",
+    "aclosing": "closing",
+    "aiter_sse": "iter_sse",
+    "aread": "read",
+    "asyncio": "time",
+    "get_async_httpx_client": "get_httpx_client",
+    "handle_async_request": "handle_request",
+    "set_async_httpx_client": "set_httpx_client",
+}
+TEXTS = {
+    r"\bGenerator\[(.*), None\]:": r"Generator[\1, None, None]:",
+    r"\bawait (?=client\.|get_run\.)": "",
+    r"\basync with\b": "with",
+    r"\basync for\b": "for",
+    r"(?<!Sync)\bStepflowClient\b": "SyncStepflowClient",
+    r"\basyncio_detailed\b": "sync_detailed",
+    r"\bThe asynchronous client\. The synchronous one is written from this package by `make generate`\.": (
+        "The synchronous client, written from the asynchronous one."
+    ),
+    r"\bThe asynchronous client\b": "The synchronous client",
+    r" \(it may be a coroutine function\)": "",
+    r"One client may serve many tasks of one event loop at once\.": (
+        "One client may serve many threads at once, and works inside a running event loop."
+    ),
+}
+
+
+def write(output: Path) -> None:
+    """Write the synchronous twin of every module to a folder, which is made anew."""
+    shutil.rmtree(output, ignore_errors=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        # unasync finds its target by replacing the folder's name in the path.
+        source = Path(temporary, "_async")
+        target = Path(temporary, "_sync")
+        shutil.copytree(SOURCE, source, ignore=shutil.ignore_patterns("__pycache__"))
+        rule = unasync.Rule(f"{source}/", f"{target}/", additional_replacements=TOKENS)
+        unasync.unasync_files([str(path) for path in sorted(source.rglob("*.py"))], [rule])
+        for path in sorted(target.rglob("*.py")):
+            text = path.read_text(encoding="utf-8")
+            for pattern, replacement in TEXTS.items():
+                text = re.sub(pattern, replacement, text)
+            path.write_text(BANNER.format(name=path.relative_to(target)) + text, encoding="utf-8")
+        for step in (["check", "--fix", "--quiet", "--select", "I,F811"], ["format", "--quiet"]):
+            ruff = [sys.executable, "-m", "ruff", *step, "--isolated", "--line-length", "120", str(target)]
+            subprocess.run(ruff, check=True)
+        shutil.copytree(target, output, ignore=shutil.ignore_patterns(".ruff_cache"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--output", type=Path, default=TARGET, metavar="DIR", help="where to write (default: the package)"
+    )
+    write(parser.parse_args().output)
+
+
+if __name__ == "__main__":
+    main()
