@@ -1,0 +1,142 @@
+"""The executor methods of the embedded server: those of a client of it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+from . import _wire
+from ._async.client import StepflowClient
+from ._requests import Variables
+from ._sync.client import SyncStepflowClient
+from .flow_file import FlowSource
+from .types import ComponentList, FlowResult, RunDetails, ValidationResult
+
+__all__ = ["EmbeddedExecutor"]
+
+
+class EmbeddedExecutor:
+    """Runs flows on the server that a runtime holds; the runtime derives from it."""
+
+    def __init__(self) -> None:
+        """Make no client yet."""
+        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, StepflowClient] = WeakKeyDictionary()
+        self._sync_client: SyncStepflowClient | None = None
+        self._clients_lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        """The root URL of the server."""
+        raise NotImplementedError  # pragma: no cover - the runtime has it
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The server's configuration."""
+        raise NotImplementedError  # pragma: no cover - the runtime has it
+
+    @property
+    def client(self) -> StepflowClient:
+        """The asynchronous client of the server, one for each event loop; closed with the runtime.
+
+        Raises:
+            RuntimeError: If no event loop runs; `sync_client` needs none.
+        """
+        loop = asyncio.get_running_loop()
+        client = self._clients.get(loop)
+        if client is None:
+            client = self._clients[loop] = StepflowClient(self.url)
+        return client
+
+    @property
+    def sync_client(self) -> SyncStepflowClient:
+        """The synchronous client of the server; closed with the runtime."""
+        with self._clients_lock:
+            if self._sync_client is None:
+                self._sync_client = SyncStepflowClient(self.url)
+            return self._sync_client
+
+    async def await_ready(self) -> None:
+        """Wait until the server can be used."""
+        raise NotImplementedError  # pragma: no cover - the runtime has it
+
+    async def _ready_client(self) -> StepflowClient:
+        await self.await_ready()
+        return self.client
+
+    def _close_sync_client(self) -> None:
+        with self._clients_lock:
+            client, self._sync_client = self._sync_client, None
+        if client is not None:
+            client.close()
+
+    async def _close_client(self) -> None:
+        client = self._clients.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.aclose()
+
+    async def run(
+        self,
+        flow: FlowSource,
+        input: Any = None,
+        overrides: Any = None,
+        *,
+        variables: Variables | None = None,
+        variables_from_env: bool = False,
+        timeout: float | None = None,
+    ) -> FlowResult:
+        """Run a flow on one input and give its result; as `StepflowClient.run`."""
+        return await (await self._ready_client()).run(
+            flow,
+            input,
+            overrides,
+            variables=variables,
+            variables_from_env=variables_from_env,
+            timeout=timeout,
+        )
+
+    async def submit(
+        self,
+        flow: FlowSource,
+        input: Any = None,
+        overrides: Any = None,
+        *,
+        variables: Variables | None = None,
+        variables_from_env: bool = False,
+        max_concurrency: int | None = None,
+    ) -> str:
+        """Start a flow and give the id of its run; as `StepflowClient.submit`."""
+        return await (await self._ready_client()).submit(
+            flow,
+            input,
+            overrides,
+            variables=variables,
+            variables_from_env=variables_from_env,
+            max_concurrency=max_concurrency,
+        )
+
+    async def get_result(self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
+        """Give the result of a run of one item, waiting for it to end; as `StepflowClient.get_result`."""
+        return await (await self._ready_client()).get_result(run_id, wait=wait, timeout=timeout)
+
+    async def get_results(
+        self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None
+    ) -> list[FlowResult]:
+        """Give the results of all items of a run, waiting for it to end; as `StepflowClient.get_results`."""
+        return await (await self._ready_client()).get_results(run_id, wait=wait, timeout=timeout)
+
+    async def wait_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
+        """Wait for a run to end and give it; as `StepflowClient.wait_run`."""
+        return await (await self._ready_client()).wait_run(run_id, timeout=timeout)
+
+    async def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
+        """Ask the server what it thinks of a flow; as `StepflowClient.validate`."""
+        return await (await self._ready_client()).validate(flow, timeout=timeout)
+
+    async def list_components(self, *, schemas: bool = True, timeout: float | None = None) -> ComponentList:
+        """Give the components that flows may use, with the path a flow writes where the routes tell it."""
+        listed = await (await self._ready_client()).list_components(schemas=schemas, timeout=timeout)
+        return _wire.with_paths(listed, self.config.get("routes") or {})

@@ -1,0 +1,166 @@
+"""Ends a server whose Python process is gone, however it went.
+
+This file is run as a small program of its own, next to the server: it sleeps on a pipe that closes
+when its parent dies, kill -9 included, and then kills the server, which carries the runtime's token in its
+environment, and every process that belongs to it. It uses the standard library and psutil only, and
+imports nothing of this package.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import sys
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterable
+
+    import psutil
+
+TOKEN_VARIABLE = "STEPFLOW_RUNTIME_TOKEN"
+
+_PARENT_CHECK_SECONDS = 1.0
+_GAP_SECONDS = 0.3
+_MAX_SWEEPS = 10
+
+
+def launch(token: str) -> subprocess.Popen[bytes] | None:
+    """Start the watchdog for a token; return at once. None where this Python cannot start another one."""
+    import importlib.util
+    import subprocess
+
+    spec = importlib.util.find_spec("psutil")
+    # A frozen program or an embedding server is named by sys.executable too; starting that would be wrong.
+    name = os.path.basename(sys.executable or "").lower()
+    if spec is None or spec.origin is None or not name.startswith(("python", "pypy")) or hasattr(sys, "frozen"):
+        return None
+    folder = os.path.dirname(os.path.dirname(spec.origin))
+    # -I and -S: neither the user's settings nor site packages take part, which also starts it sooner.
+    command = [sys.executable, "-I", "-S", os.path.abspath(__file__), token, str(os.getpid()), folder]
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        # It must not carry a token itself, not even that of a runtime around this process.
+        env={key: value for key, value in os.environ.items() if key != TOKEN_VARIABLE},
+        cwd="/",
+        start_new_session=True,
+    )
+
+
+def find_family(token: str, leaders: set[psutil.Process]) -> list[psutil.Process]:
+    """Return every other process that belongs to a runtime.
+
+    That is: those that carry the token, those in the session of a server, and all below them. The token alone
+    is not enough, since servers before 0.12 start their workers with an empty environment. A server that is
+    found is added to `leaders`, so that its session is known after its end.
+    """
+    import psutil
+
+    found = _each(pid for pid in psutil.pids() if _carries(pid, token))
+    leaders.update(process for process in found.values() if _session(process.pid) == process.pid)
+    for leader in leaders:
+        found.update(session_of(leader))
+    for process in list(found.values()):
+        found.update(_below(process))
+    found.pop(os.getpid(), None)
+    return list(found.values())
+
+
+def session_of(leader: psutil.Process) -> dict[int, psutil.Process]:
+    """Return, by their ids, the processes in the session a server leads or has led, and all below it."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error, OSError):
+        if psutil.Process(leader.pid) != leader:
+            # The id is another's now. No member is left: the system does not reuse the id of a living session.
+            return {}
+    members = _each(pid for pid in psutil.pids() if _session(pid) == leader.pid)
+    return {**members, **_below(leader)}
+
+
+def _each(pids: Iterable[int]) -> dict[int, psutil.Process]:
+    import psutil
+
+    found = {}
+    for pid in pids:
+        with contextlib.suppress(psutil.Error, OSError):
+            found[pid] = psutil.Process(pid)
+    return found
+
+
+def _carries(pid: int, token: str) -> bool:
+    import psutil
+
+    # An error: it is gone meanwhile, or another user's.
+    with contextlib.suppress(psutil.Error, OSError):
+        return bool(psutil.Process(pid).environ().get(TOKEN_VARIABLE) == token)
+    return False
+
+
+def _session(pid: int) -> int | None:
+    with contextlib.suppress(OSError):
+        return os.getsid(pid)
+    return None
+
+
+def _below(process: psutil.Process) -> dict[int, psutil.Process]:
+    import psutil
+
+    with contextlib.suppress(psutil.Error, OSError):
+        return {child.pid: child for child in process.children(recursive=True)}
+    return {}
+
+
+def kill_all(processes: list[psutil.Process]) -> None:
+    """Kill the processes at once; psutil sees to it that a reused id is spared."""
+    import psutil
+
+    for process in processes:
+        with contextlib.suppress(psutil.Error, OSError):
+            process.kill()
+
+
+def kill_family(token: str, leaders: set[psutil.Process]) -> bool:
+    """Kill every process that belongs to a runtime; tell whether one was running."""
+    found = [process for process in find_family(token, leaders) if not _ended(process)]
+    kill_all(found)
+    return bool(found)
+
+
+def _ended(process: psutil.Process) -> bool:
+    import psutil
+
+    with contextlib.suppress(psutil.Error, OSError):
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    return True
+
+
+def _wait_for_parent(parent: int) -> None:
+    # The pipe ends with the parent, unless a forked child of it holds the pipe too.
+    while os.getppid() == parent:
+        if select.select([0], [], [], _PARENT_CHECK_SECONDS)[0] and not os.read(0, 1):
+            return
+
+
+def _main(token: str, parent: int, packages: str) -> None:
+    sys.path.append(packages)
+    # Now, not at the end: by then the environment it lives in may have been removed.
+    import psutil  # noqa: F401
+
+    _wait_for_parent(parent)
+    leaders: set[psutil.Process] = set()
+    for sweep in range(_MAX_SWEEPS):
+        # A second look catches what was being started during the first.
+        if not kill_family(token, leaders) and sweep > 0:
+            return
+        time.sleep(_GAP_SECONDS)
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1], int(sys.argv[2]), sys.argv[3])

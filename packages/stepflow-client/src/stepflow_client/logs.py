@@ -1,0 +1,220 @@
+"""What an embedded server writes: settings, entries, and the reading of its lines."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal, cast, get_args
+
+from .errors import InvalidArgumentError
+
+__all__ = ["LogConfig", "LogEntry", "LogLevel"]
+
+LogLevel = Literal["trace", "debug", "info", "warn", "error"]
+LevelFilter = Literal["trace", "debug", "info", "warn", "error", "off"]
+Stream = Literal["stdout", "stderr"]
+
+_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_RULE = "━━━"  # the server draws it between an error report and its backtraces
+_BRANCHES = "│├╰─▶╴ "
+_OWN_KEYS = frozenset({"timestamp", "level", "target", "file", "line", "message"})
+
+
+@dataclass(frozen=True, slots=True)
+class LogConfig:
+    """How much an embedded server writes, and where its lines go.
+
+    The server's pipes are emptied whatever is set here: a server whose output nobody reads stands still
+    once the pipe is full.
+
+    Raises:
+        InvalidArgumentError: A level is unknown, or a number is not positive.
+    """
+
+    level: LevelFilter = "info"
+    """What the server's own parts write. `"off"` also hides the reason of a failed start. Default `"info"`."""
+
+    other_level: LevelFilter | None = None
+    """What the libraries inside the server write; None (the default) follows `level`."""
+
+    capture: bool = True
+    """Keep lines for `StepflowRuntime.get_recent_logs`. Default True."""
+
+    buffer_lines: int = 1000
+    """How many lines are kept; the oldest go first. Default 1000."""
+
+    forward: bool = True
+    """Pass lines to the Python logger `stepflow.server`. Default True.
+
+    The record has the level of the line and the attributes `target` (the part of the server), `stream` and
+    `server_pid`. A handler that raises, or is slow, never holds the server up: what it cannot take in time
+    is dropped and counted.
+    """
+
+    max_line_length: int = 65_536
+    """Longer lines are cut to this many bytes. Default 65,536."""
+
+    def __post_init__(self) -> None:
+        """Refuse what the server would refuse, before it is started."""
+        levels = get_args(LevelFilter)
+        if self.level not in levels:
+            raise InvalidArgumentError(f"level is one of {', '.join(levels)}, not {self.level!r}")
+        if self.other_level is not None and self.other_level not in levels:
+            raise InvalidArgumentError(f"other_level is one of {', '.join(levels)}, not {self.other_level!r}")
+        for name in ("buffer_lines", "max_line_length"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise InvalidArgumentError(f"{name} is a positive whole number, not {value!r}")
+
+    def arguments(self) -> list[str]:
+        """Return the server's command-line arguments for these settings."""
+        arguments = ["--log-destination", "stdout", "--log-format", "json", "--log-level", self.level]
+        if self.other_level is not None:
+            arguments += ["--other-log-level", self.other_level]
+        return arguments
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One line an embedded server, or a worker of it, has written."""
+
+    timestamp: datetime
+    """When it was written, with a timezone; for a line that does not say, when it was read."""
+
+    level: LogLevel
+    """How grave it is; guessed for lines that do not say."""
+
+    message: str
+    """The text, without terminal colours."""
+
+    target: str = ""
+    """The part of the server that wrote it, such as `stepflow_server::startup`; empty where unknown."""
+
+    stream: Stream = "stdout"
+    """Where it was written. Workers write to stderr."""
+
+    file: str | None = None
+    """The server's source file, where it says."""
+
+    line: int | None = None
+    """The line in that file, where it says."""
+
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """What else the line holds."""
+
+    def __str__(self) -> str:
+        """Say it in one readable piece of text, without backtraces."""
+        text = self.message.partition(_RULE)[0].rstrip()
+        return f"{self.level.upper()} {self.target}: {text}" if self.target else text
+
+
+class LineSplitter:
+    """Cuts a stream of bytes into lines, and holds never more than `max_length` bytes of an unfinished one."""
+
+    def __init__(self, max_length: int) -> None:
+        """Start with nothing held."""
+        self._max_length = max_length
+        self._held = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return the lines that `data` finishes, without their line ends."""
+        *finished, rest = data.split(b"\n")
+        lines = []
+        for piece in finished:
+            self._hold(piece)
+            lines.append(self.flush())
+        self._hold(rest)
+        return lines
+
+    def flush(self) -> bytes:
+        """Return what is held, finished or not, and forget it."""
+        line = bytes(self._held)
+        self._held.clear()
+        return line.removesuffix(b"\r")
+
+    def _hold(self, piece: bytes) -> None:
+        self._held += piece[: self._max_length - len(self._held)]
+
+
+def parse_port(line: bytes) -> int | None:
+    """Return the port if this is the line by which the server tells it."""
+    if not line.startswith(b'{"port"'):
+        return None
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return None
+    port = value.get("port")
+    return port if len(value) == 1 and isinstance(port, int) else None
+
+
+def parse_line(line: bytes, stream: Stream) -> LogEntry:
+    """Read one line; whatever is not a JSON log line becomes an entry of its raw text."""
+    text = line.decode("utf-8", "replace")
+    try:
+        record = json.loads(text) if text.startswith("{") else None
+    except (ValueError, RecursionError):
+        record = None
+    if isinstance(record, dict) and isinstance(record.get("message"), str) and "level" in record:
+        return _from_record(record, stream)
+    plain = _plain(text)
+    return LogEntry(datetime.now(UTC), _guess_level(plain), plain, stream=stream)
+
+
+def _from_record(record: dict[str, Any], stream: Stream) -> LogEntry:
+    level = str(record["level"]).lower()
+    line = record.get("line")
+    return LogEntry(
+        timestamp=_timestamp(record.get("timestamp")),
+        level=cast(LogLevel, level) if level in get_args(LogLevel) else "info",
+        message=_plain(record["message"]),
+        target=str(record.get("target") or ""),
+        stream=stream,
+        file=None if record.get("file") is None else str(record["file"]),
+        line=line if isinstance(line, int) else None,
+        fields={key: value for key, value in record.items() if key not in _OWN_KEYS},
+    )
+
+
+def _timestamp(value: object) -> datetime:
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        return datetime.now(UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _plain(text: str) -> str:
+    return _ANSI.sub("", text) if "\x1b" in text else text
+
+
+def _guess_level(text: str) -> LogLevel:
+    start = text[:200].lower()
+    if "panicked at" in start or "error" in start or start.startswith("traceback") or "critical" in start:
+        return "error"
+    if "warn" in start:
+        return "warn"
+    return "debug" if "debug" in start else "info"
+
+
+def failure_reason(entries: Iterable[LogEntry]) -> str | None:
+    """Return, in one line, why the server ended, as far as its last lines tell.
+
+    The server's own error report goes before errors of workers and of the command line.
+    """
+    errors = [entry for entry in entries if entry.level == "error"]
+    reports = [entry for entry in errors if entry.target] or errors
+    return _summary(reports[-1].message) if reports else None
+
+
+def _summary(report: str) -> str | None:
+    """Join the causes of an error report, outermost first, without places and backtraces."""
+    causes: list[str] = []
+    for line in report.partition(_RULE)[0].splitlines():
+        cause = line.strip(_BRANCHES).removeprefix("Server error: ")
+        if cause and not cause.startswith(("at ", "backtrace (")) and cause not in causes:
+            causes.append(cause)
+    return ": ".join(causes)[:1000] or None

@@ -1,0 +1,579 @@
+"""The embedded server, with the real binary: what is started answers, and nothing of it is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from stepflow_client._server_binary import find_binary
+from stepflow_client.errors import EmbeddedServerError, ServerStartError
+from stepflow_client.logs import LogConfig
+from stepflow_client.runtime import RestartPolicy, StepflowRuntime
+
+TOKEN = "STEPFLOW_RUNTIME_TOKEN"
+FLOW = {
+    "name": "greet",
+    "steps": [{"id": "a", "component": "/builtin/create_messages", "input": {"user_prompt": {"$input": "name"}}}],
+    "output": {"$step": "a"},
+}
+
+
+def post(url: str, body: object) -> Any:
+    headers = {"content-type": "application/json"}
+    request = urllib.request.Request(url, data=json.dumps(body).encode(), headers=headers)
+    with urllib.request.urlopen(request, timeout=10) as response:
+        return json.load(response)
+
+
+def run_flow(url: str, times: int = 1) -> Any:
+    flow_id = post(f"{url}/api/v1/flows", {"flow": FLOW})["flowId"]
+    body = {"flowId": flow_id, "input": [{"name": "Ada"}], "wait": True}
+    for _ in range(times):
+        answer = post(f"{url}/api/v1/runs", body)
+    return answer
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def runs(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def processes_of(text: str) -> list[int]:
+    """The ids of the running processes that hold the text in their command line."""
+    found = psutil.process_iter(["pid", "cmdline", "status"])
+    return [p.pid for p in found if text in " ".join(p.info["cmdline"] or ()) and runs(p.pid)]
+
+
+def runtime_threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name.startswith("stepflow-runtime")}
+
+
+def children() -> set[int]:
+    return {child.pid for child in psutil.Process().children(recursive=True) if runs(child.pid)}
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing() -> Iterator[None]:
+    """No test leaves a process, a thread or a file descriptor of the runtime."""
+    gc.collect()
+    # What was there before may be the server that other tests share.
+    threads, processes, files = runtime_threads(), children(), psutil.Process().num_fds()
+    yield
+    gc.collect()
+    assert eventually(lambda: runtime_threads() <= threads), runtime_threads() - threads
+    assert children() <= processes
+    assert psutil.Process().num_fds() <= files
+
+
+@pytest.fixture
+def unknown_binary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    link = tmp_path / "a-server"
+    link.symlink_to(find_binary().path)
+    monkeypatch.setenv("STEPFLOW_SERVER_BINARY", str(link))
+    return link
+
+
+@pytest.fixture
+def fake_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
+    """Put a script in the server's place, for what the real one cannot be made to do."""
+
+    def install(body: str) -> None:
+        path = tmp_path / "fake-server"
+        path.write_text(f"#!{sys.executable} -IS\nimport os, signal, sys, time\n" + textwrap.dedent(body))
+        path.chmod(0o755)
+        monkeypatch.setenv("STEPFLOW_SERVER_BINARY", str(path))
+
+    return install
+
+
+@pytest.fixture
+def worker_config(tmp_path: Path) -> Path:
+    """A config with a worker that never connects, ignores SIGTERM and has a child that wiped its environment."""
+    script = tmp_path / "worker.sh"
+    script.write_text(f"trap '' TERM INT\nenv -i /bin/sh -c 'sleep 300; : {tmp_path}' &\nwhile :; do sleep 0.1; done\n")
+    config = {
+        "plugins": {
+            "builtin": {"type": "builtin"},
+            "python": {"type": "grpc", "queueName": "python", "command": "sh", "args": [str(script)]},
+        },
+        "routes": {"/builtin": [{"plugin": "builtin"}], "/python": [{"plugin": "python"}]},
+    }
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    return path
+
+
+# Start and stop
+
+
+def test_with_the_default_config_builtins_run() -> None:
+    with StepflowRuntime.start() as runtime:
+        assert runtime.url == f"http://127.0.0.1:{runtime.port}"
+        assert runtime.is_alive
+        assert runtime.pid is not None
+        assert runtime.config["plugins"] == {"builtin": {"type": "builtin"}}
+        assert "Ada" in json.dumps(run_flow(runtime.url))
+        pid = runtime.pid
+        began = time.monotonic()
+    assert time.monotonic() - began < 1
+    assert not runs(pid)
+    assert not psutil.pid_exists(pid)
+    assert repr(runtime) == "<StepflowRuntime not running>"
+
+
+async def _use_async() -> None:
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0.001)
+
+    ticking = asyncio.create_task(tick())
+    async with StepflowRuntime.start() as runtime:
+        assert ticks > 3
+        await asyncio.to_thread(run_flow, runtime.url)
+    ticking.cancel()
+    assert not runtime.is_alive
+    await runtime.aclose()
+
+
+def test_async_use_leaves_the_loop_free() -> None:
+    asyncio.run(_use_async())
+
+
+def test_a_cancelled_start_stops_the_server(fake_server: Callable[[str], None]) -> None:
+    fake_server("time.sleep(60)")
+
+    async def enter() -> None:
+        async with StepflowRuntime.start():
+            pytest.fail("a server that says nothing is not ready")
+
+    async def cancel() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(enter(), 0.3)
+
+    asyncio.run(cancel())
+
+
+def test_an_unknown_release_finds_its_default_config(unknown_binary: Path) -> None:
+    with StepflowRuntime.start() as runtime:
+        assert "Ada" in json.dumps(run_flow(runtime.url))
+        assert list(runtime.config["routes"]) == ["/builtin"]
+        assert runtime.restarts == 0
+
+
+@pytest.mark.parametrize("as_file", [True, False])
+def test_a_config_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_file: bool) -> None:
+    config = {"plugins": {"b": {"type": "builtin"}}, "routes": {"/builtin": [{"plugin": "b"}]}}
+    (tmp_path / "c.yml").write_text(json.dumps(config))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STEPFLOW_CONFIG", "/nowhere.yml")
+    chosen: dict[str, Any] = {"config_path": "c.yml"} if as_file else {"config": config}
+    with StepflowRuntime.start(**chosen) as runtime:
+        run_flow(runtime.url)
+        assert runtime.config == config
+
+
+def test_stop_may_come_at_any_time_and_from_anywhere() -> None:
+    StepflowRuntime.start().stop()
+    runtime = StepflowRuntime.start()
+    threads = [threading.Thread(target=runtime.stop) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    with pytest.raises(EmbeddedServerError, match="stopped"):
+        runtime.wait_ready()
+    for thread in threads:
+        thread.join()
+    runtime.stop()
+    with pytest.raises(EmbeddedServerError, match="stopped"):
+        _ = runtime.url
+    with pytest.raises(EmbeddedServerError, match="stopped"), runtime:
+        pass
+
+
+def test_several_runtimes_do_not_touch_each_other() -> None:
+    with StepflowRuntime.start() as one:
+        with StepflowRuntime.start() as two:
+            assert one.port != two.port
+        run_flow(one.url)
+
+
+def test_stop_does_not_wait_for_an_open_event_stream() -> None:
+    with StepflowRuntime.start() as runtime:
+        steps = [{"id": "a", "component": "/builtin/sleep", "input": {"$input": "$"}}]
+        flow = {"steps": steps, "output": {"$step": "a"}}
+        flow_id = post(f"{runtime.url}/api/v1/flows", {"flow": flow})["flowId"]
+        body = {"flowId": flow_id, "input": [{"duration_ms": 60_000}]}
+        run_id = post(f"{runtime.url}/api/v1/runs", body)["summary"]["runId"]
+        stream = urllib.request.urlopen(f"{runtime.url}/api/v1/runs/{run_id}/events?runId={run_id}", timeout=10)
+        assert stream.readline().startswith(b"data:")
+        began = time.monotonic()
+        runtime.stop()
+        assert time.monotonic() - began < 3.5
+        stream.close()
+
+
+# Failed starts
+
+
+def test_a_bad_config_is_told_with_the_servers_reason() -> None:
+    runtime = StepflowRuntime.start(config={"plugins": {"x": {"type": "nonsense"}}, "routes": {}})
+    with pytest.raises(ServerStartError, match="nonsense") as caught, runtime:
+        pass
+    assert caught.value.exit_code == 1
+    assert any("nonsense" in line for line in caught.value.log_tail)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ServerStartError, match="nonsense"):
+        _ = runtime.url
+    assert not runtime.is_alive
+
+
+def test_a_busy_port_is_told() -> None:
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        port = busy.getsockname()[1]
+        with pytest.raises(ServerStartError, match=f"{port}.*[Aa]ddress already in use") as caught:
+            StepflowRuntime.start(port=port).wait_ready()
+    assert caught.value.exit_code == 1
+
+
+def test_a_port_of_ones_own() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with StepflowRuntime.start(port=port) as runtime:
+        assert runtime.port == port
+        run_flow(runtime.url)
+
+
+def test_a_file_that_is_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "server"
+    path.write_bytes(b"\x7fELF nonsense")
+    path.chmod(0o755)
+    monkeypatch.setenv("STEPFLOW_SERVER_BINARY", str(path))
+    with pytest.raises(ServerStartError, match="cannot be executed"):
+        StepflowRuntime.start()
+
+
+def test_a_worker_that_never_connects_fails_the_start(worker_config: Path) -> None:
+    began = time.monotonic()
+    runtime = StepflowRuntime.start(worker_config, startup_timeout=1.0)
+    with pytest.raises(ServerStartError, match=r"not ready within 1 s") as caught, runtime:
+        pass
+    assert time.monotonic() - began < 6
+    assert caught.value.exit_code is None
+    assert caught.value.log_tail
+    assert processes_of(str(worker_config.parent)) == []
+
+
+def test_workers_that_ignore_signals_end_with_the_server(worker_config: Path) -> None:
+    runtime = StepflowRuntime.start(worker_config)
+    assert eventually(lambda: len(processes_of(str(worker_config.parent))) >= 3)
+    began = time.monotonic()
+    runtime.stop()
+    assert time.monotonic() - began < 3.5
+    assert processes_of(str(worker_config.parent)) == []
+
+
+def test_workers_do_not_outlive_a_server_that_crashes(worker_config: Path) -> None:
+    runtime = StepflowRuntime.start(worker_config)
+    assert eventually(lambda: len(processes_of(str(worker_config.parent))) >= 3)
+    crash(runtime)
+    with pytest.raises(ServerStartError, match="exit code -9"):
+        runtime.wait_ready()
+    assert processes_of(str(worker_config.parent)) == []
+
+
+# Logs
+
+
+def test_lines_reach_the_ring_and_the_logger(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "stepflow.server")
+    with StepflowRuntime.start() as runtime:
+        run_flow(runtime.url)
+        pid = runtime.pid
+    entries = runtime.get_recent_logs()
+    assert any("starting on http" in entry.message for entry in entries)
+    assert len(runtime.get_recent_logs(limit=2)) == 2
+    assert runtime.get_recent_logs(limit=0) == []
+    record = next(record for record in caplog.records if "starting on http" in record.getMessage())
+    assert (record.name, record.levelno) == ("stepflow.server", logging.INFO)
+    assert record.__dict__["target"].startswith("stepflow_server")
+    assert record.__dict__["server_pid"] == pid
+
+
+def test_capture_and_forwarding_can_be_off(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "stepflow.server")
+    with StepflowRuntime.start(log_config=LogConfig(capture=False, forward=False)) as runtime:
+        run_flow(runtime.url)
+    assert runtime.get_recent_logs() == []
+    assert caplog.records == []
+
+
+@pytest.fixture
+def bad_handler() -> Iterator[logging.Handler]:
+    class Bad(logging.Handler):
+        calls = 0
+
+        def emit(self, record: logging.LogRecord) -> None:
+            self.calls += 1
+            if self.calls == 3:
+                time.sleep(0.5)
+            raise RuntimeError("a handler that fails")
+
+    handler, logger = Bad(), logging.getLogger("stepflow.server")
+    level, logger.propagate = logger.level, False
+    logger.addHandler(handler)
+    logger.setLevel(1)
+    yield handler
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+    logger.propagate = True
+
+
+def test_ten_megabytes_of_logs_do_not_stop_the_server(bad_handler: logging.Handler) -> None:
+    log_config = LogConfig(level="trace", buffer_lines=10)
+    with StepflowRuntime.start(log_config=log_config) as runtime:
+        assert runtime.pid is not None
+        server = psutil.Process(runtime.pid)
+        written = 0
+        while written < 10_000_000:
+            run_flow(runtime.url, times=100)
+            written = server.io_counters().write_chars
+        assert "Ada" in json.dumps(run_flow(runtime.url))
+        assert len(runtime.get_recent_logs()) == 10
+    assert bad_handler.calls > 3  # type: ignore[attr-defined]
+
+
+def test_an_endless_line_is_cut(fake_server: Callable[[str], None]) -> None:
+    fake_server("os.write(2, b'x' * 5_000_000 + b'\\nerror: enough\\n'); sys.exit(7)")
+    runtime = StepflowRuntime.start(log_config=LogConfig(max_line_length=1000))
+    with pytest.raises(ServerStartError, match="enough") as caught:
+        runtime.wait_ready()
+    assert caught.value.exit_code == 7
+    assert [len(entry.message) for entry in runtime.get_recent_logs()] == [1000, len("error: enough")]
+
+
+# Crashes and restarts
+
+
+def crash(runtime: StepflowRuntime) -> int:
+    assert runtime.pid is not None
+    pid = runtime.pid
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+def test_a_crash_is_reported_and_final_by_default() -> None:
+    crashes: list[tuple[int, list[str]]] = []
+
+    def on_crash(exit_code: int, log_tail: list[str]) -> None:
+        crashes.append((exit_code, log_tail))
+        raise RuntimeError("a callback that fails")
+
+    runtime = StepflowRuntime.start(on_crash=on_crash)
+    runtime.wait_ready()
+    crash(runtime)
+    assert eventually(lambda: len(crashes) == 1 and not runtime.is_alive)
+    assert crashes[0][0] == -signal.SIGKILL
+    assert any("starting on http" in line for line in crashes[0][1])
+    with pytest.raises(ServerStartError, match="ended by itself") as caught:
+        runtime.wait_ready()
+    assert caught.value.exit_code == -signal.SIGKILL
+    with pytest.raises(ServerStartError):
+        _ = runtime.url
+    runtime.stop()
+
+
+def test_a_restart_keeps_the_port_and_ends_at_its_limit() -> None:
+    crashes: list[int] = []
+    runtime = StepflowRuntime.start(
+        restart_policy=RestartPolicy.ON_FAILURE, max_restarts=2, on_crash=lambda code, tail: crashes.append(code)
+    )
+    with runtime:
+        url = runtime.url
+        for count in (1, 2):
+            old = crash(runtime)
+            assert eventually(lambda count=count: runtime.restarts == count)  # type: ignore[misc]
+            runtime.wait_ready()
+            assert runtime.pid != old
+            assert runtime.url == url
+            run_flow(url)
+        crash(runtime)
+        assert eventually(lambda: len(crashes) == 3)
+        with pytest.raises(ServerStartError, match="ended by itself"):
+            runtime.wait_ready()
+    assert runtime.restarts == 2
+    assert crashes == [-signal.SIGKILL] * 3
+
+
+@pytest.mark.parametrize(("policy", "restarts"), [(RestartPolicy.ON_FAILURE, 0), (RestartPolicy.ALWAYS, 1)])
+def test_an_exit_of_0_is_restarted_only_by_always(policy: RestartPolicy, restarts: int) -> None:
+    codes: list[int] = []
+    with StepflowRuntime.start(restart_policy=policy, on_crash=lambda code, tail: codes.append(code)) as runtime:
+        run_flow(runtime.url)
+        assert runtime.pid is not None
+        # The server takes a moment after the start until it handles the signal.
+        time.sleep(0.2)
+        os.kill(runtime.pid, signal.SIGTERM)
+        assert eventually(lambda: codes == [0])
+        assert eventually(lambda: runtime.restarts == restarts)
+        assert eventually(lambda: runtime.is_alive == bool(restarts))
+
+
+def test_stop_inside_the_crash_callback_and_during_the_pause() -> None:
+    holder: list[StepflowRuntime] = []
+    threads = runtime_threads()
+    done = threading.Event()
+
+    def on_crash(exit_code: int, log_tail: list[str]) -> None:
+        holder[0].stop()
+        done.set()
+
+    holder.append(StepflowRuntime.start(on_crash=on_crash, restart_policy=RestartPolicy.ALWAYS))
+    holder[0].wait_ready()
+    crash(holder[0])
+    assert done.wait(10)
+    assert eventually(lambda: runtime_threads() == threads)
+    assert holder[0].restarts == 0
+
+
+# Nothing stays behind, however Python ends
+
+
+def test_a_forgotten_runtime_is_stopped() -> None:
+    runtime = StepflowRuntime.start()
+    runtime.wait_ready()
+    pid = runtime.pid
+    assert pid is not None
+    del runtime
+    gc.collect()
+    assert eventually(lambda: not runs(pid))
+
+
+HOLDER = """
+import os, sys, time
+from stepflow_client.runtime import StepflowRuntime
+runtime = StepflowRuntime.start({config!r}{more})
+if {ready}: runtime.wait_ready()
+else: time.sleep(0.7)
+print(runtime.pid, flush=True)
+"""
+
+
+def hold(then: str, config: str | None = None, more: str = "", ready: bool = True) -> tuple[subprocess.Popen[str], int]:
+    """Run a Python that holds a server; return it and the server's id."""
+    code = HOLDER.format(config=config, more=more, ready=ready) + textwrap.dedent(then)
+    holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    pid = int(holder.stdout.readline())
+    assert runs(pid)
+    return holder, pid
+
+
+def ended(holder: subprocess.Popen[str]) -> int:
+    assert holder.stdout is not None
+    holder.stdout.close()
+    return holder.wait(10)
+
+
+def watchdogs_of(pid: int) -> list[int]:
+    return [p for p in processes_of("_watchdog.py") if f" {pid} " in " ".join(psutil.Process(p).cmdline())]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_python_takes_server_and_workers_with_it(worker_config: Path, number: signal.Signals) -> None:
+    holder, pid = hold("time.sleep(60)", config=str(worker_config), ready=False)
+    folder = str(worker_config.parent)
+    assert len(processes_of(folder)) >= 3
+    holder.send_signal(number)
+    assert ended(holder) == -number
+    assert eventually(lambda: not runs(pid) and not processes_of(f"{folder}/worker"), 5)
+    assert eventually(lambda: not processes_of(folder) and not watchdogs_of(holder.pid), 5)
+
+
+def test_a_python_killed_while_its_fork_lives_takes_the_server_with_it() -> None:
+    then = """
+        child = os.fork()
+        if not child:
+            os.close(1)
+            time.sleep(8)
+            os._exit(0)
+        print(child, flush=True)
+        time.sleep(60)
+    """
+    holder, pid = hold(then)
+    assert holder.stdout is not None
+    child = int(holder.stdout.readline())
+    holder.kill()
+    ended(holder)
+    assert eventually(lambda: not runs(pid), 5)
+    assert runs(child)
+    os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("then", ["", "sys.exit(0)", "raise SystemExit(0)"])
+def test_a_python_that_ends_normally_stops_the_server(then: str) -> None:
+    holder, pid = hold(then)
+    assert ended(holder) == 0
+    assert not runs(pid)
+    assert eventually(lambda: not watchdogs_of(holder.pid))
+
+
+def test_the_end_of_a_fork_does_not_stop_the_server() -> None:
+    then = """
+        import gc, urllib.request
+        child = os.fork()
+        if not child:
+            assert runtime.is_alive
+            runtime.stop()
+            del runtime
+            gc.collect()
+            sys.exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        assert runtime.is_alive
+        urllib.request.urlopen(runtime.url + "/api/v1/health").close()
+    """
+    holder, pid = hold(then)
+    assert ended(holder) == 0
+    assert not runs(pid)
+
+
+def test_the_watchdog_holds_nothing_of_the_callers() -> None:
+    others = watchdogs_of(os.getpid())
+    with StepflowRuntime.start() as runtime:
+        (watchdog,) = set(watchdogs_of(os.getpid())) - set(others)
+        assert eventually(lambda: psutil.Process(watchdog).num_fds() <= 3)
+        assert psutil.Process(watchdog).cwd() == "/"
+        assert TOKEN not in psutil.Process(watchdog).environ()
+        assert runtime.is_alive

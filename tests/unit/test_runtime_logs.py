@@ -1,0 +1,128 @@
+"""The reading of what a server writes."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from stepflow_client.errors import InvalidArgumentError
+from stepflow_client.logs import LineSplitter, LogConfig, failure_reason, parse_line, parse_port
+
+LINE = {
+    "timestamp": "2026-01-02T03:04:05.678901+00:00",
+    "level": "WARN",
+    "target": "stepflow_server::startup",
+    "file": "startup.rs",
+    "line": 166,
+    "message": "ready",
+}
+REPORT = (
+    "Server error: \x1b[1mFailed to create executor\x1b[22m\n├╴at \x1b[3mmain.rs:145:10\x1b[23m\n"
+    "├╴Failed to create service\n│\n├─▶ \x1b[1mConfiguration error\x1b[22m\n│   ├╴at startup.rs:104:14\n"
+    "│   ╰╴Failed to bind 0.0.0.0:80\n│\n╰─▶ Address already in use (os error 98)\n    ├╴at startup.rs:104:14\n"
+    "    ╰╴backtrace (1)\n\n━━━━━━━━━━\n\nbacktrace no. 1\n   0: main"
+)
+
+
+def encoded(**changes: object) -> bytes:
+    return json.dumps({**LINE, **changes}).encode()
+
+
+def test_a_json_line_becomes_an_entry() -> None:
+    entry = parse_line(encoded(span="s"), "stdout")
+    assert entry.timestamp == datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+    assert (entry.level, entry.target, entry.message) == ("warn", "stepflow_server::startup", "ready")
+    assert (entry.file, entry.line, entry.fields) == ("startup.rs", 166, {"span": "s"})
+    assert str(entry) == "WARN stepflow_server::startup: ready"
+
+
+@pytest.mark.parametrize(
+    ("raw", "level"),
+    [
+        (b"thread 'main' panicked at main.rs:1", "error"),
+        (b"Traceback (most recent call last):", "error"),
+        (b"error: invalid value", "error"),
+        (b"WARNING: slow", "warn"),
+        (b"hello", "info"),
+        (b"{not json", "info"),
+        (b'{"level": "info"}', "info"),
+        (b"\xff\xfe", "info"),
+        (b"{" * 100_000, "info"),
+    ],
+)
+def test_other_lines_keep_their_text(raw: bytes, level: str) -> None:
+    entry = parse_line(raw, "stderr")
+    assert entry.level == level
+    assert entry.message == raw.decode("utf-8", "replace")
+    assert entry.timestamp.tzinfo is not None
+
+
+def test_odd_values_in_a_json_line_do_no_harm() -> None:
+    entry = parse_line(encoded(timestamp=5, level="LOUD", line="x", target=None), "stdout")
+    assert (entry.level, entry.line, entry.target) == ("info", None, "")
+
+
+@pytest.mark.parametrize(
+    ("line", "port"),
+    [
+        (b'{"port":7840}', 7840),
+        (b'{"port": 1}\r', 1),
+        (b'{"port":1,"x":2}', None),
+        (b'{"port":"1"}', None),
+        (b'{"port', None),
+        (b"port 1", None),
+    ],
+)
+def test_port_line(line: bytes, port: int | None) -> None:
+    assert parse_port(line) == port
+
+
+def test_lines_are_cut_from_any_pieces() -> None:
+    data = b"one\r\n\ntwo\nthree"
+    for size in range(1, len(data)):
+        splitter = LineSplitter(100)
+        lines = [line for at in range(0, len(data), size) for line in splitter.feed(data[at : at + size])]
+        assert [*lines, splitter.flush()] == [b"one", b"", b"two", b"three"]
+
+
+def test_an_endless_line_is_cut_and_the_next_is_whole() -> None:
+    splitter = LineSplitter(10)
+    for _ in range(1000):
+        assert splitter.feed(b"x" * 100) == []
+    assert splitter.feed(b"y\nnext\n") == [b"x" * 10, b"next"]
+
+
+def test_the_reason_is_taken_from_the_report() -> None:
+    worker = parse_line(b"ERROR of a worker", "stderr")
+    report = parse_line(encoded(level="ERROR", message=REPORT), "stdout")
+    assert failure_reason([report, worker]) == (
+        "Failed to create executor: Failed to create service: Configuration error: Failed to bind 0.0.0.0:80: "
+        "Address already in use (os error 98)"
+    )
+    assert "backtrace no. 1" not in str(report)
+    assert failure_reason([worker]) == "ERROR of a worker"
+    assert failure_reason([parse_line(encoded(), "stdout")]) is None
+
+
+def test_log_config_becomes_arguments() -> None:
+    assert LogConfig().arguments()[-2:] == ["--log-level", "info"]
+    assert LogConfig(level="warn", other_level="off").arguments()[-4:] == [
+        *("--log-level", "warn"),
+        *("--other-log-level", "off"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"level": "warning"},
+        {"other_level": "loud"},
+        {"buffer_lines": 0},
+        {"buffer_lines": True},
+        {"max_line_length": 1.5},
+    ],
+)
+def test_wrong_log_config(wrong: dict[str, object]) -> None:
+    with pytest.raises(InvalidArgumentError, match=next(iter(wrong))):
+        LogConfig(**wrong)  # type: ignore[arg-type]
