@@ -1,0 +1,28 @@
+"""One version for all packages."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from tests.releases import ROOT
+
+PACKAGES = sorted(path.parent for path in ROOT.glob("packages/*/pyproject.toml"))
+VERSION = (ROOT / "VERSION").read_text().strip()
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
+def test_every_package_has_the_version_and_pins_its_siblings(package: Path) -> None:
+    project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
+    assert version(project["name"]) == VERSION
+    siblings = [each for each in project["dependencies"] if each.startswith("stepflow-")]
+    assert all(each.endswith(f"=={VERSION}") for each in siblings)
+    assert bool(siblings) == (package.name != "stepflow-api")
+
+
+def test_the_changelog_tells_of_the_version() -> None:
+    assert re.search(rf"^## {re.escape(VERSION)}\b", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
