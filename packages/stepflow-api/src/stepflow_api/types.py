@@ -16,6 +16,13 @@ class Unset:
     def __bool__(self) -> Literal[False]:
         return False
 
+    def __repr__(self) -> str:
+        return "UNSET"
+
+    def __reduce__(self) -> str:
+        # Copied and unpickled it must stay the one object that the models compare with.
+        return "UNSET"
+
 
 UNSET: Unset = Unset()
 """Stands for "not there", which JSON's null (``None``) is not."""

@@ -72,8 +72,9 @@ def sync_detailed(
 ) -> Response[Blob | bytes]:
     """Read a blob as JSON or as raw bytes.
 
-    The Accept header selects. Raw bytes need the exact value `application/octet-stream`; with anything
-    else the answer is JSON, in which the data of a binary blob is null. All errors have an empty body.
+    The Accept header selects. If it names `application/octet-stream`, in small letters and at any
+    place, the answer is raw bytes; otherwise it is JSON, in which the data of a binary blob is null.
+    All errors have an empty body.
 
     Args:
         blob_id (str): The SHA-256 of the content, 64 hexadecimal digits.
@@ -104,8 +105,9 @@ def sync(
 ) -> Blob | bytes | None:
     """Read a blob as JSON or as raw bytes.
 
-    The Accept header selects. Raw bytes need the exact value `application/octet-stream`; with anything
-    else the answer is JSON, in which the data of a binary blob is null. All errors have an empty body.
+    The Accept header selects. If it names `application/octet-stream`, in small letters and at any
+    place, the answer is raw bytes; otherwise it is JSON, in which the data of a binary blob is null.
+    All errors have an empty body.
 
     Args:
         blob_id (str): The SHA-256 of the content, 64 hexadecimal digits.
@@ -138,8 +140,9 @@ async def asyncio_detailed(
 ) -> Response[Blob | bytes]:
     """Read a blob as JSON or as raw bytes.
 
-    The Accept header selects. Raw bytes need the exact value `application/octet-stream`; with anything
-    else the answer is JSON, in which the data of a binary blob is null. All errors have an empty body.
+    The Accept header selects. If it names `application/octet-stream`, in small letters and at any
+    place, the answer is raw bytes; otherwise it is JSON, in which the data of a binary blob is null.
+    All errors have an empty body.
 
     Args:
         blob_id (str): The SHA-256 of the content, 64 hexadecimal digits.
@@ -170,8 +173,9 @@ async def asyncio(
 ) -> Blob | bytes | None:
     """Read a blob as JSON or as raw bytes.
 
-    The Accept header selects. Raw bytes need the exact value `application/octet-stream`; with anything
-    else the answer is JSON, in which the data of a binary blob is null. All errors have an empty body.
+    The Accept header selects. If it names `application/octet-stream`, in small letters and at any
+    place, the answer is raw bytes; otherwise it is JSON, in which the data of a binary blob is null.
+    All errors have an empty body.
 
     Args:
         blob_id (str): The SHA-256 of the content, 64 hexadecimal digits.

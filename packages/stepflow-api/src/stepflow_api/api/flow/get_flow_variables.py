@@ -42,6 +42,11 @@ def _parse_response(response: httpx.Response) -> ErrorEnvelope | FlowVariablesRe
 
         return response_404
 
+    if status == 500:
+        response_500 = ErrorEnvelope.from_dict(response.json())
+
+        return response_500
+
     return None
 
 
@@ -49,7 +54,9 @@ def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
 ) -> Response[ErrorEnvelope | FlowVariablesResponse]:
     status = response.status_code
-    if client.raise_on_unexpected_status and not (status == 200 or status == 400 or status == 404):
+    if client.raise_on_unexpected_status and not (
+        status == 200 or status == 400 or status == 404 or status == 500
+    ):
         raise errors.UnexpectedStatus(status, response.content)
     return Response(
         status_code=response.status_code,

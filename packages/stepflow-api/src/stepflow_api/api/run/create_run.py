@@ -58,6 +58,11 @@ def _parse_response(response: httpx.Response) -> CreateRunResponse | ErrorEnvelo
         response_422 = response.text
         return response_422
 
+    if status == 500:
+        response_500 = ErrorEnvelope.from_dict(response.json())
+
+        return response_500
+
     return None
 
 
@@ -66,7 +71,7 @@ def _build_response(
 ) -> Response[CreateRunResponse | ErrorEnvelope | str]:
     status = response.status_code
     if client.raise_on_unexpected_status and not (
-        status == 200 or status == 400 or status == 404 or status == 415 or status == 422
+        status == 200 or status == 400 or status == 404 or status == 415 or status == 422 or status == 500
     ):
         raise errors.UnexpectedStatus(status, response.content)
     return Response(

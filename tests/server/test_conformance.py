@@ -1,0 +1,212 @@
+"""Proves openapi/stepflow.yaml against the released server it describes, in both directions.
+
+Forward: every answer recorded from a real server, and every request it took, is what the description says,
+with nothing undocumented in it. Backward: whatever is taken out of the description, the recorded traffic
+no longer fits; so everything described has been seen.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from jsonschema import Draft202012Validator
+
+from tests.server.conformance_server import BUILTIN, running_server
+from tests.server.conformance_spec import Spec
+from tests.server.conformance_traffic import Exchange, record
+
+SPEC = Spec.load()
+SCHEMAS: dict[str, dict[str, Any]] = SPEC.document["components"]["schemas"]
+REQUESTS = {"StoreFlowRequest", "CreateRunRequest", "StoreBlobRequest"}
+PROPERTIES = [(schema, name) for schema, body in SCHEMAS.items() for name in body.get("properties", ())]
+OPTIONAL = [
+    (schema, name)
+    for schema, name in PROPERTIES
+    if schema not in REQUESTS and name not in SCHEMAS[schema].get("required", ())
+]
+ANSWERS = [(operation, status, content_type) for operation, status, content_type, _ in SPEC.media()]
+PARAMETERS = [
+    (operation, parameter["name"])
+    for operation, body in SPEC.operations.items()
+    for parameter in body["all"]
+    if parameter["in"] != "path"
+]
+HEADERS = [
+    (operation, status, header)
+    for operation, body in SPEC.operations.items()
+    for status, response in body["responses"].items()
+    for header in SPEC.resolve(response).get("headers", ())
+]
+
+
+@pytest.fixture(scope="module")
+def traffic() -> list[Exchange]:
+    return record()
+
+
+# -- forward -----------------------------------------------------------------------------------------
+
+
+def test_the_server_sends_and_takes_what_is_described(traffic: list[Exchange]) -> None:
+    assert [fault for exchange in traffic for fault in SPEC.faults(exchange)] == []
+
+
+def test_every_operation_is_driven_to_success(traffic: list[Exchange]) -> None:
+    succeeded = Counter(exchange.operation for exchange in traffic if exchange.status == 200)
+    assert set(succeeded) == set(SPEC.operations)
+
+
+def test_what_is_no_operation_answers_as_the_introduction_says() -> None:
+    with running_server(BUILTIN) as url, httpx.Client(base_url=url, trust_env=False) as client:
+        unknown_path = client.get("/nowhere")
+        assert (unknown_path.status_code, unknown_path.content) == (200, b"")
+        assert unknown_path.headers["content-type"] == "application/grpc"
+        wrong_method = client.put("/runs")
+        assert (wrong_method.status_code, wrong_method.content) == (405, b"")
+
+
+# -- backward ----------------------------------------------------------------------------------------
+
+
+def fits(spec: Spec, traffic: list[Exchange]) -> bool:
+    return not any(spec.faults(exchange) for exchange in traffic)
+
+
+def mentioning(traffic: list[Exchange], schema: str) -> list[Exchange]:
+    """The exchanges whose bodies a schema may describe; the others need no second look."""
+
+    def may_hold(exchange: Exchange) -> bool:
+        operation = SPEC.operations[exchange.operation]
+        bodies = [operation.get("requestBody"), SPEC.resolve(operation["responses"][str(exchange.status)])]
+        return not exchange.broken and schema in SPEC.schemas_below(bodies)
+
+    return [exchange for exchange in traffic if may_hold(exchange)]
+
+
+@pytest.mark.parametrize(("schema", "name"), PROPERTIES)
+def test_every_property_was_seen(traffic: list[Exchange], schema: str, name: str) -> None:
+    spec = SPEC.changed()
+    body = spec.document["components"]["schemas"][schema]
+    del body["properties"][name]
+    body["required"] = [each for each in body.get("required", ()) if each != name]
+    assert not fits(spec, mentioning(traffic, schema))
+
+
+@pytest.mark.parametrize(("schema", "name"), OPTIONAL)
+def test_every_optional_property_was_seen_missing(traffic: list[Exchange], schema: str, name: str) -> None:
+    spec = SPEC.changed()
+    body = spec.document["components"]["schemas"][schema]
+    body["required"] = [*body.get("required", ()), name]
+    assert not fits(spec, mentioning(traffic, schema))
+
+
+@pytest.mark.parametrize(("operation", "status", "content_type"), ANSWERS)
+def test_every_answer_was_seen(traffic: list[Exchange], operation: str, status: str, content_type: str | None) -> None:
+    spec = SPEC.changed()
+    responses = spec.operations[operation]["responses"]
+    if content_type is None:
+        del responses[status]
+    else:
+        # Shared responses are taken apart here, so that only this operation loses the content type.
+        response = dict(spec.resolve(responses[status]))
+        response["content"] = {key: each for key, each in response["content"].items() if key != content_type}
+        responses[status] = response
+    assert not fits(spec, [exchange for exchange in traffic if exchange.operation == operation])
+
+
+@pytest.mark.parametrize(("operation", "name"), PARAMETERS)
+def test_every_parameter_was_used(traffic: list[Exchange], operation: str, name: str) -> None:
+    spec = SPEC.changed()
+    parameters = spec.operations[operation]["all"]
+    parameters[:] = [each for each in parameters if each["name"] != name or each["in"] == "path"]
+    used = [each for each in traffic if each.operation == operation and not each.broken]
+    assert not fits(spec, used)
+
+
+@pytest.mark.parametrize(("operation", "status", "header"), HEADERS)
+def test_every_answer_header_was_seen(traffic: list[Exchange], operation: str, status: str, header: str) -> None:
+    spec = SPEC.changed()
+    del spec.operations[operation]["responses"][status]["headers"][header]
+    assert not fits(spec, [exchange for exchange in traffic if exchange.operation == operation])
+
+
+# -- the description itself ----------------------------------------------------------------------------
+
+
+def nodes(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(node, dict):
+        yield path, node
+    if isinstance(node, dict | list):
+        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+            if key not in ("example", "examples"):
+                yield from nodes(value, f"{path}/{key}")
+
+
+def test_everything_has_a_description() -> None:
+    def is_described(node: dict[str, Any]) -> bool:
+        return bool(SPEC.resolve(node).get("description"))
+
+    for operation in SPEC.operations.values():
+        assert operation["summary"].endswith(".")
+        assert is_described(operation)
+        assert all(is_described(each) for each in [*operation["all"], *operation["responses"].values()])
+    for path, schema in nodes(SCHEMAS):
+        for name, body in schema.get("properties", {}).items() if isinstance(schema, dict) else ():
+            assert is_described(body), f"{path}/{name}"
+    assert [name for name, schema in SCHEMAS.items() if not is_described(schema)] == []
+
+
+def test_examples_fit_their_schemas() -> None:
+    count = 0
+    for path, node in nodes(SPEC.document):
+        if path.endswith("/properties"):
+            continue
+        Draft202012Validator.check_schema(SPEC.resolve(node.get("schema", {})))
+        examples = [*node.get("examples", ()), *([node["example"]] if "example" in node else ())]
+        for example in examples:
+            count += 1
+            assert SPEC.schema_faults(node.get("schema", node), example) == [], path
+    assert count > 100
+
+
+def test_every_property_has_an_example() -> None:
+    def has_example(node: dict[str, Any]) -> bool:
+        if "$ref" in node or SPEC.resolve(node.get("items", {})).get("type") == "object":
+            return True
+        return "examples" in node or "example" in node
+
+    assert [(schema, name) for schema, name in PROPERTIES if not has_example(SCHEMAS[schema]["properties"][name])] == []
+    assert [
+        (operation, parameter["name"])
+        for operation, body in SPEC.operations.items()
+        for parameter in body["all"]
+        if not has_example(parameter)
+    ] == []
+
+
+# -- the test itself: it must notice ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda exchange: {"answer": exchange.answer.replace(b'"status"', b'"extra": 1, "status"', 1)},
+        lambda exchange: {"answer": exchange.answer.replace(b'"healthy"', b"7")},
+        lambda exchange: {"answer": exchange.answer.replace(b"Z", b"+00:00")},
+        lambda exchange: {"answer": b"<html>"},
+        lambda exchange: {"status": 418},
+        lambda exchange: {"answer_type": "text/html"},
+        lambda exchange: {"answer_type": None},
+        lambda exchange: {"query": {"x": "1"}},
+        lambda exchange: {"broken": True},
+    ],
+)
+def test_a_deviation_is_noticed(traffic: list[Exchange], spoil: Callable[[Exchange], dict[str, Any]]) -> None:
+    exchange = next(each for each in traffic if each.operation == "health_check")
+    spoiled = Exchange(**{**vars(exchange), **spoil(exchange)})
+    assert SPEC.faults(exchange) == []
+    assert SPEC.faults(spoiled) != []

@@ -1,0 +1,322 @@
+"""The generated package: answers nobody documented, read without losing what came."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import io
+import json
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+import pytest
+import stepflow_api
+from stepflow_api import Client
+from stepflow_api.api.blob import get_blob, store_blob
+from stepflow_api.api.flow import get_flow, store_flow
+from stepflow_api.api.health import health_check
+from stepflow_api.api.run import create_run, get_run, get_run_events, get_run_items, list_runs
+from stepflow_api.errors import UnexpectedBody, UnexpectedStatus
+from stepflow_api.models import (
+    Blob,
+    CreateRunRequest,
+    ErrorCode,
+    ErrorEnvelope,
+    GetBlobAccept,
+    GetRunItemsResponse,
+    GetRunResponse,
+    RunEvent,
+    RunStatus,
+    StoreBlobRequest,
+    StoreFlowRequest,
+)
+from stepflow_api.types import UNSET, File, Response
+
+RUN_ID = "01a20ffc-147c-7bf0-95e9-28e76e97722e"
+SUMMARY = {
+    "runId": RUN_ID,
+    "flowId": "f" * 64,
+    "status": 2,
+    "items": {"total": 1, "completed": 1, "running": 0, "failed": 0, "cancelled": 0},
+    "createdAt": "2026-11-24T23:42:38.669175219Z",
+    "rootRunId": RUN_ID,
+    "createdAtSeqno": 0,
+}
+Call = Callable[..., Response[Any]]
+
+
+def with_transport(handler: Callable[[httpx.Request], httpx.Response]) -> Client:
+    return Client("http://test/api/v1", httpx_args={"transport": httpx.MockTransport(handler)})
+
+
+def again(answer: httpx.Response) -> httpx.Response:
+    return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
+
+
+@pytest.fixture(params=["sync", "asyncio"])
+def call(request: pytest.FixtureRequest) -> Call:
+    """Call an operation's `..._detailed` function, the sync or the async one, on answers of the test's choice."""
+
+    def run(operation: Any, answer: Any, *arguments: Any, strict: bool = False, **options: Any) -> Response[Any]:
+        # A new response each time: httpx binds one to the client that received it.
+        handler = answer if callable(answer) else lambda _: again(answer)
+        client = with_transport(handler)
+        client.raise_on_unexpected_status = strict
+        if request.param == "sync":
+            with client:
+                return operation.sync_detailed(*arguments, client=client, **options)
+
+        async def run_async() -> Response[Any]:
+            async with client:
+                return await operation.asyncio_detailed(*arguments, client=client, **options)
+
+        return asyncio.run(run_async())
+
+    return run
+
+
+# -- answers -------------------------------------------------------------------------------------------
+
+
+def test_documented_answer(call: Call) -> None:
+    response = call(get_run, httpx.Response(200, json={"summary": SUMMARY, "steps": []}), RUN_ID)
+    assert response.status_code is HTTPStatus.OK
+    assert isinstance(response.parsed, GetRunResponse)
+    assert response.parsed.summary.status is RunStatus.COMPLETED
+    assert response.parsed.summary.created_at == "2026-11-24T23:42:38.669175219Z"
+    assert response.parsed.summary.flow_name is UNSET
+    assert response.parsed.to_dict() == {"summary": SUMMARY, "steps": []}
+    assert repr(response) == "<Response [200]>"
+
+
+def test_parsing_waits_for_the_first_access_and_is_done_once(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = []
+    parse = GetRunResponse.from_dict
+    monkeypatch.setattr(GetRunResponse, "from_dict", lambda value: times.append(1) or parse(value))
+    response = call(get_run, httpx.Response(200, json={"summary": SUMMARY, "steps": []}), RUN_ID)
+    assert json.loads(response.content)["summary"] == SUMMARY
+    assert times == []
+    assert response.parsed is response.parsed
+    assert times == [1]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(200, html="<html>A proxy's page</html>"),
+        httpx.Response(200, headers={"content-type": "application/grpc"}),
+        httpx.Response(200, json={"summary": {}}),
+        httpx.Response(200, json=[1]),
+        httpx.Response(200, json=None),
+        httpx.Response(200, content=b"\xff\xfe\xfd", headers={"content-type": "application/json"}),
+        httpx.Response(200, content=b"[" * 100_000, headers={"content-type": "application/json"}),
+        httpx.Response(404, html="<html>Not here</html>"),
+    ],
+    ids=["html", "empty", "no properties", "list", "null", "not utf-8", "deep", "html 404"],
+)
+def test_an_unparsable_body_costs_only_the_parsed_value(call: Call, answer: httpx.Response) -> None:
+    response = call(get_run, answer, RUN_ID, strict=True)
+    assert response.status_code == answer.status_code
+    assert response.content == answer.content
+    for _ in range(2):
+        with pytest.raises(UnexpectedBody, match=str(answer.status_code)) as caught:
+            _ = response.parsed
+        assert caught.value.status_code == answer.status_code
+        assert caught.value.content == answer.content
+
+
+@pytest.mark.parametrize("status", [204, 302, 429, 500, 503, 599, 999])
+def test_undocumented_status(call: Call, status: int) -> None:
+    answer = httpx.Response(status, text="busy")
+    response = call(get_run, answer, RUN_ID)
+    assert response.status_code == status
+    assert f"{response.status_code:d}" == str(status)
+    assert (response.content, response.parsed) == (b"busy", None)
+    with pytest.raises(UnexpectedStatus, match=f"{status}: busy"):
+        call(get_run, answer, RUN_ID, strict=True)
+
+
+def test_error_in_json(call: Call) -> None:
+    detail = {"code": 404, "message": "run 'x' not found", "status": "NOT_FOUND"}
+    response = call(get_run, httpx.Response(404, json={"error": detail}), RUN_ID)
+    assert isinstance(response.parsed, ErrorEnvelope)
+    assert response.parsed.error.message == "run 'x' not found"
+
+
+def test_error_in_text_beside_json(call: Call) -> None:
+    assert call(get_run, httpx.Response(400, text="no boolean"), RUN_ID).parsed == "no boolean"
+    assert call(list_runs, httpx.Response(400, text="no number")).parsed == "no number"
+
+
+def test_error_without_body(call: Call) -> None:
+    response = call(get_blob, httpx.Response(404), "a" * 64, strict=True)
+    assert (response.status_code, response.parsed) == (404, None)
+
+
+def test_bytes_beside_json(call: Call) -> None:
+    answer = httpx.Response(200, content=b"\x00\xff", headers={"content-type": "application/octet-stream"})
+    assert call(get_blob, answer, "a" * 64).parsed == b"\x00\xff"
+    answer = httpx.Response(200, json={"data": None, "blobType": "binary", "blobId": "a"})
+    parsed = call(get_blob, answer, "a" * 64).parsed
+    assert isinstance(parsed, Blob)
+    assert parsed.data is None
+
+
+def test_unknown_properties_are_kept(call: Call) -> None:
+    body = {"results": [{"itemIndex": 0, "status": 2, "output": None, "later": {"x": 1}}]}
+    parsed = call(get_run_items, httpx.Response(200, json=body), RUN_ID).parsed
+    assert isinstance(parsed, GetRunItemsResponse)
+    assert parsed.results[0].output is None
+    assert parsed.results[0].error_message is UNSET
+    assert parsed.results[0]["later"] == {"x": 1}
+    assert parsed.to_dict() == body
+
+
+def test_an_event_of_a_kind_that_came_later() -> None:
+    event = RunEvent.from_dict({"sequenceNumber": 1, "timestamp": "t", "event": {"Later": {"x": 1}}})
+    assert event.event["Later"] == {"x": 1}
+    assert not event.event.run_created
+
+
+# -- enums ---------------------------------------------------------------------------------------------
+
+
+def test_unknown_number() -> None:
+    unknown = RunStatus(99)
+    assert unknown == 99
+    assert unknown is RunStatus(99)
+    assert unknown not in list(RunStatus)
+    assert (unknown.name, unknown.value, str(unknown)) == ("UNKNOWN_99", 99, "99")
+    assert repr(unknown) == "<RunStatus.UNKNOWN_99: 99>"
+    assert RunStatus(-1).name == "UNKNOWN_NEGATIVE_1"
+    assert ErrorCode(99) is not unknown
+    assert {unknown: "x"}[RunStatus(99)] == "x"
+    for same in (copy.copy(unknown), copy.deepcopy(unknown), pickle.loads(pickle.dumps(unknown))):
+        assert same is unknown
+    assert RunStatus(2) is RunStatus.COMPLETED
+    for wrong in ("2", None, 2.5):
+        with pytest.raises(ValueError, match="is not a valid RunStatus"):
+            RunStatus(wrong)
+
+
+def test_unknown_number_in_an_answer(call: Call) -> None:
+    body = {"results": [{"itemIndex": 0, "status": 77, "errorCode": 55}]}
+    parsed = call(get_run_items, httpx.Response(200, json=body), RUN_ID).parsed
+    assert parsed.results[0].status.name == "UNKNOWN_77"
+    assert parsed.results[0].error_code.name == "UNKNOWN_55"
+    assert parsed.to_dict() == body
+
+
+def test_unknown_word() -> None:
+    unknown = GetBlobAccept("text/html")
+    assert unknown is GetBlobAccept("text/html")
+    assert (unknown.name, unknown.value, str(unknown)) == ("UNKNOWN", "text/html", "text/html")
+
+
+# -- requests --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sent(call: Call) -> Callable[..., httpx.Request]:
+    """Give the request that an operation sends."""
+
+    def send(operation: Any, *arguments: Any, **options: Any) -> httpx.Request:
+        requests: list[httpx.Request] = []
+
+        def handler(request: httpx.Request) -> httpx.Response:
+            requests.append(request)
+            return httpx.Response(204)
+
+        call(operation, handler, *arguments, **options)
+        return requests[0]
+
+    return send
+
+
+def test_query_parameters(sent: Callable[..., httpx.Request]) -> None:
+    assert sent(list_runs).url == "http://test/api/v1/runs"
+    url = sent(list_runs, status=RunStatus.FAILED, roots_only=True, limit=0, flow_name=None).url
+    assert url.query == b"status=3&rootsOnly=true&limit=0"
+    assert sent(list_runs, status=RunStatus(99)).url.query == b"status=99"
+    assert sent(get_run, RUN_ID, wait=False).url.query == b"wait=false"
+    events = sent(get_run_events, RUN_ID, run_id=RUN_ID, since=4).url
+    assert events.path == f"/api/v1/runs/{RUN_ID}/events"
+    assert dict(events.params) == {"runId": RUN_ID, "since": "4"}
+
+
+def test_path_parameters_are_quoted(sent: Callable[..., httpx.Request]) -> None:
+    assert sent(get_flow, "a/../b?c#d e").url.raw_path == b"/api/v1/flows/a%2F..%2Fb%3Fc%23d%20e"
+
+
+def test_unset_differs_from_none(sent: Callable[..., httpx.Request]) -> None:
+    request = sent(create_run, body=CreateRunRequest(flow_id="f", input_=[None]))
+    assert json.loads(request.content) == {"flowId": "f", "input": [None]}
+    request = sent(store_flow, body=StoreFlowRequest(flow={"steps": []}, dry_run=False))
+    assert json.loads(request.content) == {"flow": {"steps": []}, "dryRun": False}
+    assert json.loads(sent(store_blob, body=StoreBlobRequest(data=None)).content) == {"data": None}
+
+
+def test_copies_stay_unset() -> None:
+    body = CreateRunRequest(flow_id="f", input_=[])
+    for same in (copy.deepcopy(body), pickle.loads(pickle.dumps(body))):
+        assert same.to_dict() == {"flowId": "f", "input": []}
+    assert repr(body.wait) == "UNSET"
+
+
+@pytest.mark.parametrize("payload", [b"\x00\xff", io.BytesIO(b"\x00\xff")])
+def test_bytes_are_sent_by_both_kinds_of_client(
+    sent: Callable[..., httpx.Request], payload: bytes | io.BytesIO
+) -> None:
+    if isinstance(payload, io.BytesIO):
+        payload.seek(0)
+    request = sent(store_blob, body=File(payload), x_blob_filename="q.bin")
+    assert request.content == b"\x00\xff"
+    assert request.headers["content-type"] == "application/octet-stream"
+    assert request.headers["x-blob-filename"] == "q.bin"
+
+
+# -- the package -------------------------------------------------------------------------------------------
+
+
+def test_package_names() -> None:
+    assert stepflow_api.__all__ == ("AuthenticatedClient", "Client")
+    client = stepflow_api.AuthenticatedClient("http://test", token="t")
+    with client:
+        assert client.get_httpx_client().headers["authorization"] == "Bearer t"
+
+
+def test_an_operation_imports_only_its_own_models() -> None:
+    code = (
+        "import sys, stepflow_api.api.health.health_check\n"
+        "print(*sorted(name for name in sys.modules if name.startswith('stepflow_api.models.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["stepflow_api.models.health"]
+
+
+def test_all_models_can_be_imported_from_one_place() -> None:
+    from stepflow_api import models
+
+    for name in models.__all__:
+        assert getattr(models, name).__name__ == name
+    assert set(models.__all__) <= set(dir(models))
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        _ = models.Nothing
+
+
+def test_short_functions() -> None:
+    answer = httpx.Response(200, json={"error": 1})
+    with with_transport(lambda _: answer) as client, pytest.raises(UnexpectedBody):
+        health_check.sync(client=client)
+
+    async def run() -> Any:
+        body = {"results": []}
+        async with with_transport(lambda _: httpx.Response(200, json=body)) as client:
+            return await get_run_items.asyncio(RUN_ID, client=client)
+
+    assert asyncio.run(run()) == GetRunItemsResponse(results=[])
