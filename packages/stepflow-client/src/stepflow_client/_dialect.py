@@ -18,7 +18,15 @@ from typing import Any
 from ._servers import require
 from .types import ServerInfo
 
-__all__ = ["Reply", "Request", "ShapeChangedError", "current_components", "needs_translation", "translate"]
+__all__ = [
+    "Reply",
+    "Request",
+    "ShapeChangedError",
+    "current_components",
+    "current_health",
+    "needs_translation",
+    "translate",
+]
 
 
 @dataclass(frozen=True)
@@ -155,7 +163,7 @@ def _get_run(server: ServerInfo, request: Request, run_id: str) -> Translation:
         return reply
     run = _flat(reply.body)
     steps = [
-        _step(step, item["itemIndex"], index)
+        _step(run, step, item["itemIndex"], index)
         for item in run.get("itemDetails") or []
         for index, step in enumerate(_started(item.get("steps") or []))
     ]
@@ -193,7 +201,7 @@ def _get_run_steps(server: ServerInfo, request: Request, run_id: str) -> Transla
     else:
         items = [(0, list(known.values()))]
     steps = [
-        _step(step, item_index, index)
+        _step(run, step, item_index, index)
         for item_index, listed in items
         if wanted is None or str(item_index) == wanted
         for index, step in enumerate(_started(listed))
@@ -230,7 +238,8 @@ def _store_flow(server: ServerInfo, request: Request) -> Translation:
     body = dict(reply.body)
     found = dict(body.get("diagnostics") or {})
     found["diagnostics"] = [
-        {**each, "level": _LEVEL.get(each["level"], each["level"])} for each in found.get("diagnostics") or []
+        {"experimental": False, **each, "level": _LEVEL.get(each["level"], each["level"])}
+        for each in found.get("diagnostics") or []
     ]
     return Reply(200, {**body, "diagnostics": found})
 
@@ -315,6 +324,12 @@ _ROUTES: list[tuple[str, re.Pattern[str], Callable[..., Translation]]] = [
 # Answers
 
 
+def current_health(body: dict[str, Any]) -> dict[str, Any]:
+    """Give an older server's health the fields of the current one; of its build it tells nothing."""
+    unknown = {"gitVersion": "", "dirty": False, "rustcVersion": "", "profile": "", "features": [], "target": ""}
+    return {"build": unknown, **body}
+
+
 def current_components(body: dict[str, Any]) -> dict[str, Any]:
     """Give a list of components with the names of the current fields; 0.12 and older have others."""
     names = {"component": "componentId", "input_schema": "inputSchema", "output_schema": "outputSchema"}
@@ -350,7 +365,7 @@ _SUMMARY = (
 def _summary(run: Mapping[str, Any]) -> dict[str, Any]:
     # Nulls of old servers are absent fields in the current shape.
     known = {key: run[key] for key in _SUMMARY if run.get(key) is not None}
-    return {**known, "status": _STATUS.get(run["status"], run["status"])}
+    return {"createdAtSeqno": 0, **known, "status": _STATUS.get(run["status"], run["status"])}
 
 
 def _item(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -387,14 +402,18 @@ def _started(steps: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [step for step in steps if step.get("status") in _STATUS]
 
 
-def _step(step: Mapping[str, Any], item_index: int, step_index: int) -> dict[str, Any]:
+def _step(run: Mapping[str, Any], step: Mapping[str, Any], item_index: int, step_index: int) -> dict[str, Any]:
+    """Translate a step. The current shape wants more than older servers tell: 0 as its event marks what is made up."""
     outcome = _outcome(step.get("result"))
     outcome.pop("stepId", None)
     return {
-        **_without_none(stepId=step["stepId"], component=step.get("component")),
+        "stepId": step["stepId"],
+        "component": step.get("component") or "",
         "stepIndex": step_index,
         "itemIndex": item_index,
         "status": _STATUS.get(step["status"], step["status"]),
+        "journalSeqno": 0,
+        "updatedAt": run.get("completedAt") or run["createdAt"],
         **outcome,
     }
 

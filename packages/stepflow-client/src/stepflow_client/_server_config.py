@@ -90,7 +90,7 @@ def _read(path: Path) -> str:
         return path.read_text("utf-8")
     except FileNotFoundError:
         raise FlowFileError(f"There is no configuration file {path}", path=str(path)) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise FlowFileError(f"The configuration file {path} cannot be read: {error}", path=str(path)) from error
 
 

@@ -7,6 +7,7 @@ import math
 import os
 import re
 import ssl
+from base64 import b64encode
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
@@ -27,10 +28,12 @@ __all__ = [
     "environment_settings",
     "parse_url",
     "ssl_context",
+    "static_authorization",
 ]
 
 API_PATH = "/api/v1"
 DEFAULT_PORT = 7840
+_FOR_A_CONNECTION = 600.0
 LONGEST_TIMEOUT = 2_000_000
 """Sockets take no more than 2**31 milliseconds."""
 
@@ -89,7 +92,9 @@ def check_timeout(timeout: float | httpx.Timeout, what: str = "timeout") -> http
         for phase, seconds in phases.items():
             _check_longest(check_positive(seconds, f"{what}.{phase}"), f"{what}.{phase}")
         return timeout
-    return httpx.Timeout(_check_longest(check_positive(timeout, what), what))
+    seconds = _check_longest(check_positive(timeout, what), what)
+    # Waiting for a connection that other calls of this client use says nothing of the server.
+    return httpx.Timeout(seconds, pool=max(seconds, _FOR_A_CONNECTION))
 
 
 def _check_longest(seconds: float, what: str) -> float:
@@ -117,8 +122,8 @@ def check_positive(seconds: Any, what: str) -> float:
 
 def ssl_context(
     url: httpx.URL, verify: bool | str | ssl.SSLContext, cert: str | tuple[str, ...] | None
-) -> ssl.SSLContext | bool:
-    """Give what httpx verifies servers with.
+) -> ssl.SSLContext | None:
+    """Give what servers are verified with, None where there is nothing to verify.
 
     Args:
         url: For a plain http server no authorities are loaded; that alone takes 20 ms.
@@ -133,7 +138,7 @@ def ssl_context(
             raise InvalidArgumentError("pass the client certificate inside the SSL context given as verify")
         return verify
     if url.scheme == "http" and verify is True and cert is None:
-        return False
+        return None
     try:
         if isinstance(verify, (str, os.PathLike)):
             where = "capath" if os.path.isdir(verify) else "cafile"
@@ -186,6 +191,7 @@ class TokenAuth(httpx.Auth):
     def __init__(self, token: Token) -> None:
         """Keep the token; it never shows in a repr."""
         self._token = token if callable(token) else lambda: token
+        self.header = None if callable(token) else f"Bearer {token.strip()}"
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Add the header."""
@@ -232,6 +238,15 @@ def check_auth(auth: httpx.Auth | Token | tuple[str, str] | None) -> httpx.Auth 
             f"auth is a token, a callable, a (user, password) pair or httpx.Auth, not {type(auth).__name__}"
         )
     return TokenAuth(_check_token(auth))
+
+
+def static_authorization(auth: httpx.Auth | tuple[str, str] | None) -> str | None:
+    """Give the header of credentials that never change, None for others."""
+    if isinstance(auth, TokenAuth):
+        return auth.header
+    if not isinstance(auth, tuple):
+        return None
+    return "Basic " + b64encode(":".join(auth).encode()).decode()
 
 
 def check_headers(headers: Mapping[str, str] | None) -> dict[str, str] | None:

@@ -27,6 +27,7 @@ from .types import (
     FlowError,
     FlowResult,
     FlowVariable,
+    HealthResponse,
     ListItemsResponse,
     ListRunsResponse,
     ListStepsResponse,
@@ -43,6 +44,7 @@ __all__ = [
     "created",
     "error_for",
     "flow_variables",
+    "health",
     "items",
     "json_value",
     "only_result",
@@ -295,7 +297,10 @@ def steps(run_id: str, answers: Iterable[dict[str, Any]]) -> ListStepsResponse:
 
 def step(answer: dict[str, Any]) -> StepDetails:
     """Read one step."""
-    read = StepDetails.model_validate({**answer, "error": None})
+    read = StepDetails.model_validate({**answer, "component": answer.get("component") or None, "error": None})
+    if answer.get("journalSeqno") == 0:
+        # Translated from an older server, which does not tell when that was.
+        read = read.model_copy(update={"updated_at": None})
     return read.model_copy(update={"error": failure(answer)}) if read.status is ExecutionStatus.FAILED else read
 
 
@@ -323,7 +328,12 @@ def _with_step(failed_item: RunItem, failed_step: StepDetails | None) -> RunItem
     return failed_item.model_copy(update={"result": result.model_copy(update={"error": error})})
 
 
-# Flows and components
+# The server, flows and components
+
+
+def health(answer: dict[str, Any]) -> HealthResponse:
+    """Read a server's health. One that tells its release tells nothing of its build: that was filled in."""
+    return HealthResponse.model_validate({**answer, "build": None} if answer.get("version") else answer)
 
 
 def validation(diagnostics: dict[str, Any] | None) -> ValidationResult:

@@ -139,7 +139,7 @@ def status_number(status: ExecutionStatus | str) -> int | None:
         if known == status:
             return number
     prefix, _, digits = str(status).rpartition("_")
-    return int(digits) if prefix == "unknown" and digits.isdecimal() else None
+    return int(digits) if prefix == "unknown" and digits.isdecimal() and len(digits) < 10 else None
 
 
 class _Model(BaseModel):

@@ -1,4 +1,4 @@
-"""One connection to a server: sends what an operation asks for and gives a usable answer or one of our errors."""
+"""The HTTP side of a client: sends what an operation asks for and gives a usable answer or one of our errors."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import logging
 import ssl
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from typing import Any, TypeVar
-from urllib.parse import unquote
+from urllib.parse import unquote, urlencode
 
 import httpx
 from httpx_sse import EventSource
@@ -15,6 +16,7 @@ from stepflow_api import Client
 from stepflow_api.api.health import health_check
 
 from .. import _wire
+from .._http import HttpRequest, HttpResponse
 from .._servers import pinned, recognise, require
 from .._settings import (
     API_PATH,
@@ -25,18 +27,26 @@ from .._settings import (
     environment_proxy,
     parse_url,
     ssl_context,
+    static_authorization,
 )
 from .._tracing import operation_span
+from .._values import encode
 from ..errors import (
     InvalidArgumentError,
+    InvalidRequestError,
     InvalidResponseError,
+    NotFoundError,
     RequestTimeoutError,
     ServerConnectionError,
     StepflowClientError,
     TransportError,
+    UnsupportedByServerError,
 )
 from ..types import ServerInfo
-from .transport import DialectTransport
+from .adapters import ExchangeTransport, HttpxAuth, HttpxExchange, StreamBody
+from .dialect import Dialect
+from .exchange import Exchange
+from .pool import Pool
 
 __all__ = ["Connection"]
 
@@ -44,10 +54,11 @@ Answer = TypeVar("Answer")
 logger = logging.getLogger("stepflow.client")
 
 _HTTPX_ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict)
+_LIMITS = httpx.Limits(max_connections=256, max_keepalive_connections=256)
 
 
 class Connection:
-    """The HTTP side of a client. Nothing is opened before the first request."""
+    """What a client talks through. Nothing is opened before the first request."""
 
     def __init__(
         self,
@@ -64,47 +75,75 @@ class Connection:
         server: str | None,
     ) -> None:
         root = parse_url(base_url)
-        auth = check_auth(auth)
+        credentials = check_auth(auth)
         if root.userinfo:
             # Credentials in the URL become what they stand for, and leave the URL that logs and errors show.
-            auth = auth or (unquote(root.username), unquote(root.password))
+            credentials = credentials or (unquote(root.username), unquote(root.password))
             root = root.copy_with(userinfo=b"")
+        self.root = root
         self.url = str(root).rstrip("/")
         self.timeout = check_timeout(timeout)
         self.closed = False
+        self.headers = {"accept": "*/*", "user-agent": "stepflow-client"}
+        self.headers |= {name.lower(): value for name, value in (check_headers(headers) or {}).items()}
+        known = None if server is None else pinned(self.url, server)
         try:
-            self.dialect = DialectTransport(
-                transport or _transport(root, verify, cert, proxy, limits),
-                root,
-                None if server is None else pinned(self.url, server),
-            )
-            self.http = httpx.AsyncClient(
-                base_url=self.url + API_PATH,
-                timeout=self.timeout,
-                headers=check_headers(headers),
-                auth=auth,
-                transport=self.dialect,
-                trust_env=False,
-            )
+            sender = _sender(root, verify, cert, proxy, limits, transport)
         except InvalidArgumentError:
             raise
         except (TypeError, ValueError, AttributeError, ImportError, httpx.InvalidURL) as error:
             raise InvalidArgumentError(f"a connection setting cannot be used: {error}") from None
-        self.api = Client(base_url=self.url + API_PATH).set_async_httpx_client(self.http)
+        if (header := static_authorization(credentials)) is not None:
+            self.headers["authorization"] = header
+        elif isinstance(credentials, httpx.Auth):
+            sender = HttpxAuth(sender, credentials, root)
+        self.dialect = Dialect(sender, self.url, known)
+        self._api: Client | None = None
+
+    @property
+    def api(self) -> Client:
+        """The generated client, which sends as this one does."""
+        if self._api is None:
+            http = httpx.AsyncClient(
+                base_url=self.url + API_PATH,
+                timeout=self.timeout,
+                headers=self.headers,
+                transport=ExchangeTransport(self.dialect, self.root),
+                trust_env=False,
+            )
+            self._api = Client(base_url=self.url + API_PATH).set_async_httpx_client(http)
+        return self._api
 
     async def close(self) -> None:
         """Close what is open. A closed connection sends nothing more."""
         self.closed = True
-        await self.http.aclose()
+        await self.dialect.aclose()
 
     async def server(self) -> ServerInfo:
         """Give what the server is; asked once."""
         known = self.dialect.server
         if known is not None:
             return known
-        answer = await self.call("health_check", health_check._get_kwargs(), dict)
-        # The transport has seen the answer too, unless it is no health of a Stepflow server.
+        answer = await self.health()
         return self.dialect.server or recognise(self.url, answer)
+
+    async def health(self, *, timeout: float | None = None) -> dict[str, Any]:
+        """Give the server's health.
+
+        Raises:
+            InvalidResponseError: If what answers is no Stepflow server.
+        """
+        try:
+            answer = await self.call("health_check", health_check._get_kwargs(), dict, timeout=timeout)
+        except (InvalidResponseError, InvalidRequestError, NotFoundError, UnsupportedByServerError) as error:
+            raise InvalidResponseError(
+                f"{self.url} answers, but not as a Stepflow server does: {error.message}",
+                status_code=error.status_code,
+                details=error.details,
+                hint="is this the URL of a Stepflow server?",
+            ) from error
+        recognise(self.url, answer)
+        return answer
 
     async def call(
         self,
@@ -148,7 +187,7 @@ class Connection:
         timeout: float | httpx.Timeout | None = None,
         run_id: str | None = None,
         waits: float = 0,
-    ) -> httpx.Response:
+    ) -> HttpResponse:
         """Send a request and give the answer, read and known to be no error.
 
         Args:
@@ -162,28 +201,42 @@ class Connection:
             TransportError: If no usable answer came.
             ApiError: If the server answered no.
         """
-        if self.closed:
-            raise StepflowClientError("the client is closed", hint="make a new one")
-        headers = dict(request.get("headers") or {})
         limit = self.timeout if timeout is None else check_timeout(timeout)
         if waits:
             limit = httpx.Timeout(**{**limit.as_dict(), "read": (limit.read or 0) + waits})
+        sent = self._request(request, limit, idempotent=operation != "create_run")
         started = time.monotonic()
-        asked = _asked(request)
-        with operation_span(operation, headers):
+        with operation_span(operation, sent.headers):
             try:
-                response = await self.http.request(**{**request, "headers": headers, "timeout": limit})
+                response = await self.dialect.exchange(sent)
             except StepflowClientError as error:
                 error.run_id = error.run_id or run_id
                 raise
             except (*_HTTPX_ERRORS, OSError, ValueError) as error:
-                raise self._transport_error(error, asked, limit, run_id) from error
-        logger.debug("%s -> %s in %.1f ms", asked, response.status_code, (time.monotonic() - started) * 1000)
-        kind = response.headers.get("content-type", "")
-        problem = _wire.error_for(response.status_code, kind, response.content, asked, run_id=run_id)
+                raise self._transport_error(error, sent, run_id) from error
+        logger.debug("%s -> %s in %.1f ms", sent, response.status, (time.monotonic() - started) * 1000)
+        problem = _wire.error_for(response.status, response.content_type, response.content, str(sent), run_id=run_id)
         if problem is not None:
             raise problem
         return response
+
+    def _request(self, request: Mapping[str, Any], limit: httpx.Timeout, *, idempotent: bool) -> HttpRequest:
+        """Turn what the generated code gives into a request."""
+        if self.closed:
+            raise StepflowClientError("the client is closed", hint="make a new one")
+        headers = dict(self.headers)
+        for name, value in (request.get("headers") or {}).items():
+            headers[name.lower()] = value
+        params = request.get("params")
+        return HttpRequest(
+            method=str(request["method"]).upper(),
+            path=request["url"],
+            query=urlencode({name: _parameter(value) for name, value in params.items()}) if params else "",
+            headers=headers,
+            content=encode(request["json"]) if "json" in request else request.get("content") or b"",
+            timeout=limit,
+            idempotent=idempotent,
+        )
 
     async def stream(
         self, operation: str, request: Mapping[str, Any], *, silence: float, run_id: str
@@ -200,35 +253,42 @@ class Connection:
             TransportError: If the connection fails or breaks.
             ApiError: If the server answered no.
         """
-        if self.closed:
-            raise StepflowClientError("the client is closed", hint="make a new one")
-        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
         limit = httpx.Timeout(**{**self.timeout.as_dict(), "read": silence})
-        asked = _asked(request)
+        sent = self._request(request, limit, idempotent=True)
+        sent.headers |= {"accept": "text/event-stream", "cache-control": "no-store"}
         opened = False
-        with operation_span(operation, headers):
+        with operation_span(operation, sent.headers):
             try:
-                async with self.http.stream(**{**request, "headers": headers, "timeout": limit}) as response:
-                    kind = response.headers.get("content-type", "")
-                    if response.status_code != 200 or not kind.startswith("text/event-stream"):
-                        content = await response.aread()
-                        problem = _wire.error_for(response.status_code, kind, content, asked, run_id=run_id)
-                        raise problem or InvalidResponseError(f"{asked} was not answered with events", run_id=run_id)
+                async with self.dialect.stream(sent) as stream:
+                    body = StreamBody(stream.chunks)
+                    response = httpx.Response(stream.status, headers=stream.headers, stream=body)
+                    if stream.status != 200 or "text/event-stream" not in stream.headers.get("content-type", ""):
+                        raise self._no_events(sent, response, await response.aread(), run_id)
                     opened = True
-                    async for event in EventSource(response).aiter_sse():
-                        if event.data:
-                            yield _wire.value(event.data.encode(), asked)
+                    events: Any = EventSource(response).aiter_sse()
+                    async with aclosing(events):
+                        async for event in events:
+                            if event.data:
+                                yield _wire.value(event.data.encode(), str(sent))
             except httpx.ReadTimeout as error:
                 if not opened:
-                    raise self._transport_error(error, asked, limit, run_id) from error
+                    raise self._transport_error(error, sent, run_id) from error
             except (*_HTTPX_ERRORS, OSError, ValueError) as error:
                 if isinstance(error, StepflowClientError):
                     raise
-                raise self._transport_error(error, asked, limit, run_id) from error
+                raise self._transport_error(error, sent, run_id) from error
+
+    def _no_events(
+        self, sent: HttpRequest, response: httpx.Response, content: bytes, run_id: str
+    ) -> StepflowClientError:
+        kind = response.headers.get("content-type", "")
+        problem = _wire.error_for(response.status_code, kind, content, str(sent), run_id=run_id)
+        return problem or InvalidResponseError(f"{sent} was not answered with events", run_id=run_id)
 
     def _transport_error(
-        self, error: Exception, asked: str, limit: httpx.Timeout, run_id: str | None
+        self, error: Exception, asked: HttpRequest, run_id: str | None
     ) -> TransportError | InvalidArgumentError:
+        limit = asked.timeout
         reason = str(error) or type(error).__name__
         if isinstance(error, httpx.ConnectTimeout):
             return ServerConnectionError(
@@ -257,18 +317,27 @@ class Connection:
         return InvalidResponseError(f"the answer to {asked} cannot be read: {reason}", run_id=run_id)
 
 
-def _transport(
+def _sender(
     root: httpx.URL,
     verify: bool | str | ssl.SSLContext,
     cert: str | tuple[str, ...] | None,
     proxy: str | httpx.URL | httpx.Proxy | None,
     limits: httpx.Limits | None,
-) -> httpx.AsyncBaseTransport:
-    return httpx.AsyncHTTPTransport(
-        verify=ssl_context(root, verify, cert),
-        proxy=proxy or environment_proxy(root),
-        limits=limits or httpx.Limits(max_connections=100, max_keepalive_connections=20),
-    )
+    transport: httpx.AsyncBaseTransport | None,
+) -> Exchange:
+    """Give what sends: connections of our own, or an httpx transport where one is given or a proxy stands between."""
+    if transport is not None:
+        return HttpxExchange(transport, root)
+    limits = limits or _LIMITS
+    tls = ssl_context(root, verify, cert)
+    proxy = proxy or environment_proxy(root)
+    if proxy is not None:
+        return HttpxExchange(httpx.AsyncHTTPTransport(verify=tls or False, proxy=proxy, limits=limits), root)
+    return Pool(root, tls, limits)
+
+
+def _parameter(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _asked(request: Mapping[str, Any]) -> str:

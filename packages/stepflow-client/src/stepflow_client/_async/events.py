@@ -121,6 +121,10 @@ class Events:
                 yield _inferred_end(run, position)
                 return
             was_final = run.is_finished
+            if position == before and not was_final:
+                # A connection that ends without bringing anything is not made again at once.
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _stream(
         self, run_id: str, position: Cursor, flags: dict[str, Any]

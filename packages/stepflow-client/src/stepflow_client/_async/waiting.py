@@ -45,10 +45,11 @@ class Waiting:
 
     async def _wait(self, run_id: str, deadline: float | None, *, total: int | None = None) -> RunDetails:
         if total is None:
-            summary = await self._summary(run_id)
-            if summary is not None and summary.is_finished:
-                return summary
-            total = summary.items.total if summary is not None else 1
+            # Asked to wait for a run they do not know, 0.10 and 0.11 answer 500 instead of 404: so ask without first.
+            run = await self._summary(run_id) or await self._look(run_id, 0, 1)
+            if run.is_finished:
+                return run
+            total = run.items.total
         pause = _FIRST_PAUSE
         while True:
             started = time.monotonic()

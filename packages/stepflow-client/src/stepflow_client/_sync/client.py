@@ -15,7 +15,6 @@ from uuid import UUID
 import httpx
 from stepflow_api import Client
 from stepflow_api.api.component import list_components
-from stepflow_api.api.health import health_check
 from stepflow_api.types import UNSET
 
 from .. import _requests, _settings, _wire
@@ -159,10 +158,9 @@ class SyncStepflowClient(Flows, Runs, Waiting, Events, Blobs):
 
         Raises:
             ServerConnectionError: If it cannot be reached.
+            InvalidResponseError: If what answers is no Stepflow server.
         """
-        return self._connection.call(
-            "health_check", health_check._get_kwargs(), HealthResponse.model_validate, timeout=timeout
-        )
+        return _wire.build(_wire.health, self._connection.health(timeout=timeout), "GET /health")
 
     def server_info(self) -> ServerInfo:
         """Give what the server is and can do; asked once, then remembered."""

@@ -1,0 +1,153 @@
+"""Speaks to servers of any release: what is above sees the current wire only."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qsl, quote, unquote, urlencode
+
+import httpx
+
+from .. import _dialect, _servers
+from .._dialect import Reply, Request
+from .._http import HttpRequest, HttpResponse
+from .._values import decode, encode
+from ..errors import InvalidResponseError
+from ..types import ServerInfo
+from .exchange import Exchange, Layer, Stream
+
+__all__ = ["Dialect"]
+
+_HEALTH = "/health"
+_COMPONENTS = "/components"
+
+
+class Dialect(Layer):
+    """Recognises the server by its health, once, and translates for it if it is an older one.
+
+    Args:
+        inner: What sends the requests.
+        url: The server's URL, for errors.
+        server: What the server is, where that is known beforehand; it is not asked then.
+    """
+
+    def __init__(self, inner: Exchange, url: str, server: ServerInfo | None = None) -> None:
+        super().__init__(inner)
+        self.url = url
+        self.server = server
+        self.pinned = server is not None
+
+    def forget(self) -> None:
+        """Ask the server anew before the next request: it may have been replaced by one of another release."""
+        if not self.pinned:
+            self.server = None
+
+    async def exchange(self, request: HttpRequest) -> HttpResponse:
+        """Send a request of the current shape and give an answer of the current shape."""
+        if request.path == _HEALTH:
+            return await self._health(request)
+        server = self.server or await self._recognise(request)
+        try:
+            if _dialect.needs_translation(server):
+                return await self._translated(server, request)
+            response = await self.inner.exchange(request)
+        except httpx.TransportError:
+            # What answers after a lost connection may be another server.
+            self.forget()
+            raise
+        return _current_components(response) if request.path == _COMPONENTS else response
+
+    @asynccontextmanager
+    async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
+        """Send a request of the current shape; older servers have nothing that streams."""
+        async with self.inner.stream(request) as stream:
+            yield stream
+
+    async def _health(self, request: HttpRequest) -> HttpResponse:
+        response = await self.inner.exchange(request)
+        health = _json(response.content) if response.status == 200 else None
+        if not isinstance(health, dict) or not ("version" in health or "build" in health):
+            return response
+        if not self.pinned:
+            self.server = _servers.recognise(self.url, health)
+        return response if "build" in health else replace(response, content=encode(_dialect.current_health(health)))
+
+    async def _recognise(self, request: HttpRequest) -> ServerInfo:
+        headers = {name: value for name, value in request.headers.items() if name != "content-type"}
+        response = await self._health(HttpRequest("GET", _HEALTH, headers=headers, timeout=request.timeout))
+        if self.server is None:
+            about = f"{response.status}, {response.content_type or 'no content type'}"
+            raise InvalidResponseError(
+                f"{self.url} answers, but not as a Stepflow server does ({about})",
+                status_code=response.status,
+                hint="is this the URL of a Stepflow server?",
+            )
+        return self.server
+
+    async def _translated(self, server: ServerInfo, request: HttpRequest) -> HttpResponse:
+        body = (
+            _json(request.content) if request.headers.get("content-type", "").startswith("application/json") else None
+        )
+        current = Request(request.method, unquote(request.path), dict(parse_qsl(request.query)), body)
+        translation = _dialect.translate(server, current)
+        response: HttpResponse | None = None
+        reply: Reply | None = None
+        try:
+            wanted = next(translation)
+            while True:
+                response = await self.inner.exchange(_request(request, current, wanted))
+                reply = Reply(response.status, _json(response.content))
+                wanted = translation.send(reply)
+        except StopIteration as done:
+            final: Reply = done.value
+        except _dialect.ShapeChangedError:
+            self.forget()
+            assert response is not None
+            return response
+        except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+            self.forget()
+            raise InvalidResponseError(
+                f"{request} was answered in a shape that a server {server.release or server.dialect} does not have",
+                details=str(error),
+            ) from None
+        if response is not None and (final is reply or final.body is None):
+            return response
+        return HttpResponse(final.status, {"content-type": "application/json"}, encode(final.body))
+
+
+def _request(request: HttpRequest, current: Request, wanted: Request) -> HttpRequest:
+    """Give the request that is sent, with the headers and limits of the one that was asked for."""
+    if wanted.body is current.body and wanted.method == current.method:
+        content, headers = request.content, request.headers
+    else:
+        content = encode(wanted.body) if wanted.body is not None else b""
+        headers = {k: v for k, v in request.headers.items() if content or k != "content-type"}
+    return replace(
+        request,
+        method=wanted.method,
+        path=quote(wanted.path),
+        query=urlencode(dict(wanted.params)),
+        headers=headers,
+        content=content,
+    )
+
+
+def _current_components(response: HttpResponse) -> HttpResponse:
+    """Give 0.12's list of components the field names of 0.13."""
+    body = _json(response.content)
+    if response.status != 200 or not isinstance(body, dict):
+        return response
+    try:
+        content = encode(_dialect.current_components(body))
+    except (TypeError, AttributeError):
+        return response
+    return replace(response, content=content)
+
+
+def _json(content: bytes) -> Any:
+    try:
+        return decode(content) if content.lstrip()[:1] in (b"{", b"[") else None
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,136 @@
+"""Connections to one server, kept open and used again."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import httpx
+
+from .._http import HttpRequest, HttpResponse, ResponseReader, request_bytes
+from .._settings import API_PATH
+from .._sockets import AsyncSlots, AsyncSocket
+from .exchange import Exchange, Stream
+
+__all__ = ["Pool"]
+
+_AT_ONCE = 64 * 1024
+"""A request up to this size goes out in one piece."""
+
+
+class Pool(Exchange):
+    """Speaks HTTP/1.1 to one server over as many connections as are needed at once.
+
+    The connection used last is used next, and idle ones are not touched: a call costs the same however many there are.
+
+    Args:
+        root: The server's URL, without `/api/v1`.
+        tls: For an https server.
+        limits: How many connections there may be, and how many idle ones are kept.
+    """
+
+    def __init__(self, root: httpx.URL, tls: ssl.SSLContext | None, limits: httpx.Limits) -> None:
+        self._name = root.host
+        self._port = root.port or (443 if root.scheme == "https" else 80)
+        self._host = root.netloc
+        self._path = root.raw_path.decode("ascii").rstrip("/") + API_PATH
+        self._tls = tls
+        self._idle: list[AsyncSocket] = []
+        self._most_idle = limits.max_keepalive_connections
+        self._busy: set[AsyncSocket] = set()
+        self._slots = AsyncSlots(limits.max_connections)
+
+    async def aclose(self) -> None:
+        """Close every connection, those in use too."""
+        connections = [*self._idle, *self._busy]
+        self._idle.clear()
+        self._busy.clear()
+        for connection in connections:
+            await connection.aclose()
+
+    async def exchange(self, request: HttpRequest) -> HttpResponse:
+        """Send a request and give the answer, read to its end."""
+        head = request_bytes(request, self._host, self._path)
+        connection = await self._acquire(request)
+        done = False
+        try:
+            reader = await self._begin(connection, head, request)
+            while not reader.complete:
+                await self._feed(connection, reader, request)
+            done = reader.keep_alive and not reader.extra
+            return HttpResponse(reader.status, reader.headers, reader.take_body())
+        finally:
+            self._release(connection, done)
+
+    @asynccontextmanager
+    async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
+        """Send a request and give the answer as it comes; the connection is closed afterwards."""
+        head = request_bytes(request, self._host, self._path)
+        # A stream may last for hours, and so does not take a slot from the calls.
+        connection = await AsyncSocket.connect(self._name, self._port, self._tls, request.timeout.connect or 0)
+        self._busy.add(connection)
+        try:
+            reader = await self._begin(connection, head, request)
+            while not reader.headers_complete:
+                await self._feed(connection, reader, request)
+            yield Stream(reader.status, reader.headers, self._chunks(connection, reader, request))
+        finally:
+            self._busy.discard(connection)
+            await connection.aclose()
+
+    async def _chunks(
+        self, connection: AsyncSocket, reader: ResponseReader, request: HttpRequest
+    ) -> AsyncGenerator[bytes, None]:
+        while True:
+            if chunk := reader.take_body():
+                yield chunk
+            if reader.complete:
+                return
+            await self._feed(connection, reader, request)
+
+    async def _begin(self, connection: AsyncSocket, head: bytes, request: HttpRequest) -> ResponseReader:
+        timeout = request.timeout.write or 0
+        if len(request.content) <= _AT_ONCE:
+            await connection.send(head + request.content, timeout)
+        else:
+            await connection.send(head, timeout)
+            await connection.send(request.content, timeout)
+        return ResponseReader()
+
+    async def _feed(self, connection: AsyncSocket, reader: ResponseReader, request: HttpRequest) -> None:
+        data = await connection.receive(request.timeout.read or 0)
+        if data:
+            reader.feed(data)
+        else:
+            reader.end()
+
+    async def _acquire(self, request: HttpRequest) -> AsyncSocket:
+        await self._slots.acquire(request.timeout.pool or 0)
+        try:
+            connection = self._take_idle() or await AsyncSocket.connect(
+                self._name, self._port, self._tls, request.timeout.connect or 0
+            )
+        except BaseException:
+            self._slots.release()
+            raise
+        self._busy.add(connection)
+        return connection
+
+    def _take_idle(self) -> AsyncSocket | None:
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return None
+            if connection.is_usable:
+                return connection
+            connection.close()
+
+    def _release(self, connection: AsyncSocket, reusable: bool) -> None:
+        self._busy.discard(connection)
+        self._slots.release()
+        if reusable and (self._most_idle is None or len(self._idle) < self._most_idle):
+            self._idle.append(connection)
+        else:
+            connection.close()

@@ -1,0 +1,170 @@
+"""HTTP/1.1 messages: what is sent, and a reader for what comes back. Pure, but for httptools, which parses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import httptools
+import httpx
+
+__all__ = ["HttpRequest", "HttpResponse", "ResponseReader", "request_bytes"]
+
+
+@dataclass(slots=True)
+class HttpRequest:
+    """A request below the root of the API."""
+
+    method: str
+    path: str
+    """Without `/api/v1` before it, percent-encoded."""
+    query: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    """Names in lower case; `host` and `content-length` are added when it is sent."""
+    content: bytes = b""
+    timeout: httpx.Timeout = field(default_factory=lambda: httpx.Timeout(30.0))
+    idempotent: bool = True
+    """Whether sending it twice does no more than sending it once."""
+
+    def with_header(self, name: str, value: str) -> Self:
+        """Give the request with one more header."""
+        return replace(self, headers={**self.headers, name: value})
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+@dataclass(slots=True)
+class HttpResponse:
+    """An answer, read to its end."""
+
+    status: int
+    headers: dict[str, str]
+    """Names in lower case; repeated ones are joined by a comma."""
+    content: bytes = b""
+
+    @property
+    def content_type(self) -> str:
+        """The content type, in lower case, without parameters."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def request_bytes(request: HttpRequest, host: bytes, root_path: str) -> bytes:
+    """Give a request as it goes over the wire, but for its body.
+
+    Raises:
+        httpx.LocalProtocolError: If a header cannot be sent.
+    """
+    target = f"{root_path}{request.path}?{request.query}" if request.query else root_path + request.path
+    lines = [f"{request.method} {target} HTTP/1.1\r\nhost: ".encode("ascii"), host]
+    for name, value in request.headers.items():
+        if "\r" in value or "\n" in value or "\0" in value or not name.isascii():
+            raise httpx.LocalProtocolError(f"the header {name!r} has a value that cannot be sent")
+        lines.append(f"\r\n{name}: {value}".encode("latin-1", "strict"))
+    if request.content or request.method in ("POST", "PUT", "PATCH"):
+        lines.append(b"\r\ncontent-length: %d" % len(request.content))
+    lines.append(b"\r\n\r\n")
+    return b"".join(lines)
+
+
+class ResponseReader:
+    """Reads one answer from the bytes of a connection.
+
+    `feed` takes what came; `headers_complete` and `complete` say how far the answer is.
+    """
+
+    __slots__ = (
+        "_body",
+        "_parser",
+        "complete",
+        "extra",
+        "headers",
+        "headers_complete",
+        "keep_alive",
+        "started",
+        "status",
+    )
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._body: list[bytes] = []
+        self.headers: dict[str, str] = {}
+        self.status = 0
+        self.started = False
+        self.headers_complete = False
+        self.complete = False
+        self.keep_alive = False
+        self.extra = False
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes.
+
+        Raises:
+            httpx.RemoteProtocolError: If they are not HTTP/1.1.
+        """
+        if self.complete:
+            # The server sent more than was asked for: the connection cannot be used again.
+            self.extra = True
+            return
+        self.started = True
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            raise httpx.RemoteProtocolError(f"not an HTTP/1.1 answer: {error}") from None
+
+    def end(self) -> None:
+        """Take the end of the connection.
+
+        Raises:
+            httpx.RemoteProtocolError: If the answer is not complete without more.
+        """
+        if self.complete:
+            return
+        framed = "content-length" in self.headers or "transfer-encoding" in self.headers
+        if self.headers_complete and not framed:
+            # An answer without a length ends with the connection.
+            self.complete = True
+            self.keep_alive = False
+            return
+        what = "in the middle of the answer" if self.started else "without an answer"
+        raise httpx.RemoteProtocolError(f"the server disconnected {what}")
+
+    def take_body(self) -> bytes:
+        """Give the part of the body that came since the last time."""
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._body.clear()
+        return body
+
+    # What httptools calls
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header."""
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
+
+    def on_headers_complete(self) -> None:
+        """Note that the body begins; an interim answer (1xx) is forgotten when it ends."""
+        self.status = self._parser.get_status_code()
+        self.headers_complete = self.status >= 200
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a part of the body."""
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        """Note the end of the answer."""
+        if self.status < 200:
+            self.headers.clear()
+            return
+        self.complete = True
+        self.keep_alive = self._parser.should_keep_alive()
+
+
+def lower(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Give headers as a dict with names in lower case, repeated ones joined."""
+    joined: dict[str, str] = {}
+    for name, value in headers:
+        key = name.lower()
+        joined[key] = f"{joined[key]}, {value}" if key in joined else value
+    return joined

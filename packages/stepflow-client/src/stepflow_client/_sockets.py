@@ -1,0 +1,269 @@
+"""A connection to a server, asynchronous and blocking: the only part of the client that is written twice by hand.
+
+Both raise httpx's exceptions, which the rest of the client knows: ConnectError and ConnectTimeout mean that nothing
+was sent, the others that something may have been.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import select
+import socket
+import ssl
+import threading
+from typing import Self
+
+import httpx
+
+__all__ = ["AsyncSlots", "AsyncSocket", "SyncSlots", "SyncSocket"]
+
+_CHUNK = 256 * 1024
+_MOST_UNREAD = 1024 * 1024
+"""Bytes that may wait for a slow reader before the server is made to wait."""
+
+
+class AsyncSocket(asyncio.Protocol):
+    """A connection in an event loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._unread: list[bytes] = []
+        self._unread_size = 0
+        self._paused_reading = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._ended = False
+        self._error: Exception | None = None
+
+    @classmethod
+    async def connect(cls, host: str, port: int, tls: ssl.SSLContext | None, timeout: float) -> Self:
+        """Open a connection within a number of seconds."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(timeout):
+                _, connection = await loop.create_connection(cls, host, port, ssl=tls, happy_eyeballs_delay=0.25)
+        except TimeoutError:
+            raise httpx.ConnectTimeout(f"no connection within {timeout:g} s") from None
+        except (OSError, ssl.SSLError) as error:
+            raise httpx.ConnectError(_reason(error)) from error
+        return connection
+
+    @property
+    def is_usable(self) -> bool:
+        """False once the server has closed the connection, or sent what nobody asked for."""
+        elsewhere = self._loop is not asyncio.get_running_loop()
+        return not (self._ended or self._unread or self._error or elsewhere)
+
+    def close(self) -> None:
+        """Close at once; what is not sent yet is dropped."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def aclose(self) -> None:
+        """Close at once, and let the event loop do it."""
+        self.close()
+        await asyncio.sleep(0)
+
+    async def send(self, data: bytes, timeout: float) -> None:
+        """Send bytes; returns when the system has taken them."""
+        if self._transport is None or self._ended:
+            raise httpx.WriteError("the connection is closed")
+        self._transport.write(data)
+        if self._writable is not None:
+            await self._wait(self._writable, timeout, httpx.WriteTimeout)
+
+    async def receive(self, timeout: float) -> bytes:
+        """Give the bytes that have come, waiting for some; none at the end of the connection."""
+        if not self._unread and not self._ended:
+            self._waiter = self._loop.create_future()
+            try:
+                await self._wait(self._waiter, timeout, httpx.ReadTimeout)
+            finally:
+                self._waiter = None
+        if self._unread:
+            data = self._unread[0] if len(self._unread) == 1 else b"".join(self._unread)
+            self._unread.clear()
+            self._unread_size = 0
+            if self._paused_reading and self._transport is not None:
+                self._paused_reading = False
+                self._transport.resume_reading()
+            return data
+        if self._error is not None:
+            raise httpx.ReadError(_reason(self._error)) from self._error
+        return b""
+
+    async def _wait(self, future: asyncio.Future[None], timeout: float, kind: type[httpx.TimeoutException]) -> None:
+        # A timer of our own: asyncio.timeout costs several times as much.
+        timer = self._loop.call_later(timeout, _expire, future, kind, timeout)
+        try:
+            await future
+        finally:
+            timer.cancel()
+
+    # What the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what came and wake the reader."""
+        self._unread.append(data)
+        self._unread_size += len(data)
+        if self._unread_size > _MOST_UNREAD and not self._paused_reading and self._transport is not None:
+            self._paused_reading = True
+            self._transport.pause_reading()
+        self._wake(self._waiter)
+
+    def eof_received(self) -> bool:
+        """Note that the server sends no more."""
+        self._ended = True
+        self._wake(self._waiter)
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note the end, and wake whoever waits."""
+        self._ended = True
+        self._error = self._error or exc
+        self._wake(self._waiter)
+        writable, self._writable = self._writable, None
+        if writable is not None and not writable.done():
+            writable.set_exception(httpx.WriteError(_reason(exc) if exc else "the server closed the connection"))
+            # Nobody may be waiting for it.
+            writable.exception()
+
+    def pause_writing(self) -> None:
+        """Make the sender wait: the system takes no more."""
+        self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        """Let the sender go on."""
+        writable, self._writable = self._writable, None
+        self._wake(writable)
+
+    @staticmethod
+    def _wake(future: asyncio.Future[None] | None) -> None:
+        if future is not None and not future.done():
+            future.set_result(None)
+
+
+def _expire(future: asyncio.Future[None], kind: type[httpx.TimeoutException], timeout: float) -> None:
+    if not future.done():
+        future.set_exception(kind(f"nothing within {timeout:g} s"))
+
+
+class AsyncSlots:
+    """How many may do something at once, in an event loop."""
+
+    def __init__(self, most: int | None) -> None:
+        self._free = None if most is None else asyncio.Semaphore(most)
+
+    async def acquire(self, timeout: float) -> None:
+        """Take a slot, waiting for one at most a number of seconds."""
+        if self._free is None:
+            return
+        if not self._free.locked():
+            await self._free.acquire()
+            return
+        try:
+            async with asyncio.timeout(timeout):
+                await self._free.acquire()
+        except TimeoutError:
+            raise httpx.PoolTimeout(f"no connection was free within {timeout:g} s") from None
+
+    def release(self) -> None:
+        """Give a slot back."""
+        if self._free is not None:
+            self._free.release()
+
+
+class SyncSlots:
+    """How many threads may do something at once."""
+
+    def __init__(self, most: int | None) -> None:
+        self._free = None if most is None else threading.Semaphore(most)
+
+    def acquire(self, timeout: float) -> None:
+        """Take a slot, waiting for one at most a number of seconds."""
+        if self._free is not None and not self._free.acquire(timeout=timeout):
+            raise httpx.PoolTimeout(f"no connection was free within {timeout:g} s")
+
+    def release(self) -> None:
+        """Give a slot back."""
+        if self._free is not None:
+            self._free.release()
+
+
+class SyncSocket:
+    """A connection that blocks its thread."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+
+    @classmethod
+    def connect(cls, host: str, port: int, tls: ssl.SSLContext | None, timeout: float) -> Self:
+        """Open a connection within a number of seconds."""
+        try:
+            connected = socket.create_connection((host, port), timeout)
+        except TimeoutError:
+            raise httpx.ConnectTimeout(f"no connection within {timeout:g} s") from None
+        except OSError as error:
+            raise httpx.ConnectError(_reason(error)) from error
+        try:
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if tls is not None:
+                connected = tls.wrap_socket(connected, server_hostname=host)
+        except TimeoutError:
+            connected.close()
+            raise httpx.ConnectTimeout(f"no connection within {timeout:g} s") from None
+        except (OSError, ssl.SSLError) as error:
+            connected.close()
+            raise httpx.ConnectError(_reason(error)) from error
+        return cls(connected)
+
+    @property
+    def is_usable(self) -> bool:
+        """False once the server has closed the connection, or sent what nobody asked for."""
+        try:
+            readable, _, _ = select.select([self._socket], [], [], 0)
+        except (OSError, ValueError):
+            return False
+        return not readable
+
+    def close(self) -> None:
+        """Close at once."""
+        with contextlib.suppress(OSError):
+            self._socket.close()
+
+    def send(self, data: bytes, timeout: float) -> None:
+        """Send bytes; returns when the system has taken them."""
+        self._socket.settimeout(timeout)
+        try:
+            self._socket.sendall(data)
+        except TimeoutError:
+            raise httpx.WriteTimeout(f"nothing was taken within {timeout:g} s") from None
+        except (OSError, ssl.SSLError) as error:
+            raise httpx.WriteError(_reason(error)) from error
+
+    def receive(self, timeout: float) -> bytes:
+        """Give the bytes that have come, waiting for some; none at the end of the connection."""
+        self._socket.settimeout(timeout)
+        try:
+            return self._socket.recv(_CHUNK)
+        except TimeoutError:
+            raise httpx.ReadTimeout(f"nothing within {timeout:g} s") from None
+        except ssl.SSLEOFError:
+            return b""
+        except (OSError, ssl.SSLError) as error:
+            raise httpx.ReadError(_reason(error)) from error
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return error.reason.replace("_", " ").lower()
+    if isinstance(error, socket.gaierror):
+        return "its name cannot be resolved"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
