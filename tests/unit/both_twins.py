@@ -1,0 +1,147 @@
+"""What tests of both clients share: a server of release 0.13 below the transport, and calls that either twin makes."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+from stepflow_client import StepflowClient, SyncStepflowClient
+
+URL = "http://server:7840"
+RUN_ID = "01900000-0000-7000-8000-000000000001"
+FLOW = {"steps": [{"id": "a", "component": "/builtin/eval"}], "output": 1}
+HEALTH = {
+    "status": "healthy",
+    "timestamp": "2026-11-24T23:42:11.509354609Z",
+    "build": {
+        "gitVersion": "dd82fa7",
+        "dirty": False,
+        "rustcVersion": "rustc",
+        "profile": "release",
+        "features": [],
+        "target": "x",
+    },
+}
+SUMMARY = {
+    "runId": RUN_ID,
+    "flowId": "f",
+    "status": 2,
+    "items": {"total": 1, "completed": 1, "running": 0, "failed": 0, "cancelled": 0},
+    "createdAt": "2026-11-24T23:42:11.509354609Z",
+    "completedAt": "2026-11-24T23:42:12Z",
+    "rootRunId": RUN_ID,
+}
+ITEM = {"itemIndex": 0, "status": 2, "output": {"n": 1.0}}
+STEP = {"stepId": "a", "stepIndex": 0, "itemIndex": 0, "status": 2, "component": "/builtin/eval", "output": 1.0}
+EVENT = {
+    "sequenceNumber": 1,
+    "timestamp": "2026-11-24T23:42:12Z",
+    "event": {"RunCompleted": {"runId": RUN_ID, "status": 2}},
+}
+
+CALLS: dict[str, Callable[[Any], Any]] = {
+    "health_check": lambda client: client.health_check(),
+    "server_info": lambda client: client.server_info(),
+    "list_components": lambda client: client.list_components(),
+    "store_flow": lambda client: client.store_flow(FLOW),
+    "validate": lambda client: client.validate(FLOW),
+    "get_flow": lambda client: client.get_flow("f"),
+    "get_flow_variables": lambda client: client.get_flow_variables("f"),
+    "delete_flow": lambda client: client.delete_flow("f"),
+    "create_run": lambda client: client.create_run("f", {"n": 1}, variables={"key": "value"}),
+    "submit": lambda client: client.submit(FLOW, [1, 2]),
+    "run": lambda client: client.run(FLOW, {"n": 1}, timeout=0.05),
+    "get_result": lambda client: client.get_result(RUN_ID, timeout=0.05),
+    "get_results": lambda client: client.get_results(RUN_ID, timeout=0.05),
+    "wait_run": lambda client: client.wait_run(RUN_ID, timeout=0.05),
+    "get_run": lambda client: client.get_run(RUN_ID),
+    "get_run_items": lambda client: client.get_run_items(RUN_ID),
+    "get_run_steps": lambda client: client.get_run_steps(RUN_ID),
+    "get_run_step": lambda client: client.get_run_step(RUN_ID, "a"),
+    "get_run_flow": lambda client: client.get_run_flow(RUN_ID),
+    "cancel_run": lambda client: client.cancel_run(RUN_ID),
+    "delete_run": lambda client: client.delete_run(RUN_ID),
+    "list_runs": lambda client: client.list_runs(),
+    "iter_runs": lambda client: client.iter_runs(),
+    "run_events": lambda client: client.run_events(RUN_ID),
+    "store_blob": lambda client: client.store_blob({"a": 1}),
+    "get_blob": lambda client: client.get_blob("b"),
+}
+"""One right call of each public method that asks the server something."""
+
+
+class Server:
+    """Answers as a server of release 0.13 that has one finished run, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.requests: list[httpx.Request] = []
+        self.answers: dict[str, httpx.Response] = {}
+        """Answers that differ from the usual, by method and path."""
+
+    @property
+    def asked(self) -> list[str]:
+        return [f"{request.method} {request.url.path.removeprefix('/api/v1')}" for request in self.requests]
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        asked = self.asked[-1]
+        if asked in self.answers:
+            other = self.answers[asked]
+            return httpx.Response(other.status_code, headers=other.headers, content=other.content)
+        if asked == f"GET /runs/{RUN_ID}/events":
+            frame = f"data: {json.dumps(EVENT)}\n\n"
+            return httpx.Response(200, headers={"content-type": "text/event-stream"}, text=frame)
+        if asked == "GET /blobs/b":
+            return httpx.Response(200, headers={"content-type": "application/octet-stream"}, content=b"bytes")
+        return httpx.Response(200, json=self.body(asked))
+
+    def body(self, asked: str) -> Any:
+        flow = {"flowId": "f", "flow": FLOW}
+        return {
+            "GET /health": HEALTH,
+            "GET /components": {"components": [{"componentId": "x", "path": "/eval", "plugin": "builtin"}]},
+            "POST /flows": {"flowId": "f", "stored": False, "diagnostics": {"diagnostics": []}},
+            "POST /blobs": {"blobId": "f"},
+            "GET /flows/f": {**flow, "allExamples": []},
+            "DELETE /flows/f": {},
+            "POST /runs": {"summary": SUMMARY, "results": [ITEM]},
+            "GET /runs": {"runs": [SUMMARY]},
+            f"GET /runs/{RUN_ID}": {"summary": SUMMARY, "steps": [STEP]},
+            f"GET /runs/{RUN_ID}/items": {"results": [ITEM]},
+            f"GET /runs/{RUN_ID}/steps": {"steps": [STEP]},
+            f"GET /runs/{RUN_ID}/steps/a": {"step": STEP},
+            f"GET /runs/{RUN_ID}/flow": flow,
+            f"POST /runs/{RUN_ID}/cancel": {"summary": {**SUMMARY, "status": 4}},
+            f"DELETE /runs/{RUN_ID}": {},
+        }[asked]
+
+
+TWINS = ["async", "sync"]
+
+
+def call(twin: str, transport: Any, operation: Callable[[Any], Any], url: str = URL, **settings: Any) -> Any:
+    """Make a client, call it and give what comes back; what is iterated comes as a list."""
+    if transport is not None:
+        settings["transport"] = transport
+    if twin == "sync":
+        with SyncStepflowClient(url, **settings) as client:
+            found = operation(client)
+            return list(found) if inspect.isgenerator(found) else found
+
+    async def main() -> Any:
+        async with StepflowClient(url, **settings) as client:
+            found = operation(client)
+            if inspect.isasyncgen(found):
+                return [each async for each in found]
+            return await found if inspect.isawaitable(found) else found
+
+    return asyncio.run(main())
+
+
+def ask(twin: str, answer: Callable[..., Any], operation: Callable[[Any], Any], **settings: Any) -> Any:
+    """Call a client of a server that answers so."""
+    return call(twin, httpx.MockTransport(answer), operation, **settings)

@@ -1,0 +1,102 @@
+"""The error tree: what each class is, what it keeps, and that it survives a pickle."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+from uuid import UUID
+
+import pytest
+import stepflow_client
+from stepflow_client import errors
+from stepflow_client.types import Diagnostic, FlowResult
+
+RUN_ID = "01900000-0000-7000-8000-000000000001"
+CLASSES = [getattr(errors, name) for name in errors.__all__]
+OWN: dict[type, dict[str, Any]] = {
+    errors.FlowFileError: {"path": "flow.yaml", "line": 3, "column": 7},
+    errors.InvalidFlowError: {
+        "diagnostics": [Diagnostic(level="fatal", kind="k", code=1, message="m")],
+        "status_code": 400,
+    },
+    errors.RunFailedError: {"result": FlowResult(run_id=RUN_ID, status="failed"), "run_id": RUN_ID},
+    errors.AmbiguousRunError: {"candidates": [RUN_ID], "hint": "look at list_runs()"},
+    errors.ServerStartError: {"exit_code": -9, "log_tail": ["a", "b"], "hint": "look at the log"},
+}
+COMMON = {"status_code": 418, "details": {"a": [1, None]}, "run_id": RUN_ID, "hint": "do this"}
+
+
+def make(cls: type[errors.StepflowClientError]) -> errors.StepflowClientError:
+    return cls("It went wrong", **OWN.get(cls, COMMON))
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize("protocol", [0, 2, pickle.HIGHEST_PROTOCOL])
+def test_every_attribute_survives_a_pickle(cls: type[errors.StepflowClientError], protocol: int) -> None:
+    error = make(cls)
+    error.add_note("seen by the test")
+    again = pickle.loads(pickle.dumps(error, protocol))
+    assert type(again) is cls
+    assert vars(again) == vars(error)
+    assert again.args == error.args == ("It went wrong",)
+    assert str(again) == str(error)
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_every_error_can_be_copied(cls: type[errors.StepflowClientError]) -> None:
+    error = make(cls)
+    assert vars(copy.copy(error)) == vars(error)
+    assert str(copy.deepcopy(error)) == str(error)
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_every_error_is_exported_documented_and_one_of_ours(cls: type[errors.StepflowClientError]) -> None:
+    assert issubclass(cls, errors.StepflowClientError)
+    assert getattr(stepflow_client, cls.__name__) is cls
+    assert cls.__doc__
+    assert cls.__name__ in (errors.__doc__ or "")
+
+
+def test_the_docstring_draws_the_tree_as_it_is() -> None:
+    drawn: list[tuple[int, str]] = []
+    for line in (errors.__doc__ or "").splitlines():
+        name = line.lstrip(" │├└─").split(" ")[0]
+        if name in errors.__all__:
+            drawn.append((line.index(name), name))
+    parents: dict[str, str] = {}
+    above: list[tuple[int, str]] = []
+    for depth, name in drawn:
+        while above and above[-1][0] >= depth:
+            above.pop()
+        if above:
+            parents[name] = above[-1][1]
+        above.append((depth, name))
+    assert sorted(name for _, name in drawn) == sorted(errors.__all__)
+    for name, parent in parents.items():
+        assert getattr(errors, name).__bases__[0] is getattr(errors, parent)
+
+
+def test_the_text_is_the_message_and_the_hint() -> None:
+    assert str(errors.NotFoundError("No such run", status_code=404)) == "No such run"
+    assert str(errors.NotFoundError("No such run", hint="look again")) == "No such run (look again)"
+    assert str(errors.RunTimeoutError("It goes on", hint="wait")) == "It goes on (wait)"
+
+
+def test_a_run_id_is_text() -> None:
+    assert errors.NotFoundError("x", run_id=UUID(RUN_ID)).run_id == RUN_ID
+    assert errors.AmbiguousRunError("x", candidates=[UUID(RUN_ID)]).candidates == [RUN_ID]
+    assert errors.NotFoundError("x").run_id is None
+
+
+def test_errors_are_also_what_python_programs_expect() -> None:
+    assert issubclass(errors.InvalidArgumentError, ValueError)
+    assert issubclass(errors.RunTimeoutError, TimeoutError)
+
+
+def test_sequences_are_kept_as_lists_of_their_own() -> None:
+    tail = ["a"]
+    error = errors.ServerStartError("x", log_tail=tail)
+    tail.append("b")
+    assert error.log_tail == ["a"]
+    assert errors.InvalidFlowError("x").diagnostics == []

@@ -1,0 +1,302 @@
+"""Flow, input and variable files: what is read, without loss, and where a fault is said to be."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stepflow_client.errors import FlowFileError, InvalidArgumentError
+from stepflow_client.flow_file import load_file, load_flow, parse_json, parse_yaml
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+SCALARS = st.none() | st.booleans() | st.integers(-(10**30), 10**30) | FINITE | TEXT
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4))
+# PyYAML loses these three line breaks of YAML 1.1 when it writes them itself.
+WRITABLE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x85\u2028\u2029"), max_size=20)
+WRITABLE_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | FINITE | WRITABLE,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WRITABLE, inner, max_size=4),
+)
+QUICK = settings(max_examples=150, deadline=None, derandomize=True)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Compare as JSON text: 1 and 1.0 and True differ, and 0.0 and -0.0."""
+    return json.dumps(one) == json.dumps(other)
+
+
+# Values
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("", None),
+        ("# nothing but a comment", None),
+        ("~", None),
+        ("null", None),
+        ("NULL", None),
+        ("a:", {"a": None}),
+        ("true", True),
+        ("True", True),
+        ("FALSE", False),
+        ("0", 0),
+        ("-0", 0),
+        ("17", 17),
+        ("9007199254740993", 9007199254740993),
+        ("1.0", 1.0),
+        ("-0.0", -0.0),
+        ("1e3", 1000.0),
+        ("1E+3", 1000.0),
+        ("-2.5e-3", -0.0025),
+        ("'1'", "1"),
+        ('"\\x41\\u00e4"', "Aä"),
+        ("a: |\n  x\n  y\n", {"a": "x\ny\n"}),
+        ("- - 1", [[1]]),
+        ("!!str 5", "5"),
+        ("!!int '5'", 5),
+        ("!!float 1", 1.0),
+        ("!!bool 'TRUE'", True),
+        ("!!null ''", None),
+        ("\ufeffa: 1", {"a": 1}),
+        ("%YAML 1.1\n---\na: 1\n...\n", {"a": 1}),
+    ],
+)
+def test_values(text: str, value: Any) -> None:
+    assert same(parse_yaml(text), value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no", "on", "yes", "Off", "y", "N", "tRUE", "012", "-01", "00", "0x10", "0o7", "0b1", "1_000", "+1", "1:30",
+        "190:20:30", "2026-11-24", "2026-11-24T00:00:00Z", "1.", ".5", "1.e5", "1e", "0.1e", "inf", "nan", "Infinity",
+        "$input", "=",
+    ],
+)  # fmt: skip
+def test_what_yaml_1_1_would_turn_into_something_else_stays_text(text: str) -> None:
+    assert parse_yaml(f"a: {text}") == {"a": text}
+    assert parse_yaml(f"{text}: a") == {text: "a"}
+
+
+def test_keys_keep_their_order() -> None:
+    assert list(parse_yaml("b: 1\na: 2\nc: 3")) == ["b", "a", "c"]
+    assert list(parse_json('{"b": 1, "a": 2, "c": 3}')) == ["b", "a", "c"]
+
+
+def test_aliases_and_merges() -> None:
+    assert parse_yaml("a: &x {k: [1]}\nb: *x") == {"a": {"k": [1]}, "b": {"k": [1]}}
+    assert parse_yaml("<<: {a: 1, b: 2}\nb: 3") == {"a": 1, "b": 3}
+    assert parse_yaml("b: 3\n<<: {a: 1, b: 2}") == {"a": 1, "b": 3}
+    # Of several sources the first one holds.
+    assert parse_yaml("<<: [{a: 1}, {a: 2, c: 3}]") == {"a": 1, "c": 3}
+    assert parse_yaml("<<: {a: 1}\n<<: {a: 2, c: 3}") == {"a": 1, "c": 3}
+    assert parse_yaml("'<<': 5") == {"<<": 5}
+    value = parse_yaml("a: &x {}\nb: *x")
+    value["a"]["changed"] = True
+    assert value["b"] == {}
+
+
+@QUICK
+@given(VALUES, st.booleans(), st.sampled_from([None, 2, "\t"]))
+def test_json_text_is_read_back_equal(value: Any, ascii_only: bool, indent: Any) -> None:
+    text = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
+    assert same(parse_json(text), value)
+    assert same(parse_yaml(text), value)
+
+
+@QUICK
+@given(WRITABLE_VALUES, st.booleans(), st.sampled_from([True, False, None]), st.sampled_from([None, '"', "'"]))
+def test_what_pyyaml_writes_is_read_back_equal(value: Any, unicode: bool, flow_style: Any, style: Any) -> None:
+    text = yaml.safe_dump(value, allow_unicode=unicode, default_flow_style=flow_style, sort_keys=False)
+    if style is not None:
+        # With a forced style numbers get explicit tags.
+        text = yaml.safe_dump(value, allow_unicode=unicode, default_style=style, sort_keys=False)
+    assert same(parse_yaml(text), value)
+
+
+def test_json_in_a_yaml_file_may_hold_what_yaml_cannot() -> None:
+    value = {"k" * 3000: "\U0001f600\x7f", "tab": "a\tb"}
+    assert parse_yaml(json.dumps(value)) == value
+    assert parse_yaml(json.dumps(value, ensure_ascii=False, indent="\t")) == value
+
+
+@QUICK
+@given(st.text(st.characters(), max_size=60) | st.text(st.sampled_from("{}[]:,-&*!|>'\"%@`#?~ \n\t<a1."), max_size=60))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    for parse in (parse_yaml, parse_json):
+        with suppress(FlowFileError):
+            parse(text)
+
+
+# Faults
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "line", "column"),
+    [
+        ("a: 1\nb: 2\na: 3", "'a' stands twice", 3, 1),
+        ("x: {a: 1, 'a': 2}", "'a' stands twice", 1, 11),
+        ("1: 2", "a key must be a string", 1, 1),
+        ("a: 1\ntrue: 2", "a key must be a string", 2, 1),
+        ("? [a]\n: b", "a key must be a string", 1, 3),
+        ("- a: .nan", ".nan is not a number that JSON can hold", 1, 6),
+        ("a: -.inf", "not a number that JSON can hold", 1, 4),
+        ("a: 1e999", "1e999 is not a number that JSON can hold", 1, 4),
+        ("a: " + "9" * 5000, "is not an integer that can be read", 1, 4),
+        ("a: !!binary aGk=", "no JSON counterpart", 1, 4),
+        ("a: !custom b", "the tag !custom has no JSON counterpart", 1, 4),
+        ("a: !!set {x}", "no JSON counterpart", 1, 4),
+        ("a: !!bool maybe", "'maybe' is not what its tag", 1, 4),
+        ("a: !!null x", "'x' is not what its tag", 1, 4),
+        ("a: !!int x", "x is not an integer", 1, 4),
+        ("a: <<", "no JSON counterpart", 1, 4),
+        ("<<: 5", "only mappings can be merged", 1, 5),
+        ("a: &x [*x]", "an alias stands inside what it names", 1, 4),
+        ("a: *x", "undefined alias", 1, 4),
+        ("a: 1\n---\nb: 2", "another document", 2, 1),
+        ("a: [1,\nb: 2", "is not YAML", None, None),
+        ("a: 'x", "unexpected end of stream", 1, 6),
+        ("\ta: 1", "cannot start any token", 1, 1),
+        ("[" * 5000, "nest", None, None),
+        ("a: \x07", "control characters are not allowed", None, None),
+        ("\ud800", "half of a surrogate pair", None, None),
+    ],
+)
+def test_faults_in_yaml_are_placed(text: str, reason: str, line: int | None, column: int | None) -> None:
+    with pytest.raises(FlowFileError) as caught:
+        parse_yaml(text, "flow.yaml")
+    error = caught.value
+    assert str(error).startswith("flow.yaml ")
+    assert reason in str(error)
+    assert error.path == "flow.yaml"
+    if line is not None:
+        assert (error.line, error.column) == (line, column)
+        assert f"(line {line}, column {column})" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "line", "column"),
+    [
+        ("", "Expecting value", 1, 1),
+        ("{", "Expecting property name", 1, 2),
+        ('{"a": 1,}', "", 1, None),
+        ('{"a": 1,\n "b": nul}', "Expecting value", 2, 7),
+        ('{"a": 1, "a": 2}', "'a' stands twice", 1, 10),
+        ('{\n\t"a": 1,\n\t"a": 2}', "'a' stands twice", 3, 2),
+        ('{"a": {"x\\u0041": 1, "xA": 2}}', "'xA' stands twice", 1, 22),
+        ("[NaN]", "NaN is not a number that JSON can hold", 1, 2),
+        ('["NaN",\n Infinity]', "Infinity is not a number", 2, 2),
+        ('{"a": -Infinity}', "-Infinity is not a number", 1, 7),
+        ("[1, 1e400]", "1e400 is not a number that JSON can hold", 1, 5),
+        ("[" + "9" * 5000 + "]", "not an integer that can be read", 1, 2),
+        ('"\x00"', "Invalid control character", 1, 2),
+        ('{"' + "k" * 3000 + '": 1, "a": 1, "a": 2}', "'a' stands twice", None, None),
+        ('{"a": "\x7f", "a": 1}', "'a' stands twice", None, None),
+        ("[" * 100_000, "nested too deeply", None, None),
+    ],
+)
+def test_faults_in_json_are_placed(text: str, reason: str, line: int | None, column: int | None) -> None:
+    with pytest.raises(FlowFileError) as caught:
+        parse_json(text, "flow.json")
+    error = caught.value
+    assert str(error).startswith("flow.json ")
+    assert "YAML" not in str(error)
+    assert reason in str(error)
+    assert error.line == line
+    if column is not None:
+        assert error.column == column
+
+
+@pytest.mark.parametrize("merge", [False, True])
+def test_a_small_file_cannot_unfold_without_end(merge: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stepflow_client.flow_file._MOST_VALUES", 10_000)
+    lines = ["a0: &a0 {k0: x}"]
+    for number in range(1, 30):
+        many = ", ".join([f"*a{number - 1}"] * 5)
+        lines.append(f"a{number}: &a{number} " + (f"{{<<: [{many}], k{number}: 1}}" if merge else f"[{many}]"))
+    with pytest.raises(FlowFileError, match="unfold to more than 10,000 values"):
+        parse_yaml("\n".join(lines))
+
+
+# Files
+
+
+def test_the_ending_decides(tmp_path: Path) -> None:
+    for name in ("a.yaml", "a.yml", "a", "a.txt"):
+        (tmp_path / name).write_text("a: no")
+        assert load_file(tmp_path / name) == {"a": "no"}
+    (tmp_path / "a.JSON").write_text("a: no")
+    with pytest.raises(FlowFileError, match="is not JSON"):
+        load_file(tmp_path / "a.JSON")
+
+
+def test_files_are_utf_8_with_or_without_a_mark(tmp_path: Path) -> None:
+    for name in ("a.yaml", "a.json"):
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + '{"ä": "\U0001f600"}'.encode())
+        assert load_file(tmp_path / name) == {"ä": "\U0001f600"}
+        (tmp_path / name).write_bytes('{"ä": 1}'.encode("latin-1"))
+        with pytest.raises(FlowFileError, match="is not UTF-8 text \\(byte 2\\)"):
+            load_file(str(tmp_path / name))
+
+
+def test_line_ends_are_read_alike(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_bytes(b"a: 1\r\nb: |\r\n  x\r\n  y\r\n")
+    assert load_file(tmp_path / "a.yaml") == {"a": 1, "b": "x\ny\n"}
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing.yaml")
+    with pytest.raises(FlowFileError, match="does not exist") as caught:
+        load_flow(missing)
+    assert caught.value.path == missing
+    assert missing in str(caught.value)
+    with pytest.raises(FlowFileError, match="is a directory"):
+        load_flow(tmp_path)
+    for name in ("a\0b", "\ud800", "x" * 10_000):
+        with pytest.raises(FlowFileError, match="cannot be read"):
+            load_flow(name)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FlowFileError, match="cannot be read"):
+        load_flow(tmp_path / "file" / "below.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [("", "nothing"), ("[]", "a list"), ("'x'", "text"), ("true", "a boolean"), ("5", "a number"), ("1.5", "a number")],
+)
+def test_a_flow_is_a_mapping(tmp_path: Path, text: str, kind: str) -> None:
+    path = tmp_path / "flow.yaml"
+    path.write_text(text)
+    with pytest.raises(FlowFileError, match=f"is not a flow: it holds {kind}"):
+        load_flow(path)
+
+
+def test_a_flow_may_be_given_as_it_is() -> None:
+    flow = {"steps": []}
+    assert load_flow(flow) == flow
+    assert load_flow(flow) is not flow
+    read_only: Mapping[str, Any] = MappingProxyType(flow)
+    assert load_flow(read_only) == flow
+
+
+@pytest.mark.parametrize("flow", [None, 5, b"flow.yaml", [], ("a",), object(), "steps: []\noutput: 1\n"])
+def test_what_is_no_flow(flow: Any) -> None:
+    with pytest.raises(InvalidArgumentError):
+        load_flow(flow)
+
+
+def test_paths_of_bytes_are_paths_too(tmp_path: Path) -> None:
+    (tmp_path / "flow.json").write_text('{"steps": []}')
+    (entry,) = os.scandir(os.fsencode(tmp_path))
+    assert load_flow(entry) == {"steps": []}  # type: ignore[arg-type]

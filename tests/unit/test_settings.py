@@ -1,0 +1,411 @@
+"""How a client connects: URLs, timeouts, TLS, credentials, headers, proxies and the environment."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from stepflow_client import SyncStepflowClient
+from stepflow_client._settings import (
+    LONGEST_TIMEOUT,
+    TokenAuth,
+    check_auth,
+    check_headers,
+    check_positive,
+    check_timeout,
+    environment_proxy,
+    environment_settings,
+    parse_url,
+    ssl_context,
+)
+from stepflow_client.errors import InvalidArgumentError
+
+# URLs
+
+
+@pytest.mark.parametrize(
+    ("url", "root"),
+    [
+        ("http://server", "http://server"),
+        ("http://server/", "http://server"),
+        ("http://server:7840", "http://server:7840"),
+        ("https://server", "https://server"),
+        ("https://server:443", "https://server"),
+        ("HTTP://Server:80/", "http://server"),
+        ("server", "http://server"),
+        ("server:7840", "http://server:7840"),
+        ("localhost:7840/api/v1", "http://localhost:7840"),
+        ("//server:1", "http://server:1"),
+        ("  http://server\n", "http://server"),
+        ("http://server/api/v1", "http://server"),
+        ("http://server/api/v1/", "http://server"),
+        ("http://server/api/v1?x=1#y", "http://server"),
+        ("http://server/flows/api/v1/", "http://server/flows"),
+        ("http://server/flows//", "http://server/flows"),
+        ("http://server/api/v2", "http://server/api/v2"),
+        ("http://server/api/v1x", "http://server/api/v1x"),
+        ("http://127.0.0.1:1", "http://127.0.0.1:1"),
+        ("http://[::1]:7840", "http://[::1]:7840"),
+        ("[::1]:7840", "http://[::1]:7840"),
+        ("[fe80::1]", "http://[fe80::1]"),
+        ("http://bücher.example", "http://xn--bcher-kva.example"),
+        ("http://me:pass@server", "http://me:pass@server"),
+        ("me:pa%40ss@server:1", "http://me:pa%40ss@server:1"),
+        ("http://server:65535", "http://server:65535"),
+        (httpx.URL("http://server/api/v1"), "http://server"),
+    ],
+)
+def test_urls(url: str | httpx.URL, root: str) -> None:
+    assert str(parse_url(url)).rstrip("/") == root
+    assert parse_url(parse_url(url)) == parse_url(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "  ",
+        "http://",
+        "http://:80",
+        "http:///path",
+        "ftp://server",
+        "file:///etc/passwd",
+        "unix://socket",
+        "http://server:0",
+        "http://server:65536",
+        "http://server:99999",
+        "http://server:-1",
+        "http://server:abc",
+        "::1",
+        "http://[::1",
+        "http://server\x00",
+        "http://xn--a",
+        "http://\ud800",
+        "http://" + "a" * 70_000,
+        None,
+        7840,
+        b"http://server",
+        Path("server"),
+    ],
+)
+def test_what_is_no_url(url: Any) -> None:
+    with pytest.raises(InvalidArgumentError):
+        parse_url(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://me:se/cret@server:1",
+        "http://me:se#cret@server",
+        "http://me:se?cret@server",
+        "me:se://cret@server",
+        "ftp://me:secret@server",
+        "http://me:secret@server:99999",
+        "http://me:secret@:1",
+    ],
+)
+def test_a_password_does_not_show_in_the_complaint(url: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        parse_url(url)
+    for part in ("secret", "se", "cret"):
+        assert part not in str(caught.value).replace("server", "")
+
+
+def test_credentials_leave_the_url_and_are_sent() -> None:
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json={"status": "healthy", "build": {}})
+
+    client = SyncStepflowClient("http://m%40e:p%3Ass@server:1/x", transport=httpx.MockTransport(answer))
+    client.health_check()
+    assert client.url == "http://server:1/x"
+    assert str(seen[0].url) == "http://server:1/x/api/v1/health"
+    assert seen[0].headers["authorization"] == httpx.BasicAuth("m@e", "p:ss")._auth_header
+    assert repr(client) == "SyncStepflowClient('http://server:1/x')"
+
+
+# Timeouts
+
+
+@pytest.mark.parametrize("seconds", [1, 0.001, 30.0, LONGEST_TIMEOUT])
+def test_a_timeout_is_one_for_each_phase(seconds: float) -> None:
+    phases = check_timeout(seconds)
+    assert (phases.connect, phases.read, phases.write) == (seconds, seconds, seconds)
+    # Waiting for other calls of the same client is another matter.
+    assert phases.pool is not None
+    assert phases.pool >= seconds
+
+
+def test_a_timeout_by_phases_is_kept() -> None:
+    timeout = httpx.Timeout(5, read=10)
+    assert check_timeout(timeout) is timeout
+
+
+@pytest.mark.parametrize(
+    "timeout",
+    [
+        0,
+        -1,
+        True,
+        None,
+        "1",
+        float("nan"),
+        float("inf"),
+        10**400,
+        1e300,
+        LONGEST_TIMEOUT + 1,
+        httpx.Timeout(None),
+        httpx.Timeout(5, read=None),
+        httpx.Timeout(0),
+        httpx.Timeout(5, pool=-1),
+        httpx.Timeout(5, read=1e300),
+        (1, 2),
+    ],
+)
+def test_what_is_no_timeout(timeout: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"^timeout"):
+        check_timeout(timeout)
+
+
+def test_a_wait_may_be_longer_than_a_socket_waits() -> None:
+    assert check_positive(10**9, "timeout") == 1e9
+    with pytest.raises(InvalidArgumentError, match="above zero and finite"):
+        check_positive(10**400, "timeout")
+
+
+# TLS
+
+HTTPS = httpx.URL("https://server")
+
+
+def test_authorities_are_loaded_for_https_only() -> None:
+    assert ssl_context(httpx.URL("http://server"), True, None) is None
+    context = ssl_context(HTTPS, True, None)
+    assert isinstance(context, ssl.SSLContext)
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    unverified = ssl_context(HTTPS, False, None)
+    assert isinstance(unverified, ssl.SSLContext)
+    assert unverified.verify_mode is ssl.CERT_NONE
+
+
+def test_a_context_is_taken_as_it_is() -> None:
+    context = ssl.create_default_context()
+    assert ssl_context(HTTPS, context, None) is context
+    with pytest.raises(InvalidArgumentError, match="inside the SSL context"):
+        ssl_context(HTTPS, context, "cert.pem")
+
+
+def test_a_folder_of_authorities(tmp_path: Path) -> None:
+    assert isinstance(ssl_context(HTTPS, str(tmp_path), None), ssl.SSLContext)
+
+
+@pytest.mark.parametrize(
+    ("verify", "cert"),
+    [
+        ("missing.pem", None),
+        (__file__, None),
+        ("a\0b", None),
+        ("\ud800", None),
+        (True, "missing.pem"),
+        (True, ("missing.pem", "missing.key")),
+        (True, (__file__, __file__, "password")),
+        (True, (__file__, "a\0b")),
+        (True, ()),
+        (True, (None,)),
+        (True, 5),
+        (False, "missing.pem"),
+    ],
+)
+def test_certificates_that_cannot_be_loaded(verify: Any, cert: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="a certificate cannot be loaded"):
+        ssl_context(HTTPS, verify, cert)
+
+
+# Credentials
+
+
+def signed(auth: Any) -> str:
+    request = httpx.Request("GET", "http://server")
+    next(auth.sync_auth_flow(request))
+    return request.headers["authorization"]
+
+
+async def signed_async(auth: Any) -> str:
+    request = httpx.Request("GET", "http://server")
+    await anext(auth.async_auth_flow(request))
+    return request.headers["authorization"]
+
+
+def test_the_kinds_of_credentials() -> None:
+    assert check_auth(None) is None
+    assert check_auth(("user", "pass")) == ("user", "pass")
+    other = httpx.DigestAuth("a", "b")
+    assert check_auth(other) is other
+    assert signed(check_auth("token")) == "Bearer token"
+    assert signed(check_auth(" token ")) == "Bearer token"
+    tokens = iter(["one\n", "two"])
+    auth = check_auth(lambda: next(tokens))
+    assert [signed(auth), signed(auth)] == ["Bearer one", "Bearer two"]
+
+
+def test_a_token_may_be_waited_for() -> None:
+    async def token() -> str:
+        return "waited"
+
+    assert asyncio.run(signed_async(TokenAuth(token))) == "Bearer waited"
+    assert asyncio.run(signed_async(TokenAuth("text"))) == "Bearer text"
+    with pytest.raises(InvalidArgumentError, match="not coroutine"):
+        signed(TokenAuth(token))
+
+
+@pytest.mark.parametrize(
+    "auth",
+    ["", " ", "two\nlines", "töken", "\x00", 5, b"token", ("user",), ("user", 5), ["user", "pass"], {}, object()],
+)
+def test_what_are_no_credentials(auth: Any) -> None:
+    with pytest.raises(InvalidArgumentError):
+        check_auth(auth)
+
+
+@pytest.mark.parametrize("token", [None, 5, b"secret", "", "sec\nret", "secrät", "sec\x00ret"])
+def test_what_a_callable_must_not_give(token: Any) -> None:
+    async def later() -> Any:
+        return token
+
+    for sign in (
+        lambda: signed(TokenAuth(lambda: token)),
+        lambda: asyncio.run(signed_async(TokenAuth(lambda: token))),
+        lambda: asyncio.run(signed_async(TokenAuth(later))),
+    ):
+        with pytest.raises(InvalidArgumentError) as caught:
+            sign()
+        assert "sec" not in str(caught.value)
+
+
+# Headers
+
+
+def test_headers_that_can_be_sent() -> None:
+    assert check_headers(None) is None
+    assert check_headers({"X-A": "1", "x-b": "a b"}) == {"X-A": "1", "x-b": "a b"}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Key": "sec\nret"},
+        {"X-Key": "secr\x00et"},
+        {"X-Key": "secrät"},
+        {"X-Key": None},
+        {"X-Key": 5},
+        {"X-Key": ["secret"]},
+        {"X Key": "secret"},
+        {"X-Kéy": "secret"},
+        {"": "secret"},
+        {5: "secret"},
+        [("X-Key", "secret")],
+        "X-Key: secret",
+    ],
+)
+def test_headers_that_cannot_be_sent(headers: Any) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        check_headers(headers)
+    assert "sec" not in str(caught.value)
+
+
+# The environment
+
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.mark.parametrize(
+    ("environ", "url", "proxy"),
+    [
+        ({}, "http://server", None),
+        ({"HTTP_PROXY": "http://p:1"}, "http://server", "http://p:1"),
+        ({"http_proxy": "http://p:1"}, "http://server", "http://p:1"),
+        ({"HTTP_PROXY": "http://p:1"}, "https://server", None),
+        ({"HTTPS_PROXY": "http://p:2"}, "https://server", "http://p:2"),
+        ({"ALL_PROXY": "http://p:3"}, "http://server", "http://p:3"),
+        ({"ALL_PROXY": "http://p:3", "HTTP_PROXY": "http://p:1"}, "http://server", "http://p:1"),
+        ({"ALL_PROXY": "http://p:3"}, "http://localhost:7840", None),
+        ({"ALL_PROXY": "http://p:3"}, "http://127.0.0.1:7840", None),
+        ({"ALL_PROXY": "http://p:3"}, "http://127.9.9.9", None),
+        ({"ALL_PROXY": "http://p:3"}, "http://[::1]:7840", None),
+        ({"ALL_PROXY": "http://p:3", "NO_PROXY": "server,other"}, "http://server", None),
+        ({"ALL_PROXY": "http://p:3", "NO_PROXY": ".internal"}, "http://a.internal", None),
+        ({"ALL_PROXY": "http://p:3", "NO_PROXY": "*"}, "http://server", None),
+        ({"ALL_PROXY": "http://p:3", "NO_PROXY": "other"}, "http://server", "http://p:3"),
+    ],
+)
+def test_proxies(environ: dict[str, str], url: str, proxy: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert environment_proxy(httpx.URL(url)) == proxy
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"proxy": "nonsense"},
+        {"proxy": "socks5://proxy:1"},
+        {"proxy": "http://proxy:x"},
+        {"proxy": 5},
+        {"limits": 5},
+        {"headers": 5},
+        {"auth": 5},
+        {"timeout": 0},
+        {"verify": "missing.pem"},
+        {"cert": "missing.pem"},
+        {"base_url": ""},
+    ],
+)
+def test_a_wrong_setting_is_refused_at_once(setting: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgumentError):
+        SyncStepflowClient(**{"base_url": "https://server", **setting})
+
+
+@pytest.mark.parametrize(
+    ("environ", "arguments"),
+    [
+        ({}, {"base_url": "http://localhost:7840"}),
+        ({"STEPFLOW_URL": ""}, {"base_url": "http://localhost:7840"}),
+        ({"STEPFLOW_URL": "server:1"}, {"base_url": "server:1"}),
+        ({"STEPFLOW_TOKEN": "t"}, {"base_url": "http://localhost:7840", "auth": "t"}),
+        ({"STEPFLOW_TOKEN": ""}, {"base_url": "http://localhost:7840"}),
+        ({"STEPFLOW_TIMEOUT": "2.5"}, {"base_url": "http://localhost:7840", "timeout": 2.5}),
+    ],
+)
+def test_the_environment_has_settings(environ: dict[str, str], arguments: dict[str, Any]) -> None:
+    assert environment_settings(environ) == arguments
+
+
+def test_a_wrong_setting_of_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidArgumentError, match="STEPFLOW_TIMEOUT is a number of seconds, not 'soon'"):
+        environment_settings({"STEPFLOW_TIMEOUT": "soon"})
+    for value in ("nan", "-1", "0", "inf"):
+        monkeypatch.setenv("STEPFLOW_TIMEOUT", value)
+        with pytest.raises(InvalidArgumentError):
+            SyncStepflowClient.from_env()
+
+
+def test_arguments_go_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPFLOW_URL", "http://from-env:1")
+    monkeypatch.setenv("STEPFLOW_TIMEOUT", "nonsense-but-not-used")
+    monkeypatch.delenv("STEPFLOW_TIMEOUT")
+    assert SyncStepflowClient.from_env().url == "http://from-env:1"
+    assert SyncStepflowClient.from_env(base_url="http://given:2").url == "http://given:2"

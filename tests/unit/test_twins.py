@@ -1,0 +1,167 @@
+"""The two clients are one: the same names and signatures, and the synchronous one works where it should."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+import threading
+from typing import Any
+
+import httpx
+import pytest
+from stepflow_client import StepflowClient, SyncStepflowClient
+
+from tests.unit.both_twins import CALLS, FLOW, RUN_ID, URL, Server, ask
+
+
+def public(cls: type) -> set[str]:
+    return {name for name in dir(cls) if not name.startswith("_")}
+
+
+def same_name(name: str) -> str:
+    return {"aclose": "close"}.get(name, name)
+
+
+METHODS = sorted(name for name in public(StepflowClient) if callable(getattr(StepflowClient, name)))
+
+
+def test_the_names_are_the_same() -> None:
+    assert {same_name(name) for name in public(StepflowClient)} == public(SyncStepflowClient)
+    assert not hasattr(SyncStepflowClient, "aclose")
+    assert not hasattr(StepflowClient, "close")
+
+
+def test_every_method_is_called_by_these_tests() -> None:
+    assert set(METHODS) - {"aclose", "from_env"} == set(CALLS)
+
+
+@pytest.mark.parametrize("name", ["__init__", *METHODS])
+def test_the_signatures_are_the_same(name: str) -> None:
+    ours = inspect.signature(getattr(StepflowClient, name))
+    theirs = inspect.signature(getattr(SyncStepflowClient, same_name(name)))
+    assert list(ours.parameters) == list(theirs.parameters)
+    for parameter, twin in zip(ours.parameters.values(), theirs.parameters.values(), strict=True):
+        assert (parameter.kind, parameter.default) == (twin.kind, twin.default)
+        assert str(parameter.annotation).replace("Async", "") == str(twin.annotation)
+    returned = str(ours.return_annotation).replace("Async", "")
+    if "Generator" in returned:
+        # A synchronous generator has a third type, what it returns.
+        returned, theirs_returned = returned.partition(",")[0], str(theirs.return_annotation).partition(",")[0]
+        assert returned == theirs_returned
+    else:
+        assert returned == str(theirs.return_annotation)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_one_waits_and_the_other_does_not(name: str) -> None:
+    ours, theirs = getattr(StepflowClient, name), getattr(SyncStepflowClient, same_name(name))
+    if name != "from_env":
+        assert inspect.iscoroutinefunction(ours) != inspect.isasyncgenfunction(ours)
+    assert not inspect.iscoroutinefunction(theirs)
+    assert inspect.isgeneratorfunction(theirs) == inspect.isasyncgenfunction(ours)
+
+
+def documents(cls: type) -> dict[str, str]:
+    found = {cls.__name__: inspect.getdoc(cls) or ""}
+    for name in public(cls) | {"__init__"}:
+        found[name] = inspect.getdoc(getattr(cls, name)) or ""
+    return found
+
+
+def test_every_public_name_is_documented() -> None:
+    for cls in (StepflowClient, SyncStepflowClient):
+        assert [name for name, text in documents(cls).items() if not text] == []
+
+
+def test_the_synchronous_docstrings_do_not_speak_of_waiting_for_coroutines() -> None:
+    for name, text in documents(SyncStepflowClient).items():
+        assert not re.search(
+            r"\b(await|async|asyncio|coroutine|aclose|event loop[^.])",
+            text.replace("works inside a running event loop.", ""),
+        ), name
+        assert "StepflowClient(" not in text.replace("SyncStepflowClient(", ""), name
+
+
+def test_the_examples_of_docstrings_compile() -> None:
+    for cls in (StepflowClient, SyncStepflowClient):
+        examples = 0
+        for name, text in documents(cls).items():
+            for block in re.findall(r"Example:\n((?:    .*\n|\n)+)", text + "\n"):
+                lines = [line[4:] for line in block.splitlines()]
+                head = "async def example(client):" if cls is StepflowClient else "def example(client):"
+                compile("\n".join([head, *(f"    {line}" for line in lines)]), name, "exec")
+                examples += 1
+        assert examples >= 3
+
+
+def plain(value: Any) -> Any:
+    return list(value) if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_both_send_the_same_and_give_the_same(name: str) -> None:
+    asked: list[list[tuple[str, str, bytes]]] = []
+    found: list[Any] = []
+    for twin in ("async", "sync"):
+        server = Server()
+        if name == "cancel_run":
+            running = {"summary": {"runId": RUN_ID, "flowId": "f", "status": 1}, "steps": []}
+            server.answers[f"GET /runs/{RUN_ID}"] = httpx.Response(200, json=running)
+        found.append(plain(ask(twin, server, CALLS[name])))
+        asked.append([(request.method, str(request.url), request.content) for request in server.requests])
+    assert asked[0] == asked[1]
+    assert found[0] == found[1]
+
+
+def test_the_synchronous_client_works_inside_a_running_event_loop() -> None:
+    async def main() -> Any:
+        with SyncStepflowClient(URL, transport=httpx.MockTransport(Server())) as client:
+            return client.run(FLOW, {"n": 1}).output
+
+    assert asyncio.run(main()) == {"n": 1}
+
+
+def test_one_synchronous_client_serves_several_threads() -> None:
+    lock = threading.Lock()
+    server = Server()
+    wrong: list[str] = []
+
+    def echo(request: httpx.Request) -> httpx.Response:
+        flow_id = request.url.path.rpartition("/")[2]
+        if flow_id == "health":
+            with lock:
+                return server(request)
+        return httpx.Response(200, json={"flowId": flow_id, "flow": {}})
+
+    with SyncStepflowClient(URL, transport=httpx.MockTransport(echo)) as client:
+        start = threading.Barrier(8)
+
+        def work(number: int) -> None:
+            start.wait()
+            for turn in range(50):
+                asked = f"{number}-{turn}"
+                if client.get_flow(asked).flow_id != asked:
+                    wrong.append(asked)
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+    assert not any(thread.is_alive() for thread in threads)
+    assert wrong == []
+
+
+def test_one_asynchronous_client_serves_several_tasks() -> None:
+    async def echo(request: httpx.Request) -> httpx.Response:
+        flow_id = request.url.path.rpartition("/")[2]
+        await asyncio.sleep(0)
+        return Server()(request) if flow_id == "health" else httpx.Response(200, json={"flowId": flow_id, "flow": {}})
+
+    async def main() -> list[str]:
+        async with StepflowClient(URL, transport=httpx.MockTransport(echo)) as client:
+            found = await asyncio.gather(*(client.get_flow(str(number)) for number in range(100)))
+            return [each.flow_id for each in found]
+
+    assert asyncio.run(main()) == [str(number) for number in range(100)]

@@ -1,0 +1,292 @@
+"""What callers get back: open enumerations, numbers of the wire, times, failures, frozen models, HTML."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from stepflow_client import types
+from stepflow_client.errors import RunFailedError
+from stepflow_client.types import (
+    ComponentInfo,
+    ComponentList,
+    Diagnostic,
+    DiagnosticLevel,
+    ErrorCode,
+    ExecutionStatus,
+    FailedPlugin,
+    FlowError,
+    FlowResult,
+    HealthResponse,
+    RunDetails,
+    StoredFlow,
+    ValidationResult,
+    status_number,
+)
+
+RUN_ID = "01900000-0000-7000-8000-000000000001"
+
+
+def details(**fields: Any) -> RunDetails:
+    return RunDetails.model_validate({"runId": RUN_ID, "flowId": "f", "status": 1, **fields})
+
+
+def result(status: str, **fields: Any) -> FlowResult:
+    return FlowResult(run_id=RUN_ID, status=ExecutionStatus(status), **fields)
+
+
+# Enumerations
+
+
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [
+        (1, ExecutionStatus.RUNNING),
+        (2, ExecutionStatus.COMPLETED),
+        (3, ExecutionStatus.FAILED),
+        (4, ExecutionStatus.CANCELLED),
+        (5, ExecutionStatus.PAUSED),
+        (6, ExecutionStatus.RECOVERY_FAILED),
+    ],
+)
+def test_a_status_is_a_number_on_the_wire(number: int, status: ExecutionStatus) -> None:
+    assert details(status=number).status is status
+    assert details(status=status.value).status is status
+    assert status_number(status) == number
+
+
+@pytest.mark.parametrize(("number", "code"), list(enumerate(ErrorCode, start=1)))
+def test_an_error_code_is_a_number_on_the_wire(number: int, code: ErrorCode) -> None:
+    assert FlowError.model_validate({"message": "m", "code": number}).code is code
+
+
+def test_the_error_codes_stand_in_the_order_of_the_wire() -> None:
+    assert [code.value for code in ErrorCode] == [
+        "timeout",
+        "invalid_input",
+        "component_failed",
+        "cancelled",
+        "unreachable",
+        "component_not_found",
+        "resource_unavailable",
+        "expression_failed",
+        "orchestrator",
+        "worker",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("number", "level"), [(1, DiagnosticLevel.FATAL), (2, DiagnosticLevel.ERROR), (3, DiagnosticLevel.WARNING)]
+)
+def test_a_level_is_a_number_on_the_wire(number: int, level: DiagnosticLevel) -> None:
+    assert Diagnostic.model_validate({"level": number, "kind": "k", "code": 1, "formatted": "m"}).level is level
+
+
+def test_an_unknown_number_becomes_a_member_of_its_own() -> None:
+    status = details(status=99).status
+    assert status == "unknown_99"
+    assert status is ExecutionStatus("unknown_99")
+    assert status.name == "UNKNOWN_99"
+    assert status_number(status) == 99
+    assert not status.is_final
+    assert isinstance(status, ExecutionStatus)
+    assert status not in list(ExecutionStatus)
+    assert FlowError(message="m", code=77).code == "unknown_77"  # type: ignore[arg-type]
+
+
+def test_an_unknown_member_survives_pickle_and_copy() -> None:
+    status = ExecutionStatus("from_the_future")
+    assert pickle.loads(pickle.dumps(status)) is status
+    assert copy.deepcopy(status) is status
+    assert status_number(status) is None
+
+
+def test_threads_that_meet_a_new_status_get_the_same_member() -> None:
+    barrier = threading.Barrier(8)
+    found: list[ExecutionStatus] = []
+
+    def meet() -> None:
+        barrier.wait()
+        found.append(ExecutionStatus("met_by_threads"))
+
+    threads = [threading.Thread(target=meet) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({id(status) for status in found}) == 1
+    assert len(found) == 8
+
+
+@pytest.mark.parametrize("status", [True, 1.5, None, [], {"a": 1}])
+def test_what_is_no_status_is_refused(status: object) -> None:
+    with pytest.raises(ValidationError):
+        details(status=status)
+
+
+@pytest.mark.parametrize(
+    ("status", "final"),
+    [
+        ("running", False),
+        ("completed", True),
+        ("failed", True),
+        ("cancelled", True),
+        ("paused", False),
+        ("recovery_failed", True),
+    ],
+)
+def test_which_statuses_are_final(status: str, final: bool) -> None:
+    assert ExecutionStatus(status).is_final is final
+    assert details(status=status).is_finished is final
+
+
+# Models
+
+
+@pytest.mark.parametrize(
+    ("text", "microsecond"),
+    [
+        ("2026-11-24T23:42:11.509354609Z", 509354),
+        ("2026-11-24T23:42:11.999999999Z", 999999),
+        ("2026-11-24T23:42:11.509354609+00:00", 509354),
+        ("2026-11-24T23:42:11Z", 0),
+    ],
+)
+def test_nanoseconds_are_cut_off(text: str, microsecond: int) -> None:
+    time = details(createdAt=text).created_at
+    assert time == datetime(2026, 11, 24, 23, 42, 11, microsecond, UTC)
+    assert time is not None
+    assert time.utcoffset() == timedelta(0)
+    assert HealthResponse.model_validate({"status": "healthy", "timestamp": text}).timestamp == time
+
+
+def test_fields_are_read_by_the_names_of_the_wire_and_by_their_own() -> None:
+    wire = details(flowName="n", items={"total": 2, "completed": 1}, rootRunId="r", new_field=1)
+    own = RunDetails(
+        run_id=RUN_ID,
+        flow_id="f",
+        status=ExecutionStatus.RUNNING,
+        flow_name="n",
+        items=types.ItemCounts(total=2, completed=1),
+        root_run_id="r",
+    )
+    assert wire == own
+    assert not hasattr(wire, "new_field")
+    assert (
+        StoredFlow.model_validate({"flowId": "f", "flow": {}, "allExamples": [{"name": "x"}]}).examples[0].name == "x"
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name in types.__all__
+        if isinstance(getattr(types, name), type) and issubclass(getattr(types, name), types._Model)
+    ],
+)
+def test_every_model_is_frozen_documented_and_ignores_what_is_new(name: str) -> None:
+    model: Any = getattr(types, name)
+    assert model.model_config["frozen"] is True
+    assert model.__doc__
+    assert model.model_config.get("extra") in (None, "ignore")
+
+
+def test_a_field_cannot_be_changed() -> None:
+    run = details()
+    with pytest.raises(ValidationError):
+        run.status = ExecutionStatus.FAILED  # type: ignore[misc]
+    assert pickle.loads(pickle.dumps(run)) == run
+
+
+def test_a_list_of_components_says_what_is_missing() -> None:
+    listed = ComponentList([ComponentInfo(name="a")], [FailedPlugin(plugin="p", error="e")])
+    assert [component.name for component in listed] == ["a"]
+    assert listed.failed_plugins[0].plugin == "p"
+    again = pickle.loads(pickle.dumps(listed))
+    assert again == listed
+    assert again.failed_plugins == listed.failed_plugins
+
+
+# Results
+
+
+@pytest.mark.parametrize(
+    ("status", "success", "failed", "cancelled"),
+    [
+        ("completed", True, False, False),
+        ("failed", False, True, False),
+        ("recovery_failed", False, True, False),
+        ("cancelled", False, False, True),
+        ("running", False, False, False),
+        ("unknown_9", False, False, False),
+    ],
+)
+def test_how_a_result_ended(status: str, success: bool, failed: bool, cancelled: bool) -> None:
+    ended = result(status)
+    assert (ended.is_success, ended.is_failed, ended.is_cancelled) == (success, failed, cancelled)
+
+
+def test_a_success_is_given_back() -> None:
+    ended = result("completed", output=None)
+    assert ended.raise_for_failure() is ended
+
+
+def test_a_failure_names_run_step_and_reason() -> None:
+    ended = result("failed", error=FlowError(message="no disk", step_id="save", code=ErrorCode.WORKER))
+    with pytest.raises(RunFailedError) as caught:
+        ended.raise_for_failure()
+    assert str(caught.value) == f"run {RUN_ID} failed at step 'save': no disk"
+    assert caught.value.run_id == RUN_ID
+    assert caught.value.result is ended
+    assert caught.value.details == ended.error
+
+
+def test_a_failure_without_a_reason_says_how_the_run_stands() -> None:
+    with pytest.raises(RunFailedError, match=f"run {RUN_ID} is cancelled"):
+        result("cancelled").raise_for_failure()
+    with pytest.raises(RunFailedError, match="failed: boom"):
+        result("failed", error=FlowError(message="boom")).raise_for_failure()
+
+
+def test_findings_by_their_level() -> None:
+    findings = [
+        Diagnostic(level=level, kind="k", code=1, message=str(level)) for level in ("fatal", "error", "warning")
+    ]
+    found = ValidationResult(diagnostics=[*findings, Diagnostic(level="unknown_9", kind="k", code=1, message="new")])
+    assert not found.is_valid
+    assert [each.message for each in found.errors] == ["fatal", "error"]
+    assert [each.message for each in found.warnings] == ["warning", "new"]
+    assert ValidationResult(diagnostics=findings[1:]).is_valid
+    assert ValidationResult().is_valid
+
+
+# HTML for notebooks
+
+NASTY = "<script>alert('x')</script>&\"'"
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        result("completed", output={NASTY: NASTY}),
+        result("completed", output=NASTY),
+        result("failed", error=FlowError(message=NASTY, step_id=NASTY)),
+        RunDetails(run_id=NASTY, flow_id="f", flow_name=NASTY, status=ExecutionStatus(NASTY)),
+        ValidationResult(diagnostics=[Diagnostic(level=NASTY, kind="k", code=1, message=NASTY, path=NASTY)]),
+    ],
+)
+def test_html_is_escaped(shown: Any) -> None:
+    html = shown._repr_html_()
+    assert html.startswith("<table>")
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_html_is_cut() -> None:
+    assert len(result("completed", output="x" * 100_000)._repr_html_()) < 5_000
