@@ -220,7 +220,7 @@ def test_faults_in_json_are_placed(text: str, reason: str, line: int | None, col
 
 @pytest.mark.parametrize("merge", [False, True])
 def test_a_small_file_cannot_unfold_without_end(merge: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stepflow_client.flow_file._MOST_VALUES", 10_000)
+    monkeypatch.setattr("stepflow_client._yaml._MOST_VALUES", 10_000)
     lines = ["a0: &a0 {k0: x}"]
     for number in range(1, 30):
         many = ", ".join([f"*a{number - 1}"] * 5)

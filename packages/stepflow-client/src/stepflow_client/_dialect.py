@@ -13,10 +13,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._servers import require
-from .types import ServerInfo
+
+if TYPE_CHECKING:
+    from .types import ServerInfo
 
 __all__ = [
     "Reply",
@@ -244,6 +246,12 @@ def _store_flow(server: ServerInfo, request: Request) -> Translation:
     return Reply(200, {**body, "diagnostics": found})
 
 
+def _get_flow(server: ServerInfo, request: Request, flow_id: str) -> Translation:
+    reply = yield request
+    # Without examples old servers leave them out.
+    return reply if reply.is_error else Reply(200, {"allExamples": [], **reply.body})
+
+
 def _get_flow_variables(server: ServerInfo, request: Request, flow_id: str) -> Translation:
     if server.capabilities["flow_variables"]:
         reply = yield request
@@ -312,6 +320,7 @@ _ROUTES: list[tuple[str, re.Pattern[str], Callable[..., Translation]]] = [
         ("GET", _RUN + "/steps/(?P<step_id>[^/]+)", _get_run_step),
         ("GET", _RUN + "/events", _get_run_events),
         ("POST", "/flows", _store_flow),
+        ("GET", "/flows/(?P<flow_id>[^/]+)", _get_flow),
         ("DELETE", "/flows/(?P<flow_id>[^/]+)", _delete),
         ("GET", "/flows/(?P<flow_id>[^/]+)/variables", _get_flow_variables),
         ("GET", "/components", _list_components),
@@ -336,6 +345,8 @@ def current_components(body: dict[str, Any]) -> dict[str, Any]:
     components = [{names.get(key, key): value for key, value in each.items()} for each in body.get("components") or []]
     for each in components:
         each.setdefault("path", each.get("componentId"))
+        # Not told before 0.13, and wanted by the current shape.
+        each.setdefault("plugin", "")
     return {**body, "components": components}
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from . import _wire
 from ._async.client import StepflowClient
 from ._requests import Variables
 from ._sync.client import SyncStepflowClient
 from .flow_file import FlowSource
-from .types import ComponentList, FlowResult, RunDetails, ValidationResult
+
+if TYPE_CHECKING:
+    from .types import ComponentList, FlowResult, RunDetails, ValidationResult
 
 __all__ = ["EmbeddedExecutor"]
 
@@ -139,4 +140,6 @@ class EmbeddedExecutor:
     async def list_components(self, *, schemas: bool = True, timeout: float | None = None) -> ComponentList:
         """Give the components that flows may use, with the path a flow writes where the routes tell it."""
         listed = await (await self._ready_client()).list_components(schemas=schemas, timeout=timeout)
+        from . import _wire
+
         return _wire.with_paths(listed, self.config.get("routes") or {})

@@ -7,9 +7,81 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 import httptools
-import httpx
 
-__all__ = ["HttpRequest", "HttpResponse", "ResponseReader", "request_bytes"]
+__all__ = [
+    "Broken",
+    "CannotSend",
+    "ConnectFailed",
+    "ConnectTimeout",
+    "HttpRequest",
+    "HttpResponse",
+    "NotHttp",
+    "PoolTimeout",
+    "ReadTimeout",
+    "ResponseReader",
+    "Timeouts",
+    "WireError",
+    "WriteTimeout",
+    "lower",
+    "request_bytes",
+]
+
+
+_LONGEST_TARGET = 65_536
+
+
+class WireError(Exception):
+    """A request got no answer. The kind says whether the server may have got the request."""
+
+
+class CannotSend(WireError):
+    """The request cannot be written as HTTP; nothing was sent."""
+
+
+class ConnectFailed(WireError):
+    """There was no connection; nothing was sent."""
+
+
+class ConnectTimeout(ConnectFailed):
+    """There was no connection in time; nothing was sent."""
+
+
+class PoolTimeout(ConnectFailed):
+    """No connection was free in time; nothing was sent."""
+
+
+class WriteTimeout(WireError):
+    """The server did not take the request in time."""
+
+
+class ReadTimeout(WireError):
+    """The server did not answer in time."""
+
+
+class Broken(WireError):
+    """The connection broke after it had been made."""
+
+
+class NotHttp(WireError):
+    """Something answered, but not in HTTP/1.1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds for each phase of a request."""
+
+    connect: float = 30.0
+    read: float = 30.0
+    write: float = 30.0
+    pool: float = 600.0
+
+    def reading(self, seconds: float) -> Timeouts:
+        """Give the same with other seconds for the answer."""
+        return replace(self, read=seconds)
+
+    def as_dict(self) -> dict[str, float]:
+        """Give them as httpx has them."""
+        return {"connect": self.connect, "read": self.read, "write": self.write, "pool": self.pool}
 
 
 @dataclass(slots=True)
@@ -23,7 +95,7 @@ class HttpRequest:
     headers: dict[str, str] = field(default_factory=dict)
     """Names in lower case; `host` and `content-length` are added when it is sent."""
     content: bytes = b""
-    timeout: httpx.Timeout = field(default_factory=lambda: httpx.Timeout(30.0))
+    timeout: Timeouts = Timeouts()
     idempotent: bool = True
     """Whether sending it twice does no more than sending it once."""
 
@@ -54,13 +126,15 @@ def request_bytes(request: HttpRequest, host: bytes, root_path: str) -> bytes:
     """Give a request as it goes over the wire, but for its body.
 
     Raises:
-        httpx.LocalProtocolError: If a header cannot be sent.
+        CannotSend: If it cannot be sent.
     """
     target = f"{root_path}{request.path}?{request.query}" if request.query else root_path + request.path
+    if len(target) > _LONGEST_TARGET:
+        raise CannotSend("its path and query are too long")
     lines = [f"{request.method} {target} HTTP/1.1\r\nhost: ".encode("ascii"), host]
     for name, value in request.headers.items():
         if "\r" in value or "\n" in value or "\0" in value or not name.isascii():
-            raise httpx.LocalProtocolError(f"the header {name!r} has a value that cannot be sent")
+            raise CannotSend(f"the header {name!r} has a value that cannot be sent")
         lines.append(f"\r\n{name}: {value}".encode("latin-1", "strict"))
     if request.content or request.method in ("POST", "PUT", "PATCH"):
         lines.append(b"\r\ncontent-length: %d" % len(request.content))
@@ -101,7 +175,7 @@ class ResponseReader:
         """Take bytes.
 
         Raises:
-            httpx.RemoteProtocolError: If they are not HTTP/1.1.
+            NotHttp: If they are not HTTP/1.1.
         """
         if self.complete:
             # The server sent more than was asked for: the connection cannot be used again.
@@ -111,13 +185,13 @@ class ResponseReader:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            raise httpx.RemoteProtocolError(f"not an HTTP/1.1 answer: {error}") from None
+            raise NotHttp(f"not an HTTP/1.1 answer: {error}") from None
 
     def end(self) -> None:
         """Take the end of the connection.
 
         Raises:
-            httpx.RemoteProtocolError: If the answer is not complete without more.
+            Broken: If the answer is not complete without more.
         """
         if self.complete:
             return
@@ -128,7 +202,7 @@ class ResponseReader:
             self.keep_alive = False
             return
         what = "in the middle of the answer" if self.started else "without an answer"
-        raise httpx.RemoteProtocolError(f"the server disconnected {what}")
+        raise Broken(f"the server disconnected {what}")
 
     def take_body(self) -> bytes:
         """Give the part of the body that came since the last time."""

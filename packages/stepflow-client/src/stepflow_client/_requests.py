@@ -9,13 +9,15 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from os import PathLike
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from ._values import check_json, encode, merge_overrides
 from .errors import InvalidArgumentError, StepflowClientError, UnsupportedByServerError
 from .flow_file import load_file, parse_json
-from .types import FlowVariable
+
+if TYPE_CHECKING:
+    from .types import FlowVariable
 
 __all__ = [
     "RunArguments",

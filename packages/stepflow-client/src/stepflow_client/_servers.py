@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import InvalidArgumentError, InvalidResponseError, UnsupportedByServerError
-from .types import ServerInfo
+
+if TYPE_CHECKING:
+    from .types import ServerInfo
 
 __all__ = ["pinned", "recognise", "require"]
 
@@ -73,6 +75,8 @@ def _dialect(release: object) -> tuple[int, int] | None:
 
 
 def _info(url: str, dialect: tuple[int, int], *, release: str | None, commit: str | None = None) -> ServerInfo:
+    from .types import ServerInfo
+
     capabilities = {
         **{name: dialect >= since for name, since in _SINCE.items()},
         **{name: dialect <= until for name, until in _UNTIL.items()},

@@ -6,26 +6,36 @@ import inspect
 import math
 import os
 import re
-import ssl
+import sys
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
-from typing import Any
-from urllib.request import getproxies, proxy_bypass
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
+from urllib.parse import quote, unquote, urlsplit
 
-import httpx
-
+from ._http import Timeouts
 from .errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    import ssl
+
+    import httpx
 
 __all__ = [
     "API_PATH",
+    "PoolLimits",
+    "ServerUrl",
     "Token",
     "TokenAuth",
     "check_auth",
     "check_headers",
+    "check_limits",
     "check_positive",
     "check_timeout",
     "environment_proxy",
     "environment_settings",
+    "is_httpx_auth",
     "parse_url",
     "ssl_context",
     "static_authorization",
@@ -33,6 +43,7 @@ __all__ = [
 
 API_PATH = "/api/v1"
 DEFAULT_PORT = 7840
+_PORTS = {"http": 80, "https": 443}
 _FOR_A_CONNECTION = 600.0
 LONGEST_TIMEOUT = 2_000_000
 """Sockets take no more than 2**31 milliseconds."""
@@ -43,7 +54,55 @@ Token = str | Callable[[], str | Awaitable[str]]
 """A bearer token, or what gives one; awaitables only with the async client."""
 
 
-def parse_url(url: str | httpx.URL) -> httpx.URL:
+@dataclass(frozen=True)
+class ServerUrl:
+    """The root of a server: without `/api/v1`, query or fragment."""
+
+    scheme: str
+    host: str
+    """In ASCII; an IPv6 address without brackets."""
+    port: int
+    path: str = ""
+    """What a proxy has before `/api/v1`, percent-encoded, without a slash at the end."""
+    user: tuple[str, str] | None = field(default=None, repr=False)
+    """A user and password."""
+
+    @property
+    def netloc(self) -> str:
+        """The host, and the port where it is not the usual one."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.netloc}{self.path}"
+
+
+class PoolLimits(Protocol):
+    """How many connections there may be; an `httpx.Limits` is one."""
+
+    @property
+    def max_connections(self) -> int | None:
+        """At most so many at once; None does not limit them."""
+
+    @property
+    def max_keepalive_connections(self) -> int | None:
+        """At most so many idle ones are kept open."""
+
+
+def check_limits(limits: httpx.Limits) -> PoolLimits:
+    """Give limits of connections.
+
+    Raises:
+        InvalidArgumentError: If they are none, or forbid every connection.
+    """
+    if not hasattr(limits, "max_keepalive_connections"):
+        raise InvalidArgumentError(f"limits are httpx.Limits, not {type(limits).__name__}")
+    if limits.max_connections is not None and limits.max_connections < 1:
+        raise InvalidArgumentError("limits allow no connection at all")
+    return limits
+
+
+def parse_url(url: str | httpx.URL | ServerUrl) -> ServerUrl:
     """Give the root of a server: without `/api/v1`, a trailing slash, query or fragment.
 
     `host`, `host:port` and `//host` are taken as http. A path before `/api/v1`, as a proxy may have, is kept.
@@ -51,27 +110,49 @@ def parse_url(url: str | httpx.URL) -> httpx.URL:
     Raises:
         InvalidArgumentError: If it is not an http or https URL.
     """
-    if not isinstance(url, (str, httpx.URL)):
+    if isinstance(url, ServerUrl):
+        return url
+    # An httpx.URL is taken too, without importing httpx to know one.
+    if not isinstance(url, str) and not hasattr(url, "raw_path"):
         raise InvalidArgumentError(f"the server's URL is a text, not {type(url).__name__}")
     text = str(url).strip()
     if not text:
         raise InvalidArgumentError("the server's URL is empty")
     if "://" not in text:
         text = "http://" + text.removeprefix("//")
+    shown = repr(_without_password(text))
     try:
-        parsed = httpx.URL(text)
-        host, port = parsed.host, parsed.port
-    except (httpx.InvalidURL, ValueError, TypeError) as error:
-        # What httpx says may quote the password.
+        parsed = urlsplit(text)
+        host, port = _ascii_host(parsed.hostname or ""), parsed.port
+    except (ValueError, UnicodeError) as error:
+        # What it says may quote the password.
         hint = "write / ? # @ in a password as %2F %3F %23 %40" if "@" in text else None
         reason = "it cannot be read" if hint else str(error)
-        raise InvalidArgumentError(f"{_without_password(text)!r} is not a URL: {reason}", hint=hint) from None
-    if parsed.scheme not in ("http", "https"):
-        raise InvalidArgumentError(f"{_without_password(text)!r} is not an http or https URL")
-    if not host or (port is not None and not 0 < port < 2**16):
-        raise InvalidArgumentError(f"{_without_password(text)!r} names no server")
-    path = parsed.path.rstrip("/").removesuffix(API_PATH).rstrip("/")
-    return parsed.copy_with(path=path or "/", query=None, fragment=None)
+        raise InvalidArgumentError(f"{shown} is not a URL: {reason}", hint=hint) from None
+    if parsed.scheme not in _PORTS:
+        raise InvalidArgumentError(f"{shown} is not an http or https URL")
+    if not host or port == 0 or any(char.isspace() or not char.isprintable() for char in text) or len(text) > 65_536:
+        raise InvalidArgumentError(f"{shown} names no server")
+    path = quote(parsed.path, safe="/%:@!$&'()*+,;=~").rstrip("/").removesuffix(API_PATH).rstrip("/")
+    user = None
+    if parsed.username is not None:
+        user = (unquote(parsed.username), unquote(parsed.password or ""))
+    return ServerUrl(parsed.scheme, host, port or _PORTS[parsed.scheme], path, user)
+
+
+def _ascii_host(host: str) -> str:
+    """Give a host name as it is looked up; names in other alphabets have an ASCII form.
+
+    Raises:
+        UnicodeError: If it has none.
+    """
+    if ":" in host:
+        return str(IPv6Address(host.partition("%")[0])) if "%" not in host else host
+    ascii_host = host.encode("idna").decode("ascii") if host else host
+    for label in ascii_host.split("."):
+        if label.startswith("xn--"):
+            label.encode("ascii").decode("idna")
+    return ascii_host
 
 
 def _without_password(text: str) -> str:
@@ -79,22 +160,22 @@ def _without_password(text: str) -> str:
     return f"...@{after}" if at else before + after
 
 
-def check_timeout(timeout: float | httpx.Timeout, what: str = "timeout") -> httpx.Timeout:
+def check_timeout(timeout: float | httpx.Timeout | Timeouts, what: str = "timeout") -> Timeouts:
     """Give a timeout for each phase of a request, in seconds.
 
     Raises:
         InvalidArgumentError: If it is not a positive number, or a phase is unlimited.
     """
-    if isinstance(timeout, httpx.Timeout):
+    if hasattr(timeout, "as_dict"):
         phases = timeout.as_dict()
         if None in phases.values():
             raise InvalidArgumentError(f"{what} leaves a phase without a limit: {timeout}")
         for phase, seconds in phases.items():
             _check_longest(check_positive(seconds, f"{what}.{phase}"), f"{what}.{phase}")
-        return timeout
+        return Timeouts(**phases)
     seconds = _check_longest(check_positive(timeout, what), what)
     # Waiting for a connection that other calls of this client use says nothing of the server.
-    return httpx.Timeout(seconds, pool=max(seconds, _FOR_A_CONNECTION))
+    return Timeouts(seconds, seconds, seconds, max(seconds, _FOR_A_CONNECTION))
 
 
 def _check_longest(seconds: float, what: str) -> float:
@@ -121,7 +202,7 @@ def check_positive(seconds: Any, what: str) -> float:
 
 
 def ssl_context(
-    url: httpx.URL, verify: bool | str | ssl.SSLContext, cert: str | tuple[str, ...] | None
+    url: ServerUrl, verify: bool | str | ssl.SSLContext, cert: str | tuple[str, ...] | None
 ) -> ssl.SSLContext | None:
     """Give what servers are verified with, None where there is nothing to verify.
 
@@ -133,12 +214,16 @@ def ssl_context(
     Raises:
         InvalidArgumentError: If a file cannot be read.
     """
+    if url.scheme == "http" and verify is True and cert is None:
+        return None
+    import ssl
+
+    import httpx
+
     if isinstance(verify, ssl.SSLContext):
         if cert is not None:
             raise InvalidArgumentError("pass the client certificate inside the SSL context given as verify")
         return verify
-    if url.scheme == "http" and verify is True and cert is None:
-        return None
     try:
         if isinstance(verify, (str, os.PathLike)):
             where = "capath" if os.path.isdir(verify) else "cafile"
@@ -152,12 +237,18 @@ def ssl_context(
     return context
 
 
-def environment_proxy(url: httpx.URL) -> str | None:
+def environment_proxy(url: ServerUrl) -> str | None:
     """Give the proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name for a server, or None.
 
     A server on this machine itself is never asked through a proxy.
     """
-    if url.host in ("localhost", "::1") or url.host.startswith("127.") or proxy_bypass(url.host):
+    if url.host in ("localhost", "::1") or url.host.startswith("127."):
+        return None
+    if not any(name.lower().endswith("_proxy") for name in os.environ):
+        return None
+    from urllib.request import getproxies, proxy_bypass
+
+    if proxy_bypass(url.host):
         return None
     proxies = getproxies()
     return proxies.get(url.scheme) or proxies.get("all")
@@ -180,7 +271,12 @@ def environment_settings(environ: Mapping[str, str]) -> dict[str, Any]:
     return settings
 
 
-class TokenAuth(httpx.Auth):
+class _Signable(Protocol):
+    @property
+    def headers(self) -> Any: ...
+
+
+class TokenAuth:
     """Sends `Authorization: Bearer ...` with each request.
 
     Args:
@@ -193,7 +289,7 @@ class TokenAuth(httpx.Auth):
         self._token = token if callable(token) else lambda: token
         self.header = None if callable(token) else f"Bearer {token.strip()}"
 
-    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+    def sync_auth_flow(self, request: _Signable) -> Generator[_Signable, Any, None]:
         """Add the header."""
         token = self._token()
         if not isinstance(token, str):
@@ -206,7 +302,7 @@ class TokenAuth(httpx.Auth):
         self._sign(request, token)
         yield request
 
-    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+    async def async_auth_flow(self, request: _Signable) -> AsyncGenerator[_Signable, Any]:
         """Add the header, waiting for the token if need be."""
         token = self._token()
         if inspect.isawaitable(token):
@@ -215,19 +311,27 @@ class TokenAuth(httpx.Auth):
         yield request
 
     @staticmethod
-    def _sign(request: httpx.Request, token: object) -> None:
+    def _sign(request: _Signable, token: object) -> None:
         if not isinstance(token, str):
             raise InvalidArgumentError(f"the callable given as auth must give a token, not {type(token).__name__}")
-        request.headers["Authorization"] = f"Bearer {_check_token(token.strip())}"
+        request.headers["authorization"] = f"Bearer {_check_token(token.strip())}"
 
 
-def check_auth(auth: httpx.Auth | Token | tuple[str, str] | None) -> httpx.Auth | tuple[str, str] | None:
-    """Give credentials in httpx's form.
+def is_httpx_auth(auth: object) -> TypeGuard[httpx.Auth]:
+    """Tell an `httpx.Auth`, without importing httpx where nobody has."""
+    httpx = sys.modules.get("httpx")
+    return httpx is not None and isinstance(auth, httpx.Auth)
+
+
+def check_auth(
+    auth: httpx.Auth | Token | tuple[str, str] | None,
+) -> httpx.Auth | TokenAuth | tuple[str, str] | None:
+    """Give credentials, checked.
 
     Raises:
         InvalidArgumentError: If they are of another kind, or an empty token.
     """
-    if auth is None or isinstance(auth, httpx.Auth):
+    if auth is None or is_httpx_auth(auth):
         return auth
     if isinstance(auth, tuple) and len(auth) == 2 and all(isinstance(part, str) for part in auth):
         return auth
@@ -240,7 +344,7 @@ def check_auth(auth: httpx.Auth | Token | tuple[str, str] | None) -> httpx.Auth 
     return TokenAuth(_check_token(auth))
 
 
-def static_authorization(auth: httpx.Auth | tuple[str, str] | None) -> str | None:
+def static_authorization(auth: httpx.Auth | TokenAuth | tuple[str, str] | None) -> str | None:
     """Give the header of credentials that never change, None for others."""
     if isinstance(auth, TokenAuth):
         return auth.header

@@ -1,7 +1,6 @@
 """A connection to a server, asynchronous and blocking: the only part of the client that is written twice by hand.
 
-Both raise httpx's exceptions, which the rest of the client knows: ConnectError and ConnectTimeout mean that nothing
-was sent, the others that something may have been.
+Both raise a ConnectFailed where nothing was sent, another WireError where something may have been.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import ssl
 import threading
 from typing import Self
 
-import httpx
+from ._http import Broken, ConnectFailed, ConnectTimeout, PoolTimeout, ReadTimeout, WireError, WriteTimeout
 
 __all__ = ["AsyncSlots", "AsyncSocket", "SyncSlots", "SyncSocket"]
 
@@ -45,9 +44,9 @@ class AsyncSocket(asyncio.Protocol):
             async with asyncio.timeout(timeout):
                 _, connection = await loop.create_connection(cls, host, port, ssl=tls, happy_eyeballs_delay=0.25)
         except TimeoutError:
-            raise httpx.ConnectTimeout(f"no connection within {timeout:g} s") from None
+            raise ConnectTimeout(f"no connection within {timeout:g} s") from None
         except (OSError, ssl.SSLError) as error:
-            raise httpx.ConnectError(_reason(error)) from error
+            raise ConnectFailed(_reason(error)) from error
         return connection
 
     @property
@@ -69,17 +68,17 @@ class AsyncSocket(asyncio.Protocol):
     async def send(self, data: bytes, timeout: float) -> None:
         """Send bytes; returns when the system has taken them."""
         if self._transport is None or self._ended:
-            raise httpx.WriteError("the connection is closed")
+            raise Broken("the connection is closed")
         self._transport.write(data)
         if self._writable is not None:
-            await self._wait(self._writable, timeout, httpx.WriteTimeout)
+            await self._wait(self._writable, timeout, WriteTimeout)
 
     async def receive(self, timeout: float) -> bytes:
         """Give the bytes that have come, waiting for some; none at the end of the connection."""
         if not self._unread and not self._ended:
             self._waiter = self._loop.create_future()
             try:
-                await self._wait(self._waiter, timeout, httpx.ReadTimeout)
+                await self._wait(self._waiter, timeout, ReadTimeout)
             finally:
                 self._waiter = None
         if self._unread:
@@ -91,10 +90,10 @@ class AsyncSocket(asyncio.Protocol):
                 self._transport.resume_reading()
             return data
         if self._error is not None:
-            raise httpx.ReadError(_reason(self._error)) from self._error
+            raise Broken(_reason(self._error)) from self._error
         return b""
 
-    async def _wait(self, future: asyncio.Future[None], timeout: float, kind: type[httpx.TimeoutException]) -> None:
+    async def _wait(self, future: asyncio.Future[None], timeout: float, kind: type[WireError]) -> None:
         # A timer of our own: asyncio.timeout costs several times as much.
         timer = self._loop.call_later(timeout, _expire, future, kind, timeout)
         try:
@@ -131,7 +130,7 @@ class AsyncSocket(asyncio.Protocol):
         self._wake(self._waiter)
         writable, self._writable = self._writable, None
         if writable is not None and not writable.done():
-            writable.set_exception(httpx.WriteError(_reason(exc) if exc else "the server closed the connection"))
+            writable.set_exception(Broken(_reason(exc) if exc else "the server closed the connection"))
             # Nobody may be waiting for it.
             writable.exception()
 
@@ -150,7 +149,7 @@ class AsyncSocket(asyncio.Protocol):
             future.set_result(None)
 
 
-def _expire(future: asyncio.Future[None], kind: type[httpx.TimeoutException], timeout: float) -> None:
+def _expire(future: asyncio.Future[None], kind: type[WireError], timeout: float) -> None:
     if not future.done():
         future.set_exception(kind(f"nothing within {timeout:g} s"))
 
@@ -172,7 +171,7 @@ class AsyncSlots:
             async with asyncio.timeout(timeout):
                 await self._free.acquire()
         except TimeoutError:
-            raise httpx.PoolTimeout(f"no connection was free within {timeout:g} s") from None
+            raise PoolTimeout(f"no connection was free within {timeout:g} s") from None
 
     def release(self) -> None:
         """Give a slot back."""
@@ -189,7 +188,7 @@ class SyncSlots:
     def acquire(self, timeout: float) -> None:
         """Take a slot, waiting for one at most a number of seconds."""
         if self._free is not None and not self._free.acquire(timeout=timeout):
-            raise httpx.PoolTimeout(f"no connection was free within {timeout:g} s")
+            raise PoolTimeout(f"no connection was free within {timeout:g} s")
 
     def release(self) -> None:
         """Give a slot back."""
@@ -209,19 +208,19 @@ class SyncSocket:
         try:
             connected = socket.create_connection((host, port), timeout)
         except TimeoutError:
-            raise httpx.ConnectTimeout(f"no connection within {timeout:g} s") from None
+            raise ConnectTimeout(f"no connection within {timeout:g} s") from None
         except OSError as error:
-            raise httpx.ConnectError(_reason(error)) from error
+            raise ConnectFailed(_reason(error)) from error
         try:
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if tls is not None:
                 connected = tls.wrap_socket(connected, server_hostname=host)
         except TimeoutError:
             connected.close()
-            raise httpx.ConnectTimeout(f"no connection within {timeout:g} s") from None
+            raise ConnectTimeout(f"no connection within {timeout:g} s") from None
         except (OSError, ssl.SSLError) as error:
             connected.close()
-            raise httpx.ConnectError(_reason(error)) from error
+            raise ConnectFailed(_reason(error)) from error
         return cls(connected)
 
     @property
@@ -244,9 +243,9 @@ class SyncSocket:
         try:
             self._socket.sendall(data)
         except TimeoutError:
-            raise httpx.WriteTimeout(f"nothing was taken within {timeout:g} s") from None
+            raise WriteTimeout(f"nothing was taken within {timeout:g} s") from None
         except (OSError, ssl.SSLError) as error:
-            raise httpx.WriteError(_reason(error)) from error
+            raise Broken(_reason(error)) from error
 
     def receive(self, timeout: float) -> bytes:
         """Give the bytes that have come, waiting for some; none at the end of the connection."""
@@ -254,11 +253,11 @@ class SyncSocket:
         try:
             return self._socket.recv(_CHUNK)
         except TimeoutError:
-            raise httpx.ReadTimeout(f"nothing within {timeout:g} s") from None
+            raise ReadTimeout(f"nothing within {timeout:g} s") from None
         except ssl.SSLEOFError:
             return b""
         except (OSError, ssl.SSLError) as error:
-            raise httpx.ReadError(_reason(error)) from error
+            raise Broken(_reason(error)) from error
 
 
 def _reason(error: BaseException) -> str:

@@ -23,9 +23,16 @@ def operation_span(operation: str, headers: MutableMapping[str, str]) -> Iterato
         yield
         return
     from opentelemetry.propagate import inject
-    from opentelemetry.trace import SpanKind, get_tracer
+    from opentelemetry.trace import SpanKind, Status, StatusCode, get_tracer
 
     tracer = get_tracer("stepflow.client")
-    with tracer.start_as_current_span(f"stepflow.{operation}", kind=SpanKind.CLIENT):
+    # What went wrong is marked, not recorded: an error may quote what was sent, secrets too.
+    quiet = {"record_exception": False, "set_status_on_exception": False}
+    with tracer.start_as_current_span(f"stepflow.{operation}", kind=SpanKind.CLIENT, **quiet) as span:
         inject(headers)
-        yield
+        try:
+            yield
+        except Exception as error:
+            span.set_status(Status(StatusCode.ERROR))
+            span.set_attribute("error.type", type(error).__name__)
+            raise

@@ -379,7 +379,7 @@ def components(answer: dict[str, Any]) -> ComponentList:
 def _component(answer: dict[str, Any]) -> ComponentInfo:
     return ComponentInfo(
         name=str(answer.get("path") or answer.get("componentId") or answer["component"]).strip("/"),
-        plugin=answer.get("plugin"),
+        plugin=answer.get("plugin") or None,
         description=answer.get("description"),
         input_schema=answer.get("inputSchema"),
         output_schema=answer.get("outputSchema"),

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 
 import httpx
 
-from .._http import HttpRequest, HttpResponse, lower
-from .._settings import API_PATH
+from .._http import (
+    Broken,
+    CannotSend,
+    ConnectFailed,
+    ConnectTimeout,
+    HttpRequest,
+    HttpResponse,
+    NotHttp,
+    PoolTimeout,
+    ReadTimeout,
+    Timeouts,
+    WireError,
+    WriteTimeout,
+    lower,
+)
+from .._settings import API_PATH, ServerUrl, TokenAuth
 from .exchange import Exchange, Layer, Stream
 
-__all__ = ["ExchangeTransport", "HttpxAuth", "HttpxExchange", "StreamBody"]
+__all__ = ["ExchangeTransport", "HttpxAuth", "HttpxExchange", "StreamBody", "Token"]
 
 
 class HttpxExchange(Exchange):
@@ -22,9 +37,9 @@ class HttpxExchange(Exchange):
         root: The server's URL, without `/api/v1`.
     """
 
-    def __init__(self, transport: httpx.AsyncBaseTransport, root: httpx.URL) -> None:
+    def __init__(self, transport: httpx.AsyncBaseTransport, root: ServerUrl) -> None:
         self._transport = transport
-        self._api = str(root).rstrip("/") + API_PATH
+        self._api = str(root) + API_PATH
 
     async def aclose(self) -> None:
         """Close the transport."""
@@ -32,11 +47,12 @@ class HttpxExchange(Exchange):
 
     async def exchange(self, request: HttpRequest) -> HttpResponse:
         """Send a request and give the answer, read to its end."""
-        response = await self._transport.handle_async_request(to_httpx(request, self._api))
-        try:
-            content = await response.aread()
-        finally:
-            await response.aclose()
+        with _our_errors():
+            response = await self._transport.handle_async_request(to_httpx(request, self._api))
+            try:
+                content = await response.aread()
+            finally:
+                await response.aclose()
         # What was compressed has been unpacked.
         headers = lower((k, v) for k, v in response.headers.multi_items() if k != "content-encoding")
         return HttpResponse(response.status_code, headers, content)
@@ -44,11 +60,18 @@ class HttpxExchange(Exchange):
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
         """Send a request and give the answer as it comes."""
-        response = await self._transport.handle_async_request(to_httpx(request, self._api))
+        with _our_errors():
+            response = await self._transport.handle_async_request(to_httpx(request, self._api))
         try:
-            yield Stream(response.status_code, lower(response.headers.multi_items()), response.aiter_bytes())
+            yield Stream(response.status_code, lower(response.headers.multi_items()), self._chunks(response))
         finally:
             await response.aclose()
+
+    @staticmethod
+    async def _chunks(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+        with _our_errors():
+            async for chunk in response.aiter_bytes():
+                yield chunk
 
 
 class HttpxAuth(Layer):
@@ -60,10 +83,10 @@ class HttpxAuth(Layer):
         root: The server's URL, without `/api/v1`.
     """
 
-    def __init__(self, inner: Exchange, auth: httpx.Auth, root: httpx.URL) -> None:
+    def __init__(self, inner: Exchange, auth: httpx.Auth, root: ServerUrl) -> None:
         super().__init__(inner)
         self._auth = auth
-        self._api = str(root).rstrip("/") + API_PATH
+        self._api = str(root) + API_PATH
 
     async def exchange(self, request: HttpRequest) -> HttpResponse:
         """Send a request as often as the credentials want."""
@@ -94,6 +117,38 @@ class HttpxAuth(Layer):
             yield stream
 
 
+class Token(Layer):
+    """Adds a bearer token that is asked for before each request.
+
+    Args:
+        inner: What sends.
+        auth: The token.
+    """
+
+    def __init__(self, inner: Exchange, auth: TokenAuth) -> None:
+        super().__init__(inner)
+        self._auth = auth
+
+    async def exchange(self, request: HttpRequest) -> HttpResponse:
+        """Send a request with the token."""
+        return await self.inner.exchange(await self._signed(request))
+
+    @asynccontextmanager
+    async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
+        """Send a request with the token and give the answer as it comes."""
+        async with self.inner.stream(await self._signed(request)) as stream:
+            yield stream
+
+    async def _signed(self, request: HttpRequest) -> HttpRequest:
+        signed = replace(request, headers=dict(request.headers))
+        flow = self._auth.async_auth_flow(signed)
+        try:
+            await flow.__anext__()
+        finally:
+            await flow.aclose()
+        return signed
+
+
 class ExchangeTransport(httpx.AsyncBaseTransport):
     """Lets an httpx client, that of the generated code, send through our exchange.
 
@@ -102,9 +157,9 @@ class ExchangeTransport(httpx.AsyncBaseTransport):
         root: The server's URL, without `/api/v1`.
     """
 
-    def __init__(self, exchange: Exchange, root: httpx.URL) -> None:
+    def __init__(self, exchange: Exchange, root: ServerUrl) -> None:
         self._exchange = exchange
-        self._root_path = root.path.rstrip("/") + API_PATH
+        self._root_path = root.path + API_PATH
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and give the answer."""
@@ -117,10 +172,13 @@ class ExchangeTransport(httpx.AsyncBaseTransport):
                 name: value for name, value in lower(request.headers.multi_items()).items() if name not in _CONNECTION
             },
             content=await request.aread(),
-            timeout=httpx.Timeout(**request.extensions["timeout"]),
+            timeout=_timeouts(request.extensions.get("timeout") or {}),
             idempotent=not (request.method == "POST" and raw_path.endswith("/runs")),
         )
-        response = await self._exchange.exchange(ours)
+        try:
+            response = await self._exchange.exchange(ours)
+        except WireError as error:
+            raise _httpx_error(error)(str(error), request=request) from error
         return httpx.Response(response.status, headers=response.headers, content=response.content, request=request)
 
 
@@ -140,6 +198,49 @@ class StreamBody(httpx.AsyncByteStream):
 
 
 _CONNECTION = frozenset({"host", "connection", "content-length", "transfer-encoding", "accept-encoding"})
+
+
+@contextmanager
+def _our_errors() -> Iterator[None]:
+    """Turn httpx's errors into ours."""
+    try:
+        yield
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict) as error:
+        raise _our_error(error)(str(error) or type(error).__name__) from error
+
+
+def _our_error(error: Exception) -> type[WireError]:
+    if isinstance(error, httpx.RemoteProtocolError):
+        broken = "disconnected" in str(error) or "peer closed" in str(error)
+        return Broken if broken else NotHttp
+    if isinstance(error, httpx.InvalidURL):
+        return CannotSend
+    return next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), NotHttp)
+
+
+def _httpx_error(error: WireError) -> type[httpx.TransportError]:
+    if isinstance(error, NotHttp):
+        return httpx.RemoteProtocolError
+    return next((theirs for theirs, ours in _ERRORS if isinstance(error, ours)), httpx.ReadError)
+
+
+def _timeouts(phases: Mapping[str, float | None]) -> Timeouts:
+    """Give httpx's phases; one without a limit gets our default."""
+    return Timeouts(**{phase: seconds for phase, seconds in phases.items() if seconds is not None})
+
+
+_ERRORS: list[tuple[type[httpx.TransportError], type[WireError]]] = [
+    (httpx.ConnectTimeout, ConnectTimeout),
+    (httpx.PoolTimeout, PoolTimeout),
+    (httpx.WriteTimeout, WriteTimeout),
+    (httpx.ReadTimeout, ReadTimeout),
+    (httpx.ConnectError, ConnectFailed),
+    (httpx.ProxyError, ConnectFailed),
+    (httpx.LocalProtocolError, CannotSend),
+    (httpx.UnsupportedProtocol, CannotSend),
+    (httpx.ReadError, Broken),
+    (httpx.NetworkError, Broken),
+]
 
 
 def to_httpx(request: HttpRequest, api: str) -> httpx.Request:

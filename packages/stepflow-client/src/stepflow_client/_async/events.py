@@ -7,25 +7,31 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from stepflow_api.api.run import get_run_events
-from stepflow_api.types import UNSET
-
-from .. import _requests, _wire
+from .. import _operations as api
+from .. import _requests
 from .._cursor import Cursor
-from .._inference import Inference
+from .._lazy import lazy_module
 from ..errors import (
+    InvalidResponseError,
     RateLimitError,
     ServerConnectionError,
     ServerFaultError,
     TransportError,
     UnsupportedByServerError,
 )
-from ..events import RunCompletedEvent, RunEvent, read_event
-from ..types import ListStepsResponse, RunDetails
 from .connection import Connection
+
+if TYPE_CHECKING:
+    from .. import _inference, _wire, events
+    from ..events import RunCompletedEvent, RunEvent
+    from ..types import ListStepsResponse, RunDetails
+else:
+    _inference = lazy_module("stepflow_client._inference")
+    events = lazy_module("stepflow_client.events")
+    _wire = lazy_module("stepflow_client._wire")
 
 __all__ = ["Events"]
 
@@ -88,8 +94,8 @@ class Events:
             return
         position = Cursor.parse(since, "s" if include_sub_runs else "e")
         flags = {
-            "include_results": True if include_results else UNSET,
-            "include_sub_runs": True if include_sub_runs else UNSET,
+            "include_results": True if include_results else api.UNSET,
+            "include_sub_runs": True if include_sub_runs else api.UNSET,
         }
         pause, last_contact, was_final = _FIRST_PAUSE, time.monotonic(), False
         while True:
@@ -101,11 +107,13 @@ class Events:
                         if place != position:
                             position = place
                             yield event
-                        if isinstance(event, RunCompletedEvent) and event.run_id == run_id:
+                        if event.type == "run_completed" and event.run_id == run_id:
                             return
                 run = await self.get_run(run_id)
                 last_contact = time.monotonic()
             except (TransportError, ServerFaultError, RateLimitError) as error:
+                if isinstance(error, InvalidResponseError):
+                    raise
                 if time.monotonic() - last_contact > _OUTAGE:
                     raise ServerConnectionError(
                         f"the events of run {run_id} broke off: {error.message}",
@@ -133,7 +141,7 @@ class Events:
 
         Events that were handled before come again with the cursor unchanged.
         """
-        request = get_run_events._get_kwargs(run_id, run_id=run_id, since=position.number or UNSET, **flags)
+        request = api.get_run_events._get_kwargs(run_id, run_id=run_id, since=position.number or api.UNSET, **flags)
         skip = position.handled
         frames = self._connection.stream("get_run_events", request, silence=_SILENCE, run_id=run_id)
         async with aclosing(frames):
@@ -144,10 +152,10 @@ class Events:
                 else:
                     skip = 0
                     position = position.after(number)
-                yield _wire.build(partial(read_event, run_id, cursor=str(position)), frame, "an event"), position
+                yield _wire.build(partial(events.read_event, run_id, cursor=str(position)), frame, "an event"), position
 
     async def _inferred_events(self, run_id: str, include_results: bool) -> AsyncGenerator[RunEvent, None]:
-        inference = Inference(include_results)
+        inference = _inference.Inference(include_results)
         pause = _FIRST_PAUSE
         while True:
             run = await self.get_run(run_id)
@@ -179,7 +187,7 @@ def _sequence_number(frame: dict[str, Any]) -> int:
 
 
 def _inferred_end(run: RunDetails, position: Cursor) -> RunCompletedEvent:
-    return RunCompletedEvent(
+    return events.RunCompletedEvent(
         run_id=run.run_id,
         status=run.status,
         sequence_number=position.number,

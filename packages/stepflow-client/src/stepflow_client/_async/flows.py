@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from stepflow_api.api.blob import store_blob
-from stepflow_api.api.flow import delete_flow, get_flow, store_flow
-from stepflow_api.models import StoreBlobRequest, StoreFlowRequest
-
-from .. import _requests, _wire
+from .. import _operations as api
+from .. import _requests
+from .._lazy import lazy_module
 from .._values import check_json
 from ..errors import InvalidFlowError, InvalidRequestError
-from ..flow_file import FlowSource, load_flow
-from ..types import (
-    Diagnostic,
-    DiagnosticLevel,
-    FlowVariable,
-    FlowVariables,
-    StoredFlow,
-    StoreFlowResponse,
-    ValidationResult,
-)
+from ..flow_file import load_flow
 from .connection import Connection
+
+if TYPE_CHECKING:
+    from .. import _wire, types
+    from ..flow_file import FlowSource
+    from ..types import (
+        FlowVariable,
+        FlowVariables,
+        StoredFlow,
+        StoreFlowResponse,
+        ValidationResult,
+    )
+else:
+    _wire = lazy_module("stepflow_client._wire")
+    types = lazy_module("stepflow_client.types")
 
 __all__ = ["Flows"]
 
@@ -63,11 +66,11 @@ class Flows:
         if not found.is_valid:
             raise InvalidFlowError(_refusal(found), diagnostics=found.diagnostics)
         if server.capabilities["blobs"]:
-            request = store_blob._get_kwargs(body=StoreBlobRequest(data=flow, blob_type="flow"))
+            request = api.store_blob._get_kwargs(body=api.StoreBlobRequest(data=flow, blob_type="flow"))
             flow_id = await self._connection.call(
                 "store_blob", request, lambda answer: str(answer["blobId"]), timeout=timeout
             )
-        stored = StoreFlowResponse(flow_id=flow_id, diagnostics=found.diagnostics)
+        stored = types.StoreFlowResponse(flow_id=flow_id, diagnostics=found.diagnostics)
         self._stored[digest] = stored
         self._declared[flow_id] = _wire.flow_variables(flow)
         return stored
@@ -77,25 +80,25 @@ class Flows:
     ) -> tuple[ValidationResult, str]:
         server = await self._connection.server()
         sent = flow if server.capabilities["exact_numbers"] else _requests.flow_for_dry_run(flow)
-        body = StoreFlowRequest(flow=sent, dry_run=dry_run)
+        body = api.StoreFlowRequest(flow=sent, dry_run=dry_run)
         try:
             return await self._connection.call(
                 "store_flow",
-                store_flow._get_kwargs(body=body),
+                api.store_flow._get_kwargs(body=body),
                 lambda answer: (_wire.validation(answer.get("diagnostics")), str(answer["flowId"])),
                 timeout=timeout,
             )
         except InvalidRequestError as error:
             # The server cannot even read it as a flow: one finding, in the form of the others.
-            finding = Diagnostic.model_validate(
+            finding = types.Diagnostic.model_validate(
                 {
-                    "level": DiagnosticLevel.FATAL,
+                    "level": types.DiagnosticLevel.FATAL,
                     "kind": "unreadableFlow",
                     "code": 0,
                     "formatted": _requests.numbers_as_written(error.message),
                 }
             )
-            return ValidationResult(diagnostics=[finding]), ""
+            return types.ValidationResult(diagnostics=[finding]), ""
 
     def _forget_flow(self, flow_id: str) -> None:
         self._stored = {digest: stored for digest, stored in self._stored.items() if stored.flow_id != flow_id}
@@ -110,15 +113,15 @@ class Flows:
             NotFoundError: If the server has no such flow.
             InvalidRequestError: If this cannot be a flow id.
         """
-        request = get_flow._get_kwargs(flow_id=_requests.check_id(flow_id, "flow_id"))
-        return await self._connection.call("get_flow", request, StoredFlow.model_validate, timeout=timeout)
+        request = api.get_flow._get_kwargs(flow_id=_requests.check_id(flow_id, "flow_id"))
+        return await self._connection.call("get_flow", request, types.StoredFlow.model_validate, timeout=timeout)
 
     async def delete_flow(self, flow_id: str, *, timeout: float | None = None) -> None:
         """Ask the server to delete a flow.
 
         Released servers (0.9 to 0.13) accept this and delete nothing; an unknown id is accepted too from 0.12 on.
         """
-        request = delete_flow._get_kwargs(flow_id=_requests.check_id(flow_id, "flow_id"))
+        request = api.delete_flow._get_kwargs(flow_id=_requests.check_id(flow_id, "flow_id"))
         await self._connection.send("delete_flow", request, timeout=timeout)
         self._forget_flow(flow_id)
 
@@ -131,7 +134,7 @@ class Flows:
         Raises:
             NotFoundError: If the server has no such flow.
         """
-        return FlowVariables(flow_id=flow_id, variables=dict(await self._variables_of(flow_id, timeout=timeout)))
+        return types.FlowVariables(flow_id=flow_id, variables=dict(await self._variables_of(flow_id, timeout=timeout)))
 
     async def _variables_of(self, flow_id: str, *, timeout: float | None = None) -> Mapping[str, FlowVariable]:
         if flow_id not in self._declared:
@@ -154,7 +157,7 @@ class Flows:
 
 
 def _refusal(found: ValidationResult) -> str:
-    fatal = [each for each in found.diagnostics if each.level is DiagnosticLevel.FATAL]
+    fatal = [each for each in found.diagnostics if each.level is types.DiagnosticLevel.FATAL]
     first = fatal[0]
     more = f" (and {len(fatal) - 1} more)" if len(fatal) > 1 else ""
     return f"the server refuses the flow: {first.message} at {first.path}{more}"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-
-import httpx
+from typing import TYPE_CHECKING
 
 from .._http import HttpRequest, HttpResponse, ResponseReader, request_bytes
-from .._settings import API_PATH
+from .._settings import API_PATH, PoolLimits, ServerUrl
 from .._sockets import AsyncSlots, AsyncSocket
 from .exchange import Exchange, Stream
+
+if TYPE_CHECKING:
+    import ssl
 
 __all__ = ["Pool"]
 
@@ -30,11 +31,11 @@ class Pool(Exchange):
         limits: How many connections there may be, and how many idle ones are kept.
     """
 
-    def __init__(self, root: httpx.URL, tls: ssl.SSLContext | None, limits: httpx.Limits) -> None:
+    def __init__(self, root: ServerUrl, tls: ssl.SSLContext | None, limits: PoolLimits) -> None:
         self._name = root.host
-        self._port = root.port or (443 if root.scheme == "https" else 80)
-        self._host = root.netloc
-        self._path = root.raw_path.decode("ascii").rstrip("/") + API_PATH
+        self._port = root.port
+        self._host = root.netloc.encode("ascii")
+        self._path = root.path + API_PATH
         self._tls = tls
         self._idle: list[AsyncSocket] = []
         self._most_idle = limits.max_keepalive_connections
@@ -68,7 +69,7 @@ class Pool(Exchange):
         """Send a request and give the answer as it comes; the connection is closed afterwards."""
         head = request_bytes(request, self._host, self._path)
         # A stream may last for hours, and so does not take a slot from the calls.
-        connection = await AsyncSocket.connect(self._name, self._port, self._tls, request.timeout.connect or 0)
+        connection = await AsyncSocket.connect(self._name, self._port, self._tls, request.timeout.connect)
         self._busy.add(connection)
         try:
             reader = await self._begin(connection, head, request)
@@ -90,7 +91,7 @@ class Pool(Exchange):
             await self._feed(connection, reader, request)
 
     async def _begin(self, connection: AsyncSocket, head: bytes, request: HttpRequest) -> ResponseReader:
-        timeout = request.timeout.write or 0
+        timeout = request.timeout.write
         if len(request.content) <= _AT_ONCE:
             await connection.send(head + request.content, timeout)
         else:
@@ -99,17 +100,17 @@ class Pool(Exchange):
         return ResponseReader()
 
     async def _feed(self, connection: AsyncSocket, reader: ResponseReader, request: HttpRequest) -> None:
-        data = await connection.receive(request.timeout.read or 0)
+        data = await connection.receive(request.timeout.read)
         if data:
             reader.feed(data)
         else:
             reader.end()
 
     async def _acquire(self, request: HttpRequest) -> AsyncSocket:
-        await self._slots.acquire(request.timeout.pool or 0)
+        await self._slots.acquire(request.timeout.pool)
         try:
             connection = self._take_idle() or await AsyncSocket.connect(
-                self._name, self._port, self._tls, request.timeout.connect or 0
+                self._name, self._port, self._tls, request.timeout.connect
             )
         except BaseException:
             self._slots.release()

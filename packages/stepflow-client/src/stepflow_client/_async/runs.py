@@ -4,39 +4,32 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from stepflow_api.api.run import (
-    cancel_run,
-    create_run,
-    delete_run,
-    get_run,
-    get_run_flow,
-    get_run_items,
-    get_run_step,
-    get_run_steps,
-    list_runs,
-)
-from stepflow_api.models import CreateRunRequest, RunStatus
-from stepflow_api.types import UNSET, Unset
-
-from .. import _requests, _wire
+from .. import _operations as api
+from .. import _requests
+from .._lazy import lazy_module
 from .._requests import RunArguments, Variables
 from ..errors import ConflictError, InvalidArgumentError, InvalidResponseError, StepflowClientError
-from ..types import (
-    CreateRunResponse,
-    ExecutionStatus,
-    FlowVariable,
-    ListItemsResponse,
-    ListRunsResponse,
-    ListStepsResponse,
-    RunDetails,
-    StepDetails,
-    StoredFlow,
-    status_number,
-)
 from .connection import Connection
+
+if TYPE_CHECKING:
+    from .. import _wire, types
+    from ..types import (
+        CreateRunResponse,
+        ExecutionStatus,
+        FlowVariable,
+        ListItemsResponse,
+        ListRunsResponse,
+        ListStepsResponse,
+        RunDetails,
+        StepDetails,
+        StoredFlow,
+    )
+else:
+    _wire = lazy_module("stepflow_client._wire")
+    types = lazy_module("stepflow_client.types")
 
 __all__ = ["Runs"]
 
@@ -111,18 +104,18 @@ class Runs:
         if variables_from_env:
             declared = await self._variables_of(flow_id, timeout=timeout)
             values = _requests.environment_variables(values, declared, os.environ)
-        body = CreateRunRequest(
+        body = api.CreateRunRequest(
             flow_id=flow_id,
             input_=arguments.inputs,
-            variables=values or UNSET,
-            overrides={"steps": arguments.overrides} if arguments.overrides else UNSET,
+            variables=values or api.UNSET,
+            overrides={"steps": arguments.overrides} if arguments.overrides else api.UNSET,
             max_concurrency=_or_unset(arguments.max_concurrency),
-            wait=True if wait is not None else UNSET,
+            wait=True if wait is not None else api.UNSET,
             timeout_secs=_or_unset(wait),
         )
         try:
             return await self._connection.call(
-                "create_run", create_run._get_kwargs(body=body), _wire.created, timeout=timeout, waits=wait or 0
+                "create_run", api.create_run._get_kwargs(body=body), _wire.created, timeout=timeout, waits=wait or 0
             )
         except StepflowClientError as error:
             # A server may quote what it was sent.
@@ -140,7 +133,7 @@ class Runs:
             NotFoundError: If the server has no such run.
         """
         run_id = _requests.check_run_id(run_id)
-        request = get_run._get_kwargs(run_id=run_id)
+        request = api.get_run._get_kwargs(run_id=run_id)
         return await self._connection.call("get_run", request, _wire.run, timeout=timeout, run_id=run_id)
 
     async def get_run_items(self, run_id: str | UUID, *, timeout: float | None = None) -> ListItemsResponse:
@@ -155,7 +148,7 @@ class Runs:
         run_id = _requests.check_run_id(run_id)
         listed = await self._connection.call(
             "get_run_items",
-            get_run_items._get_kwargs(run_id=run_id),
+            api.get_run_items._get_kwargs(run_id=run_id),
             lambda answer: _wire.items(run_id, answer["results"]),
             timeout=timeout,
             run_id=run_id,
@@ -194,7 +187,7 @@ class Runs:
         index = _requests.check_limit(item_index, "item_index")
         listed = await self._connection.call(
             "get_run_steps",
-            get_run_steps._get_kwargs(run_id=run_id, item_index=_or_unset(index)),
+            api.get_run_steps._get_kwargs(run_id=run_id, item_index=_or_unset(index)),
             lambda answer: _wire.steps(run_id, answer["steps"]),
             timeout=timeout,
             run_id=run_id,
@@ -213,7 +206,7 @@ class Runs:
             NotFoundError: If there is no such step, or it has not started.
         """
         run_id = _requests.check_run_id(run_id)
-        request = get_run_step._get_kwargs(
+        request = api.get_run_step._get_kwargs(
             run_id=run_id,
             step_id=_requests.check_id(step_id, "step_id"),
             item_index=_or_unset(_requests.check_limit(item_index, "item_index")),
@@ -229,9 +222,9 @@ class Runs:
             NotFoundError: If the server has no such run.
         """
         run_id = _requests.check_run_id(run_id)
-        request = get_run_flow._get_kwargs(run_id=run_id)
+        request = api.get_run_flow._get_kwargs(run_id=run_id)
         return await self._connection.call(
-            "get_run_flow", request, StoredFlow.model_validate, timeout=timeout, run_id=run_id
+            "get_run_flow", request, types.StoredFlow.model_validate, timeout=timeout, run_id=run_id
         )
 
     async def cancel_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
@@ -252,7 +245,7 @@ class Runs:
             raise ConflictError(
                 f"run {run_id} is already {now.status.value}", status_code=409, run_id=run_id, details=now
             )
-        request = cancel_run._get_kwargs(run_id=run_id)
+        request = api.cancel_run._get_kwargs(run_id=run_id)
         return await self._connection.call("cancel_run", request, _wire.run, timeout=timeout, run_id=run_id)
 
     async def delete_run(self, run_id: str | UUID, *, timeout: float | None = None) -> None:
@@ -265,7 +258,7 @@ class Runs:
             ConflictError: If the run has not ended.
         """
         run_id = _requests.check_run_id(run_id)
-        request = delete_run._get_kwargs(run_id=run_id)
+        request = api.delete_run._get_kwargs(run_id=run_id)
         await self._connection.send("delete_run", request, timeout=timeout, run_id=run_id)
 
     async def list_runs(
@@ -300,14 +293,14 @@ class Runs:
         if offset and limit is None:
             # With sqlite an offset without a limit is ignored.
             limit = 2**31 - 1
-        request = list_runs._get_kwargs(
+        request = api.list_runs._get_kwargs(
             status=_status_filter(status),
             limit=_or_unset(limit),
             offset=_or_unset(offset),
-            flow_name=UNSET if flow_name is None else _requests.check_text(flow_name, "flow_name"),
-            root_run_id=UNSET if root_run_id is None else _requests.check_run_id(root_run_id),
-            parent_run_id=UNSET if parent_run_id is None else _requests.check_run_id(parent_run_id),
-            roots_only=UNSET if roots_only is None else bool(roots_only),
+            flow_name=api.UNSET if flow_name is None else _requests.check_text(flow_name, "flow_name"),
+            root_run_id=api.UNSET if root_run_id is None else _requests.check_run_id(root_run_id),
+            parent_run_id=api.UNSET if parent_run_id is None else _requests.check_run_id(parent_run_id),
+            roots_only=api.UNSET if roots_only is None else bool(roots_only),
         )
         return await self._connection.call("list_runs", request, _wire.runs, timeout=timeout)
 
@@ -366,16 +359,16 @@ class Runs:
             offset += page_size - min(_OVERLAP, page_size // 2)
 
 
-def _or_unset(value: int | None) -> int | Unset:
-    return UNSET if value is None else value
+def _or_unset(value: int | None) -> Any:
+    return api.UNSET if value is None else value
 
 
-def _status_filter(status: ExecutionStatus | str | None) -> RunStatus | Unset:
+def _status_filter(status: ExecutionStatus | str | None) -> Any:
     if status is None:
-        return UNSET
-    number = status_number(status)
+        return api.UNSET
+    number = types.status_number(status)
     # For the number 0 servers list all runs.
     if not number:
-        known = ", ".join(each.value for each in ExecutionStatus)
+        known = ", ".join(each.value for each in types.ExecutionStatus)
         raise InvalidArgumentError(f"status is one of {known}, not {status!r}")
-    return RunStatus(number)
+    return api.RunStatus(number)

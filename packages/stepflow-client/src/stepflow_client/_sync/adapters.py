@@ -4,16 +4,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 import httpx
 
-from .._http import HttpRequest, HttpResponse, lower
-from .._settings import API_PATH
+from .._http import (
+    Broken,
+    CannotSend,
+    ConnectFailed,
+    ConnectTimeout,
+    HttpRequest,
+    HttpResponse,
+    NotHttp,
+    PoolTimeout,
+    ReadTimeout,
+    Timeouts,
+    WireError,
+    WriteTimeout,
+    lower,
+)
+from .._settings import API_PATH, ServerUrl, TokenAuth
 from .exchange import Exchange, Layer, Stream
 
-__all__ = ["ExchangeTransport", "HttpxAuth", "HttpxExchange", "StreamBody"]
+__all__ = ["ExchangeTransport", "HttpxAuth", "HttpxExchange", "StreamBody", "Token"]
 
 
 class HttpxExchange(Exchange):
@@ -24,9 +39,9 @@ class HttpxExchange(Exchange):
         root: The server's URL, without `/api/v1`.
     """
 
-    def __init__(self, transport: httpx.BaseTransport, root: httpx.URL) -> None:
+    def __init__(self, transport: httpx.BaseTransport, root: ServerUrl) -> None:
         self._transport = transport
-        self._api = str(root).rstrip("/") + API_PATH
+        self._api = str(root) + API_PATH
 
     def close(self) -> None:
         """Close the transport."""
@@ -34,11 +49,12 @@ class HttpxExchange(Exchange):
 
     def exchange(self, request: HttpRequest) -> HttpResponse:
         """Send a request and give the answer, read to its end."""
-        response = self._transport.handle_request(to_httpx(request, self._api))
-        try:
-            content = response.read()
-        finally:
-            response.close()
+        with _our_errors():
+            response = self._transport.handle_request(to_httpx(request, self._api))
+            try:
+                content = response.read()
+            finally:
+                response.close()
         # What was compressed has been unpacked.
         headers = lower((k, v) for k, v in response.headers.multi_items() if k != "content-encoding")
         return HttpResponse(response.status_code, headers, content)
@@ -46,11 +62,18 @@ class HttpxExchange(Exchange):
     @contextmanager
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
         """Send a request and give the answer as it comes."""
-        response = self._transport.handle_request(to_httpx(request, self._api))
+        with _our_errors():
+            response = self._transport.handle_request(to_httpx(request, self._api))
         try:
-            yield Stream(response.status_code, lower(response.headers.multi_items()), response.iter_bytes())
+            yield Stream(response.status_code, lower(response.headers.multi_items()), self._chunks(response))
         finally:
             response.close()
+
+    @staticmethod
+    def _chunks(response: httpx.Response) -> Generator[bytes, None, None]:
+        with _our_errors():
+            for chunk in response.iter_bytes():
+                yield chunk
 
 
 class HttpxAuth(Layer):
@@ -62,10 +85,10 @@ class HttpxAuth(Layer):
         root: The server's URL, without `/api/v1`.
     """
 
-    def __init__(self, inner: Exchange, auth: httpx.Auth, root: httpx.URL) -> None:
+    def __init__(self, inner: Exchange, auth: httpx.Auth, root: ServerUrl) -> None:
         super().__init__(inner)
         self._auth = auth
-        self._api = str(root).rstrip("/") + API_PATH
+        self._api = str(root) + API_PATH
 
     def exchange(self, request: HttpRequest) -> HttpResponse:
         """Send a request as often as the credentials want."""
@@ -96,6 +119,38 @@ class HttpxAuth(Layer):
             yield stream
 
 
+class Token(Layer):
+    """Adds a bearer token that is asked for before each request.
+
+    Args:
+        inner: What sends.
+        auth: The token.
+    """
+
+    def __init__(self, inner: Exchange, auth: TokenAuth) -> None:
+        super().__init__(inner)
+        self._auth = auth
+
+    def exchange(self, request: HttpRequest) -> HttpResponse:
+        """Send a request with the token."""
+        return self.inner.exchange(self._signed(request))
+
+    @contextmanager
+    def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
+        """Send a request with the token and give the answer as it comes."""
+        with self.inner.stream(self._signed(request)) as stream:
+            yield stream
+
+    def _signed(self, request: HttpRequest) -> HttpRequest:
+        signed = replace(request, headers=dict(request.headers))
+        flow = self._auth.sync_auth_flow(signed)
+        try:
+            flow.__next__()
+        finally:
+            flow.close()
+        return signed
+
+
 class ExchangeTransport(httpx.BaseTransport):
     """Lets an httpx client, that of the generated code, send through our exchange.
 
@@ -104,9 +159,9 @@ class ExchangeTransport(httpx.BaseTransport):
         root: The server's URL, without `/api/v1`.
     """
 
-    def __init__(self, exchange: Exchange, root: httpx.URL) -> None:
+    def __init__(self, exchange: Exchange, root: ServerUrl) -> None:
         self._exchange = exchange
-        self._root_path = root.path.rstrip("/") + API_PATH
+        self._root_path = root.path + API_PATH
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and give the answer."""
@@ -119,10 +174,13 @@ class ExchangeTransport(httpx.BaseTransport):
                 name: value for name, value in lower(request.headers.multi_items()).items() if name not in _CONNECTION
             },
             content=request.read(),
-            timeout=httpx.Timeout(**request.extensions["timeout"]),
+            timeout=_timeouts(request.extensions.get("timeout") or {}),
             idempotent=not (request.method == "POST" and raw_path.endswith("/runs")),
         )
-        response = self._exchange.exchange(ours)
+        try:
+            response = self._exchange.exchange(ours)
+        except WireError as error:
+            raise _httpx_error(error)(str(error), request=request) from error
         return httpx.Response(response.status, headers=response.headers, content=response.content, request=request)
 
 
@@ -142,6 +200,49 @@ class StreamBody(httpx.SyncByteStream):
 
 
 _CONNECTION = frozenset({"host", "connection", "content-length", "transfer-encoding", "accept-encoding"})
+
+
+@contextmanager
+def _our_errors() -> Iterator[None]:
+    """Turn httpx's errors into ours."""
+    try:
+        yield
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict) as error:
+        raise _our_error(error)(str(error) or type(error).__name__) from error
+
+
+def _our_error(error: Exception) -> type[WireError]:
+    if isinstance(error, httpx.RemoteProtocolError):
+        broken = "disconnected" in str(error) or "peer closed" in str(error)
+        return Broken if broken else NotHttp
+    if isinstance(error, httpx.InvalidURL):
+        return CannotSend
+    return next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), NotHttp)
+
+
+def _httpx_error(error: WireError) -> type[httpx.TransportError]:
+    if isinstance(error, NotHttp):
+        return httpx.RemoteProtocolError
+    return next((theirs for theirs, ours in _ERRORS if isinstance(error, ours)), httpx.ReadError)
+
+
+def _timeouts(phases: Mapping[str, float | None]) -> Timeouts:
+    """Give httpx's phases; one without a limit gets our default."""
+    return Timeouts(**{phase: seconds for phase, seconds in phases.items() if seconds is not None})
+
+
+_ERRORS: list[tuple[type[httpx.TransportError], type[WireError]]] = [
+    (httpx.ConnectTimeout, ConnectTimeout),
+    (httpx.PoolTimeout, PoolTimeout),
+    (httpx.WriteTimeout, WriteTimeout),
+    (httpx.ReadTimeout, ReadTimeout),
+    (httpx.ConnectError, ConnectFailed),
+    (httpx.ProxyError, ConnectFailed),
+    (httpx.LocalProtocolError, CannotSend),
+    (httpx.UnsupportedProtocol, CannotSend),
+    (httpx.ReadError, Broken),
+    (httpx.NetworkError, Broken),
+]
 
 
 def to_httpx(request: HttpRequest, api: str) -> httpx.Request:

@@ -4,17 +4,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from stepflow_api.api.blob import get_blob, store_blob
-from stepflow_api.models import GetBlobAccept, StoreBlobRequest
-from stepflow_api.types import UNSET, File
-
-from .. import _requests, _wire
+from .. import _operations as api
+from .. import _requests
+from .._lazy import lazy_module
 from .._values import check_json
 from ..errors import InvalidArgumentError
-from ..types import BlobContent, StoreBlobResponse
 from .connection import Connection
+
+if TYPE_CHECKING:
+    from .. import _wire, types
+    from ..types import BlobContent, StoreBlobResponse
+else:
+    _wire = lazy_module("stepflow_client._wire")
+    types = lazy_module("stepflow_client.types")
 
 __all__ = ["Blobs"]
 
@@ -43,20 +47,20 @@ class Blobs:
             UnsupportedByServerError: If the server has no blobs (0.9).
         """
         check_name = _requests.check_header_text if isinstance(data, _BYTES) else _requests.check_text
-        name = UNSET if filename is None else check_name(filename, "filename")
-        body: File | StoreBlobRequest
+        name = api.UNSET if filename is None else check_name(filename, "filename")
+        body: api.File | api.StoreBlobRequest
         if isinstance(data, _BYTES):
             if blob_type not in (None, "binary"):
                 raise InvalidArgumentError(f"bytes are a blob of type binary, not {blob_type!r}")
-            body = File(payload=bytes(data))
-            request = store_blob._get_kwargs(body=body, x_blob_filename=name)
+            body = api.File(payload=bytes(data))
+            request = api.store_blob._get_kwargs(body=body, x_blob_filename=name)
         else:
             if blob_type not in (None, "data", "flow"):
                 raise InvalidArgumentError(f"a JSON blob is of type data or flow, not {blob_type!r}")
-            kind = UNSET if blob_type is None else blob_type
-            body = StoreBlobRequest(data=check_json(data, "the blob"), filename=name, blob_type=kind)
-            request = store_blob._get_kwargs(body=body)
-        return self._connection.call("store_blob", request, StoreBlobResponse.model_validate, timeout=timeout)
+            kind = api.UNSET if blob_type is None else blob_type
+            body = api.StoreBlobRequest(data=check_json(data, "the blob"), filename=name, blob_type=kind)
+            request = api.store_blob._get_kwargs(body=body)
+        return self._connection.call("store_blob", request, types.StoreBlobResponse.model_validate, timeout=timeout)
 
     def get_blob(self, blob_id: str, *, timeout: float | None = None) -> BlobContent:
         """Give a blob: `data` is the JSON value, or `bytes` for a binary one.
@@ -66,11 +70,11 @@ class Blobs:
             UnsupportedByServerError: If the server has no blobs (0.9).
         """
         blob_id = _requests.check_id(blob_id, "blob_id")
-        request = get_blob._get_kwargs(blob_id=blob_id, accept=GetBlobAccept.BYTES)
+        request = api.get_blob._get_kwargs(blob_id=blob_id, accept=api.GetBlobAccept.BYTES)
         response = self._connection.send("get_blob", request, timeout=timeout)
         # Every release that has blobs tells the type and the name of raw bytes in headers, and JSON is exact this way.
         kind = response.headers.get("x-blob-type", "binary")
-        return BlobContent(
+        return types.BlobContent(
             blob_id=blob_id,
             blob_type=kind,
             filename=_wire.attachment_name(response.headers.get("content-disposition")),

@@ -5,38 +5,45 @@
 from __future__ import annotations
 
 import os
-import ssl
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
-import httpx
-from stepflow_api import Client
-from stepflow_api.api.component import list_components
-from stepflow_api.types import UNSET
-
-from .. import _requests, _settings, _wire
+from .. import _operations as api
+from .. import _requests, _settings
+from .._lazy import lazy_module
 from .._requests import Variables
 from .._settings import Token
 from .._values import check_json
 from ..errors import InvalidArgumentError, NotFoundError
-from ..flow_file import FlowSource, load_flow
-from ..types import (
-    ComponentList,
-    CreateRunResponse,
-    FlowResult,
-    HealthResponse,
-    ListItemsResponse,
-    ServerInfo,
-)
+from ..flow_file import load_flow
 from .blobs import Blobs
 from .connection import Connection
 from .events import Events
 from .flows import Flows
 from .runs import Runs
 from .waiting import Waiting
+
+if TYPE_CHECKING:
+    import ssl
+
+    import httpx
+    from stepflow_api import Client
+
+    from .. import _wire
+    from ..flow_file import FlowSource
+    from ..types import (
+        ComponentList,
+        CreateRunResponse,
+        FlowResult,
+        HealthResponse,
+        ListItemsResponse,
+        ServerInfo,
+    )
+else:
+    _wire = lazy_module("stepflow_client._wire")
 
 __all__ = ["SyncStepflowClient"]
 
@@ -178,7 +185,7 @@ class SyncStepflowClient(Flows, Runs, Waiting, Events, Blobs):
         Returns:
             A list; its `failed_plugins` are the plugins that the server could not ask.
         """
-        request = list_components._get_kwargs(exclude_schemas=UNSET if schemas else True)
+        request = api.list_components._get_kwargs(exclude_schemas=api.UNSET if schemas else True)
         return self._connection.call("list_components", request, _wire.components, timeout=timeout)
 
     # Running flows

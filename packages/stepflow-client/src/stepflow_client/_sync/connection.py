@@ -5,28 +5,39 @@
 from __future__ import annotations
 
 import logging
-import ssl
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
-from typing import Any, TypeVar
-from urllib.parse import unquote, urlencode
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from urllib.parse import urlencode
 
-import httpx
-from httpx_sse import EventSource
-from stepflow_api import Client
-from stepflow_api.api.health import health_check
-
-from .. import _wire
-from .._http import HttpRequest, HttpResponse
+from .. import _operations as api
+from .._http import (
+    CannotSend,
+    ConnectFailed,
+    ConnectTimeout,
+    HttpRequest,
+    HttpResponse,
+    NotHttp,
+    PoolTimeout,
+    ReadTimeout,
+    Timeouts,
+    WireError,
+    WriteTimeout,
+)
+from .._lazy import lazy_module
 from .._servers import pinned, recognise, require
 from .._settings import (
     API_PATH,
+    ServerUrl,
     Token,
+    TokenAuth,
     check_auth,
     check_headers,
+    check_limits,
     check_timeout,
     environment_proxy,
+    is_httpx_auth,
     parse_url,
     ssl_context,
     static_authorization,
@@ -44,19 +55,30 @@ from ..errors import (
     TransportError,
     UnsupportedByServerError,
 )
-from ..types import ServerInfo
-from .adapters import ExchangeTransport, HttpxAuth, HttpxExchange, StreamBody
 from .dialect import Dialect
 from .exchange import Exchange
 from .pool import Pool
+
+if TYPE_CHECKING:
+    import ssl
+
+    import httpx
+    from stepflow_api import Client
+
+    from .. import _wire
+    from ..types import ServerInfo
+else:
+    _wire = lazy_module("stepflow_client._wire")
 
 __all__ = ["Connection"]
 
 Answer = TypeVar("Answer")
 logger = logging.getLogger("stepflow.client")
 
-_HTTPX_ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict)
-_LIMITS = httpx.Limits(max_connections=256, max_keepalive_connections=256)
+
+class _Limits(NamedTuple):
+    max_connections: int | None = 256
+    max_keepalive_connections: int | None = 256
 
 
 class Connection:
@@ -78,26 +100,25 @@ class Connection:
     ) -> None:
         root = parse_url(base_url)
         credentials = check_auth(auth)
-        if root.userinfo:
-            # Credentials in the URL become what they stand for, and leave the URL that logs and errors show.
-            credentials = credentials or (unquote(root.username), unquote(root.password))
-            root = root.copy_with(userinfo=b"")
+        # Credentials in the URL are sent as what they are; they do not show in its text.
+        credentials = credentials or root.user
         self.root = root
-        self.url = str(root).rstrip("/")
+        self.url = str(root)
         self.timeout = check_timeout(timeout)
         self.closed = False
         self.headers = {"accept": "*/*", "user-agent": "stepflow-client"}
         self.headers |= {name.lower(): value for name, value in (check_headers(headers) or {}).items()}
         known = None if server is None else pinned(self.url, server)
-        try:
-            sender = _sender(root, verify, cert, proxy, limits, transport)
-        except InvalidArgumentError:
-            raise
-        except (TypeError, ValueError, AttributeError, ImportError, httpx.InvalidURL) as error:
-            raise InvalidArgumentError(f"a connection setting cannot be used: {error}") from None
+        sender = _sender(root, verify, cert, proxy, limits, transport)
         if (header := static_authorization(credentials)) is not None:
             self.headers["authorization"] = header
-        elif isinstance(credentials, httpx.Auth):
+        elif isinstance(credentials, TokenAuth):
+            from .adapters import Token as TokenLayer
+
+            sender = TokenLayer(sender, credentials)
+        elif is_httpx_auth(credentials):
+            from .adapters import HttpxAuth
+
             sender = HttpxAuth(sender, credentials, root)
         self.dialect = Dialect(sender, self.url, known)
         self._api: Client | None = None
@@ -106,9 +127,14 @@ class Connection:
     def api(self) -> Client:
         """The generated client, which sends as this one does."""
         if self._api is None:
+            import httpx
+            from stepflow_api import Client
+
+            from .adapters import ExchangeTransport
+
             http = httpx.Client(
                 base_url=self.url + API_PATH,
-                timeout=self.timeout,
+                timeout=httpx.Timeout(**self.timeout.as_dict()),
                 headers=self.headers,
                 transport=ExchangeTransport(self.dialect, self.root),
                 trust_env=False,
@@ -136,7 +162,7 @@ class Connection:
             InvalidResponseError: If what answers is no Stepflow server.
         """
         try:
-            answer = self.call("health_check", health_check._get_kwargs(), dict, timeout=timeout)
+            answer = self.call("health_check", api.health_check._get_kwargs(), dict, timeout=timeout)
         except (InvalidResponseError, InvalidRequestError, NotFoundError, UnsupportedByServerError) as error:
             raise InvalidResponseError(
                 f"{self.url} answers, but not as a Stepflow server does: {error.message}",
@@ -205,7 +231,7 @@ class Connection:
         """
         limit = self.timeout if timeout is None else check_timeout(timeout)
         if waits:
-            limit = httpx.Timeout(**{**limit.as_dict(), "read": (limit.read or 0) + waits})
+            limit = limit.reading(limit.read + waits)
         sent = self._request(request, limit, idempotent=operation != "create_run")
         started = time.monotonic()
         with operation_span(operation, sent.headers):
@@ -214,15 +240,16 @@ class Connection:
             except StepflowClientError as error:
                 error.run_id = error.run_id or run_id
                 raise
-            except (*_HTTPX_ERRORS, OSError, ValueError) as error:
+            except (WireError, OSError, ValueError) as error:
                 raise self._transport_error(error, sent, run_id) from error
-        logger.debug("%s -> %s in %.1f ms", sent, response.status, (time.monotonic() - started) * 1000)
-        problem = _wire.error_for(response.status, response.content_type, response.content, str(sent), run_id=run_id)
-        if problem is not None:
-            raise problem
+            logger.debug("%s -> %s in %.1f ms", sent, response.status, (time.monotonic() - started) * 1000)
+            kind, content = response.content_type, response.content
+            problem = _wire.error_for(response.status, kind, content, str(sent), run_id=run_id)
+            if problem is not None:
+                raise problem
         return response
 
-    def _request(self, request: Mapping[str, Any], limit: httpx.Timeout, *, idempotent: bool) -> HttpRequest:
+    def _request(self, request: Mapping[str, Any], limit: Timeouts, *, idempotent: bool) -> HttpRequest:
         """Turn what the generated code gives into a request."""
         if self.closed:
             raise StepflowClientError("the client is closed", hint="make a new one")
@@ -255,8 +282,12 @@ class Connection:
             TransportError: If the connection fails or breaks.
             ApiError: If the server answered no.
         """
-        limit = httpx.Timeout(**{**self.timeout.as_dict(), "read": silence})
-        sent = self._request(request, limit, idempotent=True)
+        import httpx
+        from httpx_sse import EventSource
+
+        from .adapters import StreamBody
+
+        sent = self._request(request, self.timeout.reading(silence), idempotent=True)
         sent.headers |= {"accept": "text/event-stream", "cache-control": "no-store"}
         opened = False
         with operation_span(operation, sent.headers):
@@ -272,10 +303,10 @@ class Connection:
                         for event in events:
                             if event.data:
                                 yield _wire.value(event.data.encode(), str(sent))
-            except httpx.ReadTimeout as error:
+            except ReadTimeout as error:
                 if not opened:
                     raise self._transport_error(error, sent, run_id) from error
-            except (*_HTTPX_ERRORS, OSError, ValueError) as error:
+            except (WireError, OSError, ValueError) as error:
                 if isinstance(error, StepflowClientError):
                     raise
                 raise self._transport_error(error, sent, run_id) from error
@@ -290,37 +321,34 @@ class Connection:
     def _transport_error(
         self, error: Exception, asked: HttpRequest, run_id: str | None
     ) -> TransportError | InvalidArgumentError:
-        limit = asked.timeout
         reason = str(error) or type(error).__name__
-        if isinstance(error, httpx.ConnectTimeout):
-            return ServerConnectionError(
-                f"{self.url} did not accept a connection within {limit.connect:g} s", run_id=run_id
-            )
-        if isinstance(error, httpx.PoolTimeout):
-            return RequestTimeoutError(f"{asked} waited {limit.pool:g} s for a free connection", run_id=run_id)
-        if isinstance(error, httpx.TimeoutException):
-            seconds = limit.write if isinstance(error, httpx.WriteTimeout) else limit.read
-            return RequestTimeoutError(f"{asked} got no answer from {self.url} within {seconds:g} s", run_id=run_id)
-        if isinstance(error, (httpx.LocalProtocolError, httpx.InvalidURL, httpx.UnsupportedProtocol)):
-            return InvalidArgumentError(f"{asked} cannot be sent: {reason}", run_id=run_id)
-        broken = "disconnected" in reason or "peer closed" in reason
-        if isinstance(error, httpx.RemoteProtocolError) and not broken:
-            return InvalidResponseError(
-                f"{self.url} does not answer in HTTP: {reason}",
-                hint="is this the URL of a Stepflow server?",
-                run_id=run_id,
-            )
-        if isinstance(error, (httpx.ConnectError, httpx.ProxyError)):
-            return ServerConnectionError(
-                f"{self.url} cannot be reached: {reason}", hint="is the server running?", run_id=run_id
-            )
-        if isinstance(error, (httpx.TransportError, OSError)):
-            return ServerConnectionError(f"the connection to {self.url} broke: {reason}", run_id=run_id)
-        return InvalidResponseError(f"the answer to {asked} cannot be read: {reason}", run_id=run_id)
+        limit = asked.timeout
+        match error:
+            case PoolTimeout():
+                return RequestTimeoutError(f"{asked} waited {limit.pool:g} s for a free connection", run_id=run_id)
+            case ConnectTimeout():
+                message = f"{self.url} did not accept a connection within {limit.connect:g} s"
+                return ServerConnectionError(message, run_id=run_id)
+            case ConnectFailed():
+                message = f"{self.url} cannot be reached: {reason}"
+                return ServerConnectionError(message, hint="is the server running?", run_id=run_id)
+            case ReadTimeout() | WriteTimeout():
+                seconds = limit.write if isinstance(error, WriteTimeout) else limit.read
+                message = f"{asked} got no answer from {self.url} within {seconds:g} s"
+                return RequestTimeoutError(message, run_id=run_id)
+            case CannotSend():
+                return InvalidArgumentError(f"{asked} cannot be sent: {reason}", run_id=run_id)
+            case NotHttp():
+                message = f"{self.url} does not answer in HTTP: {reason}"
+                return InvalidResponseError(message, hint="is this the URL of a Stepflow server?", run_id=run_id)
+            case WireError() | OSError():
+                return ServerConnectionError(f"the connection to {self.url} broke: {reason}", run_id=run_id)
+            case _:
+                return InvalidResponseError(f"the answer to {asked} cannot be read: {reason}", run_id=run_id)
 
 
 def _sender(
-    root: httpx.URL,
+    root: ServerUrl,
     verify: bool | str | ssl.SSLContext,
     cert: str | tuple[str, ...] | None,
     proxy: str | httpx.URL | httpx.Proxy | None,
@@ -328,14 +356,21 @@ def _sender(
     transport: httpx.BaseTransport | None,
 ) -> Exchange:
     """Give what sends: connections of our own, or an httpx transport where one is given or a proxy stands between."""
-    if transport is not None:
-        return HttpxExchange(transport, root)
-    limits = limits or _LIMITS
     tls = ssl_context(root, verify, cert)
-    proxy = proxy or environment_proxy(root)
-    if proxy is not None:
-        return HttpxExchange(httpx.HTTPTransport(verify=tls or False, proxy=proxy, limits=limits), root)
-    return Pool(root, tls, limits)
+    via = proxy or environment_proxy(root)
+    if transport is None and via is None:
+        return Pool(root, tls, _Limits() if limits is None else check_limits(limits))
+    import httpx
+
+    from .adapters import HttpxExchange
+
+    if transport is None:
+        bounds = limits or httpx.Limits(**_Limits()._asdict())
+        try:
+            transport = httpx.HTTPTransport(verify=tls or False, proxy=via, limits=bounds)
+        except (TypeError, ValueError, AttributeError, ImportError, httpx.InvalidURL) as error:
+            raise InvalidArgumentError(f"the proxy cannot be used: {error}") from None
+    return HttpxExchange(transport, root)
 
 
 def _parameter(value: object) -> str:

@@ -7,18 +7,18 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode
-
-import httpx
 
 from .. import _dialect, _servers
 from .._dialect import Reply, Request
-from .._http import HttpRequest, HttpResponse
+from .._http import HttpRequest, HttpResponse, WireError
 from .._values import decode, encode
 from ..errors import InvalidResponseError
-from ..types import ServerInfo
 from .exchange import Exchange, Layer, Stream
+
+if TYPE_CHECKING:
+    from ..types import ServerInfo
 
 __all__ = ["Dialect"]
 
@@ -55,7 +55,7 @@ class Dialect(Layer):
             if _dialect.needs_translation(server):
                 return self._translated(server, request)
             response = self.inner.exchange(request)
-        except httpx.TransportError:
+        except WireError:
             # What answers after a lost connection may be another server.
             self.forget()
             raise

@@ -4,16 +4,17 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Generator
 from contextlib import contextmanager
-
-import httpx
+from typing import TYPE_CHECKING
 
 from .._http import HttpRequest, HttpResponse, ResponseReader, request_bytes
-from .._settings import API_PATH
+from .._settings import API_PATH, PoolLimits, ServerUrl
 from .._sockets import SyncSlots, SyncSocket
 from .exchange import Exchange, Stream
+
+if TYPE_CHECKING:
+    import ssl
 
 __all__ = ["Pool"]
 
@@ -32,11 +33,11 @@ class Pool(Exchange):
         limits: How many connections there may be, and how many idle ones are kept.
     """
 
-    def __init__(self, root: httpx.URL, tls: ssl.SSLContext | None, limits: httpx.Limits) -> None:
+    def __init__(self, root: ServerUrl, tls: ssl.SSLContext | None, limits: PoolLimits) -> None:
         self._name = root.host
-        self._port = root.port or (443 if root.scheme == "https" else 80)
-        self._host = root.netloc
-        self._path = root.raw_path.decode("ascii").rstrip("/") + API_PATH
+        self._port = root.port
+        self._host = root.netloc.encode("ascii")
+        self._path = root.path + API_PATH
         self._tls = tls
         self._idle: list[SyncSocket] = []
         self._most_idle = limits.max_keepalive_connections
@@ -70,7 +71,7 @@ class Pool(Exchange):
         """Send a request and give the answer as it comes; the connection is closed afterwards."""
         head = request_bytes(request, self._host, self._path)
         # A stream may last for hours, and so does not take a slot from the calls.
-        connection = SyncSocket.connect(self._name, self._port, self._tls, request.timeout.connect or 0)
+        connection = SyncSocket.connect(self._name, self._port, self._tls, request.timeout.connect)
         self._busy.add(connection)
         try:
             reader = self._begin(connection, head, request)
@@ -92,7 +93,7 @@ class Pool(Exchange):
             self._feed(connection, reader, request)
 
     def _begin(self, connection: SyncSocket, head: bytes, request: HttpRequest) -> ResponseReader:
-        timeout = request.timeout.write or 0
+        timeout = request.timeout.write
         if len(request.content) <= _AT_ONCE:
             connection.send(head + request.content, timeout)
         else:
@@ -101,17 +102,17 @@ class Pool(Exchange):
         return ResponseReader()
 
     def _feed(self, connection: SyncSocket, reader: ResponseReader, request: HttpRequest) -> None:
-        data = connection.receive(request.timeout.read or 0)
+        data = connection.receive(request.timeout.read)
         if data:
             reader.feed(data)
         else:
             reader.end()
 
     def _acquire(self, request: HttpRequest) -> SyncSocket:
-        self._slots.acquire(request.timeout.pool or 0)
+        self._slots.acquire(request.timeout.pool)
         try:
             connection = self._take_idle() or SyncSocket.connect(
-                self._name, self._port, self._tls, request.timeout.connect or 0
+                self._name, self._port, self._tls, request.timeout.connect
             )
         except BaseException:
             self._slots.release()

@@ -5,15 +5,20 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-from stepflow_api.api.run import get_run, list_runs
-from stepflow_api.types import UNSET
-
-from .. import _requests, _settings, _wire
+from .. import _operations as api
+from .. import _requests, _settings
+from .._lazy import lazy_module
 from ..errors import InvalidArgumentError, RunTimeoutError
-from ..types import ListItemsResponse, RunDetails
 from .connection import Connection
+
+if TYPE_CHECKING:
+    from .. import _wire
+    from ..types import ListItemsResponse, RunDetails
+else:
+    _wire = lazy_module("stepflow_client._wire")
 
 __all__ = ["Waiting"]
 
@@ -72,12 +77,14 @@ class Waiting:
             summary = self._summary(run_id)
             if summary is not None:
                 return summary
-        request = get_run._get_kwargs(run_id=run_id, wait=True if held else UNSET, timeout_secs=held or UNSET)
+        request = api.get_run._get_kwargs(
+            run_id=run_id, wait=True if held else api.UNSET, timeout_secs=held or api.UNSET
+        )
         return self._connection.call("get_run", request, _wire.run, run_id=run_id, waits=held)
 
     def _summary(self, run_id: str) -> RunDetails | None:
         """Give a root run without its steps, None for a run below another or one that is not there."""
-        request = list_runs._get_kwargs(root_run_id=run_id, roots_only=True, limit=1)
+        request = api.list_runs._get_kwargs(root_run_id=run_id, roots_only=True, limit=1)
         listed = self._connection.call("list_runs", request, _wire.runs, run_id=run_id)
         return next((run for run in listed.runs if run.run_id == run_id), None)
 

@@ -1,0 +1,165 @@
+"""Reads YAML into plain JSON values, or says where what JSON cannot hold stands.
+
+PyYAML does the reading; its resolver is replaced, because YAML 1.1 would turn `no`, `on`, `012`, `1:30` and dates
+into something else than their author wrote. Here a plain scalar is `null`, a boolean, a number as JSON writes
+numbers, or else the text itself.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import yaml
+
+from .errors import FlowFileError
+
+__all__ = ["read_yaml"]
+
+_MOST_VALUES = 5_000_000
+"""A file may unfold to this many values: aliases of aliases can grow a small file without end."""
+
+_NULLS: dict[str, bool | None] = dict.fromkeys(("~", "null", "Null", "NULL", ""))
+_BOOLEANS: dict[str, bool | None] = {
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+
+if TYPE_CHECKING:
+    _BASE = yaml.SafeLoader
+else:
+    _BASE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_BASE):
+    """PyYAML's loader with JSON's idea of plain scalars."""
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"-?(?:0|[1-9][0-9]*)", list("-0123456789")),
+    ("float", r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?", list("-0123456789")),
+    ("float", r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)", list("-+.")),
+    ("merge", r"<<", ["<"]),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
+
+
+def read_yaml(text: str, source: str) -> Any:
+    """Give the value of one YAML document.
+
+    Raises:
+        FlowFileError: If it is not YAML, or holds what JSON cannot.
+    """
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+        return None if node is None else _Reader(source).value(node)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        _fail(source, "is not YAML", mark, error.problem or error.context or "")
+    except yaml.reader.ReaderError as error:
+        raise FlowFileError(f"{source} is not YAML: {error.reason} (position {error.position})", path=source) from None
+    except UnicodeEncodeError as error:
+        reason = "half of a surrogate pair is not a character"
+        raise FlowFileError(f"{source} is not YAML: {reason} (position {error.start})", path=source) from None
+    except RecursionError:
+        raise FlowFileError(f"{source} is nested too deeply", path=source) from None
+
+
+class _Reader:
+    """Turns YAML nodes into values, and keeps count of them."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.count = 0
+        self.open: set[int] = set()
+        self.scalars: dict[str, Callable[[yaml.ScalarNode], Any]] = {
+            "tag:yaml.org,2002:null": lambda node: self.constant(node, _NULLS),
+            "tag:yaml.org,2002:bool": lambda node: self.constant(node, _BOOLEANS),
+            "tag:yaml.org,2002:int": self.integer,
+            "tag:yaml.org,2002:float": self.number,
+            "tag:yaml.org,2002:str": lambda node: node.value,
+        }
+
+    def value(self, node: yaml.Node) -> Any:
+        self.count += 1
+        if self.count > _MOST_VALUES:
+            self.fail(node, f"its aliases unfold to more than {_MOST_VALUES:,} values")
+        if isinstance(node, yaml.ScalarNode):
+            read = self.scalars.get(node.tag)
+            if read is None:
+                self.fail(node, f"the tag {node.tag} has no JSON counterpart")
+            return read(node)
+        if id(node) in self.open:
+            self.fail(node, "an alias stands inside what it names")
+        self.open.add(id(node))
+        try:
+            if node.tag == "tag:yaml.org,2002:seq":
+                return [self.value(child) for child in node.value]
+            if node.tag == "tag:yaml.org,2002:map":
+                return self.mapping(node)
+        finally:
+            self.open.discard(id(node))
+        self.fail(node, f"the tag {node.tag} has no JSON counterpart")
+
+    def mapping(self, node: yaml.Node) -> dict[str, Any]:
+        own: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                for source in self.merge_sources(value_node):
+                    merged = {**source, **merged}
+                continue
+            key = self.value(key_node) if isinstance(key_node, yaml.ScalarNode) else None
+            if not isinstance(key, str):
+                self.fail(key_node, "a key must be a string; put it in quotes")
+            if key in own:
+                self.fail(key_node, f"the key {key!r} stands twice in one mapping")
+            own[key] = self.value(value_node)
+        # A merged value yields to the mapping's own; the mapping's own order comes last, as in YAML's merge.
+        return {**merged, **own} if merged else own
+
+    def merge_sources(self, node: yaml.Node) -> Iterator[dict[str, Any]]:
+        nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        for each in nodes:
+            value = self.value(each)
+            if not isinstance(value, dict):
+                self.fail(each, "only mappings can be merged with <<")
+            yield value
+
+    def constant(self, node: yaml.ScalarNode, known: dict[str, bool | None]) -> bool | None:
+        if node.value not in known:
+            self.fail(node, f"{_clip(node.value)!r} is not what its tag {node.tag} says")
+        return known[node.value]
+
+    def integer(self, node: yaml.ScalarNode) -> int:
+        try:
+            return int(node.value)
+        except ValueError:
+            self.fail(node, f"{_clip(node.value)} is not an integer that can be read")
+
+    def number(self, node: yaml.ScalarNode) -> float:
+        try:
+            number = float(node.value)
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            self.fail(node, f"{_clip(node.value)} is not a number that JSON can hold")
+        return number
+
+    def fail(self, node: yaml.Node, reason: str) -> NoReturn:
+        _fail(self.source, "cannot be used", node.start_mark, reason)
+
+
+def _fail(source: str, what: str, mark: Any, reason: str) -> NoReturn:
+    line, column = (mark.line + 1, mark.column + 1) if mark is not None else (None, None)
+    where = f" (line {line}, column {column})" if line is not None else ""
+    raise FlowFileError(f"{source} {what}: {reason}{where}", path=source, line=line, column=column) from None
+
+
+def _clip(text: str) -> str:
+    return text if len(text) <= 40 else text[:40] + "…"
