@@ -27,8 +27,9 @@ def operation_span(operation: str, headers: MutableMapping[str, str]) -> Iterato
 
     tracer = get_tracer("stepflow.client")
     # What went wrong is marked, not recorded: an error may quote what was sent, secrets too.
-    quiet = {"record_exception": False, "set_status_on_exception": False}
-    with tracer.start_as_current_span(f"stepflow.{operation}", kind=SpanKind.CLIENT, **quiet) as span:
+    with tracer.start_as_current_span(
+        f"stepflow.{operation}", kind=SpanKind.CLIENT, record_exception=False, set_status_on_exception=False
+    ) as span:
         inject(headers)
         try:
             yield
