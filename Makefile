@@ -12,7 +12,7 @@ export UV_SYSTEM_CERTS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test generate check-generated lint types build smoke bench bump clean
+.PHONY: help env demo test test-all check-server generate check-generated lint types build smoke bench bump clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,12 @@ demo: $(ENV) ## Run the example flow on an embedded server
 
 test: $(ENV) ## Run the tests, those on the real server too
 	$(BIN)/python -m pytest
+
+test-all: $(ENV) ## Run the server tests on every released server
+	$(BIN)/python -m pytest tests/server --servers all
+
+check-server: $(ENV) ## Check a release of the server: make check-server VERSION=x
+	$(BIN)/python scripts/check_server.py $(VERSION)
 
 generate: $(ENV) ## Rewrite the generated code (SPEC=path: from another description)
 	$(BIN)/python scripts/generate_api.py $(SPEC)

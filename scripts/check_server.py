@@ -1,0 +1,156 @@
+"""Checks a released server: python scripts/check_server.py VERSION
+
+Fetches the release, runs the server tests and the conformance test of the description on it, prints what differs, and
+keeps the outcome in docs/servers.json, from which docs/servers.md is written (`--write-only` does just that).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree as ET
+from collections import Counter
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests import releases  # noqa: E402
+from tests.differences import DIFFERENCES  # noqa: E402
+from tests.server import conformance_server, conformance_traffic  # noqa: E402
+from tests.server.conformance_spec import Spec  # noqa: E402
+
+OUTCOMES = ROOT / "docs" / "servers.json"
+PAGE = ROOT / "docs" / "servers.md"
+NOTES = ROOT / "docs" / "servers.notes.md"
+PARTS = ("health_and_components", "flows", "runs", "stopping", "failures", "sub_runs", "blobs", "refusals")
+SUITE = ["test_specification.py", "test_executor.py", "test_operations.py", "test_round_trip.py"]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("version", nargs="?", help="the release, for example 0.13.0")
+    parser.add_argument("--write-only", action="store_true", help="write docs/servers.md from what is known")
+    options = parser.parse_args()
+    outcomes: dict[str, dict[str, int | str]] = json.loads(OUTCOMES.read_text()) if OUTCOMES.exists() else {}
+    good = True
+    if not options.write_only:
+        if not options.version:
+            parser.error("name a release")
+        try:
+            releases.binary(options.version)
+        except RuntimeError as error:
+            print(error, file=sys.stderr)
+            return 2
+        outcomes[options.version], good = check(options.version)
+        OUTCOMES.write_text(json.dumps(outcomes, indent=2, sort_keys=True) + "\n")
+    PAGE.write_text(page(outcomes))
+    return 0 if good else 1
+
+
+def check(version: str) -> tuple[dict[str, int | str], bool]:
+    """Run everything on a release, print what differs, and give the outcome."""
+    passed, failures = run_suite(version)
+    for name, count in sorted(passed.items()):
+        failed = sum(1 for failure in failures if failure[0] == name)
+        print(f"  {name:<28} {count:>4} passed, {failed} failed")
+    for _, test, message in failures:
+        print(f"  failed: {test}: {message}")
+    faults = conformance(version)
+    kinds = faults if isinstance(faults, str) else Counter(faults)
+    print(f"  conformance: {kinds if isinstance(kinds, str) else f'{len(kinds)} kinds of difference'}")
+    for fault, count in [] if isinstance(kinds, str) else kinds.most_common():
+        print(f"  differs ({count}x): {fault}")
+    outcome: dict[str, int | str] = {
+        "passed": sum(passed.values()),
+        "failed": len(failures),
+        "conformance": kinds if isinstance(kinds, str) else len(kinds),
+    }
+    return outcome, not failures
+
+
+def run_suite(version: str) -> tuple[Counter[str], list[tuple[str, str, str]]]:
+    """Run the server tests on a release; give the passed tests by file, and the failed ones."""
+    with tempfile.NamedTemporaryFile(suffix=".xml") as report:
+        paths = [str(ROOT / "tests" / "server" / name) for name in SUITE]
+        command = [sys.executable, "-m", "pytest", "-q", "--no-header", "--servers", version]
+        command += [f"--junit-xml={report.name}", *paths]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        if done.returncode > 1:
+            raise SystemExit(f"the tests did not run:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+        cases = list(ET.parse(report.name).getroot().iter("testcase"))
+    passed: Counter[str] = Counter()
+    failures = []
+    for case in cases:
+        name = case.get("classname", "").rpartition(".")[2]
+        problem = next((child for child in case if child.tag in ("failure", "error", "skipped")), None)
+        if problem is None:
+            passed[name] += 1
+        else:
+            message = " ".join(problem.get("message", "").split())[:300]
+            failures.append((name, case.get("name", ""), message))
+            passed[name] += 0
+    return passed, failures
+
+
+def conformance(version: str) -> list[str] | str:
+    """Drive every operation of the description and give what the release answers differently."""
+    if releases.number(version) < (0, 12):
+        return "another wire, translated by the client"
+    conformance_server.BINARY = releases.binary(version)
+    spec = Spec.load()
+    faults: list[str] = []
+    with (
+        conformance_server.running_server(releases.builtin_config(version)) as url,
+        httpx.Client(base_url=url, timeout=30, trust_env=False) as client,
+    ):
+        for part in PARTS:
+            recorder = conformance_traffic.Recorder(client)
+            try:
+                getattr(conformance_traffic, part)(recorder)
+            except (LookupError, TypeError, AssertionError, ValueError, httpx.HTTPError) as error:
+                faults.append(f"{part}: cannot be driven to its end: {type(error).__name__}: {error}")
+            faults += [fault for exchange in recorder.exchanges for fault in spec.faults(exchange)]
+    # One line for what all elements of a list have.
+    return [re.sub(r"\[\d+\]", "[]", fault) for fault in faults]
+
+
+def page(outcomes: dict[str, dict[str, int | str]]) -> str:
+    """Give docs/servers.md."""
+    known = sorted({*releases.RELEASES, *outcomes}, key=releases.number)
+    lines = [
+        "# Servers",
+        "",
+        "One client for every released Stepflow server (package `stepflow-orchestrator`). This page is written by",
+        "`make check-server VERSION=x`; the rows are those that the tests use (`tests/differences.py`), and the",
+        "remarks come from `servers.notes.md`.",
+        "",
+        "| release | server tests | answers against `openapi/stepflow.yaml` |",
+        "|---|---|---|",
+    ]
+    for release in known:
+        outcome = outcomes.get(release)
+        if outcome is None:
+            lines.append(f"| {release} | not checked | |")
+            continue
+        found = outcome["conformance"]
+        told = found if isinstance(found, str) else "no difference" if not found else f"{found} kinds of difference"
+        lines.append(f"| {release} | {outcome['passed']} passed, {outcome['failed']} failed | {told} |")
+    lines += ["", "## What differs", "", "| | " + " | ".join(known) + " | on older ones |"]
+    lines.append("|---|" + "---|" * (len(known) + 1))
+    for row in DIFFERENCES.values():
+        since = releases.number(row.since)
+        marks = ["yes" if releases.number(release)[: len(since)] >= since else "no" for release in known]
+        lines.append(f"| {row.feature} | " + " | ".join(marks) + f" | {row.before} |")
+    notes = NOTES.read_text() if NOTES.exists() else ""
+    return "\n".join(lines) + "\n\n" + notes
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,65 @@
+"""What depends on the server's release: the only reasons for a server test to expect something else on another one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests import releases
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One row."""
+
+    feature: str
+    """What holds from the release on."""
+    since: str
+    before: str
+    """What happens on older servers."""
+
+
+DIFFERENCES = {
+    "background": Difference(
+        "A run starts in the background: `create_run` and `submit` answer at once, `run(timeout=)` can end before it",
+        "0.10",
+        "They block until the run has ended",
+    ),
+    "blobs": Difference("Blobs", "0.10", "`UnsupportedByServerError`"),
+    "override_check": Difference(
+        "An override of an unknown step is refused with `InvalidRequestError`", "0.10", "The run fails"
+    ),
+    "stable_ids": Difference(
+        "The same flow has the same id, whoever stores it",
+        "0.10",
+        "Not where its `metadata` has several keys",
+    ),
+    "steps_of_batch": Difference("The steps of a batch", "0.10", "`UnsupportedByServerError`; no events for them"),
+    "failures_at_once": Difference(
+        "A component that raises fails its step at once", "0.11", "The server starts the worker anew and tries 3 times"
+    ),
+    "events": Difference(
+        "Events are streamed as they happen, with those of sub-runs",
+        "0.12",
+        "The client infers them by looking at the run again and again",
+    ),
+    "live_steps": Difference(
+        "The steps of a run show while it goes on", "0.12", "They show when it has ended (on 0.9 they do)"
+    ),
+    "step_outputs": Difference(
+        "`get_run_steps` tells outputs and errors", "0.12", "It tells the status only (0.9 tells all, but for batches)"
+    ),
+    "exact_integers_refused": Difference(
+        "An integer beyond 2**53 in an input or a variable is refused before sending: the server would change it",
+        "0.12",
+        "Integers come back exact",
+    ),
+    "sleep_component": Difference("`/builtin/sleep` and `/builtin/noop`", "0.13", "No such components"),
+    "plugins": Difference(
+        "`list_components` tells the plugin, and a runtime with several plugins the path", "0.13", "Both are None"
+    ),
+}
+
+
+def has(release: str, feature: str) -> bool:
+    """Tell whether a release is on the new side of a row."""
+    return releases.number(release) >= releases.number(DIFFERENCES[feature].since)

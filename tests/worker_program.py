@@ -1,0 +1,50 @@
+"""The worker of the server tests: echoes, sleeps and fails.
+
+Run by the Python of a release's worker environment, with how that release starts workers as its argument:
+`http` (until 0.11) or `grpc`.
+"""
+
+import asyncio
+import sys
+from typing import Any
+
+from stepflow_py.worker import StepflowServer
+
+server = StepflowServer(include_builtins=False)
+
+
+@server.component
+def echo(input: Any) -> Any:
+    """Give the input back."""
+    return input
+
+
+@server.component
+async def sleep(input: dict[str, Any]) -> Any:
+    """Sleep for `seconds`, then give `value` back."""
+    await asyncio.sleep(input["seconds"])
+    return input.get("value")
+
+
+@server.component
+def fail(input: dict[str, Any]) -> Any:
+    """Fail with `message` where there is one, else give `value` back."""
+    if input.get("message") is not None:
+        raise RuntimeError(input["message"])
+    return input.get("value")
+
+
+def main(protocol: str) -> None:
+    if protocol == "http":
+        # One process: the components are light, and each process costs a start.
+        asyncio.run(server.run(workers=1))
+    else:
+        from stepflow_py.worker import main as program
+
+        sys.argv = [sys.argv[0], "--max-concurrent", "32"]
+        program.server = server
+        program.main()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

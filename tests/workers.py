@@ -1,0 +1,70 @@
+"""A Python worker for every release: its environment, made once and kept, and the configuration that starts it.
+
+Its components are `/python/echo`, `/python/sleep` and `/python/fail` (see worker_program.py).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests import releases
+
+PROGRAM = Path(__file__).with_name("worker_program.py")
+
+
+def python(release: str) -> Path:
+    """Give the Python of an environment that has the worker library of a release.
+
+    Raises:
+        RuntimeError: If it cannot be made; a test that needs it fails with what the installer said.
+    """
+    folder = releases.CACHE / release / "worker"
+    interpreter, made = folder / "bin" / "python", folder / "made"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Two sessions at once must not install into one folder.
+    with (folder.parent / "worker.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            _call([sys.executable, "-m", "venv", str(folder), "--without-pip"])
+            _call([*_installer(interpreter), *_requirements(release)])
+            made.touch()
+    return interpreter
+
+
+def _requirements(release: str) -> list[str]:
+    if releases.number(release) >= (0, 12):
+        return [f"stepflow-py=={release}"]
+    # 0.9.0 does not say that it needs the last two.
+    return [f"stepflow-py[http]=={release}", "urllib3", "python-dateutil"]
+
+
+def _installer(interpreter: Path) -> list[str]:
+    uv = shutil.which("uv")
+    if uv:
+        return [uv, "pip", "install", "--quiet", "--python", str(interpreter)]
+    return [sys.executable, "-m", "pip", "--python", str(interpreter), "install", "--quiet"]
+
+
+def _call(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed: {done.stderr.strip()}")
+
+
+def config(release: str) -> dict[str, Any]:
+    """Give a configuration with the builtin components and those of the worker."""
+    before = releases.number(release) < (0, 12)
+    kind = {"type": "stepflow"} if before else {"type": "grpc", "queueName": "python"}
+    command = {"command": str(python(release)), "args": [str(PROGRAM), "http" if before else "grpc"]}
+    route = "/python" if releases.number(release) >= (0, 13) else "/python/{*component}"
+    builtin: Any = releases.builtin_config(release)
+    return {
+        "plugins": {**builtin["plugins"], "python": {**kind, **command}},
+        "routes": {**builtin["routes"], route: [{"plugin": "python"}]},
+    }
