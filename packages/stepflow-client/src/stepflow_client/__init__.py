@@ -4,11 +4,14 @@ Example:
     async with StepflowClient("http://localhost:7840") as client:
         result = await client.run("workflow.yaml", {"name": "World"})
 
-`SyncStepflowClient` is the same without `await`; `StepflowRuntime` brings its own server.
+`SyncStepflowClient` is the same without `await`; `StepflowRuntime` brings its own server. The loggers are
+`stepflow.client`, `stepflow.runtime` and `stepflow.server`; the environment variable STEPFLOW_LOG=debug shows them on
+standard error.
 """
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +61,11 @@ if TYPE_CHECKING:
         StoreFlowResponse,
         ValidationResult,
     )
+
+if os.environ.get("STEPFLOW_LOG"):
+    from ._logging import log_to_stderr
+
+    log_to_stderr(os.environ["STEPFLOW_LOG"])
 
 # Each name is imported when it is first used: a program that needs the client does not pay for the runtime.
 _HOMES = {

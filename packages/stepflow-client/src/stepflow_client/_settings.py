@@ -166,12 +166,12 @@ def check_timeout(timeout: float | httpx.Timeout | Timeouts, what: str = "timeou
     Raises:
         InvalidArgumentError: If it is not a positive number, or a phase is unlimited.
     """
-    if hasattr(timeout, "as_dict"):
-        phases = timeout.as_dict()
-        if None in phases.values():
-            raise InvalidArgumentError(f"{what} leaves a phase without a limit: {timeout}")
-        for phase, seconds in phases.items():
-            _check_longest(check_positive(seconds, f"{what}.{phase}"), f"{what}.{phase}")
+    if not isinstance(timeout, (int, float)) and hasattr(timeout, "as_dict"):
+        phases: dict[str, float] = {}
+        for phase, seconds in timeout.as_dict().items():
+            if seconds is None:
+                raise InvalidArgumentError(f"{what} leaves a phase without a limit: {timeout}")
+            phases[phase] = _check_longest(check_positive(seconds, f"{what}.{phase}"), f"{what}.{phase}")
         return Timeouts(**phases)
     seconds = _check_longest(check_positive(timeout, what), what)
     # Waiting for a connection that other calls of this client use says nothing of the server.

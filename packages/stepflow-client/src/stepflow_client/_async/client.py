@@ -224,8 +224,10 @@ class StepflowClient(Flows, Runs, Waiting, Events, Blobs):
         """
         deadline = None if timeout is None else time.monotonic() + _settings.check_positive(timeout, "timeout")
         _requests.single_input(input)
+        # A server waits for whole seconds.
+        wait = 0 if timeout is not None and timeout < _FIRST_WAIT else _FIRST_WAIT
         created, listed = await self._start(
-            flow, input, overrides, variables, variables_from_env, max_concurrency=None, wait=_FIRST_WAIT
+            flow, input, overrides, variables, variables_from_env, max_concurrency=None, wait=wait
         )
         status = created.status
         if not created.is_finished:

@@ -1,0 +1,151 @@
+"""`stepflow run`, as people type it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.releases import ROOT
+
+STEPFLOW = Path(sys.executable).with_name("stepflow")
+HELLO = str(ROOT / "examples" / "hello.yaml")
+MESSAGES = {"messages": [{"role": "system", "content": "Be friendly."}, {"role": "user", "content": "World"}]}
+
+
+def stepflow(*args: str, stdin: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("STEPFLOW_")}
+    return subprocess.run(
+        [STEPFLOW, *args],
+        input=stdin,
+        env={**inherited, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def flow(tmp_path: Path) -> Path:
+    path = tmp_path / "flow.yaml"
+    path.write_text("steps: []\noutput: {$input: $}\n")
+    return path
+
+
+def test_on_an_embedded_server() -> None:
+    done = stepflow("run", HELLO, "--input-json", '{"name": "World"}')
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == MESSAGES
+
+
+@pytest.mark.parametrize("by", ["option", "environment"])
+def test_on_a_server_that_is_named(by: str, server_url: str) -> None:
+    args = ["run", "--flow", HELLO, "--input-yaml", "name: World"]
+    done = stepflow(*args, "--url", server_url) if by == "option" else stepflow(*args, STEPFLOW_URL=server_url)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == MESSAGES
+
+
+@pytest.mark.parametrize(
+    ("text", "output"),
+    [
+        ("[1, 2]", [1, 2]),
+        ("null", None),
+        ('"a"', "a"),
+        ("1.5", 1.5),
+        ("[]", []),
+        ('{"ä": ["\\u2028", true]}', {"ä": ["\u2028", True]}),
+    ],
+)
+def test_every_input_is_one_input(text: str, output: object, flow: Path, server_url: str) -> None:
+    done = stepflow("run", str(flow), "--input-json", text, "--url", server_url)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == output
+
+
+def test_input_from_a_file_and_from_standard_input(flow: Path, tmp_path: Path, server_url: str) -> None:
+    (tmp_path / "input.yaml").write_text("on: no\n")
+    for source, stdin in ((str(tmp_path / "input.yaml"), None), ("-", "on: no")):
+        done = stepflow("run", str(flow), "--input", source, "--url", server_url, stdin=stdin)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert json.loads(done.stdout) == {"on": "no"}
+
+
+def test_a_run_that_fails(server_url: str) -> None:
+    example = str(ROOT / "examples" / "fails.yaml")
+    done = stepflow("run", example, "--input-json", '{"path": "/no/such/file"}', "--url", server_url)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("stepflow: run ")
+    assert "failed at step 'missing_file'" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (["run", "missing.yaml"], 2, "missing.yaml does not exist"),
+        (["run", "."], 2, ". is a directory"),
+        (["run", "broken.yaml"], 2, "broken.yaml is not YAML"),
+        (["run", "binary.yaml"], 2, "binary.yaml is not UTF-8"),
+        (["run", "list.yaml"], 2, "list.yaml is not a flow"),
+        (["run", HELLO, "--input-json", "{"], 2, "--input-json is not JSON"),
+        (["run", HELLO, "--input", "missing.json"], 2, "missing.json does not exist"),
+        (["run", HELLO, "--input", "a.json", "--input-json", "1"], 2, "exclude each other"),
+        (["run"], 2, "give one flow file"),
+        (["run", HELLO, "--flow", HELLO], 2, "give one flow file"),
+        (["run", HELLO, "--no-such-option"], 2, "No such option"),
+        (["run", HELLO, "--url", "ftp://server"], 2, "is not an http or https URL"),
+        (["run", HELLO, "--timeout", "0"], 2, "timeout"),
+        (["run", HELLO, "--config", "missing.yml"], 2, "missing.yml"),
+        (["run", "refused.yaml"], 3, "the server refuses the flow"),
+        (["run", HELLO, "--url", "http://127.0.0.1:9"], 4, "http://127.0.0.1:9 cannot be reached"),
+        (["nonsense"], 2, "No such command"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    args: list[str], code: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("broken.yaml").write_text("a: [1")
+    Path("binary.yaml").write_bytes(b"\xff\xfe\x00")
+    Path("list.yaml").write_text("[1]")
+    Path("refused.yaml").write_text("steps: [{id: a, component: /builtin/x, input: {$step: b}}]\n")
+    done = stepflow(*args)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_server_that_cannot_be_installed_says_what_to_do() -> None:
+    done = stepflow("run", HELLO, STEPFLOW_SERVER_BINARY="/no/such/binary")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "/no/such/binary" in done.stderr
+
+
+def test_a_timeout_leaves_the_run_alone_and_names_it(tmp_path: Path, server_url: str) -> None:
+    flow = tmp_path / "slow.yaml"
+    flow.write_text("steps: [{id: a, component: /builtin/sleep, input: {duration_ms: 3000}}]\noutput: {$step: a}\n")
+    done = stepflow("run", str(flow), "--timeout", "1.2", "--url", server_url)
+    assert (done.returncode, done.stdout) == (5, "")
+    assert "has not ended yet" in done.stderr
+
+
+def test_a_reader_that_stops_is_no_error(flow: Path, server_url: str) -> None:
+    large = json.dumps(list(range(50_000)))
+    (flow.parent / "input.json").write_text(large)
+    command = f"'{STEPFLOW}' run '{flow}' --input '{flow.parent / 'input.json'}' --url {server_url} | head -1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("[\n", "")
+
+
+def test_help_and_version() -> None:
+    for args in (["--help"], ["-h"], ["run", "--help"]):
+        done = stepflow(*args)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "Usage: stepflow" in done.stdout
+    assert "Exit codes" in stepflow("--help").stdout
+    assert stepflow("--version").stdout == f"stepflow {(ROOT / 'VERSION').read_text().strip()}\n"
