@@ -9,7 +9,16 @@ from typing import Any
 
 from .errors import InvalidArgumentError
 
-__all__ = ["LARGEST_EXACT_INTEGER", "check_json", "decode", "encode", "json_path", "merge_overrides"]
+__all__ = [
+    "LARGEST_EXACT_INTEGER",
+    "check_json",
+    "decode",
+    "decode_raw",
+    "encode",
+    "json_path",
+    "merge_overrides",
+    "restored",
+]
 
 LARGEST_EXACT_INTEGER = 2**53
 """Beyond it a float, which is what servers from 0.12 on compute with, cannot hold every integer."""
@@ -32,6 +41,36 @@ def decode(content: bytes) -> Any:
         RecursionError: If it is nested too deeply.
     """
     return json.loads(content, parse_float=_number, parse_constant=_refuse)
+
+
+def decode_raw(content: bytes) -> Any:
+    """Give the value of a server's JSON text with its numbers as they are, for `restored`.
+
+    Raises:
+        ValueError: If it is not JSON.
+        RecursionError: If it is nested too deeply.
+    """
+    return json.loads(content, parse_constant=_refuse)
+
+
+def restored(value: Any) -> Any:
+    """Give a decoded value with whole floats below 2**53 as integers; lists and dicts are changed in place."""
+    kind = type(value)
+    if kind is float:
+        if value.is_integer() and abs(value) < LARGEST_EXACT_INTEGER and (value or math.copysign(1, value) > 0):
+            return int(value)
+    elif kind is dict:
+        for key, each in value.items():
+            if type(each) in _MAY_CHANGE:
+                value[key] = restored(each)
+    elif kind is list:
+        for index, each in enumerate(value):
+            if type(each) in _MAY_CHANGE:
+                value[index] = restored(each)
+    return value
+
+
+_MAY_CHANGE = frozenset({float, dict, list})
 
 
 def _number(text: str) -> int | float:

@@ -9,13 +9,14 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from email.message import Message
+from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from . import errors
-from ._values import decode
+from ._values import decode, decode_raw, restored
 from .types import (
     ComponentInfo,
     ComponentList,
@@ -33,8 +34,10 @@ from .types import (
     ListStepsResponse,
     RunDetails,
     RunItem,
+    RunItems,
     StepDetails,
     ValidationResult,
+    read_status,
 )
 
 __all__ = [
@@ -48,6 +51,7 @@ __all__ = [
     "items",
     "json_value",
     "only_result",
+    "raw_value",
     "results",
     "run",
     "runs",
@@ -70,6 +74,7 @@ _ERRORS: dict[int, type[errors.ApiError]] = {
     412: errors.ConflictError,
     429: errors.RateLimitError,
 }
+_FAILED = frozenset({ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED})
 _LONGEST_MESSAGE = 500
 _FAILED_STEP = re.compile(r'^step "(?P<id>.+)" failed$')
 
@@ -152,6 +157,21 @@ def value(content: bytes, asked: str) -> dict[str, Any]:
     return decoded
 
 
+def raw_value(content: bytes, asked: str) -> dict[str, Any]:
+    """Give the JSON object of an answer with every number as the server sent it, for what is read bit by bit.
+
+    Raises:
+        InvalidResponseError: If it is none.
+    """
+    try:
+        decoded = decode_raw(content)
+    except (ValueError, RecursionError):
+        decoded = None
+    if not isinstance(decoded, dict):
+        raise _not_json(content, asked)
+    return decoded
+
+
 def json_value(content: bytes, asked: str) -> Any:
     """Give the JSON value of an answer.
 
@@ -221,26 +241,28 @@ def runs(answer: dict[str, Any]) -> ListRunsResponse:
     return ListRunsResponse(runs=[RunDetails.model_validate(summary) for summary in answer["runs"]])
 
 
-def items(run_id: str, results: Iterable[dict[str, Any]]) -> ListItemsResponse:
-    """Read the items of a run, in the order of their inputs."""
-    read = [item(run_id, result) for result in results]
-    read.sort(key=lambda each: each.index)
-    return ListItemsResponse(run_id=run_id, items=read)
+def items(run_id: str, answers: list[dict[str, Any]]) -> ListItemsResponse:
+    """Read the items of a run, in the order of their inputs; each is read when it is looked at."""
+    order = [answer["itemIndex"] for answer in answers]
+    if order != list(range(len(order))):
+        answers = sorted(answers, key=lambda answer: int(answer["itemIndex"]))
+    read = partial(build, partial(item, run_id), asked=f"GET /runs/{run_id}/items")
+    return ListItemsResponse(run_id=run_id, items=RunItems(answers, read))
 
 
 def item(run_id: str, answer: dict[str, Any]) -> RunItem:
     """Read one item; its result is None while it runs."""
-    read = RunItem.model_validate({**answer, "index": answer["itemIndex"], "result": None})
-    if not read.status.is_final:
-        return read
-    failed = read.status in (ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED)
-    result = FlowResult(
-        run_id=run_id,
-        status=read.status,
-        output=answer.get("output"),
-        error=failure(answer) if failed else None,
-    )
-    return read.model_copy(update={"result": result})
+    status = read_status(answer["status"])
+    read: dict[str, Any] = {"index": answer["itemIndex"], "status": status, "completedAt": answer.get("completedAt")}
+    if status.is_final:
+        read["result"] = {
+            "runId": run_id,
+            "status": status,
+            "output": restored(answer.get("output")),
+            "error": failure(answer) if status in _FAILED else None,
+        }
+    # In one go: there may be 100,000 of them.
+    return RunItem.model_validate(read)
 
 
 def results(listed: ListItemsResponse, status: ExecutionStatus) -> list[FlowResult]:
@@ -256,8 +278,7 @@ def results(listed: ListItemsResponse, status: ExecutionStatus) -> list[FlowResu
 
 
 def _without_result(run_id: str, status: ExecutionStatus) -> FlowResult:
-    failed = status in (ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED)
-    return FlowResult(run_id=run_id, status=status, error=failure({}) if failed else None)
+    return FlowResult(run_id=run_id, status=status, error=failure({}) if status in _FAILED else None)
 
 
 def only_result(listed: ListItemsResponse, status: ExecutionStatus) -> FlowResult:
@@ -310,7 +331,8 @@ def with_failed_steps(listed: ListItemsResponse, run_steps: ListStepsResponse) -
     for each in run_steps.steps:
         if each.error is not None:
             failed.setdefault(each.item_index, each)
-    return listed.model_copy(update={"items": [_with_step(each, failed.get(each.index)) for each in listed.items]})
+    explained = RunItems(_with_step(each, failed.get(each.index)) for each in listed.items)
+    return listed.model_copy(update={"items": explained})
 
 
 def _with_step(failed_item: RunItem, failed_step: StepDetails | None) -> RunItem:

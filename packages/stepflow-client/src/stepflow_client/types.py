@@ -8,13 +8,13 @@ are given back as `int`, on every server alike. `1 == 1.0` in Python, so no comp
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from html import escape
-from typing import Annotated, Any
+from typing import Annotated, Any, overload
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, SkipValidation
 from pydantic.alias_generators import to_camel
 
 from .errors import RunFailedError
@@ -41,6 +41,7 @@ __all__ = [
     "ListStepsResponse",
     "RunDetails",
     "RunItem",
+    "RunItems",
     "ServerInfo",
     "StepDetails",
     "StoreBlobResponse",
@@ -131,6 +132,20 @@ def _from_number(names: dict[int, Any]) -> BeforeValidator:
 _Status = Annotated[ExecutionStatus, _from_number(_STATUS_NUMBERS)]
 _Code = Annotated[ErrorCode, _from_number(_ERROR_NUMBERS)]
 _Level = Annotated[DiagnosticLevel, _from_number(_LEVEL_NUMBERS)]
+
+
+def read_status(value: object) -> ExecutionStatus:
+    """Give the status that a number on the wire, or a word, stands for.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        known = _STATUS_NUMBERS.get(value)
+        return known if known is not None else ExecutionStatus(f"unknown_{value}")
+    if isinstance(value, str):
+        return ExecutionStatus(value)
+    raise ValueError(f"{value!r} is not a status")
 
 
 def status_number(status: ExecutionStatus | str) -> int | None:
@@ -275,11 +290,57 @@ class RunItem(_Model):
     completed_at: datetime | None = None
 
 
+class RunItems(Sequence[RunItem]):
+    """The items of a run: a sequence that reads each item when it is first looked at.
+
+    An answer may hold 100,000 items, of which a caller may want the failed ones.
+
+    Args:
+        entries: Items, or what `read` makes an item of.
+        read: Makes an item.
+    """
+
+    def __init__(self, entries: Iterable[Any], read: Callable[[Any], RunItem] | None = None) -> None:
+        """Keep the entries; nothing is read yet."""
+        self._entries = list(entries)
+        self._read = read
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @overload
+    def __getitem__(self, index: int) -> RunItem: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[RunItem]: ...
+    def __getitem__(self, index: int | slice) -> RunItem | list[RunItem]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self._entries)))]
+        entry = self._entries[index]
+        if isinstance(entry, RunItem) or self._read is None:
+            return entry  # type: ignore[no-any-return]
+        item = self._entries[index] = self._read(entry)
+        return item
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence) or isinstance(other, str):
+            return NotImplemented
+        return list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return repr(list(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (RunItems, (list(self),))
+
+
 class ListItemsResponse(_Model):
     """The items of a run, in the order of their inputs."""
 
     run_id: str
-    items: list[RunItem]
+    items: Annotated[SkipValidation[Sequence[RunItem]], PlainSerializer(list)]
+    """A sequence of `RunItem`; each is read from the answer when it is first looked at."""
 
 
 class StepDetails(_Model):

@@ -181,6 +181,7 @@ class Connection:
         run_id: str | None = None,
         waits: float = 0,
         needs: str | None = None,
+        raw: bool = False,
     ) -> Answer:
         """Send a request and give what `make` makes of the JSON object that comes back.
 
@@ -192,13 +193,15 @@ class Connection:
             run_id: The run concerned, for the errors.
             waits: Seconds the server was asked to hold the request; they come on top of the timeout.
             needs: The capability that the server must have.
+            raw: Leave the numbers as the server sent them: `make` restores what it reads.
         """
         if needs is not None:
             require(await self.server(), needs, needs)
         response = await self.send(operation, request, timeout=timeout, run_id=run_id, waits=waits)
         asked = _asked(request)
         try:
-            return _wire.build(make, _wire.value(response.content, asked), asked)
+            read = _wire.raw_value if raw else _wire.value
+            return _wire.build(make, read(response.content, asked), asked)
         except InvalidResponseError as error:
             # Another server may stand behind the URL now.
             self.dialect.forget()

@@ -152,6 +152,7 @@ class Runs:
             lambda answer: _wire.items(run_id, answer["results"]),
             timeout=timeout,
             run_id=run_id,
+            raw=True,
         )
         if not listed.items:
             # Servers from 0.12 on give an unknown run no items instead of a 404.
@@ -160,11 +161,13 @@ class Runs:
 
     async def _explain(self, listed: ListItemsResponse, *, timeout: float | None = None) -> ListItemsResponse:
         """Ask the steps for what failed items do not tell themselves: from 0.12 on the cause, before it the step."""
+        if len(listed.items) > _MOST_ITEMS_FOR_STEPS:
+            return listed
         results = [item.result for item in listed.items if item.result is not None]
         errors = [result.error for result in results if result.error is not None]
         server = await self._connection.server()
         told = not server.capabilities["step_outputs"] and all(error.step_id for error in errors)
-        if not errors or told or len(listed.items) > _MOST_ITEMS_FOR_STEPS:
+        if not errors or told:
             return listed
         if len(listed.items) > 1 and not server.capabilities["step_of_item"]:
             return listed
