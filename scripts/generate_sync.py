@@ -27,6 +27,7 @@ TOKENS = {
     "__anext__": "__next__",
     "_async": "_sync",
     "AbstractAsyncContextManager": "AbstractContextManager",
+    "AsyncCancelled": "SyncCancelled",
     "AsyncByteStream": "SyncByteStream",
     "AsyncBaseTransport": "BaseTransport",
     "AsyncClient": "Client",
@@ -50,6 +51,8 @@ TOKENS = {
     "set_async_httpx_client": "set_httpx_client",
 }
 TEXTS = {
+    r"Callable\[\[\], Awaitable\[(.*)\]\]": r"Callable[[], \1]",
+    r"What a cancelled task \(in the sync client: a KeyboardInterrupt\) means": "What a KeyboardInterrupt means",
     r"\bGenerator\[(.*), None\]:": r"Generator[\1, None, None]:",
     r"\bawait (?=client\.|get_run\.)": "",
     r"\basync with\b": "with",

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._async.client import StepflowClient
+    from ._retry import RetryPolicy
     from ._sync.client import SyncStepflowClient
     from .errors import (
         AmbiguousRunError,
@@ -74,6 +75,7 @@ _HOMES = {
     "StepflowExecutor": "executor",
     "StepflowRuntime": "runtime",
     "RestartPolicy": "runtime",
+    "RetryPolicy": "_retry",
     "LogConfig": "logs",
     "LogEntry": "logs",
     **dict.fromkeys(
@@ -124,6 +126,7 @@ __all__ = [
     "RateLimitError",
     "RequestTimeoutError",
     "RestartPolicy",
+    "RetryPolicy",
     "RunDetails",
     "RunFailedError",
     "RunTimeoutError",

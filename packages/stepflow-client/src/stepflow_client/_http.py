@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -32,6 +32,9 @@ _LONGEST_TARGET = 65_536
 
 class WireError(Exception):
     """A request got no answer. The kind says whether the server may have got the request."""
+
+    attempts: Sequence[str] = ()
+    """What came of each attempt, where there was more than one."""
 
 
 class CannotSend(WireError):
@@ -115,6 +118,8 @@ class HttpResponse:
     headers: dict[str, str]
     """Names in lower case; repeated ones are joined by a comma."""
     content: bytes = b""
+    attempts: Sequence[str] = ()
+    """What came of each attempt, for an answer that is an error."""
 
     @property
     def content_type(self) -> str:

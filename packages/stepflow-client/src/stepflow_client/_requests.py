@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from os import PathLike
@@ -29,6 +30,7 @@ __all__ = [
     "check_run_id",
     "check_text",
     "environment_variables",
+    "file_stamp",
     "flow_digest",
     "flow_for_dry_run",
     "numbers_as_written",
@@ -290,9 +292,23 @@ def _replaced(value: Any, secret: str) -> Any:
     return value
 
 
-def flow_digest(flow: Mapping[str, Any]) -> bytes:
-    """Give what tells one flow from another, the order of keys included."""
-    return hashlib.sha256(encode(flow)).digest()
+def flow_digest(flow: Mapping[str, Any]) -> bytes | None:
+    """Give what tells one flow from another, the order of keys included; None for what JSON cannot hold."""
+    try:
+        return hashlib.sha256(encode(flow)).digest()
+    except (TypeError, ValueError, RecursionError):
+        return None
+
+
+def file_stamp(path: str | PathLike[str]) -> tuple[Any, ...] | None:
+    """Give what changes when a file does; None where there is no such file."""
+    if not isinstance(path, (str, PathLike)):
+        return None
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return (os.fspath(path), found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def flow_for_dry_run(flow: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from base64 import b64encode
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
@@ -37,6 +37,7 @@ __all__ = [
     "environment_settings",
     "is_httpx_auth",
     "parse_url",
+    "parse_urls",
     "ssl_context",
     "static_authorization",
 ]
@@ -138,6 +139,19 @@ def parse_url(url: str | httpx.URL | ServerUrl) -> ServerUrl:
     if parsed.username is not None:
         user = (unquote(parsed.username), unquote(parsed.password or ""))
     return ServerUrl(parsed.scheme, host, port or _PORTS[parsed.scheme], path, user)
+
+
+def parse_urls(urls: str | httpx.URL | ServerUrl | Sequence[str | httpx.URL | ServerUrl]) -> list[ServerUrl]:
+    """Give the roots of one server, or of several that share a store.
+
+    Raises:
+        InvalidArgumentError: If one is not an http or https URL, or none is given.
+    """
+    if isinstance(urls, Sequence) and not isinstance(urls, (str, bytes)):
+        if not urls:
+            raise InvalidArgumentError("the list of servers is empty")
+        return [parse_url(url) for url in urls]
+    return [parse_url(urls)]
 
 
 def _ascii_host(host: str) -> str:

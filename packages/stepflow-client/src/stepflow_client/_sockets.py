@@ -15,7 +15,12 @@ from typing import Self
 
 from ._http import Broken, ConnectFailed, ConnectTimeout, PoolTimeout, ReadTimeout, WireError, WriteTimeout
 
-__all__ = ["AsyncSlots", "AsyncSocket", "SyncSlots", "SyncSocket"]
+__all__ = ["AsyncCancelled", "AsyncSlots", "AsyncSocket", "SyncCancelled", "SyncSlots", "SyncSocket"]
+
+AsyncCancelled = asyncio.CancelledError
+"""What ends a waiting task from outside."""
+SyncCancelled = KeyboardInterrupt
+"""What ends a waiting thread from outside."""
 
 _CHUNK = 256 * 1024
 _MOST_UNREAD = 1024 * 1024

@@ -70,7 +70,12 @@ class StepflowClientError(Exception):
         details: What the server said: decoded JSON, or text. None where nothing was said.
         run_id: The run concerned, where there is one. A run whose id is known goes on without the client.
         hint: What to do about it; shown behind the message.
+
+    Attributes:
+        attempts: What came of each attempt, where a request was sent more than once.
     """
+
+    attempts: Sequence[str] = ()
 
     def __init__(
         self,
@@ -107,6 +112,9 @@ def _rebuild(cls: type[StepflowClientError], args: tuple[Any, ...], state: dict[
 
 class TransportError(StepflowClientError):
     """No usable answer came back."""
+
+    was_sent: bool = True
+    """False where it is certain that the server did not get the request."""
 
 
 class ServerConnectionError(TransportError):

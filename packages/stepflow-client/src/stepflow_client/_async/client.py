@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 from uuid import UUID
 
 from .. import _operations as api
 from .. import _requests, _settings
 from .._lazy import lazy_module
 from .._requests import Variables
+from .._retry import RetryPolicy
 from .._settings import Token
-from .._values import check_json
-from ..errors import InvalidArgumentError, NotFoundError
-from ..flow_file import load_flow
+from .._sockets import AsyncCancelled
+from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError
 from .blobs import Blobs
 from .connection import Connection
 from .events import Events
@@ -62,7 +63,8 @@ class StepflowClient(Flows, Runs, Waiting, Events, Blobs):
 
     Args:
         base_url: The server: `http://host:port`, with or without `/api/v1`, with a path before it behind a proxy, or
-            `host:port`. A user and password in it are sent as basic authentication.
+            `host:port`. A user and password in it are sent as basic authentication. Or a list of servers that share
+            one store: the next one is tried for what may be repeated, and one that is down is left alone for a while.
         timeout: Seconds for each phase of a request (connecting, sending, each read), or an `httpx.Timeout` that
             limits every phase. It does not bound how long a run may take.
         headers: Sent with every request.
@@ -76,6 +78,7 @@ class StepflowClient(Flows, Runs, Waiting, Events, Blobs):
         transport: What sends the requests, instead of the usual, for example an `httpx.MockTransport`.
         server: The release of the server, for example `0.13.0`, where it is known: it saves the client from asking for
             the server's health first. A wrong one makes answers unreadable.
+        retry: When a request is sent again; None for the defaults of `RetryPolicy`.
         exact_integers: Refuse to send integers beyond 2**53 in inputs and variables to servers that would change them
             (0.12 and newer). False lets them pass.
 
@@ -85,7 +88,7 @@ class StepflowClient(Flows, Runs, Waiting, Events, Blobs):
 
     def __init__(
         self,
-        base_url: str | httpx.URL = f"http://localhost:{_settings.DEFAULT_PORT}",
+        base_url: str | httpx.URL | Sequence[str | httpx.URL] = f"http://localhost:{_settings.DEFAULT_PORT}",
         timeout: float | httpx.Timeout = 30.0,
         *,
         headers: Mapping[str, str] | None = None,
@@ -96,6 +99,7 @@ class StepflowClient(Flows, Runs, Waiting, Events, Blobs):
         limits: httpx.Limits | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         server: str | None = None,
+        retry: RetryPolicy | None = None,
         exact_integers: bool = True,
     ) -> None:
         """Keep the settings; nothing is sent."""
@@ -112,6 +116,7 @@ class StepflowClient(Flows, Runs, Waiting, Events, Blobs):
             limits=limits,
             transport=transport,
             server=server,
+            retry=retry or RetryPolicy(),
         )
 
     @classmethod
@@ -197,6 +202,8 @@ class StepflowClient(Flows, Runs, Waiting, Events, Blobs):
         variables: Variables | None = None,
         variables_from_env: bool = False,
         timeout: float | None = None,
+        deduplicate: bool = False,
+        on_cancel: Literal["detach", "cancel"] = "detach",
     ) -> FlowResult:
         """Run a flow on one input and give its result, a failure too.
 
@@ -215,10 +222,18 @@ class StepflowClient(Flows, Runs, Waiting, Events, Blobs):
             variables: Values of the flow's variables: a mapping, or a YAML or JSON file that holds one.
             variables_from_env: Fill missing variables from the environment, as for `create_run`.
             timeout: Seconds to wait for the run to end; None waits as long as it takes.
+            deduplicate: Give this run a flow of its own, by a tag in the flow's metadata, so that it is found for sure
+                if the answer is lost; it costs a request more. Without it a run is found if no other call of this
+                client creates a run of the same flow at that moment.
+            on_cancel: What a cancelled task (in the sync client: a KeyboardInterrupt) means for the run: `detach`
+                leaves it alone, `cancel` marks it as cancelled if its id is known by then.
 
         Raises:
             FlowFileError: If a file cannot be read.
+            InvalidArgumentError: If an argument is wrong.
             InvalidFlowError: If the server refuses the flow.
+            InvalidRequestError: If the server refuses an override (0.10 and newer).
+            AmbiguousRunError: If the answer was lost and it cannot be told which run it was.
             RunTimeoutError: If the run has not ended in time. It goes on; `run_id` names it.
             TransportError: If the server cannot be reached or the connection breaks.
         """
@@ -226,12 +241,27 @@ class StepflowClient(Flows, Runs, Waiting, Events, Blobs):
         _requests.single_input(input)
         # A server waits for whole seconds.
         wait = 0 if timeout is not None and timeout < _FIRST_WAIT else _FIRST_WAIT
+        if on_cancel not in ("detach", "cancel"):
+            raise InvalidArgumentError(f"on_cancel is 'detach' or 'cancel', not {on_cancel!r}")
         created, listed = await self._start(
-            flow, input, overrides, variables, variables_from_env, max_concurrency=None, wait=wait
+            flow,
+            input,
+            overrides,
+            variables,
+            variables_from_env,
+            max_concurrency=None,
+            wait=wait,
+            deduplicate=deduplicate,
         )
         status = created.status
         if not created.is_finished:
-            status = (await self._wait(created.run_id, deadline, total=1)).status
+            try:
+                status = (await self._wait(created.run_id, deadline, total=1)).status
+            except AsyncCancelled:
+                if on_cancel == "cancel":
+                    with suppress(StepflowClientError):
+                        await self.cancel_run(created.run_id)
+                raise
             listed = await self.get_run_items(created.run_id)
         elif listed.items:
             listed = await self._explain(listed)
@@ -248,6 +278,7 @@ class StepflowClient(Flows, Runs, Waiting, Events, Blobs):
         variables: Variables | None = None,
         variables_from_env: bool = False,
         max_concurrency: int | None = None,
+        deduplicate: bool = False,
     ) -> str:
         """Start a flow and give the id of its run, without waiting for it.
 
@@ -262,13 +293,25 @@ class StepflowClient(Flows, Runs, Waiting, Events, Blobs):
             variables: Values of the flow's variables: a mapping, or a YAML or JSON file that holds one.
             variables_from_env: Fill missing variables from the environment, as for `create_run`.
             max_concurrency: How many items of a batch run at once; None leaves it to the server.
+            deduplicate: Give this run a flow of its own, as for `run`.
 
         Raises:
             FlowFileError: If a file cannot be read.
+            InvalidArgumentError: If an argument is wrong.
             InvalidFlowError: If the server refuses the flow.
+            InvalidRequestError: If the server refuses an override (0.10 and newer).
+            AmbiguousRunError: If the answer was lost and it cannot be told which run it was.
+            TransportError: If the server cannot be reached or the connection breaks.
         """
         created, _ = await self._start(
-            flow, input, overrides, variables, variables_from_env, max_concurrency=max_concurrency, wait=None
+            flow,
+            input,
+            overrides,
+            variables,
+            variables_from_env,
+            max_concurrency=max_concurrency,
+            wait=None,
+            deduplicate=deduplicate,
         )
         return created.run_id
 
@@ -315,15 +358,20 @@ class StepflowClient(Flows, Runs, Waiting, Events, Blobs):
         *,
         max_concurrency: int | None,
         wait: int | None,
+        deduplicate: bool,
     ) -> tuple[CreateRunResponse, ListItemsResponse]:
-        content = check_json(load_flow(flow), "the flow")
+        content, digest = self._checked(flow)
         arguments = await self._arguments(input, variables, overrides, max_concurrency)
-        known = _requests.flow_digest(content) in self._stored
-        for again in (known, False):
-            stored = await self._store(content)
+        for again in (digest in self._stored, False):
+            stored = await self._store(content, digest)
+            flow_id = await self._store_tagged(content) if deduplicate else stored.flow_id
             try:
                 return await self._create_run(
-                    stored.flow_id, arguments, variables_from_env=variables_from_env, wait=wait
+                    flow_id,
+                    arguments,
+                    declared=self._declared.get(stored.flow_id),
+                    variables_from_env=variables_from_env,
+                    wait=wait,
                 )
             except NotFoundError:
                 # A server that was started again without a store has lost the flow.

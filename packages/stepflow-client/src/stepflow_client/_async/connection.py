@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlencode
@@ -24,6 +24,7 @@ from .._http import (
     WriteTimeout,
 )
 from .._lazy import lazy_module
+from .._retry import RetryPolicy, was_not_processed
 from .._servers import pinned, recognise, require
 from .._settings import (
     API_PATH,
@@ -36,7 +37,7 @@ from .._settings import (
     check_timeout,
     environment_proxy,
     is_httpx_auth,
-    parse_url,
+    parse_urls,
     ssl_context,
     static_authorization,
 )
@@ -54,8 +55,10 @@ from ..errors import (
     UnsupportedByServerError,
 )
 from .dialect import Dialect
+from .endpoints import Endpoints
 from .exchange import Exchange
 from .pool import Pool
+from .retry import Retry
 
 if TYPE_CHECKING:
     import ssl
@@ -84,7 +87,7 @@ class Connection:
 
     def __init__(
         self,
-        base_url: str | httpx.URL,
+        base_url: str | httpx.URL | Sequence[str | httpx.URL],
         *,
         timeout: float | httpx.Timeout,
         headers: Mapping[str, str] | None,
@@ -95,8 +98,10 @@ class Connection:
         limits: httpx.Limits | None,
         transport: httpx.AsyncBaseTransport | None,
         server: str | None,
+        retry: RetryPolicy,
     ) -> None:
-        root = parse_url(base_url)
+        roots = parse_urls(base_url)
+        root = roots[0]
         credentials = check_auth(auth)
         # Credentials in the URL are sent as what they are; they do not show in its text.
         credentials = credentials or root.user
@@ -107,7 +112,8 @@ class Connection:
         self.headers = {"accept": "*/*", "user-agent": "stepflow-client"}
         self.headers |= {name.lower(): value for name, value in (check_headers(headers) or {}).items()}
         known = None if server is None else pinned(self.url, server)
-        sender = _sender(root, verify, cert, proxy, limits, transport)
+        senders = [_sender(each, verify, cert, proxy, limits, transport) for each in roots]
+        sender = senders[0] if len(senders) == 1 else Endpoints(senders)
         if (header := static_authorization(credentials)) is not None:
             self.headers["authorization"] = header
         elif isinstance(credentials, TokenAuth):
@@ -118,7 +124,7 @@ class Connection:
             from .adapters import HttpxAuth
 
             sender = HttpxAuth(sender, credentials, root)
-        self.dialect = Dialect(sender, self.url, known)
+        self.dialect = Dialect(Retry(sender, retry), self.url, known)
         self._api: Client | None = None
 
     @property
@@ -247,6 +253,7 @@ class Connection:
             kind, content = response.content_type, response.content
             problem = _wire.error_for(response.status, kind, content, str(sent), run_id=run_id)
             if problem is not None:
+                problem.attempts = response.attempts
                 raise problem
         return response
 
@@ -322,6 +329,14 @@ class Connection:
     def _transport_error(
         self, error: Exception, asked: HttpRequest, run_id: str | None
     ) -> TransportError | InvalidArgumentError:
+        told = self._told(error, asked, run_id)
+        if isinstance(error, WireError):
+            told.attempts = error.attempts
+        if isinstance(told, TransportError):
+            told.was_sent = not was_not_processed(error)
+        return told
+
+    def _told(self, error: Exception, asked: HttpRequest, run_id: str | None) -> TransportError | InvalidArgumentError:
         reason = str(error) or type(error).__name__
         limit = asked.timeout
         match error:

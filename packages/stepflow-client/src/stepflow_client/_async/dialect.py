@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from .. import _dialect, _servers
 from .._dialect import Reply, Request
-from .._http import HttpRequest, HttpResponse, WireError
+from .._http import ConnectFailed, HttpRequest, HttpResponse, WireError
 from .._values import decode, encode
 from ..errors import InvalidResponseError
 from .exchange import Exchange, Layer, Stream
@@ -76,7 +76,13 @@ class Dialect(Layer):
 
     async def _recognise(self, request: HttpRequest) -> ServerInfo:
         headers = {name: value for name, value in request.headers.items() if name != "content-type"}
-        response = await self._health(HttpRequest("GET", _HEALTH, headers=headers, timeout=request.timeout))
+        try:
+            response = await self._health(HttpRequest("GET", _HEALTH, headers=headers, timeout=request.timeout))
+        except WireError as error:
+            if request.idempotent:
+                raise
+            # Whatever became of the question, the request itself was not sent.
+            raise ConnectFailed(str(error)) from error
         if self.server is None:
             about = f"{response.status}, {response.content_type or 'no content type'}"
             raise InvalidResponseError(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from .. import _operations as api
 from .. import _requests
 from .._lazy import lazy_module
 from .._values import check_json
-from ..errors import InvalidFlowError, InvalidRequestError
+from ..errors import InvalidArgumentError, InvalidFlowError, InvalidRequestError
 from ..flow_file import load_flow
 from .connection import Connection
 
@@ -29,6 +30,9 @@ else:
 
 __all__ = ["Flows"]
 
+_MOST_FILES = 32
+_TAG = "stepflow-client-run"
+
 
 class Flows:
     """The part of the client that deals with flows."""
@@ -36,8 +40,10 @@ class Flows:
     _connection: Connection
 
     def __init__(self) -> None:
+        super().__init__()
         # What this client has stored, by content; a flow stored once is not sent again.
         self._stored: dict[bytes, StoreFlowResponse] = {}
+        self._files: dict[tuple[Any, ...], tuple[dict[str, Any], bytes]] = {}
         self._declared: dict[str, Mapping[str, FlowVariable]] = {}
 
     async def store_flow(self, flow: FlowSource, *, timeout: float | None = None) -> StoreFlowResponse:
@@ -54,10 +60,26 @@ class Flows:
             FlowFileError: If the file cannot be read.
             InvalidFlowError: If the server refuses the flow; `diagnostics` say why.
         """
-        return await self._store(check_json(load_flow(flow), "the flow"), timeout=timeout)
+        content, digest = self._checked(flow)
+        return await self._store(content, digest, timeout=timeout)
 
-    async def _store(self, flow: dict[str, Any], *, timeout: float | None = None) -> StoreFlowResponse:
-        digest = _requests.flow_digest(flow)
+    def _checked(self, flow: FlowSource) -> tuple[dict[str, Any], bytes]:
+        """Give a flow that can be sent and its digest; what was checked before is not checked again."""
+        stamp = None if isinstance(flow, Mapping) else _requests.file_stamp(flow)
+        if stamp is not None and stamp in self._files:
+            return self._files[stamp]
+        content = load_flow(flow)
+        digest = _requests.flow_digest(content)
+        if digest is None or digest not in self._stored:
+            content = check_json(content, "the flow")
+            digest = _requests.flow_digest(content)
+            if digest is None:
+                raise InvalidArgumentError("the flow cannot be written as JSON")
+        if stamp is not None:
+            self._files = {**dict(list(self._files.items())[-_MOST_FILES:]), stamp: (content, digest)}
+        return content, digest
+
+    async def _store(self, flow: dict[str, Any], digest: bytes, *, timeout: float | None = None) -> StoreFlowResponse:
         known = self._stored.get(digest)
         if known is not None:
             return known
@@ -66,14 +88,25 @@ class Flows:
         if not found.is_valid:
             raise InvalidFlowError(_refusal(found), diagnostics=found.diagnostics)
         if server.capabilities["blobs"]:
-            request = api.store_blob._get_kwargs(body=api.StoreBlobRequest(data=flow, blob_type="flow"))
-            flow_id = await self._connection.call(
-                "store_blob", request, lambda answer: str(answer["blobId"]), timeout=timeout
-            )
+            flow_id = await self._store_as_blob(flow, timeout=timeout)
         stored = types.StoreFlowResponse(flow_id=flow_id, diagnostics=found.diagnostics)
         self._stored[digest] = stored
         self._declared[flow_id] = _wire.flow_variables(flow)
         return stored
+
+    async def _store_as_blob(self, flow: dict[str, Any], *, timeout: float | None = None) -> str:
+        """Store a flow so that its integers survive; nothing is checked this way."""
+        request = api.store_blob._get_kwargs(body=api.StoreBlobRequest(data=flow, blob_type="flow"))
+        return await self._connection.call("store_blob", request, lambda answer: str(answer["blobId"]), timeout=timeout)
+
+    async def _store_tagged(self, flow: dict[str, Any]) -> str:
+        """Store a flow that was checked before under an id of its own, by a tag in its metadata."""
+        metadata = flow.get("metadata")
+        tagged = {**flow, "metadata": {**(metadata if isinstance(metadata, dict) else {}), _TAG: uuid4().hex}}
+        if (await self._connection.server()).capabilities["blobs"]:
+            return await self._store_as_blob(tagged)
+        _, flow_id = await self._post_flow(tagged, dry_run=False, timeout=None)
+        return flow_id
 
     async def _post_flow(
         self, flow: dict[str, Any], *, dry_run: bool, timeout: float | None

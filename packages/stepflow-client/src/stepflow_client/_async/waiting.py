@@ -10,7 +10,15 @@ from uuid import UUID
 from .. import _operations as api
 from .. import _requests, _settings
 from .._lazy import lazy_module
-from ..errors import InvalidArgumentError, RunTimeoutError
+from ..errors import (
+    InvalidArgumentError,
+    InvalidResponseError,
+    RateLimitError,
+    RunTimeoutError,
+    ServerFaultError,
+    TransportError,
+    UnsupportedByServerError,
+)
 from .connection import Connection
 
 if TYPE_CHECKING:
@@ -26,6 +34,8 @@ _SLICE = 25.0
 _LARGE = 200
 """A run of more items is asked for its summary only: a server gives all steps of all items along with a run."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
+_OUTAGE = 120.0
+"""Seconds without an answer after which we give up, though the caller has set no limit."""
 
 
 class Waiting:
@@ -55,14 +65,27 @@ class Waiting:
             if run.is_finished:
                 return run
             total = run.items.total
-        pause = _FIRST_PAUSE
+        pause, last_contact, was_down = _FIRST_PAUSE, time.monotonic(), False
         while True:
             started = time.monotonic()
             remaining = _SLICE if deadline is None else deadline - started
             held = 0 if total > _LARGE else _requests.wait_seconds(remaining, _SLICE)
-            run = await self._look(run_id, held, total)
-            if run.is_finished:
-                return run
+            try:
+                run = await self._look(run_id, held, total)
+            except (TransportError, ServerFaultError, RateLimitError) as error:
+                # The run goes on, or the server resumes it when it is started again.
+                was_down = was_down or not getattr(error, "was_sent", True)
+                gone = time.monotonic() - last_contact
+                if isinstance(error, InvalidResponseError) or gone > _OUTAGE:
+                    error.run_id = run_id
+                    raise
+                held = 0
+            else:
+                if run.is_finished:
+                    return run
+                last_contact = time.monotonic()
+                if was_down:
+                    await self._check_recovery(run_id)
             now = time.monotonic()
             if deadline is not None and now >= deadline:
                 raise _timed_out(run_id)
@@ -70,6 +93,16 @@ class Waiting:
                 # The server answered at once, because it does not wait or was not asked to.
                 await asyncio.sleep(pause if deadline is None else min(pause, max(0.0, deadline - now)))
                 pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+    async def _check_recovery(self, run_id: str) -> None:
+        server = await self._connection.server()
+        if not server.capabilities["recovery"]:
+            release = server.release or server.dialect
+            raise UnsupportedByServerError(
+                f"run {run_id} will not end: its server was started again, and {release} does not resume runs",
+                run_id=run_id,
+                hint="servers of 0.10 and newer do",
+            )
 
     async def _look(self, run_id: str, held: int, total: int) -> RunDetails:
         if total > _LARGE:

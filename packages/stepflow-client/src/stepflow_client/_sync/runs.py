@@ -15,6 +15,7 @@ from .._lazy import lazy_module
 from .._requests import RunArguments, Variables
 from ..errors import ConflictError, InvalidArgumentError, InvalidResponseError, StepflowClientError
 from .connection import Connection
+from .creation import Creation
 
 if TYPE_CHECKING:
     from .. import _wire, types
@@ -40,7 +41,7 @@ _OVERLAP = 10
 _MOST_ITEMS_FOR_STEPS = 1000
 
 
-class Runs:
+class Runs(Creation):
     """The part of the client that deals with runs."""
 
     _connection: Connection
@@ -76,6 +77,8 @@ class Runs:
 
         Raises:
             NotFoundError: If the server has no such flow.
+            InvalidRequestError: If the server refuses an override (0.10 and newer).
+            AmbiguousRunError: If the answer was lost and it cannot be told which run it was.
             InvalidArgumentError: If an argument is wrong; nothing is sent. An integer beyond 2**53 is refused for
                 servers from 0.12 on, which would change it (`SyncStepflowClient(exact_integers=False)` lets it pass).
             UnsupportedByServerError: If `debug` is True.
@@ -98,13 +101,16 @@ class Runs:
         flow_id: str,
         arguments: RunArguments,
         *,
+        declared: Mapping[str, FlowVariable] | None = None,
         variables_from_env: bool,
         wait: int | None = None,
         timeout: float | None = None,
     ) -> tuple[CreateRunResponse, ListItemsResponse]:
         values = arguments.variables
+        declared = declared if declared is not None else self._declared.get(flow_id)
         if variables_from_env:
-            declared = self._variables_of(flow_id, timeout=timeout)
+            if declared is None:
+                declared = self._variables_of(flow_id, timeout=timeout)
             values = _requests.environment_variables(values, declared, os.environ)
         body = api.CreateRunRequest(
             flow_id=flow_id,
@@ -115,13 +121,16 @@ class Runs:
             wait=True if wait is not None else api.UNSET,
             timeout_secs=_or_unset(wait),
         )
+        request = api.create_run._get_kwargs(body=body)
+
+        def send() -> tuple[CreateRunResponse, ListItemsResponse]:
+            return self._connection.call("create_run", request, _wire.created, timeout=timeout, waits=wait or 0)
+
         try:
-            return self._connection.call(
-                "create_run", api.create_run._get_kwargs(body=body), _wire.created, timeout=timeout, waits=wait or 0
-            )
+            return self._create_once(flow_id, send)
         except StepflowClientError as error:
             # A server may quote what it was sent.
-            raise _requests.without_secrets(error, values, self._declared.get(flow_id)) from None
+            raise _requests.without_secrets(error, values, declared) from None
 
     def _variables_of(self, flow_id: str, *, timeout: float | None = None) -> Mapping[str, FlowVariable]:
         raise NotImplementedError  # pragma: no cover - the client has it from Flows
@@ -372,8 +381,8 @@ def _status_filter(status: ExecutionStatus | str | None) -> Any:
     if status is None:
         return api.UNSET
     number = types.status_number(status)
-    # For the number 0 servers list all runs.
-    if not number:
+    # For a number they do not know servers drop the filter and list all runs.
+    if number is None or types.ExecutionStatus(status) not in list(types.ExecutionStatus):
         known = ", ".join(each.value for each in types.ExecutionStatus)
         raise InvalidArgumentError(f"status is one of {known}, not {status!r}")
     return api.RunStatus(number)

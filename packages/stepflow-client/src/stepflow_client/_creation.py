@@ -1,0 +1,113 @@
+"""Which run, if any, a request has created whose answer was lost. Pure, but for the lock."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from .errors import InvalidResponseError, ServerFaultError, StepflowClientError, TransportError
+
+if TYPE_CHECKING:
+    from .types import RunDetails
+
+__all__ = ["Claims", "born", "candidates", "may_have_created"]
+
+_MOST_OWNED = 10_000
+
+
+def may_have_created(error: StepflowClientError) -> bool:
+    """Tell whether the server may have created a run although this came back."""
+    if isinstance(error, InvalidResponseError):
+        return True
+    if isinstance(error, TransportError):
+        return error.was_sent
+    # A server's own 500 is a no. What a proxy says of a server (502, 504) leaves it open.
+    own = isinstance(error.details, dict) and ("error" in error.details or "code" in error.details)
+    return isinstance(error, ServerFaultError) and error.status_code != 503 and not own
+
+
+def born(run: RunDetails) -> float:
+    """Give when the server created a run, in seconds since 1970 by its own clock.
+
+    Run ids hold it to the millisecond (UUID version 7); `created_at` has only whole seconds with some stores.
+    """
+    uuid = UUID(run.run_id)
+    if uuid.version == 7:
+        return int(uuid.hex[:12], 16) / 1000
+    return run.created_at.timestamp() if run.created_at is not None else 0.0
+
+
+def candidates(runs: Iterable[RunDetails], flow_id: str, since: float, owned: Iterable[str]) -> list[str]:
+    """Give the runs of a flow created since a moment that no other call owns.
+
+    Args:
+        runs: Root runs, the newest ones.
+        flow_id: The flow.
+        since: Seconds since 1970 by the server's clock; ids are cut to milliseconds, and so is this.
+        owned: Runs that are known to belong to another call.
+    """
+    taken = set(owned)
+    first = int(since * 1000) / 1000
+    return [run.run_id for run in runs if run.flow_id == flow_id and run.run_id not in taken and born(run) >= first]
+
+
+class Claims:
+    """Who creates runs of which flow just now, and which runs have found their call."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._owned: dict[str, None] = {}
+        self._sending: dict[str, int] = {}
+        self._lost: dict[str, int] = {}
+
+    @property
+    def owned(self) -> list[str]:
+        """The runs that belong to a call of this client."""
+        with self._lock:
+            return list(self._owned)
+
+    def begin(self, flow_id: str) -> None:
+        """Note that a call is about to create a run."""
+        self._count(self._sending, flow_id, 1)
+
+    def end(self, flow_id: str) -> None:
+        """Note that it is over."""
+        self._count(self._sending, flow_id, -1)
+
+    def lose(self, flow_id: str) -> None:
+        """Note that a call has lost its answer and looks for its run."""
+        self._count(self._lost, flow_id, 1)
+
+    def found(self, flow_id: str) -> None:
+        """Note that it looks no more."""
+        self._count(self._lost, flow_id, -1)
+
+    def is_alone(self, flow_id: str) -> bool:
+        """True if only one call of this client creates a run of the flow."""
+        with self._lock:
+            return self._sending.get(flow_id, 0) <= 1
+
+    def all_lost(self, flow_id: str) -> bool:
+        """True if every call that creates a run of the flow looks for it."""
+        with self._lock:
+            return self._lost.get(flow_id, 0) >= self._sending.get(flow_id, 0)
+
+    def own(self, run_id: str) -> bool:
+        """Give a run to a call; False if another one has it already."""
+        with self._lock:
+            if run_id in self._owned:
+                return False
+            self._owned[run_id] = None
+            if len(self._owned) > _MOST_OWNED:
+                del self._owned[next(iter(self._owned))]
+            return True
+
+    def _count(self, counts: dict[str, int], flow_id: str, step: int) -> None:
+        with self._lock:
+            left = counts.get(flow_id, 0) + step
+            if left > 0:
+                counts[flow_id] = left
+            else:
+                counts.pop(flow_id, None)

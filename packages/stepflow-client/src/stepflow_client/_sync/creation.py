@@ -1,0 +1,136 @@
+# Written from _async/creation.py by `make generate`. Change that file instead.
+
+"""Creating a run once, though the answer may be lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from .. import _operations as api
+from .._creation import Claims, candidates, may_have_created
+from .._lazy import lazy_module
+from ..errors import AmbiguousRunError, InvalidResponseError, ServerFaultError, StepflowClientError, TransportError
+from .connection import Connection
+
+if TYPE_CHECKING:
+    from .. import _wire
+    from ..types import CreateRunResponse, ListItemsResponse
+else:
+    _wire = lazy_module("stepflow_client._wire")
+
+__all__ = ["Creation"]
+
+_RUNS_LOOKED_AT = 1000
+_OUTAGE = 60.0
+"""Seconds for which a lost run is looked for, and other calls of the same flow are waited for."""
+_LATE = 0.3
+"""Seconds that a request may still be on its way when its connection has broken."""
+_MOST_SENDS = 5
+
+
+class Creation:
+    """The part of the client that creates runs: never twice, never unseen."""
+
+    _connection: Connection
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._claims = Claims()
+
+    def _create_once(
+        self,
+        flow_id: str,
+        send: Callable[[], tuple[CreateRunResponse, ListItemsResponse]],
+    ) -> tuple[CreateRunResponse, ListItemsResponse]:
+        """Create a run and give it, and its items, if they came along.
+
+        Where the answer was lost, the run is looked for among the root runs of the flow created since the call began
+        that no other call of this client owns. One is the run; none means that the request may be sent again.
+
+        Args:
+            flow_id: The flow.
+            send: Sends the request once.
+
+        Raises:
+            AmbiguousRunError: If it cannot be told which run it is, or whether there is one.
+        """
+        started = time.time()
+        self._claims.begin(flow_id)
+        try:
+            for attempt in range(1, _MOST_SENDS + 1):
+                try:
+                    created, listed = send()
+                except StepflowClientError as error:
+                    if not may_have_created(error):
+                        raise
+                    found = self._find(flow_id, started, error)
+                    if found is not None:
+                        return found, _wire.items(found.run_id, [])
+                    if attempt == _MOST_SENDS:
+                        raise
+                else:
+                    self._claims.own(created.run_id)
+                    return created, listed
+            raise AssertionError("unreachable")  # pragma: no cover - the last attempt returns or raises
+        finally:
+            self._claims.end(flow_id)
+
+    def _find(self, flow_id: str, started: float, error: StepflowClientError) -> CreateRunResponse | None:
+        """Give the run that a lost request has created; None if it has created none."""
+        self._claims.lose(flow_id)
+        give_up = time.monotonic() + _OUTAGE
+        nothing_yet = True
+        try:
+            while True:
+                try:
+                    runs = self._runs_since(flow_id, started)
+                except (TransportError, ServerFaultError) as failure:
+                    if isinstance(failure, InvalidResponseError) or time.monotonic() > give_up:
+                        raise _ambiguous(flow_id, [], error) from error
+                    time.sleep(_LATE)
+                    continue
+                if not runs and nothing_yet:
+                    # The request may still be on its way to the server.
+                    nothing_yet = False
+                    time.sleep(_LATE)
+                    continue
+                if not runs:
+                    return None
+                if len(runs) == 1 and self._claims.is_alone(flow_id) and self._claims.own(runs[0]):
+                    return self._adopted(runs[0])
+                if self._claims.all_lost(flow_id) or time.monotonic() > give_up:
+                    raise _ambiguous(flow_id, runs, error) from error
+                # Another call of this client may own it: its answer will tell.
+                time.sleep(_LATE / 3)
+        finally:
+            self._claims.found(flow_id)
+
+    def _runs_since(self, flow_id: str, started: float) -> list[str]:
+        server_now, spread = self._server_clock()
+        since = started + (server_now - time.time()) - spread
+        request = api.list_runs._get_kwargs(roots_only=True, limit=_RUNS_LOOKED_AT)
+        listed = self._connection.call("list_runs", request, _wire.runs)
+        return candidates(listed.runs, flow_id, since, self._claims.owned)
+
+    def _server_clock(self) -> tuple[float, float]:
+        """Give the server's time in seconds since 1970, and how far off that may be."""
+        asked = time.monotonic()
+        health = self._connection.call("health_check", api.health_check._get_kwargs(), _wire.health)
+        spread = time.monotonic() - asked
+        return (health.timestamp.timestamp() if health.timestamp is not None else time.time()), spread
+
+    def _adopted(self, run_id: str) -> CreateRunResponse:
+        request = api.get_run._get_kwargs(run_id=run_id)
+        found, _ = self._connection.call("get_run", request, _wire.created, run_id=run_id)
+        return found
+
+
+def _ambiguous(flow_id: str, runs: list[str], error: StepflowClientError) -> AmbiguousRunError:
+    names = ", ".join(runs[:5]) or "none was seen"
+    return AmbiguousRunError(
+        f"a run of flow {flow_id[:12]}… may have been created, but its answer was lost ({error.message}): {names}",
+        candidates=runs,
+        hint="look at the candidates before you start it again; deduplicate=True makes this exact",
+    )

@@ -1,0 +1,86 @@
+# Written from _async/endpoints.py by `make generate`. Change that file instead.
+
+"""Several servers that share one store, as one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from .._http import Broken, ConnectFailed, HttpRequest, HttpResponse, PoolTimeout, WireError
+from .exchange import Exchange, Stream
+
+__all__ = ["Endpoints"]
+
+_FIRST_REST, _LONGEST_REST = 0.5, 30.0
+
+
+class Endpoints(Exchange):
+    """Sends to the server that answered last; one that cannot be reached is left alone for a growing while.
+
+    Args:
+        exchanges: One for each server, in the order of preference.
+    """
+
+    def __init__(self, exchanges: list[Exchange]) -> None:
+        self._exchanges = exchanges
+        self._current = 0
+        self._rests = [_FIRST_REST] * len(exchanges)
+        self._rest_until = [0.0] * len(exchanges)
+
+    def close(self) -> None:
+        """Close the connections to all servers."""
+        for exchange in self._exchanges:
+            exchange.close()
+
+    def exchange(self, request: HttpRequest) -> HttpResponse:
+        """Send a request to the first server that takes it.
+
+        The next server is tried where nothing was sent; after a broken connection the next request goes to it.
+        """
+        failure: WireError | None = None
+        for number in self._order():
+            try:
+                response = self._exchanges[number].exchange(request)
+            except PoolTimeout:
+                raise
+            except ConnectFailed as error:
+                self._failed(number)
+                failure = error
+            except Broken:
+                self._failed(number)
+                raise
+            else:
+                self._answered(number)
+                return response
+        assert failure is not None
+        raise failure
+
+    @contextmanager
+    def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
+        """Send a request to the server that comes first; a failure sends the next one elsewhere."""
+        number = self._order()[0]
+        try:
+            with self._exchanges[number].stream(request) as stream:
+                self._answered(number)
+                yield stream
+        except (ConnectFailed, Broken):
+            self._failed(number)
+            raise
+
+    def _order(self) -> list[int]:
+        """Give the servers to try: from the current one on, those that rest last."""
+        count = len(self._exchanges)
+        around = [(self._current + step) % count for step in range(count)]
+        now = time.monotonic()
+        return sorted(around, key=lambda number: self._rest_until[number] > now)
+
+    def _failed(self, number: int) -> None:
+        self._rest_until[number] = time.monotonic() + self._rests[number]
+        self._rests[number] = min(self._rests[number] * 2, _LONGEST_REST)
+
+    def _answered(self, number: int) -> None:
+        self._current = number
+        self._rests[number] = _FIRST_REST
+        self._rest_until[number] = 0.0

@@ -1,0 +1,65 @@
+# Written from _async/retry.py by `make generate`. Change that file instead.
+
+"""Sends requests again, as the policy says."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from .._http import HttpRequest, HttpResponse, WireError
+from .._retry import Budget, RetryPolicy, delay_before_retry, describe
+from .exchange import Exchange, Layer, Stream
+
+__all__ = ["Retry"]
+
+
+class Retry(Layer):
+    """Repeats what may be repeated, within the caller's patience and the client's budget.
+
+    Args:
+        inner: What sends one attempt.
+        policy: When and how often.
+    """
+
+    def __init__(self, inner: Exchange, policy: RetryPolicy) -> None:
+        super().__init__(inner)
+        self._policy = policy
+        self._budget = Budget(policy)
+
+    def exchange(self, request: HttpRequest) -> HttpResponse:
+        """Send a request until it is answered or must not be sent again; a failure has the `attempts`."""
+        started = time.monotonic()
+        attempts: list[str] = []
+        self._budget.earn()
+        outcome: WireError | HttpResponse
+        while True:
+            try:
+                outcome = self.inner.exchange(request)
+                if outcome.status < 400:
+                    return outcome
+            except WireError as error:
+                outcome = error
+            attempts.append(describe(outcome))
+            delay = delay_before_retry(
+                self._policy,
+                idempotent=request.idempotent,
+                outcome=outcome,
+                attempt=len(attempts),
+                time_left=request.timeout.read - (time.monotonic() - started),
+            )
+            if delay is None or not self._budget.spend():
+                break
+            time.sleep(delay)
+        if isinstance(outcome, HttpResponse):
+            outcome.attempts = attempts
+            return outcome
+        outcome.attempts = attempts
+        raise outcome
+
+    @contextmanager
+    def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
+        """Send a request once: who reads a stream knows best how to go on."""
+        with self.inner.stream(request) as stream:
+            yield stream
