@@ -1,0 +1,41 @@
+"""Follow a run as it goes on, leave, and come back where one left."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from pathlib import Path
+
+from stepflow_client import StepflowRuntime
+from stepflow_client.events import RunCompletedEvent, StepCompletedEvent, StepStartedEvent
+
+FAN_OUT = Path(__file__).with_name("fan_out.yaml")
+
+
+async def main() -> None:
+    """Read up to the first step, keep the cursor, and go on from there."""
+    async with StepflowRuntime.start() as runtime:
+        run_id = await runtime.submit(FAN_OUT, {"names": ["Ada", "Grace", "Edsger"]})
+        client = runtime.client
+
+        cursor = None
+        async with aclosing(client.run_events(run_id)) as events:
+            async for event in events:
+                cursor = event.cursor
+                print("before:", event.type)
+                if isinstance(event, StepStartedEvent):
+                    break
+
+        # The cursor is text: it can be stored, and used by another process.
+        async for event in client.run_events(run_id, since=cursor, include_results=True):
+            match event:
+                case StepCompletedEvent():
+                    print(f"after: {event.step_id} {event.status} with {event.output['successful']} results")
+                case RunCompletedEvent():
+                    print(f"after: the run is {event.status}")
+                case _:
+                    print("after:", event.type)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
