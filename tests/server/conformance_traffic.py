@@ -182,7 +182,7 @@ def start(to: Recorder, flow_id: str, *inputs: Any, **options: Any) -> dict[str,
 def flows(to: Recorder) -> list[Exchange]:
     flow_id = store(to, GREETING)
     to.call("store_flow", "POST", "/flows", body={"flow": GREETING, "dryRun": True})
-    twice = {**GREETING, "steps": [*GREETING["steps"], *GREETING["steps"]]}  # type: ignore[misc]
+    twice = {**GREETING, "steps": [*GREETING["steps"], *GREETING["steps"]]}
     answer = to.call("store_flow", "POST", "/flows", body={"flow": twice}).json()
     assert answer["stored"] is False
     assert answer["diagnostics"]["numFatal"] > 0
@@ -334,17 +334,18 @@ def refusals(to: Recorder) -> list[Exchange]:
         to.call("get_run_events", "GET", f"/runs/{run_id}/events", query=query, broken=run_id == "xx")
     to.call("get_run_events", "GET", f"/runs/{UNKNOWN_RUN}/events", broken=True)
     to.call("get_run", "GET", f"/runs/{UNKNOWN_RUN}", query={"wait": True, "timeoutSecs": 1})
-    for operation, path, query in (
+    refused: tuple[tuple[str, str, dict[str, Any]], ...] = (
         ("get_run", f"/runs/{UNKNOWN_RUN}", {"wait": "x"}),
         ("get_run_steps", f"/runs/{UNKNOWN_RUN}/steps", {"itemIndex": "x"}),
         ("get_run_step", f"/runs/{UNKNOWN_RUN}/steps/a", {"itemIndex": -1}),
         ("get_run_events", f"/runs/{UNKNOWN_RUN}/events", {"runId": UNKNOWN_RUN, "since": "x"}),
         ("list_runs", "/runs", {"limit": -1}),
-    ):
-        to.call(operation, "GET", path, query=query, broken=True)
+    )
+    for operation, path, bad_query in refused:
+        to.call(operation, "GET", path, query=bad_query, broken=True)
 
     flow_id = store(to, GREETING)
-    unknown_step = {"steps": {"nobody": {"value": {}}}}
+    unknown_step: dict[str, Any] = {"steps": {"nobody": {"value": {}}}}
     to.call("create_run", "POST", "/runs", body={"flowId": "xx", "input": [1]}, broken=True)
     to.call("create_run", "POST", "/runs", body={"flowId": UNKNOWN_HASH, "input": [1]})
     to.call("create_run", "POST", "/runs", body={"flowId": flow_id, "input": [1], "overrides": unknown_step})
