@@ -35,8 +35,12 @@ demo: $(ENV) ## Run the example flow on an embedded server
 test: $(ENV) ## Run the tests, those on the real server too
 	$(BIN)/python -m pytest
 
-test-all: $(ENV) ## Run the server tests on every released server
-	$(BIN)/python -m pytest tests/server --servers all
+SUITE := tests/server/test_specification.py tests/server/test_executor.py tests/server/test_operations.py \
+  tests/server/test_round_trip.py
+
+test-all: $(ENV) ## Run the server tests on every released server, and over plain httpx
+	$(BIN)/python -m pytest $(SUITE) --servers all
+	$(BIN)/python -m pytest $(SUITE) tests/server/test_forward_compatibility.py --transport httpx
 
 check-server: $(ENV) ## Check a release of the server: make check-server VERSION=x
 	$(BIN)/python scripts/check_server.py $(VERSION)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
 
+import httpx
 import pytest
 from stepflow_client import LogConfig, StepflowRuntime
 
@@ -16,6 +18,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=releases.NEWEST,
         help="the releases that the server tests run on: 'all', or a list such as 0.9.0,0.13.0",
     )
+    parser.addoption(
+        "--transport",
+        choices=("own", "httpx"),
+        default="own",
+        help="what the clients of the server tests send through: connections of their own, or plain httpx",
+    )
     parser.addoption("--wheels", default=None, help="the folder of the built wheels, for tests/packaging")
 
 
@@ -24,6 +32,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "release" in metafunc.fixturenames:
         wanted = metafunc.config.getoption("--servers")
         metafunc.parametrize("release", releases.RELEASES if wanted == "all" else wanted.split(","), scope="session")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def transport(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let every client that is given no transport send through plain httpx, if the option says so."""
+    if request.config.getoption("--transport") == "own":
+        yield
+        return
+    kinds = {"_async": httpx.AsyncHTTPTransport, "_sync": httpx.HTTPTransport}
+    with pytest.MonkeyPatch.context() as patch:
+        for twin, kind in kinds.items():
+            connection = import_module(f"stepflow_client.{twin}.connection")
+            adapters = import_module(f"stepflow_client.{twin}.adapters")
+
+            def sender(root, verify, cert, proxy, limits, transport, kind=kind, adapters=adapters):  # type: ignore[no-untyped-def]
+                return adapters.HttpxExchange(transport or kind(), root)
+
+            patch.setattr(connection, "_sender", sender)
+        yield
 
 
 @pytest.fixture(scope="session")
