@@ -51,6 +51,7 @@ TOKENS = {
     "set_async_httpx_client": "set_httpx_client",
 }
 TEXTS = {
+    r"contextlib\.aclosing": "contextlib.closing",
     r"Callable\[\[\], Awaitable\[(.*)\]\]": r"Callable[[], \1]",
     r"What a cancelled task \(in the sync client: a KeyboardInterrupt\) means": "What a KeyboardInterrupt means",
     r"\bGenerator\[(.*), None\]:": r"Generator[\1, None, None]:",

@@ -16,7 +16,10 @@ with SyncStepflowClient("http://server", transport=httpx.MockTransport(lambda re
 """
 
 
-@pytest.mark.parametrize(("level", "shown"), [("debug", True), ("INFO", False), ("", False), ("nonsense", True)])
+@pytest.mark.parametrize(
+    ("level", "shown"),
+    [("debug", True), ("INFO", False), ("", False), ("nonsense", True), ("off", False), ("0", False)],
+)
 def test_the_log_is_shown_on_request(level: str, shown: bool) -> None:
     environment = {**os.environ, "STEPFLOW_LOG": level}
     done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=30)

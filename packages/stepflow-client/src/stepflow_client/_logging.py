@@ -12,8 +12,10 @@ def log_to_stderr(level: str) -> None:
     """Let the loggers below `stepflow` write to standard error.
 
     Args:
-        level: `debug`, `info`, `warning` or `error`; anything else is taken for `debug`.
+        level: `debug`, `info`, `warning` or `error`; `off` or `0` for none. Another word is taken for `debug`.
     """
+    if level.strip().lower() in ("off", "0", "false", "no"):
+        return
     logger = logging.getLogger("stepflow")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))

@@ -17,7 +17,7 @@ _COMMITS = {"37c721f": "0.12.0", "dd82fa7": "0.13.0"}
 
 _OLDEST, _CURRENT = (0, 9), (0, 12)
 
-# What came with a release. The values are for people: `server_info()` and `stepflow health` show them.
+# What came with a release; `server_info()` shows it.
 _SINCE: dict[str, tuple[int, int]] = {
     "runs_in_background": (0, 10),  # POST /runs can answer before the run ends
     "wait": (0, 10),  # GET /runs/{id}?wait=true

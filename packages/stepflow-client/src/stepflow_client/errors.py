@@ -158,7 +158,7 @@ class ServerFaultError(ApiError):
 
 
 class UnsupportedByServerError(StepflowClientError):
-    """This release of the server cannot do what was asked; the message names the release that can."""
+    """This release of the server cannot do what was asked; the hint names the release that can, if there is one."""
 
 
 class InvalidArgumentError(StepflowClientError, ValueError):

@@ -70,6 +70,8 @@ class Events:
             async for event in client.run_events(run_id):
                 print(event.type, event.timestamp)
 
+        Who leaves the loop early closes the stream at once with `contextlib.aclosing(client.run_events(...))`.
+
         Args:
             run_id: The run.
             since: The `cursor` of the last event that was handled, or a sequence number to begin with.
