@@ -57,7 +57,7 @@ lint: $(ENV) ## Check style
 	$(BIN)/ruff format --check .
 
 types: $(ENV) ## Check types with mypy and pyright
-	$(BIN)/mypy packages/stepflow-client/src packages/stepflow-cli/src scripts examples
+	$(BIN)/mypy packages/stepflow-client/src packages/stepflow-cli/src scripts examples tests/typing
 	$(BIN)/pyright
 
 build: $(ENV) ## Build the wheels and source archives into dist/

@@ -1,0 +1,108 @@
+"""The types of the public API, held fast: checked by mypy and pyright in `make types`, never run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
+from datetime import datetime
+from typing import Any, assert_type
+
+from stepflow_api import Client
+from stepflow_api.api.run import get_run
+from stepflow_api.models import ErrorEnvelope, GetRunResponse
+from stepflow_client import (
+    BlobContent,
+    ComponentList,
+    CreateRunResponse,
+    Diagnostic,
+    ErrorCode,
+    ExecutionStatus,
+    FlowError,
+    FlowResult,
+    FlowVariables,
+    HealthResponse,
+    ListItemsResponse,
+    ListRunsResponse,
+    ListStepsResponse,
+    LogEntry,
+    RunDetails,
+    RunEvent,
+    RunItem,
+    ServerInfo,
+    StepDetails,
+    StepflowClient,
+    StepflowClientError,
+    StepflowExecutor,
+    StepflowRuntime,
+    StoreBlobResponse,
+    StoredFlow,
+    StoreFlowResponse,
+    SyncStepflowClient,
+    ValidationResult,
+)
+
+
+async def asynchronous(client: StepflowClient, run_id: str) -> None:
+    assert_type(await client.run("flow.yaml", {"a": 1}), FlowResult)
+    assert_type(await client.submit({"steps": []}, [1]), str)
+    assert_type(await client.get_result(run_id), FlowResult)
+    assert_type(await client.get_results(run_id), list[FlowResult])
+    assert_type(await client.wait_run(run_id, timeout=1), RunDetails)
+    assert_type(await client.validate("flow.yaml"), ValidationResult)
+    assert_type(await client.list_components(), ComponentList)
+    assert_type(await client.store_flow("flow.yaml"), StoreFlowResponse)
+    assert_type(await client.get_flow("id"), StoredFlow)
+    assert_type(await client.get_flow_variables("id"), FlowVariables)
+    assert_type(await client.delete_flow("id"), None)
+    assert_type(await client.create_run(flow_id="id", input={"a": 1}, debug=False), CreateRunResponse)
+    assert_type(await client.get_run(run_id), RunDetails)
+    assert_type(await client.get_run_items(run_id), ListItemsResponse)
+    assert_type(await client.get_run_steps(run_id), ListStepsResponse)
+    assert_type(await client.get_run_step(run_id, "a"), StepDetails)
+    assert_type(await client.get_run_flow(run_id), StoredFlow)
+    assert_type(await client.cancel_run(run_id), RunDetails)
+    assert_type(await client.delete_run(run_id), None)
+    assert_type(await client.list_runs(status=ExecutionStatus.COMPLETED, limit=10), ListRunsResponse)
+    assert_type(client.iter_runs(), AsyncIterator[RunDetails])
+    assert_type(client.run_events(run_id), AsyncGenerator[RunEvent, None])
+    assert_type(await client.store_blob(b"a"), StoreBlobResponse)
+    assert_type(await client.get_blob("id"), BlobContent)
+    assert_type(await client.health_check(), HealthResponse)
+    assert_type(await client.server_info(), ServerInfo)
+    assert_type(client.api, Client)
+    answer = await get_run.asyncio_detailed(client=client.api, run_id=run_id)
+    assert_type(answer.parsed, ErrorEnvelope | GetRunResponse | str | None)
+    executor: StepflowExecutor = client
+    assert_type(await executor.run("flow.yaml"), FlowResult)
+
+
+def synchronous(client: SyncStepflowClient, run_id: str) -> None:
+    assert_type(client.run("flow.yaml", {"a": 1}), FlowResult)
+    assert_type(client.get_run_items(run_id).items, Sequence[RunItem])
+    assert_type(client.iter_runs(), Iterator[RunDetails])
+    assert_type(client.run_events(run_id), Generator[RunEvent, None, None])
+
+
+async def embedded(runtime: StepflowRuntime) -> None:
+    executor: StepflowExecutor = runtime
+    assert_type(executor.url, str)
+    assert_type(await runtime.run("flow.yaml"), FlowResult)
+    assert_type(runtime.client, StepflowClient)
+    assert_type(runtime.sync_client, SyncStepflowClient)
+    assert_type(runtime.get_recent_logs(limit=5), list[LogEntry])
+    with StepflowRuntime.start() as by_with:
+        assert_type(by_with, StepflowRuntime)
+    async with StepflowRuntime.start() as by_async_with:
+        assert_type(by_async_with, StepflowRuntime)
+
+
+def values(result: FlowResult, run: RunDetails, found: ValidationResult, error: StepflowClientError) -> None:
+    assert_type(result.is_success, bool)
+    assert_type(result.output, Any)
+    assert_type(result.error, FlowError | None)
+    assert result.error is not None
+    assert_type(result.error.code, ErrorCode | None)
+    assert_type(run.created_at, datetime | None)
+    assert_type(run.items.completed, int)
+    assert_type(found.errors, list[Diagnostic])
+    assert_type(error.status_code, int | None)
+    assert_type(error.run_id, str | None)
