@@ -143,6 +143,7 @@ def _list_runs(server: ServerInfo, request: Request) -> Translation:
     window = slice(None)
     if roots_only:
         # The filter is applied here, and so limit and offset must be too.
+        del params["rootsOnly"]
         offset = int(params.pop("offset", "0") or 0)
         limit = params.pop("limit", None)
         window = slice(offset, None if limit is None else offset + int(limit))
