@@ -1,0 +1,1 @@
+"""How fast the client is, against its peers and against the limit: `python -m benchmarks`."""

@@ -1,0 +1,59 @@
+"""What a case gets: the server, the workers, how much to do, and where its figures go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from stepflow_client import LogConfig, StepflowRuntime
+
+from benchmarks.environment import BENCH_PYTHON, OUR_PYTHON
+from benchmarks.peers import PEERS
+from benchmarks.processes import Worker
+from benchmarks.series import Results
+
+Workers = dict[str, Worker]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A run of the benchmarks."""
+
+    results: Results
+    quick: bool
+    rounds: int | None
+
+    def amount(self, full: int, quick: int) -> int:
+        """Give how much to do."""
+        return quick if self.quick else full
+
+    def count_rounds(self, full: int, quick: int = 2) -> range:
+        """Give the rounds to go through."""
+        return range(self.rounds or self.amount(full, quick))
+
+    @contextmanager
+    def server(self) -> Iterator[str]:
+        """Run a new server and give its URL. Its memory only grows, so that every case has its own."""
+        with StepflowRuntime.start(log_config=LogConfig(level="error", forward=False)) as runtime:
+            yield runtime.url
+
+    @contextmanager
+    def workers(self, peers: Iterable[str], url: str) -> Iterator[Workers]:
+        """Start a process for each peer and connect it."""
+        with ExitStack() as stack:
+            started = {peer: stack.enter_context(_worker(peer)) for peer in peers}
+            for worker in started.values():
+                worker.ask("open", url=url)
+            yield started
+
+    @contextmanager
+    def offline_workers(self, names: Iterable[str]) -> Iterator[Workers]:
+        """Start a process for each name that needs no server."""
+        with ExitStack() as stack:
+            yield {name: stack.enter_context(Worker(OUR_PYTHON, "-")) for name in names}
+
+
+def _worker(peer: str) -> Worker:
+    found = PEERS[peer]
+    return Worker(BENCH_PYTHON if found.upstream else OUR_PYTHON, found.module)

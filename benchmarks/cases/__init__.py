@@ -1,0 +1,19 @@
+"""The cases: a module each, with a function `measure`. CASES has them in the order in which they are run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from benchmarks.bench import Bench
+from benchmarks.cases import batch, codec, events, latency, memory, start, throughput
+
+CASES: dict[str, Callable[[Bench], None]] = {
+    "latency": latency.measure,
+    "throughput": throughput.measure,
+    "batch": batch.measure,
+    "decode": codec.measure_decoding,
+    "encode": codec.measure_encoding,
+    "events": events.measure,
+    "start": start.measure,
+    "memory": memory.measure,
+}

@@ -1,0 +1,28 @@
+"""How much memory a client's process holds at most."""
+
+from __future__ import annotations
+
+from benchmarks.bench import Bench
+from benchmarks.peers import PEERS
+
+CASE = "memory"
+PEAK = "peak resident memory, MiB"
+_MIB = 1024 * 1024
+
+
+def measure(bench: Bench) -> None:
+    """Look at the peak after connecting, then after many calls at once, then after a batch."""
+    size, seconds = bench.amount(20_000, 2_000), 0.2 if bench.quick else 0.5
+    for _ in bench.count_rounds(2, 1):
+        with bench.server() as url, bench.workers(PEERS, url) as workers:
+            for peer, worker in workers.items():
+
+                def note(at: str, peer: str = peer, peak: int = 0) -> None:
+                    bench.results.add(CASE, PEAK, at, peer, peak / _MIB)
+
+                note("connected", peak=worker.ask("peak_memory").value)
+                worker.ask("throughput", seconds=seconds, concurrency=256)
+                note("256 at once", peak=worker.ask("peak_memory").value)
+                worker.ask("prepare", count=size)
+                worker.ask("batch")
+                note(f"then {size:,} items", peak=worker.ask("peak_memory").value)

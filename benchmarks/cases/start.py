@@ -1,0 +1,73 @@
+"""How long it takes from nothing to the first result."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmarks.bench import Bench
+from benchmarks.environment import BENCH_PYTHON, OUR_PYTHON, SCRATCH
+from benchmarks.processes import time_command
+from benchmarks.workload import FLOW, INPUT
+
+CASE = "start"
+TIME, EMBEDDED = "from start to end of the process, ms", "embedded server, ms"
+AT = "wall"
+PASS = "python -c pass"
+CLIENT = "import stepflow_client, make a client"
+UPSTREAM_IMPORT = "from stepflow_py import StepflowClient"
+VERSION = "stepflow --version"
+FIRST_RESULT = "StepflowRuntime.start() to the first result"
+
+Command = list[str | Path]
+
+_PASS_UPSTREAM = "python -c pass (environment of stepflow-py)"
+_EMBEDDED = f"""
+import time
+from stepflow_client import LogConfig, StepflowRuntime
+started = time.perf_counter()
+with StepflowRuntime.start(log_config=LogConfig(level="error")) as runtime:
+    runtime.sync_client.run({FLOW!r}, {INPUT!r}).raise_for_failure()
+    print((time.perf_counter() - started) * 1000)
+"""
+
+
+def measure(bench: Bench) -> None:
+    """Measure processes that import, make a client, print help, run a flow; then the embedded server."""
+    rounds = bench.count_rounds(11, 1)
+    with bench.server() as url:
+        _time(bench, _commands(url), len(rounds))
+    for _ in rounds:
+        _, said = time_command([OUR_PYTHON, "-c", _EMBEDDED])
+        bench.results.add(CASE, EMBEDDED, AT, FIRST_RESULT, float(said))
+
+
+def _time(bench: Bench, commands: Mapping[str, Command], rounds: int) -> None:
+    for warm_up in (True, *(False for _ in range(rounds))):
+        for name, command in commands.items():
+            taken, _ = time_command(command)
+            # The first time may write bytecode.
+            if not warm_up:
+                bench.results.add(CASE, TIME, AT, name, taken * 1000)
+
+
+def _commands(url: str) -> dict[str, Command]:
+    flow = SCRATCH / "echo.json"
+    flow.write_text(json.dumps(FLOW))
+    stepflow = Path(sys.executable).with_name("stepflow")
+    make = 'from stepflow_client import StepflowClient; StepflowClient("http://localhost:1")'
+    return {
+        PASS: [OUR_PYTHON, "-c", "pass"],
+        _PASS_UPSTREAM: [BENCH_PYTHON, "-c", "pass"],
+        CLIENT: [OUR_PYTHON, "-c", make],
+        UPSTREAM_IMPORT: [BENCH_PYTHON, "-c", UPSTREAM_IMPORT],
+        **{f"import {name}": [OUR_PYTHON, "-c", f"import {name}"] for name in _IMPORTS},
+        VERSION: [stepflow, "--version"],
+        "stepflow --help": [stepflow, "--help"],
+        "stepflow run, remote": [stepflow, "run", flow, "--url", url, "--input-json", json.dumps(INPUT)],
+    }
+
+
+_IMPORTS = ("stepflow_client", "stepflow_cli", "stepflow_api", "httpx", "pydantic")

@@ -1,0 +1,170 @@
+"""Loops over a peer: one call after the other, or many at once for some time."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from benchmarks.peers import AsyncPeer, SyncPeer
+
+
+class Driver(Protocol):
+    """The same for both kinds of peers."""
+
+    def open(self, url: str) -> None: ...
+
+    def latency(self, calls: int) -> list[float]:
+        """Give the seconds of each of so many calls."""
+
+    def throughput(self, seconds: float, concurrency: int) -> tuple[int, float]:
+        """Call for some seconds, so many at once; give how many calls ended and how long they took together."""
+
+    def prepare(self, count: int) -> None: ...
+
+    def batch(self) -> int: ...
+
+    def events(self, run_id: str) -> int: ...
+
+    def streams(self, run_id: str, count: int) -> tuple[float, int]:
+        """Follow a run so many times at once; give when the last one began (seconds) and how many events came."""
+
+    def close(self) -> None: ...
+
+
+class AsyncDriver:
+    """Drives a peer in an event loop that lives as long as the driver."""
+
+    def __init__(self, peer: AsyncPeer) -> None:
+        self._peer = peer
+        # Not a Runner: it calls `repr` on what comes back (in `signal`), which may take longer than what is measured.
+        self._loop = asyncio.new_event_loop()
+
+    def open(self, url: str) -> None:
+        self._loop.run_until_complete(self._peer.open(url))
+
+    def latency(self, calls: int) -> list[float]:
+        async def loop() -> list[float]:
+            taken = []
+            for _ in range(calls):
+                started = time.perf_counter()
+                await self._peer.run()
+                taken.append(time.perf_counter() - started)
+            return taken
+
+        return self._loop.run_until_complete(loop())
+
+    def throughput(self, seconds: float, concurrency: int) -> tuple[int, float]:
+        async def loop() -> tuple[int, float]:
+            started = time.perf_counter()
+
+            async def one() -> int:
+                done = 0
+                while time.perf_counter() - started < seconds:
+                    await self._peer.run()
+                    done += 1
+                return done
+
+            counts = await asyncio.gather(*(one() for _ in range(concurrency)))
+            return sum(counts), time.perf_counter() - started
+
+        return self._loop.run_until_complete(loop())
+
+    def prepare(self, count: int) -> None:
+        self._peer.prepare(count)
+
+    def batch(self) -> int:
+        return self._loop.run_until_complete(self._peer.batch())
+
+    def events(self, run_id: str) -> int:
+        return self._loop.run_until_complete(self._peer.events(run_id, _nothing))
+
+    def streams(self, run_id: str, count: int) -> tuple[float, int]:
+        async def loop() -> tuple[float, int]:
+            started = time.perf_counter()
+            begun: list[float] = []
+            follow = (self._peer.events(run_id, lambda: begun.append(time.perf_counter())) for _ in range(count))
+            counts = await asyncio.gather(*follow)
+            return max(begun) - started, sum(counts)
+
+        return self._loop.run_until_complete(loop())
+
+    def close(self) -> None:
+        self._loop.run_until_complete(self._peer.close())
+        self._loop.close()
+
+
+class SyncDriver:
+    """Drives a peer that blocks: many at once are as many threads."""
+
+    def __init__(self, peer: SyncPeer) -> None:
+        self._peer = peer
+
+    def open(self, url: str) -> None:
+        self._peer.open(url)
+
+    def latency(self, calls: int) -> list[float]:
+        taken = []
+        for _ in range(calls):
+            started = time.perf_counter()
+            self._peer.run()
+            taken.append(time.perf_counter() - started)
+        return taken
+
+    def throughput(self, seconds: float, concurrency: int) -> tuple[int, float]:
+        started = time.perf_counter()
+
+        def one() -> int:
+            done = 0
+            while time.perf_counter() - started < seconds:
+                self._peer.run()
+                done += 1
+            return done
+
+        return sum(_in_threads(one, concurrency)), time.perf_counter() - started
+
+    def prepare(self, count: int) -> None:
+        self._peer.prepare(count)
+
+    def batch(self) -> int:
+        return self._peer.batch()
+
+    def events(self, run_id: str) -> int:
+        return self._peer.events(run_id, _nothing)
+
+    def streams(self, run_id: str, count: int) -> tuple[float, int]:
+        started = time.perf_counter()
+        begun: list[float] = []
+
+        def one() -> int:
+            return self._peer.events(run_id, lambda: begun.append(time.perf_counter()))
+
+        events = sum(_in_threads(one, count))
+        return max(begun) - started, events
+
+    def close(self) -> None:
+        self._peer.close()
+
+
+def driver(peer: Any) -> Driver:
+    """Give what drives a peer."""
+    return AsyncDriver(peer) if asyncio.iscoroutinefunction(peer.run) else SyncDriver(peer)
+
+
+def _nothing() -> None:
+    return None
+
+
+def _in_threads(work: Callable[[], int], count: int) -> list[int]:
+    """Do work in threads; fewer answers than threads mean that some failed, which Python has shown."""
+    done: list[int] = []
+    threads = [threading.Thread(target=lambda: done.append(work())) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if len(done) != count:
+        raise RuntimeError("a thread failed")
+    return done

@@ -1,0 +1,101 @@
+"""Reading and writing without a server: an answer that was recorded, a transport that swallows what is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+from stepflow_client import StepflowClient, _wire
+
+from benchmarks.workload import large_input
+
+_URL, _SERVER = "http://localhost:1", "0.13.0"
+# As in `drivers`, not a Runner.
+_LOOP = asyncio.new_event_loop()
+_RUN_ID = "01a21045-ac8f-7681-b87a-1939596f71c4"
+
+
+def decode(way: str, path: str, repeat: int) -> float:
+    """Give the seconds that reading a recorded answer takes.
+
+    Args:
+        way: One of the names in `_decoders`.
+        path: The answer.
+        repeat: How often to read it.
+    """
+    content = Path(path).read_bytes()
+    read = _decoders(content)[way]
+    read()
+    started = time.perf_counter()
+    for _ in range(repeat):
+        read()
+    return (time.perf_counter() - started) / repeat
+
+
+def decoded_memory(way: str, path: str) -> int:
+    """Give the bytes that what was read takes while it is held."""
+    content = Path(path).read_bytes()
+    read = _decoders(content)[way]
+    read()
+    tracemalloc.start()
+    held = read()
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held is not None
+    return taken
+
+
+def _decoders(content: bytes) -> dict[str, Callable[[], Any]]:
+    answer = httpx.MockTransport(lambda _: httpx.Response(200, content=content, headers=_JSON))
+    client = StepflowClient(_URL, transport=answer, server=_SERVER)
+
+    def listed() -> Any:
+        return _wire.items(_RUN_ID, _wire.raw_value(content, "GET /items")["results"])
+
+    def called() -> Any:
+        return _LOOP.run_until_complete(client.get_run_items(_RUN_ID))
+
+    return {
+        "json.loads": lambda: json.loads(content),
+        "decoding alone": listed,
+        "decoding alone, all items looked at": lambda: [item.result for item in listed().items],
+        "get_run_items": called,
+        "get_run_items, all items looked at": lambda: [item.result for item in called().items],
+    }
+
+
+_JSON = {"content-type": "application/json"}
+
+
+def encode(way: str, size: int) -> float:
+    """Give the seconds that writing (and sending to nowhere) an input of so many bytes takes.
+
+    Args:
+        way: One of the names below.
+        size: Of the input, in bytes of JSON.
+    """
+    value = large_input(size)
+    body = {"flowId": "f" * 64, "input": [value]}
+    summary = {"runId": _RUN_ID, "flowId": "f" * 64, "status": 1, "items": dict.fromkeys(_COUNTS, 0)}
+    summary |= {"createdAt": "2026-01-01T00:00:00Z", "rootRunId": _RUN_ID, "createdAtSeqno": 0}
+    taken = httpx.MockTransport(lambda _: httpx.Response(200, json={"summary": summary, "results": []}))
+    client = StepflowClient(_URL, transport=taken, server=_SERVER)
+    plain = httpx.AsyncClient(transport=taken, base_url=_URL)
+    write: dict[str, Callable[[], Any]] = {
+        "json.dumps": lambda: json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode(),
+        "plain httpx": lambda: _LOOP.run_until_complete(plain.post("/runs", json=body)),
+        "ours": lambda: _LOOP.run_until_complete(client.create_run("f" * 64, value)),
+    }
+    write[way]()
+    started = time.perf_counter()
+    write[way]()
+    return time.perf_counter() - started
+
+
+_COUNTS = ("total", "completed", "running", "failed", "cancelled")

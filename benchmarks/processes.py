@@ -1,0 +1,99 @@
+"""The processes of a measurement, as the measuring process sees them. None outlives it, none waits for ever."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from benchmarks.environment import ROOT
+
+_LONGEST = 180.0
+"""Seconds after which a command is given up."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command gave, and the seconds it took."""
+
+    value: Any
+    wall: float
+    cpu: float
+
+
+class WorkerError(Exception):
+    """A worker failed, or did not answer in time."""
+
+
+class Worker:
+    """A process that drives one peer.
+
+    Args:
+        python: The interpreter.
+        module: The peer's module, `-` for none.
+    """
+
+    def __init__(self, python: Path, module: str) -> None:
+        self._module = module
+        self._process = subprocess.Popen(
+            [python, "-m", "benchmarks.worker", module],
+            cwd=ROOT,
+            env=clean_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def ask(self, command: str, **arguments: Any) -> Answer:
+        """Have a command done.
+
+        Raises:
+            WorkerError: If it failed.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"do": command, "with": arguments}).encode() + b"\n")
+        self._process.stdin.flush()
+        ready, _, _ = select.select([self._process.stdout], [], [], _LONGEST)
+        line = self._process.stdout.readline() if ready else b""
+        if not line:
+            raise WorkerError(f"{self._module}: {command} gave no answer within {_LONGEST:g} s")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise WorkerError(f"{self._module}: {command} failed\n{answer['error']}")
+        return Answer(answer["value"], answer["wall"], answer["cpu"])
+
+
+def clean_environment() -> dict[str, str]:
+    """Give this process's environment without what would change how peers connect."""
+    unwanted = ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy", "pythonpath")
+    kept = {name: value for name, value in os.environ.items() if name.lower() not in unwanted}
+    return {name: value for name, value in kept.items() if not name.startswith("STEPFLOW_")}
+
+
+def time_command(command: Sequence[str | Path]) -> tuple[float, str]:
+    """Give the seconds from the start to the end of a process, and what it wrote.
+
+    Raises:
+        subprocess.CalledProcessError: If it failed.
+    """
+    started = time.perf_counter()
+    done = subprocess.run(
+        command, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=True, timeout=_LONGEST
+    )
+    return time.perf_counter() - started, done.stdout

@@ -1,0 +1,88 @@
+"""Figures: for each thing measured one value a round."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median, quantiles
+from typing import NamedTuple, Self
+
+
+class Key(NamedTuple):
+    """What was measured, for example the throughput case's `calls per second` at `32 at once`, of one peer."""
+
+    case: str
+    measure: str
+    at: str
+    peer: str
+
+
+class Spread(NamedTuple):
+    """The median of the rounds, and the smallest and largest."""
+
+    median: float
+    least: float
+    most: float
+
+
+@dataclass
+class Results:
+    """All figures of a run."""
+
+    machine: dict[str, str]
+    started: str
+    quick: bool
+    rounds: dict[Key, list[float]] = field(default_factory=dict)
+
+    def add(self, case: str, measure: str, at: str, peer: str, value: float) -> None:
+        """Keep the figure of a round."""
+        self.rounds.setdefault(Key(case, measure, at, peer), []).append(value)
+
+    def spread(self, key: Key) -> Spread | None:
+        """Give the median of what was measured, or None."""
+        return _spread(self.rounds[key]) if key in self.rounds else None
+
+    def ratio(self, above: Key, below: Key) -> Spread | None:
+        """Give one figure as a multiple of another, or None.
+
+        Rounds are divided one by one where there are as many of both: what slowed a round down slowed both.
+        """
+        one, other = self.rounds.get(above), self.rounds.get(below)
+        if not one or not other:
+            return None
+        if len(one) != len(other):
+            one, other = [median(one)], [median(other)]
+        return _spread([a / b for a, b in zip(one, other, strict=True) if b])
+
+    def tables(self) -> Iterator[tuple[str, str]]:
+        """Give each case and measure once, in the order they were measured."""
+        yield from dict.fromkeys((key.case, key.measure) for key in self.rounds)
+
+    def save(self, path: Path) -> None:
+        """Write everything as JSON."""
+        listed = [{**key._asdict(), "rounds": [_rounded(each) for each in made]} for key, made in self.rounds.items()]
+        document = {"started": self.started, "quick": self.quick, "machine": self.machine, "series": listed}
+        path.write_text(json.dumps(document, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote."""
+        document = json.loads(path.read_text())
+        series = document["series"]
+        rounds = {Key(each["case"], each["measure"], each["at"], each["peer"]): each["rounds"] for each in series}
+        return cls(document["machine"], document["started"], document["quick"], rounds)
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """Give the value below which so many percent of the values lie."""
+    return quantiles(values, n=100, method="inclusive")[percent - 1]
+
+
+def _spread(values: Sequence[float]) -> Spread | None:
+    return Spread(median(values), min(values), max(values)) if values else None
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.6g}")

@@ -1,0 +1,81 @@
+"""What the client should reach, each as a ratio of two figures of the same run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from benchmarks.cases import batch, codec, latency, start, throughput
+from benchmarks.peers import BARE, OURS, PLAIN_HTTPX, UPSTREAM
+from benchmarks.series import Key, Results, Spread
+
+
+@dataclass(frozen=True)
+class Target:
+    """A limit for a ratio."""
+
+    text: str
+    above: Key
+    below: Key
+    limit: float
+    bound: Literal["at least", "at most"] = "at most"
+
+    def verdict(self, results: Results) -> tuple[Spread | None, str]:
+        """Give the ratio and whether it keeps to the limit."""
+        ratio = results.ratio(self.above, self.below)
+        if ratio is None:
+            return None, "not measured"
+        kept = ratio.median >= self.limit if self.bound == "at least" else ratio.median <= self.limit
+        return ratio, "pass" if kept else "miss"
+
+
+def _throughput(concurrency: int, peer: str, limit: float) -> Target:
+    at = f"{concurrency} at once"
+    above, below = (Key(throughput.CASE, throughput.RATE, at, each) for each in (OURS, peer))
+    return Target(f"`run()` per second, {at} / {peer}", above, below, limit, "at least")
+
+
+def _latency(at: str, peer: str, limit: float) -> Target:
+    above, below = (Key(latency.CASE, latency.TIME, at, each) for each in (OURS, peer))
+    return Target(f"`run()` one after the other, {at} / {peer}", above, below, limit)
+
+
+def _decoding(way: str, limit: float = 2.0) -> Target:
+    above, below = (Key(codec.DECODE, codec.DECODE_TIME, "10,000 items", each) for each in (way, codec.JSON_LOADS))
+    return Target(f"{way}, 10,000 items / json.loads", above, below, limit)
+
+
+def _item_memory(way: str) -> Target:
+    above, below = (Key(codec.DECODE, codec.DECODE_MEMORY, f"{size} items", way) for size in ("10,000", "1,000"))
+    return Target(f"{way}: memory of an item, 10,000 / 1,000 items", above, below, 1.1)
+
+
+def _started(what: str, than: str, limit: float) -> Target:
+    above, below = (Key(start.CASE, start.TIME, start.AT, each) for each in (what, than))
+    return Target(f"`{what}` / `{than}`", above, below, limit)
+
+
+def _batch(large: str, small: str) -> Target:
+    above, below = (Key(batch.CASE, batch.OWN_CPU, f"{size} items", OURS) for size in (large, small))
+    return Target(f"batch: own CPU of an item, {large} / {small} items", above, below, 1.2)
+
+
+TARGETS = (
+    _throughput(32, UPSTREAM, 1.2),
+    _throughput(256, UPSTREAM, 1.2),
+    _throughput(32, PLAIN_HTTPX, 5.0),
+    _throughput(256, PLAIN_HTTPX, 5.0),
+    _latency("p50", BARE, 1.5),
+    _latency("p95", UPSTREAM, 1.0),
+    _decoding(codec.LISTED),
+    _decoding(codec.LISTED + codec.LOOKED_AT),
+    _decoding(codec.CALLED),
+    _decoding(codec.CALLED + codec.LOOKED_AT),
+    _item_memory(codec.CALLED),
+    _item_memory(codec.CALLED + codec.LOOKED_AT),
+    _batch("10,000", "1,000"),
+    _batch("100,000", "10,000"),
+    _batch("100,000", "1,000"),
+    _started(start.CLIENT, start.UPSTREAM_IMPORT, 1.0),
+    _started(start.VERSION, start.PASS, 1.5),
+)
