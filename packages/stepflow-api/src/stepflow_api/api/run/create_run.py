@@ -1,8 +1,12 @@
 # Written by `make generate` from the OpenAPI description. Do not edit; edit that and run it again.
-from functools import partial
-from typing import Any
+from __future__ import annotations
 
-import httpx
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import httpx
+
 
 from ... import errors
 from ...client import AuthenticatedClient, Client

@@ -1,9 +1,13 @@
 # Written by `make generate` from the OpenAPI description. Do not edit; edit that and run it again.
+from __future__ import annotations
+
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import httpx
+if TYPE_CHECKING:
+    import httpx
+
 
 from ... import errors
 from ...client import AuthenticatedClient, Client
