@@ -33,13 +33,13 @@ demo: $(ENV) ## Run the example flow on an embedded server
 	$(BIN)/stepflow run examples/hello.yaml --input-json '{"name": "World"}'
 
 test: $(ENV) ## Run the tests, those on the real server too
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 SUITE := tests/server/test_specification.py tests/server/test_executor.py tests/server/test_operations.py \
   tests/server/test_round_trip.py
 
 test-all: $(ENV) ## Run the server tests on every released server, and over plain httpx
-	$(BIN)/python -m pytest $(SUITE) --servers all
+	$(BIN)/python -m pytest $(SUITE) --servers all -n auto --dist loadfile
 	$(BIN)/python -m pytest $(SUITE) tests/server/test_forward_compatibility.py --transport httpx
 
 check-server: $(ENV) ## Check a release of the server: make check-server VERSION=x

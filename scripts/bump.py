@@ -19,6 +19,9 @@ def main() -> int:
     for path in sorted(ROOT.glob("packages/*/pyproject.toml")):
         text = path.read_text(encoding="utf-8")
         path.write_text(SIBLING.sub(rf'\g<1>{version}"', text), encoding="utf-8")
+    constant = ROOT / "packages/stepflow-cli/src/stepflow_cli/_version.py"
+    text = constant.read_text(encoding="utf-8")
+    constant.write_text(re.sub(r'VERSION = ".*"', f'VERSION = "{version}"', text), encoding="utf-8")
     print(f"{version}; now write CHANGELOG.md")
     return 0
 

@@ -69,11 +69,11 @@ from stepflow_api.api.flow import store_flow
 from stepflow_api.api.run import create_run, get_run
 from stepflow_api.models import CreateRunRequest, RunStatus, StoreFlowRequest
 
-client = Client(base_url=sys.argv[1] + "/api/v1")
 flow = {"steps": [], "output": {"$input": "$"}}
-stored = store_flow.sync(client=client, body=StoreFlowRequest(flow=flow))
-created = create_run.sync(client=client, body=CreateRunRequest(flow_id=stored.flow_id, input_=[7], wait=True))
-found = get_run.sync(client=client, run_id=created.summary.run_id)
+with Client(base_url=sys.argv[1] + "/api/v1") as client:
+    stored = store_flow.sync(client=client, body=StoreFlowRequest(flow=flow))
+    created = create_run.sync(client=client, body=CreateRunRequest(flow_id=stored.flow_id, input_=[7], wait=True))
+    found = get_run.sync(client=client, run_id=created.summary.run_id)
 assert found.summary.status is RunStatus.COMPLETED, found
 print(found.summary.run_id)
 """

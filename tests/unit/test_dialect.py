@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import SyncStepflowClient, UnsupportedByServerError
-from stepflow_client._dialect import Reply, Request, ShapeChangedError, current_components, needs_translation, translate
-from stepflow_client._servers import pinned
+from stepflow_client._dialect import Reply, Request, ShapeChangedError, current_components, translate
+from stepflow_client._servers import needs_translation, pinned
 
 RUN = "01900000-0000-7000-8000-000000000001"
 OLD_RUN = {

@@ -158,11 +158,12 @@ def test_as_deep_as_servers_take_is_deep_enough() -> None:
     assert check_json(nested(128), "input") == nested(128)
 
 
-def test_what_is_checked_is_a_copy() -> None:
-    passed = {"a": [1]}
-    checked = check_json(passed, "input")
-    checked["a"].append(2)
-    assert passed == {"a": [1]}
+def test_what_is_plain_comes_back_itself_and_the_rest_as_a_copy() -> None:
+    plain = {"a": [1, 1.5, None, True, "text", {}]}
+    assert check_json(plain, "input") is plain
+    tuples = {"a": (1,)}
+    assert check_json(tuples, "input") == {"a": [1]}
+    assert tuples == {"a": (1,)}
 
 
 @pytest.mark.parametrize("value", [2**53, -(2**53), 2**53 - 1, 0])

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from stepflow_cli._version import VERSION as constant
 
 from tests.releases import ROOT
 
@@ -22,6 +23,10 @@ def test_every_package_has_the_version_and_pins_its_siblings(package: Path) -> N
     siblings = [each for each in project["dependencies"] if each.startswith("stepflow-")]
     assert all(each.endswith(f"=={VERSION}") for each in siblings)
     assert bool(siblings) == (package.name != "stepflow-api")
+
+
+def test_the_command_tells_the_version() -> None:
+    assert constant == VERSION
 
 
 def test_the_changelog_tells_of_the_version() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from ._version import VERSION
 from .exit_codes import ExitCode
 
 __all__ = ["cli", "main"]
@@ -39,9 +40,7 @@ class _LazyGroup(click.Group):
 
 def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        from importlib.metadata import version
-
-        click.echo(f"stepflow {version('stepflow-cli')}")
+        click.echo(f"stepflow {VERSION}")
         ctx.exit()
 
 

@@ -26,7 +26,6 @@ __all__ = [
     "ShapeChangedError",
     "current_components",
     "current_health",
-    "needs_translation",
     "translate",
 ]
 
@@ -76,11 +75,6 @@ _ERROR_CODES = {
 _COMPONENT_FAILED, _NO_ROUTE = 3, 9
 _STEP_IN_TEXT = re.compile(r"""\bstep ["'](?P<id>[^"']+)["']""")
 _GRPC_STATUS = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 409: "FAILED_PRECONDITION", 500: "INTERNAL"}
-
-
-def needs_translation(server: ServerInfo) -> bool:
-    """Tell whether a server has another shape than the current one."""
-    return server.dialect in ("0.9", "0.10", "0.11")
 
 
 def translate(server: ServerInfo, request: Request) -> Translation:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 from ._http import Broken, CannotSend, ConnectFailed, HttpResponse, NotHttp, PoolTimeout, WireError
 from .errors import InvalidArgumentError
@@ -122,6 +121,10 @@ def _retry_after(response: HttpResponse, now: datetime | None) -> float:
     text = response.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdecimal():
         return float(text[:9])
+    if not text:
+        return 0.0
+    from email.utils import parsedate_to_datetime
+
     try:
         date = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError):

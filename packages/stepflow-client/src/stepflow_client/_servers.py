@@ -10,7 +10,7 @@ from .errors import InvalidArgumentError, InvalidResponseError, UnsupportedBySer
 if TYPE_CHECKING:
     from .types import ServerInfo
 
-__all__ = ["pinned", "recognise", "require"]
+__all__ = ["needs_translation", "pinned", "recognise", "require"]
 
 _COMMITS = {"37c721f": "0.12.0", "dd82fa7": "0.13.0"}
 """Servers from 0.12 on tell their commit, not their release."""
@@ -88,6 +88,11 @@ def _info(url: str, dialect: tuple[int, int], *, release: str | None, commit: st
         commit=commit,
         capabilities=capabilities,
     )
+
+
+def needs_translation(server: ServerInfo) -> bool:
+    """Tell whether a server has another shape than the current one."""
+    return server.dialect in ("0.9", "0.10", "0.11")
 
 
 def require(server: ServerInfo, capability: str, what: str) -> None:

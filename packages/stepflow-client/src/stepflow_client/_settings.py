@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import os
 import re
@@ -319,7 +318,7 @@ class TokenAuth:
     async def async_auth_flow(self, request: _Signable) -> AsyncGenerator[_Signable, Any]:
         """Add the header, waiting for the token if need be."""
         token = self._token()
-        if inspect.isawaitable(token):
+        if isinstance(token, Awaitable):
             token = await token
         self._sign(request, token)
         yield request

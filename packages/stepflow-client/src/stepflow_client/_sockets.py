@@ -45,9 +45,12 @@ class AsyncSocket(asyncio.Protocol):
     async def connect(cls, host: str, port: int, tls: ssl.SSLContext | None, timeout: float) -> Self:
         """Open a connection within a number of seconds."""
         loop = asyncio.get_running_loop()
+        # asyncio's race of addresses loses a connection that is made when it is cancelled:
+        # none where there is only one.
+        delay = None if _is_address(host) else 0.25
         try:
             async with asyncio.timeout(timeout):
-                _, connection = await loop.create_connection(cls, host, port, ssl=tls, happy_eyeballs_delay=0.25)
+                _, connection = await loop.create_connection(cls, host, port, ssl=tls, happy_eyeballs_delay=delay)
         except TimeoutError:
             raise ConnectTimeout(f"no connection within {timeout:g} s") from None
         except (OSError, ssl.SSLError) as error:
@@ -152,6 +155,10 @@ class AsyncSocket(asyncio.Protocol):
     def _wake(future: asyncio.Future[None] | None) -> None:
         if future is not None and not future.done():
             future.set_result(None)
+
+
+def _is_address(host: str) -> bool:
+    return ":" in host or host.replace(".", "").isdecimal()
 
 
 def _expire(future: asyncio.Future[None], kind: type[WireError], timeout: float) -> None:

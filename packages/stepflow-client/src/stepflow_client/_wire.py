@@ -41,6 +41,7 @@ from .types import (
 )
 
 __all__ = [
+    "any_failed",
     "attachment_name",
     "build",
     "components",
@@ -323,6 +324,12 @@ def step(answer: dict[str, Any]) -> StepDetails:
         # Translated from an older server, which does not tell when that was.
         read = read.model_copy(update={"updated_at": None})
     return read.model_copy(update={"error": failure(answer)}) if read.status is ExecutionStatus.FAILED else read
+
+
+def any_failed(listed: ListItemsResponse) -> bool:
+    """Tell whether an item failed, without reading those that have not been looked at."""
+    items = listed.items
+    return items.any_failed() if isinstance(items, RunItems) else RunItems(items).any_failed()
 
 
 def with_failed_steps(listed: ListItemsResponse, run_steps: ListStepsResponse) -> ListItemsResponse:

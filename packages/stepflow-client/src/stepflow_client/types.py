@@ -91,6 +91,9 @@ _FINAL = frozenset(
 )
 
 
+_UNSUCCESSFUL = frozenset({ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED})
+
+
 class ErrorCode(_OpenEnum):
     """Why an item or a step failed. A code this package has no name for appears as `unknown_<number>`."""
 
@@ -195,7 +198,7 @@ class FlowResult(_Model):
     @property
     def is_failed(self) -> bool:
         """True if the item failed, or the server could not recover its run."""
-        return self.status in (ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED)
+        return self.status in _UNSUCCESSFUL
 
     @property
     def is_cancelled(self) -> bool:
@@ -305,6 +308,15 @@ class RunItems(Sequence[RunItem]):
         self._entries = list(entries)
         self._read = read
 
+    def any_failed(self) -> bool:
+        """Tell whether an item failed, without reading those that have not been looked at."""
+        return any(
+            entry.status in _UNSUCCESSFUL
+            if isinstance(entry, RunItem)
+            else read_status(entry["status"]) in _UNSUCCESSFUL
+            for entry in self._entries
+        )
+
     def __len__(self) -> int:
         return len(self._entries)
 
@@ -329,7 +341,8 @@ class RunItems(Sequence[RunItem]):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return repr(list(self))
+        # Some print what they are given without being asked to; 100,000 items would take seconds.
+        return f"<RunItems: {len(self)}>" if len(self) > 20 else repr(list(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (RunItems, (list(self),))

@@ -8,15 +8,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
-from .. import _dialect, _servers
-from .._dialect import Reply, Request
+from .. import _servers
 from .._http import ConnectFailed, HttpRequest, HttpResponse, WireError
+from .._lazy import lazy_module
 from .._values import decode, encode
 from ..errors import InvalidResponseError
 from .exchange import Exchange, Layer, Stream
 
 if TYPE_CHECKING:
+    from .. import _dialect
     from ..types import ServerInfo
+else:
+    # Current servers need none of it.
+    _dialect = lazy_module("stepflow_client._dialect")
 
 __all__ = ["Dialect"]
 
@@ -50,7 +54,7 @@ class Dialect(Layer):
             return await self._health(request)
         server = self.server or await self._recognise(request)
         try:
-            if _dialect.needs_translation(server):
+            if _servers.needs_translation(server):
                 return await self._translated(server, request)
             response = await self.inner.exchange(request)
         except WireError:
@@ -96,18 +100,18 @@ class Dialect(Layer):
         body = (
             _json(request.content) if request.headers.get("content-type", "").startswith("application/json") else None
         )
-        current = Request(request.method, unquote(request.path), dict(parse_qsl(request.query)), body)
+        current = _dialect.Request(request.method, unquote(request.path), dict(parse_qsl(request.query)), body)
         translation = _dialect.translate(server, current)
         response: HttpResponse | None = None
-        reply: Reply | None = None
+        reply: _dialect.Reply | None = None
         try:
             wanted = next(translation)
             while True:
                 response = await self.inner.exchange(_request(request, current, wanted))
-                reply = Reply(response.status, _json(response.content))
+                reply = _dialect.Reply(response.status, _json(response.content))
                 wanted = translation.send(reply)
         except StopIteration as done:
-            final: Reply = done.value
+            final: _dialect.Reply = done.value
         except _dialect.ShapeChangedError:
             self.forget()
             assert response is not None
@@ -123,7 +127,7 @@ class Dialect(Layer):
         return HttpResponse(final.status, {"content-type": "application/json"}, encode(final.body))
 
 
-def _request(request: HttpRequest, current: Request, wanted: Request) -> HttpRequest:
+def _request(request: HttpRequest, current: _dialect.Request, wanted: _dialect.Request) -> HttpRequest:
     """Give the request that is sent, with the headers and limits of the one that was asked for."""
     if wanted.body is current.body and wanted.method == current.method:
         content, headers = request.content, request.headers

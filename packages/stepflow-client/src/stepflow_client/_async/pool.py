@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from .._http import HttpRequest, HttpResponse, ResponseReader, request_bytes
 from .._settings import API_PATH, PoolLimits, ServerUrl
 from .._sockets import AsyncSlots, AsyncSocket
+from ..errors import StepflowClientError
 from .exchange import Exchange, Stream
 
 if TYPE_CHECKING:
@@ -41,9 +42,11 @@ class Pool(Exchange):
         self._most_idle = limits.max_keepalive_connections
         self._busy: set[AsyncSocket] = set()
         self._slots = AsyncSlots(limits.max_connections)
+        self._closed = False
 
     async def aclose(self) -> None:
-        """Close every connection, those in use too."""
+        """Close every connection, those in use too; no more are made."""
+        self._closed = True
         connections = [*self._idle, *self._busy]
         self._idle.clear()
         self._busy.clear()
@@ -69,8 +72,7 @@ class Pool(Exchange):
         """Send a request and give the answer as it comes; the connection is closed afterwards."""
         head = request_bytes(request, self._host, self._path)
         # A stream may last for hours, and so does not take a slot from the calls.
-        connection = await AsyncSocket.connect(self._name, self._port, self._tls, request.timeout.connect)
-        self._busy.add(connection)
+        connection = await self._connect(request)
         try:
             reader = await self._begin(connection, head, request)
             while not reader.headers_complete:
@@ -109,14 +111,25 @@ class Pool(Exchange):
     async def _acquire(self, request: HttpRequest) -> AsyncSocket:
         await self._slots.acquire(request.timeout.pool)
         try:
-            connection = self._take_idle() or await AsyncSocket.connect(
-                self._name, self._port, self._tls, request.timeout.connect
-            )
+            connection = self._take_idle()
+            if connection is None:
+                return await self._connect(request)
         except BaseException:
             self._slots.release()
             raise
         self._busy.add(connection)
         return connection
+
+    async def _connect(self, request: HttpRequest) -> AsyncSocket:
+        if not self._closed:
+            connection = await AsyncSocket.connect(self._name, self._port, self._tls, request.timeout.connect)
+            self._busy.add(connection)
+            if not self._closed:
+                return connection
+            # It was closed meanwhile, and may not have seen this one.
+            self._busy.discard(connection)
+            connection.close()
+        raise StepflowClientError("the client is closed", hint="make a new one")
 
     def _take_idle(self) -> AsyncSocket | None:
         while True:
@@ -133,5 +146,6 @@ class Pool(Exchange):
         self._slots.release()
         if reusable and (self._most_idle is None or len(self._idle) < self._most_idle):
             self._idle.append(connection)
-        else:
-            connection.close()
+            if not self._closed:
+                return
+        connection.close()

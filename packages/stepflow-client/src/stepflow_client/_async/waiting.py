@@ -65,7 +65,8 @@ class Waiting:
             if run.is_finished:
                 return run
             total = run.items.total
-        pause, last_contact, was_down = _FIRST_PAUSE, time.monotonic(), False
+        began = time.monotonic()
+        pause, last_contact, was_down = _FIRST_PAUSE, began, False
         while True:
             started = time.monotonic()
             remaining = _SLICE if deadline is None else deadline - started
@@ -92,7 +93,8 @@ class Waiting:
             if now - started < held / 2 or not held:
                 # The server answered at once, because it does not wait or was not asked to.
                 await asyncio.sleep(pause if deadline is None else min(pause, max(0.0, deadline - now)))
-                pause = min(pause * 1.5, _LONGEST_PAUSE)
+                # The end is noticed late by a tenth of what the run took, at most.
+                pause = min(max(pause, 0.1 * (now - began)), _LONGEST_PAUSE)
 
     async def _check_recovery(self, run_id: str) -> None:
         server = await self._connection.server()

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from .. import _operations as api
-from .._creation import Claims, candidates, may_have_created
+from .._creation import Claims, born, candidates, may_have_created
 from .._lazy import lazy_module
 from ..errors import AmbiguousRunError, InvalidResponseError, ServerFaultError, StepflowClientError, TransportError
 from .connection import Connection
@@ -110,9 +110,14 @@ class Creation:
     def _runs_since(self, flow_id: str, started: float) -> list[str]:
         server_now, spread = self._server_clock()
         since = started + (server_now - time.time()) - spread
-        request = api.list_runs._get_kwargs(roots_only=True, limit=_RUNS_LOOKED_AT)
-        listed = self._connection.call("list_runs", request, _wire.runs)
-        return candidates(listed.runs, flow_id, since, self._claims.owned)
+        limit = _RUNS_LOOKED_AT
+        while True:
+            request = api.list_runs._get_kwargs(roots_only=True, limit=limit)
+            runs = (self._connection.call("list_runs", request, _wire.runs)).runs
+            if len(runs) < limit or born(runs[-1]) < since:
+                return candidates(runs, flow_id, since, self._claims.owned)
+            # All of them are younger than the call: the run may be further down.
+            limit *= 4
 
     def _server_clock(self) -> tuple[float, float]:
         """Give the server's time in seconds since 1970, and how far off that may be."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from .._http import HttpRequest, HttpResponse, ResponseReader, request_bytes
 from .._settings import API_PATH, PoolLimits, ServerUrl
 from .._sockets import SyncSlots, SyncSocket
+from ..errors import StepflowClientError
 from .exchange import Exchange, Stream
 
 if TYPE_CHECKING:
@@ -43,9 +44,11 @@ class Pool(Exchange):
         self._most_idle = limits.max_keepalive_connections
         self._busy: set[SyncSocket] = set()
         self._slots = SyncSlots(limits.max_connections)
+        self._closed = False
 
     def close(self) -> None:
-        """Close every connection, those in use too."""
+        """Close every connection, those in use too; no more are made."""
+        self._closed = True
         connections = [*self._idle, *self._busy]
         self._idle.clear()
         self._busy.clear()
@@ -71,8 +74,7 @@ class Pool(Exchange):
         """Send a request and give the answer as it comes; the connection is closed afterwards."""
         head = request_bytes(request, self._host, self._path)
         # A stream may last for hours, and so does not take a slot from the calls.
-        connection = SyncSocket.connect(self._name, self._port, self._tls, request.timeout.connect)
-        self._busy.add(connection)
+        connection = self._connect(request)
         try:
             reader = self._begin(connection, head, request)
             while not reader.headers_complete:
@@ -111,14 +113,25 @@ class Pool(Exchange):
     def _acquire(self, request: HttpRequest) -> SyncSocket:
         self._slots.acquire(request.timeout.pool)
         try:
-            connection = self._take_idle() or SyncSocket.connect(
-                self._name, self._port, self._tls, request.timeout.connect
-            )
+            connection = self._take_idle()
+            if connection is None:
+                return self._connect(request)
         except BaseException:
             self._slots.release()
             raise
         self._busy.add(connection)
         return connection
+
+    def _connect(self, request: HttpRequest) -> SyncSocket:
+        if not self._closed:
+            connection = SyncSocket.connect(self._name, self._port, self._tls, request.timeout.connect)
+            self._busy.add(connection)
+            if not self._closed:
+                return connection
+            # It was closed meanwhile, and may not have seen this one.
+            self._busy.discard(connection)
+            connection.close()
+        raise StepflowClientError("the client is closed", hint="make a new one")
 
     def _take_idle(self) -> SyncSocket | None:
         while True:
@@ -135,5 +148,6 @@ class Pool(Exchange):
         self._slots.release()
         if reusable and (self._most_idle is None or len(self._idle) < self._most_idle):
             self._idle.append(connection)
-        else:
-            connection.close()
+            if not self._closed:
+                return
+        connection.close()

@@ -172,7 +172,7 @@ class Runs(Creation):
 
     def _explain(self, listed: ListItemsResponse, *, timeout: float | None = None) -> ListItemsResponse:
         """Ask the steps for what failed items do not tell themselves: from 0.12 on the cause, before it the step."""
-        if len(listed.items) > _MOST_ITEMS_FOR_STEPS:
+        if len(listed.items) > _MOST_ITEMS_FOR_STEPS or not _wire.any_failed(listed):
             return listed
         results = [item.result for item in listed.items if item.result is not None]
         errors = [result.error for result in results if result.error is not None]
