@@ -546,7 +546,7 @@ def test_a_python_killed_while_its_fork_lives_takes_the_server_with_it() -> None
 def test_a_python_that_ends_normally_stops_the_server(then: str) -> None:
     holder, pid = hold(then)
     assert ended(holder) == 0
-    assert not runs(pid)
+    assert eventually(lambda: not runs(pid), 5)
     assert eventually(lambda: not watchdogs_of(holder.pid))
 
 
