@@ -12,7 +12,7 @@ export UV_SYSTEM_CERTS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-all check-server generate check-generated lint types build smoke bench bump clean
+.PHONY: help env demo test test-all test-faults soak check-server generate check-generated lint types build smoke bench bump clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,7 +33,7 @@ demo: $(ENV) ## Run the example flow on an embedded server
 	$(BIN)/stepflow run examples/hello.yaml --input-json '{"name": "World"}'
 
 test: $(ENV) ## Run the tests, those on the real server too
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not faults"
 
 SUITE := tests/server/test_specification.py tests/server/test_executor.py tests/server/test_operations.py \
   tests/server/test_round_trip.py
@@ -41,6 +41,12 @@ SUITE := tests/server/test_specification.py tests/server/test_executor.py tests/
 test-all: $(ENV) ## Run the server tests on every released server, and over plain httpx
 	$(BIN)/python -m pytest $(SUITE) --servers all -n auto --dist loadfile
 	$(BIN)/python -m pytest $(SUITE) tests/server/test_forward_compatibility.py --transport httpx
+
+test-faults: $(ENV) ## Run the tests that cut connections and kill servers
+	$(BIN)/python -m pytest tests/server -m faults
+
+soak: $(ENV) ## Mix everything with faults: make soak MINUTES=10
+	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),10)
 
 check-server: $(ENV) ## Check a release of the server: make check-server VERSION=x
 	$(BIN)/python scripts/check_server.py $(VERSION)

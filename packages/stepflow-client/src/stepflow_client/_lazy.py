@@ -6,10 +6,26 @@ A client can be made without pydantic, attrs, httpx and yaml; what needs them im
 from __future__ import annotations
 
 import sys
-from importlib.util import LazyLoader, find_spec, module_from_spec
+from importlib import import_module
 from typing import Any
 
 __all__ = ["lazy_module"]
+
+
+class _Lazy:
+    """Stands for a module. (importlib's LazyLoader lets a second thread see a module that is only half executed.)"""
+
+    __slots__ = ("_module", "_name")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._module: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        if self._module is None:
+            # Waits for another thread that imports it just now.
+            self._module = import_module(self._name)
+        return getattr(self._module, name)
 
 
 def lazy_module(name: str) -> Any:
@@ -18,14 +34,4 @@ def lazy_module(name: str) -> Any:
     Args:
         name: Its full name; it must exist.
     """
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = find_spec(name)
-    if spec is None or spec.loader is None:
-        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-    loader = LazyLoader(spec.loader)
-    spec.loader = loader
-    module = module_from_spec(spec)
-    sys.modules[name] = module
-    loader.exec_module(module)
-    return module
+    return sys.modules.get(name) or _Lazy(name)

@@ -332,8 +332,9 @@ class TokenAuth:
 
 def is_httpx_auth(auth: object) -> TypeGuard[httpx.Auth]:
     """Tell an `httpx.Auth`, without importing httpx where nobody has."""
-    httpx = sys.modules.get("httpx")
-    return httpx is not None and isinstance(auth, httpx.Auth)
+    # Another thread may be importing it just now.
+    kind = getattr(sys.modules.get("httpx"), "Auth", None)
+    return kind is not None and isinstance(auth, kind)
 
 
 def check_auth(

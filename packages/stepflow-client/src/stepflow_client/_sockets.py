@@ -68,6 +68,12 @@ class AsyncSocket(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def abandon(self) -> None:
+        """Close from anywhere: a garbage collector may run in another thread, or when the event loop is gone."""
+        if self._transport is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._transport.abort)
+
     async def aclose(self) -> None:
         """Close at once, and let the event loop do it."""
         self.close()
@@ -248,6 +254,10 @@ class SyncSocket:
         """Close at once."""
         with contextlib.suppress(OSError):
             self._socket.close()
+
+    def abandon(self) -> None:
+        """Close from anywhere."""
+        self.close()
 
     def send(self, data: bytes, timeout: float) -> None:
         """Send bytes; returns when the system has taken them."""

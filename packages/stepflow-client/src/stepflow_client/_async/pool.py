@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import weakref
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,8 @@ class Pool(Exchange):
         self._busy: set[AsyncSocket] = set()
         self._slots = AsyncSlots(limits.max_connections)
         self._closed = False
+        # The event loop holds on to open connections, so they would outlive a pool that nobody has closed.
+        weakref.finalize(self, _abandon, self._idle).atexit = False
 
     async def aclose(self) -> None:
         """Close every connection, those in use too; no more are made."""
@@ -149,3 +152,8 @@ class Pool(Exchange):
             if not self._closed:
                 return
         connection.close()
+
+
+def _abandon(connections: Iterable[AsyncSocket]) -> None:
+    for connection in connections:
+        connection.abandon()

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import weakref
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,8 @@ class Pool(Exchange):
         self._busy: set[SyncSocket] = set()
         self._slots = SyncSlots(limits.max_connections)
         self._closed = False
+        # The event loop holds on to open connections, so they would outlive a pool that nobody has closed.
+        weakref.finalize(self, _abandon, self._idle).atexit = False
 
     def close(self) -> None:
         """Close every connection, those in use too; no more are made."""
@@ -151,3 +154,8 @@ class Pool(Exchange):
             if not self._closed:
                 return
         connection.close()
+
+
+def _abandon(connections: Iterable[SyncSocket]) -> None:
+    for connection in connections:
+        connection.abandon()

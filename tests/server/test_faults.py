@@ -1,0 +1,448 @@
+"""Connections that fail between the client and a real server: nothing is lost, done twice, or left open."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from stepflow_client import (
+    AmbiguousRunError,
+    RetryPolicy,
+    StepflowClient,
+    StepflowClientError,
+    SyncStepflowClient,
+)
+
+from tests.differences import has
+from tests.fault_proxy import FaultProxy, Script, answer
+from tests.server.awaited import Awaited
+from tests.server.flows import unique
+
+pytestmark = [pytest.mark.faults, pytest.mark.anyio]
+
+AT_ONCE = 24
+LOOKED_AT = 50
+"""Runs that are looked at first where a run is lost: few, so that looking costs little and going on is tested too."""
+CREATE = b"POST /api/v1/runs "
+Fault = Callable[[int], Script]
+
+
+def flow(name: str) -> dict[str, Any]:
+    """A flow that any server runs in no time: no component at all."""
+    return {"name": name, "steps": [], "output": {"$input": "$"}}
+
+
+def first(script: Script) -> Fault:
+    """Give the first connection a script, and leave the others alone."""
+    return lambda number: script if number == 0 else Script()
+
+
+def made(twin: str, url: str, **settings: Any) -> Any:
+    return StepflowClient(url, **settings) if twin == "async" else Awaited(SyncStepflowClient(url, **settings))
+
+
+async def closed(client: Any) -> None:
+    await (client.close() if isinstance(client, Awaited) else client.aclose())
+
+
+@pytest.fixture(autouse=True)
+async def threads() -> AsyncIterator[None]:
+    """Enough threads for the blocking client of each proxy."""
+    with ThreadPoolExecutor(2 * AT_ONCE) as pool:
+        asyncio.get_running_loop().set_default_executor(pool)
+        yield
+
+
+async def over_proxies(url: str, work: Callable[[FaultProxy, Any], Awaitable[None]], items: list[Any]) -> None:
+    """Do something with each item, each through a proxy of its own, several at once."""
+    todo = list(reversed(items))
+
+    async def worker(proxy: FaultProxy) -> None:
+        while todo:
+            await work(proxy, todo.pop())
+
+    with ExitStack() as stack:
+        proxies = [stack.enter_context(FaultProxy(url)) for _ in range(min(AT_ONCE, len(items)))]
+        async with asyncio.TaskGroup() as group:
+            for proxy in proxies:
+                group.create_task(worker(proxy))
+
+
+# Creating runs
+
+
+@pytest.mark.parametrize("twin", ["async", "sync"])
+@pytest.mark.parametrize("direction", ["request", "answer"])
+@pytest.mark.parametrize("how", ["closed", "reset"])
+async def test_cut_at_every_byte_of_a_creation(
+    twin: str, direction: str, how: str, server_url: str, release: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"stepflow_client._{twin}.creation._RUNS_LOOKED_AT", LOOKED_AT)
+    # Every byte with the asynchronous client and a closed connection, a seeded sample of them with the others.
+    prefix = unique("cut")
+    async with StepflowClient(server_url, server=release) as direct:
+        with FaultProxy(server_url, first(Script(within=CREATE))) as proxy:
+            client = made(twin, proxy.url, server=release)
+            await client.submit(flow(f"{prefix}-9999"), {"n": 1})
+            await closed(client)
+            whole = proxy.connections[0]
+        length = whole.sent if direction == "request" else whole.received
+        assert length > 100
+        offsets = list(range(length + 1))
+        if (twin, how) != ("async", "closed"):
+            offsets = sorted(random.Random(length).sample(offsets, 24))
+        outcomes: dict[str, list[str]] = {}
+        kinds: Counter[str] = Counter()
+
+        async def attempt(proxy: FaultProxy, offset: int) -> None:
+            cut = {f"cut_{direction}": offset}
+            proxy.connections.clear()
+            proxy.script = first(Script(within=CREATE, reset=how == "reset", **cut))  # type: ignore[arg-type]
+            client = made(twin, proxy.url, server=release)
+            name = f"{prefix}-{offset:04d}"
+            try:
+                outcomes[name] = [await client.submit(flow(name), {"n": offset})]
+                kinds["given"] += 1
+            except AmbiguousRunError as error:
+                outcomes[name] = error.candidates
+                kinds["ambiguous"] += 1
+            except StepflowClientError as error:
+                outcomes[name] = [] if error.run_id is None else [error.run_id]
+                kinds[type(error).__name__] += 1
+            finally:
+                await closed(client)
+            assert proxy.connections[0].faulted or offset >= length - 2, offset
+
+        await over_proxies(server_url, attempt, offsets)
+        runs: dict[str, list[str]] = {}
+        for run in (await direct.list_runs()).runs:
+            runs.setdefault(run.flow_name or "", []).append(run.run_id)
+        wrong = {name: (ids, runs.get(name)) for name, ids in outcomes.items() if runs.get(name) != ids}
+        assert not wrong
+        assert kinds == {"given": len(offsets)}
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        Script(refuse=True),
+        Script(cut_answer=40, half_close=True, within=CREATE),
+        Script(cut_request=40, half_close=True, within=CREATE),
+        Script(answer=answer(502)),
+        Script(answer=answer(503, retry_after=0)),
+        Script(answer=answer(429, retry_after=0)),
+    ],
+    ids=["refuse", "half an answer", "half a request", "502", "503", "429"],
+)
+@pytest.mark.parametrize("twin", ["async", "sync"])
+async def test_one_failure_creates_one_run(twin: str, script: Script, server_url: str, release: str) -> None:
+    name = unique("once")
+    async with StepflowClient(server_url) as direct:
+        flow_id = (await direct.store_flow(flow(name))).flow_id
+        with FaultProxy(server_url, first(script)) as proxy:
+            client = made(twin, proxy.url, server=release)
+            created = await client.create_run(flow_id, {"n": 1})
+            await closed(client)
+            assert proxy.faults == 1
+        assert [run.run_id for run in (await direct.list_runs(flow_name=name)).runs] == [created.run_id]
+
+
+@pytest.mark.parametrize("twin", ["async", "sync"])
+async def test_a_silent_connection_is_given_up_in_time(twin: str, server_url: str, release: str) -> None:
+    name = unique("silent")
+    async with StepflowClient(server_url) as direct:
+        flow_id = (await direct.store_flow(flow(name))).flow_id
+        with FaultProxy(server_url, first(Script(cut_answer=40, stall=True))) as proxy:
+            client = made(twin, proxy.url, server=release, timeout=0.5)
+            created = await client.create_run(flow_id, {"n": 1})
+            await closed(client)
+        assert [run.run_id for run in (await direct.list_runs(flow_name=name)).runs] == [created.run_id]
+
+
+@pytest.mark.parametrize("twin", ["async", "sync"])
+async def test_a_lost_run_is_found_below_many_newer_ones(
+    twin: str, server_url: str, release: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"stepflow_client._{twin}.creation._RUNS_LOOKED_AT", LOOKED_AT)
+    name, others = unique("below"), unique("others")
+    async with StepflowClient(server_url, server=release) as direct:
+        flow_id = (await direct.store_flow(flow(name))).flow_id
+        other = (await direct.store_flow(flow(others))).flow_id
+
+        def script(number: int) -> Script:
+            # The answer is lost, and for a while nothing gets through.
+            if number == 0:
+                return Script(cut_answer=0)
+            return Script(refuse=not finished.is_set())
+
+        finished = asyncio.Event()
+        with FaultProxy(server_url, script) as proxy:
+            client = made(twin, proxy.url, server=release, retry=RetryPolicy(max_attempts=1))
+            creating = asyncio.ensure_future(client.create_run(flow_id, {"n": 1}))
+            while len(proxy.connections) < 2:  # noqa: ASYNC110 - the proxy has no event to wait for
+                await asyncio.sleep(0.01)
+            await asyncio.gather(*(direct.create_run(other, {"n": 2}) for _ in range(5 * LOOKED_AT)))
+            finished.set()
+            created = await creating
+            await closed(client)
+        assert [run.run_id for run in (await direct.list_runs(flow_name=name)).runs] == [created.run_id]
+
+
+# Events
+
+
+@pytest.mark.parametrize("twin", ["async", "sync"])
+async def test_cut_at_every_byte_of_the_events(
+    twin: str, server_url: str, release: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for each in ("_async", "_sync"):
+        monkeypatch.setattr(f"stepflow_client.{each}.events._FIRST_PAUSE", 0.005)
+    step = {"id": "a", "component": "/builtin/create_messages", "input": {"user_prompt": "x"}}
+    events = {"name": unique("events"), "steps": [step], "output": {"$step": "a"}}
+    async with StepflowClient(server_url, server=release) as direct:
+        run_id = await direct.submit(events, [{"n": 1}, {"n": 2}])
+        await direct.wait_run(run_id, timeout=20)
+        uncut = [event async for event in direct.run_events(run_id)]
+        if has(release, "events"):
+            assert max(Counter(event.sequence_number for event in uncut).values()) > 1
+        with FaultProxy(server_url) as proxy:
+            client = made(twin, proxy.url, server=release)
+            assert [event async for event in client.run_events(run_id)] == uncut
+            await closed(client)
+            length = proxy.connections[0].received
+        offsets = list(range(length + 1))
+        if twin == "sync":
+            offsets = sorted(random.Random(length).sample(offsets, 200))
+
+        async def attempt(proxy: FaultProxy, offset: int) -> None:
+            proxy.connections.clear()
+            proxy.script = first(Script(cut_answer=offset))
+            client = made(twin, proxy.url, server=release)
+            found = [event async for event in client.run_events(run_id)]
+            await closed(client)
+            assert found == uncut, offset
+            assert proxy.faults == 1 or offset >= length - 8, offset
+
+        await over_proxies(server_url, attempt, offsets)
+
+
+# Storms
+
+
+def stormy(seed: int, share: float, reach: int) -> Fault:
+    """Let a share of the connections fail: before a byte is passed on, or after some, up to a number."""
+    chance = random.Random(seed)
+
+    def script(number: int) -> Script:
+        if chance.random() >= share:
+            return Script()
+        reset = chance.random() < 0.5
+        kind = chance.randrange(3)
+        if kind == 0:
+            return Script(refuse=True)
+        if kind == 1:
+            return Script(cut_request=chance.randrange(reach), reset=reset)
+        return Script(cut_answer=chance.randrange(reach), reset=reset)
+
+    return script
+
+
+@pytest.mark.parametrize("tell_apart", ["deduplicate", "distinct flows"])
+async def test_a_storm(tell_apart: str, server_url: str, release: str, request: pytest.FixtureRequest) -> None:
+    deduplicate = tell_apart == "deduplicate"
+    calls, name = 2000 if deduplicate else 300, unique("storm")
+    process = psutil.Process()
+    before = process.memory_info().rss
+    with FaultProxy(server_url, stormy(7, 0.2, 6000)) as proxy:
+        async with StepflowClient(proxy.url, server=release) as client:
+            await client.store_flow(flow(name))
+
+            async def one(number: int) -> Any:
+                its = flow(name if deduplicate else f"{name}-{number}")
+                return (await client.run(its, {"n": number}, deduplicate=deduplicate)).raise_for_failure().output
+
+            found = await asyncio.gather(*(one(number) for number in range(calls)))
+        requests = sum(each.request.count(b" HTTP/1.1\r\n") for each in proxy.connections)
+        connections, faults = len(proxy.connections), proxy.faults
+    grown = (process.memory_info().rss - before) / 2**20
+    print(f"{connections} connections, {faults} failed, {requests} requests, {grown:.0f} MiB")
+    assert found == [{"n": number} for number in range(calls)]
+    async with StepflowClient(server_url) as direct:
+        runs = Counter(run.flow_id for run in (await direct.list_runs()).runs if (run.flow_name or "").startswith(name))
+    assert len(runs) == calls
+    assert set(runs.values()) == {1}
+    assert faults >= 30
+    assert grown < 250
+    # A tagged flow, or one's own with its check, and the run itself.
+    assert requests <= 1.5 * calls * (2 if deduplicate else 3)
+    if request.config.getoption("--transport") == "own":
+        assert connections <= 1.5 * 256
+
+
+async def test_every_request_on_a_connection_of_its_own(server_url: str, release: str) -> None:
+    calls, name = 150, unique("alone")
+    limits = httpx.Limits(max_connections=64, max_keepalive_connections=0)
+    with FaultProxy(server_url, stormy(11, 0.2, 400)) as proxy:
+        async with StepflowClient(proxy.url, server=release, limits=limits) as client:
+
+            async def one(number: int) -> Any:
+                done = await client.run(flow(name), {"n": number}, deduplicate=True)
+                return done.raise_for_failure().output
+
+            found = await asyncio.gather(*(one(number) for number in range(calls)))
+        print(f"{len(proxy.connections)} connections for {2 * calls} needed requests, {proxy.faults} failed")
+    assert found == [{"n": number} for number in range(calls)]
+    async with StepflowClient(server_url) as direct:
+        assert len((await direct.list_runs(flow_name=name)).runs) == calls
+
+
+# Threads
+
+FIRST_CALLS = """
+import sys, threading
+from stepflow_client import SyncStepflowClient
+
+barrier, failures = threading.Barrier(8), []
+
+def work(number):
+    barrier.wait()
+    try:
+        with SyncStepflowClient(sys.argv[1]) as client:
+            run_id = client.submit({"name": sys.argv[2], "steps": [], "output": {"$input": "$"}}, {"n": number})
+            assert client.get_result(run_id).output == {"n": number}
+            assert client.get_run(run_id).run_id == run_id
+            assert [event.type for event in client.run_events(run_id)][-1] == "run_completed"
+    except BaseException as error:
+        failures.append(repr(error))
+
+threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join(30)
+sys.exit("\\n".join(failures) or 0)
+"""
+
+
+async def test_threads_may_make_their_first_calls_at_once(server_url: str) -> None:
+    # In a process of its own, in which nothing is imported yet.
+    for _ in range(3):
+        command = [sys.executable, "-W", "error", "-c", FIRST_CALLS, server_url, unique("first")]
+        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+# Nothing is left
+
+
+@pytest.fixture
+def own_connections(request: pytest.FixtureRequest) -> None:
+    """For what only the client's own pool promises."""
+    if request.config.getoption("--transport") != "own":
+        pytest.skip("plain httpx leaves its connections to whoever forgets or cancels it")
+
+
+def sockets(url: str) -> int:
+    """Count the connections of this process to a server."""
+    port = int(url.rpartition(":")[2])
+    return sum(bool(each.raddr) and each.raddr.port == port for each in psutil.Process().net_connections("tcp"))
+
+
+async def settled(url: str, *, most: int = 0) -> None:
+    """Wait until no more connections are left; what was closed goes with the next turns of the loop."""
+    for _ in range(200):
+        if sockets(url) <= most:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"{sockets(url)} connections are left")
+
+
+def others() -> set[asyncio.Task[Any]]:
+    return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+
+
+@pytest.mark.usefixtures("own_connections")
+@pytest.mark.parametrize("twin", ["async", "sync"])
+async def test_a_forgotten_client_leaves_nothing(twin: str, server_url: str, release: str) -> None:
+    already, before = others(), sockets(server_url)
+    client = made(twin, server_url, server=release)
+    await asyncio.gather(*(client.run(flow(unique("forgotten")), {"n": number}) for number in range(20)))
+    assert sockets(server_url) > before
+    del client
+    gc.collect()
+    await settled(server_url, most=before)
+    assert others() <= already
+
+
+@pytest.mark.parametrize("twin", ["async", "sync"])
+async def test_a_closed_client_leaves_nothing(twin: str, server_url: str, release: str) -> None:
+    already, before = others(), sockets(server_url)
+    client = made(twin, server_url, server=release)
+    runs = [client.run(flow(unique("closed")), {"n": number}) for number in range(20)]
+    await asyncio.gather(*runs)
+    assert sockets(server_url) > before
+    await closed(client)
+    await settled(server_url, most=before)
+    assert others() <= already
+
+
+async def test_a_client_closed_while_it_works_leaves_nothing(server_url: str, release: str) -> None:
+    chance = random.Random(3)
+    already = others()
+    with FaultProxy(server_url, lambda number: Script(delay=0.01)) as proxy:
+        for _ in range(40):
+            client = StepflowClient(proxy.url, server=release, retry=RetryPolicy(max_attempts=1))
+            calls = [asyncio.ensure_future(client.health_check()) for _ in range(5)]
+            for _ in range(chance.randrange(12)):
+                await asyncio.sleep(0)
+            await asyncio.sleep(chance.choice((0, 0, 0.003, 0.008, 0.015)))
+            await client.aclose()
+            done = await asyncio.gather(*calls, return_exceptions=True)
+            assert all(not isinstance(each, BaseException) or isinstance(each, StepflowClientError) for each in done)
+        await settled(proxy.url)
+    assert others() <= already
+
+
+@pytest.mark.usefixtures("own_connections")
+async def test_tasks_cancelled_anywhere_leave_nothing(server_url: str, release: str) -> None:
+    chance = random.Random(5)
+    already = others()
+    limits = httpx.Limits(max_connections=4)
+    with FaultProxy(server_url, lambda number: Script(delay=0.002)) as proxy:
+        client = StepflowClient(proxy.url, server=release, limits=limits, timeout=5)
+        both = flow(unique("cancelled"))
+        run_id = await client.submit(both, {"n": 0})
+
+        async def events() -> None:
+            async for _ in client.run_events(run_id):
+                pass
+
+        for round in range(60):
+            works: list[Awaitable[Any]] = [client.run(both, {"n": round}, deduplicate=True) for _ in range(5)]
+            works += [events(), client.get_result(run_id), client.store_flow(flow(unique("cancelled")))]
+            tasks = [asyncio.ensure_future(work) for work in works]
+            for task in tasks:
+                for _ in range(chance.randrange(6)):
+                    await asyncio.sleep(0)
+                if chance.random() < 0.4:
+                    await asyncio.sleep(chance.random() * 0.01)
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        # No slot of the pool was lost, and no connection gives another one's answer.
+        found = await asyncio.gather(*(client.run(both, {"n": n}, deduplicate=True) for n in range(12)))
+        assert [result.output for result in found] == [{"n": n} for n in range(12)]
+        await settled(proxy.url, most=4)
+        await client.aclose()
+        await settled(proxy.url)
+    assert others() <= already

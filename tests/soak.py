@@ -1,0 +1,232 @@
+"""Everything at once, for as long as one likes, over connections that fail: `python -m tests.soak --minutes 10`.
+
+Ends with 1 if a call has lost its result, or a run was created twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import random
+import sys
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psutil
+from stepflow_client import (
+    AmbiguousRunError,
+    LogConfig,
+    StepflowClient,
+    StepflowClientError,
+    StepflowRuntime,
+    SyncStepflowClient,
+)
+
+from tests import releases
+from tests.fault_proxy import FaultProxy, Script, answer
+
+TASKS, THREADS = 24, 4
+SHARE = 0.2
+"""How many of the connections fail."""
+LIFE = 40_000
+"""Bytes after which a connection that is to fail has failed."""
+
+
+class Counts:
+    """What has happened so far."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.calls: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+        self.lost: list[str] = []
+        self.expected: Counter[str] = Counter()
+        """How many runs each flow has been asked for."""
+
+    def called(self, kind: str) -> None:
+        with self._lock:
+            self.calls[kind] += 1
+
+    def failed(self, error: BaseException) -> None:
+        with self._lock:
+            self.refused[type(error).__name__] += 1
+
+    def lose(self, what: str) -> None:
+        with self._lock:
+            self.lost.append(what)
+
+
+def flow(name: str) -> dict[str, Any]:
+    step = {"id": "a", "component": "/builtin/create_messages", "input": {"user_prompt": {"$input": "text"}}}
+    return {"name": name, "steps": [step], "output": {"n": {"$input": "n"}, "made": {"$step": "a"}}}
+
+
+def given(number: int) -> dict[str, Any]:
+    return {"n": number, "text": f"{number}" * (number % 50)}
+
+
+def fails(chance: random.Random) -> Script:
+    """Give what happens to a connection."""
+    if chance.random() >= SHARE:
+        return Script()
+    kind = chance.randrange(6)
+    after, reset = chance.randrange(LIFE), chance.random() < 0.5
+    match kind:
+        case 0:
+            return Script(refuse=True)
+        case 1:
+            return Script(answer=answer(chance.choice((429, 503)), retry_after=0))
+        case 2:
+            return Script(answer=answer(502))
+        case 3:
+            return Script(cut_request=after, reset=reset)
+        case 4:
+            return Script(cut_answer=after, reset=reset, delay=0.002)
+        case _:
+            return Script(cut_answer=after, half_close=True)
+
+
+def check(counts: Counts, what: str, found: Any, wanted: Any) -> None:
+    if found != wanted:
+        counts.lose(f"{what}: {found!r} instead of {wanted!r}")
+
+
+async def one_call(client: StepflowClient, counts: Counts, chance: random.Random, name: str, number: int) -> None:
+    """Make one call and see that it gives what it should."""
+    kind = chance.choice(("run", "run", "run", "batch", "events", "read", "blob", "cancelled", "list"))
+    counts.called(kind)
+    try:
+        match kind:
+            case "run":
+                counts.expected[name] += 1
+                result = await client.run(flow(name), given(number), deduplicate=True)
+                check(counts, kind, result.raise_for_failure().output["n"], number)
+            case "batch":
+                its, size = f"{name}-{number}", 1 + number % 20
+                counts.expected[its] += 1
+                run_id = await client.submit(flow(its), [given(each) for each in range(size)])
+                results = await client.get_results(run_id)
+                check(counts, kind, [each.raise_for_failure().output["n"] for each in results], list(range(size)))
+            case "events":
+                its = f"{name}-{number}"
+                counts.expected[its] += 1
+                run_id = await client.submit(flow(its), [given(1), given(2)])
+                live = [str(event.cursor) async for event in client.run_events(run_id)]
+                again = [str(event.cursor) async for event in client.run_events(run_id)]
+                check(counts, kind, live, again)
+                check(counts, kind, len(set(live)), len(live))
+            case "read":
+                counts.expected[name] += 1
+                run_id = await client.submit(flow(name), given(number), deduplicate=True)
+                details = await client.wait_run(run_id)
+                check(counts, kind, (details.run_id, details.status.value), (run_id, "completed"))
+            case "blob":
+                blob = await client.store_blob({"n": number})
+                check(counts, kind, (await client.get_blob(blob.blob_id)).data, {"n": number})
+            case "cancelled":
+                # Its run may have been created or not; it must only leave nothing behind in the client.
+                task = asyncio.ensure_future(client.run(flow("cancelled"), given(number), deduplicate=True))
+                await asyncio.sleep(chance.random() * 0.02)
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+            case _:
+                await client.list_runs(limit=20)
+    except AmbiguousRunError as error:
+        counts.failed(error)
+    except StepflowClientError as error:
+        counts.failed(error)
+        counts.lose(f"{kind}: {type(error).__name__}: {error}")
+
+
+def in_threads(url: str, counts: Counts, seed: int, until: float) -> None:
+    """The blocking client, which many threads share elsewhere: here one for each."""
+    number = 0
+    name = f"soak-sync-{seed}"
+    with SyncStepflowClient(url) as client:
+        while time.monotonic() < until:
+            number += 1
+            counts.called("sync run")
+            counts.expected[name] += 1
+            try:
+                result = client.run(flow(name), given(number), deduplicate=True)
+                check(counts, "sync run", result.raise_for_failure().output["n"], number)
+            except StepflowClientError as error:
+                counts.failed(error)
+                counts.lose(f"sync run: {type(error).__name__}: {error}")
+
+
+def usage() -> tuple[int, int, float]:
+    """Give the sockets, the threads and the MiB of this process."""
+    process = psutil.Process(os.getpid())
+    return len(process.net_connections("tcp")), process.num_threads(), process.memory_info().rss / 2**20
+
+
+async def soak(proxy: FaultProxy, counts: Counts, seed: int, until: float) -> None:
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(THREADS) as threads:
+        blocking = [
+            loop.run_in_executor(threads, in_threads, proxy.url, counts, each, until) for each in range(THREADS)
+        ]
+
+        async def worker(number: int) -> None:
+            chance = random.Random(seed * 1000 + number)
+            turn = 0
+            while time.monotonic() < until:
+                # A client lives for a while, so that connections are made anew and clients are left again.
+                async with StepflowClient(proxy.url) as client:
+                    for _ in range(chance.randrange(20, 60)):
+                        turn += 1
+                        await one_call(client, counts, chance, f"soak-{number}", turn)
+                        if time.monotonic() >= until:
+                            break
+
+        await asyncio.gather(*(worker(number) for number in range(TASKS)), *blocking)
+
+
+def created(url: str) -> Counter[str]:
+    """Give how many runs there are by the name of their flow."""
+    with SyncStepflowClient(url, timeout=120) as client:
+        return Counter(run.flow_name or "" for run in client.list_runs(roots_only=True).runs)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__.split("\n")[0])
+    parser.add_argument("--minutes", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    os.environ["STEPFLOW_SERVER_BINARY"] = str(releases.binary(releases.NEWEST))
+    chance, counts = random.Random(options.seed), Counts()
+    config = releases.builtin_config(releases.NEWEST)
+    with StepflowRuntime.start(config=config, log_config=LogConfig(level="warn")) as runtime:
+        with FaultProxy(runtime.url) as proxy:
+            asyncio.run(soak(proxy, counts, options.seed, time.monotonic() + 1))  # imports and first allocations
+            before = usage()
+            proxy.script = lambda number: fails(chance)
+            asyncio.run(soak(proxy, counts, options.seed + 1, time.monotonic() + options.minutes * 60))
+            after = usage()
+            connections, faults = len(proxy.connections), proxy.faults
+            requests = sum(each.request.count(b" HTTP/1.1\r\n") for each in proxy.connections)
+            carried = sum(len(each.request) for each in proxy.connections) / 2**20
+        made = created(runtime.url)
+    twice = {name: (made[name], count) for name, count in counts.expected.items() if made[name] > count}
+    missing = {name: (made[name], count) for name, count in counts.expected.items() if made[name] < count}
+    print(f"calls       {counts.calls.total()}  {dict(counts.calls)}")
+    print(f"faults      {faults} of {connections} connections; {requests} requests")
+    print(f"errors      {dict(counts.refused)}")
+    print(f"losses      {len(counts.lost)}")
+    for lost in counts.lost[:20]:
+        print(f"            {lost}")
+    print(f"duplicates  {sum(found - count for found, count in twice.values())}  {twice or ''}")
+    print(f"not made    {sum(count - found for found, count in missing.values())}  {missing or ''}")
+    print(f"sockets     {before[0]} -> {after[0]}")
+    print(f"threads     {before[1]} -> {after[1]}")
+    print(f"memory      {before[2]:.0f} -> {after[2]:.0f} MiB, {carried:.0f} of them the proxy's record of requests")
+    return 1 if counts.lost or twice else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
