@@ -1,0 +1,157 @@
+"""Between our exchanges and httpx: credentials that want to see answers, streams, errors both ways."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Generator
+from typing import Any
+
+import httpx
+import pytest
+from stepflow_api.api.run import list_runs
+from stepflow_client import ServerConnectionError, StepflowClient, SyncStepflowClient
+
+RUN = "01900000-0000-7000-8000-000000000001"
+FRAMES = "".join(
+    f"data: {json.dumps({'sequenceNumber': number, 'event': {name: {'runId': RUN}}})}\n\n"
+    for number, name in enumerate(("RunCreated", "RunCompleted"))
+)
+
+
+class Challenge(httpx.Auth):
+    """Sends credentials only when it is asked for them, as digest authentication does."""
+
+    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        answer = yield request
+        if answer.status_code == 401:
+            request.headers["authorization"] = f"Answer {answer.headers['www-authenticate']}"
+            yield request
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        flow = self.sync_auth_flow(request)
+        answer = yield next(flow)
+        try:
+            yield flow.send(answer)
+        except StopIteration:
+            return
+
+
+def guarded(request: httpx.Request) -> httpx.Response:
+    if request.url.path.endswith("/events"):
+        return httpx.Response(200, text=FRAMES, headers={"content-type": "text/event-stream"})
+    if request.headers.get("authorization") == "Answer 42":
+        return httpx.Response(200, json={"runs": []})
+    return httpx.Response(401, headers={"www-authenticate": "42"})
+
+
+def settings(**more: Any) -> dict[str, Any]:
+    return {"base_url": "http://server", "transport": httpx.MockTransport(guarded), "server": "0.13", **more}
+
+
+def test_credentials_may_answer_a_challenge() -> None:
+    async def ask() -> int:
+        async with StepflowClient(**settings(auth=Challenge())) as client:
+            return len((await client.list_runs()).runs)
+
+    assert asyncio.run(ask()) == 0
+    with SyncStepflowClient(**settings(auth=Challenge())) as client:
+        assert client.list_runs().runs == []
+
+
+@pytest.mark.parametrize("auth", [Challenge(), lambda: "token"], ids=["httpx.Auth", "callable"])
+def test_streams_are_sent_with_credentials_too(auth: Any) -> None:
+    async def follow() -> list[str]:
+        async with StepflowClient(**settings(auth=auth)) as client:
+            return [event.type async for event in client.run_events(RUN)]
+
+    assert asyncio.run(follow()) == ["run_created", "run_completed"]
+    with SyncStepflowClient(**settings(auth=auth)) as client:
+        assert [event.type for event in client.run_events(RUN)] == ["run_created", "run_completed"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "shown"),
+    [
+        (httpx.ConnectError, httpx.ConnectError),
+        (httpx.ReadTimeout, httpx.ReadTimeout),
+        (httpx.ReadError, httpx.ReadError),
+        (httpx.RemoteProtocolError, httpx.RemoteProtocolError),
+    ],
+)
+def test_the_generated_client_raises_httpx_errors(
+    failure: type[httpx.TransportError], shown: type[httpx.TransportError]
+) -> None:
+    def broken(request: httpx.Request) -> httpx.Response:
+        raise failure("no")
+
+    with SyncStepflowClient(**settings(transport=httpx.MockTransport(broken))) as client, pytest.raises(shown):
+        list_runs.sync(client=client.api)
+    with SyncStepflowClient(**settings()) as client:
+        assert list_runs.sync_detailed(client=client.api).status_code == 401
+
+
+class Slow:
+    """A server whose run does not end, and that notes a cancel."""
+
+    def __init__(self) -> None:
+        self.cancelled = False
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        path = request.url.path.removeprefix("/api/v1")
+        if path == "/blobs":
+            return httpx.Response(200, json={"blobId": "f"})
+        if path == "/flows":
+            return httpx.Response(200, json={"flowId": "f", "stored": False})
+        self.cancelled = self.cancelled or path.endswith("/cancel")
+        summary = {"runId": RUN, "flowId": "f", "status": 1, "items": {"total": 1}}
+        return httpx.Response(200, json={"summary": summary, "results": [], "runs": []})
+
+
+@pytest.mark.parametrize(("on_cancel", "cancelled"), [("cancel", True), ("detach", False)])
+def test_a_cancelled_task_cancels_the_run_only_if_told_to(on_cancel: Any, cancelled: bool) -> None:
+    server = Slow()
+
+    async def give_up() -> None:
+        async with StepflowClient(**settings(transport=httpx.MockTransport(server))) as client:
+            running = asyncio.ensure_future(client.run({"steps": []}, 1, on_cancel=on_cancel))
+            await asyncio.sleep(0.2)
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+
+    asyncio.run(give_up())
+    assert server.cancelled is cancelled
+
+
+@pytest.mark.parametrize("broken", [httpx.ConnectError, httpx.ReadError])
+def test_several_servers_from_an_event_loop(broken: type[httpx.TransportError]) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.host)
+        if request.url.host == "a":
+            raise broken("no")
+        return guarded(request) if "events" in request.url.path else httpx.Response(200, json={"runs": []})
+
+    async def ask() -> list[str]:
+        made = settings(transport=httpx.MockTransport(answer), base_url=["http://a", "http://b"])
+        async with StepflowClient(**made) as client:
+            await client.list_runs()
+            return [event.type async for event in client.run_events(RUN)]
+
+    assert asyncio.run(ask()) == ["run_created", "run_completed"]
+    assert asked == ["a", "b", "b"]
+
+
+def test_a_stream_goes_on_at_another_server() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "a":
+            raise httpx.ConnectError("no")
+        return guarded(request)
+
+    made = settings(transport=httpx.MockTransport(answer), base_url=["http://a", "http://b"])
+    with SyncStepflowClient(**made) as client:
+        assert [event.type for event in client.run_events(RUN)] == ["run_created", "run_completed"]
+    with SyncStepflowClient(**{**made, "base_url": ["http://a"]}) as client, pytest.raises(ServerConnectionError):
+        client.list_runs()
