@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.releases import ROOT
@@ -132,6 +134,21 @@ def test_a_timeout_leaves_the_run_alone_and_names_it(tmp_path: Path, server_url:
     done = stepflow("run", str(flow), "--timeout", "1.2", "--url", server_url)
     assert (done.returncode, done.stdout) == (5, "")
     assert "has not ended yet" in done.stderr
+
+
+def test_an_embedded_server_that_is_killed_ends_the_command(tmp_path: Path) -> None:
+    flow = tmp_path / "slow.yaml"
+    flow.write_text("steps: [{id: a, component: /builtin/sleep, input: {duration_ms: 60000}}]\noutput: {$step: a}\n")
+    with subprocess.Popen(
+        [STEPFLOW, "run", flow], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as command:
+        time.sleep(3)
+        servers = [each for each in psutil.Process(command.pid).children() if each.name() == "stepflow-server"]
+        assert len(servers) == 1
+        servers[0].kill()
+        stdout, stderr = command.communicate(timeout=30)
+    assert (command.returncode, stdout) == (4, "")
+    assert stderr == "stepflow: the embedded server ended unexpectedly (exit code -9)\n"
 
 
 def test_a_reader_that_stops_is_no_error(flow: Path, server_url: str) -> None:

@@ -26,7 +26,20 @@ def connect(url: str | None, config: str | None) -> Iterator[SyncStepflowClient]
         with SyncStepflowClient.from_env(base_url=url) as client:
             yield client
         return
-    from stepflow_client import StepflowRuntime
+    from stepflow_client import EmbeddedServerError, StepflowClientError, StepflowRuntime
 
-    with StepflowRuntime.start(config) as runtime:
-        yield runtime.sync_client
+    exit_codes: list[int] = []
+
+    def ended(exit_code: int, log_tail: object) -> None:
+        # Nobody starts it again: whoever waits for it must not wait any longer.
+        exit_codes.append(exit_code)
+        runtime.sync_client.close()
+
+    with StepflowRuntime.start(config, on_crash=ended) as runtime:
+        try:
+            yield runtime.sync_client
+        except StepflowClientError as error:
+            if not exit_codes:
+                raise
+            message = f"the embedded server ended unexpectedly (exit code {exit_codes[0]})"
+            raise EmbeddedServerError(message, run_id=error.run_id) from error
