@@ -488,16 +488,20 @@ runtime = StepflowRuntime.start({config!r}{more})
 if {ready}: runtime.wait_ready()
 else: time.sleep(0.7)
 print(runtime.pid, flush=True)
+sys.stdin.readline()
 """
 
 
 def hold(then: str, config: str | None = None, more: str = "", ready: bool = True) -> tuple[subprocess.Popen[str], int]:
     """Run a Python that holds a server; return it and the server's id."""
     code = HOLDER.format(config=config, more=more, ready=ready) + textwrap.dedent(then)
-    holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdin is not None
     assert holder.stdout is not None
     pid = int(holder.stdout.readline())
     assert runs(pid)
+    # It goes on only now: one that ends at once would be gone before it is looked at.
+    holder.stdin.close()
     return holder, pid
 
 

@@ -258,6 +258,7 @@ def test_any_object_is_read_or_refused(answer: dict[str, Any]) -> None:
     for make in (
         _wire.run,
         _wire.created,
+        _wire.started,
         _wire.runs,
         _wire.components,
         _wire.validation,
@@ -274,11 +275,33 @@ def test_any_object_is_read_or_refused(answer: dict[str, Any]) -> None:
 
 
 def test_a_run_just_created_may_bring_its_items() -> None:
-    run, listed = _wire.created({"summary": SUMMARY, "results": [{"itemIndex": 0, "status": 2, "output": 1}]})
-    assert (run.run_id, run.status) == (RUN_ID, ExecutionStatus.COMPLETED)
-    assert [item.index for item in listed.items] == [0]
+    items = [{"itemIndex": 0, "status": 2, "output": 1}]
+    assert _wire.started({"summary": SUMMARY, "results": items}) == (RUN_ID, ExecutionStatus.COMPLETED, items)
     for answer in ({"summary": SUMMARY}, {"summary": SUMMARY, "results": []}, {"summary": SUMMARY, "results": None}):
-        assert _wire.created(answer)[1].items == []
+        assert _wire.started(answer).answers == []
+
+
+@pytest.mark.parametrize("wrong", [{"runId": 5}, {"runId": None}, {"status": None}, {"status": 1.5}])
+def test_a_run_just_created_has_an_id_and_a_status(wrong: dict[str, Any]) -> None:
+    with pytest.raises(errors.InvalidResponseError):
+        _wire.build(_wire.started, {"summary": {**SUMMARY, **wrong}}, ASKED)
+
+
+def test_results_are_the_same_looked_at_before_or_not() -> None:
+    answers = [
+        {"itemIndex": 1, "status": 3, "errorMessage": "no", "errorCode": 3},
+        {"itemIndex": 0, "status": 2, "output": {"a": 1.0}},
+        {"itemIndex": 2, "status": 1},
+    ]
+    looked_at = _wire.items(RUN_ID, answers)
+    for item in looked_at.items:
+        assert item.status
+    expected = [item.result for item in looked_at.items][:2]
+    for listed in (_wire.items(RUN_ID, answers), looked_at):
+        results = _wire.results(listed, ExecutionStatus.CANCELLED)
+        assert results[:2] == expected
+        assert results[2].is_cancelled
+        assert type(results[0].output["a"]) is int
 
 
 def test_items_come_in_the_order_of_their_inputs() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import NamedTuple, Self
 
 import httptools
 
@@ -69,8 +69,7 @@ class NotHttp(WireError):
     """Something answered, but not in HTTP/1.1."""
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
+class Timeouts(NamedTuple):
     """Seconds for each phase of a request."""
 
     connect: float = 30.0
@@ -80,11 +79,11 @@ class Timeouts:
 
     def reading(self, seconds: float) -> Timeouts:
         """Give the same with other seconds for the answer."""
-        return replace(self, read=seconds)
+        return Timeouts(self.connect, seconds, self.write, self.pool)
 
     def as_dict(self) -> dict[str, float]:
         """Give them as httpx has them."""
-        return {"connect": self.connect, "read": self.read, "write": self.write, "pool": self.pool}
+        return self._asdict()
 
 
 @dataclass(slots=True)
@@ -98,7 +97,7 @@ class HttpRequest:
     headers: dict[str, str] = field(default_factory=dict)
     """Names in lower case; `host` and `content-length` are added when it is sent."""
     content: bytes = b""
-    timeout: Timeouts = Timeouts()
+    timeout: Timeouts = field(default_factory=Timeouts)
     idempotent: bool = True
     """Whether sending it twice does no more than sending it once."""
 
@@ -177,11 +176,15 @@ class ResponseReader:
         self.extra = False
 
     def feed(self, data: bytes) -> None:
-        """Take bytes.
+        """Take bytes, none at the end of the connection.
 
         Raises:
             NotHttp: If they are not HTTP/1.1.
+            Broken: If the connection ends and the answer is not complete without more.
         """
+        if not data:
+            self._end()
+            return
         if self.complete:
             # The server sent more than was asked for: the connection cannot be used again.
             self.extra = True
@@ -192,12 +195,7 @@ class ResponseReader:
         except httptools.HttpParserError as error:
             raise NotHttp(f"not an HTTP/1.1 answer: {error}") from None
 
-    def end(self) -> None:
-        """Take the end of the connection.
-
-        Raises:
-            Broken: If the answer is not complete without more.
-        """
+    def _end(self) -> None:
         if self.complete:
             return
         framed = "content-length" in self.headers or "transfer-encoding" in self.headers

@@ -15,17 +15,15 @@ __all__ = ["lazy_module"]
 class _Lazy:
     """Stands for a module. (importlib's LazyLoader lets a second thread see a module that is only half executed.)"""
 
-    __slots__ = ("_module", "_name")
-
     def __init__(self, name: str) -> None:
         self._name = name
-        self._module: Any = None
 
     def __getattr__(self, name: str) -> Any:
-        if self._module is None:
-            # Waits for another thread that imports it just now.
-            self._module = import_module(self._name)
-        return getattr(self._module, name)
+        # The import waits for another thread that imports it just now.
+        value = getattr(import_module(self._name), name)
+        # Found as an attribute from now on: modules of ours do not change their names.
+        setattr(self, name, value)
+        return value
 
 
 def lazy_module(name: str) -> Any:

@@ -37,6 +37,8 @@ class AsyncSocket(asyncio.Protocol):
         self._unread_size = 0
         self._paused_reading = False
         self._waiter: asyncio.Future[None] | None = None
+        self._timeout = self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._writable: asyncio.Future[None] | None = None
         self._ended = False
         self._error: Exception | None = None
@@ -79,20 +81,34 @@ class AsyncSocket(asyncio.Protocol):
         self.close()
         await asyncio.sleep(0)
 
-    async def send(self, data: bytes, timeout: float) -> None:
-        """Send bytes; returns when the system has taken them."""
+    def send(self, data: bytes, timeout: float) -> None:
+        """Send bytes; those the system does not take at once go out later, see `is_full`."""
         if self._transport is None or self._ended:
             raise Broken("the connection is closed")
         self._transport.write(data)
-        if self._writable is not None:
-            await self._wait(self._writable, timeout, WriteTimeout)
+
+    @property
+    def is_full(self) -> bool:
+        """True while the system takes no more bytes."""
+        return self._writable is not None
+
+    async def drain(self, timeout: float) -> None:
+        """Wait until the system has taken what was sent."""
+        if self._writable is None:
+            return
+        timer = self._loop.call_later(timeout, _expire, self._writable, WriteTimeout, timeout)
+        try:
+            await self._writable
+        finally:
+            timer.cancel()
 
     async def receive(self, timeout: float) -> bytes:
         """Give the bytes that have come, waiting for some; none at the end of the connection."""
         if not self._unread and not self._ended:
             self._waiter = self._loop.create_future()
+            self._expire_in(timeout)
             try:
-                await self._wait(self._waiter, timeout, ReadTimeout)
+                await self._waiter
             finally:
                 self._waiter = None
         if self._unread:
@@ -107,13 +123,27 @@ class AsyncSocket(asyncio.Protocol):
             raise Broken(_reason(self._error)) from self._error
         return b""
 
-    async def _wait(self, future: asyncio.Future[None], timeout: float, kind: type[WireError]) -> None:
-        # A timer of our own: asyncio.timeout costs several times as much.
-        timer = self._loop.call_later(timeout, _expire, future, kind, timeout)
-        try:
-            await future
-        finally:
-            timer.cancel()
+    def _expire_in(self, timeout: float) -> None:
+        """Let the reader wait so long and no longer.
+
+        Answers come long before that, and a timer for each would be made in vain: there is one for many of them,
+        which finds out when it goes off whether the deadline has been moved meanwhile.
+        """
+        self._timeout = timeout
+        self._deadline = self._loop.time() + timeout
+        if self._timer is None or self._timer.when() > self._deadline:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_at(self._deadline, self._look_at_deadline)
+
+    def _look_at_deadline(self) -> None:
+        self._timer = None
+        if self._waiter is None or self._waiter.done():
+            return
+        if self._loop.time() < self._deadline:
+            self._timer = self._loop.call_at(self._deadline, self._look_at_deadline)
+        else:
+            _expire(self._waiter, ReadTimeout, self._timeout)
 
     # What the event loop calls
 
@@ -141,6 +171,9 @@ class AsyncSocket(asyncio.Protocol):
         """Note the end, and wake whoever waits."""
         self._ended = True
         self._error = self._error or exc
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._wake(self._waiter)
         writable, self._writable = self._writable, None
         if writable is not None and not writable.done():
@@ -258,6 +291,12 @@ class SyncSocket:
     def abandon(self) -> None:
         """Close from anywhere."""
         self.close()
+
+    is_full = False
+    """Never: `send` returns when the system has taken all of it."""
+
+    def drain(self, timeout: float) -> None:
+        """Do nothing."""
 
     def send(self, data: bytes, timeout: float) -> None:
         """Send bytes; returns when the system has taken them."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 __all__ = ["operation_span"]
 
 
-@contextmanager
-def operation_span(operation: str, headers: MutableMapping[str, str]) -> Iterator[None]:
+_NO_SPAN = nullcontext()
+
+
+def operation_span(operation: str, headers: MutableMapping[str, str]) -> AbstractContextManager[None]:
     """Wrap one operation in a span and add the W3C `traceparent` header.
 
     An application that traces has imported opentelemetry already; one that has not pays nothing here.
@@ -19,9 +21,11 @@ def operation_span(operation: str, headers: MutableMapping[str, str]) -> Iterato
         operation: The operation's name, for example `create_run`.
         headers: Where the header goes.
     """
-    if "opentelemetry.trace" not in sys.modules:
-        yield
-        return
+    return _span(operation, headers) if "opentelemetry.trace" in sys.modules else _NO_SPAN
+
+
+@contextmanager
+def _span(operation: str, headers: MutableMapping[str, str]) -> Iterator[None]:
     from opentelemetry.propagate import inject
     from opentelemetry.trace import SpanKind, Status, StatusCode, get_tracer
 

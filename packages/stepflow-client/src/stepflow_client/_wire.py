@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from email.message import Message
 from functools import partial
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from . import errors
+from ._collector import collector_paused
 from ._values import decode, decode_raw, restored
 from .types import (
     ComponentInfo,
@@ -41,6 +42,7 @@ from .types import (
 )
 
 __all__ = [
+    "Started",
     "any_failed",
     "attachment_name",
     "build",
@@ -56,6 +58,7 @@ __all__ = [
     "results",
     "run",
     "runs",
+    "started",
     "steps",
     "validation",
     "value",
@@ -77,6 +80,10 @@ _ERRORS: dict[int, type[errors.ApiError]] = {
 }
 _FAILED = frozenset({ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED})
 _LONGEST_MESSAGE = 500
+_LARGE = 1024 * 1024
+"""Bytes of an answer."""
+_MANY = 5_000
+"""Items of a run."""
 _FAILED_STEP = re.compile(r'^step "(?P<id>.+)" failed$')
 
 
@@ -165,7 +172,8 @@ def raw_value(content: bytes, asked: str) -> dict[str, Any]:
         InvalidResponseError: If it is none.
     """
     try:
-        decoded = decode_raw(content)
+        with collector_paused(when=len(content) > _LARGE):
+            decoded = decode_raw(content)
     except (ValueError, RecursionError):
         decoded = None
     if not isinstance(decoded, dict):
@@ -180,7 +188,8 @@ def json_value(content: bytes, asked: str) -> Any:
         InvalidResponseError: If it is none.
     """
     try:
-        return decode(content)
+        with collector_paused(when=len(content) > _LARGE):
+            return decode(content)
     except (ValueError, RecursionError):
         raise _not_json(content, asked) from None
 
@@ -231,10 +240,27 @@ def run(answer: dict[str, Any]) -> RunDetails:
     return RunDetails.model_validate(answer["summary"])
 
 
-def created(answer: dict[str, Any]) -> tuple[CreateRunResponse, ListItemsResponse]:
-    """Read a run just created, and its items, if they came along."""
-    made = CreateRunResponse.model_validate(answer["summary"])
-    return made, items(made.run_id, answer.get("results") or [])
+def created(answer: dict[str, Any]) -> CreateRunResponse:
+    """Read a run just created."""
+    return CreateRunResponse.model_validate(answer["summary"])
+
+
+class Started(NamedTuple):
+    """What matters of a run just created to somebody who wants its end."""
+
+    run_id: str
+    status: ExecutionStatus
+    answers: list[dict[str, Any]]
+    """Its items, if they came along, for `items`."""
+
+
+def started(answer: dict[str, Any]) -> Started:
+    """Read the same as `created`, no more of it than is needed."""
+    summary = answer["summary"]
+    run_id = summary["runId"]
+    if not isinstance(run_id, str):
+        raise TypeError(f"runId is {run_id!r}")
+    return Started(run_id, read_status(summary["status"]), answer.get("results") or [])
 
 
 def runs(answer: dict[str, Any]) -> ListRunsResponse:
@@ -253,17 +279,24 @@ def items(run_id: str, answers: list[dict[str, Any]]) -> ListItemsResponse:
 
 def item(run_id: str, answer: dict[str, Any]) -> RunItem:
     """Read one item; its result is None while it runs."""
+    return RunItem(
+        index=answer["itemIndex"],
+        status=read_status(answer["status"]),
+        result=_result(run_id, answer),
+        completed_at=answer.get("completedAt"),
+    )
+
+
+def _result(run_id: str, answer: dict[str, Any]) -> FlowResult | None:
     status = read_status(answer["status"])
-    read: dict[str, Any] = {"index": answer["itemIndex"], "status": status, "completedAt": answer.get("completedAt")}
-    if status.is_final:
-        read["result"] = {
-            "runId": run_id,
-            "status": status,
-            "output": restored(answer.get("output")),
-            "error": failure(answer) if status in _FAILED else None,
-        }
-    # In one go: there may be 100,000 of them.
-    return RunItem.model_validate(read)
+    if not status.is_final:
+        return None
+    return FlowResult(
+        run_id=run_id,
+        status=status,
+        output=restored(answer.get("output")),
+        error=failure(answer) if status in _FAILED else None,
+    )
 
 
 def results(listed: ListItemsResponse, status: ExecutionStatus) -> list[FlowResult]:
@@ -272,14 +305,18 @@ def results(listed: ListItemsResponse, status: ExecutionStatus) -> list[FlowResu
     An item of a run that was cancelled, or that could not start, may still be marked as running: it ended as the run.
 
     Args:
-        listed: The items.
+        listed: The items. Those that nobody has looked at are not made: there may be 100,000 of them.
         status: How the run ended.
     """
-    return [each.result or _without_result(listed.run_id, status) for each in listed.items]
+    run_id = listed.run_id
+    entries = listed.items.entries if isinstance(listed.items, RunItems) else listed.items
 
+    def read(entry: Any) -> FlowResult:
+        result = entry.result if isinstance(entry, RunItem) else _result(run_id, entry)
+        return result or FlowResult(run_id=run_id, status=status, error=failure({}) if status in _FAILED else None)
 
-def _without_result(run_id: str, status: ExecutionStatus) -> FlowResult:
-    return FlowResult(run_id=run_id, status=status, error=failure({}) if status in _FAILED else None)
+    with collector_paused(when=len(entries) > _MANY):
+        return build(lambda _: [read(entry) for entry in entries], {}, f"GET /runs/{run_id}/items")
 
 
 def only_result(listed: ListItemsResponse, status: ExecutionStatus) -> FlowResult:

@@ -308,6 +308,11 @@ class RunItems(Sequence[RunItem]):
         self._entries = list(entries)
         self._read = read
 
+    @property
+    def entries(self) -> Sequence[Any]:
+        """The items that have been looked at, and what the others are made of."""
+        return self._entries
+
     def any_failed(self) -> bool:
         """Tell whether an item failed, without reading those that have not been looked at."""
         return any(

@@ -35,10 +35,8 @@ if TYPE_CHECKING:
     from ..flow_file import FlowSource
     from ..types import (
         ComponentList,
-        CreateRunResponse,
         FlowResult,
         HealthResponse,
-        ListItemsResponse,
         ServerInfo,
     )
 else:
@@ -243,7 +241,7 @@ class StepflowClient(Flows, Runs, Waiting, Events, Blobs):
         wait = 0 if timeout is not None and timeout < _FIRST_WAIT else _FIRST_WAIT
         if on_cancel not in ("detach", "cancel"):
             raise InvalidArgumentError(f"on_cancel is 'detach' or 'cancel', not {on_cancel!r}")
-        created, listed = await self._start(
+        run = await self._start(
             flow,
             input,
             overrides,
@@ -253,20 +251,19 @@ class StepflowClient(Flows, Runs, Waiting, Events, Blobs):
             wait=wait,
             deduplicate=deduplicate,
         )
-        status = created.status
-        if not created.is_finished:
+        status = run.status
+        if not status.is_final:
             try:
-                status = (await self._wait(created.run_id, deadline, total=1)).status
+                status = (await self._wait(run.run_id, deadline, total=1)).status
             except AsyncCancelled:
                 if on_cancel == "cancel":
                     with suppress(StepflowClientError):
-                        await self.cancel_run(created.run_id)
+                        await self.cancel_run(run.run_id)
                 raise
-            listed = await self.get_run_items(created.run_id)
-        elif listed.items:
-            listed = await self._explain(listed)
+        if run.answers and run.status.is_final:
+            listed = await self._explain(_wire.items(run.run_id, run.answers))
         else:
-            listed = await self.get_run_items(created.run_id)
+            listed = await self.get_run_items(run.run_id)
         return _wire.only_result(listed, status)
 
     async def submit(
@@ -303,7 +300,7 @@ class StepflowClient(Flows, Runs, Waiting, Events, Blobs):
             AmbiguousRunError: If the answer was lost and it cannot be told which run it was.
             TransportError: If the server cannot be reached or the connection breaks.
         """
-        created, _ = await self._start(
+        run = await self._start(
             flow,
             input,
             overrides,
@@ -313,7 +310,7 @@ class StepflowClient(Flows, Runs, Waiting, Events, Blobs):
             wait=None,
             deduplicate=deduplicate,
         )
-        return created.run_id
+        return run.run_id
 
     async def get_result(self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
         """Give the result of a run of one item, waiting for it to end.
@@ -359,7 +356,7 @@ class StepflowClient(Flows, Runs, Waiting, Events, Blobs):
         max_concurrency: int | None,
         wait: int | None,
         deduplicate: bool,
-    ) -> tuple[CreateRunResponse, ListItemsResponse]:
+    ) -> _wire.Started:
         content, digest = self._checked(flow)
         arguments = await self._arguments(input, variables, overrides, max_concurrency)
         for again in (digest in self._stored, False):
@@ -369,6 +366,7 @@ class StepflowClient(Flows, Runs, Waiting, Events, Blobs):
                 return await self._create_run(
                     flow_id,
                     arguments,
+                    _wire.started,
                     declared=self._declared.get(stored.flow_id),
                     variables_from_env=variables_from_env,
                     wait=wait,

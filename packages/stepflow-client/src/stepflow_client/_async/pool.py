@@ -64,7 +64,7 @@ class Pool(Exchange):
         try:
             reader = await self._begin(connection, head, request)
             while not reader.complete:
-                await self._feed(connection, reader, request)
+                reader.feed(await connection.receive(request.timeout.read))
             done = reader.keep_alive and not reader.extra
             return HttpResponse(reader.status, reader.headers, reader.take_body())
         finally:
@@ -79,7 +79,7 @@ class Pool(Exchange):
         try:
             reader = await self._begin(connection, head, request)
             while not reader.headers_complete:
-                await self._feed(connection, reader, request)
+                reader.feed(await connection.receive(request.timeout.read))
             yield Stream(reader.status, reader.headers, self._chunks(connection, reader, request))
         finally:
             self._busy.discard(connection)
@@ -93,23 +93,18 @@ class Pool(Exchange):
                 yield chunk
             if reader.complete:
                 return
-            await self._feed(connection, reader, request)
+            reader.feed(await connection.receive(request.timeout.read))
 
     async def _begin(self, connection: AsyncSocket, head: bytes, request: HttpRequest) -> ResponseReader:
         timeout = request.timeout.write
         if len(request.content) <= _AT_ONCE:
-            await connection.send(head + request.content, timeout)
+            connection.send(head + request.content, timeout)
         else:
-            await connection.send(head, timeout)
-            await connection.send(request.content, timeout)
+            connection.send(head, timeout)
+            connection.send(request.content, timeout)
+        if connection.is_full:
+            await connection.drain(timeout)
         return ResponseReader()
-
-    async def _feed(self, connection: AsyncSocket, reader: ResponseReader, request: HttpRequest) -> None:
-        data = await connection.receive(request.timeout.read)
-        if data:
-            reader.feed(data)
-        else:
-            reader.end()
 
     async def _acquire(self, request: HttpRequest) -> AsyncSocket:
         await self._slots.acquire(request.timeout.pool)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from .._lazy import lazy_module
 from .._requests import RunArguments, Variables
 from ..errors import ConflictError, InvalidArgumentError, InvalidResponseError, StepflowClientError
 from .connection import Connection
-from .creation import Creation
+from .creation import Created, Creation
 
 if TYPE_CHECKING:
     from .. import _wire, types
@@ -84,8 +84,9 @@ class Runs(Creation):
         _requests.check_debug(debug)
         flow_id = _requests.check_id(flow_id, "flow_id")
         arguments = await self._arguments(input, variables, overrides, max_concurrency)
-        created, _ = await self._create_run(flow_id, arguments, variables_from_env=variables_from_env, timeout=timeout)
-        return created
+        return await self._create_run(
+            flow_id, arguments, _wire.created, variables_from_env=variables_from_env, timeout=timeout
+        )
 
     async def _arguments(
         self, input: Any, variables: Variables | None, overrides: Any, max_concurrency: int | None
@@ -98,12 +99,13 @@ class Runs(Creation):
         self,
         flow_id: str,
         arguments: RunArguments,
+        read: Callable[[dict[str, Any]], Created],
         *,
         declared: Mapping[str, FlowVariable] | None = None,
         variables_from_env: bool,
         wait: int | None = None,
         timeout: float | None = None,
-    ) -> tuple[CreateRunResponse, ListItemsResponse]:
+    ) -> Created:
         values = arguments.variables
         declared = declared if declared is not None else self._declared.get(flow_id)
         if variables_from_env:
@@ -121,11 +123,11 @@ class Runs(Creation):
         )
         request = api.create_run._get_kwargs(body=body)
 
-        async def send() -> tuple[CreateRunResponse, ListItemsResponse]:
-            return await self._connection.call("create_run", request, _wire.created, timeout=timeout, waits=wait or 0)
+        async def send() -> Created:
+            return await self._connection.call("create_run", request, read, timeout=timeout, waits=wait or 0)
 
         try:
-            return await self._create_once(flow_id, send)
+            return await self._create_once(flow_id, send, read)
         except StepflowClientError as error:
             # A server may quote what it was sent.
             raise _requests.without_secrets(error, values, declared) from None

@@ -245,7 +245,7 @@ class SyncStepflowClient(Flows, Runs, Waiting, Events, Blobs):
         wait = 0 if timeout is not None and timeout < _FIRST_WAIT else _FIRST_WAIT
         if on_cancel not in ("detach", "cancel"):
             raise InvalidArgumentError(f"on_cancel is 'detach' or 'cancel', not {on_cancel!r}")
-        created, listed = self._start(
+        run = self._start(
             flow,
             input,
             overrides,
@@ -255,20 +255,19 @@ class SyncStepflowClient(Flows, Runs, Waiting, Events, Blobs):
             wait=wait,
             deduplicate=deduplicate,
         )
-        status = created.status
-        if not created.is_finished:
+        status = run.status
+        if not status.is_final:
             try:
-                status = (self._wait(created.run_id, deadline, total=1)).status
+                status = (self._wait(run.run_id, deadline, total=1)).status
             except SyncCancelled:
                 if on_cancel == "cancel":
                     with suppress(StepflowClientError):
-                        self.cancel_run(created.run_id)
+                        self.cancel_run(run.run_id)
                 raise
-            listed = self.get_run_items(created.run_id)
-        elif listed.items:
-            listed = self._explain(listed)
+        if run.answers and run.status.is_final:
+            listed = self._explain(_wire.items(run.run_id, run.answers))
         else:
-            listed = self.get_run_items(created.run_id)
+            listed = self.get_run_items(run.run_id)
         return _wire.only_result(listed, status)
 
     def submit(
@@ -305,7 +304,7 @@ class SyncStepflowClient(Flows, Runs, Waiting, Events, Blobs):
             AmbiguousRunError: If the answer was lost and it cannot be told which run it was.
             TransportError: If the server cannot be reached or the connection breaks.
         """
-        created, _ = self._start(
+        run = self._start(
             flow,
             input,
             overrides,
@@ -315,7 +314,7 @@ class SyncStepflowClient(Flows, Runs, Waiting, Events, Blobs):
             wait=None,
             deduplicate=deduplicate,
         )
-        return created.run_id
+        return run.run_id
 
     def get_result(self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
         """Give the result of a run of one item, waiting for it to end.
@@ -359,7 +358,7 @@ class SyncStepflowClient(Flows, Runs, Waiting, Events, Blobs):
         max_concurrency: int | None,
         wait: int | None,
         deduplicate: bool,
-    ) -> tuple[CreateRunResponse, ListItemsResponse]:
+    ) -> _wire.Started:
         content, digest = self._checked(flow)
         arguments = self._arguments(input, variables, overrides, max_concurrency)
         for again in (digest in self._stored, False):
@@ -369,6 +368,7 @@ class SyncStepflowClient(Flows, Runs, Waiting, Events, Blobs):
                 return self._create_run(
                     flow_id,
                     arguments,
+                    _wire.started,
                     declared=self._declared.get(stored.flow_id),
                     variables_from_env=variables_from_env,
                     wait=wait,

@@ -206,7 +206,7 @@ class Connection:
         if needs is not None:
             require(self.server(), needs, needs)
         response = self.send(operation, request, timeout=timeout, run_id=run_id, waits=waits)
-        asked = _asked(request)
+        asked = f"{request['method'].upper()} {request['url']}"
         try:
             read = _wire.raw_value if raw else _wire.value
             return _wire.build(make, read(response.content, asked), asked)
@@ -251,12 +251,10 @@ class Connection:
                 raise
             except (WireError, OSError, ValueError) as error:
                 raise self._transport_error(error, sent, run_id) from error
-            logger.debug("%s -> %s in %.1f ms", sent, response.status, (time.monotonic() - started) * 1000)
-            kind, content = response.content_type, response.content
-            problem = _wire.error_for(response.status, kind, content, str(sent), run_id=run_id)
-            if problem is not None:
-                problem.attempts = response.attempts
-                raise problem
+            if logger.isEnabledFor(logging.DEBUG):
+                logger.debug("%s -> %s in %.1f ms", sent, response.status, (time.monotonic() - started) * 1000)
+            if response.status != 200 or response.headers.get("content-type") != "application/json":
+                _refuse_errors(response, str(sent), run_id)
         return response
 
     def _request(self, request: Mapping[str, Any], limit: Timeouts, *, idempotent: bool) -> HttpRequest:
@@ -391,9 +389,12 @@ def _sender(
     return HttpxExchange(transport, root)
 
 
+def _refuse_errors(response: HttpResponse, asked: str, run_id: str | None) -> None:
+    problem = _wire.error_for(response.status, response.content_type, response.content, asked, run_id=run_id)
+    if problem is not None:
+        problem.attempts = response.attempts
+        raise problem
+
+
 def _parameter(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _asked(request: Mapping[str, Any]) -> str:
-    return f"{str(request['method']).upper()} {request['url']}"

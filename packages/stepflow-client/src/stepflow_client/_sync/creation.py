@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from .. import _operations as api
 from .._creation import Claims, born, candidates, may_have_created
@@ -16,7 +16,6 @@ from .connection import Connection
 
 if TYPE_CHECKING:
     from .. import _wire
-    from ..types import CreateRunResponse, ListItemsResponse
 else:
     _wire = lazy_module("stepflow_client._wire")
 
@@ -30,6 +29,14 @@ _LATE = 0.3
 _MOST_SENDS = 5
 
 
+class _Run(Protocol):
+    @property
+    def run_id(self) -> str: ...
+
+
+Created = TypeVar("Created", bound=_Run)
+
+
 class Creation:
     """The part of the client that creates runs: never twice, never unseen."""
 
@@ -40,18 +47,17 @@ class Creation:
         self._claims = Claims()
 
     def _create_once(
-        self,
-        flow_id: str,
-        send: Callable[[], tuple[CreateRunResponse, ListItemsResponse]],
-    ) -> tuple[CreateRunResponse, ListItemsResponse]:
-        """Create a run and give it, and its items, if they came along.
+        self, flow_id: str, send: Callable[[], Created], read: Callable[[dict[str, Any]], Created]
+    ) -> Created:
+        """Create a run and give it.
 
         Where the answer was lost, the run is looked for among the root runs of the flow created since the call began
         that no other call of this client owns. One is the run; none means that the request may be sent again.
 
         Args:
             flow_id: The flow.
-            send: Sends the request once.
+            send: Sends the request once and reads the answer.
+            read: Reads the answer to a later question about the run.
 
         Raises:
             AmbiguousRunError: If it cannot be told which run it is, or whether there is one.
@@ -61,24 +67,25 @@ class Creation:
         try:
             for attempt in range(1, _MOST_SENDS + 1):
                 try:
-                    created, listed = send()
+                    created = send()
                 except StepflowClientError as error:
                     if not may_have_created(error):
                         raise
                     found = self._find(flow_id, started, error)
                     if found is not None:
-                        return found, _wire.items(found.run_id, [])
+                        request = api.get_run._get_kwargs(run_id=found)
+                        return self._connection.call("get_run", request, read, run_id=found)
                     if attempt == _MOST_SENDS:
                         raise
                 else:
                     self._claims.own(created.run_id)
-                    return created, listed
+                    return created
             raise AssertionError("unreachable")  # pragma: no cover - the last attempt returns or raises
         finally:
             self._claims.end(flow_id)
 
-    def _find(self, flow_id: str, started: float, error: StepflowClientError) -> CreateRunResponse | None:
-        """Give the run that a lost request has created; None if it has created none."""
+    def _find(self, flow_id: str, started: float, error: StepflowClientError) -> str | None:
+        """Give the id of the run that a lost request has created; None if it has created none."""
         self._claims.lose(flow_id)
         give_up = time.monotonic() + _OUTAGE
         nothing_yet = True
@@ -99,7 +106,7 @@ class Creation:
                 if not runs:
                     return None
                 if len(runs) == 1 and self._claims.is_alone(flow_id) and self._claims.own(runs[0]):
-                    return self._adopted(runs[0])
+                    return runs[0]
                 if self._claims.all_lost(flow_id) or time.monotonic() > give_up:
                     raise _ambiguous(flow_id, runs, error) from error
                 # Another call of this client may own it: its answer will tell.
@@ -125,11 +132,6 @@ class Creation:
         health = self._connection.call("health_check", api.health_check._get_kwargs(), _wire.health)
         spread = time.monotonic() - asked
         return (health.timestamp.timestamp() if health.timestamp is not None else time.time()), spread
-
-    def _adopted(self, run_id: str) -> CreateRunResponse:
-        request = api.get_run._get_kwargs(run_id=run_id)
-        found, _ = self._connection.call("get_run", request, _wire.created, run_id=run_id)
-        return found
 
 
 def _ambiguous(flow_id: str, runs: list[str], error: StepflowClientError) -> AmbiguousRunError:

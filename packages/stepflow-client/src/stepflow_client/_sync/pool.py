@@ -66,7 +66,7 @@ class Pool(Exchange):
         try:
             reader = self._begin(connection, head, request)
             while not reader.complete:
-                self._feed(connection, reader, request)
+                reader.feed(connection.receive(request.timeout.read))
             done = reader.keep_alive and not reader.extra
             return HttpResponse(reader.status, reader.headers, reader.take_body())
         finally:
@@ -81,7 +81,7 @@ class Pool(Exchange):
         try:
             reader = self._begin(connection, head, request)
             while not reader.headers_complete:
-                self._feed(connection, reader, request)
+                reader.feed(connection.receive(request.timeout.read))
             yield Stream(reader.status, reader.headers, self._chunks(connection, reader, request))
         finally:
             self._busy.discard(connection)
@@ -95,7 +95,7 @@ class Pool(Exchange):
                 yield chunk
             if reader.complete:
                 return
-            self._feed(connection, reader, request)
+            reader.feed(connection.receive(request.timeout.read))
 
     def _begin(self, connection: SyncSocket, head: bytes, request: HttpRequest) -> ResponseReader:
         timeout = request.timeout.write
@@ -104,14 +104,9 @@ class Pool(Exchange):
         else:
             connection.send(head, timeout)
             connection.send(request.content, timeout)
+        if connection.is_full:
+            connection.drain(timeout)
         return ResponseReader()
-
-    def _feed(self, connection: SyncSocket, reader: ResponseReader, request: HttpRequest) -> None:
-        data = connection.receive(request.timeout.read)
-        if data:
-            reader.feed(data)
-        else:
-            reader.end()
 
     def _acquire(self, request: HttpRequest) -> SyncSocket:
         self._slots.acquire(request.timeout.pool)

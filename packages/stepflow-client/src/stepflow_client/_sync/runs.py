@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from .._lazy import lazy_module
 from .._requests import RunArguments, Variables
 from ..errors import ConflictError, InvalidArgumentError, InvalidResponseError, StepflowClientError
 from .connection import Connection
-from .creation import Creation
+from .creation import Created, Creation
 
 if TYPE_CHECKING:
     from .. import _wire, types
@@ -86,8 +86,9 @@ class Runs(Creation):
         _requests.check_debug(debug)
         flow_id = _requests.check_id(flow_id, "flow_id")
         arguments = self._arguments(input, variables, overrides, max_concurrency)
-        created, _ = self._create_run(flow_id, arguments, variables_from_env=variables_from_env, timeout=timeout)
-        return created
+        return self._create_run(
+            flow_id, arguments, _wire.created, variables_from_env=variables_from_env, timeout=timeout
+        )
 
     def _arguments(
         self, input: Any, variables: Variables | None, overrides: Any, max_concurrency: int | None
@@ -100,12 +101,13 @@ class Runs(Creation):
         self,
         flow_id: str,
         arguments: RunArguments,
+        read: Callable[[dict[str, Any]], Created],
         *,
         declared: Mapping[str, FlowVariable] | None = None,
         variables_from_env: bool,
         wait: int | None = None,
         timeout: float | None = None,
-    ) -> tuple[CreateRunResponse, ListItemsResponse]:
+    ) -> Created:
         values = arguments.variables
         declared = declared if declared is not None else self._declared.get(flow_id)
         if variables_from_env:
@@ -123,11 +125,11 @@ class Runs(Creation):
         )
         request = api.create_run._get_kwargs(body=body)
 
-        def send() -> tuple[CreateRunResponse, ListItemsResponse]:
-            return self._connection.call("create_run", request, _wire.created, timeout=timeout, waits=wait or 0)
+        def send() -> Created:
+            return self._connection.call("create_run", request, read, timeout=timeout, waits=wait or 0)
 
         try:
-            return self._create_once(flow_id, send)
+            return self._create_once(flow_id, send, read)
         except StepflowClientError as error:
             # A server may quote what it was sent.
             raise _requests.without_secrets(error, values, declared) from None

@@ -1,0 +1,45 @@
+"""Making many objects at once, none of which can be garbage yet, without the garbage collector looking at them."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+__all__ = ["collector_paused"]
+
+_lock = threading.Lock()
+_pauses = 0
+_was_enabled = False
+
+
+_NOT_PAUSED = nullcontext()
+
+
+def collector_paused(*, when: bool) -> AbstractContextManager[None]:
+    """Keep Python's cyclic garbage collector from running inside the block.
+
+    While 100,000 items are made it would go through those made so far again and again: nearly half of the time.
+
+    Args:
+        when: False leaves it as it is: for what is small.
+    """
+    return _paused() if when else _NOT_PAUSED
+
+
+@contextmanager
+def _paused() -> Iterator[None]:
+    global _pauses, _was_enabled
+    with _lock:
+        if not _pauses:
+            _was_enabled = gc.isenabled()
+            gc.disable()
+        _pauses += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _pauses -= 1
+            if not _pauses and _was_enabled:
+                gc.enable()

@@ -1,0 +1,79 @@
+"""The garbage collector is paused while much is made, and only then."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Iterator
+
+import pytest
+from stepflow_client import ExecutionStatus, _wire
+from stepflow_client._collector import collector_paused
+
+
+@pytest.fixture(autouse=True)
+def enabled() -> Iterator[None]:
+    assert gc.isenabled()
+    yield
+    gc.enable()
+
+
+def test_it_is_paused_in_the_block_and_goes_on_after_it() -> None:
+    with collector_paused(when=True):
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
+def test_it_goes_on_after_an_error() -> None:
+    with pytest.raises(ValueError, match="no"), collector_paused(when=True):
+        raise ValueError("no")
+    assert gc.isenabled()
+
+
+def test_it_is_left_alone_for_what_is_small() -> None:
+    with collector_paused(when=False):
+        assert gc.isenabled()
+
+
+def test_where_it_is_off_it_stays_off() -> None:
+    gc.disable()
+    with collector_paused(when=True):
+        pass
+    assert not gc.isenabled()
+
+
+def test_blocks_of_several_threads_overlap() -> None:
+    inside, leave = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with collector_paused(when=True):
+            inside.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert inside.wait(10)
+    with collector_paused(when=True):
+        leave.set()
+        thread.join(10)
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
+def test_a_large_answer_is_read_without_it() -> None:
+    content = b'{"results":[%s]}' % b",".join(
+        b'{"itemIndex":%d,"status":2,"output":{"n":1}}' % n for n in range(30_000)
+    )
+    collections: list[str] = []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        collections.append(phase)
+
+    gc.callbacks.append(note)
+    try:
+        listed = _wire.items("r", _wire.raw_value(content, "GET /")["results"])
+        results = _wire.results(listed, ExecutionStatus.COMPLETED)
+    finally:
+        gc.callbacks.remove(note)
+    assert len(results) == 30_000
+    assert len(collections) < 20
