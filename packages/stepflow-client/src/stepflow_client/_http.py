@@ -147,9 +147,11 @@ def request_bytes(request: HttpRequest, host: bytes, root_path: str) -> bytes:
 
 
 class ResponseReader:
-    """Reads one answer from the bytes of a connection.
+    """Reads the answers that come over one connection, one after the other.
 
-    `feed` takes what came; `headers_complete` and `complete` say how far the answer is.
+    `begin` expects an answer, `feed` takes what came; `headers_complete` and `complete` say how far the answer is.
+    There is one for a connection, not for an answer: it and its parser know each other, and only the garbage collector
+    can end that.
     """
 
     __slots__ = (
@@ -167,6 +169,11 @@ class ResponseReader:
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
         self._body: list[bytes] = []
+        self.begin()
+
+    def begin(self) -> None:
+        """Expect an answer; the one before has been read to its end."""
+        self._body.clear()
         self.headers: dict[str, str] = {}
         self.status = 0
         self.started = False

@@ -13,7 +13,16 @@ import ssl
 import threading
 from typing import Self
 
-from ._http import Broken, ConnectFailed, ConnectTimeout, PoolTimeout, ReadTimeout, WireError, WriteTimeout
+from ._http import (
+    Broken,
+    ConnectFailed,
+    ConnectTimeout,
+    PoolTimeout,
+    ReadTimeout,
+    ResponseReader,
+    WireError,
+    WriteTimeout,
+)
 
 __all__ = ["AsyncCancelled", "AsyncSlots", "AsyncSocket", "SyncCancelled", "SyncSlots", "SyncSocket"]
 
@@ -31,6 +40,7 @@ class AsyncSocket(asyncio.Protocol):
     """A connection in an event loop."""
 
     def __init__(self) -> None:
+        self.reader = ResponseReader()
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._unread: list[bytes] = []
@@ -251,6 +261,7 @@ class SyncSocket:
     """A connection that blocks its thread."""
 
     def __init__(self, connected: socket.socket) -> None:
+        self.reader = ResponseReader()
         self._socket = connected
 
     @classmethod

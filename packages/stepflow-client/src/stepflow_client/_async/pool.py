@@ -62,7 +62,8 @@ class Pool(Exchange):
         connection = await self._acquire(request)
         done = False
         try:
-            reader = await self._begin(connection, head, request)
+            await self._send(connection, head, request)
+            reader = connection.reader
             while not reader.complete:
                 reader.feed(await connection.receive(request.timeout.read))
             done = reader.keep_alive and not reader.extra
@@ -77,7 +78,8 @@ class Pool(Exchange):
         # A stream may last for hours, and so does not take a slot from the calls.
         connection = await self._connect(request)
         try:
-            reader = await self._begin(connection, head, request)
+            await self._send(connection, head, request)
+            reader = connection.reader
             while not reader.headers_complete:
                 reader.feed(await connection.receive(request.timeout.read))
             yield Stream(reader.status, reader.headers, self._chunks(connection, reader, request))
@@ -95,7 +97,7 @@ class Pool(Exchange):
                 return
             reader.feed(await connection.receive(request.timeout.read))
 
-    async def _begin(self, connection: AsyncSocket, head: bytes, request: HttpRequest) -> ResponseReader:
+    async def _send(self, connection: AsyncSocket, head: bytes, request: HttpRequest) -> None:
         timeout = request.timeout.write
         if len(request.content) <= _AT_ONCE:
             connection.send(head + request.content, timeout)
@@ -104,7 +106,7 @@ class Pool(Exchange):
             connection.send(request.content, timeout)
         if connection.is_full:
             await connection.drain(timeout)
-        return ResponseReader()
+        connection.reader.begin()
 
     async def _acquire(self, request: HttpRequest) -> AsyncSocket:
         await self._slots.acquire(request.timeout.pool)

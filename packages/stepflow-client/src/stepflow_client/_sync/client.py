@@ -37,10 +37,8 @@ if TYPE_CHECKING:
     from ..flow_file import FlowSource
     from ..types import (
         ComponentList,
-        CreateRunResponse,
         FlowResult,
         HealthResponse,
-        ListItemsResponse,
         ServerInfo,
     )
 else:

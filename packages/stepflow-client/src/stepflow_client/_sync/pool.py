@@ -64,7 +64,8 @@ class Pool(Exchange):
         connection = self._acquire(request)
         done = False
         try:
-            reader = self._begin(connection, head, request)
+            self._send(connection, head, request)
+            reader = connection.reader
             while not reader.complete:
                 reader.feed(connection.receive(request.timeout.read))
             done = reader.keep_alive and not reader.extra
@@ -79,7 +80,8 @@ class Pool(Exchange):
         # A stream may last for hours, and so does not take a slot from the calls.
         connection = self._connect(request)
         try:
-            reader = self._begin(connection, head, request)
+            self._send(connection, head, request)
+            reader = connection.reader
             while not reader.headers_complete:
                 reader.feed(connection.receive(request.timeout.read))
             yield Stream(reader.status, reader.headers, self._chunks(connection, reader, request))
@@ -97,7 +99,7 @@ class Pool(Exchange):
                 return
             reader.feed(connection.receive(request.timeout.read))
 
-    def _begin(self, connection: SyncSocket, head: bytes, request: HttpRequest) -> ResponseReader:
+    def _send(self, connection: SyncSocket, head: bytes, request: HttpRequest) -> None:
         timeout = request.timeout.write
         if len(request.content) <= _AT_ONCE:
             connection.send(head + request.content, timeout)
@@ -106,7 +108,7 @@ class Pool(Exchange):
             connection.send(request.content, timeout)
         if connection.is_full:
             connection.drain(timeout)
-        return ResponseReader()
+        connection.reader.begin()
 
     def _acquire(self, request: HttpRequest) -> SyncSocket:
         self._slots.acquire(request.timeout.pool)

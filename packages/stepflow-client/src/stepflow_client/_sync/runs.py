@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -114,20 +115,18 @@ class Runs(Creation):
             if declared is None:
                 declared = self._variables_of(flow_id, timeout=timeout)
             values = _requests.environment_variables(values, declared, os.environ)
-        body = api.CreateRunRequest(
-            flow_id=flow_id,
-            input_=arguments.inputs,
-            variables=values or api.UNSET,
-            overrides={"steps": arguments.overrides} if arguments.overrides else api.UNSET,
-            max_concurrency=_or_unset(arguments.max_concurrency),
-            wait=True if wait is not None else api.UNSET,
-            timeout_secs=_or_unset(wait),
+        request = api.create_run._get_kwargs(
+            body=api.CreateRunRequest(
+                flow_id=flow_id,
+                input_=arguments.inputs,
+                variables=values or api.UNSET,
+                overrides={"steps": arguments.overrides} if arguments.overrides else api.UNSET,
+                max_concurrency=_or_unset(arguments.max_concurrency),
+                wait=True if wait is not None else api.UNSET,
+                timeout_secs=_or_unset(wait),
+            )
         )
-        request = api.create_run._get_kwargs(body=body)
-
-        def send() -> Created:
-            return self._connection.call("create_run", request, read, timeout=timeout, waits=wait or 0)
-
+        send = partial(self._connection.call, "create_run", request, read, timeout=timeout, waits=wait or 0)
         try:
             return self._create_once(flow_id, send, read)
         except StepflowClientError as error:
