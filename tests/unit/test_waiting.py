@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -24,12 +27,15 @@ class Server:
         self.script = script
         self.total = total
         self.old = old
+        self.run_id = RUN
         self.paths: list[str] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path.removeprefix("/api/v1")
         if path == "/health":
-            return httpx.Response(200, json={"version": "0.9.0"} if self.old else {"build": {}})
+            now = datetime.now(UTC).isoformat()
+            about = {"version": "0.9.0"} if self.old else {"build": {}}
+            return httpx.Response(200, json={"status": "healthy", "timestamp": now, **about})
         self.paths.append(path)
         step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if isinstance(step, Exception):
@@ -45,16 +51,16 @@ class Server:
             "createdAt": "2026-11-24T00:00:00Z",
         }
         run["status"] = {"running": "running" if self.old else 1, "completed": 2}[str(step)]
+        run["runId"] = run["rootRunId"] = self.run_id
         if path == "/runs":
             return httpx.Response(200, json={"runs": [run]})
         return httpx.Response(200, json=run if self.old else {"summary": run, "steps": []})
 
 
-def waiting(server: Server, **more: Any) -> Any:
-    with SyncStepflowClient(
-        "http://server", transport=httpx.MockTransport(server), retry=RetryPolicy(max_attempts=1)
-    ) as client:
-        return client.wait_run(RUN, **more)
+def waiting(server: Server, *, attempts: int = 1, **more: Any) -> Any:
+    retry = RetryPolicy(max_attempts=attempts, first_delay=0)
+    with SyncStepflowClient("http://server", transport=httpx.MockTransport(server), retry=retry) as client:
+        return client.wait_run(server.run_id, **more)
 
 
 @pytest.mark.parametrize("trouble", [httpx.ConnectError("down"), httpx.ReadError("broke"), 502, 503])
@@ -74,10 +80,34 @@ def test_the_deadline_holds_in_an_outage_too() -> None:
         waiting(Server(["running", httpx.ConnectError("down")]), timeout=0.02)
 
 
-def test_a_server_that_resumes_nothing_is_not_waited_for() -> None:
+@pytest.mark.parametrize("attempts", [1, 5], ids=["seen by the wait", "mended by a retry"])
+def test_a_server_that_resumes_nothing_is_not_waited_for(attempts: int) -> None:
     with pytest.raises(UnsupportedByServerError, match=r"0\.10") as caught:
-        waiting(Server(["running", httpx.ConnectError("down"), "running"], old=True))
+        waiting(Server(["running", httpx.ConnectError("down"), "running"], old=True), attempts=attempts)
     assert caught.value.run_id == RUN
+
+
+def test_events_of_a_run_that_is_not_resumed_end_too() -> None:
+    server = Server(["running", "running", httpx.ConnectError("down"), "running"], old=True, total=2)
+    with SyncStepflowClient(
+        "http://server", transport=httpx.MockTransport(server), retry=RetryPolicy(max_attempts=1)
+    ) as client:
+        events = client.run_events(RUN)
+        assert next(events).type == "run_created"
+        with pytest.raises(UnsupportedByServerError, match="does not resume"):
+            next(events)
+
+
+@pytest.mark.parametrize("trouble", [httpx.ConnectTimeout("slow"), httpx.PoolTimeout("full"), 503, 502])
+def test_a_busy_server_was_not_started_again(trouble: object) -> None:
+    assert waiting(Server(["running", trouble, "running", "running", "completed"], old=True)).is_finished
+
+
+def test_a_run_that_began_after_the_outage_is_waited_for() -> None:
+    server = Server(["running", httpx.ConnectError("down"), "running", "completed"], old=True)
+    ahead = int((time.time() + 1) * 1000)
+    server.run_id = str(UUID(int=(ahead << 80) | (7 << 76) | (2 << 62)))
+    assert waiting(server).is_finished
 
 
 def test_a_large_batch_is_asked_for_its_summary_only() -> None:

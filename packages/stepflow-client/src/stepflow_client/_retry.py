@@ -6,10 +6,19 @@ import random
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ._http import Broken, CannotSend, ConnectFailed, HttpResponse, NotHttp, PoolTimeout, WireError
+from ._http import (
+    Broken,
+    CannotSend,
+    ConnectFailed,
+    ConnectTimeout,
+    HttpResponse,
+    NotHttp,
+    PoolTimeout,
+    WireError,
+)
 from .errors import InvalidArgumentError
 
-__all__ = ["Budget", "RetryPolicy", "delay_before_retry", "describe", "was_not_processed"]
+__all__ = ["Budget", "RetryPolicy", "delay_before_retry", "describe", "found_nobody", "was_not_processed"]
 
 _PASSING = frozenset({408, 429, 502, 503, 504})
 """What a server or a proxy answers when it may do better in a moment."""
@@ -107,6 +116,11 @@ def was_not_processed(outcome: BaseException | HttpResponse | None) -> bool:
     if isinstance(outcome, HttpResponse):
         return outcome.status in _UNPROCESSED
     return isinstance(outcome, (ConnectFailed, CannotSend))
+
+
+def found_nobody(outcome: WireError) -> bool:
+    """Tell whether it is likely that no server was there; one that is slow, or a full pool, is something else."""
+    return isinstance(outcome, ConnectFailed) and not isinstance(outcome, (ConnectTimeout, PoolTimeout))
 
 
 def _is_passing(outcome: WireError | HttpResponse) -> bool:

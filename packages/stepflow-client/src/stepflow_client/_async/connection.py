@@ -124,7 +124,8 @@ class Connection:
             from .adapters import HttpxAuth
 
             sender = HttpxAuth(sender, credentials, root)
-        self.dialect = Dialect(Retry(sender, retry), self.url, known)
+        self._retry = Retry(sender, retry)
+        self.dialect = Dialect(self._retry, self.url, known)
         self._api: Client | None = None
 
     @property
@@ -145,6 +146,11 @@ class Connection:
             )
             self._api = Client(base_url=self.url + API_PATH).set_async_httpx_client(http)
         return self._api
+
+    @property
+    def nobody_at(self) -> float | None:
+        """When no server was found there last, by `time.monotonic()`; None if there always was one."""
+        return self._retry.nobody_at
 
     async def close(self) -> None:
         """Close what is open. A closed connection sends nothing more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -19,6 +20,8 @@ else:
     _wire = lazy_module("stepflow_client._wire")
 
 __all__ = ["Creation"]
+
+logger = logging.getLogger("stepflow.client")
 
 _RUNS_LOOKED_AT = 1000
 _OUTAGE = 60.0
@@ -76,6 +79,7 @@ class Creation:
                         return await self._connection.call("get_run", request, read, run_id=found)
                     if attempt == _MOST_SENDS:
                         raise
+                    logger.info("a run of flow %s was not created (%s); sent again", flow_id, type(error).__name__)
                 else:
                     self._claims.own(created.run_id)
                     return created

@@ -158,15 +158,26 @@ class Events:
 
     async def _inferred_events(self, run_id: str, include_results: bool) -> AsyncGenerator[RunEvent, None]:
         inference = _inference.Inference(include_results)
-        pause = _FIRST_PAUSE
+        pause, last_contact = _FIRST_PAUSE, time.monotonic()
+        checked: float | None = None
         while True:
-            run = await self.get_run(run_id)
             steps: ListStepsResponse | None = None
             try:
-                steps = await self.get_run_steps(run_id)
-            except UnsupportedByServerError:
-                # 0.9 does not tell the steps of a batch.
-                steps = None
+                run = await self.get_run(run_id)
+                try:
+                    steps = await self.get_run_steps(run_id)
+                except UnsupportedByServerError:
+                    # 0.9 does not tell the steps of a batch.
+                    steps = None
+                if not run.is_finished:
+                    checked = await self._check_recovery(run, checked)
+            except (TransportError, ServerFaultError, RateLimitError) as error:
+                if isinstance(error, InvalidResponseError) or time.monotonic() - last_contact > _OUTAGE:
+                    raise
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+                continue
+            last_contact = time.monotonic()
             for event in inference.look(run, steps):
                 yield event
                 pause = _FIRST_PAUSE
@@ -174,6 +185,9 @@ class Events:
                 return
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+    async def _check_recovery(self, run: RunDetails, checked: float | None) -> float | None:
+        raise NotImplementedError  # pragma: no cover - the client has it from Waiting
 
     async def get_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
         raise NotImplementedError  # pragma: no cover - the client has it from Runs

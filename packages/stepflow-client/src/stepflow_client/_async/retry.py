@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from .._http import HttpRequest, HttpResponse, WireError
-from .._retry import Budget, RetryPolicy, delay_before_retry, describe
+from .._retry import Budget, RetryPolicy, delay_before_retry, describe, found_nobody
 from .exchange import Exchange, Layer, Stream
 
 __all__ = ["Retry"]
+
+logger = logging.getLogger("stepflow.client")
 
 
 class Retry(Layer):
@@ -26,6 +29,8 @@ class Retry(Layer):
         super().__init__(inner)
         self._policy = policy
         self._budget = Budget(policy)
+        self.nobody_at: float | None = None
+        """When no server was found there last, by `time.monotonic()`."""
 
     async def exchange(self, request: HttpRequest) -> HttpResponse:
         """Send a request until it is answered or must not be sent again; a failure has the `attempts`."""
@@ -40,6 +45,8 @@ class Retry(Layer):
                     return outcome
             except WireError as error:
                 outcome = error
+                if found_nobody(error):
+                    self.nobody_at = time.monotonic()
             attempts.append(describe(outcome))
             delay = delay_before_retry(
                 self._policy,
@@ -50,6 +57,7 @@ class Retry(Layer):
             )
             if delay is None or not self._budget.spend():
                 break
+            logger.info("%s: %s; sent again in %.2f s", request, attempts[-1], delay)
             await asyncio.sleep(delay)
         if isinstance(outcome, HttpResponse):
             outcome.attempts = attempts

@@ -159,15 +159,26 @@ class Events:
 
     def _inferred_events(self, run_id: str, include_results: bool) -> Generator[RunEvent, None, None]:
         inference = _inference.Inference(include_results)
-        pause = _FIRST_PAUSE
+        pause, last_contact = _FIRST_PAUSE, time.monotonic()
+        checked: float | None = None
         while True:
-            run = self.get_run(run_id)
             steps: ListStepsResponse | None = None
             try:
-                steps = self.get_run_steps(run_id)
-            except UnsupportedByServerError:
-                # 0.9 does not tell the steps of a batch.
-                steps = None
+                run = self.get_run(run_id)
+                try:
+                    steps = self.get_run_steps(run_id)
+                except UnsupportedByServerError:
+                    # 0.9 does not tell the steps of a batch.
+                    steps = None
+                if not run.is_finished:
+                    checked = self._check_recovery(run, checked)
+            except (TransportError, ServerFaultError, RateLimitError) as error:
+                if isinstance(error, InvalidResponseError) or time.monotonic() - last_contact > _OUTAGE:
+                    raise
+                time.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+                continue
+            last_contact = time.monotonic()
             for event in inference.look(run, steps):
                 yield event
                 pause = _FIRST_PAUSE
@@ -175,6 +186,9 @@ class Events:
                 return
             time.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+    def _check_recovery(self, run: RunDetails, checked: float | None) -> float | None:
+        raise NotImplementedError  # pragma: no cover - the client has it from Waiting
 
     def get_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
         raise NotImplementedError  # pragma: no cover - the client has it from Runs
