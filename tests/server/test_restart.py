@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import socket
-import subprocess
 import threading
 import time
 from collections import Counter
@@ -14,65 +11,34 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-import yaml
-from stepflow_client import StepflowClient, SyncStepflowClient
+from stepflow_client import (
+    AmbiguousRunError,
+    FlowResult,
+    StepflowClient,
+    SyncStepflowClient,
+    UnsupportedByServerError,
+)
 
-from tests import releases
+from tests import workers
+from tests.durable import DurableServer, sleeping
+from tests.server.awaited import Awaited
+from tests.server.flows import SLEEP, one_step
 
 pytestmark = [pytest.mark.faults, pytest.mark.anyio]
 
-RUNS = 30
+RUNS = 50
 SECONDS = 3.2
 KNOWN = 1.8
 """Seconds after which every call knows the id of its run."""
+UNKNOWN = 0.2
+"""Seconds after which the server still holds the answers that tell the ids."""
 DOWN = 0.7
 
 
-class Server:
-    """A server of the newest release on a fixed port, with its store in a file."""
-
-    def __init__(self, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
-        config = {
-            **releases.builtin_config(releases.NEWEST),
-            "storageConfig": {"type": "sqlite", "databaseUrl": f"sqlite:{folder / 'store.db'}?mode=rwc"},
-        }
-        (folder / "config.yml").write_text(yaml.safe_dump(config))
-
-    def start(self) -> None:
-        # With the same id it takes up its own runs at once.
-        options = ["--port", str(self.port), "--config", str(self._folder / "config.yml")]
-        options += ["--orchestrator-id", "restarted", "--log-level", "warn"]
-        with (self._folder / "server.log").open("ab") as log:
-            command = [str(releases.binary(releases.NEWEST)), *options]
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-
-    def wait_ready(self) -> None:
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                httpx.get(f"{self.url}/api/v1/health", trust_env=False).raise_for_status()
-                return
-            except httpx.HTTPError:
-                assert time.monotonic() < deadline, (self._folder / "server.log").read_text()
-                time.sleep(0.02)
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.send_signal(signal.SIGKILL)
-            self._process.wait(10)
-            self._process = None
-
-
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    started = Server(tmp_path)
+def server(tmp_path: Path) -> Iterator[DurableServer]:
+    started = DurableServer(tmp_path)
     started.start()
     try:
         started.wait_ready()
@@ -81,67 +47,168 @@ def server(tmp_path: Path) -> Iterator[Server]:
         started.kill()
 
 
-def slow(name: str) -> dict[str, Any]:
-    """A flow that sleeps as long as its input says and gives its input back."""
-    # Integers survive only in inputs.
-    sleep = {"duration_ms": {"$input": "ms"}, "passthrough": {"$input": "n"}}
-    steps = [{"id": "nap", "component": "/builtin/sleep", "input": sleep}]
-    return {"name": name, "steps": steps, "output": {"n": {"$input": "n"}, "slept": {"$step": "nap"}}}
-
-
 def given(number: int) -> dict[str, int]:
     return {"n": number, "ms": int(SECONDS * 1000) + 20 * number}
 
 
-def crash(server: Server) -> None:
-    time.sleep(KNOWN)
-    server.kill()
-    time.sleep(DOWN)
-    server.start()
+class Crash(threading.Thread):
+    """Kills a server as soon as some runs go on, and starts it again.
+
+    Args:
+        server: The server.
+        runs: How many runs.
+        after: Seconds before which it is not killed.
+        down: Seconds between the two.
+    """
+
+    def __init__(self, server: DurableServer, runs: int = RUNS, *, after: float = KNOWN, down: float = DOWN) -> None:
+        super().__init__(name="crash")
+        self._server, self._runs, self._after, self._down = server, runs, after, down
+        self.in_flight = 0
+        """How many runs went on when the server was killed."""
+
+    def run(self) -> None:
+        time.sleep(self._after)
+        give_up = time.monotonic() + SECONDS
+        with SyncStepflowClient(self._server.url) as client:
+            while self.in_flight < self._runs and time.monotonic() < give_up:
+                self.in_flight = len(client.list_runs("running").runs)
+        self._server.kill()
+        time.sleep(self._down)
+        self._server.start()
 
 
-def check(server: Server, found: list[Any]) -> None:
+def check(server: DurableServer, found: list[FlowResult]) -> None:
     """Every call has its own result, and there is one run for each."""
     assert [result.is_success for result in found] == [True] * len(found)
     assert [result.output["n"] for result in found] == list(range(len(found)))
+    check_runs(server, len(found))
+
+
+def check_runs(server: DurableServer, count: int) -> None:
+    """There is one run for each call, and it has ended."""
     with SyncStepflowClient(server.url) as client:
         runs = client.list_runs().runs
     names = Counter(run.flow_name for run in runs)
-    assert sum(names.values()) == len(found), names
+    assert sum(names.values()) == count, names
     assert {run.status.value for run in runs} == {"completed"}
 
 
 @pytest.mark.parametrize("shared", [True, False], ids=["one flow", "flows of their own"])
-async def test_async_runs_survive_a_crash(shared: bool, server: Server) -> None:
-    crasher = threading.Thread(target=crash, args=(server,))
+async def test_async_runs_survive_a_crash(shared: bool, server: DurableServer) -> None:
+    crash = Crash(server)
     async with StepflowClient(server.url) as client:
         for number in range(1 if shared else RUNS):
-            await client.store_flow(slow(f"slow-{number}"))
-        calls = [client.run(slow(f"slow-{0 if shared else number}"), given(number)) for number in range(RUNS)]
-        crasher.start()
+            await client.store_flow(sleeping(f"slow-{number}"))
+        calls = [client.run(sleeping(f"slow-{0 if shared else number}"), given(number)) for number in range(RUNS)]
+        crash.start()
         found = await asyncio.gather(*calls)
-    crasher.join(30)
+    crash.join(30)
+    assert crash.in_flight == RUNS
     check(server, found)
 
 
-def test_sync_runs_survive_a_crash(server: Server) -> None:
-    crasher = threading.Thread(target=crash, args=(server,))
+def test_sync_runs_survive_a_crash(server: DurableServer) -> None:
+    crash = Crash(server)
     with SyncStepflowClient(server.url) as client, ThreadPoolExecutor(RUNS) as pool:
-        client.store_flow(slow("slow"))
-        calls = [pool.submit(client.run, slow("slow"), given(number)) for number in range(RUNS)]
-        crasher.start()
+        client.store_flow(sleeping("slow"))
+        calls = [pool.submit(client.run, sleeping("slow"), given(number)) for number in range(RUNS)]
+        crash.start()
         found = [call.result(60) for call in calls]
-    crasher.join(30)
+    crash.join(30)
+    assert crash.in_flight == RUNS
     check(server, found)
 
 
-async def test_events_go_on_behind_a_crash(server: Server) -> None:
+@pytest.mark.parametrize("told_apart", ["deduplicate", "flows of their own", "not at all"])
+async def test_runs_survive_a_crash_that_takes_the_answers(told_apart: str, server: DurableServer) -> None:
+    own_flows = told_apart == "flows of their own"
+    crash = Crash(server, after=UNKNOWN)
     async with StepflowClient(server.url) as client:
-        run_id = await client.submit(slow("followed"), [given(0), given(1)])
-        crasher = threading.Thread(target=crash, args=(server,))
-        crasher.start()
+        for number in range(RUNS if own_flows else 1):
+            await client.store_flow(sleeping(f"slow-{number}"))
+
+        async def one(number: int) -> FlowResult:
+            flow = sleeping(f"slow-{number if own_flows else 0}")
+            return await client.run(flow, given(number), deduplicate=told_apart == "deduplicate")
+
+        calls = [one(number) for number in range(RUNS)]
+        crash.start()
+        found = await asyncio.gather(*calls, return_exceptions=True)
+        crash.join(30)
+        assert crash.in_flight == RUNS
+        if told_apart != "not at all":
+            check(server, found)  # type: ignore[arg-type]
+            return
+        # All the runs look alike, and nobody can tell whose is whose: the error says so, and names them.
+        assert {type(each) for each in found} <= {AmbiguousRunError, FlowResult}
+        lost = {number: each for number, each in enumerate(found) if isinstance(each, AmbiguousRunError)}
+        assert len(lost) > RUNS / 2
+        owner = {}
+        for run in (await client.list_runs()).runs:
+            owner[(await client.get_result(run.run_id, timeout=30)).output["n"]] = run.run_id
+        assert [number for number, each in lost.items() if owner[number] not in each.candidates] == []
+        results = {number: each.output["n"] for number, each in enumerate(found) if isinstance(each, FlowResult)}
+        assert all(number == given_back for number, given_back in results.items())
+    check_runs(server, RUNS)
+
+
+async def test_events_go_on_behind_a_crash(server: DurableServer) -> None:
+    async with StepflowClient(server.url) as client:
+        run_id = await client.submit(sleeping("followed"), [given(0), given(1)])
+        crash = Crash(server, 1)
+        crash.start()
         live = [event async for event in client.run_events(run_id)]
-        crasher.join(30)
+        crash.join(30)
         assert live == [event async for event in client.run_events(run_id)]
         assert live[-1].type == "run_completed"
         assert [result.output["n"] for result in await client.get_results(run_id)] == [0, 1]
+
+
+# Older servers
+
+
+@pytest.mark.parametrize(
+    ("old", "twin", "down"),
+    [("0.9.0", "async", DOWN), ("0.9.0", "sync", 0.0), ("0.11.1", "async", 0.0), ("0.11.1", "sync", 3.0)],
+)
+async def test_older_servers_resume_runs_or_are_not_waited_for(
+    old: str, twin: str, down: float, tmp_path: Path
+) -> None:
+    server = DurableServer(tmp_path, old, components=workers.config(old))
+    server.start()
+    try:
+        server.wait_ready()
+        client: Any = StepflowClient(server.url) if twin == "async" else Awaited(SyncStepflowClient(server.url))
+        slow = one_step(SLEEP, name="slow")
+
+        async def run(number: int) -> Any:
+            return await client.run(slow, {"seconds": 3, "value": number}, deduplicate=True)
+
+        async def wait(how: str) -> Any:
+            await asyncio.sleep(KNOWN / 2)
+            run_id = (await client.list_runs(limit=1)).runs[0].run_id
+            return (
+                [event async for event in client.run_events(run_id)]
+                if how == "events"
+                else await client.wait_run(run_id)
+            )
+
+        crash = Crash(server, 3, down=down)
+        calls = [run(0), run(1), run(2), wait("wait"), wait("events")]
+        crash.start()
+        found = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 40)
+        crash.join(30)
+        assert crash.in_flight == 3
+        runs = (await client.list_runs()).runs
+        await (client.close() if twin == "sync" else client.aclose())
+        assert len(runs) == 3
+        if old == "0.9.0":
+            assert [type(each) for each in found] == [UnsupportedByServerError] * 5
+            assert {each.run_id for each in found} == {run.run_id for run in runs}
+        else:
+            assert [each.output for each in found[:3]] == [0, 1, 2]
+            assert found[3].status.value == "completed"
+            assert found[4][-1].type == "run_completed"
+    finally:
+        server.kill()

@@ -1,0 +1,101 @@
+"""Servers that keep their runs in a file, each on a port of its own, which can be killed and started again."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import yaml
+
+from tests import releases
+
+__all__ = ["DurableServer", "free_port", "sleeping"]
+
+
+def free_port() -> int:
+    """Give a port of 127.0.0.1 that nobody uses."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
+
+
+class DurableServer:
+    """A server whose store is a file of a folder.
+
+    Args:
+        folder: Where the store, the configuration and the log are.
+        release: The release of the server.
+        name: Tells servers of one folder apart; a server that is started again takes up its own runs at once by it.
+        etcd: The URL of the etcd that holds the leases, where several servers share the store.
+        components: A configuration with plugins and routes, instead of the builtin components.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        release: str = releases.NEWEST,
+        *,
+        name: str = "only",
+        etcd: str | None = None,
+        components: dict[str, Any] | None = None,
+    ) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = folder / f"{name}.log"
+        self._release, self._name = release, name
+        self._process: subprocess.Popen[bytes] | None = None
+        store = {"type": "sqlite", "databaseUrl": f"sqlite:{folder / 'store.db'}?mode=rwc"}
+        config: dict[str, Any] = {
+            **(components or releases.builtin_config(release)),
+            "stateStore" if releases.number(release) < (0, 10) else "storageConfig": store,
+        }
+        if etcd is not None:
+            config["leaseManager"] = {"type": "etcd", "endpoints": [etcd]}
+        self._config = folder / f"{name}.yml"
+        self._config.write_text(yaml.safe_dump(config))
+
+    def start(self) -> None:
+        """Start the server; it answers in a moment."""
+        command = [str(releases.binary(self._release)), "--port", str(self.port), "--config", str(self._config)]
+        command += ["--log-level", "warn"]
+        if releases.number(self._release) >= (0, 10):
+            command += ["--orchestrator-id", self._name]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def wait_ready(self) -> None:
+        """Wait until the server answers."""
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                httpx.get(f"{self.url}/api/v1/health", trust_env=False).raise_for_status()
+                return
+            except httpx.HTTPError:
+                assert time.monotonic() < deadline, self.log.read_text()
+                time.sleep(0.02)
+
+    def kill(self) -> None:
+        """Kill the server and its workers at once (kill -9), if it runs."""
+        if self._process is not None:
+            # Workers have process groups of their own, and those of old servers live on.
+            workers = psutil.Process(self._process.pid).children(recursive=True)
+            self._process.kill()
+            self._process.wait(10)
+            self._process = None
+            for worker in workers:
+                with suppress(psutil.NoSuchProcess):
+                    worker.kill()
+
+
+def sleeping(name: str) -> dict[str, Any]:
+    """Give a flow that sleeps as long as its input says (`ms`) and gives its input (`n`) back; 0.13 only."""
+    # Integers survive only in inputs.
+    sleep = {"duration_ms": {"$input": "ms"}, "passthrough": {"$input": "n"}}
+    steps = [{"id": "nap", "component": "/builtin/sleep", "input": sleep}]
+    return {"name": name, "steps": steps, "output": {"n": {"$input": "n"}, "slept": {"$step": "nap"}}}
