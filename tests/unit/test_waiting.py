@@ -29,6 +29,7 @@ class Server:
         self.old = old
         self.run_id = RUN
         self.paths: list[str] = []
+        self.held: list[str] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path.removeprefix("/api/v1")
@@ -37,6 +38,7 @@ class Server:
             about = {"version": "0.9.0"} if self.old else {"build": {}}
             return httpx.Response(200, json={"status": "healthy", "timestamp": now, **about})
         self.paths.append(path)
+        self.held += request.url.params.get_list("timeoutSecs")
         step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if isinstance(step, Exception):
             raise step
@@ -114,3 +116,11 @@ def test_a_large_batch_is_asked_for_its_summary_only() -> None:
     server = Server(["running", "running", "completed"], total=1000)
     assert waiting(server).is_finished
     assert set(server.paths) == {"/runs"}
+
+
+@pytest.mark.parametrize(("urls", "held"), [(["http://a"], "25"), (["http://a", "http://b"], "2")])
+def test_a_server_that_may_not_notice_the_end_is_not_asked_to_wait_for_long(urls: list[str], held: str) -> None:
+    server = Server(["running", "running", "completed"])
+    with SyncStepflowClient(urls, transport=httpx.MockTransport(server)) as client:
+        assert client.wait_run(RUN).is_finished
+    assert set(server.held) == {held}

@@ -83,6 +83,7 @@ class Events:
             NotFoundError: If the server has no such run.
             InvalidArgumentError: If `since` is not a cursor of such events.
             ServerConnectionError: If the server cannot be reached for a minute.
+            UnsupportedByServerError: If the run will not end: its server was started again and resumes none (0.9).
         """
         run_id = _requests.check_run_id(run_id)
         server = await self._connection.server()

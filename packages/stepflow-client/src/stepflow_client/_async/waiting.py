@@ -32,6 +32,8 @@ __all__ = ["Waiting"]
 
 _SLICE = 25.0
 """Seconds a server is asked to hold a request at most: proxies cut what is silent for longer, often after 30 or 60."""
+_SHARED_SLICE = 2.0
+"""The same where there are several servers: one that is asked to wait for a run of another does not notice its end."""
 _LARGE = 200
 """A run of more items is asked for its summary only: a server gives all steps of all items along with a run."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
@@ -54,6 +56,7 @@ class Waiting:
         Raises:
             NotFoundError: If the server has no such run.
             RunTimeoutError: If the run has not ended in time. It goes on.
+            UnsupportedByServerError: If the run will not end: its server was started again and resumes none (0.9).
         """
         run_id = _requests.check_run_id(run_id)
         deadline = None if timeout is None else time.monotonic() + _settings.check_positive(timeout, "timeout")
@@ -67,12 +70,13 @@ class Waiting:
                 return run
             total = run.items.total
         began = time.monotonic()
+        longest = _SHARED_SLICE if self._connection.is_shared else _SLICE
         pause, last_contact = _FIRST_PAUSE, began
         checked: float | None = None
         while True:
             started = time.monotonic()
-            remaining = _SLICE if deadline is None else deadline - started
-            held = 0 if total > _LARGE else _requests.wait_seconds(remaining, _SLICE)
+            remaining = longest if deadline is None else deadline - started
+            held = 0 if total > _LARGE else _requests.wait_seconds(remaining, longest)
             try:
                 run = await self._look(run_id, held, total)
             except (TransportError, ServerFaultError, RateLimitError) as error:

@@ -110,6 +110,8 @@ class Connection:
         self.root = root
         self.url = str(root)
         self.timeout = check_timeout(timeout)
+        self.is_shared = len(roots) > 1
+        """Whether the run of one request may be the run of another server."""
         self.closed = False
         self.headers = {"accept": "*/*", "user-agent": "stepflow-client"}
         self.headers |= {name.lower(): value for name, value in (check_headers(headers) or {}).items()}
