@@ -12,7 +12,7 @@ export UV_SYSTEM_CERTS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-all test-faults soak check-server generate check-generated lint types build smoke bench bump clean
+.PHONY: help env demo test test-all test-faults test-ha soak check-server generate check-generated lint types build smoke bench bump clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,15 @@ test-all: $(ENV) ## Run the server tests on every released server, and over plai
 
 test-faults: $(ENV) ## Run the tests that cut connections and kill servers
 	$(BIN)/python -m pytest tests/server -m faults
+
+# etcd comes from Debian; without a runlevel its package does not start a service.
+test-ha: $(ENV) ## Run two servers on one store and kill one (needs etcd; takes two minutes)
+	@command -v etcd > /dev/null || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null || { \
+	    echo "test-ha: there is no etcd; install it (Debian: apt-get install etcd-server)" >&2; exit 1; }; \
+	  apt-get update -q && \
+	  RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends etcd-server; }
+	$(BIN)/python -m pytest tests/high_availability -s
 
 soak: $(ENV) ## Mix everything with faults: make soak MINUTES=10
 	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),10)

@@ -1,0 +1,160 @@
+"""Two servers on one store, with their leases in etcd, one of them killed: `make test-ha`.
+
+A server that was killed keeps its runs for about a minute; then the other one takes them over and runs them again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from stepflow_client import StepflowClient, SyncStepflowClient
+
+from tests.durable import DurableServer, free_port, sleeping
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
+
+RUNS, IN_THREADS = 12, 4
+SECONDS = 3.0
+KNOWN = 1.5
+"""Seconds after which every call knows the id of its run."""
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def etcd(tmp_path: Path) -> Iterator[str]:
+    """The URL of an etcd of our own."""
+    program = shutil.which("etcd")
+    assert program is not None, "there is no etcd: `make test-ha` installs it, or Debian's package etcd-server has it"
+    clients, peers = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+    options = ["--name=only", f"--data-dir={tmp_path / 'etcd'}", f"--initial-cluster=only={peers}"]
+    options += [f"--listen-client-urls={clients}", f"--advertise-client-urls={clients}"]
+    options += [f"--listen-peer-urls={peers}", f"--initial-advertise-peer-urls={peers}"]
+    log = tmp_path / "etcd.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen([program, *options], stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+    try:
+        for _ in range(500):
+            try:
+                if httpx.get(f"{clients}/health", trust_env=False).is_success:
+                    break
+            except httpx.HTTPError:
+                pass
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.02)
+        yield clients
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+@pytest.fixture
+def servers(tmp_path: Path, etcd: str) -> Iterator[tuple[DurableServer, DurableServer]]:
+    """Two servers, `a` and `b`, that share a store."""
+    pair = DurableServer(tmp_path, name="a", etcd=etcd), DurableServer(tmp_path, name="b", etcd=etcd)
+    try:
+        for server in pair:
+            # One after the other: both would make the tables of the store.
+            server.start()
+            server.wait_ready()
+        yield pair
+    finally:
+        for server in pair:
+            server.kill()
+
+
+def given(number: int, seconds: float = SECONDS) -> dict[str, int]:
+    return {"n": number, "ms": int(seconds * 1000) + 20 * number}
+
+
+async def attempts(client: StepflowClient, run_id: str) -> list[tuple[int, datetime]]:
+    """Give the attempts that servers made at the step of a run, and when."""
+    events: list[Any] = [event async for event in client.run_events(run_id)]
+    return [(event.attempt, event.timestamp) for event in events if event.type == "step_started"]
+
+
+async def test_the_other_server_takes_over(servers: tuple[DurableServer, DurableServer]) -> None:
+    a, b = servers
+    flow = sleeping("shared")
+    with ThreadPoolExecutor(IN_THREADS) as pool, SyncStepflowClient([a.url, b.url]) as blocking:
+        async with StepflowClient([a.url, b.url]) as client, StepflowClient(b.url) as other:
+            followed = await client.submit(flow, given(0))
+            undisturbed = await other.submit(flow, given(1, 6))
+
+            async def follow() -> list[Any]:
+                return [event async for event in client.run_events(followed)]
+
+            first = [asyncio.ensure_future(client.run(flow, given(number))) for number in range(RUNS)]
+            first += [
+                asyncio.wrap_future(pool.submit(blocking.run, flow, given(number)))  # type: ignore[list-item]
+                for number in range(RUNS, RUNS + IN_THREADS)
+            ]
+            events, elsewhere = asyncio.ensure_future(follow()), asyncio.ensure_future(other.wait_run(followed))
+            await asyncio.sleep(KNOWN)
+            running = (await other.list_runs("running")).runs
+            assert sorted(run.orchestrator_id or "" for run in running) == ["a"] * (1 + RUNS + IN_THREADS) + ["b"]
+            a.kill()
+            killed = datetime.now(UTC)
+
+            # Nobody has to wait for the take-over but the runs of the killed server.
+            assert (await asyncio.wait_for(client.run(flow, given(99, 0)), 10)).output["n"] == 99
+            assert (await other.get_result(undisturbed, timeout=10)).output["n"] == 1
+            found = await asyncio.gather(*first)
+            live, waited = await events, await elsewhere
+
+            assert [result.is_success for result in found] == [True] * len(found)
+            assert [result.output["n"] for result in found] == list(range(RUNS + IN_THREADS))
+            assert waited.status.value == "completed"
+            assert live[-1].type == "run_completed"
+            assert live == [event async for event in other.run_events(followed)]
+            runs = (await other.list_runs()).runs
+            assert {run.run_id for run in runs} >= {followed, undisturbed, *(result.run_id for result in found)}
+            assert len(runs) == len(found) + 3
+            assert {run.status.value for run in runs} == {"completed"}
+            assert [number for number, _ in await attempts(other, undisturbed)] == [1]
+            again = []
+            for run_id in [followed, *(result.run_id for result in found)]:
+                (one, _), (two, taken_over) = await attempts(other, run_id)
+                assert (one, two) == (1, 2)
+                again.append((taken_over - killed).total_seconds())
+    ended = max((run.completed_at - killed).total_seconds() for run in runs if run.completed_at is not None)
+    print(f"\ntaken over {min(again):.1f} to {max(again):.1f} s after the kill, all ended after {ended:.1f} s")
+    # Nothing is stolen from a server that may only be slow.
+    assert 20 < min(again) < 120
+
+
+async def test_a_server_that_is_back_soon_goes_on_itself(servers: tuple[DurableServer, DurableServer]) -> None:
+    a, b = servers
+    flow = sleeping("shared")
+    async with StepflowClient([a.url, b.url]) as client, StepflowClient(b.url) as other:
+        await client.store_flow(flow)
+        calls = [asyncio.ensure_future(client.run(flow, given(number))) for number in range(RUNS)]
+        await asyncio.sleep(KNOWN)
+        a.kill()
+        killed = datetime.now(UTC)
+        a.start()
+        found = await asyncio.gather(*calls)
+        known = (datetime.now(UTC) - killed).total_seconds()
+        assert [result.output["n"] for result in found] == list(range(RUNS))
+        runs = (await other.list_runs()).runs
+        assert len(runs) == RUNS
+        ended = max((run.completed_at - killed).total_seconds() for run in runs if run.completed_at is not None)
+        print(f"\nall ended {ended:.1f} s after the kill, and were known to after {known:.1f} s")
+        # The client asks the other server meanwhile, which does not notice the end of a run that is not its own.
+        assert known - ended < 4
+        assert {(run.status.value, run.orchestrator_id) for run in runs} == {("completed", "a")}
+        for run in runs:
+            assert [number for number, _ in await attempts(other, run.run_id)] == [1, 2]
