@@ -9,6 +9,7 @@ import asyncio
 import socket
 import struct
 import threading
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -49,6 +50,7 @@ class Script:
 
 
 CLEAN = Script()
+_REQUEST_LINE = b" HTTP/1.1\r\n"
 
 
 def answer(status: int, *, retry_after: float | str | None = None, body: bytes = b"") -> bytes:
@@ -60,7 +62,7 @@ def answer(status: int, *, retry_after: float | str | None = None, body: bytes =
     return "\r\n".join([*lines, f"date: {formatdate(usegmt=True)}", "", ""]).encode() + body
 
 
-@dataclass
+@dataclass(eq=False)
 class Passed:
     """What one connection has carried."""
 
@@ -70,9 +72,20 @@ class Passed:
     received: int = 0
     """Bytes that came back, from the answer to it on."""
     request: bytearray = field(default_factory=bytearray)
-    """All that came from the client."""
+    """All that came from the client, if it is kept."""
+    requests: int = 0
     faulted: bool = False
     counts: bool = False
+    keep: bool = True
+
+    def note(self, data: bytes) -> None:
+        """Keep, or at least count, what came from the client."""
+        # The mark may come in two pieces.
+        kept = len(self.request)
+        self.request += data
+        self.requests += self.request.count(_REQUEST_LINE, max(0, kept - len(_REQUEST_LINE) + 1))
+        if not self.keep:
+            del self.request[: 1 - len(_REQUEST_LINE)]
 
 
 class FaultProxy:
@@ -86,10 +99,16 @@ class FaultProxy:
     Args:
         upstream: The URL of the server.
         script: Gives the script of a connection by its number, from 0.
+        keep: Whether what connections have carried is kept. Otherwise only the open ones are in `connections`, their
+            requests are not, and numbers are used again: for what goes on for long.
     """
 
-    def __init__(self, upstream: str, script: Callable[[int], Script] = lambda number: CLEAN) -> None:
+    def __init__(
+        self, upstream: str, script: Callable[[int], Script] = lambda number: CLEAN, *, keep: bool = True
+    ) -> None:
         self.script = script
+        self._keep = keep
+        self._past: Counter[str] = Counter()
         self.connections: list[Passed] = []
         self.open = 0
         """Connections of clients that are open now."""
@@ -114,7 +133,17 @@ class FaultProxy:
     @property
     def faults(self) -> int:
         """How many connections did not go untouched."""
-        return sum(each.faulted for each in self.connections)
+        return self._past["faults"] + sum(each.faulted for each in self.connections)
+
+    @property
+    def accepted(self) -> int:
+        """How many connections there were."""
+        return self._past["connections"] + len(self.connections)
+
+    @property
+    def requests(self) -> int:
+        """How many requests came, whole or not."""
+        return self._past["requests"] + sum(each.requests for each in self.connections)
 
     def switch(self, upstream: str) -> None:
         """Pass new connections on to another server; those that are open stay where they are."""
@@ -145,7 +174,7 @@ class FaultProxy:
         await asyncio.sleep(0)
 
     def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        passed = Passed(self.script(len(self.connections)))
+        passed = Passed(self.script(len(self.connections)), keep=self._keep)
         self.connections.append(passed)
         task = self._loop.create_task(self._serve(passed, reader, writer))
         self._tasks.add(task)
@@ -185,6 +214,9 @@ class FaultProxy:
             graceful = False
         finally:
             self.open -= 1
+            if not self._keep:
+                self._past.update(connections=1, faults=passed.faulted, requests=passed.requests)
+                self.connections.remove(passed)
             for end in ends:
                 _shut(end, graceful or not passed.faulted)
 
@@ -198,7 +230,7 @@ async def _pump(
         while data := await source.read(65536):
             before = 0
             if to_server:
-                passed.request += data
+                passed.note(data)
                 if not passed.counts and script.within in data:
                     passed.counts = True
                     before = data.index(script.within)
@@ -236,7 +268,7 @@ async def _read_request(reader: asyncio.StreamReader, passed: Passed) -> None:
         for line in head.lower().split(b"\r\n"):
             if line.startswith(b"content-length:"):
                 length = int(line.partition(b":")[2])
-        passed.request += head + await reader.readexactly(length)
+        passed.note(head + await reader.readexactly(length))
 
 
 def _shut(writer: asyncio.StreamWriter, graceful: bool) -> None:

@@ -27,7 +27,7 @@ from stepflow_client import (
 )
 
 from tests.differences import has
-from tests.fault_proxy import FaultProxy, Passed, Script, answer
+from tests.fault_proxy import FaultProxy, Script, answer
 from tests.releases import NEWEST
 from tests.releases import number as number_of
 from tests.server.awaited import Awaited
@@ -200,6 +200,50 @@ async def test_a_lost_run_is_found_below_many_newer_ones(
         assert [run.run_id for run in (await direct.list_runs(flow_name=name)).runs] == [created.run_id]
 
 
+@pytest.mark.parametrize("twin", ["async", "sync"])
+async def test_of_two_lost_calls_none_takes_the_run_of_the_other(twin: str, server_url: str, release: str) -> None:
+    async with StepflowClient(server_url, server=release) as direct:
+        flow_id = (await direct.store_flow(flow(unique("two")))).flow_id
+
+        def script(number: int) -> Script:
+            # One run is created and its answer lost; the other request never arrives.
+            return [Script(cut_answer=0), Script(cut_request=40)][number] if number < 2 else Script()
+
+        with FaultProxy(server_url, script) as proxy:
+            client = made(twin, proxy.url, server=release)
+            calls = [client.create_run(flow_id, {"n": number}) for number in range(2)]
+            found = await asyncio.gather(*calls, return_exceptions=True)
+            await closed(client)
+        runs = [run.run_id for run in (await direct.list_runs()).runs if run.flow_id == flow_id]
+        assert len(runs) == 1
+        assert [type(each) for each in found] == [AmbiguousRunError] * 2
+        assert [each.candidates for each in found] == [runs] * 2
+
+
+async def test_the_run_of_a_cancelled_call_is_taken_by_no_other(server_url: str, release: str) -> None:
+    async with StepflowClient(server_url, server=release) as direct:
+        flow_id = (await direct.store_flow(flow(unique("taken")))).flow_id
+
+        def script(number: int) -> Script:
+            return [Script(cut_answer=0, stall=True), Script(cut_request=40)][number] if number < 2 else Script()
+
+        with FaultProxy(server_url, script) as proxy:
+            async with StepflowClient(proxy.url, server=release) as client:
+                calls = [asyncio.ensure_future(client.create_run(flow_id, {"n": number})) for number in range(2)]
+                while sum(each.faulted for each in proxy.connections[:2]) < 2:  # noqa: ASYNC110 - it has no event
+                    await asyncio.sleep(0.01)
+                # Which of them has got the connection that is silent?
+                await asyncio.sleep(0.2)
+                silent = calls[int(b'"n":1' in proxy.connections[0].request)]
+                silent.cancel()
+                found = await asyncio.gather(*calls, return_exceptions=True)
+        runs = [run.run_id for run in (await direct.list_runs()).runs if run.flow_id == flow_id]
+        assert len(runs) == 1
+        errors = [each for each in found if isinstance(each, AmbiguousRunError)]
+        assert [each.candidates for each in errors] == [runs]
+        assert silent.cancelled()
+
+
 # Events
 
 
@@ -285,12 +329,8 @@ async def raise_storm(url: str, release: str, seed: int, calls: int, told_apart:
                 return client.run(its, {"n": number}, deduplicate=told_apart == "deduplicate")
 
             found = await asyncio.gather(*(one(number) for number in range(calls)), return_exceptions=True)
-        requests = sum(requests_of(each) for each in proxy.connections) - before
+        requests = proxy.requests - before
         return Storm(name, found, requests, len(proxy.connections), proxy.faults)
-
-
-def requests_of(passed: Passed) -> int:
-    return passed.request.count(b" HTTP/1.1\r\n")
 
 
 async def needed(url: str, release: str, told_apart: str) -> float:
@@ -299,11 +339,11 @@ async def needed(url: str, release: str, told_apart: str) -> float:
     with FaultProxy(url) as proxy:
         async with StepflowClient(proxy.url, server=release) as client:
             await client.store_flow(flow(name))
-            calm = sum(requests_of(each) for each in proxy.connections)
+            calm = proxy.requests
             for number in range(calls):
                 its = flow(f"{name}-{number}" if told_apart == "distinct flows" else name)
                 await client.run(its, {"n": number}, deduplicate=told_apart == "deduplicate")
-        return (sum(requests_of(each) for each in proxy.connections) - calm) / calls
+        return (proxy.requests - calm) / calls
 
 
 @pytest.mark.parametrize("told_apart", TOLD_APART)

@@ -160,12 +160,32 @@ def test_one_call_is_alone_and_two_are_not() -> None:
     claims = Claims()
     claims.begin("f")
     claims.begin("g")
-    assert claims.is_alone("f")
+    assert claims.is_alone("f", 0)
     claims.begin("f")
-    assert not claims.is_alone("f")
-    assert claims.is_alone("g")
+    assert not claims.is_alone("f", 0)
+    assert claims.is_alone("g", 0)
     claims.end("f")
-    assert claims.is_alone("f")
+    assert claims.is_alone("f", 0)
+
+
+def test_who_began_before_another_gave_up_is_not_alone_either() -> None:
+    claims = Claims()
+    for _ in range(2):
+        claims.begin("f")
+    claims.doubt("f", 10.0)
+    claims.end("f")
+    assert not claims.is_alone("f", 9.0)
+    assert claims.is_alone("f", 11.0)
+    assert claims.is_alone("g", 9.0)
+
+
+def test_only_so_many_doubts_are_remembered_and_the_newest_of_them() -> None:
+    claims = Claims()
+    for number in range(10_050):
+        claims.doubt(f"f{number}", float(number))
+    assert not claims.is_alone("f10049", 0)
+    assert claims.is_alone("f49", 0)
+    assert not claims.is_alone("f50", 0)
 
 
 def test_all_are_lost_when_nobody_is_left_who_could_answer() -> None:
@@ -182,7 +202,7 @@ def test_all_are_lost_when_nobody_is_left_who_could_answer() -> None:
     claims.found("f")
     assert not claims.all_lost("f")
     claims.end("f")
-    assert claims.is_alone("f")
+    assert claims.is_alone("f", 0)
 
 
 def test_a_run_is_given_to_one_call_only() -> None:
@@ -236,4 +256,4 @@ def test_threads_share_them() -> None:
         thread.join(20)
     assert sum(won) == 500
     assert len(claims.owned) == 500
-    assert claims.is_alone("f")
+    assert claims.is_alone("f", 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -61,6 +62,7 @@ class Claims:
         self._owned: dict[str, None] = {}
         self._sending: dict[str, int] = {}
         self._lost: dict[str, int] = {}
+        self._doubts: dict[str, float] = {}
 
     @property
     def owned(self) -> list[str]:
@@ -84,10 +86,28 @@ class Claims:
         """Note that it looks no more."""
         self._count(self._lost, flow_id, -1)
 
-    def is_alone(self, flow_id: str) -> bool:
-        """True if only one call of this client creates a run of the flow."""
+    def doubt(self, flow_id: str, now: float) -> None:
+        """Note that a call gives up without knowing whether it has created a run, or which: nobody will own that one.
+
+        Args:
+            flow_id: The flow.
+            now: By `time.monotonic()`.
+        """
         with self._lock:
-            return self._sending.get(flow_id, 0) <= 1
+            self._doubts.pop(flow_id, None)
+            self._doubts[flow_id] = now
+            if len(self._doubts) > _MOST_OWNED:
+                del self._doubts[next(iter(self._doubts))]
+
+    def is_alone(self, flow_id: str, since: float) -> bool:
+        """True if only one call of this client may have created a run of the flow since a moment that nobody owns.
+
+        Args:
+            flow_id: The flow.
+            since: By `time.monotonic()`.
+        """
+        with self._lock:
+            return self._sending.get(flow_id, 0) <= 1 and self._doubts.get(flow_id, -math.inf) < since
 
     def all_lost(self, flow_id: str) -> bool:
         """True if every call that creates a run of the flow looks for it."""

@@ -64,16 +64,20 @@ class Creation:
         Raises:
             AmbiguousRunError: If it cannot be told which run it is, or whether there is one.
         """
-        started = time.time()
+        started, began = time.time(), time.monotonic()
+        settled = False
         self._claims.begin(flow_id)
         try:
             for attempt in range(1, _MOST_SENDS + 1):
+                settled = False
                 try:
                     created = await send()
                 except StepflowClientError as error:
-                    if not may_have_created(error):
+                    settled = not may_have_created(error)
+                    if settled:
                         raise
-                    found = await self._find(flow_id, started, error)
+                    found = await self._find(flow_id, started, began, error)
+                    settled = True
                     if found is not None:
                         request = api.get_run._get_kwargs(run_id=found)
                         return await self._connection.call("get_run", request, read, run_id=found)
@@ -82,12 +86,16 @@ class Creation:
                     logger.info("a run of flow %s was not created (%s); sent again", flow_id, type(error).__name__)
                 else:
                     self._claims.own(created.run_id)
+                    settled = True
                     return created
             raise AssertionError("unreachable")  # pragma: no cover - the last attempt returns or raises
         finally:
+            if not settled:
+                # Cancelled, for example. Another call must not take what this one may have left.
+                self._claims.doubt(flow_id, time.monotonic())
             self._claims.end(flow_id)
 
-    async def _find(self, flow_id: str, started: float, error: StepflowClientError) -> str | None:
+    async def _find(self, flow_id: str, started: float, began: float, error: StepflowClientError) -> str | None:
         """Give the id of the run that a lost request has created; None if it has created none."""
         self._claims.lose(flow_id)
         give_up = time.monotonic() + _OUTAGE
@@ -108,7 +116,8 @@ class Creation:
                     continue
                 if not runs:
                     return None
-                if len(runs) == 1 and self._claims.is_alone(flow_id) and self._claims.own(runs[0]):
+                alone = self._claims.is_alone(flow_id, began - _LATE)
+                if len(runs) == 1 and alone and self._claims.own(runs[0]):
                     return runs[0]
                 if self._claims.all_lost(flow_id) or time.monotonic() > give_up:
                     raise _ambiguous(flow_id, runs, error) from error
