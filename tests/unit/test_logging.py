@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
 
+import httpx
 import pytest
+from stepflow_client import RetryPolicy, SyncStepflowClient
 
 PROGRAM = """
 import httpx
@@ -25,3 +28,22 @@ def test_the_log_is_shown_on_request(level: str, shown: bool) -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stdout) == (0, "")
     assert ("stepflow.client: GET /health -> 200" in done.stderr) is shown
+
+
+def test_what_is_sent_again_is_logged_and_nothing_else_at_that_level(caplog: pytest.LogCaptureFixture) -> None:
+    answers = [503, 502, 200, 200]
+
+    def server(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(answers.pop(0), json={"status": "healthy", "build": {}})
+
+    policy = RetryPolicy(first_delay=0)
+    with (
+        caplog.at_level(logging.INFO, "stepflow.client"),
+        SyncStepflowClient("http://server", transport=httpx.MockTransport(server), retry=policy) as client,
+    ):
+        client.health_check()
+        client.health_check()
+    assert [record.getMessage() for record in caplog.records] == [
+        "GET /health: answered 503; sent again in 0.00 s",
+        "GET /health: answered 502; sent again in 0.00 s",
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -34,6 +35,8 @@ else:
     _wire = lazy_module("stepflow_client._wire")
 
 __all__ = ["Events"]
+
+logger = logging.getLogger("stepflow.client")
 
 _SILENCE = 10.0
 """Seconds without a byte after which the run itself is looked at: a cancelled run sends no event and a dead connection
@@ -124,6 +127,7 @@ class Events:
                         details={"cursor": str(position)},
                         hint="run_events(since=cursor) goes on behind the last one",
                     ) from error
+                logger.info("the events of run %s broke off (%s); asked for again", run_id, type(error).__name__)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 continue
@@ -132,6 +136,7 @@ class Events:
                 yield _inferred_end(run, position)
                 return
             was_final = run.is_finished
+            logger.info("the events of run %s ended without its end; asked for again", run_id)
             if position == before and not was_final:
                 # A connection that ends without bringing anything is not made again at once.
                 await asyncio.sleep(pause)

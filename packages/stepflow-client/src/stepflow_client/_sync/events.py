@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Generator
 from contextlib import closing
@@ -35,6 +36,8 @@ else:
     _wire = lazy_module("stepflow_client._wire")
 
 __all__ = ["Events"]
+
+logger = logging.getLogger("stepflow.client")
 
 _SILENCE = 10.0
 """Seconds without a byte after which the run itself is looked at: a cancelled run sends no event and a dead connection
@@ -125,6 +128,7 @@ class Events:
                         details={"cursor": str(position)},
                         hint="run_events(since=cursor) goes on behind the last one",
                     ) from error
+                logger.info("the events of run %s broke off (%s); asked for again", run_id, type(error).__name__)
                 time.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 continue
@@ -133,6 +137,7 @@ class Events:
                 yield _inferred_end(run, position)
                 return
             was_final = run.is_finished
+            logger.info("the events of run %s ended without its end; asked for again", run_id)
             if position == before and not was_final:
                 # A connection that ends without bringing anything is not made again at once.
                 time.sleep(pause)
