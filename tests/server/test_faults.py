@@ -349,10 +349,10 @@ async def needed(url: str, release: str, told_apart: str) -> float:
 @pytest.mark.parametrize("told_apart", TOLD_APART)
 async def test_a_storm(told_apart: str, server_url: str, release: str, request: pytest.FixtureRequest) -> None:
     newest = number_of(release) >= number_of(NEWEST)
-    calls = 2000 if newest and told_apart != "distinct flows" else 400
+    calls = 2000 if newest and told_apart != "distinct flows" else 800
     each_needs = await needed(server_url, release, told_apart)
 
-    async def once(seed: int) -> None:
+    async def once(seed: int, calls: int) -> None:
         storm = await raise_storm(server_url, release, seed, calls, told_apart)
         ratio = storm.requests / (each_needs * calls)
         lost = sum(not isinstance(each, FlowResult) for each in storm.found)
@@ -361,12 +361,13 @@ async def test_a_storm(told_apart: str, server_url: str, release: str, request: 
             f"needed; {lost} calls without a result; {psutil.Process().memory_info().rss / 2**20:.0f} MiB"
         )
         async with StepflowClient(server_url, server=release) as direct:
-            every = (await direct.list_runs()).runs
+            # It is the newest; one run too many would show.
+            every = (await direct.list_runs(limit=2 * calls)).runs
             runs = [run.run_id for run in every if (run.flow_name or "").startswith(storm.name)]
             await check_storm(direct, storm.found, runs)
         if told_apart != "not at all":
             assert (lost, len(runs)) == (0, calls)
-        assert storm.faults >= 20
+        assert storm.faults >= 10
         assert lost <= storm.faults
         assert ratio <= 1.5
         if request.config.getoption("--transport") == "own":
@@ -374,8 +375,8 @@ async def test_a_storm(told_apart: str, server_url: str, release: str, request: 
 
     # The first one fills what a process keeps; the second one leaves nothing.
     counts = []
-    for seed in (7, 8):
-        await once(seed)
+    for seed, share in ((7, 4), (8, 1)):
+        await once(seed, calls // share)
         gc.collect()
         counts.append(len(gc.get_objects()))
     assert counts[1] - counts[0] < calls / 4
