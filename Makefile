@@ -41,6 +41,8 @@ SUITE := tests/server/test_specification.py tests/server/test_executor.py tests/
 test-all: $(ENV) ## Run the server tests on every released server, and over plain httpx
 	$(BIN)/python -m pytest $(SUITE) --servers all -n auto --dist loadfile
 	$(BIN)/python -m pytest $(SUITE) tests/server/test_forward_compatibility.py --transport httpx
+	$(BIN)/python -m pytest tests/server/test_faults.py -k "storm or events or lost_calls or cancelled_call" \
+	  --servers 0.9.0,0.10.0,0.11.1,0.12.0 -n auto
 
 test-faults: $(ENV) ## Run the tests that cut connections and kill servers
 	$(BIN)/python -m pytest tests/server -m faults
