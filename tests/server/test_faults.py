@@ -367,11 +367,12 @@ async def test_a_storm(told_apart: str, server_url: str, release: str, request: 
             await check_storm(direct, storm.found, runs)
         if told_apart != "not at all":
             assert (lost, len(runs)) == (0, calls)
-        assert storm.faults >= calls / 100
+        assert storm.faults >= 3
         assert lost <= storm.faults
         assert ratio <= 1.5
         if request.config.getoption("--transport") == "own":
             assert storm.connections <= 1.5 * 256
+            assert storm.faults >= calls / 100
 
     # The first one fills what a process keeps; the second one leaves nothing.
     counts = []
