@@ -406,7 +406,9 @@ async def test_every_request_on_a_connection_of_its_own(server_url: str, release
     calls, name = 150, unique("alone")
     limits = httpx.Limits(max_connections=64, max_keepalive_connections=0)
     with FaultProxy(server_url, stormy(11, 0.2, 400)) as proxy:
-        async with StepflowClient(proxy.url, server=release, limits=limits) as client:
+        # Of 300 requests with 5 attempts each one in ten runs of this test would see a request fail for good.
+        often = RetryPolicy(max_attempts=10)
+        async with StepflowClient(proxy.url, server=release, limits=limits, retry=often) as client:
 
             async def one(number: int) -> Any:
                 done = await client.run(flow(name), {"n": number}, deduplicate=True)
