@@ -1,0 +1,167 @@
+"""Every way a command can fail, as one kind of thing: a sentence, an exit code and what to do about it.
+
+A command raises `Problem`; errors of the client, of click and of Python become one here. The kinds are `usage`,
+`run_failed`, `run_cancelled`, `interrupted`, `internal`, and for an error of the client the name of its class without
+`Error`: `server_connection`, `not_found`, `invalid_flow`, `run_timeout` and so on.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from stepflow_client import StepflowClientError
+
+__all__ = ["Problem", "nearest", "printable", "problem_of", "show", "usage", "wants_json"]
+
+# What a terminal would obey: control characters but for the line feed and the tab, and those that turn text around.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+class Problem(Exception):
+    """A failure of a command.
+
+    Args:
+        message: One sentence, without a full stop at its end.
+        kind: What failed, as a word for programs.
+        exit_code: What the command exits with.
+        run_id: The run concerned, where there is one.
+        hint: What to do about it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str,
+        exit_code: ExitCode,
+        run_id: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        """Keep the parts."""
+        super().__init__(message)
+        self.message = message
+        self.kind = kind
+        self.exit_code = exit_code
+        self.run_id = run_id
+        self.hint = hint
+
+    def record(self) -> dict[str, Any]:
+        """Give the problem as one JSON object."""
+        return {
+            "kind": self.kind,
+            "message": self.message,
+            "exit_code": int(self.exit_code),
+            "run_id": self.run_id,
+            "hint": self.hint,
+        }
+
+
+def usage(message: str, hint: str | None = None) -> Problem:
+    """Give the problem of a command line, or of a file it names, that is wrong (exit code 2)."""
+    return Problem(message, kind="usage", exit_code=ExitCode.USAGE, hint=hint)
+
+
+def problem_of(error: BaseException, *, hint: str | None = None) -> Problem:
+    """Give any exception as a problem.
+
+    Args:
+        error: What was raised.
+        hint: What to do about it, instead of what the error itself knows.
+    """
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, click.ClickException):
+        return _problem_of_click(error)
+    if isinstance(error, (KeyboardInterrupt, click.exceptions.Abort)):
+        return Problem("interrupted", kind="interrupted", exit_code=ExitCode.INTERRUPTED)
+    from stepflow_client import StepflowClientError
+
+    if isinstance(error, StepflowClientError):
+        kind = re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__.removesuffix("Error")).lower()
+        return Problem(
+            error.message,
+            kind=kind,
+            exit_code=ExitCode.for_error(error),
+            run_id=error.run_id,
+            hint=hint or error.hint or _candidates(error),
+        )
+    words = " ".join(str(error).split())
+    return Problem(
+        f"an unexpected {type(error).__name__}: {words}" if words else f"an unexpected {type(error).__name__}",
+        kind="internal",
+        exit_code=ExitCode.FAILED,
+        hint="-vv shows where it comes from",
+    )
+
+
+def _candidates(error: StepflowClientError) -> str | None:
+    runs: Sequence[str] = getattr(error, "candidates", ())
+    return f"it may be one of these runs: {', '.join(runs)}" if runs else None
+
+
+def _problem_of_click(error: click.ClickException) -> Problem:
+    # click adds its guesses to the message; here they are the hint.
+    message = error.message if hasattr(error, "possibilities") else error.format_message()
+    guesses = getattr(error, "possibilities", None)
+    context = getattr(error, "ctx", None)
+    hint = None
+    if guesses:
+        hint = f"did you mean {guesses[0]}?"
+    elif context is not None:
+        hint = f"'{context.command_path} --help' lists what there is"
+    message = " ".join(message.split()).rstrip(".")
+    return usage(message[:1].lower() + message[1:], hint)
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Give the hint for a misspelt word: `did you mean ...?`, or None if nothing is near."""
+    from difflib import get_close_matches
+
+    found = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"did you mean {found[0]}?" if found else None
+
+
+def printable(text: str) -> str:
+    """Give text without what a terminal would obey: escape sequences that a server or a file may hold."""
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+
+
+def wants_json(args: Sequence[str]) -> bool:
+    """Tell whether a command line asks for JSON, before, or though, it cannot be parsed."""
+    for word, after in zip(args, [*args[1:], ""], strict=True):
+        if word == "--":
+            return False
+        name, _, value = word.partition("=")
+        if word in ("-o", "--format"):
+            value = after
+        elif word.startswith("-o"):
+            value = word[2:]
+        elif name != "--format":
+            continue
+        if value in ("json", "jsonl"):
+            return True
+    return False
+
+
+def show(problem: Problem, *, as_json: bool) -> None:
+    """Write a problem to standard error: as one line of JSON, or as a sentence and a hint."""
+    if as_json:
+        text = json.dumps(problem.record())
+    else:
+        text = f"stepflow: {printable(problem.message)}"
+        if problem.hint:
+            text += f"\nhint: {printable(problem.hint)}"
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        # Nobody reads it; the exit code still tells.
+        return
