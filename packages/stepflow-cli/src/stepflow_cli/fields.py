@@ -1,0 +1,78 @@
+"""`--fields a,b.c`: parts of records, by dotted names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from .problems import nearest, usage
+from .tables import View
+
+__all__ = ["select"]
+
+_MISSING = object()
+
+
+def select(records: Sequence[Mapping[str, Any]], fields: Sequence[str], view: View) -> Iterator[dict[str, Any]]:
+    """Give each record with only these fields, in their order, nested as they were.
+
+    Args:
+        records: The records.
+        fields: Dotted names.
+        view: Its columns and fields are known even where no record has them.
+
+    Raises:
+        Problem: If a field is in none of the records, and not in the view.
+    """
+    for name in fields:
+        _check(name, records, view)
+    for record in records:
+        chosen: dict[str, Any] = {}
+        for name in fields:
+            value = _value(record, name)
+            _put(chosen, name.split("."), None if value is _MISSING else value)
+        yield chosen
+
+
+def _value(record: Any, name: str) -> Any:
+    """Give the value of a dotted field; a private mark if it is not there."""
+    value = record
+    for part in name.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return _MISSING
+        value = value[part]
+    return value
+
+
+def _put(target: dict[str, Any], parts: Sequence[str], value: Any) -> None:
+    for part in parts[:-1]:
+        inner = target.get(part)
+        if not isinstance(inner, dict):
+            inner = target[part] = {}
+        target = inner
+    target[parts[-1]] = value
+
+
+def _check(name: str, records: Sequence[Mapping[str, Any]], view: View) -> None:
+    if not name or name in view.known:
+        if not name:
+            raise usage("--fields names fields, such as a,b.c; one of them is empty")
+        return
+    if any(_value(record, name) is not _MISSING for record in records):
+        return
+    parent = name.rpartition(".")[0]
+    if parent and any(_value(record, parent) is None for record in records):
+        # Where the parent is null, what it would hold is not known.
+        return
+    known = {*view.known, *(path for record in records for path in _paths(record))}
+    if not records and name.partition(".")[0] in view.known:
+        return
+    top = sorted({path for path in known if "." not in path})
+    raise usage(f"there is no field {name}", nearest(name, known) or f"the fields are {', '.join(top)}")
+
+
+def _paths(value: Any, before: str = "", depth: int = 3) -> Iterator[str]:
+    if isinstance(value, Mapping) and depth:
+        for key, inner in value.items():
+            yield f"{before}{key}"
+            yield from _paths(inner, f"{before}{key}.", depth - 1)

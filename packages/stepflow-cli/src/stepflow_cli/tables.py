@@ -1,0 +1,214 @@
+"""Tables of records: with rich on a terminal, aligned columns without one."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, TextIO
+
+from .problems import printable
+
+__all__ = ["STATUS_STYLES", "Column", "View", "for_terminal", "has_color", "is_terminal", "local_time", "plain"]
+
+STATUS_STYLES = {
+    "completed": "green",
+    "healthy": "green",
+    "ok": "green",
+    "running": "cyan",
+    "paused": "yellow",
+    "cancelled": "yellow",
+    "warning": "yellow",
+    "failed": "red",
+    "recovery_failed": "red",
+    "error": "red",
+    "fatal": "red",
+}
+"""The colour of a status on a terminal; the word itself is always there."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table."""
+
+    field: str
+    """The dotted name of the field it shows."""
+    title: str = ""
+    """Its heading. By default the last part of the field's name."""
+    kind: Literal["text", "id", "status", "time", "number"] = "text"
+    """A status has a colour, a time is shown local and relative, a number stands to the right."""
+
+    @property
+    def heading(self) -> str:
+        """What stands above it."""
+        return self.title or self.field.rpartition(".")[2].replace("_", " ").upper()
+
+
+@dataclass(frozen=True)
+class View:
+    """What records of one kind are made of."""
+
+    columns: tuple[Column, ...]
+    """Of a table, where --fields does not name others."""
+    name: str = "run_id"
+    """The field that `-o name` prints."""
+    fields: tuple[str, ...] = ()
+    """Further fields that records have; these and the columns' may be asked for though no record is there."""
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The fields that exist for sure."""
+        return tuple(dict.fromkeys([*(column.field for column in self.columns), self.name, *self.fields]))
+
+    def only(self, fields: Sequence[str]) -> View:
+        """Give the view whose columns are these fields."""
+        known = {column.field: column for column in self.columns}
+        return View(tuple(known.get(name) or Column(name, title=name.upper()) for name in fields), self.name)
+
+
+def plain(records: Sequence[Mapping[str, Any]], view: View, *, upright: bool = False) -> str:
+    """Give a table as aligned columns; nothing is cut off, and each record is one line.
+
+    Args:
+        records: The rows.
+        view: The columns.
+        upright: One line for each field of the first record instead.
+    """
+    rows = [[_plain_cell(record, column) for column in view.columns] for record in records]
+    headings = [column.heading for column in view.columns]
+    if upright:
+        return _aligned([[heading, cell] for heading, cell in zip(headings, rows[0], strict=True)], set())
+    right = {place for place, column in enumerate(view.columns) if column.kind == "number"}
+    return _aligned([headings, *rows], right)
+
+
+def _aligned(rows: Sequence[Sequence[str]], right: set[int]) -> str:
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if place in right else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def for_terminal(records: Sequence[Mapping[str, Any]], view: View, *, upright: bool = False, color: bool = True) -> str:
+    """Give a table as wide as the terminal, with the colours of the statuses.
+
+    Args:
+        records: The rows.
+        view: The columns.
+        upright: One line for each field of the first record instead.
+        color: Whether there are colours.
+    """
+    from io import StringIO
+
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold", show_header=not upright)
+    cells = [[Text(*_rich_cell(record, column)) for column in view.columns] for record in records]
+    if upright:
+        table.add_column(no_wrap=True, style="bold")
+        table.add_column(overflow="fold")
+        for column, cell in zip(view.columns, cells[0], strict=True):
+            table.add_row(column.heading, cell)
+    else:
+        for column in view.columns:
+            right = column.kind == "number"
+            table.add_column(Text(column.heading), justify="right" if right else "left", overflow="fold")
+        for row in cells:
+            table.add_row(*row)
+    console = Console(
+        file=StringIO(),
+        width=shutil.get_terminal_size().columns,
+        force_terminal=True,
+        color_system="standard" if color else None,
+        highlight=False,
+        legacy_windows=False,
+    )
+    with console.capture() as captured:
+        console.print(table)
+    text = captured.get()
+    # Without colours no escape sequence at all, not even for bold.
+    return text if color else re.sub("\x1b\\[[0-9;]*m", "", text)
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Tell whether somebody reads this on a terminal that can do more than a line printer."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def has_color(stream: TextIO, when: str = "auto") -> bool:
+    """Tell whether there are colours.
+
+    Args:
+        stream: Where they would go.
+        when: auto, always or never.
+    """
+    return when == "always" or (when == "auto" and is_terminal(stream) and not os.environ.get("NO_COLOR"))
+
+
+def local_time(text: str, *, relative: bool = True) -> str:
+    """Give a time of RFC 3339 in the local timezone, and how long ago it was.
+
+    Args:
+        text: The time; other text is given back.
+        relative: False gives RFC 3339 with the local offset instead, for programs.
+    """
+    try:
+        time = datetime.fromisoformat(text).astimezone()
+    except ValueError:
+        return text
+    if not relative:
+        return time.isoformat(timespec="seconds")
+    seconds = (datetime.now(time.tzinfo) - time).total_seconds()
+    return f"{time:%Y-%m-%d %H:%M:%S} ({_distance(abs(seconds), 'ago' if seconds >= -1 else 'ahead')})"
+
+
+def _distance(seconds: float, direction: str) -> str:
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit} {direction}"
+    return f"{int(seconds)} s {direction}"
+
+
+def _value(record: Mapping[str, Any], name: str) -> Any:
+    value: Any = record
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping) and value and all(isinstance(each, bool) for each in value.values()):
+        # A set of switches: those that are on.
+        return ", ".join(name for name, on in value.items() if on) or "-"
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return ", ".join(value) or "-"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _plain_cell(record: Mapping[str, Any], column: Column) -> str:
+    value = _value(record, column.field)
+    if column.kind == "time" and isinstance(value, str):
+        return local_time(value, relative=False)
+    return printable(_text(value).replace("\n", "\\n").replace("\t", " "))
+
+
+def _rich_cell(record: Mapping[str, Any], column: Column) -> tuple[str, str]:
+    value = _value(record, column.field)
+    if column.kind == "time" and isinstance(value, str):
+        return local_time(value), ""
+    return printable(_text(value)), STATUS_STYLES.get(str(value), "") if column.kind == "status" else ""
