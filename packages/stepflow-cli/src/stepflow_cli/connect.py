@@ -1,33 +1,101 @@
-"""Where a command runs: on the server that is named, else on an embedded one."""
+"""The server a command works with: one that is named, or an embedded one that lives as long as the command."""
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .problems import problem_of
+from .progress import waiting
+from .session import current_session
+from .settings import ServerOptions, Settings, resolve
 
 if TYPE_CHECKING:
-    from stepflow_client import SyncStepflowClient
+    from stepflow_client import StepflowRuntime, SyncStepflowClient
 
-__all__ = ["connect"]
+__all__ = ["Target", "connect"]
+
+_NO_SERVER = "start one with 'stepflow serve', name one with --url or STEPFLOW_URL, or add --local for an embedded one"
+
+
+@dataclass(frozen=True)
+class Target:
+    """The server a command works with."""
+
+    client: SyncStepflowClient
+    settings: Settings
+    runtime: StepflowRuntime | None = None
+    """The embedded server; None where another one was named."""
+
+    def come_back(self, words: str, run_id: str) -> str:
+        """Give the command that goes on with a run, on the same server.
+
+        Args:
+            words: The command, for example `runs watch`.
+            run_id: The run.
+        """
+        command = f"stepflow {words} {run_id}"
+        if self.settings.url.origin == "flag --url":
+            # The client's own form of it has no password.
+            return f"{command} --url {shlex.quote(self.client.url)}"
+        if self.settings.profile is not None:
+            return f"{command} --profile {shlex.quote(self.settings.profile.name)}"
+        return command
 
 
 @contextmanager
-def connect(url: str | None, config: str | None) -> Iterator[SyncStepflowClient]:
-    """Give a client of the server at the URL, or of an embedded server that lives as long as the block.
+def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Target]:
+    """Give the server that the options name; an embedded one ends with the block.
 
     Args:
-        url: The server; None for an embedded one.
-        config: The embedded server's configuration file; None for the builtin components only.
+        server: What the command line says.
+        flow: The flow's file, where there is one: an embedded server's configuration is looked for beside it.
+
+    Raises:
+        Problem: If the options are wrong, or the server cannot be reached.
     """
-    from stepflow_client import SyncStepflowClient
-
-    if url is not None:
-        with SyncStepflowClient.from_env(base_url=url) as client:
-            yield client
+    settings = resolve(server)
+    if settings.is_embedded:
+        with _embedded(server, settings, flow) as target:
+            yield target
         return
-    from stepflow_client import EmbeddedServerError, StepflowClientError, StepflowRuntime
+    from stepflow_client import ServerConnectionError, SyncStepflowClient
 
+    with SyncStepflowClient.from_env(**_client_settings(settings)) as client:
+        try:
+            yield Target(client, settings)
+        except ServerConnectionError as error:
+            by_default = settings.url.origin == "default"
+            raise problem_of(error, hint=_NO_SERVER if by_default and not error.run_id else None) from error
+
+
+def _client_settings(settings: Settings) -> dict[str, Any]:
+    arguments: dict[str, Any] = {"base_url": settings.url.value}
+    profile = settings.profile
+    if profile is None:
+        return arguments
+    arguments |= profile.client_settings()
+    if os.environ.get("STEPFLOW_TIMEOUT"):
+        # The environment goes before the file, and the client reads it.
+        arguments.pop("timeout", None)
+    token = profile.token()
+    if token is not None:
+        arguments["auth"] = token
+    return arguments
+
+
+@contextmanager
+def _embedded(server: ServerOptions, settings: Settings, flow: str | None) -> Iterator[Target]:
+    from stepflow_client import EmbeddedServerError, LogConfig, StepflowClientError, StepflowRuntime
+
+    from .flow_files import find_config
+
+    config = server.config or find_config(flow)
+    level = current_session().server_log_level
     exit_codes: list[int] = []
 
     def ended(exit_code: int, log_tail: object) -> None:
@@ -35,9 +103,13 @@ def connect(url: str | None, config: str | None) -> Iterator[SyncStepflowClient]
         exit_codes.append(exit_code)
         runtime.sync_client.close()
 
-    with StepflowRuntime.start(config, on_crash=ended) as runtime:
+    log_config = LogConfig() if level is None else LogConfig(level=level)  # type: ignore[arg-type]
+    runtime = StepflowRuntime.start(config, on_crash=ended, log_config=log_config)
+    with ExitStack() as stack:
+        with waiting("starting the embedded server"):
+            stack.enter_context(runtime)
         try:
-            yield runtime.sync_client
+            yield Target(runtime.sync_client, settings, runtime)
         except StepflowClientError as error:
             if not exit_codes:
                 raise

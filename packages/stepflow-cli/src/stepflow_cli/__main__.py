@@ -1,0 +1,5 @@
+"""`python -m stepflow_cli`."""
+
+from .entry import main
+
+main()

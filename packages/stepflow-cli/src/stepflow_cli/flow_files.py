@@ -1,0 +1,95 @@
+"""Flows in files: reading one, its examples, and the configuration that belongs to it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .problems import nearest, usage
+
+__all__ = ["case_names", "example_input", "find_config", "load_flow_file"]
+
+CONFIG_NAMES = ("stepflow-config.yml", "stepflow-config.yaml", "stepflow_config.yml", "stepflow_config.yaml")
+"""What the configuration of an embedded server is called where --config does not name it."""
+
+
+def load_flow_file(path: str) -> dict[str, Any]:
+    """Give the flow in a file, or on standard input for `-`.
+
+    Raises:
+        Problem: If there is no such file; the hint has the nearest name in its folder.
+        FlowFileError: If it cannot be read.
+    """
+    from stepflow_client.flow_file import load_flow, parse_yaml
+
+    if path == "-":
+        flow = parse_yaml(sys.stdin.read(), "standard input")
+        if not isinstance(flow, dict):
+            raise usage("standard input holds no flow: it is not a mapping")
+        return flow
+    if not os.path.lexists(path):
+        raise usage(f"{path} does not exist", _nearest_file(path))
+    return load_flow(path)
+
+
+def _nearest_file(path: str) -> str | None:
+    folder = Path(path).parent
+    try:
+        names = [entry.name for entry in folder.iterdir() if entry.suffix in (".yaml", ".yml", ".json")]
+    except OSError:
+        return None
+    return nearest(path, [name if folder == Path() else str(folder / name) for name in names])
+
+
+def _cases(flow: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    test = flow.get("test")
+    groups = (flow.get("examples"), test.get("cases") if isinstance(test, Mapping) else None)
+    return [
+        case
+        for group in groups
+        if isinstance(group, list)
+        for case in group
+        if isinstance(case, Mapping) and isinstance(case.get("name"), str)
+    ]
+
+
+def case_names(flow: Mapping[str, Any]) -> list[str]:
+    """Give the names of a flow's examples and test cases, examples first."""
+    return list(dict.fromkeys(str(case["name"]) for case in _cases(flow)))
+
+
+def example_input(flow: Mapping[str, Any], name: str) -> Any:
+    """Give the input of the example or test case of this name; an example goes before a test case.
+
+    Raises:
+        Problem: If the flow has none.
+    """
+    for case in _cases(flow):
+        if case["name"] == name:
+            return case.get("input")
+    names = case_names(flow)
+    known = f"it has {', '.join(names)}" if names else "it has none"
+    raise usage(f"the flow has no example or test case {name}", nearest(name, names) or known)
+
+
+def find_config(flow: str | None = None) -> str | None:
+    """Give the configuration of an embedded server: beside the flow, else in the working folder; None without one.
+
+    Args:
+        flow: The flow's file.
+
+    Raises:
+        Problem: If there are two in one folder.
+    """
+    folders = [Path(flow).parent] if flow not in (None, "-") else []
+    for folder in [*folders, Path()]:
+        found = [name for name in CONFIG_NAMES if (folder / name).is_file()]
+        if len(found) > 1:
+            where = "the working folder" if folder == Path() else str(folder)
+            raise usage(f"{where} has both {found[0]} and {found[1]}", "name one with --config, or remove the other")
+        if found:
+            return str(folder / found[0])
+    return None

@@ -1,0 +1,210 @@
+"""The options that commands share. Each decorator adds some and hands the command one argument for all of them:
+
+    @click.command("get", cls=Command)
+    @click.argument("run_id", metavar="RUN")
+    @server_options(default="server")
+    @output_options
+    def command(run_id: str, server: ServerOptions, output: Output) -> None:
+
+Those of commands that run a flow are in `flow_options`.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import click
+
+from .output import FORMATS, Output
+from .parsing import Option
+from .problems import usage
+from .session import current_session
+from .settings import DEFAULT_URL, Default, ServerOptions
+
+__all__ = [
+    "Confirm",
+    "Wait",
+    "confirm_option",
+    "formatted_output",
+    "option_in",
+    "output_file_option",
+    "output_options",
+    "server_options",
+    "together",
+    "wait_options",
+]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def option_in(*names: str, section: str, **settings: Any) -> Decorator:
+    """Add an option that `--help` lists under a heading."""
+    return click.option(*names, cls=Option, section=section, **settings)
+
+
+def together(argument: str, build: Callable[..., Any], *decorators: Decorator) -> Decorator:
+    """Give a decorator that adds parameters and hands the command what `build` makes of their values."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        own: list[str] = []
+
+        @functools.wraps(function)
+        def call(**values: Any) -> Any:
+            values[argument] = build(**{name: values.pop(name) for name in own})
+            return function(**values)
+
+        before: list[click.Parameter] = list(getattr(call, "__click_params__", ()))
+        decorated: Callable[..., Any] = call
+        for decorator in reversed(decorators):
+            decorated = decorator(decorated)
+        parameters: list[click.Parameter] = decorated.__click_params__  # type: ignore[attr-defined]
+        own += [parameter.name or "" for parameter in parameters if parameter not in before]
+        return decorated
+
+    return decorate
+
+
+def server_options(default: Default) -> Callable[[Function], Function]:
+    """Add --url, --profile, --local and --config; the command gets `server`, a `ServerOptions` for `connect`.
+
+    Args:
+        default: Where the command runs if nothing is said: `embedded`, or `server` for the one at localhost.
+    """
+    said = "embedded" if default == "embedded" else DEFAULT_URL
+    return together(  # type: ignore[return-value]
+        "server",
+        functools.partial(ServerOptions, default=default),
+        option_in("--url", section="Server", metavar="URL", help=f"The server. [env: STEPFLOW_URL; default: {said}]"),
+        option_in(
+            "--profile", section="Server", metavar="NAME", help="A server of the profiles. [env: STEPFLOW_PROFILE]"
+        ),
+        option_in("--local", is_flag=True, section="Server", help="An embedded server, that ends with the command."),
+        option_in(
+            "--config",
+            section="Server",
+            metavar="FILE",
+            help="The embedded server's configuration; implies --local. [default: stepflow-config.yml beside the "
+            "flow, else in the working folder, else the builtin components]",
+        ),
+    )
+
+
+def _read_format(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is not None:
+        current_session().json_errors = value in ("json", "jsonl")
+    return value
+
+
+def output_options(function: Function) -> Function:
+    """Add -o/--format and --fields; the command gets `output`, an `Output`."""
+    return formatted_output()(function)
+
+
+def formatted_output(**aliases: str) -> Callable[[Function], Function]:
+    """Add -o/--format and --fields as `output_options` does.
+
+    Args:
+        **aliases: Further names of formats, for example `pretty="table"`.
+    """
+
+    def build(format: str | None, fields: str | None) -> Output:
+        names = [name.strip() for name in fields.split(",")] if fields is not None else []
+        return Output(format=aliases.get(format or "", format), fields=names)
+
+    return together(  # type: ignore[return-value]
+        "output",
+        build,
+        option_in(
+            "-o",
+            "--format",
+            type=click.Choice([*FORMATS, *aliases]),
+            callback=_read_format,
+            section="Output",
+            metavar="FORMAT",
+            help=f"How to print: {', '.join([*FORMATS, *aliases])}. With json and jsonl errors are JSON too.",
+        ),
+        option_in("--fields", section="Output", metavar="A,B.C", help="Print only these fields."),
+    )
+
+
+def output_file_option(function: Function) -> Function:
+    """Add --output FILE; the command gets `output_file`, for `dataclasses.replace(output, path=output_file)`."""
+    decorate = option_in(
+        "--output",
+        "output_file",
+        section="Output",
+        metavar="FILE",
+        help="Write the result into this file, - for standard output.",
+    )
+    return decorate(function)  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class Wait:
+    """How a command waits for a run."""
+
+    timeout: float | None = None
+    """Seconds; None waits as long as it takes."""
+    on_interrupt: Literal["detach", "cancel"] = "detach"
+    """What Ctrl-C means for the run: it goes on, or it is cancelled."""
+
+
+def wait_options(function: Function) -> Function:
+    """Add --timeout, --on-interrupt and --cancel-on-interrupt; the command gets `wait`, a `Wait`."""
+
+    def build(timeout: float | None, on_interrupt: str | None, cancel_on_interrupt: bool) -> Wait:
+        if timeout is not None and not 0 < timeout < 1e9:
+            raise usage(f"--timeout is a positive number of seconds, not {timeout:g}")
+        if cancel_on_interrupt and on_interrupt == "detach":
+            raise usage("--cancel-on-interrupt and --on-interrupt detach contradict each other")
+        return Wait(timeout, "cancel" if cancel_on_interrupt or on_interrupt == "cancel" else "detach")
+
+    decorate = together(
+        "wait",
+        build,
+        option_in(
+            "--timeout",
+            type=float,
+            section="Waiting",
+            metavar="SECONDS",
+            help="How long to wait for the run to end; it goes on after that. [default: as long as it takes]",
+        ),
+        option_in(
+            "--on-interrupt",
+            type=click.Choice(["detach", "cancel"]),
+            section="Waiting",
+            help="What Ctrl-C means for a run on a server: it goes on, or it is cancelled. [default: detach]",
+        ),
+        option_in("--cancel-on-interrupt", is_flag=True, section="Waiting", help="The same as --on-interrupt cancel."),
+    )
+    return decorate(function)  # type: ignore[return-value]
+
+
+Confirm = Callable[[str], None]
+"""Asks before something is destroyed: `confirm("delete run ...")` returns, or raises a `Problem`."""
+
+
+def confirm_option(function: Function) -> Function:
+    """Add -y/--yes; the command gets `confirm`, to be called with what would be done."""
+
+    def build(yes: bool) -> Confirm:
+        def confirm(deed: str) -> None:
+            if yes:
+                return
+            if not (sys.stdin.isatty() and sys.stderr.isatty()):
+                raise usage(f"this would {deed}, and there is no terminal to ask on", "add --yes")
+            click.echo(f"{deed[:1].upper()}{deed[1:]}? [y/N] ", nl=False, err=True)
+            if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+                raise usage(f"not confirmed: did not {deed}")
+
+        return confirm
+
+    decorate = together(
+        "confirm", build, option_in("-y", "--yes", is_flag=True, section="Output", help="Do it without asking.")
+    )
+    return decorate(function)  # type: ignore[return-value]

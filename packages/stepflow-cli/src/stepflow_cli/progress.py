@@ -1,0 +1,74 @@
+"""What people see while a command works for long: a line on the terminal of standard error, nothing elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from .session import current_session
+from .tables import has_color, is_terminal
+
+__all__ = ["Progress", "waiting"]
+
+_QUIET = 1.0
+"""Seconds until something is shown: what is quicker needs no line."""
+
+
+class Progress:
+    """A line that says what a command does; made by `waiting`."""
+
+    def __init__(self, text: str) -> None:
+        """Keep the text; nothing is shown yet."""
+        self._text = text
+        self._status: Any = None
+        self._lock = threading.Lock()
+
+    def update(self, text: str) -> None:
+        """Say something else."""
+        with self._lock:
+            self._text = text
+            if self._status is not None:
+                self._status.update(text)
+
+    def _show(self, color: bool, ended: threading.Event) -> None:
+        if ended.wait(_QUIET):
+            return
+        # Imported here: most commands end before they need it.
+        from rich.console import Console
+
+        console = Console(stderr=True, no_color=not color, highlight=False, markup=False)
+        with self._lock:
+            if ended.is_set():
+                return
+            self._status = console.status(self._text, spinner="dots")
+            self._status.start()
+
+    def _hide(self) -> None:
+        with self._lock:
+            if self._status is not None:
+                with suppress(OSError):
+                    self._status.stop()
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[Progress]:
+    """Show that something is going on, if it takes longer than a second and standard error is a terminal.
+
+    Args:
+        text: What is going on, for example `waiting for run ...`.
+    """
+    progress = Progress(text)
+    if not is_terminal(sys.stderr):
+        yield progress
+        return
+    ended = threading.Event()
+    color = has_color(sys.stderr, current_session().color)
+    threading.Thread(target=progress._show, args=(color, ended), daemon=True).start()
+    try:
+        yield progress
+    finally:
+        ended.set()
+        progress._hide()

@@ -1,0 +1,189 @@
+"""Values given on the command line: in a file, as JSON, as YAML, on standard input, one by one, or by an example."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .flow_files import example_input
+from .problems import usage
+
+__all__ = ["Given", "Values", "read_scalar", "read_value"]
+
+Form = Literal["file", "json", "yaml", "set"]
+
+
+@dataclass(frozen=True)
+class Given:
+    """A value as it stands on the command line."""
+
+    option: str
+    """The option it was given with, for messages."""
+    form: Form
+    text: str
+    """The name of a file, JSON, YAML, or `name=value`."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """The input, variables and overrides of a run, as they stand on the command line."""
+
+    input: Sequence[Given] = ()
+    example: str | None = None
+    variables: Sequence[Given] = ()
+    single_variables: Sequence[str] = ()
+    """`name=value`, over the others."""
+    env_variables: bool = False
+    """Fill missing variables from the environment."""
+    overrides: Sequence[Given] = ()
+    """In the order of the command line; a later one goes over an earlier one."""
+    stdin_format: str | None = None
+
+    def check(self, *, flow: str, inputs: str | None = None) -> None:
+        """Refuse what contradicts itself, before anything is read.
+
+        Args:
+            flow: The flow's file, which may be `-`.
+            inputs: The file of a batch's inputs, where there is one.
+
+        Raises:
+            Problem: If something does.
+        """
+        named = [each.option for each in self.input]
+        named += ["--example"] * (self.example is not None) + ["--inputs"] * (inputs is not None)
+        if len(named) > 1:
+            raise usage(f"{' and '.join(dict.fromkeys(named))} exclude each other: give one input")
+        if len(self.variables) > 1:
+            raise usage("--variables, --variables-json and --variables-yaml exclude each other")
+        given = [*self.input, *self.variables, *self.overrides]
+        readers = [each.option for each in given if each.form == "file" and each.text == "-"]
+        readers += ["FLOW"] * (flow == "-") + ["--inputs"] * (inputs == "-")
+        if len(readers) > 1:
+            raise usage(f"{' and '.join(readers)} cannot both be read from standard input")
+
+    def read_input(self, flow: Mapping[str, Any]) -> Any:
+        """Give the input; null where none is given, standard input where only its format is.
+
+        Raises:
+            Problem, FlowFileError: If it cannot be read.
+        """
+        if self.example is not None:
+            return example_input(flow, self.example)
+        if self.input:
+            return read_value(self.input[0], self.stdin_format)
+        taken = any(each.form == "file" and each.text == "-" for each in (*self.variables, *self.overrides))
+        if self.stdin_format and not taken:
+            return read_value(Given("--input", "file", "-"), self.stdin_format)
+        return None
+
+    def read_variables(self, flow: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Give the variables; None where none are given.
+
+        Raises:
+            Problem, FlowFileError: If they cannot be read, or are no mapping.
+        """
+        if not self.variables and not self.single_variables:
+            return None
+        value = read_value(self.variables[0], self.stdin_format) if self.variables else {}
+        if not isinstance(value, dict):
+            raise usage(f"{self.variables[0].option} is not a mapping of names to values")
+        texts = _text_variables(flow)
+        for each in self.single_variables:
+            name, text = _split(each, "--var", "name=value")
+            value[name] = text if name in texts else read_scalar(text)
+        return value
+
+    def read_overrides(self) -> list[Any] | None:
+        """Give the overrides, to be merged left to right; None where none are given.
+
+        Raises:
+            Problem, FlowFileError: If they cannot be read, or are no mapping.
+        """
+        read = []
+        for each in self.overrides:
+            value = _override(each.text) if each.form == "set" else read_value(each, self.stdin_format)
+            if not isinstance(value, dict):
+                raise usage(f"{each.option} is not a mapping of steps to their changes")
+            read.append(value)
+        return read or None
+
+
+def read_value(given: Given, stdin_format: str | None = None) -> Any:
+    """Give the value that stands in a file, on standard input (`-`), or on the command line itself.
+
+    Args:
+        given: What was given.
+        stdin_format: json or yaml, for standard input; None reads YAML, which JSON is too.
+
+    Raises:
+        FlowFileError: If it cannot be read.
+    """
+    from stepflow_client.flow_file import load_file, parse_json, parse_yaml
+
+    if given.form == "json":
+        return parse_json(given.text, given.option)
+    if given.form == "yaml":
+        return parse_yaml(given.text, given.option)
+    if given.text == "-":
+        parse = parse_json if stdin_format == "json" else parse_yaml
+        return parse(read_stdin(), "standard input")
+    return load_file(given.text)
+
+
+def read_stdin() -> str:
+    """Give what is on standard input, as UTF-8.
+
+    Raises:
+        Problem: If it is something else.
+    """
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise usage(f"standard input is not UTF-8 text (byte {error.start})") from None
+
+
+def read_scalar(text: str) -> Any:
+    """Give the value that `name=value` means: JSON or a YAML scalar, else the text itself."""
+    from stepflow_client import FlowFileError
+    from stepflow_client.flow_file import parse_yaml
+
+    with suppress(FlowFileError):
+        value = parse_yaml(text)
+        # `a: b` and `- a` are text that happens to be YAML; lists and mappings are written in brackets.
+        if not isinstance(value, (dict, list)) or text.lstrip()[:1] in ("{", "["):
+            return "" if value is None and not text.strip() else value
+    return text
+
+
+def _split(text: str, option: str, form: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise usage(f"{option} takes {form}, not {text!r}")
+    return name, value
+
+
+def _override(text: str) -> dict[str, Any]:
+    """Give the override that `step.input.key=value` means."""
+    form = "STEP.input.KEY=VALUE"
+    path, value = _split(text, "--set", form)
+    # A dot that belongs to a name is written with a backslash.
+    parts = [part.replace("\0", ".") for part in path.replace("\\.", "\0").split(".")]
+    if len(parts) < 2 or not all(parts):
+        raise usage(f"--set takes {form}, not {text!r}")
+    override: Any = read_scalar(value)
+    for part in reversed(parts):
+        override = {part: override}
+    return dict(override)
+
+
+def _text_variables(flow: Mapping[str, Any]) -> set[str]:
+    """Give the variables that the flow declares as text: `--var version=1.10` is then no number."""
+    declared: Any = flow
+    for key in ("schemas", "properties", "variables", "properties"):
+        declared = declared.get(key) if isinstance(declared, Mapping) else None
+    if not isinstance(declared, Mapping):
+        return set()
+    return {name for name, schema in declared.items() if isinstance(schema, Mapping) and schema.get("type") == "string"}
