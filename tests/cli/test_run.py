@@ -99,13 +99,13 @@ def test_a_run_that_fails(server_url: str) -> None:
         (["run", HELLO, "--input", "a.json", "--input-json", "1"], 2, "exclude each other"),
         (["run"], 2, "give one flow file"),
         (["run", HELLO, "--flow", HELLO], 2, "give one flow file"),
-        (["run", HELLO, "--no-such-option"], 2, "No such option"),
+        (["run", HELLO, "--no-such-option"], 2, "no such option"),
         (["run", HELLO, "--url", "ftp://server"], 2, "is not an http or https URL"),
         (["run", HELLO, "--timeout", "0"], 2, "timeout"),
         (["run", HELLO, "--config", "missing.yml"], 2, "missing.yml"),
         (["run", "refused.yaml"], 3, "the server refuses the flow"),
         (["run", HELLO, "--url", "http://127.0.0.1:9"], 4, "http://127.0.0.1:9 cannot be reached"),
-        (["nonsense"], 2, "No such command"),
+        (["nonsense"], 2, "there is no command stepflow nonsense"),
     ],
 )
 def test_bad_input_is_one_sentence(

@@ -1,41 +1,30 @@
-"""The command group: finds commands, turns errors into one sentence and an exit code."""
+"""The `stepflow` group, and the one place where failures become words and an exit code."""
 
 from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
-from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 import click
 
 from ._version import VERSION
 from .exit_codes import ExitCode
+from .parsing import LazyGroup, session_options
+from .problems import problem_of, show, wants_json
+from .session import Session
 
 __all__ = ["cli", "main"]
 
 _COMMANDS = {
-    "run": "Run a flow and print its result.",
+    "run": "Run a flow and print its output.",
+    "submit": "Run a flow on a server and print its output.",
+    "list-components": "List the components that flows may use.",
+    "health": "Show whether a server is well, what it is and what it can do.",
 }
-
-
-class _LazyGroup(click.Group):
-    """Imports a command's module when the command is called or its help is asked for; `--help` needs none."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module = import_module(f".commands.{cmd_name.replace('-', '_')}", __package__)
-        command: click.Command = module.command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
 
 
 def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -44,46 +33,72 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
         ctx.exit()
 
 
-@click.group(
-    cls=_LazyGroup,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog=ExitCode.help_text(),
-)
-@click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
-)
-def cli() -> None:
-    """Run Stepflow flows on a server, remote or embedded.
+cli = LazyGroup(
+    "stepflow",
+    commands_of=_COMMANDS,
+    package=f"{__package__}.commands",
+    help="""Run Stepflow flows on a server, remote or embedded.
 
     Only results go to standard output; everything else goes to standard error.
-    """
+    """,
+    epilog=ExitCode.help_text(),
+    params=[
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_show_version,
+            help="Show the version.",
+        ),
+        *session_options(),
+    ],
+)
+"""The command that `stepflow` is."""
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
-    sys.exit(_run(args))
+    # Text that the terminal's encoding lacks is shown in another way, instead of being an error.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(_run(sys.argv[1:] if args is None else list(args)))
 
 
-def _run(args: Sequence[str] | None) -> int:
+def _run(args: list[str]) -> int:
+    if "_STEPFLOW_COMPLETE" in os.environ:
+        cli.main(args, prog_name="stepflow")
+    session = Session(json_errors=wants_json(args))
     try:
-        result: Any = cli.main(
-            args=list(args) if args is not None else None, prog_name="stepflow", standalone_mode=False
-        )
-    except click.exceptions.Abort:
-        click.echo("stepflow: interrupted", err=True)
-        return ExitCode.INTERRUPTED
-    except click.ClickException as error:
-        error.show()
-        return ExitCode.USAGE
+        code = _invoke(args, session)
+        sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read our output has stopped. The interpreter must not try to flush it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
-    except Exception as error:
-        from stepflow_client import StepflowClientError
+    except (Exception, KeyboardInterrupt) as error:
+        problem = problem_of(error)
+        if session.verbosity > 1:
+            traceback.print_exc()
+        show(problem, as_json=session.json_errors)
+        _flush_quietly()
+        return problem.exit_code
+    return code
 
-        if not isinstance(error, StepflowClientError):
-            raise
-        click.echo(f"stepflow: {error}", err=True)
-        return ExitCode.for_error(error)
+
+def _invoke(args: list[str], session: Session) -> int:
+    # `cli.main` would do as much, and end a broken pipe with exit code 1.
+    try:
+        with cli.make_context("stepflow", args, obj=session) as context:
+            result: Any = cli.invoke(context)
+    except click.exceptions.Exit as end:
+        return end.exit_code
     return result if isinstance(result, int) else ExitCode.OK
+
+
+def _flush_quietly() -> None:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
