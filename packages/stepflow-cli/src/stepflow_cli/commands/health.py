@@ -1,0 +1,52 @@
+"""`stepflow health`."""
+
+from __future__ import annotations
+
+import click
+
+from ..connect import connect
+from ..exit_codes import ExitCode
+from ..options import output_options, server_options
+from ..output import Column, Output, View, rfc3339
+from ..parsing import Command
+from ..problems import Problem
+from ..settings import ServerOptions
+
+__all__ = ["command"]
+
+_HEALTH = View(
+    columns=(
+        Column("url"),
+        Column("status", kind="status"),
+        Column("release"),
+        Column("commit"),
+        Column("time", kind="time"),
+        Column("capabilities"),
+    ),
+    name="url",
+    fields=("dialect",),
+)
+
+
+@click.command("health", cls=Command)
+@server_options(default="server")
+@output_options
+def command(server: ServerOptions, output: Output) -> None:
+    """Show whether a server is well, what it is and what it can do."""
+    with connect(server) as target:
+        health = target.client.health_check()
+        info = target.client.server_info()
+    output.record(
+        {
+            "url": info.url,
+            "status": health.status,
+            "release": info.release or health.version,
+            "commit": info.commit,
+            "dialect": info.dialect,
+            "time": rfc3339(health.timestamp),
+            "capabilities": info.capabilities,
+        },
+        _HEALTH,
+    )
+    if health.status != "healthy":
+        raise Problem(f"the server is {health.status}", kind="unhealthy", exit_code=ExitCode.FAILED)

@@ -1,0 +1,77 @@
+"""`stepflow list-components`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..connect import Target, connect
+from ..options import formatted_output, server_options
+from ..output import Column, Output, View
+from ..parsing import Command
+from ..settings import ServerOptions
+
+if TYPE_CHECKING:
+    from stepflow_client import ComponentList
+
+__all__ = ["command"]
+
+_COMPONENTS = View(
+    columns=(Column("name", kind="id"), Column("path", kind="id"), Column("plugin"), Column("description")),
+    name="name",
+    fields=("input_schema", "output_schema"),
+)
+
+
+def _switch(name: str, help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give an option that takes true or false, and means true without either."""
+    return click.option(name, type=bool, is_flag=False, flag_value="true", metavar="[true|false]", help=help)
+
+
+@click.command("list-components", cls=Command)
+@_switch("--schemas", "Print their schemas too. [default: true for json, jsonl and yaml, else false]")
+@_switch("--hide-unreachable", "Leave out components that no route leads to, where routes are known. [default: true]")
+@server_options(default="embedded")
+@formatted_output(pretty="table")
+def command(schemas: bool | None, hide_unreachable: bool | None, server: ServerOptions, output: Output) -> None:
+    """List the components that flows may use.
+
+    A path is what a flow writes; servers do not tell it, an embedded server's configuration does.
+    """
+    if schemas is None:
+        schemas = output.format in ("json", "jsonl", "yaml") or any("schema" in field for field in output.fields)
+    with connect(server) as target:
+        listed = _listed(target, schemas)
+        output.records(
+            _records(listed, schemas, hide_unreachable is not False and target.runtime is not None), _COMPONENTS
+        )
+    for failed in listed.failed_plugins:
+        click.echo(f"stepflow: the plugin {failed.plugin} could not be asked: {failed.error}", err=True)
+
+
+def _listed(target: Target, schemas: bool) -> ComponentList:
+    runtime = target.runtime
+    if runtime is None:
+        return target.client.list_components(schemas=schemas)
+    import asyncio
+
+    async def ask() -> ComponentList:
+        try:
+            return await runtime.list_components(schemas=schemas)
+        finally:
+            await runtime.client.aclose()
+
+    # The runtime knows the routes, and with them the paths; it has this call for coroutines only.
+    return asyncio.run(ask())
+
+
+def _records(listed: ComponentList, schemas: bool, hide_unreachable: bool) -> Iterator[Mapping[str, Any]]:
+    for component in sorted(listed, key=lambda each: (each.plugin or "", each.name)):
+        if hide_unreachable and component.path is None:
+            continue
+        record = component.model_dump(mode="json")
+        if not schemas:
+            del record["input_schema"], record["output_schema"]
+        yield record
