@@ -24,6 +24,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="own",
         help="what the clients of the server tests send through: connections of their own, or plain httpx",
     )
+    parser.addoption(
+        "--rewrite-golden", action="store_true", help="write what commands print into tests/cli/golden, to be read then"
+    )
     parser.addoption("--wheels", default=None, help="the folder of the built wheels, for tests/packaging")
 
 

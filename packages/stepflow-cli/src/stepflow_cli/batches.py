@@ -25,7 +25,7 @@ _ITEMS = View(
         Column("output"),
         Column("error.message", title="ERROR"),
     ),
-    fields=("run_id", "error", "error.code", "error.step_id", "error.details"),
+    fields=("error", "error.code", "error.step_id", "error.details"),
 )
 
 
@@ -70,11 +70,19 @@ def _text_of(path: str) -> str:
 
 
 def _lines(text: str, source: str) -> list[Any]:
+    from stepflow_client import FlowFileError
     from stepflow_client.flow_file import parse_json
 
+    values = []
     # Only a line feed ends a line: JSON text may hold other separators.
-    lines = enumerate(text.split("\n"), start=1)
-    return [parse_json(line, f"{source}: line {number}") for number, line in lines if line.strip()]
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            try:
+                values.append(parse_json(line, f"{source}, line {number},"))
+            except FlowFileError as error:
+                # For the reader of the line alone, it is the first.
+                raise usage(error.message.replace("(line 1, column", "(column")) from None
+    return values
 
 
 def run_batch(
@@ -91,10 +99,13 @@ def run_batch(
     run_id = start(target, job, inputs, max_concurrency=max_concurrency)
     text = f"running {len(inputs)} inputs"
     results = wait_for(target, run_id, wait, lambda: target.client.get_results(run_id, timeout=wait.timeout), text=text)
-    output.records(_records(results), _ITEMS, default="jsonl")
+    if output.format == "name":
+        output.record({"run_id": run_id}, _ITEMS)
+    else:
+        output.records(_records(results), _ITEMS, default="jsonl")
     failed = sum(not result.is_success for result in results)
     if failed:
-        message = f"{failed} of {len(results)} inputs did not succeed"
+        message = f"{failed} of {len(results)} inputs of run {run_id} did not succeed"
         raise Problem(message, kind="run_failed", exit_code=ExitCode.FAILED, run_id=run_id)
 
 

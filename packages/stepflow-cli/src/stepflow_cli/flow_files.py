@@ -10,7 +10,7 @@ from typing import Any
 
 from .problems import nearest, usage
 
-__all__ = ["case_names", "example_input", "find_config", "load_flow_file"]
+__all__ = ["case_names", "example_input", "find_config", "load_flow_file", "step_ids"]
 
 CONFIG_NAMES = ("stepflow-config.yml", "stepflow-config.yaml", "stepflow_config.yml", "stepflow_config.yaml")
 """What the configuration of an embedded server is called where --config does not name it."""
@@ -59,6 +59,16 @@ def _cases(flow: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def case_names(flow: Mapping[str, Any]) -> list[str]:
     """Give the names of a flow's examples and test cases, examples first."""
     return list(dict.fromkeys(str(case["name"]) for case in _cases(flow)))
+
+
+def step_ids(flow: Mapping[str, Any]) -> list[str]:
+    """Give the ids of a flow's steps, in their order."""
+    steps = flow.get("steps")
+    return [
+        str(step["id"])
+        for step in (steps if isinstance(steps, list) else [])
+        if isinstance(step, Mapping) and "id" in step
+    ]
 
 
 def example_input(flow: Mapping[str, Any], name: str) -> Any:

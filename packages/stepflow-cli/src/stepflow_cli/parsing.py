@@ -125,16 +125,16 @@ class LazyGroup(click.Group):
         """Keep where the commands are."""
         kwargs.setdefault("context_settings", _SETTINGS)
         super().__init__(name, no_args_is_help=False, invoke_without_command=False, **kwargs)
-        self._commands_of = commands_of
+        self.commands_of = commands_of
         self._package = package
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Give the names, in the order of the help."""
-        return list(self._commands_of)
+        return list(self.commands_of)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and give a command; None for an unknown name."""
-        if cmd_name not in self._commands_of:
+        if cmd_name not in self.commands_of:
             return None
         command: click.Command = import_module(f"{self._package}.{cmd_name.replace('-', '_')}").command
         return command
@@ -155,12 +155,12 @@ class LazyGroup(click.Group):
             Problem: If there is none of this name; the hint has the nearest.
         """
         name = args[0]
-        if name not in self._commands_of and not ctx.resilient_parsing:
-            hint = nearest(name, self._commands_of) or f"'{ctx.command_path} --help' lists the commands"
+        if name not in self.commands_of and not ctx.resilient_parsing:
+            hint = nearest(name, self.commands_of) or f"'{ctx.command_path} --help' lists the commands"
             raise usage(f"there is no command {ctx.command_path} {name}", hint)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(self._commands_of.items()))
+            formatter.write_dl(list(self.commands_of.items()))

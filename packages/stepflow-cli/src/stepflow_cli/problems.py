@@ -137,7 +137,7 @@ def printable(text: str) -> str:
 
 def wants_json(args: Sequence[str]) -> bool:
     """Tell whether a command line asks for JSON, before, or though, it cannot be parsed."""
-    for word, after in zip(args, [*args[1:], ""], strict=True):
+    for word, after in zip(args, [*args[1:], ""], strict=False):
         if word == "--":
             return False
         name, _, value = word.partition("=")

@@ -62,7 +62,7 @@ def prepare(flow: str, values: Values, *, inputs: str | None = None) -> Job:
     return Job(
         flow=content,
         input=values.read_input(content) if inputs is None else None,
-        overrides=values.read_overrides(),
+        overrides=values.read_overrides(content),
         variables=values.read_variables(content),
         env_variables=values.env_variables,
     )
@@ -119,7 +119,7 @@ def wait_for(target: Target, run_id: str, wait: Wait, ask: Callable[[], Answer],
     """
     from stepflow_client import RunTimeoutError, TransportError
 
-    again = None if target.runtime else f"{target.come_back('runs watch', run_id)}"
+    again = None if target.runtime else target.come_back("runs watch", run_id)
     try:
         with waiting(text or f"waiting for run {run_id}"):
             return ask()

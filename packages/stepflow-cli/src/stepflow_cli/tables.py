@@ -122,8 +122,13 @@ def for_terminal(records: Sequence[Mapping[str, Any]], view: View, *, upright: b
             table.add_row(column.heading, cell)
     else:
         for column in view.columns:
-            right = column.kind == "number"
-            table.add_column(Text(column.heading), justify="right" if right else "left", overflow="fold")
+            table.add_column(
+                Text(column.heading),
+                justify="right" if column.kind == "number" else "left",
+                overflow="fold",
+                # What people copy stays in one piece; the other columns share the rest of the width.
+                no_wrap=column.kind in ("id", "status", "number"),
+            )
         for row in cells:
             table.add_row(*row)
     console = Console(
@@ -131,6 +136,7 @@ def for_terminal(records: Sequence[Mapping[str, Any]], view: View, *, upright: b
         width=shutil.get_terminal_size().columns,
         force_terminal=True,
         color_system="standard" if color else None,
+        no_color=not color,
         highlight=False,
         legacy_windows=False,
     )

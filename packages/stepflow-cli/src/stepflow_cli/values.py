@@ -8,8 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .flow_files import example_input
-from .problems import usage
+from .flow_files import example_input, step_ids
+from .problems import nearest, usage
 
 __all__ = ["Given", "Values", "read_scalar", "read_value"]
 
@@ -96,15 +96,18 @@ class Values:
             value[name] = text if name in texts else read_scalar(text)
         return value
 
-    def read_overrides(self) -> list[Any] | None:
+    def read_overrides(self, flow: Mapping[str, Any]) -> list[Any] | None:
         """Give the overrides, to be merged left to right; None where none are given.
+
+        Args:
+            flow: The flow, whose steps `--set` names.
 
         Raises:
             Problem, FlowFileError: If they cannot be read, or are no mapping.
         """
         read = []
         for each in self.overrides:
-            value = _override(each.text) if each.form == "set" else read_value(each, self.stdin_format)
+            value = _override(each.text, flow) if each.form == "set" else read_value(each, self.stdin_format)
             if not isinstance(value, dict):
                 raise usage(f"{each.option} is not a mapping of steps to their changes")
             read.append(value)
@@ -165,7 +168,7 @@ def _split(text: str, option: str, form: str) -> tuple[str, str]:
     return name, value
 
 
-def _override(text: str) -> dict[str, Any]:
+def _override(text: str, flow: Mapping[str, Any]) -> dict[str, Any]:
     """Give the override that `step.input.key=value` means."""
     form = "STEP.input.KEY=VALUE"
     path, value = _split(text, "--set", form)
@@ -173,6 +176,9 @@ def _override(text: str) -> dict[str, Any]:
     parts = [part.replace("\0", ".") for part in path.replace("\\.", "\0").split(".")]
     if len(parts) < 2 or not all(parts):
         raise usage(f"--set takes {form}, not {text!r}")
+    steps = step_ids(flow)
+    if steps and parts[0] not in steps:
+        raise usage(f"the flow has no step {parts[0]}", nearest(parts[0], steps) or f"it has {', '.join(steps)}")
     override: Any = read_scalar(value)
     for part in reversed(parts):
         override = {part: override}

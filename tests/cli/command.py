@@ -1,0 +1,70 @@
+"""The real command, as a subprocess, in a folder and an environment of the test's own."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+STEPFLOW = Path(sys.executable).with_name("stepflow")
+
+
+@dataclass
+class Done:
+    """A command that has ended."""
+
+    line: str
+    code: int
+    stdout: str
+    stderr: str
+
+    def __str__(self) -> str:
+        return f"$ {self.line}\nexit code {self.code}\n----- stdout\n{self.stdout}----- stderr\n{self.stderr}"
+
+
+class Stepflow:
+    """Calls the command in a folder.
+
+    Args:
+        folder: The working folder.
+        home: The home of its user.
+    """
+
+    def __init__(self, folder: Path, home: Path) -> None:
+        self.folder = folder
+        self.home = home
+        self.environment = {
+            "PATH": f"{STEPFLOW.parent}:{os.environ['PATH']}",
+            "HOME": str(home),
+            "XDG_CONFIG_HOME": str(home / ".config"),
+            "XDG_DATA_HOME": str(home / ".data"),
+            "TZ": "UTC",
+            "LANG": "C.UTF-8",
+            "COLUMNS": "80",
+            # What measures coverage in subprocesses.
+            **{key: value for key, value in os.environ.items() if key.startswith(("COV", "COVERAGE"))},
+        }
+
+    def __call__(self, *args: str, stdin: str | None = None, **environment: str) -> Done:
+        """Run `stepflow ARGS`; without a terminal, as in a script."""
+        return self._run([str(STEPFLOW), *args], shlex.join(["stepflow", *args]), stdin, environment)
+
+    def shell(self, line: str, **environment: str) -> Done:
+        """Run a line in bash; the exit code is that of the last command that failed, or 0."""
+        return self._run(["bash", "-o", "pipefail", "-c", line], line, None, environment)
+
+    def _run(self, command: list[str], line: str, stdin: str | None, environment: Mapping[str, str]) -> Done:
+        done = subprocess.run(
+            command,
+            input=stdin or "",
+            env={**self.environment, **environment},
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        return Done(line, done.returncode, done.stdout, done.stderr)

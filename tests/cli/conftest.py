@@ -1,0 +1,67 @@
+"""What the tests of the command share: the command itself, a server, a terminal, and golden files."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from stepflow_client import LogConfig, StepflowRuntime
+
+from tests import releases
+from tests.cli.command import Stepflow
+from tests.cli.golden import Golden
+from tests.cli.terminal import Terminal
+
+
+@pytest.fixture
+def stepflow(tmp_path: Path) -> Stepflow:
+    """The command, in a folder with copies of the flows in `flows/`, and with an empty home."""
+    folder, home = tmp_path / "work", tmp_path / "home"
+    shutil.copytree(Path(__file__).parent / "flows", folder)
+    home.mkdir()
+    return Stepflow(folder, home)
+
+
+@pytest.fixture(scope="session")
+def newest_server() -> Iterator[StepflowRuntime]:
+    """A server of the newest release with the builtin components, for the tests of a session."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("STEPFLOW_SERVER_BINARY", str(releases.binary(releases.NEWEST)))
+        config = releases.builtin_config(releases.NEWEST)
+        started = StepflowRuntime.start(config=config, log_config=LogConfig(level="warn"))
+    with started as server:
+        yield server
+
+
+@pytest.fixture
+def server(newest_server: StepflowRuntime, stepflow: Stepflow) -> str:
+    """The URL of a server; it is in STEPFLOW_URL of the test's commands too."""
+    stepflow.environment["STEPFLOW_URL"] = newest_server.url
+    return newest_server.url
+
+
+@pytest.fixture
+def terminal(stepflow: Stepflow) -> Iterator[Callable[..., Terminal]]:
+    """What runs the command on a terminal: `terminal("health", width=60)`, 120 columns wide by default."""
+    started: list[Terminal] = []
+
+    def start(*args: str, width: int = 120, height: int = 100, **environment: str) -> Terminal:
+        inherited = {key: value for key, value in stepflow.environment.items() if key != "COLUMNS"}
+        made = Terminal(args, stepflow.folder, {"TERM": "xterm-256color", **inherited, **environment}, width, height)
+        started.append(made)
+        return made
+
+    yield start
+    for each in started:
+        each.close()
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest, tmp_path: Path) -> Golden:
+    """What compares with the golden file of this test."""
+    module = Path(request.node.fspath).stem.removeprefix("test_")
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", request.node.name.removeprefix("test_")).strip("_")
+    return Golden(f"{module}/{name}", tmp_path, rewrite=request.config.getoption("--rewrite-golden"))

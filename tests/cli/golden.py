@@ -1,0 +1,64 @@
+"""Golden files: what a command prints, whole, beside the tests in golden/<test module>/<test>.txt.
+
+`python -m pytest tests/cli --rewrite-golden` writes them anew; read the difference before committing it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "golden"
+
+_UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
+_HASH = re.compile(r"\b[0-9a-f]{64}\b")
+_SAME_FOR_ALL = [
+    (re.compile(r"\b20\d\d-\d\d-\d\d([T ])\d\d:\d\d:\d\d"), r"2000-01-01\g<1>00:00:00"),
+    (re.compile(r"(00:00:00\.)\d{3,9}"), lambda match: match[1] + "0" * (len(match[0]) - len(match[1]))),
+    (re.compile(r"\(\d+ (?:s|min) ago\)"), "(0 s ago)"),
+    (re.compile(r"(127\.0\.0\.1|localhost):\d{5}\b"), r"\g<1>:10000"),
+]
+
+
+def scrubbed(text: str, folder: Path) -> str:
+    """Give text without what differs from call to call, each part as long as it was, so that tables stay aligned.
+
+    Args:
+        text: What a command printed.
+        folder: The folder of the test, which is `/folder` then.
+    """
+    text = text.replace(str(folder), "/folder")
+    for pattern, width in ((_UUID, 12), (_HASH, 64)):
+        seen: dict[str, str] = {}
+        for found in pattern.findall(text):
+            number = f"{len(seen) + 1:0{width}d}"
+            seen.setdefault(found, f"00000000-0000-0000-0000-{number}" if pattern is _UUID else number)
+        for found, instead in seen.items():
+            text = text.replace(found, instead)
+    for pattern, replacement in _SAME_FOR_ALL:
+        text = pattern.sub(replacement, text)  # type: ignore[arg-type]
+    return text
+
+
+class Golden:
+    """Compares with the golden file of one test.
+
+    Args:
+        name: The file, below the folder of golden files, without its ending.
+        folder: The folder of the test.
+        rewrite: Whether the file is written instead.
+    """
+
+    def __init__(self, name: str, folder: Path, *, rewrite: bool) -> None:
+        self._path = FOLDER / f"{name}.txt"
+        self._folder = folder
+        self._rewrite = rewrite
+
+    def __call__(self, *printed: object) -> None:
+        """Compare what was printed: what `stepflow(...)` gives, or a terminal; several are put below each other."""
+        text = scrubbed("\n".join(str(each) for each in printed), self._folder)
+        if self._rewrite:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.write_text(text)
+        assert self._path.exists(), f"there is no {self._path}; --rewrite-golden writes it"
+        assert text == self._path.read_text()

@@ -1,0 +1,85 @@
+"""A terminal: the real command on a pseudo-terminal, and what a person would see on its screen."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pexpect
+import pyte
+
+from tests.cli.command import STEPFLOW
+
+
+class Terminal:
+    """A command that runs on a terminal.
+
+    Args:
+        args: What follows `stepflow`.
+        folder: The working folder.
+        environment: The whole environment.
+        width: Columns of the screen.
+        height: Lines of the screen; what scrolls off is lost.
+    """
+
+    def __init__(
+        self, args: tuple[str, ...], folder: Path, environment: Mapping[str, str], width: int, height: int
+    ) -> None:
+        self.line = shlex.join(["stepflow", *args])
+        self.width = width
+        self._screen = pyte.Screen(width, height)
+        self._stream = pyte.ByteStream(self._screen)
+        self.raw = b""
+        """All that the command has written, escape sequences too."""
+        self.child = pexpect.spawn(
+            str(STEPFLOW), list(args), cwd=str(folder), env=dict(environment), dimensions=(height, width), timeout=30
+        )
+
+    @property
+    def screen(self) -> str:
+        """The text on the screen now."""
+        return "\n".join(line.rstrip() for line in self._screen.display).rstrip() + "\n"
+
+    def wait_for(self, text: str, seconds: float = 20) -> None:
+        """Wait until a text is on the screen."""
+        end = time.monotonic() + seconds
+        while text not in self.screen:
+            assert time.monotonic() < end, f"no {text!r} within {seconds:g} s on the screen:\n{self.screen}"
+            assert self._read() or text in self.screen, f"it ended without {text!r} on the screen:\n{self.screen}"
+
+    def send(self, text: str) -> None:
+        """Type a text."""
+        self.child.send(text)
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C."""
+        self.child.sendintr()
+
+    def end(self, seconds: float = 30) -> int:
+        """Wait for the command to end and give its exit code."""
+        end = time.monotonic() + seconds
+        while self._read():
+            assert time.monotonic() < end, f"it did not end within {seconds:g} s:\n{self.screen}"
+        self.child.close()
+        return self.child.exitstatus if self.child.exitstatus is not None else -(self.child.signalstatus or 0)
+
+    def close(self) -> None:
+        """End the command, if it has not ended."""
+        self.child.close(force=True)
+
+    def _read(self) -> bool:
+        """Read what has come; False at the end."""
+        try:
+            piece = self.child.read_nonblocking(65_536, timeout=0.2)
+        except pexpect.TIMEOUT:
+            return True
+        except pexpect.EOF:
+            return False
+        self.raw += piece
+        self._stream.feed(piece)
+        return True
+
+    def __str__(self) -> str:
+        return f"$ {self.line}\nexit code {self.end()}\n----- screen of {self.width} columns\n{self.screen}"

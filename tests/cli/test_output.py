@@ -1,0 +1,115 @@
+"""Formats, fields and tables, without a command."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+from stepflow_cli import tables
+from stepflow_cli.fields import select
+from stepflow_cli.output import Column, Output, View, json_text, yaml_text
+from stepflow_cli.problems import Problem, printable, wants_json
+
+VIEW = View(columns=(Column("id", kind="id"), Column("n", kind="number"), Column("at", kind="time")), name="id")
+RECORDS: list[dict[str, Any]] = [
+    {"id": "a", "n": 5, "at": "2026-01-02T03:04:05Z", "more": {"x": [1]}},
+    {"id": "long", "n": 10, "at": None, "more": None},
+]
+
+
+@pytest.mark.parametrize("form", ["table", "json", "jsonl", "yaml", "name"])
+def test_formats(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Output(form).records(iter(RECORDS), VIEW)
+    text = capsys.readouterr().out
+    match form:
+        case "json":
+            assert json.loads(text) == RECORDS
+        case "jsonl":
+            assert [json.loads(line) for line in text.splitlines()] == RECORDS
+        case "yaml":
+            assert yaml.safe_load(text) == RECORDS
+        case "name":
+            assert text == "a\nlong\n"
+        case _:
+            lines = text.splitlines()
+            assert lines[0] == "ID     N  AT"
+            assert lines[1].startswith("a      5  2026-01-0")
+            assert lines[2] == "long  10  -"
+
+
+def test_lines_are_printed_as_they_come(capsys: pytest.CaptureFixture[str]) -> None:
+    def records() -> Any:
+        yield RECORDS[0]
+        assert json.loads(capsys.readouterr().out) == RECORDS[0]
+        yield RECORDS[1]
+
+    Output("jsonl").records(records(), VIEW, flush=True)
+    assert json.loads(capsys.readouterr().out) == RECORDS[1]
+
+
+def test_nothing_in_every_format(capsys: pytest.CaptureFixture[str]) -> None:
+    for form, text in {"table": "ID  N  AT\n", "json": "[]\n", "jsonl": "", "yaml": "[]\n", "name": ""}.items():
+        Output(form).records([], VIEW)
+        assert capsys.readouterr().out == text
+
+
+def test_fields() -> None:
+    assert list(select(RECORDS, ["more.x", "id"], VIEW)) == [
+        {"more": {"x": [1]}, "id": "a"},
+        {"more": {"x": None}, "id": "long"},
+    ]
+    assert list(select([], ["n"], VIEW)) == []
+    for unknown in ("no", "more.y", "id.x", ""):
+        with pytest.raises(Problem):
+            list(select(RECORDS[:1], [unknown], VIEW))
+    with pytest.raises(Problem, match="there is no field idd") as raised:
+        list(select([], ["idd"], VIEW))
+    assert raised.value.hint == "did you mean id?"
+
+
+def test_a_file(tmp_path: Any) -> None:
+    path = tmp_path / "out.json"
+    Output(path=str(path)).value({"ä": "\u2028"})
+    assert path.read_text(encoding="utf-8") == '{\n  "ä": "\u2028"\n}\n'
+    for wrong in (tmp_path, tmp_path / "no" / "file"):
+        with pytest.raises(Problem):
+            Output(path=str(wrong)).check()
+
+
+def test_text_that_no_encoding_holds() -> None:
+    assert json_text("\ud800") == '"\\ud800"'
+    assert json_text("ä😀") == '"ä😀"'
+    assert yaml.safe_load(yaml_text({"on": "no", "text": "a: b", "n": None})) == {"on": "no", "text": "a: b", "n": None}
+    assert yaml_text(1) == "1\n"
+
+
+def test_what_a_terminal_would_obey_is_shown_instead() -> None:
+    text = tables.plain([{"id": "\x1b[31mred\r\nnext", "n": 1}], View((Column("id"),)))
+    assert text == "ID\n\\x1b[31mred\\x0d\\nnext\n"
+    assert printable("a\u202eb\tc\n") == "a\\x202eb\tc\n"
+    assert "\x1b]" not in tables.for_terminal([{"id": "\x1b]0;title\x07"}], View((Column("id"),)), color=False)
+
+
+def test_times() -> None:
+    assert tables.local_time("yesterday") == "yesterday"
+    assert tables.local_time("2026-01-02T03:04:05Z").endswith(("ago)", "ahead)"))
+    assert tables.local_time("2026-01-02T03:04:05Z", relative=False).startswith("2026-01-0")
+
+
+@pytest.mark.parametrize(
+    ("line", "json_wanted"),
+    [
+        ("run x -o json", True),
+        ("run x -ojsonl", True),
+        ("run x --format json", True),
+        ("run x --format=json", True),
+        ("run x -o yaml", False),
+        ("run x -- -o json", False),
+        ("run x --output json", False),
+        ("", False),
+    ],
+)
+def test_whether_json_is_asked_for(line: str, json_wanted: bool) -> None:
+    assert wants_json(line.split()) is json_wanted

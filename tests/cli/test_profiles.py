@@ -1,0 +1,159 @@
+"""Profiles and settings: what is read from the file, what is refused, and what goes before what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stepflow_cli import profiles
+from stepflow_cli.exit_codes import ExitCode
+from stepflow_cli.problems import Problem
+from stepflow_cli.profiles import Profile, Profiles
+from stepflow_cli.settings import ServerOptions, resolve
+
+TABLES: dict[str, Any] = {"prod": {"url": "https://prod", "timeout": 60}, "dev": {"url": "http://dev"}}
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "config.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_file(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        'current = "prod"\n[profiles.prod]\nurl = "https://prod"\n'
+        'token_command = "echo secret"\ntimeout = 60\nca_file = "ca.pem"\n',
+    )
+    read = profiles.load(path)
+    assert read.current == "prod"
+    profile = read.get("prod")
+    assert profile.token() == "secret"
+    assert profile.client_settings() == {"timeout": 60, "verify": str(tmp_path / "ca.pem")}
+
+
+def test_no_file_has_no_profiles(tmp_path: Path) -> None:
+    assert profiles.load(tmp_path / "none.toml") == Profiles(tmp_path / "none.toml")
+
+
+def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("STEPFLOW_CONFIG_FILE", str(tmp_path / "mine.toml"))
+    assert profiles.config_path() == tmp_path / "mine.toml"
+    monkeypatch.delenv("STEPFLOW_CONFIG_FILE")
+    assert profiles.config_path().name == "config.toml"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("current = [", "is not TOML"),
+        ("curent = 'a'", "unknown key curent"),
+        ("current = 1", "current is the name of a profile"),
+        ("profiles = 1", "each profile is a table"),
+        ("[profiles.a]\nurl = 'u'\ntimout = 1", "profile a: unknown key timout"),
+        ("[profiles.a]\nurl = 'u'\ntoken = 'x'", "profile a: unknown key token"),
+        ("[profiles.a]\ntimeout = 1", "profile a: url is missing"),
+        ("[profiles.a]\nurl = ''", "profile a: url is the URL of a server"),
+        ("[profiles.a]\nurl = 'http://u:p@host'", "profile a: url is a URL without a password"),
+        ("[profiles.a]\nurl = 'u'\ntimeout = '1'", "profile a: timeout is a positive number"),
+        ("[profiles.a]\nurl = 'u'\nverify = 1", "profile a: verify is true or false"),
+        ("[profiles.a]\nurl = 'u'\ntoken_command = [1]", "profile a: token_command is a command"),
+        ("[profiles.a]\nurl = 'u'\ntoken_command = '\"'", "profile a: token_command is a command"),
+        ("[profiles.a]\nurl = 'u'\ntoken_env = 'A'\ntoken_file = 'b'", "exclude each other"),
+        ("[profiles.a]\nurl = 'u'\nkey_file = 'b'", "key_file needs cert_file"),
+        ("[profiles.b]\nurl = 'u'", "there is no profile a"),
+    ],
+)
+def test_a_wrong_file_is_one_sentence(text: str, said: str, tmp_path: Path) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(Problem) as raised:
+        profiles.load(path).get("a")
+    assert said in raised.value.message
+    assert str(path) in raised.value.message
+    assert raised.value.exit_code is ExitCode.USAGE
+
+
+def test_a_token_file_is_for_its_owner_alone(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("secret\n")
+    profile = Profile("a", tmp_path, "u", token_file="token")
+    file.chmod(0o640)
+    with pytest.raises(Problem, match="others can read") as raised:
+        profile.token()
+    assert raised.value.hint == f"chmod 600 {file}"
+    file.chmod(0o600)
+    assert profile.token() == "secret"
+    file.write_text("\n")
+    with pytest.raises(Problem, match="is empty"):
+        profile.token()
+    file.unlink()
+    with pytest.raises(Problem, match="cannot be read"):
+        profile.token()
+
+
+def test_a_token_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    profile = Profile("a", tmp_path, "u", token_env="MY_TOKEN")
+    monkeypatch.delenv("MY_TOKEN", raising=False)
+    with pytest.raises(Problem, match="MY_TOKEN holds no token"):
+        profile.token()
+    monkeypatch.setenv("MY_TOKEN", "secret")
+    assert profile.token() == "secret"
+
+
+@pytest.mark.parametrize("command", [("false",), ("true",), ("/no/such/command",)])
+def test_a_token_command_that_gives_none(command: tuple[str, ...], tmp_path: Path) -> None:
+    with pytest.raises(Problem, match=f"token command {command[0]}"):
+        Profile("a", tmp_path, "u", token_command=command).token()
+
+
+@pytest.mark.parametrize(
+    ("options", "environ", "current", "url", "origin"),
+    [
+        ({}, {}, None, None, "default"),
+        ({"default": "server"}, {}, None, "http://localhost:7837", "default"),
+        ({}, {}, "prod", "https://prod", "profile prod in "),
+        ({}, {"STEPFLOW_PROFILE": "dev"}, "prod", "http://dev", "profile dev in "),
+        ({"profile": "prod"}, {"STEPFLOW_PROFILE": "dev"}, None, "https://prod", "profile prod in "),
+        ({}, {"STEPFLOW_URL": "http://e", "STEPFLOW_PROFILE": "dev"}, "prod", "http://e", "environment variable"),
+        ({"url": "http://f"}, {"STEPFLOW_URL": "http://e"}, "prod", "http://f", "flag --url"),
+        ({"local": True}, {"STEPFLOW_URL": "http://e"}, "prod", None, "flag --local"),
+        ({"config": "x.yml"}, {"STEPFLOW_URL": "http://e"}, "prod", None, "flag --config"),
+    ],
+)
+def test_what_goes_before_what(
+    options: dict[str, Any], environ: dict[str, str], current: str | None, url: str | None, origin: str
+) -> None:
+    read = Profiles(Path("/config.toml"), current, TABLES)
+    settings = resolve(ServerOptions(**options), profiles=read, environ=environ)
+    assert settings.url.value == url
+    assert settings.url.origin.startswith(origin)
+    assert settings.is_embedded == (url is None)
+
+
+@pytest.mark.parametrize(
+    ("options", "environ"),
+    [
+        ({"local": True, "url": "u"}, {}),
+        ({"config": "c", "profile": "prod"}, {}),
+        ({"url": "u", "profile": "prod"}, {}),
+        ({"profile": "prod"}, {"STEPFLOW_URL": "u"}),
+    ],
+)
+def test_contradictions_are_refused(options: dict[str, Any], environ: dict[str, str]) -> None:
+    with pytest.raises(Problem) as raised:
+        resolve(ServerOptions(**options), profiles=Profiles(Path("/config.toml"), None, TABLES), environ=environ)
+    assert raised.value.exit_code is ExitCode.USAGE
+
+
+def test_origins_never_show_a_token() -> None:
+    tables = {"prod": {"url": "https://prod", "token_env": "MY_TOKEN", "timeout": 5}}
+    environ = {"STEPFLOW_TOKEN": "secret", "MY_TOKEN": "secret", "STEPFLOW_TIMEOUT": "7"}
+    settings = resolve(ServerOptions(), profiles=Profiles(Path("/c.toml"), "prod", tables), environ=environ)
+    origins = {each.name: (each.value, each.origin) for each in settings.settings}
+    assert origins["token"] == ("env: MY_TOKEN", "profile prod in /c.toml")
+    assert origins["timeout"] == ("7", "environment variable STEPFLOW_TIMEOUT")
+    assert origins["profile"] == ("prod", "current in /c.toml")
+    assert origins["verify"] == (True, "default")
+    assert "secret" not in str(origins)

@@ -1,0 +1,219 @@
+"""`stepflow run` and `stepflow submit`: all that they print, in each way they can end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from tests.cli.command import Stepflow
+from tests.cli.golden import Golden
+from tests.cli.terminal import Terminal
+
+INPUT = ("--input-json", '{"name": "Ada"}')
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("command", ["run", "submit"])
+def test_success(command: str, stepflow: Stepflow, golden: Golden) -> None:
+    golden(
+        stepflow(command, "hello.yaml", *INPUT),
+        *(stepflow(command, "hello.yaml", *INPUT, "-o", form) for form in ("table", "json", "jsonl", "yaml", "name")),
+        stepflow(command, "hello.yaml", *INPUT, "--fields", "status,output.hello"),
+    )
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("command", ["run", "submit"])
+def test_failure(command: str, stepflow: Stepflow, golden: Golden) -> None:
+    given = (command, "fails.yaml", "--input-json", '{"path": "/no/such/file"}')
+    golden(
+        stepflow(*given),
+        *(stepflow(*given, "-o", form) for form in ("table", "json", "jsonl", "yaml", "name")),
+        stepflow(*given, "-o", "json", "--fields", "error.step_id,status"),
+    )
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_on_a_terminal(width: int, terminal: Callable[..., Terminal], server: str, golden: Golden) -> None:
+    fails = ("run", "fails.yaml", "--input-json", '{"path": "/no/such/file"}')
+    golden(
+        terminal("run", "hello.yaml", *INPUT, width=width),
+        terminal("run", "hello.yaml", *INPUT, "-o", "table", width=width),
+        terminal(*fails, width=width),
+        terminal(*fails, "-o", "table", width=width),
+        terminal("run", "helo.yaml", width=width),
+    )
+
+
+@pytest.mark.usefixtures("server")
+def test_values(stepflow: Stepflow, golden: Golden) -> None:
+    golden(
+        stepflow("run", "hello.yaml", "--example", "ada"),
+        stepflow("run", "--flow", "hello.yaml", "--example", "grace"),
+        stepflow("run", "hello.yaml", "--stdin-format", "json", stdin='{"name": "in"}'),
+        stepflow("run", "hello.yaml", *INPUT, "--set", "greeting.input.text=[1, 2]"),
+        # Overrides are merged in the order of the command line, whichever way they are given.
+        stepflow(
+            *("run", "hello.yaml", *INPUT, "--overrides-yaml", "greeting: {input: {text: 1}}"),
+            *("--set", "greeting.input.text=2", "--overrides-json", '{"greeting": {"input": {"text": 3}}}'),
+        ),
+        stepflow(
+            *("run", "hello.yaml", *INPUT, "--overrides-json", '{"greeting": {"input": {"text": 1}}}'),
+            *("--overrides-yaml", "greeting: {input: {text: 2}}", "--set", "greeting.input.text=last: one"),
+        ),
+        stepflow("run", "variables.yaml", "--var", "version=1.10"),
+        stepflow("run", "variables.yaml", "--variables-json", '{"version": "a"}', "--var", "version=b"),
+        stepflow("run", "variables.yaml", "--env-variables", STEPFLOW_VAR_VERSION="1.11"),
+        stepflow("run", "-", "--input-json", "1", stdin="{steps: [], output: {$input: $}}"),
+    )
+
+
+@pytest.mark.usefixtures("server")
+def test_wrong_usage(stepflow: Stepflow, golden: Golden) -> None:
+    (stepflow.folder / "list.json").write_text("[1]")
+    golden(
+        stepflow("run"),
+        stepflow("run", "helo.yaml"),
+        stepflow("run", "helo.yaml", "-o", "json"),
+        stepflow("run", "list.json"),
+        stepflow("run", "hello.yaml", "--example", "gracie"),
+        stepflow("run", "hello.yaml", "--example", "ada", "--input-json", "1"),
+        stepflow("run", "-", "--input", "-", stdin="{}"),
+        stepflow("run", "hello.yaml", "--input-json", "{"),
+        stepflow("run", "hello.yaml", "--var", "version"),
+        stepflow("run", "hello.yaml", "--variables-json", "[]"),
+        stepflow("run", "hello.yaml", "--set", "greeting=1"),
+        stepflow("run", "hello.yaml", "--set", "greting.input.text=1"),
+        stepflow("run", "hello.yaml", "--overrides-json", "[]"),
+        stepflow("run", "hello.yaml", "--timeout", "0"),
+        stepflow("run", "hello.yaml", "--output", "no/such/folder.json"),
+        stepflow("run", "hello.yaml", "--cancel-on-interrupt", "--on-interrupt", "detach"),
+        stepflow("submit", "hello.yaml", "--max-concurrency", "0"),
+    )
+
+
+def test_refused(stepflow: Stepflow, server: str, golden: Golden) -> None:
+    golden(
+        stepflow("run", "refused.yaml"),
+        stepflow("submit", "refused.yaml", "-o", "json"),
+        stepflow("run", "variables.yaml"),
+        stepflow("run", "hello.yaml", *INPUT, "--overrides-json", '{"nosuch": {"input": {}}}'),
+    )
+
+
+def test_no_server(stepflow: Stepflow, golden: Golden) -> None:
+    golden(
+        stepflow("submit", "hello.yaml"),
+        stepflow("submit", "hello.yaml", "-o", "json"),
+        stepflow("run", "hello.yaml", "--url", "http://127.0.0.1:9"),
+    )
+
+
+def test_configuration_of_an_embedded_server(stepflow: Stepflow, golden: Golden) -> None:
+    (stepflow.folder / "sub").mkdir()
+    (stepflow.folder / "hello.yaml").rename(stepflow.folder / "sub" / "hello.yaml")
+    config = "plugins: {mine: {type: builtin}}\nroutes: {/builtin: [{plugin: mine}]}\n"
+    (stepflow.folder / "stepflow-config.yml").write_text("nonsense: [")
+    (stepflow.folder / "sub" / "stepflow_config.yaml").write_text(config)
+    found = stepflow("run", "sub/hello.yaml", *INPUT)
+    (stepflow.folder / "sub" / "stepflow-config.yml").write_text(config)
+    golden(
+        found,
+        stepflow("run", "sub/hello.yaml", *INPUT),
+        stepflow("run", "sub/hello.yaml", *INPUT, "--config", "sub/stepflow_config.yaml"),
+        stepflow("run", "sub/hello.yaml", *INPUT, "--config", "none.yml"),
+    )
+
+
+@pytest.mark.usefixtures("server")
+def test_output_file(stepflow: Stepflow) -> None:
+    for name, text in (
+        ("a.json", '{\n  "hello": "Ada"\n}\n'),
+        ("a.yaml", "hello: Ada\n"),
+        ("a.jsonl", '{"hello": "Ada"}\n'),
+    ):
+        done = stepflow("run", "hello.yaml", *INPUT, "--output", name)
+        assert (done.code, done.stdout, done.stderr) == (0, "", "")
+        assert (stepflow.folder / name).read_text() == text
+    assert stepflow("run", "hello.yaml", *INPUT, "--output", "-").stdout == '{\n  "hello": "Ada"\n}\n'
+
+
+@pytest.mark.usefixtures("server")
+def test_batch(stepflow: Stepflow, golden: Golden) -> None:
+    lines = [{"path": "/no/such/file"}, {"path": str(stepflow.folder / "a.txt")}, {"path": 3}]
+    (stepflow.folder / "a.txt").write_text("a")
+    (stepflow.folder / "in.jsonl").write_text("\n\n".join(map(json.dumps, lines)) + "\n")
+    (stepflow.folder / "in.yaml").write_text("[1, [2], null]")
+    (stepflow.folder / "bad.jsonl").write_text('{"a": 1}\n\n{"a":\n')
+    (stepflow.folder / "empty.jsonl").write_text("\n")
+    golden(
+        stepflow("run", "fails.yaml", "--inputs", "in.jsonl", "--fields", "index,status,error.step_id"),
+        stepflow("run", "echo.yaml", "--inputs", "in.yaml", "--max-concurrent", "1"),
+        stepflow("run", "echo.yaml", "--inputs", "in.yaml", "-o", "table"),
+        stepflow("submit", "echo.yaml", "--inputs", "-", stdin='"\u2028"\n2\n'),
+        stepflow("submit", "echo.yaml", "--inputs", "in.yaml", "--detach"),
+        stepflow("run", "echo.yaml", "--inputs", "in.yaml", "-o", "json"),
+        stepflow("run", "echo.yaml", "--inputs", "in.yaml", "-o", "name"),
+        stepflow("run", "echo.yaml", "--inputs", "empty.jsonl"),
+        stepflow("run", "echo.yaml", "--inputs", "bad.jsonl"),
+        stepflow("run", "echo.yaml", "--inputs", "bad.jsonl", "-o", "json"),
+        stepflow("run", "echo.yaml", "--inputs", "in.jsonl", "--input-json", "1"),
+        stepflow("run", "echo.yaml", "--inputs", "none.jsonl"),
+        stepflow("run", "echo.yaml", "--inputs", "hello.yaml"),
+    )
+
+
+def test_the_end_of_waiting(stepflow: Stepflow, server: str, golden: Golden) -> None:
+    golden(
+        stepflow("submit", "slow.yaml", "--timeout", "0.3"),
+        stepflow("submit", "slow.yaml", "--timeout", "0.3", "-o", "json", "--url", server, STEPFLOW_URL=""),
+        stepflow("run", "slow.yaml", "--timeout", "0.3", "--local"),
+        stepflow("submit", "slow.yaml", "--detach"),
+        stepflow("submit", "slow.yaml", "--detach", "-o", "json"),
+    )
+
+
+@pytest.mark.parametrize("what", ["detach", "cancel", "embedded"])
+def test_an_interrupt(what: str, terminal: Callable[..., Terminal], server: str, golden: Golden) -> None:
+    option = {"detach": (), "cancel": ("--cancel-on-interrupt",), "embedded": ("--local",)}[what]
+    shown = terminal("run", "slow.yaml", *option)
+    # Nothing is shown in the first second; then what the command is waiting for.
+    shown.wait_for("waiting for run")
+    shown.interrupt()
+    golden(shown)
+
+
+@pytest.mark.usefixtures("server")
+def test_pipelines(stepflow: Stepflow) -> None:
+    failing = 'stepflow run fails.yaml --input-json \'{"path": "/no"}\''
+    done = stepflow.shell(f"{failing} -o json | python -c 'import json, sys; print(json.load(sys.stdin)[\"status\"])'")
+    assert (done.code, done.stdout) == (1, "failed\n")
+    assert json.loads(done.stderr)["kind"] == "run_failed"
+    (stepflow.folder / "in.json").write_text(json.dumps(list(range(50_000))))
+    for form in ("", "-o json", "-o yaml", "-o table"):
+        done = stepflow.shell(f"stepflow run echo.yaml --input in.json {form} | head -1")
+        assert (done.code, done.stderr) == (0, "")
+    assert stepflow.shell("stepflow --help | head -1").stderr == ""
+
+
+def test_an_unexpected_error(stepflow: Stepflow) -> None:
+    (stepflow.folder / "sitecustomize.py").write_text(
+        "import stepflow_cli.running\n"
+        "def broken(*args, **more):\n"
+        "    raise LookupError('out of order')\n"
+        "stepflow_cli.running.prepare = broken\n"
+    )
+    done = stepflow("run", "hello.yaml", PYTHONPATH=str(stepflow.folder))
+    assert (done.code, done.stdout) == (1, "")
+    assert done.stderr == "stepflow: an unexpected LookupError: out of order\nhint: -vv shows where it comes from\n"
+    assert "Traceback" in stepflow("run", "hello.yaml", "-vv", PYTHONPATH=str(stepflow.folder)).stderr
+
+
+@pytest.mark.usefixtures("server")
+def test_the_log(stepflow: Stepflow) -> None:
+    done = stepflow("--log-level", "debug", "--log-file", "log.txt", "run", "hello.yaml", *INPUT)
+    assert (done.code, done.stderr) == (0, "")
+    assert "DEBUG stepflow.client" in (stepflow.folder / "log.txt").read_text()
+    assert "DEBUG stepflow.client" in stepflow("run", "hello.yaml", *INPUT, "-vv").stderr
