@@ -27,7 +27,7 @@ def test_success(command: str, stepflow: Stepflow, golden: Golden) -> None:
 @pytest.mark.usefixtures("server")
 @pytest.mark.parametrize("command", ["run", "submit"])
 def test_failure(command: str, stepflow: Stepflow, golden: Golden) -> None:
-    given = (command, "fails.yaml", "--input-json", '{"path": "/no/such/file"}')
+    given = (command, "fails.yaml", "--input-json", '{"nam": "Ada"}')
     golden(
         stepflow(*given),
         *(stepflow(*given, "-o", form) for form in ("table", "json", "jsonl", "yaml", "name")),
@@ -37,7 +37,7 @@ def test_failure(command: str, stepflow: Stepflow, golden: Golden) -> None:
 
 @pytest.mark.parametrize("width", [60, 120])
 def test_on_a_terminal(width: int, terminal: Callable[..., Terminal], server: str, golden: Golden) -> None:
-    fails = ("run", "fails.yaml", "--input-json", '{"path": "/no/such/file"}')
+    fails = ("run", "fails.yaml", "--input-json", '{"nam": "Ada"}')
     golden(
         terminal("run", "hello.yaml", *INPUT, width=width),
         terminal("run", "hello.yaml", *INPUT, "-o", "table", width=width),
@@ -142,8 +142,7 @@ def test_output_file(stepflow: Stepflow) -> None:
 
 @pytest.mark.usefixtures("server")
 def test_batch(stepflow: Stepflow, golden: Golden) -> None:
-    lines = [{"path": "/no/such/file"}, {"path": str(stepflow.folder / "a.txt")}, {"path": 3}]
-    (stepflow.folder / "a.txt").write_text("a")
+    lines = [{"nam": "Ada"}, {"name": "Ada"}, {}]
     (stepflow.folder / "in.jsonl").write_text("\n\n".join(map(json.dumps, lines)) + "\n")
     (stepflow.folder / "in.yaml").write_text("[1, [2], null]")
     (stepflow.folder / "bad.jsonl").write_text('{"a": 1}\n\n{"a":\n')

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from stepflow_cli import profiles
 from stepflow_client import LogConfig, StepflowClient, StepflowRuntime
 
 from tests import releases
@@ -37,7 +38,7 @@ WRITTEN_URL = "http://localhost:7840"
 READMES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("packages/*/README.md"))]
 EXAMPLES = sorted(path.name for path in ROOT.glob("examples/*.py"))
 """Each brings a server of its own; those of a greeting use the one that STEPFLOW_URL names, if any."""
-LANGUAGES = {"python", "bash", "yaml", "json"}
+LANGUAGES = {"python", "bash", "yaml", "json", "toml"}
 NOT_RUN = ("pip install", "make ")
 
 FENCE = re.compile(r"^ {0,3}(?:```|~~~)(?P<language>.*)$")
@@ -193,6 +194,16 @@ def test_shell_blocks(readme: str, folder: Path, server_url: str) -> None:
         # Servers do not keep the order of keys.
         printed = [json.loads(output) for output in outputs if output.startswith(("{", "["))]
         assert json.loads(block.text) in printed, f"{readme}:{block.line}: no command prints this"
+
+
+@pytest.mark.parametrize("readme", with_blocks("toml"))
+def test_toml_blocks_are_profiles(readme: str, tmp_path: Path) -> None:
+    for block in in_language(readme, "toml"):
+        (tmp_path / "config.toml").write_text(block.text)
+        read = profiles.load(tmp_path / "config.toml")
+        assert read.current in read.tables
+        for name in read.tables:
+            read.get(name)
 
 
 @pytest.mark.parametrize("readme", READMES)
