@@ -54,11 +54,9 @@ def _put(target: dict[str, Any], parts: Sequence[str], value: Any) -> None:
 
 
 def _check(name: str, records: Sequence[Mapping[str, Any]], view: View) -> None:
-    if not name or name in view.known:
-        if not name:
-            raise usage("--fields names fields, such as a,b.c; one of them is empty")
-        return
-    if any(_value(record, name) is not _MISSING for record in records):
+    if not name:
+        raise usage("--fields names fields, such as a,b.c; one of them is empty")
+    if name in view.known or any(_value(record, name) is not _MISSING for record in records):
         return
     parent = name.rpartition(".")[0]
     if parent and any(_value(record, parent) is None for record in records):

@@ -107,9 +107,6 @@ def for_terminal(records: Sequence[Mapping[str, Any]], view: View, *, upright: b
         upright: One line for each field of the first record instead.
         color: Whether there are colours.
     """
-    from io import StringIO
-
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -131,6 +128,15 @@ def for_terminal(records: Sequence[Mapping[str, Any]], view: View, *, upright: b
             )
         for row in cells:
             table.add_row(*row)
+    return _rendered(table, color)
+
+
+def _rendered(table: Any, color: bool) -> str:
+    """Give a table as text: whoever writes it deals with broken pipes, which rich would end the process for."""
+    from io import StringIO
+
+    from rich.console import Console
+
     console = Console(
         file=StringIO(),
         width=shutil.get_terminal_size().columns,
