@@ -59,6 +59,12 @@ def test_as_a_module() -> None:
     assert done.stdout.startswith("Usage: stepflow ")
 
 
+def test_without_a_command_the_help_is_an_error(stepflow: Stepflow) -> None:
+    done = stepflow()
+    assert (done.code, done.stdout) == (2, "")
+    assert done.stderr == stepflow("--help").stdout
+
+
 def test_options_before_the_command_and_after_it(stepflow: Stepflow) -> None:
     for args in (["-vv", "health"], ["health", "-vv"], ["-v", "health", "-v"]):
         assert "Traceback" in stepflow(*args).stderr

@@ -49,7 +49,6 @@ def test_wrong_usage(stepflow: Stepflow, golden: Golden) -> None:
         stepflow("health", "-o", "xml"),
         stepflow("health", "-o", "json", "--feilds", "a"),
         stepflow("heath"),
-        stepflow(),
     )
 
 
