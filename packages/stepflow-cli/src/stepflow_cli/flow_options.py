@@ -11,7 +11,7 @@ from .parsing import given_order
 from .problems import usage
 from .values import Form, Given, Values
 
-__all__ = ["batch_options", "flow_argument", "value_options"]
+__all__ = ["batch_options", "flow_argument", "flows_argument", "value_options"]
 
 
 def flow_argument(function: Function) -> Function:
@@ -27,6 +27,24 @@ def flow_argument(function: Function) -> Function:
         build,
         click.argument("flow", required=False, metavar="FLOW"),
         option_in("--flow", "flow_option", section="Flow", metavar="FILE", help="The flow, instead of FLOW."),
+    )
+    return decorate(function)  # type: ignore[return-value]
+
+
+def flows_argument(function: Function) -> Function:
+    """Add `FLOW...` and `--flow FILE`; the command gets `flows`, names of files (`-` is standard input)."""
+
+    def build(flows: tuple[str, ...], flow_option: tuple[str, ...]) -> list[str]:
+        named = list(dict.fromkeys([*flows, *flow_option]))
+        if not named:
+            raise usage("give at least one flow file, as FLOW or with --flow")
+        return named
+
+    decorate = together(
+        "flows",
+        build,
+        click.argument("flows", nargs=-1, metavar="FLOW..."),
+        option_in("--flow", "flow_option", multiple=True, section="Flow", metavar="FILE", help="A flow, as FLOW is."),
     )
     return decorate(function)  # type: ignore[return-value]
 

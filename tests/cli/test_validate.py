@@ -1,0 +1,74 @@
+"""`stepflow validate`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from tests.cli.command import Stepflow
+from tests.cli.golden import Golden
+from tests.cli.terminal import Terminal
+
+
+@pytest.mark.usefixtures("server")
+def test_valid(stepflow: Stepflow, golden: Golden) -> None:
+    golden(
+        stepflow("validate", "clean.yaml"),
+        stepflow("validate", "clean.yaml", "-o", "json"),
+        stepflow("validate", "clean.yaml", "-o", "table", "--fields", "code,message"),
+        stepflow("validate", "hello.yaml"),
+        *(stepflow("validate", "--flow", "hello.yaml", "-o", form) for form in ("json", "jsonl", "yaml", "name")),
+        stepflow("validate", "-", stdin=(stepflow.folder / "echo.yaml").read_text()),
+        stepflow("validate", "hello.yaml", "clean.yaml", "--flow", "echo.yaml"),
+    )
+
+
+@pytest.mark.usefixtures("server")
+def test_invalid(stepflow: Stepflow, golden: Golden) -> None:
+    (stepflow.folder / "unreadable.yaml").write_text("name: unreadable\nsteps: {first: 1}\n")
+    golden(
+        stepflow("validate", "refused.yaml"),
+        stepflow("validate", "refused.yaml", "-o", "json"),
+        stepflow("validate", "grave.yaml"),
+        stepflow("validate", "hello.yaml", "unreadable.yaml", "refused.yaml"),
+        stepflow("validate", "hello.yaml", "clean.yaml", "--strict"),
+        stepflow("validate", "grave.yaml", "clean.yaml", "--strict", "-o", "yaml", "--fields", "flow,level"),
+    )
+
+
+@pytest.mark.usefixtures("server")
+def test_wrong_usage(stepflow: Stepflow, golden: Golden) -> None:
+    (stepflow.folder / "list.yaml").write_text("[1]")
+    (stepflow.folder / "broken.yaml").write_text("a: [")
+    golden(
+        stepflow("validate"),
+        stepflow("validate", "helo.yaml"),
+        stepflow("validate", "hello.yaml", "helo.yaml", "-o", "json"),
+        stepflow("validate", "list.yaml"),
+        stepflow("validate", "broken.yaml"),
+        stepflow("validate", "hello.yaml", "--fields", "lvel"),
+        stepflow("validate", "hello.yaml", "--strickt"),
+    )
+
+
+def test_no_server(stepflow: Stepflow, golden: Golden) -> None:
+    golden(
+        stepflow("validate", "hello.yaml", "--url", "http://127.0.0.1:9"),
+        stepflow("validate", "hello.yaml", "--url", "http://127.0.0.1:9", "-o", "json"),
+    )
+
+
+def test_an_embedded_server_is_asked_where_none_is_named(stepflow: Stepflow) -> None:
+    done = stepflow("validate", "refused.yaml", "-o", "json")
+    assert done.code == 3
+    assert json.loads(done.stdout)[0]["kind"] == "undefinedStepReference"
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_on_a_terminal(width: int, terminal: Callable[..., Terminal], server: str, golden: Golden) -> None:
+    golden(
+        terminal("validate", "refused.yaml", width=width),
+        terminal("validate", "refused.yaml", "grave.yaml", "clean.yaml", width=width),
+    )
