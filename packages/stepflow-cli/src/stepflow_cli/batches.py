@@ -16,7 +16,7 @@ from .values import read_stdin
 if TYPE_CHECKING:
     from stepflow_client import FlowResult
 
-__all__ = ["read_inputs", "run_batch"]
+__all__ = ["print_results", "read_inputs", "run_batch"]
 
 _ITEMS = View(
     columns=(
@@ -99,6 +99,15 @@ def run_batch(
     run_id = start(target, job, inputs, max_concurrency=max_concurrency)
     text = f"running {len(inputs)} inputs"
     results = wait_for(target, run_id, wait, lambda: target.client.get_results(run_id, timeout=wait.timeout), text=text)
+    print_results(run_id, results, output)
+
+
+def print_results(run_id: str, results: list[FlowResult], output: Output) -> None:
+    """Print a record for each item of a batch.
+
+    Raises:
+        Problem: If not all of them succeeded.
+    """
     if output.format == "name":
         output.record({"run_id": run_id}, _ITEMS)
     else:

@@ -34,6 +34,7 @@ __all__ = [
     "output_file_option",
     "output_options",
     "server_options",
+    "timeout_option",
     "together",
     "wait_options",
 ]
@@ -154,12 +155,31 @@ class Wait:
     """What Ctrl-C means for the run: it goes on, or it is cancelled."""
 
 
+def _check_timeout(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not 0 < value < 1e9:
+        raise usage(f"--timeout is a positive number of seconds, not {value:g}")
+    return value
+
+
+_TIMEOUT = option_in(
+    "--timeout",
+    type=float,
+    callback=_check_timeout,
+    section="Waiting",
+    metavar="SECONDS",
+    help="How long to wait for the run to end; it goes on after that. [default: as long as it takes]",
+)
+
+
+def timeout_option(function: Function) -> Function:
+    """Add --timeout; the command gets `wait`, a `Wait` that Ctrl-C ends, and not the run."""
+    return together("wait", Wait, _TIMEOUT)(function)  # type: ignore[return-value]
+
+
 def wait_options(function: Function) -> Function:
     """Add --timeout, --on-interrupt and --cancel-on-interrupt; the command gets `wait`, a `Wait`."""
 
     def build(timeout: float | None, on_interrupt: str | None, cancel_on_interrupt: bool) -> Wait:
-        if timeout is not None and not 0 < timeout < 1e9:
-            raise usage(f"--timeout is a positive number of seconds, not {timeout:g}")
         if cancel_on_interrupt and on_interrupt == "detach":
             raise usage("--cancel-on-interrupt and --on-interrupt detach contradict each other")
         return Wait(timeout, "cancel" if cancel_on_interrupt or on_interrupt == "cancel" else "detach")
@@ -167,13 +187,7 @@ def wait_options(function: Function) -> Function:
     decorate = together(
         "wait",
         build,
-        option_in(
-            "--timeout",
-            type=float,
-            section="Waiting",
-            metavar="SECONDS",
-            help="How long to wait for the run to end; it goes on after that. [default: as long as it takes]",
-        ),
+        _TIMEOUT,
         option_in(
             "--on-interrupt",
             type=click.Choice(["detach", "cancel"]),

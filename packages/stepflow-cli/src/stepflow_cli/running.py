@@ -19,7 +19,18 @@ from .values import Values
 if TYPE_CHECKING:
     from stepflow_client import FlowResult
 
-__all__ = ["RESULT", "Job", "failure", "prepare", "result_record", "run_job", "start", "to_file", "wait_for"]
+__all__ = [
+    "RESULT",
+    "Job",
+    "failure",
+    "prepare",
+    "print_result",
+    "result_record",
+    "run_job",
+    "start",
+    "to_file",
+    "wait_for",
+]
 
 Answer = TypeVar("Answer")
 
@@ -104,7 +115,9 @@ def start(target: Target, job: Job, inputs: Any, *, max_concurrency: int | None 
         )
 
 
-def wait_for(target: Target, run_id: str, wait: Wait, ask: Callable[[], Answer], text: str = "") -> Answer:
+def wait_for(
+    target: Target, run_id: str, wait: Wait, ask: Callable[[], Answer], text: str = "", again: str | None = None
+) -> Answer:
     """Wait for a run; if the wait ends before the run does, say how to come back.
 
     Args:
@@ -113,13 +126,14 @@ def wait_for(target: Target, run_id: str, wait: Wait, ask: Callable[[], Answer],
         wait: What an interrupt means.
         ask: Waits and gives what is wanted of the run.
         text: What is shown meanwhile.
+        again: The command that comes back; by default `stepflow runs watch`.
 
     Raises:
         Problem: If the wait is interrupted, too long, or the server is lost.
     """
     from stepflow_client import RunTimeoutError, TransportError
 
-    again = None if target.runtime else target.come_back("runs watch", run_id)
+    again = None if target.runtime else again or target.come_back("runs watch", run_id)
     try:
         with waiting(text or f"waiting for run {run_id}"):
             return ask()
@@ -158,7 +172,15 @@ def run_job(target: Target, job: Job, wait: Wait, output: Output) -> None:
     """
     # One input that is a list would be a batch.
     run_id = start(target, job, [job.input])
-    result = wait_for(target, run_id, wait, lambda: target.client.get_result(run_id, timeout=wait.timeout))
+    print_result(wait_for(target, run_id, wait, lambda: target.client.get_result(run_id, timeout=wait.timeout)), output)
+
+
+def print_result(result: FlowResult, output: Output) -> None:
+    """Print the output of a success alone, or the whole result where a format is asked for.
+
+    Raises:
+        Problem: If it is no success.
+    """
     if output.format or output.fields:
         output.record(result_record(result), RESULT, default="json")
     elif result.is_success:

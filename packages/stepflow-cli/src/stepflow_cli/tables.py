@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TextIO
@@ -41,6 +41,8 @@ class Column:
     """Its heading. By default the last part of the field's name."""
     kind: Literal["text", "id", "status", "time", "number"] = "text"
     """A status has a colour, a time is shown local and relative, a number stands to the right."""
+    show: Callable[[Any], str] | None = None
+    """Makes text of a value, where the usual one would not be what people read."""
 
     @property
     def heading(self) -> str:
@@ -216,11 +218,13 @@ def _plain_cell(record: Mapping[str, Any], column: Column) -> str:
     value = _value(record, column.field)
     if column.kind == "time" and isinstance(value, str):
         return local_time(value, relative=False)
-    return printable(_text(value).replace("\n", "\\n").replace("\t", " "))
+    return printable((column.show or _text)(value).replace("\n", "\\n").replace("\t", " "))
 
 
 def _rich_cell(record: Mapping[str, Any], column: Column) -> tuple[str, str]:
     value = _value(record, column.field)
     if column.kind == "time" and isinstance(value, str):
         return local_time(value), ""
-    return printable(_text(value)), STATUS_STYLES.get(str(value), "") if column.kind == "status" else ""
+    return printable((column.show or _text)(value)), STATUS_STYLES.get(
+        str(value), ""
+    ) if column.kind == "status" else ""
