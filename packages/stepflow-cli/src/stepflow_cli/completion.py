@@ -40,7 +40,10 @@ def _newest_runs(given: dict[str, Any], found: list[RunDetails]) -> None:
 
         names = ("url", "profile", "local", "config")
         options = ServerOptions(**{name: given[name] for name in names if given.get(name)}, default="server")
-        if not resolve(options).is_embedded:
+        settings = resolve(options)
+        # The command that gives a token may ask for something on the terminal, where the shell is.
+        asks = settings.profile is not None and settings.profile.token_command is not None
+        if not settings.is_embedded and not asks:
             with connect(options) as target:
                 found.extend(target.client.list_runs(limit=_NEWEST, timeout=_TIMEOUT).runs)
     except Exception:

@@ -6,7 +6,17 @@ from ...parsing import LazyGroup
 
 __all__ = ["command"]
 
-_COMMANDS: dict[str, str] = {}
+_COMMANDS = {
+    "list": "List runs, newest first.",
+    "get": "Show a run as it stands now.",
+    "wait": "Wait for runs to end, and show how they ended.",
+    "items": "List the items of a run: their output, or why they failed.",
+    "steps": "List the steps of a run that were started.",
+    "flow": "Print the flow of a run.",
+    "result": "Print the result of a run, waiting for it to end.",
+    "cancel": "Mark runs as cancelled; released servers do not stop them.",
+    "delete": "Ask the server to delete runs; released servers keep them.",
+}
 
 command = LazyGroup(
     "runs",

@@ -1,0 +1,41 @@
+"""`stepflow runs cancel`."""
+
+from __future__ import annotations
+
+import click
+
+from ...connect import connect
+from ...options import Confirm, confirm_option, output_options, server_options
+from ...output import Output
+from ...parsing import Command
+from ...problems import Problem
+from ...run_ids import for_each_run, note, raise_worst, read_run_ids, runs_argument, runs_text
+from ...run_records import RUN, run_record
+from ...settings import ServerOptions
+
+__all__ = ["command"]
+
+
+@click.command("cancel", cls=Command)
+@runs_argument
+@confirm_option
+@server_options(default="server")
+@output_options
+def command(runs: tuple[str, ...], confirm: Confirm, server: ServerOptions, output: Output) -> None:
+    """Mark runs as cancelled.
+
+    RUN may be - for ids on standard input, one a line.
+
+    On released servers (0.9 to 0.13) this stops nothing: the running step ends, later steps still start, and at the
+    end the status may turn to completed or failed. A run that has ended is left alone; the exit code is then 1.
+    """
+    ids = read_run_ids(runs)
+    if ids:
+        confirm(f"cancel {runs_text(ids)}")
+    problems: list[Problem] = []
+    with connect(server) as target:
+        cancelled = [run_record(run) for run in for_each_run(ids, target.client.cancel_run, problems)]
+    output.records(cancelled, RUN)
+    if cancelled:
+        note("marked as cancelled; released servers (0.9 to 0.13) do not stop a run, it goes on to its end")
+    raise_worst(problems)

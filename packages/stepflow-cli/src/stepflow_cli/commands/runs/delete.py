@@ -1,0 +1,59 @@
+"""`stepflow runs delete`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from ...connect import Target, connect
+from ...options import Confirm, confirm_option, output_options, server_options
+from ...output import Column, Output, View
+from ...parsing import Command
+from ...problems import Problem
+from ...run_ids import for_each_run, note, raise_worst, read_run_ids, runs_argument, runs_text
+from ...settings import ServerOptions
+
+__all__ = ["command"]
+
+_DELETION = View(columns=(Column("run_id", kind="id"), Column("status", kind="status")))
+
+
+@click.command("delete", cls=Command)
+@runs_argument
+@confirm_option
+@server_options(default="server")
+@output_options
+def command(runs: tuple[str, ...], confirm: Confirm, server: ServerOptions, output: Output) -> None:
+    """Ask the server to delete runs that have ended.
+
+    RUN may be - for ids on standard input, one a line.
+
+    Released servers (0.9 to 0.13) accept this and delete nothing: the status is then accepted, and deleted for a run
+    that is gone.
+    """
+    ids = read_run_ids(runs)
+    if ids:
+        confirm(f"delete {runs_text(ids)}")
+    problems: list[Problem] = []
+    with connect(server) as target:
+        deletions = list(for_each_run(ids, _delete(target), problems))
+    output.records(deletions, _DELETION)
+    if any(deletion["status"] == "accepted" for deletion in deletions):
+        note("accepted, but nothing is gone: released servers (0.9 to 0.13) delete no runs")
+    raise_worst(problems)
+
+
+def _delete(target: Target) -> Callable[[str], dict[str, Any]]:
+    def delete(run_id: str) -> dict[str, Any]:
+        from stepflow_client import NotFoundError
+
+        target.client.delete_run(run_id)
+        try:
+            target.client.get_run(run_id)
+        except NotFoundError:
+            return {"run_id": run_id, "status": "deleted"}
+        return {"run_id": run_id, "status": "accepted"}
+
+    return delete

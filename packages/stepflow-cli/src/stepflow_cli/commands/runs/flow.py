@@ -1,0 +1,43 @@
+"""`stepflow runs flow`."""
+
+from __future__ import annotations
+
+import click
+
+from ...connect import connect
+from ...flow_files import step_ids
+from ...options import output_file_option, output_options, server_options
+from ...output import Column, Output, View
+from ...parsing import Command
+from ...run_ids import run_argument
+from ...running import to_file
+from ...settings import ServerOptions
+
+__all__ = ["command"]
+
+_FLOW = View(
+    columns=(Column("flow_id", kind="id"), Column("name"), Column("steps")),
+    name="flow_id",
+    fields=("description", "version", "schemas", "output", "test", "examples", "metadata"),
+)
+
+
+@click.command("flow", cls=Command)
+@run_argument
+@server_options(default="server")
+@output_file_option
+@output_options
+def command(run_id: str, server: ServerOptions, output: Output, output_file: str | None) -> None:
+    """Print the flow of a run, as YAML unless another format is asked for.
+
+    It is the flow as the server keeps it: without comments, and without keys that the server does not know. Its
+    examples are with flows get.
+    """
+    output = to_file(output, output_file)
+    with connect(server) as target:
+        stored = target.client.get_run_flow(run_id)
+    record = dict(stored.flow)
+    if output.format in ("table", "name") or "flow_id" in output.fields:
+        # They are no part of the flow itself, which can be run again as it is printed.
+        record |= {"flow_id": stored.flow_id, "name": stored.flow.get("name"), "steps": step_ids(stored.flow)}
+    output.record(record, _FLOW, default="yaml")

@@ -1,0 +1,50 @@
+"""`stepflow runs items`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ...connect import connect
+from ...options import output_options, server_options
+from ...output import Output
+from ...parsing import Command
+from ...problems import usage
+from ...run_ids import run_argument
+from ...run_records import ITEM, STATUSES, item_record
+from ...settings import ServerOptions
+
+if TYPE_CHECKING:
+    from stepflow_client import RunItem
+
+__all__ = ["command"]
+
+_FAILED = ("failed", "recovery_failed")
+
+
+@click.command("items", cls=Command)
+@run_argument
+@click.option("-s", "--status", type=click.Choice(STATUSES), metavar="STATUS", help=f"One of {', '.join(STATUSES)}.")
+@click.option("--failed", is_flag=True, help="Only items that failed.")
+@server_options(default="server")
+@output_options
+def command(run_id: str, status: str | None, failed: bool, server: ServerOptions, output: Output) -> None:
+    """List the items of a run, in the order of their inputs: their output, or why they failed.
+
+    Servers tell the state of the items when the whole run ends; until then all of them may be shown as running.
+    """
+    if failed and status:
+        raise usage("--failed and --status exclude each other")
+    wanted = _FAILED if failed else (status,) if status else STATUSES
+    with connect(server) as target:
+        listed = target.client.get_run_items(run_id)
+    # One by one: each is read from the answer when it is looked at, and `| head` looks at few.
+    output.records(_chosen(iter(listed.items), wanted, all_of_them=not (failed or status)), ITEM)
+
+
+def _chosen(items: Iterator[RunItem], wanted: tuple[str, ...], *, all_of_them: bool) -> Iterator[dict[str, Any]]:
+    for item in items:
+        if all_of_them or item.status.value in wanted:
+            yield item_record(item)

@@ -1,0 +1,75 @@
+"""`stepflow runs result`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ...connect import Target, connect
+from ...exit_codes import ExitCode
+from ...options import Wait, output_file_option, output_options, server_options, timeout_option
+from ...output import Output
+from ...parsing import Command
+from ...problems import Problem, usage
+from ...run_ids import run_argument
+from ...running import print_result, to_file, wait_for
+from ...settings import ServerOptions
+
+if TYPE_CHECKING:
+    from stepflow_client import FlowResult
+
+__all__ = ["command"]
+
+
+@click.command("result", cls=Command)
+@run_argument
+@click.option("--item", type=click.IntRange(min=0), metavar="N", help="Only the result of this item, counted from 0.")
+@click.option("--no-wait", is_flag=True, help="Do not wait for the run: exit code 5 if it has not ended.")
+@timeout_option
+@server_options(default="server")
+@output_file_option
+@output_options
+def command(
+    run_id: str,
+    item: int | None,
+    no_wait: bool,
+    wait: Wait,
+    server: ServerOptions,
+    output: Output,
+    output_file: str | None,
+) -> None:
+    """Print the result of a run, waiting for it to end.
+
+    Of a run of one item it is what run prints: the output alone; with -o the whole result, of a run that failed too.
+    Of a batch it is what run --inputs prints: a line of JSON for each item, in the order of their inputs.
+    """
+    from ...batches import print_results
+
+    if no_wait and wait.timeout is not None:
+        raise usage("--no-wait and --timeout exclude each other")
+    output = to_file(output, output_file)
+    with connect(server) as target:
+        results = _results(target, run_id, wait, no_wait)
+    if item is not None:
+        print_result(_of_item(results, item, run_id), output)
+    elif len(results) == 1:
+        print_result(results[0], output)
+    else:
+        print_results(run_id, results, output)
+
+
+def _results(target: Target, run_id: str, wait: Wait, no_wait: bool) -> list[FlowResult]:
+    def ask() -> list[FlowResult]:
+        # What is given for one item is given for a batch of one too: nothing tells them apart.
+        return target.client.get_results(run_id, wait=not no_wait, timeout=wait.timeout)
+
+    return wait_for(target, run_id, wait, ask, again=target.come_back("runs result", run_id))
+
+
+def _of_item(results: list[FlowResult], item: int, run_id: str) -> FlowResult:
+    if item < len(results):
+        return results[item]
+    has = f"its items are 0 to {len(results) - 1}" if results else "it has none"
+    message = f"run {run_id} has no item {item}"
+    raise Problem(message, kind="not_found", exit_code=ExitCode.FAILED, run_id=run_id, hint=has)

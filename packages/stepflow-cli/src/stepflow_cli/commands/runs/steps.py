@@ -1,0 +1,34 @@
+"""`stepflow runs steps`."""
+
+from __future__ import annotations
+
+import click
+
+from ...connect import connect
+from ...options import output_options, server_options
+from ...output import Output
+from ...parsing import Command
+from ...run_ids import run_argument
+from ...run_records import STEP, step_record
+from ...settings import ServerOptions
+
+__all__ = ["command"]
+
+
+@click.command("steps", cls=Command)
+@run_argument
+@click.option("--item", type=click.IntRange(min=0), metavar="N", help="Only steps of this item, counted from 0.")
+@click.option("--step", metavar="ID", help="Only this step; of the first item, unless --item names another.")
+@server_options(default="server")
+@output_options
+def command(run_id: str, item: int | None, step: str | None, server: ServerOptions, output: Output) -> None:
+    """List the steps of a run that were started, by item, then in the order of the flow.
+
+    Servers of 0.10 and 0.11 tell no outputs of steps, and show the steps of a run only when it ends.
+    """
+    with connect(server) as target:
+        if step is not None:
+            output.record(step_record(target.client.get_run_step(run_id, step, item_index=item or 0)), STEP)
+            return
+        listed = target.client.get_run_steps(run_id, item_index=item)
+    output.records(map(step_record, listed.steps), STEP)

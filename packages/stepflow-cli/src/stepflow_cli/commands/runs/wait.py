@@ -1,0 +1,102 @@
+"""`stepflow runs wait`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from ...connect import Target, connect
+from ...exit_codes import ExitCode
+from ...options import Wait, output_options, server_options, timeout_option
+from ...output import Output
+from ...parsing import Command
+from ...problems import Problem
+from ...run_ids import for_each_run, raise_worst, read_run_ids, runs_argument
+from ...run_records import RUN, run_record
+from ...running import wait_for
+from ...settings import ServerOptions
+
+__all__ = ["command"]
+
+
+@click.command("wait", cls=Command)
+@runs_argument
+@timeout_option
+@server_options(default="server")
+@output_options
+def command(runs: tuple[str, ...], wait: Wait, server: ServerOptions, output: Output) -> None:
+    """Wait for runs to end, and show how they ended.
+
+    RUN may be - for ids on standard input, one a line.
+
+    The exit code is 0 if all are completed, 1 if one failed, 6 if one was cancelled and none failed, and 5 if one had
+    not ended in time. Ctrl-C and --timeout only end the wait.
+    """
+    ids = read_run_ids(runs)
+    problems: list[Problem] = []
+    with connect(server) as target:
+        output.records(_ended(target, ids, wait, problems), RUN, flush=True)
+    raise_worst(problems)
+
+
+def _ended(target: Target, ids: list[str], wait: Wait, problems: list[Problem]) -> Iterator[dict[str, Any]]:
+    """Give the runs that end in time, in the order they were named; what is wrong goes to `problems`."""
+    late: list[str] = []
+    deadline = None if wait.timeout is None else time.monotonic() + wait.timeout
+
+    def until_end(run_id: str) -> dict[str, Any] | None:
+        # A run whose turn comes after the deadline is looked at once.
+        left = None if deadline is None else max(0.001, deadline - time.monotonic())
+        again = _again(target, late + ids[ids.index(run_id) :])
+        try:
+            run = wait_for(
+                target, run_id, wait, lambda: target.client.wait_run(run_id, timeout=left), _text(run_id, ids), again
+            )
+        except Problem as problem:
+            if problem.exit_code != ExitCode.TIMED_OUT:
+                raise
+            late.append(run_id)
+            return None
+        return run_record(run)
+
+    for record in for_each_run(ids, until_end, problems):
+        if record is not None:
+            problems += _failure(record)
+            yield record
+    if late:
+        problems.append(_late(target, late, ids))
+
+
+def _text(run_id: str, ids: list[str]) -> str:
+    return f"waiting for run {run_id}" + (f" ({ids.index(run_id) + 1} of {len(ids)})" if len(ids) > 1 else "")
+
+
+def _again(target: Target, ids: list[str]) -> str:
+    return target.come_back("runs wait", " ".join(ids))
+
+
+def _failure(record: dict[str, Any]) -> list[Problem]:
+    run_id, status = record["run_id"], record["status"]
+    if status == "completed":
+        return []
+    if status == "cancelled":
+        return [
+            Problem(f"run {run_id} is cancelled", kind="run_cancelled", exit_code=ExitCode.CANCELLED, run_id=run_id)
+        ]
+    words = "failed" if status == "failed" else f"is {status}"
+    hint = f"'stepflow runs result {run_id}' tells why"
+    return [Problem(f"run {run_id} {words}", kind="run_failed", exit_code=ExitCode.FAILED, run_id=run_id, hint=hint)]
+
+
+def _late(target: Target, late: list[str], ids: list[str]) -> Problem:
+    one = len(ids) == 1
+    return Problem(
+        f"run {late[0]} has not ended yet" if one else f"{len(late)} of {len(ids)} runs have not ended yet",
+        kind="run_timeout",
+        exit_code=ExitCode.TIMED_OUT,
+        run_id=late[0] if len(late) == 1 else None,
+        hint=_again(target, late) if target.runtime is None else None,
+    )
