@@ -191,8 +191,12 @@ def yaml_text(value: Any) -> str:
     """Give a value as a YAML document, keys in their order."""
     import yaml
 
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    text: str = yaml.dump(value, Dumper=dumper, allow_unicode=True, sort_keys=False, explicit_start=False)
+    class Plain(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+        def ignore_aliases(self, data: Any) -> bool:
+            # A value that stands in two places is written twice.
+            return True
+
+    text: str = yaml.dump(value, Dumper=Plain, allow_unicode=True, sort_keys=False, explicit_start=False)
     return text.removesuffix("...\n") if text.endswith("\n...\n") else text
 
 

@@ -113,6 +113,7 @@ def for_terminal(records: Sequence[Mapping[str, Any]], view: View, *, upright: b
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold", show_header=not upright)
+    width = shutil.get_terminal_size().columns
     cells = [[Text(*_rich_cell(record, column)) for column in view.columns] for record in records]
     if upright:
         table.add_column(no_wrap=True, style="bold")
@@ -121,12 +122,13 @@ def for_terminal(records: Sequence[Mapping[str, Any]], view: View, *, upright: b
             table.add_row(column.heading, cell)
     else:
         for column in view.columns:
+            longest = max((len(row[len(table.columns)].plain) for row in cells), default=0)
             table.add_column(
                 Text(column.heading),
                 justify="right" if column.kind == "number" else "left",
                 overflow="fold",
-                # What people copy stays in one piece; the other columns share the rest of the width.
-                no_wrap=column.kind in ("id", "status", "number"),
+                # What people copy stays in one piece; the other columns share the rest of the width, if there is any.
+                no_wrap=column.kind in ("status", "number") or (column.kind == "id" and longest <= width - 24),
             )
         for row in cells:
             table.add_row(*row)
