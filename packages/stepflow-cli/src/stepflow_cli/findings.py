@@ -14,7 +14,7 @@ from .problems import Problem, printable
 if TYPE_CHECKING:
     from stepflow_client import Diagnostic
 
-__all__ = ["FINDINGS", "InvalidFlow", "counted", "finding_records", "tell_findings"]
+__all__ = ["FINDINGS", "InvalidFlow", "called", "counted", "finding_records", "tell_findings"]
 
 FINDINGS = View(
     columns=(
@@ -64,6 +64,11 @@ def finding_records(flow: str, diagnostics: Iterable[Diagnostic]) -> list[dict[s
     return records
 
 
+def called(flow: str) -> str:
+    """Give what a flow is called in messages: its file, or `standard input`."""
+    return "standard input" if flow == "-" else flow
+
+
 def counted(records: Iterable[Mapping[str, Any]]) -> str:
     """Give how many findings there are of each level, as words: `1 fatal finding, 2 warnings`; empty without any."""
     counts: dict[str, int] = {}
@@ -80,5 +85,5 @@ def _words(level: str, number: int) -> str:
 def tell_findings(records: Iterable[Mapping[str, Any]]) -> None:
     """Write findings to standard error, a line for each."""
     for record in records:
-        text = "{level}: {flow}: {message} at {path} ({kind})".format(**record)
+        text = "{level}: {flow}: {message} at {path} ({kind})".format(**{**record, "flow": called(record["flow"])})
         click.echo(printable(text.replace("\n", " ")), err=True)

@@ -10,7 +10,15 @@ from typing import Any
 
 from .problems import nearest, usage
 
-__all__ = ["case_names", "example_input", "find_config", "load_flow_file", "step_ids"]
+__all__ = [
+    "case_names",
+    "declared_variables",
+    "example_input",
+    "find_config",
+    "in_reading_order",
+    "load_flow_file",
+    "step_ids",
+]
 
 CONFIG_NAMES = ("stepflow-config.yml", "stepflow-config.yaml", "stepflow_config.yml", "stepflow_config.yaml")
 """What the configuration of an embedded server is called where --config does not name it."""
@@ -69,6 +77,50 @@ def step_ids(flow: Mapping[str, Any]) -> list[str]:
         for step in (steps if isinstance(steps, list) else [])
         if isinstance(step, Mapping) and "id" in step
     ]
+
+
+def declared_variables(flow: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Give the variables that a flow declares, by name, each with the fields of the client's `FlowVariable`."""
+    schema: Any = flow
+    for key in ("schemas", "properties", "variables"):
+        schema = schema.get(key) if isinstance(schema, Mapping) else None
+    schema = schema if isinstance(schema, Mapping) else {}
+    properties, required = schema.get("properties"), schema.get("required")
+    return {
+        name: {
+            # A variable with a default can be left out, whatever the list says.
+            "required": isinstance(required, list) and name in required and "default" not in declared,
+            "default": declared.get("default"),
+            "env_var": declared.get("env_var"),
+            "is_secret": declared.get("is_secret") is True,
+            "description": declared.get("description"),
+            "value_schema": dict(declared),
+        }
+        for name, declared in (properties.items() if isinstance(properties, Mapping) else ())
+        if isinstance(declared, Mapping)
+    }
+
+
+_READING_ORDER = ("name", "title", "description", "version", "schemas", "steps", "output", "examples", "test", "id")
+_STEP_ORDER = ("id", "component", "input")
+
+
+def in_reading_order(flow: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a flow with its keys as people write them: servers from 0.12 on give them in another order each time."""
+
+    def ordered(value: Any, first: tuple[str, ...] = ()) -> Any:
+        if isinstance(value, list):
+            return [ordered(each, first) for each in value]
+        if not isinstance(value, Mapping):
+            return value
+        keys = sorted(value, key=lambda key: (first.index(key) if key in first else len(first), key))
+        return {key: ordered(value[key]) for key in keys}
+
+    whole = ordered(flow, _READING_ORDER)
+    for name, first in (("steps", _STEP_ORDER), ("examples", _READING_ORDER)):
+        if name in whole:
+            whole[name] = ordered(whole[name], first)
+    return dict(whole)
 
 
 def example_input(flow: Mapping[str, Any], name: str) -> Any:

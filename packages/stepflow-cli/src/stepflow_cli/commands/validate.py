@@ -45,13 +45,13 @@ def command(flows: list[str], strict: bool, server: ServerOptions, output: Outpu
 
 def _judge(found: dict[str, list[dict[str, object]]], strict: bool, *, tell: bool) -> None:
     """Say which flows are valid, and fail if one is not."""
-    from ..findings import InvalidFlow, counted
+    from ..findings import InvalidFlow, called, counted
 
     invalid, only_warned = [], True
     for flow, records in found.items():
         grave = [record for record in records if strict or record["level"] in ("fatal", "error")]
         counts = counted(records)
-        name = "standard input" if flow == "-" else flow
+        name = called(flow)
         if grave:
             invalid.append(f"{name} is invalid: {counts}")
             only_warned = only_warned and all(record["level"] == "warning" for record in records)

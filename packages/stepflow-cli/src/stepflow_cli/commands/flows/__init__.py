@@ -1,0 +1,22 @@
+"""`stepflow flows`: the flows that a server keeps."""
+
+from __future__ import annotations
+
+from ...parsing import LazyGroup
+
+__all__ = ["command"]
+
+_COMMANDS = {
+    "store": "Store flows on a server and print their ids.",
+    "get": "Print a flow that a server keeps.",
+    "delete": "Ask a server to delete flows.",
+    "variables": "List the variables that a flow declares.",
+}
+
+command = LazyGroup(
+    "flows",
+    commands_of=_COMMANDS,
+    package=__name__,
+    help="Store, read and delete the flows that a server keeps.",
+)
+"""The group; each of its commands is a module of this package."""

@@ -1,0 +1,58 @@
+"""`stepflow flows delete`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ...connect import connect
+from ...options import Confirm, confirm_option, output_options, server_options
+from ...output import Column, Output, View
+from ...parsing import Command
+from ...session import current_session
+from ...settings import ServerOptions
+
+if TYPE_CHECKING:
+    from stepflow_client import SyncStepflowClient
+
+__all__ = ["command"]
+
+_DELETED = View(columns=(Column("flow_id", kind="id"), Column("status", kind="status")), name="flow_id")
+
+
+@click.command("delete", cls=Command)
+@click.argument("flow_ids", nargs=-1, required=True, metavar="FLOW_ID...")
+@confirm_option
+@server_options(default="server")
+@output_options
+def command(flow_ids: tuple[str, ...], confirm: Confirm, server: ServerOptions, output: Output) -> None:
+    """Ask a server to delete flows.
+
+    Released servers (0.9 to 0.13) accept this and delete nothing. So the server is asked afterwards: the status is
+    deleted where a flow is gone, and kept where it is still there.
+    """
+    names = list(dict.fromkeys(flow_ids))
+    with connect(server) as target:
+        # An unknown one is a mistake, which newer servers accept.
+        for each in names:
+            target.client.get_flow(each)
+        confirm(f"delete flow {names[0]}" if len(names) == 1 else f"delete {len(names)} flows")
+        for each in names:
+            target.client.delete_flow(each)
+        records = [
+            {"flow_id": each, "status": "kept" if _is_there(target.client, each) else "deleted"} for each in names
+        ]
+    output.records(records, _DELETED)
+    if any(record["status"] == "kept" for record in records) and not current_session().json_errors:
+        click.echo("stepflow: the server accepted it, and deleted nothing", err=True)
+
+
+def _is_there(client: SyncStepflowClient, flow_id: str) -> bool:
+    from stepflow_client import NotFoundError
+
+    try:
+        client.get_flow(flow_id)
+    except NotFoundError:
+        return False
+    return True

@@ -1,0 +1,68 @@
+"""`stepflow flows store`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ...connect import connect
+from ...flow_options import flows_argument
+from ...options import output_options, server_options
+from ...output import Column, Output, View
+from ...parsing import Command
+from ...session import current_session
+from ...settings import ServerOptions
+
+__all__ = ["command"]
+
+_STORED = View(
+    columns=(Column("flow"), Column("flow_id", kind="id"), Column("name")),
+    name="flow_id",
+    fields=("diagnostics",),
+)
+
+
+@click.command("store", cls=Command)
+@flows_argument
+@server_options(default="server")
+@output_options
+def command(flows: list[str], server: ServerOptions, output: Output) -> None:
+    """Store flows on a server and print their ids.
+
+    FLOW is a YAML or JSON file, or - for standard input. The same flow has the same id, on every server from 0.10 on.
+
+    What the server finds in a flow is told on standard error. Where it refuses one the others are stored all the same,
+    and the exit code is 3.
+    """
+    from stepflow_client import InvalidFlowError
+
+    from ...findings import InvalidFlow, called, finding_records
+    from ...flow_files import load_flow_file
+
+    contents = [(flow, load_flow_file(flow)) for flow in flows]
+    records: list[dict[str, Any]] = []
+    refused: dict[str, list[dict[str, Any]]] = {}
+    with connect(server) as target:
+        for flow, content in contents:
+            try:
+                stored = target.client.store_flow(content)
+            except InvalidFlowError as error:
+                refused[flow] = _tell(finding_records(flow, error.diagnostics))
+                continue
+            found = _tell(finding_records(flow, stored.diagnostics))
+            records.append({"flow": flow, "flow_id": stored.flow_id, "name": content.get("name"), "diagnostics": found})
+    if records or not refused:
+        output.records(records, _STORED, default="name")
+    if refused:
+        found = [record for each in refused.values() for record in each]
+        names = ", ".join(map(called, refused))
+        raise InvalidFlow(f"the server refuses {names}", found)
+
+
+def _tell(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    from ...findings import tell_findings
+
+    if not current_session().json_errors:
+        tell_findings(found)
+    return found

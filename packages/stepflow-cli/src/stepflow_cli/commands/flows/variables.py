@@ -1,0 +1,76 @@
+"""`stepflow flows variables`."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from ...connect import connect
+from ...flow_options import flow_argument
+from ...options import output_options, server_options
+from ...output import Column, Output, View
+from ...parsing import Command
+from ...settings import ServerOptions
+
+__all__ = ["command"]
+
+_VARIABLES = View(
+    columns=(
+        Column("name"),
+        Column("required", kind="status"),
+        Column("default"),
+        Column("type"),
+        Column("env_var"),
+        Column("is_secret", title="SECRET", kind="status"),
+        Column("description"),
+    ),
+    name="name",
+    fields=("value_schema",),
+)
+
+
+@click.command("variables", cls=Command)
+@flow_argument
+@server_options(default="server")
+@output_options
+def command(flow: str, server: ServerOptions, output: Output) -> None:
+    """List the variables that a flow declares.
+
+    FLOW is a YAML or JSON file, - for standard input, or the id of a flow that a server keeps; a server is asked for an
+    id only. The default of a secret is not shown.
+
+    A run takes a variable without ENV_VAR from STEPFLOW_VAR_<NAME> if it gets --env-variables.
+    """
+    from ...flow_files import declared_variables, load_flow_file
+
+    if _is_id(flow):
+        with connect(server) as target:
+            content = target.client.get_flow(flow).flow
+    else:
+        content = load_flow_file(flow)
+    output.records([_record(name, each) for name, each in declared_variables(content).items()], _VARIABLES)
+
+
+def _is_id(flow: str) -> bool:
+    """Tell whether this is the id of a flow: no file, and 64 hexadecimal digits."""
+    return len(flow) == 64 and not set(flow) - set("0123456789abcdef") and not os.path.lexists(flow)
+
+
+def _record(name: str, declared: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "required": declared["required"],
+        "default": None if declared["is_secret"] else declared["default"],
+        "type": declared["value_schema"].get("type"),
+        "env_var": declared["env_var"],
+        "is_secret": declared["is_secret"],
+        "description": declared["description"],
+        "value_schema": _without_secret(declared),
+    }
+
+
+def _without_secret(declared: dict[str, Any]) -> dict[str, Any]:
+    schema: dict[str, Any] = declared["value_schema"]
+    return {key: value for key, value in schema.items() if key != "default"} if declared["is_secret"] else schema

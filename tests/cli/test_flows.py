@@ -1,0 +1,140 @@
+"""`stepflow flows`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.cli.command import Stepflow
+from tests.cli.golden import Golden
+from tests.cli.terminal import Terminal
+
+FORMS = ("table", "json", "jsonl", "yaml", "name")
+UNKNOWN = "0" * 64
+
+
+def stored(stepflow: Stepflow, flow: str) -> str:
+    """Store a flow and give its id."""
+    done = stepflow("flows", "store", flow)
+    assert done.code == 0, done
+    return done.stdout.strip()
+
+
+@pytest.mark.usefixtures("server")
+def test_store(stepflow: Stepflow, golden: Golden) -> None:
+    golden(
+        stepflow("flows", "store", "clean.yaml"),
+        *(stepflow("flows", "store", "echo.yaml", "clean.yaml", "-o", form) for form in FORMS),
+        stepflow("flows", "store", "-", stdin=(stepflow.folder / "echo.yaml").read_text()),
+        stepflow("flows", "store", "hello.yaml", "--fields", "flow,name"),
+    )
+
+
+@pytest.mark.usefixtures("server")
+def test_store_refused(stepflow: Stepflow, golden: Golden) -> None:
+    golden(
+        stepflow("flows", "store", "refused.yaml"),
+        stepflow("flows", "store", "refused.yaml", "-o", "json"),
+        stepflow("flows", "store", "clean.yaml", "refused.yaml", "echo.yaml"),
+        stepflow("flows", "store", "clean.yaml", "refused.yaml", "-o", "jsonl", "--fields", "flow"),
+        stepflow("flows", "store", "clean.yaml", "helo.yaml"),
+        stepflow("flows", "store"),
+    )
+
+
+@pytest.mark.usefixtures("server")
+def test_get(stepflow: Stepflow, golden: Golden) -> None:
+    flow_id = stored(stepflow, "hello.yaml")
+    golden(
+        *(stepflow("flows", "get", flow_id, "-o", form) for form in ("table", "name")),
+        stepflow("flows", "get", flow_id, "--fields", "name,output", "-o", "json"),
+        stepflow("flows", "get", flow_id, "--examples"),
+        stepflow("flows", "get", flow_id, "--examples", "-o", "table"),
+        stepflow("flows", "get", flow_id, "--examples", "-o", "name"),
+        stepflow("flows", "get", stored(stepflow, "echo.yaml"), "--examples"),
+        stepflow("flows", "get", UNKNOWN),
+        stepflow("flows", "get", "no/id", "-o", "json"),
+        stepflow("flows", "get"),
+    )
+
+
+@pytest.mark.usefixtures("server")
+def test_what_one_gets_can_be_run(stepflow: Stepflow) -> None:
+    flow_id = stored(stepflow, "hello.yaml")
+    for ending, first in (("yaml", "name: hello"), ("json", "{"), ("jsonl", '{"name"')):
+        done = stepflow("flows", "get", flow_id, "--output", f"got.{ending}")
+        assert (done.code, done.stdout, done.stderr) == (0, "", "")
+        text = (stepflow.folder / f"got.{ending}").read_text()
+        assert first in text
+        assert text.count("\n") == 1 or ending != "jsonl"
+        done = stepflow("run", f"got.{ending}", "--example", "grace", "-o", "jsonl", "--fields", "output")
+        assert done.stdout == '{"output": {"hello": "Grace"}}\n'
+    assert stepflow("flows", "get", flow_id).stdout == (stepflow.folder / "got.yaml").read_text()
+    assert stepflow("flows", "get", flow_id, "-o", "json").stdout == (stepflow.folder / "got.json").read_text()
+
+
+@pytest.mark.usefixtures("server")
+def test_delete(stepflow: Stepflow, golden: Golden) -> None:
+    flow_id, other = stored(stepflow, "echo.yaml"), stored(stepflow, "clean.yaml")
+    golden(
+        stepflow("flows", "delete", flow_id),
+        stepflow("flows", "delete", flow_id, other),
+        stepflow("flows", "delete", flow_id, other, "--yes"),
+        stepflow("flows", "delete", flow_id, "--yes", "-o", "json"),
+        stepflow("flows", "delete", flow_id, UNKNOWN, "--yes"),
+        stepflow("flows", "delete"),
+    )
+
+
+def test_delete_asks_on_a_terminal(stepflow: Stepflow, server: str, terminal: Callable[..., Terminal]) -> None:
+    flow_id = stored(stepflow, "echo.yaml")
+    for typed, code, said in (("n\n", 2, "not confirmed"), ("y\n", 0, "kept")):
+        shown = terminal("flows", "delete", flow_id)
+        shown.wait_for("[y/N]")
+        shown.send(typed)
+        assert shown.end() == code
+        assert said in shown.screen
+
+
+@pytest.mark.usefixtures("server")
+def test_variables(stepflow: Stepflow, golden: Golden) -> None:
+    golden(
+        *(stepflow("flows", "variables", "clean.yaml", "-o", form) for form in FORMS),
+        stepflow("flows", "variables", "echo.yaml"),
+        stepflow("flows", "variables", "-", "-o", "name", stdin=(stepflow.folder / "clean.yaml").read_text()),
+        stepflow("flows", "variables", "helo.yaml"),
+        stepflow("flows", "variables", UNKNOWN),
+        stepflow("flows", "variables"),
+    )
+
+
+def test_variables_of_a_stored_flow(stepflow: Stepflow, server: str) -> None:
+    of_file = stepflow("flows", "variables", "clean.yaml", STEPFLOW_URL="http://127.0.0.1:9")
+    of_server = stepflow("flows", "variables", stored(stepflow, "clean.yaml"))
+    # A file needs no server. Servers give keys in another order each time.
+    assert (of_file.code, of_server.code) == (0, 0)
+    assert sorted(of_file.stdout.splitlines()) == sorted(of_server.stdout.splitlines())
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_on_a_terminal(
+    width: int, stepflow: Stepflow, server: str, terminal: Callable[..., Terminal], golden: Golden
+) -> None:
+    flow_id = stored(stepflow, "hello.yaml")
+    golden(
+        terminal("flows", "store", "hello.yaml", width=width),
+        terminal("flows", "get", flow_id, "-o", "table", width=width),
+        terminal("flows", "variables", "clean.yaml", width=width),
+        terminal("flows", "delete", flow_id, "--yes", width=width),
+    )
+
+
+def test_no_server(stepflow: Stepflow, golden: Golden) -> None:
+    golden(
+        stepflow("flows", "store", "hello.yaml"),
+        stepflow("flows", "get", UNKNOWN, "-o", "json"),
+        stepflow("flows", "delete", UNKNOWN, "--yes"),
+        stepflow("flows"),
+        stepflow("flows", "gte"),
+    )
