@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from .problems import problem_of
@@ -17,7 +17,7 @@ from .settings import ServerOptions, Settings, resolve
 if TYPE_CHECKING:
     from stepflow_client import StepflowRuntime, SyncStepflowClient
 
-__all__ = ["Target", "connect"]
+__all__ = ["Target", "connect", "keep"]
 
 _NO_SERVER = "start one with 'stepflow serve', name one with --url or STEPFLOW_URL, or add --local for an embedded one"
 
@@ -30,6 +30,23 @@ class Target:
     settings: Settings
     runtime: StepflowRuntime | None = None
     """The embedded server; None where another one was named."""
+    is_kept: bool = False
+    """Whether the server is there for more than this command."""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    """What another client of this server is made with."""
+
+    @property
+    def ends_with_command(self) -> bool:
+        """Whether the server, and all runs on it, end when the command does."""
+        return self.runtime is not None and not self.is_kept
+
+    def another_client(self) -> SyncStepflowClient:
+        """Give a further client of the same server, to be closed by the caller: for a thread of its own."""
+        from stepflow_client import SyncStepflowClient
+
+        if self.runtime is not None:
+            return SyncStepflowClient(self.runtime.url)
+        return SyncStepflowClient.from_env(**self.arguments)
 
     def come_back(self, words: str, run_id: str) -> str:
         """Give the command that goes on with a run, on the same server.
@@ -38,6 +55,8 @@ class Target:
             words: The command, for example `runs watch`.
             run_id: The run.
         """
+        if self.is_kept:
+            return f"{words} {run_id}"
         command = f"stepflow {words} {run_id}"
         if self.settings.url.origin == "flag --url":
             # The client's own form of it has no password.
@@ -58,6 +77,10 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
     Raises:
         Problem: If the options are wrong, or the server cannot be reached.
     """
+    if _kept and not (server.url or server.profile or server.local or server.config is not None):
+        with _told_of_its_end(_kept[-1]):
+            yield _kept[-1]
+        return
     settings = resolve(server)
     if settings.is_embedded:
         with _embedded(server, settings, flow) as target:
@@ -65,12 +88,38 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
         return
     from stepflow_client import ServerConnectionError, SyncStepflowClient
 
-    with SyncStepflowClient.from_env(**_client_settings(settings)) as client:
+    arguments = _client_settings(settings)
+    with SyncStepflowClient.from_env(**arguments) as client:
         try:
-            yield Target(client, settings)
+            yield Target(client, settings, arguments=arguments)
         except ServerConnectionError as error:
             by_default = settings.url.origin == "default"
             raise problem_of(error, hint=_NO_SERVER if by_default and not error.run_id else None) from error
+
+
+@contextmanager
+def keep(target: Target) -> Iterator[None]:
+    """Let all commands within the block that name no server use this one."""
+    _kept.append(replace(target, is_kept=True))
+    try:
+        yield
+    finally:
+        _kept.pop()
+
+
+_kept: list[Target] = []
+
+
+@contextmanager
+def _told_of_its_end(target: Target) -> Iterator[None]:
+    from stepflow_client import EmbeddedServerError, StepflowClientError
+
+    try:
+        yield
+    except StepflowClientError as error:
+        if target.runtime is None or target.runtime.is_alive:
+            raise
+        raise EmbeddedServerError("the embedded server ended unexpectedly", run_id=error.run_id) from error
 
 
 def _client_settings(settings: Settings) -> dict[str, Any]:

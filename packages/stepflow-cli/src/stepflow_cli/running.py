@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,6 +24,7 @@ __all__ = [
     "RESULT",
     "Job",
     "failure",
+    "or_come_back",
     "prepare",
     "print_result",
     "result_record",
@@ -131,12 +133,18 @@ def wait_for(
     Raises:
         Problem: If the wait is interrupted, too long, or the server is lost.
     """
+    with or_come_back(target, run_id, wait, again), waiting(text or f"waiting for run {run_id}"):
+        return ask()
+
+
+@contextmanager
+def or_come_back(target: Target, run_id: str, wait: Wait, again: str | None = None) -> Iterator[None]:
+    """Say how to come back to a run if the block ends before the run does; arguments and errors as for `wait_for`."""
     from stepflow_client import RunTimeoutError, TransportError
 
-    again = None if target.runtime else again or target.come_back("runs watch", run_id)
+    again = None if target.ends_with_command else again or target.come_back("runs watch", run_id)
     try:
-        with waiting(text or f"waiting for run {run_id}"):
-            return ask()
+        yield
     except KeyboardInterrupt:
         raise _interrupted(target, run_id, wait, again) from None
     except RunTimeoutError as error:
@@ -148,7 +156,7 @@ def wait_for(
 
 
 def _interrupted(target: Target, run_id: str, wait: Wait, again: str | None) -> Problem:
-    if target.runtime:
+    if target.ends_with_command:
         said = f"interrupted; run {run_id} ends with the embedded server"
     elif wait.on_interrupt == "cancel":
         from stepflow_client import StepflowClientError

@@ -10,6 +10,8 @@ _COMMANDS = {
     "list": "List runs, newest first.",
     "get": "Show a run as it stands now.",
     "wait": "Wait for runs to end, and show how they ended.",
+    "watch": "Show the steps of a run live, until it ends.",
+    "events": "Print the events of a run as they come, until it ends.",
     "items": "List the items of a run: their output, or why they failed.",
     "steps": "List the steps of a run that were started.",
     "flow": "Print the flow of a run.",

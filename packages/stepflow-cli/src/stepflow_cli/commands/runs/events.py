@@ -1,0 +1,144 @@
+"""`stepflow runs events`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ...connect import Target, connect
+from ...event_records import EVENT, event_record
+from ...exit_codes import ExitCode
+from ...following import Follower
+from ...options import output_options, server_options
+from ...output import Output
+from ...parsing import Command
+from ...problems import Problem, nearest, printable, problem_of, usage
+from ...run_ids import run_argument
+from ...settings import ServerOptions
+from ...tables import is_terminal, local_time
+
+if TYPE_CHECKING:
+    from stepflow_client.events import RunEvent
+
+__all__ = ["command"]
+
+TYPES = (
+    *("run_created", "steps_needed", "step_ready", "step_started", "step_completed", "run_completed"),
+    "sub_run_created",
+)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    run_id: str
+    since: str | None
+    include_results: bool
+    include_sub_runs: bool
+    types: tuple[str, ...]
+
+    def options(self) -> dict[str, Any]:
+        is_number = self.since is not None and self.since.isdecimal()
+        return {
+            "since": int(self.since or 0) if is_number else self.since,
+            "include_results": self.include_results,
+            "include_sub_runs": self.include_sub_runs,
+        }
+
+    def again(self, target: Target, cursor: str | None) -> str | None:
+        """Give the command that goes on behind the last event."""
+        if target.ends_with_command:
+            return None
+        words = target.come_back("runs events", self.run_id)
+        for flag in ("include_results", "include_sub_runs"):
+            words += f" --{flag.replace('_', '-')}" if getattr(self, flag) else ""
+        words += "".join(f" --type {shlex.quote(each)}" for each in self.types)
+        return words + (f" --since {shlex.quote(cursor)}" if cursor else "")
+
+
+@click.command("events", cls=Command)
+@run_argument
+@click.option("--since", metavar="CURSOR", help="Only what came after this event, or from this number on.")
+@click.option("--type", "types", multiple=True, metavar="TYPE", help=f"Only these; repeatable: {', '.join(TYPES)}.")
+@click.option("--include-results", is_flag=True, help="With the outputs of the steps.")
+@click.option(
+    "--include-sub-runs",
+    is_flag=True,
+    help="With the events of runs that steps create. Servers give wrong step ids there: for right ones name that run.",
+)
+@server_options(default="server")
+@output_options
+def command(
+    run_id: str,
+    since: str | None,
+    types: tuple[str, ...],
+    include_results: bool,
+    include_sub_runs: bool,
+    server: ServerOptions,
+    output: Output,
+) -> None:
+    """Print the events of a run as they come, until it ends.
+
+    On a terminal readable lines, elsewhere lines of JSON. Each event comes exactly once, though the connection may
+    break; its cursor, given to --since, goes on behind it.
+
+    There is no end but that of the run: no server says which event of a running run is the last one so far. Servers
+    before 0.12 have no events; there they are inferred from the state of the run, and those of steps come in the end.
+    """
+    for each in types:
+        if each not in TYPES:
+            raise usage(f"there is no event of type {each}", nearest(each, TYPES) or f"there are {', '.join(TYPES)}")
+    asked = _Asked(run_id, since, include_results, include_sub_runs, types)
+    with connect(server) as target:
+        events = _events(target, asked)
+        if output.format == "table" or (output.format is None and not output.fields and is_terminal(sys.stdout)):
+            output.write_all((_line(target, event) for event in events), flush=True)
+        else:
+            records = (event_record(event, with_output=include_results) for event in events)
+            output.records(records, EVENT, default="jsonl", flush=True)
+
+
+def _events(target: Target, asked: _Asked) -> Iterator[RunEvent]:
+    from stepflow_client import StepflowClientError
+
+    cursor = asked.since
+    try:
+        with Follower(target.another_client, asked.run_id, **asked.options()) as follower:
+            while not follower.ended:
+                for event in follower.take(None):
+                    if not asked.types or event.type in asked.types:
+                        yield event
+                    cursor = event.cursor
+    except KeyboardInterrupt:
+        raise Problem(
+            f"interrupted; run {asked.run_id} goes on",
+            kind="interrupted",
+            exit_code=ExitCode.INTERRUPTED,
+            run_id=asked.run_id,
+            hint=asked.again(target, cursor),
+        ) from None
+    except StepflowClientError as error:
+        lost = cursor is not None and cursor != asked.since
+        raise problem_of(error, hint=asked.again(target, cursor) if lost else None) from error
+
+
+def _line(target: Target, event: RunEvent) -> str:
+    record = event_record(event)
+    time = "-" if record["timestamp"] is None else local_time(record["timestamp"], relative=False)
+    status = record.get("status", "completed")
+    parts = [event.type.replace("_", " ") + ("" if status == "completed" else f" ({status})")]
+    if "item_index" in record:
+        parts.append(f"item {record['item_index']}")
+    if record.get("step_id"):
+        parts.append(f"step {record['step_id']}")
+    if record.get("step_ids"):
+        parts.append(f"steps {', '.join(record['step_ids'])}")
+    if record.get("attempt", 1) > 1:
+        parts.append(f"attempt {record['attempt']}")
+    if event.type in ("run_created", "sub_run_created", "run_completed"):
+        parts.append(f"run {event.run_id}")
+    return printable(f"{event.cursor:<8}  {time}  {'  '.join(parts)}") + "\n"

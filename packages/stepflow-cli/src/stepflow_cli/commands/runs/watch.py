@@ -1,0 +1,109 @@
+"""`stepflow runs watch`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ...connect import connect
+from ...event_records import EVENT, event_record
+from ...options import Wait, output_options, server_options, wait_options
+from ...output import Output, View
+from ...parsing import Command
+from ...problems import printable
+from ...progress import waiting
+from ...run_ids import run_argument
+from ...run_records import RUN_IN_FULL, run_record
+from ...running import or_come_back
+from ...settings import ServerOptions
+from ...tables import is_terminal
+
+if TYPE_CHECKING:
+    from stepflow_client.events import RunEvent
+
+    from ...watching import Watch
+
+__all__ = ["command"]
+
+_QUIET = ("run_created", "steps_needed", "step_ready")
+"""Changes of nothing that has a status."""
+
+
+@click.command("watch", cls=Command)
+@run_argument
+@wait_options
+@server_options(default="server")
+@output_options
+def command(run_id: str, wait: Wait, server: ServerOptions, output: Output) -> None:
+    """Show the steps of a run live, until it ends.
+
+    On a terminal a tree, elsewhere a line for each change; with -o jsonl the events themselves, with json and yaml
+    the run as it is in the end. The exit code tells how the run ended: 0 completed, 1 failed, 6 cancelled.
+
+    Ctrl-C ends the watching and not the run, and prints the command that comes back. A cancelled run ends here at
+    once, though servers let the step that runs go on. Servers before 0.12 tell the steps only in the end.
+    """
+    from ...watching import Watch, failure_of
+
+    with connect(server) as target, or_come_back(target, run_id, wait):
+        watch = Watch(target, run_id)
+        if output.format == "jsonl":
+            _events(watch, wait, output)
+        elif output.format in ("json", "yaml", "name") or output.fields:
+            _end(watch, wait, output)
+        elif is_terminal(sys.stdout):
+            _tree(watch, wait)
+        else:
+            _lines(watch, wait, output)
+        problem = failure_of(target, watch.run)
+    if problem is not None:
+        raise problem
+
+
+def _nothing(*_: Any) -> None:
+    return
+
+
+def _events(watch: Watch, wait: Wait, output: Output) -> None:
+    def show(event: RunEvent, seconds: float | None, error: str | None) -> None:
+        output.records([event_record(event)], EVENT, flush=True)
+
+    watch.follow(show, _nothing, timeout=wait.timeout)
+
+
+def _end(watch: Watch, wait: Wait, output: Output) -> None:
+    with waiting(f"watching run {watch.run.run_id}"):
+        watch.follow(_nothing, _nothing, timeout=wait.timeout)
+    steps = [
+        {
+            "step_id": step.step_id,
+            "status": step.status(watch.progress.total, True),
+            "completed": step.count("completed"),
+            "failed": step.failed,
+            "error": step.error,
+        }
+        for step in watch.progress.steps
+    ]
+    view = View(RUN_IN_FULL.columns, RUN_IN_FULL.name, (*RUN_IN_FULL.fields, "steps"))
+    output.record(run_record(watch.run) | {"steps": steps}, view)
+
+
+def _lines(watch: Watch, wait: Wait, output: Output) -> None:
+    from ...run_lines import words_for
+
+    def show(event: RunEvent, seconds: float | None, error: str | None) -> None:
+        if event.type not in _QUIET or (event.type == "run_created" and event.run_id == watch.run.run_id):
+            line = words_for(event, watch.progress, seconds, error)
+            output.write_all([f"{printable(line)}\n"], flush=True)
+
+    watch.follow(show, _nothing, timeout=wait.timeout, include_sub_runs=True)
+
+
+def _tree(watch: Watch, wait: Wait) -> None:
+    from ...live import live_picture
+    from ...run_tree import tree_of
+
+    with live_picture(lambda: tree_of(watch.progress, watch.now, watch.note)) as refresh:
+        watch.follow(_nothing, refresh, timeout=wait.timeout, include_sub_runs=True)

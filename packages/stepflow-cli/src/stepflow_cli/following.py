@@ -1,0 +1,100 @@
+"""Reading the events of a run in a thread, so that whoever shows them can do other things meanwhile."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from stepflow_client import SyncStepflowClient
+    from stepflow_client.events import RunEvent
+
+__all__ = ["Follower"]
+
+_AT_MOST = 1000
+"""Events given at once: after so many there is a look at the clock, and at the screen."""
+
+
+class Follower:
+    """The events of a run, as they come; a context manager.
+
+    Args:
+        client: Makes a client for the thread alone: closing it is what ends a read that waits.
+        run_id: The run.
+        **options: As for `run_events`.
+    """
+
+    def __init__(self, client: Callable[[], SyncStepflowClient], run_id: str, **options: Any) -> None:
+        """Begin to read when the context is entered."""
+        self._make_client = client
+        self._arguments = {"run_id": run_id, **options}
+        self._queue: queue.Queue[RunEvent | BaseException | None] = queue.Queue(maxsize=10 * _AT_MOST)
+        self._closed = threading.Event()
+        self.ended = False
+        """Whether the last event has been given."""
+
+    def __enter__(self) -> Self:
+        """Start the thread."""
+        self._client = self._make_client()
+        threading.Thread(target=self._read, name="stepflow-events", daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the thread."""
+        self._closed.set()
+        self._client.close()
+
+    def take(self, seconds: float | None) -> list[RunEvent]:
+        """Give the events that have come; wait for one if there is none.
+
+        Args:
+            seconds: How long to wait at most; None as long as it takes.
+
+        Raises:
+            StepflowClientError: What ended the stream, after all events before it have been given.
+        """
+        taken: list[RunEvent] = []
+        while not self.ended and len(taken) < _AT_MOST:
+            try:
+                first = not taken
+                next_one = self._queue.get(block=first, timeout=seconds if first else None)
+            except queue.Empty:
+                break
+            if isinstance(next_one, BaseException):
+                if taken:
+                    # First what came before it.
+                    self._queue.put(next_one)
+                    break
+                self.ended = True
+                raise next_one
+            if next_one is None:
+                self.ended = True
+            else:
+                taken.append(next_one)
+        return taken
+
+    def _read(self) -> None:
+        try:
+            with closing(self._client.run_events(**self._arguments)) as events:
+                for event in events:
+                    self._put(event)
+                    if self._closed.is_set():
+                        return
+        except Exception as error:
+            self._put(error)
+        else:
+            self._put(None)
+
+    def _put(self, what: RunEvent | Exception | None) -> None:
+        while not self._closed.is_set():
+            try:
+                self._queue.put(what, timeout=0.5)
+                return
+            except queue.Full:
+                continue

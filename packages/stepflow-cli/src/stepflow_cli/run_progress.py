@@ -1,0 +1,177 @@
+"""How far a run is, gathered from its events. Pure: nothing is asked and nothing is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stepflow_client.events import RunEvent
+
+__all__ = ["FlowOutline", "RunProgress", "StepProgress"]
+
+FlowOutline = tuple[str | None, Mapping[int, str]]
+"""The name of a flow, and the ids of its steps by their places, as far as they are known."""
+
+
+@dataclass
+class StepProgress:
+    """One step, over all items of its run."""
+
+    step_id: str
+    attempt: int = 1
+    """Of the item that was started last."""
+    error: str | None = None
+    """What the first failed item said, once somebody has found out."""
+    running: dict[int, datetime | None] = field(default_factory=dict)
+    """The items that run, and since when."""
+    ended: dict[int, str] = field(default_factory=dict)
+    """The items that have ended, and how."""
+    first: datetime | None = None
+    last: datetime | None = None
+
+    def count(self, status: str) -> int:
+        """Tell how many items have ended so."""
+        return sum(each == status for each in self.ended.values())
+
+    @property
+    def failed(self) -> int:
+        """How many items have ended in another way than success."""
+        return len(self.ended) - self.count("completed")
+
+    def status(self, total: int, is_over: bool) -> str:
+        """Give one word for all items: waiting, running, completed, failed, ..., or `not run`.
+
+        Args:
+            total: How many items the run has.
+            is_over: Whether the run has ended.
+        """
+        if self.running or (self.ended and len(self.ended) < total and not is_over):
+            return "running"
+        if not self.ended:
+            return "not run" if is_over else "waiting"
+        return next((status for status in self.ended.values() if status != "completed"), "completed")
+
+    def seconds(self, now: datetime) -> float | None:
+        """Give the time from the first start to the last end, or until now; None where the server does not tell."""
+        end = now if self.running else self.last
+        return _seconds(self.first, end)
+
+    def start(self, item: int, time: datetime | None, attempt: int) -> None:
+        """Note that an item was started; a second attempt goes on with the time of the first."""
+        self.attempt = attempt
+        self.ended.pop(item, None)
+        self.running.setdefault(item, time)
+        self.first = self.first or time
+
+    def end(self, item: int, time: datetime | None, status: str) -> float | None:
+        """Note that an item has ended, and give how long it took."""
+        started = self.running.pop(item, None)
+        self.ended[item] = status
+        self.last = time or self.last
+        return _seconds(started, time)
+
+
+class RunProgress:
+    """A run, its steps, and the runs that its steps have created.
+
+    Args:
+        run_id: The run.
+        outline: Its flow.
+        total: How many items it has.
+        created_at: When it was created, by the server's clock.
+        flow_of: Gives the flow of a run below, as far as an item of it has come.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        outline: FlowOutline = (None, {}),
+        *,
+        total: int = 1,
+        created_at: datetime | None = None,
+        flow_of: Callable[[str, int], FlowOutline] = lambda run_id, item: (None, {}),
+    ) -> None:
+        """Nothing has happened yet."""
+        self.run_id = run_id
+        self.flow_name, self._step_ids = outline[0], dict(outline[1])
+        self.total = total
+        self.status = "running"
+        self.is_over = False
+        self.created_at = created_at
+        self.completed_at: datetime | None = None
+        self.sub_runs: dict[str, RunProgress] = {}
+        """All runs below, at any depth."""
+        self._is_below = False
+        self._steps: dict[str, StepProgress] = {}
+        self._flow_of = flow_of
+
+    @property
+    def steps(self) -> list[StepProgress]:
+        """The steps that are needed or have been started, in the order of the flow."""
+        places = {step_id: place for place, step_id in self._step_ids.items()}
+        return sorted(self._steps.values(), key=lambda step: places.get(step.step_id, len(places)))
+
+    def seconds(self, now: datetime) -> float | None:
+        """Give how long it took, or takes until now."""
+        return _seconds(self.created_at, self.completed_at if self.is_over else now)
+
+    def of(self, event: RunEvent) -> RunProgress:
+        """Give the run that an event is about: this one, or one below."""
+        if event.run_id == self.run_id:
+            return self
+        if event.run_id not in self.sub_runs:
+            total = _of(event, "item_count", 1)
+            below = RunProgress(event.run_id, total=total, created_at=event.timestamp, flow_of=self._flow_of)
+            below._is_below = True
+            self.sub_runs[event.run_id] = below
+        return self.sub_runs[event.run_id]
+
+    def see(self, event: RunEvent) -> float | None:
+        """Take in an event; give how long it took where something has ended and the server tells times."""
+        run = self.of(event)
+        match event.type:
+            case "run_created":
+                run.total = _of(event, "item_count", run.total)
+            case "steps_needed" if run is self:
+                # Of the runs below, servers give the wrong ids here.
+                for step_id in _of(event, "step_ids", ()):
+                    run._step(step_id)
+            case "step_started":
+                step = run.step_of(event)
+                step.start(_of(event, "item_index", 0), event.timestamp, _of(event, "attempt", 1))
+            case "step_completed":
+                status = str(_of(event, "status", "completed"))
+                return run.step_of(event).end(_of(event, "item_index", 0), event.timestamp, status)
+            case "run_completed":
+                run.end(str(_of(event, "status", "completed")), event.timestamp)
+                return _seconds(run.created_at, event.timestamp)
+        return None
+
+    def end(self, status: str, time: datetime | None) -> None:
+        """Note that the run has ended."""
+        self.status, self.is_over, self.completed_at = status, True, time
+
+    def step_of(self, event: RunEvent) -> StepProgress:
+        """Give the step of this run that an event is about."""
+        index = _of(event, "step_index", None)
+        if self._is_below and index is not None and index not in self._step_ids:
+            self.flow_name, found = self._flow_of(self.run_id, _of(event, "item_index", 0))
+            # What cannot be found out is not asked for again.
+            self._step_ids = {index: f"step {index}", **self._step_ids, **found}
+        # For runs below, servers give the wrong id, but the right place in the flow.
+        return self._step(self._step_ids.get(index) or _of(event, "step_id", None) or f"step {index}")
+
+    def _step(self, step_id: str) -> StepProgress:
+        return self._steps.setdefault(step_id, StepProgress(step_id))
+
+
+def _of(event: RunEvent, name: str, default: Any) -> Any:
+    return getattr(event, name, default)
+
+
+def _seconds(start: datetime | None, end: datetime | None) -> float | None:
+    # The clocks of two machines differ.
+    return None if start is None or end is None else max(0.0, (end - start).total_seconds())
