@@ -24,6 +24,7 @@ _COMMANDS = {
     "submit": "Run a flow on a server and print its output.",
     "validate": "Check flows and print all that a server finds in them.",
     "flows": "Store, read and delete the flows that a server keeps.",
+    "blobs": "Store and read blobs: JSON values and files that a server keeps by their content.",
     "list-components": "List the components that flows may use.",
     "runs": "See, follow, cancel and delete the runs of a server.",
     "health": "Show whether a server is well, what it is and what it can do.",

@@ -1,0 +1,102 @@
+"""`stepflow blobs get`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ...connect import connect
+from ...exit_codes import ExitCode
+from ...options import output_file_option, output_options, server_options
+from ...output import Column, Output, View
+from ...parsing import Command
+from ...problems import Problem, problem_of, usage
+from ...settings import ServerOptions
+
+if TYPE_CHECKING:
+    from stepflow_client import SyncStepflowClient
+    from stepflow_client.types import BlobContent
+
+__all__ = ["command"]
+
+_BLOB = View(
+    columns=(
+        Column("blob_id", kind="id"),
+        Column("blob_type", title="TYPE"),
+        Column("filename"),
+        Column("size", kind="number"),
+    ),
+    name="blob_id",
+    fields=("data", "base64"),
+)
+
+
+@click.command("get", cls=Command)
+@click.argument("blob_id", metavar="BLOB_ID")
+@server_options(default="server")
+@output_file_option
+@output_options
+def command(blob_id: str, server: ServerOptions, output: Output, output_file: str | None) -> None:
+    """Print what a server keeps under an id.
+
+    A JSON value is printed as JSON, or as YAML into a .yaml file. Bytes are written as they are: into --output FILE or
+    a pipe, and to a terminal with --output - only.
+
+    With -o it is printed with its type and its name; bytes are then in `base64`, and a size is that of bytes only.
+    """
+    from ...running import to_file
+
+    output = to_file(output, output_file)
+    with connect(server) as target:
+        blob = _blob(target.client, blob_id)
+    if output.format or output.fields:
+        output.record(_record(blob), _BLOB)
+    elif isinstance(blob.data, bytes):
+        _write(blob.data, output_file)
+    else:
+        output.value(blob.data)
+
+
+def _blob(client: SyncStepflowClient, blob_id: str) -> BlobContent:
+    """Give the blob; servers answer without words where there is none."""
+    from stepflow_client import InvalidRequestError, NotFoundError
+
+    try:
+        return client.get_blob(blob_id)
+    except NotFoundError:
+        raise Problem(f"the server has no blob {blob_id}", kind="not_found", exit_code=ExitCode.FAILED) from None
+    except InvalidRequestError as error:
+        raise problem_of(error, hint="a blob's id is 64 hexadecimal digits, as 'stepflow blobs put' prints") from error
+
+
+def _record(blob: BlobContent) -> dict[str, Any]:
+    from base64 import b64encode
+
+    content = blob.data if isinstance(blob.data, bytes) else None
+    return {
+        "blob_id": blob.blob_id,
+        "blob_type": blob.blob_type,
+        "filename": blob.filename,
+        "size": None if content is None else len(content),
+        "data": blob.data if content is None else None,
+        "base64": None if content is None else b64encode(content).decode(),
+    }
+
+
+def _write(content: bytes, file: str | None) -> None:
+    """Write bytes as they are."""
+    if file in (None, "-"):
+        if file is None and sys.stdout.isatty():
+            raise usage(
+                f"these {len(content)} bytes are not for a terminal", "--output FILE keeps them; --output - prints them"
+            )
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+        return
+    try:
+        with open(str(file), "wb") as opened:
+            opened.write(content)
+    except OSError as error:
+        raise usage(f"{file} cannot be written: {error.strerror}") from None

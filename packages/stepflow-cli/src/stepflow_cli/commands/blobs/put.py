@@ -1,0 +1,97 @@
+"""`stepflow blobs put`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from ...connect import connect
+from ...options import output_options, server_options
+from ...output import Column, Output, View
+from ...parsing import Command
+from ...problems import usage
+from ...settings import ServerOptions
+
+__all__ = ["command"]
+
+_STORED = View(
+    columns=(Column("blob_id", kind="id"), Column("blob_type", title="TYPE"), Column("filename")), name="blob_id"
+)
+
+
+@click.command("put", cls=Command)
+@click.argument("file", metavar="FILE|-")
+@click.option("--json", "as_json", is_flag=True, help="Store the JSON or YAML value that it holds.")
+@click.option("--binary", is_flag=True, help="Store its bytes as they are.")
+@click.option(
+    "--type",
+    "blob_type",
+    type=click.Choice(["data", "flow", "binary"]),
+    help="data: a JSON value; flow: a flow, which the server does not check; binary: bytes. [default: data for .json, "
+    ".yaml and .yml, else binary]",
+)
+@click.option("--filename", metavar="NAME", help="The name to keep with it. [default: FILE's]")
+@server_options(default="server")
+@output_options
+def command(
+    file: str,
+    as_json: bool,
+    binary: bool,
+    blob_type: str | None,
+    filename: str | None,
+    server: ServerOptions,
+    output: Output,
+) -> None:
+    """Store a file, or a JSON value, on a server and print its id.
+
+    The value in a .json, .yaml or .yml file is stored as JSON, with every number as it is; of other files, and of
+    standard input (-), the bytes. --json and --binary say otherwise.
+
+    The id is that of the content: the same content has the same id, and the name that was given last. Servers have
+    blobs from 0.10 on.
+    """
+    kind = _kind(file, as_json, binary, blob_type)
+    data = _read(file, kind)
+    name = filename or (None if file == "-" else os.path.basename(file))
+    if filename is None and kind == "binary" and name is not None and not name.isascii():
+        # It would go in a header, which takes ASCII only.
+        name = None
+    with connect(server) as target:
+        stored = target.client.store_blob(data, filename=name, blob_type=kind)
+    output.record({"blob_id": stored.blob_id, "blob_type": kind, "filename": name}, _STORED, default="name")
+
+
+def _kind(file: str, as_json: bool, binary: bool, blob_type: str | None) -> str:
+    """Give the type of the blob: data, flow or binary."""
+    kinds = {"data": as_json, "binary": binary}
+    if as_json and binary:
+        raise usage("--json and --binary contradict each other")
+    if blob_type is None:
+        by_ending = "data" if file.lower().endswith((".json", ".yaml", ".yml")) else "binary"
+        return next((kind for kind, asked in kinds.items() if asked), by_ending)
+    if (binary and blob_type != "binary") or (as_json and blob_type == "binary"):
+        raise usage(f"--type {blob_type} and {'--binary' if binary else '--json'} contradict each other")
+    return blob_type
+
+
+def _read(file: str, kind: str) -> Any:
+    from ...values import Given, read_value
+
+    if kind == "flow":
+        from ...flow_files import load_flow_file
+
+        return load_flow_file(file)
+    if kind == "data":
+        return read_value(Given("FILE", "file", file))
+    if file == "-":
+        return sys.stdin.buffer.read()
+    try:
+        with open(file, "rb") as opened:
+            return opened.read()
+    except FileNotFoundError:
+        raise usage(f"{file} does not exist") from None
+    except OSError as error:
+        raise usage(f"{file} cannot be read: {error.strerror}") from None

@@ -1,0 +1,139 @@
+"""`stepflow blobs`."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+
+import pytest
+from stepflow_client import LogConfig, StepflowRuntime
+
+from tests import releases
+from tests.cli.command import STEPFLOW, Stepflow
+from tests.cli.golden import Golden
+from tests.cli.terminal import Terminal
+
+FORMS = ("table", "json", "jsonl", "yaml", "name")
+BYTES = bytes(range(256))
+
+
+@pytest.fixture
+def blobs(stepflow: Stepflow, server: str) -> Stepflow:
+    """The command, with a server and some files."""
+    (stepflow.folder / "value.json").write_text('{"number": 9007199254740993, "list": [1.0, "ä"]}')
+    (stepflow.folder / "value.yaml").write_text("a: [1, null]\n")
+    (stepflow.folder / "bytes.bin").write_bytes(BYTES)
+    (stepflow.folder / "größe.txt").write_text("text\n")
+    return stepflow
+
+
+def stored(stepflow: Stepflow, *args: str) -> str:
+    """Store something and give its id."""
+    done = stepflow("blobs", "put", *args)
+    assert done.code == 0, done
+    return done.stdout.strip()
+
+
+def test_put(blobs: Stepflow, golden: Golden) -> None:
+    golden(
+        blobs("blobs", "put", "value.json"),
+        *(blobs("blobs", "put", "bytes.bin", "-o", form) for form in FORMS),
+        blobs("blobs", "put", "value.yaml", "-o", "table"),
+        blobs("blobs", "put", "value.yaml", "--binary", "-o", "table"),
+        blobs("blobs", "put", "hello.yaml", "--type", "flow", "--filename", "flow.yaml", "-o", "table"),
+        blobs("blobs", "put", "größe.txt", "-o", "table"),
+        blobs("blobs", "put", "-", "-o", "table", stdin="{}"),
+        blobs("blobs", "put", "-", "--json", "-o", "table", stdin="a: 1"),
+    )
+
+
+def test_put_wrong(blobs: Stepflow, golden: Golden) -> None:
+    golden(
+        blobs("blobs", "put"),
+        blobs("blobs", "put", "none.bin"),
+        blobs("blobs", "put", "none.json", "-o", "json"),
+        blobs("blobs", "put", "."),
+        blobs("blobs", "put", "bytes.bin", "--json"),
+        blobs("blobs", "put", "value.json", "--json", "--binary"),
+        blobs("blobs", "put", "value.json", "--json", "--type", "binary"),
+        blobs("blobs", "put", "value.json", "--binary", "--type", "flow"),
+        blobs("blobs", "put", "-", "--type", "flow", stdin="[1]"),
+        blobs("blobs", "put", "bytes.bin", "--type", "bianry"),
+        blobs("blobs", "put", "bytes.bin", "--filename", "größe"),
+    )
+
+
+def test_get(blobs: Stepflow, golden: Golden) -> None:
+    value, raw = stored(blobs, "value.json"), stored(blobs, "größe.txt", "--filename", "size.txt")
+    golden(
+        blobs("blobs", "get", value),
+        *(blobs("blobs", "get", value, "-o", form) for form in FORMS),
+        blobs("blobs", "get", raw),
+        *(blobs("blobs", "get", raw, "-o", form) for form in FORMS),
+        blobs("blobs", "get", value, "--fields", "data.number,filename"),
+        blobs("blobs", "get", "0" * 64),
+        blobs("blobs", "get", "nonsense", "-o", "json"),
+        blobs("blobs", "get"),
+    )
+
+
+def test_bytes_come_back_as_they_were(blobs: Stepflow) -> None:
+    raw = stored(blobs, "bytes.bin")
+    done = blobs("blobs", "get", raw, "--output", "back.bin")
+    assert (done.code, done.stdout, done.stderr) == (0, "", "")
+    assert (blobs.folder / "back.bin").read_bytes() == BYTES
+    for args in ((), ("--output", "-")):
+        piped = subprocess.run(
+            [STEPFLOW, "blobs", "get", raw, *args], capture_output=True, env=blobs.environment, timeout=60
+        )
+        assert (piped.returncode, piped.stdout) == (0, BYTES)
+    assert blobs("blobs", "get", raw, "--output", "no/folder").code == 2
+
+
+def test_values_come_back_as_they_were(blobs: Stepflow) -> None:
+    value = stored(blobs, "value.json")
+    for ending, text in (
+        ("yaml", "number: 9007199254740993"),
+        ("json", '  "number": 9007199254740993'),
+        ("jsonl", '"number": 9007199254740993'),
+    ):
+        assert blobs("blobs", "get", value, "--output", f"back.{ending}").code == 0
+        assert text in (blobs.folder / f"back.{ending}").read_text()
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_on_a_terminal(width: int, blobs: Stepflow, terminal: Callable[..., Terminal], golden: Golden) -> None:
+    raw, text = stored(blobs, "bytes.bin"), stored(blobs, "größe.txt")
+    golden(
+        terminal("blobs", "put", "bytes.bin", "-o", "table", width=width),
+        terminal("blobs", "get", raw, width=width),
+        terminal("blobs", "get", raw, "-o", "table", width=width),
+        terminal("blobs", "get", text, "--output", "-", width=width),
+    )
+
+
+@pytest.fixture(scope="module")
+def oldest_server() -> Iterator[StepflowRuntime]:
+    """A server of a release that has no blobs."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("STEPFLOW_SERVER_BINARY", str(releases.binary("0.9.0")))
+        config = releases.builtin_config("0.9.0")
+        started = StepflowRuntime.start(config=config, log_config=LogConfig(level="warn"))
+    with started as server:
+        yield server
+
+
+def test_a_release_without_blobs(stepflow: Stepflow, oldest_server: StepflowRuntime, golden: Golden) -> None:
+    stepflow.environment["STEPFLOW_URL"] = oldest_server.url
+    golden(
+        stepflow("blobs", "put", "hello.yaml"),
+        stepflow("blobs", "get", "0" * 64, "-o", "json"),
+    )
+
+
+def test_no_server(stepflow: Stepflow, golden: Golden) -> None:
+    golden(
+        stepflow("blobs", "put", "hello.yaml"),
+        stepflow("blobs", "get", "0" * 64, "-o", "json"),
+        stepflow("blobs", "ptu"),
+    )
