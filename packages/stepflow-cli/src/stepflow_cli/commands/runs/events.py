@@ -96,7 +96,7 @@ def command(
     with connect(server) as target:
         events = _events(target, asked)
         if output.format == "table" or (output.format is None and not output.fields and is_terminal(sys.stdout)):
-            output.write_all((_line(target, event) for event in events), flush=True)
+            output.write_all((_line(event, asked) for event in events), flush=True)
         else:
             records = (event_record(event, with_output=include_results) for event in events)
             output.records(records, EVENT, default="jsonl", flush=True)
@@ -126,19 +126,26 @@ def _events(target: Target, asked: _Asked) -> Iterator[RunEvent]:
         raise problem_of(error, hint=asked.again(target, cursor) if lost else None) from error
 
 
-def _line(target: Target, event: RunEvent) -> str:
+def _line(event: RunEvent, asked: _Asked) -> str:
     record = event_record(event)
-    time = "-" if record["timestamp"] is None else local_time(record["timestamp"], relative=False)
+    time = record["timestamp"] or "-"
+    # The date and the time alone for people, with the offset elsewhere.
+    time = local_time(time).partition(" (")[0] if is_terminal(sys.stdout) else local_time(time, relative=False)
     status = record.get("status", "completed")
-    parts = [event.type.replace("_", " ") + ("" if status == "completed" else f" ({status})")]
+    parts = [event.type.replace("sub_run", "sub-run").replace("_", " ")]
+    parts[0] += "" if status == "completed" else f" ({status})"
+    is_below = event.run_id != asked.run_id
     if "item_index" in record:
         parts.append(f"item {record['item_index']}")
-    if record.get("step_id"):
+    if is_below and record.get("step_index") is not None:
+        # Servers give the id of another step, but the right place.
+        parts.append(f"step {record['step_index']}")
+    elif record.get("step_id"):
         parts.append(f"step {record['step_id']}")
-    if record.get("step_ids"):
+    if record.get("step_ids") and not is_below:
         parts.append(f"steps {', '.join(record['step_ids'])}")
     if record.get("attempt", 1) > 1:
         parts.append(f"attempt {record['attempt']}")
-    if event.type in ("run_created", "sub_run_created", "run_completed"):
+    if is_below or event.type in ("run_created", "run_completed"):
         parts.append(f"run {event.run_id}")
-    return printable(f"{event.cursor:<8}  {time}  {'  '.join(parts)}") + "\n"
+    return printable(f"{event.cursor:<6}  {time}  {'  '.join(parts)}") + "\n"

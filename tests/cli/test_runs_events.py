@@ -1,0 +1,85 @@
+"""`stepflow runs events`: the events of a run, as lines of JSON and as lines to read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from tests.cli.command import STEPFLOW, Stepflow
+from tests.cli.golden import Golden
+from tests.cli.terminal import Terminal
+from tests.cli.test_runs_watch import UNKNOWN, submit
+
+
+@pytest.fixture
+def ended(stepflow: Stepflow, server: str) -> str:
+    """A run that has ended."""
+    run_id = submit(stepflow, "unrouted.yaml", 1)
+    stepflow("runs", "wait", run_id)
+    return run_id
+
+
+@pytest.mark.parametrize("form", [None, "table", "json", "yaml", "name"])
+def test_formats(form: str | None, stepflow: Stepflow, ended: str, golden: Golden) -> None:
+    golden(stepflow("runs", "events", ended, *(["-o", form] if form else [])))
+
+
+def test_options(stepflow: Stepflow, ended: str, golden: Golden) -> None:
+    completed = ("--type", "step_completed", "--fields", "cursor,step_id,output")
+    golden(
+        stepflow("runs", "events", ended, *completed),
+        stepflow("runs", "events", ended, *completed, "--include-results"),
+        stepflow("runs", "events", ended, "--type", "run_completed", "--type", "run_created", "-o", "name"),
+        stepflow("runs", "events", ended, "--since", "e5.1", "-o", "name"),
+        stepflow("runs", "events", ended, "--since", "5", "-o", "name"),
+    )
+
+
+def test_events_of_sub_runs(stepflow: Stepflow, server: str, golden: Golden) -> None:
+    run_id = submit(stepflow, "below.yaml", 1)
+    golden(stepflow("runs", "events", run_id, "--include-sub-runs", "-o", "table"))
+
+
+def test_wrong_usage(stepflow: Stepflow, ended: str, golden: Golden) -> None:
+    golden(
+        stepflow("runs", "events", UNKNOWN),
+        stepflow("runs", "events", UNKNOWN, "-o", "json"),
+        stepflow("runs", "events", ended, "--type", "step_complete"),
+        stepflow("runs", "events", ended, "--type", "x"),
+        stepflow("runs", "events", ended, "--since", "yesterday"),
+        stepflow("runs", "events", ended, "--since", "e1.1", "--include-sub-runs"),
+        stepflow("runs", "events", ended, "--fields", "sequence"),
+    )
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_on_a_terminal(width: int, terminal: Callable[..., Terminal], ended: str, golden: Golden) -> None:
+    golden(terminal("runs", "events", ended, "--type", "step_completed", "--type", "steps_needed", width=width))
+
+
+def test_going_on_behind_a_cursor_gives_each_event_once(stepflow: Stepflow, ended: str) -> None:
+    lines = stepflow("runs", "events", ended).stdout.splitlines()
+    for number, line in enumerate(lines[:-1], start=1):
+        rest = stepflow("runs", "events", ended, "--since", json.loads(line)["cursor"])
+        assert rest.stdout.splitlines() == lines[number:]
+
+
+def test_events_come_while_the_run_goes_on(terminal: Callable[..., Terminal], stepflow: Stepflow, server: str) -> None:
+    run_id = submit(stepflow, "steps.yaml", 20_000)
+    # The lines of JSON too, each as it comes.
+    for form in ("table", "jsonl"):
+        shown = terminal("runs", "events", run_id, "--include-results", "-o", form, "--url", server, width=400)
+        shown.wait_for("prepare")
+        shown.interrupt()
+        assert shown.end() == 130
+        assert f"interrupted; run {run_id} goes on" in shown.screen
+        again = f"stepflow runs events {run_id} --url {server} --include-results --since e2.1"
+        assert again in shown.screen
+
+
+def test_a_reader_that_leaves(stepflow: Stepflow, ended: str) -> None:
+    done = stepflow.shell(f"{STEPFLOW} runs events {ended} | head -1")
+    assert (done.code, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["type"] == "run_created"

@@ -1,0 +1,197 @@
+"""`stepflow runs watch`: what it shows while a run goes on, and when it has ended."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from tests.cli.command import STEPFLOW, Stepflow
+from tests.cli.golden import Golden
+from tests.cli.terminal import Terminal
+
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
+CURSOR_HIDDEN, CURSOR_SHOWN = b"\x1b[?25l", b"\x1b[?25h"
+
+
+def submit(stepflow: Stepflow, flow: str, ms: int, *options: str) -> str:
+    """Start a run and give its id."""
+    done = stepflow("submit", "--detach", flow, *(options or ("--input-json", json.dumps({"ms": ms}))))
+    assert done.code == 0, done
+    return done.stdout.strip()
+
+
+def assert_cursor_is_shown(shown: Terminal) -> None:
+    """The last thing said about the cursor is that it is there."""
+    assert CURSOR_HIDDEN in shown.raw
+    assert shown.raw.rindex(CURSOR_SHOWN) > shown.raw.rindex(CURSOR_HIDDEN)
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("flow", ["steps.yaml", "unrouted.yaml", "below.yaml"])
+def test_lines(flow: str, stepflow: Stepflow, golden: Golden) -> None:
+    golden(stepflow("runs", "watch", submit(stepflow, flow, 300)))
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("form", ["table", "json", "jsonl", "yaml", "name"])
+def test_formats(form: str, stepflow: Stepflow, golden: Golden) -> None:
+    golden(stepflow("runs", "watch", submit(stepflow, "unrouted.yaml", 1), "-o", form))
+
+
+@pytest.mark.usefixtures("server")
+def test_fields(stepflow: Stepflow, golden: Golden) -> None:
+    run_id = submit(stepflow, "steps.yaml", 1)
+    golden(
+        stepflow("runs", "watch", run_id, "--fields", "status,items.total"),
+        stepflow("runs", "watch", run_id, "--fields", "type", "-o", "jsonl"),
+        stepflow("runs", "watch", run_id, "--fields", "statsu"),
+    )
+
+
+@pytest.mark.usefixtures("server")
+def test_a_batch(stepflow: Stepflow, golden: Golden) -> None:
+    run_id = submit(stepflow, "steps.yaml", 0, "--inputs", "ms.jsonl", "--max-concurrency", "1")
+    shown = stepflow("runs", "watch", run_id, "-o", "json")
+    golden(shown)
+    lines = stepflow("runs", "watch", run_id).stdout.splitlines()
+    assert lines[0] == f"run {run_id}: running, 3 items"
+    assert "item 2, step prepare: failed in 0.0s: Input path $.ms not found" in lines
+    assert re.fullmatch(rf"run {run_id}: failed in \d\.\ds", lines[-1])
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("width", [60, 120])
+def test_ended_runs_on_a_terminal(
+    width: int, terminal: Callable[..., Terminal], stepflow: Stepflow, golden: Golden
+) -> None:
+    runs = [submit(stepflow, flow, 1) for flow in ("steps.yaml", "unrouted.yaml", "below.yaml")]
+    if width == 120:
+        # On the narrow terminal the message breaks in the middle of the id.
+        runs.append(submit(stepflow, "steps.yaml", 0, "--inputs", "ms.jsonl"))
+    stepflow("runs", "wait", *runs)
+    golden(*(terminal("runs", "watch", run_id, width=width) for run_id in runs))
+
+
+@pytest.mark.usefixtures("server")
+def test_wrong_usage(stepflow: Stepflow, golden: Golden) -> None:
+    golden(
+        stepflow("runs", "watch"),
+        stepflow("runs", "watch", "nonsense"),
+        stepflow("runs", "watch", UNKNOWN),
+        stepflow("runs", "watch", UNKNOWN, "-o", "json"),
+        stepflow("runs", "watch", UNKNOWN, "--timeout", "0"),
+        stepflow("runs", "watch", UNKNOWN, "--url", "http://127.0.0.1:9"),
+    )
+
+
+@pytest.mark.usefixtures("server")
+def test_a_timeout_leaves_the_run_alone(stepflow: Stepflow, golden: Golden) -> None:
+    run_id = submit(stepflow, "steps.yaml", 3000)
+    golden(
+        stepflow("runs", "watch", run_id, "--timeout", "0.5"),
+        stepflow("runs", "watch", run_id, "--timeout", "0.5", "-o", "json"),
+        stepflow("runs", "get", run_id, "--fields", "status"),
+    )
+
+
+@pytest.mark.usefixtures("server")
+def test_a_cancelled_run(stepflow: Stepflow, golden: Golden) -> None:
+    run_id = submit(stepflow, "steps.yaml", 20_000)
+    stepflow("runs", "cancel", "--yes", run_id)
+    golden(stepflow("runs", "watch", run_id))
+
+
+def test_live_on_a_terminal(terminal: Callable[..., Terminal], stepflow: Stepflow, server: str) -> None:
+    run_id = submit(stepflow, "steps.yaml", 1500)
+    shown = terminal("runs", "watch", run_id)
+    shown.wait_for("finish   waiting")
+    assert f"run {run_id}\nsteps running" in shown.screen
+    assert "prepare  running" in shown.screen
+    shown.wait_for("finish   running")
+    assert "prepare  completed" in shown.screen
+    assert shown.end() == 0
+    assert re.search(r"steps completed  3\.\ds", shown.screen)
+    assert re.search(r"finish   completed    1\.\ds", shown.screen)
+    assert shown.screen.count(run_id) == 1, "pictures are drawn over each other"
+    assert_cursor_is_shown(shown)
+
+
+def test_a_picture_higher_than_the_terminal(terminal: Callable[..., Terminal], stepflow: Stepflow, server: str) -> None:
+    steps = [{"id": f"step{n}", "component": "/builtin/noop", "input": {"n": n}} for n in range(30)]
+    flow = {"name": "high", "steps": steps, "output": [{"$step": step["id"]} for step in steps]}
+    (stepflow.folder / "high.json").write_text(json.dumps(flow))
+    shown = terminal("runs", "watch", submit(stepflow, "high.json", 1), height=10)
+    assert shown.end() == 0
+    assert all(f"step{n} " in shown.raw.decode() for n in range(30))
+    assert_cursor_is_shown(shown)
+
+
+def test_an_interrupt_detaches(terminal: Callable[..., Terminal], stepflow: Stepflow, server: str) -> None:
+    run_id = submit(stepflow, "steps.yaml", 2000)
+    shown = terminal("runs", "watch", run_id, "--url", server)
+    shown.wait_for("prepare  running")
+    shown.interrupt()
+    assert shown.end() == 130
+    assert f"stepflow: interrupted; run {run_id} goes on\n" in shown.screen
+    assert f"hint: stepflow runs watch {run_id} --url {server}\n" in shown.screen
+    assert "Traceback" not in shown.screen
+    assert_cursor_is_shown(shown)
+    assert stepflow("runs", "watch", run_id).code == 0
+
+
+@pytest.mark.parametrize("flag", [["--cancel-on-interrupt"], ["--on-interrupt", "cancel"]])
+def test_an_interrupt_cancels(
+    flag: list[str], terminal: Callable[..., Terminal], stepflow: Stepflow, server: str
+) -> None:
+    run_id = submit(stepflow, "steps.yaml", 20_000)
+    shown = terminal("runs", "watch", run_id, *flag)
+    shown.wait_for("prepare  running")
+    shown.interrupt()
+    assert shown.end() == 130
+    assert f"stepflow: interrupted; run {run_id} is cancelled\n" in shown.screen
+    assert stepflow("runs", "get", run_id, "--fields", "status").stdout == "STATUS  cancelled\n"
+
+
+def test_a_run_that_somebody_cancels(terminal: Callable[..., Terminal], stepflow: Stepflow, server: str) -> None:
+    run_id = submit(stepflow, "steps.yaml", 30_000)
+    shown = terminal("runs", "watch", run_id)
+    shown.wait_for("prepare  running")
+    stepflow("runs", "cancel", "--yes", run_id)
+    # The server sends no event, and the step goes on for half a minute.
+    assert shown.end(10) == 6
+    assert "steps cancelled" in shown.screen
+    assert f"stepflow: run {run_id} is cancelled\n" in shown.screen
+
+
+def test_a_kill_shows_the_cursor(terminal: Callable[..., Terminal], stepflow: Stepflow, server: str) -> None:
+    shown = terminal("runs", "watch", submit(stepflow, "steps.yaml", 20_000))
+    shown.wait_for("prepare  running")
+    shown.child.kill(signal.SIGTERM)
+    assert shown.end() == -signal.SIGTERM
+    assert_cursor_is_shown(shown)
+
+
+def test_a_dumb_terminal_gets_lines(terminal: Callable[..., Terminal], stepflow: Stepflow, server: str) -> None:
+    run_id = submit(stepflow, "steps.yaml", 1)
+    shown = terminal("runs", "watch", run_id, TERM="dumb")
+    assert shown.end() == 0
+    assert b"\x1b" not in shown.raw
+    assert "step prepare: running\n" in shown.screen
+
+
+def test_no_color(terminal: Callable[..., Terminal], stepflow: Stepflow, server: str) -> None:
+    shown = terminal("runs", "watch", submit(stepflow, "steps.yaml", 1), NO_COLOR="1")
+    assert shown.end() == 0
+    assert b"\x1b[3" not in shown.raw
+    assert "steps completed" in shown.screen
+
+
+@pytest.mark.usefixtures("server")
+def test_a_reader_that_leaves(stepflow: Stepflow) -> None:
+    run_id = submit(stepflow, "steps.yaml", 300)
+    done = stepflow.shell(f"{STEPFLOW} runs watch {run_id} | head -1")
+    assert (done.code, done.stdout, done.stderr) == (0, f"run {run_id}: running\n", "")
