@@ -10,12 +10,16 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent / "golden"
 
-_UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
-_HASH = re.compile(r"\b[0-9a-f]{64}\b")
+# A narrow terminal may break them anywhere.
+_DIGIT = r"[0-9a-f](?:\n *)?"
+_UUID = re.compile(rf"\b(?:{_DIGIT}){{8}}(?:-(?:\n *)?(?:{_DIGIT}){{4}}){{3}}-(?:\n *)?(?:{_DIGIT}){{11}}[0-9a-f]\b")
+_HASH = re.compile(rf"\b(?:{_DIGIT}){{63}}[0-9a-f]\b")
 _SAME_FOR_ALL = [
     (re.compile(r"\b20\d\d-\d\d-\d\d([T ])\d\d:\d\d:\d\d"), r"2000-01-01\g<1>00:00:00"),
     (re.compile(r"(00:00:00\.)\d{3,9}"), lambda match: match[1] + "0" * (len(match[0]) - len(match[1]))),
-    (re.compile(r"\(\d+ (?:s|min) ago\)"), "(0 s ago)"),
+    (re.compile(r"\b\d+ (?:s|min) ago\b"), "0 s ago"),
+    (re.compile(r"\b\d\.\ds\b"), "0.0s"),
+    (re.compile(r"(\bduration\"?: )\d+\.\d+(e-\d+)?"), r"\g<1>0.0"),
     (re.compile(r"(127\.0\.0\.1|localhost):\d{5}\b"), r"\g<1>:10000"),
 ]
 
@@ -30,11 +34,15 @@ def scrubbed(text: str, folder: Path) -> str:
     text = text.replace(str(folder), "/folder")
     for pattern, width in ((_UUID, 12), (_HASH, 64)):
         seen: dict[str, str] = {}
-        for found in pattern.findall(text):
+
+        def instead(match: re.Match[str], width: int = width, seen: dict[str, str] = seen) -> str:
+            found = re.sub(r"\n *", "", match[0])
             number = f"{len(seen) + 1:0{width}d}"
-            seen.setdefault(found, f"00000000-0000-0000-0000-{number}" if pattern is _UUID else number)
-        for found, instead in seen.items():
-            text = text.replace(found, instead)
+            digits = iter(seen.setdefault(found, number if width == 64 else f"00000000-0000-0000-0000-{number}"))
+            # The breaks stay where they are.
+            return re.sub(r"[-0-9a-f]", lambda _: next(digits), match[0])
+
+        text = pattern.sub(instead, text)
     for pattern, replacement in _SAME_FOR_ALL:
         text = pattern.sub(replacement, text)  # type: ignore[arg-type]
     return text

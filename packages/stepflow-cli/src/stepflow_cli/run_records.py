@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,10 @@ _MORE = ("flow_id", "completed_at", "root_run_id", "parent_run_id", "orchestrato
 _COUNTS = tuple(f"items.{name}" for name in ("total", "completed", "running", "failed", "cancelled"))
 
 RUN = View(
-    columns=(_ID, _STATUS, _FLOW, _ITEMS, Column("created_at", title="CREATED", kind="time"), _DURATION),
+    columns=(
+        *(_ID, _STATUS, _FLOW, replace(_ITEMS, optional=True)),
+        *(Column("created_at", title="CREATED", kind="time", optional=True), replace(_DURATION, optional=True)),
+    ),
     fields=(*_MORE, *_COUNTS),
 )
 """A run as a line of a table."""

@@ -7,8 +7,8 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
 from .problems import printable
@@ -43,6 +43,8 @@ class Column:
     """A status has a colour, a time is shown local and relative, a number stands to the right."""
     show: Callable[[Any], str] | None = None
     """Makes text of a value, where the usual one would not be what people read."""
+    optional: bool = False
+    """It is left out on a terminal that is too narrow, the rightmost first."""
 
     @property
     def heading(self) -> str:
@@ -68,7 +70,8 @@ class View:
 
     def only(self, fields: Sequence[str]) -> View:
         """Give the view whose columns are these fields."""
-        known = {column.field: column for column in self.columns}
+        # What was asked for is not left out.
+        known = {column.field: replace(column, optional=False) for column in self.columns}
         return View(tuple(known.get(name) or Column(name, title=name.upper()) for name in fields), self.name)
 
 
@@ -114,15 +117,15 @@ def for_terminal(records: Sequence[Mapping[str, Any]], view: View, *, upright: b
 
     table = Table(box=None, pad_edge=False, header_style="bold", show_header=not upright)
     width = shutil.get_terminal_size().columns
-    cells = [[Text(*_rich_cell(record, column)) for column in view.columns] for record in records]
     if upright:
         table.add_column(no_wrap=True, style="bold")
         table.add_column(overflow="fold")
-        for column, cell in zip(view.columns, cells[0], strict=True):
-            table.add_row(column.heading, cell)
-    else:
         for column in view.columns:
-            longest = max((len(row[len(table.columns)].plain) for row in cells), default=0)
+            table.add_row(column.heading, Text(*_rich_cell(records[0], column)))
+    else:
+        columns = _fitting(records, view.columns, width)
+        for column, texts in columns:
+            longest = max((len(text) for text, _ in texts), default=0)
             table.add_column(
                 Text(column.heading),
                 justify="right" if column.kind == "number" else "left",
@@ -130,9 +133,41 @@ def for_terminal(records: Sequence[Mapping[str, Any]], view: View, *, upright: b
                 # What people copy stays in one piece; the other columns share the rest of the width, if there is any.
                 no_wrap=column.kind in ("status", "number") or (column.kind == "id" and longest <= width - 24),
             )
-        for row in cells:
-            table.add_row(*row)
+        for row in zip(*(texts for _, texts in columns), strict=True):
+            table.add_row(*(Text(*cell) for cell in row))
     return _rendered(table, color)
+
+
+_TEXT_WIDTH = 12
+"""What a column of text needs; the rest is folded."""
+
+_Cells = list[tuple[str, str]]
+
+
+def _fitting(
+    records: Sequence[Mapping[str, Any]], columns: Sequence[Column], width: int
+) -> list[tuple[Column, _Cells]]:
+    """Give the columns that a terminal has room for, with their texts and styles.
+
+    On a narrow one times are told by their distance alone, then optional columns are left out.
+    """
+    fitting = [(column, [_rich_cell(record, column) for record in records]) for column in columns]
+    if _needed(fitting) > width:
+        for place, column in enumerate(columns):
+            if column.kind == "time":
+                fitting[place] = column, [_rich_cell(record, column, short=True) for record in records]
+    for column in reversed(columns):
+        if column.optional and _needed(fitting) > width:
+            fitting = [each for each in fitting if each[0] is not column]
+    return fitting
+
+
+def _needed(columns: Sequence[tuple[Column, _Cells]]) -> int:
+    total = 2 * (len(columns) - 1)
+    for column, texts in columns:
+        longest = max([len(column.heading), *(len(text) for text, _ in texts)])
+        total += min(longest, max(_TEXT_WIDTH, len(column.heading))) if column.kind == "text" else longest
+    return total
 
 
 def _rendered(table: Any, color: bool) -> str:
@@ -183,13 +218,19 @@ def local_time(text: str, *, relative: bool = True) -> str:
         time = datetime.fromisoformat(text).astimezone()
     except ValueError:
         return text
-    if not relative:
-        return time.isoformat(timespec="seconds")
-    seconds = (datetime.now(time.tzinfo) - time).total_seconds()
-    return f"{time:%Y-%m-%d %H:%M:%S} ({_distance(abs(seconds), 'ago' if seconds >= -1 else 'ahead')})"
+    return f"{time:%Y-%m-%d %H:%M:%S} ({_distance(time)})" if relative else time.isoformat(timespec="seconds")
 
 
-def _distance(seconds: float, direction: str) -> str:
+def _distance_of(text: str) -> str:
+    try:
+        return _distance(datetime.fromisoformat(text))
+    except ValueError:
+        return text
+
+
+def _distance(time: datetime) -> str:
+    ago = (datetime.now(UTC) - time.astimezone(UTC)).total_seconds()
+    seconds, direction = abs(ago), "ago" if ago >= -1 else "ahead"
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= size:
             return f"{int(seconds // size)} {unit} {direction}"
@@ -223,10 +264,10 @@ def _plain_cell(record: Mapping[str, Any], column: Column) -> str:
     return printable((column.show or _text)(value).replace("\n", "\\n").replace("\t", " "))
 
 
-def _rich_cell(record: Mapping[str, Any], column: Column) -> tuple[str, str]:
+def _rich_cell(record: Mapping[str, Any], column: Column, *, short: bool = False) -> tuple[str, str]:
     value = _value(record, column.field)
     if column.kind == "time" and isinstance(value, str):
-        return local_time(value), ""
+        return _distance_of(value) if short else local_time(value), ""
     return printable((column.show or _text)(value)), STATUS_STYLES.get(
         str(value), ""
     ) if column.kind == "status" else ""
