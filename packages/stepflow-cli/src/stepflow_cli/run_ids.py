@@ -131,4 +131,4 @@ def raise_worst(problems: Sequence[Problem]) -> None:
 def note(text: str) -> None:
     """Say something to people; those who asked for JSON get nothing but errors on standard error."""
     if not current_session().json_errors:
-        click.echo(f"note: {text}", err=True)
+        click.echo(f"stepflow: {text}", err=True)

@@ -30,8 +30,8 @@ def command(runs: tuple[str, ...], confirm: Confirm, server: ServerOptions, outp
 
     RUN may be - for ids on standard input, one a line.
 
-    Released servers (0.9 to 0.13) accept this and delete nothing: the status is then accepted, and deleted for a run
-    that is gone.
+    Released servers (0.9 to 0.13) accept this and delete nothing. So the server is asked afterwards: the status is
+    deleted where a run is gone, and kept where it is still there.
     """
     ids = read_run_ids(runs)
     if ids:
@@ -40,8 +40,8 @@ def command(runs: tuple[str, ...], confirm: Confirm, server: ServerOptions, outp
     with connect(server) as target:
         deletions = list(for_each_run(ids, _delete(target), problems))
     output.records(deletions, _DELETION)
-    if any(deletion["status"] == "accepted" for deletion in deletions):
-        note("accepted, but nothing is gone: released servers (0.9 to 0.13) delete no runs")
+    if any(deletion["status"] == "kept" for deletion in deletions):
+        note("the server accepted it, and deleted nothing")
     raise_worst(problems)
 
 
@@ -54,6 +54,6 @@ def _delete(target: Target) -> Callable[[str], dict[str, Any]]:
             target.client.get_run(run_id)
         except NotFoundError:
             return {"run_id": run_id, "status": "deleted"}
-        return {"run_id": run_id, "status": "accepted"}
+        return {"run_id": run_id, "status": "kept"}
 
     return delete

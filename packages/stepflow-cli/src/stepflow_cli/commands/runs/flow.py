@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ...connect import connect
-from ...flow_files import step_ids
+from ...flow_files import in_reading_order, step_ids
 from ...options import output_file_option, output_options, server_options
 from ...output import Column, Output, View
 from ...parsing import Command
@@ -36,8 +36,11 @@ def command(run_id: str, server: ServerOptions, output: Output, output_file: str
     output = to_file(output, output_file)
     with connect(server) as target:
         stored = target.client.get_run_flow(run_id)
-    record = dict(stored.flow)
-    if output.format in ("table", "name") or "flow_id" in output.fields:
-        # They are no part of the flow itself, which can be run again as it is printed.
+    record = in_reading_order(stored.flow)
+    if output.format in ("table", "name"):
         record |= {"flow_id": stored.flow_id, "name": stored.flow.get("name"), "steps": step_ids(stored.flow)}
-    output.record(record, _FLOW, default="yaml")
+    elif output.fields:
+        # No part of the flow itself, which can be run as it is printed.
+        record["flow_id"] = stored.flow_id
+    in_json = (output_file or "").lower().endswith(".json")
+    output.record(record, _FLOW, default=output.value_format or ("json" if in_json else "yaml"))

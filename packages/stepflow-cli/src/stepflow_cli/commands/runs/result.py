@@ -64,12 +64,14 @@ def _results(target: Target, run_id: str, wait: Wait, no_wait: bool) -> list[Flo
         # What is given for one item is given for a batch of one too: nothing tells them apart.
         return target.client.get_results(run_id, wait=not no_wait, timeout=wait.timeout)
 
+    # Before there is anything to come back to: is there a server?
+    target.client.server_info()
     return wait_for(target, run_id, wait, ask, again=target.come_back("runs result", run_id))
 
 
 def _of_item(results: list[FlowResult], item: int, run_id: str) -> FlowResult:
     if item < len(results):
         return results[item]
-    has = f"its items are 0 to {len(results) - 1}" if results else "it has none"
+    has = f"it has {len(results)} item{'s' * (len(results) != 1)}, counted from 0"
     message = f"run {run_id} has no item {item}"
     raise Problem(message, kind="not_found", exit_code=ExitCode.FAILED, run_id=run_id, hint=has)

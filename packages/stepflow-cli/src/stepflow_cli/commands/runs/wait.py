@@ -38,6 +38,8 @@ def command(runs: tuple[str, ...], wait: Wait, server: ServerOptions, output: Ou
     ids = read_run_ids(runs)
     problems: list[Problem] = []
     with connect(server) as target:
+        # Before there is anything to come back to: is there a server?
+        target.client.server_info()
         output.records(_ended(target, ids, wait, problems), RUN, flush=True)
     raise_worst(problems)
 
@@ -64,7 +66,7 @@ def _ended(target: Target, ids: list[str], wait: Wait, problems: list[Problem]) 
 
     for record in for_each_run(ids, until_end, problems):
         if record is not None:
-            problems += _failure(record)
+            problems += _failure(target, record)
             yield record
     if late:
         problems.append(_late(target, late, ids))
@@ -78,7 +80,7 @@ def _again(target: Target, ids: list[str]) -> str:
     return target.come_back("runs wait", " ".join(ids))
 
 
-def _failure(record: dict[str, Any]) -> list[Problem]:
+def _failure(target: Target, record: dict[str, Any]) -> list[Problem]:
     run_id, status = record["run_id"], record["status"]
     if status == "completed":
         return []
@@ -87,7 +89,7 @@ def _failure(record: dict[str, Any]) -> list[Problem]:
             Problem(f"run {run_id} is cancelled", kind="run_cancelled", exit_code=ExitCode.CANCELLED, run_id=run_id)
         ]
     words = "failed" if status == "failed" else f"is {status}"
-    hint = f"'stepflow runs result {run_id}' tells why"
+    hint = f"'{target.come_back('runs result', run_id)}' tells why"
     return [Problem(f"run {run_id} {words}", kind="run_failed", exit_code=ExitCode.FAILED, run_id=run_id, hint=hint)]
 
 

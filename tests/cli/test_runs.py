@@ -1,0 +1,278 @@
+"""`stepflow runs`: list, get, items, steps, flow and result."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stepflow_cli.run_records import STATUSES, duration_text
+from stepflow_client import ExecutionStatus, StepflowRuntime
+
+from tests.cli.command import Stepflow
+from tests.cli.golden import Golden
+from tests.cli.terminal import Terminal
+
+FORMS = ("table", "json", "jsonl", "yaml", "name")
+UNKNOWN = "0197aaaa-0000-7000-8000-000000000000"
+SLEEPING = {"id": "sleeping", "component": "/builtin/sleep", "input": {"duration_ms": 60_000}}
+
+
+@pytest.fixture
+def start(newest_server: StepflowRuntime, server: str) -> Callable[..., str]:
+    """What runs a flow on a list of inputs and gives the run's id: `start("hello.yaml", [{"name": "Ada"}])`."""
+
+    def run(flow: Any, inputs: Any = (None,), *, wait: bool = True) -> str:
+        client = newest_server.sync_client
+        source = flow if isinstance(flow, dict) else Path(__file__).parent / "flows" / flow
+        run_id = client.submit(source, list(inputs))
+        if wait:
+            client.wait_run(run_id, timeout=60)
+        return run_id
+
+    return run
+
+
+Start = Callable[..., str]
+
+
+def echo(name: str) -> dict[str, Any]:
+    """Give a flow of this name: the server is shared, and each test lists its own runs."""
+    return {"name": name, "steps": [], "output": {"$input": "$"}}
+
+
+@pytest.fixture
+def ada(start: Start) -> str:
+    """A run of one item that is completed."""
+    return start("hello.yaml", [{"name": "Ada"}])
+
+
+@pytest.fixture
+def failed(start: Start) -> str:
+    """A run of one item that failed."""
+    return start("fails.yaml", [{"nam": "Ada"}])
+
+
+@pytest.fixture
+def batch(start: Start) -> str:
+    """A run of three items, of which the first failed."""
+    return start("fails.yaml", [{"nam": "Ada"}, {"name": "Ada"}, {"name": None}])
+
+
+@pytest.fixture
+def running(start: Start) -> str:
+    """A run that goes on for longer than any test."""
+    return start({"name": "long", "steps": [SLEEPING], "output": {"$step": "sleeping"}}, wait=False)
+
+
+def test_list(stepflow: Stepflow, start: Start, golden: Golden) -> None:
+    flow = echo("listed")
+    start(flow)
+    start(flow, [1, 2, 3])
+    start(flow | {"steps": [SLEEPING], "output": {"$step": "sleeping"}}, wait=False)
+    own = ("runs", "list", "--flow-name", "listed")
+    golden(
+        stepflow(*own),
+        *(stepflow(*own, "--limit", "2", "-o", form) for form in FORMS),
+        *(stepflow(*own, "--all", "-o", form) for form in ("jsonl", "name", "table")),
+        stepflow(*own, "--status", "running", "-o", "name"),
+        stepflow(*own, "--status", "failed"),
+        stepflow(*own, "--status", "failed", "-o", "json"),
+        stepflow(*own, "--status", "failed", "--all", "-o", "jsonl"),
+        stepflow(*own, "--roots-only", "-L", "1", "--fields", "flow_name,items.total,duration"),
+        stepflow(*own, "--fields", "nosuch"),
+    )
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_list_on_a_terminal(width: int, terminal: Callable[..., Terminal], start: Start, golden: Golden) -> None:
+    flow = echo(f"listed at {width}")
+    for _ in range(3):
+        start(flow)
+    own = ("runs", "list", "--flow-name", flow["name"])
+    golden(
+        terminal(*own, "--limit", "2", width=width),
+        # Three are all that there are, and nothing is said.
+        terminal(*own, "--limit", "3", width=width),
+        terminal(*own, "--limit", "2", "-o", "json", "--fields", "status", width=width),
+        terminal(*own, "--all", width=width),
+    )
+
+
+def test_family(stepflow: Stepflow, ada: str, failed: str) -> None:
+    assert stepflow("runs", "list", "--root", ada, "-o", "name").stdout == f"{ada}\n"
+    assert stepflow("runs", "list", "--root", failed.upper().replace("-", ""), "-o", "name").stdout == f"{failed}\n"
+    assert stepflow("runs", "list", "--parent", ada, "-o", "name").stdout == ""
+
+
+def test_many(stepflow: Stepflow, start: Start) -> None:
+    flow = echo("many")
+    ids = [start(flow, wait=False) for _ in range(131)]
+    listed = stepflow("runs", "list", "--flow-name", "many", "-o", "name").stdout.split()
+    assert listed == ids[:-31:-1]
+    assert stepflow("runs", "list", "--flow-name", "many", "-o", "name", "--all").stdout.split() == ids[::-1]
+    done = stepflow.shell("stepflow runs list --all --flow-name many -o jsonl | head -1")
+    assert (done.code, json.loads(done.stdout)["run_id"], done.stderr) == (0, ids[-1], "")
+
+
+def test_get(stepflow: Stepflow, ada: str, failed: str, running: str, golden: Golden) -> None:
+    golden(
+        *(stepflow("runs", "get", ada, "-o", form) for form in FORMS),
+        stepflow("runs", "get", failed),
+        stepflow("runs", "get", running),
+        stepflow("runs", "get", ada, "--fields", "status,items.completed", "-o", "json"),
+    )
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_get_on_a_terminal(width: int, terminal: Callable[..., Terminal], ada: str, golden: Golden) -> None:
+    golden(terminal("runs", "get", ada, width=width))
+
+
+def test_items(stepflow: Stepflow, batch: str, running: str, golden: Golden) -> None:
+    golden(
+        *(stepflow("runs", "items", batch, "-o", form) for form in FORMS),
+        stepflow("runs", "items", batch, "--failed"),
+        stepflow("runs", "items", batch, "--status", "completed", "-o", "jsonl", "--fields", "index,output"),
+        stepflow("runs", "items", batch, "--status", "cancelled", "-o", "json"),
+        stepflow("runs", "items", running),
+        stepflow("runs", "items", batch, "--failed", "--status", "failed"),
+    )
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_items_and_steps_on_a_terminal(
+    width: int, terminal: Callable[..., Terminal], batch: str, golden: Golden
+) -> None:
+    golden(terminal("runs", "items", batch, width=width), terminal("runs", "steps", batch, width=width))
+
+
+def test_many_items(stepflow: Stepflow, start: Start) -> None:
+    run_id = start("echo.yaml", range(3000))
+    for form in ("jsonl", "table", "json"):
+        done = stepflow.shell(f"stepflow runs items {run_id} -o {form} | head -1")
+        assert (done.code, done.stderr) == (0, "")
+    assert len(stepflow("runs", "items", run_id, "-o", "name").stdout.splitlines()) == 3000
+
+
+def test_steps(stepflow: Stepflow, batch: str, running: str, golden: Golden) -> None:
+    golden(
+        *(stepflow("runs", "steps", batch, "-o", form) for form in FORMS),
+        stepflow("runs", "steps", batch, "--item", "1"),
+        stepflow("runs", "steps", batch, "--item", "7"),
+        stepflow("runs", "steps", batch, "--step", "reading"),
+        stepflow("runs", "steps", batch, "--step", "reading", "--item", "1", "-o", "json"),
+        stepflow("runs", "steps", batch, "--step", "writing"),
+        stepflow("runs", "steps", running, "--fields", "step_id,status"),
+    )
+
+
+def test_flow(stepflow: Stepflow, ada: str, golden: Golden) -> None:
+    golden(
+        stepflow("runs", "flow", ada),
+        *(stepflow("runs", "flow", ada, "-o", form) for form in FORMS),
+        stepflow("runs", "flow", ada, "-o", "json", "--fields", "flow_id,name,steps"),
+        stepflow("runs", "flow", ada, "--fields", "nosuch"),
+    )
+
+
+def test_flow_in_a_file(stepflow: Stepflow, ada: str) -> None:
+    for name in ("flow.yaml", "flow.json"):
+        done = stepflow("runs", "flow", ada, "--output", name)
+        assert (done.code, done.stdout, done.stderr) == (0, "", "")
+        assert json.loads(stepflow("run", name, "--input-json", '{"name": 1}').stdout) == {"hello": 1}
+    assert json.loads((stepflow.folder / "flow.json").read_text())["name"] == "hello"
+
+
+def test_result(stepflow: Stepflow, ada: str, failed: str, running: str, golden: Golden) -> None:
+    golden(
+        stepflow("runs", "result", ada),
+        *(stepflow("runs", "result", ada, "-o", form) for form in FORMS),
+        stepflow("runs", "result", ada, "--item", "0"),
+        stepflow("runs", "result", ada, "--item", "1"),
+        stepflow("runs", "result", failed),
+        stepflow("runs", "result", failed, "-o", "json"),
+        stepflow("runs", "result", running, "--no-wait"),
+        stepflow("runs", "result", running, "--timeout", "0.2", "-o", "json"),
+        stepflow("runs", "result", ada, "--no-wait", "--timeout", "1"),
+        stepflow("runs", "result", ada, "--output", "no/such/folder.json"),
+    )
+
+
+def test_result_of_a_batch(stepflow: Stepflow, batch: str, golden: Golden) -> None:
+    golden(
+        stepflow("runs", "result", batch),
+        *(stepflow("runs", "result", batch, "-o", form) for form in FORMS),
+        stepflow("runs", "result", batch, "--item", "1"),
+        stepflow("runs", "result", batch, "--item", "0", "-o", "json"),
+        stepflow("runs", "result", batch, "--item", "3", "-o", "json"),
+    )
+
+
+def test_result_that_is_waited_for(stepflow: Stepflow, start: Start) -> None:
+    run_id = start("slow.yaml", wait=False)
+    done = stepflow("runs", "result", run_id, "--fields", "status", "-o", "jsonl")
+    assert (done.code, done.stdout, done.stderr) == (0, '{"status": "completed"}\n', "")
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_result_on_a_terminal(
+    width: int, terminal: Callable[..., Terminal], batch: str, running: str, golden: Golden
+) -> None:
+    interrupted = terminal("runs", "result", running, width=width)
+    # Nothing is shown in the first second; then what the command is waiting for.
+    interrupted.wait_for("waiting for run")
+    interrupted.interrupt()
+    golden(interrupted, terminal("runs", "result", batch, "-o", "table", width=width))
+
+
+def test_no_server(stepflow: Stepflow, golden: Golden) -> None:
+    golden(
+        stepflow("runs", "list"),
+        stepflow("runs", "list", "--all", "--url", "http://127.0.0.1:9"),
+        *(stepflow("runs", verb, UNKNOWN, "-o", "json") for verb in ("get", "items", "steps", "flow", "result")),
+    )
+
+
+@pytest.mark.usefixtures("server")
+def test_unknown_run(stepflow: Stepflow, golden: Golden) -> None:
+    verbs = ("get", "items", "steps", "flow", "result")
+    golden(
+        *(stepflow("runs", verb, UNKNOWN) for verb in verbs),
+        *(stepflow("runs", verb, UNKNOWN, "-o", "json") for verb in verbs),
+        stepflow("runs", "list", "--root", UNKNOWN),
+    )
+
+
+@pytest.mark.usefixtures("server")
+def test_wrong_usage(stepflow: Stepflow, golden: Golden) -> None:
+    golden(
+        stepflow("runs", "lst"),
+        stepflow("runs", "list", "--status", "finished"),
+        stepflow("runs", "list", "--limit", "0"),
+        stepflow("runs", "list", "--limit", "5", "--all"),
+        stepflow("runs", "list", "--parent", "0197aaaa"),
+        stepflow("runs", "get"),
+        stepflow("runs", "get", "0197aaaa", "-o", "json"),
+        stepflow("runs", "get", "-"),
+        stepflow("runs", "items", UNKNOWN, UNKNOWN),
+        stepflow("runs", "steps", UNKNOWN, "--item", "-1"),
+        stepflow("runs", "result", UNKNOWN, "--timeout", "0"),
+    )
+
+
+def test_statuses() -> None:
+    assert list(STATUSES) == [status.value for status in ExecutionStatus]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        *((None, "-"), (0, "0.0s"), (9.94, "9.9s"), (10, "10s"), (59.9, "59s"), (60, "1m00s"), (3_599, "59m59s")),
+        *((3_600, "1h00m"), (86_399, "23h59m"), (86_400, "1d00h"), (90 * 86_400 + 3_600, "90d01h")),
+    ],
+)
+def test_durations(seconds: float | None, text: str) -> None:
+    assert duration_text(seconds) == text
