@@ -27,6 +27,7 @@ _COMMANDS = {
     "blobs": "Store and read blobs: JSON values and files that a server keeps by their content.",
     "list-components": "List the components that flows may use.",
     "runs": "See, follow, cancel and delete the runs of a server.",
+    "serve": "Run a Stepflow server until Ctrl-C or SIGTERM.",
     "health": "Show whether a server is well, what it is and what it can do.",
 }
 

@@ -1,0 +1,143 @@
+"""`stepflow serve`."""
+
+from __future__ import annotations
+
+import dataclasses
+import queue
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..exit_codes import ExitCode
+from ..options import option_in, output_options
+from ..output import Column, Output, View
+from ..parsing import Command
+from ..problems import Problem, printable
+from ..progress import waiting
+from ..session import current_session
+
+if TYPE_CHECKING:
+    from stepflow_client import ServerStartError, StepflowRuntime
+
+__all__ = ["command"]
+
+_SERVER = View(columns=(Column("url"), Column("pid", kind="number")), name="url")
+_IN_USE = ("address already in use", "address in use", "os error 98", "os error 48")
+
+
+@click.command("serve", cls=Command)
+@option_in(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=7837,
+    section="Server",
+    metavar="PORT",
+    help="Where it listens, on all interfaces; 0 takes a free port. [default: 7837]",
+)
+@option_in(
+    "--config",
+    section="Server",
+    metavar="FILE",
+    help="Its configuration. [default: stepflow-config.yml in the working folder, else the builtin components]",
+)
+@output_options
+def command(port: int, config: str | None, output: Output) -> None:
+    """Run a Stepflow server until Ctrl-C or SIGTERM.
+
+    The server listens on all interfaces and asks for no password. Without a store in its configuration it forgets
+    flows and runs when it ends. Where it listens is told on standard error, and with -o json as one line on standard
+    output, once it and its workers are ready. What it logs goes to standard error, with -v or --log-level.
+    """
+    from stepflow_client import LogConfig, ServerStartError, StepflowRuntime
+
+    from ..flow_files import find_config
+
+    level = current_session().server_log_level
+    crashes: queue.SimpleQueue[tuple[int, list[str]]] = queue.SimpleQueue()
+    try:
+        with _until_stopped():
+            runtime = StepflowRuntime.start(
+                config or find_config(),
+                port=port or None,
+                log_config=LogConfig() if level is None else LogConfig(level=level),  # type: ignore[arg-type]
+                on_crash=lambda code, tail: crashes.put((code, tail)),
+            )
+            with _ready(runtime):
+                _tell(runtime, output)
+                code, tail = crashes.get()
+                raise _crash(f"the server ended unexpectedly (exit code {code})", "embedded_server", tail)
+    except ServerStartError as error:
+        raise _not_started(error, port) from error
+
+
+class _Stopped(BaseException):
+    """Somebody wants the server to end."""
+
+
+@contextmanager
+def _until_stopped() -> Iterator[None]:
+    """End the block at Ctrl-C, SIGTERM and SIGHUP, which are no failures here."""
+
+    def stop(number: int, frame: Any) -> None:
+        # Another one must not disturb the end of the server.
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        raise _Stopped
+
+    numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    # Who starts a command with nohup wants it to stay.
+    before = {each: signal.getsignal(each) for each in numbers if signal.getsignal(each) is not signal.SIG_IGN}
+    for each in before:
+        signal.signal(each, stop)
+    try:
+        yield
+    except _Stopped:
+        return
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+@contextmanager
+def _ready(runtime: StepflowRuntime) -> Iterator[None]:
+    try:
+        with waiting("starting the server"):
+            runtime.wait_ready()
+        yield
+    finally:
+        runtime.stop()
+
+
+def _tell(runtime: StepflowRuntime, output: Output) -> None:
+    url = runtime.url
+    said = f"The server listens on {url} and on all other interfaces, without authentication; Ctrl-C stops it."
+    print(f"{said}\nexport STEPFLOW_URL={url}", file=sys.stderr, flush=True)
+    if output.format or output.fields:
+        # JSON on one line, which whoever waits for it can read at once.
+        form = "jsonl" if output.format == "json" else output.format
+        dataclasses.replace(output, format=form).record({"url": url, "pid": runtime.pid}, _SERVER)
+        sys.stdout.flush()
+
+
+def _crash(message: str, kind: str, tail: list[str]) -> Problem:
+    last = "\n".join(tail)
+    if tail and not current_session().json_errors:
+        print(printable(last), file=sys.stderr)
+        last = ""
+    return Problem(message, kind=kind, exit_code=ExitCode.NO_SERVER, hint=last or None)
+
+
+def _not_started(error: ServerStartError, port: int) -> Problem:
+    if port and any(words in f"{error.message} {' '.join(error.log_tail)}".lower() for words in _IN_USE):
+        return Problem(
+            f"port {port} is in use",
+            kind="port_in_use",
+            exit_code=ExitCode.NO_SERVER,
+            hint="choose another one with --port, or 0 for a free one",
+        )
+    # Where the message tells the reason, the log tells nothing more.
+    return _crash(error.message, "server_start", [] if ": " in error.message else error.log_tail)

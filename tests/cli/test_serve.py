@@ -1,0 +1,172 @@
+"""`stepflow serve`: what it tells, how it is stopped, and what happens when it cannot go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import urllib.request
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests import releases
+from tests.cli.command import STEPFLOW, Stepflow
+from tests.cli.golden import Golden
+from tests.cli.terminal import Terminal
+
+Serve = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def serve(stepflow: Stepflow) -> Iterator[Serve]:
+    """What starts `stepflow serve` without a terminal; whatever is left of it in the end is killed."""
+    stepflow.environment["STEPFLOW_SERVER_BINARY"] = str(releases.binary(releases.NEWEST))
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*args: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [str(STEPFLOW), "serve", *args],
+            env=stepflow.environment,
+            cwd=stepflow.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def is_there(url: str) -> bool:
+    """Tell whether a server answers."""
+    try:
+        with urllib.request.urlopen(f"{url}/api/v1/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_it(number: signal.Signals, serve: Serve, stepflow: Stepflow) -> None:
+    process = serve("--port", "0", "-o", "json")
+    assert process.stdout is not None
+    told = json.loads(process.stdout.readline())
+    assert told.keys() == {"url", "pid"}
+    assert stepflow("run", "echo.yaml", "--input-json", "1", STEPFLOW_URL=told["url"]).stdout == "1\n"
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=15)
+    assert process.returncode == 0
+    assert stdout == ""
+    assert stderr.splitlines() == [
+        f"The server listens on {told['url']} and on all other interfaces, without authentication; Ctrl-C stops it.",
+        f"export STEPFLOW_URL={told['url']}",
+    ]
+    assert not is_there(told["url"])
+
+
+def test_on_a_terminal(terminal: Callable[..., Terminal], serve: Serve) -> None:
+    shown = terminal("serve", "--port", "0")
+    shown.wait_for("export STEPFLOW_URL=")
+    match = re.search(r"export STEPFLOW_URL=(\S+)", shown.screen)
+    assert match is not None
+    assert is_there(match[1])
+    shown.interrupt()
+    assert shown.end() == 0
+    assert "Traceback" not in shown.screen
+    assert not is_there(match[1])
+
+
+@pytest.mark.parametrize("form", ["name", "yaml", "table", "jsonl"])
+def test_formats(form: str, serve: Serve) -> None:
+    process = serve("--port", "0", "-o", form)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    printed = process.stdout.readline()
+    process.terminate()
+    printed += process.stdout.read()
+    (url,) = re.findall(r"export STEPFLOW_URL=(\S+)", process.stderr.read())
+    (pid,) = re.findall(r"\b\d+\b", printed.replace(url, "")) or ["-"]
+    expected = {
+        "name": f"{url}\n",
+        "yaml": f"url: {url}\npid: {pid}\n",
+        "table": f"URL  {url}\nPID  {pid}\n",
+        "jsonl": f'{{"url": "{url}", "pid": {pid}}}\n',
+    }
+    assert printed == expected[form]
+
+
+def test_it_logs_what_is_asked_for(serve: Serve) -> None:
+    process = serve("--port", "0", "--log-level", "info", "-o", "name")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.terminate()
+    _, stderr = process.communicate(timeout=15)
+    assert "INFO stepflow.server: Stepflow server starting on" in stderr
+
+
+def test_a_port_in_use(stepflow: Stepflow, serve: Serve, server: str) -> None:
+    port = urlsplit(server).port
+    said = f"stepflow: port {port} is in use\nhint: choose another one with --port, or 0 for a free one\n"
+    done = stepflow("serve", "--port", str(port))
+    assert (done.code, done.stdout, done.stderr) == (4, "", said)
+    done = stepflow("serve", "--port", str(port), "-o", "json")
+    assert (done.code, done.stdout) == (4, "")
+    told = json.loads(done.stderr)
+    assert (told["kind"], told["exit_code"]) == ("port_in_use", 4)
+
+
+@pytest.mark.parametrize("form", [[], ["-o", "json"]])
+def test_a_crash_shows_the_end_of_the_log(form: list[str], serve: Serve) -> None:
+    process = serve("--port", "0", *(form or ["-o", "jsonl"]))
+    assert process.stdout is not None
+    os.kill(json.loads(process.stdout.readline())["pid"], signal.SIGKILL)
+    _, stderr = process.communicate(timeout=15)
+    assert process.returncode == 4
+    told = json.loads(stderr.splitlines()[-1])
+    assert told["message"] == "the server ended unexpectedly (exit code -9)"
+    assert "Stepflow server starting on http://0.0.0.0:" in told["hint"]
+
+
+def test_a_crash_in_words(serve: Serve) -> None:
+    process = serve("--port", "0", "-o", "yaml")
+    assert process.stdout is not None
+    process.stdout.readline()
+    os.kill(int(process.stdout.readline().removeprefix("pid: ")), signal.SIGKILL)
+    _, stderr = process.communicate(timeout=15)
+    assert process.returncode == 4
+    assert "Stepflow server starting on http://0.0.0.0:" in stderr
+    assert stderr.splitlines()[-1] == "stepflow: the server ended unexpectedly (exit code -9)"
+
+
+def test_the_configuration_of_the_working_folder_is_used(serve: Serve, stepflow: Stepflow) -> None:
+    config = releases.builtin_config(releases.NEWEST) | {"routes": {"/inside": [{"plugin": "builtin"}]}}
+    (stepflow.folder / "stepflow-config.yml").write_text(json.dumps(config))
+    process = serve("--port", "0", "-o", "name")
+    assert process.stdout is not None
+    url = process.stdout.readline().strip()
+    flow = {"steps": [{"id": "a", "component": "/inside/noop", "input": 1}], "output": {"$step": "a"}}
+    (stepflow.folder / "inside.json").write_text(json.dumps(flow))
+    assert stepflow("run", "inside.json", "--url", url).stdout == "1\n"
+
+
+def test_failures(stepflow: Stepflow, serve: Serve, golden: Golden) -> None:
+    (stepflow.folder / "wrong.yml").write_text("plugins: {x: {type: nonsense}}\n")
+    (stepflow.folder / "stepflow-config.yml").write_text("{}")
+    (stepflow.folder / "stepflow_config.yml").write_text("{}")
+    golden(
+        stepflow("serve", "--port", "0", "--config", "wrong.yml"),
+        stepflow("serve", "--port", "0", "--config", "wrong.yml", "-o", "json"),
+        stepflow("serve", "--port", "0", "--config", "missing.yml"),
+        stepflow("serve", "--port", "0"),
+        stepflow("serve", "--port", "65536"),
+        stepflow("serve", "--port", "http"),
+        stepflow("serve", "7837"),
+    )
