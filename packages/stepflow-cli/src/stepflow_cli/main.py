@@ -25,9 +25,11 @@ _COMMANDS = {
     "validate": "Check flows and print all that a server finds in them.",
     "flows": "Store, read and delete the flows that a server keeps.",
     "blobs": "Store and read blobs: JSON values and files that a server keeps by their content.",
+    "config": "Show and change the settings, and name servers by profiles.",
     "list-components": "List the components that flows may use.",
     "runs": "See, follow, cancel and delete the runs of a server.",
     "serve": "Run a Stepflow server until Ctrl-C or SIGTERM.",
+    "repl": "Type commands at a prompt, all of them for one server.",
     "health": "Show whether a server is well, what it is and what it can do.",
 }
 

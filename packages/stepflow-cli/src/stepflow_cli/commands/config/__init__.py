@@ -1,0 +1,36 @@
+"""`stepflow config`: the settings, and where they come from."""
+
+from __future__ import annotations
+
+from ...parsing import LazyGroup
+
+__all__ = ["command"]
+
+_COMMANDS = {
+    "list": "Show which server commands use, and every other setting.",
+    "get": "Print one setting.",
+    "set": "Set a key of a profile.",
+    "unset": "Remove a key of a profile, or a whole profile.",
+    "use": "Make a profile the current one.",
+}
+
+command = LazyGroup(
+    "config",
+    commands_of=_COMMANDS,
+    package=__name__,
+    help="""Show and change the settings, and name servers by profiles.
+
+    Profiles are in a TOML file, config.toml in the user's configuration folder, or the one that STEPFLOW_CONFIG_FILE
+    names:
+
+    \b
+      current = "prod"
+      [profiles.prod]
+      url = "https://stepflow.example.com"
+      token_command = ["pass", "show", "stepflow"]
+
+    Its keys: url; token_env, token_file or token_command; timeout (seconds); verify (true or false); ca_file;
+    cert_file; key_file; proxy. A flag goes before the environment, the environment before a profile.
+    """,
+)
+"""The group; each of its commands is a module of this package."""

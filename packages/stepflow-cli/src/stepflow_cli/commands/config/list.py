@@ -1,0 +1,54 @@
+"""`stepflow config list`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from ...options import output_options, server_options
+from ...output import Column, Output, View
+from ...parsing import Command
+from ...session import current_session
+from ...settings import ServerOptions, Setting
+
+__all__ = ["command"]
+
+_SETTINGS = View(columns=(Column("name"), Column("value"), Column("origin")), name="name")
+
+
+@click.command("list", cls=Command)
+@click.option("--show-origin", is_flag=True, help="Show where each comes from too.")
+@server_options(default="server")
+@output_options
+def command(show_origin: bool, server: ServerOptions, output: Output) -> None:
+    """Show which server commands use, and every other setting.
+
+    These are the settings in effect, with the environment and the flags given here. A token is never shown, only what
+    gives it; without a url, an embedded server is used.
+    """
+    from ...settings_in_effect import settings_in_effect
+
+    found = settings_in_effect(server)
+    if output.format in (None, "table"):
+        found = [Setting(each.name, _short(each.value), _short(each.origin)) for each in found]
+    records = [{"name": each.name, "value": each.value, "origin": each.origin} for each in found]
+    if show_origin or output.fields:
+        output.records(records, _SETTINGS)
+    else:
+        for record in records:
+            del record["origin"]
+        output.records(records, replace(_SETTINGS, columns=_SETTINGS.columns[:2]))
+    by_default = any(each.name == "url" and each.origin == "default" for each in found)
+    if by_default and not current_session().json_errors:
+        click.echo(
+            "stepflow: run, validate, list-components and repl start an embedded server, as none is named", err=True
+        )
+
+
+def _short(value: Any) -> Any:
+    """Give text with the user's home as `~`, for people."""
+    home = os.path.expanduser("~")
+    return value.replace(home + os.sep, f"~{os.sep}") if isinstance(value, str) and home != os.sep else value

@@ -1,0 +1,42 @@
+"""`stepflow config set`."""
+
+from __future__ import annotations
+
+import click
+
+from ...options import option_in, output_options
+from ...output import Column, Output, View
+from ...parsing import Command
+
+__all__ = ["command"]
+
+_CHANGED = View(columns=(Column("name"), Column("value"), Column("file")), name="name")
+
+
+@click.command("set", cls=Command)
+@click.argument("key", metavar="KEY")
+@click.argument("value", metavar="VALUE")
+@option_in("--profile", section="Server", metavar="NAME", help="The profile to change. [default: the current one]")
+@output_options
+def command(key: str, value: str, profile: str | None, output: Output) -> None:
+    """Set a key of a profile.
+
+    KEY is profiles.NAME.KEY, or a KEY alone for the profile that --profile names, else for the current one. A profile
+    is made by setting its url:
+
+    \b
+      stepflow config set profiles.prod.url https://stepflow.example.com
+      stepflow config set profiles.prod.token_command 'pass show stepflow'
+      stepflow config use prod
+
+    A token is never written into the file: token_env names a variable that holds it, token_file a file that others
+    cannot read, token_command a command that prints it. Comments in the file are kept.
+    """
+    from ...config_file import parse_key, set_value
+    from ...profiles import load
+
+    profiles = load()
+    place = parse_key(key, profile, profiles)
+    stored = set_value(place, value, profiles)
+    if output.format or output.fields:
+        output.record({"name": str(place), "value": stored, "file": str(profiles.path)}, _CHANGED)

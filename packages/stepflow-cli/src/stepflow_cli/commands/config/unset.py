@@ -1,0 +1,33 @@
+"""`stepflow config unset`."""
+
+from __future__ import annotations
+
+import click
+
+from ...options import option_in, output_options
+from ...output import Column, Output, View
+from ...parsing import Command
+
+__all__ = ["command"]
+
+_REMOVED = View(columns=(Column("name"), Column("file")), name="name")
+
+
+@click.command("unset", cls=Command)
+@click.argument("key", metavar="KEY")
+@option_in("--profile", section="Server", metavar="NAME", help="The profile to change. [default: the current one]")
+@output_options
+def command(key: str, profile: str | None, output: Output) -> None:
+    """Remove a key of a profile, or a whole profile.
+
+    KEY is profiles.NAME.KEY, profiles.NAME for the whole profile, current, or a KEY alone, as for 'config set'. If the
+    current profile is removed, there is no current one.
+    """
+    from ...config_file import parse_key, unset_value
+    from ...profiles import load
+
+    profiles = load()
+    place = parse_key(key, profile, profiles)
+    unset_value(place, profiles)
+    if output.format or output.fields:
+        output.record({"name": str(place), "file": str(profiles.path)}, _REMOVED)

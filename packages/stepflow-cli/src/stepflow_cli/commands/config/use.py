@@ -1,0 +1,39 @@
+"""`stepflow config use`."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from ...options import output_options
+from ...output import Column, Output, View
+from ...parsing import Command
+
+__all__ = ["command"]
+
+_USED = View(columns=(Column("profile"), Column("url"), Column("file")), name="profile")
+
+
+@click.command("use", cls=Command)
+@click.argument("name", metavar="NAME")
+@output_options
+def command(name: str, output: Output) -> None:
+    """Make a profile the current one.
+
+    Commands use its server then, unless a flag, STEPFLOW_URL or STEPFLOW_PROFILE names another one.
+    """
+    from ...config_file import use_profile
+    from ...profiles import load
+
+    profiles = load()
+    use_profile(name, profiles)
+    url = profiles.get(name).url
+    if output.format or output.fields:
+        output.record({"profile": name, "url": url, "file": str(profiles.path)}, _USED)
+    else:
+        click.echo(f"commands use {url} now, by profile {name}", err=True)
+    for variable in ("STEPFLOW_URL", "STEPFLOW_PROFILE"):
+        if os.environ.get(variable):
+            click.echo(f"stepflow: {variable} is set in this environment, and goes before it", err=True)
+            break

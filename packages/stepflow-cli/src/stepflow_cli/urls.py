@@ -1,0 +1,70 @@
+"""URLs of servers: shown without passwords, and the proxies that the environment names for them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+__all__ = ["EnvironmentProxy", "environment_proxy", "split_url", "without_password"]
+
+
+@dataclass(frozen=True)
+class EnvironmentProxy:
+    """What the environment says about proxies for one server."""
+
+    url: str | None
+    """The proxy that is used, without its password; None for none."""
+    variable: str
+    """The variable that names a proxy for such a server."""
+    why_not: str | None = None
+    """Why it is not used, where it is not."""
+
+
+def split_url(url: str) -> tuple[str, str, int]:
+    """Give the scheme, host and port of a server's URL; `host:port` is taken as http.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    parts = urlsplit(url.strip() if "://" in url else f"http://{url.strip().removeprefix('//')}")
+    if not parts.hostname or parts.scheme not in ("http", "https"):
+        raise ValueError("it is no http or https URL")
+    return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def without_password(url: str) -> str:
+    """Give a URL as it can be shown: without the user and the password in it."""
+    scheme, separator, rest = url.rpartition("://")
+    authority, slash, path = rest.partition("/")
+    # A password may hold a slash that should have been escaped; then nothing of it is shown.
+    if "@" in path and "@" not in authority:
+        authority, path = path.rpartition("@")[2], ""
+        slash = ""
+    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
+
+
+def environment_proxy(url: str) -> EnvironmentProxy | None:
+    """Give what HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say about a server, as the client reads them.
+
+    Args:
+        url: The server.
+
+    Returns:
+        None where no variable names a proxy for it.
+    """
+    try:
+        scheme, host, _ = split_url(url)
+    except ValueError:
+        return None
+    names = [name for kind in (scheme, "all") for name in (f"{kind}_proxy", f"{kind}_proxy".upper())]
+    variable = next((name for name in names if os.environ.get(name)), None)
+    if variable is None:
+        return None
+    if host in ("localhost", "::1") or host.startswith("127."):
+        return EnvironmentProxy(None, variable, "a server on this machine is asked directly")
+    from urllib.request import proxy_bypass
+
+    if proxy_bypass(host):
+        return EnvironmentProxy(None, variable, f"NO_PROXY has {host}")
+    return EnvironmentProxy(without_password(os.environ[variable]), variable)

@@ -1,0 +1,237 @@
+"""`stepflow config`."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command import Stepflow
+from tests.cli.golden import Golden
+from tests.cli.terminal import Terminal
+
+FORMS = ("table", "json", "jsonl", "yaml", "name")
+WRITTEN = """\
+# My servers.
+current = "prod" # for now
+
+[profiles.prod]
+url = "https://prod.example.com/stepflow"  # behind the gateway
+token_command = ["pass", "show", "stepflow"]
+timeout = 60
+
+# Only from inside.
+[profiles."dev.local"]
+url = "http://dev:7837"
+verify = false
+"""
+
+
+@pytest.fixture
+def file(stepflow: Stepflow) -> Path:
+    """The file with the profiles, which is there."""
+    path = stepflow.home / ".config" / "stepflow" / "config.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(WRITTEN)
+    return path
+
+
+def test_list_without_anything(stepflow: Stepflow, golden: Golden) -> None:
+    golden(
+        stepflow("config", "list"),
+        stepflow("config", "list", "--show-origin"),
+        stepflow("config", "list", "--show-origin", "--local"),
+        stepflow("config"),
+    )
+
+
+@pytest.mark.usefixtures("file")
+def test_list(stepflow: Stepflow, golden: Golden) -> None:
+    secret = {"STEPFLOW_TOKEN": "hidden", "STEPFLOW_URL": "https://user:hidden@host:7837/path"}
+    printed = [
+        *(stepflow("config", "list", "--show-origin", "-o", form) for form in FORMS),
+        stepflow("config", "list", "-o", "jsonl"),
+        stepflow("config", "list", "--show-origin", **secret, STEPFLOW_TIMEOUT="5"),
+        stepflow("config", "list", "--show-origin", "--profile", "dev.local", HTTP_PROXY="http://me:hidden@proxy:3128"),
+        stepflow("config", "list", "--profile", "dev.local", HTTP_PROXY="http://proxy:3128", NO_PROXY="dev,other"),
+        stepflow("config", "list", "--show-origin", "--url", "http://me:hidden@localhost", STEPFLOW_CONFIG_FILE="none"),
+        stepflow("config", "list", "--fields", "name,origin", "-o", "name"),
+    ]
+    assert not [done for done in printed if "hidden" in done.stdout + done.stderr]
+    golden(*printed)
+
+
+@pytest.mark.parametrize("width", [60, 120])
+@pytest.mark.usefixtures("file")
+def test_on_a_terminal(width: int, terminal: Callable[..., Terminal], golden: Golden) -> None:
+    golden(
+        terminal("config", "list", width=width),
+        terminal("config", "list", "--show-origin", width=width),
+        terminal("config", "get", "url", width=width),
+        terminal("config", "set", "timeout", "5", width=width),
+        terminal("config", "use", "dev.local", width=width),
+    )
+
+
+@pytest.mark.usefixtures("file")
+def test_get(stepflow: Stepflow, golden: Golden) -> None:
+    golden(
+        stepflow("config", "get", "url"),
+        *(stepflow("config", "get", "url", "-o", form) for form in FORMS),
+        stepflow("config", "get", "token"),
+        stepflow("config", "get", "verify"),
+        stepflow("config", "get", "profiles"),
+        stepflow("config", "get", "current"),
+        stepflow("config", "get", "profiles.prod"),
+        stepflow("config", "get", "profiles.dev.local", "-o", "yaml"),
+        stepflow("config", "get", "profiles.dev.local.verify"),
+        stepflow("config", "get", "url", "--profile", "dev.local"),
+        stepflow("config", "get", "proxy"),
+        stepflow("config", "get", "profiles.prod.proxy", "-o", "json"),
+        stepflow("config", "get", "profiles.pord"),
+        stepflow("config", "get", "profiles.prod.ulr"),
+        stepflow("config", "get", "ulr"),
+        stepflow("config", "get"),
+    )
+
+
+@pytest.mark.usefixtures("file")
+def test_set(stepflow: Stepflow, golden: Golden) -> None:
+    golden(
+        stepflow("config", "set", "profiles.new.url", "https://new"),
+        stepflow("config", "set", "timeout", "2.5"),
+        *(stepflow("config", "set", "profiles.new.verify", "false", "-o", form) for form in FORMS),
+        stepflow("config", "set", "token_file", "~/token", "--profile", "new"),
+        stepflow("config", "set", "profiles.dev.local.token_command", '["pass", "show", "a b"]'),
+        stepflow("config", "set", "current", "new"),
+        stepflow("config", "list", "--show-origin"),
+    )
+
+
+@pytest.mark.usefixtures("file")
+def test_set_wrong(stepflow: Stepflow, golden: Golden) -> None:
+    golden(
+        stepflow("config", "set", "token", "hidden"),
+        stepflow("config", "set", "profiles.prod.password", "hidden", "-o", "json"),
+        stepflow("config", "set", "token_env", "TOKEN"),
+        stepflow("config", "set", "profiles.prod.timout", "5"),
+        stepflow("config", "set", "timout", "5"),
+        stepflow("config", "set", "timeout", "soon"),
+        stepflow("config", "set", "verify", "maybe"),
+        stepflow("config", "set", "url", "https://user:hidden@prod"),
+        stepflow("config", "set", "profiles.pord.timeout", "5"),
+        stepflow("config", "set", "profiles.elsewhere.timeout", "5"),
+        stepflow("config", "set", "profiles.prod", "5"),
+        stepflow("config", "set", "profiles.prod.timeout", "5", "--profile", "prod"),
+        stepflow("config", "set", "current", "pord"),
+        stepflow("config", "set", "timeout"),
+        stepflow("config", "set", "url", "http://x", STEPFLOW_CONFIG_FILE="none.toml"),
+    )
+
+
+def test_unset(stepflow: Stepflow, file: Path, golden: Golden) -> None:
+    golden(
+        stepflow("config", "unset", "timeout"),
+        stepflow("config", "unset", "timeout"),
+        stepflow("config", "unset", "url"),
+        stepflow("config", "unset", "profiles.pord"),
+        stepflow("config", "unset", "profiles.prod.tokn_env"),
+        stepflow("config", "unset", "profiles.dev.local", "-o", "json"),
+        stepflow("config", "unset", "profiles.prod"),
+        stepflow("config", "unset", "current"),
+    )
+    assert "profiles" not in file.read_text()
+    assert "current" not in file.read_text()
+
+
+@pytest.mark.usefixtures("file")
+def test_use(stepflow: Stepflow, golden: Golden) -> None:
+    golden(
+        stepflow("config", "use", "dev.local"),
+        stepflow("config", "get", "current"),
+        stepflow("config", "use", "prod", "-o", "json"),
+        stepflow("config", "use", "pord"),
+        stepflow("config", "use", "prod", STEPFLOW_URL="http://other"),
+        stepflow("config", "use"),
+        stepflow("config", "use", "prod", STEPFLOW_CONFIG_FILE="none.toml"),
+    )
+
+
+def test_what_is_written_stays_as_it_was(stepflow: Stepflow, file: Path) -> None:
+    assert stepflow("config", "set", "profiles.dev.local.ca_file", "ca.pem").code == 0
+    assert stepflow("config", "set", "timeout", "61").code == 0
+    assert stepflow("config", "use", "dev.local").code == 0
+    changed = WRITTEN.replace('"prod"', '"dev.local"').replace("60", "61") + 'ca_file = "ca.pem"\n'
+    assert file.read_text() == changed
+    # A file that says nothing of the current profile gets it before its first table.
+    file.write_text(WRITTEN.replace('current = "prod" # for now\n\n', ""))
+    assert stepflow("config", "use", "prod").code == 0
+    text = file.read_text()
+    assert text.index("# My servers") < text.index('current = "prod"') < text.index("[profiles.prod]")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'profiles = {a = {url = "u"}}\n',
+        '[profiles]\na = {url = "u"}\n',
+        '[profiles]\n[profiles.a]\nurl = "u"\n',
+        '[profiles.a]\nurl = "u"\n[profiles.b]\nurl = "v"\n',
+        '[profiles]\na.url = "u"\n',
+    ],
+)
+def test_however_it_is_written(text: str, stepflow: Stepflow, file: Path) -> None:
+    file.write_text(text)
+    for args in (
+        ("set", "profiles.a.timeout", "5"),
+        ("set", "profiles.new.url", "w"),
+        ("use", "new"),
+        ("unset", "profiles.a.timeout"),
+        ("set", "profiles.a.verify", "false"),
+        ("unset", "profiles.new"),
+    ):
+        done = stepflow("config", *args)
+        assert done.code == 0, (done, file.read_text())
+    assert stepflow("config", "get", "profiles.a", "-o", "jsonl").stdout == '{"url": "u", "verify": false}\n'
+    assert stepflow("config", "get", "current").code == 1
+
+
+def test_what_cannot_be_changed_without_a_loss_is_left(stepflow: Stepflow, file: Path, golden: Golden) -> None:
+    text = 'profiles.a.url = "u"\nprofiles.a.timeout = 5\n'
+    file.write_text(text)
+    golden(stepflow("config", "set", "profiles.new.url", "w"))
+    assert file.read_text() == text
+
+
+def test_the_file_is_its_owner_s_alone(stepflow: Stepflow, file: Path) -> None:
+    file.chmod(0o644)
+    linked = stepflow.folder / "link.toml"
+    linked.symlink_to(file)
+    assert stepflow("config", "set", "timeout", "5", STEPFLOW_CONFIG_FILE="link.toml").code == 0
+    assert linked.is_symlink()
+    assert "timeout = 5" in file.read_text()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert [each.name for each in file.parent.iterdir()] == ["config.toml"]
+    new = stepflow.folder / "a" / "b" / "config.toml"
+    assert stepflow("config", "set", "profiles.a.url", "u", STEPFLOW_CONFIG_FILE=str(new)).code == 0
+    assert stat.S_IMODE(new.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(new.stat().st_mode) == 0o600
+
+
+def test_a_file_that_cannot_be_used(stepflow: Stepflow, file: Path, golden: Golden) -> None:
+    file.write_text("current = [")
+    broken = [
+        stepflow("config", "list"),
+        stepflow("config", "set", "profiles.a.url", "u"),
+        stepflow("config", "use", "a"),
+    ]
+    assert file.read_text() == "current = ["
+    (stepflow.folder / "folder").mkdir()
+    golden(
+        *broken,
+        stepflow("config", "set", "profiles.a.url", "u", STEPFLOW_CONFIG_FILE="folder"),
+        stepflow("config", "set", "profiles.a.url", "u", STEPFLOW_CONFIG_FILE="hello.yaml/config.toml"),
+        stepflow("config", "ste", "profiles.a.url", "u"),
+    )
