@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from .completion import complete_examples, complete_flow_files, complete_overrides, complete_variables
 from .options import Decorator, Function, option_in, together
 from .parsing import given_order
 from .problems import usage
@@ -25,8 +26,15 @@ def flow_argument(function: Function) -> Function:
     decorate = together(
         "flow",
         build,
-        click.argument("flow", required=False, metavar="FLOW"),
-        option_in("--flow", "flow_option", section="Flow", metavar="FILE", help="The flow, instead of FLOW."),
+        click.argument("flow", required=False, metavar="FLOW", shell_complete=complete_flow_files),
+        option_in(
+            "--flow",
+            "flow_option",
+            section="Flow",
+            metavar="FILE",
+            shell_complete=complete_flow_files,
+            help="The flow, instead of FLOW.",
+        ),
     )
     return decorate(function)  # type: ignore[return-value]
 
@@ -43,8 +51,16 @@ def flows_argument(function: Function) -> Function:
     decorate = together(
         "flows",
         build,
-        click.argument("flows", nargs=-1, metavar="FLOW..."),
-        option_in("--flow", "flow_option", multiple=True, section="Flow", metavar="FILE", help="A flow, as FLOW is."),
+        click.argument("flows", nargs=-1, metavar="FLOW...", shell_complete=complete_flow_files),
+        option_in(
+            "--flow",
+            "flow_option",
+            multiple=True,
+            section="Flow",
+            metavar="FILE",
+            shell_complete=complete_flow_files,
+            help="A flow, as FLOW is.",
+        ),
     )
     return decorate(function)  # type: ignore[return-value]
 
@@ -75,12 +91,18 @@ def batch_options(function: Function) -> Function:
 
 
 def _input_options() -> list[Decorator]:
-    where = {"section": "Input"}
+    where: dict[str, Any] = {"section": "Input"}
     return [
         option_in("--input", metavar="FILE", help="The input: a YAML or JSON file, - for standard input.", **where),
         option_in("--input-json", metavar="JSON", help="The input as JSON.", **where),
         option_in("--input-yaml", metavar="YAML", help="The input as YAML.", **where),
-        option_in("--example", metavar="NAME", help="The input of an example or a test case of the flow.", **where),
+        option_in(
+            "--example",
+            metavar="NAME",
+            shell_complete=complete_examples,
+            help="The input of an example or a test case of the flow.",
+            **where,
+        ),
         option_in(
             "--stdin-format",
             type=click.Choice(["json", "yaml"]),
@@ -91,13 +113,18 @@ def _input_options() -> list[Decorator]:
 
 
 def _variable_options() -> list[Decorator]:
-    where = {"section": "Variables"}
+    where: dict[str, Any] = {"section": "Variables"}
     return [
         option_in("--variables", metavar="FILE", help="The flow's variables: a YAML or JSON file, or -.", **where),
         option_in("--variables-json", metavar="JSON", help="The variables as JSON.", **where),
         option_in("--variables-yaml", metavar="YAML", help="The variables as YAML.", **where),
         option_in(
-            "--var", multiple=True, metavar="NAME=VALUE", help="A variable, over the others; repeatable.", **where
+            "--var",
+            multiple=True,
+            metavar="NAME=VALUE",
+            shell_complete=complete_variables,
+            help="A variable, over the others; repeatable.",
+            **where,
         ),
         option_in(
             "--env-variables",
@@ -110,7 +137,7 @@ def _variable_options() -> list[Decorator]:
 
 
 def _override_options() -> list[Decorator]:
-    where = {"section": "Overrides (repeatable; later ones go over earlier ones)"}
+    where: dict[str, Any] = {"section": "Overrides (repeatable; later ones go over earlier ones)"}
     return [
         option_in("--overrides", multiple=True, metavar="FILE", help="Changes to steps: a YAML or JSON file.", **where),
         option_in("--overrides-json", multiple=True, metavar="JSON", help="Changes to steps as JSON.", **where),
@@ -120,6 +147,7 @@ def _override_options() -> list[Decorator]:
             "set_",
             multiple=True,
             metavar="STEP.input.KEY=VALUE",
+            shell_complete=complete_overrides,
             help="One change to a step: JSON, a YAML scalar, or else text; a dot in a name is written \\.",
             **where,
         ),

@@ -31,6 +31,7 @@ _COMMANDS = {
     "serve": "Run a Stepflow server until Ctrl-C or SIGTERM.",
     "repl": "Type commands at a prompt, all of them for one server.",
     "health": "Show whether a server is well, what it is and what it can do.",
+    "completion": "Print the script that lets a shell complete this command.",
 }
 
 
@@ -75,6 +76,9 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def _run(args: list[str]) -> int:
     if "_STEPFLOW_COMPLETE" in os.environ:
+        from .shells import register
+
+        register()
         cli.main(args, prog_name="stepflow")
     session = Session(json_errors=wants_json(args))
     try:

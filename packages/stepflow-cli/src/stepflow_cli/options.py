@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeVar
 
 import click
 
+from .completion import complete_profiles
 from .output import FORMATS, Output
 from .parsing import Option
 from .problems import usage
@@ -82,7 +83,11 @@ def server_options(default: Default) -> Callable[[Function], Function]:
         functools.partial(ServerOptions, default=default),
         option_in("--url", section="Server", metavar="URL", help=f"The server. [env: STEPFLOW_URL; default: {said}]"),
         option_in(
-            "--profile", section="Server", metavar="NAME", help="A server of the profiles. [env: STEPFLOW_PROFILE]"
+            "--profile",
+            section="Server",
+            metavar="NAME",
+            shell_complete=complete_profiles,
+            help="A server of the profiles. [env: STEPFLOW_PROFILE]",
         ),
         option_in("--local", is_flag=True, section="Server", help="An embedded server, that ends with the command."),
         option_in(

@@ -23,7 +23,7 @@ _STORED = View(
 
 
 @click.command("put", cls=Command)
-@click.argument("file", metavar="FILE|-")
+@click.argument("file", metavar="FILE|-", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Store the JSON or YAML value that it holds.")
 @click.option("--binary", is_flag=True, help="Store its bytes as they are.")
 @click.option(

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ...completion import complete_settings
 from ...exit_codes import ExitCode
 from ...options import output_options, server_options
 from ...output import Column, Output, View
@@ -19,7 +20,7 @@ _SETTING = View(columns=(Column("name"), Column("value"), Column("origin")), nam
 
 
 @click.command("get", cls=Command)
-@click.argument("key", metavar="KEY")
+@click.argument("key", metavar="KEY", shell_complete=complete_settings)
 @server_options(default="server")
 @output_options
 def command(key: str, server: ServerOptions, output: Output) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ...completion import complete_config_keys, complete_profiles
 from ...options import option_in, output_options
 from ...output import Column, Output, View
 from ...parsing import Command
@@ -14,8 +15,14 @@ _REMOVED = View(columns=(Column("name"), Column("file")), name="name")
 
 
 @click.command("unset", cls=Command)
-@click.argument("key", metavar="KEY")
-@option_in("--profile", section="Server", metavar="NAME", help="The profile to change. [default: the current one]")
+@click.argument("key", metavar="KEY", shell_complete=complete_config_keys)
+@option_in(
+    "--profile",
+    section="Server",
+    metavar="NAME",
+    shell_complete=complete_profiles,
+    help="The profile to change. [default: the current one]",
+)
 @output_options
 def command(key: str, profile: str | None, output: Output) -> None:
     """Remove a key of a profile, or a whole profile.

@@ -6,6 +6,7 @@ import os
 
 import click
 
+from ...completion import complete_profiles
 from ...options import output_options
 from ...output import Column, Output, View
 from ...parsing import Command
@@ -16,7 +17,7 @@ _USED = View(columns=(Column("profile"), Column("url"), Column("file")), name="p
 
 
 @click.command("use", cls=Command)
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=complete_profiles)
 @output_options
 def command(name: str, output: Output) -> None:
     """Make a profile the current one.

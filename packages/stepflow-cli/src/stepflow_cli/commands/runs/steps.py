@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ...completion import complete_steps_of_run
 from ...connect import connect
 from ...options import output_options, server_options
 from ...output import Output
@@ -18,7 +19,12 @@ __all__ = ["command"]
 @click.command("steps", cls=Command)
 @run_argument
 @click.option("--item", type=click.IntRange(min=0), metavar="N", help="Only steps of this item, counted from 0.")
-@click.option("--step", metavar="ID", help="Only this step; of the first item, unless --item names another.")
+@click.option(
+    "--step",
+    metavar="ID",
+    shell_complete=complete_steps_of_run,
+    help="Only this step; of the first item, unless --item names another.",
+)
 @server_options(default="server")
 @output_options
 def command(run_id: str, item: int | None, step: str | None, server: ServerOptions, output: Output) -> None:

@@ -1,0 +1,219 @@
+"""Completion: what is offered, and what bash does with it at a prompt. zsh and fish are tried where they are."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from tests.cli.command import Done, Stepflow
+from tests.cli.golden import Golden
+
+
+def offered(stepflow: Stepflow, line: str, **environment: str) -> list[str]:
+    """Give what is offered for the last word of a line, which may be empty; the types of words are left out."""
+    words = shlex.split(line) + [""] * line.endswith(" ")
+    done: Done = stepflow(
+        COMP_WORDS=line, COMP_CWORD=str(len(words) - 1), _STEPFLOW_COMPLETE="bash_complete", **environment
+    )
+    assert (done.code, done.stderr) == (0, "")
+    return [each.partition(",")[2] for each in done.stdout.splitlines() if each]
+
+
+@pytest.fixture
+def profiles(stepflow: Stepflow) -> Path:
+    """A file with two profiles."""
+    path = stepflow.home / ".config" / "stepflow" / "config.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text('[profiles.prod]\nurl = "http://prod"\n[profiles.dev]\nurl = "http://dev"\n')
+    return path
+
+
+@pytest.mark.parametrize(
+    ("line", "items"),
+    [
+        ("stepflow val", ["validate"]),
+        ("stepflow flows ", ["store", "get", "delete", "variables"]),
+        ("stepflow run hel", ["hello.yaml"]),
+        ("stepflow run sub/", ["sub/a\\ b.yml", "sub/deeper/"]),
+        ("stepflow run ./ec", ["./echo.yaml"]),
+        ("stepflow run none/", []),
+        ("stepflow validate hello.yaml ec", ["echo.yaml"]),
+        ("stepflow flows store --flow cl", ["clean.yaml"]),
+        ("stepflow run hello.yaml --example ", ["ada", "grace"]),
+        ("stepflow run --flow hello.yaml --example g", ["grace"]),
+        ("stepflow submit hello.yaml --set ", ["greeting.input."]),
+        ("stepflow run hello.yaml --set greeting.input.", ["greeting.input.text="]),
+        ("stepflow run hello.yaml --set greeting.input.text=", []),
+        ("stepflow run odd.yaml --set a", ["a\\\\.b.input."]),
+        ("stepflow run clean.yaml --var ", ["version=", "count=", "api_key=", "region="]),
+        ("stepflow run broken.yaml --set ", []),
+        ("stepflow run --set ", []),
+        ("stepflow run - --example ", []),
+        ("stepflow run hello.yaml --input he", ["he"]),
+        ("stepflow health --profile ", ["prod", "dev"]),
+        ("stepflow config use p", ["prod"]),
+        ("stepflow config get t", ["token", "timeout"]),
+        ("stepflow config set token_", ["token_env", "token_file", "token_command"]),
+        ("stepflow config set profiles.dev.ti", ["profiles.dev.timeout"]),
+        ("stepflow config unset profiles.p", None),
+        ("stepflow completion ", ["bash", "zsh", "fish"]),
+        ("stepflow health --col", ["--color"]),
+    ],
+)  # fmt: skip
+@pytest.mark.usefixtures("profiles")
+def test_what_is_offered(line: str, items: list[str] | None, stepflow: Stepflow) -> None:
+    sub = stepflow.folder / "sub"
+    (sub / "deeper").mkdir(parents=True)
+    for name in ("a b.yml", "notes.txt", ".hidden.yaml"):
+        (sub / name).write_text("")
+    (stepflow.folder / "broken.yaml").write_text("steps: [")
+    (stepflow.folder / "odd.yaml").write_text("steps: [{id: a.b, component: /builtin/noop}]")
+    found = offered(stepflow, line)
+    assert found == items if items is not None else found[0] == "profiles.prod"
+
+
+def test_steps_of_a_run(stepflow: Stepflow, server: str) -> None:
+    run_id = stepflow("submit", "hello.yaml", "--detach").stdout.strip()
+    assert offered(stepflow, f"stepflow runs steps {run_id} --step ") == ["greeting"]
+    assert run_id in offered(stepflow, f"stepflow runs get {run_id[:8]}")
+    # A server that is not there offers nothing, and says nothing.
+    gone = {"STEPFLOW_URL": "http://127.0.0.1:9"}
+    assert offered(stepflow, f"stepflow runs steps {run_id} --step ", **gone) == []
+    assert offered(stepflow, "stepflow runs get ", **gone) == []
+
+
+def test_a_broken_file_of_profiles_offers_nothing(stepflow: Stepflow, profiles: Path) -> None:
+    profiles.write_text("current = [")
+    assert offered(stepflow, "stepflow health --profile ") == []
+
+
+def test_completion_imports_nothing_heavy(stepflow: Stepflow) -> None:
+    heavy = ("stepflow_client", "httpx", "rich", "pydantic", "yaml", "logging", "asyncio", "platformdirs", "tomlkit")
+    for line in ("stepflow ru", "stepflow run --inp", "stepflow run hel", "stepflow config "):
+        program = (
+            "import os, sys; sys.argv[1:] = []\n"
+            f"os.environ.update(COMP_WORDS={line!r}, COMP_CWORD={str(len(line.split()) - 1)!r})\n"
+            "os.environ['_STEPFLOW_COMPLETE'] = 'bash_complete'\n"
+            "from stepflow_cli.entry import main\n"
+            "try: main()\nexcept SystemExit: pass\n"
+            f"print([name for name in {heavy!r} if name in sys.modules], file=sys.stderr)"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+        assert done.stderr.strip() == "[]", line
+
+
+def test_the_script(stepflow: Stepflow, golden: Golden) -> None:
+    golden(
+        *(stepflow("completion", shell) for shell in ("bash", "zsh", "fish")),
+        stepflow("completion"),
+        stepflow("completion", "bsh"),
+        stepflow("completion", "powershell"),
+    )
+
+
+class Prompt:
+    """An interactive shell with the script of its completion."""
+
+    def __init__(self, stepflow: Stepflow, command: list[str], setup: str) -> None:
+        environment = {**stepflow.environment, "TERM": "dumb", "PS1": "$ ", "COLUMNS": "200"}
+        self._shell = pexpect.spawn(
+            command[0],
+            command[1:],
+            cwd=str(stepflow.folder),
+            env=environment,
+            dimensions=(50, 200),
+            timeout=20,
+            encoding="utf-8",
+        )
+        self._shell.sendline(setup)
+        self._shell.sendline("echo rea''dy")
+        self._shell.expect("\nready")
+
+    def complete(self, typed: str) -> str:
+        """Give the line that Tab makes of what is typed; `|` marks where the cursor then is."""
+        # An argument that is an echo shows what the line has become, without running it.
+        self._shell.send(f"{typed}\t")
+        self._shell.send("|\x01show '\x05'\r")
+        self._shell.expect(r"<<(.*?)>>")
+        match = self._shell.match
+        assert isinstance(match, re.Match)
+        return str(match[1])
+
+    def close(self) -> None:
+        """End the shell."""
+        self._shell.close(force=True)
+
+
+@pytest.fixture
+def prompt(stepflow: Stepflow) -> Iterator[Callable[[list[str], str], Prompt]]:
+    """What starts an interactive shell."""
+    started: list[Prompt] = []
+
+    def start(command: list[str], setup: str) -> Prompt:
+        made = Prompt(stepflow, command, setup)
+        started.append(made)
+        return made
+
+    yield start
+    for each in started:
+        each.close()
+
+
+TYPED = [
+    ("stepflow vali", "stepflow validate |"),
+    ("stepflow run hel", "stepflow run hello.yaml |"),
+    ("stepflow run su", "stepflow run sub/|"),
+    ("stepflow run hello.yaml --set gr", "stepflow run hello.yaml --set greeting.input.|"),
+    ("stepflow run hello.yaml --set greeting.input.t", "stepflow run hello.yaml --set greeting.input.text=|"),
+    ("stepflow run hello.yaml --example gr", "stepflow run hello.yaml --example grace |"),
+    ("stepflow run hello.yaml --input note", "stepflow run hello.yaml --input notes.txt |"),
+]
+
+
+def test_in_bash(stepflow: Stepflow, prompt: Callable[[list[str], str], Prompt]) -> None:
+    (stepflow.folder / "sub").mkdir()
+    (stepflow.folder / "sub" / "a b.yaml").write_text("")
+    (stepflow.folder / "notes.txt").write_text("")
+    shell = prompt(
+        ["bash", "--norc", "--noprofile", "-i"],
+        "show() { printf '<%s>>\\n' \"<$1\"; }; "
+        "eval \"$(stepflow completion bash)\"; bind 'set enable-bracketed-paste off'",
+    )
+    for typed, line in [*TYPED, ("stepflow run sub/a", "stepflow run sub/a\\ b.yaml |")]:
+        assert shell.complete(typed) == line
+
+
+def test_in_fish(stepflow: Stepflow) -> None:
+    if shutil.which("fish") is None:
+        pytest.skip("there is no fish here; bash is the shell that is always tested")
+    (stepflow.folder / "sub").mkdir()
+    (stepflow.folder / "notes.txt").write_text("")
+    for typed, line in TYPED:
+        ask = f"stepflow completion fish | source; complete -C '{typed}'"
+        done = subprocess.run(
+            ["fish", "-N", "-c", ask], cwd=stepflow.folder, env=stepflow.environment, capture_output=True, timeout=60
+        )
+        assert done.stdout.decode().split()[0] == line.removesuffix("|").split()[-1], done
+
+
+def test_in_zsh(stepflow: Stepflow, prompt: Callable[[list[str], str], Prompt]) -> None:
+    if shutil.which("zsh") is None:
+        pytest.skip("there is no zsh here; bash is the shell that is always tested")
+    (stepflow.folder / "sub").mkdir()
+    (stepflow.folder / "notes.txt").write_text("")
+    shell = prompt(
+        ["zsh", "-f", "-i"],
+        "show() { printf '<%s>>\\n' \"<$1\" }; bindkey -e; unset zle_bracketed_paste; "
+        'autoload -Uz compinit && compinit -u -D; eval "$(stepflow completion zsh)"',
+    )
+    for typed, line in TYPED:
+        # zsh takes the space behind a word away again where something else than a word follows.
+        assert shell.complete(typed).replace(" |", "|") == line.replace(" |", "|")
