@@ -87,7 +87,7 @@ def _ask(ctx: click.Context, question: Callable[[SyncStepflowClient], Iterable[A
     options = ServerOptions(**{name: ctx.params[name] for name in names if ctx.params.get(name)}, default="server")
     settings = resolve(options)
     # The command that gives a token may ask for something on the terminal, where the shell is.
-    asks = settings.profile is not None and settings.profile.token_command is not None
+    asks = settings.profile is not None and bool(settings.profile.token_command)
     if settings.is_embedded or asks:
         return ()
     # Imported before the clock starts: the time is the server's.
