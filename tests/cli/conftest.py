@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from stepflow_client import LogConfig, StepflowRuntime
@@ -13,6 +14,7 @@ from stepflow_client import LogConfig, StepflowRuntime
 from tests import releases
 from tests.cli.command import Stepflow
 from tests.cli.golden import Golden
+from tests.cli.runs import SLEEPING, Start
 from tests.cli.terminal import Terminal
 
 
@@ -65,3 +67,56 @@ def golden(request: pytest.FixtureRequest, tmp_path: Path) -> Golden:
     module = Path(request.node.fspath).stem.removeprefix("test_")
     name = re.sub(r"[^A-Za-z0-9_.-]+", "_", request.node.name.removeprefix("test_")).strip("_")
     return Golden(f"{module}/{name}", tmp_path, rewrite=request.config.getoption("--rewrite-golden"))
+
+
+@pytest.fixture
+def start(newest_server: StepflowRuntime, server: str) -> Start:
+    """What runs a flow on a list of inputs and gives the run's id: `start("hello.yaml", [{"name": "Ada"}])`."""
+
+    def run(flow: Any, inputs: Any = (None,), *, wait: bool = True) -> str:
+        client = newest_server.sync_client
+        source = flow if isinstance(flow, dict) else Path(__file__).parent / "flows" / flow
+        run_id = client.submit(source, list(inputs))
+        if wait:
+            client.wait_run(run_id, timeout=60)
+        return run_id
+
+    return run
+
+
+@pytest.fixture
+def ada(start: Start) -> str:
+    """A run of one item that is completed."""
+    return start("hello.yaml", [{"name": "Ada"}])
+
+
+@pytest.fixture
+def failed(start: Start) -> str:
+    """A run of one item that failed."""
+    return start("fails.yaml", [{"nam": "Ada"}])
+
+
+@pytest.fixture
+def batch(start: Start) -> str:
+    """A run of three items, of which the first failed."""
+    return start("fails.yaml", [{"nam": "Ada"}, {"name": "Ada"}, {"name": None}])
+
+
+@pytest.fixture
+def long(start: Start) -> Start:
+    """What starts runs that go on for longer than any test; it takes the flow's name."""
+    return lambda name="long": start({"name": name, "steps": [SLEEPING], "output": {"$step": "sleeping"}}, wait=False)
+
+
+@pytest.fixture
+def running(long: Start) -> str:
+    """A run that goes on for longer than any test."""
+    return long()
+
+
+@pytest.fixture
+def cancelled(newest_server: StepflowRuntime, long: Start) -> str:
+    """A run that is marked as cancelled."""
+    run_id = long()
+    newest_server.sync_client.cancel_run(run_id)
+    return run_id

@@ -4,67 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from stepflow_cli.run_records import STATUSES, duration_text
-from stepflow_client import ExecutionStatus, StepflowRuntime
+from stepflow_client import ExecutionStatus
 
 from tests.cli.command import Stepflow
 from tests.cli.golden import Golden
+from tests.cli.runs import FORMS, SLEEPING, UNKNOWN, Start
 from tests.cli.terminal import Terminal
-
-FORMS = ("table", "json", "jsonl", "yaml", "name")
-UNKNOWN = "0197aaaa-0000-7000-8000-000000000000"
-SLEEPING = {"id": "sleeping", "component": "/builtin/sleep", "input": {"duration_ms": 60_000}}
-
-
-@pytest.fixture
-def start(newest_server: StepflowRuntime, server: str) -> Callable[..., str]:
-    """What runs a flow on a list of inputs and gives the run's id: `start("hello.yaml", [{"name": "Ada"}])`."""
-
-    def run(flow: Any, inputs: Any = (None,), *, wait: bool = True) -> str:
-        client = newest_server.sync_client
-        source = flow if isinstance(flow, dict) else Path(__file__).parent / "flows" / flow
-        run_id = client.submit(source, list(inputs))
-        if wait:
-            client.wait_run(run_id, timeout=60)
-        return run_id
-
-    return run
-
-
-Start = Callable[..., str]
 
 
 def echo(name: str) -> dict[str, Any]:
     """Give a flow of this name: the server is shared, and each test lists its own runs."""
     return {"name": name, "steps": [], "output": {"$input": "$"}}
-
-
-@pytest.fixture
-def ada(start: Start) -> str:
-    """A run of one item that is completed."""
-    return start("hello.yaml", [{"name": "Ada"}])
-
-
-@pytest.fixture
-def failed(start: Start) -> str:
-    """A run of one item that failed."""
-    return start("fails.yaml", [{"nam": "Ada"}])
-
-
-@pytest.fixture
-def batch(start: Start) -> str:
-    """A run of three items, of which the first failed."""
-    return start("fails.yaml", [{"nam": "Ada"}, {"name": "Ada"}, {"name": None}])
-
-
-@pytest.fixture
-def running(start: Start) -> str:
-    """A run that goes on for longer than any test."""
-    return start({"name": "long", "steps": [SLEEPING], "output": {"$step": "sleeping"}}, wait=False)
 
 
 def test_list(stepflow: Stepflow, start: Start, golden: Golden) -> None:

@@ -6,7 +6,7 @@ eight characters, and no server looks for the beginning of an id.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -14,13 +14,16 @@ import click
 
 from .completion import complete_run_ids
 from .exit_codes import ExitCode
+from .output import Output, Record
 from .parsing import Option
 from .problems import Problem, problem_of, show, usage
 from .session import current_session
+from .tables import View
 
 __all__ = [
     "for_each_run",
     "note",
+    "print_done",
     "raise_worst",
     "read_run_ids",
     "run_argument",
@@ -121,11 +124,20 @@ def raise_worst(problems: Sequence[Problem]) -> None:
     """
     if not problems:
         return
-    worst = max(problems, key=lambda problem: _SEVERITY.index(problem.exit_code))
+    worst = max(reversed(problems), key=lambda problem: _SEVERITY.index(problem.exit_code))
     for problem in problems:
         if problem is not worst:
             show(problem, as_json=current_session().json_errors)
     raise worst
+
+
+def print_done(output: Output, records: Iterable[Record], view: View) -> None:
+    """Print what was done, each as it comes where the format allows it; a table only if there is something in it."""
+    if output.format in (None, "table"):
+        records = list(records)
+        if not records:
+            return
+    output.records(records, view, flush=True)
 
 
 def note(text: str) -> None:

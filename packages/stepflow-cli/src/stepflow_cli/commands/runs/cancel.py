@@ -9,7 +9,7 @@ from ...options import Confirm, confirm_option, output_options, server_options
 from ...output import Output
 from ...parsing import Command
 from ...problems import Problem
-from ...run_ids import for_each_run, note, raise_worst, read_run_ids, runs_argument, runs_text
+from ...run_ids import for_each_run, note, print_done, raise_worst, read_run_ids, runs_argument, runs_text
 from ...run_records import RUN, run_record
 from ...settings import ServerOptions
 
@@ -35,7 +35,7 @@ def command(runs: tuple[str, ...], confirm: Confirm, server: ServerOptions, outp
     problems: list[Problem] = []
     with connect(server) as target:
         cancelled = [run_record(run) for run in for_each_run(ids, target.client.cancel_run, problems)]
-    output.records(cancelled, RUN)
+    print_done(output, cancelled, RUN)
     if cancelled:
         note("marked as cancelled; released servers (0.9 to 0.13) do not stop a run, it goes on to its end")
     raise_worst(problems)

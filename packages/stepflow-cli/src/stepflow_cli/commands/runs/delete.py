@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...connect import Target, connect
+from ...connect import connect
 from ...options import Confirm, confirm_option, output_options, server_options
 from ...output import Column, Output, View
 from ...parsing import Command
 from ...problems import Problem
-from ...run_ids import for_each_run, note, raise_worst, read_run_ids, runs_argument, runs_text
+from ...run_ids import for_each_run, note, print_done, raise_worst, read_run_ids, runs_argument, runs_text
 from ...settings import ServerOptions
 
-__all__ = ["command"]
+if TYPE_CHECKING:
+    from stepflow_client import SyncStepflowClient
+
+__all__ = ["command", "delete"]
 
 _DELETION = View(columns=(Column("run_id", kind="id"), Column("status", kind="status")))
 
@@ -38,22 +41,20 @@ def command(runs: tuple[str, ...], confirm: Confirm, server: ServerOptions, outp
         confirm(f"delete {runs_text(ids)}")
     problems: list[Problem] = []
     with connect(server) as target:
-        deletions = list(for_each_run(ids, _delete(target), problems))
-    output.records(deletions, _DELETION)
+        deletions = list(for_each_run(ids, partial(delete, target.client), problems))
+    print_done(output, deletions, _DELETION)
     if any(deletion["status"] == "kept" for deletion in deletions):
         note("the server accepted it, and deleted nothing")
     raise_worst(problems)
 
 
-def _delete(target: Target) -> Callable[[str], dict[str, Any]]:
-    def delete(run_id: str) -> dict[str, Any]:
-        from stepflow_client import NotFoundError
+def delete(client: SyncStepflowClient, run_id: str) -> dict[str, Any]:
+    """Ask for a run's deletion and give what came of it."""
+    from stepflow_client import NotFoundError
 
-        target.client.delete_run(run_id)
-        try:
-            target.client.get_run(run_id)
-        except NotFoundError:
-            return {"run_id": run_id, "status": "deleted"}
-        return {"run_id": run_id, "status": "kept"}
-
-    return delete
+    client.delete_run(run_id)
+    try:
+        client.get_run(run_id)
+    except NotFoundError:
+        return {"run_id": run_id, "status": "deleted"}
+    return {"run_id": run_id, "status": "kept"}

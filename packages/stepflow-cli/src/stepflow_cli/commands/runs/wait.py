@@ -14,7 +14,7 @@ from ...options import Wait, output_options, server_options, timeout_option
 from ...output import Output
 from ...parsing import Command
 from ...problems import Problem
-from ...run_ids import for_each_run, raise_worst, read_run_ids, runs_argument
+from ...run_ids import for_each_run, print_done, raise_worst, read_run_ids, runs_argument
 from ...run_records import RUN, run_record
 from ...running import wait_for
 from ...settings import ServerOptions
@@ -40,7 +40,7 @@ def command(runs: tuple[str, ...], wait: Wait, server: ServerOptions, output: Ou
     with connect(server) as target:
         # Before there is anything to come back to: is there a server?
         target.client.server_info()
-        output.records(_ended(target, ids, wait, problems), RUN, flush=True)
+        print_done(output, _ended(target, ids, wait, problems), RUN)
     raise_worst(problems)
 
 

@@ -1,0 +1,15 @@
+"""What the tests of `stepflow runs` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Start = Callable[..., str]
+"""Starts a run and gives its id."""
+
+FORMS = ("table", "json", "jsonl", "yaml", "name")
+UNKNOWN = "0197aaaa-0000-7000-8000-000000000000"
+"""A run that no server has."""
+
+SLEEPING = {"id": "sleeping", "component": "/builtin/sleep", "input": {"duration_ms": 60_000}}
+"""A step that takes longer than any test."""

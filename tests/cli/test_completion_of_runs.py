@@ -1,0 +1,80 @@
+"""What the shell completes for RUN."""
+
+from __future__ import annotations
+
+import shlex
+import socket
+import time
+
+import pytest
+
+from tests.cli.command import Stepflow
+from tests.cli.runs import Start
+
+
+def complete(stepflow: Stepflow, line: str, **environment: str) -> list[tuple[str, str]]:
+    """Give what zsh is offered at the end of a line, with the help beside it."""
+    words = shlex.split(line)
+    count = len(words) if line.endswith(" ") else len(words) - 1
+    asked = {"_STEPFLOW_COMPLETE": "zsh_complete", "COMP_WORDS": line, "COMP_CWORD": str(count)}
+    done = stepflow(**asked, **environment)
+    assert (done.code, done.stderr) == (0, "")
+    lines = [line for line in done.stdout.splitlines() if line]
+    return [(value, text) for kind, value, text in zip(*[iter(lines)] * 3, strict=True) if kind == "plain"]
+
+
+@pytest.mark.parametrize(
+    "verb", ["get", "items", "steps", "flow", "result", "wait", "cancel", "delete", "watch", "events"]
+)
+def test_runs(verb: str, stepflow: Stepflow, ada: str) -> None:
+    assert (ada, "completed, hello") in complete(stepflow, f"stepflow runs {verb} ")
+
+
+def test_what_is_typed(stepflow: Stepflow, ada: str, failed: str, running: str) -> None:
+    assert complete(stepflow, f"stepflow runs get {ada[:-1]}") == [(ada, "completed, hello")]
+    assert complete(stepflow, "stepflow runs get x") == []
+    assert complete(stepflow, f"stepflow runs wait {ada} {failed[:-1]}") == [(failed, "failed, fails")]
+    assert complete(stepflow, f"stepflow runs list --root {running[:-1]}") == [(running, "running, long")]
+
+
+def test_the_newest(stepflow: Stepflow, start: Start) -> None:
+    ids = [start("echo.yaml", wait=False) for _ in range(51)]
+    assert [value for value, _ in complete(stepflow, "stepflow runs get ")] == ids[:0:-1]
+
+
+def test_a_server_that_is_named(stepflow: Stepflow, ada: str) -> None:
+    url = stepflow.environment.pop("STEPFLOW_URL")
+    assert complete(stepflow, "stepflow runs get ") == []
+    assert complete(stepflow, f"stepflow runs get --url {url} {ada[:-1]}") == [(ada, "completed, hello")]
+    folder = stepflow.home / ".config" / "stepflow"
+    folder.mkdir(parents=True)
+    profile = f'[profiles.here]\nurl = "{url}"\n'
+    (folder / "config.toml").write_text(profile)
+    line = f"stepflow runs get --profile here {ada[:-1]}"
+    assert complete(stepflow, line) == [(ada, "completed, hello")]
+    # The command may ask for something, on the terminal where the shell is.
+    (folder / "config.toml").write_text(f'{profile}token_command = "touch called"\n')
+    assert complete(stepflow, line) == []
+    assert not (stepflow.folder / "called").exists()
+
+
+def test_an_embedded_server_is_not_started(stepflow: Stepflow) -> None:
+    assert complete(stepflow, "stepflow runs get --local ", STEPFLOW_SERVER_BINARY="/bin/false") == []
+    assert complete(stepflow, "stepflow runs get --config x.yml ", STEPFLOW_SERVER_BINARY="/bin/false") == []
+
+
+def test_silence(stepflow: Stepflow) -> None:
+    for url in ("http://127.0.0.1:9", "nonsense://", "http://["):
+        assert complete(stepflow, "stepflow runs get ", STEPFLOW_URL=url) == []
+    (stepflow.home / "broken.toml").write_text("[")
+    assert complete(stepflow, "stepflow runs get ", STEPFLOW_CONFIG_FILE=str(stepflow.home / "broken.toml")) == []
+
+
+def test_a_server_that_does_not_answer(stepflow: Stepflow) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        assert (
+            complete(stepflow, "stepflow runs get ", STEPFLOW_URL=f"http://127.0.0.1:{silent.getsockname()[1]}") == []
+        )
+        # A second for the server, the rest for a slow machine; the client itself would try for much longer.
+        assert time.monotonic() - began < 10

@@ -1,0 +1,153 @@
+"""`stepflow runs wait`, `cancel` and `delete`: runs that end, and several runs at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import httpx
+import pytest
+from stepflow_cli.commands.runs.delete import delete
+from stepflow_client import SyncStepflowClient
+
+from tests.cli.command import Stepflow
+from tests.cli.golden import Golden
+from tests.cli.runs import FORMS, UNKNOWN, Start
+from tests.cli.terminal import Terminal
+
+
+def test_wait(stepflow: Stepflow, start: Start, ada: str, failed: str, golden: Golden) -> None:
+    slow = start("slow.yaml", wait=False)
+    golden(
+        stepflow("runs", "wait", slow),
+        *(stepflow("runs", "wait", ada, "-o", form) for form in FORMS),
+        stepflow("runs", "wait", ada, slow, ada, "-o", "name"),
+        stepflow("runs", "wait", failed),
+        stepflow("runs", "wait", failed, ada, "-o", "json", "--fields", "run_id,status"),
+        stepflow("runs", "wait", failed, "--url", stepflow.environment["STEPFLOW_URL"], "-o", "name"),
+    )
+
+
+def test_wait_for_several(
+    stepflow: Stepflow, start: Start, ada: str, failed: str, cancelled: str, running: str, golden: Golden
+) -> None:
+    golden(
+        stepflow("runs", "wait", cancelled),
+        stepflow("runs", "wait", ada, cancelled, "-o", "jsonl", "--fields", "status"),
+        # The worst of them is the exit code, wherever it stands.
+        stepflow("runs", "wait", failed, cancelled, "-o", "name"),
+        stepflow("runs", "wait", cancelled, UNKNOWN, ada, "-o", "name"),
+        stepflow("runs", "wait", running, failed, "--timeout", "0.3", "-o", "name"),
+        stepflow("runs", "wait", running, failed, "--timeout", "0.3", "-o", "json", "--fields", "status"),
+        stepflow("runs", "wait", running, "--timeout", "0.3"),
+        # The time is for all of them together: those that come late are looked at once.
+        stepflow(
+            *("runs", "wait", running, "-", ada, "--timeout", "0.3", "-o", "name"),
+            *("--url", stepflow.environment["STEPFLOW_URL"]),
+            stdin=f"{start('slow.yaml', wait=False)}\n",
+        ),
+    )
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_wait_on_a_terminal(
+    width: int, terminal: Callable[..., Terminal], ada: str, failed: str, running: str, golden: Golden
+) -> None:
+    interrupted = terminal("runs", "wait", ada, running, failed, width=width)
+    # Nothing is shown in the first second; then which of them the command is waiting for.
+    interrupted.wait_for("waiting for run")
+    assert "(2 of" in interrupted.screen
+    interrupted.interrupt()
+    golden(interrupted, terminal("runs", "wait", ada, failed, width=width))
+
+
+def test_cancel(stepflow: Stepflow, start: Start, ada: str, long: Start, golden: Golden) -> None:
+    golden(
+        stepflow("runs", "cancel", long(), "--yes"),
+        *(stepflow("runs", "cancel", long(), "--yes", "-o", form) for form in FORMS),
+        stepflow("runs", "cancel", ada, "--yes"),
+        stepflow("runs", "cancel", ada, "--yes", "-o", "json"),
+        stepflow("runs", "cancel", ada, long(), UNKNOWN, "-y", "--fields", "status"),
+        stepflow("runs", "cancel", ada, long(), UNKNOWN, "-y", "--fields", "status", "-o", "json"),
+        stepflow("runs", "cancel", long()),
+        stepflow("runs", "cancel", long(), long(), "-o", "json"),
+    )
+
+
+def test_cancel_what_is_listed(stepflow: Stepflow, long: Start, golden: Golden) -> None:
+    for _ in range(3):
+        long("listed to be cancelled")
+    running = "stepflow runs list -o name --flow-name 'listed to be cancelled' --status running"
+    golden(
+        stepflow.shell(f"{running} | stepflow runs cancel --yes - --fields status"),
+        stepflow.shell(f"{running} | stepflow runs cancel --yes - --fields status"),
+        stepflow.shell(f"echo; echo {long()} | stepflow runs cancel -"),
+        stepflow("runs", "cancel", "-", "--yes", stdin=f"{UNKNOWN}\n\nnonsense\n"),
+    )
+
+
+def test_delete(stepflow: Stepflow, ada: str, failed: str, running: str, golden: Golden) -> None:
+    golden(
+        stepflow("runs", "delete", ada, "--yes"),
+        *(stepflow("runs", "delete", ada, "--yes", "-o", form) for form in FORMS),
+        stepflow("runs", "delete", "-", failed, "--yes", stdin=f"{ada}\n{failed}\n"),
+        stepflow("runs", "delete", running, "--yes"),
+        stepflow("runs", "delete", running, ada, UNKNOWN, "--yes", "-o", "jsonl"),
+        stepflow("runs", "delete", ada),
+        stepflow("runs", "delete", ada, failed, "-o", "json"),
+    )
+
+
+def test_a_server_that_deletes() -> None:
+    """No released server does."""
+    there = {UNKNOWN}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "DELETE":
+            there.clear()
+            return httpx.Response(200, json={})
+        assert not there
+        return httpx.Response(404, json={"error": {"code": 404, "message": "not found", "status": "NOT_FOUND"}})
+
+    with SyncStepflowClient("http://server", transport=httpx.MockTransport(answer), server="0.13.0") as client:
+        assert delete(client, UNKNOWN) == {"run_id": UNKNOWN, "status": "deleted"}
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_confirmation(
+    width: int, terminal: Callable[..., Terminal], ada: str, failed: str, long: Start, golden: Golden
+) -> None:
+    asked = []
+    for line, answer in (
+        (("runs", "cancel", long()), "y"),
+        (("runs", "cancel", long(), long()), "n"),
+        (("runs", "delete", ada, failed), "yes"),
+        (("runs", "delete", ada), ""),
+    ):
+        shown = terminal(*line, width=width)
+        shown.wait_for("[y/N]")
+        shown.send(f"{answer}\r")
+        asked.append(shown)
+    golden(*asked)
+
+
+@pytest.mark.parametrize("verb", ["wait", "cancel", "delete"])
+def test_no_server(verb: str, stepflow: Stepflow, golden: Golden) -> None:
+    yes = () if verb == "wait" else ("--yes",)
+    golden(
+        stepflow("runs", verb, UNKNOWN, *yes),
+        stepflow("runs", verb, UNKNOWN, *yes, "-o", "json", "--url", "http://127.0.0.1:9"),
+    )
+
+
+@pytest.mark.usefixtures("server")
+def test_wrong_usage(stepflow: Stepflow, golden: Golden) -> None:
+    golden(
+        stepflow("runs", "wait"),
+        stepflow("runs", "wait", "0197aaaa"),
+        stepflow("runs", "wait", UNKNOWN),
+        stepflow("runs", "wait", UNKNOWN, "--timeout", "-1", "-o", "json"),
+        stepflow("runs", "wait", "-", stdin="\n"),
+        stepflow("runs", "cancel", "-y"),
+        stepflow("runs", "cancel", UNKNOWN, "-y"),
+        stepflow("runs", "delete", UNKNOWN, "-y", "-o", "json"),
+    )
