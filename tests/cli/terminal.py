@@ -36,6 +36,8 @@ class Terminal:
         self.child = pexpect.spawn(
             str(STEPFLOW), list(args), cwd=str(folder), env=dict(environment), dimensions=(height, width), timeout=30
         )
+        # A program may ask where the cursor is.
+        self._screen.write_process_input = self.child.send
 
     @property
     def screen(self) -> str:

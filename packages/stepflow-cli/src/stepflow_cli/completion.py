@@ -80,7 +80,7 @@ def complete_steps_of_run(ctx: click.Context, incomplete: str) -> Iterable[Compl
 
 def _ask(ctx: click.Context, question: Callable[[SyncStepflowClient], Iterable[Any]]) -> tuple[Any, ...]:
     """Give what the server answers, as far as it comes in time."""
-    from .connect import connect
+    from .connect import connect, is_kept
     from .settings import ServerOptions, resolve
 
     names = ("url", "profile", "local", "config")
@@ -88,7 +88,7 @@ def _ask(ctx: click.Context, question: Callable[[SyncStepflowClient], Iterable[A
     settings = resolve(options)
     # The command that gives a token may ask for something on the terminal, where the shell is.
     asks = settings.profile is not None and bool(settings.profile.token_command)
-    if settings.is_embedded or asks:
+    if (settings.is_embedded or asks) and not is_kept(options):
         return ()
     # Imported before the clock starts: the time is the server's.
     import stepflow_client.types  # noqa: F401

@@ -17,7 +17,7 @@ from .settings import ServerOptions, Settings, resolve
 if TYPE_CHECKING:
     from stepflow_client import StepflowRuntime, SyncStepflowClient
 
-__all__ = ["Target", "connect", "keep"]
+__all__ = ["Target", "connect", "is_kept", "keep"]
 
 _NO_SERVER = "start one with 'stepflow serve', name one with --url or STEPFLOW_URL, or add --local for an embedded one"
 
@@ -77,7 +77,7 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
     Raises:
         Problem: If the options are wrong, or the server cannot be reached.
     """
-    if _kept and not (server.url or server.profile or server.local or server.config is not None):
+    if is_kept(server):
         with _told_of_its_end(_kept[-1]):
             yield _kept[-1]
         return
@@ -105,6 +105,11 @@ def keep(target: Target) -> Iterator[None]:
         yield
     finally:
         _kept.pop()
+
+
+def is_kept(server: ServerOptions) -> bool:
+    """Tell whether these options name the server that is kept."""
+    return bool(_kept) and not (server.url or server.profile or server.local or server.config is not None)
 
 
 _kept: list[Target] = []

@@ -17,7 +17,7 @@ from .parsing import LazyGroup, session_options
 from .problems import problem_of, show, wants_json
 from .session import Session
 
-__all__ = ["cli", "main"]
+__all__ = ["call", "cli", "main"]
 
 _COMMANDS = {
     "run": "Run a flow and print its output.",
@@ -80,14 +80,31 @@ def _run(args: list[str]) -> int:
 
         register()
         cli.main(args, prog_name="stepflow")
-    session = Session(json_errors=wants_json(args))
     try:
-        code = _invoke(args, session)
-        sys.stdout.flush()
+        return call(args, Session(json_errors=wants_json(args)))
     except BrokenPipeError:
         # Whoever read our output has stopped. The interpreter must not try to flush it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
+
+
+def call(args: list[str], session: Session, group: click.Group = cli, name: str = "stepflow") -> int:
+    """Run one command line, tell how it fails, and give its exit code.
+
+    Args:
+        args: The words behind the group's name.
+        session: Filled by the options.
+        group: The commands.
+        name: What the group is called in messages.
+
+    Raises:
+        BrokenPipeError: If nobody reads the output any more.
+    """
+    try:
+        code = _invoke(args, session, group, name)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
     except (Exception, KeyboardInterrupt) as error:
         problem = problem_of(error)
         if session.verbosity > 1:
@@ -98,11 +115,11 @@ def _run(args: list[str]) -> int:
     return code
 
 
-def _invoke(args: list[str], session: Session) -> int:
-    # `cli.main` would do as much, and end a broken pipe with exit code 1.
+def _invoke(args: list[str], session: Session, group: click.Group, name: str) -> int:
+    # `group.main` would do as much, and end a broken pipe with exit code 1.
     try:
-        with cli.make_context("stepflow", args, obj=session) as context:
-            result: Any = cli.invoke(context)
+        with group.make_context(name, args, obj=session) as context:
+            result: Any = group.invoke(context)
     except click.exceptions.Exit as end:
         return end.exit_code
     return result if isinstance(result, int) else ExitCode.OK

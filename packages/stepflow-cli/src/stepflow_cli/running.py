@@ -15,6 +15,7 @@ from .options import Wait
 from .output import Column, Output, View
 from .problems import Problem, problem_of
 from .progress import waiting
+from .session import current_session
 from .values import Values
 
 if TYPE_CHECKING:
@@ -72,13 +73,15 @@ def prepare(flow: str, values: Values, *, inputs: str | None = None) -> Job:
     """
     values.check(flow=flow, inputs=inputs)
     content = load_flow_file(flow)
-    return Job(
+    job = Job(
         flow=content,
         input=values.read_input(content) if inputs is None else None,
         overrides=values.read_overrides(content),
         variables=values.read_variables(content),
         env_variables=values.env_variables,
     )
+    current_session().job = job
+    return job
 
 
 def to_file(output: Output, file: str | None) -> Output:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from .running import Job
 
 __all__ = ["Session", "current_session"]
 
@@ -21,6 +25,8 @@ class Session:
     """auto, always or never."""
     json_errors: bool = False
     """Whether a failure is told as a line of JSON."""
+    job: Job | None = None
+    """What the command runs, where it runs something."""
 
     @property
     def server_log_level(self) -> str | None:

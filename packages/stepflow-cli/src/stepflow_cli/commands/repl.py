@@ -1,0 +1,40 @@
+"""`stepflow repl`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from ..options import server_options
+from ..parsing import Command
+from ..session import current_session
+from ..settings import ServerOptions
+
+__all__ = ["command"]
+
+
+@click.command("repl", cls=Command)
+@server_options(default="embedded")
+def command(server: ServerOptions) -> int:
+    """Type commands at a prompt, all of them for one server.
+
+    Takes every command of stepflow, without that word before it; what is named with --url, --profile or --local on a
+    line holds for that line. An embedded server, with its flows and runs, lasts until one leaves. Further words are
+    rerun, status, workflow, input, help, and exit or quit. Tab completes; Ctrl-C gives up the line, or ends the
+    command that runs; Ctrl-D leaves.
+
+    Without a terminal the lines of standard input are run, whatever fails among them; the exit code is that of the
+    last one that failed, or 0.
+    """
+    from .._version import VERSION
+    from ..repl.server import KeptServer
+    from ..repl.shell import Shell
+
+    with KeptServer(server) as kept:
+        shell = Shell(kept, current_session())
+        if not sys.stdin.isatty():
+            return shell.read_stdin()
+        print(f"stepflow {VERSION} at {kept}. help lists the commands, Ctrl-D leaves.", file=sys.stderr)
+        shell.read_terminal()
+    return 0

@@ -1,0 +1,125 @@
+"""The prompt on a terminal: with a history, and completion of commands, options and file names."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from click.shell_completion import ShellComplete
+from prompt_toolkit import PromptSession
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
+from prompt_toolkit.document import Document
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.output import create_output
+
+if TYPE_CHECKING:
+    from .shell import Shell
+
+__all__ = ["make_prompt"]
+
+
+def make_prompt(shell: Shell) -> Callable[[], str]:
+    """Give what asks for a line; it raises KeyboardInterrupt at Ctrl-C and EOFError at Ctrl-D."""
+    session: PromptSession[str] = PromptSession(
+        "stepflow> ",
+        history=_history(),
+        completer=_Completer(shell),
+        # Run ids come from the server.
+        complete_in_thread=True,
+        complete_while_typing=False,
+        # The prompt is seen where standard output goes elsewhere, too.
+        output=create_output(always_prefer_tty=True),
+    )
+    return session.prompt
+
+
+def _history() -> History:
+    from platformdirs import user_state_path
+
+    path = Path(user_state_path("stepflow", appauthor=False)) / "repl_history"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Lines may hold what others must not read.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError:
+        return InMemoryHistory()
+    return FileHistory(str(path))
+
+
+class _Completer(Completer):
+    """What click would complete in a shell, and file names where it knows nothing.
+
+    Args:
+        shell: The repl.
+    """
+
+    def __init__(self, shell: Shell) -> None:
+        self._group = shell.group
+        self._complete = ShellComplete(shell.group, {}, "", "")
+        self._files = PathCompleter(expanduser=True)
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
+        """Give what the word at the cursor may become."""
+        before, raw = _last_word(document.text_before_cursor)
+        try:
+            words, incomplete = shlex.split(before), _unquoted(raw)
+        except ValueError:
+            return
+        words = words[1:] if words[:1] == ["stepflow"] else words
+        items = self._complete.get_completions(words, incomplete)
+        # In `--flow=par` only what follows the sign is completed.
+        start, value = "", incomplete
+        if incomplete.startswith("--") and "=" in incomplete:
+            name, _, value = incomplete.partition("=")
+            start, words = f"{name}=", [*words, name]
+        if (not items and self._takes_file(words)) or any(item.type in ("file", "dir") for item in items):
+            for found in self._files.get_completions(Document(value), complete_event):
+                whole = start + shlex.quote(value + found.text)
+                yield Completion(whole, -len(raw), display=found.display)
+            return
+        for item in items:
+            whole = start + shlex.quote(item.value)
+            yield Completion(whole, -len(raw), display=item.value, display_meta=item.help or "")
+
+    def _takes_file(self, words: Sequence[str]) -> bool:
+        """Tell whether what follows these words may be the name of a file."""
+        found: click.Command | None = self._group
+        context = click.Context(self._group)
+        for word in words:
+            if isinstance(found, click.Group):
+                found = found.get_command(context, word)
+        for param in found.params if found is not None else ():
+            is_named = bool(words) and words[-1] in param.opts
+            if is_named or (isinstance(param, click.Argument) and not words[-1].startswith("-")):
+                return str(param.metavar).partition("|")[0].removesuffix("...") in ("FILE", "FLOW", "PATH")
+        return False
+
+
+def _last_word(text: str) -> tuple[str, str]:
+    """Split a line before its last word, which may be empty, or in quotes that are still open."""
+    start, quote, escaped = 0, "", False
+    for place, char in enumerate(text):
+        if escaped:
+            escaped = False
+        elif char == "\\" and quote != "'":
+            escaped = True
+        elif quote:
+            quote = "" if char == quote else quote
+        elif char in "'\"":
+            quote = char
+        elif char.isspace():
+            start = place + 1
+    return text[:start], text[start:]
+
+
+def _unquoted(raw: str) -> str:
+    for end in ("", '"', "'"):
+        try:
+            return "".join(shlex.split(raw + end))
+        except ValueError:
+            continue
+    return raw

@@ -1,0 +1,55 @@
+"""The one server of a repl."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+from ..connect import Target, connect, keep
+from ..settings import ServerOptions
+
+__all__ = ["KeptServer"]
+
+
+class KeptServer:
+    """A server for all commands that name none; an embedded one that has ended is started again.
+
+    Args:
+        options: Which server.
+    """
+
+    def __init__(self, options: ServerOptions) -> None:
+        """Nothing is started yet."""
+        self._options = options
+        self._stack = ExitStack()
+        self.target: Target
+        """The server, once the context is entered."""
+
+    def __enter__(self) -> Self:
+        """Start or find the server."""
+        self.target = self._stack.enter_context(connect(self._options))
+        self._stack.enter_context(keep(self.target))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the server, if it is an embedded one."""
+        self._stack.close()
+
+    def renew(self) -> None:
+        """Start an embedded server again if it has ended."""
+        runtime = self.target.runtime
+        if runtime is None or runtime.is_alive:
+            return
+        self._stack.close()
+        self.__enter__()
+        print("the embedded server had ended; a new one is there, without its flows and runs", file=sys.stderr)
+
+    def __str__(self) -> str:
+        """Say where it is and what."""
+        info = self.target.client.server_info()
+        kind = "embedded" if self.target.runtime else self.target.settings.url.origin
+        return f"{info.url} ({kind}, release {info.release or info.dialect})"

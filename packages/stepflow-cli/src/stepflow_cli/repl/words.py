@@ -1,0 +1,178 @@
+"""The words that only the repl has: rerun, status, workflow, input, help, exit and quit."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..options import output_options
+from ..output import Column, Output, View
+from ..parsing import Command, LazyGroup, session_options
+from ..problems import nearest, usage
+
+if TYPE_CHECKING:
+    from ..running import Job
+    from .shell import Shell
+
+__all__ = ["Leave", "ReplGroup"]
+
+_WORDS = {
+    "rerun": "Run once more what was run last, with further options.",
+    "status": "Show the server, and what was run last.",
+    "workflow": "Print the flow that was run last.",
+    "input": "Print the input that was run last.",
+    "help": "Show the commands, or what one of them takes.",
+    "exit": "Leave, as Ctrl-D does.",
+    "quit": "Leave, as Ctrl-D does.",
+}
+_INPUTS = ("--input", "--input-json", "--input-yaml", "--example", "--inputs", "--stdin-format")
+"""What rerun replaces as a whole: an input that is given anew takes the place of all of them."""
+_STATUS = View(columns=(Column("server"), Column("url"), Column("flow"), Column("last")), name="url")
+
+
+class Leave(BaseException):
+    """Somebody wants to leave the repl."""
+
+
+class ReplGroup(LazyGroup):
+    """All commands of `stepflow` and the repl's own words.
+
+    Args:
+        commands: The commands of `stepflow`.
+        shell: The repl.
+    """
+
+    def __init__(self, commands: LazyGroup, shell: Shell) -> None:
+        """Put both together."""
+        others = {name: text for name, text in commands.commands_of.items() if name != "repl"}
+        help = "Commands are written as in a shell, without the word stepflow before them; it may be there."
+        super().__init__("", commands_of={**others, **_WORDS}, package="", help=help, params=session_options())
+        self._others = commands
+        self._shell = shell
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Leave the usage out: there is no word to begin it with."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse what stands before the command."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            raise usage(f"there is no option {error.option_name} before a command", "help lists the commands") from None
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Give a word of the repl, or a command of `stepflow`."""
+        if cmd_name not in _WORDS:
+            return self._others.get_command(ctx, cmd_name) if cmd_name in self.commands_of else None
+        make = {"rerun": _rerun, "status": _status, "workflow": _workflow, "input": _input, "help": _help}
+        return make.get(cmd_name, _leave)(self._shell)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Give the command that is named."""
+        name = args[0]
+        if name == "repl" and not ctx.resilient_parsing:
+            raise usage("this is the repl already")
+        if name not in self.commands_of and not ctx.resilient_parsing:
+            raise usage(f"there is no command {name}", nearest(name, self.commands_of) or "help lists the commands")
+        return super().resolve_command(ctx, args)
+
+
+def _rerun(shell: Shell) -> click.Command:
+    # All options are those of the command that is called again.
+    @click.command("rerun", context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]})
+    @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS]")
+    def command(options: tuple[str, ...]) -> int:
+        """Run once more what was run last, with further options.
+
+        The options are those of run; an input that is given takes the place of the one before.
+        """
+        if shell.last is None:
+            raise _nothing_yet()
+        before = list(shell.last)
+        if any(word.partition("=")[0] in _INPUTS for word in options):
+            before = _without_inputs(before)
+        return shell.call([*before, *options])
+
+    return command
+
+
+def _without_inputs(args: list[str]) -> list[str]:
+    kept = []
+    words = iter(args)
+    for word in words:
+        name, is_whole, _ = word.partition("=")
+        if name not in _INPUTS:
+            kept.append(word)
+        elif not is_whole:
+            next(words, None)
+    return kept
+
+
+def _status(shell: Shell) -> click.Command:
+    @click.command("status", cls=Command)
+    @output_options
+    def command(output: Output) -> None:
+        """Show the server, and what was run last."""
+        target = shell.server.target
+        record = {
+            "server": "embedded" if target.runtime else target.settings.url.origin,
+            "url": target.client.url,
+            "flow": None if shell.job is None else shell.job.flow.get("name"),
+            "last": None if shell.last is None else shlex.join(shell.last),
+        }
+        output.record(record, _STATUS)
+
+    return command
+
+
+def _workflow(shell: Shell) -> click.Command:
+    @click.command("workflow", cls=Command)
+    @output_options
+    def command(output: Output) -> None:
+        """Print the flow that was run last."""
+        output.value(_job(shell).flow)
+
+    return command
+
+
+def _input(shell: Shell) -> click.Command:
+    @click.command("input", cls=Command)
+    @output_options
+    def command(output: Output) -> None:
+        """Print the input that was run last."""
+        output.value(_job(shell).input)
+
+    return command
+
+
+def _help(shell: Shell) -> click.Command:
+    @click.command("help", cls=Command)
+    @click.argument("words", nargs=-1, metavar="[COMMAND]")
+    def command(words: tuple[str, ...]) -> int:
+        """Show the commands, or what one of them takes."""
+        return shell.call([*words, "--help"])
+
+    return command
+
+
+def _leave(shell: Shell) -> click.Command:
+    @click.command("exit", cls=Command)
+    def command(**_: Any) -> None:
+        """Leave, as Ctrl-D does."""
+        raise Leave
+
+    return command
+
+
+def _job(shell: Shell) -> Job:
+    if shell.job is None:
+        raise _nothing_yet()
+    return shell.job
+
+
+def _nothing_yet() -> Exception:
+    return usage("nothing has been run yet", "run FLOW comes first")
