@@ -37,6 +37,15 @@ def test_lines(flow: str, stepflow: Stepflow, golden: Golden) -> None:
 
 
 @pytest.mark.usefixtures("server")
+def test_a_run_below_another(stepflow: Stepflow, golden: Golden) -> None:
+    # Servers mix such a run up with the one above it, if they are asked for the runs below it too.
+    parent = submit(stepflow, "below.yaml", 1)
+    stepflow("runs", "wait", parent)
+    (run_id,) = stepflow("runs", "list", "--parent", parent, "-o", "name").stdout.split()
+    golden(stepflow("runs", "watch", run_id))
+
+
+@pytest.mark.usefixtures("server")
 @pytest.mark.parametrize("form", ["table", "json", "jsonl", "yaml", "name"])
 def test_formats(form: str, stepflow: Stepflow, golden: Golden) -> None:
     golden(stepflow("runs", "watch", submit(stepflow, "unrouted.yaml", 1), "-o", form))

@@ -156,13 +156,16 @@ class RunProgress:
 
     def step_of(self, event: RunEvent) -> StepProgress:
         """Give the step of this run that an event is about."""
-        index = _of(event, "step_index", None)
-        if self._is_below and index is not None and index not in self._step_ids:
+        index, step_id = _of(event, "step_index", None), _of(event, "step_id", None)
+        if step_id and not self._is_below:
+            # Where events are inferred, the index is not the place in the flow.
+            return self._step(step_id)
+        # For runs below, servers give the id of another step or none, but the right place in the flow.
+        if index is not None and index not in self._step_ids:
             self.flow_name, found = self._flow_of(self.run_id, _of(event, "item_index", 0))
             # What cannot be found out is not asked for again.
-            self._step_ids = {index: f"step {index}", **self._step_ids, **found}
-        # For runs below, servers give the wrong id, but the right place in the flow.
-        return self._step(self._step_ids.get(index) or _of(event, "step_id", None) or f"step {index}")
+            self._step_ids = {index: f"#{index}", **self._step_ids, **found}
+        return self._step(self._step_ids.get(index) or step_id or f"#{index}")
 
     def _step(self, step_id: str) -> StepProgress:
         return self._steps.setdefault(step_id, StepProgress(step_id))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .connect import Target
 from .exit_codes import ExitCode
@@ -71,17 +71,21 @@ class Watch:
             return None
         return "this server tells the steps when the run has ended"
 
-    def follow(self, show: Shown, refresh: Callable[[], None], *, timeout: float | None, **options: Any) -> None:
+    def follow(
+        self, show: Shown, refresh: Callable[[], None], *, timeout: float | None, sub_runs: bool = False
+    ) -> None:
         """Take in events until the run has ended.
 
         Args:
             show: What is done with each event.
             refresh: Is called several times in a second.
             timeout: Seconds until a RunTimeoutError; None waits as long as it takes.
-            **options: As for `run_events`.
+            sub_runs: Whether the events of the runs below are taken in too.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        with Follower(self._target.another_client, self.run.run_id, **options) as events:
+        # Asked with a run that is itself below another, servers give the events of that one, and wrong step ids.
+        sub_runs = sub_runs and self.run.parent_run_id is None
+        with Follower(self._target.another_client, self.run.run_id, include_sub_runs=sub_runs) as events:
             heard = time.monotonic()
             while not events.ended:
                 refresh()

@@ -98,7 +98,7 @@ def _lines(watch: Watch, wait: Wait, output: Output) -> None:
             line = words_for(event, watch.progress, seconds, error)
             output.write_all([f"{printable(line)}\n"], flush=True)
 
-    watch.follow(show, _nothing, timeout=wait.timeout, include_sub_runs=True)
+    watch.follow(show, _nothing, timeout=wait.timeout, sub_runs=True)
 
 
 def _tree(watch: Watch, wait: Wait) -> None:
@@ -106,4 +106,4 @@ def _tree(watch: Watch, wait: Wait) -> None:
     from ...run_tree import tree_of
 
     with live_picture(lambda: tree_of(watch.progress, watch.now, watch.note)) as refresh:
-        watch.follow(_nothing, refresh, timeout=wait.timeout, include_sub_runs=True)
+        watch.follow(_nothing, refresh, timeout=wait.timeout, sub_runs=True)
