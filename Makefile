@@ -36,7 +36,7 @@ test: $(ENV) ## Run the tests, those on the real server too
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not faults"
 
 SUITE := tests/server/test_specification.py tests/server/test_executor.py tests/server/test_operations.py \
-  tests/server/test_round_trip.py
+  tests/server/test_round_trip.py tests/server/test_command.py
 
 test-all: $(ENV) ## Run the server tests on every released server, and over plain httpx
 	$(BIN)/python -m pytest $(SUITE) --servers all -n auto --dist loadfile

@@ -93,8 +93,9 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
         try:
             yield Target(client, settings, arguments=arguments)
         except ServerConnectionError as error:
-            by_default = settings.url.origin == "default"
-            raise problem_of(error, hint=_NO_SERVER if by_default and not error.run_id else None) from error
+            # A run that had been found before is no reason to start another server.
+            nobody = settings.url.origin == "default" and not (error.run_id and error.was_sent)
+            raise problem_of(error, hint=_NO_SERVER if nobody else None) from error
 
 
 @contextmanager

@@ -1,0 +1,145 @@
+"""The command on a server of any release: every group once, by exit code and data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from stepflow_client import StepflowRuntime
+
+from tests.cli.command import Done, Stepflow
+from tests.differences import has
+
+ECHO = "name: {name}\nsteps: []\noutput: {{$input: $}}\n"
+FAILS = """\
+name: {name}
+steps:
+- id: lost
+  component: /builtin/openai
+  input: {{$input: $.missing}}
+output: {{$step: lost}}
+"""
+
+
+@pytest.fixture
+def command(tmp_path: Path, worker_runtime: StepflowRuntime) -> Stepflow:
+    """The command, in a folder with two flows, for the shared server."""
+    folder, home = tmp_path / "work", tmp_path / "home"
+    folder.mkdir()
+    home.mkdir()
+    (folder / "echo.yaml").write_text(ECHO.format(name=f"echo-{uuid4().hex}"))
+    (folder / "fails.yaml").write_text(FAILS.format(name=f"fails-{uuid4().hex}"))
+    made = Stepflow(folder, home)
+    made.environment["STEPFLOW_URL"] = worker_runtime.url
+    return made
+
+
+@pytest.fixture
+def data(command: Stepflow) -> Callable[..., Any]:
+    """What gives the data of a command that must succeed."""
+
+    def call(*args: str, stdin: str | None = None) -> Any:
+        done = command(*args, "-o", "json", stdin=stdin)
+        assert done.code == 0, done
+        return json.loads(done.stdout)
+
+    return call
+
+
+def test_health_shows_what_the_server_is(data: Callable[..., Any], release: str) -> None:
+    shown = data("health")
+    assert shown["status"] == "healthy"
+    assert shown["release"] == release
+    assert shown["capabilities"]["events"] is has(release, "events")
+
+
+def test_run(command: Stepflow) -> None:
+    done = command("run", "echo.yaml", "--input-json", '{"n": 1}')
+    assert (done.code, json.loads(done.stdout), done.stderr) == (0, {"n": 1}, "")
+
+
+def test_a_failed_run(command: Stepflow) -> None:
+    done = command("run", "fails.yaml", "--input-json", "{}", "-o", "json")
+    result, problem = json.loads(done.stdout), json.loads(done.stderr)
+    assert done.code == 1, done
+    assert result["status"] == "failed"
+    assert (problem["kind"], problem["run_id"], problem["exit_code"]) == ("run_failed", result["run_id"], 1)
+
+
+def test_a_batch_keeps_the_order_of_its_inputs(command: Stepflow) -> None:
+    (command.folder / "inputs.jsonl").write_text("".join(f'{{"n": {n}}}\n' for n in range(5)))
+    done = command("submit", "echo.yaml", "--inputs", "inputs.jsonl")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(line["index"], line["status"], line["output"]) for line in lines] == [
+        (n, "completed", {"n": n}) for n in range(5)
+    ]
+
+
+def test_a_run_from_its_start_to_its_end(command: Stepflow, data: Callable[..., Any]) -> None:
+    submitted = command("submit", "echo.yaml", "--input-json", '{"n": 2}', "--detach")
+    run_id = submitted.stdout.strip()
+    assert (submitted.code, submitted.stdout) == (0, f"{run_id}\n"), submitted
+    assert [run["status"] for run in data("runs", "wait", run_id)] == ["completed"]
+    got = data("runs", "get", run_id)
+    assert (got["run_id"], got["status"]) == (run_id, "completed")
+    assert run_id in {run["run_id"] for run in data("runs", "list", "--flow-name", got["flow_name"])}
+    assert [item["status"] for item in data("runs", "items", run_id)] == ["completed"]
+    assert data("runs", "steps", run_id) == []
+    assert data("runs", "flow", run_id)["name"] == got["flow_name"]
+    result = command("runs", "result", run_id)
+    assert (result.code, json.loads(result.stdout)) == (0, {"n": 2})
+    assert command("runs", "watch", run_id).code == 0
+    _events_of(command, run_id)
+    refused = command("runs", "cancel", run_id, "--yes")
+    assert (refused.code, "completed" in refused.stderr) == (1, True), refused
+
+
+def _events_of(command: Stepflow, run_id: str) -> None:
+    done = command("runs", "events", run_id, "-o", "jsonl")
+    types = [json.loads(line)["type"] for line in done.stdout.splitlines()]
+    assert (done.code, types[0], types[-1]) == (0, "run_created", "run_completed"), done
+
+
+def test_an_unknown_run(command: Stepflow) -> None:
+    done = command("runs", "get", "01900000-0000-7000-8000-000000000000", "-o", "json")
+    assert (done.code, done.stdout, json.loads(done.stderr)["kind"]) == (1, "", "not_found"), done
+
+
+def test_flows(command: Stepflow, data: Callable[..., Any]) -> None:
+    stored = command("flows", "store", "echo.yaml", "-o", "name")
+    flow_id = stored.stdout.strip()
+    assert stored.code == 0, stored
+    assert data("flows", "get", flow_id)["output"] == {"$input": "$"}
+    assert data("flows", "variables", flow_id) == []
+    assert command("flows", "delete", flow_id, "--yes").code == 0
+
+
+def test_validate(command: Stepflow) -> None:
+    assert command("validate", "echo.yaml").code == 0
+    (command.folder / "wrong.yaml").write_text("name: wrong\nsteps: []\noutput: {$step: nowhere}\n")
+    done = command("validate", "wrong.yaml")
+    assert (done.code, "nowhere" in done.stdout) == (3, True), done
+
+
+def test_components(data: Callable[..., Any]) -> None:
+    assert "openai" in {component["name"].rpartition("/")[2] for component in data("list-components")}
+
+
+def test_blobs(command: Stepflow, release: str) -> None:
+    put: Done = command("blobs", "put", "-", "-o", "name", stdin='{"a": 1}')
+    if not has(release, "blobs"):
+        assert (put.code, put.stdout) == (1, ""), put
+        return
+    got = command("blobs", "get", put.stdout.strip())
+    assert (got.code, json.loads(got.stdout)) == (0, {"a": 1}), got
+
+
+def test_doctor_finds_nothing_wrong(command: Stepflow) -> None:
+    done = command("doctor", "-o", "json")
+    checks = json.loads(done.stdout)
+    assert done.code == 0, done
+    assert not [check for check in checks if check["status"] == "error"]
