@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import time
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from tests.cli.command import STEPFLOW, Stepflow
 from tests.cli.golden import Golden
 from tests.cli.terminal import Terminal
+from tests.fault_proxy import FaultProxy, Script
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 CURSOR_HIDDEN, CURSOR_SHOWN = b"\x1b[?25l", b"\x1b[?25h"
@@ -22,6 +24,14 @@ def submit(stepflow: Stepflow, flow: str, ms: int, *options: str) -> str:
     done = stepflow("submit", "--detach", flow, *(options or ("--input-json", json.dumps({"ms": ms}))))
     assert done.code == 0, done
     return done.stdout.strip()
+
+
+def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def assert_cursor_is_shown(shown: Terminal) -> None:
@@ -174,6 +184,23 @@ def test_a_run_that_somebody_cancels(terminal: Callable[..., Terminal], stepflow
     assert shown.end(10) == 6
     assert "steps cancelled" in shown.screen
     assert f"stepflow: run {run_id} is cancelled\n" in shown.screen
+
+
+def test_a_server_that_is_away_for_a_while(terminal: Callable[..., Terminal], stepflow: Stepflow, server: str) -> None:
+    run_id = submit(stepflow, "steps.yaml", 4000)
+    with FaultProxy(server) as proxy:
+        shown = terminal("runs", "watch", run_id, "--url", proxy.url)
+        shown.wait_for("prepare  running")
+        number = len(proxy.connections)
+        # From here on it hangs up, until both the events and the run itself have been asked for in vain.
+        proxy.script = lambda number: Script(answer=b"")
+        proxy.drop_all()
+        for asked in (b"/events?", b"/runs?"):
+            until(lambda asked=asked: any(asked in each.request for each in proxy.connections[number:]))
+        proxy.script = lambda number: Script()
+        shown.wait_for("finish   running")
+        assert shown.end() == 0
+        assert "steps completed" in shown.screen
 
 
 def test_a_kill_shows_the_cursor(terminal: Callable[..., Terminal], stepflow: Stepflow, server: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -94,9 +95,9 @@ class Watch:
                     show(event, self.progress.see(event), self._error_of(event))
                 quiet = _SHORT_SILENCE if self.run.is_finished else _SILENCE
                 if time.monotonic() - heard > quiet and not events.ended:
-                    self.run, heard = self._look(self.run.run_id), time.monotonic()
-                    if self.run.is_finished and self.run.status not in ("completed", "failed"):
-                        self._ends_silently(show)
+                    heard = time.monotonic()
+                    if self._has_ended_silently():
+                        self._end_silently(show)
                         break
                 self._check(deadline)
         self._finish()
@@ -107,7 +108,16 @@ class Watch:
 
             raise RunTimeoutError(f"run {self.run.run_id} has not ended yet", run_id=self.run.run_id)
 
-    def _ends_silently(self, show: Shown) -> None:
+    def _has_ended_silently(self) -> bool:
+        """Look whether the run has ended in a way that sends no event."""
+        from stepflow_client import RateLimitError, ServerFaultError, TransportError
+
+        # The reading of the events decides how long a server may be away.
+        with suppress(TransportError, ServerFaultError, RateLimitError):
+            self.run = self._look(self.run.run_id)
+        return self.run.is_finished and self.run.status not in ("completed", "failed")
+
+    def _end_silently(self, show: Shown) -> None:
         from stepflow_client.events import RunCompletedEvent
 
         run = self.run
