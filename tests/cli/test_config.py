@@ -66,13 +66,9 @@ def test_list(stepflow: Stepflow, golden: Golden) -> None:
 @pytest.mark.parametrize("width", [60, 120])
 @pytest.mark.usefixtures("file")
 def test_on_a_terminal(width: int, terminal: Callable[..., Terminal], golden: Golden) -> None:
-    golden(
-        terminal("config", "list", width=width),
-        terminal("config", "list", "--show-origin", width=width),
-        terminal("config", "get", "url", width=width),
-        terminal("config", "set", "timeout", "5", width=width),
-        terminal("config", "use", "dev.local", width=width),
-    )
+    lines = ("list", "list --show-origin", "get url", "set timeout 5", "use dev.local")
+    # Each is at its end before the next one begins.
+    golden(*[str(terminal("config", *line.split(), width=width)) for line in lines])
 
 
 @pytest.mark.usefixtures("file")

@@ -31,6 +31,7 @@ _COMMANDS = {
     "serve": "Run a Stepflow server until Ctrl-C or SIGTERM.",
     "repl": "Type commands at a prompt, all of them for one server.",
     "health": "Show whether a server is well, what it is and what it can do.",
+    "doctor": "Look for what may keep commands from working, and say how to mend it.",
     "completion": "Print the script that lets a shell complete this command.",
 }
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from .profiles import CONFIG_VARIABLE, load
 from .settings import ServerOptions, Setting, resolve
 from .urls import environment_proxy, without_password
 
-__all__ = ["settings_in_effect"]
+__all__ = ["home_as_tilde", "settings_in_effect"]
 
 
 def settings_in_effect(server: ServerOptions) -> list[Setting]:
@@ -38,3 +39,9 @@ def _shown(setting: Setting, url: str | None) -> Setting:
     if setting.name in ("url", "proxy") and setting.value is not None:
         return Setting(setting.name, without_password(setting.value), setting.origin)
     return setting
+
+
+def home_as_tilde(value: Any) -> Any:
+    """Give text with the user's home as `~`, for people; anything else as it is."""
+    home = os.path.expanduser("~")
+    return value.replace(home + os.sep, f"~{os.sep}") if isinstance(value, str) and home != os.sep else value

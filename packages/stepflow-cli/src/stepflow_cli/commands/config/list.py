@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
-from typing import Any
 
 import click
 
@@ -29,11 +27,11 @@ def command(show_origin: bool, server: ServerOptions, output: Output) -> None:
     These are the settings in effect, with the environment and the flags given here. A token is never shown, only what
     gives it; without a url, an embedded server is used.
     """
-    from ...settings_in_effect import settings_in_effect
+    from ...settings_in_effect import home_as_tilde, settings_in_effect
 
     found = settings_in_effect(server)
     if output.format in (None, "table"):
-        found = [Setting(each.name, _short(each.value), _short(each.origin)) for each in found]
+        found = [Setting(each.name, home_as_tilde(each.value), home_as_tilde(each.origin)) for each in found]
     records = [{"name": each.name, "value": each.value, "origin": each.origin} for each in found]
     if show_origin or output.fields:
         output.records(records, _SETTINGS)
@@ -46,9 +44,3 @@ def command(show_origin: bool, server: ServerOptions, output: Output) -> None:
         click.echo(
             "stepflow: run, validate, list-components and repl start an embedded server, as none is named", err=True
         )
-
-
-def _short(value: Any) -> Any:
-    """Give text with the user's home as `~`, for people."""
-    home = os.path.expanduser("~")
-    return value.replace(home + os.sep, f"~{os.sep}") if isinstance(value, str) and home != os.sep else value

@@ -1,0 +1,160 @@
+"""What the server answers: what it is, whether it lets us in, its clock, and how fast its events come."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from ..settings import Settings
+from . import Check, error, ok, skipped, warning
+
+if TYPE_CHECKING:
+    from stepflow_client import StepflowClientError, SyncStepflowClient
+    from stepflow_client.types import HealthResponse, ServerInfo
+
+__all__ = ["answers"]
+
+_OLDEST, _NEWEST = (0, 9), (0, 13)
+"""The releases that the client is tested with."""
+_TIMEOUT = 10.0
+_SKEW = 5.0
+"""Seconds by which clocks may differ."""
+_SLEEP = 1.5
+"""Seconds that the run lasts by which the stream of events is measured."""
+
+
+def answers(client: SyncStepflowClient, settings: Settings, *, events: bool) -> Iterator[Check]:
+    """Ask the server, as far as it answers.
+
+    Args:
+        client: The client.
+        settings: How the server is named.
+        events: Whether the stream of events is measured, by a run.
+    """
+    from stepflow_client import AuthenticationError, StepflowClientError
+
+    try:
+        before = time.time()
+        health = client.health_check(timeout=_TIMEOUT)
+        after = time.time()
+        info = client.server_info()
+    except AuthenticationError as problem:
+        yield _refused(problem, settings)
+        return
+    except StepflowClientError as problem:
+        yield _no_server(problem, client.url)
+        return
+    yield ok("stepflow", f"{client.url} is a Stepflow server, and {health.status}")
+    yield _release(info)
+    try:
+        client.list_runs(limit=1, timeout=_TIMEOUT)
+    except AuthenticationError as problem:
+        yield _refused(problem, settings)
+        return
+    except StepflowClientError as problem:
+        yield error("authorisation", f"runs cannot be listed: {problem.message}", problem.hint)
+        return
+    credentials = _credentials(settings)
+    yield ok(
+        "authorisation", f"accepted, with {credentials}" if credentials else "nothing is sent, and nothing asked for"
+    )
+    yield _clock(health, before, after)
+    if settings.is_embedded:
+        yield skipped("events", "nothing stands before an embedded server")
+    else:
+        yield _events(client, info) if events else skipped("events", "not measured, by --no-run")
+
+
+def _no_server(problem: StepflowClientError, url: str) -> Check:
+    from .network import speaks_tls
+
+    hint = problem.hint or "is this the URL of a Stepflow server?"
+    if url.startswith("http://") and speaks_tls(url):
+        hint = f"it speaks TLS: write https{url.removeprefix('http')}"
+    return error("stepflow", problem.message, hint, exit_code=4)
+
+
+def _refused(problem: StepflowClientError, settings: Settings) -> Check:
+    if problem.status_code == 407:
+        hint = "write the proxy's user and password into its URL"
+        return error("authorisation", "the proxy wants credentials (407)", hint, exit_code=4)
+    credentials = _credentials(settings)
+    if credentials is None:
+        hint = "set STEPFLOW_TOKEN, or token_env, token_file or token_command in a profile"
+        message = f"the server wants credentials ({problem.status_code}), and there are none"
+    else:
+        hint = "are they for this server, and have they not expired?"
+        message = f"the server refuses {credentials} ({problem.status_code})"
+    return error("authorisation", message, hint, exit_code=4)
+
+
+def _credentials(settings: Settings) -> str | None:
+    """Tell what is sent, never the thing itself; None for nothing."""
+    token = next((each for each in settings.settings if each.name == "token"), None)
+    if token is not None and token.value is not None:
+        where = token.origin if token.value == "environment" else f"{token.origin} ({token.value})"
+        return f"the token of {where}"
+    return "the user and password in the URL" if "@" in str(settings.url.value) else None
+
+
+def _release(info: ServerInfo) -> Check:
+    if info.release is None:
+        message = f"it does not tell its release, and its commit {info.commit or '-'} is of none that is known here"
+        return warning(
+            "release", f"{message}; it is spoken to as {info.dialect}", "upgrade stepflow-cli if it is newer"
+        )
+    numbers = re.match(r"v?(\d+)\.(\d+)", info.release)
+    found = (int(numbers[1]), int(numbers[2])) if numbers else None
+    if found is None or found > _NEWEST:
+        newest = ".".join(map(str, _NEWEST))
+        return warning(
+            "release", f"{info.release} is newer than {newest}, the last one known here", "upgrade stepflow-cli"
+        )
+    if found < _OLDEST:
+        return warning("release", f"{info.release} is older than any that is known here", "upgrade the server")
+    return ok("release", f"{info.release}, known here")
+
+
+def _clock(health: HealthResponse, before: float, after: float) -> Check:
+    if health.timestamp is None:
+        return skipped("clock", "the server does not tell its time")
+    # When it answered is only known to lie between.
+    server = health.timestamp.timestamp()
+    off = server - before if server < before else max(0.0, server - after)
+    if abs(off) <= _SKEW:
+        return ok("clock", "the server's agrees with this machine's")
+    side = "ahead of" if off > 0 else "behind"
+    message = f"the server's is {abs(off):.0f} s {side} this machine's"
+    return warning("clock", message, "set both by NTP; times of runs look wrong, and tokens may count as expired")
+
+
+def _events(client: SyncStepflowClient, info: ServerInfo) -> Check:
+    """Measure whether something holds events back: by a run that sleeps, and the time of its first event."""
+    from stepflow_client import StepflowClientError
+
+    if not info.capabilities.get("events"):
+        return ok("events", "this release has no stream of them; commands look at runs again and again instead")
+    steps = [{"id": "sleeping", "component": "/builtin/sleep", "input": {"duration_ms": int(_SLEEP * 1000)}}]
+    flow: dict[str, Any] = {"name": "stepflow-doctor", "steps": steps, "output": {"$step": "sleeping"}}
+    try:
+        run_id = client.submit(flow)
+        started = time.monotonic()
+        first = None
+        with closing(client.run_events(run_id)) as stream:
+            for event in stream:
+                first = time.monotonic() - started if first is None else first
+                if event.type == "run_completed":
+                    break
+        whole = time.monotonic() - started
+    except StepflowClientError as problem:
+        return error("events", f"they cannot be read: {problem.message}", problem.hint)
+    if first is None or whole < _SLEEP / 2:
+        return skipped("events", f"run {run_id} ended too soon to measure them: are there no builtin components?")
+    if first > _SLEEP * 0.9:
+        message = f"the first came after {first:.1f} s, when run {run_id} had ended: something holds the stream back"
+        hint = "turn buffering off in the proxy before the server (nginx: proxy_buffering off), for /events at least"
+        return warning("events", message, hint)
+    return ok("events", "they come at once, while a run goes on")

@@ -1,0 +1,152 @@
+"""The way to the server: its name, its port, its certificate."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from ..settings import Settings
+from ..urls import split_url, without_password
+from . import Check, error, ok, warning
+
+if TYPE_CHECKING:
+    from ..profiles import Profile
+
+__all__ = ["speaks_tls", "way_to"]
+
+_TIMEOUT = 5.0
+_SOON = 14 * 86_400.0
+"""Seconds before a certificate ends from which on that is worth a warning."""
+
+_EXPIRED, _NOT_YET, _SELF_SIGNED, _SELF_SIGNED_CHAIN, _OTHER_NAME, _OTHER_ADDRESS = 10, 9, 18, 19, 62, 64
+
+
+def way_to(settings: Settings, proxy: str | None) -> Iterator[Check]:
+    """Look at name, port and certificate of the server, or at name and port of the proxy before it."""
+    url = str(settings.url.value)
+    try:
+        scheme, host, port = split_url(proxy or url)
+    except ValueError as problem:
+        yield error("name", f"{without_password(proxy or url)} is not a URL: {problem}", "write http://HOST:PORT")
+        return
+    named, *rest = _name(host, port)
+    yield named
+    if not rest:
+        return
+    reached = _port(host, port, "the proxy" if proxy else "the server")
+    yield reached
+    if reached.status == "error" or scheme != "https":
+        return
+    if proxy is None:
+        yield _certificate(host, port, settings.profile)
+
+
+def _name(host: str, port: int) -> tuple[Check, ...]:
+    """Look the name up; the second check is there if it was found."""
+    with suppress(ValueError):
+        ip_address(host.partition("%")[0])
+        return ok("name", f"{host} is an address, and no name"), ok("name", "")
+    try:
+        found = {str(each[4][0]) for each in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+    except (OSError, UnicodeError) as problem:
+        reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
+        hint = "is it spelled right, and does it need a VPN?"
+        return (error("name", f"{host} is not known: {reason[:1].lower()}{reason[1:]}", hint, exit_code=4),)
+    return ok("name", f"{host} is {', '.join(sorted(found))}"), ok("name", "")
+
+
+def _port(host: str, port: int, what: str) -> Check:
+    started = time.monotonic()
+    try:
+        with socket.create_connection((host, port), timeout=_TIMEOUT):
+            return ok("port", f"{host}:{port} accepts connections, after {_milliseconds(started)}")
+    except TimeoutError:
+        hint = "does a firewall stand between?"
+        return error("port", f"{host}:{port} does not accept a connection within {_TIMEOUT:g} s", hint, exit_code=4)
+    except OSError as problem:
+        reason = (problem.strerror or str(problem)).lower()
+        hint = f"is {what} running, and is {port} its port?"
+        return error("port", f"{host}:{port} cannot be reached: {reason}", hint, exit_code=4)
+
+
+def _milliseconds(started: float) -> str:
+    return f"{(time.monotonic() - started) * 1000:.0f} ms"
+
+
+def _context(profile: Profile | None) -> ssl.SSLContext:
+    """Give what the client verifies servers with."""
+    import httpx
+
+    settings = {} if profile is None else profile.client_settings()
+    verify, cert = settings.get("verify", True), settings.get("cert")
+    context = ssl.create_default_context(cafile=verify) if isinstance(verify, str) else httpx.create_ssl_context(verify)
+    if cert is not None:
+        context.load_cert_chain(*cert)
+    return context
+
+
+def _certificate(host: str, port: int, profile: Profile | None) -> Check:
+    try:
+        context = _context(profile)
+    except (OSError, ValueError) as problem:
+        return error("certificate", f"a certificate of the profile cannot be loaded: {problem}", "correct its ca_file")
+    try:
+        with (
+            socket.create_connection((host, port), timeout=_TIMEOUT) as plain,
+            context.wrap_socket(plain, server_hostname=host) as secured,
+        ):
+            certificate, spoken = secured.getpeercert(), secured.version()
+    except ssl.SSLCertVerificationError as problem:
+        return _refused(problem, host, port)
+    except ssl.SSLError as problem:
+        hint = "does it speak http only? Then write http:// in its URL"
+        return error("certificate", f"{host}:{port} does not speak TLS: {problem.reason}", hint, exit_code=4)
+    except OSError as problem:
+        return error("certificate", f"the connection broke while TLS began: {problem}", exit_code=4)
+    if not certificate:
+        hint = "set ca_file in the profile, and remove verify = false"
+        return warning("certificate", f"{spoken}; the certificate is not checked, by the profile", hint)
+    left = ssl.cert_time_to_seconds(str(certificate["notAfter"])) - time.time()
+    if left < _SOON:
+        return warning("certificate", f"it expires in {left / 86_400:.0f} days", "renew it on the server")
+    return ok("certificate", f"{spoken}; valid until {certificate['notAfter']}")
+
+
+def _refused(problem: ssl.SSLCertVerificationError, host: str, port: int) -> Check:
+    """Tell apart what can be wrong with a certificate."""
+    trust = "if you trust it, name it: ca_file in a profile, or SSL_CERT_FILE in the environment"
+    match problem.verify_code:
+        case int(code) if code == _EXPIRED:
+            said, hint = "has expired", "renew it on the server; or is the clock of this machine wrong?"
+        case int(code) if code == _NOT_YET:
+            said, hint = "is not valid yet", "is the clock of this machine wrong?"
+        case int(code) if code == _SELF_SIGNED:
+            said, hint = "is self-signed: no authority vouches for it", trust
+        case int(code) if code == _SELF_SIGNED_CHAIN:
+            said, hint = "is vouched for by an authority that is not known here", trust
+        case int(code) if code in (_OTHER_NAME, _OTHER_ADDRESS):
+            said, hint = f"is for another name than {host}", "use the name it is for in the URL"
+        case _:
+            said, hint = f"cannot be verified: {problem.verify_message}", trust
+    return error("certificate", f"the certificate of {host}:{port} {said}", hint, exit_code=4)
+
+
+def speaks_tls(url: str) -> bool:
+    """Tell whether a server that is asked by http speaks TLS."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        _, host, port = split_url(url)
+        with (
+            socket.create_connection((host, port), timeout=_TIMEOUT) as plain,
+            context.wrap_socket(plain, server_hostname=host),
+        ):
+            return True
+    except (OSError, ValueError):
+        return False

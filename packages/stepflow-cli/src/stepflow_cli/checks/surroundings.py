@@ -1,0 +1,125 @@
+"""The surroundings of the command: its versions, the file with the profiles, proxies, the embedded server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from ..problems import Problem
+from ..profiles import Profiles, load
+from ..settings import Settings
+from ..urls import environment_proxy, without_password
+from . import Check, error, ok, skipped, warning
+
+__all__ = ["configuration", "embedded_server", "proxy", "server", "versions"]
+
+_OURS = ("stepflow-cli", "stepflow-client", "stepflow-api")
+_OTHERS = ("httpx", "pydantic", "click")
+
+
+def versions() -> Iterator[Check]:
+    """Look at the versions of Python and the packages, and at which `stepflow` a shell would start."""
+    found = {name: _version(name) for name in (*_OURS, *_OTHERS)}
+    listed = ", ".join(f"{name} {number or 'missing'}" for name, number in found.items())
+    message = f"Python {sys.version.split()[0]}, {listed}"
+    if len({found[name] for name in _OURS}) > 1:
+        hint = f"upgrade them together: pip install --upgrade {' '.join(_OURS)}"
+        yield warning("versions", f"{message}: the stepflow packages are not of one version", hint)
+    else:
+        yield ok("versions", message)
+    yield _command()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _command() -> Check:
+    """Find out whether another `stepflow` would be started."""
+    first = shutil.which("stepflow")
+    own = Path(sys.executable).with_name("stepflow")
+    if Path(sys.argv[0]).name == "stepflow":
+        own = Path(shutil.which(sys.argv[0]) or sys.argv[0]).absolute()
+    if first is None:
+        return warning("command", "there is no stepflow on PATH", f"add {own.parent} to PATH, or use its full path")
+    if Path(first).resolve() != own.resolve():
+        hint = f"put {own.parent} before {Path(first).parent} on PATH, or remove the other one"
+        return warning("command", f"another stepflow comes first on PATH: {first}, and this one is {own}", hint)
+    return ok("command", f"{first} is the first stepflow on PATH")
+
+
+def configuration() -> tuple[Check, Profiles | None]:
+    """Look at the file with the profiles; every profile in it is checked."""
+    try:
+        profiles = load()
+    except Problem as problem:
+        return error("configuration", problem.message, problem.hint or "correct it with an editor"), None
+    if not profiles.tables:
+        there = "holds no profile" if profiles.path.exists() else "does not exist, and need not"
+        return ok("configuration", f"{profiles.path} {there}"), profiles
+    for name in profiles.tables:
+        try:
+            profiles.get(name)
+        except Problem as problem:
+            return warning("configuration", problem.message, problem.hint or "correct it with an editor"), profiles
+    if profiles.current is not None and profiles.current not in profiles.tables:
+        message = f"{profiles.path}: the current profile {profiles.current} is not among the profiles"
+        return error("configuration", message, "'stepflow config use NAME' makes another one current"), profiles
+    return ok("configuration", f"{profiles.path}: profiles {', '.join(profiles.tables)}"), profiles
+
+
+def server(settings: Settings) -> Check:
+    """Tell which server commands use, and who says so."""
+    url, origin = settings.url.value, settings.url.origin
+    if url is None:
+        return ok("server", f"an embedded one, by {origin}")
+    shown = without_password(url)
+    if origin == "default":
+        return ok("server", f"none is named: run, validate, list-components and repl start one, others use {shown}")
+    ignored = [name for name in ("STEPFLOW_URL", "STEPFLOW_PROFILE") if os.environ.get(name) and name not in origin]
+    if ignored and settings.profile is None:
+        return ok("server", f"{shown}, by {origin} ({', '.join(ignored)} does not count)")
+    return ok("server", f"{shown}, by {origin}")
+
+
+def proxy(settings: Settings) -> tuple[Check, str | None]:
+    """Tell which proxy stands before the server, if any; gives its URL too."""
+    url = str(settings.url.value)
+    if settings.profile is not None and settings.profile.proxy:
+        named = settings.profile.proxy
+        return ok("proxy", f"{without_password(named)}, by profile {settings.profile.name}"), named
+    found = environment_proxy(url)
+    if found is None:
+        return ok("proxy", "none"), None
+    if found.url is None:
+        return ok("proxy", f"none: {found.why_not} ({found.variable} is set)"), None
+    return ok("proxy", f"{found.url}, by {found.variable}; NO_PROXY=HOST goes around it"), os.environ[found.variable]
+
+
+def embedded_server(needed: bool) -> Check:
+    """Look for the binary of the embedded server.
+
+    Args:
+        needed: Whether commands could do nothing without it.
+    """
+    from stepflow_client import StepflowClientError, StepflowRuntime
+
+    named = os.environ.get("STEPFLOW_SERVER_BINARY")
+    try:
+        # Only finds the binary; a server is started when it is entered.
+        StepflowRuntime.start(config={"plugins": {"builtin": {"type": "builtin"}}, "routes": {}})
+    except StepflowClientError as problem:
+        found = error if needed else warning
+        return found("embedded server", problem.message, problem.hint)
+    if sys.platform == "win32":
+        return skipped("embedded server", "there is none for Windows")
+    if named:
+        return ok("embedded server", f"{named}, by environment variable STEPFLOW_SERVER_BINARY")
+    return ok("embedded server", f"release {_version('stepflow-orchestrator')}, of the package stepflow-orchestrator")

@@ -1,0 +1,129 @@
+"""`stepflow doctor`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from ..exit_codes import ExitCode
+from ..options import output_options, server_options
+from ..output import Column, Output, View
+from ..parsing import Command
+from ..problems import Problem
+from ..session import current_session
+from ..settings import ServerOptions
+
+if TYPE_CHECKING:
+    from ..checks import Check
+    from ..settings import Settings
+
+__all__ = ["command"]
+
+_CHECKS = View(
+    columns=(Column("check"), Column("status", kind="status"), Column("message")), name="check", fields=("hint",)
+)
+_TABLE = View(
+    columns=(Column("check"), Column("status", kind="status"), Column("found")),
+    name="check",
+    fields=("message", "hint"),
+)
+
+
+@click.command("doctor", cls=Command)
+@click.option("--no-run", is_flag=True, help="Create no run: the stream of events is not measured then.")
+@server_options(default="server")
+@output_options
+def command(no_run: bool, server: ServerOptions, output: Output) -> None:
+    """Look for what may keep commands from working, and say how to mend it.
+
+    Checks the versions, which stepflow is first on PATH, the embedded server, the file with the profiles, which server
+    is used and who says so, proxies, the server's name, port and certificate, whether it is a Stepflow server and of a
+    known release, authorisation, its clock, and whether something holds back its stream of events.
+
+    For the last one it creates a run, named stepflow-doctor, that sleeps for 1.5 s (on servers from 0.12 on).
+
+    The exit code is 0 without an error, 4 if there is no server or it refuses us, else 1.
+    """
+    from ..progress import waiting
+    from ..settings_in_effect import home_as_tilde
+
+    with waiting("looking at everything") as progress:
+        checks: list[Check] = []
+        for check in _checks(server, measure=not no_run):
+            checks.append(check)
+            progress.update(f"{check.check}: {check.status}")
+    records = [{name: getattr(each, name) for name in ("check", "status", "message", "hint")} for each in checks]
+    if output.format in (None, "table") and not output.fields:
+        rows = [{**each, "found": home_as_tilde(_found(each["message"], each["hint"]))} for each in records]
+        output.records(rows, _TABLE)
+    else:
+        output.records(records, _TABLE if not output.fields else _CHECKS)
+    _judge(checks)
+
+
+def _found(message: str, hint: str | None) -> str:
+    return f"{message}; {hint}" if hint else message
+
+
+def _checks(server: ServerOptions, *, measure: bool) -> Iterator[Check]:
+    from ..checks import error, surroundings
+    from ..settings import resolve
+
+    yield from surroundings.versions()
+    configuration, profiles = surroundings.configuration()
+    yield configuration
+    if profiles is None:
+        yield surroundings.embedded_server(needed=False)
+        return
+    try:
+        settings = resolve(server, profiles=profiles)
+    except Problem as problem:
+        yield error("server", problem.message, problem.hint, exit_code=problem.exit_code)
+        return
+    yield surroundings.embedded_server(needed=settings.is_embedded)
+    yield surroundings.server(settings)
+    yield from _server_checks(server, settings, measure=measure)
+
+
+def _server_checks(server: ServerOptions, settings: Settings, *, measure: bool) -> Iterator[Check]:
+    from ..checks import error, network, surroundings, warning
+    from ..checks.answers import answers
+    from ..connect import connect
+
+    if not settings.is_embedded:
+        proxy, proxy_url = surroundings.proxy(settings)
+        yield proxy
+        for check in network.way_to(settings, proxy_url):
+            if check.status == "error" and settings.url.origin == "default":
+                yield warning(check.check, check.message, "name a server with --url, or start one: stepflow serve")
+                return
+            yield check
+            if check.status == "error":
+                return
+    try:
+        with connect(server) as target:
+            yield from answers(target.client, settings, events=measure)
+    except Exception as failure:
+        from ..problems import problem_of
+
+        problem = problem_of(failure)
+        # What is wrong with a profile's token is found before the server is asked.
+        about = "authorisation" if isinstance(failure, Problem) and not settings.is_embedded else "stepflow"
+        yield error(about, problem.message, problem.hint, exit_code=problem.exit_code)
+
+
+def _judge(checks: list[Check]) -> None:
+    """Fail if a check did."""
+    failed = [each for each in checks if each.status == "error"]
+    if not failed:
+        return
+    codes = [ExitCode(each.exit_code) for each in failed]
+    raise Problem(
+        f"{len(failed)} of {len(checks)} checks found an error: {', '.join(each.check for each in failed)}",
+        kind="unhealthy",
+        exit_code=ExitCode.NO_SERVER if ExitCode.NO_SERVER in codes else codes[0],
+        # The table has it.
+        hint=failed[0].hint if current_session().json_errors else None,
+    )

@@ -1,0 +1,217 @@
+"""`stepflow doctor`: each thing that may be wrong, made wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command import STEPFLOW, Done, Stepflow
+from tests.cli.gateway import Gateway, make_certificate
+from tests.cli.golden import Golden
+from tests.cli.terminal import Terminal
+
+
+def steady(printed: object) -> str:
+    """Give what was printed without what differs from machine to machine: versions, times, and where we are."""
+    text = str(printed).replace(f"{STEPFLOW.parent}/", "/bin/")
+    text = re.sub(r"Python \d\S+, .*click [\d.]+", "Python and packages", text)
+    text = re.sub(r"release \d[\d.]+, of the package", "release 0.1.2, of the package", text)
+    text = re.sub(r"after \d+ ms", "after 1 ms", text)
+    text = re.sub(r"after \d\.\d s", "after 1.6 s", text)
+    text = re.sub(r"localhost is [\d.:, ]+", "localhost is 127.0.0.1", text)
+    return re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:10000", text)
+
+
+def found(done: Done) -> dict[str, dict[str, str]]:
+    """Give the checks by name."""
+    return {each["check"]: each for each in json.loads(done.stdout)}
+
+
+def profile(stepflow: Stepflow, text: str) -> Path:
+    """Write the file with the profiles."""
+    path = stepflow.home / ".config" / "stepflow" / "config.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("form", ["table", "json", "jsonl", "yaml", "name"])
+def test_all_is_well(form: str, stepflow: Stepflow, server: str, golden: Golden) -> None:
+    golden(steady(stepflow("doctor", "-o", form)))
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_on_a_terminal(width: int, terminal: Callable[..., Terminal], server: str, golden: Golden) -> None:
+    shown = terminal("doctor", "--no-run", width=width)
+    assert shown.end() == 0
+    # The first checks are of versions and paths, which are of another length on each machine.
+    golden(steady("configuration" + shown.screen.partition("configuration")[2]))
+
+
+def test_without_a_server(stepflow: Stepflow, golden: Golden) -> None:
+    golden(
+        steady(stepflow("doctor", STEPFLOW_URL="http://127.0.0.1:9")),
+        steady(stepflow("doctor", "--url", "http://127.0.0.1:9", "-o", "json", "--fields", "check,status")),
+        steady(stepflow("doctor", "--url", "ftp://server")),
+        steady(stepflow("doctor", "--fields", "check,stats")),
+        steady(stepflow("doctor", "--local", "--url", "http://x")),
+        steady(stepflow("doctor", "--no-rnu")),
+    )
+
+
+def test_an_embedded_server(stepflow: Stepflow) -> None:
+    done = stepflow("doctor", "--local", "-o", "json")
+    checks = found(done)
+    assert done.code == 0, done
+    assert [checks[name]["status"] for name in ("server", "stepflow", "release", "events")] == ["ok"] * 3 + ["skipped"]
+    missing = stepflow("doctor", "--local", "-o", "json", STEPFLOW_SERVER_BINARY="/no/binary")
+    assert missing.code == 4
+    assert found(missing)["embedded server"]["status"] == "error"
+    assert json.loads(missing.stderr)["exit_code"] == 4
+
+
+@pytest.mark.usefixtures("server")
+def test_a_missing_binary_matters_less_where_a_server_is_named(stepflow: Stepflow) -> None:
+    done = stepflow("doctor", "--no-run", "-o", "json", STEPFLOW_SERVER_BINARY="/no/binary")
+    assert (done.code, found(done)["embedded server"]["status"]) == (0, "warning")
+    named = stepflow("doctor", "--no-run", "-o", "json", STEPFLOW_SERVER_BINARY=str(STEPFLOW))
+    assert "STEPFLOW_SERVER_BINARY" in found(named)["embedded server"]["message"]
+
+
+def test_no_server_is_no_error_where_none_is_named(stepflow: Stepflow) -> None:
+    with socket.socket() as taken:
+        # Nobody listens on it, and nobody else can.
+        bound = taken.connect_ex(("127.0.0.1", 7837)) != 0
+    assert bound, "a server listens on the default port of this machine"
+    done = stepflow("doctor", "-o", "json")
+    assert (done.code, found(done)["port"]["status"]) == (0, "warning")
+
+
+def test_the_file_with_the_profiles(stepflow: Stepflow, golden: Golden) -> None:
+    broken, one_wrong, no_current = (
+        'current = "',
+        '[profiles.a]\nurl = "http://127.0.0.1:9"\n[profiles.b]\nurl = "http://x"\ntimout = 5\n',
+        'current = "c"\n[profiles.a]\nurl = "http://127.0.0.1:9"\n',
+    )
+    printed = []
+    for text in (broken, one_wrong, no_current):
+        profile(stepflow, text)
+        printed.append(steady(stepflow("doctor")))
+    printed.append(steady(stepflow("doctor", "--profile", "a")))
+    golden(*printed)
+
+
+def test_another_stepflow_is_first_on_path(stepflow: Stepflow) -> None:
+    other = stepflow.folder / "bin" / "stepflow"
+    other.parent.mkdir()
+    other.write_text("#!/bin/sh\n")
+    other.chmod(0o755)
+    path = f"{other.parent}:{stepflow.environment['PATH']}"
+    check = found(stepflow("doctor", "-o", "json", PATH=path))["command"]
+    assert (check["status"], str(other) in check["message"]) == ("warning", True)
+    check = found(stepflow("doctor", "-o", "json", PATH="/usr/bin:/bin"))["command"]
+    assert (check["status"], str(STEPFLOW.parent) in check["hint"]) == ("warning", True)
+
+
+def test_proxies(stepflow: Stepflow, server: str, golden: Golden) -> None:
+    secret = {"HTTP_PROXY": "http://me:hidden@127.0.0.1:9"}
+    printed = [
+        # The server is on this machine: it is asked directly.
+        stepflow("doctor", "--no-run", "--fields", "check,status,message", "-o", "jsonl", **secret),
+        stepflow("doctor", "--url", "http://server.example", STEPFLOW_URL="", **secret),
+        stepflow("doctor", "--url", "http://server.invalid", STEPFLOW_URL="", **secret, NO_PROXY=".invalid"),
+    ]
+    assert not [done for done in printed if "hidden" in done.stdout + done.stderr]
+    # Resolvers say in different words that there is no such name.
+    text = "\n".join(map(steady, printed))
+    golden(re.sub(r"server\.invalid is not known: [a-z ,-]+", "server.invalid is not known: no such name", text))
+
+
+def test_something_else_listens(stepflow: Stepflow, golden: Golden) -> None:
+    with Gateway(None) as elsewhere:
+        golden(steady(stepflow("doctor", "--url", elsewhere.url)))
+
+
+def test_a_release_that_is_not_known(stepflow: Stepflow, server: str) -> None:
+    def newer(path: str, status: int, body: bytes) -> tuple[int, bytes]:
+        return status, re.sub(rb'"gitVersion":"[^"]*"', b'"gitVersion":"fffffff"', body)
+
+    def numbered(path: str, status: int, body: bytes) -> tuple[int, bytes]:
+        return status, body.replace(b'"build"', b'"version":"0.99.0","build"') if path.endswith("/health") else body
+
+    for change in (newer, numbered):
+        with Gateway(server, change) as gateway:
+            done = stepflow("doctor", "--no-run", "--url", gateway.url, "-o", "json")
+            assert (done.code, found(done)["release"]["status"]) == (0, "warning"), done
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(3600, "ahead of"), (-3600, "behind")])
+def test_a_clock_that_is_off(seconds: int, said: str, stepflow: Stepflow, server: str) -> None:
+    def skewed(path: str, status: int, body: bytes) -> tuple[int, bytes]:
+        if not path.endswith("/health"):
+            return status, body
+        health = json.loads(body)
+        time = datetime.fromisoformat(health["timestamp"]) + timedelta(seconds=seconds)
+        return status, json.dumps({**health, "timestamp": time.isoformat()}).encode()
+
+    with Gateway(server, skewed) as gateway:
+        done = stepflow("doctor", "--no-run", "--url", gateway.url, "-o", "json")
+    check = found(done)["clock"]
+    assert (done.code, check["status"]) == (0, "warning")
+    assert re.fullmatch(rf"the server's is (3599|3600|3601) s {said} this machine's", check["message"])
+
+
+def test_events_that_are_held_back(stepflow: Stepflow, server: str, golden: Golden) -> None:
+    with Gateway(server) as gateway:
+        golden(steady(stepflow("doctor", "--url", gateway.url)))
+
+
+@pytest.mark.usefixtures("server")
+def test_a_token_that_others_can_read(stepflow: Stepflow, server: str, golden: Golden) -> None:
+    token = stepflow.folder / "token"
+    token.write_text("hidden\n")
+    token.chmod(0o644)
+    profile(stepflow, f'[profiles.a]\nurl = "{server}"\ntoken_file = "{token}"\n')
+    refused = stepflow("doctor", "--profile", "a", "--no-run", STEPFLOW_URL="")
+    token.chmod(0o600)
+    golden(steady(refused), steady(stepflow("doctor", "--profile", "a", "--no-run", STEPFLOW_URL="")))
+
+
+@pytest.mark.parametrize("status", [401, 407])
+def test_authorisation(status: int, stepflow: Stepflow, server: str, golden: Golden) -> None:
+    def guarded(path: str, code: int, body: bytes) -> tuple[int, bytes]:
+        # Health is often open to all.
+        return (code, body) if path.endswith("/health") and status == 401 else (status, b"")
+
+    with Gateway(server, guarded) as gateway:
+        golden(
+            steady(stepflow("doctor", "--url", gateway.url)),
+            steady(stepflow("doctor", "--url", gateway.url, "-o", "jsonl", STEPFLOW_TOKEN="hidden")),
+        )
+
+
+def test_certificates(stepflow: Stepflow, server: str, tmp_path: Path, golden: Golden) -> None:
+    fine = make_certificate(tmp_path / "fine")
+    expired = make_certificate(tmp_path / "expired", last="2021")
+    early = make_certificate(tmp_path / "early", first="2090")
+    other = make_certificate(tmp_path / "other", names="DNS:elsewhere.example")
+    printed = []
+    for name, certificate in (("fine", fine), ("expired", expired), ("early", early), ("other", other)):
+        with Gateway(server, certificate=certificate) as gateway:
+            profile(stepflow, f'[profiles.{name}]\nurl = "{gateway.url}"\nca_file = "{certificate}"\n')
+            printed.append(stepflow("doctor", "--no-run", "--profile", name, STEPFLOW_URL=""))
+            if name != "fine":
+                continue
+            # Nobody vouches for it; and nobody looks.
+            printed.append(stepflow("doctor", "--no-run", "--url", gateway.url))
+            profile(stepflow, f'[profiles.fine]\nurl = "{gateway.url}"\nverify = false\n')
+            printed.append(stepflow("doctor", "--no-run", "--profile", "fine", STEPFLOW_URL=""))
+            printed.append(stepflow("doctor", "--no-run", "--url", gateway.url.replace("https", "http")))
+    printed.append(stepflow("doctor", "--no-run", "--url", server.replace("http", "https")))
+    golden(*map(steady, printed))
