@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -128,6 +129,19 @@ def test_an_embedded_server_that_ends_is_started_again(stepflow: Stepflow, promp
     os.kill(int(children[0]), signal.SIGKILL)
     enter(prompt, "run echo.yaml --input-json 42", "\n42\n")
     assert "a new one is there" in prompt.screen
+
+
+def test_an_embedded_server_that_cannot_be_started_again(stepflow: Stepflow, terminal: Callable[..., Terminal]) -> None:
+    config = stepflow.folder / "stepflow-config.yml"
+    config.write_text(json.dumps(releases.builtin_config(releases.NEWEST)))
+    shown = terminal("repl")
+    shown.wait_for(PROMPT.rstrip())
+    config.write_text("plugins: {x: {type: nonsense}}")
+    (pid,) = stepflow.shell(f"pgrep -P {shown.child.pid} -f stepflow-server").stdout.split()
+    os.kill(int(pid), signal.SIGKILL)
+    enter(shown, "run echo.yaml --input-json 42", "unknown variant `nonsense`")
+    config.write_text(json.dumps(releases.builtin_config(releases.NEWEST)))
+    enter(shown, "run echo.yaml --input-json 43", "\n43\n")
 
 
 def test_each_line_logs_once(stepflow: Stepflow) -> None:

@@ -121,7 +121,10 @@ def test_a_timeout_leaves_the_run_alone(stepflow: Stepflow, golden: Golden) -> N
 def test_a_cancelled_run(stepflow: Stepflow, golden: Golden) -> None:
     run_id = submit(stepflow, "steps.yaml", 20_000)
     stepflow("runs", "cancel", "--yes", run_id)
-    golden(stepflow("runs", "watch", run_id))
+    golden(
+        stepflow("runs", "watch", run_id),
+        stepflow("runs", "watch", run_id, "-o", "jsonl", "--fields", "cursor,type,status"),
+    )
 
 
 def test_live_on_a_terminal(terminal: Callable[..., Terminal], stepflow: Stepflow, server: str) -> None:

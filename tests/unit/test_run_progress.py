@@ -70,6 +70,11 @@ def test_the_items_of_a_batch_are_counted() -> None:
     assert (len(step.ended), step.failed, len(step.running), step.status(3, False)) == (2, 1, 1, "running")
     run.see(ended("a", 0, 1, item=2))
     assert step.status(3, False) == "failed"
+    # A server that was started again runs steps anew.
+    run.see(started("a", 0, 2, item=1))
+    assert (step.failed, step.status(3, False)) == (0, "running")
+    run.see(ended("a", 0, 3, item=1))
+    assert (step.count("completed"), step.status(3, False)) == (3, "completed")
 
 
 def test_where_events_are_inferred_the_index_is_not_the_place_in_the_flow() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,10 +32,11 @@ class StepProgress:
     """The items that have ended, and how."""
     first: datetime | None = None
     last: datetime | None = None
+    _counts: Counter[str] = field(default_factory=Counter)
 
     def count(self, status: str) -> int:
         """Tell how many items have ended so."""
-        return sum(each == status for each in self.ended.values())
+        return self._counts[status]
 
     @property
     def failed(self) -> int:
@@ -52,7 +54,7 @@ class StepProgress:
             return "running"
         if not self.ended:
             return "not run" if is_over else "waiting"
-        return next((status for status in self.ended.values() if status != "completed"), "completed")
+        return next((status for status, count in self._counts.items() if count and status != "completed"), "completed")
 
     def seconds(self, now: datetime) -> float | None:
         """Give the time from the first start to the last end, or until now; None where the server does not tell."""
@@ -62,16 +64,24 @@ class StepProgress:
     def start(self, item: int, time: datetime | None, attempt: int) -> None:
         """Note that an item was started; a second attempt goes on with the time of the first."""
         self.attempt = attempt
-        self.ended.pop(item, None)
+        self._forget_end(item)
         self.running.setdefault(item, time)
         self.first = self.first or time
 
     def end(self, item: int, time: datetime | None, status: str) -> float | None:
         """Note that an item has ended, and give how long it took."""
         started = self.running.pop(item, None)
+        self._forget_end(item)
         self.ended[item] = status
+        self._counts[status] += 1
         self.last = time or self.last
         return _seconds(started, time)
+
+    def _forget_end(self, item: int) -> None:
+        # Where a server was started again, steps may start and end once more.
+        before = self.ended.pop(item, None)
+        if before is not None:
+            self._counts[before] -= 1
 
 
 class RunProgress:

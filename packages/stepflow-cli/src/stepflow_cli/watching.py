@@ -51,6 +51,7 @@ class Watch:
         health = target.client.health_check().timestamp
         self._ahead = timedelta() if health is None else health - datetime.now(UTC)
         self.run = self._look(run_id)
+        self._cursor, self._number = "", 0
         steps = dict(enumerate(self._step_ids()))
         self.progress = RunProgress(
             run_id,
@@ -92,6 +93,7 @@ class Watch:
                 refresh()
                 for event in events.take(_TICK):
                     heard = time.monotonic()
+                    self._cursor, self._number = event.cursor, event.sequence_number
                     show(event, self.progress.see(event), self._error_of(event))
                 quiet = _SHORT_SILENCE if self.run.is_finished else _SILENCE
                 if time.monotonic() - heard > quiet and not events.ended:
@@ -123,9 +125,9 @@ class Watch:
         run = self.run
         end = RunCompletedEvent(
             run_id=run.run_id,
-            sequence_number=0,
+            sequence_number=self._number,
             timestamp=run.completed_at,
-            cursor="",
+            cursor=self._cursor,
             status=run.status,
             inferred=True,
         )

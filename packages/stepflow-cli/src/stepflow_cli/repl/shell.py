@@ -56,7 +56,12 @@ class Shell:
         except ValueError as error:
             show(problem_of(usage(f"the line cannot be read: {str(error).lower()}")), as_json=False)
             return ExitCode.USAGE
-        self.server.renew()
+        try:
+            self.server.renew()
+        except Exception as error:
+            # The next line tries again.
+            show(problem_of(error), as_json=False)
+            return problem_of(error).exit_code
         return self.call(args[1:] if args[0] == "stepflow" else args)
 
     def call(self, args: list[str]) -> int:
