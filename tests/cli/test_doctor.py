@@ -6,11 +6,14 @@ import json
 import re
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 
+from tests import releases
 from tests.cli.command import STEPFLOW, Done, Stepflow
 from tests.cli.gateway import Gateway, make_certificate
 from tests.cli.golden import Golden
@@ -21,7 +24,7 @@ def steady(printed: object) -> str:
     """Give what was printed without what differs from machine to machine: versions, times, and where we are."""
     text = str(printed).replace(f"{STEPFLOW.parent}/", "/bin/")
     text = re.sub(r"Python \d\S+, .*click [\d.]+", "Python and packages", text)
-    text = re.sub(r"release \d[\d.]+, of the package", "release 0.1.2, of the package", text)
+    text = re.sub(r"it starts: release \d[\d.]+, of the package", "it starts: release 0.1.2, of the package", text)
     text = re.sub(r"after \d+ ms", "after 1 ms", text)
     text = re.sub(r"after \d\.\d s", "after 1.6 s", text)
     text = re.sub(r"localhost is [\d.:, ]+", "localhost is 127.0.0.1", text)
@@ -80,8 +83,21 @@ def test_an_embedded_server(stepflow: Stepflow) -> None:
 def test_a_missing_binary_matters_less_where_a_server_is_named(stepflow: Stepflow) -> None:
     done = stepflow("doctor", "--no-run", "-o", "json", STEPFLOW_SERVER_BINARY="/no/binary")
     assert (done.code, found(done)["embedded server"]["status"]) == (0, "warning")
-    named = stepflow("doctor", "--no-run", "-o", "json", STEPFLOW_SERVER_BINARY=str(STEPFLOW))
-    assert "STEPFLOW_SERVER_BINARY" in found(named)["embedded server"]["message"]
+    done = stepflow("doctor", "--no-run", "-o", "json", STEPFLOW_SERVER_BINARY=str(STEPFLOW))
+    assert (done.code, found(done)["embedded server"]["status"]) == (0, "warning")
+    binary = str(releases.binary("0.11.1"))
+    check = found(stepflow("doctor", "--no-run", "-o", "json", STEPFLOW_SERVER_BINARY=binary))["embedded server"]
+    assert check["message"] == f"it starts: release 0.11.1, {binary}, by environment variable STEPFLOW_SERVER_BINARY"
+
+
+def test_no_server_is_left_running(stepflow: Stepflow) -> None:
+    mark = f"--of-{stepflow.folder}"
+    stepflow("doctor", "--no-run", STEPFLOW_TEST_MARK=mark)
+    environments = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            environments.append(process.environ())
+    assert not [each for each in environments if each.get("STEPFLOW_TEST_MARK") == mark]
 
 
 def test_no_server_is_no_error_where_none_is_named(stepflow: Stepflow) -> None:

@@ -13,7 +13,7 @@ from ..problems import Problem
 from ..profiles import Profiles, load
 from ..settings import Settings
 from ..urls import environment_proxy, without_password
-from . import Check, error, ok, skipped, warning
+from . import Check, error, ok, warning
 
 __all__ = ["configuration", "embedded_server", "proxy", "server", "versions"]
 
@@ -104,7 +104,7 @@ def proxy(settings: Settings) -> tuple[Check, str | None]:
 
 
 def embedded_server(needed: bool) -> Check:
-    """Look for the binary of the embedded server.
+    """Start the embedded server, and end it again.
 
     Args:
         needed: Whether commands could do nothing without it.
@@ -113,13 +113,13 @@ def embedded_server(needed: bool) -> Check:
 
     named = os.environ.get("STEPFLOW_SERVER_BINARY")
     try:
-        # Only finds the binary; a server is started when it is entered.
-        StepflowRuntime.start(config={"plugins": {"builtin": {"type": "builtin"}}, "routes": {}})
+        with StepflowRuntime.start() as runtime:
+            info = runtime.sync_client.server_info()
     except StepflowClientError as problem:
-        found = error if needed else warning
-        return found("embedded server", problem.message, problem.hint)
-    if sys.platform == "win32":
-        return skipped("embedded server", "there is none for Windows")
-    if named:
-        return ok("embedded server", f"{named}, by environment variable STEPFLOW_SERVER_BINARY")
-    return ok("embedded server", f"release {_version('stepflow-orchestrator')}, of the package stepflow-orchestrator")
+        if needed:
+            return error("embedded server", problem.message, problem.hint, exit_code=4)
+        return warning("embedded server", problem.message, problem.hint)
+    whose = (
+        f"{named}, by environment variable STEPFLOW_SERVER_BINARY" if named else "of the package stepflow-orchestrator"
+    )
+    return ok("embedded server", f"it starts: release {info.release or info.commit}, {whose}")

@@ -38,9 +38,9 @@ _TABLE = View(
 def command(no_run: bool, server: ServerOptions, output: Output) -> None:
     """Look for what may keep commands from working, and say how to mend it.
 
-    Checks the versions, which stepflow is first on PATH, the embedded server, the file with the profiles, which server
-    is used and who says so, proxies, the server's name, port and certificate, whether it is a Stepflow server and of a
-    known release, authorisation, its clock, and whether something holds back its stream of events.
+    Checks the versions, which stepflow is first on PATH, the file with the profiles, whether the embedded server starts,
+    which server is used and who says so, proxies, the server's name, port and certificate, whether it is a Stepflow
+    server and of a known release, authorisation, its clock, and whether something holds back its stream of events.
 
     For the last one it creates a run, named stepflow-doctor, that sleeps for 1.5 s (on servers from 0.12 on).
 
