@@ -38,7 +38,7 @@ _TABLE = View(
 def command(no_run: bool, server: ServerOptions, output: Output) -> None:
     """Look for what may keep commands from working, and say how to mend it.
 
-    Checks the versions, which stepflow is first on PATH, the file with the profiles, whether the embedded server starts,
+    Checks the versions, which stepflow is first on PATH, the file with the profiles, if the embedded server starts,
     which server is used and who says so, proxies, the server's name, port and certificate, whether it is a Stepflow
     server and of a known release, authorisation, its clock, and whether something holds back its stream of events.
 
