@@ -65,6 +65,7 @@ check-server: $(ENV) ## Check a release of the server: make check-server VERSION
 generate: $(ENV) ## Rewrite the generated code (SPEC=path: from another description)
 	$(BIN)/python scripts/generate_api.py $(SPEC)
 	$(BIN)/python scripts/generate_sync.py
+	$(BIN)/python scripts/write_cli_page.py
 
 check-generated: $(ENV) ## Fail if the generated code is not what `make generate` writes
 	$(BIN)/python scripts/check_generated.py

@@ -1,0 +1,94 @@
+"""Writes docs/cli.md: python scripts/write_cli_page.py [--output FILE]
+
+The page is docs/cli.notes.md, the help of every command, and the table of docs/cli.upstream.toml. A counterpart in
+that table that does not exist is an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from stepflow_cli.main import cli
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE, NOTES, UPSTREAM = (ROOT / "docs" / name for name in ("cli.md", "cli.notes.md", "cli.upstream.toml"))
+WIDTH = 100
+
+Upstream = dict[str, dict[str, dict[str, Any]]]
+"""What stands for a flag of a command: `ours`, `later` and `why`."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=PAGE, help="where to write it instead of docs/cli.md")
+    options = parser.parse_args()
+    text, unknown = page(tomllib.loads(UPSTREAM.read_text()))
+    for counterpart in unknown:
+        print(f"{UPSTREAM.name} names {counterpart!r}, which does not exist", file=sys.stderr)
+    if unknown:
+        return 1
+    options.output.write_text(text)
+    return 0
+
+
+def page(upstream: Upstream) -> tuple[str, list[str]]:
+    """Give the page, and the counterparts of upstream's flags that do not exist."""
+    commands = dict(walk("stepflow", cli))
+    table, unknown = counterparts(upstream, commands)
+    return "\n".join([NOTES.read_text(), *help_texts(commands), *table]) + "\n", unknown
+
+
+def walk(path: str, command: click.Command, parent: click.Context | None = None) -> Iterator[tuple[str, click.Context]]:
+    """Give every command below one, itself first, by what people type."""
+    settings = {**command.context_settings, "terminal_width": WIDTH, "max_content_width": WIDTH}
+    context = click.Context(command, info_name=path.rpartition(" ")[2], parent=parent, **settings)
+    yield path, context
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from walk(f"{path} {name}", below, context)
+
+
+def help_texts(commands: dict[str, click.Context]) -> Iterator[str]:
+    """Give the section of every command."""
+    yield "## Commands\n"
+    for path, context in commands.items():
+        yield f"### {path}\n\n```text\n{context.get_help()}\n```\n"
+
+
+def counterparts(upstream: Upstream, commands: dict[str, click.Context]) -> tuple[list[str], list[str]]:
+    """Give the lines of the table of upstream's flags, and the counterparts that are not there."""
+    lines = [
+        "## Coming from the upstream command\n",
+        "| upstream | flag | here | |",
+        "|---|---|---|---|",
+    ]
+    unknown: list[str] = []
+    for command, flags in upstream.items():
+        for flag, entry in flags.items():
+            ours = entry.get("ours")
+            if ours is not None and not exists(ours, commands):
+                unknown.append(ours)
+            here = f"`{ours}`" if ours else "later" if entry.get("later") else "no"
+            lines.append(f"| {command} | `{flag}` | {here} | {entry.get('why', '')} |")
+    return lines, unknown
+
+
+def exists(ours: str, commands: dict[str, click.Context]) -> bool:
+    """Tell whether a command has a flag."""
+    command, _, flag = f"stepflow {ours}".rpartition(" ")
+    context = commands.get(command)
+    if context is None:
+        return False
+    return any(flag in (*each.opts, *each.secondary_opts) for each in context.command.get_params(context))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

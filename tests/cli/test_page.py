@@ -1,0 +1,26 @@
+"""docs/cli.md is what scripts/write_cli_page.py writes from the commands as they are."""
+
+from __future__ import annotations
+
+import tomllib
+
+from scripts import write_cli_page
+
+
+def test_the_page_is_written_from_the_commands() -> None:
+    text, unknown = write_cli_page.page(tomllib.loads(write_cli_page.UPSTREAM.read_text()))
+    assert unknown == []
+    assert write_cli_page.PAGE.read_text() == text, "python scripts/write_cli_page.py writes it anew"
+
+
+def test_a_counterpart_that_does_not_exist_is_found() -> None:
+    entries = {
+        "run": {"--flow": {"ours": "run --flow"}, "--a": {"ours": "run --nothing"}, "--b": {"ours": "nothing --b"}}
+    }
+    assert write_cli_page.page(entries)[1] == ["run --nothing", "nothing --b"]
+
+
+def test_every_flag_has_a_counterpart_or_a_reason() -> None:
+    for flags in tomllib.loads(write_cli_page.UPSTREAM.read_text()).values():
+        for flag, entry in flags.items():
+            assert entry.get("ours") or entry.get("later") or entry.get("why"), flag
