@@ -11,6 +11,9 @@ from stepflow_client import LogConfig, StepflowRuntime
 
 from tests import releases
 
+# Not a test module, but its assertions should say what differs as well.
+pytest.register_assert_rewrite("tests.cli.golden")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(

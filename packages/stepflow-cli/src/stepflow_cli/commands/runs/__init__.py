@@ -14,7 +14,7 @@ _COMMANDS = {
     "events": "Print the events of a run as they come, until it ends.",
     "items": "List the items of a run, in the order of their inputs: their output, or why they failed.",
     "steps": "List the steps of a run that were started, by item, then in the order of the flow.",
-    "flow": "Print the flow of a run.",
+    "flow": "Print the flow of a run, as YAML unless another format is asked for.",
     "result": "Print the result of a run, waiting for it to end.",
     "cancel": "Mark runs as cancelled; released servers do not stop them.",
     "delete": "Ask the server to delete runs; released servers keep them.",

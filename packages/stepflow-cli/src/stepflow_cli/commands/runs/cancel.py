@@ -22,7 +22,7 @@ __all__ = ["command"]
 @server_options(default="server")
 @output_options
 def command(runs: tuple[str, ...], confirm: Confirm, server: ServerOptions, output: Output) -> None:
-    """Mark runs as cancelled.
+    """Mark runs as cancelled; released servers do not stop them.
 
     RUN may be - for ids on standard input, one a line.
 

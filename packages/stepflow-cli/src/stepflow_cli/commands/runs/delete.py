@@ -29,7 +29,7 @@ _DELETION = View(columns=(Column("run_id", kind="id"), Column("status", kind="st
 @server_options(default="server")
 @output_options
 def command(runs: tuple[str, ...], confirm: Confirm, server: ServerOptions, output: Output) -> None:
-    """Ask the server to delete runs that have ended.
+    """Ask the server to delete runs; released servers keep them.
 
     RUN may be - for ids on standard input, one a line.
 
