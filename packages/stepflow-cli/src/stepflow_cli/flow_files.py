@@ -117,9 +117,14 @@ def in_reading_order(flow: Mapping[str, Any]) -> dict[str, Any]:
         return {key: ordered(value[key]) for key in keys}
 
     whole = ordered(flow, _READING_ORDER)
-    for name, first in (("steps", _STEP_ORDER), ("examples", _READING_ORDER)):
-        if name in whole:
-            whole[name] = ordered(whole[name], first)
+    test = whole.get("test")
+    for holder, name, first in (
+        (whole, "steps", _STEP_ORDER),
+        (whole, "examples", _READING_ORDER),
+        (test if isinstance(test, dict) else {}, "cases", _READING_ORDER),
+    ):
+        if name in holder:
+            holder[name] = ordered(holder[name], first)
     return dict(whole)
 
 
