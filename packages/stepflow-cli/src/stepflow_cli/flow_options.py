@@ -8,7 +8,7 @@ import click
 
 from .completion import complete_examples, complete_flow_files, complete_overrides, complete_variables
 from .options import Decorator, Function, option_in, together
-from .parsing import given_order
+from .parsing import FILE, given_order
 from .problems import usage
 from .values import Form, Given, Values
 
@@ -75,6 +75,7 @@ def batch_options(function: Function) -> Function:
     """Add --inputs and --max-concurrency; the command gets both under these names."""
     inputs = option_in(
         "--inputs",
+        type=FILE,
         section="Batch",
         metavar="FILE",
         help="Many inputs: lines of JSON (.jsonl, or -; empty lines are skipped), or a list in a YAML or JSON file.",
@@ -93,7 +94,13 @@ def batch_options(function: Function) -> Function:
 def _input_options() -> list[Decorator]:
     where: dict[str, Any] = {"section": "Input"}
     return [
-        option_in("--input", metavar="FILE", help="The input: a YAML or JSON file, - for standard input.", **where),
+        option_in(
+            "--input",
+            type=FILE,
+            metavar="FILE",
+            help="The input: a YAML or JSON file, - for standard input.",
+            **where,
+        ),
         option_in("--input-json", metavar="JSON", help="The input as JSON.", **where),
         option_in("--input-yaml", metavar="YAML", help="The input as YAML.", **where),
         option_in(
@@ -106,7 +113,8 @@ def _input_options() -> list[Decorator]:
         option_in(
             "--stdin-format",
             type=click.Choice(["json", "yaml"]),
-            help="What standard input holds; without another input, it is the input. [default: yaml, or json]",
+            help="What standard input holds; without another input, it is the input. [default: yaml, or JSON; for "
+            "--inputs lines of JSON]",
             **where,
         ),
     ]
@@ -115,7 +123,13 @@ def _input_options() -> list[Decorator]:
 def _variable_options() -> list[Decorator]:
     where: dict[str, Any] = {"section": "Variables"}
     return [
-        option_in("--variables", metavar="FILE", help="The flow's variables: a YAML or JSON file, or -.", **where),
+        option_in(
+            "--variables",
+            type=FILE,
+            metavar="FILE",
+            help="The flow's variables: a YAML or JSON file, - for standard input.",
+            **where,
+        ),
         option_in("--variables-json", metavar="JSON", help="The variables as JSON.", **where),
         option_in("--variables-yaml", metavar="YAML", help="The variables as YAML.", **where),
         option_in(
@@ -139,7 +153,14 @@ def _variable_options() -> list[Decorator]:
 def _override_options() -> list[Decorator]:
     where: dict[str, Any] = {"section": "Overrides (repeatable; later ones go over earlier ones)"}
     return [
-        option_in("--overrides", multiple=True, metavar="FILE", help="Changes to steps: a YAML or JSON file.", **where),
+        option_in(
+            "--overrides",
+            multiple=True,
+            type=FILE,
+            metavar="FILE",
+            help="Changes to steps: a YAML or JSON file, - for standard input.",
+            **where,
+        ),
         option_in("--overrides-json", multiple=True, metavar="JSON", help="Changes to steps as JSON.", **where),
         option_in("--overrides-yaml", multiple=True, metavar="YAML", help="Changes to steps as YAML.", **where),
         option_in(

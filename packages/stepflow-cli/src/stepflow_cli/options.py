@@ -21,7 +21,7 @@ import click
 
 from .completion import complete_profiles
 from .output import FORMATS, Output
-from .parsing import Option
+from .parsing import FILE, Option
 from .problems import usage
 from .session import current_session
 from .settings import DEFAULT_URL, Default, ServerOptions
@@ -89,9 +89,10 @@ def server_options(default: Default) -> Callable[[Function], Function]:
             shell_complete=complete_profiles,
             help="A server of the profiles. [env: STEPFLOW_PROFILE]",
         ),
-        option_in("--local", is_flag=True, section="Server", help="An embedded server, that ends with the command."),
+        option_in("--local", is_flag=True, section="Server", help="An embedded server that ends with the command."),
         option_in(
             "--config",
+            type=FILE,
             section="Server",
             metavar="FILE",
             help="The embedded server's configuration; implies --local. [default: stepflow-config.yml beside the "
@@ -143,6 +144,7 @@ def output_file_option(function: Function) -> Function:
     decorate = option_in(
         "--output",
         "output_file",
+        type=FILE,
         section="Output",
         metavar="FILE",
         help="Write the result into this file, - for standard output.",

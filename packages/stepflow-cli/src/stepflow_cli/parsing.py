@@ -14,7 +14,10 @@ from .session import Session
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-__all__ = ["Command", "LazyGroup", "Option", "given_order", "session_options"]
+__all__ = ["FILE", "Command", "LazyGroup", "Option", "given_order", "session_options"]
+
+FILE = click.Path(readable=False)
+"""The name of a file, which the shell completes; whoever opens the file says what is wrong with it."""
 
 _ORDER = "stepflow_cli.order"
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -31,14 +34,6 @@ class Option(click.Option):
         """Keep the heading."""
         super().__init__(*args, **kwargs)
         self.section = section
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Give what the shell offers for the value; files where nothing else is known of it."""
-        if self.metavar == "FILE" and self._custom_shell_complete is None:
-            from click.shell_completion import CompletionItem
-
-            return [CompletionItem(incomplete, type="file")]
-        return super().shell_complete(ctx, incomplete)
 
 
 def session_options() -> list[click.Parameter]:
@@ -66,6 +61,7 @@ def session_options() -> list[click.Parameter]:
         ),
         Option(
             ["--log-file"],
+            type=FILE,
             metavar="FILE",
             envvar="STEPFLOW_LOG_FILE",
             help="Log into this file. [default: standard error]",
@@ -135,7 +131,7 @@ class LazyGroup(click.Group):
     def __init__(self, name: str, *, commands_of: Mapping[str, str], package: str, **kwargs: Any) -> None:
         """Keep where the commands are."""
         kwargs.setdefault("context_settings", _SETTINGS)
-        super().__init__(name, no_args_is_help=False, invoke_without_command=False, **kwargs)
+        super().__init__(name, no_args_is_help=False, **kwargs)
         self.commands_of = commands_of
         self._package = package
 

@@ -15,7 +15,7 @@ import click
 from ..exit_codes import ExitCode
 from ..options import option_in, output_options
 from ..output import Column, Output, View
-from ..parsing import Command
+from ..parsing import FILE, Command
 from ..problems import Problem, printable
 from ..progress import waiting
 from ..session import current_session
@@ -40,6 +40,7 @@ _IN_USE = ("address already in use", "address in use", "os error 98", "os error 
 )
 @option_in(
     "--config",
+    type=FILE,
     section="Server",
     metavar="FILE",
     help="Its configuration. [default: stepflow-config.yml in the working folder, else the builtin components]",

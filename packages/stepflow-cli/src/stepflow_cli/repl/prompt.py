@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
 from click.shell_completion import ShellComplete
 from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
@@ -51,14 +50,13 @@ def _history() -> History:
 
 
 class _Completer(Completer):
-    """What click would complete in a shell, and file names where it knows nothing.
+    """What the shell completes.
 
     Args:
         shell: The repl.
     """
 
     def __init__(self, shell: Shell) -> None:
-        self._group = shell.group
         self._complete = ShellComplete(shell.group, {}, "", "")
         self._files = PathCompleter(expanduser=True)
 
@@ -75,8 +73,8 @@ class _Completer(Completer):
         start, value = "", incomplete
         if incomplete.startswith("--") and "=" in incomplete:
             name, _, value = incomplete.partition("=")
-            start, words = f"{name}=", [*words, name]
-        if (not items and self._takes_file(words)) or any(item.type in ("file", "dir") for item in items):
+            start = f"{name}="
+        if any(item.type in ("file", "dir") for item in items):
             for found in self._files.get_completions(Document(value), complete_event):
                 whole = start + shlex.quote(value + found.text)
                 yield Completion(whole, -len(raw), display=found.display)
@@ -84,19 +82,6 @@ class _Completer(Completer):
         for item in items:
             whole = start + shlex.quote(item.value)
             yield Completion(whole, -len(raw), display=item.value, display_meta=item.help or "")
-
-    def _takes_file(self, words: Sequence[str]) -> bool:
-        """Tell whether what follows these words may be the name of a file."""
-        found: click.Command | None = self._group
-        context = click.Context(self._group)
-        for word in words:
-            if isinstance(found, click.Group):
-                found = found.get_command(context, word)
-        for param in found.params if found is not None else ():
-            is_named = bool(words) and words[-1] in param.opts
-            if is_named or (isinstance(param, click.Argument) and not words[-1].startswith("-")):
-                return str(param.metavar).partition("|")[0].removesuffix("...") in ("FILE", "FLOW", "PATH")
-        return False
 
 
 def _last_word(text: str) -> tuple[str, str]:

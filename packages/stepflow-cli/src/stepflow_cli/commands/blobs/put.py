@@ -11,7 +11,7 @@ import click
 from ...connect import connect
 from ...options import output_options, server_options
 from ...output import Column, Output, View
-from ...parsing import Command
+from ...parsing import FILE, Command
 from ...problems import usage
 from ...settings import ServerOptions
 
@@ -23,7 +23,7 @@ _STORED = View(
 
 
 @click.command("put", cls=Command)
-@click.argument("file", metavar="FILE|-", type=click.Path())
+@click.argument("file", metavar="FILE|-", type=FILE)
 @click.option("--json", "as_json", is_flag=True, help="Store the JSON or YAML value that it holds.")
 @click.option("--binary", is_flag=True, help="Store its bytes as they are.")
 @click.option(
