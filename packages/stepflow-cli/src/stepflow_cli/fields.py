@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .problems import nearest, usage
-from .tables import View
 
-__all__ = ["select"]
+if TYPE_CHECKING:
+    from .tables import View
+
+__all__ = ["select", "value_of"]
 
 _MISSING = object()
 
@@ -29,17 +31,16 @@ def select(records: Sequence[Mapping[str, Any]], fields: Sequence[str], view: Vi
     for record in records:
         chosen: dict[str, Any] = {}
         for name in fields:
-            value = _value(record, name)
-            _put(chosen, name.split("."), None if value is _MISSING else value)
+            _put(chosen, name.split("."), value_of(record, name))
         yield chosen
 
 
-def _value(record: Any, name: str) -> Any:
-    """Give the value of a dotted field; a private mark if it is not there."""
-    value = record
+def value_of(record: Mapping[str, Any], name: str, default: Any = None) -> Any:
+    """Give the value of a dotted field, or the default if it is not there."""
+    value: Any = record
     for part in name.split("."):
         if not isinstance(value, Mapping) or part not in value:
-            return _MISSING
+            return default
         value = value[part]
     return value
 
@@ -56,10 +57,10 @@ def _put(target: dict[str, Any], parts: Sequence[str], value: Any) -> None:
 def _check(name: str, records: Sequence[Mapping[str, Any]], view: View) -> None:
     if not name:
         raise usage("--fields names fields, such as a,b.c; one of them is empty")
-    if name in view.known or any(_value(record, name) is not _MISSING for record in records):
+    if name in view.known or any(value_of(record, name, _MISSING) is not _MISSING for record in records):
         return
     parent = name.rpartition(".")[0]
-    if parent and any(_value(record, parent) is None for record in records):
+    if parent and any(value_of(record, parent, _MISSING) is None for record in records):
         # Where the parent is null, what it would hold is not known.
         return
     known = {*view.known, *(path for record in records for path in _paths(record))}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
+from .fields import value_of
 from .problems import printable
 
 __all__ = ["STATUS_STYLES", "Column", "View", "for_terminal", "has_color", "is_terminal", "local_time", "plain"]
@@ -237,13 +238,6 @@ def _distance(time: datetime) -> str:
     return f"{int(seconds)} s {direction}"
 
 
-def _value(record: Mapping[str, Any], name: str) -> Any:
-    value: Any = record
-    for part in name.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
-
-
 def _text(value: Any) -> str:
     if value is None:
         return "-"
@@ -258,14 +252,14 @@ def _text(value: Any) -> str:
 
 
 def _plain_cell(record: Mapping[str, Any], column: Column) -> str:
-    value = _value(record, column.field)
+    value = value_of(record, column.field)
     if column.kind == "time" and isinstance(value, str):
         return local_time(value, relative=False)
     return printable((column.show or _text)(value).replace("\n", "\\n").replace("\t", " "))
 
 
 def _rich_cell(record: Mapping[str, Any], column: Column, *, short: bool = False) -> tuple[str, str]:
-    value = _value(record, column.field)
+    value = value_of(record, column.field)
     if column.kind == "time" and isinstance(value, str):
         return _distance_of(value) if short else local_time(value), ""
     return printable((column.show or _text)(value)), STATUS_STYLES.get(

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .flow_files import example_input, step_ids
+from .flow_files import declared_variables, example_input, step_ids
 from .problems import nearest, usage
 
 __all__ = ["Given", "Values", "read_scalar", "read_value"]
@@ -187,9 +187,4 @@ def _override(text: str, flow: Mapping[str, Any]) -> dict[str, Any]:
 
 def _text_variables(flow: Mapping[str, Any]) -> set[str]:
     """Give the variables that the flow declares as text: `--var version=1.10` is then no number."""
-    declared: Any = flow
-    for key in ("schemas", "properties", "variables", "properties"):
-        declared = declared.get(key) if isinstance(declared, Mapping) else None
-    if not isinstance(declared, Mapping):
-        return set()
-    return {name for name, schema in declared.items() if isinstance(schema, Mapping) and schema.get("type") == "string"}
+    return {name for name, each in declared_variables(flow).items() if each["value_schema"].get("type") == "string"}

@@ -34,9 +34,9 @@ def way_to(settings: Settings, proxy: str | None) -> Iterator[Check]:
     except ValueError as problem:
         yield error("name", f"{without_password(proxy or url)} is not a URL: {problem}", "write http://HOST:PORT")
         return
-    named, *rest = _name(host, port)
+    named = _name(host, port)
     yield named
-    if not rest:
+    if named.status == "error":
         return
     reached = _port(host, port, "the proxy" if proxy else "the server")
     yield reached
@@ -46,18 +46,17 @@ def way_to(settings: Settings, proxy: str | None) -> Iterator[Check]:
         yield _certificate(host, port, settings.profile)
 
 
-def _name(host: str, port: int) -> tuple[Check, ...]:
-    """Look the name up; the second check is there if it was found."""
+def _name(host: str, port: int) -> Check:
     with suppress(ValueError):
         ip_address(host.partition("%")[0])
-        return ok("name", f"{host} is an address, and no name"), ok("name", "")
+        return ok("name", f"{host} is an address, and no name")
     try:
         found = {str(each[4][0]) for each in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
         hint = "is it spelled right, and does it need a VPN?"
-        return (error("name", f"{host} is not known: {reason[:1].lower()}{reason[1:]}", hint, exit_code=4),)
-    return ok("name", f"{host} is {', '.join(sorted(found))}"), ok("name", "")
+        return error("name", f"{host} is not known: {reason[:1].lower()}{reason[1:]}", hint, exit_code=4)
+    return ok("name", f"{host} is {', '.join(sorted(found))}")
 
 
 def _port(host: str, port: int, what: str) -> Check:

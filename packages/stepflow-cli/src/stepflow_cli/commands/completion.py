@@ -6,14 +6,13 @@ import click
 
 from ..parsing import Command
 from ..problems import nearest, usage
+from ..shells import SHELLS, VARIABLE
 
 __all__ = ["command"]
 
-_SHELLS = ("bash", "zsh", "fish")
-
 
 @click.command("completion", cls=Command)
-@click.argument("shell", metavar="bash|zsh|fish", shell_complete=lambda *_: list(_SHELLS))
+@click.argument("shell", metavar="bash|zsh|fish", shell_complete=lambda *_: list(SHELLS))
 def command(shell: str) -> None:
     """Print the script that lets a shell complete this command.
 
@@ -35,11 +34,10 @@ def command(shell: str) -> None:
     It completes commands, options, flow files, the steps, examples and variables of the flow on the line, runs of the
     server, profiles and settings.
     """
-    if shell not in _SHELLS:
+    if shell not in SHELLS:
         raise usage(
-            f"there is no script for {shell}", nearest(shell, _SHELLS) or f"there is one for {', '.join(_SHELLS)}"
+            f"there is no script for {shell}", nearest(shell, SHELLS) or f"there is one for {', '.join(SHELLS)}"
         )
     from ..main import cli
-    from ..shells import SHELLS, VARIABLE
 
     click.echo(SHELLS[shell](cli, {}, "stepflow", VARIABLE).source())

@@ -11,7 +11,7 @@ from ..exit_codes import ExitCode
 from ..options import output_options, server_options
 from ..output import Column, Output, View
 from ..parsing import Command
-from ..problems import Problem
+from ..problems import Problem, problem_of
 from ..session import current_session
 from ..settings import ServerOptions
 
@@ -106,8 +106,6 @@ def _server_checks(server: ServerOptions, settings: Settings, *, measure: bool) 
         with connect(server) as target:
             yield from answers(target.client, settings, events=measure)
     except Exception as failure:
-        from ..problems import problem_of
-
         problem = problem_of(failure)
         # What is wrong with a profile's token is found before the server is asked.
         about = "authorisation" if isinstance(failure, Problem) and not settings.is_embedded else "stepflow"

@@ -11,7 +11,7 @@ from ...exit_codes import ExitCode
 from ...options import output_options, server_options
 from ...output import Column, Output, View
 from ...parsing import Command
-from ...problems import Problem, printable, usage
+from ...problems import Problem, nearest, printable, usage
 from ...settings import ServerOptions
 
 __all__ = ["command"]
@@ -43,7 +43,6 @@ def command(key: str, server: ServerOptions, output: Output) -> None:
 
 
 def _in_effect(key: str, server: ServerOptions) -> tuple[Any, str]:
-    from ...problems import nearest
     from ...settings_in_effect import settings_in_effect
 
     settings = {each.name: each for each in settings_in_effect(server)}
