@@ -7,6 +7,7 @@ import sys
 
 import click
 import pytest
+from stepflow_cli import entry
 from stepflow_cli.main import cli
 from stepflow_cli.parsing import Command, LazyGroup
 from stepflow_cli.values import read_scalar
@@ -52,6 +53,16 @@ def test_help_imports_nothing_heavy() -> None:
         )
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
         assert done.stderr.strip() == "[]"
+
+
+def test_ctrl_c_before_a_command_has_begun(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stepflow_cli.main.main", interrupted)
+    with pytest.raises(SystemExit) as end:
+        entry.main()
+    assert (end.value.code, capsys.readouterr().err) == (130, "stepflow: interrupted\n")
 
 
 def test_as_a_module() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 from ._version import VERSION
 
@@ -12,8 +13,14 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command line and exit."""
     if sys.argv[1:] == ["--version"]:
-        print(f"stepflow {VERSION}")
-        return
-    from .main import main as run
+        with suppress(OSError):  # what follows tells of it
+            print(f"stepflow {VERSION}", flush=True)
+            return
+    try:
+        from .main import main as run
 
-    run()
+        run()
+    except KeyboardInterrupt:
+        # Ctrl-C while modules are imported, or once more while the command ends.
+        print("stepflow: interrupted", file=sys.stderr)
+        sys.exit(130)

@@ -6,7 +6,6 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -16,6 +15,7 @@ from .exit_codes import ExitCode
 from .parsing import LazyGroup, session_options
 from .problems import problem_of, show, wants_json
 from .session import Session
+from .streams import flush_quietly, prepare_streams
 
 __all__ = ["call", "cli", "main"]
 
@@ -68,11 +68,10 @@ cli = LazyGroup(
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
-    # Text that the terminal's encoding lacks is shown in another way, instead of being an error.
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    sys.exit(_run(sys.argv[1:] if args is None else list(args)))
+    prepare_streams()
+    code = _run(sys.argv[1:] if args is None else list(args))
+    flush_quietly()
+    sys.exit(code)
 
 
 def _run(args: list[str]) -> int:
@@ -111,7 +110,7 @@ def call(args: list[str], session: Session, group: click.Group = cli, name: str 
         if session.verbosity > 1:
             traceback.print_exc()
         show(problem, as_json=session.json_errors)
-        _flush_quietly()
+        flush_quietly()
         return problem.exit_code
     return code
 
@@ -124,10 +123,3 @@ def _invoke(args: list[str], session: Session, group: click.Group, name: str) ->
     except click.exceptions.Exit as end:
         return end.exit_code
     return result if isinstance(result, int) else ExitCode.OK
-
-
-def _flush_quietly() -> None:
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

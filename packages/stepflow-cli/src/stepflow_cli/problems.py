@@ -160,8 +160,4 @@ def show(problem: Problem, *, as_json: bool) -> None:
         text = f"stepflow: {printable(problem.message)}"
         if problem.hint:
             text += f"\nhint: {printable(problem.hint)}"
-    try:
-        print(text, file=sys.stderr, flush=True)
-    except OSError:
-        # Nobody reads it; the exit code still tells.
-        return
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,39 @@
+"""Standard streams that are closed, full, or read by nobody."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.command import Stepflow
+
+FULL = "stepflow: standard output cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("line", ["--version", "--help", "run --help", "config list -o json --fields name"])
+def test_output_that_cannot_be_written_is_a_problem(stepflow: Stepflow, line: str, unbuffered: str) -> None:
+    done = stepflow.shell(f"stepflow {line} > /dev/full", PYTHONUNBUFFERED=unbuffered)
+    problem = FULL if "json" not in line else '{"kind": "usage", "message": "' + FULL[10:-1]
+    assert (done.code, done.stderr[: len(problem)]) == (2, problem)
+
+
+def test_output_that_nobody_reads_is_none(stepflow: Stepflow) -> None:
+    assert stepflow.shell("stepflow --help | true; exit ${PIPESTATUS[0]}").code == 0
+
+
+@pytest.mark.parametrize("where", ["2> /dev/full", "2>&-", "2> >(true)"])
+def test_messages_that_cannot_be_written_change_nothing(stepflow: Stepflow, server: str, where: str) -> None:
+    assert stepflow.shell(f"stepflow validate clean.yaml {where}").code == 0
+    assert stepflow.shell(f"stepflow validate refused.yaml -o name {where}").code == 3
+    done = stepflow.shell(f"stepflow run echo.yaml --input-json 1 {where}")
+    assert (done.code, done.stdout) == (0, "1\n")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_empty_ones(stepflow: Stepflow, server: str, closed: str) -> None:
+    done = stepflow.shell(f"stepflow run echo.yaml --input-json 1 {closed}")
+    assert (done.code, done.stdout, done.stderr) == (0, "" if ">&-" in closed.split() else "1\n", "")
+    done = stepflow.shell(f"stepflow run fails.yaml -o json {closed}")
+    assert done.code == 1
+    assert "Traceback" not in done.stderr
+    assert ("run_failed" in done.stderr) == ("2>&-" not in closed)
