@@ -30,7 +30,7 @@ OUTCOMES = ROOT / "docs" / "servers.json"
 PAGE = ROOT / "docs" / "servers.md"
 NOTES = ROOT / "docs" / "servers.notes.md"
 PARTS = ("health_and_components", "flows", "runs", "stopping", "failures", "sub_runs", "blobs", "refusals")
-SUITE = ["test_specification.py", "test_executor.py", "test_operations.py", "test_round_trip.py"]
+SUITE = ["test_specification.py", "test_executor.py", "test_operations.py", "test_round_trip.py", "test_command.py"]
 
 
 def main() -> int:

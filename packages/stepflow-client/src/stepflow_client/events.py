@@ -67,6 +67,7 @@ class StepReadyEvent(RunEvent):
     type: str = "step_ready"
     item_index: int = 0
     step_index: int | None = None
+    """The step's place in the flow, from 0; a number of the server's own where the event is inferred (before 0.12)."""
     step_id: str | None = None
 
 

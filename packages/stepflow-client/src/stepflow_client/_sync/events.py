@@ -81,7 +81,7 @@ class Events:
             since: The `cursor` of the last event that was handled, or a sequence number to begin with.
             include_results: Whether `StepCompletedEvent.output` is filled.
             include_sub_runs: Whether events of runs that steps created come too. Their step ids are not reliable
-                (0.12 and 0.13 give the parent's): follow the run itself for right ones.
+                (0.12 and 0.13 give the parent's, or none): `get_run_steps` of the sub-run tells them.
 
         Raises:
             NotFoundError: If the server has no such run.
