@@ -199,10 +199,10 @@ def test_pipelines(stepflow: Stepflow) -> None:
 
 def test_an_unexpected_error(stepflow: Stepflow) -> None:
     (stepflow.folder / "sitecustomize.py").write_text(
-        "import stepflow_cli.running\n"
+        "import stepflow_cli.jobs\n"
         "def broken(*args, **more):\n"
         "    raise LookupError('out of order')\n"
-        "stepflow_cli.running.prepare = broken\n"
+        "stepflow_cli.jobs.prepare = broken\n"
     )
     done = stepflow("run", "hello.yaml", PYTHONPATH=str(stepflow.folder))
     assert (done.code, done.stdout) == (1, "")

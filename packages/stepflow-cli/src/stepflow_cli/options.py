@@ -14,8 +14,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -25,14 +24,14 @@ from .parsing import FILE, Option
 from .problems import usage
 from .session import current_session
 from .settings import DEFAULT_URL, Default, ServerOptions
+from .waits import Wait
 
 __all__ = [
     "Confirm",
-    "Wait",
     "confirm_option",
+    "file_output_options",
     "formatted_output",
     "option_in",
-    "output_file_option",
     "output_options",
     "server_options",
     "timeout_option",
@@ -112,6 +111,28 @@ def output_options(function: Function) -> Function:
     return formatted_output()(function)
 
 
+def file_output_options(function: Function) -> Function:
+    """Add --output FILE, -o/--format and --fields; the command gets `output`, an `Output` that goes to the file."""
+    file = option_in(
+        "--output",
+        "path",
+        type=FILE,
+        section="Output",
+        metavar="FILE",
+        help="Write the result into this file, - for standard output.",
+    )
+    return together("output", _output, file, *_format_options())(function)  # type: ignore[return-value]
+
+
+def _output(format: str | None, fields: str | None, path: str | None = None) -> Output:
+    names = [name.strip() for name in fields.split(",")] if fields is not None else []
+    # The value alone stays what is written into a file: its ending says how it is written, not what.
+    by_ending = {"yaml": "yaml", "yml": "yaml", "jsonl": "jsonl"}.get((path or "").lower().rpartition(".")[2])
+    output = Output(format=format, fields=names, path=path, value_format=None if format else by_ending)
+    output.check()
+    return output
+
+
 def formatted_output(**aliases: str) -> Callable[[Function], Function]:
     """Add -o/--format and --fields as `output_options` does.
 
@@ -120,46 +141,25 @@ def formatted_output(**aliases: str) -> Callable[[Function], Function]:
     """
 
     def build(format: str | None, fields: str | None) -> Output:
-        names = [name.strip() for name in fields.split(",")] if fields is not None else []
-        return Output(format=aliases.get(format or "", format), fields=names)
+        return _output(aliases.get(format or "", format), fields)
 
-    return together(  # type: ignore[return-value]
-        "output",
-        build,
+    return together("output", build, *_format_options(*aliases))  # type: ignore[return-value]
+
+
+def _format_options(*aliases: str) -> list[Decorator]:
+    names = [*FORMATS, *aliases]
+    return [
         option_in(
             "-o",
             "--format",
-            type=click.Choice([*FORMATS, *aliases]),
+            type=click.Choice(names),
             callback=_read_format,
             section="Output",
             metavar="FORMAT",
-            help=f"How to print: {', '.join([*FORMATS, *aliases])}. With json and jsonl errors are JSON too.",
+            help=f"How to print: {', '.join(names)}. With json and jsonl errors are JSON too.",
         ),
         option_in("--fields", section="Output", metavar="A,B.C", help="Print only these fields."),
-    )
-
-
-def output_file_option(function: Function) -> Function:
-    """Add --output FILE; the command gets `output_file`, for `dataclasses.replace(output, path=output_file)`."""
-    decorate = option_in(
-        "--output",
-        "output_file",
-        type=FILE,
-        section="Output",
-        metavar="FILE",
-        help="Write the result into this file, - for standard output.",
-    )
-    return decorate(function)  # type: ignore[return-value]
-
-
-@dataclass(frozen=True)
-class Wait:
-    """How a command waits for a run."""
-
-    timeout: float | None = None
-    """Seconds; None waits as long as it takes."""
-    on_interrupt: Literal["detach", "cancel"] = "detach"
-    """What Ctrl-C means for the run: it goes on, or it is cancelled."""
+    ]
 
 
 def _check_timeout(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:

@@ -60,6 +60,11 @@ class Output:
         if not os.access(self.path if os.path.exists(str(self.path)) else folder, os.W_OK):
             raise usage(f"{self.path} cannot be written: permission denied")
 
+    @property
+    def document_format(self) -> str:
+        """How a document, such as a flow, is printed where no format was given: as its file is named, else as YAML."""
+        return self.value_format or ("json" if (self.path or "").lower().endswith(".json") else "yaml")
+
     def record(self, record: Record, view: View, default: str = "table") -> None:
         """Print one record: as an object, or as a table with a line for each field.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from .running import Job
+    from .jobs import Job
 
 __all__ = ["Session", "current_session"]
 

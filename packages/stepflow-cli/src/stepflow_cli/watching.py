@@ -13,8 +13,8 @@ from .exit_codes import ExitCode
 from .flow_files import step_ids
 from .following import Follower
 from .problems import Problem
+from .results import failure
 from .run_progress import FlowOutline, RunProgress
-from .running import failure
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails

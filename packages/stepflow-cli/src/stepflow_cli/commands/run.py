@@ -6,11 +6,12 @@ import click
 
 from ..connect import connect
 from ..flow_options import batch_options, flow_argument, value_options
-from ..options import Wait, output_file_option, output_options, server_options, wait_options
+from ..options import file_output_options, server_options, wait_options
 from ..output import Output
 from ..parsing import Command
 from ..settings import ServerOptions
 from ..values import Values
+from ..waits import Wait
 
 __all__ = ["command"]
 
@@ -21,8 +22,7 @@ __all__ = ["command"]
 @batch_options
 @server_options(default="embedded")
 @wait_options
-@output_file_option
-@output_options
+@file_output_options
 def command(
     flow: str,
     values: Values,
@@ -31,7 +31,6 @@ def command(
     server: ServerOptions,
     wait: Wait,
     output: Output,
-    output_file: str | None,
 ) -> None:
     """Run a flow and print its output.
 
@@ -41,14 +40,8 @@ def command(
 
     With --inputs, all inputs are run as one batch, and a line of JSON is printed for each, in their order.
     """
-    from ..batches import read_inputs, run_batch
-    from ..running import prepare, run_job, to_file
+    from ..jobs import prepare, run_job
 
-    output = to_file(output, output_file)
-    job = prepare(flow, values, inputs=inputs)
-    batch = None if inputs is None else read_inputs(inputs, values.stdin_format)
+    job = prepare(flow, values, inputs=inputs, max_concurrency=max_concurrency)
     with connect(server, flow=flow) as target:
-        if batch is None:
-            run_job(target, job, wait, output)
-        else:
-            run_batch(target, job, batch, wait, output, max_concurrency=max_concurrency)
+        run_job(target, job, wait, output)

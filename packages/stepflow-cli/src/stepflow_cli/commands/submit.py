@@ -6,11 +6,12 @@ import click
 
 from ..connect import connect
 from ..flow_options import batch_options, flow_argument, value_options
-from ..options import Wait, output_file_option, output_options, server_options, wait_options
+from ..options import file_output_options, server_options, wait_options
 from ..output import Column, Output, View
 from ..parsing import Command
 from ..settings import ServerOptions
 from ..values import Values
+from ..waits import Wait
 
 __all__ = ["command"]
 
@@ -24,8 +25,7 @@ _RUN = View(columns=(Column("run_id", kind="id"),))
 @server_options(default="server")
 @click.option("--detach", is_flag=True, help="Do not wait: print the id of the run and end.")
 @wait_options
-@output_file_option
-@output_options
+@file_output_options
 def command(
     flow: str,
     values: Values,
@@ -35,23 +35,16 @@ def command(
     detach: bool,
     wait: Wait,
     output: Output,
-    output_file: str | None,
 ) -> None:
     """Run a flow on a server and print its output.
 
     As run, but on a server that goes on with the run when this command ends: Ctrl-C and --timeout only end the wait.
     """
-    from ..batches import read_inputs, run_batch
-    from ..running import prepare, run_job, start, to_file
+    from ..jobs import prepare, run_job, start
 
-    output = to_file(output, output_file)
-    job = prepare(flow, values, inputs=inputs)
-    batch = None if inputs is None else read_inputs(inputs, values.stdin_format)
+    job = prepare(flow, values, inputs=inputs, max_concurrency=max_concurrency)
     with connect(server, flow=flow) as target:
         if detach:
-            run_id = start(target, job, [job.input] if batch is None else batch, max_concurrency=max_concurrency)
-            output.record({"run_id": run_id}, _RUN, default="name")
-        elif batch is None:
-            run_job(target, job, wait, output)
+            output.record({"run_id": start(target, job)}, _RUN, default="name")
         else:
-            run_batch(target, job, batch, wait, output, max_concurrency=max_concurrency)
+            run_job(target, job, wait, output)

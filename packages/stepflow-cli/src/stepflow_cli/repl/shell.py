@@ -18,7 +18,7 @@ from .server import KeptServer
 from .words import Leave, ReplGroup
 
 if TYPE_CHECKING:
-    from ..running import Job
+    from ..jobs import Job
 
 __all__ = ["Shell"]
 

@@ -13,7 +13,7 @@ from ..parsing import Command, LazyGroup, session_options
 from ..problems import nearest, usage
 
 if TYPE_CHECKING:
-    from ..running import Job
+    from ..jobs import Job
     from .shell import Shell
 
 __all__ = ["Leave", "ReplGroup"]

@@ -9,7 +9,7 @@ import click
 
 from ...connect import connect
 from ...exit_codes import ExitCode
-from ...options import output_file_option, output_options, server_options
+from ...options import file_output_options, server_options
 from ...output import Column, Output, View
 from ...parsing import Command
 from ...problems import Problem, problem_of, usage
@@ -36,9 +36,8 @@ _BLOB = View(
 @click.command("get", cls=Command)
 @click.argument("blob_id", metavar="BLOB_ID")
 @server_options(default="server")
-@output_file_option
-@output_options
-def command(blob_id: str, server: ServerOptions, output: Output, output_file: str | None) -> None:
+@file_output_options
+def command(blob_id: str, server: ServerOptions, output: Output) -> None:
     """Print what a server keeps under an id.
 
     A JSON value is printed as JSON, or as YAML into a .yaml file. Bytes are written as they are: into --output FILE or
@@ -46,15 +45,12 @@ def command(blob_id: str, server: ServerOptions, output: Output, output_file: st
 
     With -o it is printed with its type and its name; bytes are then in `base64`, and a size is that of bytes only.
     """
-    from ...running import to_file
-
-    output = to_file(output, output_file)
     with connect(server) as target:
         blob = _blob(target.client, blob_id)
     if output.format or output.fields:
         output.record(_record(blob), _BLOB)
     elif isinstance(blob.data, bytes):
-        _write(blob.data, output_file)
+        _write(blob.data, output.path)
     else:
         output.value(blob.data)
 

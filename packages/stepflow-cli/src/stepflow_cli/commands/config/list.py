@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import click
 
+from ...notes import note
 from ...options import output_options, server_options
 from ...output import Column, Output, View
 from ...parsing import Command
-from ...session import current_session
 from ...settings import ServerOptions, Setting
 
 __all__ = ["command"]
@@ -40,7 +40,5 @@ def command(show_origin: bool, server: ServerOptions, output: Output) -> None:
             del record["origin"]
         output.records(records, replace(_SETTINGS, columns=_SETTINGS.columns[:2]))
     by_default = any(each.name == "url" and each.origin == "default" for each in found)
-    if by_default and not current_session().json_errors:
-        click.echo(
-            "stepflow: run, validate, list-components and repl start an embedded server, as none is named", err=True
-        )
+    if by_default:
+        note("run, validate, list-components and repl start an embedded server, as none is named")

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
 
 import click
 
 from ...connect import connect
+from ...deletions import deletion_status, note_what_is_kept
 from ...options import Confirm, confirm_option, output_options, server_options
 from ...output import Column, Output, View
 from ...parsing import Command
-from ...session import current_session
 from ...settings import ServerOptions
-
-if TYPE_CHECKING:
-    from stepflow_client import SyncStepflowClient
 
 __all__ = ["command"]
 
@@ -40,19 +37,7 @@ def command(flow_ids: tuple[str, ...], confirm: Confirm, server: ServerOptions, 
         confirm(f"delete flow {names[0]}" if len(names) == 1 else f"delete {len(names)} flows")
         for each in names:
             target.client.delete_flow(each)
-        records = [
-            {"flow_id": each, "status": "kept" if _is_there(target.client, each) else "deleted"} for each in names
-        ]
+        look = target.client.get_flow
+        records = [{"flow_id": each, "status": deletion_status(partial(look, each))} for each in names]
     output.records(records, _DELETED)
-    if any(record["status"] == "kept" for record in records) and not current_session().json_errors:
-        click.echo("stepflow: the server accepted it, and deleted nothing", err=True)
-
-
-def _is_there(client: SyncStepflowClient, flow_id: str) -> bool:
-    from stepflow_client import NotFoundError
-
-    try:
-        client.get_flow(flow_id)
-    except NotFoundError:
-        return False
-    return True
+    note_what_is_kept(records)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...connect import connect
-from ...options import output_file_option, output_options, server_options
+from ...options import file_output_options, server_options
 from ...output import Column, Output, View
 from ...parsing import Command
 from ...settings import ServerOptions
@@ -36,18 +36,15 @@ _EXAMPLES = View(columns=(Column("name"), Column("description"), Column("input")
 @click.argument("flow_id", metavar="FLOW_ID")
 @click.option("--examples", is_flag=True, help="Print the examples, and the inputs of the test cases, instead.")
 @server_options(default="server")
-@output_file_option
-@output_options
-def command(flow_id: str, examples: bool, server: ServerOptions, output: Output, output_file: str | None) -> None:
+@file_output_options
+def command(flow_id: str, examples: bool, server: ServerOptions, output: Output) -> None:
     """Print a flow that a server keeps.
 
     As YAML, which 'stepflow run' takes; with -o json as JSON, with -o table its outline. Keys that the server does not
     know are not in it.
     """
     from ...flow_files import in_reading_order
-    from ...running import to_file
 
-    output = to_file(output, output_file)
     with connect(server) as target:
         stored = target.client.get_flow(flow_id)
     if examples:
@@ -57,9 +54,7 @@ def command(flow_id: str, examples: bool, server: ServerOptions, output: Output,
     elif output.fields:
         output.record({"flow_id": flow_id, **in_reading_order(stored.flow)}, _FLOW, default="yaml")
     else:
-        in_json = (output_file or "").lower().endswith(".json")
-        form = output.value_format or ("json" if in_json else "yaml")
-        dataclasses.replace(output, value_format=form).value(in_reading_order(stored.flow))
+        dataclasses.replace(output, value_format=output.document_format).value(in_reading_order(stored.flow))
 
 
 def _outline(stored: StoredFlow) -> dict[str, Any]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import click
 
 from ...connect import connect
+from ...notes import note
 from ...options import Confirm, confirm_option, output_options, server_options
 from ...output import Output
 from ...parsing import Command
 from ...problems import Problem
-from ...run_ids import for_each_run, note, print_done, raise_worst, read_run_ids, runs_argument, runs_text
+from ...run_arguments import read_run_ids, runs_argument, runs_text
 from ...run_records import RUN, run_record
 from ...settings import ServerOptions
+from ...several_runs import for_each_run, print_done, raise_worst
 
 __all__ = ["command"]
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...connect import connect
+from ...deletions import deletion_status, note_what_is_kept
 from ...options import Confirm, confirm_option, output_options, server_options
 from ...output import Column, Output, View
 from ...parsing import Command
 from ...problems import Problem
-from ...run_ids import for_each_run, note, print_done, raise_worst, read_run_ids, runs_argument, runs_text
+from ...run_arguments import read_run_ids, runs_argument, runs_text
 from ...settings import ServerOptions
+from ...several_runs import for_each_run, print_done, raise_worst
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
@@ -43,18 +45,11 @@ def command(runs: tuple[str, ...], confirm: Confirm, server: ServerOptions, outp
     with connect(server) as target:
         deletions = list(for_each_run(ids, partial(delete, target.client), problems))
     print_done(output, deletions, _DELETION)
-    if any(deletion["status"] == "kept" for deletion in deletions):
-        note("the server accepted it, and deleted nothing")
+    note_what_is_kept(deletions)
     raise_worst(problems)
 
 
 def delete(client: SyncStepflowClient, run_id: str) -> dict[str, Any]:
     """Ask for a run's deletion and give what came of it."""
-    from stepflow_client import NotFoundError
-
     client.delete_run(run_id)
-    try:
-        client.get_run(run_id)
-    except NotFoundError:
-        return {"run_id": run_id, "status": "deleted"}
-    return {"run_id": run_id, "status": "kept"}
+    return {"run_id": run_id, "status": deletion_status(lambda: client.get_run(run_id))}

@@ -18,7 +18,7 @@ from ...options import output_options, server_options
 from ...output import Output
 from ...parsing import Command
 from ...problems import Problem, nearest, printable, problem_of, usage
-from ...run_ids import run_argument
+from ...run_arguments import run_argument
 from ...settings import ServerOptions
 from ...tables import is_terminal, local_time
 

@@ -6,11 +6,10 @@ import click
 
 from ...connect import connect
 from ...flow_files import in_reading_order, step_ids
-from ...options import output_file_option, output_options, server_options
+from ...options import file_output_options, server_options
 from ...output import Column, Output, View
 from ...parsing import Command
-from ...run_ids import run_argument
-from ...running import to_file
+from ...run_arguments import run_argument
 from ...settings import ServerOptions
 
 __all__ = ["command"]
@@ -25,15 +24,13 @@ _FLOW = View(
 @click.command("flow", cls=Command)
 @run_argument
 @server_options(default="server")
-@output_file_option
-@output_options
-def command(run_id: str, server: ServerOptions, output: Output, output_file: str | None) -> None:
+@file_output_options
+def command(run_id: str, server: ServerOptions, output: Output) -> None:
     """Print the flow of a run, as YAML unless another format is asked for.
 
     It is the flow as the server keeps it: without comments, and without keys that the server does not know. Its
     examples are with flows get.
     """
-    output = to_file(output, output_file)
     with connect(server) as target:
         stored = target.client.get_run_flow(run_id)
     record = in_reading_order(stored.flow)
@@ -42,5 +39,4 @@ def command(run_id: str, server: ServerOptions, output: Output, output_file: str
     elif output.fields:
         # No part of the flow itself, which can be run as it is printed.
         record["flow_id"] = stored.flow_id
-    in_json = (output_file or "").lower().endswith(".json")
-    output.record(record, _FLOW, default=output.value_format or ("json" if in_json else "yaml"))
+    output.record(record, _FLOW, default=output.document_format)

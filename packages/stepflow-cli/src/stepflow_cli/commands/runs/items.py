@@ -12,7 +12,7 @@ from ...options import output_options, server_options
 from ...output import Output
 from ...parsing import Command
 from ...problems import usage
-from ...run_ids import run_argument
+from ...run_arguments import run_argument
 from ...run_records import ITEM, STATUSES, item_record
 from ...settings import ServerOptions
 

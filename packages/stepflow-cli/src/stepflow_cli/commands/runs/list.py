@@ -8,11 +8,12 @@ from typing import Any
 import click
 
 from ...connect import connect
+from ...notes import note
 from ...options import output_options, server_options
 from ...output import Output
 from ...parsing import Command
 from ...problems import usage
-from ...run_ids import note, run_id_option
+from ...run_arguments import run_id_option
 from ...run_records import RUN, STATUSES, run_record
 from ...settings import ServerOptions
 from ...tables import is_terminal

@@ -8,13 +8,14 @@ import click
 
 from ...connect import Target, connect
 from ...exit_codes import ExitCode
-from ...options import Wait, output_file_option, output_options, server_options, timeout_option
+from ...options import file_output_options, server_options, timeout_option
 from ...output import Output
 from ...parsing import Command
 from ...problems import Problem, usage
-from ...run_ids import run_argument
-from ...running import print_result, to_file, wait_for
+from ...results import print_result, print_results
+from ...run_arguments import run_argument
 from ...settings import ServerOptions
+from ...waits import Wait, wait_for
 
 if TYPE_CHECKING:
     from stepflow_client import FlowResult
@@ -28,8 +29,7 @@ __all__ = ["command"]
 @click.option("--no-wait", is_flag=True, help="Do not wait for the run: exit code 5 if it has not ended.")
 @timeout_option
 @server_options(default="server")
-@output_file_option
-@output_options
+@file_output_options
 def command(
     run_id: str,
     item: int | None,
@@ -37,18 +37,14 @@ def command(
     wait: Wait,
     server: ServerOptions,
     output: Output,
-    output_file: str | None,
 ) -> None:
     """Print the result of a run, waiting for it to end.
 
     Of a run of one item it is what run prints: the output alone; with -o the whole result, of a run that failed too.
     Of a batch it is what run --inputs prints: a line of JSON for each item, in the order of their inputs.
     """
-    from ...batches import print_results
-
     if no_wait and wait.timeout is not None:
         raise usage("--no-wait and --timeout exclude each other")
-    output = to_file(output, output_file)
     with connect(server) as target:
         results = _results(target, run_id, wait, no_wait)
     if item is not None:

@@ -9,7 +9,7 @@ from ...connect import connect
 from ...options import output_options, server_options
 from ...output import Output
 from ...parsing import Command
-from ...run_ids import run_argument
+from ...run_arguments import run_argument
 from ...run_records import STEP, step_record
 from ...settings import ServerOptions
 

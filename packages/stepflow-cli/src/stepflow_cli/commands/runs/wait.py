@@ -10,14 +10,15 @@ import click
 
 from ...connect import Target, connect
 from ...exit_codes import ExitCode
-from ...options import Wait, output_options, server_options, timeout_option
+from ...options import output_options, server_options, timeout_option
 from ...output import Output
 from ...parsing import Command
 from ...problems import Problem
-from ...run_ids import for_each_run, print_done, raise_worst, read_run_ids, runs_argument
+from ...run_arguments import read_run_ids, runs_argument
 from ...run_records import RUN, run_record
-from ...running import wait_for
 from ...settings import ServerOptions
+from ...several_runs import for_each_run, print_done, raise_worst
+from ...waits import Wait, wait_for
 
 __all__ = ["command"]
 

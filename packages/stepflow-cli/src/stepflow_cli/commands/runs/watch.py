@@ -9,16 +9,16 @@ import click
 
 from ...connect import connect
 from ...event_records import EVENT, event_record
-from ...options import Wait, output_options, server_options, wait_options
+from ...options import output_options, server_options, wait_options
 from ...output import Output, View
 from ...parsing import Command
 from ...problems import printable
 from ...progress import waiting
-from ...run_ids import run_argument
+from ...run_arguments import run_argument
 from ...run_records import RUN_IN_FULL, run_record
-from ...running import or_come_back
 from ...settings import ServerOptions
 from ...tables import is_terminal
+from ...waits import Wait, or_come_back
 
 if TYPE_CHECKING:
     from stepflow_client.events import RunEvent

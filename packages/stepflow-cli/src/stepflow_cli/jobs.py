@@ -1,0 +1,101 @@
+"""Running a flow, from its file to what is printed; `run` and `submit` share it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .batch_inputs import read_inputs
+from .connect import Target
+from .flow_files import load_flow_file
+from .output import Output
+from .progress import waiting
+from .results import BATCH_RESULT, print_result, print_results
+from .session import current_session
+from .values import Values
+from .waits import Wait, wait_for
+
+__all__ = ["Job", "prepare", "run_job", "start"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A flow and all it is run with."""
+
+    flow: dict[str, Any]
+    input: Any = None
+    batch: list[Any] | None = None
+    """The inputs, where there are several; there is no single one then."""
+    overrides: list[Any] | None = None
+    variables: dict[str, Any] | None = None
+    env_variables: bool = False
+    max_concurrency: int | None = None
+    """How many inputs run at once."""
+
+
+def prepare(flow: str, values: Values, *, inputs: str | None = None, max_concurrency: int | None = None) -> Job:
+    """Read the flow and the values, before anything is sent or started.
+
+    Args:
+        flow: The flow's file.
+        values: What the command line says.
+        inputs: The file of a batch's inputs; there is no single input then.
+        max_concurrency: How many inputs run at once.
+
+    Raises:
+        Problem, FlowFileError: If something is wrong.
+    """
+    values.check(flow=flow, inputs=inputs)
+    content = load_flow_file(flow)
+    job = Job(
+        flow=content,
+        input=values.read_input(content) if inputs is None else None,
+        batch=None if inputs is None else read_inputs(inputs, values.stdin_format),
+        overrides=values.read_overrides(content),
+        variables=values.read_variables(content),
+        env_variables=values.env_variables,
+        max_concurrency=max_concurrency,
+    )
+    current_session().job = job
+    return job
+
+
+def start(target: Target, job: Job) -> str:
+    """Start the run of a job and give its id."""
+    with waiting("submitting"):
+        return target.client.submit(
+            job.flow,
+            # One input that is a list would be a batch.
+            [job.input] if job.batch is None else job.batch,
+            job.overrides,
+            variables=job.variables,
+            variables_from_env=job.env_variables,
+            max_concurrency=job.max_concurrency,
+        )
+
+
+def run_job(target: Target, job: Job, wait: Wait, output: Output) -> None:
+    """Run a job and print its result, or a record for each input of a batch, in their order.
+
+    Raises:
+        Problem: If not all of it succeeds.
+    """
+    if job.batch is None:
+        _run_one(target, job, wait, output)
+    else:
+        _run_batch(target, job, wait, output, number=len(job.batch))
+
+
+def _run_one(target: Target, job: Job, wait: Wait, output: Output) -> None:
+    run_id = start(target, job)
+    print_result(wait_for(target, run_id, wait, lambda: target.client.get_result(run_id, timeout=wait.timeout)), output)
+
+
+def _run_batch(target: Target, job: Job, wait: Wait, output: Output, *, number: int) -> None:
+    if not number:
+        output.records([], BATCH_RESULT, default="jsonl")
+        return
+    run_id = start(target, job)
+    text = f"running {number} inputs"
+    results = wait_for(target, run_id, wait, lambda: target.client.get_results(run_id, timeout=wait.timeout), text=text)
+    print_results(run_id, results, output)
