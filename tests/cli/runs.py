@@ -11,5 +11,5 @@ FORMS = ("table", "json", "jsonl", "yaml", "name")
 UNKNOWN = "0197aaaa-0000-7000-8000-000000000000"
 """A run that no server has."""
 
-SLEEPING = {"id": "sleeping", "component": "/builtin/sleep", "input": {"duration_ms": 60_000}}
+SLEEPING = {"id": "sleeping", "component": "/builtin/sleep", "input": {"duration_ms": 600_000}}
 """A step that takes longer than any test."""
