@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -28,6 +28,7 @@ from .waits import Wait
 
 __all__ = [
     "Confirm",
+    "changed_profile_option",
     "confirm_option",
     "file_output_options",
     "formatted_output",
@@ -52,22 +53,19 @@ def together(argument: str, build: Callable[..., Any], *decorators: Decorator) -
     """Give a decorator that adds parameters and hands the command what `build` makes of their values."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        own: list[str] = []
-
         @functools.wraps(function)
         def call(**values: Any) -> Any:
             values[argument] = build(**{name: values.pop(name) for name in own})
             return function(**values)
 
-        before: list[click.Parameter] = list(getattr(call, "__click_params__", ()))
-        decorated: Callable[..., Any] = call
-        for decorator in reversed(decorators):
-            decorated = decorator(decorated)
-        parameters: list[click.Parameter] = decorated.__click_params__  # type: ignore[attr-defined]
-        own += [parameter.name or "" for parameter in parameters if parameter not in before]
-        return decorated
+        return _decorated(call, decorators)
 
+    own = [parameter.name or "" for parameter in click.command()(_decorated(lambda: None, decorators)).params]
     return decorate
+
+
+def _decorated(function: Callable[..., Any], decorators: Sequence[Decorator]) -> Callable[..., Any]:
+    return functools.reduce(lambda inner, decorator: decorator(inner), reversed(decorators), function)
 
 
 def server_options(default: Default) -> Callable[[Function], Function]:
@@ -98,6 +96,18 @@ def server_options(default: Default) -> Callable[[Function], Function]:
             "flow, else in the working folder, else the builtin components]",
         ),
     )
+
+
+def changed_profile_option(function: Function) -> Function:
+    """Add --profile for commands that change one; the command gets `profile`, its name or None."""
+    decorate = option_in(
+        "--profile",
+        section="Server",
+        metavar="NAME",
+        shell_complete=complete_profiles,
+        help="The profile to change. [default: the current one]",
+    )
+    return decorate(function)  # type: ignore[return-value]
 
 
 def _read_format(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -219,6 +229,7 @@ def confirm_option(function: Function) -> Function:
                 return
             if not (sys.stdin.isatty() and sys.stderr.isatty()):
                 raise usage(f"this would {deed}, and there is no terminal to ask on", "add --yes")
+            # `click.confirm` would write to standard output.
             click.echo(f"{deed[:1].upper()}{deed[1:]}? [y/N] ", nl=False, err=True)
             if sys.stdin.readline().strip().lower() not in ("y", "yes"):
                 raise usage(f"not confirmed: did not {deed}")

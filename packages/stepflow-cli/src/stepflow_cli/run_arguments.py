@@ -15,8 +15,9 @@ import click
 from .completion import complete_run_ids
 from .parsing import Option
 from .problems import usage
+from .run_records import STATUSES
 
-__all__ = ["read_run_ids", "run_argument", "run_id_option", "runs_argument", "runs_text"]
+__all__ = ["read_run_ids", "run_argument", "run_id_option", "runs_argument", "runs_text", "status_option"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -36,6 +37,12 @@ def runs_argument(function: Function) -> Function:
 def run_id_option(name: str, help: str) -> Callable[[Function], Function]:
     """Give an option whose value is a run."""
     return click.option(name, cls=Option, metavar="RUN", callback=_whole_id, shell_complete=complete_run_ids, help=help)
+
+
+def status_option(what: str) -> Callable[[Function], Function]:
+    """Give the decorator that adds -s/--status; `what` has it, for the help."""
+    text = f"Only {what} of this status: {', '.join(STATUSES)}."
+    return click.option("-s", "--status", cls=Option, type=click.Choice(STATUSES), metavar="STATUS", help=text)
 
 
 def _whole_id(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from ...completion import complete_config_keys, complete_profiles
-from ...options import option_in, output_options
+from ...completion import complete_config_keys
+from ...options import changed_profile_option, output_options
 from ...output import Column, Output, View
 from ...parsing import Command
 
@@ -17,13 +17,7 @@ _CHANGED = View(columns=(Column("name"), Column("value"), Column("file")), name=
 @click.command("set", cls=Command)
 @click.argument("key", metavar="KEY", shell_complete=complete_config_keys)
 @click.argument("value", metavar="VALUE")
-@option_in(
-    "--profile",
-    section="Server",
-    metavar="NAME",
-    shell_complete=complete_profiles,
-    help="The profile to change. [default: the current one]",
-)
+@changed_profile_option
 @output_options
 def command(key: str, value: str, profile: str | None, output: Output) -> None:
     """Set a key of a profile.

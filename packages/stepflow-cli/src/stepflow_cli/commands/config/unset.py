@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from ...completion import complete_config_keys, complete_profiles
-from ...options import option_in, output_options
+from ...completion import complete_config_keys
+from ...options import changed_profile_option, output_options
 from ...output import Column, Output, View
 from ...parsing import Command
 
@@ -16,13 +16,7 @@ _REMOVED = View(columns=(Column("name"), Column("file")), name="name")
 
 @click.command("unset", cls=Command)
 @click.argument("key", metavar="KEY", shell_complete=complete_config_keys)
-@option_in(
-    "--profile",
-    section="Server",
-    metavar="NAME",
-    shell_complete=complete_profiles,
-    help="The profile to change. [default: the current one]",
-)
+@changed_profile_option
 @output_options
 def command(key: str, profile: str | None, output: Output) -> None:
     """Remove a key of a profile, or a whole profile.

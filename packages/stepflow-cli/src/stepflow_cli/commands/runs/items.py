@@ -12,7 +12,7 @@ from ...options import output_options, server_options
 from ...output import Output
 from ...parsing import Command
 from ...problems import usage
-from ...run_arguments import run_argument
+from ...run_arguments import run_argument, status_option
 from ...run_records import ITEM, STATUSES, item_record
 from ...settings import ServerOptions
 
@@ -26,7 +26,7 @@ _FAILED = ("failed", "recovery_failed")
 
 @click.command("items", cls=Command)
 @run_argument
-@click.option("-s", "--status", type=click.Choice(STATUSES), metavar="STATUS", help=f"One of {', '.join(STATUSES)}.")
+@status_option("items")
 @click.option("--failed", is_flag=True, help="Only items that failed.")
 @server_options(default="server")
 @output_options

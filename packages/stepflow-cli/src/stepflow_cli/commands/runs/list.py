@@ -13,8 +13,8 @@ from ...options import output_options, server_options
 from ...output import Output
 from ...parsing import Command
 from ...problems import usage
-from ...run_arguments import run_id_option
-from ...run_records import RUN, STATUSES, run_record
+from ...run_arguments import run_id_option, status_option
+from ...run_records import RUN, run_record
 from ...settings import ServerOptions
 from ...tables import is_terminal
 
@@ -24,7 +24,7 @@ _LIMIT = 30
 
 
 @click.command("list", cls=Command)
-@click.option("-s", "--status", type=click.Choice(STATUSES), metavar="STATUS", help=f"One of {', '.join(STATUSES)}.")
+@status_option("runs")
 @click.option("--flow-name", metavar="NAME", help="Only runs of flows of this name.")
 @run_id_option("--root", help="Only this run and the runs below it.")
 @run_id_option("--parent", help="Only runs that a step of this run created.")
