@@ -46,6 +46,15 @@ def server(newest_server: StepflowRuntime, stepflow: Stepflow) -> str:
 
 
 @pytest.fixture
+def nobody_at_default_url(stepflow: Stepflow) -> None:
+    """Move the server that commands use by default to where nobody listens, though this machine may have one."""
+    (stepflow.home / "sitecustomize.py").write_text(
+        "import stepflow_cli.settings\nstepflow_cli.settings.DEFAULT_URL = 'http://localhost:9'\n"
+    )
+    stepflow.environment["PYTHONPATH"] = str(stepflow.home)
+
+
+@pytest.fixture
 def terminal(stepflow: Stepflow) -> Iterator[Callable[..., Terminal]]:
     """What runs the command on a terminal: `terminal("health", width=60)`, 120 columns wide by default."""
     started: list[Terminal] = []

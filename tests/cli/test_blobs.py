@@ -131,6 +131,7 @@ def test_a_release_without_blobs(stepflow: Stepflow, oldest_server: StepflowRunt
     )
 
 
+@pytest.mark.usefixtures("nobody_at_default_url")
 def test_no_server(stepflow: Stepflow, golden: Golden) -> None:
     golden(
         stepflow("blobs", "put", "hello.yaml"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -178,6 +179,13 @@ TYPED = [
 ]
 
 
+def skip_without(shell: str) -> None:
+    """Skip a test whose shell is not installed, but never where the checks of a change run."""
+    if shutil.which(shell) is None:
+        assert not os.environ.get("CI"), f"{shell} is not installed"
+        pytest.skip(f"there is no {shell} here; bash is the shell that is always tested")
+
+
 def test_in_bash(stepflow: Stepflow, prompt: Callable[[list[str], str], Prompt]) -> None:
     (stepflow.folder / "sub").mkdir()
     (stepflow.folder / "sub" / "a b.yaml").write_text("")
@@ -192,8 +200,7 @@ def test_in_bash(stepflow: Stepflow, prompt: Callable[[list[str], str], Prompt])
 
 
 def test_in_fish(stepflow: Stepflow) -> None:
-    if shutil.which("fish") is None:
-        pytest.skip("there is no fish here; bash is the shell that is always tested")
+    skip_without("fish")
     (stepflow.folder / "sub").mkdir()
     (stepflow.folder / "notes.txt").write_text("")
     for typed, line in TYPED:
@@ -205,8 +212,7 @@ def test_in_fish(stepflow: Stepflow) -> None:
 
 
 def test_in_zsh(stepflow: Stepflow, prompt: Callable[[list[str], str], Prompt]) -> None:
-    if shutil.which("zsh") is None:
-        pytest.skip("there is no zsh here; bash is the shell that is always tested")
+    skip_without("zsh")
     (stepflow.folder / "sub").mkdir()
     (stepflow.folder / "notes.txt").write_text("")
     shell = prompt(

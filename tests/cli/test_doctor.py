@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -100,15 +99,13 @@ def test_no_server_is_left_running(stepflow: Stepflow) -> None:
     assert not [each for each in environments if each.get("STEPFLOW_TEST_MARK") == mark]
 
 
+@pytest.mark.usefixtures("nobody_at_default_url")
 def test_no_server_is_no_error_where_none_is_named(stepflow: Stepflow) -> None:
-    with socket.socket() as taken:
-        # Nobody listens on it, and nobody else can.
-        bound = taken.connect_ex(("127.0.0.1", 7837)) != 0
-    assert bound, "a server listens on the default port of this machine"
     done = stepflow("doctor", "-o", "json")
     assert (done.code, found(done)["port"]["status"]) == (0, "warning")
 
 
+@pytest.mark.usefixtures("nobody_at_default_url")
 def test_the_file_with_the_profiles(stepflow: Stepflow, golden: Golden) -> None:
     broken, one_wrong, no_current = (
         'current = "',

@@ -130,6 +130,7 @@ def test_on_a_terminal(
     )
 
 
+@pytest.mark.usefixtures("nobody_at_default_url")
 def test_no_server(stepflow: Stepflow, golden: Golden) -> None:
     golden(
         stepflow("flows", "store", "hello.yaml"),

@@ -32,6 +32,7 @@ def test_fields(stepflow: Stepflow, golden: Golden) -> None:
     )
 
 
+@pytest.mark.usefixtures("nobody_at_default_url")
 def test_no_server(stepflow: Stepflow, golden: Golden) -> None:
     golden(
         stepflow("health"),
