@@ -56,7 +56,9 @@ def test_list(stepflow: Stepflow, golden: Golden) -> None:
         stepflow("config", "list", "--show-origin", **secret, STEPFLOW_TIMEOUT="5"),
         stepflow("config", "list", "--show-origin", "--profile", "dev.local", HTTP_PROXY="http://me:hidden@proxy:3128"),
         stepflow("config", "list", "--profile", "dev.local", HTTP_PROXY="http://proxy:3128", NO_PROXY="dev,other"),
-        stepflow("config", "list", "--show-origin", "--url", "http://me:hidden@localhost", STEPFLOW_CONFIG_FILE="/none"),
+        stepflow(
+            "config", "list", "--show-origin", "--url", "http://me:hidden@localhost", STEPFLOW_CONFIG_FILE="/none"
+        ),
         stepflow("config", "list", "--fields", "name,origin", "-o", "name"),
     ]
     assert not [done for done in printed if "hidden" in done.stdout + done.stderr]
