@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from .problems import problem_of
-from .progress import waiting
 from .session import current_session
 from .settings import ServerOptions, Settings, resolve
+from .spinner import waiting
 
 if TYPE_CHECKING:
     from stepflow_client import StepflowRuntime, SyncStepflowClient

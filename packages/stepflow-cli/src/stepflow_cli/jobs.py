@@ -9,9 +9,9 @@ from .batch_inputs import read_inputs
 from .connect import Target
 from .flow_files import load_flow_file
 from .output import Output
-from .progress import waiting
 from .results import BATCH_RESULT, print_result, print_results
 from .session import current_session
+from .spinner import waiting
 from .values import Values
 from .waits import Wait, wait_for
 

@@ -12,7 +12,7 @@ from .problems import Problem
 if TYPE_CHECKING:
     from stepflow_client import FlowResult
 
-__all__ = ["BATCH_RESULT", "failure", "print_result", "print_results"]
+__all__ = ["BATCH_RESULT", "cancelled_run", "failure", "print_result", "print_results"]
 
 _ERROR = ("error", "error.code", "error.step_id", "error.details")
 
@@ -62,6 +62,11 @@ def _record(result: FlowResult) -> dict[str, Any]:
         "output": result.output,
         "error": _error(result),
     }
+
+
+def cancelled_run(run_id: str) -> Problem:
+    """Give the problem of a run that was cancelled."""
+    return Problem(f"run {run_id} is cancelled", kind="run_cancelled", exit_code=ExitCode.CANCELLED, run_id=run_id)
 
 
 def failure(result: FlowResult) -> Problem | None:

@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 from .connect import Target
 from .exit_codes import ExitCode
 from .problems import Problem, problem_of
-from .progress import waiting
+from .spinner import waiting
 
 __all__ = ["Wait", "or_come_back", "wait_for"]
 

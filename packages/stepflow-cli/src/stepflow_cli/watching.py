@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from .connect import Target
+from .event_reader import EventReader
 from .exit_codes import ExitCode
 from .flow_files import step_ids
-from .following import Follower
 from .problems import Problem
-from .results import failure
+from .results import cancelled_run, failure
 from .run_progress import FlowOutline, RunProgress
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Watch:
         deadline = None if timeout is None else time.monotonic() + timeout
         # Asked with a run that is itself below another, servers give the events of that one, and wrong step ids.
         sub_runs = sub_runs and self.run.parent_run_id is None
-        with Follower(self._target.another_client, self.run.run_id, include_sub_runs=sub_runs) as events:
+        with EventReader(self._target.another_client, self.run.run_id, include_sub_runs=sub_runs) as events:
             heard = time.monotonic()
             while not events.ended:
                 refresh()
@@ -200,8 +200,7 @@ def failure_of(target: Target, run: RunDetails) -> Problem | None:
     if run.status == "completed":
         return None
     if run.status == "cancelled":
-        said = f"run {run.run_id} is cancelled"
-        return Problem(said, kind="run_cancelled", exit_code=ExitCode.CANCELLED, run_id=run.run_id)
+        return cancelled_run(run.run_id)
     if run.items.total == 1:
         return failure(target.client.get_result(run.run_id, wait=False))
     said = f"{run.items.failed} of {run.items.total} items of run {run.run_id} failed"

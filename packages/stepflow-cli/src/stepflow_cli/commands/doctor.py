@@ -24,11 +24,8 @@ __all__ = ["command"]
 _CHECKS = View(
     columns=(Column("check"), Column("status", kind="status"), Column("message")), name="check", fields=("hint",)
 )
-_TABLE = View(
-    columns=(Column("check"), Column("status", kind="status"), Column("found")),
-    name="check",
-    fields=("message", "hint"),
-)
+_TABLE = View(columns=(Column("check"), Column("status", kind="status"), Column("found")))
+"""What people read: the message and the hint in one."""
 
 
 @click.command("doctor", cls=Command)
@@ -46,20 +43,20 @@ def command(no_run: bool, server: ServerOptions, output: Output) -> None:
 
     The exit code is 0 without an error, 4 if there is no server or it refuses us, else 1.
     """
-    from ..progress import waiting
     from ..settings_in_effect import home_as_tilde
+    from ..spinner import waiting
 
-    with waiting("looking at everything") as progress:
+    with waiting("looking at everything") as spinner:
         checks: list[Check] = []
         for check in _checks(server, measure=not no_run):
             checks.append(check)
-            progress.update(f"{check.check}: {check.status}")
+            spinner.update(f"{check.check}: {check.status}")
     records = [{name: getattr(each, name) for name in ("check", "status", "message", "hint")} for each in checks]
     if output.format in (None, "table") and not output.fields:
         rows = [{**each, "found": home_as_tilde(_found(each["message"], each["hint"]))} for each in records]
         output.records(rows, _TABLE)
     else:
-        output.records(records, _TABLE if not output.fields else _CHECKS)
+        output.records(records, _CHECKS)
     _judge(checks)
 
 

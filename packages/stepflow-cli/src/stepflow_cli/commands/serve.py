@@ -17,8 +17,8 @@ from ..options import option_in, output_options
 from ..output import Column, Output, View
 from ..parsing import FILE, Command
 from ..problems import Problem, printable
-from ..progress import waiting
 from ..session import current_session
+from ..spinner import waiting
 
 if TYPE_CHECKING:
     from stepflow_client import ServerStartError, StepflowRuntime

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...connect import Target, connect
+from ...event_reader import EventReader
 from ...event_records import EVENT, event_record
 from ...exit_codes import ExitCode
-from ...following import Follower
 from ...options import output_options, server_options
 from ...output import Output
 from ...parsing import Command
@@ -107,9 +107,9 @@ def _events(target: Target, asked: _Asked) -> Iterator[RunEvent]:
 
     cursor = asked.since
     try:
-        with Follower(target.another_client, asked.run_id, **asked.options()) as follower:
-            while not follower.ended:
-                for event in follower.take(None):
+        with EventReader(target.another_client, asked.run_id, **asked.options()) as reader:
+            while not reader.ended:
+                for event in reader.take(None):
                     if not asked.types or event.type in asked.types:
                         yield event
                     cursor = event.cursor

@@ -14,6 +14,7 @@ from ...options import output_options, server_options, timeout_option
 from ...output import Output
 from ...parsing import Command
 from ...problems import Problem
+from ...results import cancelled_run
 from ...run_arguments import read_run_ids, runs_argument
 from ...run_records import RUN, run_record
 from ...settings import ServerOptions
@@ -86,9 +87,7 @@ def _failure(target: Target, record: dict[str, Any]) -> list[Problem]:
     if status == "completed":
         return []
     if status == "cancelled":
-        return [
-            Problem(f"run {run_id} is cancelled", kind="run_cancelled", exit_code=ExitCode.CANCELLED, run_id=run_id)
-        ]
+        return [cancelled_run(run_id)]
     words = "failed" if status == "failed" else f"is {status}"
     hint = f"'{target.come_back('runs result', run_id)}' tells why"
     return [Problem(f"run {run_id} {words}", kind="run_failed", exit_code=ExitCode.FAILED, run_id=run_id, hint=hint)]

@@ -13,10 +13,10 @@ from ...options import output_options, server_options, wait_options
 from ...output import Output, View
 from ...parsing import Command
 from ...problems import printable
-from ...progress import waiting
 from ...run_arguments import run_argument
 from ...run_records import RUN_IN_FULL, run_record
 from ...settings import ServerOptions
+from ...spinner import waiting
 from ...tables import is_terminal
 from ...waits import Wait, or_come_back
 

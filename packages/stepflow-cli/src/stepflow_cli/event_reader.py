@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
     from stepflow_client.events import RunEvent
 
-__all__ = ["Follower"]
+__all__ = ["EventReader"]
 
 _AT_MOST = 1000
 """Events given at once: after so many there is a look at the clock, and at the screen."""
 
 
-class Follower:
+class EventReader:
     """The events of a run, as they come; a context manager.
 
     Args:

@@ -11,13 +11,13 @@ from typing import Any
 from .session import current_session
 from .tables import has_color, is_terminal
 
-__all__ = ["Progress", "waiting"]
+__all__ = ["Spinner", "waiting"]
 
 _QUIET = 1.0
 """Seconds until something is shown: what is quicker needs no line."""
 
 
-class Progress:
+class Spinner:
     """A line that says what a command does; made by `waiting`."""
 
     def __init__(self, text: str) -> None:
@@ -54,21 +54,21 @@ class Progress:
 
 
 @contextmanager
-def waiting(text: str) -> Iterator[Progress]:
+def waiting(text: str) -> Iterator[Spinner]:
     """Show that something is going on, if it takes longer than a second and standard error is a terminal.
 
     Args:
         text: What is going on, for example `waiting for run ...`.
     """
-    progress = Progress(text)
+    spinner = Spinner(text)
     if not is_terminal(sys.stderr):
-        yield progress
+        yield spinner
         return
     ended = threading.Event()
     color = has_color(sys.stderr, current_session().color)
-    threading.Thread(target=progress._show, args=(color, ended), daemon=True).start()
+    threading.Thread(target=spinner._show, args=(color, ended), daemon=True).start()
     try:
-        yield progress
+        yield spinner
     finally:
         ended.set()
-        progress._hide()
+        spinner._hide()
