@@ -37,3 +37,16 @@ def test_closed_streams_are_empty_ones(stepflow: Stepflow, server: str, closed: 
     assert done.code == 1
     assert "Traceback" not in done.stderr
     assert ("run_failed" in done.stderr) == ("2>&-" not in closed)
+
+
+@pytest.mark.parametrize("size", [10, 1_000_000])
+def test_bytes_that_cannot_be_written_are_a_problem(stepflow: Stepflow, server: str, size: int) -> None:
+    stepflow.folder.joinpath("some.bin").write_bytes(bytes(size))
+    blob_id = stepflow("blobs", "put", "some.bin", "-o", "name").stdout.strip()
+    done = stepflow.shell(f"stepflow blobs get {blob_id} > /dev/full")
+    assert (done.code, done.stderr) == (2, FULL)
+
+
+def test_a_log_that_cannot_be_written_changes_nothing(stepflow: Stepflow, server: str) -> None:
+    done = stepflow("-v", "run", "echo.yaml", "--input-json", "1", "--log-file", "/dev/full")
+    assert (done.code, done.stdout, done.stderr) == (0, "1\n", "")

@@ -48,6 +48,8 @@ class Session:
             from .problems import usage
 
             raise usage(f"the log file {self.log_file} cannot be written: {error.strerror}") from None
+        # A log that cannot be written is no reason for a traceback.
+        logging.raiseExceptions = False
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logger = logging.getLogger("stepflow")
         logger.addHandler(handler)

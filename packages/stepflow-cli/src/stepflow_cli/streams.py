@@ -8,30 +8,51 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
-from io import BufferedWriter, FileIO, TextIOWrapper
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from typing import Any
 
 from .problems import Problem, usage
 
-__all__ = ["flush_quietly", "prepare_streams"]
+__all__ = ["flush_quietly", "prepare_streams", "telling_of_lost_output"]
 
 
-class _Data(FileIO):
-    def write(self, data: Any) -> int:
-        try:
-            return super().write(data)
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise usage(f"standard output cannot be written: {error.strerror}") from error
+@contextmanager
+def telling_of_lost_output() -> Iterator[None]:
+    """Turn the failure to write standard output into a problem; a pipe that nobody reads any more is none.
+
+    Raises:
+        Problem: If it cannot be written.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise usage(f"standard output cannot be written: {error.strerror}") from error
 
 
-class _Messages(FileIO):
-    def write(self, data: Any) -> int:
+# Not the raw streams beneath: where a signal ends their `write` in Python, the buffer above writes the same once more.
+class _Data(TextIOWrapper):
+    def write(self, text: str, /) -> int:
+        with telling_of_lost_output():
+            return super().write(text)
+
+    def flush(self) -> None:
+        with telling_of_lost_output():
+            super().flush()
+
+
+class _Messages(TextIOWrapper):
+    def write(self, text: str, /) -> int:
         with suppress(OSError):
-            return super().write(data)
-        return len(data)
+            return super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            super().flush()
 
 
 def prepare_streams() -> None:
@@ -60,11 +81,11 @@ def _open_empty(number: int, name: str) -> None:
     setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
-def _reopened(stream: Any, kind: type[FileIO]) -> Any:
+def _reopened(stream: Any, kind: type[TextIOWrapper]) -> Any:
     if not isinstance(stream, TextIOWrapper):
         return stream
-    return TextIOWrapper(
-        BufferedWriter(kind(stream.fileno(), "w", closefd=False)),
+    return kind(
+        open(stream.fileno(), "wb", closefd=False),
         encoding=stream.encoding,
         # Text that the terminal's encoding lacks is shown in another way, instead of being an error.
         errors="backslashreplace",

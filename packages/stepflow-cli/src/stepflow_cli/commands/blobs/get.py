@@ -14,6 +14,7 @@ from ...output import Column, Output, View
 from ...parsing import Command
 from ...problems import Problem, problem_of, usage
 from ...settings import ServerOptions
+from ...streams import telling_of_lost_output
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
@@ -89,7 +90,8 @@ def _write(content: bytes, file: str | None) -> None:
                 f"these {len(content)} bytes are not for a terminal", "--output FILE keeps them; --output - prints them"
             )
         sys.stdout.flush()
-        sys.stdout.buffer.write(content)
+        with telling_of_lost_output():
+            sys.stdout.buffer.write(content)
         return
     try:
         with open(str(file), "wb") as opened:
