@@ -218,6 +218,18 @@ def test_the_file_is_its_owner_s_alone(stepflow: Stepflow, file: Path) -> None:
     assert stat.S_IMODE(new.stat().st_mode) == 0o600
 
 
+def test_a_file_of_an_editor_on_windows(stepflow: Stepflow, file: Path) -> None:
+    file.write_bytes(b'\xef\xbb\xbf[profiles.a]\r\nurl = "http://a"\r\n')
+    assert stepflow("config", "set", "profiles.a.timeout", "5").code == 0
+    assert stepflow("config", "get", "profiles.a", "-o", "jsonl").stdout == '{"url": "http://a", "timeout": 5}\n'
+
+
+def test_a_profile_has_a_name(stepflow: Stepflow) -> None:
+    for key in ("profiles..url", 'profiles."".url'):
+        done = stepflow("config", "set", key, "http://a")
+        assert (done.code, done.stderr) == (2, f"stepflow: {key} names no profile\nhint: it is profiles.NAME.KEY\n")
+
+
 def test_a_file_that_cannot_be_used(stepflow: Stepflow, file: Path, golden: Golden) -> None:
     file.write_text("current = [")
     broken = [

@@ -67,6 +67,8 @@ def _parse_dotted(rest: str, whole: str, profile: str | None, profiles: Profiles
         return Place(rest, None)
     if key not in KEYS:
         raise _unknown(key, whole, KEYS)
+    if not name.strip('"'):
+        raise usage(f"{whole} names no profile", "it is profiles.NAME.KEY")
     return Place(name.strip('"'), key)
 
 
@@ -99,12 +101,13 @@ def set_value(place: Place, text: str, profiles: Profiles) -> Any:
 
     def edit(document: Any) -> None:
         import tomlkit
+        from tomlkit.items import InlineTable
 
         if "profiles" not in document:
             document["profiles"] = tomlkit.table(is_super_table=True)
         tables = document["profiles"]
         if name not in tables:
-            inline = isinstance(tables, tomlkit.items.InlineTable)
+            inline = isinstance(tables, InlineTable)
             tables[name] = tomlkit.inline_table() if inline else tomlkit.table()
         tables[name][key] = value
 
@@ -197,16 +200,16 @@ def _change(path: Path, edit: Callable[[Any], None]) -> None:
     import tomlkit
 
     try:
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
         document, wanted = tomlkit.parse(text), tomllib.loads(text)
         edit(wanted)
         try:
             edit(document)
             changed = tomlkit.dumps(document).lstrip("\n")
-            done = tomllib.loads(changed) == wanted
+            is_done = tomllib.loads(changed) == wanted
         except (ValueError, LookupError, TypeError):
-            done = False
-        if not done:
+            changed, is_done = text, False
+        if not is_done:
             # Tables in pieces, for example. Nothing that stands there may be lost.
             raise usage(f"{path} is written in a way that cannot be changed here", "change it with an editor")
         _write(path.resolve(), changed)

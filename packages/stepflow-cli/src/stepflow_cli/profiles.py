@@ -141,11 +141,14 @@ def load(path: Path | None = None) -> Profiles:
 
     path = path or config_path()
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        # Editors on Windows put a byte order mark before it.
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return Profiles(path)
     except OSError as error:
         raise usage(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise usage(f"{path} is not UTF-8 text (byte {error.start})") from None
     except ValueError as error:
         raise usage(f"{path} is not TOML: {error}") from None
     for key in content:
