@@ -175,7 +175,8 @@ class RunProgress:
             self.flow_name, found = self._flow_of(self.run_id, _of(event, "item_index", 0))
             # What cannot be found out is not asked for again.
             self._step_ids = {index: f"#{index}", **self._step_ids, **found}
-        return self._step(self._step_ids.get(index) or step_id or f"#{index}")
+        named = None if index is None else self._step_ids.get(index)
+        return self._step(named or step_id or f"#{index}")
 
     def _step(self, step_id: str) -> StepProgress:
         return self._steps.setdefault(step_id, StepProgress(step_id))
