@@ -109,10 +109,10 @@ def test_wrong_usage(stepflow: Stepflow, golden: Golden) -> None:
 
 @pytest.mark.usefixtures("server")
 def test_a_timeout_leaves_the_run_alone(stepflow: Stepflow, golden: Golden) -> None:
-    run_id = submit(stepflow, "steps.yaml", 3000)
+    run_id = submit(stepflow, "steps.yaml", 60_000)
     golden(
-        stepflow("runs", "watch", run_id, "--timeout", "0.5"),
-        stepflow("runs", "watch", run_id, "--timeout", "0.5", "-o", "json"),
+        stepflow("runs", "watch", run_id, "--timeout", "2"),
+        stepflow("runs", "watch", run_id, "--timeout", "2", "-o", "json"),
         stepflow("runs", "get", run_id, "--fields", "status"),
     )
 
