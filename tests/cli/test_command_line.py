@@ -103,3 +103,14 @@ def test_options_before_the_command_and_after_it(stepflow: Stepflow) -> None:
 def test_the_value_of_one_option(text: str, value: object) -> None:
     assert read_scalar(text) == value
     assert type(read_scalar(text)) is type(value)
+
+
+@pytest.mark.parametrize("more", [["--input-json", "1"], ["--inputs", "ms.jsonl"]])
+def test_a_misspelt_field_costs_no_run(stepflow: Stepflow, server: str, more: list[str]) -> None:
+    def runs() -> str:
+        return stepflow("runs", "list", "--all", "-o", "name").stdout
+
+    before = runs()
+    done = stepflow("submit", "echo.yaml", *more, "--fields", "status,outptu.x")
+    assert (done.code, done.stdout, done.stderr.splitlines()[0]) == (2, "", "stepflow: there is no field outptu.x")
+    assert runs() == before

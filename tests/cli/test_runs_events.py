@@ -83,3 +83,9 @@ def test_a_reader_that_leaves(stepflow: Stepflow, ended: str) -> None:
     done = stepflow.shell(f"{STEPFLOW} runs events {ended} | head -1")
     assert (done.code, done.stderr) == (0, "")
     assert json.loads(done.stdout)["type"] == "run_created"
+
+
+def test_fields_of_events_in_a_table(stepflow: Stepflow, ada: str) -> None:
+    done = stepflow("runs", "events", ada, "-o", "table", "--type", "run_completed", "--fields", "type,status")
+    assert (done.code, done.stdout) == (0, "TYPE           STATUS\nrun_completed  completed\n")
+    assert stepflow("runs", "events", ada, "-o", "table", "--fields", "nothing").code == 2

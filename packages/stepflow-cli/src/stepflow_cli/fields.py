@@ -10,7 +10,7 @@ from .problems import nearest, usage
 if TYPE_CHECKING:
     from .tables import View
 
-__all__ = ["select", "value_of"]
+__all__ = ["check_known", "select", "value_of"]
 
 _MISSING = object()
 
@@ -33,6 +33,20 @@ def select(records: Sequence[Mapping[str, Any]], fields: Sequence[str], view: Vi
         for name in fields:
             _put(chosen, name.split("."), value_of(record, name))
         yield chosen
+
+
+def check_known(fields: Sequence[str], view: View) -> None:
+    """Look, before there is a record, whether the fields can be in one.
+
+    Args:
+        fields: Dotted names.
+        view: Has all fields of its records, but not what is inside of them.
+
+    Raises:
+        Problem: If one cannot.
+    """
+    for name in fields:
+        _check(name, [], view)
 
 
 def value_of(record: Mapping[str, Any], name: str, default: Any = None) -> Any:
@@ -64,7 +78,7 @@ def _check(name: str, records: Sequence[Mapping[str, Any]], view: View) -> None:
         # Where the parent is null, what it would hold is not known.
         return
     known = {*view.known, *(path for record in records for path in _paths(record))}
-    if not records and name.partition(".")[0] in view.known:
+    if not records and name.partition(".")[0] in {each.partition(".")[0] for each in view.known}:
         return
     top = sorted({path for path in known if "." not in path})
     raise usage(f"there is no field {name}", nearest(name, known) or f"the fields are {', '.join(top)}")

@@ -7,9 +7,10 @@ from typing import Any
 
 from .batch_inputs import read_inputs
 from .connect import Target
+from .fields import check_known
 from .flow_files import load_flow_file
 from .output import Output
-from .results import BATCH_RESULT, print_result, print_results
+from .results import BATCH_RESULT, RESULT, print_result, print_results
 from .session import current_session
 from .spinner import waiting
 from .values import Values
@@ -80,6 +81,8 @@ def run_job(target: Target, job: Job, wait: Wait, output: Output) -> None:
     Raises:
         Problem: If not all of it succeeds.
     """
+    # A misspelt field must not cost a whole run.
+    check_known(output.fields, RESULT if job.batch is None else BATCH_RESULT)
     if job.batch is None:
         _run_one(target, job, wait, output)
     else:

@@ -12,11 +12,11 @@ from .problems import Problem
 if TYPE_CHECKING:
     from stepflow_client import FlowResult
 
-__all__ = ["BATCH_RESULT", "cancelled_run", "failure", "print_result", "print_results"]
+__all__ = ["BATCH_RESULT", "RESULT", "cancelled_run", "failure", "print_result", "print_results"]
 
 _ERROR = ("error", "error.code", "error.step_id", "error.details")
 
-_RESULT = View(
+RESULT = View(
     columns=(
         Column("run_id", kind="id"),
         Column("status", kind="status"),
@@ -46,7 +46,7 @@ def print_result(result: FlowResult, output: Output) -> None:
         Problem: If it is no success.
     """
     if output.format or output.fields:
-        output.record(_record(result), _RESULT, default="json")
+        output.record(_record(result), RESULT, default="json")
     elif result.is_success:
         output.value(result.output)
     problem = failure(result)

@@ -95,7 +95,8 @@ def command(
     asked = _Asked(run_id, since, include_results, include_sub_runs, types)
     with connect(server) as target:
         events = _events(target, asked)
-        if output.format == "table" or (output.format is None and not output.fields and is_terminal(sys.stdout)):
+        form = output.format or ("table" if is_terminal(sys.stdout) else None)
+        if form == "table" and not output.fields:
             output.write_all((_line(event, asked) for event in events), flush=True)
         else:
             records = (event_record(event, with_output=include_results) for event in events)
