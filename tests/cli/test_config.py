@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -222,6 +223,12 @@ def test_a_file_of_an_editor_on_windows(stepflow: Stepflow, file: Path) -> None:
     file.write_bytes(b'\xef\xbb\xbf[profiles.a]\r\nurl = "http://a"\r\n')
     assert stepflow("config", "set", "profiles.a.timeout", "5").code == 0
     assert stepflow("config", "get", "profiles.a", "-o", "jsonl").stdout == '{"url": "http://a", "timeout": 5}\n'
+
+
+def test_changes_at_once(stepflow: Stepflow) -> None:
+    names = [f"p{number}" for number in range(8)]
+    stepflow.shell("".join(f"stepflow config set profiles.{name}.url http://{name} & " for name in names) + "wait")
+    assert sorted(json.loads(stepflow("config", "get", "profiles", "-o", "json").stdout)) == names
 
 
 def test_a_profile_has_a_name(stepflow: Stepflow) -> None:

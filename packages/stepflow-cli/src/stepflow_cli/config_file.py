@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -195,30 +195,51 @@ def _change(path: Path, edit: Callable[[Any], None]) -> None:
         path: The file.
         edit: Makes the change, in a document of tomlkit or in plain dicts.
     """
-    import tomllib
-
-    import tomlkit
-
     try:
-        text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
-        document, wanted = tomlkit.parse(text), tomllib.loads(text)
-        edit(wanted)
-        try:
-            edit(document)
-            changed = tomlkit.dumps(document).lstrip("\n")
-            is_done = tomllib.loads(changed) == wanted
-        except (ValueError, LookupError, TypeError):
-            changed, is_done = text, False
-        if not is_done:
-            # Tables in pieces, for example. Nothing that stands there may be lost.
-            raise usage(f"{path} is written in a way that cannot be changed here", "change it with an editor")
-        _write(path.resolve(), changed)
+        with _alone_in(path.resolve().parent):
+            _change_alone(path, edit)
     except OSError as error:
         raise usage(f"{path} cannot be written: {error.strerror}") from None
 
 
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep others who change the file waiting: of two changes at once, one would be lost."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        import fcntl
+    except ImportError:  # on Windows
+        yield
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)
+
+
+def _change_alone(path: Path, edit: Callable[[Any], None]) -> None:
+    import tomllib
+
+    import tomlkit
+
+    text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
+    document, wanted = tomlkit.parse(text), tomllib.loads(text)
+    edit(wanted)
+    try:
+        edit(document)
+        changed = tomlkit.dumps(document).lstrip("\n")
+        is_done = tomllib.loads(changed) == wanted
+    except (ValueError, LookupError, TypeError):
+        changed, is_done = text, False
+    if not is_done:
+        # Tables in pieces, for example. Nothing that stands there may be lost.
+        raise usage(f"{path} is written in a way that cannot be changed here", "change it with an editor")
+    _write(path.resolve(), changed)
+
+
 def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     # A new file for its owner alone, that takes the place of the old one when it is whole.
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
