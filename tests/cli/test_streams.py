@@ -47,6 +47,14 @@ def test_bytes_that_cannot_be_written_are_a_problem(stepflow: Stepflow, server: 
     assert (done.code, done.stderr) == (2, FULL)
 
 
+def test_a_flow_on_standard_input_is_utf_8(stepflow: Stepflow, server: str) -> None:
+    flow = "printf 'steps: []\noutput: grüße\n'"
+    done = stepflow.shell(f"{flow} | stepflow run - --output out.json && cat out.json", PYTHONIOENCODING="latin-1")
+    assert (done.code, done.stdout, done.stderr) == (0, '"grüße"\n', "")
+    done = stepflow.shell(r"printf 'output: \xff' | stepflow run -")
+    assert (done.code, done.stderr) == (2, "stepflow: standard input is not UTF-8 text (byte 8)\n")
+
+
 def test_a_log_that_cannot_be_written_changes_nothing(stepflow: Stepflow, server: str) -> None:
     done = stepflow("-v", "run", "echo.yaml", "--input-json", "1", "--log-file", "/dev/full")
     assert (done.code, done.stdout, done.stderr) == (0, "1\n", "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,9 @@ def load_flow_file(path: str) -> dict[str, Any]:
     from stepflow_client.flow_file import load_flow, parse_yaml
 
     if path == "-":
-        flow = parse_yaml(sys.stdin.read(), "standard input")
+        from .values import read_stdin
+
+        flow = parse_yaml(read_stdin(), "standard input")
         if not isinstance(flow, dict):
             raise usage("standard input holds no flow: it is not a mapping")
         return flow
