@@ -252,3 +252,14 @@ def test_a_file_that_cannot_be_used(stepflow: Stepflow, file: Path, golden: Gold
         stepflow("config", "set", "profiles.a.url", "u", STEPFLOW_CONFIG_FILE="hello.yaml/config.toml"),
         stepflow("config", "ste", "profiles.a.url", "u"),
     )
+
+
+@pytest.mark.parametrize("key", ["profiles.a", "profiles.a.proxy"])
+def test_a_password_of_a_proxy_is_not_shown(key: str, stepflow: Stepflow) -> None:
+    path = stepflow.home / ".config" / "stepflow" / "config.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('[profiles.a]\nurl = "http://server"\nproxy = "http://me:hidden@proxy:3128"\n')
+    done = stepflow("config", "get", key)
+    assert done.code == 0, done
+    assert "http://proxy:3128" in done.stdout
+    assert "hidden" not in done.stdout

@@ -64,10 +64,17 @@ def _of_file(key: str, server: ServerOptions) -> tuple[Any, str]:
         value: Any = profiles.current
     else:
         table = profiles.tables.get(place.profile)
-        value = None if table is None else table if place.key is None else table.get(place.key)
+        shown = table and {name: _without_password(name, each) for name, each in table.items()}
+        value = shown if shown is None or place.key is None else shown.get(place.key)
     if value is None:
         raise _not_set(str(place), str(profiles.path))
     return value, str(profiles.path)
+
+
+def _without_password(key: str, value: Any) -> Any:
+    from ...urls import without_password
+
+    return without_password(value) if key in ("url", "proxy") and isinstance(value, str) else value
 
 
 def _not_set(key: str, file: str | None = None) -> Problem:
