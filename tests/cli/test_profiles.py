@@ -10,7 +10,8 @@ from stepflow_cli import profiles
 from stepflow_cli.exit_codes import ExitCode
 from stepflow_cli.problems import Problem
 from stepflow_cli.profiles import Profile, Profiles
-from stepflow_cli.settings import ServerOptions, resolve
+from stepflow_cli.settings import DEFAULT_URL, ServerOptions, resolve
+from stepflow_client import StepflowClient
 
 TABLES: dict[str, Any] = {"prod": {"url": "https://prod", "timeout": 60}, "dev": {"url": "http://dev"}}
 
@@ -157,3 +158,7 @@ def test_origins_never_show_a_token() -> None:
     assert origins["profile"] == ("prod", "current in /c.toml")
     assert origins["verify"] == (True, "default")
     assert "secret" not in str(origins)
+
+
+def test_the_command_and_the_client_have_one_default() -> None:
+    assert StepflowClient().url == StepflowClient.from_env().url == DEFAULT_URL

@@ -3,7 +3,7 @@
 A README reads like a session. Its Python blocks are run from top to bottom in one namespace, which has a `client`; its
 shell blocks are run but for installations. The rules are few:
 
-- `http://localhost:7840` is the server of the tests.
+- `http://localhost:7837` is the server of the tests.
 - A YAML block that begins with `# name.yaml` is that file, in the folder where all is run.
 - A comment behind or below a `print(...)` is what it prints. A comment on another line is a remark.
 - A JSON block is the output of one of the shell blocks.
@@ -34,7 +34,7 @@ from stepflow_client import LogConfig, StepflowClient, StepflowRuntime
 from tests import releases
 from tests.releases import ROOT
 
-WRITTEN_URL = "http://localhost:7840"
+WRITTEN_URL = "http://localhost:7837"
 READMES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("packages/*/README.md"))]
 EXAMPLES = sorted(path.name for path in ROOT.glob("examples/*.py"))
 """Each brings a server of its own; those of a greeting use the one that STEPFLOW_URL names, if any."""

@@ -39,7 +39,7 @@ from stepflow_client.errors import InvalidArgumentError
         ("HTTP://Server:80/", "http://server"),
         ("server", "http://server"),
         ("server:7840", "http://server:7840"),
-        ("localhost:7840/api/v1", "http://localhost:7840"),
+        ("localhost:7837/api/v1", "http://localhost:7837"),
         ("//server:1", "http://server:1"),
         ("  http://server\n", "http://server"),
         ("http://server/api/v1", "http://server"),
@@ -348,7 +348,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"HTTPS_PROXY": "http://p:2"}, "https://server", "http://p:2"),
         ({"ALL_PROXY": "http://p:3"}, "http://server", "http://p:3"),
         ({"ALL_PROXY": "http://p:3", "HTTP_PROXY": "http://p:1"}, "http://server", "http://p:1"),
-        ({"ALL_PROXY": "http://p:3"}, "http://localhost:7840", None),
+        ({"ALL_PROXY": "http://p:3"}, "http://localhost:7837", None),
         ({"ALL_PROXY": "http://p:3"}, "http://127.0.0.1:7840", None),
         ({"ALL_PROXY": "http://p:3"}, "http://127.9.9.9", None),
         ({"ALL_PROXY": "http://p:3"}, "http://[::1]:7840", None),
@@ -388,12 +388,12 @@ def test_a_wrong_setting_is_refused_at_once(setting: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("environ", "arguments"),
     [
-        ({}, {"base_url": "http://localhost:7840"}),
-        ({"STEPFLOW_URL": ""}, {"base_url": "http://localhost:7840"}),
+        ({}, {"base_url": "http://localhost:7837"}),
+        ({"STEPFLOW_URL": ""}, {"base_url": "http://localhost:7837"}),
         ({"STEPFLOW_URL": "server:1"}, {"base_url": "server:1"}),
-        ({"STEPFLOW_TOKEN": "t"}, {"base_url": "http://localhost:7840", "auth": "t"}),
-        ({"STEPFLOW_TOKEN": ""}, {"base_url": "http://localhost:7840"}),
-        ({"STEPFLOW_TIMEOUT": "2.5"}, {"base_url": "http://localhost:7840", "timeout": 2.5}),
+        ({"STEPFLOW_TOKEN": "t"}, {"base_url": "http://localhost:7837", "auth": "t"}),
+        ({"STEPFLOW_TOKEN": ""}, {"base_url": "http://localhost:7837"}),
+        ({"STEPFLOW_TIMEOUT": "2.5"}, {"base_url": "http://localhost:7837", "timeout": 2.5}),
     ],
 )
 def test_the_environment_has_settings(environ: dict[str, str], arguments: dict[str, Any]) -> None:

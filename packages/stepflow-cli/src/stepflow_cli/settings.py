@@ -10,10 +10,11 @@ from typing import Any, Literal
 from .problems import usage
 from .profiles import Profile, Profiles, load
 
-__all__ = ["DEFAULT_URL", "Default", "ServerOptions", "Setting", "Settings", "resolve"]
+__all__ = ["DEFAULT_PORT", "DEFAULT_URL", "Default", "ServerOptions", "Setting", "Settings", "resolve"]
 
-DEFAULT_URL = "http://localhost:7837"
-"""Where `stepflow serve` listens."""
+DEFAULT_PORT = 7837
+"""Where `stepflow serve` listens; the client's own default, written again as importing it takes longer."""
+DEFAULT_URL = f"http://localhost:{DEFAULT_PORT}"
 
 Default = Literal["embedded", "server"]
 """What a command uses where nothing is said: an embedded server, or the one at `DEFAULT_URL`."""

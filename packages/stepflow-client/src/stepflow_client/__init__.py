@@ -1,7 +1,7 @@
 """Python client for Stepflow workflow servers.
 
 Example:
-    async with StepflowClient("http://localhost:7840") as client:
+    async with StepflowClient("http://localhost:7837") as client:
         result = await client.run("workflow.yaml", {"name": "World"})
 
 `SyncStepflowClient` is the same without `await`; `StepflowRuntime` brings its own server. The loggers are

@@ -42,7 +42,8 @@ __all__ = [
 ]
 
 API_PATH = "/api/v1"
-DEFAULT_PORT = 7840
+DEFAULT_PORT = 7837
+"""Where `stepflow serve` listens. (The server binary alone, started without a port, listens on 7840.)"""
 _PORTS = {"http": 80, "https": 443}
 _FOR_A_CONNECTION = 600.0
 LONGEST_TIMEOUT = 2_000_000

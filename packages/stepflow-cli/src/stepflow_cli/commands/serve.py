@@ -18,6 +18,7 @@ from ..output import Column, Output, View
 from ..parsing import FILE, Command
 from ..problems import Problem, printable
 from ..session import current_session
+from ..settings import DEFAULT_PORT
 from ..spinner import waiting
 
 if TYPE_CHECKING:
@@ -33,10 +34,10 @@ _IN_USE = ("address already in use", "address in use", "os error 98", "os error 
 @option_in(
     "--port",
     type=click.IntRange(0, 65_535),
-    default=7837,
+    default=DEFAULT_PORT,
     section="Server",
     metavar="PORT",
-    help="Where it listens, on all interfaces; 0 takes a free port. [default: 7837]",
+    help=f"Where it listens, on all interfaces; 0 takes a free port. [default: {DEFAULT_PORT}]",
 )
 @option_in(
     "--config",

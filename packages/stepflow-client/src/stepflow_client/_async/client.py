@@ -53,7 +53,7 @@ class StepflowClient(Flows, Runs, Waiting, Events, Blobs):
     """Talks to a Stepflow server over HTTP.
 
     Example:
-        async with StepflowClient("http://localhost:7840") as client:
+        async with StepflowClient("http://localhost:7837") as client:
             result = await client.run("workflow.yaml", {"name": "World"})
             print(result.raise_for_failure().output)
 
@@ -121,7 +121,7 @@ class StepflowClient(Flows, Runs, Waiting, Events, Blobs):
     def from_env(cls, **settings: Any) -> Self:
         """Give a client with the settings of the environment.
 
-        STEPFLOW_URL (default `http://localhost:7840`), STEPFLOW_TOKEN and STEPFLOW_TIMEOUT (seconds).
+        STEPFLOW_URL (default `http://localhost:7837`), STEPFLOW_TOKEN and STEPFLOW_TIMEOUT (seconds).
 
         Args:
             **settings: What the class itself takes; it goes before the environment.

@@ -55,7 +55,7 @@ class SyncStepflowClient(Flows, Runs, Waiting, Events, Blobs):
     """Talks to a Stepflow server over HTTP.
 
     Example:
-        with SyncStepflowClient("http://localhost:7840") as client:
+        with SyncStepflowClient("http://localhost:7837") as client:
             result = client.run("workflow.yaml", {"name": "World"})
             print(result.raise_for_failure().output)
 
@@ -123,7 +123,7 @@ class SyncStepflowClient(Flows, Runs, Waiting, Events, Blobs):
     def from_env(cls, **settings: Any) -> Self:
         """Give a client with the settings of the environment.
 
-        STEPFLOW_URL (default `http://localhost:7840`), STEPFLOW_TOKEN and STEPFLOW_TIMEOUT (seconds).
+        STEPFLOW_URL (default `http://localhost:7837`), STEPFLOW_TOKEN and STEPFLOW_TIMEOUT (seconds).
 
         Args:
             **settings: What the class itself takes; it goes before the environment.
