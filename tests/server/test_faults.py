@@ -248,8 +248,9 @@ async def test_the_run_of_a_cancelled_call_is_taken_by_no_other(server_url: str,
 
 
 @pytest.mark.parametrize("twin", ["async", "sync"])
+@pytest.mark.parametrize("direction", ["request", "answer"])
 async def test_cut_at_every_byte_of_the_events(
-    twin: str, server_url: str, release: str, monkeypatch: pytest.MonkeyPatch
+    twin: str, direction: str, server_url: str, release: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for each in ("_async", "_sync"):
         monkeypatch.setattr(f"stepflow_client.{each}.events._FIRST_PAUSE", 0.005)
@@ -265,12 +266,15 @@ async def test_cut_at_every_byte_of_the_events(
             client = made(twin, proxy.url, server=release)
             assert [event async for event in client.run_events(run_id)] == uncut
             await closed(client)
-            length = proxy.connections[0].received
+            whole = proxy.connections[0]
+        length = whole.sent if direction == "request" else whole.received
+        assert length > 100
         offsets = list(range(length + 1))
 
         async def attempt(proxy: FaultProxy, offset: int) -> None:
             proxy.connections.clear()
-            proxy.script = first(Script(cut_answer=offset))
+            cut = {f"cut_{direction}": offset}
+            proxy.script = first(Script(**cut))  # type: ignore[arg-type]
             client = made(twin, proxy.url, server=release)
             found = [event async for event in client.run_events(run_id)]
             await closed(client)
