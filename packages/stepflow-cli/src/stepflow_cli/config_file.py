@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -11,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from .problems import nearest, usage
-from .profiles import KEYS, Profiles, check_profile
+from .profiles import KEYS, Profiles, check_profile, config_path, load
 
-__all__ = ["Place", "parse_key", "set_value", "unset_value", "use_profile"]
+__all__ = ["Place", "changing", "parse_key", "set_value", "unset_value", "use_profile"]
 
 _SECRETS = ("token", "password", "api_key", "secret", "auth", "authorization")
 
@@ -188,16 +189,17 @@ def use_profile(name: str, profiles: Profiles) -> None:
     _change(profiles.path, edit)
 
 
-def _change(path: Path, edit: Callable[[Any], None]) -> None:
-    """Change the file in one step; the file that a symbolic link names is changed, not the link.
+@contextmanager
+def changing() -> Iterator[Profiles]:
+    """Give the profiles as they are now, to be checked and changed in the block: nobody else changes them meanwhile.
 
-    Args:
-        path: The file.
-        edit: Makes the change, in a document of tomlkit or in plain dicts.
+    Raises:
+        Problem: If the file cannot be read or written.
     """
+    path = config_path()
     try:
         with _alone_in(path.resolve().parent):
-            _change_alone(path, edit)
+            yield load(path)
     except OSError as error:
         raise usage(f"{path} cannot be written: {error.strerror}") from None
 
@@ -205,7 +207,10 @@ def _change(path: Path, edit: Callable[[Any], None]) -> None:
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
     """Keep others who change the file waiting: of two changes at once, one would be lost."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
     try:
         import fcntl
     except ImportError:  # on Windows
@@ -219,7 +224,13 @@ def _alone_in(folder: Path) -> Iterator[None]:
         os.close(opened)
 
 
-def _change_alone(path: Path, edit: Callable[[Any], None]) -> None:
+def _change(path: Path, edit: Callable[[Any], None]) -> None:
+    """Change the file in one step; the file that a symbolic link names is changed, not the link.
+
+    Args:
+        path: The file.
+        edit: Makes the change, in a document of tomlkit or in plain dicts.
+    """
     import tomllib
 
     import tomlkit

@@ -126,7 +126,9 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     """Give the hint for a misspelt word: `did you mean ...?`, or None if nothing is near."""
     from difflib import get_close_matches
 
-    found = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    found = get_close_matches(word, list(known), n=3, cutoff=0.6)
+    # Among words about as near, the one that begins alike: `ste` is `set` rather than `use`.
+    found.sort(key=lambda each: each[:1] != word[:1])
     return f"did you mean {found[0]}?" if found else None
 
 

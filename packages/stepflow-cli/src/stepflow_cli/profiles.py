@@ -23,7 +23,7 @@ from typing import Any
 from .exit_codes import ExitCode
 from .problems import Problem, nearest, usage
 
-__all__ = ["CONFIG_VARIABLE", "KEYS", "Profile", "Profiles", "config_path", "load"]
+__all__ = ["CONFIG_VARIABLE", "KEYS", "Profile", "Profiles", "check_profile", "config_path", "load"]
 
 CONFIG_VARIABLE = "STEPFLOW_CONFIG_FILE"
 _TOKEN_KEYS = ("token_env", "token_file", "token_command")

@@ -33,11 +33,10 @@ def command(key: str, value: str, profile: str | None, output: Output) -> None:
     A token is never written into the file: token_env names a variable that holds it, token_file a file that others
     cannot read, token_command a command that prints it. Comments in the file are kept.
     """
-    from ...config_file import parse_key, set_value
-    from ...profiles import load
+    from ...config_file import changing, parse_key, set_value
 
-    profiles = load()
-    place = parse_key(key, profile, profiles)
-    stored = set_value(place, value, profiles)
+    with changing() as profiles:
+        place = parse_key(key, profile, profiles)
+        stored = set_value(place, value, profiles)
     if output.format or output.fields:
         output.record({"name": str(place), "value": stored, "file": str(profiles.path)}, _CHANGED)

@@ -24,11 +24,10 @@ def command(key: str, profile: str | None, output: Output) -> None:
     KEY is profiles.NAME.KEY, profiles.NAME for the whole profile, current, or a KEY alone, as for 'config set'. If the
     current profile is removed, there is no current one.
     """
-    from ...config_file import parse_key, unset_value
-    from ...profiles import load
+    from ...config_file import changing, parse_key, unset_value
 
-    profiles = load()
-    place = parse_key(key, profile, profiles)
-    unset_value(place, profiles)
+    with changing() as profiles:
+        place = parse_key(key, profile, profiles)
+        unset_value(place, profiles)
     if output.format or output.fields:
         output.record({"name": str(place), "file": str(profiles.path)}, _REMOVED)

@@ -24,12 +24,11 @@ def command(name: str, output: Output) -> None:
 
     Commands use its server then, unless a flag, STEPFLOW_URL or STEPFLOW_PROFILE names another one.
     """
-    from ...config_file import use_profile
-    from ...profiles import load
+    from ...config_file import changing, use_profile
 
-    profiles = load()
-    use_profile(name, profiles)
-    url = profiles.get(name).url
+    with changing() as profiles:
+        use_profile(name, profiles)
+        url = profiles.get(name).url
     if output.format or output.fields:
         output.record({"profile": name, "url": url, "file": str(profiles.path)}, _USED)
     else:
