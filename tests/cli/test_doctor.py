@@ -228,3 +228,22 @@ def test_certificates(stepflow: Stepflow, server: str, tmp_path: Path, golden: G
             printed.append(stepflow("doctor", "--no-run", "--url", gateway.url.replace("https", "http")))
     printed.append(stepflow("doctor", "--no-run", "--url", server.replace("http", "https")))
     golden(*map(steady, printed))
+
+
+@pytest.mark.parametrize(
+    ("keys", "file", "named"),
+    [
+        ('ca_file = "no.pem"', "no.pem", "ca_file"),
+        ('cert_file = "no.pem"', "no.pem", "cert_file"),
+        ('cert_file = "no.pem"\nkey_file = "config.toml"', "config.toml", "cert_file and key_file"),
+        ('ca_file = "config.toml"', "config.toml", "ca_file"),
+    ],
+)
+def test_a_file_of_certificates_that_cannot_be_loaded(
+    keys: str, file: str, named: str, stepflow: Stepflow, server: str
+) -> None:
+    path = profile(stepflow, f'[profiles.a]\nurl = "{server.replace("http", "https")}"\n{keys}\n')
+    done = stepflow("doctor", "--no-run", "--profile", "a", "-o", "json", STEPFLOW_URL="")
+    check = found(done)["certificate"]
+    assert (done.code, check["status"], check["hint"]) == (1, "error", f"correct {named} in the profile")
+    assert f"{path.parent / file} cannot be loaded: " in check["message"]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.cli.command import Stepflow
+from tests.cli.gateway import Gateway
 from tests.cli.golden import Golden
 from tests.cli.terminal import Terminal
 
@@ -79,3 +80,15 @@ def test_colors(environment: dict[str, str], terminal: Callable[..., Terminal], 
     shown = terminal("health", "--color", "always", **environment)
     shown.end()
     assert "\x1b[32mhealthy" in shown.raw.decode()
+
+
+def test_a_plugin_that_could_not_be_asked(stepflow: Stepflow, server: str) -> None:
+    def failing(path: str, status: int, body: bytes) -> tuple[int, bytes]:
+        failed = b'"failedPlugins":[{"plugin":"python","error":"gone \\u001b[31m"}]'
+        return status, body.replace(b'"failedPlugins":[]', failed).replace(b'"complete":true', b'"complete":false')
+
+    with Gateway(server, failing) as gateway:
+        done = stepflow("list-components", "--url", gateway.url, "-o", "name")
+        assert (done.code, done.stderr) == (0, "stepflow: the plugin python could not be asked: gone \\x1b[31m\n")
+        # Those who asked for JSON get nothing but errors there.
+        assert stepflow("list-components", "--url", gateway.url, "-o", "json").stderr == ""

@@ -113,3 +113,9 @@ def test_times() -> None:
 )
 def test_whether_json_is_asked_for(line: str, json_wanted: bool) -> None:
     assert wants_json(line.split()) is json_wanted
+
+
+def test_wide_characters_take_two_columns() -> None:
+    view = View(columns=(Column("id"), Column("n")))
+    records = [{"id": "流れ", "n": 1}, {"id": "flow", "n": 2}, {"id": "e\u0301", "n": 3}]
+    assert tables.plain(records, view) == "ID    N\n流れ  1\nflow  2\ne\u0301     3\n"

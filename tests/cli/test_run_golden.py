@@ -217,3 +217,15 @@ def test_the_log(stepflow: Stepflow) -> None:
     assert (done.code, done.stderr) == (0, "")
     assert "DEBUG stepflow.client" in (stepflow.folder / "log.txt").read_text()
     assert "DEBUG stepflow.client" in stepflow("run", "hello.yaml", *INPUT, "-vv").stderr
+
+
+@pytest.mark.usefixtures("server")
+def test_options_of_the_log_go_before_the_environment(stepflow: Stepflow) -> None:
+    run = ("run", "hello.yaml", *INPUT)
+    assert "DEBUG stepflow.client" in stepflow(*run, STEPFLOW_LOG="debug").stderr
+    assert stepflow(*run, "--log-level", "off", STEPFLOW_LOG="debug").stderr == ""
+    for environment in ({"STEPFLOW_LOG": "debug"}, {"STEPFLOW_LOG_LEVEL": "debug"}):
+        lines = [line for line in stepflow(*run, "-vv", **environment).stderr.splitlines() if "POST /flows" in line]
+        assert len(lines) == 1, environment
+    stepflow(*run, STEPFLOW_LOG_LEVEL="debug", STEPFLOW_LOG_FILE="here.txt")
+    assert "DEBUG stepflow.client" in (stepflow.folder / "here.txt").read_text()

@@ -8,7 +8,7 @@ import click
 
 from .completion import complete_examples, complete_flow_files, complete_overrides, complete_variables
 from .options import Decorator, Function, option_in, together
-from .parsing import FILE, given_order
+from .parsing import FILE, Choice, given_order
 from .problems import usage
 from .values import Form, Given, Values
 
@@ -112,7 +112,7 @@ def _input_options() -> list[Decorator]:
         ),
         option_in(
             "--stdin-format",
-            type=click.Choice(["json", "yaml"]),
+            type=Choice(["json", "yaml"]),
             help="What standard input holds; without another input, it is the input. [default: yaml, or JSON; for "
             "--inputs lines of JSON]",
             **where,

@@ -13,6 +13,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from .session import current_session
+from .signals import TERMINATION
 from .tables import has_color
 
 __all__ = ["live_picture"]
@@ -50,7 +51,7 @@ def _cursor_shown_when_killed(console: Console) -> Iterator[None]:
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.getsignal(number) for number in TERMINATION}
     ours = [number for number, handler in before.items() if handler == signal.SIG_DFL]
     for number in ours:
         signal.signal(number, end)

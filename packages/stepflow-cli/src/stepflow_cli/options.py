@@ -20,7 +20,7 @@ import click
 
 from .completion import complete_profiles
 from .output import FORMATS, Output
-from .parsing import FILE, Option
+from .parsing import FILE, Choice, Option
 from .problems import usage
 from .session import current_session
 from .settings import DEFAULT_URL, Default, ServerOptions
@@ -162,7 +162,7 @@ def _format_options(*aliases: str) -> list[Decorator]:
         option_in(
             "-o",
             "--format",
-            type=click.Choice(names),
+            type=Choice(names),
             callback=_read_format,
             section="Output",
             metavar="FORMAT",
@@ -207,7 +207,7 @@ def wait_options(function: Function) -> Function:
         _TIMEOUT,
         option_in(
             "--on-interrupt",
-            type=click.Choice(["detach", "cancel"]),
+            type=Choice(["detach", "cancel"]),
             section="Waiting",
             help="What Ctrl-C means for a run on a server: it goes on, or it is cancelled. [default: detach]",
         ),

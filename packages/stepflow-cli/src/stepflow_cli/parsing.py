@@ -14,13 +14,25 @@ from .session import Session
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-__all__ = ["FILE", "Command", "LazyGroup", "Option", "given_order", "session_options"]
+__all__ = ["FILE", "Choice", "Command", "LazyGroup", "Option", "given_order", "session_options"]
 
 FILE = click.Path(readable=False)
 """The name of a file, which the shell completes; whoever opens the file says what is wrong with it."""
 
 _ORDER = "stepflow_cli.order"
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class Choice(click.Choice[str]):
+    """One of several words; of a misspelt one the error knows the nearest."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Give the word that is meant."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            error.hint = nearest(str(value), self.choices)  # type: ignore[attr-defined]
+            raise
 
 
 class Option(click.Option):
@@ -48,7 +60,7 @@ def session_options() -> list[click.Parameter]:
         setattr(session, param.name, value)
 
     shared: dict[str, Any] = {"callback": into_session, "expose_value": False, "section": "Messages"}
-    levels = click.Choice(["trace", "debug", "info", "warn", "error", "off"], case_sensitive=False)
+    levels = Choice(["trace", "debug", "info", "warn", "error", "off"], case_sensitive=False)
     return [
         Option(["-v", "--verbose", "verbosity"], count=True, help="Tell more; -vv tells everything.", **shared),
         Option(
@@ -69,7 +81,7 @@ def session_options() -> list[click.Parameter]:
         ),
         Option(
             ["--color"],
-            type=click.Choice(["auto", "always", "never"]),
+            type=Choice(["auto", "always", "never"]),
             metavar="WHEN",
             help="Colours: auto, always or never. [default: auto]",
             **shared,

@@ -113,10 +113,8 @@ def _problem_of_click(error: click.ClickException) -> Problem:
     message = error.message if hasattr(error, "possibilities") else error.format_message()
     guesses = getattr(error, "possibilities", None)
     context = getattr(error, "ctx", None)
-    hint = None
-    if guesses:
-        hint = f"did you mean {guesses[0]}?"
-    elif context is not None:
+    hint = f"did you mean {guesses[0]}?" if guesses else getattr(error, "hint", None)
+    if hint is None and context is not None:
         hint = f"'{context.command_path} --help' lists what there is"
     message = " ".join(message.split()).rstrip(".")
     return usage(message[:1].lower() + message[1:], hint)

@@ -13,7 +13,7 @@ from uuid import UUID
 import click
 
 from .completion import complete_run_ids
-from .parsing import Option
+from .parsing import Choice, Option
 from .problems import usage
 from .run_records import STATUSES
 
@@ -42,7 +42,7 @@ def run_id_option(name: str, help: str) -> Callable[[Function], Function]:
 def status_option(what: str) -> Callable[[Function], Function]:
     """Give the decorator that adds -s/--status; `what` has it, for the help."""
     text = f"Only {what} of this status: {', '.join(STATUSES)}."
-    return click.option("-s", "--status", cls=Option, type=click.Choice(STATUSES), metavar="STATUS", help=text)
+    return click.option("-s", "--status", cls=Option, type=Choice(STATUSES), metavar="STATUS", help=text)
 
 
 def _whole_id(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:

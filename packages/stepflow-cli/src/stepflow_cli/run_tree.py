@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 from rich.tree import Tree
 
@@ -55,7 +56,7 @@ def _shown(below: Sequence[RunProgress]) -> list[RunProgress]:
 
 def _add_steps(tree: Tree, run: RunProgress, now: datetime) -> None:
     steps = run.steps
-    width = min(_WIDEST_ID, max((len(step.step_id) for step in steps), default=0))
+    width = min(_WIDEST_ID, max((cell_len(printable(step.step_id)) for step in steps), default=0))
     widest = max((len(step.status(run.total, run.is_over)) for step in steps), default=0)
     for step in steps:
         tree.add(_step(step, run, now, width, widest))
@@ -63,9 +64,9 @@ def _add_steps(tree: Tree, run: RunProgress, now: datetime) -> None:
 
 def _step(step: StepProgress, run: RunProgress, now: datetime, width: int, widest: int) -> Text:
     name = printable(step.step_id)
-    name = name if len(name) <= width else f"{name[: width - 1]}…"
+    name = set_cell_size(name if cell_len(name) <= width else f"{set_cell_size(name, width - 1)}…", width)
     status = step.status(run.total, run.is_over)
-    text = _line(f"{name:{width}}  ", (f"{status:{widest}}", STATUS_STYLES.get(status, "dim")))
+    text = _line(f"{name}  ", (f"{status:{widest}}", STATUS_STYLES.get(status, "dim")))
     text.append(f"{_time(step.seconds(now)):>8}")
     if run.total != 1:
         text.append(f"  {len(step.ended)} of {run.total} done")

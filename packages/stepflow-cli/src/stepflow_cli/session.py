@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,10 +39,12 @@ class Session:
         level = self.log_level or ("debug" if self.verbosity > 1 else "info" if self.verbosity else None)
         if level is None and self.log_file is None:
             return
-        import logging
-
+        # The client, which is imported later, would heed it besides.
+        os.environ.pop("STEPFLOW_LOG", None)
         if level == "off":
             return
+        import logging
+
         try:
             handler = logging.FileHandler(self.log_file, encoding="utf-8") if self.log_file else logging.StreamHandler()
         except OSError as error:

@@ -93,15 +93,29 @@ def plain(records: Sequence[Mapping[str, Any]], view: View, *, upright: bool = F
 
 
 def _aligned(rows: Sequence[Sequence[str]], right: set[int]) -> str:
-    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    widths = [max(map(cell_width, cells)) for cells in zip(*rows, strict=True)]
     lines = [
         "  ".join(
-            cell.rjust(width) if place in right else cell.ljust(width)
+            _padded(cell, width, left=place in right)
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
     ]
     return "".join(f"{line}\n" for line in lines)
+
+
+def cell_width(text: str) -> int:
+    """Give how many columns of a terminal a text takes: some characters take two, and some none."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _padded(text: str, width: int, *, left: bool) -> str:
+    space = " " * (width - cell_width(text))
+    return space + text if left else text + space
 
 
 def for_terminal(records: Sequence[Mapping[str, Any]], view: View, *, upright: bool = False, color: bool = True) -> str:
@@ -126,7 +140,7 @@ def for_terminal(records: Sequence[Mapping[str, Any]], view: View, *, upright: b
     else:
         columns = _fitting(records, view.columns, width)
         for column, texts in columns:
-            longest = max((len(text) for text, _ in texts), default=0)
+            longest = max((cell_width(text) for text, _ in texts), default=0)
             table.add_column(
                 Text(column.heading),
                 justify="right" if column.kind == "number" else "left",
@@ -166,7 +180,7 @@ def _fitting(
 def _needed(columns: Sequence[tuple[Column, _Cells]]) -> int:
     total = 2 * (len(columns) - 1)
     for column, texts in columns:
-        longest = max([len(column.heading), *(len(text) for text, _ in texts)])
+        longest = max([len(column.heading), *(cell_width(text) for text, _ in texts)])
         total += min(longest, max(_TEXT_WIDTH, len(column.heading))) if column.kind == "text" else longest
     return total
 

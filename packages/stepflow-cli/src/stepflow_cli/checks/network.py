@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
@@ -77,23 +77,35 @@ def _milliseconds(started: float) -> str:
     return f"{(time.monotonic() - started) * 1000:.0f} ms"
 
 
-def _context(profile: Profile | None) -> ssl.SSLContext:
-    """Give what the client verifies servers with."""
+def _context(profile: Profile | None) -> ssl.SSLContext | Check:
+    """Give what the client verifies servers with, or what is wrong with a file that the profile names."""
     import httpx
 
     settings = {} if profile is None else profile.client_settings()
     verify, cert = settings.get("verify", True), settings.get("cert")
-    context = ssl.create_default_context(cafile=verify) if isinstance(verify, str) else httpx.create_ssl_context(verify)
+    try:
+        context = (
+            ssl.create_default_context(cafile=verify) if isinstance(verify, str) else httpx.create_ssl_context(verify)
+        )
+    except (OSError, ValueError) as problem:
+        return _unreadable("ca_file", (verify,), problem)
     if cert is not None:
-        context.load_cert_chain(*cert)
+        try:
+            context.load_cert_chain(*cert)
+        except (OSError, ValueError) as problem:
+            return _unreadable("cert_file" if len(cert) == 1 else "cert_file and key_file", cert, problem)
     return context
 
 
+def _unreadable(keys: str, files: Sequence[str], problem: Exception) -> Check:
+    said = (problem.strerror if isinstance(problem, OSError) else None) or str(problem)
+    return error("certificate", f"{' and '.join(files)} cannot be loaded: {said}", f"correct {keys} in the profile")
+
+
 def _certificate(host: str, port: int, profile: Profile | None) -> Check:
-    try:
-        context = _context(profile)
-    except (OSError, ValueError) as problem:
-        return error("certificate", f"a certificate of the profile cannot be loaded: {problem}", "correct its ca_file")
+    context = _context(profile)
+    if isinstance(context, Check):
+        return context
     try:
         with (
             socket.create_connection((host, port), timeout=_TIMEOUT) as plain,

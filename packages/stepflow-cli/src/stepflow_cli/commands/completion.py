@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import click
 
-from ..parsing import Command
-from ..problems import nearest, usage
+from ..parsing import Choice, Command
 from ..shells import SHELLS, VARIABLE
 
 __all__ = ["command"]
 
 
 @click.command("completion", cls=Command)
-@click.argument("shell", metavar="bash|zsh|fish", shell_complete=lambda *_: list(SHELLS))
+@click.argument("shell", type=Choice(list(SHELLS)), metavar="bash|zsh|fish")
 def command(shell: str) -> None:
     """Print the script that lets a shell complete this command.
 
@@ -34,10 +33,6 @@ def command(shell: str) -> None:
     It completes commands, options, flow files, the steps, examples and variables of the flow on the line, runs of the
     server, profiles and settings.
     """
-    if shell not in SHELLS:
-        raise usage(
-            f"there is no script for {shell}", nearest(shell, SHELLS) or f"there is one for {', '.join(SHELLS)}"
-        )
     from ..main import cli
 
     click.echo(SHELLS[shell](cli, {}, "stepflow", VARIABLE).source())

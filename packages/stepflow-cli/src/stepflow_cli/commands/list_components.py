@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..connect import Target, connect
+from ..notes import note
 from ..options import formatted_output, server_options
 from ..output import Column, Output, View
 from ..parsing import Command
@@ -48,7 +49,7 @@ def command(schemas: bool | None, hide_unreachable: bool | None, server: ServerO
             _records(listed, schemas, hide_unreachable is not False and target.runtime is not None), _COMPONENTS
         )
     for failed in listed.failed_plugins:
-        click.echo(f"stepflow: the plugin {failed.plugin} could not be asked: {failed.error}", err=True)
+        note(f"the plugin {failed.plugin} could not be asked: {failed.error}")
 
 
 def _listed(target: Target, schemas: bool) -> ComponentList:

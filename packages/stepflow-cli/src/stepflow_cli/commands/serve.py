@@ -19,6 +19,7 @@ from ..parsing import FILE, Command
 from ..problems import Problem, printable
 from ..session import current_session
 from ..settings import DEFAULT_PORT
+from ..signals import TERMINATION
 from ..spinner import waiting
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _until_stopped() -> Iterator[None]:
             signal.signal(each, signal.SIG_IGN)
         raise _Stopped
 
-    numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    numbers = (signal.SIGINT, *TERMINATION)
     # Who starts a command with nohup wants it to stay.
     before = {each: signal.getsignal(each) for each in numbers if signal.getsignal(each) is not signal.SIG_IGN}
     for each in before:

@@ -11,7 +11,7 @@ import click
 from ...connect import connect
 from ...options import output_options, server_options
 from ...output import Column, Output, View
-from ...parsing import FILE, Command
+from ...parsing import FILE, Choice, Command
 from ...problems import usage
 from ...settings import ServerOptions
 
@@ -29,7 +29,7 @@ _STORED = View(
 @click.option(
     "--type",
     "blob_type",
-    type=click.Choice(["data", "flow", "binary"]),
+    type=Choice(["data", "flow", "binary"]),
     help="data: a JSON value; flow: a flow, which the server does not check; binary: bytes. [default: data for .json, "
     ".yaml and .yml, else binary]",
 )

@@ -7,6 +7,7 @@ import os
 import click
 
 from ...completion import complete_profiles
+from ...notes import note
 from ...options import output_options
 from ...output import Column, Output, View
 from ...parsing import Command
@@ -32,8 +33,8 @@ def command(name: str, output: Output) -> None:
     if output.format or output.fields:
         output.record({"profile": name, "url": url, "file": str(profiles.path)}, _USED)
     else:
-        click.echo(f"commands use {url} now, by profile {name}", err=True)
+        note(f"commands use {url} now, by profile {name}")
     for variable in ("STEPFLOW_URL", "STEPFLOW_PROFILE"):
         if os.environ.get(variable):
-            click.echo(f"stepflow: {variable} is set in this environment, and goes before it", err=True)
+            note(f"{variable} is set in this environment, and takes precedence over it")
             break

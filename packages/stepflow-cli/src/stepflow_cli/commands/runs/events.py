@@ -16,8 +16,8 @@ from ...event_records import EVENT, event_record
 from ...exit_codes import ExitCode
 from ...options import output_options, server_options
 from ...output import Output
-from ...parsing import Command
-from ...problems import Problem, nearest, printable, problem_of, usage
+from ...parsing import Choice, Command
+from ...problems import Problem, printable, problem_of
 from ...run_arguments import run_argument
 from ...settings import ServerOptions
 from ...tables import is_terminal, local_time
@@ -63,7 +63,14 @@ class _Asked:
 @click.command("events", cls=Command)
 @run_argument
 @click.option("--since", metavar="CURSOR", help="Only what came after this event, or from this number on.")
-@click.option("--type", "types", multiple=True, metavar="TYPE", help=f"Only these; repeatable: {', '.join(TYPES)}.")
+@click.option(
+    "--type",
+    "types",
+    type=Choice(TYPES),
+    multiple=True,
+    metavar="TYPE",
+    help=f"Only these; repeatable: {', '.join(TYPES)}.",
+)
 @click.option("--include-results", is_flag=True, help="With the outputs of the steps.")
 @click.option(
     "--include-sub-runs",
@@ -89,9 +96,6 @@ def command(
     There is no end but that of the run: no server says which event of a running run is the last one so far. Servers
     before 0.12 have no events; there they are inferred from the state of the run, and those of steps come in the end.
     """
-    for each in types:
-        if each not in TYPES:
-            raise usage(f"there is no event of type {each}", nearest(each, TYPES) or f"there are {', '.join(TYPES)}")
     asked = _Asked(run_id, since, include_results, include_sub_runs, types)
     with connect(server) as target:
         events = _events(target, asked)
