@@ -76,6 +76,7 @@ def test_without_a_command_the_help_is_an_error(stepflow: Stepflow) -> None:
     assert done.stderr == stepflow("--help").stdout
 
 
+@pytest.mark.usefixtures("nobody_at_default_url")
 def test_options_before_the_command_and_after_it(stepflow: Stepflow) -> None:
     for args in (["-vv", "health"], ["health", "-vv"], ["-v", "health", "-v"]):
         assert "Traceback" in stepflow(*args).stderr

@@ -56,6 +56,7 @@ def test_on_a_terminal(width: int, terminal: Callable[..., Terminal], server: st
     golden(steady("configuration" + shown.screen.partition("configuration")[2]))
 
 
+@pytest.mark.usefixtures("nobody_at_default_url")
 def test_without_a_server(stepflow: Stepflow, golden: Golden) -> None:
     golden(
         steady(stepflow("doctor", STEPFLOW_URL="http://127.0.0.1:9")),
@@ -177,7 +178,7 @@ def test_a_clock_that_is_off(seconds: int, said: str, stepflow: Stepflow, server
         done = stepflow("doctor", "--no-run", "--url", gateway.url, "-o", "json")
     check = found(done)["clock"]
     assert (done.code, check["status"]) == (0, "warning")
-    assert re.fullmatch(rf"the server's is (3599|3600|3601) s {said} this machine's", check["message"])
+    assert re.fullmatch(rf"the server's clock is (3599|3600|3601) s {said} this machine's", check["message"])
 
 
 def test_events_that_are_held_back(stepflow: Stepflow, server: str, golden: Golden) -> None:

@@ -62,7 +62,7 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
         ("[profiles.a]\nurl = 'u'\nverify = 1", "profile a: verify is true or false"),
         ("[profiles.a]\nurl = 'u'\ntoken_command = [1]", "profile a: token_command is a command"),
         ("[profiles.a]\nurl = 'u'\ntoken_command = '\"'", "profile a: token_command is a command"),
-        ("[profiles.a]\nurl = 'u'\ntoken_env = 'A'\ntoken_file = 'b'", "exclude each other"),
+        ("[profiles.a]\nurl = 'u'\ntoken_env = 'A'\ntoken_file = 'b'", "mutually exclusive"),
         ("[profiles.a]\nurl = 'u'\nkey_file = 'b'", "key_file needs cert_file"),
         ("[profiles.b]\nurl = 'u'", "there is no profile a"),
     ],

@@ -128,7 +128,7 @@ def test_an_embedded_server_that_ends_is_started_again(stepflow: Stepflow, promp
     assert len(children) == 1
     os.kill(int(children[0]), signal.SIGKILL)
     enter(prompt, "run echo.yaml --input-json 42", "\n42\n")
-    assert "a new one is there" in prompt.screen
+    assert "a new one was started" in prompt.screen
 
 
 def test_an_embedded_server_that_cannot_be_started_again(stepflow: Stepflow, terminal: Callable[..., Terminal]) -> None:

@@ -21,6 +21,8 @@ MESSAGES = {"messages": [{"role": "system", "content": "Be friendly."}, {"role":
 
 def stepflow(*args: str, stdin: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("STEPFLOW_")}
+    # No profile of whoever runs the tests.
+    inherited["STEPFLOW_CONFIG_FILE"] = os.devnull
     return subprocess.run(
         [STEPFLOW, *args],
         input=stdin,
@@ -96,7 +98,7 @@ def test_a_run_that_fails(server_url: str) -> None:
         (["run", "list.yaml"], 2, "list.yaml is not a flow"),
         (["run", HELLO, "--input-json", "{"], 2, "--input-json is not JSON"),
         (["run", HELLO, "--input", "missing.json"], 2, "missing.json does not exist"),
-        (["run", HELLO, "--input", "a.json", "--input-json", "1"], 2, "exclude each other"),
+        (["run", HELLO, "--input", "a.json", "--input-json", "1"], 2, "mutually exclusive"),
         (["run"], 2, "give one flow file"),
         (["run", HELLO, "--flow", HELLO], 2, "give one flow file"),
         (["run", HELLO, "--no-such-option"], 2, "no such option"),

@@ -207,7 +207,7 @@ def test_an_unexpected_error(stepflow: Stepflow) -> None:
     )
     done = stepflow("run", "hello.yaml", PYTHONPATH=str(stepflow.folder))
     assert (done.code, done.stdout) == (1, "")
-    assert done.stderr == "stepflow: an unexpected LookupError: out of order\nhint: -vv shows where it comes from\n"
+    assert done.stderr == "stepflow: an unexpected LookupError: out of order\nhint: -vv shows the traceback\n"
     assert "Traceback" in stepflow("run", "hello.yaml", "-vv", PYTHONPATH=str(stepflow.folder)).stderr
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .problems import usage
-from .values import read_stdin
+from .streams import read_stdin
 
 __all__ = ["read_inputs"]
 

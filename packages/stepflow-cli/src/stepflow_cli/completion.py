@@ -63,7 +63,7 @@ def _argument(ctx: click.Context, name: str) -> object:
 def complete_run_ids(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Give the newest runs of the server that the command line or the settings name, with what they are."""
     return [
-        CompletionItem(run.run_id, help=f"{run.status.value}, {run.flow_name or 'a flow without a name'}")
+        CompletionItem(run.run_id, help=f"{run.status.value}, {run.flow_name or 'unnamed flow'}")
         for run in _ask(ctx, lambda client: client.list_runs(limit=_NEWEST, timeout=_TIMEOUT).runs)
     ]
 

@@ -77,7 +77,7 @@ def _unknown(key: str, whole: str, known: list[str] | tuple[str, ...]) -> Except
     if key in _SECRETS:
         return usage(
             f"{whole} cannot be set: a token is never written into the file, where others could find it",
-            "name what gives it: token_env (a variable), token_file (a file), or token_command (a command)",
+            "name its source: token_env (a variable), token_file (a file) or token_command (a command)",
         )
     return usage(f"there is no key {whole}", nearest(key, known) or f"the keys are {', '.join(known)}")
 
@@ -153,7 +153,7 @@ def unset_value(place: Place, profiles: Profiles) -> None:
         raise usage(f"{place} is not in {profiles.path}", near)
     if place.key == "url":
         raise usage(
-            "a profile has a url", f"'stepflow config unset profiles.{place.profile}' removes the profile as a whole"
+            "a profile has a url", f"'stepflow config unset profiles.{place.profile}' removes the whole profile"
         )
     if place.key is not None and place.profile is not None:
         check_profile(place.profile, {key: each for key, each in table.items() if key != place.key}, profiles.path)

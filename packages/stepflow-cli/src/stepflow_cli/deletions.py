@@ -32,4 +32,4 @@ def note_what_is_kept(deletions: Iterable[Mapping[str, Any]]) -> None:
         deletions: Records with a `status`.
     """
     if any(each["status"] == "kept" for each in deletions):
-        note("the server accepted it, and deleted nothing")
+        note("the server accepted the request, and deleted nothing")

@@ -53,6 +53,6 @@ class ExitCode(IntEnum):
         """Give the list for `--help`."""
         return (
             "Exit codes: 0 success; 1 the run failed, or the server refused; 2 wrong usage, a missing file, malformed "
-            "input; 3 the flow is invalid; 4 no server, or not authorised; 5 timed out, the run goes on; 6 cancelled; "
-            "7 a run may or may not have been created; 130 interrupted."
+            "input; 3 the flow is invalid; 4 no server, or not authorised; 5 timed out (a run on a server goes on); "
+            "6 cancelled; 7 a run may or may not have been created; 130 interrupted."
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .problems import nearest, usage
+from .streams import read_stdin
 
 __all__ = [
     "case_names",
@@ -33,8 +34,6 @@ def load_flow_file(path: str) -> dict[str, Any]:
     from stepflow_client.flow_file import load_flow, parse_yaml
 
     if path == "-":
-        from .values import read_stdin
-
         flow = parse_yaml(read_stdin(), "standard input")
         if not isinstance(flow, dict):
             raise usage("standard input holds no flow: it is not a mapping")

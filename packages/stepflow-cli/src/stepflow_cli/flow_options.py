@@ -59,7 +59,7 @@ def flows_argument(function: Function) -> Function:
             section="Flow",
             metavar="FILE",
             shell_complete=complete_flow_files,
-            help="A flow, as FLOW is.",
+            help="A flow, like FLOW; repeatable.",
         ),
     )
     return decorate(function)  # type: ignore[return-value]
@@ -137,7 +137,7 @@ def _variable_options() -> list[Decorator]:
             multiple=True,
             metavar="NAME=VALUE",
             shell_complete=complete_variables,
-            help="A variable, over the others; repeatable.",
+            help="One variable; takes precedence over the others; repeatable.",
             **where,
         ),
         option_in(
@@ -151,25 +151,25 @@ def _variable_options() -> list[Decorator]:
 
 
 def _override_options() -> list[Decorator]:
-    where: dict[str, Any] = {"section": "Overrides (repeatable; later ones go over earlier ones)"}
+    where: dict[str, Any] = {"section": "Overrides (repeatable; later ones take precedence)"}
     return [
         option_in(
             "--overrides",
             multiple=True,
             type=FILE,
             metavar="FILE",
-            help="Changes to steps: a YAML or JSON file, - for standard input.",
+            help="Overrides of steps: a YAML or JSON file, - for standard input.",
             **where,
         ),
-        option_in("--overrides-json", multiple=True, metavar="JSON", help="Changes to steps as JSON.", **where),
-        option_in("--overrides-yaml", multiple=True, metavar="YAML", help="Changes to steps as YAML.", **where),
+        option_in("--overrides-json", multiple=True, metavar="JSON", help="Overrides of steps as JSON.", **where),
+        option_in("--overrides-yaml", multiple=True, metavar="YAML", help="Overrides of steps as YAML.", **where),
         option_in(
             "--set",
             "set_",
             multiple=True,
             metavar="STEP.input.KEY=VALUE",
             shell_complete=complete_overrides,
-            help="One change to a step: JSON, a YAML scalar, or else text; a dot in a name is written \\.",
+            help="Override one value: JSON, a YAML scalar, or else text; a dot in a name is written \\.",
             **where,
         ),
     ]

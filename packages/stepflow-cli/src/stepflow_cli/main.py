@@ -22,17 +22,17 @@ __all__ = ["call", "cli", "main"]
 _COMMANDS = {
     "run": "Run a flow and print its output.",
     "submit": "Run a flow on a server and print its output.",
-    "validate": "Check flows and print all that a server finds in them.",
-    "flows": "Store, read and delete the flows that a server keeps.",
-    "blobs": "Store and read blobs: JSON values and files that a server keeps by their content.",
-    "config": "Show and change the settings, and name servers by profiles.",
+    "validate": "Validate flows and print the server's diagnostics.",
+    "flows": "Store, read and delete flows on a server.",
+    "blobs": "Store and read blobs: JSON values and files, addressed by their content.",
+    "config": "Show and change settings, and manage server profiles.",
     "list-components": "List the components that flows may use.",
-    "runs": "See, follow, cancel and delete the runs of a server.",
+    "runs": "List, follow, cancel and delete the runs of a server.",
     "serve": "Run a Stepflow server until Ctrl-C or SIGTERM.",
-    "repl": "Type commands at a prompt, all of them for one server.",
-    "health": "Show whether a server is well, what it is and what it can do.",
-    "doctor": "Look for what may keep commands from working, and say how to mend it.",
-    "completion": "Print the script that lets a shell complete this command.",
+    "repl": "Run commands at a prompt, all against one server.",
+    "health": "Show a server's health, release and capabilities.",
+    "doctor": "Diagnose what keeps commands from working, and suggest fixes.",
+    "completion": "Print a shell completion script for this command.",
 }
 
 

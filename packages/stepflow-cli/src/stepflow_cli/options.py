@@ -78,13 +78,15 @@ def server_options(default: Default) -> Callable[[Function], Function]:
     return together(  # type: ignore[return-value]
         "server",
         functools.partial(ServerOptions, default=default),
-        option_in("--url", section="Server", metavar="URL", help=f"The server. [env: STEPFLOW_URL; default: {said}]"),
+        option_in(
+            "--url", section="Server", metavar="URL", help=f"The server's URL. [env: STEPFLOW_URL; default: {said}]"
+        ),
         option_in(
             "--profile",
             section="Server",
             metavar="NAME",
             shell_complete=complete_profiles,
-            help="A server of the profiles. [env: STEPFLOW_PROFILE]",
+            help="The profile that names the server. [env: STEPFLOW_PROFILE]",
         ),
         option_in("--local", is_flag=True, section="Server", help="An embedded server that ends with the command."),
         option_in(
@@ -129,7 +131,7 @@ def file_output_options(function: Function) -> Function:
         type=FILE,
         section="Output",
         metavar="FILE",
-        help="Write the result into this file, - for standard output.",
+        help="Write the result to this file, - for standard output.",
     )
     return together("output", _output, file, *_format_options())(function)  # type: ignore[return-value]
 
@@ -166,7 +168,7 @@ def _format_options(*aliases: str) -> list[Decorator]:
             callback=_read_format,
             section="Output",
             metavar="FORMAT",
-            help=f"How to print: {', '.join(names)}. With json and jsonl errors are JSON too.",
+            help=f"Output format: {', '.join(names)}. With json and jsonl errors are JSON too.",
         ),
         option_in("--fields", section="Output", metavar="A,B.C", help="Print only these fields."),
     ]
@@ -184,7 +186,7 @@ _TIMEOUT = option_in(
     callback=_check_timeout,
     section="Waiting",
     metavar="SECONDS",
-    help="How long to wait for the run to end; it goes on after that. [default: as long as it takes]",
+    help="How long to wait for the run to end; a run on a server goes on after that. [default: no limit]",
 )
 
 
@@ -198,7 +200,7 @@ def wait_options(function: Function) -> Function:
 
     def build(timeout: float | None, on_interrupt: str | None, cancel_on_interrupt: bool) -> Wait:
         if cancel_on_interrupt and on_interrupt == "detach":
-            raise usage("--cancel-on-interrupt and --on-interrupt detach contradict each other")
+            raise usage("--cancel-on-interrupt and --on-interrupt detach cannot be combined")
         return Wait(timeout, "cancel" if cancel_on_interrupt or on_interrupt == "cancel" else "detach")
 
     decorate = together(

@@ -78,7 +78,7 @@ class Output:
             case "json":
                 self.write(json_text(chosen, indent=2) + "\n")
             case "table":
-                self.write(self._table([record], view, upright=True))
+                self.write(self._table([record], view, vertical=True))
             case other:
                 self.write("".join(self._lines(other, [record], [chosen], view)))
 
@@ -150,7 +150,7 @@ class Output:
                     names = _flat(part) if self.fields else [record.get(view.name)]
                     yield "\t".join(printable(str(name)) for name in names) + "\n"
 
-    def _table(self, records: Sequence[Record], view: View, *, upright: bool = False) -> str:
+    def _table(self, records: Sequence[Record], view: View, *, vertical: bool = False) -> str:
         from . import tables
 
         if self.fields:
@@ -159,8 +159,8 @@ class Output:
         on_terminal = self.path in (None, "-") and tables.is_terminal(sys.stdout)
         color = current_session().color
         if on_terminal or color == "always":
-            return tables.for_terminal(records, view, upright=upright, color=tables.has_color(sys.stdout, color))
-        return tables.plain(records, view, upright=upright)
+            return tables.for_terminal(records, view, vertical=vertical, color=tables.has_color(sys.stdout, color))
+        return tables.plain(records, view, vertical=vertical)
 
 
 def _paired(records: Iterable[Record], fields: Sequence[str], view: View) -> Iterator[tuple[Record, Any]]:

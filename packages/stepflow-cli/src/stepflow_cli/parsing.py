@@ -62,13 +62,18 @@ def session_options() -> list[click.Parameter]:
     shared: dict[str, Any] = {"callback": into_session, "expose_value": False, "section": "Messages"}
     levels = Choice(["trace", "debug", "info", "warn", "error", "off"], case_sensitive=False)
     return [
-        Option(["-v", "--verbose", "verbosity"], count=True, help="Tell more; -vv tells everything.", **shared),
+        Option(
+            ["-v", "--verbose", "verbosity"],
+            count=True,
+            help="Print more messages; -vv adds debug logs and tracebacks.",
+            **shared,
+        ),
         Option(
             ["--log-level"],
             type=levels,
             metavar="LEVEL",
             envvar="STEPFLOW_LOG_LEVEL",
-            help="What is logged: trace, debug, info, warn, error or off. [default: off]",
+            help="Log level: trace, debug, info, warn, error or off. [env: STEPFLOW_LOG_LEVEL; default: off]",
             **shared,
         ),
         Option(
@@ -76,7 +81,7 @@ def session_options() -> list[click.Parameter]:
             type=FILE,
             metavar="FILE",
             envvar="STEPFLOW_LOG_FILE",
-            help="Log into this file. [default: standard error]",
+            help="Log to this file. [env: STEPFLOW_LOG_FILE; default: standard error]",
             **shared,
         ),
         Option(

@@ -99,7 +99,7 @@ def problem_of(error: BaseException, *, hint: str | None = None) -> Problem:
         f"an unexpected {type(error).__name__}: {words}" if words else f"an unexpected {type(error).__name__}",
         kind="internal",
         exit_code=ExitCode.FAILED,
-        hint="-vv shows where it comes from",
+        hint="-vv shows the traceback",
     )
 
 
@@ -115,7 +115,7 @@ def _problem_of_click(error: click.ClickException) -> Problem:
     context = getattr(error, "ctx", None)
     hint = f"did you mean {guesses[0]}?" if guesses else getattr(error, "hint", None)
     if hint is None and context is not None:
-        hint = f"'{context.command_path} --help' lists what there is"
+        hint = f"'{context.command_path} --help' lists the options"
     message = " ".join(message.split()).rstrip(".")
     return usage(message[:1].lower() + message[1:], hint)
 

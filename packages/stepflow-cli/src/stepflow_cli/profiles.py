@@ -113,7 +113,7 @@ class Profiles:
             Problem: If there is none of this name, or a key or value in it is wrong.
         """
         if name not in self.tables:
-            known = f"the profiles are {', '.join(self.tables)}" if self.tables else "it holds no profile"
+            known = f"the profiles are {', '.join(self.tables)}" if self.tables else "it has no profiles"
             raise usage(f"there is no profile {name} in {self.path}", nearest(name, self.tables) or known)
         return check_profile(name, self.tables[name], self.path)
 
@@ -173,7 +173,7 @@ def check_profile(name: str, table: Mapping[str, Any], path: Path) -> Profile:
         if key not in KEYS:
             hint = nearest(key, KEYS)
             if key in ("token", "password"):
-                hint = "a token is named by token_env, token_file or token_command, never written into the file"
+                hint = "a token is not written into the file; name its source: token_env, token_file or token_command"
             raise usage(f"{where}: unknown key {key}", hint or f"the keys are {', '.join(KEYS)}")
         problem = _CHECKS.get(key, _check_text)(value)
         if problem:
@@ -181,7 +181,7 @@ def check_profile(name: str, table: Mapping[str, Any], path: Path) -> Profile:
     if "url" not in table:
         raise usage(f"{where}: url is missing")
     if sum(key in table for key in _TOKEN_KEYS) > 1:
-        raise usage(f"{where}: {', '.join(_TOKEN_KEYS)} exclude each other")
+        raise usage(f"{where}: {', '.join(_TOKEN_KEYS)} are mutually exclusive")
     if "key_file" in table and "cert_file" not in table:
         raise usage(f"{where}: key_file needs cert_file")
     values = dict(table)
@@ -204,7 +204,7 @@ def _check_url(value: Any) -> str | None:
         secret = urlsplit(value if "//" in value else f"//{value}").password
     except ValueError:
         return "the URL of a server"
-    return "a URL without a password; a token belongs into token_env, token_file or token_command" if secret else None
+    return "a URL without a password; a token belongs in token_env, token_file or token_command" if secret else None
 
 
 def _check_timeout(value: Any) -> str | None:

@@ -16,6 +16,7 @@ from .completion import complete_run_ids
 from .parsing import Choice, Option
 from .problems import usage
 from .run_records import STATUSES
+from .streams import read_stdin
 
 __all__ = ["read_run_ids", "run_argument", "run_id_option", "runs_argument", "runs_text", "status_option"]
 
@@ -62,8 +63,6 @@ def read_run_ids(given: Sequence[str]) -> list[str]:
     Raises:
         Problem: If one is no run id.
     """
-    from .values import read_stdin
-
     ids: list[str] = []
     for each in given:
         if each != "-":

@@ -84,7 +84,7 @@ def _line(*parts: str | tuple[str, str]) -> Text:
 
 
 def _name(run: RunProgress) -> str:
-    return printable(run.flow_name or "a flow without a name")
+    return printable(run.flow_name or "unnamed flow")
 
 
 def _status(status: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from .problems import Problem, usage
 
-__all__ = ["flush_quietly", "prepare_streams", "telling_of_lost_output"]
+__all__ = ["flush_quietly", "prepare_streams", "read_stdin", "telling_of_lost_output"]
 
 
 @contextmanager
@@ -62,6 +62,18 @@ def prepare_streams() -> None:
             _open_empty(number, name)
     sys.stdout = _reopened(sys.stdout, _Data)
     sys.stderr = _reopened(sys.stderr, _Messages)
+
+
+def read_stdin() -> str:
+    """Give what is on standard input, as UTF-8.
+
+    Raises:
+        Problem: If it is something else.
+    """
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise usage(f"standard input is not UTF-8 text (byte {error.start})") from None
 
 
 def flush_quietly() -> None:

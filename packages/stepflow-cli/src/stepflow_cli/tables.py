@@ -76,17 +76,17 @@ class View:
         return View(tuple(known.get(name) or Column(name, title=name.upper()) for name in fields), self.name)
 
 
-def plain(records: Sequence[Mapping[str, Any]], view: View, *, upright: bool = False) -> str:
+def plain(records: Sequence[Mapping[str, Any]], view: View, *, vertical: bool = False) -> str:
     """Give a table as aligned columns; nothing is cut off, and each record is one line.
 
     Args:
         records: The rows.
         view: The columns.
-        upright: One line for each field of the first record instead.
+        vertical: One line for each field of the first record instead.
     """
     rows = [[_plain_cell(record, column) for column in view.columns] for record in records]
     headings = [column.heading for column in view.columns]
-    if upright:
+    if vertical:
         return _aligned([[heading, cell] for heading, cell in zip(headings, rows[0], strict=True)], set())
     right = {place for place, column in enumerate(view.columns) if column.kind == "number"}
     return _aligned([headings, *rows], right)
@@ -118,21 +118,23 @@ def _padded(text: str, width: int, *, left: bool) -> str:
     return space + text if left else text + space
 
 
-def for_terminal(records: Sequence[Mapping[str, Any]], view: View, *, upright: bool = False, color: bool = True) -> str:
+def for_terminal(
+    records: Sequence[Mapping[str, Any]], view: View, *, vertical: bool = False, color: bool = True
+) -> str:
     """Give a table as wide as the terminal, with the colours of the statuses.
 
     Args:
         records: The rows.
         view: The columns.
-        upright: One line for each field of the first record instead.
+        vertical: One line for each field of the first record instead.
         color: Whether there are colours.
     """
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold", show_header=not upright)
+    table = Table(box=None, pad_edge=False, header_style="bold", show_header=not vertical)
     width = shutil.get_terminal_size().columns
-    if upright:
+    if vertical:
         table.add_column(no_wrap=True, style="bold")
         table.add_column(overflow="fold")
         for column in view.columns:

@@ -29,7 +29,7 @@ def split_url(url: str) -> tuple[str, str, int]:
     """
     parts = urlsplit(url.strip() if "://" in url else f"http://{url.strip().removeprefix('//')}")
     if not parts.hostname or parts.scheme not in ("http", "https"):
-        raise ValueError("it is no http or https URL")
+        raise ValueError("it is not an http or https URL")
     return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any, Literal
 
 from .flow_files import declared_variables, example_input, step_ids
 from .problems import nearest, usage
+from .streams import read_stdin
 
 __all__ = ["Given", "Values", "read_scalar", "read_value"]
 
@@ -55,9 +55,9 @@ class Values:
         named = [each.option for each in self.input]
         named += ["--example"] * (self.example is not None) + ["--inputs"] * (inputs is not None)
         if len(named) > 1:
-            raise usage(f"{' and '.join(dict.fromkeys(named))} exclude each other: give one input")
+            raise usage(f"{' and '.join(dict.fromkeys(named))} are mutually exclusive: give one input")
         if len(self.variables) > 1:
-            raise usage("--variables, --variables-json and --variables-yaml exclude each other")
+            raise usage("--variables, --variables-json and --variables-yaml are mutually exclusive")
         given = [*self.input, *self.variables, *self.overrides]
         readers = [each.option for each in given if each.form == "file" and each.text == "-"]
         readers += ["FLOW"] * (flow == "-") + ["--inputs"] * (inputs == "-")
@@ -134,18 +134,6 @@ def read_value(given: Given, stdin_format: str | None = None) -> Any:
         parse = parse_json if stdin_format == "json" else parse_yaml
         return parse(read_stdin(), "standard input")
     return load_file(given.text)
-
-
-def read_stdin() -> str:
-    """Give what is on standard input, as UTF-8.
-
-    Raises:
-        Problem: If it is something else.
-    """
-    try:
-        return sys.stdin.buffer.read().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise usage(f"standard input is not UTF-8 text (byte {error.start})") from None
 
 
 def read_scalar(text: str) -> Any:

@@ -71,7 +71,7 @@ class Watch:
         """What is to be said of a server that does not tell all."""
         if self.progress.is_over or self._target.client.server_info().capabilities["events"]:
             return None
-        return "this server tells the steps when the run has ended"
+        return "this server reports steps only when the run has ended"
 
     def follow(
         self, show: Shown, refresh: Callable[[], None], *, timeout: float | None, sub_runs: bool = False

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Self
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import httptools
 
@@ -100,10 +100,6 @@ class HttpRequest:
     timeout: Timeouts = field(default_factory=Timeouts)
     idempotent: bool = True
     """Whether sending it twice does no more than sending it once."""
-
-    def with_header(self, name: str, value: str) -> Self:
-        """Give the request with one more header."""
-        return replace(self, headers={**self.headers, name: value})
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"

@@ -1,4 +1,4 @@
-"""What `stepflow doctor` looks at: the surroundings, the way to the server, and the server itself."""
+"""What `stepflow doctor` looks at: the environment, the way to the server, and the server itself."""
 
 from __future__ import annotations
 

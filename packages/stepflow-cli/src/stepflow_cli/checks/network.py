@@ -17,16 +17,14 @@ from . import Check, error, ok, warning
 if TYPE_CHECKING:
     from ..profiles import Profile
 
-__all__ = ["speaks_tls", "way_to"]
+__all__ = ["network_checks", "speaks_tls"]
 
 _TIMEOUT = 5.0
 _SOON = 14 * 86_400.0
 """Seconds before a certificate ends from which on that is worth a warning."""
 
-_EXPIRED, _NOT_YET, _SELF_SIGNED, _SELF_SIGNED_CHAIN, _OTHER_NAME, _OTHER_ADDRESS = 10, 9, 18, 19, 62, 64
 
-
-def way_to(settings: Settings, proxy: str | None) -> Iterator[Check]:
+def network_checks(settings: Settings, proxy: str | None) -> Iterator[Check]:
     """Look at name, port and certificate of the server, or at name and port of the proxy before it."""
     url = str(settings.url.value)
     try:
@@ -49,7 +47,7 @@ def way_to(settings: Settings, proxy: str | None) -> Iterator[Check]:
 def _name(host: str, port: int) -> Check:
     with suppress(ValueError):
         ip_address(host.partition("%")[0])
-        return ok("name", f"{host} is an address, and no name")
+        return ok("name", f"{host} is an IP address")
     try:
         found = {str(each[4][0]) for each in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError) as problem:
@@ -65,7 +63,7 @@ def _port(host: str, port: int, what: str) -> Check:
         with socket.create_connection((host, port), timeout=_TIMEOUT):
             return ok("port", f"{host}:{port} accepts connections, after {_milliseconds(started)}")
     except TimeoutError:
-        hint = "does a firewall stand between?"
+        hint = "is a firewall in the way?"
         return error("port", f"{host}:{port} does not accept a connection within {_TIMEOUT:g} s", hint, exit_code=4)
     except OSError as problem:
         reason = (problem.strerror or str(problem)).lower()
@@ -121,7 +119,7 @@ def _certificate(host: str, port: int, profile: Profile | None) -> Check:
         return error("certificate", f"the connection broke while TLS began: {problem}", exit_code=4)
     if not certificate:
         hint = "set ca_file in the profile, and remove verify = false"
-        return warning("certificate", f"{spoken}; the certificate is not checked, by the profile", hint)
+        return warning("certificate", f"{spoken}; the profile turns verification of the certificate off", hint)
     left = ssl.cert_time_to_seconds(str(certificate["notAfter"])) - time.time()
     if left < _SOON:
         return warning("certificate", f"it expires in {left / 86_400:.0f} days", "renew it on the server")
@@ -131,19 +129,18 @@ def _certificate(host: str, port: int, profile: Profile | None) -> Check:
 def _refused(problem: ssl.SSLCertVerificationError, host: str, port: int) -> Check:
     """Tell apart what can be wrong with a certificate."""
     trust = "if you trust it, name it: ca_file in a profile, or SSL_CERT_FILE in the environment"
-    match problem.verify_code:
-        case int(code) if code == _EXPIRED:
-            said, hint = "has expired", "renew it on the server; or is the clock of this machine wrong?"
-        case int(code) if code == _NOT_YET:
-            said, hint = "is not valid yet", "is the clock of this machine wrong?"
-        case int(code) if code == _SELF_SIGNED:
-            said, hint = "is self-signed: no authority vouches for it", trust
-        case int(code) if code == _SELF_SIGNED_CHAIN:
-            said, hint = "is vouched for by an authority that is not known here", trust
-        case int(code) if code in (_OTHER_NAME, _OTHER_ADDRESS):
-            said, hint = f"is for another name than {host}", "use the name it is for in the URL"
-        case _:
-            said, hint = f"cannot be verified: {problem.verify_message}", trust
+    other_name = f"is not valid for {host}", "use a host name that it is valid for"
+    # By the numbers of OpenSSL.
+    known = {
+        9: ("is not valid yet", "is the clock of this machine wrong?"),
+        10: ("has expired", "renew it on the server; or is the clock of this machine wrong?"),
+        18: ("is self-signed", trust),
+        19: ("is signed by an unknown authority", trust),
+        20: ("is signed by an unknown authority", trust),
+        62: other_name,
+        64: other_name,
+    }
+    said, hint = known.get(problem.verify_code, (f"cannot be verified: {problem.verify_message}", trust))
     return error("certificate", f"the certificate of {host}:{port} {said}", hint, exit_code=4)
 
 

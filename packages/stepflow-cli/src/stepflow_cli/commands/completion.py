@@ -13,7 +13,7 @@ __all__ = ["command"]
 @click.command("completion", cls=Command)
 @click.argument("shell", type=Choice(list(SHELLS)), metavar="bash|zsh|fish")
 def command(shell: str) -> None:
-    """Print the script that lets a shell complete this command.
+    """Print a shell completion script for this command.
 
     For bash, put this line into ~/.bashrc:
 

@@ -29,24 +29,24 @@ _TABLE = View(columns=(Column("check"), Column("status", kind="status"), Column(
 
 
 @click.command("doctor", cls=Command)
-@click.option("--no-run", is_flag=True, help="Create no run: the stream of events is not measured then.")
+@click.option("--no-run", is_flag=True, help="Create no run; the event stream is not measured then.")
 @server_options(default="server")
 @output_options
 def command(no_run: bool, server: ServerOptions, output: Output) -> None:
-    """Look for what may keep commands from working, and say how to mend it.
+    """Diagnose what keeps commands from working, and suggest fixes.
 
     Checks the versions, which stepflow is first on PATH, the file with the profiles, if the embedded server starts,
     which server is used and who says so, proxies, the server's name, port and certificate, whether it is a Stepflow
-    server and of a known release, authorisation, its clock, and whether something holds back its stream of events.
+    server and of a known release, authorisation, its clock, and whether something buffers its event stream.
 
     For the last one it creates a run, named stepflow-doctor, that sleeps for 1.5 s (on servers from 0.12 on).
 
-    The exit code is 0 without an error, 4 if there is no server or it refuses us, else 1.
+    The exit code is 0 without an error, 4 if there is no server or it rejects the credentials, else 1.
     """
     from ..settings_in_effect import home_as_tilde
     from ..spinner import waiting
 
-    with waiting("looking at everything") as spinner:
+    with waiting("running the checks") as spinner:
         checks: list[Check] = []
         for check in _checks(server, measure=not no_run):
             checks.append(check)
@@ -65,34 +65,34 @@ def _found(message: str, hint: str | None) -> str:
 
 
 def _checks(server: ServerOptions, *, measure: bool) -> Iterator[Check]:
-    from ..checks import error, surroundings
+    from ..checks import environment, error
     from ..settings import resolve
 
-    yield from surroundings.versions()
-    configuration, profiles = surroundings.configuration()
+    yield from environment.versions()
+    configuration, profiles = environment.configuration()
     yield configuration
     if profiles is None:
-        yield surroundings.embedded_server(needed=False)
+        yield environment.embedded_server(needed=False)
         return
     try:
         settings = resolve(server, profiles=profiles)
     except Problem as problem:
         yield error("server", problem.message, problem.hint, exit_code=problem.exit_code)
         return
-    yield surroundings.embedded_server(needed=settings.is_embedded)
-    yield surroundings.server(settings)
+    yield environment.embedded_server(needed=settings.is_embedded)
+    yield environment.server(settings)
     yield from _server_checks(server, settings, measure=measure)
 
 
 def _server_checks(server: ServerOptions, settings: Settings, *, measure: bool) -> Iterator[Check]:
-    from ..checks import error, network, surroundings, warning
-    from ..checks.answers import answers
+    from ..checks import environment, error, network, warning
+    from ..checks.server import server_checks
     from ..connect import connect
 
     if not settings.is_embedded:
-        proxy, proxy_url = surroundings.proxy(settings)
+        proxy, proxy_url = environment.proxy(settings)
         yield proxy
-        for check in network.way_to(settings, proxy_url):
+        for check in network.network_checks(settings, proxy_url):
             if check.status == "error" and settings.url.origin == "default":
                 yield warning(check.check, check.message, "name a server with --url, or start one: stepflow serve")
                 return
@@ -101,7 +101,7 @@ def _server_checks(server: ServerOptions, settings: Settings, *, measure: bool) 
                 return
     try:
         with connect(server) as target:
-            yield from answers(target.client, settings, events=measure)
+            yield from server_checks(target.client, settings, events=measure)
     except Exception as failure:
         problem = problem_of(failure)
         # What is wrong with a profile's token is found before the server is asked.
@@ -116,7 +116,7 @@ def _judge(checks: list[Check]) -> None:
         return
     codes = [ExitCode(each.exit_code) for each in failed]
     raise Problem(
-        f"{len(failed)} of {len(checks)} checks found an error: {', '.join(each.check for each in failed)}",
+        f"{len(failed)} of {len(checks)} checks failed: {', '.join(each.check for each in failed)}",
         kind="unhealthy",
         exit_code=ExitCode.NO_SERVER if ExitCode.NO_SERVER in codes else codes[0],
         # The table has it.

@@ -32,7 +32,7 @@ _HEALTH = View(
 @server_options(default="server")
 @output_options
 def command(server: ServerOptions, output: Output) -> None:
-    """Show whether a server is well, what it is and what it can do."""
+    """Show a server's health, release and capabilities."""
     with connect(server) as target:
         health = target.client.health_check()
         info = target.client.server_info()

@@ -32,14 +32,15 @@ def _switch(name: str, help: str) -> Callable[[Callable[..., Any]], Callable[...
 
 
 @click.command("list-components", cls=Command)
-@_switch("--schemas", "Print their schemas too. [default: true for json, jsonl and yaml, else false]")
+@_switch("--schemas", "Also print their schemas. [default: true for json, jsonl and yaml, else false]")
 @_switch("--hide-unreachable", "Leave out components that no route leads to, where routes are known. [default: true]")
 @server_options(default="embedded")
 @formatted_output(pretty="table")
 def command(schemas: bool | None, hide_unreachable: bool | None, server: ServerOptions, output: Output) -> None:
     """List the components that flows may use.
 
-    A path is what a flow writes; servers do not tell it, an embedded server's configuration does.
+    PATH is what the `component` of a step names. Servers do not report it; the configuration of an embedded server
+    tells it.
     """
     if schemas is None:
         schemas = output.format in ("json", "jsonl", "yaml") or any("schema" in field for field in output.fields)

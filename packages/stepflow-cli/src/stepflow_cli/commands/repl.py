@@ -17,7 +17,7 @@ __all__ = ["command"]
 @click.command("repl", cls=Command)
 @server_options(default="embedded")
 def command(server: ServerOptions) -> int:
-    """Type commands at a prompt, all of them for one server.
+    """Run commands at a prompt, all against one server.
 
     Takes every command of stepflow, without that word before it; what is named with --url, --profile or --local on a
     line holds for that line. An embedded server, with its flows and runs, lasts until one leaves. Further words are
@@ -35,6 +35,6 @@ def command(server: ServerOptions) -> int:
         shell = Shell(kept, current_session())
         if not sys.stdin.isatty():
             return shell.read_stdin()
-        print(f"stepflow {VERSION} at {kept}. help lists the commands, Ctrl-D leaves.", file=sys.stderr)
+        print(f"stepflow {VERSION} at {kept}. help lists the commands, Ctrl-D exits.", file=sys.stderr)
         shell.read_terminal()
     return 0

@@ -51,9 +51,9 @@ _IN_USE = ("address already in use", "address in use", "os error 98", "os error 
 def command(port: int, config: str | None, output: Output) -> None:
     """Run a Stepflow server until Ctrl-C or SIGTERM.
 
-    The server listens on all interfaces and asks for no password. Without a store in its configuration it forgets
-    flows and runs when it ends. Where it listens is told on standard error, and with -o json as one line on standard
-    output, once it and its workers are ready. What it logs goes to standard error, with -v or --log-level.
+    The server listens on all interfaces and has no authentication. Without a store in its configuration it forgets
+    flows and runs when it ends. Its URL is printed on standard error, and with -o json as one line on standard output,
+    once it and its workers are ready. Its logs go to standard error, with -v or --log-level.
     """
     from stepflow_client import LogConfig, ServerStartError, StepflowRuntime
 

@@ -23,7 +23,7 @@ _RUN = View(columns=(Column("run_id", kind="id"),))
 @value_options
 @batch_options
 @server_options(default="server")
-@click.option("--detach", is_flag=True, help="Do not wait: print the id of the run and end.")
+@click.option("--detach", is_flag=True, help="Do not wait: print the run's id and exit.")
 @wait_options
 @file_output_options
 def command(

@@ -22,37 +22,39 @@ __all__ = ["command"]
 @server_options(default="embedded")
 @output_options
 def command(flows: list[str], strict: bool, server: ServerOptions, output: Output) -> None:
-    """Check flows and print all that a server finds in them.
+    """Validate flows and print the server's diagnostics.
 
     FLOW is a YAML or JSON file, or - for standard input. Nothing is stored and nothing is run.
 
-    A flow with fatal findings is refused by servers; one with errors is taken, but will likely fail. Both are invalid
-    (exit code 3); warnings are allowed.
+    A flow with a fatal error is refused by servers; one with other errors is accepted, but will likely fail. Both are
+    invalid (exit code 3); warnings are allowed.
     """
-    from ..findings import FINDINGS, finding_records
+    from ..diagnostics import DIAGNOSTICS, diagnostic_records
     from ..flow_files import load_flow_file
 
     contents = [(flow, load_flow_file(flow)) for flow in flows]
     with connect(server, flow=flows[0]) as target:
-        found = {flow: finding_records(flow, target.client.validate(content).diagnostics) for flow, content in contents}
+        validate = target.client.validate
+        found = {flow: diagnostic_records(flow, validate(content).diagnostics) for flow, content in contents}
     records = [record for each in found.values() for record in each]
     as_table = output.format in (None, "table")
     if records or output.fields or not as_table:
-        # The table of one flow's findings does not name it in every line.
-        output.records(records, replace(FINDINGS, columns=FINDINGS.columns[1:]) if len(flows) == 1 else FINDINGS)
+        # The table of one flow's diagnostics does not name it in every line.
+        columns = DIAGNOSTICS.columns[1:] if len(flows) == 1 else DIAGNOSTICS.columns
+        output.records(records, replace(DIAGNOSTICS, columns=columns))
     _judge(found, strict, tell=as_table)
 
 
 def _judge(found: dict[str, list[dict[str, object]]], strict: bool, *, tell: bool) -> None:
     """Say which flows are valid, and fail if one is not."""
-    from ..findings import InvalidFlow, called, counted
+    from ..diagnostics import InvalidFlow, called, counted
 
     invalid, only_warned = [], True
     for flow, records in found.items():
-        grave = [record for record in records if strict or record["level"] in ("fatal", "error")]
+        blocking = [record for record in records if strict or record["level"] in ("fatal", "error")]
         counts = counted(records)
         name = called(flow)
-        if grave:
+        if blocking:
             invalid.append(f"{name} is invalid: {counts}")
             only_warned = only_warned and all(record["level"] == "warning" for record in records)
         elif tell:

@@ -46,7 +46,7 @@ class KeptServer:
             return
         self._stack.close()
         self.__enter__()
-        print("the embedded server had ended; a new one is there, without its flows and runs", file=sys.stderr)
+        print("the embedded server had ended; a new one was started, without its flows and runs", file=sys.stderr)
 
     def __str__(self) -> str:
         """Say where it is and what."""

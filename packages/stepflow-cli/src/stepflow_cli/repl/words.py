@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 __all__ = ["Leave", "ReplGroup"]
 
 _WORDS = {
-    "rerun": "Run once more what was run last, with further options.",
-    "status": "Show the server, and what was run last.",
-    "workflow": "Print the flow that was run last.",
-    "input": "Print the input that was run last.",
+    "rerun": "Repeat the last run, with further options.",
+    "status": "Show the server and the last run.",
+    "workflow": "Print the flow of the last run.",
+    "input": "Print the input of the last run.",
     "help": "Show the commands, or what one of them takes.",
-    "exit": "Leave, as Ctrl-D does.",
-    "quit": "Leave, as Ctrl-D does.",
+    "exit": "Exit, like Ctrl-D.",
+    "quit": "Exit, like Ctrl-D.",
 }
 _INPUTS = ("--input", "--input-json", "--input-yaml", "--example", "--inputs", "--stdin-format")
 """What rerun replaces as a whole: an input that is given anew takes the place of all of them."""
@@ -75,7 +75,7 @@ class ReplGroup(LazyGroup):
         """Give the command that is named."""
         name = args[0]
         if name == "repl" and not ctx.resilient_parsing:
-            raise usage("this is the repl already")
+            raise usage("this is already the repl")
         if name not in self.commands_of and not ctx.resilient_parsing:
             raise usage(f"there is no command {name}", nearest(name, self.commands_of) or "help lists the commands")
         return super().resolve_command(ctx, args)
@@ -86,7 +86,7 @@ def _rerun(shell: Shell) -> click.Command:
     @click.command("rerun", context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]})
     @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS]")
     def command(options: tuple[str, ...]) -> int:
-        """Run once more what was run last, with further options.
+        """Repeat the last run, with further options.
 
         The options are those of run; an input that is given takes the place of the one before.
         """
@@ -116,7 +116,7 @@ def _status(shell: Shell) -> click.Command:
     @click.command("status", cls=Command)
     @output_options
     def command(output: Output) -> None:
-        """Show the server, and what was run last."""
+        """Show the server and the last run."""
         target = shell.server.target
         record = {
             "server": "embedded" if target.runtime else target.settings.url.origin,
@@ -133,7 +133,7 @@ def _workflow(shell: Shell) -> click.Command:
     @click.command("workflow", cls=Command)
     @output_options
     def command(output: Output) -> None:
-        """Print the flow that was run last."""
+        """Print the flow of the last run."""
         output.value(_job(shell).flow)
 
     return command
@@ -143,7 +143,7 @@ def _input(shell: Shell) -> click.Command:
     @click.command("input", cls=Command)
     @output_options
     def command(output: Output) -> None:
-        """Print the input that was run last."""
+        """Print the input of the last run."""
         output.value(_job(shell).input)
 
     return command
@@ -162,7 +162,7 @@ def _help(shell: Shell) -> click.Command:
 def _leave(shell: Shell) -> click.Command:
     @click.command("exit", cls=Command)
     def command(**_: Any) -> None:
-        """Leave, as Ctrl-D does."""
+        """Exit, like Ctrl-D."""
         raise Leave
 
     return command

@@ -8,13 +8,13 @@ __all__ = ["command"]
 
 _COMMANDS = {
     "put": "Store a file, or a JSON value, on a server and print its id.",
-    "get": "Print what a server keeps under an id.",
+    "get": "Print a blob, or write it to a file.",
 }
 
 command = LazyGroup(
     "blobs",
     commands_of=_COMMANDS,
     package=__name__,
-    help="Store and read blobs: JSON values and files that a server keeps by their content.",
+    help="Store and read blobs: JSON values and files, addressed by their content.",
 )
 """The group; each of its commands is a module of this package."""

@@ -39,7 +39,7 @@ _BLOB = View(
 @server_options(default="server")
 @file_output_options
 def command(blob_id: str, server: ServerOptions, output: Output) -> None:
-    """Print what a server keeps under an id.
+    """Print a blob, or write it to a file.
 
     A JSON value is printed as JSON, or as YAML into a .yaml file. Bytes are written as they are: into --output FILE or
     a pipe, and to a terminal with --output - only.
@@ -87,7 +87,8 @@ def _write(content: bytes, file: str | None) -> None:
     if file in (None, "-"):
         if file is None and sys.stdout.isatty():
             raise usage(
-                f"these {len(content)} bytes are not for a terminal", "--output FILE keeps them; --output - prints them"
+                f"{len(content)} bytes of binary data are not printed on a terminal",
+                "--output FILE keeps them; --output - prints them",
             )
         sys.stdout.flush()
         with telling_of_lost_output():

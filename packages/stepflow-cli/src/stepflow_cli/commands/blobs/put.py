@@ -33,7 +33,7 @@ _STORED = View(
     help="data: a JSON value; flow: a flow, which the server does not check; binary: bytes. [default: data for .json, "
     ".yaml and .yml, else binary]",
 )
-@click.option("--filename", metavar="NAME", help="The name to keep with it. [default: FILE's]")
+@click.option("--filename", metavar="NAME", help="The file name to store with it. [default: FILE's]")
 @server_options(default="server")
 @output_options
 def command(
@@ -68,12 +68,12 @@ def _kind(file: str, as_json: bool, binary: bool, blob_type: str | None) -> str:
     """Give the type of the blob: data, flow or binary."""
     kinds = {"data": as_json, "binary": binary}
     if as_json and binary:
-        raise usage("--json and --binary contradict each other")
+        raise usage("--json and --binary cannot be combined")
     if blob_type is None:
         by_ending = "data" if file.lower().endswith((".json", ".yaml", ".yml")) else "binary"
         return next((kind for kind, asked in kinds.items() if asked), by_ending)
     if (binary and blob_type != "binary") or (as_json and blob_type == "binary"):
-        raise usage(f"--type {blob_type} and {'--binary' if binary else '--json'} contradict each other")
+        raise usage(f"--type {blob_type} and {'--binary' if binary else '--json'} cannot be combined")
     return blob_type
 
 

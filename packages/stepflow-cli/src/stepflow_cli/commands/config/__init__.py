@@ -7,7 +7,7 @@ from ...parsing import LazyGroup
 __all__ = ["command"]
 
 _COMMANDS = {
-    "list": "Show which server commands use, and every other setting.",
+    "list": "Show the settings in effect: the server that commands use, and all others.",
     "get": "Print one setting.",
     "set": "Set a key of a profile.",
     "unset": "Remove a key of a profile, or a whole profile.",
@@ -18,7 +18,7 @@ command = LazyGroup(
     "config",
     commands_of=_COMMANDS,
     package=__name__,
-    help="""Show and change the settings, and name servers by profiles.
+    help="""Show and change settings, and manage server profiles.
 
     Profiles are in a TOML file, config.toml in the user's configuration folder, or the one that STEPFLOW_CONFIG_FILE
     names:
@@ -30,7 +30,8 @@ command = LazyGroup(
       token_command = ["pass", "show", "stepflow"]
 
     Its keys: url; token_env, token_file or token_command; timeout (seconds); verify (true or false); ca_file;
-    cert_file; key_file; proxy. A flag goes before the environment, the environment before a profile.
+    cert_file; key_file; proxy. Flags take precedence over the environment, and the environment
+    over a profile; but a profile that names a token is sent its own.
     """,
 )
 """The group; each of its commands is a module of this package."""

@@ -18,11 +18,11 @@ _SETTINGS = View(columns=(Column("name"), Column("value"), Column("origin")), na
 
 
 @click.command("list", cls=Command)
-@click.option("--show-origin", is_flag=True, help="Show where each comes from too.")
+@click.option("--show-origin", is_flag=True, help="Also show where each value comes from.")
 @server_options(default="server")
 @output_options
 def command(show_origin: bool, server: ServerOptions, output: Output) -> None:
-    """Show which server commands use, and every other setting.
+    """Show the settings in effect: the server that commands use, and all others.
 
     These are the settings in effect, with the environment and the flags given here. A token is never shown, only what
     gives it; without a url, an embedded server is used.

@@ -33,7 +33,7 @@ def command(name: str, output: Output) -> None:
     if output.format or output.fields:
         output.record({"profile": name, "url": url, "file": str(profiles.path)}, _USED)
     else:
-        note(f"commands use {url} now, by profile {name}")
+        note(f"commands now use {url}, by profile {name}")
     for variable in ("STEPFLOW_URL", "STEPFLOW_PROFILE"):
         if os.environ.get(variable):
             note(f"{variable} is set in this environment, and takes precedence over it")

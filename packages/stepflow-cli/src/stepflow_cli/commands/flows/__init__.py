@@ -8,7 +8,7 @@ __all__ = ["command"]
 
 _COMMANDS = {
     "store": "Store flows on a server and print their ids.",
-    "get": "Print a flow that a server keeps.",
+    "get": "Print a flow that is stored on a server.",
     "delete": "Ask a server to delete flows.",
     "variables": "List the variables that a flow declares.",
 }
@@ -17,6 +17,6 @@ command = LazyGroup(
     "flows",
     commands_of=_COMMANDS,
     package=__name__,
-    help="Store, read and delete the flows that a server keeps.",
+    help="Store, read and delete flows on a server.",
 )
 """The group; each of its commands is a module of this package."""

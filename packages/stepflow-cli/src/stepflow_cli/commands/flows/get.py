@@ -38,7 +38,7 @@ _EXAMPLES = View(columns=(Column("name"), Column("description"), Column("input")
 @server_options(default="server")
 @file_output_options
 def command(flow_id: str, examples: bool, server: ServerOptions, output: Output) -> None:
-    """Print a flow that a server keeps.
+    """Print a flow that is stored on a server.
 
     As YAML, which 'stepflow run' takes; with -o json as JSON, with -o table its outline. Keys that the server does not
     know are not in it.

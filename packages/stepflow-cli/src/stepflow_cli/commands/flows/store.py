@@ -32,12 +32,12 @@ def command(flows: list[str], server: ServerOptions, output: Output) -> None:
 
     FLOW is a YAML or JSON file, or - for standard input. The same flow has the same id, on every server from 0.10 on.
 
-    What the server finds in a flow is told on standard error. Where it refuses one the others are stored all the same,
-    and the exit code is 3.
+    Diagnostics are printed on standard error. Where the server refuses a flow the others are stored all the same, and
+    the exit code is 3.
     """
     from stepflow_client import InvalidFlowError
 
-    from ...findings import InvalidFlow, called, finding_records
+    from ...diagnostics import InvalidFlow, called, diagnostic_records
     from ...flow_files import load_flow_file
 
     contents = [(flow, load_flow_file(flow)) for flow in flows]
@@ -48,9 +48,9 @@ def command(flows: list[str], server: ServerOptions, output: Output) -> None:
             try:
                 stored = target.client.store_flow(content)
             except InvalidFlowError as error:
-                refused[flow] = _tell(finding_records(flow, error.diagnostics))
+                refused[flow] = _tell(diagnostic_records(flow, error.diagnostics))
                 continue
-            found = _tell(finding_records(flow, stored.diagnostics))
+            found = _tell(diagnostic_records(flow, stored.diagnostics))
             records.append({"flow": flow, "flow_id": stored.flow_id, "name": content.get("name"), "diagnostics": found})
     if records or not refused:
         output.records(records, _STORED, default="name")
@@ -61,8 +61,8 @@ def command(flows: list[str], server: ServerOptions, output: Output) -> None:
 
 
 def _tell(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    from ...findings import tell_findings
+    from ...diagnostics import print_diagnostics
 
     if not current_session().json_errors:
-        tell_findings(found)
+        print_diagnostics(found)
     return found

@@ -24,6 +24,6 @@ command = LazyGroup(
     "runs",
     commands_of=_COMMANDS,
     package=__name__,
-    help="See, follow, cancel and delete the runs of a server.",
+    help="List, follow, cancel and delete the runs of a server.",
 )
 """The group; each of its commands is a module of this package."""

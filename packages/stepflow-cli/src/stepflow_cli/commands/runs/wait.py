@@ -34,8 +34,8 @@ def command(runs: tuple[str, ...], wait: Wait, server: ServerOptions, output: Ou
 
     RUN may be - for ids on standard input, one a line.
 
-    The exit code is 0 if all are completed, 1 if one failed, 6 if one was cancelled and none failed, and 5 if one had
-    not ended in time. Ctrl-C and --timeout only end the wait.
+    The exit code is 0 if all have completed; else 5 if one has not ended in time, else 1 if one failed, else 6, as one
+    was cancelled. Ctrl-C and --timeout only end the wait.
     """
     ids = read_run_ids(runs)
     problems: list[Problem] = []

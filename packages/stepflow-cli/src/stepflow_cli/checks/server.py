@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from stepflow_client import StepflowClientError, SyncStepflowClient
     from stepflow_client.types import HealthResponse, ServerInfo
 
-__all__ = ["answers"]
+__all__ = ["server_checks"]
 
 _OLDEST, _NEWEST = (0, 9), (0, 13)
 """The releases that the client is tested with."""
@@ -26,7 +26,7 @@ _SLEEP = 1.5
 """Seconds that the run lasts by which the stream of events is measured."""
 
 
-def answers(client: SyncStepflowClient, settings: Settings, *, events: bool) -> Iterator[Check]:
+def server_checks(client: SyncStepflowClient, settings: Settings, *, events: bool) -> Iterator[Check]:
     """Ask the server, as far as it answers.
 
     Args:
@@ -58,12 +58,10 @@ def answers(client: SyncStepflowClient, settings: Settings, *, events: bool) -> 
         yield error("authorisation", f"runs cannot be listed: {problem.message}", problem.hint)
         return
     credentials = _credentials(settings)
-    yield ok(
-        "authorisation", f"accepted, with {credentials}" if credentials else "nothing is sent, and nothing asked for"
-    )
+    yield ok("authorisation", f"accepted, with {credentials}" if credentials else "no credentials are needed")
     yield _clock(health, before, after)
     if settings.is_embedded:
-        yield skipped("events", "nothing stands before an embedded server")
+        yield skipped("events", "not applicable to an embedded server")
     else:
         yield _events(client, info) if events else skipped("events", "not measured, by --no-run")
 
@@ -80,14 +78,14 @@ def _no_server(problem: StepflowClientError, url: str) -> Check:
 def _refused(problem: StepflowClientError, settings: Settings) -> Check:
     if problem.status_code == 407:
         hint = "write the proxy's user and password into its URL"
-        return error("authorisation", "the proxy wants credentials (407)", hint, exit_code=4)
+        return error("authorisation", "the proxy requires credentials (407)", hint, exit_code=4)
     credentials = _credentials(settings)
     if credentials is None:
         hint = "set STEPFLOW_TOKEN, or token_env, token_file or token_command in a profile"
-        message = f"the server wants credentials ({problem.status_code}), and there are none"
+        message = f"the server requires credentials ({problem.status_code}), and there are none"
     else:
         hint = "are they for this server, and have they not expired?"
-        message = f"the server refuses {credentials} ({problem.status_code})"
+        message = f"the server rejects {credentials} ({problem.status_code})"
     return error("authorisation", message, hint, exit_code=4)
 
 
@@ -102,33 +100,37 @@ def _credentials(settings: Settings) -> str | None:
 
 def _release(info: ServerInfo) -> Check:
     if info.release is None:
-        message = f"it does not tell its release, and its commit {info.commit or '-'} is of none that is known here"
-        return warning(
-            "release", f"{message}; it is spoken to as {info.dialect}", "upgrade stepflow-cli if it is newer"
-        )
+        message = f"it does not report its release, and its commit {info.commit or '-'} is unknown"
+        return warning("release", f"{message}; treated as {info.dialect}", "upgrade stepflow-cli if it is newer")
     numbers = re.match(r"v?(\d+)\.(\d+)", info.release)
     found = (int(numbers[1]), int(numbers[2])) if numbers else None
     if found is None or found > _NEWEST:
         newest = ".".join(map(str, _NEWEST))
         return warning(
-            "release", f"{info.release} is newer than {newest}, the last one known here", "upgrade stepflow-cli"
+            "release",
+            f"{info.release} is newer than {newest}, the newest release this command was tested with",
+            "upgrade stepflow-cli",
         )
     if found < _OLDEST:
-        return warning("release", f"{info.release} is older than any that is known here", "upgrade the server")
-    return ok("release", f"{info.release}, known here")
+        return warning(
+            "release", f"{info.release} is older than any release this command was tested with", "upgrade the server"
+        )
+    return ok("release", f"{info.release} is supported")
 
 
 def _clock(health: HealthResponse, before: float, after: float) -> Check:
     if health.timestamp is None:
-        return skipped("clock", "the server does not tell its time")
+        return skipped("clock", "the server does not report its time")
     # When it answered is only known to lie between.
     server = health.timestamp.timestamp()
     off = server - before if server < before else max(0.0, server - after)
     if abs(off) <= _SKEW:
-        return ok("clock", "the server's agrees with this machine's")
+        return ok("clock", "the server's clock agrees with this machine's")
     side = "ahead of" if off > 0 else "behind"
-    message = f"the server's is {abs(off):.0f} s {side} this machine's"
-    return warning("clock", message, "set both by NTP; times of runs look wrong, and tokens may count as expired")
+    message = f"the server's clock is {abs(off):.0f} s {side} this machine's"
+    return warning(
+        "clock", message, "synchronise both with NTP; run times look wrong, and tokens may be refused as expired"
+    )
 
 
 def _events(client: SyncStepflowClient, info: ServerInfo) -> Check:
@@ -136,7 +138,7 @@ def _events(client: SyncStepflowClient, info: ServerInfo) -> Check:
     from stepflow_client import StepflowClientError
 
     if not info.capabilities.get("events"):
-        return ok("events", "this release has no stream of them; commands look at runs again and again instead")
+        return ok("events", "this release has no event stream; commands poll runs instead")
     steps = [{"id": "sleeping", "component": "/builtin/sleep", "input": {"duration_ms": int(_SLEEP * 1000)}}]
     flow: dict[str, Any] = {"name": "stepflow-doctor", "steps": steps, "output": {"$step": "sleeping"}}
     try:
@@ -154,7 +156,7 @@ def _events(client: SyncStepflowClient, info: ServerInfo) -> Check:
     if first is None or whole < _SLEEP / 2:
         return skipped("events", f"run {run_id} ended too soon to measure them: are there no builtin components?")
     if first > _SLEEP * 0.9:
-        message = f"the first came after {first:.1f} s, when run {run_id} had ended: something holds the stream back"
+        message = f"the first came after {first:.1f} s, when run {run_id} had ended: something buffers the stream"
         hint = "turn buffering off in the proxy before the server (nginx: proxy_buffering off), for /events at least"
         return warning("events", message, hint)
-    return ok("events", "they come at once, while a run goes on")
+    return ok("events", "they arrive at once, while the run goes on")

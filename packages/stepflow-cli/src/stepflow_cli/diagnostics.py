@@ -1,4 +1,4 @@
-"""What a server finds in flows: as records, on standard error, and as the failure of a command."""
+"""The diagnostics of a server about flows: as records, on standard error, and as the failure of a command."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .problems import Problem, printable
 if TYPE_CHECKING:
     from stepflow_client import Diagnostic
 
-__all__ = ["FINDINGS", "InvalidFlow", "called", "counted", "finding_records", "tell_findings"]
+__all__ = ["DIAGNOSTICS", "InvalidFlow", "called", "counted", "diagnostic_records", "print_diagnostics"]
 
-FINDINGS = View(
+DIAGNOSTICS = View(
     columns=(
         Column("flow"),
         Column("level", kind="status"),
@@ -27,7 +27,7 @@ FINDINGS = View(
     name="kind",
     fields=("flow", "code", "data", "experimental"),
 )
-"""The findings about some flows."""
+"""The diagnostics of some flows."""
 
 
 class InvalidFlow(Problem):
@@ -35,12 +35,12 @@ class InvalidFlow(Problem):
 
     Args:
         message: One sentence, without a full stop at its end.
-        records: All findings; they stand in the JSON form of the problem.
+        records: All diagnostics; they stand in the JSON form of the problem.
         hint: What to do about it.
     """
 
     def __init__(self, message: str, records: Sequence[Mapping[str, Any]] = (), *, hint: str | None = None) -> None:
-        """Keep the findings."""
+        """Keep the diagnostics."""
         super().__init__(message, kind="invalid_flow", exit_code=ExitCode.INVALID_FLOW, hint=hint)
         self.records = records
 
@@ -49,12 +49,12 @@ class InvalidFlow(Problem):
         return {**super().record(), "diagnostics": list(self.records)} if self.records else super().record()
 
 
-def finding_records(flow: str, diagnostics: Iterable[Diagnostic]) -> list[dict[str, Any]]:
-    """Give the findings about one flow as records.
+def diagnostic_records(flow: str, diagnostics: Iterable[Diagnostic]) -> list[dict[str, Any]]:
+    """Give the diagnostics of one flow as records.
 
     Args:
         flow: What the flow is called: its file.
-        diagnostics: The findings.
+        diagnostics: What the server found.
     """
     records = [{"flow": flow, **each.model_dump(mode="json")} for each in diagnostics]
     for record in records:
@@ -70,7 +70,7 @@ def called(flow: str) -> str:
 
 
 def counted(records: Iterable[Mapping[str, Any]]) -> str:
-    """Give how many findings there are of each level, as words: `1 fatal finding, 2 warnings`; empty without any."""
+    """Give how many diagnostics there are of each level, as words: `1 fatal error, 2 warnings`; empty without any."""
     counts: dict[str, int] = {}
     for record in records:
         counts[record["level"]] = counts.get(record["level"], 0) + 1
@@ -78,12 +78,12 @@ def counted(records: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _words(level: str, number: int) -> str:
-    noun = level if level in ("error", "warning") else f"{level} finding"
+    noun = level if level in ("error", "warning") else f"{level} error"
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def tell_findings(records: Iterable[Mapping[str, Any]]) -> None:
-    """Write findings to standard error, a line for each."""
+def print_diagnostics(records: Iterable[Mapping[str, Any]]) -> None:
+    """Write diagnostics to standard error, a line for each."""
     for record in records:
         text = "{level}: {flow}: {message} at {path} ({kind})".format(**{**record, "flow": called(record["flow"])})
         click.echo(printable(text.replace("\n", " ")), err=True)

@@ -1,4 +1,4 @@
-"""The surroundings of the command: its versions, the file with the profiles, proxies, the embedded server."""
+"""The environment of the command: its versions, the file with the profiles, proxies, the embedded server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def versions() -> Iterator[Check]:
     message = f"Python {sys.version.split()[0]}, {listed}"
     if len({found[name] for name in _OURS}) > 1:
         hint = f"upgrade them together: pip install --upgrade {' '.join(_OURS)}"
-        yield warning("versions", f"{message}: the stepflow packages are not of one version", hint)
+        yield warning("versions", f"{message}: the stepflow packages have different versions", hint)
     else:
         yield ok("versions", message)
     yield _command()
@@ -60,18 +60,18 @@ def configuration() -> tuple[Check, Profiles | None]:
     try:
         profiles = load()
     except Problem as problem:
-        return error("configuration", problem.message, problem.hint or "correct it with an editor"), None
+        return error("configuration", problem.message, problem.hint or "fix it in an editor"), None
     if not profiles.tables:
-        there = "holds no profile" if profiles.path.exists() else "does not exist, and need not"
+        there = "has no profiles" if profiles.path.exists() else "does not exist; without it there are no profiles"
         return ok("configuration", f"{profiles.path} {there}"), profiles
     for name in profiles.tables:
         try:
             profiles.get(name)
         except Problem as problem:
-            return warning("configuration", problem.message, problem.hint or "correct it with an editor"), profiles
+            return warning("configuration", problem.message, problem.hint or "fix it in an editor"), profiles
     if profiles.current is not None and profiles.current not in profiles.tables:
         message = f"{profiles.path}: the current profile {profiles.current} is not among the profiles"
-        return error("configuration", message, "'stepflow config use NAME' makes another one current"), profiles
+        return error("configuration", message, "'stepflow config use NAME' selects another one"), profiles
     return ok("configuration", f"{profiles.path}: profiles {', '.join(profiles.tables)}"), profiles
 
 
@@ -100,7 +100,7 @@ def proxy(settings: Settings) -> tuple[Check, str | None]:
         return ok("proxy", "none"), None
     if found.url is None:
         return ok("proxy", f"none: {found.why_not} ({found.variable} is set)"), None
-    return ok("proxy", f"{found.url}, by {found.variable}; NO_PROXY=HOST goes around it"), os.environ[found.variable]
+    return ok("proxy", f"{found.url}, by {found.variable}; NO_PROXY=HOST bypasses it"), os.environ[found.variable]
 
 
 def embedded_server(needed: bool) -> Check:
@@ -120,6 +120,8 @@ def embedded_server(needed: bool) -> Check:
             return error("embedded server", problem.message, problem.hint, exit_code=4)
         return warning("embedded server", problem.message, problem.hint)
     whose = (
-        f"{named}, by environment variable STEPFLOW_SERVER_BINARY" if named else "of the package stepflow-orchestrator"
+        f"{named}, by environment variable STEPFLOW_SERVER_BINARY"
+        if named
+        else "from the package stepflow-orchestrator"
     )
     return ok("embedded server", f"it starts: release {info.release or info.commit}, {whose}")
