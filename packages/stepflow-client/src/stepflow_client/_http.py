@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -28,6 +29,8 @@ __all__ = [
 
 
 _LONGEST_TARGET = 65_536
+_SHORTEST = 0.001
+"""Seconds that a phase gets though the deadline has passed: what is there already is still read."""
 
 
 class WireError(Exception):
@@ -81,6 +84,10 @@ class Timeouts(NamedTuple):
         """Give the same with other seconds for the answer."""
         return Timeouts(self.connect, seconds, self.write, self.pool)
 
+    def at_most(self, seconds: float) -> Timeouts:
+        """Give the same with no phase longer than so many seconds."""
+        return Timeouts(*(min(phase, seconds) for phase in self))
+
     def as_dict(self) -> dict[str, float]:
         """Give them as httpx has them."""
         return self._asdict()
@@ -100,6 +107,18 @@ class HttpRequest:
     timeout: Timeouts = field(default_factory=Timeouts)
     idempotent: bool = True
     """Whether sending it twice does no more than sending it once."""
+    deadline: float | None = None
+    """When the caller's patience ends, by `time.monotonic()`, whatever the phases would still allow."""
+
+    def patience(self, seconds: float) -> float:
+        """Give how long a phase may take from now on.
+
+        Args:
+            seconds: The limit of the phase.
+        """
+        if self.deadline is None:
+            return seconds
+        return min(seconds, max(self.deadline - time.monotonic(), _SHORTEST))
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -196,6 +215,10 @@ class ResponseReader:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
+            if self.complete:
+                # The answer is whole; what stands behind it was not asked for.
+                self.extra = True
+                return
             raise NotHttp(f"not an HTTP/1.1 answer: {error}") from None
 
     def _end(self) -> None:
@@ -218,22 +241,33 @@ class ResponseReader:
 
     # What httptools calls
 
+    def on_message_begin(self) -> None:
+        """Note an answer that nobody asked for, behind the one that was."""
+        self.extra = self.complete
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header."""
+        if self.complete:
+            return
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
 
     def on_headers_complete(self) -> None:
         """Note that the body begins; an interim answer (1xx) is forgotten when it ends."""
+        if self.complete:
+            return
         self.status = self._parser.get_status_code()
         self.headers_complete = self.status >= 200
 
     def on_body(self, body: bytes) -> None:
         """Keep a part of the body."""
-        self._body.append(body)
+        if not self.complete:
+            self._body.append(body)
 
     def on_message_complete(self) -> None:
         """Note the end of the answer."""
+        if self.complete:
+            return
         if self.status < 200:
             self.headers.clear()
             return

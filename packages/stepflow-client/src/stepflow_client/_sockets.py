@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import queue
 import select
 import socket
 import ssl
@@ -57,9 +58,9 @@ class AsyncSocket(asyncio.Protocol):
     async def connect(cls, host: str, port: int, tls: ssl.SSLContext | None, timeout: float) -> Self:
         """Open a connection within a number of seconds."""
         loop = asyncio.get_running_loop()
-        # asyncio's race of addresses loses a connection that is made when it is cancelled:
-        # none where there is only one.
-        delay = None if _is_address(host) else 0.25
+        # asyncio's race of addresses may lose a connection that is made when it is cancelled. There is none where
+        # there is only one address, or where none of them can be slow.
+        delay = None if _is_address(host) or host == "localhost" else 0.25
         try:
             async with asyncio.timeout(timeout):
                 _, connection = await loop.create_connection(cls, host, port, ssl=tls, happy_eyeballs_delay=delay)
@@ -72,19 +73,32 @@ class AsyncSocket(asyncio.Protocol):
     @property
     def is_usable(self) -> bool:
         """False once the server has closed the connection, or sent what nobody asked for."""
-        elsewhere = self._loop is not asyncio.get_running_loop()
-        return not (self._ended or self._unread or self._error or elsewhere)
+        return not (self._ended or self._unread or self._error or self._is_elsewhere)
 
     def close(self) -> None:
         """Close at once; what is not sent yet is dropped."""
-        if self._transport is not None:
+        if self._transport is None:
+            return
+        if self._is_elsewhere:
+            self.abandon()
+        else:
             self._transport.abort()
 
     def abandon(self) -> None:
         """Close from anywhere: a garbage collector may run in another thread, or when the event loop is gone."""
-        if self._transport is not None:
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._transport.abort)
+        if self._transport is None:
+            return
+        try:
+            self._loop.call_soon_threadsafe(self._transport.abort)
+        except RuntimeError:
+            # The event loop is closed. Its transport cannot be used any more, and closes the socket when it goes.
+            with contextlib.suppress(OSError, AttributeError, NotImplementedError):
+                self._transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+
+    @property
+    def _is_elsewhere(self) -> bool:
+        """Whether another event loop runs here than that of the connection."""
+        return self._loop is not asyncio.get_running_loop()
 
     async def aclose(self) -> None:
         """Close at once, and let the event loop do it."""
@@ -219,12 +233,18 @@ class AsyncSlots:
     """How many may do something at once, in an event loop."""
 
     def __init__(self, most: int | None) -> None:
+        self._most = most
         self._free = None if most is None else asyncio.Semaphore(most)
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def acquire(self, timeout: float) -> None:
         """Take a slot, waiting for one at most a number of seconds."""
-        if self._free is None:
+        if self._free is None or self._most is None:
             return
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            # A semaphore belongs to the first event loop in which somebody had to wait for it.
+            self._loop, self._free = loop, asyncio.Semaphore(self._most)
         if not self._free.locked():
             await self._free.acquire()
             return
@@ -244,17 +264,24 @@ class SyncSlots:
     """How many threads may do something at once."""
 
     def __init__(self, most: int | None) -> None:
-        self._free = None if most is None else threading.Semaphore(most)
+        # Not a semaphore: a KeyboardInterrupt can leave that locked, as it is written in Python.
+        self._free: queue.SimpleQueue[None] | None = None if most is None else queue.SimpleQueue()
+        for _ in range(most or 0):
+            self.release()
 
     def acquire(self, timeout: float) -> None:
         """Take a slot, waiting for one at most a number of seconds."""
-        if self._free is not None and not self._free.acquire(timeout=timeout):
-            raise PoolTimeout(f"no connection was free within {timeout:g} s")
+        if self._free is None:
+            return
+        try:
+            self._free.get(timeout=min(timeout, threading.TIMEOUT_MAX))
+        except queue.Empty:
+            raise PoolTimeout(f"no connection was free within {timeout:g} s") from None
 
     def release(self) -> None:
         """Give a slot back."""
         if self._free is not None:
-            self._free.release()
+            self._free.put(None)
 
 
 class SyncSocket:
@@ -289,19 +316,21 @@ class SyncSocket:
     def is_usable(self) -> bool:
         """False once the server has closed the connection, or sent what nobody asked for."""
         try:
-            readable, _, _ = select.select([self._socket], [], [], 0)
+            return not _is_readable(self._socket)
         except (OSError, ValueError):
             return False
-        return not readable
 
     def close(self) -> None:
-        """Close at once."""
+        """Close at once; a thread that waits for the answer is woken."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
         with contextlib.suppress(OSError):
             self._socket.close()
 
     def abandon(self) -> None:
-        """Close from anywhere."""
-        self.close()
+        """Close only what this process has of it: what a fork has inherited is the parent's too."""
+        with contextlib.suppress(OSError):
+            self._socket.close()
 
     is_full = False
     """Never: `send` returns when the system has taken all of it."""
@@ -330,6 +359,15 @@ class SyncSocket:
             return b""
         except (OSError, ssl.SSLError) as error:
             raise Broken(_reason(error)) from error
+
+
+def _is_readable(connected: socket.socket) -> bool:
+    if hasattr(select, "poll"):
+        # `select` takes no descriptors from 1024 on.
+        poll = select.poll()
+        poll.register(connected, select.POLLIN)
+        return bool(poll.poll(0))
+    return bool(select.select([connected], [], [], 0)[0])
 
 
 def _reason(error: BaseException) -> str:

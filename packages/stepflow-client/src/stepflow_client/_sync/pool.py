@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from .._http import HttpRequest, HttpResponse, ResponseReader, request_bytes
+from .._http import Broken, HttpRequest, HttpResponse, ResponseReader, WireError, request_bytes
 from .._settings import API_PATH, PoolLimits, ServerUrl
 from .._sockets import SyncSlots, SyncSocket
 from ..errors import StepflowClientError
@@ -22,6 +23,8 @@ __all__ = ["Pool"]
 
 _AT_ONCE = 64 * 1024
 """A request up to this size goes out in one piece."""
+_EARLY = 0.5
+"""Seconds in which an answer comes that was sent before the connection broke."""
 
 
 class Pool(Exchange):
@@ -43,8 +46,10 @@ class Pool(Exchange):
         self._tls = tls
         self._idle: list[SyncSocket] = []
         self._most_idle = limits.max_keepalive_connections
+        self._most = limits.max_connections
         self._busy: set[SyncSocket] = set()
-        self._slots = SyncSlots(limits.max_connections)
+        self._slots = SyncSlots(self._most)
+        self._process = os.getpid()
         self._closed = False
         # The event loop holds on to open connections, so they would outlive a pool that nobody has closed.
         weakref.finalize(self, _abandon, self._idle).atexit = False
@@ -61,17 +66,38 @@ class Pool(Exchange):
     def exchange(self, request: HttpRequest) -> HttpResponse:
         """Send a request and give the answer, read to its end."""
         head = request_bytes(request, self._host, self._path)
-        connection = self._acquire(request)
+        connection: SyncSocket | None = None
         done = False
         try:
-            self._send(connection, head, request)
+            connection = self._acquire(request)
             reader = connection.reader
-            while not reader.complete:
-                reader.feed(connection.receive(request.timeout.read))
-            done = reader.keep_alive and not reader.extra
+            try:
+                self._send(connection, head, request)
+                self._read(connection, request.timeout.read, request)
+                done = reader.keep_alive and not reader.extra
+            except Broken:
+                # A server that refuses a large body answers before it has read all of it, and closes.
+                if reader.complete or not self._read_early_answer(connection, request):
+                    raise
             return HttpResponse(reader.status, reader.headers, reader.take_body())
         finally:
-            self._release(connection, done)
+            if connection is not None:
+                self._release(connection, done)
+
+    @staticmethod
+    def _read(connection: SyncSocket, timeout: float, request: HttpRequest) -> None:
+        reader = connection.reader
+        while not reader.complete:
+            reader.feed(connection.receive(request.patience(timeout)))
+
+    def _read_early_answer(self, connection: SyncSocket, request: HttpRequest) -> bool:
+        if len(request.content) <= _AT_ONCE:
+            return False
+        with suppress(WireError):
+            connection.reader.begin()
+            self._read(connection, _EARLY, request)
+            return True
+        return False
 
     @contextmanager
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
@@ -83,7 +109,7 @@ class Pool(Exchange):
             self._send(connection, head, request)
             reader = connection.reader
             while not reader.headers_complete:
-                reader.feed(connection.receive(request.timeout.read))
+                reader.feed(connection.receive(request.patience(request.timeout.read)))
             yield Stream(reader.status, reader.headers, self._chunks(connection, reader, request))
         finally:
             self._busy.discard(connection)
@@ -100,7 +126,7 @@ class Pool(Exchange):
             reader.feed(connection.receive(request.timeout.read))
 
     def _send(self, connection: SyncSocket, head: bytes, request: HttpRequest) -> None:
-        timeout = request.timeout.write
+        timeout = request.patience(request.timeout.write)
         if len(request.content) <= _AT_ONCE:
             connection.send(head + request.content, timeout)
         else:
@@ -111,7 +137,9 @@ class Pool(Exchange):
         connection.reader.begin()
 
     def _acquire(self, request: HttpRequest) -> SyncSocket:
-        self._slots.acquire(request.timeout.pool)
+        if self._process != os.getpid():
+            self._leave_to_parent()
+        self._slots.acquire(request.patience(request.timeout.pool))
         try:
             connection = self._take_idle()
             if connection is None:
@@ -122,9 +150,19 @@ class Pool(Exchange):
         self._busy.add(connection)
         return connection
 
+    def _leave_to_parent(self) -> None:
+        """Forget what a fork has inherited: parent and child would read each other's answers."""
+        self._process = os.getpid()
+        for connection in (*self._idle, *self._busy):
+            connection.abandon()
+        self._idle.clear()
+        self._busy.clear()
+        self._slots = SyncSlots(self._most)
+
     def _connect(self, request: HttpRequest) -> SyncSocket:
         if not self._closed:
-            connection = SyncSocket.connect(self._name, self._port, self._tls, request.timeout.connect)
+            timeout = request.patience(request.timeout.connect)
+            connection = SyncSocket.connect(self._name, self._port, self._tls, timeout)
             self._busy.add(connection)
             if not self._closed:
                 return connection
