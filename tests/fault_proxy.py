@@ -29,9 +29,10 @@ class Script:
     Attributes:
         refuse: Reset as soon as it is accepted; nothing reaches the server.
         answer: Bytes that the proxy answers itself, once a request has come; the server is not asked.
+        instead: Bytes that the client gets in place of the server's answer, which has done what was asked.
         cut_request: Close both ways once so many bytes have gone to the server.
         cut_answer: Close both ways once so many bytes have come back; with 0 as soon as there is an answer.
-        within: Count both only from the request on that has this in its head.
+        within: Only the request that has this in its head is meant; both are counted from it on.
         reset: Close with RST instead of FIN where it is closed by a cut.
         half_close: Where a cut is due only stop sending that way, and leave the connection open.
         stall: Where a cut is due go silent instead, and keep the connection open.
@@ -40,6 +41,7 @@ class Script:
 
     refuse: bool = False
     answer: bytes | None = None
+    instead: bytes | None = None
     cut_request: int | None = None
     cut_answer: int | None = None
     within: bytes = b""
@@ -236,6 +238,11 @@ async def _pump(
                     before = data.index(script.within)
             if script.delay and not to_server:
                 await asyncio.sleep(script.delay)
+            if passed.counts and script.instead is not None and not to_server:
+                passed.faulted = True
+                sink.write(script.instead)
+                await sink.drain()
+                return
             if passed.counts:
                 done = passed.sent if to_server else passed.received
                 if cut is not None and done + len(data) - before >= cut:

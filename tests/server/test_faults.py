@@ -7,6 +7,7 @@ import gc
 import random
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,8 +20,10 @@ import psutil
 import pytest
 from stepflow_client import (
     AmbiguousRunError,
+    ConflictError,
     FlowResult,
     RetryPolicy,
+    ServerConnectionError,
     StepflowClient,
     StepflowClientError,
     SyncStepflowClient,
@@ -143,8 +146,18 @@ async def test_cut_at_every_byte_of_a_creation(
         Script(answer=answer(502)),
         Script(answer=answer(503, retry_after=0)),
         Script(answer=answer(429, retry_after=0)),
+        Script(answer=answer(408)),
+        Script(instead=answer(502), within=CREATE),
+        Script(instead=answer(503, body=b"reset reason: connection termination"), within=CREATE),
+        Script(instead=answer(504, body=b'{"error": "upstream timed out"}'), within=CREATE),
+        Script(instead=answer(502, body=b'{"code": 502, "message": "bad gateway"}'), within=CREATE),
+        Script(instead=answer(408), within=CREATE),
+        Script(instead=answer(200, body=b"<html>"), within=CREATE),
     ],
-    ids=["refuse", "half an answer", "half a request", "502", "503", "429"],
+    ids=[
+        *("refuse", "half an answer", "half a request", "502", "503", "429", "408"),
+        *("502 of a run", "503 of a run", "504 of a run", "502 in JSON", "408 of a run", "a page"),
+    ],
 )
 @pytest.mark.parametrize("twin", ["async", "sync"])
 async def test_one_failure_creates_one_run(twin: str, script: Script, server_url: str, release: str) -> None:
@@ -169,6 +182,61 @@ async def test_a_silent_connection_is_given_up_in_time(twin: str, server_url: st
             created = await client.create_run(flow_id, {"n": 1})
             await closed(client)
         assert [run.run_id for run in (await direct.list_runs(flow_name=name)).runs] == [created.run_id]
+
+
+@pytest.mark.parametrize("deduplicate", [False, True])
+@pytest.mark.parametrize("refusal", [answer(404), answer(401), answer(400)], ids=["404", "401", "400"])
+async def test_a_lookup_that_is_refused_creates_no_second_run(
+    refusal: bytes, deduplicate: bool, server_url: str, release: str
+) -> None:
+    name = unique("refused")
+    async with StepflowClient(server_url, server=release) as direct:
+        await direct.store_flow(flow(name))
+
+        def script(number: int) -> Script:
+            # What comes after the answer that is lost is answered by something else than the server.
+            return Script(within=CREATE, cut_answer=0) if number == 0 else Script(answer=refusal)
+
+        with FaultProxy(server_url, script) as proxy:
+            async with StepflowClient(proxy.url, server=release) as client:
+                with pytest.raises(AmbiguousRunError):
+                    await client.run(flow(name), {"n": 1}, deduplicate=deduplicate)
+        assert len((await direct.list_runs(flow_name=name)).runs) == 1
+
+
+@pytest.mark.parametrize("step", [-3600.0, 3600.0])
+async def test_a_clock_that_is_set_meanwhile(
+    step: float, server_url: str, release: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, ahead = unique("clock"), 0.0
+    monkeypatch.setattr("stepflow_client._async.creation.time.time", lambda: time.time_ns() / 1e9 + ahead)
+    async with StepflowClient(server_url, server=release) as direct:
+        flow_id = (await direct.store_flow(flow(name))).flow_id
+        older = await direct.create_run(flow_id, {"n": 0})
+        await asyncio.sleep(2.2)
+        with FaultProxy(server_url, first(Script(within=CREATE, cut_answer=0))) as proxy:
+            async with StepflowClient(proxy.url, server=release) as client:
+                creating = asyncio.ensure_future(client.create_run(flow_id, {"n": 1}))
+                await asyncio.sleep(0)
+                ahead = step
+                created = await creating
+        runs = [run.run_id for run in (await direct.list_runs(flow_name=name)).runs]
+    assert runs == [created.run_id, older.run_id]
+
+
+async def test_a_run_of_somebody_else_just_before_leaves_it_open(server_url: str, release: str) -> None:
+    name = unique("before")
+    async with StepflowClient(server_url, server=release) as other:
+        flow_id = (await other.store_flow(flow(name))).flow_id
+        theirs = await other.create_run(flow_id, {"who": "other"})
+        await asyncio.sleep(0.5)
+        with FaultProxy(server_url, first(Script(within=CREATE, cut_request=30))) as proxy:
+            async with StepflowClient(proxy.url, server=release) as client:
+                # The clocks of two servers behind one URL differ by as much.
+                with pytest.raises(AmbiguousRunError) as caught:
+                    await client.create_run(flow_id, {"who": "self"})
+        assert caught.value.candidates == [theirs.run_id]
+        assert len((await other.list_runs(flow_name=name)).runs) == 1
 
 
 @pytest.mark.parametrize("twin", ["async", "sync"])
@@ -425,7 +493,127 @@ async def test_every_request_on_a_connection_of_its_own(server_url: str, release
         assert len((await direct.list_runs(flow_name=name)).runs) == calls
 
 
+# Events that do not come
+
+
+async def test_a_run_that_completed_has_its_events_though_streams_are_empty_at_first(
+    server_url: str, release: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has(release, "events"):
+        pytest.skip("before 0.12 events are inferred from the run itself")
+    monkeypatch.setattr("stepflow_client._async.events._FIRST_PAUSE", 0.005)
+    empty = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 0\r\n\r\n"
+    step = {"id": "a", "component": "/builtin/create_messages", "input": {"user_prompt": "x"}}
+    async with StepflowClient(server_url, server=release) as direct:
+        flow_id = {"name": unique("empty"), "steps": [step], "output": {"$step": "a"}}
+        run_id = await direct.submit(flow_id, {"n": 1})
+        await direct.wait_run(run_id, timeout=20)
+        uncut = [event async for event in direct.run_events(run_id)]
+        left = 4
+
+        def script(number: int) -> Script:
+            nonlocal left
+            left -= 1
+            return Script(within=b"/events?", instead=empty) if left > 0 else Script()
+
+        with FaultProxy(server_url, script) as proxy:
+            async with StepflowClient(proxy.url, server=release) as client:
+                assert [event async for event in client.run_events(run_id)] == uncut
+        assert proxy.faults >= 2
+        # And where they never come, nobody says that they were all.
+        monkeypatch.setattr("stepflow_client._async.events._OUTAGE", 0.3)
+        with FaultProxy(server_url, lambda number: Script(within=b"/events?", instead=empty)) as proxy:
+            async with StepflowClient(proxy.url, server=release) as client:
+                with pytest.raises(ServerConnectionError, match="they end before the run does"):
+                    [event async for event in client.run_events(run_id)]
+
+
+# Cancelling
+
+
+async def test_a_cancel_that_was_done_although_its_answer_was_lost(server_url: str, release: str) -> None:
+    async with StepflowClient(server_url, server=release) as direct:
+        messages = {"messages": [{"role": "user", "content": "x"}]}
+        step = {"id": "a", "component": "/builtin/openai", "input": messages}
+        run_id = await direct.submit({"name": unique("cancel"), "steps": [step], "output": {"$step": "a"}}, [1])
+        with FaultProxy(server_url, first(Script(within=b"/cancel ", cut_answer=0))) as proxy:
+            async with StepflowClient(proxy.url, server=release) as client:
+                try:
+                    run = await client.cancel_run(run_id)
+                except ConflictError:
+                    # It had failed before: there is no model to be asked.
+                    run = await direct.get_run(run_id)
+                    assert run.status.value == "failed"
+                else:
+                    assert run.status.value == "cancelled"
+
+
+# Processes
+
+FORKED = """
+import json, os, sys
+from stepflow_client import SyncStepflowClient
+
+client = SyncStepflowClient(sys.argv[1], server=sys.argv[2])
+ids = sys.argv[3:5]
+client.get_run(ids[0])
+child = os.fork()
+own = ids[1] if child else ids[0]
+wrong = sum(client.get_run(own).run_id != own for _ in range(50))
+client.close()
+if not child:
+    os._exit(wrong != 0)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) or wrong)
+"""
+
+
+async def test_a_fork_and_its_parent_get_their_own_answers(server_url: str, release: str) -> None:
+    async with StepflowClient(server_url, server=release) as direct:
+        ids = [await direct.submit(flow(unique("fork")), {"n": number}) for number in range(2)]
+    command = [sys.executable, "-c", FORKED, server_url, release, *ids]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# Event loops
+
+
+LOOPS = """
+import asyncio, gc, sys, httpx
+from stepflow_client import StepflowClient
+
+client = StepflowClient(sys.argv[1], server=sys.argv[2], limits=httpx.Limits(max_connections=2))
+
+async def calls():
+    await asyncio.gather(*(client.list_runs(limit=1) for _ in range(6)))
+
+for _ in range(3):
+    asyncio.run(calls())
+asyncio.run(client.aclose())
+del client
+gc.collect()
+"""
+
+
+async def test_a_client_works_in_one_event_loop_after_another(server_url: str, release: str) -> None:
+    command = [sys.executable, "-c", LOOPS, server_url, release]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 # Threads
+
+
+async def test_closing_a_blocking_client_ends_the_calls_of_other_threads(server_url: str, release: str) -> None:
+    with FaultProxy(server_url, lambda number: Script(within=b"GET /api/v1/runs", cut_answer=0, stall=True)) as proxy:
+        client = SyncStepflowClient(proxy.url, server=release)
+        calls = [asyncio.ensure_future(asyncio.to_thread(client.list_runs)) for _ in range(3)]
+        while proxy.faults < 3:  # noqa: ASYNC110 - the proxy has no event to wait for
+            await asyncio.sleep(0.01)
+        client.close()
+        ended = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 5)
+        assert all(isinstance(each, StepflowClientError) for each in ended)
+
 
 FIRST_CALLS = """
 import sys, threading

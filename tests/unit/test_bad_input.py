@@ -187,8 +187,8 @@ def test_a_right_call_is_answered(twin: str, name: str) -> None:
     # Otherwise the rows above could pass for a reason of their own.
     server = Server()
     if name == "cancel_run":
-        server.answers[f"GET /runs/{RUN_ID}"] = httpx.Response(
-            200, json={"summary": {"runId": RUN_ID, "flowId": "f", "status": 1}, "steps": []}
+        server.answers["GET /runs"] = httpx.Response(
+            200, json={"runs": [{"runId": RUN_ID, "flowId": "f", "status": 1}]}
         )
     ask(twin, server, CALLS[name])
     assert server.asked

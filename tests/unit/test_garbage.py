@@ -17,7 +17,13 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stepflow_client.errors import AmbiguousRunError, InvalidResponseError, StepflowClientError, TransportError
+from stepflow_client.errors import (
+    AmbiguousRunError,
+    InvalidResponseError,
+    RunTimeoutError,
+    StepflowClientError,
+    TransportError,
+)
 
 from tests.unit.both_twins import CALLS, FLOW, HEALTH, ITEM, RUN_ID, STEP, SUMMARY, TWINS, URL, Server, ask, call
 
@@ -245,9 +251,14 @@ def test_every_failure_of_a_connection_is_an_error_of_ours(
             call(twin, httpx.MockTransport(broken), operation)
         assert str(caught.value)
         if issubclass(failure, (httpx.NetworkError, httpx.TimeoutException, OSError)):
-            # Where a run may have been created unseen, the error says that instead.
-            creates = recognised and name in ("create_run", "run", "submit")
-            assert isinstance(caught.value, (TransportError, AmbiguousRunError) if creates else TransportError)
+            kinds: list[type[StepflowClientError]] = [TransportError]
+            if recognised and name in ("create_run", "run", "submit"):
+                # A run may have been created unseen.
+                kinds.append(AmbiguousRunError)
+            if issubclass(failure, httpx.TimeoutException) and name in ("get_result", "get_results", "wait_run"):
+                # The run may go on, but the time to wait for it is over.
+                kinds.append(RunTimeoutError)
+            assert isinstance(caught.value, tuple(kinds))
 
 
 @pytest.mark.parametrize("twin", TWINS)
@@ -274,7 +285,7 @@ def test_streams_that_end_at_once_are_not_asked_for_without_a_pause(twin: str) -
             return httpx.Response(200, headers={"content-type": "text/event-stream"}, text="")
         if request.url.path.endswith("/health"):
             return server(request)
-        return httpx.Response(200, json={"summary": {**SUMMARY, "status": 1}, "steps": []})
+        return httpx.Response(200, json={"runs": [{**SUMMARY, "status": 1}]})
 
     with pytest.raises(StepflowClientError, match="broke off"):
         ask(twin, answer, CALLS["run_events"])

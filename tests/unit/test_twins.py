@@ -106,8 +106,8 @@ def test_both_send_the_same_and_give_the_same(name: str) -> None:
     for twin in ("async", "sync"):
         server = Server()
         if name == "cancel_run":
-            running = {"summary": {"runId": RUN_ID, "flowId": "f", "status": 1}, "steps": []}
-            server.answers[f"GET /runs/{RUN_ID}"] = httpx.Response(200, json=running)
+            running = {"runs": [{"runId": RUN_ID, "flowId": "f", "status": 1}]}
+            server.answers["GET /runs"] = httpx.Response(200, json=running)
         found.append(plain(ask(twin, server, CALLS[name])))
         asked.append([(request.method, str(request.url), request.content) for request in server.requests])
     assert asked[0] == asked[1]

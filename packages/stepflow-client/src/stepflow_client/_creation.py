@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
-from .errors import InvalidResponseError, ServerFaultError, StepflowClientError, TransportError
+from .errors import InvalidResponseError, RequestTimeoutError, ServerFaultError, StepflowClientError, TransportError
 
 if TYPE_CHECKING:
     from .types import RunDetails
 
-__all__ = ["Claims", "born", "candidates", "may_have_created"]
+__all__ = ["Claims", "ServerClock", "born", "candidates", "may_arrive_later", "may_have_created"]
 
 _MOST_OWNED = 10_000
 
@@ -24,9 +24,47 @@ def may_have_created(error: StepflowClientError) -> bool:
         return True
     if isinstance(error, TransportError):
         return error.was_sent
-    # A server's own 500 is a no. What a proxy says of a server (502, 504) leaves it open.
-    own = isinstance(error.details, dict) and ("error" in error.details or "code" in error.details)
-    return isinstance(error, ServerFaultError) and error.status_code != 503 and not own
+    return isinstance(error, ServerFaultError) and not (error.status_code == 500 and _is_own(error.details))
+
+
+def _is_own(details: object) -> bool:
+    """Tell whether a server itself says so: what a proxy says of one (502, 503, 504) leaves everything open."""
+    if not isinstance(details, dict):
+        return False
+    inner = details.get("error")
+    if isinstance(inner, dict):
+        return {"code", "message", "status"} <= inner.keys()
+    # Servers before 0.12.
+    return {"code", "message"} <= details.keys()
+
+
+def may_arrive_later(error: StepflowClientError) -> bool:
+    """Tell whether a request that got no answer may still be worked on, so that sending it again could double it.
+
+    A server drops what it does for a connection that breaks; for one that is silent it does not.
+    """
+    if isinstance(error, RequestTimeoutError):
+        # A 408 says that the request did not arrive in time.
+        return error.was_sent and error.status_code is None
+    return isinstance(error, ServerFaultError) and error.status_code == 504
+
+
+class ServerClock(NamedTuple):
+    """What a server's clock showed, and when that was by `time.monotonic()`: after `asked` and before `answered`."""
+
+    showed: float
+    """Seconds since 1970."""
+    asked: float
+    answered: float
+
+    @property
+    def spread(self) -> float:
+        """How far off it may be, in seconds."""
+        return self.answered - self.asked
+
+    def earliest(self, moment: float) -> float:
+        """Give the earliest that the server's clock may have shown at a moment by `time.monotonic()`."""
+        return self.showed - (self.answered - moment)
 
 
 def born(run: RunDetails) -> float:
@@ -40,18 +78,22 @@ def born(run: RunDetails) -> float:
     return run.created_at.timestamp() if run.created_at is not None else 0.0
 
 
-def candidates(runs: Iterable[RunDetails], flow_id: str, since: float, owned: Iterable[str]) -> list[str]:
-    """Give the runs of a flow created since a moment that no other call owns.
+def candidates(
+    runs: Iterable[RunDetails], flow_id: str, since: float, owned: Iterable[str], *, until: float = math.inf
+) -> list[str]:
+    """Give the runs of a flow created within a time that no other call owns.
 
     Args:
         runs: Root runs, the newest ones.
         flow_id: The flow.
         since: Seconds since 1970 by the server's clock; ids are cut to milliseconds, and so is this.
         owned: Runs that are known to belong to another call.
+        until: The end of the time, in the same way; not in it itself.
     """
     taken = set(owned)
-    first = int(since * 1000) / 1000
-    return [run.run_id for run in runs if run.flow_id == flow_id and run.run_id not in taken and born(run) >= first]
+    first, end = (each if math.isinf(each) else int(each * 1000) / 1000 for each in (since, until))
+    mine = (run for run in runs if run.flow_id == flow_id and run.run_id not in taken)
+    return [run.run_id for run in mine if first <= born(run) < end]
 
 
 class Claims:

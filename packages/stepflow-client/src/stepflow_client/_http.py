@@ -10,6 +10,7 @@ from typing import NamedTuple
 import httptools
 
 __all__ = [
+    "SHORTEST",
     "Broken",
     "CannotSend",
     "ConnectFailed",
@@ -29,7 +30,7 @@ __all__ = [
 
 
 _LONGEST_TARGET = 65_536
-_SHORTEST = 0.001
+SHORTEST = 0.001
 """Seconds that a phase gets though the deadline has passed: what is there already is still read."""
 
 
@@ -118,7 +119,7 @@ class HttpRequest:
         """
         if self.deadline is None:
             return seconds
-        return min(seconds, max(self.deadline - time.monotonic(), _SHORTEST))
+        return min(seconds, max(self.deadline - time.monotonic(), SHORTEST))
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"

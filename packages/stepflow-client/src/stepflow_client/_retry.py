@@ -18,12 +18,22 @@ from ._http import (
 )
 from .errors import InvalidArgumentError
 
-__all__ = ["Budget", "RetryPolicy", "delay_before_retry", "describe", "found_nobody", "was_not_processed"]
+__all__ = [
+    "PASSING",
+    "Budget",
+    "RetryPolicy",
+    "delay_before_retry",
+    "describe",
+    "found_nobody",
+    "retry_after",
+    "was_not_processed",
+]
 
-_PASSING = frozenset({408, 429, 502, 503, 504})
+PASSING = frozenset({408, 429, 502, 503, 504})
 """What a server or a proxy answers when it may do better in a moment."""
-_UNPROCESSED = frozenset({408, 429, 503})
-"""What is answered by one that has not done what was asked."""
+_UNPROCESSED = frozenset({429})
+"""What is answered by one that has not done what was asked. (Proxies say 408 and 503 of requests, too, that they have
+passed on.)"""
 
 
 @dataclass(frozen=True)
@@ -107,7 +117,7 @@ def delay_before_retry(
         return None
     delay = random.uniform(0, min(policy.max_delay, policy.first_delay * 2 ** (attempt - 1)))
     if isinstance(outcome, HttpResponse):
-        delay = max(delay, _retry_after(outcome, now))
+        delay = max(delay, retry_after(outcome, now) or 0.0)
     return delay if delay < time_left else None
 
 
@@ -125,26 +135,38 @@ def found_nobody(outcome: WireError) -> bool:
 
 def _is_passing(outcome: WireError | HttpResponse) -> bool:
     if isinstance(outcome, HttpResponse):
-        return outcome.status in _PASSING
+        return outcome.status in PASSING
     # What speaks no HTTP will not learn it, and a timeout has used up the caller's patience.
     return isinstance(outcome, (ConnectFailed, Broken)) and not isinstance(outcome, (PoolTimeout, NotHttp))
 
 
-def _retry_after(response: HttpResponse, now: datetime | None) -> float:
-    """Give the seconds that `Retry-After` asks for, in either of its forms; 0 where it asks for nothing."""
+def retry_after(response: HttpResponse, now: datetime | None = None) -> float | None:
+    """Give the seconds that `Retry-After` asks for, in either of its forms; None where it asks for nothing.
+
+    Args:
+        response: The answer. A date in it is by the clock of whoever wrote it, and so is its `Date`.
+        now: What is taken for the time where it has none.
+    """
     text = response.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdecimal():
         return float(text[:9])
+    date = _parse_date(text)
+    if date is None:
+        return None
+    written = _parse_date(response.headers.get("date", "")) or now or datetime.now(UTC)
+    return max(0.0, (date - written).total_seconds())
+
+
+def _parse_date(text: str) -> datetime | None:
     if not text:
-        return 0.0
+        return None
     from email.utils import parsedate_to_datetime
 
     try:
         date = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError):
-        return 0.0
-    date = date if date.tzinfo is not None else date.replace(tzinfo=UTC)
-    return max(0.0, (date - (now or datetime.now(UTC))).total_seconds())
+        return None
+    return date if date.tzinfo is not None else date.replace(tzinfo=UTC)
 
 
 def describe(outcome: WireError | HttpResponse) -> str:

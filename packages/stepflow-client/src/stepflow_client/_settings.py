@@ -174,8 +174,15 @@ def _without_password(text: str) -> str:
     return f"...@{after}" if at else before + after
 
 
-def check_timeout(timeout: float | httpx.Timeout | Timeouts, what: str = "timeout") -> Timeouts:
+def check_timeout(
+    timeout: float | httpx.Timeout | Timeouts, what: str = "timeout", *, of_a_call: bool = False
+) -> Timeouts:
     """Give a timeout for each phase of a request, in seconds.
+
+    Args:
+        timeout: Seconds, the same for all phases, or those of each.
+        what: What to call it in an error.
+        of_a_call: Whether somebody says how long one call may take: waiting for a free connection counts then too.
 
     Raises:
         InvalidArgumentError: If it is not a positive number, or a phase is unlimited.
@@ -189,7 +196,7 @@ def check_timeout(timeout: float | httpx.Timeout | Timeouts, what: str = "timeou
         return Timeouts(**phases)
     seconds = _check_longest(check_positive(timeout, what), what)
     # Waiting for a connection that other calls of this client use says nothing of the server.
-    return Timeouts(seconds, seconds, seconds, max(seconds, _FOR_A_CONNECTION))
+    return Timeouts(seconds, seconds, seconds, seconds if of_a_call else max(seconds, _FOR_A_CONNECTION))
 
 
 def _check_longest(seconds: float, what: str) -> float:

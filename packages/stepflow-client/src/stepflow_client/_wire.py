@@ -119,6 +119,8 @@ def error_for(
             f"{asked} was answered with a redirect ({status})", status_code=status, hint="use the URL it leads to"
         )
     message, details = _what_it_says(kind, content)
+    if status == 408:
+        return errors.RequestTimeoutError(message or f"{asked} was answered 408", status_code=408, run_id=run_id)
     answered = f"{asked} was answered {status} {_phrase(status)}".rstrip()
     default = errors.ServerFaultError if status >= 500 else errors.InvalidRequestError
     return _ERRORS.get(status, default)(message or answered, status_code=status, details=details, run_id=run_id)

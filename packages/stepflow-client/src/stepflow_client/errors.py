@@ -132,6 +132,9 @@ class InvalidResponseError(TransportError):
 class ApiError(StepflowClientError):
     """The server understood and answered no. `status_code` is always set."""
 
+    retry_after: float | None = None
+    """Seconds after which the server, or a proxy before it, wants to be asked again, where it says so."""
+
 
 class InvalidRequestError(ApiError):
     """The server finds the request itself wrong (400, 405, 413, 415, 422)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -251,17 +252,25 @@ def to_httpx(request: HttpRequest, api: str) -> httpx.Request:
         api: The URL of the API, with `/api/v1`.
     """
     query = f"?{request.query}" if request.query else ""
+    limits = request.timeout if request.deadline is None else request.timeout.at_most(request.patience(math.inf))
     return httpx.Request(
         request.method,
         f"{api}{request.path}{query}",
         headers=request.headers,
         content=request.content or None,
-        extensions={"timeout": request.timeout.as_dict()},
+        extensions={"timeout": limits.as_dict()},
     )
 
 
 def _signed(request: HttpRequest, signed: httpx.Request) -> HttpRequest:
     headers = {k: v for k, v in lower(signed.headers.multi_items()).items() if k not in _CONNECTION}
     return HttpRequest(
-        request.method, request.path, request.query, headers, request.content, request.timeout, request.idempotent
+        request.method,
+        request.path,
+        request.query,
+        headers,
+        request.content,
+        request.timeout,
+        request.idempotent,
+        request.deadline,
     )

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
 from .. import _operations as api
+from .._deadline import current_deadline
 from .._http import (
+    SHORTEST,
     CannotSend,
     ConnectFailed,
     ConnectTimeout,
@@ -24,7 +26,7 @@ from .._http import (
     WriteTimeout,
 )
 from .._lazy import lazy_module
-from .._retry import RetryPolicy, was_not_processed
+from .._retry import RetryPolicy, retry_after, was_not_processed
 from .._servers import pinned, recognise, require
 from .._settings import (
     API_PATH,
@@ -44,6 +46,7 @@ from .._settings import (
 from .._tracing import operation_span
 from .._values import encode
 from ..errors import (
+    ApiError,
     InvalidArgumentError,
     InvalidRequestError,
     InvalidResponseError,
@@ -111,6 +114,8 @@ class Connection:
         self.is_shared = len(roots) > 1
         """Whether the run of one request may be the run of another server."""
         self.closed = False
+        self.has_answered = False
+        """Whether a server was there at any time."""
         self.headers = {"accept": "*/*", "user-agent": "stepflow-client"}
         self.headers |= {name.lower(): value for name, value in (check_headers(headers) or {}).items()}
         known = None if server is None else pinned(self.url, server)
@@ -244,7 +249,7 @@ class Connection:
             TransportError: If no usable answer came.
             ApiError: If the server answered no.
         """
-        limit = self.timeout if timeout is None else check_timeout(timeout)
+        limit = self.timeout if timeout is None else check_timeout(timeout, of_a_call=True)
         if waits:
             limit = limit.reading(limit.read + waits)
         sent = self._request(request, limit, idempotent=operation != "create_run")
@@ -257,6 +262,7 @@ class Connection:
                 raise
             except (WireError, OSError, ValueError) as error:
                 raise self._transport_error(error, sent, run_id) from error
+            self.has_answered = True
             if logger.isEnabledFor(logging.DEBUG):
                 logger.debug("%s -> %s in %.1f ms", sent, response.status, (time.monotonic() - started) * 1000)
             if response.status != 200 or response.headers.get("content-type") != "application/json":
@@ -267,6 +273,9 @@ class Connection:
         """Turn what the generated code gives into a request."""
         if self.closed:
             raise StepflowClientError("the client is closed", hint="make a new one")
+        deadline = current_deadline()
+        if deadline is not None:
+            limit = limit.at_most(max(deadline - time.monotonic(), SHORTEST))
         headers = dict(self.headers)
         for name, value in (request.get("headers") or {}).items():
             headers[name.lower()] = value
@@ -279,6 +288,7 @@ class Connection:
             content=encode(request["json"]) if "json" in request else request.get("content") or b"",
             timeout=limit,
             idempotent=idempotent,
+            deadline=deadline,
         )
 
     async def stream(
@@ -347,16 +357,16 @@ class Connection:
         limit = asked.timeout
         match error:
             case PoolTimeout():
-                return RequestTimeoutError(f"{asked} waited {limit.pool:g} s for a free connection", run_id=run_id)
+                return RequestTimeoutError(f"{asked} waited {limit.pool:.3g} s for a free connection", run_id=run_id)
             case ConnectTimeout():
-                message = f"{self.url} did not accept a connection within {limit.connect:g} s"
+                message = f"{self.url} did not accept a connection within {limit.connect:.3g} s"
                 return ServerConnectionError(message, run_id=run_id)
             case ConnectFailed():
                 message = f"{self.url} cannot be reached: {reason}"
                 return ServerConnectionError(message, hint="is the server running?", run_id=run_id)
             case ReadTimeout() | WriteTimeout():
                 seconds = limit.write if isinstance(error, WriteTimeout) else limit.read
-                message = f"{asked} got no answer from {self.url} within {seconds:g} s"
+                message = f"{asked} got no answer from {self.url} within {seconds:.3g} s"
                 return RequestTimeoutError(message, run_id=run_id)
             case CannotSend():
                 return InvalidArgumentError(f"{asked} cannot be sent: {reason}", run_id=run_id)
@@ -399,6 +409,8 @@ def _refuse_errors(response: HttpResponse, asked: str, run_id: str | None) -> No
     problem = _wire.error_for(response.status, response.content_type, response.content, asked, run_id=run_id)
     if problem is not None:
         problem.attempts = response.attempts
+        if isinstance(problem, ApiError):
+            problem.retry_after = retry_after(response)
         raise problem
 
 

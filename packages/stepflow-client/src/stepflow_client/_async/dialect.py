@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from .. import _servers
-from .._http import ConnectFailed, HttpRequest, HttpResponse, WireError
+from .._http import Broken, ConnectFailed, HttpRequest, HttpResponse, WireError
 from .._lazy import lazy_module
+from .._retry import PASSING
 from .._values import decode, encode
 from ..errors import InvalidResponseError
 from .exchange import Exchange, Layer, Stream
@@ -26,6 +27,8 @@ __all__ = ["Dialect"]
 
 _HEALTH = "/health"
 _COMPONENTS = "/components"
+_REFUSALS = PASSING | {401, 403, 407}
+"""What is said to any request, of whatever server, with all of 5xx."""
 
 
 class Dialect(Layer):
@@ -52,7 +55,12 @@ class Dialect(Layer):
         """Send a request of the current shape and give an answer of the current shape."""
         if request.path == _HEALTH:
             return await self._health(request)
-        server = self.server or await self._recognise(request)
+        server = self.server
+        if server is None:
+            refusal = await self._recognise(request)
+            server = self.server
+            if server is None:
+                return refusal
         try:
             if _servers.needs_translation(server):
                 return await self._translated(server, request)
@@ -78,15 +86,25 @@ class Dialect(Layer):
             self.server = _servers.recognise(self.url, health)
         return response if "build" in health else replace(response, content=encode(_dialect.current_health(health)))
 
-    async def _recognise(self, request: HttpRequest) -> ServerInfo:
+    async def _recognise(self, request: HttpRequest) -> HttpResponse:
+        """Ask what the server is, and give its answer: that of the request too, where it refuses to answer any.
+
+        Raises:
+            InvalidResponseError: If what answers is no Stepflow server.
+        """
         headers = {name: value for name, value in request.headers.items() if name != "content-type"}
+        asked = HttpRequest("GET", _HEALTH, headers=headers, timeout=request.timeout, deadline=request.deadline)
         try:
-            response = await self._health(HttpRequest("GET", _HEALTH, headers=headers, timeout=request.timeout))
+            response = await self._health(asked)
         except WireError as error:
             if request.idempotent:
                 raise
             # Whatever became of the question, the request itself was not sent.
-            raise ConnectFailed(str(error)) from error
+            raise _not_sent(str(error), error.attempts) from error
+        if self.server is None and (response.status >= 500 or response.status in _REFUSALS):
+            if response.status not in PASSING or request.idempotent:
+                return response
+            raise _not_sent(f"it answered {response.status}", response.attempts)
         if self.server is None:
             about = f"{response.status}, {response.content_type or 'no content type'}"
             raise InvalidResponseError(
@@ -94,7 +112,7 @@ class Dialect(Layer):
                 status_code=response.status,
                 hint="is this the URL of a Stepflow server?",
             )
-        return self.server
+        return response
 
     async def _translated(self, server: ServerInfo, request: HttpRequest) -> HttpResponse:
         body = (
@@ -112,6 +130,11 @@ class Dialect(Layer):
                 wanted = translation.send(reply)
         except StopIteration as done:
             final: _dialect.Reply = done.value
+        except WireError as error:
+            if request.idempotent or response is None:
+                raise
+            # The request itself was answered; what broke is a question about it.
+            raise Broken(str(error)) from error
         except _dialect.ShapeChangedError:
             self.forget()
             assert response is not None
@@ -124,7 +147,11 @@ class Dialect(Layer):
             ) from None
         if response is not None and (final is reply or final.body is None):
             return response
-        return HttpResponse(final.status, {"content-type": "application/json"}, encode(final.body))
+        headers = {"content-type": "application/json"}
+        if response is None:
+            return HttpResponse(final.status, headers, encode(final.body))
+        headers |= {name: response.headers[name] for name in ("retry-after", "date") if name in response.headers}
+        return HttpResponse(final.status, headers, encode(final.body), response.attempts)
 
 
 def _request(request: HttpRequest, current: _dialect.Request, wanted: _dialect.Request) -> HttpRequest:
@@ -141,7 +168,14 @@ def _request(request: HttpRequest, current: _dialect.Request, wanted: _dialect.R
         query=urlencode(dict(wanted.params)),
         headers=headers,
         content=content,
+        idempotent=request.idempotent or wanted.method == "GET",
     )
+
+
+def _not_sent(reason: str, attempts: Sequence[str]) -> ConnectFailed:
+    error = ConnectFailed(reason)
+    error.attempts = attempts
+    return error
 
 
 def _current_components(response: HttpResponse) -> HttpResponse:

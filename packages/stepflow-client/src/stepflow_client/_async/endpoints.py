@@ -6,12 +6,23 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from .._http import Broken, ConnectFailed, HttpRequest, HttpResponse, PoolTimeout, WireError
+from .._http import (
+    Broken,
+    ConnectFailed,
+    HttpRequest,
+    HttpResponse,
+    PoolTimeout,
+    ReadTimeout,
+    WireError,
+    WriteTimeout,
+)
 from .exchange import Exchange, Stream
 
 __all__ = ["Endpoints"]
 
 _FIRST_REST, _LONGEST_REST = 0.5, 30.0
+_AWAY = frozenset({502, 503, 504})
+"""What a proxy answers for a server that is away."""
 
 
 class Endpoints(Exchange):
@@ -35,7 +46,8 @@ class Endpoints(Exchange):
     async def exchange(self, request: HttpRequest) -> HttpResponse:
         """Send a request to the first server that takes it.
 
-        The next server is tried where nothing was sent; after a broken connection the next request goes to it.
+        The next server is tried where nothing was sent. After a broken connection, a timeout, or an answer of a proxy
+        that its server is away, the next request goes elsewhere: this one too, if it is sent again.
         """
         failure: WireError | None = None
         for number in self._order():
@@ -46,11 +58,11 @@ class Endpoints(Exchange):
             except ConnectFailed as error:
                 self._failed(number)
                 failure = error
-            except Broken:
+            except (Broken, ReadTimeout, WriteTimeout):
                 self._failed(number)
                 raise
             else:
-                self._answered(number)
+                self._heard(number, response.status)
                 return response
         assert failure is not None
         raise failure
@@ -61,9 +73,9 @@ class Endpoints(Exchange):
         number = self._order()[0]
         try:
             async with self._exchanges[number].stream(request) as stream:
-                self._answered(number)
+                self._heard(number, stream.status)
                 yield stream
-        except (ConnectFailed, Broken):
+        except (ConnectFailed, Broken, ReadTimeout, WriteTimeout):
             self._failed(number)
             raise
 
@@ -78,7 +90,10 @@ class Endpoints(Exchange):
         self._rest_until[number] = time.monotonic() + self._rests[number]
         self._rests[number] = min(self._rests[number] * 2, _LONGEST_REST)
 
-    def _answered(self, number: int) -> None:
+    def _heard(self, number: int, status: int) -> None:
+        if status in _AWAY:
+            self._failed(number)
+            return
         self._current = number
         self._rests[number] = _FIRST_REST
         self._rest_until[number] = 0.0

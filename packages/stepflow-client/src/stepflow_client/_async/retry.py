@@ -53,7 +53,7 @@ class Retry(Layer):
                 idempotent=request.idempotent,
                 outcome=outcome,
                 attempt=len(attempts),
-                time_left=request.timeout.read - (time.monotonic() - started),
+                time_left=request.patience(request.timeout.read - (time.monotonic() - started)),
             )
             if delay is None or not self._budget.spend():
                 break

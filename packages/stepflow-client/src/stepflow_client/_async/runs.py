@@ -106,6 +106,7 @@ class Runs(Creation):
         variables_from_env: bool,
         wait: int | None = None,
         timeout: float | None = None,
+        is_own_flow: bool = False,
     ) -> Created:
         values = arguments.variables
         declared = declared if declared is not None else self._declared.get(flow_id)
@@ -126,7 +127,7 @@ class Runs(Creation):
         )
         send = partial(self._connection.call, "create_run", request, read, timeout=timeout, waits=wait or 0)
         try:
-            return await self._create_once(flow_id, send, read)
+            return await self._create_once(flow_id, send, read, is_own_flow=is_own_flow)
         except StepflowClientError as error:
             # A server may quote what it was sent.
             raise _requests.without_secrets(error, values, declared) from None
@@ -253,13 +254,30 @@ class Runs(Creation):
             ConflictError: If the run has ended already.
         """
         run_id = _requests.check_run_id(run_id)
-        now = await self.get_run(run_id, timeout=timeout)
+        now = await self._state(run_id, timeout=timeout)
         if now.is_finished:
             raise ConflictError(
                 f"run {run_id} is already {now.status.value}", status_code=409, run_id=run_id, details=now
             )
         request = api.cancel_run._get_kwargs(run_id=run_id)
-        return await self._connection.call("cancel_run", request, _wire.run, timeout=timeout, run_id=run_id)
+        try:
+            return await self._connection.call("cancel_run", request, _wire.run, timeout=timeout, run_id=run_id)
+        except ConflictError as error:
+            # Servers before 0.12 refuse what is cancelled already: by the first of two requests, if that was lost.
+            now = await self._state(run_id, timeout=timeout)
+            if len(error.attempts) > 1 and now.status is types.ExecutionStatus.CANCELLED:
+                return now
+            raise
+
+    async def _state(self, run_id: str, *, timeout: float | None = None) -> RunDetails:
+        """Give a run as it stands, without its steps where that can be had: of many items they are many."""
+        return await self._summary(run_id, timeout=timeout) or await self.get_run(run_id, timeout=timeout)
+
+    async def _summary(self, run_id: str, *, timeout: float | None = None) -> RunDetails | None:
+        """Give a root run without its steps, None for a run below another or one that is not there."""
+        request = api.list_runs._get_kwargs(root_run_id=run_id, roots_only=True, limit=1)
+        listed = await self._connection.call("list_runs", request, _wire.runs, run_id=run_id, timeout=timeout)
+        return next((run for run in listed.runs if run.run_id == run_id), None)
 
     async def delete_run(self, run_id: str | UUID, *, timeout: float | None = None) -> None:
         """Ask the server to delete a finished run.

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 from .. import _operations as api
-from .. import _requests, _settings
-from .._creation import born
+from .. import _requests
+from .._creation import ServerClock, born
+from .._deadline import deadline_of, has_passed, within
 from .._lazy import lazy_module
 from ..errors import (
     InvalidArgumentError,
     InvalidResponseError,
     RateLimitError,
+    RequestTimeoutError,
     RunTimeoutError,
     ServerFaultError,
+    StepflowClientError,
     TransportError,
     UnsupportedByServerError,
 )
@@ -39,6 +44,10 @@ _LARGE = 200
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 _OUTAGE = 120.0
 """Seconds without an answer after which we give up, though the caller has set no limit."""
+_PASSING = (TransportError, ServerFaultError, RateLimitError)
+"""What may come of a question though the run goes on."""
+
+Answer = TypeVar("Answer")
 
 
 class Waiting:
@@ -49,6 +58,9 @@ class Waiting:
     async def wait_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
         """Wait for a run to end and give it.
 
+        Lost connections and a server that is started again are waited for too: within the timeout, or for two
+        minutes where there is none.
+
         Args:
             run_id: The run.
             timeout: Seconds to wait; None waits as long as it takes.
@@ -57,15 +69,17 @@ class Waiting:
             NotFoundError: If the server has no such run.
             RunTimeoutError: If the run has not ended in time. It goes on.
             UnsupportedByServerError: If the run will not end: its server was started again and resumes none (0.9).
+            TransportError: If the server is not there.
         """
         run_id = _requests.check_run_id(run_id)
-        deadline = None if timeout is None else time.monotonic() + _settings.check_positive(timeout, "timeout")
-        return await self._wait(run_id, deadline)
+        deadline = deadline_of(timeout)
+        with within(deadline):
+            return await self._wait(run_id, deadline)
 
     async def _wait(self, run_id: str, deadline: float | None, *, total: int | None = None) -> RunDetails:
         if total is None:
             # Asked to wait for a run they do not know, 0.10 and 0.11 answer 500 instead of 404: so ask without first.
-            run = await self._summary(run_id) or await self._look(run_id, 0, 1)
+            run = await self._patiently(partial(self._state, run_id), run_id, deadline)
             if run.is_finished:
                 return run
             total = run.items.total
@@ -79,12 +93,9 @@ class Waiting:
             held = 0 if total > _LARGE else _requests.wait_seconds(remaining, longest)
             try:
                 run = await self._look(run_id, held, total)
-            except (TransportError, ServerFaultError, RateLimitError) as error:
+            except _PASSING as error:
                 # The run goes on, or the server resumes it when it is started again.
-                gone = time.monotonic() - last_contact
-                if isinstance(error, InvalidResponseError) or gone > _OUTAGE:
-                    error.run_id = run_id
-                    raise
+                _raise_if_hopeless(error, run_id, deadline, last_contact)
                 held = 0
             else:
                 if run.is_finished:
@@ -92,13 +103,49 @@ class Waiting:
                 last_contact = time.monotonic()
                 checked = await self._check_recovery(run, checked)
             now = time.monotonic()
-            if deadline is not None and now >= deadline:
+            if has_passed(deadline):
                 raise _timed_out(run_id)
             if now - started < held / 2 or not held:
                 # The server answered at once, because it does not wait or was not asked to.
                 await asyncio.sleep(pause if deadline is None else min(pause, max(0.0, deadline - now)))
                 # The end is noticed late by a tenth of what the run took, at most.
                 pause = min(max(pause, 0.1 * (now - began)), _LONGEST_PAUSE)
+
+    async def _patiently(
+        self,
+        ask: Callable[[], Awaitable[Answer]],
+        run_id: str,
+        deadline: float | None,
+        late: str = "has not ended yet",
+    ) -> Answer:
+        """Ask until there is an answer: a server that is away for a while is no reason to lose a run.
+
+        Args:
+            ask: Asks, and may be called again.
+            run_id: The run concerned.
+            deadline: When patience ends, by `time.monotonic()`; None for two minutes.
+            late: What is said of the run if there is no answer in time.
+
+        Raises:
+            RunTimeoutError: If a server does not answer in time.
+            TransportError: If there is none.
+        """
+        pause, last_contact = _FIRST_PAUSE, time.monotonic()
+        while True:
+            try:
+                return await ask()
+            except _PASSING as error:
+                if deadline is None and not self._connection.has_answered:
+                    # Nobody has ever been there.
+                    raise
+                _raise_if_hopeless(error, run_id, deadline, last_contact)
+                if has_passed(deadline):
+                    error.run_id = run_id
+                    # A server that is silent may be there; of one that is not more is known.
+                    raise _timed_out(run_id, late) if isinstance(error, RequestTimeoutError) else error from error
+            left = _LONGEST_PAUSE if deadline is None else max(0.0, deadline - time.monotonic())
+            await asyncio.sleep(min(pause, left))
+            pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _check_recovery(self, run: RunDetails, checked: float | None) -> float | None:
         """Refuse to wait for a run that was there before its server was gone, where servers resume none.
@@ -117,8 +164,8 @@ class Waiting:
         if server.capabilities["recovery"]:
             return gone_at
         # By the server's clock, as runs are.
-        server_now, _ = await self._server_clock()
-        if born(run) >= server_now - (time.monotonic() - gone_at):
+        clock = await self._server_clock()
+        if born(run) >= clock.earliest(gone_at):
             return gone_at
         raise UnsupportedByServerError(
             f"run {run.run_id} will not end: its server was started again, and "
@@ -137,13 +184,13 @@ class Waiting:
         )
         return await self._connection.call("get_run", request, _wire.run, run_id=run_id, waits=held)
 
-    async def _summary(self, run_id: str) -> RunDetails | None:
-        """Give a root run without its steps, None for a run below another or one that is not there."""
-        request = api.list_runs._get_kwargs(root_run_id=run_id, roots_only=True, limit=1)
-        listed = await self._connection.call("list_runs", request, _wire.runs, run_id=run_id)
-        return next((run for run in listed.runs if run.run_id == run_id), None)
+    async def _summary(self, run_id: str, *, timeout: float | None = None) -> RunDetails | None:
+        raise NotImplementedError  # pragma: no cover - the client has it from Runs
 
-    async def _server_clock(self) -> tuple[float, float]:
+    async def _state(self, run_id: str, *, timeout: float | None = None) -> RunDetails:
+        raise NotImplementedError  # pragma: no cover - the client has it from Runs
+
+    async def _server_clock(self) -> ServerClock:
         raise NotImplementedError  # pragma: no cover - the client has it from Creation
 
     async def get_run_items(self, run_id: str | UUID, *, timeout: float | None = None) -> ListItemsResponse:
@@ -153,20 +200,41 @@ class Waiting:
         self, run_id: str | UUID, *, wait: bool, timeout: float | None, single: bool
     ) -> tuple[RunDetails, ListItemsResponse]:
         run_id = _requests.check_run_id(run_id)
-        deadline = None if timeout is None else time.monotonic() + _settings.check_positive(timeout, "timeout")
-        run = await self._summary(run_id) or await self._look(run_id, 0, 1)
-        if single and run.items.total != 1:
-            raise InvalidArgumentError(
-                f"run {run_id} is a batch of {run.items.total} items",
-                run_id=run_id,
-                hint="get_results() gives them all",
-            )
-        if not run.is_finished:
-            if not wait:
-                raise _timed_out(run_id)
-            run = await self._wait(run_id, deadline, total=run.items.total)
-        return run, await self.get_run_items(run_id)
+        deadline = deadline_of(timeout)
+        with within(deadline):
+            run = await self._patiently(partial(self._state, run_id), run_id, deadline)
+            if single and run.items.total != 1:
+                raise InvalidArgumentError(
+                    f"run {run_id} is a batch of {run.items.total} items",
+                    run_id=run_id,
+                    hint="get_results() gives them all",
+                )
+            if not run.is_finished:
+                if not wait:
+                    raise _timed_out(run_id)
+                run = await self._wait(run_id, deadline, total=run.items.total)
+            return run, await self._items_of_ended(run_id, deadline)
+
+    async def _items_of_ended(self, run_id: str, deadline: float | None) -> ListItemsResponse:
+        late = "has ended, but its result did not come in time"
+        return await self._patiently(partial(self.get_run_items, run_id), run_id, deadline, late)
 
 
-def _timed_out(run_id: str) -> RunTimeoutError:
-    return RunTimeoutError(f"run {run_id} has not ended yet", run_id=run_id, hint="it goes on; wait_run() waits again")
+def _raise_if_hopeless(error: StepflowClientError, run_id: str, deadline: float | None, last_contact: float) -> None:
+    """Raise what keeps a run from being waited for, unless it may pass.
+
+    Args:
+        error: What came instead of an answer.
+        run_id: The run.
+        deadline: When patience ends; None for some time after the last contact.
+        last_contact: When the server answered last.
+    """
+    is_over = deadline is None and time.monotonic() - last_contact > _OUTAGE
+    if isinstance(error, InvalidResponseError) or is_over:
+        error.run_id = run_id
+        raise error
+
+
+def _timed_out(run_id: str, late: str = "has not ended yet") -> RunTimeoutError:
+    hint = "get_result() asks again" if "ended," in late else "it goes on; wait_run() waits again"
+    return RunTimeoutError(f"run {run_id} {late}", run_id=run_id, hint=hint)

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from .. import _operations as api
 from .. import _requests, _settings
+from .._deadline import deadline_of, granted, within
 from .._lazy import lazy_module
 from .._requests import Variables
 from .._retry import RetryPolicy
@@ -46,6 +47,8 @@ else:
 
 __all__ = ["SyncStepflowClient"]
 
+_LAST_WORD = 5.0
+"""Seconds that a task which is cancelled may take to have its run cancelled too."""
 _FIRST_WAIT = 1
 """Seconds that a server may hold the request that creates a run: a short flow ends within it and costs one round trip,
 and of a long one the id is known soon."""
@@ -233,40 +236,40 @@ class SyncStepflowClient(Flows, Runs, Waiting, Events, Blobs):
             InvalidArgumentError: If an argument is wrong.
             InvalidFlowError: If the server refuses the flow.
             InvalidRequestError: If the server refuses an override (0.10 and newer).
-            AmbiguousRunError: If the answer was lost and it cannot be told which run it was.
+            AmbiguousRunError: If the answer was lost, or did not come in time, and it cannot be told which run it was.
             RunTimeoutError: If the run has not ended in time. It goes on; `run_id` names it.
-            TransportError: If the server cannot be reached or the connection breaks.
+            TransportError: If the server cannot be reached or the connection breaks. A RequestTimeoutError where
+                `timeout` was over before the run could be created.
         """
-        deadline = None if timeout is None else time.monotonic() + _settings.check_positive(timeout, "timeout")
+        deadline = deadline_of(timeout)
         _requests.single_input(input)
         # A server waits for whole seconds.
         wait = 0 if timeout is not None and timeout < _FIRST_WAIT else _FIRST_WAIT
         if on_cancel not in ("detach", "cancel"):
             raise InvalidArgumentError(f"on_cancel is 'detach' or 'cancel', not {on_cancel!r}")
-        run = self._start(
-            flow,
-            input,
-            overrides,
-            variables,
-            variables_from_env,
-            max_concurrency=None,
-            wait=wait,
-            deduplicate=deduplicate,
-        )
-        status = run.status
-        if not status.is_final:
+        with within(deadline):
+            run = self._start(
+                flow,
+                input,
+                overrides,
+                variables,
+                variables_from_env,
+                max_concurrency=None,
+                wait=wait,
+                deduplicate=deduplicate,
+            )
+            if run.answers and run.status.is_final:
+                return _wire.only_result(self._explain(_wire.items(run.run_id, run.answers)), run.status)
             try:
-                status = (self._wait(run.run_id, deadline, total=1)).status
+                status = run.status
+                if not status.is_final:
+                    status = (self._wait(run.run_id, deadline, total=1)).status
+                return _wire.only_result(self._items_of_ended(run.run_id, deadline), status)
             except SyncCancelled:
                 if on_cancel == "cancel":
-                    with suppress(StepflowClientError):
+                    with suppress(StepflowClientError), granted(time.monotonic() + _LAST_WORD):
                         self.cancel_run(run.run_id)
                 raise
-        if run.answers and run.status.is_final:
-            listed = self._explain(_wire.items(run.run_id, run.answers))
-        else:
-            listed = self.get_run_items(run.run_id)
-        return _wire.only_result(listed, status)
 
     def submit(
         self,
@@ -370,6 +373,7 @@ class SyncStepflowClient(Flows, Runs, Waiting, Events, Blobs):
                     declared=self._declared.get(stored.flow_id),
                     variables_from_env=variables_from_env,
                     wait=wait,
+                    is_own_flow=deduplicate,
                 )
             except NotFoundError:
                 # A server that was started again without a store has lost the flow.

@@ -45,6 +45,8 @@ says nothing. Servers send a sign of life only after 15."""
 _OUTAGE = 60.0
 """Seconds without a connection after which we give up."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
+_UNTOLD = ("cancelled", "recovery_failed")
+"""How a run may end without an event."""
 
 
 class Events:
@@ -99,49 +101,51 @@ class Events:
                     if event.sequence_number >= first:
                         yield event
             return
-        position = Cursor.parse(since, "s" if include_sub_runs else "e")
+        position = begin = Cursor.parse(since, "s" if include_sub_runs else "e")
         flags = {
             "include_results": True if include_results else api.UNSET,
             "include_sub_runs": True if include_sub_runs else api.UNSET,
         }
-        pause, last_contact, was_final = _FIRST_PAUSE, time.monotonic(), False
+        pause, was_final = _FIRST_PAUSE, False
+        last_contact = last_event = time.monotonic()
         while True:
             before = position
             try:
                 with closing(self._stream(run_id, position, flags)) as stream:
                     for event, place in stream:
                         pause, last_contact = _FIRST_PAUSE, time.monotonic()
+                        last_event = last_contact
                         if place != position:
                             position = place
                             yield event
                         if event.type == "run_completed" and event.run_id == run_id:
                             return
-                run = self.get_run(run_id)
+                run = self._state(run_id)
                 last_contact = time.monotonic()
             except (TransportError, ServerFaultError, RateLimitError) as error:
                 if isinstance(error, InvalidResponseError):
                     raise
                 if time.monotonic() - last_contact > _OUTAGE:
-                    raise ServerConnectionError(
-                        f"the events of run {run_id} broke off: {error.message}",
-                        run_id=run_id,
-                        details={"cursor": str(position)},
-                        hint="run_events(since=cursor) goes on behind the last one",
-                    ) from error
+                    raise _broke_off(run_id, error.message, position) from error
                 logger.info("the events of run %s broke off (%s); asked for again", run_id, type(error).__name__)
                 time.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 continue
+            # Nobody tells of the end of a cancelled run, nor of what is beyond it.
+            is_untold = run.status in _UNTOLD or (isinstance(since, int) and position == begin)
             if run.is_finished and was_final and position == before:
-                # The run has ended and a whole connection since then brought nothing more.
-                yield _inferred_end(run, position)
-                return
-            was_final = run.is_finished
-            logger.info("the events of run %s ended without its end; asked for again", run_id)
-            if position == before and not was_final:
+                # A whole connection since the end of the run brought nothing more.
+                if is_untold:
+                    yield _inferred_end(run, position)
+                    return
+                if time.monotonic() - last_event > _OUTAGE:
+                    raise _broke_off(run_id, "they end before the run does", position)
+            if position == before and (run.is_finished == was_final):
                 # A connection that ends without bringing anything is not made again at once.
                 time.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
+            was_final = run.is_finished
+            logger.info("the events of run %s ended without its end; asked for again", run_id)
 
     def _stream(
         self, run_id: str, position: Cursor, flags: dict[str, Any]
@@ -199,6 +203,9 @@ class Events:
     def get_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
         raise NotImplementedError  # pragma: no cover - the client has it from Runs
 
+    def _state(self, run_id: str, *, timeout: float | None = None) -> RunDetails:
+        raise NotImplementedError  # pragma: no cover - the client has it from Runs
+
     def get_run_steps(
         self, run_id: str | UUID, *, item_index: int | None = None, timeout: float | None = None
     ) -> ListStepsResponse:
@@ -207,6 +214,15 @@ class Events:
 
 def _sequence_number(frame: dict[str, Any]) -> int:
     return int(frame["sequenceNumber"])
+
+
+def _broke_off(run_id: str, reason: str, position: Cursor) -> ServerConnectionError:
+    return ServerConnectionError(
+        f"the events of run {run_id} broke off: {reason}",
+        run_id=run_id,
+        details={"cursor": str(position)},
+        hint="run_events(since=cursor) goes on behind the last one",
+    )
 
 
 def _inferred_end(run: RunDetails, position: Cursor) -> RunCompletedEvent:

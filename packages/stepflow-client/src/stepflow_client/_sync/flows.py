@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from .. import _operations as api
@@ -32,8 +33,12 @@ else:
 
 __all__ = ["Flows"]
 
-_MOST_FILES = 32
+_MOST_FILES, _MOST_FLOWS = 32, 1_000
+"""How many files and flows a client remembers."""
 _TAG = "stepflow-client-run"
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 class Flows:
@@ -78,7 +83,7 @@ class Flows:
             if digest is None:
                 raise InvalidArgumentError("the flow cannot be written as JSON")
         if stamp is not None:
-            self._files = {**dict(list(self._files.items())[-_MOST_FILES:]), stamp: (content, digest)}
+            self._files = {**_newest(self._files, _MOST_FILES), stamp: (content, digest)}
         return content, digest
 
     def _store(self, flow: dict[str, Any], digest: bytes, *, timeout: float | None = None) -> StoreFlowResponse:
@@ -92,8 +97,8 @@ class Flows:
         if server.capabilities["blobs"]:
             flow_id = self._store_as_blob(flow, timeout=timeout)
         stored = types.StoreFlowResponse(flow_id=flow_id, diagnostics=found.diagnostics)
-        self._stored[digest] = stored
-        self._declared[flow_id] = _wire.flow_variables(flow)
+        self._stored = {**_newest(self._stored), digest: stored}
+        self._declared = {**_newest(self._declared), flow_id: _wire.flow_variables(flow)}
         return stored
 
     def _store_as_blob(self, flow: dict[str, Any], *, timeout: float | None = None) -> str:
@@ -170,10 +175,12 @@ class Flows:
         return types.FlowVariables(flow_id=flow_id, variables=dict(self._variables_of(flow_id, timeout=timeout)))
 
     def _variables_of(self, flow_id: str, *, timeout: float | None = None) -> Mapping[str, FlowVariable]:
-        if flow_id not in self._declared:
+        declared = self._declared.get(flow_id)
+        if declared is None:
             stored = self.get_flow(flow_id, timeout=timeout)
-            self._declared[flow_id] = _wire.flow_variables(stored.flow)
-        return self._declared[flow_id]
+            declared = _wire.flow_variables(stored.flow)
+            self._declared = {**_newest(self._declared), flow_id: declared}
+        return declared
 
     def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
         """Ask the server what it thinks of a flow. Nothing is stored.
@@ -187,6 +194,11 @@ class Flows:
         """
         found, _ = self._post_flow(check_json(load_flow(flow), "the flow"), dry_run=True, timeout=timeout)
         return found
+
+
+def _newest(known: Mapping[Key, Value], most: int = _MOST_FLOWS) -> dict[Key, Value]:
+    """Give what a client remembers, as a dict of its own: other threads go through the old one meanwhile."""
+    return dict(islice(known.items(), max(0, len(known) - most), None))
 
 
 def _refusal(found: ValidationResult) -> str:

@@ -1,0 +1,62 @@
+"""How long the caller of a whole call waits, known to every request that the call sends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from ._settings import check_positive
+
+__all__ = ["current_deadline", "deadline_of", "granted", "has_passed", "within"]
+
+_deadline: ContextVar[float | None] = ContextVar("stepflow_deadline", default=None)
+
+
+def current_deadline() -> float | None:
+    """Give when the patience of the caller ends, by `time.monotonic()`; None if it does not."""
+    return _deadline.get()
+
+
+def deadline_of(timeout: float | None) -> float | None:
+    """Give when a number of seconds from now is over, by `time.monotonic()`; None for None.
+
+    Raises:
+        InvalidArgumentError: If it is not a positive number.
+    """
+    return None if timeout is None else time.monotonic() + check_positive(timeout, "timeout")
+
+
+@contextmanager
+def within(deadline: float | None) -> Iterator[None]:
+    """Let no request of the block take longer than until a moment, nor than the blocks around it allow.
+
+    Args:
+        deadline: By `time.monotonic()`; None changes nothing.
+    """
+    outer = _deadline.get()
+    if deadline is None or (outer is not None and outer <= deadline):
+        yield
+        return
+    with granted(deadline):
+        yield
+
+
+@contextmanager
+def granted(deadline: float) -> Iterator[None]:
+    """Let the requests of the block take until a moment, whatever the blocks around it allow.
+
+    Args:
+        deadline: By `time.monotonic()`.
+    """
+    token = _deadline.set(deadline)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+def has_passed(deadline: float | None) -> bool:
+    """Tell whether a moment is over; None never is."""
+    return deadline is not None and time.monotonic() >= deadline
