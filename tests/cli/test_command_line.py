@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 
 import click
 import pytest
@@ -12,7 +13,9 @@ from stepflow_cli.main import cli
 from stepflow_cli.parsing import Command, LazyGroup
 from stepflow_cli.values import read_scalar
 
-from tests.cli.command import Stepflow
+from tests.cli.command import STEPFLOW, Stepflow
+from tests.cli.gateway import Gateway
+from tests.fault_proxy import FaultProxy, Script
 
 
 def all_commands(group: LazyGroup = cli, words: str = "stepflow") -> list[tuple[str, str, click.Command]]:
@@ -99,6 +102,21 @@ def test_options_before_the_command_and_after_it(stepflow: Stepflow) -> None:
         ('{"a": 1}', {"a": 1}),
         ("[1", "[1"),
         ('"1"', "1"),
+        ("-1.5e3", -1500.0),
+        ("fix #42 now", "fix #42 now"),
+        ("#general", "#general"),
+        ("&a", "&a"),
+        ("*a", "*a"),
+        ("!!str 1", "!!str 1"),
+        ("---", "---"),
+        ("~", None),
+        (" x ", " x "),
+        (" 1 ", 1),
+        ("one\ntwo", "one\ntwo"),
+        ("'1'", "'1'"),
+        ("{a: b}", {"a": "b"}),
+        ("2026-11-25", "2026-11-25"),
+        ("0x1F", "0x1F"),
     ],
 )
 def test_the_value_of_one_option(text: str, value: object) -> None:
@@ -115,3 +133,70 @@ def test_a_misspelt_field_costs_no_run(stepflow: Stepflow, server: str, more: li
     done = stepflow("submit", "echo.yaml", *more, "--fields", "status,outptu.x")
     assert (done.code, done.stdout, done.stderr.splitlines()[0]) == (2, "", "stepflow: there is no field outptu.x")
     assert runs() == before
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "table", "yaml", "name"])
+def test_what_an_output_lacks_is_null_in_every_format(form: str, stepflow: Stepflow, server: str) -> None:
+    done = stepflow("run", "echo.yaml", "--inputs", "ms.jsonl", "--fields", "index,output.nothing.here", "-o", form)
+    assert (done.code, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) >= 3
+
+
+@pytest.mark.parametrize("flag", ["--url", "--profile", "--config"])
+def test_an_empty_flag_is_not_left_out(flag: str, stepflow: Stepflow) -> None:
+    done = stepflow("run", "echo.yaml", flag, "")
+    assert (done.code, done.stderr) == (2, f"stepflow: {flag} is empty\n")
+
+
+def test_nothing_is_left_detached_on_a_server_that_ends(stepflow: Stepflow) -> None:
+    done = stepflow("submit", "--local", "echo.yaml", "--detach")
+    assert (done.code, done.stdout) == (2, "")
+    assert done.stderr.startswith("stepflow: --detach leaves no run behind on an embedded server")
+
+
+def test_fields_are_looked_at_before_a_run_is_detached(stepflow: Stepflow, server: str) -> None:
+    before = stepflow("runs", "list", "--all", "-o", "name").stdout
+    assert stepflow("submit", "echo.yaml", "--detach", "--fields", "idd").code == 2
+    assert stepflow("runs", "list", "--all", "-o", "name").stdout == before
+
+
+@pytest.mark.parametrize("text", ["", "plugins: [", "- a"])
+def test_a_broken_configuration_is_named(text: str, stepflow: Stepflow) -> None:
+    (stepflow.folder / "stepflow-config.yml").write_text(text)
+    done = stepflow("run", "echo.yaml", "--input-json", "1")
+    assert done.code == 2
+    assert f"The configuration file {stepflow.folder}/stepflow-config.yml" in done.stderr
+
+
+def test_a_configuration_that_the_server_refuses_is_named(stepflow: Stepflow) -> None:
+    (stepflow.folder / "stepflow-config.yml").write_text("plugins: {a: {type: nonsense}}\nroutes: {}\n")
+    done = stepflow("run", "echo.yaml", "--input-json", "1")
+    assert (done.code, done.stderr.splitlines()[-1]) == (4, "hint: its configuration is stepflow-config.yml")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_who_is_not_let_in_is_told_what_may_be_missing(status: int, stepflow: Stepflow, server: str) -> None:
+    with Gateway(server, lambda path, code, body: (status, b"forbidden")) as gateway:
+        done = stepflow("runs", "list", "--url", gateway.url)
+    assert done.code == 4
+    assert f"was answered {status}" in done.stderr
+    assert "hint: " in done.stderr
+
+
+def test_an_outage_is_told(stepflow: Stepflow, server: str) -> None:
+    run_id = stepflow("submit", "--detach", "steps.yaml", "--input-json", '{"ms": 2500}').stdout.strip()
+    with FaultProxy(server) as proxy:
+        command = [str(STEPFLOW), "runs", "wait", run_id, "--url", proxy.url, "-o", "name"]
+        waiting = subprocess.Popen(
+            command, env=stepflow.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        while not proxy.open:
+            time.sleep(0.02)
+        time.sleep(1)
+        began = time.monotonic()
+        proxy.script = lambda number: Script(refuse=time.monotonic() < began + 1.5)
+        proxy.drop_all()
+        told, said = waiting.communicate(timeout=60)
+    assert (waiting.returncode, told) == (0, f"{run_id}\n")
+    assert said.count("asking again") == 1
+    assert said.startswith(f"stepflow: run {run_id}: ")

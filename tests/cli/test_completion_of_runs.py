@@ -79,3 +79,14 @@ def test_a_server_that_does_not_answer(stepflow: Stepflow) -> None:
         )
         # A second for the server, the rest for a slow machine; the client itself would try for much longer.
         assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_names_of_flows_cannot_drive_the_terminal(shell: str, stepflow: Stepflow, start: Start) -> None:
+    run_id = start({"name": "evil\x1b[31m\x07\nnext", "steps": [], "output": 1})
+    line = f"stepflow runs get {run_id[:-1]}"
+    word = run_id[:-1] if shell == "fish" else "3"
+    done = stepflow(COMP_WORDS=line, COMP_CWORD=word, _STEPFLOW_COMPLETE=f"{shell}_complete")
+    assert run_id in done.stdout
+    assert not {"\x1b", "\x07"} & set(done.stdout)
+    assert "\nnext" not in done.stdout

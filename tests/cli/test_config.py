@@ -298,3 +298,10 @@ def test_a_password_of_a_proxy_is_not_shown(key: str, stepflow: Stepflow) -> Non
     assert done.code == 0, done
     assert "http://proxy:3128" in done.stdout
     assert "hidden" not in done.stdout
+
+
+@pytest.mark.parametrize("url", ["ftp://foo", "not a url", "http://", "http://a:port"])
+def test_a_url_that_can_never_work_is_not_set(url: str, stepflow: Stepflow) -> None:
+    done = stepflow("config", "set", "profiles.x.url", url)
+    assert done.code == 2
+    assert stepflow("config", "get", "profiles.x").code == 1

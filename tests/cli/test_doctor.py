@@ -248,3 +248,12 @@ def test_a_file_of_certificates_that_cannot_be_loaded(
     check = found(done)["certificate"]
     assert (done.code, check["status"], check["hint"]) == (1, "error", f"correct {named} in the profile")
     assert f"{path.parent / file} cannot be loaded: " in check["message"]
+
+
+def test_a_server_that_is_named_is_looked_at_though_the_profiles_cannot_be_read(
+    stepflow: Stepflow, server: str
+) -> None:
+    profile(stepflow, "current = [")
+    done = stepflow("doctor", "--no-run", "--url", server, "-o", "json", STEPFLOW_URL="")
+    assert done.code == 1
+    assert [found(done)[name]["status"] for name in ("configuration", "stepflow", "release")] == ["error", "ok", "ok"]

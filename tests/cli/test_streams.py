@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.cli.command import Stepflow
@@ -30,13 +32,17 @@ def test_messages_that_cannot_be_written_change_nothing(stepflow: Stepflow, serv
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
-def test_closed_streams_are_empty_ones(stepflow: Stepflow, server: str, closed: str) -> None:
+def test_closed_streams(stepflow: Stepflow, server: str, closed: str) -> None:
+    lost, silent = ">&-" in closed.split(), "2>&-" in closed.split()
     done = stepflow.shell(f"stepflow run echo.yaml --input-json 1 {closed}")
-    assert (done.code, done.stdout, done.stderr) == (0, "" if ">&-" in closed.split() else "1\n", "")
+    # Somebody who closes standard output loses what the run gives: that is told, and how to get it.
+    assert (done.code, done.stdout) == ((2, "") if lost else (0, "1\n"))
+    assert ("standard output cannot be written: it is closed" in done.stderr) == (lost and not silent)
+    assert ("stepflow runs result " in done.stderr) == (lost and not silent)
     done = stepflow.shell(f"stepflow run fails.yaml -o json {closed}")
-    assert done.code == 1
+    assert done.code == (2 if lost else 1)
     assert "Traceback" not in done.stderr
-    assert ("run_failed" in done.stderr) == ("2>&-" not in closed)
+    assert ("run_failed" in done.stderr) == (not lost and not silent)
 
 
 @pytest.mark.parametrize("size", [10, 1_000_000])
@@ -58,3 +64,13 @@ def test_a_flow_on_standard_input_is_utf_8(stepflow: Stepflow, server: str) -> N
 def test_a_log_that_cannot_be_written_changes_nothing(stepflow: Stepflow, server: str) -> None:
     done = stepflow("-v", "run", "echo.yaml", "--input-json", "1", "--log-file", "/dev/full")
     assert (done.code, done.stdout, done.stderr) == (0, "1\n", "")
+
+
+def test_a_run_is_named_though_its_result_cannot_be_written(stepflow: Stepflow, server: str) -> None:
+    for command in ("run echo.yaml --input-json 1", "submit --detach echo.yaml", "run echo.yaml --inputs ms.jsonl"):
+        before = set(stepflow("runs", "list", "--all", "-o", "name").stdout.split())
+        done = stepflow.shell(f"stepflow {command} -o json > /dev/full")
+        (run_id,) = set(stepflow("runs", "list", "--all", "-o", "name").stdout.split()) - before
+        problem = json.loads(done.stderr)
+        assert (done.code, problem["run_id"]) == (2, run_id)
+        assert problem["hint"] == f"run {run_id} was created: stepflow runs result {run_id}"

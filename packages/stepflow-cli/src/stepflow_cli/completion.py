@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
+from .problems import printable
+
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
 
@@ -43,9 +45,13 @@ def _silent(offer: Callable[[click.Context, str], Iterable[CompletionItem]]) -> 
     @functools.wraps(offer)
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         try:
-            return [item for item in offer(ctx, incomplete) if item.value.startswith(incomplete)]
+            items = [item for item in offer(ctx, incomplete) if item.value.startswith(incomplete)]
         except Exception:
             return []
+        for item in items:
+            # One line for the shell, and nothing that a terminal would obey: a server tells what runs are called.
+            item.help = item.help and " ".join(printable(str(item.help)).split())
+        return [item for item in items if item.value == printable(item.value) and "\n" not in item.value]
 
     return complete
 

@@ -88,8 +88,10 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
         return
     from stepflow_client import ServerConnectionError, SyncStepflowClient
 
+    from . import outages
+
     arguments = _client_settings(settings)
-    with SyncStepflowClient.from_env(**arguments) as client:
+    with outages.tracked(), SyncStepflowClient.from_env(**arguments) as client:
         try:
             yield Target(client, settings, arguments=arguments)
         except ServerConnectionError as error:
@@ -128,6 +130,19 @@ def _told_of_its_end(target: Target) -> Iterator[None]:
         raise EmbeddedServerError("the embedded server ended unexpectedly", run_id=error.run_id) from error
 
 
+@contextmanager
+def _naming_config(config: str | None) -> Iterator[None]:
+    """Name the configuration with which a server does not start: it may have been found, and not been named."""
+    from stepflow_client import ServerStartError
+
+    try:
+        yield
+    except ServerStartError as error:
+        if config is None:
+            raise
+        raise problem_of(error, hint=error.hint or f"its configuration is {config}") from error
+
+
 def _client_settings(settings: Settings) -> dict[str, Any]:
     arguments: dict[str, Any] = {"base_url": settings.url.value}
     profile = settings.profile
@@ -161,7 +176,7 @@ def _embedded(server: ServerOptions, settings: Settings, flow: str | None) -> It
     log_config = LogConfig() if level is None else LogConfig(level=level)  # type: ignore[arg-type]
     runtime = StepflowRuntime.start(config, on_crash=ended, log_config=log_config)
     with ExitStack() as stack:
-        with waiting("starting the embedded server"):
+        with waiting("starting the embedded server"), _naming_config(config):
             stack.enter_context(runtime)
         try:
             yield Target(runtime.sync_client, settings, runtime)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .output import Column, View, rfc3339
+from .run_records import VALUES
 
 if TYPE_CHECKING:
     from stepflow_client.events import RunEvent
@@ -19,6 +20,7 @@ EVENT = View(
     ),
     name="cursor",
     fields=("run_id", "sequence_number", "inferred", "step_index", "attempt", "output", "flow_id", "item_count"),
+    open_fields=VALUES,
 )
 """An event."""
 

@@ -73,13 +73,17 @@ def _check(name: str, records: Sequence[Mapping[str, Any]], view: View) -> None:
         raise usage("--fields names fields, such as a,b.c; one of them is empty")
     if name in view.known or any(value_of(record, name, _MISSING) is not _MISSING for record in records):
         return
+    if any(name.startswith(f"{each}.") for each in view.open_fields):
+        # What is in an output, for example, is the user's own: what is not there is null.
+        return
     parent = name.rpartition(".")[0]
     if parent and any(value_of(record, parent, _MISSING) is None for record in records):
         # Where the parent is null, what it would hold is not known.
         return
-    known = {*view.known, *(path for record in records for path in _paths(record))}
     if not records and name.partition(".")[0] in {each.partition(".")[0] for each in view.known}:
+        # What it holds shows only when there is a record.
         return
+    known = {*view.known, *(path for record in records for path in _paths(record))}
     top = sorted({path for path in known if "." not in path})
     raise usage(f"there is no field {name}", nearest(name, known) or f"the fields are {', '.join(top)}")
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from .batch_inputs import read_inputs
 from .connect import Target
+from .exit_codes import ExitCode
 from .fields import check_known
 from .flow_files import load_flow_file
 from .output import Output
+from .problems import Problem
 from .results import BATCH_RESULT, RESULT, print_result, print_results
 from .session import current_session
 from .spinner import waiting
 from .values import Values
 from .waits import Wait, wait_for
 
-__all__ = ["Job", "prepare", "run_job", "start"]
+__all__ = ["Job", "naming", "prepare", "run_job", "start"]
 
 
 @dataclass(frozen=True)
@@ -62,17 +68,46 @@ def prepare(flow: str, values: Values, *, inputs: str | None = None, max_concurr
 
 
 def start(target: Target, job: Job) -> str:
-    """Start the run of a job and give its id."""
-    with waiting("submitting"):
-        return target.client.submit(
-            job.flow,
-            # One input that is a list would be a batch.
-            [job.input] if job.batch is None else job.batch,
-            job.overrides,
-            variables=job.variables,
-            variables_from_env=job.env_variables,
-            max_concurrency=job.max_concurrency,
-        )
+    """Start the run of a job and give its id.
+
+    Raises:
+        Problem: If that is interrupted: whether there is a run is not known then.
+    """
+    try:
+        with waiting("submitting"):
+            return target.client.submit(
+                job.flow,
+                # One input that is a list would be a batch.
+                [job.input] if job.batch is None else job.batch,
+                job.overrides,
+                variables=job.variables,
+                variables_from_env=job.env_variables,
+                max_concurrency=job.max_concurrency,
+            )
+    except KeyboardInterrupt:
+        if target.ends_with_command:
+            raise
+        raise Problem(
+            "interrupted; a run may have been created, and goes on then",
+            kind="interrupted",
+            exit_code=ExitCode.INTERRUPTED,
+            hint=f"'{target.come_back('runs list --limit', '5')}' shows the newest",
+        ) from None
+
+
+@contextmanager
+def naming(target: Target, run_id: str) -> Iterator[None]:
+    """Let no failure of the block hide which run there is, or how to get its result."""
+    try:
+        yield
+        # What is written last fails only now.
+        sys.stdout.flush()
+    except Problem as problem:
+        if problem.run_id is None:
+            problem.run_id = run_id
+            if not target.ends_with_command:
+                problem.hint = f"run {run_id} was created: {target.come_back('runs result', run_id)}"
+        raise
 
 
 def run_job(target: Target, job: Job, wait: Wait, output: Output) -> None:
@@ -91,7 +126,9 @@ def run_job(target: Target, job: Job, wait: Wait, output: Output) -> None:
 
 def _run_one(target: Target, job: Job, wait: Wait, output: Output) -> None:
     run_id = start(target, job)
-    print_result(wait_for(target, run_id, wait, lambda: target.client.get_result(run_id, timeout=wait.timeout)), output)
+    with naming(target, run_id):
+        result = wait_for(target, run_id, wait, lambda: target.client.get_result(run_id, timeout=wait.timeout))
+        print_result(result, output)
 
 
 def _run_batch(target: Target, job: Job, wait: Wait, output: Output, *, number: int) -> None:
@@ -100,5 +137,6 @@ def _run_batch(target: Target, job: Job, wait: Wait, output: Output, *, number: 
         return
     run_id = start(target, job)
     text = f"running {number} inputs"
-    results = wait_for(target, run_id, wait, lambda: target.client.get_results(run_id, timeout=wait.timeout), text=text)
-    print_results(run_id, results, output)
+    with naming(target, run_id):
+        ask = partial(target.client.get_results, run_id, timeout=wait.timeout)
+        print_results(run_id, wait_for(target, run_id, wait, ask, text=text), output)

@@ -20,11 +20,12 @@ __all__ = ["live_picture"]
 
 
 @contextmanager
-def live_picture(draw: Callable[[], RenderableType]) -> Iterator[Callable[[], None]]:
+def live_picture(draw: Callable[[int | None], RenderableType]) -> Iterator[Callable[[], None]]:
     """Give what draws the picture anew; whatever ends the block, the last picture stays, and the cursor is shown.
 
     Args:
-        draw: Gives the picture as it is now.
+        draw: Gives the picture as it is now, in so many lines at most, or whole: a terminal cannot take back what it
+            has scrolled away.
     """
     color = has_color(sys.stdout, current_session().color)
     console = Console(
@@ -33,10 +34,9 @@ def live_picture(draw: Callable[[], RenderableType]) -> Iterator[Callable[[], No
     live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False)
     try:
         with live, _cursor_shown_when_killed(console):
-            yield lambda: live.update(draw(), refresh=True)
+            yield lambda: live.update(draw(console.height - 1), refresh=True)
     finally:
-        # While it is live, a picture higher than the terminal is cut off.
-        console.print(draw())
+        console.print(draw(None))
 
 
 @contextmanager

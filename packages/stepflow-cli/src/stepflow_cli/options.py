@@ -233,7 +233,14 @@ def confirm_option(function: Function) -> Function:
                 raise usage(f"this would {deed}, and there is no terminal to ask on", "add --yes")
             # `click.confirm` would write to standard output.
             click.echo(f"{deed[:1].upper()}{deed[1:]}? [y/N] ", nl=False, err=True)
-            if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            answer = ""
+            try:
+                answer = sys.stdin.readline()
+            finally:
+                if not answer.endswith("\n"):
+                    # Ctrl-C and Ctrl-D leave the cursor behind the question.
+                    click.echo(err=True)
+            if answer.strip().lower() not in ("y", "yes"):
                 raise usage(f"not confirmed: did not {deed}")
 
         return confirm

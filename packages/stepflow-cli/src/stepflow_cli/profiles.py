@@ -198,12 +198,15 @@ def _check_text(value: Any) -> str | None:
 def _check_url(value: Any) -> str | None:
     from urllib.parse import urlsplit
 
-    if not isinstance(value, str) or not value:
+    from .urls import split_url
+
+    if not isinstance(value, str) or not value or any(each.isspace() for each in value):
         return "the URL of a server"
     try:
+        split_url(value)
         secret = urlsplit(value if "//" in value else f"//{value}").password
     except ValueError:
-        return "the URL of a server"
+        return "the http or https URL of a server"
     return "a URL without a password; a token belongs in token_env, token_file or token_command" if secret else None
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .exit_codes import ExitCode
 from .output import Column, Output, View
 from .problems import Problem
+from .run_records import VALUES
 
 if TYPE_CHECKING:
     from stepflow_client import FlowResult
@@ -24,6 +25,7 @@ RESULT = View(
         Column("error.message", title="ERROR"),
     ),
     fields=_ERROR,
+    open_fields=VALUES,
 )
 """The result of a run of one input."""
 
@@ -35,6 +37,7 @@ BATCH_RESULT = View(
         Column("error.message", title="ERROR"),
     ),
     fields=_ERROR,
+    open_fields=VALUES,
 )
 """The result of one input of a batch."""
 
@@ -87,7 +90,7 @@ def print_results(run_id: str, results: list[FlowResult], output: Output) -> Non
     Raises:
         Problem: If not all of them succeeded.
     """
-    if output.format == "name":
+    if output.format == "name" and not output.fields:
         output.record({"run_id": run_id}, BATCH_RESULT)
     else:
         output.records(_batch_records(results), BATCH_RESULT, default="jsonl")

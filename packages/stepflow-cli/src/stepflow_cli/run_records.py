@@ -18,6 +18,7 @@ __all__ = [
     "RUN_IN_FULL",
     "STATUSES",
     "STEP",
+    "VALUES",
     "duration_text",
     "item_record",
     "run_record",
@@ -77,11 +78,14 @@ RUN_IN_FULL = View(
 """A run alone."""
 
 _ERROR = ("error", "error.code", "error.step_id", "error.details")
+VALUES = ("output", "error.details")
+"""Fields that hold what users and servers put there."""
 
 ITEM = View(
     columns=(Column("index", kind="number"), _STATUS, Column("output"), Column("error.message", title="ERROR")),
     name="index",
     fields=("completed_at", *_ERROR),
+    open_fields=VALUES,
 )
 """An item of a run."""
 
@@ -92,6 +96,7 @@ STEP = View(
     ),
     name="step_id",
     fields=("step_index", "updated_at", *_ERROR),
+    open_fields=VALUES,
 )
 """A step of an item."""
 

@@ -100,6 +100,10 @@ def resolve(
 
 
 def _check(options: ServerOptions, environ: Mapping[str, str]) -> None:
+    for flag, value in (("--url", options.url), ("--profile", options.profile), ("--config", options.config)):
+        if value is not None and not value.strip():
+            # A variable that is not set, most likely: not a reason to run somewhere else.
+            raise usage(f"{flag} is empty")
     local = "--local" if options.local else "--config" if options.config is not None else None
     named = "--url" if options.url else "--profile" if options.profile else None
     if local and named:

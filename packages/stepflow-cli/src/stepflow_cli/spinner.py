@@ -33,6 +33,14 @@ class Spinner:
             if self._status is not None:
                 self._status.update(text)
 
+    def say(self, text: str) -> None:
+        """Write a line above it, or where it would be."""
+        with self._lock:
+            if self._status is not None:
+                self._status.console.print(text)
+                return
+        print(text, file=sys.stderr, flush=True)
+
     def _show(self, color: bool, ended: threading.Event) -> None:
         if ended.wait(_QUIET):
             return
@@ -64,11 +72,14 @@ def waiting(text: str) -> Iterator[Spinner]:
     if not is_terminal(sys.stderr):
         yield spinner
         return
+    from .outages import told_by
+
     ended = threading.Event()
     color = has_color(sys.stderr, current_session().color)
     threading.Thread(target=spinner._show, args=(color, ended), daemon=True).start()
     try:
-        yield spinner
+        with told_by(spinner.say):
+            yield spinner
     finally:
         ended.set()
         spinner._hide()

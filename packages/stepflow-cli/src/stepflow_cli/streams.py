@@ -1,7 +1,7 @@
 """The standard streams as commands use them: what Python makes of them fails where a command should not.
 
-A stream that was closed (`>&-`) is an empty one. Output that cannot be written is a `Problem`; messages that cannot be
-written are lost, which is no reason to fail.
+Output that cannot be written, to a closed stream (`>&-`) for example, is a `Problem`; messages that cannot be written
+are lost, which is no reason to fail. A closed standard input is an empty one.
 """
 
 from __future__ import annotations
@@ -55,12 +55,20 @@ class _Messages(TextIOWrapper):
             super().flush()
 
 
+class _Closed(TextIOWrapper):
+    def write(self, text: str, /) -> int:
+        if text:
+            raise usage("standard output cannot be written: it is closed")
+        return 0
+
+
 def prepare_streams() -> None:
     """Put the streams in order; those that a test or another program has replaced are left alone."""
+    is_closed = sys.stdout is None
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             _open_empty(number, name)
-    sys.stdout = _reopened(sys.stdout, _Data)
+    sys.stdout = _reopened(sys.stdout, _Closed if is_closed else _Data)
     sys.stderr = _reopened(sys.stderr, _Messages)
 
 

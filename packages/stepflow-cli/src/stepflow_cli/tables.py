@@ -63,6 +63,8 @@ class View:
     """The field that `-o name` prints."""
     fields: tuple[str, ...] = ()
     """Further fields that records have; these and the columns' may be asked for though no record is there."""
+    open_fields: tuple[str, ...] = ()
+    """Fields that hold any JSON value, so that nobody can tell what is in them."""
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -73,7 +75,8 @@ class View:
         """Give the view whose columns are these fields."""
         # What was asked for is not left out.
         known = {column.field: replace(column, optional=False) for column in self.columns}
-        return View(tuple(known.get(name) or Column(name, title=name.upper()) for name in fields), self.name)
+        columns = tuple(known.get(name) or Column(name, title=name.upper()) for name in fields)
+        return View(columns, self.name, open_fields=self.open_fields)
 
 
 def plain(records: Sequence[Mapping[str, Any]], view: View, *, vertical: bool = False) -> str:

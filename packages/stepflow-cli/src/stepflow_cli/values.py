@@ -90,9 +90,12 @@ class Values:
         value = read_value(self.variables[0], self.stdin_format) if self.variables else {}
         if not isinstance(value, dict):
             raise usage(f"{self.variables[0].option} is not a mapping of names to values")
-        texts = _text_variables(flow)
+        texts, declared = _text_variables(flow), declared_variables(flow)
         for each in self.single_variables:
             name, text = _split(each, "--var", "name=value")
+            near = nearest(name, declared) if name not in declared else None
+            if near is not None:
+                raise usage(f"the flow declares no variable {name}", near)
             value[name] = text if name in texts else read_scalar(text)
         return value
 
@@ -110,6 +113,7 @@ class Values:
             value = _override(each.text, flow) if each.form == "set" else read_value(each, self.stdin_format)
             if not isinstance(value, dict):
                 raise usage(f"{each.option} is not a mapping of steps to their changes")
+            _check_overrides(each, value, flow)
             read.append(value)
         return read or None
 
@@ -137,15 +141,25 @@ def read_value(given: Given, stdin_format: str | None = None) -> Any:
 
 
 def read_scalar(text: str) -> Any:
-    """Give the value that `name=value` means: JSON or a YAML scalar, else the text itself."""
+    """Give the value that `name=value` means: JSON, a YAML number, boolean or null, `[a, b]`, `{a: b}`, else the text.
+
+    Text stays as it is, with what YAML would take for a comment, an anchor or a tag, and with blanks around it.
+    """
     from stepflow_client import FlowFileError
-    from stepflow_client.flow_file import parse_yaml
+    from stepflow_client.flow_file import parse_json, parse_yaml
 
     with suppress(FlowFileError):
+        return parse_json(text)
+    is_collection = text.lstrip()[:1] in ("{", "[")
+    if not is_collection and (text != text.strip() or any(each in text for each in "#&*!\n")):
+        return text
+    with suppress(FlowFileError):
         value = parse_yaml(text)
-        # `a: b` and `- a` are text that happens to be YAML; lists and mappings are written in brackets.
-        if not isinstance(value, (dict, list)) or text.lstrip()[:1] in ("{", "["):
-            return "" if value is None and not text.strip() else value
+        if isinstance(value, (dict, list)):
+            # `a: b` and `- a` are text that happens to be YAML.
+            return value if is_collection else text
+        if isinstance(value, (bool, int, float)) or (value is None and text.lower() in ("null", "~")):
+            return value
     return text
 
 
@@ -164,13 +178,62 @@ def _override(text: str, flow: Mapping[str, Any]) -> dict[str, Any]:
     parts = [part.replace("\0", ".") for part in path.replace("\\.", "\0").split(".")]
     if len(parts) < 2 or not all(parts):
         raise usage(f"--set takes {form}, not {text!r}")
-    steps = step_ids(flow)
-    if steps and parts[0] not in steps:
-        raise usage(f"the flow has no step {parts[0]}", nearest(parts[0], steps) or f"it has {', '.join(steps)}")
-    override: Any = read_scalar(value)
+    override: Any = _replacing(read_scalar(value), _in_flow(parts, flow))
     for part in reversed(parts):
         override = {part: override}
     return dict(override)
+
+
+def _in_flow(parts: Sequence[str], flow: Mapping[str, Any]) -> Any:
+    """Give what stands in a flow where an override is to go; None where nothing does.
+
+    Raises:
+        Problem: If that is inside of an expression, of which there can be no part.
+    """
+    steps = flow.get("steps")
+    there: Any = {str(step.get("id")): step for step in (steps if isinstance(steps, list) else []) if _is_step(step)}
+    for place, part in enumerate(parts):
+        if not isinstance(there, Mapping):
+            return None
+        if any(str(key).startswith("$") for key in there):
+            whole = ".".join(parts[:place])
+            raise usage(f"{whole} is an expression in the flow", f"set it as a whole: --set {whole}=VALUE")
+        there = there.get(part)
+    return there
+
+
+def _is_step(step: object) -> bool:
+    return isinstance(step, Mapping)
+
+
+def _replacing(value: Any, there: Any) -> Any:
+    """Give a value that takes the place of what is there: overrides are merged, and null removes a key."""
+    if not isinstance(value, dict) or not isinstance(there, Mapping):
+        return value
+    return {**dict.fromkeys(str(key) for key in there if key not in value), **value}
+
+
+_STEP_KEYS = ("component", "input", "onError", "mustExecute", "metadata", "outputSchema")
+"""What a step has besides its id; servers drop other keys without a word."""
+
+
+def _check_overrides(given: Given, overrides: Mapping[str, Any], flow: Mapping[str, Any]) -> None:
+    """Refuse what would change nothing.
+
+    Raises:
+        Problem: If a step or a key of one does not exist; the hint has the nearest.
+    """
+    steps = step_ids(flow)
+    inner = overrides.get("steps")
+    if set(overrides) == {"steps"} and isinstance(inner, Mapping) and "steps" not in steps:
+        overrides = {step: change.get("value", change) for step, change in inner.items() if isinstance(change, Mapping)}
+    for step, change in overrides.items():
+        if steps and step not in steps:
+            raise usage(f"the flow has no step {step}", nearest(step, steps) or f"it has {', '.join(steps)}")
+        for key in change if isinstance(change, Mapping) else ():
+            if key not in (*_STEP_KEYS, "value", "$type"):
+                known = nearest(key, _STEP_KEYS) or f"a step has {', '.join(_STEP_KEYS)}"
+                raise usage(f"{given.option}: a step has no {key} (of {step})", known)
 
 
 def _text_variables(flow: Mapping[str, Any]) -> set[str]:

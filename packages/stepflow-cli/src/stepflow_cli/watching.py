@@ -52,6 +52,7 @@ class Watch:
         self._ahead = timedelta() if health is None else health - datetime.now(UTC)
         self.run = self._look(run_id)
         self._cursor, self._number = "", 0
+        self._said: str | None = None
         steps = dict(enumerate(self._step_ids()))
         self.progress = RunProgress(
             run_id,
@@ -66,9 +67,15 @@ class Watch:
         """The time by the server's clock."""
         return datetime.now(UTC) + self._ahead
 
+    def say(self, text: str) -> None:
+        """Let the note be this until the next event comes."""
+        self._said = text
+
     @property
     def note(self) -> str | None:
-        """What is to be said of a server that does not tell all."""
+        """What is to be said of a server that is away, or does not tell all."""
+        if self._said is not None:
+            return self._said
         if self.progress.is_over or self._target.client.server_info().capabilities["events"]:
             return None
         return "this server reports steps only when the run has ended"
@@ -92,7 +99,7 @@ class Watch:
             while not events.ended:
                 refresh()
                 for event in events.take(_TICK):
-                    heard = time.monotonic()
+                    heard, self._said = time.monotonic(), None
                     self._cursor, self._number = event.cursor, event.sequence_number
                     show(event, self.progress.see(event), self._error_of(event))
                 quiet = _SHORT_SILENCE if self.run.is_finished else _SILENCE
@@ -135,6 +142,7 @@ class Watch:
 
     def _finish(self) -> None:
         """Get what the events do not tell: the end itself, and why items failed."""
+        self._said = None
         self.run = self._look(self.run.run_id)
         self.progress.end(self.run.status.value, self.run.completed_at)
         if self.run.status == "failed" and self.run.items.total <= _MOST_ITEMS:

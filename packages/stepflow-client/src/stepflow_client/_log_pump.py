@@ -17,11 +17,8 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import IO
 
+from ._logging import server_logger
 from .logs import LineSplitter, LogConfig, LogEntry, LogLevel, Stream
-
-_LOGGER = logging.getLogger("stepflow.server")
-# Without a handler of the user's, Python would print warnings to stderr.
-logging.getLogger("stepflow").addHandler(logging.NullHandler())
 
 _LEVELS: dict[LogLevel, int] = {
     "trace": 5,
@@ -164,7 +161,7 @@ class _Forwarder:
         self._thread.start()
 
     def put(self, entry: LogEntry, pid: int) -> None:
-        if not _LOGGER.isEnabledFor(_LEVELS[entry.level]):
+        if not server_logger.isEnabledFor(_LEVELS[entry.level]):
             return
         if self._queue.qsize() >= _QUEUE_LIMIT:
             self._dropped += 1
@@ -186,9 +183,9 @@ class _Forwarder:
             dropped, self._dropped = self._dropped, 0
             if dropped:
                 with contextlib.suppress(Exception):
-                    _LOGGER.warning("%d lines of the server were dropped: logging is too slow for them", dropped)
+                    server_logger.warning("%d lines of the server were dropped: logging is too slow for them", dropped)
 
 
 def _emit(entry: LogEntry, pid: int) -> None:
     extra = {"target": entry.target, "stream": entry.stream, "server_pid": pid}
-    _LOGGER.log(_LEVELS[entry.level], "%s", entry.message, extra=extra)
+    server_logger.log(_LEVELS[entry.level], "%s", entry.message, extra=extra)

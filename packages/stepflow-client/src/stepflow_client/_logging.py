@@ -1,11 +1,18 @@
-"""STEPFLOW_LOG=debug: the package's own log on standard error, without a line of code."""
+"""The package's own log, and STEPFLOW_LOG=debug: that on standard error, without a line of code."""
 
 from __future__ import annotations
 
 import logging
 import sys
 
-__all__ = ["log_to_stderr"]
+__all__ = ["log_to_stderr", "logger", "server_logger"]
+
+logger = logging.getLogger("stepflow.client")
+"""Of the clients."""
+server_logger = logging.getLogger("stepflow.server")
+"""Of what an embedded server writes."""
+# Without a handler of the user's, Python would print warnings to stderr.
+logging.getLogger("stepflow").addHandler(logging.NullHandler())
 
 
 def log_to_stderr(level: str) -> None:

@@ -39,21 +39,23 @@ def find_binary() -> ServerBinary:
         raise ServerNotInstalledError("The embedded server needs the package psutil", hint=_INSTALL)
     named = os.environ.get(BINARY_VARIABLE)
     if named:
-        return ServerBinary(_checked(Path(named).expanduser().absolute(), f"{BINARY_VARIABLE} names"), None)
+        path = Path(named).expanduser().absolute()
+        hint = f"unset {BINARY_VARIABLE} for that of the package stepflow-orchestrator"
+        return ServerBinary(_checked(path, f"{BINARY_VARIABLE} names", hint), None)
     # find_spec locates the package without running its code.
     spec = importlib.util.find_spec("stepflow_orchestrator")
     folders = list(spec.submodule_search_locations or ()) if spec else []
     if not folders:
         raise ServerNotInstalledError("The embedded server is not installed", hint=_INSTALL)
     path = Path(folders[0]) / "bin" / "stepflow-server"
-    return ServerBinary(_checked(path, "stepflow-orchestrator should hold"), _installed_release())
+    return ServerBinary(_checked(path, "stepflow-orchestrator should hold", _INSTALL), _installed_release())
 
 
-def _checked(path: Path, who: str) -> Path:
+def _checked(path: Path, who: str, hint: str) -> Path:
     if not path.exists():
-        raise ServerNotInstalledError(f"{who} {path}, but there is no such file", hint=_INSTALL)
+        raise ServerNotInstalledError(f"{who} {path}, but there is no such file", hint=hint)
     if not path.is_file() or not os.access(path, os.X_OK):
-        raise ServerNotInstalledError(f"{who} {path}, but that is not an executable file", hint=_INSTALL)
+        raise ServerNotInstalledError(f"{who} {path}, but that is not an executable file", hint=hint)
     return path
 
 

@@ -51,7 +51,7 @@ def prepare_config(
 
     Raises:
         InvalidArgumentError: Both were given, or one has a wrong type.
-        FlowFileError: The file cannot be read.
+        FlowFileError: The file cannot be read, or holds no mapping.
     """
     if config_path is not None and config is not None:
         raise InvalidArgumentError("Give config_path or config, not both")
@@ -60,7 +60,7 @@ def prepare_config(
             raise InvalidArgumentError(f"config_path is a str or a Path, not {type(config_path).__name__}")
         # Workers are started in the folder of the file; a relative path confuses the server about it.
         path = Path(config_path).expanduser().absolute()
-        _read(path)
+        _parse(_read(path), path)
         return ServerConfig(path=path)
     if config is not None:
         return ServerConfig(document=_checked(config))
@@ -106,8 +106,10 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
         value = yaml.safe_load(text) if value is None else value
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
+        what = getattr(error, "problem", None) or "it cannot be read"
+        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
         raise FlowFileError(
-            f"The configuration file {path} is neither YAML nor JSON: {error}",
+            f"The configuration file {path} is neither YAML nor JSON: {what}{where}",
             path=str(path),
             line=mark.line + 1 if mark else None,
             column=mark.column + 1 if mark else None,

@@ -37,6 +37,7 @@ __all__ = [
     "is_httpx_auth",
     "parse_url",
     "parse_urls",
+    "shown_proxy",
     "ssl_context",
     "static_authorization",
 ]
@@ -228,14 +229,14 @@ def ssl_context(
     """Give what servers are verified with, None where there is nothing to verify.
 
     Args:
-        url: For a plain http server no authorities are loaded; that alone takes 20 ms.
+        url: For a plain http server there is nothing to verify, and nothing is loaded.
         verify: False for no verification, or a file or folder of authorities, or a context.
         cert: The client's certificate: a file, or (file, key file), or (file, key file, password).
 
     Raises:
         InvalidArgumentError: If a file cannot be read.
     """
-    if url.scheme == "http" and verify is True and cert is None:
+    if url.scheme == "http":
         return None
     import ssl
 
@@ -251,11 +252,22 @@ def ssl_context(
             context = ssl.create_default_context(**{where: os.fspath(verify)})  # type: ignore[arg-type]
         else:
             context = httpx.create_ssl_context(verify=bool(verify))
-        if cert is not None:
-            context.load_cert_chain(*((cert,) if isinstance(cert, (str, os.PathLike)) else cert))
     except (OSError, ValueError, TypeError) as error:
-        raise InvalidArgumentError(f"a certificate cannot be loaded: {error}") from None
+        raise _not_loaded("the authorities", (verify,), error) from None
+    if cert is not None:
+        files = cert if isinstance(cert, (tuple, list)) else (cert,)
+        try:
+            context.load_cert_chain(*files)
+        except (OSError, ValueError, TypeError) as error:
+            # The third is a password.
+            raise _not_loaded("the certificate", files[:2], error) from None
     return context
+
+
+def _not_loaded(what: str, files: Sequence[object], error: Exception) -> InvalidArgumentError:
+    named = " and ".join(str(file) for file in files)
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return InvalidArgumentError(f"{what} in {named} cannot be loaded: {reason}")
 
 
 def environment_proxy(url: ServerUrl) -> str | None:
@@ -273,6 +285,14 @@ def environment_proxy(url: ServerUrl) -> str | None:
         return None
     proxies = getproxies()
     return proxies.get(url.scheme) or proxies.get("all")
+
+
+def shown_proxy(proxy: str | httpx.URL | httpx.Proxy | None) -> str | None:
+    """Give the URL of a proxy as it can be shown: without its user and password."""
+    if proxy is None:
+        return None
+    scheme, separator, rest = str(getattr(proxy, "url", proxy)).rpartition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
 def environment_settings(environ: Mapping[str, str]) -> dict[str, Any]:

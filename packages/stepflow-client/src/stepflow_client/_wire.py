@@ -78,6 +78,11 @@ _ERRORS: dict[int, type[errors.ApiError]] = {
     412: errors.ConflictError,
     429: errors.RateLimitError,
 }
+_HINTS = {
+    401: "is there a token, and is it for this server?",
+    403: "do the credentials allow this?",
+    407: "the URL of the proxy takes its user and password",
+}
 _FAILED = frozenset({ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED})
 _LONGEST_MESSAGE = 500
 _LARGE = 1024 * 1024
@@ -122,8 +127,12 @@ def error_for(
     if status == 408:
         return errors.RequestTimeoutError(message or f"{asked} was answered 408", status_code=408, run_id=run_id)
     answered = f"{asked} was answered {status} {_phrase(status)}".rstrip()
-    default = errors.ServerFaultError if status >= 500 else errors.InvalidRequestError
-    return _ERRORS.get(status, default)(message or answered, status_code=status, details=details, run_id=run_id)
+    kinds = _ERRORS.get(status, errors.ServerFaultError if status >= 500 else errors.InvalidRequestError)
+    if message is None or kinds is errors.AuthenticationError or (status >= 500 and not isinstance(details, dict)):
+        # Whoever says so need not be the server.
+        message = f"{answered}: {message}" if message else answered
+    hint = _HINTS.get(status)
+    return kinds(message, status_code=status, details=details, run_id=run_id, hint=hint)
 
 
 def _what_it_says(kind: str, content: bytes) -> tuple[str | None, Any]:

@@ -71,12 +71,13 @@ def _checks(server: ServerOptions, *, measure: bool) -> Iterator[Check]:
     yield from environment.versions()
     configuration, profiles = environment.configuration()
     yield configuration
-    if profiles is None:
-        yield environment.embedded_server(needed=False)
-        return
     try:
+        # Without the file a flag or the environment may still name the server.
         settings = resolve(server, profiles=profiles)
     except Problem as problem:
+        if profiles is None:
+            yield environment.embedded_server(needed=False)
+            return
         yield error("server", problem.message, problem.hint, exit_code=problem.exit_code)
         return
     yield environment.embedded_server(needed=settings.is_embedded)

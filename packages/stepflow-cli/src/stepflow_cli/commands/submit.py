@@ -9,6 +9,7 @@ from ..flow_options import batch_options, flow_argument, value_options
 from ..options import file_output_options, server_options, wait_options
 from ..output import Column, Output, View
 from ..parsing import Command
+from ..problems import usage
 from ..settings import ServerOptions
 from ..values import Values
 from ..waits import Wait
@@ -40,11 +41,18 @@ def command(
 
     As run, but on a server that goes on with the run when this command ends: Ctrl-C and --timeout only end the wait.
     """
-    from ..jobs import prepare, run_job, start
+    from ..fields import check_known
+    from ..jobs import naming, prepare, run_job, start
 
+    if detach:
+        check_known(output.fields, _RUN)
+        if server.local or server.config is not None:
+            raise usage("--detach leaves no run behind on an embedded server, which ends with the command")
     job = prepare(flow, values, inputs=inputs, max_concurrency=max_concurrency)
     with connect(server, flow=flow) as target:
         if detach:
-            output.record({"run_id": start(target, job)}, _RUN, default="name")
+            run_id = start(target, job)
+            with naming(target, run_id):
+                output.record({"run_id": run_id}, _RUN, default="name")
         else:
             run_job(target, job, wait, output)

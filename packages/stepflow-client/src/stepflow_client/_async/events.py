@@ -15,6 +15,7 @@ from .. import _operations as api
 from .. import _requests
 from .._cursor import Cursor
 from .._lazy import lazy_module
+from .._logging import logger
 from ..errors import (
     InvalidResponseError,
     RateLimitError,
@@ -36,7 +37,6 @@ else:
 
 __all__ = ["Events"]
 
-logger = logging.getLogger("stepflow.client")
 
 _SILENCE = 10.0
 """Seconds without a byte after which the run itself is looked at: a cancelled run sends no event and a dead connection
@@ -105,7 +105,7 @@ class Events:
             "include_results": True if include_results else api.UNSET,
             "include_sub_runs": True if include_sub_runs else api.UNSET,
         }
-        pause, was_final = _FIRST_PAUSE, False
+        pause, was_final, lost = _FIRST_PAUSE, False, False
         last_contact = last_event = time.monotonic()
         while True:
             before = position
@@ -113,20 +113,23 @@ class Events:
                 async with aclosing(self._stream(run_id, position, flags)) as stream:
                     async for event, place in stream:
                         pause, last_contact = _FIRST_PAUSE, time.monotonic()
-                        last_event = last_contact
+                        last_event, lost = last_contact, False
                         if place != position:
                             position = place
                             yield event
                         if event.type == "run_completed" and event.run_id == run_id:
                             return
                 run = await self._state(run_id)
-                last_contact = time.monotonic()
+                last_contact, lost = time.monotonic(), False
             except (TransportError, ServerFaultError, RateLimitError) as error:
-                if isinstance(error, InvalidResponseError):
+                if isinstance(error, InvalidResponseError) or self._connection.closed:
                     raise
                 if time.monotonic() - last_contact > _OUTAGE:
                     raise _broke_off(run_id, error.message, position) from error
-                logger.info("the events of run %s broke off (%s); asked for again", run_id, type(error).__name__)
+                # The first time in an outage people want to know why nothing comes.
+                level = logging.INFO if lost else logging.WARNING
+                logger.log(level, "the events of run %s broke off: %s; asking again", run_id, error.message)
+                lost = True
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 continue

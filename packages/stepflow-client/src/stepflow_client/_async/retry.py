@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from .._http import HttpRequest, HttpResponse, WireError
+from .._logging import logger
 from .._retry import Budget, RetryPolicy, delay_before_retry, describe, found_nobody
 from .exchange import Exchange, Layer, Stream
 
 __all__ = ["Retry"]
-
-logger = logging.getLogger("stepflow.client")
 
 
 class Retry(Layer):

@@ -28,6 +28,7 @@ from .._http import (
     WriteTimeout,
 )
 from .._lazy import lazy_module
+from .._logging import logger
 from .._retry import RetryPolicy, retry_after, was_not_processed
 from .._servers import pinned, recognise, require
 from .._settings import (
@@ -42,6 +43,7 @@ from .._settings import (
     environment_proxy,
     is_httpx_auth,
     parse_urls,
+    shown_proxy,
     ssl_context,
     static_authorization,
 )
@@ -79,7 +81,6 @@ else:
 __all__ = ["Connection"]
 
 Answer = TypeVar("Answer")
-logger = logging.getLogger("stepflow.client")
 
 
 class _Limits(NamedTuple):
@@ -122,6 +123,8 @@ class Connection:
         self.headers |= {name.lower(): value for name, value in (check_headers(headers) or {}).items()}
         known = None if server is None else pinned(self.url, server)
         senders = [_sender(each, verify, cert, proxy, limits, transport) for each in roots]
+        self.proxy = None if transport is not None else shown_proxy(proxy or environment_proxy(root))
+        """The proxy before the server, without its password."""
         sender = senders[0] if len(senders) == 1 else Endpoints(senders)
         if (header := static_authorization(credentials)) is not None:
             self.headers["authorization"] = header
@@ -364,8 +367,9 @@ class Connection:
                 message = f"{self.url} did not accept a connection within {limit.connect:.3g} s"
                 return ServerConnectionError(message, run_id=run_id)
             case ConnectFailed():
-                message = f"{self.url} cannot be reached: {reason}"
-                return ServerConnectionError(message, hint="is the server running?", run_id=run_id)
+                through = f" through the proxy {self.proxy}" if self.proxy else ""
+                message = f"{self.url} cannot be reached{through}: {reason}"
+                return ServerConnectionError(message, hint=_hint(error, self.proxy), run_id=run_id)
             case ReadTimeout() | WriteTimeout():
                 seconds = limit.write if isinstance(error, WriteTimeout) else limit.read
                 message = f"{asked} got no answer from {self.url} within {seconds:.3g} s"
@@ -405,6 +409,21 @@ def _sender(
         except (TypeError, ValueError, AttributeError, ImportError, httpx.InvalidURL) as error:
             raise InvalidArgumentError(f"the proxy cannot be used: {error}") from None
     return HttpxExchange(transport, root)
+
+
+def _hint(error: BaseException | None, proxy: str | None) -> str:
+    """Say what may be wrong where there was no connection."""
+    if proxy:
+        return "is the proxy right? NO_PROXY names servers that are asked directly"
+    words = ""
+    while error is not None:
+        words += f"{error} ".lower()
+        error = error.__cause__
+    if "certificate" in words:
+        return "verify= takes the authority that vouches for the server"
+    if "wrong version number" in words or "record layer" in words:
+        return "does the server speak http, and not https?"
+    return "is the server running?"
 
 
 def _refuse_errors(response: HttpResponse, asked: str, run_id: str | None) -> None:

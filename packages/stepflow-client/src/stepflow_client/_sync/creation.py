@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -14,6 +13,7 @@ from .. import _operations as api
 from .._creation import Claims, ServerClock, born, candidates, may_arrive_later, may_have_created
 from .._deadline import current_deadline, granted, has_passed
 from .._lazy import lazy_module
+from .._logging import logger
 from ..errors import (
     AmbiguousRunError,
     ApiError,
@@ -32,7 +32,6 @@ else:
 
 __all__ = ["Creation"]
 
-logger = logging.getLogger("stepflow.client")
 
 _RUNS_LOOKED_AT = 1000
 _OUTAGE = 60.0

@@ -4,18 +4,16 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
 
 from .._http import HttpRequest, HttpResponse, WireError
+from .._logging import logger
 from .._retry import Budget, RetryPolicy, delay_before_retry, describe, found_nobody
 from .exchange import Exchange, Layer, Stream
 
 __all__ = ["Retry"]
-
-logger = logging.getLogger("stepflow.client")
 
 
 class Retry(Layer):

@@ -15,6 +15,7 @@ from .. import _requests
 from .._creation import ServerClock, born
 from .._deadline import deadline_of, has_passed, within
 from .._lazy import lazy_module
+from .._logging import logger
 from ..errors import (
     InvalidArgumentError,
     InvalidResponseError,
@@ -35,6 +36,7 @@ else:
     _wire = lazy_module("stepflow_client._wire")
 
 __all__ = ["Waiting"]
+
 
 _SLICE = 25.0
 """Seconds a server is asked to hold a request at most: proxies cut what is silent for longer, often after 30 or 60."""
@@ -86,7 +88,7 @@ class Waiting:
             total = run.items.total
         began = time.monotonic()
         longest = _SHARED_SLICE if self._connection.is_shared else _SLICE
-        pause, last_contact = _FIRST_PAUSE, began
+        pause, last_contact, lost = _FIRST_PAUSE, began, False
         checked: float | None = None
         while True:
             started = time.monotonic()
@@ -96,12 +98,15 @@ class Waiting:
                 run = self._look(run_id, held, total)
             except _PASSING as error:
                 # The run goes on, or the server resumes it when it is started again.
-                _raise_if_hopeless(error, run_id, deadline, last_contact)
+                self._raise_if_hopeless(error, run_id, deadline, last_contact)
+                if not lost:
+                    lost = True
+                    logger.warning("run %s: %s; asking again", run_id, error.message)
                 held = 0
             else:
                 if run.is_finished:
                     return run
-                last_contact = time.monotonic()
+                last_contact, lost = time.monotonic(), False
                 checked = self._check_recovery(run, checked)
             now = time.monotonic()
             if has_passed(deadline):
@@ -131,7 +136,7 @@ class Waiting:
             RunTimeoutError: If a server does not answer in time.
             TransportError: If there is none.
         """
-        pause, last_contact = _FIRST_PAUSE, time.monotonic()
+        pause, last_contact, lost = _FIRST_PAUSE, time.monotonic(), False
         while True:
             try:
                 return ask()
@@ -139,11 +144,14 @@ class Waiting:
                 if deadline is None and not self._connection.has_answered:
                     # Nobody has ever been there.
                     raise
-                _raise_if_hopeless(error, run_id, deadline, last_contact)
+                self._raise_if_hopeless(error, run_id, deadline, last_contact)
                 if has_passed(deadline):
                     error.run_id = run_id
                     # A server that is silent may be there; of one that is not more is known.
                     raise _timed_out(run_id, late) if isinstance(error, RequestTimeoutError) else error from error
+                if not lost:
+                    lost = True
+                    logger.warning("run %s: %s; asking again", run_id, error.message)
             left = _LONGEST_PAUSE if deadline is None else max(0.0, deadline - time.monotonic())
             time.sleep(min(pause, left))
             pause = min(pause * 2, _LONGEST_PAUSE)
@@ -216,24 +224,25 @@ class Waiting:
                 run = self._wait(run_id, deadline, total=run.items.total)
             return run, self._items_of_ended(run_id, deadline)
 
+    def _raise_if_hopeless(
+        self, error: StepflowClientError, run_id: str, deadline: float | None, last_contact: float
+    ) -> None:
+        """Raise what keeps a run from being waited for, unless it may pass.
+
+        Args:
+            error: What came instead of an answer.
+            run_id: The run.
+            deadline: When patience ends; None for some time after the last contact.
+            last_contact: When the server answered last.
+        """
+        is_over = deadline is None and time.monotonic() - last_contact > _OUTAGE
+        if isinstance(error, InvalidResponseError) or is_over or self._connection.closed:
+            error.run_id = run_id
+            raise error
+
     def _items_of_ended(self, run_id: str, deadline: float | None) -> ListItemsResponse:
         late = "has ended, but its result did not come in time"
         return self._patiently(partial(self.get_run_items, run_id), run_id, deadline, late)
-
-
-def _raise_if_hopeless(error: StepflowClientError, run_id: str, deadline: float | None, last_contact: float) -> None:
-    """Raise what keeps a run from being waited for, unless it may pass.
-
-    Args:
-        error: What came instead of an answer.
-        run_id: The run.
-        deadline: When patience ends; None for some time after the last contact.
-        last_contact: When the server answered last.
-    """
-    is_over = deadline is None and time.monotonic() - last_contact > _OUTAGE
-    if isinstance(error, InvalidResponseError) or is_over:
-        error.run_id = run_id
-        raise error
 
 
 def _timed_out(run_id: str, late: str = "has not ended yet") -> RunTimeoutError:

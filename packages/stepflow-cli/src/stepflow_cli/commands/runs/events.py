@@ -108,7 +108,7 @@ def command(
 
 
 def _events(target: Target, asked: _Asked) -> Iterator[RunEvent]:
-    from stepflow_client import StepflowClientError
+    from stepflow_client import StepflowClientError, TransportError
 
     cursor = asked.since
     try:
@@ -127,8 +127,8 @@ def _events(target: Target, asked: _Asked) -> Iterator[RunEvent]:
             hint=asked.again(target, cursor),
         ) from None
     except StepflowClientError as error:
-        lost = cursor is not None and cursor != asked.since
-        raise problem_of(error, hint=asked.again(target, cursor) if lost else None) from error
+        broke_off = isinstance(error, TransportError) or (cursor is not None and cursor != asked.since)
+        raise problem_of(error, hint=asked.again(target, cursor) if broke_off else None) from error
 
 
 def _line(event: RunEvent, asked: _Asked) -> str:

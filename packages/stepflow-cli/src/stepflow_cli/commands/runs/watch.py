@@ -21,6 +21,7 @@ from ...tables import is_terminal
 from ...waits import Wait, or_come_back
 
 if TYPE_CHECKING:
+    from rich.tree import Tree
     from stepflow_client.events import RunEvent
 
     from ...watching import Watch
@@ -103,7 +104,11 @@ def _lines(watch: Watch, wait: Wait, output: Output) -> None:
 
 def _tree(watch: Watch, wait: Wait) -> None:
     from ...live import live_picture
+    from ...outages import told_by
     from ...run_tree import tree_of
 
-    with live_picture(lambda: tree_of(watch.progress, watch.now, watch.note)) as refresh:
+    def draw(height: int | None) -> Tree:
+        return tree_of(watch.progress, watch.now, watch.note, height=height)
+
+    with live_picture(draw) as refresh, told_by(watch.say):
         watch.follow(_nothing, refresh, timeout=wait.timeout, sub_runs=True)

@@ -1,0 +1,83 @@
+"""`--set` and `--overrides`: what changes, and what would change nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from stepflow_cli.flow_files import load_flow_file
+from stepflow_cli.problems import Problem
+from stepflow_cli.values import Given, Values
+
+from tests.cli.command import Stepflow
+
+FLOW = str(Path(__file__).parent / "flows" / "hello.yaml")
+RUN = ("run", "hello.yaml", "--example", "ada", "--fields", "output", "-o", "jsonl")
+
+
+@pytest.mark.parametrize(
+    ("text", "output"),
+    [
+        ("plain", "plain"),
+        ("fix #42 now", "fix #42 now"),
+        ('{"a": 1}', {"a": 1}),
+        ("[1, a]", [1, "a"]),
+        ("5", 5),
+    ],
+)
+@pytest.mark.usefixtures("server")
+def test_a_value_takes_the_place_of_an_expression(text: str, output: object, stepflow: Stepflow) -> None:
+    done = stepflow(*RUN, "--set", f"greeting.input.text={text}")
+    assert (done.code, json.loads(done.stdout)) == (0, {"output": {"hello": output}}), done
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "message", "hint"),
+    [
+        ("--set", "greting.input.text=x", "the flow has no step greting", "did you mean greeting?"),
+        ("--set", "greeting.inputs.text=x", "--set: a step has no inputs (of greeting)", "did you mean input?"),
+        (
+            "--set",
+            "greeting.input.text.more=x",
+            "greeting.input.text is an expression in the flow",
+            "set it as a whole: --set greeting.input.text=VALUE",
+        ),
+        ("--overrides-json", '{"other": {}}', "the flow has no step other", "it has greeting"),
+        (
+            "--overrides-json",
+            '{"greeting": {"onerror": {}}}',
+            "--overrides-json: a step has no onerror (of greeting)",
+            "did you mean onError?",
+        ),
+        (
+            "--overrides-json",
+            '{"steps": {"greeting": {"value": {"inptu": {}}}}}',
+            "--overrides-json: a step has no inptu (of greeting)",
+            "did you mean input?",
+        ),
+    ],
+)
+def test_what_would_change_nothing_is_refused(option: str, text: str, message: str, hint: str) -> None:
+    form = "set" if option == "--set" else "json"
+    with pytest.raises(Problem) as caught:
+        Values(overrides=(Given(option, form, text),)).read_overrides(load_flow_file(FLOW))  # type: ignore[arg-type]
+    assert (caught.value.exit_code, caught.value.message, caught.value.hint) == (2, message, hint)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"greeting": {"input": {"text": 1}}}',
+        '{"greeting": {"component": "/builtin/noop", "onError": {"action": "fail"}, "mustExecute": true}}',
+        '{"steps": {"greeting": {"value": {"input": {}}, "$type": "merge_patch"}}}',
+    ],
+)
+def test_what_changes_something_is_taken_as_it_is(text: str) -> None:
+    given = Given("--overrides-json", "json", text)
+    assert Values(overrides=(given,)).read_overrides(load_flow_file(FLOW)) == [json.loads(text)]
+
+
+def test_a_misspelt_variable(stepflow: Stepflow) -> None:
+    done = stepflow("run", "variables.yaml", "--var", "versoin=1")
+    assert done.stderr == "stepflow: the flow declares no variable versoin\nhint: did you mean version?\n"

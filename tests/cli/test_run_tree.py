@@ -1,0 +1,55 @@
+"""The tree of a run, where the terminal has no room for all of it."""
+
+from __future__ import annotations
+
+import io
+from datetime import timedelta
+
+import pytest
+from rich.console import Console
+from stepflow_cli.run_progress import RunProgress
+from stepflow_cli.run_tree import tree_of
+from stepflow_client.events import StepsNeededEvent
+
+from tests.cli.test_run_progress import COMMON, START, ended, started
+
+STEPS = [f"step{place:02}" for place in range(30)]
+
+
+def progress(done: int, failed: tuple[int, ...] = (), running: tuple[int, ...] = ()) -> RunProgress:
+    """A run of many steps, of which the first are done."""
+    run = RunProgress("run", ("tall", dict(enumerate(STEPS))), created_at=START)
+    run.see(StepsNeededEvent(run_id="run", step_ids=STEPS, **COMMON))
+    for place in (*range(done), *running):
+        run.see(started(STEPS[place], place, place))
+        if place < done:
+            run.see(ended(STEPS[place], place, place, status="failed" if place in failed else "completed"))
+    return run
+
+
+def lines(run: RunProgress, height: int | None) -> list[str]:
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    with console.capture() as captured:
+        console.print(tree_of(run, START + timedelta(seconds=60), height=height))
+    return captured.get().splitlines()
+
+
+def test_all_steps_are_there_where_there_is_room() -> None:
+    for height in (None, 60):
+        assert len(lines(progress(5), height)) == len(STEPS) + 2
+
+
+@pytest.mark.parametrize("height", [8, 11, 20])
+def test_what_runs_is_always_there(height: int) -> None:
+    shown = lines(progress(14, failed=(3,), running=(14, 15)), height)
+    assert len(shown) <= height
+    text = "\n".join(shown)
+    assert all(f"step{place:02}" in text for place in (3, 14, 15))
+    assert "… and " in shown[-1]
+    named = sum("step" in line for line in shown)
+    counted = sum(int(word) for word in shown[-1].replace(",", " ").split() if word.isdecimal())
+    assert named + counted == len(STEPS)
+
+
+def test_however_small_the_terminal_is() -> None:
+    assert len(lines(progress(14, running=(14,)), 2)) == 6
