@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import weakref
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager, suppress
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .._http import Broken, HttpRequest, HttpResponse, ResponseReader, WireError, request_bytes
 from .._settings import API_PATH, PoolLimits, ServerUrl
-from .._sockets import AsyncSlots, AsyncSocket
+from .._sockets import AsyncSlots, AsyncSocket, forks
 from ..errors import StepflowClientError
 from .exchange import Exchange, Stream
 
@@ -47,7 +46,7 @@ class Pool(Exchange):
         self._most = limits.max_connections
         self._busy: set[AsyncSocket] = set()
         self._slots = AsyncSlots(self._most)
-        self._process = os.getpid()
+        self._forks = forks()
         self._closed = False
         # The event loop holds on to open connections, so they would outlive a pool that nobody has closed.
         weakref.finalize(self, _abandon, self._idle).atexit = False
@@ -71,10 +70,10 @@ class Pool(Exchange):
             reader = connection.reader
             try:
                 await self._send(connection, head, request)
-                await self._read(connection, request.timeout.read, request)
+                while not reader.complete:
+                    reader.feed(await connection.receive(request.patience(request.timeout.read)))
                 done = reader.keep_alive and not reader.extra
             except Broken:
-                # A server that refuses a large body answers before it has read all of it, and closes.
                 if reader.complete or not await self._read_early_answer(connection, request):
                     raise
             return HttpResponse(reader.status, reader.headers, reader.take_body())
@@ -83,17 +82,15 @@ class Pool(Exchange):
                 self._release(connection, done)
 
     @staticmethod
-    async def _read(connection: AsyncSocket, timeout: float, request: HttpRequest) -> None:
-        reader = connection.reader
-        while not reader.complete:
-            reader.feed(await connection.receive(request.patience(timeout)))
-
-    async def _read_early_answer(self, connection: AsyncSocket, request: HttpRequest) -> bool:
+    async def _read_early_answer(connection: AsyncSocket, request: HttpRequest) -> bool:
+        """Read what a server answers that refuses a large body: before it has read all of it, and closes."""
         if len(request.content) <= _AT_ONCE:
             return False
+        reader = connection.reader
         with suppress(WireError):
-            connection.reader.begin()
-            await self._read(connection, _EARLY, request)
+            reader.begin()
+            while not reader.complete:
+                reader.feed(await connection.receive(request.patience(_EARLY)))
             return True
         return False
 
@@ -135,7 +132,7 @@ class Pool(Exchange):
         connection.reader.begin()
 
     async def _acquire(self, request: HttpRequest) -> AsyncSocket:
-        if self._process != os.getpid():
+        if self._forks != forks():
             self._leave_to_parent()
         await self._slots.acquire(request.patience(request.timeout.pool))
         try:
@@ -150,7 +147,7 @@ class Pool(Exchange):
 
     def _leave_to_parent(self) -> None:
         """Forget what a fork has inherited: parent and child would read each other's answers."""
-        self._process = os.getpid()
+        self._forks = forks()
         for connection in (*self._idle, *self._busy):
             connection.abandon()
         self._idle.clear()

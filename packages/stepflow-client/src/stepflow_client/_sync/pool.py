@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 import weakref
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from .._http import Broken, HttpRequest, HttpResponse, ResponseReader, WireError, request_bytes
 from .._settings import API_PATH, PoolLimits, ServerUrl
-from .._sockets import SyncSlots, SyncSocket
+from .._sockets import SyncSlots, SyncSocket, forks
 from ..errors import StepflowClientError
 from .exchange import Exchange, Stream
 
@@ -49,7 +48,7 @@ class Pool(Exchange):
         self._most = limits.max_connections
         self._busy: set[SyncSocket] = set()
         self._slots = SyncSlots(self._most)
-        self._process = os.getpid()
+        self._forks = forks()
         self._closed = False
         # The event loop holds on to open connections, so they would outlive a pool that nobody has closed.
         weakref.finalize(self, _abandon, self._idle).atexit = False
@@ -73,10 +72,10 @@ class Pool(Exchange):
             reader = connection.reader
             try:
                 self._send(connection, head, request)
-                self._read(connection, request.timeout.read, request)
+                while not reader.complete:
+                    reader.feed(connection.receive(request.patience(request.timeout.read)))
                 done = reader.keep_alive and not reader.extra
             except Broken:
-                # A server that refuses a large body answers before it has read all of it, and closes.
                 if reader.complete or not self._read_early_answer(connection, request):
                     raise
             return HttpResponse(reader.status, reader.headers, reader.take_body())
@@ -85,17 +84,15 @@ class Pool(Exchange):
                 self._release(connection, done)
 
     @staticmethod
-    def _read(connection: SyncSocket, timeout: float, request: HttpRequest) -> None:
-        reader = connection.reader
-        while not reader.complete:
-            reader.feed(connection.receive(request.patience(timeout)))
-
-    def _read_early_answer(self, connection: SyncSocket, request: HttpRequest) -> bool:
+    def _read_early_answer(connection: SyncSocket, request: HttpRequest) -> bool:
+        """Read what a server answers that refuses a large body: before it has read all of it, and closes."""
         if len(request.content) <= _AT_ONCE:
             return False
+        reader = connection.reader
         with suppress(WireError):
-            connection.reader.begin()
-            self._read(connection, _EARLY, request)
+            reader.begin()
+            while not reader.complete:
+                reader.feed(connection.receive(request.patience(_EARLY)))
             return True
         return False
 
@@ -137,7 +134,7 @@ class Pool(Exchange):
         connection.reader.begin()
 
     def _acquire(self, request: HttpRequest) -> SyncSocket:
-        if self._process != os.getpid():
+        if self._forks != forks():
             self._leave_to_parent()
         self._slots.acquire(request.patience(request.timeout.pool))
         try:
@@ -152,7 +149,7 @@ class Pool(Exchange):
 
     def _leave_to_parent(self) -> None:
         """Forget what a fork has inherited: parent and child would read each other's answers."""
-        self._process = os.getpid()
+        self._forks = forks()
         for connection in (*self._idle, *self._busy):
             connection.abandon()
         self._idle.clear()
