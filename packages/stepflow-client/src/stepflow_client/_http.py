@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 import httptools
@@ -151,15 +152,32 @@ def request_bytes(request: HttpRequest, host: bytes, root_path: str) -> bytes:
     target = f"{root_path}{request.path}?{request.query}" if request.query else root_path + request.path
     if len(target) > _LONGEST_TARGET:
         raise CannotSend("its path and query are too long")
-    lines = [f"{request.method} {target} HTTP/1.1\r\nhost: ".encode("ascii"), host]
-    for name, value in request.headers.items():
+    begin = f"{request.method} {target} HTTP/1.1\r\nhost: ".encode("ascii")
+    headers = _header_lines(tuple(request.headers.items()))
+    if request.content or request.method in ("POST", "PUT", "PATCH"):
+        return b"%b%b%b\r\ncontent-length: %d\r\n\r\n" % (begin, host, headers, len(request.content))
+    return b"%b%b%b\r\n\r\n" % (begin, host, headers)
+
+
+@lru_cache(maxsize=64)
+def _header_lines(headers: tuple[tuple[str, str], ...]) -> bytes:
+    """Give headers as they go over the wire; most requests of a client have the same.
+
+    Raises:
+        CannotSend: If they cannot be sent.
+    """
+    lines = []
+    for name, value in headers:
         if "\r" in value or "\n" in value or "\0" in value or not name.isascii():
             raise CannotSend(f"the header {name!r} has a value that cannot be sent")
         lines.append(f"\r\n{name}: {value}".encode("latin-1", "strict"))
-    if request.content or request.method in ("POST", "PUT", "PATCH"):
-        lines.append(b"\r\ncontent-length: %d" % len(request.content))
-    lines.append(b"\r\n\r\n")
     return b"".join(lines)
+
+
+@lru_cache(maxsize=256)
+def _header_name(name: bytes) -> str:
+    """Give the name of a header in lower case; servers send the same few."""
+    return name.decode("latin-1").lower()
 
 
 class ResponseReader:
@@ -250,7 +268,7 @@ class ResponseReader:
         """Keep a header."""
         if self.complete:
             return
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        key, text = _header_name(name), value.decode("latin-1")
         self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
 
     def on_headers_complete(self) -> None:

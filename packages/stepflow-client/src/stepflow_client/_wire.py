@@ -58,6 +58,7 @@ __all__ = [
     "results",
     "run",
     "runs",
+    "single_result",
     "started",
     "steps",
     "validation",
@@ -328,6 +329,17 @@ def results(listed: ListItemsResponse, status: ExecutionStatus) -> list[FlowResu
 
     with collector_paused(when=len(entries) > _MANY):
         return build(lambda _: [read(entry) for entry in entries], {}, f"GET /runs/{run_id}/items")
+
+
+def single_result(run_id: str, answers: list[dict[str, Any]], status: ExecutionStatus) -> FlowResult | None:
+    """Give the result of a finished run of one item from its answer alone; None where there is more to it.
+
+    That is so where the item did not succeed, or where the server gave another number of items.
+    """
+    if len(answers) != 1 or status is not ExecutionStatus.COMPLETED:
+        return None
+    result = build(partial(_result, run_id), answers[0], f"GET /runs/{run_id}/items")
+    return result if result is not None and result.is_success else None
 
 
 def only_result(listed: ListItemsResponse, status: ExecutionStatus) -> FlowResult:

@@ -257,6 +257,9 @@ class StepflowClient(Flows, Runs, Waiting, Events, Blobs):
                 deduplicate=deduplicate,
             )
             if run.answers and run.status.is_final:
+                result = _wire.single_result(run.run_id, run.answers, run.status)
+                if result is not None:
+                    return result
                 return _wire.only_result(await self._explain(_wire.items(run.run_id, run.answers)), run.status)
             try:
                 status = run.status

@@ -259,6 +259,9 @@ class SyncStepflowClient(Flows, Runs, Waiting, Events, Blobs):
                 deduplicate=deduplicate,
             )
             if run.answers and run.status.is_final:
+                result = _wire.single_result(run.run_id, run.answers, run.status)
+                if result is not None:
+                    return result
                 return _wire.only_result(self._explain(_wire.items(run.run_id, run.answers)), run.status)
             try:
                 status = run.status
