@@ -523,3 +523,21 @@ def test_paths_of_components(routes: dict[str, Any], paths: list[str | None]) ->
 )
 def test_the_name_of_a_blob(disposition: str | None, name: str | None) -> None:
     assert _wire.attachment_name(disposition) == name
+
+
+@pytest.mark.parametrize(
+    ("answers", "status"),
+    [
+        ([], ExecutionStatus.COMPLETED),
+        ([{"itemIndex": 0, "status": 2}, {"itemIndex": 1, "status": 2}], ExecutionStatus.COMPLETED),
+        ([{"itemIndex": 0, "status": 3, "errorMessage": "no"}], ExecutionStatus.FAILED),
+        ([{"itemIndex": 0, "status": 3}], ExecutionStatus.COMPLETED),
+        ([{"itemIndex": 0, "status": 1}], ExecutionStatus.COMPLETED),
+    ],
+)
+def test_only_a_success_is_read_from_its_answer_alone(answers: list[dict[str, Any]], status: ExecutionStatus) -> None:
+    assert _wire.single_result("r", answers, status) is None
+    done = [{"itemIndex": 0, "status": 2, "output": {"n": 1.0, "none": None}}]
+    result = _wire.single_result("r", done, ExecutionStatus.COMPLETED)
+    assert result is not None
+    assert (result.run_id, result.is_success, result.output) == ("r", True, {"n": 1, "none": None})
