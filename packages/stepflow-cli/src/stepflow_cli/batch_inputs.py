@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .files import read_text
 from .problems import usage
 from .streams import read_stdin
 
@@ -28,26 +29,12 @@ def read_inputs(path: str, stdin_format: str | None = None) -> list[Any]:
         text = read_stdin()
         value = parse_yaml(text, "standard input") if stdin_format == "yaml" else _lines(text, "standard input")
     elif path.lower().endswith((".jsonl", ".ndjson")):
-        value = _lines(_text_of(path), path)
+        value = _lines(read_text(path), path)
     else:
         value = load_file(path)
     if not isinstance(value, list):
         raise usage(f"{path} is not a list of inputs", "a file of lines of JSON ends in .jsonl")
     return value
-
-
-def _text_of(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            return file.read()
-    except FileNotFoundError:
-        raise usage(f"{path} does not exist") from None
-    except IsADirectoryError:
-        raise usage(f"{path} is a directory, not a file") from None
-    except UnicodeDecodeError as error:
-        raise usage(f"{path} is not UTF-8 text (byte {error.start})") from None
-    except OSError as error:
-        raise usage(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _lines(text: str, source: str) -> list[Any]:

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from .fields import select
+from .files import writing
 from .problems import printable, usage
 from .session import current_session
 from .tables import Column, View
@@ -130,13 +131,9 @@ class Output:
         if self.path in (None, "-"):
             _write(sys.stdout, texts, flush)
             return
-        try:
-            with open(str(self.path), "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-                _write(file, texts, flush)
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise usage(f"{self.path} cannot be written: {error.strerror}") from None
+        path = str(self.path)
+        with writing(path), open(path, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+            _write(file, texts, flush)
 
     def _lines(self, form: str, whole: Sequence[Record], chosen: Sequence[Any], view: View) -> Iterator[str]:
         """Give records in a format that has no frame around them; `whole` are those before fields were chosen."""

@@ -9,6 +9,7 @@ import click
 
 from ...connect import connect
 from ...exit_codes import ExitCode
+from ...files import writing
 from ...options import file_output_options, server_options
 from ...output import Column, Output, View
 from ...parsing import Command
@@ -94,8 +95,5 @@ def _write(content: bytes, file: str | None) -> None:
         with telling_of_lost_output():
             sys.stdout.buffer.write(content)
         return
-    try:
-        with open(str(file), "wb") as opened:
-            opened.write(content)
-    except OSError as error:
-        raise usage(f"{file} cannot be written: {error.strerror}") from None
+    with writing(str(file)), open(str(file), "wb") as opened:
+        opened.write(content)

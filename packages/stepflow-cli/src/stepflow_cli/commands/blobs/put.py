@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ...connect import connect
+from ...files import read_bytes
 from ...options import output_options, server_options
 from ...output import Column, Output, View
 from ...parsing import FILE, Choice, Command
@@ -88,10 +89,4 @@ def _read(file: str, kind: str) -> Any:
         return read_value(Given("FILE", "file", file))
     if file == "-":
         return sys.stdin.buffer.read()
-    try:
-        with open(file, "rb") as opened:
-            return opened.read()
-    except FileNotFoundError:
-        raise usage(f"{file} does not exist") from None
-    except OSError as error:
-        raise usage(f"{file} cannot be read: {error.strerror}") from None
+    return read_bytes(file)

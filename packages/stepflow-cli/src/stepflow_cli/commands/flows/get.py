@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,21 +13,10 @@ from ...parsing import Command
 from ...settings import ServerOptions
 
 if TYPE_CHECKING:
-    from stepflow_client.types import StoredFlow
+    pass
 
 __all__ = ["command"]
 
-_FLOW = View(
-    columns=(
-        Column("flow_id", kind="id"),
-        Column("name"),
-        Column("description"),
-        Column("steps"),
-        Column("variables"),
-        Column("examples"),
-    ),
-    name="flow_id",
-)
 _EXAMPLES = View(columns=(Column("name"), Column("description"), Column("input")), name="name")
 
 
@@ -43,29 +31,11 @@ def command(flow_id: str, examples: bool, server: ServerOptions, output: Output)
     As YAML, which 'stepflow run' takes; with -o json as JSON, with -o table its outline. Keys that the server does not
     know are not in it.
     """
-    from ...flow_files import in_reading_order
+    from ...flow_records import print_flow
 
     with connect(server) as target:
         stored = target.client.get_flow(flow_id)
     if examples:
         output.records([each.model_dump(mode="json") for each in stored.examples], _EXAMPLES, default="yaml")
-    elif output.format in ("table", "name"):
-        output.record(_outline(stored), _FLOW)
-    elif output.fields:
-        output.record({"flow_id": flow_id, **in_reading_order(stored.flow)}, _FLOW, default="yaml")
     else:
-        dataclasses.replace(output, value_format=output.document_format).value(in_reading_order(stored.flow))
-
-
-def _outline(stored: StoredFlow) -> dict[str, Any]:
-    from ...flow_files import declared_variables, step_ids
-
-    flow = stored.flow
-    return {
-        "flow_id": stored.flow_id,
-        "name": flow.get("name"),
-        "description": flow.get("description"),
-        "steps": step_ids(flow),
-        "variables": list(declared_variables(flow)),
-        "examples": [each.name for each in stored.examples],
-    }
+        print_flow(stored, output)
