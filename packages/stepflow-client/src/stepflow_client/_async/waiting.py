@@ -98,7 +98,7 @@ class Waiting:
             except _PASSING as error:
                 # The run goes on, or the server resumes it when it is started again.
                 self._raise_if_hopeless(error, run_id, deadline, last_contact)
-                if not lost:
+                if not (lost or has_passed(deadline)):
                     lost = True
                     logger.warning("run %s: %s; asking again", run_id, error.message)
                 held = 0
