@@ -37,6 +37,7 @@ class Script:
         half_close: Where a cut is due only stop sending that way, and leave the connection open.
         stall: Where a cut is due go silent instead, and keep the connection open.
         delay: Seconds that each piece is held back on its way to the client.
+        piece: Bytes of a piece on its way to the client, at most.
     """
 
     refuse: bool = False
@@ -49,6 +50,7 @@ class Script:
     half_close: bool = False
     stall: bool = False
     delay: float = 0.0
+    piece: int = 65536
 
 
 CLEAN = Script()
@@ -229,7 +231,7 @@ async def _pump(
     """Pass bytes on in one direction; end where the connection is to be cut, or has ended."""
     script = passed.script
     with suppress(OSError):
-        while data := await source.read(65536):
+        while data := await source.read(65536 if to_server else script.piece):
             before = 0
             if to_server:
                 passed.note(data)

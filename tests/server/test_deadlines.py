@@ -14,19 +14,20 @@ from stepflow_client import (
     RequestTimeoutError,
     RunTimeoutError,
     ServerConnectionError,
+    ServerFaultError,
     StepflowClient,
     StepflowClientError,
     SyncStepflowClient,
 )
 
-from tests.fault_proxy import FaultProxy, Script
+from tests.fault_proxy import FaultProxy, Script, answer
 from tests.server.awaited import Awaited
 from tests.server.flows import unique
 
 pytestmark = [pytest.mark.faults, pytest.mark.anyio]
 
-LIMIT = 1.0
-LATE = 1.7
+LIMIT = 0.8
+LATE = 2.5
 """Seconds more that a call may take on a busy machine; a second of them is for a last look at a run."""
 CREATE = b"POST /api/v1/runs "
 Call = Callable[[Any], Awaitable[Any]]
@@ -101,6 +102,41 @@ async def test_a_creation_that_is_not_answered_is_looked_for_once_more(
 
 
 @pytest.mark.parametrize("twin", ["async", "sync"])
+async def test_no_time_is_left_to_tell_that_there_is_no_run(twin: str, server_url: str, release: str) -> None:
+    name = unique("short")
+    async with StepflowClient(server_url, server=release) as direct:
+        await direct.store_flow(flow(name))
+    cut = Script(within=CREATE, cut_request=40)
+    with FaultProxy(server_url, lambda number: cut if number == 0 else Script()) as proxy:
+        client = made(twin, proxy.url, server=release)
+        await client.store_flow(flow(name))
+        error = await refused(client.run(flow(name), {"n": 1}, timeout=0.2))
+        await closed(client)
+        # The request may still be on its way: it is not sent again, and nobody says that there is no run.
+        assert sum(connection.request.count(CREATE) for connection in proxy.connections) == 1
+    assert isinstance(error, AmbiguousRunError)
+
+
+@pytest.mark.parametrize("twin", ["async", "sync"])
+async def test_a_server_that_wants_much_time_is_not_waited_for(twin: str, server_url: str, release: str) -> None:
+    name = unique("busy")
+    async with StepflowClient(server_url, server=release) as direct:
+        flow_id = (await direct.store_flow(flow(name))).flow_id
+
+        def script(number: int) -> Script:
+            # Only the creation is turned away; the search for a run is answered.
+            return Script(answer=answer(503, retry_after=30)) if number == 0 else Script()
+
+        with FaultProxy(server_url, script) as proxy:
+            client = made(twin, proxy.url, server=release)
+            error = await refused(client.create_run(flow_id, {"n": 1}))
+            await closed(client)
+        assert (type(error), error.status_code) == (ServerFaultError, 503)
+        assert getattr(error, "retry_after", None) == 30
+        assert (await direct.list_runs(flow_name=name)).runs == []
+
+
+@pytest.mark.parametrize("twin", ["async", "sync"])
 @pytest.mark.parametrize("where", [b"GET /api/v1/runs?", b"GET /api/v1/runs/"])
 async def test_waiting_for_a_run(twin: str, where: bytes, server_url: str, running: str) -> None:
     calls: list[Call] = [
@@ -139,8 +175,8 @@ async def test_a_result_that_does_not_come(twin: str, server_url: str, release: 
 
 @pytest.mark.parametrize("twin", ["async", "sync"])
 async def test_an_answer_that_drips(twin: str, server_url: str, release: str, running: str) -> None:
-    # Each piece comes in time, and all of them never do.
-    with FaultProxy(server_url, lambda number: Script(delay=30)) as proxy:
+    # Each byte comes in time, and all of them would take minutes.
+    with FaultProxy(server_url, lambda number: Script(delay=0.2, piece=1)) as proxy:
         client = made(twin, proxy.url, server=release)
         error = await refused(client.wait_run(running, timeout=LIMIT))
         await closed(client)
@@ -149,15 +185,17 @@ async def test_an_answer_that_drips(twin: str, server_url: str, release: str, ru
 
 @pytest.mark.parametrize("twin", ["async", "sync"])
 async def test_a_pool_that_is_full(twin: str, server_url: str, release: str, running: str) -> None:
-    client = made(twin, server_url, server=release, limits=httpx.Limits(max_connections=1))
-    holding = asyncio.ensure_future(client.wait_run(running, timeout=2 * LIMIT + LATE))
-    await asyncio.sleep(0.3)
-    error = await refused(client.get_run(running, timeout=LIMIT))
-    assert isinstance(error, RequestTimeoutError)
-    assert isinstance(await refused(client.wait_run(running, timeout=LIMIT)), RunTimeoutError)
-    with pytest.raises(RunTimeoutError):
-        await holding
-    await closed(client)
+    with FaultProxy(server_url) as proxy:
+        client = made(twin, proxy.url, server=release, limits=httpx.Limits(max_connections=1))
+        holding = asyncio.ensure_future(client.wait_run(running, timeout=60))
+        while proxy.requests < 2:  # noqa: ASYNC110 - the second request of a wait is the one that is held
+            await asyncio.sleep(0.01)
+        error = await refused(client.get_run(running, timeout=LIMIT))
+        assert isinstance(error, RequestTimeoutError)
+        assert isinstance(await refused(client.wait_run(running, timeout=LIMIT)), RunTimeoutError)
+        await closed(client)
+        with pytest.raises(StepflowClientError):
+            await holding
 
 
 @pytest.mark.parametrize("twin", ["async", "sync"])

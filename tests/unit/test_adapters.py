@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Generator
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from typing import Any
 
 import httpx
 import pytest
 from stepflow_api.api.run import list_runs
-from stepflow_client import ServerConnectionError, StepflowClient, SyncStepflowClient
+from stepflow_client import RunTimeoutError, ServerConnectionError, StepflowClient, SyncStepflowClient
+
+from tests.unit.both_twins import TWINS, call
 
 RUN = "01900000-0000-7000-8000-000000000001"
 FRAMES = "".join(
@@ -155,3 +158,26 @@ def test_a_stream_goes_on_at_another_server() -> None:
         assert [event.type for event in client.run_events(RUN)] == ["run_created", "run_completed"]
     with SyncStepflowClient(**{**made, "base_url": ["http://a"]}) as client, pytest.raises(ServerConnectionError):
         client.list_runs()
+
+
+class Dripping(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body that comes in pieces, each of them in time."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        for _ in range(100):
+            time.sleep(0.05)
+            yield b" "
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for _ in range(100):
+            await asyncio.sleep(0.05)
+            yield b" "
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_a_deadline_holds_over_any_transport(twin: str) -> None:
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, stream=Dripping()))
+    started = time.monotonic()
+    with pytest.raises(RunTimeoutError):
+        call(twin, transport, lambda client: client.wait_run(RUN, timeout=0.3), server="0.13.0")
+    assert time.monotonic() - started < 2.5

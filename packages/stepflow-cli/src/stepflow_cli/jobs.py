@@ -15,7 +15,7 @@ from .exit_codes import ExitCode
 from .fields import check_known
 from .flow_files import load_flow_file
 from .output import Output
-from .problems import Problem
+from .problems import Problem, problem_of
 from .results import BATCH_RESULT, RESULT, print_result, print_results
 from .session import current_session
 from .spinner import waiting
@@ -98,16 +98,19 @@ def start(target: Target, job: Job) -> str:
 @contextmanager
 def naming(target: Target, run_id: str) -> Iterator[None]:
     """Let no failure of the block hide which run there is, or how to get its result."""
+    from stepflow_client import StepflowClientError
+
     try:
         yield
         # What is written last fails only now.
         sys.stdout.flush()
-    except Problem as problem:
+    except (Problem, StepflowClientError) as error:
+        problem = problem_of(error)
         if problem.run_id is None:
             problem.run_id = run_id
-            if not target.ends_with_command:
+            if problem.hint is None and not target.ends_with_command:
                 problem.hint = f"run {run_id} was created: {target.come_back('runs result', run_id)}"
-        raise
+        raise problem from error
 
 
 def run_job(target: Target, job: Job, wait: Wait, output: Output) -> None:

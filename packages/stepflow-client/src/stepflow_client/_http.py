@@ -16,6 +16,7 @@ __all__ = [
     "CannotSend",
     "ConnectFailed",
     "ConnectTimeout",
+    "HeaderItems",
     "HttpRequest",
     "HttpResponse",
     "NotHttp",
@@ -30,7 +31,11 @@ __all__ = [
 ]
 
 
+HeaderItems = tuple[tuple[str, str], ...]
+"""Names and values of headers."""
+
 _LONGEST_TARGET = 65_536
+_MOST_KNOWN = 8
 SHORTEST = 0.001
 """Seconds that a phase gets though the deadline has passed: what is there already is still read."""
 
@@ -143,8 +148,14 @@ class HttpResponse:
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def request_bytes(request: HttpRequest, host: bytes, root_path: str) -> bytes:
+def request_bytes(request: HttpRequest, host: bytes, root_path: str, known: dict[HeaderItems, bytes]) -> bytes:
     """Give a request as it goes over the wire, but for its body.
+
+    Args:
+        request: The request.
+        host: What the `host` header says.
+        root_path: What goes before its path.
+        known: Headers as they have been written before, which is filled: most requests of a client have the same.
 
     Raises:
         CannotSend: If it cannot be sent.
@@ -153,15 +164,20 @@ def request_bytes(request: HttpRequest, host: bytes, root_path: str) -> bytes:
     if len(target) > _LONGEST_TARGET:
         raise CannotSend("its path and query are too long")
     begin = f"{request.method} {target} HTTP/1.1\r\nhost: ".encode("ascii")
-    headers = _header_lines(tuple(request.headers.items()))
+    items = tuple(request.headers.items())
+    headers = known.get(items)
+    if headers is None:
+        headers = _header_lines(items)
+        if len(known) >= _MOST_KNOWN:
+            known.clear()
+        known[items] = headers
     if request.content or request.method in ("POST", "PUT", "PATCH"):
         return b"%b%b%b\r\ncontent-length: %d\r\n\r\n" % (begin, host, headers, len(request.content))
     return b"%b%b%b\r\n\r\n" % (begin, host, headers)
 
 
-@lru_cache(maxsize=64)
-def _header_lines(headers: tuple[tuple[str, str], ...]) -> bytes:
-    """Give headers as they go over the wire; most requests of a client have the same.
+def _header_lines(headers: HeaderItems) -> bytes:
+    """Give headers as they go over the wire.
 
     Raises:
         CannotSend: If they cannot be sent.

@@ -13,9 +13,11 @@ import select
 import socket
 import ssl
 import threading
+import time
 from typing import Self
 
 from ._http import (
+    SHORTEST,
     Broken,
     ConnectFailed,
     ConnectTimeout,
@@ -311,15 +313,17 @@ class SyncSocket:
     @classmethod
     def connect(cls, host: str, port: int, tls: ssl.SSLContext | None, timeout: float) -> Self:
         """Open a connection within a number of seconds."""
+        end = time.monotonic() + timeout
         try:
-            connected = socket.create_connection((host, port), timeout)
+            connected = _connected(host, port, end)
         except TimeoutError:
-            raise ConnectTimeout(f"no connection within {timeout:g} s") from None
+            raise ConnectTimeout(f"no connection within {timeout:.3g} s") from None
         except OSError as error:
             raise ConnectFailed(_reason(error)) from error
         try:
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if tls is not None:
+                connected.settimeout(max(end - time.monotonic(), SHORTEST))
                 connected = tls.wrap_socket(connected, server_hostname=host)
         except TimeoutError:
             connected.close()
@@ -376,6 +380,24 @@ class SyncSocket:
             return b""
         except (OSError, ssl.SSLError) as error:
             raise Broken(_reason(error)) from error
+
+
+def _connected(host: str, port: int, end: float) -> socket.socket:
+    """Open a connection to one of a host's addresses, all of them within the same time.
+
+    Raises:
+        OSError: If there is none; TimeoutError if there is none in time.
+    """
+    failure: OSError = OSError("it has no address")
+    for *_, (address, its_port, *_) in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        left = end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        try:
+            return socket.create_connection((str(address), int(its_port)), left)
+        except OSError as error:
+            failure = error
+    raise failure
 
 
 def _is_readable(connected: socket.socket) -> bool:

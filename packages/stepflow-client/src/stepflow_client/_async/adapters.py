@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import httpx
 
+from .._deadline import has_passed
 from .._http import (
     Broken,
     CannotSend,
@@ -51,7 +52,10 @@ class HttpxExchange(Exchange):
         with _our_errors():
             response = await self._transport.handle_async_request(to_httpx(request, self._api))
             try:
-                content = await response.aread()
+                if request.deadline is None:
+                    content = await response.aread()
+                else:
+                    content = b"".join([chunk async for chunk in _until_deadline(response.aiter_bytes(), request)])
             finally:
                 await response.aclose()
         # What was compressed has been unpacked.
@@ -73,6 +77,14 @@ class HttpxExchange(Exchange):
         with _our_errors():
             async for chunk in response.aiter_bytes():
                 yield chunk
+
+
+async def _until_deadline(chunks: AsyncIterator[bytes], request: HttpRequest) -> AsyncIterator[bytes]:
+    """Give chunks as they come; httpx bounds the wait for each, and not for all of them."""
+    async for chunk in chunks:
+        if has_passed(request.deadline):
+            raise ReadTimeout("nothing more in time")
+        yield chunk
 
 
 class HttpxAuth(Layer):

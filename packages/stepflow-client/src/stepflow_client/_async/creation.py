@@ -18,6 +18,7 @@ from ..errors import (
     ApiError,
     InvalidResponseError,
     RateLimitError,
+    RunTimeoutError,
     ServerFaultError,
     StepflowClientError,
     TransportError,
@@ -46,7 +47,8 @@ _SKEW = 2.0
 _FINE_SPREAD, _CLOCK_LOOKS = 0.1, 3
 """The server's clock is looked at again where an answer takes longer, so often at most."""
 _MOST_SENDS = 5
-_FIRST_PAUSE = 0.1
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+"""Seconds before a request is sent again. A server that wants more time is not waited for."""
 
 
 class _Run(Protocol):
@@ -103,14 +105,16 @@ class Creation:
                         raise
                     # Whoever waited so long for the answer waits as long again for a trace of it.
                     patience = min(time.monotonic() - sent, _LONGEST_LOOK) if may_arrive_later(error) else 0.0
-                    found = await self._find(flow_id, began, error, patience, is_own_flow=is_own_flow)
+                    search = _Search(flow_id, began, error, patience, is_own_flow)
+                    found = await self._find(search)
                     settled = True
                     if found is not None:
-                        return await self._read_found(flow_id, found, error, read)
-                    if attempt == _MOST_SENDS:
+                        return await self._read_found(search, found, read)
+                    pause = _pause(error, attempt)
+                    if attempt == _MOST_SENDS or pause is None:
                         raise
                     logger.info("a run of flow %s was not created (%s); sent again", flow_id, type(error).__name__)
-                    await asyncio.sleep(_pause(error, attempt))
+                    await asyncio.sleep(pause)
                 else:
                     self._claims.own(created.run_id)
                     settled = True
@@ -122,66 +126,59 @@ class Creation:
                 self._claims.doubt(flow_id, time.monotonic())
             self._claims.end(flow_id)
 
-    async def _read_found(
-        self, flow_id: str, found: str, error: StepflowClientError, read: Callable[[dict[str, Any]], Created]
-    ) -> Created:
+    async def _read_found(self, search: _Search, found: str, read: Callable[[dict[str, Any]], Created]) -> Created:
         """Read a run that was found; it is known by now, whatever comes of the question."""
         request = api.get_run._get_kwargs(run_id=found)
-        give_up = _end_of_look(_OUTAGE)
         while True:
             try:
-                with granted(max(give_up, time.monotonic() + _LAST_LOOK)):
+                with granted(search.last_look):
                     return await self._connection.call("get_run", request, read, run_id=found)
             except StepflowClientError as failure:
-                if not _is_passing(failure) or has_passed(give_up):
-                    raise _ambiguous(flow_id, [found], error) from failure
+                if has_passed(current_deadline()):
+                    message = f"run {found} was created, and has not ended yet"
+                    hint = "it goes on; wait_run() waits again"
+                    raise RunTimeoutError(message, run_id=found, hint=hint) from failure
+                if not _is_passing(failure) or has_passed(search.give_up):
+                    raise search.ambiguous([found], run_id=found) from failure
             await asyncio.sleep(_LATE)
 
-    async def _find(
-        self, flow_id: str, began: float, error: StepflowClientError, patience: float, *, is_own_flow: bool
-    ) -> str | None:
+    async def _find(self, search: _Search) -> str | None:
         """Give the id of the run that a lost request has created; None if it has created none.
 
-        Args:
-            flow_id: The flow.
-            began: When the call began, by `time.monotonic()`.
-            error: What became of the request.
-            patience: Seconds for which the request may still be worked on; then nobody can tell.
-            is_own_flow: Whether every run of the flow is the one.
+        Raises:
+            AmbiguousRunError: If nobody can tell.
         """
+        flow_id = search.flow_id
         self._claims.lose(flow_id)
-        give_up = _end_of_look(_OUTAGE)
-        # The request may still be on its way to the server.
-        look_until = time.monotonic() + max(_LATE, patience)
         try:
             while True:
                 try:
-                    with granted(max(give_up, time.monotonic() + _LAST_LOOK)):
-                        seen = await self._seen(flow_id, began, is_own_flow=is_own_flow)
+                    with granted(search.last_look):
+                        seen = await self._seen(search)
                 except StepflowClientError as failure:
-                    if not _is_passing(failure) or has_passed(give_up):
-                        raise _ambiguous(flow_id, [], error) from failure
+                    if not _is_passing(failure) or has_passed(search.give_up):
+                        raise search.ambiguous([]) from failure
                     await asyncio.sleep(_LATE)
                     continue
-                alone = is_own_flow or self._claims.is_alone(flow_id, began - seen.spread - _LATE)
+                alone = search.is_own_flow or self._claims.is_alone(flow_id, search.began - seen.spread - _LATE)
                 if seen.runs:
                     if len(seen.runs) == 1 and alone and self._claims.own(seen.runs[0]):
                         return seen.runs[0]
-                    if self._claims.all_lost(flow_id) or has_passed(give_up):
-                        raise _ambiguous(flow_id, seen.runs, error) from error
+                    if self._claims.all_lost(flow_id) or has_passed(search.give_up):
+                        raise search.ambiguous(seen.runs) from search.error
                     # Another call of this client may own it: its answer will tell.
-                elif has_passed(min(look_until, give_up)):
-                    if patience or (alone and seen.older):
-                        raise _ambiguous(flow_id, seen.older, error) from error
+                elif has_passed(search.look_until):
+                    if search.may_come or (alone and seen.older):
+                        raise search.ambiguous(seen.older) from search.error
                     return None
                 await asyncio.sleep(_LATE / 3)
         finally:
             self._claims.found(flow_id)
 
-    async def _seen(self, flow_id: str, began: float, *, is_own_flow: bool) -> _Seen:
+    async def _seen(self, search: _Search) -> _Seen:
         """Look for the runs of a flow that a call may have created."""
         clock = await self._server_clock()
-        since = clock.earliest(began)
+        since = clock.earliest(search.began)
         first = since - _SKEW
         limit = _RUNS_LOOKED_AT
         while True:
@@ -192,10 +189,10 @@ class Creation:
             # All of them are younger than the call: the run may be further down.
             limit *= 4
         owned = self._claims.owned
-        if is_own_flow:
-            return _Seen(candidates(runs, flow_id, first, owned), [], clock.spread)
-        older = candidates(runs, flow_id, first, owned, until=since)
-        return _Seen(candidates(runs, flow_id, since, owned), older, clock.spread)
+        if search.is_own_flow:
+            return _Seen(candidates(runs, search.flow_id, first, owned), [], clock.spread)
+        older = candidates(runs, search.flow_id, first, owned, until=since)
+        return _Seen(candidates(runs, search.flow_id, since, owned), older, clock.spread)
 
     async def _server_clock(self) -> ServerClock:
         """Look at the server's clock, more than once where the answer is slow in coming."""
@@ -224,31 +221,58 @@ class _Seen(NamedTuple):
     """How far off the server's clock may have been read, in seconds."""
 
 
-def _end_of_look(seconds: float) -> float:
-    """Give when looking for a run ends, by `time.monotonic()`: with the caller's patience, or before."""
-    deadline = current_deadline()
-    end = time.monotonic() + seconds
-    return end if deadline is None else min(end, deadline)
+class _Search:
+    """The search for the run of a request whose answer was lost.
+
+    Args:
+        flow_id: The flow.
+        began: When the call began, by `time.monotonic()`, as all moments here.
+        error: What became of the request.
+        patience: Seconds for which the server may still be at work on it.
+        is_own_flow: Whether every run of the flow is the one.
+    """
+
+    def __init__(
+        self, flow_id: str, began: float, error: StepflowClientError, patience: float, is_own_flow: bool
+    ) -> None:
+        """Set its ends."""
+        self.flow_id, self.began, self.error, self.is_own_flow = flow_id, began, error, is_own_flow
+        now, deadline = time.monotonic(), current_deadline()
+        end = now + _OUTAGE
+        self.give_up = end if deadline is None else min(end, deadline)
+        """When a server that does not answer is given up."""
+        self.last_look = max(self.give_up, now + _LAST_LOOK)
+        """When the last answer must have come: to know the run is worth more than the caller's patience."""
+        # The request may still be on its way to the server.
+        wanted = now + max(_LATE, patience)
+        self.look_until = min(wanted, self.give_up)
+        """When a run that does not show is none, or nobody can tell."""
+        self.may_come = bool(patience) or self.give_up < wanted
+        """Whether a run may show later than that."""
+
+    def ambiguous(self, runs: list[str], run_id: str | None = None) -> AmbiguousRunError:
+        """Give the error that names the runs that may be the one."""
+        names = ", ".join(runs[:5]) or "none was seen"
+        flow = f"{self.flow_id[:12]}…"
+        return AmbiguousRunError(
+            f"a run of flow {flow} may have been created, but its answer was lost ({self.error.message}): {names}",
+            candidates=runs,
+            run_id=run_id,
+            hint="look at the candidates before you start it again; deduplicate=True makes this exact",
+        )
 
 
-def _pause(error: StepflowClientError, attempt: int) -> float:
-    """Give the seconds before a request is sent again that has certainly created nothing."""
-    asked = error.retry_after if isinstance(error, ApiError) else None
-    pause = max(asked or 0.0, random.uniform(0, _FIRST_PAUSE * 2 ** (attempt - 1)))
+def _pause(error: StepflowClientError, attempt: int) -> float | None:
+    """Give the seconds before a request is sent again; None where the caller, or the server, leaves no time for it."""
+    pause = random.uniform(0, _FIRST_PAUSE * 2 ** (attempt - 1))
+    if isinstance(error, ApiError) and error.retry_after is not None:
+        pause = max(pause, error.retry_after)
     deadline = current_deadline()
-    return pause if deadline is None else min(pause, max(0.0, deadline - time.monotonic()))
+    left = _LONGEST_PAUSE if deadline is None else min(_LONGEST_PAUSE, deadline - time.monotonic())
+    return pause if pause < left else None
 
 
 def _is_passing(error: StepflowClientError) -> bool:
     if isinstance(error, InvalidResponseError):
         return False
     return isinstance(error, (TransportError, ServerFaultError, RateLimitError))
-
-
-def _ambiguous(flow_id: str, runs: list[str], error: StepflowClientError) -> AmbiguousRunError:
-    names = ", ".join(runs[:5]) or "none was seen"
-    return AmbiguousRunError(
-        f"a run of flow {flow_id[:12]}… may have been created, but its answer was lost ({error.message}): {names}",
-        candidates=runs,
-        hint="look at the candidates before you start it again; deduplicate=True makes this exact",
-    )

@@ -27,8 +27,7 @@ __all__ = ["Dialect"]
 
 _HEALTH = "/health"
 _COMPONENTS = "/components"
-_REFUSALS = PASSING | {401, 403, 407}
-"""What is said to any request, of whatever server, with all of 5xx."""
+_UNAUTHORISED = frozenset({401, 403, 407})
 
 
 class Dialect(Layer):
@@ -54,11 +53,10 @@ class Dialect(Layer):
     async def exchange(self, request: HttpRequest) -> HttpResponse:
         """Send a request of the current shape and give an answer of the current shape."""
         if request.path == _HEALTH:
-            return await self._health(request)
+            return (await self._health(request))[0]
         server = self.server
         if server is None:
-            refusal = await self._recognise(request)
-            server = self.server
+            refusal, server = await self._recognise(request)
             if server is None:
                 return refusal
         try:
@@ -77,17 +75,20 @@ class Dialect(Layer):
         async with self.inner.stream(request) as stream:
             yield stream
 
-    async def _health(self, request: HttpRequest) -> HttpResponse:
+    async def _health(self, request: HttpRequest) -> tuple[HttpResponse, ServerInfo | None]:
+        """Give the answer, and what the server is: other threads may forget it meanwhile."""
         response = await self.inner.exchange(request)
         health = _json(response.content) if response.status == 200 else None
         if not isinstance(health, dict) or not ("version" in health or "build" in health):
-            return response
-        if not self.pinned:
-            self.server = _servers.recognise(self.url, health)
-        return response if "build" in health else replace(response, content=encode(_dialect.current_health(health)))
+            return response, None
+        server = self.server if self.pinned else _servers.recognise(self.url, health)
+        self.server = server
+        if "build" in health:
+            return response, server
+        return replace(response, content=encode(_dialect.current_health(health))), server
 
-    async def _recognise(self, request: HttpRequest) -> HttpResponse:
-        """Ask what the server is, and give its answer: that of the request too, where it refuses to answer any.
+    async def _recognise(self, request: HttpRequest) -> tuple[HttpResponse, ServerInfo | None]:
+        """Ask what the server is. Where it is not told, the answer is that to the request too.
 
         Raises:
             InvalidResponseError: If what answers is no Stepflow server.
@@ -95,24 +96,24 @@ class Dialect(Layer):
         headers = {name: value for name, value in request.headers.items() if name != "content-type"}
         asked = HttpRequest("GET", _HEALTH, headers=headers, timeout=request.timeout, deadline=request.deadline)
         try:
-            response = await self._health(asked)
+            response, server = await self._health(asked)
         except WireError as error:
             if request.idempotent:
                 raise
             # Whatever became of the question, the request itself was not sent.
             raise _not_sent(str(error), error.attempts) from error
-        if self.server is None and (response.status >= 500 or response.status in _REFUSALS):
-            if response.status not in PASSING or request.idempotent:
-                return response
+        if server is not None:
+            return response, server
+        if response.status in _UNAUTHORISED or (request.idempotent and _is_passing(response.status)):
+            return response, None
+        if _is_passing(response.status):
             raise _not_sent(f"it answered {response.status}", response.attempts)
-        if self.server is None:
-            about = f"{response.status}, {response.content_type or 'no content type'}"
-            raise InvalidResponseError(
-                f"{self.url} answers, but not as a Stepflow server does ({about})",
-                status_code=response.status,
-                hint="is this the URL of a Stepflow server?",
-            )
-        return response
+        about = f"{response.status}, {response.content_type or 'no content type'}"
+        raise InvalidResponseError(
+            f"{self.url} answers, but not as a Stepflow server does ({about})",
+            status_code=response.status,
+            hint="is this the URL of a Stepflow server?",
+        )
 
     async def _translated(self, server: ServerInfo, request: HttpRequest) -> HttpResponse:
         body = (
@@ -170,6 +171,11 @@ def _request(request: HttpRequest, current: _dialect.Request, wanted: _dialect.R
         content=content,
         idempotent=request.idempotent or wanted.method == "GET",
     )
+
+
+def _is_passing(status: int) -> bool:
+    """Tell whether this may be said of any server, by itself or by a proxy, and of any request."""
+    return status in PASSING or status >= 500
 
 
 def _not_sent(reason: str, attempts: Sequence[str]) -> ConnectFailed:

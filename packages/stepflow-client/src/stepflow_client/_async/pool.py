@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
-from .._http import Broken, HttpRequest, HttpResponse, ResponseReader, WireError, request_bytes
+from .._http import Broken, HeaderItems, HttpRequest, HttpResponse, ResponseReader, WireError, request_bytes
 from .._settings import API_PATH, PoolLimits, ServerUrl
 from .._sockets import AsyncSlots, AsyncSocket, forks
 from ..errors import StepflowClientError
@@ -40,6 +40,7 @@ class Pool(Exchange):
         self._port = root.port
         self._host = root.netloc.encode("ascii")
         self._path = root.path + API_PATH
+        self._headers: dict[HeaderItems, bytes] = {}
         self._tls = tls
         self._idle: list[AsyncSocket] = []
         self._most_idle = limits.max_keepalive_connections
@@ -62,7 +63,7 @@ class Pool(Exchange):
 
     async def exchange(self, request: HttpRequest) -> HttpResponse:
         """Send a request and give the answer, read to its end."""
-        head = request_bytes(request, self._host, self._path)
+        head = request_bytes(request, self._host, self._path, self._headers)
         connection: AsyncSocket | None = None
         done = False
         try:
@@ -97,7 +98,7 @@ class Pool(Exchange):
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
         """Send a request and give the answer as it comes; the connection is closed afterwards."""
-        head = request_bytes(request, self._host, self._path)
+        head = request_bytes(request, self._host, self._path, self._headers)
         # A stream may last for hours, and so does not take a slot from the calls.
         connection = await self._connect(request)
         try:

@@ -12,7 +12,15 @@ from .. import _operations as api
 from .. import _requests
 from .._lazy import lazy_module
 from .._requests import RunArguments, Variables
-from ..errors import ConflictError, InvalidArgumentError, InvalidResponseError, StepflowClientError
+from ..errors import (
+    ConflictError,
+    InvalidArgumentError,
+    InvalidResponseError,
+    RateLimitError,
+    ServerFaultError,
+    StepflowClientError,
+    TransportError,
+)
 from .connection import Connection
 from .creation import Created, Creation
 
@@ -182,7 +190,12 @@ class Runs(Creation):
             return listed
         if len(listed.items) > 1 and not server.capabilities["step_of_item"]:
             return listed
-        return _wire.with_failed_steps(listed, await self.get_run_steps(listed.run_id, timeout=timeout))
+        try:
+            steps = await self.get_run_steps(listed.run_id, timeout=timeout)
+        except (TransportError, ServerFaultError, RateLimitError):
+            # That an item failed is known, whatever keeps the server from saying more.
+            return listed
+        return _wire.with_failed_steps(listed, steps)
 
     async def get_run_steps(
         self, run_id: str | UUID, *, item_index: int | None = None, timeout: float | None = None

@@ -16,11 +16,12 @@ from .._deadline import deadline_of, has_passed, within
 from .._lazy import lazy_module
 from .._logging import logger
 from ..errors import (
+    ApiError,
     InvalidArgumentError,
     InvalidResponseError,
     RateLimitError,
-    RequestTimeoutError,
     RunTimeoutError,
+    ServerConnectionError,
     ServerFaultError,
     StepflowClientError,
     TransportError,
@@ -48,6 +49,9 @@ _OUTAGE = 120.0
 """Seconds without an answer after which we give up, though the caller has set no limit."""
 _PASSING = (TransportError, ServerFaultError, RateLimitError)
 """What may come of a question though the run goes on."""
+
+_NOT_ENDED = "has not ended yet", "it goes on; wait_run() waits again"
+_NO_RESULT = "has ended, but its result did not come in time", "get_result() asks again"
 
 Answer = TypeVar("Answer")
 
@@ -87,7 +91,7 @@ class Waiting:
             total = run.items.total
         began = time.monotonic()
         longest = _SHARED_SLICE if self._connection.is_shared else _SLICE
-        pause, last_contact, lost = _FIRST_PAUSE, began, False
+        pause, asked, last_contact, lost = _FIRST_PAUSE, 0.0, began, False
         checked: float | None = None
         while True:
             started = time.monotonic()
@@ -95,24 +99,26 @@ class Waiting:
             held = 0 if total > _LARGE else _requests.wait_seconds(remaining, longest)
             try:
                 run = await self._look(run_id, held, total)
+                if not run.is_finished:
+                    checked = await self._check_recovery(run, checked)
             except _PASSING as error:
                 # The run goes on, or the server resumes it when it is started again.
                 self._raise_if_hopeless(error, run_id, deadline, last_contact)
                 if not (lost or has_passed(deadline)):
                     lost = True
                     logger.warning("run %s: %s; asking again", run_id, error.message)
-                held = 0
+                held, asked = 0, _asked_pause(error)
             else:
                 if run.is_finished:
                     return run
-                last_contact, lost = time.monotonic(), False
-                checked = await self._check_recovery(run, checked)
+                last_contact, lost, asked = time.monotonic(), False, 0.0
             now = time.monotonic()
             if has_passed(deadline):
                 raise _timed_out(run_id)
             if now - started < held / 2 or not held:
                 # The server answered at once, because it does not wait or was not asked to.
-                await asyncio.sleep(pause if deadline is None else min(pause, max(0.0, deadline - now)))
+                wanted = max(pause, asked)
+                await asyncio.sleep(wanted if deadline is None else min(wanted, max(0.0, deadline - now)))
                 # The end is noticed late by a tenth of what the run took, at most.
                 pause = min(max(pause, 0.1 * (now - began)), _LONGEST_PAUSE)
 
@@ -121,7 +127,7 @@ class Waiting:
         ask: Callable[[], Awaitable[Answer]],
         run_id: str,
         deadline: float | None,
-        late: str = "has not ended yet",
+        late: tuple[str, str] = _NOT_ENDED,
     ) -> Answer:
         """Ask until there is an answer: a server that is away for a while is no reason to lose a run.
 
@@ -129,7 +135,7 @@ class Waiting:
             ask: Asks, and may be called again.
             run_id: The run concerned.
             deadline: When patience ends, by `time.monotonic()`; None for two minutes.
-            late: What is said of the run if there is no answer in time.
+            late: What is said of the run if there is no answer in time, and the hint.
 
         Raises:
             RunTimeoutError: If a server does not answer in time.
@@ -144,15 +150,19 @@ class Waiting:
                     # Nobody has ever been there.
                     raise
                 self._raise_if_hopeless(error, run_id, deadline, last_contact)
-                if has_passed(deadline):
+                wanted = max(pause, _asked_pause(error))
+                left = wanted if deadline is None else max(0.0, deadline - time.monotonic())
+                if left <= wanted and deadline is not None:
+                    await asyncio.sleep(left)
                     error.run_id = run_id
-                    # A server that is silent may be there; of one that is not more is known.
-                    raise _timed_out(run_id, late) if isinstance(error, RequestTimeoutError) else error from error
+                    if isinstance(error, ServerConnectionError):
+                        # Of a server that is not there more is known than that the time is over.
+                        raise
+                    raise _timed_out(run_id, late) from error
                 if not lost:
                     lost = True
                     logger.warning("run %s: %s; asking again", run_id, error.message)
-            left = _LONGEST_PAUSE if deadline is None else max(0.0, deadline - time.monotonic())
-            await asyncio.sleep(min(pause, left))
+            await asyncio.sleep(wanted)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _check_recovery(self, run: RunDetails, checked: float | None) -> float | None:
@@ -240,10 +250,15 @@ class Waiting:
             raise error
 
     async def _items_of_ended(self, run_id: str, deadline: float | None) -> ListItemsResponse:
-        late = "has ended, but its result did not come in time"
-        return await self._patiently(partial(self.get_run_items, run_id), run_id, deadline, late)
+        return await self._patiently(partial(self.get_run_items, run_id), run_id, deadline, _NO_RESULT)
 
 
-def _timed_out(run_id: str, late: str = "has not ended yet") -> RunTimeoutError:
-    hint = "get_result() asks again" if "ended," in late else "it goes on; wait_run() waits again"
-    return RunTimeoutError(f"run {run_id} {late}", run_id=run_id, hint=hint)
+def _asked_pause(error: StepflowClientError) -> float:
+    """Give the seconds that a server wants to be left alone for; not more than it may be away."""
+    asked = error.retry_after if isinstance(error, ApiError) else None
+    return min(asked or 0.0, _OUTAGE / 2)
+
+
+def _timed_out(run_id: str, late: tuple[str, str] = _NOT_ENDED) -> RunTimeoutError:
+    said, hint = late
+    return RunTimeoutError(f"run {run_id} {said}", run_id=run_id, hint=hint)

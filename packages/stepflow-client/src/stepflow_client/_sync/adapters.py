@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import httpx
 
+from .._deadline import has_passed
 from .._http import (
     Broken,
     CannotSend,
@@ -53,7 +54,10 @@ class HttpxExchange(Exchange):
         with _our_errors():
             response = self._transport.handle_request(to_httpx(request, self._api))
             try:
-                content = response.read()
+                if request.deadline is None:
+                    content = response.read()
+                else:
+                    content = b"".join([chunk for chunk in _until_deadline(response.iter_bytes(), request)])
             finally:
                 response.close()
         # What was compressed has been unpacked.
@@ -75,6 +79,14 @@ class HttpxExchange(Exchange):
         with _our_errors():
             for chunk in response.iter_bytes():
                 yield chunk
+
+
+def _until_deadline(chunks: Iterator[bytes], request: HttpRequest) -> Iterator[bytes]:
+    """Give chunks as they come; httpx bounds the wait for each, and not for all of them."""
+    for chunk in chunks:
+        if has_passed(request.deadline):
+            raise ReadTimeout("nothing more in time")
+        yield chunk
 
 
 class HttpxAuth(Layer):

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from .. import _operations as api
 from .. import _requests, _settings
-from .._deadline import deadline_of, granted, within
+from .._deadline import current_deadline, deadline_of, granted, within
 from .._lazy import lazy_module
 from .._requests import Variables
 from .._retry import RetryPolicy
@@ -243,8 +243,6 @@ class SyncStepflowClient(Flows, Runs, Waiting, Events, Blobs):
         """
         deadline = deadline_of(timeout)
         _requests.single_input(input)
-        # A server waits for whole seconds.
-        wait = 0 if timeout is not None and timeout < _FIRST_WAIT else _FIRST_WAIT
         if on_cancel not in ("detach", "cancel"):
             raise InvalidArgumentError(f"on_cancel is 'detach' or 'cancel', not {on_cancel!r}")
         with within(deadline):
@@ -255,24 +253,31 @@ class SyncStepflowClient(Flows, Runs, Waiting, Events, Blobs):
                 variables,
                 variables_from_env,
                 max_concurrency=None,
-                wait=wait,
+                wait=_FIRST_WAIT,
                 deduplicate=deduplicate,
             )
-            if run.answers and run.status.is_final:
-                result = _wire.single_result(run.run_id, run.answers, run.status)
-                if result is not None:
-                    return result
-                return _wire.only_result(self._explain(_wire.items(run.run_id, run.answers)), run.status)
             try:
-                status = run.status
-                if not status.is_final:
-                    status = (self._wait(run.run_id, deadline, total=1)).status
-                return _wire.only_result(self._items_of_ended(run.run_id, deadline), status)
+                return self._result_of(run, deadline)
+            except StepflowClientError as error:
+                error.run_id = error.run_id or run.run_id
+                raise
             except SyncCancelled:
                 if on_cancel == "cancel":
                     with suppress(StepflowClientError), granted(time.monotonic() + _LAST_WORD):
                         self.cancel_run(run.run_id)
                 raise
+
+    def _result_of(self, run: _wire.Started, deadline: float | None) -> FlowResult:
+        """Give the result of a run of one item that was just created, waiting for its end."""
+        if run.answers and run.status.is_final:
+            result = _wire.single_result(run.run_id, run.answers, run.status)
+            if result is not None:
+                return result
+            return _wire.only_result(self._explain(_wire.items(run.run_id, run.answers)), run.status)
+        status = run.status
+        if not status.is_final:
+            status = (self._wait(run.run_id, deadline, total=1)).status
+        return _wire.only_result(self._items_of_ended(run.run_id, deadline), status)
 
     def submit(
         self,
@@ -375,7 +380,7 @@ class SyncStepflowClient(Flows, Runs, Waiting, Events, Blobs):
                     _wire.started,
                     declared=self._declared.get(stored.flow_id),
                     variables_from_env=variables_from_env,
-                    wait=wait,
+                    wait=_held(wait),
                     is_own_flow=deduplicate,
                 )
             except NotFoundError:
@@ -384,3 +389,9 @@ class SyncStepflowClient(Flows, Runs, Waiting, Events, Blobs):
                 if not again:
                     raise
         raise InvalidArgumentError("the flow cannot be stored")  # pragma: no cover - the loop returns or raises
+
+
+def _held(wait: int | None) -> int | None:
+    """Give for how many seconds a server may hold a creation: for none where the caller's patience might end before."""
+    deadline = current_deadline()
+    return 0 if wait and deadline is not None and deadline - time.monotonic() < 2 * wait else wait

@@ -73,12 +73,16 @@ class Endpoints(Exchange):
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
         """Send a request to the server that comes first; a failure sends the next one elsewhere."""
         number = self._order()[0]
+        is_open = False
         try:
             with self._exchanges[number].stream(request) as stream:
                 self._heard(number, stream.status)
+                is_open = True
                 yield stream
-        except (ConnectFailed, Broken, ReadTimeout, WriteTimeout):
-            self._failed(number)
+        except (ConnectFailed, Broken, ReadTimeout, WriteTimeout) as error:
+            # A stream that has nothing to tell is silent, and its server well.
+            if not (is_open and isinstance(error, ReadTimeout)):
+                self._failed(number)
             raise
 
     def _order(self) -> list[int]:

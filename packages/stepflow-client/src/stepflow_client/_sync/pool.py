@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from .._http import Broken, HttpRequest, HttpResponse, ResponseReader, WireError, request_bytes
+from .._http import Broken, HeaderItems, HttpRequest, HttpResponse, ResponseReader, WireError, request_bytes
 from .._settings import API_PATH, PoolLimits, ServerUrl
 from .._sockets import SyncSlots, SyncSocket, forks
 from ..errors import StepflowClientError
@@ -42,6 +42,7 @@ class Pool(Exchange):
         self._port = root.port
         self._host = root.netloc.encode("ascii")
         self._path = root.path + API_PATH
+        self._headers: dict[HeaderItems, bytes] = {}
         self._tls = tls
         self._idle: list[SyncSocket] = []
         self._most_idle = limits.max_keepalive_connections
@@ -64,7 +65,7 @@ class Pool(Exchange):
 
     def exchange(self, request: HttpRequest) -> HttpResponse:
         """Send a request and give the answer, read to its end."""
-        head = request_bytes(request, self._host, self._path)
+        head = request_bytes(request, self._host, self._path, self._headers)
         connection: SyncSocket | None = None
         done = False
         try:
@@ -99,7 +100,7 @@ class Pool(Exchange):
     @contextmanager
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
         """Send a request and give the answer as it comes; the connection is closed afterwards."""
-        head = request_bytes(request, self._host, self._path)
+        head = request_bytes(request, self._host, self._path, self._headers)
         # A stream may last for hours, and so does not take a slot from the calls.
         connection = self._connect(request)
         try:
