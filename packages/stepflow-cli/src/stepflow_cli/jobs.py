@@ -110,7 +110,7 @@ def naming(target: Target, run_id: str) -> Iterator[None]:
             problem.run_id = run_id
             if problem.hint is None and not target.ends_with_command:
                 problem.hint = f"run {run_id} was created: {target.come_back('runs result', run_id)}"
-        raise problem from error
+        raise problem from (None if problem is error else error)
 
 
 def run_job(target: Target, job: Job, wait: Wait, output: Output) -> None:
