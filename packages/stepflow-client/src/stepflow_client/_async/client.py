@@ -22,9 +22,6 @@ from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError
 from .blobs import Blobs
 from .connection import Connection
 from .events import Events
-from .flows import Flows
-from .runs import Runs
-from .waiting import Waiting
 
 if TYPE_CHECKING:
     import ssl
@@ -52,7 +49,7 @@ _FIRST_WAIT = 1
 and of a long one the id is known soon."""
 
 
-class StepflowClient(Flows, Runs, Waiting, Events, Blobs):
+class StepflowClient(Events, Blobs):
     """Talks to a Stepflow server over HTTP.
 
     Example:

@@ -24,7 +24,7 @@ from ..errors import (
     TransportError,
     UnsupportedByServerError,
 )
-from .connection import Connection
+from .waiting import Waiting
 
 if TYPE_CHECKING:
     from .. import _inference, _wire, events
@@ -48,10 +48,8 @@ _UNTOLD = ("cancelled", "recovery_failed")
 """How a run may end without an event."""
 
 
-class Events:
+class Events(Waiting):
     """The part of the client that follows runs."""
-
-    _connection: Connection
 
     async def run_events(
         self,
@@ -198,20 +196,6 @@ class Events:
                 return
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_PAUSE)
-
-    async def _check_recovery(self, run: RunDetails, checked: float | None) -> float | None:
-        raise NotImplementedError  # pragma: no cover - the client has it from Waiting
-
-    async def get_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
-        raise NotImplementedError  # pragma: no cover - the client has it from Runs
-
-    async def _state(self, run_id: str, *, timeout: float | None = None) -> RunDetails:
-        raise NotImplementedError  # pragma: no cover - the client has it from Runs
-
-    async def get_run_steps(
-        self, run_id: str | UUID, *, item_index: int | None = None, timeout: float | None = None
-    ) -> ListStepsResponse:
-        raise NotImplementedError  # pragma: no cover - the client has it from Runs
 
 
 def _sequence_number(frame: dict[str, Any]) -> int:

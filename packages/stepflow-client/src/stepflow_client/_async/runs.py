@@ -21,8 +21,8 @@ from ..errors import (
     StepflowClientError,
     TransportError,
 )
-from .connection import Connection
 from .creation import Created, Creation
+from .flows import Flows
 
 if TYPE_CHECKING:
     from .. import _wire, types
@@ -48,11 +48,9 @@ _OVERLAP = 10
 _MOST_ITEMS_FOR_STEPS = 1000
 
 
-class Runs(Creation):
+class Runs(Creation, Flows):
     """The part of the client that deals with runs."""
 
-    _connection: Connection
-    _declared: dict[str, Mapping[str, FlowVariable]]
     _exact_integers: bool
 
     async def create_run(
@@ -139,9 +137,6 @@ class Runs(Creation):
         except StepflowClientError as error:
             # A server may quote what it was sent.
             raise _requests.without_secrets(error, values, declared) from None
-
-    async def _variables_of(self, flow_id: str, *, timeout: float | None = None) -> Mapping[str, FlowVariable]:
-        raise NotImplementedError  # pragma: no cover - the client has it from Flows
 
     async def get_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
         """Give a run as it stands now.

@@ -24,9 +24,6 @@ from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError
 from .blobs import Blobs
 from .connection import Connection
 from .events import Events
-from .flows import Flows
-from .runs import Runs
-from .waiting import Waiting
 
 if TYPE_CHECKING:
     import ssl
@@ -54,7 +51,7 @@ _FIRST_WAIT = 1
 and of a long one the id is known soon."""
 
 
-class SyncStepflowClient(Flows, Runs, Waiting, Events, Blobs):
+class SyncStepflowClient(Events, Blobs):
     """Talks to a Stepflow server over HTTP.
 
     Example:

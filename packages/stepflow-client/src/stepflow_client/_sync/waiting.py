@@ -12,7 +12,7 @@ from uuid import UUID
 
 from .. import _operations as api
 from .. import _requests
-from .._creation import ServerClock, born
+from .._creation import born
 from .._deadline import deadline_of, has_passed, within
 from .._lazy import lazy_module
 from .._logging import logger
@@ -28,7 +28,7 @@ from ..errors import (
     TransportError,
     UnsupportedByServerError,
 )
-from .connection import Connection
+from .runs import Runs
 
 if TYPE_CHECKING:
     from .. import _wire
@@ -57,10 +57,8 @@ _NO_RESULT = "has ended, but its result did not come in time", "get_result() ask
 Answer = TypeVar("Answer")
 
 
-class Waiting:
+class Waiting(Runs):
     """The part of the client that waits."""
-
-    _connection: Connection
 
     def wait_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
         """Wait for a run to end and give it.
@@ -202,18 +200,6 @@ class Waiting:
             run_id=run_id, wait=True if held else api.UNSET, timeout_secs=held or api.UNSET
         )
         return self._connection.call("get_run", request, _wire.run, run_id=run_id, waits=held)
-
-    def _summary(self, run_id: str, *, timeout: float | None = None) -> RunDetails | None:
-        raise NotImplementedError  # pragma: no cover - the client has it from Runs
-
-    def _state(self, run_id: str, *, timeout: float | None = None) -> RunDetails:
-        raise NotImplementedError  # pragma: no cover - the client has it from Runs
-
-    def _server_clock(self) -> ServerClock:
-        raise NotImplementedError  # pragma: no cover - the client has it from Creation
-
-    def get_run_items(self, run_id: str | UUID, *, timeout: float | None = None) -> ListItemsResponse:
-        raise NotImplementedError  # pragma: no cover - the client has it from Runs
 
     def _finished(
         self, run_id: str | UUID, *, wait: bool, timeout: float | None, single: bool
