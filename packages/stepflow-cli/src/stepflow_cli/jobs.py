@@ -15,7 +15,7 @@ from .exit_codes import ExitCode
 from .fields import check_known
 from .flow_files import load_flow_file
 from .output import Output
-from .problems import Problem, problem_of
+from .problems import Problem
 from .results import BATCH_RESULT, RESULT, print_result, print_results
 from .session import current_session
 from .spinner import waiting
@@ -104,13 +104,16 @@ def naming(target: Target, run_id: str) -> Iterator[None]:
         yield
         # What is written last fails only now.
         sys.stdout.flush()
-    except (Problem, StepflowClientError) as error:
-        problem = problem_of(error)
+    except StepflowClientError as error:
+        # Who started the server knows whether it has ended.
+        error.run_id = error.run_id or run_id
+        raise
+    except Problem as problem:
         if problem.run_id is None:
             problem.run_id = run_id
             if problem.hint is None and not target.ends_with_command:
                 problem.hint = f"run {run_id} was created: {target.come_back('runs result', run_id)}"
-        raise problem from (None if problem is error else error)
+        raise
 
 
 def run_job(target: Target, job: Job, wait: Wait, output: Output) -> None:

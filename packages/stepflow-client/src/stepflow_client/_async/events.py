@@ -90,60 +90,56 @@ class Events(Waiting):
         """
         run_id = _requests.check_run_id(run_id)
         server = await self._connection.server()
-        if not server.capabilities["events"]:
-            position = Cursor.parse(since, "i")
-            first = position.number + (1 if position.handled else 0)
-            async with aclosing(self._inferred_events(run_id, include_results)) as inferred:
-                async for event in inferred:
-                    if event.sequence_number >= first:
-                        yield event
-            return
+        if server.capabilities["events"]:
+            found = self._told_events(run_id, since, include_results, include_sub_runs)
+        else:
+            found = self._inferred_events(run_id, since, include_results)
+        async with aclosing(found) as events_of_run:
+            async for event in events_of_run:
+                yield event
+
+    async def _told_events(
+        self, run_id: str, since: str | int | None, include_results: bool, include_sub_runs: bool
+    ) -> AsyncGenerator[RunEvent, None]:
+        """Go through the events that the server tells, over as many connections as it takes."""
         position = begin = Cursor.parse(since, "s" if include_sub_runs else "e")
         flags = {
             "include_results": True if include_results else api.UNSET,
             "include_sub_runs": True if include_sub_runs else api.UNSET,
         }
-        pause, was_final, lost = _FIRST_PAUSE, False, False
-        last_contact = last_event = time.monotonic()
+        contact, was_final = _Contact(), False
         while True:
             before = position
             try:
                 async with aclosing(self._stream(run_id, position, flags)) as stream:
                     async for event, place in stream:
-                        pause, last_contact = _FIRST_PAUSE, time.monotonic()
-                        last_event, lost = last_contact, False
                         if place != position:
                             position = place
                             yield event
+                        # Not before: whoever handles an event may take long.
+                        contact.has_event()
                         if event.type == "run_completed" and event.run_id == run_id:
                             return
                 run = await self._state(run_id)
-                last_contact, lost = time.monotonic(), False
             except (TransportError, ServerFaultError, RateLimitError) as error:
                 if isinstance(error, InvalidResponseError) or self._connection.closed:
                     raise
-                if time.monotonic() - last_contact > _OUTAGE:
+                if contact.is_lost:
                     raise _broke_off(run_id, error.message, position) from error
-                # The first time in an outage people want to know why nothing comes.
-                level = logging.INFO if lost else logging.WARNING
-                logger.log(level, "the events of run %s broke off: %s; asking again", run_id, error.message)
-                lost = True
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                await asyncio.sleep(contact.fails(f"the events of run {run_id} broke off: {error.message}"))
                 continue
-            # Nobody tells of the end of a cancelled run, nor of what is beyond it.
-            is_untold = run.status in _UNTOLD or (isinstance(since, int) and position == begin)
-            if run.is_finished and was_final and position == before:
-                # A whole connection since the end of the run brought nothing more.
-                if is_untold:
+            contact.has_answer()
+            brought_nothing = position == before
+            if run.is_finished and was_final and brought_nothing:
+                # Nobody tells of the end of a cancelled run, nor of what is beyond it.
+                if run.status in _UNTOLD or (isinstance(since, int) and position == begin):
                     yield _inferred_end(run, position)
                     return
-                if time.monotonic() - last_event > _OUTAGE:
+                if contact.is_silent:
                     raise _broke_off(run_id, "they end before the run does", position)
-            if position == before and (run.is_finished == was_final):
+            if brought_nothing and run.is_finished == was_final:
                 # A connection that ends without bringing anything is not made again at once.
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                await asyncio.sleep(contact.next_pause())
             was_final = run.is_finished
             logger.info("the events of run %s ended without its end; asked for again", run_id)
 
@@ -167,7 +163,12 @@ class Events(Waiting):
                     position = position.after(number)
                 yield _wire.build(partial(events.read_event, run_id, cursor=str(position)), frame, "an event"), position
 
-    async def _inferred_events(self, run_id: str, include_results: bool) -> AsyncGenerator[RunEvent, None]:
+    async def _inferred_events(
+        self, run_id: str, since: str | int | None, include_results: bool
+    ) -> AsyncGenerator[RunEvent, None]:
+        """Go through what must have happened, as far as the run itself shows it."""
+        position = Cursor.parse(since, "i")
+        first = position.number + (1 if position.handled else 0)
         inference = _inference.Inference(include_results)
         pause, last_contact = _FIRST_PAUSE, time.monotonic()
         checked: float | None = None
@@ -190,8 +191,9 @@ class Events(Waiting):
                 continue
             last_contact = time.monotonic()
             for event in inference.look(run, steps):
-                yield event
                 pause = _FIRST_PAUSE
+                if event.sequence_number >= first:
+                    yield event
             if run.is_finished:
                 return
             await asyncio.sleep(pause)
@@ -200,6 +202,50 @@ class Events(Waiting):
 
 def _sequence_number(frame: dict[str, Any]) -> int:
     return int(frame["sequenceNumber"])
+
+
+class _Contact:
+    """When a server was heard last, and how long to wait before it is asked again."""
+
+    def __init__(self) -> None:
+        """Begin now."""
+        self._answered = self._told = time.monotonic()
+        self._pause = _FIRST_PAUSE
+        self._is_outage = False
+
+    def has_event(self) -> None:
+        """Note an event."""
+        self.has_answer()
+        self._told, self._pause = self._answered, _FIRST_PAUSE
+
+    def has_answer(self) -> None:
+        """Note that the server is there."""
+        self._answered, self._is_outage = time.monotonic(), False
+
+    def fails(self, words: str) -> float:
+        """Note that the server is not there, and give the seconds to wait.
+
+        Args:
+            words: What is logged: the first time in an outage people want to know why nothing comes.
+        """
+        logger.log(logging.INFO if self._is_outage else logging.WARNING, "%s; asking again", words)
+        self._is_outage = True
+        return self.next_pause()
+
+    def next_pause(self) -> float:
+        """Give the seconds to wait; it is longer each time."""
+        pause, self._pause = self._pause, min(self._pause * 2, _LONGEST_PAUSE)
+        return pause
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the server has been away for too long."""
+        return time.monotonic() - self._answered > _OUTAGE
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it has been there, and told nothing, for too long."""
+        return time.monotonic() - self._told > _OUTAGE
 
 
 def _broke_off(run_id: str, reason: str, position: Cursor) -> ServerConnectionError:
