@@ -219,7 +219,7 @@ class StepflowClient(Events, Blobs):
             overrides: Changes to steps for this run only, as for `create_run`.
             variables: Values of the flow's variables: a mapping, or a YAML or JSON file that holds one.
             variables_from_env: Fill missing variables from the environment, as for `create_run`.
-            timeout: Seconds to wait for the run to end; None waits as long as it takes.
+            timeout: Seconds for the whole call, with storing and creating; None waits as long as it takes.
             deduplicate: Give this run a flow of its own, by a tag in the flow's metadata, so that it is found for sure
                 if the answer is lost; it costs a request more. Without it a run is found if no other call of this
                 client creates a run of the same flow at that moment.
