@@ -528,6 +528,27 @@ async def test_a_run_that_completed_has_its_events_though_streams_are_empty_at_f
                     [event async for event in client.run_events(run_id)]
 
 
+async def test_whoever_takes_long_with_an_event_is_not_given_up_on(
+    server_url: str, release: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stepflow_client._async.events._OUTAGE", 0.5)
+    async with StepflowClient(server_url, server=release) as direct:
+        run_id = await direct.submit(flow(unique("handled")), [{"n": 1}, {"n": 2}])
+        await direct.wait_run(run_id, timeout=20)
+        uncut = [event async for event in direct.run_events(run_id)]
+        slow, gone = Script(delay=0.1, piece=300), Script(refuse=True)
+        with FaultProxy(server_url, lambda number: [slow, gone][number] if number < 2 else Script()) as proxy:
+            async with StepflowClient(proxy.url, server=release) as client:
+                found = []
+                async for event in client.run_events(run_id):
+                    found.append(event)
+                    if len(found) == 1:
+                        await asyncio.sleep(0.8)
+                        # What is still to come is lost, and the next connection too.
+                        proxy.drop_all()
+        assert found == uncut
+
+
 # Cancelling
 
 
