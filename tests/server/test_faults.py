@@ -536,7 +536,7 @@ async def test_whoever_takes_long_with_an_event_is_not_given_up_on(
         run_id = await direct.submit(flow(unique("handled")), [{"n": 1}, {"n": 2}])
         await direct.wait_run(run_id, timeout=20)
         uncut = [event async for event in direct.run_events(run_id)]
-        slow, gone = Script(delay=0.1, piece=300), Script(refuse=True)
+        slow, gone = Script(delay=0.5, piece=100), Script(refuse=True)
         with FaultProxy(server_url, lambda number: [slow, gone][number] if number < 2 else Script()) as proxy:
             async with StepflowClient(proxy.url, server=release) as client:
                 found = []
