@@ -124,3 +124,16 @@ def test_a_server_that_may_not_notice_the_end_is_not_asked_to_wait_for_long(urls
     with SyncStepflowClient(urls, transport=httpx.MockTransport(server)) as client:
         assert client.wait_run(RUN).is_finished
     assert set(server.held) == {held}
+
+
+@pytest.mark.parametrize("script", [["running", httpx.ConnectError("down")], ["completed", httpx.ConnectError("down")]])
+def test_who_does_not_wait_for_a_run_does_not_wait_for_its_server(script: list[object]) -> None:
+    server = Server(script)
+    retry = RetryPolicy(max_attempts=1)
+    started = time.monotonic()
+    with SyncStepflowClient("http://server", transport=httpx.MockTransport(server), retry=retry) as client:
+        # It was there once, and is away now.
+        assert client.get_run(RUN).run_id == RUN
+        with pytest.raises(ServerConnectionError):
+            client.get_result(RUN, wait=False)
+    assert time.monotonic() - started < 2

@@ -190,8 +190,9 @@ def _in_flow(parts: Sequence[str], flow: Mapping[str, Any]) -> Any:
     Raises:
         Problem: If that is inside of an expression, of which there can be no part.
     """
-    steps = flow.get("steps")
-    there: Any = {str(step.get("id")): step for step in (steps if isinstance(steps, list) else []) if _is_step(step)}
+    listed = flow.get("steps")
+    steps = [each for each in listed if isinstance(each, Mapping)] if isinstance(listed, list) else []
+    there: Any = {str(step.get("id")): step for step in steps}
     for place, part in enumerate(parts):
         if not isinstance(there, Mapping):
             return None
@@ -200,10 +201,6 @@ def _in_flow(parts: Sequence[str], flow: Mapping[str, Any]) -> Any:
             raise usage(f"{whole} is an expression in the flow", f"set it as a whole: --set {whole}=VALUE")
         there = there.get(part)
     return there
-
-
-def _is_step(step: object) -> bool:
-    return isinstance(step, Mapping)
 
 
 def _replacing(value: Any, there: Any) -> Any:

@@ -135,7 +135,7 @@ class Creation:
                     return await self._connection.call("get_run", request, read, run_id=found)
             except StepflowClientError as failure:
                 if has_passed(current_deadline()):
-                    message = f"run {found} was created, and has not ended yet"
+                    message = f"run {found} was created, and nothing more came of it in time"
                     hint = "it goes on; wait_run() waits again"
                     raise RunTimeoutError(message, run_id=found, hint=hint) from failure
                 if not _is_passing(failure) or has_passed(search.give_up):

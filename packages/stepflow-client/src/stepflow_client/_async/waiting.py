@@ -206,7 +206,9 @@ class Waiting(Runs):
         run_id = _requests.check_run_id(run_id)
         deadline = deadline_of(timeout)
         with within(deadline):
-            run = await self._patiently(partial(self._state, run_id), run_id, deadline)
+            look = partial(self._state, run_id)
+            # Who does not want to wait for the run does not wait for its server either.
+            run = await self._patiently(look, run_id, deadline) if wait else await look()
             if single and run.items.total != 1:
                 raise InvalidArgumentError(
                     f"run {run_id} is a batch of {run.items.total} items",
@@ -217,7 +219,7 @@ class Waiting(Runs):
                 if not wait:
                     raise _timed_out(run_id)
                 run = await self._wait(run_id, deadline, total=run.items.total)
-            return run, await self._items_of_ended(run_id, deadline)
+            return run, await (self._items_of_ended(run_id, deadline) if wait else self.get_run_items(run_id))
 
     def _raise_if_hopeless(
         self, error: StepflowClientError, run_id: str, deadline: float | None, last_contact: float
