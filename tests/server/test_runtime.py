@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import logging
@@ -512,7 +513,13 @@ def ended(holder: subprocess.Popen[str]) -> int:
 
 
 def watchdogs_of(pid: int) -> list[int]:
-    return [p for p in processes_of("_watchdog.py") if f" {pid} " in " ".join(psutil.Process(p).cmdline())]
+    found = []
+    for each in processes_of("_watchdog.py"):
+        # It may end between the two looks.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if f" {pid} " in " ".join(psutil.Process(each).cmdline()):
+                found.append(each)
+    return found
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
