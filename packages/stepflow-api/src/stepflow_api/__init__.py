@@ -6,6 +6,16 @@ Every operation is a module with four functions, for example ``stepflow_api.api.
 a ``Response`` with the status, the headers and the raw content as well.
 """
 
+from typing import Any
+
 from .client import AuthenticatedClient, Client
 
 __all__ = ("AuthenticatedClient", "Client")
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("stepflow-api")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
