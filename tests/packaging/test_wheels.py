@@ -1,11 +1,20 @@
-"""The built wheels, installed into empty environments and used from another folder."""
+"""The built wheels: what they contain, and what they do in environments that hold nothing else.
+
+Each wheel is tried with the newest and with the lowest versions of its dependencies, on every Python found here.
+"""
 
 from __future__ import annotations
 
+import email
 import json
 import os
+import re
+import shutil
 import subprocess
-import venv
+import sys
+import tomllib
+import zipfile
+from email.message import Message
 from pathlib import Path
 
 import pytest
@@ -14,6 +23,19 @@ from stepflow_client import StepflowRuntime
 from tests.releases import ROOT
 
 pytestmark = pytest.mark.timeout(300)
+
+PACKAGES = ("stepflow_api", "stepflow_client", "stepflow_cli")
+
+
+def runs(name: str) -> bool:
+    """Return whether a Python of this version is installed: a shim that finds none is not."""
+    found = shutil.which(f"python{name}")
+    return found is not None and subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode == 0
+
+
+PYTHONS = [name for name in ("3.11", "3.12", "3.13", "3.14") if runs(name)]
+MAX_PACKAGES = 15
+"""How many packages of others an installed stepflow-client may bring."""
 
 
 @pytest.fixture(scope="module")
@@ -24,12 +46,42 @@ def wheels(request: pytest.FixtureRequest) -> Path:
     return Path(folder).resolve()
 
 
-def install(folder: Path, *packages: object) -> Path:
-    venv.create(folder, with_pip=True)
-    python = folder / "bin" / "python"
-    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
-    subprocess.run([str(part) for part in command], check=True)
+@pytest.fixture(params=["lowest", "newest"])
+def resolution(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=PYTHONS)
+def python(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_the_oldest_supported_python_is_here() -> None:
+    assert "3.11" in PYTHONS, f"only {PYTHONS} are installed"
+
+
+def uv(*arguments: object) -> str:
+    command = [Path(sys.executable).with_name("uv"), *arguments]
+    return subprocess.run([str(part) for part in command], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def install(folder: Path, wheels: Path, packages: tuple[str, ...], python: str, resolution: str) -> Path:
+    """Install wheels and what they require into a new environment and return its `bin` folder."""
+    uv("venv", "--quiet", "--python", f"python{python}", folder)
+    # uv takes the lowest versions of what it is told directly only: so it is told what the packages declare.
+    lowest = ("--resolution", "lowest-direct", *declared(packages)) if resolution == "lowest" else ()
+    files = [wheel(wheels, package) for package in packages]
+    uv("pip", "install", "--quiet", "--no-build", "--python", folder / "bin" / "python", *lowest, *files)
     return folder / "bin"
+
+
+def declared(packages: tuple[str, ...]) -> list[str]:
+    """Return the requirements of packages, without those on each other."""
+    found = []
+    for package in packages:
+        text = (ROOT / "packages" / package.replace("_", "-") / "pyproject.toml").read_text(encoding="utf-8")
+        found += tomllib.loads(text)["project"]["dependencies"]
+    return [requirement for requirement in found if not requirement.startswith(("stepflow-api", "stepflow-client"))]
 
 
 def wheel(wheels: Path, package: str) -> Path:
@@ -41,27 +93,96 @@ def clean_environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith(("STEPFLOW_", "PYTHON"))}
 
 
-def test_the_command_works_where_only_the_wheels_are(wheels: Path, tmp_path: Path) -> None:
-    names = ("stepflow_api", "stepflow_client", "stepflow_cli")
-    bin_folder = install(tmp_path / "env", *(wheel(wheels, name) for name in names))
+@pytest.mark.parametrize("package", PACKAGES)
+def test_what_a_wheel_contains(wheels: Path, package: str) -> None:
+    with zipfile.ZipFile(wheel(wheels, package)) as archive:
+        names = archive.namelist()
+        (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
+        about: Message = email.message_from_bytes(archive.read(metadata))
+        licences = [archive.read(name) for name in names if name.endswith(".dist-info/licenses/LICENSE")]
+    assert licences == [(ROOT / "LICENSE").read_bytes()]
+    assert f"{package}/py.typed" in names
+    described = about.get_payload(decode=True)
+    assert isinstance(described, bytes)
+    readme = (ROOT / "packages" / package.replace("_", "-") / "README.md").read_text(encoding="utf-8")
+    assert described.decode().strip() == readme.strip()
+    assert about["Version"] == (ROOT / "VERSION").read_text(encoding="utf-8").strip()
+    assert about["License-Expression"] == "Apache-2.0"
+    assert about["Author"]
+    assert {line.split(",")[0] for line in about.get_all("Project-URL", [])} >= {"Homepage", "Source", "Changelog"}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_tells_its_version(wheels: Path, tmp_path: Path, package: str) -> None:
+    bin_folder = install(tmp_path / "env", wheels, PACKAGES, "3.11", "newest")
+    program = f"import {package} as it; print(it.__version__)"
+    done = subprocess.run([bin_folder / "python", "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == (ROOT / "VERSION").read_text(encoding="utf-8").strip()
+
+
+def test_the_client_is_light(wheels: Path, tmp_path: Path) -> None:
+    packages = ("stepflow_api", "stepflow_client")
+    bin_folder = install(tmp_path / "env", wheels, packages, "3.11", "newest")
+    listed = json.loads(uv("pip", "list", "--quiet", "--python", bin_folder / "python", "--format", "json"))
+    names = {package["name"] for package in listed}
+    others = {name for name in names if not name.startswith("stepflow-")}
+    assert 0 < len(others) <= MAX_PACKAGES, sorted(names)
+    assert "grpcio" not in names
+
+
+def test_the_command_works_where_only_the_wheels_are(
+    wheels: Path, tmp_path: Path, python: str, resolution: str
+) -> None:
+    bin_folder = install(tmp_path / "env", wheels, PACKAGES, python, resolution)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     flow = ROOT / "examples" / "hello.yaml"
-    done = subprocess.run(
-        [bin_folder / "stepflow", "run", flow, "--input-json", '{"name": "World"}'],
-        cwd=elsewhere,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert json.loads(done.stdout)["messages"][1] == {"role": "user", "content": "World"}
+    (tmp_path / "home").mkdir()
+    environment = {**clean_environment(), "HOME": str(tmp_path / "home")}
+
+    def stepflow(*arguments: object) -> str:
+        command = [bin_folder / "stepflow", *arguments]
+        done = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    output = json.loads(stepflow("run", flow, "--input-json", '{"name": "World"}'))
+    assert output["messages"][1] == {"role": "user", "content": "World"}
+    assert "create_messages" in stepflow("list-components")
+    assert re.search(r"^  run\b", stepflow("--help"), flags=re.MULTILINE)
+    assert "--input-json" in stepflow("run", "--help")
     assert list(elsewhere.iterdir()) == []
 
 
-def test_the_bindings_work_alone(wheels: Path, tmp_path: Path) -> None:
-    bin_folder = install(tmp_path / "env", wheel(wheels, "stepflow_api"))
+def test_the_client_works_alone(wheels: Path, tmp_path: Path, python: str, resolution: str) -> None:
+    bin_folder = install(tmp_path / "env", wheels, ("stepflow_api", "stepflow_client"), python, resolution)
+    program = """
+import asyncio, sys
+from stepflow_client import StepflowClient, SyncStepflowClient
+
+async def main():
+    async with StepflowClient(sys.argv[1]) as client:
+        result = await client.run(sys.argv[2], {"name": "World"})
+        assert result.is_success, result
+        return [event.type async for event in client.run_events(result.run_id)][-1]
+
+with SyncStepflowClient(sys.argv[1]) as client:
+    assert client.run(sys.argv[2], {"name": "World"}).is_success
+print(asyncio.run(main()))
+"""
+    with StepflowRuntime.start() as runtime:
+        done = subprocess.run(
+            [bin_folder / "python", "-W", "error", "-c", program, runtime.url, ROOT / "examples" / "hello.yaml"],
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "run_completed\n", "")
+
+
+def test_the_bindings_work_alone(wheels: Path, tmp_path: Path, python: str, resolution: str) -> None:
+    bin_folder = install(tmp_path / "env", wheels, ("stepflow_api",), python, resolution)
     program = """
 import sys
 from stepflow_api import Client

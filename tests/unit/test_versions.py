@@ -8,6 +8,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import stepflow_api
+import stepflow_cli
+import stepflow_client
 from stepflow_cli._version import VERSION as constant
 
 from tests.releases import ROOT
@@ -31,3 +34,17 @@ def test_the_command_tells_the_version() -> None:
 
 def test_the_changelog_tells_of_the_version() -> None:
     assert re.search(rf"^## {re.escape(VERSION)}\b", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+
+def test_each_package_tells_its_version() -> None:
+    versions = {stepflow_api.__version__, stepflow_client.__version__, stepflow_cli.__version__}
+    assert versions == {VERSION}
+
+
+def test_dir_shows_public_names_only() -> None:
+    assert dir(stepflow_client) == sorted(["__version__", *stepflow_client.__all__])
+
+
+def test_each_package_carries_the_licence() -> None:
+    for package in sorted((ROOT / "packages").iterdir()):
+        assert (package / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
