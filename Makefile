@@ -70,9 +70,11 @@ generate: $(ENV) ## Rewrite the generated code (SPEC=path: from another descript
 check-generated: $(ENV) ## Fail if the generated code is not what `make generate` writes
 	$(BIN)/python scripts/check_generated.py
 
-lint: $(ENV) ## Check style
+lint: $(ENV) ## Check style and the workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/zizmor --offline --quiet .github
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 types: $(ENV) ## Check types with mypy and pyright
 	$(BIN)/mypy packages/stepflow-client/src packages/stepflow-cli/src scripts examples tests/typing
