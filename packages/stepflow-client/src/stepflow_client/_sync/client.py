@@ -367,22 +367,20 @@ class SyncStepflowClient(Events, Blobs):
     ) -> _wire.Started:
         content, digest = self._checked(flow)
         arguments = self._arguments(input, variables, overrides, max_concurrency)
-        for again in (digest in self._stored, False):
-            stored = self._store(content, digest)
-            flow_id = self._store_tagged(content) if deduplicate else stored.flow_id
+        for again in (self._claims.shared_flow(digest) is not None, False):
+            flow_id, declared = self._store_to_run(content, digest, is_single=deduplicate)
             try:
                 return self._create_run(
                     flow_id,
                     arguments,
                     _wire.started,
-                    declared=self._declared.get(stored.flow_id),
+                    declared=declared,
                     variables_from_env=variables_from_env,
                     wait=_held(wait),
-                    is_own_flow=deduplicate,
                 )
             except NotFoundError:
                 # A server that was started again without a store has lost the flow.
-                self._forget_flow(stored.flow_id)
+                self._forget_flow(flow_id)
                 if not again:
                     raise
         raise InvalidArgumentError("the flow cannot be stored")  # pragma: no cover - the loop returns or raises

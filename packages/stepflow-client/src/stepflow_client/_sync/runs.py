@@ -23,7 +23,7 @@ from ..errors import (
     StepflowClientError,
     TransportError,
 )
-from .creation import Created, Creation
+from .creation import Created
 from .flows import Flows
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ _OVERLAP = 10
 _MOST_ITEMS_FOR_STEPS = 1000
 
 
-class Runs(Creation, Flows):
+class Runs(Flows):
     """The part of the client that deals with runs."""
 
     _exact_integers: bool
@@ -114,7 +114,6 @@ class Runs(Creation, Flows):
         variables_from_env: bool,
         wait: int | None = None,
         timeout: float | None = None,
-        is_own_flow: bool = False,
     ) -> Created:
         values = arguments.variables
         declared = declared if declared is not None else self._declared.get(flow_id)
@@ -135,7 +134,7 @@ class Runs(Creation, Flows):
         )
         send = partial(self._connection.call, "create_run", request, read, timeout=timeout, waits=wait or 0)
         try:
-            return self._create_once(flow_id, send, read, is_own_flow=is_own_flow)
+            return self._create_once(flow_id, send, read)
         except StepflowClientError as error:
             # A server may quote what it was sent.
             raise _requests.without_secrets(error, values, declared) from None
