@@ -62,6 +62,13 @@ async def closed(client: Any) -> None:
     await (client.close() if isinstance(client, Awaited) else client.aclose())
 
 
+async def hung_up(proxy: FaultProxy, twin: str) -> None:
+    """Cut all connections and wait until the client knows: its next requests make new ones."""
+    proxy.drop_all()
+    if twin == "async":
+        await settled(proxy.url)
+
+
 @pytest.fixture(autouse=True)
 async def threads() -> AsyncIterator[None]:
     """Enough threads for the blocking client of each proxy."""
@@ -164,7 +171,7 @@ async def test_one_failure_creates_one_run(twin: str, script: Script, server_url
     with FaultProxy(server_url) as proxy:
         client = made(twin, proxy.url, server=release)
         await client.submit(flow(name), {"n": 0})
-        proxy.drop_all()
+        await hung_up(proxy, twin)
         proxy.script = lambda number: script if number == 1 else Script()
         run_id = await client.submit(flow(name), {"n": 1})
         await closed(client)
@@ -308,7 +315,7 @@ async def test_of_two_lost_calls_none_takes_the_run_of_the_other(
         with FaultProxy(server_url) as proxy:
             client = made(twin, proxy.url, server=release)
             await client.submit(same, {"n": 2})
-            proxy.drop_all()
+            await hung_up(proxy, twin)
             proxy.script = lambda number: script(number - 1)
             if stored == "before":
                 calls = [client.create_run(flow_id, {"n": number}) for number in range(2)]
@@ -339,7 +346,7 @@ async def test_the_run_of_a_cancelled_call_is_taken_by_no_other(server_url: str,
     with FaultProxy(server_url) as proxy:
         async with StepflowClient(proxy.url, server=release) as client:
             await client.submit(same, {"n": 2})
-            proxy.drop_all()
+            await hung_up(proxy, "async")
             proxy.script = lambda number: script(number - 1)
             calls = [asyncio.ensure_future(client.submit(same, {"n": number})) for number in range(2)]
             while sum(each.faulted for each in proxy.connections[1:3]) < 2:  # noqa: ASYNC110 - it has no event
@@ -355,9 +362,9 @@ async def test_the_run_of_a_cancelled_call_is_taken_by_no_other(server_url: str,
             assert [each.candidates for each in errors] == [[runs[0].run_id]]
             assert silent.cancelled()
             # No later call can take it either: the flow has another id from now on.
-            proxy.drop_all()
-            proxy.script = lambda number: Script(within=CREATE, cut_request=40) if number == later else Script()
+            await hung_up(proxy, "async")
             later = len(proxy.connections)
+            proxy.script = lambda number: Script(within=CREATE, cut_request=40) if number == later else Script()
             assert (await client.run(same, {"n": 3})).output == {"n": 3}
             assert len({run.flow_id for run in (await client.list_runs(flow_name=same["name"])).runs}) == 2
 
