@@ -28,6 +28,7 @@ from stepflow_client import (
     SyncStepflowClient,
 )
 
+from tests import lost_answers
 from tests.differences import has
 from tests.fault_proxy import FaultProxy, Script, answer
 from tests.releases import NEWEST
@@ -651,6 +652,52 @@ async def test_a_fork_and_its_parent_get_their_own_answers(server_url: str, rele
     command = [sys.executable, "-c", FORKED, server_url, release, *ids]
     done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+TAGGED = """
+import os, sys
+from stepflow_client import SyncStepflowClient
+
+flow = {"name": sys.argv[3], "steps": [], "output": {"$input": "$"}}
+client = SyncStepflowClient(sys.argv[1], server=sys.argv[2])
+client.submit(flow, {"who": "before"})
+child = os.fork()
+wrong = sum(client.run(flow, {"who": child}).output != {"who": child} for _ in range(20))
+client.close()
+if not child:
+    os._exit(wrong != 0)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) or wrong)
+"""
+
+
+async def test_a_fork_runs_flows_under_a_tag_of_its_own(server_url: str, release: str) -> None:
+    name = unique("fork")
+    chance = random.Random(7)
+
+    def script(number: int) -> Script:
+        return Script(within=CREATE, after=chance.randrange(3), cut_answer=0)
+
+    with FaultProxy(server_url, script) as proxy:
+        command = [sys.executable, "-c", TAGGED, proxy.url, release, name]
+        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert proxy.faults > 10
+    async with StepflowClient(server_url, server=release) as direct:
+        runs = (await direct.list_runs(flow_name=name)).runs
+    assert len(runs) == 41
+    assert sorted(Counter(run.flow_id for run in runs).values()) == [20, 21]
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+async def test_processes_that_run_one_flow_get_their_own_results(processes: int, server_url: str, release: str) -> None:
+    report = await asyncio.to_thread(lost_answers.measure, server_url, unique("same"), processes=processes, calls=100)
+    assert (report.wrong, report.errors) == ([], [])
+    assert report.runs == report.calls
+    assert report.cuts > report.calls / 10
+    # What is cut is looked for, and then sent again or read; a call that is not cut is one request.
+    assert report.creations <= report.calls + report.cuts
+    if has(release, "background"):
+        assert report.requests <= report.calls + 5 * report.cuts + 4 * processes
 
 
 # Event loops
