@@ -34,6 +34,9 @@ DIFFERENCES = {
         "Not where its `metadata` has several keys",
     ),
     "steps_of_batch": Difference("The steps of a batch", "0.10", "`UnsupportedByServerError`; no events for them"),
+    "empty_batch": Difference(
+        "An empty list as input is a run of no items", "0.11", "`UnsupportedByServerError`: the server would hang"
+    ),
     "failures_at_once": Difference(
         "A component that raises fails its step at once", "0.11", "The server starts the worker anew and tries 3 times"
     ),

@@ -33,6 +33,7 @@ class Script:
         cut_request: Close both ways once so many bytes have gone to the server.
         cut_answer: Close both ways once so many bytes have come back; with 0 as soon as there is an answer.
         within: Only the request that has this in its head is meant; both are counted from it on.
+        after: So many such requests go untouched before the one that is meant.
         reset: Close with RST instead of FIN where it is closed by a cut.
         half_close: Where a cut is due only stop sending that way, and leave the connection open.
         stall: Where a cut is due go silent instead, and keep the connection open.
@@ -46,6 +47,7 @@ class Script:
     cut_request: int | None = None
     cut_answer: int | None = None
     within: bytes = b""
+    after: int = 0
     reset: bool = False
     half_close: bool = False
     stall: bool = False
@@ -79,6 +81,8 @@ class Passed:
     """All that came from the client, if it is kept."""
     requests: int = 0
     faulted: bool = False
+    spared: int = 0
+    """Requests that the script would have been about, had it not left out the first ones."""
     counts: bool = False
     keep: bool = True
 
@@ -236,7 +240,8 @@ async def _pump(
             if to_server:
                 passed.note(data)
                 if not passed.counts and script.within in data:
-                    passed.counts = True
+                    passed.counts = passed.spared == script.after
+                    passed.spared += 1
                     before = data.index(script.within)
             if script.delay and not to_server:
                 await asyncio.sleep(script.delay)

@@ -7,7 +7,6 @@ import gc
 import random
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +28,7 @@ from stepflow_client import (
     SyncStepflowClient,
 )
 
+from tests import lost_answers
 from tests.differences import has
 from tests.fault_proxy import FaultProxy, Script, answer
 from tests.releases import NEWEST
@@ -61,6 +61,13 @@ def made(twin: str, url: str, **settings: Any) -> Any:
 
 async def closed(client: Any) -> None:
     await (client.close() if isinstance(client, Awaited) else client.aclose())
+
+
+async def hung_up(proxy: FaultProxy, twin: str) -> None:
+    """Cut all connections and wait until the client knows: its next requests make new ones."""
+    proxy.drop_all()
+    if twin == "async":
+        await settled(proxy.url)
 
 
 @pytest.fixture(autouse=True)
@@ -162,26 +169,31 @@ async def test_cut_at_every_byte_of_a_creation(
 @pytest.mark.parametrize("twin", ["async", "sync"])
 async def test_one_failure_creates_one_run(twin: str, script: Script, server_url: str, release: str) -> None:
     name = unique("once")
+    with FaultProxy(server_url) as proxy:
+        client = made(twin, proxy.url, server=release)
+        await client.submit(flow(name), {"n": 0})
+        await hung_up(proxy, twin)
+        proxy.script = lambda number: script if number == 1 else Script()
+        run_id = await client.submit(flow(name), {"n": 1})
+        await closed(client)
+        assert proxy.faults == 1
     async with StepflowClient(server_url) as direct:
-        flow_id = (await direct.store_flow(flow(name))).flow_id
-        with FaultProxy(server_url, first(script)) as proxy:
-            client = made(twin, proxy.url, server=release)
-            created = await client.create_run(flow_id, {"n": 1})
-            await closed(client)
-            assert proxy.faults == 1
-        assert [run.run_id for run in (await direct.list_runs(flow_name=name)).runs] == [created.run_id]
+        runs = [run.run_id for run in (await direct.list_runs(flow_name=name)).runs]
+        assert len(runs) == 2
+        assert runs[0] == run_id
+        assert (await direct.get_result(run_id)).output == {"n": 1}
 
 
 @pytest.mark.parametrize("twin", ["async", "sync"])
 async def test_a_silent_connection_is_given_up_in_time(twin: str, server_url: str, release: str) -> None:
     name = unique("silent")
+    with FaultProxy(server_url, first(Script(within=CREATE, cut_answer=40, stall=True))) as proxy:
+        client = made(twin, proxy.url, server=release, timeout=0.5)
+        run_id = await client.submit(flow(name), {"n": 1})
+        await closed(client)
+        assert proxy.faults == 1
     async with StepflowClient(server_url) as direct:
-        flow_id = (await direct.store_flow(flow(name))).flow_id
-        with FaultProxy(server_url, first(Script(cut_answer=40, stall=True))) as proxy:
-            client = made(twin, proxy.url, server=release, timeout=0.5)
-            created = await client.create_run(flow_id, {"n": 1})
-            await closed(client)
-        assert [run.run_id for run in (await direct.list_runs(flow_name=name)).runs] == [created.run_id]
+        assert [run.run_id for run in (await direct.list_runs(flow_name=name)).runs] == [run_id]
 
 
 @pytest.mark.parametrize("deduplicate", [False, True])
@@ -204,39 +216,59 @@ async def test_a_lookup_that_is_refused_creates_no_second_run(
         assert len((await direct.list_runs(flow_name=name)).runs) == 1
 
 
-@pytest.mark.parametrize("step", [-3600.0, 3600.0])
-async def test_a_clock_that_is_set_meanwhile(
-    step: float, server_url: str, release: str, monkeypatch: pytest.MonkeyPatch
+# Runs of other programs
+
+
+@pytest.mark.parametrize("twin", ["async", "sync"])
+@pytest.mark.parametrize("cut", [Script(within=CREATE, cut_answer=0), Script(within=CREATE, cut_request=40)])
+async def test_a_lost_run_of_a_flow_that_others_run_is_never_guessed(
+    twin: str, cut: Script, server_url: str, release: str
 ) -> None:
-    name, ahead = unique("clock"), 0.0
-    monkeypatch.setattr("stepflow_client._async.creation.time.time", lambda: time.time_ns() / 1e9 + ahead)
-    async with StepflowClient(server_url, server=release) as direct:
-        flow_id = (await direct.store_flow(flow(name))).flow_id
-        older = await direct.create_run(flow_id, {"n": 0})
-        await asyncio.sleep(2.2)
-        with FaultProxy(server_url, first(Script(within=CREATE, cut_answer=0))) as proxy:
-            async with StepflowClient(proxy.url, server=release) as client:
-                creating = asyncio.ensure_future(client.create_run(flow_id, {"n": 1}))
-                await asyncio.sleep(0)
-                ahead = step
-                created = await creating
-        runs = [run.run_id for run in (await direct.list_runs(flow_name=name)).runs]
-    assert runs == [created.run_id, older.run_id]
-
-
-async def test_a_run_of_somebody_else_just_before_leaves_it_open(server_url: str, release: str) -> None:
-    name = unique("before")
+    name = unique("foreign")
     async with StepflowClient(server_url, server=release) as other:
         flow_id = (await other.store_flow(flow(name))).flow_id
         theirs = await other.create_run(flow_id, {"who": "other"})
-        await asyncio.sleep(0.5)
-        with FaultProxy(server_url, first(Script(within=CREATE, cut_request=30))) as proxy:
-            async with StepflowClient(proxy.url, server=release) as client:
-                # The clocks of two servers behind one URL differ by as much.
-                with pytest.raises(AmbiguousRunError) as caught:
-                    await client.create_run(flow_id, {"who": "self"})
-        assert caught.value.candidates == [theirs.run_id]
-        assert len((await other.list_runs(flow_name=name)).runs) == 1
+        with FaultProxy(server_url, first(cut)) as proxy:
+            client = made(twin, proxy.url, server=release)
+            with pytest.raises(AmbiguousRunError) as caught:
+                await client.create_run(flow_id, {"who": "self"})
+            await closed(client)
+        runs = [run.run_id for run in (await other.list_runs(flow_name=name)).runs]
+        assert sorted(caught.value.candidates) == sorted(runs)
+        assert theirs.run_id in runs
+        assert len(runs) == (2 if cut.cut_request is None else 1)
+
+
+@pytest.mark.parametrize("twin", ["async", "sync"])
+async def test_a_creation_that_left_no_run_at_all_is_sent_again(twin: str, server_url: str, release: str) -> None:
+    name = unique("none")
+    async with StepflowClient(server_url, server=release) as direct:
+        flow_id = (await direct.store_flow(flow(name))).flow_id
+        with FaultProxy(server_url, first(Script(within=CREATE, cut_request=40))) as proxy:
+            client = made(twin, proxy.url, server=release)
+            created = await client.create_run(flow_id, {"n": 1})
+            await closed(client)
+            assert proxy.faults == 1
+        assert [run.run_id for run in (await direct.list_runs(flow_name=name)).runs] == [created.run_id]
+
+
+@pytest.mark.parametrize("twin", ["async", "sync"])
+@pytest.mark.parametrize("deduplicate", [False, True])
+async def test_each_client_finds_its_own_run_of_a_flow(
+    twin: str, deduplicate: bool, server_url: str, release: str
+) -> None:
+    same = flow(unique("shared"))
+    async with StepflowClient(server_url, server=release) as other:
+        with FaultProxy(server_url, first(Script(within=CREATE, cut_request=40))) as proxy:
+            client = made(twin, proxy.url, server=release)
+            for number in range(3):
+                await other.run(same, {"who": "other", "number": number})
+            # Nothing of this one arrives, while runs of the other client are all that there is to be seen.
+            found = await client.run(same, {"who": "self"}, deduplicate=deduplicate)
+            await closed(client)
+            assert proxy.faults == 1
+        assert found.output == {"who": "self"}
+        assert len((await other.list_runs(flow_name=same["name"])).runs) == 4
 
 
 @pytest.mark.parametrize("twin", ["async", "sync"])
@@ -246,78 +278,96 @@ async def test_a_lost_run_is_found_below_many_newer_ones(
     monkeypatch.setattr(f"stepflow_client._{twin}.creation._RUNS_LOOKED_AT", LOOKED_AT)
     name, others = unique("below"), unique("others")
     async with StepflowClient(server_url, server=release) as direct:
-        flow_id = (await direct.store_flow(flow(name))).flow_id
         other = (await direct.store_flow(flow(others))).flow_id
 
         def script(number: int) -> Script:
             # The answer is lost, and for a while nothing gets through.
             if number == 0:
-                return Script(cut_answer=0)
+                return Script(within=CREATE, cut_answer=0)
             return Script(refuse=not finished.is_set())
 
         finished = asyncio.Event()
         with FaultProxy(server_url, script) as proxy:
             client = made(twin, proxy.url, server=release, retry=RetryPolicy(max_attempts=1))
-            creating = asyncio.ensure_future(client.create_run(flow_id, {"n": 1}))
+            creating = asyncio.ensure_future(client.submit(flow(name), {"n": 1}))
             while len(proxy.connections) < 2:  # noqa: ASYNC110 - the proxy has no event to wait for
                 await asyncio.sleep(0.01)
             await asyncio.gather(*(direct.create_run(other, {"n": 2}) for _ in range(5 * LOOKED_AT)))
             finished.set()
-            created = await creating
+            run_id = await creating
             await closed(client)
-        assert [run.run_id for run in (await direct.list_runs(flow_name=name)).runs] == [created.run_id]
+        assert [run.run_id for run in (await direct.list_runs(flow_name=name)).runs] == [run_id]
 
 
 @pytest.mark.parametrize("twin", ["async", "sync"])
-async def test_of_two_lost_calls_none_takes_the_run_of_the_other(twin: str, server_url: str, release: str) -> None:
+@pytest.mark.parametrize("stored", ["by the call", "before"])
+async def test_of_two_lost_calls_none_takes_the_run_of_the_other(
+    twin: str, stored: str, server_url: str, release: str
+) -> None:
+    same = flow(unique("two"))
     async with StepflowClient(server_url, server=release) as direct:
-        flow_id = (await direct.store_flow(flow(unique("two")))).flow_id
+        flow_id = (await direct.store_flow(same)).flow_id
 
         def script(number: int) -> Script:
             # One run is created and its answer lost, when the other request is gone too, which never arrives.
-            return [Script(cut_answer=0, delay=0.3), Script(cut_request=40)][number] if number < 2 else Script()
+            cuts = [Script(within=CREATE, cut_answer=0, delay=0.3), Script(within=CREATE, cut_request=40)]
+            return cuts[number] if number < 2 else Script()
 
-        with FaultProxy(server_url, script) as proxy:
+        with FaultProxy(server_url) as proxy:
             client = made(twin, proxy.url, server=release)
-            calls = [client.create_run(flow_id, {"n": number}) for number in range(2)]
+            await client.submit(same, {"n": 2})
+            await hung_up(proxy, twin)
+            proxy.script = lambda number: script(number - 1)
+            if stored == "before":
+                calls = [client.create_run(flow_id, {"n": number}) for number in range(2)]
+            else:
+                calls = [client.submit(same, {"n": number}) for number in range(2)]
             found = await asyncio.gather(*calls, return_exceptions=True)
             await closed(client)
         owners = {
             run.run_id: (await direct.get_result(run.run_id)).output["n"]
-            for run in (await direct.list_runs()).runs
-            if run.flow_id == flow_id
+            for run in (await direct.list_runs(flow_name=same["name"])).runs
         }
         assert len(set(owners.values())) == len(owners), "one run for each call at most"
         for number, each in enumerate(found):
             if isinstance(each, AmbiguousRunError):
                 assert set(each.candidates) >= {run_id for run_id, owner in owners.items() if owner == number}
             else:
-                # That the second call began later than the first run was born tells it that this is not its own.
-                assert owners[each.run_id] == number
+                # That the other call has got its answer tells that the run left is this one's.
+                assert owners[each if isinstance(each, str) else each.run_id] == number
 
 
 async def test_the_run_of_a_cancelled_call_is_taken_by_no_other(server_url: str, release: str) -> None:
-    async with StepflowClient(server_url, server=release) as direct:
-        flow_id = (await direct.store_flow(flow(unique("taken")))).flow_id
+    same = flow(unique("taken"))
 
-        def script(number: int) -> Script:
-            return [Script(cut_answer=0, stall=True), Script(cut_request=40)][number] if number < 2 else Script()
+    def script(number: int) -> Script:
+        cuts = [Script(within=CREATE, cut_answer=0, stall=True), Script(within=CREATE, cut_request=40)]
+        return cuts[number] if number < 2 else Script()
 
-        with FaultProxy(server_url, script) as proxy:
-            async with StepflowClient(proxy.url, server=release) as client:
-                calls = [asyncio.ensure_future(client.create_run(flow_id, {"n": number})) for number in range(2)]
-                while sum(each.faulted for each in proxy.connections[:2]) < 2:  # noqa: ASYNC110 - it has no event
-                    await asyncio.sleep(0.01)
-                # Which of them has got the connection that is silent?
-                await asyncio.sleep(0.2)
-                silent = calls[int(b'"n":1' in proxy.connections[0].request)]
-                silent.cancel()
-                found = await asyncio.gather(*calls, return_exceptions=True)
-        runs = [run.run_id for run in (await direct.list_runs()).runs if run.flow_id == flow_id]
-        assert len(runs) == 1
-        errors = [each for each in found if isinstance(each, AmbiguousRunError)]
-        assert [each.candidates for each in errors] == [runs]
-        assert silent.cancelled()
+    with FaultProxy(server_url) as proxy:
+        async with StepflowClient(proxy.url, server=release) as client:
+            await client.submit(same, {"n": 2})
+            await hung_up(proxy, "async")
+            proxy.script = lambda number: script(number - 1)
+            calls = [asyncio.ensure_future(client.submit(same, {"n": number})) for number in range(2)]
+            while sum(each.faulted for each in proxy.connections[1:3]) < 2:  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0.01)
+            # Which of them has got the connection that is silent?
+            await asyncio.sleep(0.2)
+            silent = calls[int(b'"n":1' in proxy.connections[1].request)]
+            silent.cancel()
+            found = await asyncio.gather(*calls, return_exceptions=True)
+            runs = (await client.list_runs(flow_name=same["name"])).runs
+            assert len(runs) == 2
+            errors = [each for each in found if isinstance(each, AmbiguousRunError)]
+            assert [each.candidates for each in errors] == [[runs[0].run_id]]
+            assert silent.cancelled()
+            # No later call can take it either: the flow has another id from now on.
+            await hung_up(proxy, "async")
+            later = len(proxy.connections)
+            proxy.script = lambda number: Script(within=CREATE, cut_request=40) if number == later else Script()
+            assert (await client.run(same, {"n": 3})).output == {"n": 3}
+            assert len({run.flow_id for run in (await client.list_runs(flow_name=same["name"])).runs}) == 2
 
 
 # Events
@@ -602,6 +652,52 @@ async def test_a_fork_and_its_parent_get_their_own_answers(server_url: str, rele
     command = [sys.executable, "-c", FORKED, server_url, release, *ids]
     done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+TAGGED = """
+import os, sys
+from stepflow_client import SyncStepflowClient
+
+flow = {"name": sys.argv[3], "steps": [], "output": {"$input": "$"}}
+client = SyncStepflowClient(sys.argv[1], server=sys.argv[2])
+client.submit(flow, {"who": "before"})
+child = os.fork()
+wrong = sum(client.run(flow, {"who": child}).output != {"who": child} for _ in range(20))
+client.close()
+if not child:
+    os._exit(wrong != 0)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) or wrong)
+"""
+
+
+async def test_a_fork_runs_flows_under_a_tag_of_its_own(server_url: str, release: str) -> None:
+    name = unique("fork")
+    chance = random.Random(7)
+
+    def script(number: int) -> Script:
+        return Script(within=CREATE, after=chance.randrange(3), cut_answer=0)
+
+    with FaultProxy(server_url, script) as proxy:
+        command = [sys.executable, "-c", TAGGED, proxy.url, release, name]
+        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert proxy.faults > 10
+    async with StepflowClient(server_url, server=release) as direct:
+        runs = (await direct.list_runs(flow_name=name)).runs
+    assert len(runs) == 41
+    assert sorted(Counter(run.flow_id for run in runs).values()) == [20, 21]
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+async def test_processes_that_run_one_flow_get_their_own_results(processes: int, server_url: str, release: str) -> None:
+    report = await asyncio.to_thread(lost_answers.measure, server_url, unique("same"), processes=processes, calls=100)
+    assert (report.wrong, report.errors) == ([], [])
+    assert report.runs == report.calls
+    assert report.cuts > report.calls / 10
+    # What is cut is looked for, and then sent again or read; a call that is not cut is one request.
+    assert report.creations <= report.calls + report.cuts
+    if has(release, "background"):
+        assert report.requests <= report.calls + 5 * report.cuts + 4 * processes
 
 
 # Event loops

@@ -205,6 +205,51 @@ async def test_a_batch_keeps_its_order_whoever_ends_first(client: Any) -> None:
     assert (await client.get_run(run_id)).items.completed == 5
 
 
+async def test_a_batch_of_no_items(client: Any, release: str) -> None:
+    flow = one_step(ECHO, name=unique("none"))
+    flow_id = (await client.store_flow(flow)).flow_id
+    if not has(release, "empty_batch"):
+        for call in (client.submit(flow, []), client.create_run(flow_id, [])):
+            with pytest.raises(UnsupportedByServerError, match=r"0\.11"):
+                await call
+        assert (await client.list_runs(flow_name=flow["name"])).runs == []
+        return
+    for run_id in (await client.submit(flow, []), (await client.create_run(flow_id, ())).run_id):
+        run = await client.wait_run(run_id, timeout=10)
+        assert (run.status, run.items.total) == (ExecutionStatus.COMPLETED, 0)
+        assert await client.get_results(run_id) == []
+        assert list((await client.get_run_items(run_id)).items) == []
+        assert (await client.get_run_steps(run_id)).steps == []
+        assert [event.type async for event in client.run_events(run_id)][-1] == "run_completed"
+        with pytest.raises(InvalidArgumentError, match="batch of 0"):
+            await client.get_result(run_id)
+    with pytest.raises(InvalidArgumentError, match="batch of 0"):
+        await client.run(flow, [])
+
+
+async def test_the_items_of_a_cancelled_batch(client: Any, release: str) -> None:
+    steps = [{"id": each, "component": SLEEP, "input": EVERYTHING, "mustExecute": True} for each in ("one", "two")]
+    flow = {"name": unique("cancelled"), "steps": steps, "output": {"$step": "two"}}
+    inputs = [{"seconds": 0.5, "value": number} for number in range(3)]
+    submitting = asyncio.ensure_future(client.submit(flow, inputs, max_concurrency=2))
+    while not (runs := (await client.list_runs(flow_name=flow["name"])).runs):  # noqa: ASYNC110 - the server tells it
+        await asyncio.sleep(0.02)
+    run_id = runs[0].run_id
+    cancelled = await client.cancel_run(run_id)
+    # The server goes on, and says of no item that it has ended, nor that it is cancelled.
+    assert (cancelled.status, cancelled.completed_at is None) == (ExecutionStatus.CANCELLED, False)
+    items = (await client.get_run_items(run_id)).items
+    assert [(item.status, item.result) for item in items] == [(ExecutionStatus.RUNNING, None)] * 3
+    results = await client.get_results(run_id)
+    assert [(result.status, result.output, result.error) for result in results] == [("cancelled", None, None)] * 3
+    # When it is through, the run is what it has come to.
+    await asyncio.wait_for(submitting, 30)
+    while (run := await client.get_run(run_id)).status is ExecutionStatus.CANCELLED:  # noqa: ASYNC110 - as above
+        await asyncio.sleep(0.1)
+    assert (run.status, run.items.completed) == (ExecutionStatus.COMPLETED, 3)
+    assert [result.output for result in await client.get_results(run_id)] == [0, 1, 2]
+
+
 async def test_max_concurrency_bounds_what_runs_at_once(client: Any) -> None:
     started = time.monotonic()
     await finished(client, one_step(SLEEP), [{"seconds": 0.15}] * 6, max_concurrency=2)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import threading
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -25,11 +26,7 @@ from stepflow_client import (
     StepflowClientError,
     UnsupportedByServerError,
 )
-from stepflow_client import _wire as wire
-from stepflow_client._creation import Claims, born, candidates, may_have_created
-from stepflow_client.types import RunDetails
-
-from tests.unit.both_twins import SUMMARY
+from stepflow_client._creation import Claims, born, may_have_created, this_process
 
 MOMENT = 1_795_000_000.0
 
@@ -37,14 +34,6 @@ MOMENT = 1_795_000_000.0
 def run_id(seconds: float, tail: int = 0) -> str:
     """Give an id of version 7, born at a moment."""
     return str(UUID(int=(int(seconds * 1000) << 80) | (7 << 76) | (2 << 62) | tail))
-
-
-def run(seconds: float, flow_id: str = "f", tail: int = 0, run: str | None = None) -> RunDetails:
-    created = datetime.fromtimestamp(int(seconds), UTC).isoformat().replace("+00:00", "Z")
-    name = run or run_id(seconds, tail)
-    return wire.run(
-        {"summary": {**SUMMARY, "runId": name, "rootRunId": name, "flowId": flow_id, "createdAt": created}, "steps": []}
-    )
 
 
 # What may have created a run
@@ -102,142 +91,151 @@ def test_what_leaves_open_whether_a_run_was_created(error: StepflowClientError, 
 
 @given(st.integers(0, 2**47), st.integers(0, 2**60))
 def test_ids_of_version_7_tell_the_millisecond(milliseconds: int, tail: int) -> None:
-    made = run(MOMENT, run=str(UUID(int=(milliseconds << 80) | (7 << 76) | (2 << 62) | tail)))
+    made = str(UUID(int=(milliseconds << 80) | (7 << 76) | (2 << 62) | tail))
     assert born(made) == milliseconds / 1000
 
 
-@pytest.mark.parametrize("version", [1, 3, 4, 5, 6, 8])
-def test_other_ids_leave_it_to_the_time_of_creation(version: int) -> None:
-    assert born(run(MOMENT + 0.7, run=str(UUID(int=(version << 76) | (2 << 62))))) == MOMENT
+@pytest.mark.parametrize("made", [*(str(UUID(int=(v << 76) | (2 << 62))) for v in (1, 3, 4, 5, 6, 8)), "", "no id"])
+def test_other_ids_tell_nothing(made: str) -> None:
+    assert born(made) is None
 
 
-def test_a_run_that_tells_nothing_is_older_than_all() -> None:
-    unknown = run(MOMENT, run="00000000-0000-4000-8000-000000000000").model_copy(update={"created_at": None})
-    assert born(unknown) == 0.0
-    assert candidates([unknown], "f", MOMENT, []) == []
+# Processes
 
 
-# Candidates
+def test_a_process_keeps_its_name() -> None:
+    assert this_process() == this_process()
 
 
-def test_only_new_runs_of_the_flow_that_nobody_owns() -> None:
-    since = MOMENT + 0.5
-    runs = [
-        run(MOMENT + 0.9, tail=1),
-        run(MOMENT + 0.8, "other", tail=2),
-        run(MOMENT + 0.7, tail=3),
-        run(MOMENT + 0.5, tail=4),
-        run(MOMENT + 0.499, tail=5),
-        run(MOMENT - 60, tail=6),
-    ]
-    assert candidates(runs, "f", since, [runs[2].run_id]) == [runs[0].run_id, runs[3].run_id]
-    assert candidates(runs, "nothing", since, []) == []
-    assert candidates([], "f", since, []) == []
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks on this system")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_has_a_name_of_its_own() -> None:
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        names = set(pool.map(_name, range(8), chunksize=1))
+    assert this_process() not in names
 
 
-@given(st.floats(0, 0.999), st.integers(0, 999))
-def test_a_run_born_in_the_millisecond_of_the_beginning_counts(within: float, ms: int) -> None:
-    # Its id has no finer time than that: it may have been created just after.
-    since = MOMENT + ms / 1000 + within / 1000
-    made = run(0, run=str(UUID(int=(int(since * 1000) << 80) | (7 << 76) | (2 << 62))))
-    assert candidates([made], "f", since, []) == [made.run_id]
-    before = run(0, run=str(UUID(int=(int(since * 1000) - 1 << 80) | (7 << 76) | (2 << 62))))
-    assert candidates([before], "f", since, []) == []
+def _name(number: int) -> str:
+    return this_process()
 
 
-@given(st.lists(st.tuples(st.integers(-2000, 2000), st.sampled_from("fg"), st.booleans()), max_size=20))
-def test_candidates_are_what_they_say(made: list[tuple[int, str, bool]]) -> None:
-    runs = [run(MOMENT + offset / 1000, flow, tail) for tail, (offset, flow, _) in enumerate(made)]
-    owned = [each.run_id for each, (_, _, taken) in zip(runs, made, strict=True) if taken]
-    expected = [
-        each.run_id
-        for each, (offset, flow, taken) in zip(runs, made, strict=True)
-        if flow == "f" and not taken and born(each) >= MOMENT
-    ]
-    assert candidates(runs, "f", MOMENT, owned) == expected
+# Flows
 
 
-# Claims
+def test_no_two_clients_have_the_same_tag() -> None:
+    assert len({Claims().shared_tag(b"d") for _ in range(100)}) == 100
 
 
-def test_one_call_is_alone_and_two_are_not() -> None:
+def test_a_flow_is_stored_once_and_again_under_the_same_tag_if_the_server_has_lost_it() -> None:
     claims = Claims()
-    claims.begin("f")
-    claims.begin("g")
-    assert claims.is_alone("f", 0)
-    claims.begin("f")
-    assert not claims.is_alone("f", 0)
-    assert claims.is_alone("g", 0)
-    claims.end("f")
-    assert claims.is_alone("f", 0)
+    assert claims.shared_flow(b"d") is None
+    tag = claims.shared_tag(b"d")
+    claims.share(b"d", "f")
+    assert claims.shared_flow(b"d") == "f"
+    assert claims.is_ours("f")
+    assert not claims.is_ours("g")
+    claims.forget_flow("f")
+    assert claims.shared_flow(b"d") is None
+    assert claims.shared_tag(b"d") == tag
 
 
-def test_who_began_before_another_gave_up_is_not_alone_either() -> None:
+def test_a_flow_with_a_run_that_nobody_owns_gets_another_tag() -> None:
     claims = Claims()
-    for _ in range(2):
-        claims.begin("f")
-    claims.doubt("f", 10.0)
-    claims.end("f")
-    assert not claims.is_alone("f", 9.0)
-    assert claims.is_alone("f", 11.0)
-    assert claims.is_alone("g", 9.0)
+    tag = claims.shared_tag(b"d")
+    claims.share(b"d", "f")
+    claims.share(b"e", "g")
+    claims.end(claims.begin("f"), is_settled=False)
+    assert not claims.is_ours("f")
+    # Neither does it come back because a server has lost it.
+    claims.forget_flow("f")
+    assert claims.shared_flow(b"d") is None
+    assert claims.shared_tag(b"d") != tag
+    claims.share(b"d", "f2")
+    assert claims.shared_flow(b"d") == "f2"
+    assert claims.shared_flow(b"e") == "g", "others keep theirs"
 
 
-def test_only_so_many_doubts_are_remembered_and_the_newest_of_them() -> None:
+def test_only_so_many_flows_are_remembered() -> None:
     claims = Claims()
-    for number in range(10_050):
-        claims.doubt(f"f{number}", float(number))
-    assert not claims.is_alone("f10049", 0)
-    assert claims.is_alone("f49", 0)
-    assert not claims.is_alone("f50", 0)
+    for number in range(1_050):
+        claims.share(str(number).encode(), f"f{number}")
+    assert claims.shared_flow(b"49") is None
+    assert claims.shared_flow(b"50") == "f50"
 
 
-def test_all_are_lost_when_nobody_is_left_who_could_answer() -> None:
+def test_the_flow_of_a_single_call_is_ours_and_shared_by_none() -> None:
     claims = Claims()
-    claims.begin("f")
-    claims.begin("f")
-    claims.lose("f")
-    assert not claims.all_lost("f")
-    claims.lose("f")
-    assert claims.all_lost("f")
-    claims.found("f")
-    claims.end("f")
-    assert claims.all_lost("f"), "the one that has ended does not count"
-    claims.found("f")
-    assert not claims.all_lost("f")
-    claims.end("f")
-    assert claims.is_alone("f", 0)
+    claims.reserve("f")
+    assert claims.is_ours("f")
+    assert claims.shared_flow(b"d") is None
+
+
+# Calls and their runs
+
+
+def test_rivals_are_the_other_calls_of_the_flow() -> None:
+    claims = Claims()
+    first, other = claims.begin("f"), claims.begin("g")
+    assert claims.rivals(first) == set()
+    second = claims.begin("f")
+    assert claims.rivals(first) == {second}
+    assert claims.rivals(other) == set()
+    claims.end(second, is_settled=True)
+    assert claims.rivals(first) == set()
+
+
+def test_a_lone_run_is_picked() -> None:
+    call = Claims().begin("f")
+    call.sends = 1
+    assert call.pick([run_id(MOMENT)]) == run_id(MOMENT)
+
+
+def test_of_more_runs_than_requests_none_is_picked() -> None:
+    call = Claims().begin("f")
+    call.sends = 1
+    both = [run_id(MOMENT), run_id(MOMENT + 1)]
+    assert call.pick(both) is None
+    call.sends = 2
+    assert call.pick(both) == both[1], "the newest: the call has sent both"
+
+
+def test_a_run_that_is_older_than_one_had_before_the_call_is_not_picked() -> None:
+    claims = Claims()
+    assert claims.own("f", run_id(MOMENT))
+    assert claims.own("f", run_id(MOMENT - 5))
+    call = claims.begin("f")
+    call.sends = 1
+    assert call.pick([run_id(MOMENT - 0.001, 1)]) is None
+    assert call.pick([run_id(MOMENT, 1)]) == run_id(MOMENT, 1)
+    assert claims.own("f", run_id(MOMENT + 9))
+    assert call.pick([run_id(MOMENT, 1)]) == run_id(MOMENT, 1), "what came after its beginning does not count"
 
 
 def test_a_run_is_given_to_one_call_only() -> None:
     claims = Claims()
-    assert claims.own("a")
-    assert not claims.own("a")
-    assert claims.own("b")
-    assert claims.owned == ["a", "b"]
+    assert claims.own("f", "a")
+    assert not claims.own("f", "a")
+    assert claims.own("f", "b")
+    assert claims.unowned(["a", "c", "b", "d"]) == ["c", "d"]
+    assert claims.owned_since("a") is not None
+    assert claims.owned_since("c") is None
 
 
-def test_counts_leave_nothing_behind() -> None:
+def test_calls_leave_nothing_behind() -> None:
     claims = Claims()
     for number in range(100):
-        claims.begin(f"f{number}")
-        claims.lose(f"f{number}")
-        claims.found(f"f{number}")
-        claims.end(f"f{number}")
-        claims.end(f"f{number}")
+        calls = [claims.begin(f"f{number}") for _ in range(2)]
+        for call in calls:
+            claims.end(call, is_settled=bool(number % 2))
     left: dict[str, Any] = vars(claims)
-    assert not left["_sending"]
-    assert not left["_lost"]
+    assert not left["_open"]
 
 
 def test_only_so_many_runs_are_remembered_and_the_newest_of_them() -> None:
     claims = Claims()
-    for number in range(10_050):
-        claims.own(str(number))
-    assert len(claims.owned) == 10_000
-    assert claims.owned[-1] == "10049"
-    assert not claims.own("10049")
-    assert not claims.own("50")
+    for number in range(50_010):
+        claims.own("f", str(number))
+    assert claims.unowned(["9", "10", "50009"]) == ["9"]
 
 
 def test_threads_share_them() -> None:
@@ -247,11 +245,10 @@ def test_threads_share_them() -> None:
 
     def take() -> None:
         barrier.wait()
-        for _ in range(200):
-            claims.begin("f")
-        won.append(sum(claims.own(str(number)) for number in range(500)))
-        for _ in range(200):
-            claims.end("f")
+        calls = [claims.begin("f") for _ in range(200)]
+        won.append(sum(claims.own("f", str(number)) for number in range(500)))
+        for call in calls:
+            claims.end(call, is_settled=True)
 
     threads = [threading.Thread(target=take) for _ in range(8)]
     for thread in threads:
@@ -259,5 +256,4 @@ def test_threads_share_them() -> None:
     for thread in threads:
         thread.join(20)
     assert sum(won) == 500
-    assert len(claims.owned) == 500
-    assert claims.is_alone("f", 0)
+    assert claims.rivals(claims.begin("f")) == set()

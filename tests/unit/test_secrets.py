@@ -13,7 +13,7 @@ import pytest
 from stepflow_client import StepflowClient, SyncStepflowClient
 from stepflow_client.errors import InvalidArgumentError, StepflowClientError
 
-from tests.unit.both_twins import CALLS, RUN_ID, TWINS, URL, Server, ask, call
+from tests.unit.both_twins import CALLS, RUN_ID, SUMMARY, TWINS, URL, Server, ask, call
 
 TOKEN = "t0ken-t0ken-t0ken"
 PASSWORD = "passw0rd-passw0rd"
@@ -174,6 +174,9 @@ def test_a_server_that_repeats_a_secret(
     caplog.set_level(logging.DEBUG)
     server = Server()
     server.answers["POST /runs"] = echo
+    # Where it looks as if a run had been created, it is open which of two it was.
+    runs = [SUMMARY, {**SUMMARY, "runId": RUN_ID[:-1] + "2"}]
+    server.answers["GET /runs"] = httpx.Response(200, json={"runs": runs})
     with pytest.raises(StepflowClientError) as caught:
         ask(twin, server, creating(f"{how} {twin}", variables))
     assert any(SECRET.encode() in request.content for request in server.requests)

@@ -1,21 +1,22 @@
-"""Which run, if any, a request has created whose answer was lost. Pure, but for the lock."""
+"""Which run, if any, a request has created whose answer was lost. Pure, but for the lock and the ids."""
 
 from __future__ import annotations
 
-import math
+import os
 import threading
+import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
-from uuid import UUID
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
 
 from .errors import InvalidResponseError, RequestTimeoutError, ServerFaultError, StepflowClientError, TransportError
 
-if TYPE_CHECKING:
-    from .types import RunDetails
+__all__ = ["Call", "Claims", "born", "may_arrive_later", "may_have_created", "this_process"]
 
-__all__ = ["Claims", "ServerClock", "born", "candidates", "may_arrive_later", "may_have_created"]
+_MOST_OWNED, _MOST_FLOWS = 50_000, 1_000
+"""How many runs, and flows that are shared by calls, a client remembers as its own."""
 
-_MOST_OWNED = 10_000
+Value = TypeVar("Value")
 
 
 def may_have_created(error: StepflowClientError) -> bool:
@@ -49,127 +50,169 @@ def may_arrive_later(error: StepflowClientError) -> bool:
     return isinstance(error, ServerFaultError) and error.status_code == 504
 
 
-class ServerClock(NamedTuple):
-    """What a server's clock showed, and when that was by `time.monotonic()`: after `asked` and before `answered`."""
+def born(run_id: str) -> float | None:
+    """Return when the server created a run, in seconds since 1970 by its own clock; None if the id does not tell.
 
-    showed: float
-    """Seconds since 1970."""
-    asked: float
-    answered: float
-
-    @property
-    def spread(self) -> float:
-        """How far off it may be, in seconds."""
-        return self.answered - self.asked
-
-    def earliest(self, moment: float) -> float:
-        """Give the earliest that the server's clock may have shown at a moment by `time.monotonic()`."""
-        return self.showed - (self.answered - moment)
-
-
-def born(run: RunDetails) -> float:
-    """Give when the server created a run, in seconds since 1970 by its own clock.
-
-    Run ids hold it to the millisecond (UUID version 7); `created_at` has only whole seconds with some stores.
+    All released servers (0.9 to 0.13) give ids of UUID version 7, which hold it to the millisecond.
     """
-    uuid = UUID(run.run_id)
-    if uuid.version == 7:
-        return int(uuid.hex[:12], 16) / 1000
-    return run.created_at.timestamp() if run.created_at is not None else 0.0
+    try:
+        uuid = UUID(run_id)
+    except ValueError:
+        return None
+    return int(uuid.hex[:12], 16) / 1000 if uuid.version == 7 else None
 
 
-def candidates(
-    runs: Iterable[RunDetails], flow_id: str, since: float, owned: Iterable[str], *, until: float = math.inf
-) -> list[str]:
-    """Give the runs of a flow created within a time that no other call owns.
+_process = uuid4().hex
+
+
+def this_process() -> str:
+    """Return what tells this process from every other one, a fork of it included."""
+    return _process
+
+
+def _name_process() -> None:
+    global _process
+    _process = uuid4().hex
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_name_process)
+
+
+class Call:
+    """A call that creates a run of a flow, from its first request until its run is known.
 
     Args:
-        runs: Root runs, the newest ones.
         flow_id: The flow.
-        since: Seconds since 1970 by the server's clock; ids are cut to milliseconds, and so is this.
-        owned: Runs that are known to belong to another call.
-        until: The end of the time, in the same way; not in it itself.
+        floor: When the newest run of the flow was created that had found its call by then.
     """
-    taken = set(owned)
-    first, end = (each if math.isinf(each) else int(each * 1000) / 1000 for each in (since, until))
-    mine = (run for run in runs if run.flow_id == flow_id and run.run_id not in taken)
-    return [run.run_id for run in mine if first <= born(run) < end]
+
+    def __init__(self, flow_id: str, floor: float) -> None:
+        """Nothing is sent yet."""
+        self.flow_id = flow_id
+        self.floor = floor
+        self.is_lost = False
+        """Whether the answer was lost and the run is looked for."""
+        self.sends = 0
+        """How many requests may have created a run."""
+
+    def pick(self, run_ids: list[str]) -> str | None:
+        """Return the run of this call, if no other call can have created any of these; None if one may be older.
+
+        Args:
+            run_ids: Runs of a flow that only this client runs, which no call of it has yet.
+        """
+        # A request that was given up as lost and sent again may have arrived all the same: the last one counts.
+        newest = max(run_ids, key=lambda run_id: born(run_id) or 0.0)
+        is_certain = len(run_ids) <= self.sends and all((born(run_id) or 0.0) >= self.floor for run_id in run_ids)
+        return newest if is_certain else None
 
 
 class Claims:
-    """Who creates runs of which flow just now, and which runs have found their call."""
+    """What one client has started in one process: its flows, its runs, and the calls that have no run yet."""
 
     def __init__(self) -> None:
+        """Choose a tag that no other client and no other process has."""
         self._lock = threading.Lock()
-        self._owned: dict[str, None] = {}
-        self._sending: dict[str, int] = {}
-        self._lost: dict[str, int] = {}
-        self._doubts: dict[str, float] = {}
+        self._tag = uuid4().hex
+        self._shared: dict[bytes, str] = {}
+        self._ours: dict[str, None] = {}
+        self._owned: dict[str, float] = {}
+        self._newest: dict[str, float] = {}
+        self._open: dict[str, set[Call]] = {}
 
-    @property
-    def owned(self) -> list[str]:
-        """The runs that belong to a call of this client."""
+    # Flows
+
+    def shared_flow(self, digest: bytes) -> str | None:
+        """Return the id under which the calls of this client run a flow; None if it must be stored (again)."""
         with self._lock:
-            return list(self._owned)
+            flow_id = self._shared.get(digest)
+            return flow_id if flow_id in self._ours else None
 
-    def begin(self, flow_id: str) -> None:
+    def shared_tag(self, digest: bytes) -> str:
+        """Return the tag under which to store a flow that calls share: another one if a run of it has no owner."""
+        with self._lock:
+            known = self._shared.pop(digest, None)
+            if known is not None and known not in self._ours:
+                self._tag = uuid4().hex
+            return self._tag
+
+    def share(self, digest: bytes, flow_id: str) -> None:
+        """Note under which id a flow was stored with its `shared_tag`."""
+        with self._lock:
+            _put(self._shared, digest, flow_id, _MOST_FLOWS)
+            _put(self._ours, flow_id, None, _MOST_OWNED)
+
+    def reserve(self, flow_id: str) -> None:
+        """Note the id of a flow that was stored for a single call."""
+        with self._lock:
+            _put(self._ours, flow_id, None, _MOST_OWNED)
+
+    def forget_flow(self, flow_id: str) -> None:
+        """Note that the server may have a flow no more: it is stored again, with the same tag."""
+        with self._lock:
+            if flow_id in self._ours:
+                self._shared = {digest: known for digest, known in self._shared.items() if known != flow_id}
+
+    def is_ours(self, flow_id: str) -> bool:
+        """True if nobody but this client runs the flow, and no run of it was left without an owner."""
+        with self._lock:
+            return flow_id in self._ours
+
+    # Runs
+
+    def begin(self, flow_id: str) -> Call:
         """Note that a call is about to create a run."""
-        self._count(self._sending, flow_id, 1)
+        with self._lock:
+            call = Call(flow_id, self._newest.get(flow_id, 0.0))
+            self._open.setdefault(flow_id, set()).add(call)
+            return call
 
-    def end(self, flow_id: str) -> None:
-        """Note that it is over."""
-        self._count(self._sending, flow_id, -1)
-
-    def lose(self, flow_id: str) -> None:
-        """Note that a call has lost its answer and looks for its run."""
-        self._count(self._lost, flow_id, 1)
-
-    def found(self, flow_id: str) -> None:
-        """Note that it looks no more."""
-        self._count(self._lost, flow_id, -1)
-
-    def doubt(self, flow_id: str, now: float) -> None:
-        """Note that a call gives up without knowing whether it has created a run, or which: nobody will own that one.
+    def end(self, call: Call, *, is_settled: bool) -> None:
+        """Note that a call is over.
 
         Args:
-            flow_id: The flow.
-            now: By `time.monotonic()`.
+            call: The call.
+            is_settled: Whether it is known which run it has created, if any. Otherwise nobody will own that run, and
+                no other call may take it.
         """
         with self._lock:
-            self._doubts.pop(flow_id, None)
-            self._doubts[flow_id] = now
-            if len(self._doubts) > _MOST_OWNED:
-                del self._doubts[next(iter(self._doubts))]
+            if not is_settled:
+                self._ours.pop(call.flow_id, None)
+            left = self._open[call.flow_id]
+            left.discard(call)
+            if not left:
+                del self._open[call.flow_id]
 
-    def is_alone(self, flow_id: str, since: float) -> bool:
-        """True if only one call of this client may have created a run of the flow since a moment that nobody owns.
-
-        Args:
-            flow_id: The flow.
-            since: By `time.monotonic()`.
-        """
+    def rivals(self, call: Call) -> set[Call]:
+        """Return the other calls that create a run of the same flow just now."""
         with self._lock:
-            return self._sending.get(flow_id, 0) <= 1 and self._doubts.get(flow_id, -math.inf) < since
+            return self._open.get(call.flow_id, set()) - {call}
 
-    def all_lost(self, flow_id: str) -> bool:
-        """True if every call that creates a run of the flow looks for it."""
+    def unowned(self, run_ids: Iterable[str]) -> list[str]:
+        """Return those of the runs that no call of this client has."""
         with self._lock:
-            return self._lost.get(flow_id, 0) >= self._sending.get(flow_id, 0)
+            return [run_id for run_id in run_ids if run_id not in self._owned]
 
-    def own(self, run_id: str) -> bool:
+    def owned_since(self, run_id: str) -> float | None:
+        """Return when a call of this client got the run, by `time.monotonic()`; None if none has."""
+        with self._lock:
+            return self._owned.get(run_id)
+
+    def own(self, flow_id: str, run_id: str) -> bool:
         """Give a run to a call; False if another one has it already."""
         with self._lock:
             if run_id in self._owned:
                 return False
-            self._owned[run_id] = None
-            if len(self._owned) > _MOST_OWNED:
-                del self._owned[next(iter(self._owned))]
+            _put(self._owned, run_id, time.monotonic(), _MOST_OWNED)
+            newest = max(born(run_id) or 0.0, self._newest.get(flow_id, 0.0))
+            _put(self._newest, flow_id, newest, _MOST_FLOWS)
             return True
 
-    def _count(self, counts: dict[str, int], flow_id: str, step: int) -> None:
-        with self._lock:
-            left = counts.get(flow_id, 0) + step
-            if left > 0:
-                counts[flow_id] = left
-            else:
-                counts.pop(flow_id, None)
+
+def _put(known: dict[Any, Value], key: Any, value: Value, most: int) -> None:
+    """Remember something as the newest of at most so many."""
+    known.pop(key, None)
+    known[key] = value
+    if len(known) > most:
+        del known[next(iter(known))]

@@ -138,14 +138,12 @@ def check_debug(debug: bool) -> None:
 
 
 def run_inputs(value: Any, *, exact_integers: bool) -> list[Any]:
-    """Give the list of inputs of a run: a list is a batch, anything else the one input.
+    """Return the list of inputs of a run: a list is a batch, anything else the one input.
 
     Raises:
-        InvalidArgumentError: If the list is empty, or JSON cannot hold a value.
+        InvalidArgumentError: If JSON cannot hold a value.
     """
     if isinstance(value, (list, tuple)):
-        if not value:
-            raise InvalidArgumentError("the input is an empty list, a batch of nothing; a single empty list is [[]]")
         return list(check_json(value, "input", exact_integers=exact_integers))
     return [check_json(value, "input", exact_integers=exact_integers)]
 

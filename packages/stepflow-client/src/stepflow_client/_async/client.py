@@ -220,9 +220,9 @@ class StepflowClient(Events, Blobs):
             variables: Values of the flow's variables: a mapping, or a YAML or JSON file that holds one.
             variables_from_env: Fill missing variables from the environment, as for `create_run`.
             timeout: Seconds for the whole call, with storing and creating; None waits as long as it takes.
-            deduplicate: Give this run a flow of its own, by a tag in the flow's metadata, so that it is found for sure
-                if the answer is lost; it costs a request more. Without it a run is found if no other call of this
-                client creates a run of the same flow at that moment.
+            deduplicate: Store a copy of the flow for this call alone, so that its run is found for sure if the answer
+                is lost; it costs a request more. Without it all calls of this client share one copy, which nobody else
+                runs, and a lost run is found unless another call of this client loses one of the same flow at once.
             on_cancel: What a cancelled task (in the sync client: a KeyboardInterrupt) means for the run: `detach`
                 leaves it alone, `cancel` marks it as cancelled if its id is known by then.
 
@@ -283,9 +283,10 @@ class StepflowClient(Events, Blobs):
         variables: Variables | None = None,
         variables_from_env: bool = False,
         max_concurrency: int | None = None,
+        timeout: float | None = None,
         deduplicate: bool = False,
     ) -> str:
-        """Start a flow and give the id of its run, without waiting for it.
+        """Start a flow and return the id of its run, without waiting for it.
 
         Example:
             run_id = await client.submit("workflow.yaml", [{"n": 1}, {"n": 2}], max_concurrency=2)
@@ -293,11 +294,12 @@ class StepflowClient(Events, Blobs):
 
         Args:
             flow: The path of a YAML or JSON file, or the flow as a mapping. It is stored on the server first, once.
-            input: The input, any JSON value; a list is a batch.
+            input: The input, any JSON value. A list is a batch; an empty one is a run of no items (0.11 and newer).
             overrides: Changes to steps for this run only, as for `create_run`.
             variables: Values of the flow's variables: a mapping, or a YAML or JSON file that holds one.
             variables_from_env: Fill missing variables from the environment, as for `create_run`.
-            max_concurrency: How many items of a batch run at once; None leaves it to the server.
+            max_concurrency: How many tasks of the run are executed at once, as for `create_run`.
+            timeout: Seconds for the whole call, with storing and creating; None sets no limit beyond the client's.
             deduplicate: Give this run a flow of its own, as for `run`.
 
         Raises:
@@ -305,19 +307,22 @@ class StepflowClient(Events, Blobs):
             InvalidArgumentError: If an argument is wrong.
             InvalidFlowError: If the server refuses the flow.
             InvalidRequestError: If the server refuses an override (0.10 and newer).
-            AmbiguousRunError: If the answer was lost and it cannot be told which run it was.
-            TransportError: If the server cannot be reached or the connection breaks.
+            AmbiguousRunError: If the answer was lost, or did not come in time, and it cannot be told which run it was.
+            TransportError: If the server cannot be reached or the connection breaks. A RequestTimeoutError where
+                `timeout` was over before the run could be created.
+            UnsupportedByServerError: If the input is an empty list and the server older than 0.11.
         """
-        run = await self._start(
-            flow,
-            input,
-            overrides,
-            variables,
-            variables_from_env,
-            max_concurrency=max_concurrency,
-            wait=None,
-            deduplicate=deduplicate,
-        )
+        with within(deadline_of(timeout)):
+            run = await self._start(
+                flow,
+                input,
+                overrides,
+                variables,
+                variables_from_env,
+                max_concurrency=max_concurrency,
+                wait=None,
+                deduplicate=deduplicate,
+            )
         return run.run_id
 
     async def get_result(self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
@@ -367,22 +372,20 @@ class StepflowClient(Events, Blobs):
     ) -> _wire.Started:
         content, digest = self._checked(flow)
         arguments = await self._arguments(input, variables, overrides, max_concurrency)
-        for again in (digest in self._stored, False):
-            stored = await self._store(content, digest)
-            flow_id = await self._store_tagged(content) if deduplicate else stored.flow_id
+        for again in (self._claims.shared_flow(digest) is not None, False):
+            flow_id, declared = await self._store_to_run(content, digest, is_single=deduplicate)
             try:
                 return await self._create_run(
                     flow_id,
                     arguments,
                     _wire.started,
-                    declared=self._declared.get(stored.flow_id),
+                    declared=declared,
                     variables_from_env=variables_from_env,
                     wait=_held(wait),
-                    is_own_flow=deduplicate,
                 )
             except NotFoundError:
                 # A server that was started again without a store has lost the flow.
-                self._forget_flow(stored.flow_id)
+                self._forget_flow(flow_id)
                 if not again:
                     raise
         raise InvalidArgumentError("the flow cannot be stored")  # pragma: no cover - the loop returns or raises

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from .. import _operations as api
-from .._creation import Claims, ServerClock, born, candidates, may_arrive_later, may_have_created
+from .._creation import Call, Claims, born, may_arrive_later, may_have_created, this_process
 from .._deadline import current_deadline, granted, has_passed
 from .._lazy import lazy_module
 from .._logging import logger
@@ -18,7 +18,6 @@ from ..errors import (
     ApiError,
     InvalidResponseError,
     RateLimitError,
-    RunTimeoutError,
     ServerFaultError,
     StepflowClientError,
     TransportError,
@@ -42,11 +41,10 @@ _LAST_LOOK = 1.0
 """Seconds that one look may take although the caller's patience has ended: to know the run is worth more."""
 _LATE = 0.3
 """Seconds that a request may still be on its way when its connection has broken."""
-_SKEW = 2.0
-"""Seconds by which the clocks of two servers behind one URL may differ."""
-_FINE_SPREAD, _CLOCK_LOOKS = 0.1, 3
-"""The server's clock is looked at again where an answer takes longer, so often at most."""
+_APART = 10.0
+"""Seconds by which run ids of two servers of one store may be apart that were made at once: only bounds the search."""
 _MOST_SENDS = 5
+_OTHERS = "run() and submit() find their runs, as they run a copy of the flow that nobody else runs"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 """Seconds before a request is sent again. A server that wants more time is not waited for."""
 
@@ -60,183 +58,164 @@ Created = TypeVar("Created", bound=_Run)
 
 
 class Creation:
-    """The part of the client that creates runs: never twice, never unseen."""
+    """The part of the client that creates runs: never twice, never unseen, never another program's."""
 
     _connection: Connection
 
     def __init__(self) -> None:
         super().__init__()
-        self._claims = Claims()
+        self._claims_by_process: dict[str, Claims] = {}
+
+    @property
+    def _claims(self) -> Claims:
+        """What this client has started in this process: a fork has flows and runs of its own."""
+        process = this_process()
+        found = self._claims_by_process.get(process)
+        return found if found is not None else self._claims_by_process.setdefault(process, Claims())
 
     async def _create_once(
-        self,
-        flow_id: str,
-        send: Callable[[], Awaitable[Created]],
-        read: Callable[[dict[str, Any]], Created],
-        *,
-        is_own_flow: bool = False,
+        self, flow_id: str, send: Callable[[], Awaitable[Created]], read: Callable[[dict[str, Any]], Created]
     ) -> Created:
-        """Create a run and give it.
+        """Create a run and return it.
 
-        Where the answer was lost, the run is looked for among the root runs of the flow created since the call began
-        that no other call of this client owns. One is the run; none means that the request may be sent again, unless
-        it may still be worked on.
+        Where the answer was lost, the run is looked for among the root runs of the flow that no call of this client
+        has. None of them means that the request may be sent again, unless it may still be worked on. One is the run,
+        if nobody but this client runs the flow and no other call of it can have created that one.
 
         Args:
             flow_id: The flow.
             send: Sends the request once and reads the answer.
-            read: Reads the answer to a later question about the run.
-            is_own_flow: Whether no other call has this flow: every run of it is the one.
+            read: Reads the run from an answer that has its `summary`.
 
         Raises:
             AmbiguousRunError: If it cannot be told which run it is, or whether there is one.
         """
+        claims = self._claims
+        call = claims.begin(flow_id)
         began = time.monotonic()
-        settled = False
-        self._claims.begin(flow_id)
+        is_settled = False
         try:
             for attempt in range(1, _MOST_SENDS + 1):
-                settled, sent = False, time.monotonic()
+                is_settled, sent = False, time.monotonic()
+                call.sends = attempt
                 try:
                     created = await send()
                 except StepflowClientError as error:
-                    settled = not may_have_created(error)
-                    if settled:
+                    is_settled = not may_have_created(error)
+                    if is_settled:
                         raise
                     # Whoever waited so long for the answer waits as long again for a trace of it.
                     patience = min(time.monotonic() - sent, _LONGEST_LOOK) if may_arrive_later(error) else 0.0
-                    search = _Search(flow_id, began, error, patience, is_own_flow)
-                    found = await self._find(search)
-                    settled = True
+                    found = await self._find(_Search(claims, call, began, error, patience))
+                    is_settled = True
                     if found is not None:
-                        return await self._read_found(search, found, read)
+                        return _wire.build(read, {"summary": found}, "GET /runs")
                     pause = _pause(error, attempt)
                     if attempt == _MOST_SENDS or pause is None:
                         raise
                     logger.info("a run of flow %s was not created (%s); sent again", flow_id, type(error).__name__)
                     await asyncio.sleep(pause)
                 else:
-                    self._claims.own(created.run_id)
-                    settled = True
+                    claims.own(flow_id, created.run_id)
+                    is_settled = True
                     return created
             raise AssertionError("unreachable")  # pragma: no cover - the last attempt returns or raises
         finally:
-            if not settled:
-                # Cancelled, for example. Another call must not take what this one may have left.
-                self._claims.doubt(flow_id, time.monotonic())
-            self._claims.end(flow_id)
+            # Cancelled, for example, it is not settled: another call must not take what this one may have left.
+            claims.end(call, is_settled=is_settled)
 
-    async def _read_found(self, search: _Search, found: str, read: Callable[[dict[str, Any]], Created]) -> Created:
-        """Read a run that was found; it is known by now, whatever comes of the question."""
-        request = api.get_run._get_kwargs(run_id=found)
-        while True:
-            try:
-                with granted(search.last_look):
-                    return await self._connection.call("get_run", request, read, run_id=found)
-            except StepflowClientError as failure:
-                if has_passed(current_deadline()):
-                    message = f"run {found} was created, and nothing more came of it in time"
-                    hint = "it goes on; wait_run() waits again"
-                    raise RunTimeoutError(message, run_id=found, hint=hint) from failure
-                if not _is_passing(failure) or has_passed(search.give_up):
-                    raise search.ambiguous([found], run_id=found) from failure
-            await asyncio.sleep(_LATE)
-
-    async def _find(self, search: _Search) -> str | None:
-        """Give the id of the run that a lost request has created; None if it has created none.
+    async def _find(self, search: _Search) -> dict[str, Any] | None:
+        """Return the summary of the run that a lost request has created; None if it has created none.
 
         Raises:
             AmbiguousRunError: If nobody can tell.
         """
-        flow_id = search.flow_id
-        self._claims.lose(flow_id)
+        search.call.is_lost = True
         try:
             while True:
+                looked = time.monotonic()
                 try:
                     with granted(search.last_look):
-                        seen = await self._seen(search)
+                        seen = await self._runs_of(search)
                 except StepflowClientError as failure:
                     if not _is_passing(failure) or has_passed(search.give_up):
                         raise search.ambiguous([]) from failure
                     await asyncio.sleep(_LATE)
                     continue
-                alone = search.is_own_flow or self._claims.is_alone(flow_id, search.began - seen.spread - _LATE)
-                if seen.runs:
-                    if len(seen.runs) == 1 and alone and self._claims.own(seen.runs[0]):
-                        return seen.runs[0]
-                    if self._claims.all_lost(flow_id) or has_passed(search.give_up):
-                        raise search.ambiguous(seen.runs) from search.error
-                    # Another call of this client may own it: its answer will tell.
-                elif has_passed(search.look_until):
-                    if search.may_come or (alone and seen.older):
-                        raise search.ambiguous(seen.older) from search.error
+                found = await self._pick(search, seen)
+                if found is not None:
+                    return seen[found]
+                if looked >= search.look_until:
+                    if search.may_come:
+                        raise search.ambiguous([]) from search.error
                     return None
-                await asyncio.sleep(_LATE / 3)
+                await asyncio.sleep(max(0.0, search.look_until - time.monotonic()))
         finally:
-            self._claims.found(flow_id)
+            search.call.is_lost = False
 
-    async def _seen(self, search: _Search) -> _Seen:
-        """Look for the runs of a flow that a call may have created."""
-        clock = await self._server_clock()
-        since = clock.earliest(search.began)
-        first = since - _SKEW
+    async def _pick(self, search: _Search, seen: Mapping[str, object]) -> str | None:
+        """Return which of the runs of a flow is that of a call; None if other calls have all of them.
+
+        Raises:
+            AmbiguousRunError: If nobody can tell.
+        """
+        claims, call = search.claims, search.call
+        # A call that begins later can have created none of them.
+        rivals = claims.rivals(call)
+        while True:
+            rivals &= claims.rivals(call)
+            left = claims.unowned(seen)
+            if not left:
+                return None
+            if not rivals and claims.is_ours(call.flow_id):
+                run_id = call.pick(left)
+                if run_id is not None and claims.own(call.flow_id, run_id):
+                    return run_id
+            if all(rival.is_lost for rival in rivals) or has_passed(search.give_up):
+                raise search.ambiguous(left) from search.error
+            # The answer of the other call will tell whether one of them is its own.
+            await asyncio.sleep(_LATE / 6)
+
+    async def _runs_of(self, search: _Search) -> dict[str, dict[str, Any]]:
+        """Return the summaries of the runs of a flow that a call may have created, by id."""
         limit = _RUNS_LOOKED_AT
         while True:
             request = api.list_runs._get_kwargs(roots_only=True, limit=limit)
-            runs = (await self._connection.call("list_runs", request, _wire.runs)).runs
-            if len(runs) < limit or born(runs[-1]) < first:
-                break
+            runs = await self._connection.call("list_runs", request, _summaries)
+            times = [time for time in map(born, runs) if time is not None]
+            # What the call may have created is no older than the call, seen from the newest run of all.
+            oldest = max(times, default=0.0) - (time.monotonic() - search.began) - _APART
+            if len(runs) < limit or (times and min(times) < oldest):
+                flow_id = search.call.flow_id
+                recent = {run_id: run for run_id, run in runs.items() if (born(run_id) or oldest) >= oldest}
+                return {run_id: run for run_id, run in recent.items() if run["flowId"] == flow_id}
             # All of them are younger than the call: the run may be further down.
             limit *= 4
-        owned = self._claims.owned
-        if search.is_own_flow:
-            return _Seen(candidates(runs, search.flow_id, first, owned), [], clock.spread)
-        older = candidates(runs, search.flow_id, first, owned, until=since)
-        return _Seen(candidates(runs, search.flow_id, since, owned), older, clock.spread)
-
-    async def _server_clock(self) -> ServerClock:
-        """Look at the server's clock, more than once where the answer is slow in coming."""
-        best: ServerClock | None = None
-        for _ in range(_CLOCK_LOOKS):
-            asked = time.monotonic()
-            health = await self._connection.call("health_check", api.health_check._get_kwargs(), _wire.health)
-            showed = health.timestamp.timestamp() if health.timestamp is not None else time.time()
-            clock = ServerClock(showed, asked, time.monotonic())
-            if best is None or clock.spread < best.spread:
-                best = clock
-            if best.spread < _FINE_SPREAD:
-                break
-        assert best is not None
-        return best
 
 
-class _Seen(NamedTuple):
-    """Which runs of a flow were seen that nobody owns."""
-
-    runs: list[str]
-    """Those created since the call began."""
-    older: list[str]
-    """Those created shortly before it, by a clock that may be another one than that of the call's server."""
-    spread: float
-    """How far off the server's clock may have been read, in seconds."""
+def _summaries(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Read the summaries of a list of runs, by id."""
+    summaries = {run["runId"]: run for run in answer["runs"]}
+    if not all(isinstance(run_id, str) and isinstance(run["flowId"], str) for run_id, run in summaries.items()):
+        raise TypeError("a run has no runId or no flowId")
+    return summaries
 
 
 class _Search:
     """The search for the run of a request whose answer was lost.
 
     Args:
-        flow_id: The flow.
+        claims: What the client has started.
+        call: The call.
         began: When the call began, by `time.monotonic()`, as all moments here.
         error: What became of the request.
         patience: Seconds for which the server may still be at work on it.
-        is_own_flow: Whether every run of the flow is the one.
     """
 
-    def __init__(
-        self, flow_id: str, began: float, error: StepflowClientError, patience: float, is_own_flow: bool
-    ) -> None:
+    def __init__(self, claims: Claims, call: Call, began: float, error: StepflowClientError, patience: float) -> None:
         """Set its ends."""
-        self.flow_id, self.began, self.error, self.is_own_flow = flow_id, began, error, is_own_flow
+        self.claims, self.call, self.began, self.error = claims, call, began, error
+        self.is_ours = claims.is_ours(call.flow_id)
         now, deadline = time.monotonic(), current_deadline()
         end = now + _OUTAGE
         self.give_up = end if deadline is None else min(end, deadline)
@@ -250,15 +229,15 @@ class _Search:
         self.may_come = bool(patience) or self.give_up < wanted
         """Whether a run may show later than that."""
 
-    def ambiguous(self, runs: list[str], run_id: str | None = None) -> AmbiguousRunError:
-        """Give the error that names the runs that may be the one."""
+    def ambiguous(self, runs: Sequence[str]) -> AmbiguousRunError:
+        """Return the error that names the runs that may be the one."""
         names = ", ".join(runs[:5]) or "none was seen"
-        flow = f"{self.flow_id[:12]}…"
+        flow = f"{self.call.flow_id[:12]}…"
+        exact = "deduplicate=True makes this exact"
         return AmbiguousRunError(
             f"a run of flow {flow} may have been created, but its answer was lost ({self.error.message}): {names}",
-            candidates=runs,
-            run_id=run_id,
-            hint="look at the candidates before you start it again; deduplicate=True makes this exact",
+            candidates=list(runs),
+            hint=f"look at the candidates before you start it again; {exact if self.is_ours else _OTHERS}",
         )
 
 

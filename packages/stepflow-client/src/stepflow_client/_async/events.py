@@ -170,8 +170,8 @@ class Events(Waiting):
         position = Cursor.parse(since, "i")
         first = position.number + (1 if position.handled else 0)
         inference = _inference.Inference(include_results)
-        pause, last_contact = _FIRST_PAUSE, time.monotonic()
-        checked: float | None = None
+        pause, began = _FIRST_PAUSE, time.monotonic()
+        last_contact = began
         while True:
             steps: ListStepsResponse | None = None
             try:
@@ -182,7 +182,7 @@ class Events(Waiting):
                     # 0.9 does not tell the steps of a batch.
                     steps = None
                 if not run.is_finished:
-                    checked = await self._check_recovery(run, checked)
+                    await self._check_recovery(run, began)
             except (TransportError, ServerFaultError, RateLimitError) as error:
                 if isinstance(error, InvalidResponseError) or time.monotonic() - last_contact > _OUTAGE:
                     raise

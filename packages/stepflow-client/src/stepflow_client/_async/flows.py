@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from uuid import uuid4
 
 from .. import _operations as api
@@ -13,12 +13,13 @@ from .._lazy import lazy_module
 from .._values import check_json
 from ..errors import InvalidArgumentError, InvalidFlowError, InvalidRequestError
 from ..flow_file import load_flow
-from .connection import Connection
+from .creation import Creation
 
 if TYPE_CHECKING:
     from .. import _wire, types
     from ..flow_file import FlowSource
     from ..types import (
+        Diagnostic,
         FlowVariable,
         FlowVariables,
         StoredFlow,
@@ -33,20 +34,27 @@ __all__ = ["Flows"]
 
 _MOST_FILES, _MOST_FLOWS = 32, 1_000
 """How many files and flows a client remembers."""
-_TAG = "stepflow-client-run"
+_TAG = "stepflow-client"
+"""The key in a flow's metadata that says which client runs it."""
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-class Flows:
-    """The part of the client that deals with flows."""
+class _Accepted(NamedTuple):
+    """What is known of a flow that the server has accepted."""
 
-    _connection: Connection
+    diagnostics: list[Diagnostic]
+    declared: Mapping[str, FlowVariable]
+
+
+class Flows(Creation):
+    """The part of the client that deals with flows."""
 
     def __init__(self) -> None:
         super().__init__()
-        # What this client has stored, by content; a flow stored once is not sent again.
+        # What the server has accepted and what this client has stored, by content: neither is sent again.
+        self._accepted: dict[bytes, _Accepted] = {}
         self._stored: dict[bytes, StoreFlowResponse] = {}
         self._files: dict[tuple[Any, ...], tuple[dict[str, Any], bytes]] = {}
         self._declared: dict[str, Mapping[str, FlowVariable]] = {}
@@ -75,7 +83,7 @@ class Flows:
             return self._files[stamp]
         content = load_flow(flow)
         digest = _requests.flow_digest(content)
-        if digest is None or digest not in self._stored:
+        if digest is None or digest not in self._accepted:
             content = check_json(content, "the flow")
             digest = _requests.flow_digest(content)
             if digest is None:
@@ -88,30 +96,57 @@ class Flows:
         known = self._stored.get(digest)
         if known is not None:
             return known
-        server = await self._connection.server()
-        found, flow_id = await self._post_flow(flow, dry_run=server.capabilities["blobs"], timeout=timeout)
-        if not found.is_valid:
-            raise InvalidFlowError(_refusal(found), diagnostics=found.diagnostics)
-        if server.capabilities["blobs"]:
-            flow_id = await self._store_as_blob(flow, timeout=timeout)
-        stored = types.StoreFlowResponse(flow_id=flow_id, diagnostics=found.diagnostics)
+        flow_id, accepted = await self._store_accepted(flow, flow, digest, timeout=timeout)
+        stored = types.StoreFlowResponse(flow_id=flow_id, diagnostics=accepted.diagnostics)
         self._stored = {**_newest(self._stored), digest: stored}
-        self._declared = {**_newest(self._declared), flow_id: _wire.flow_variables(flow)}
+        self._declared = {**_newest(self._declared), flow_id: accepted.declared}
         return stored
+
+    async def _store_to_run(
+        self, flow: dict[str, Any], digest: bytes, *, is_single: bool
+    ) -> tuple[str, Mapping[str, FlowVariable] | None]:
+        """Store a copy of a flow that nobody but this client runs, and return its id and the variables it declares.
+
+        Args:
+            flow: The flow.
+            digest: Its digest.
+            is_single: Whether only one call runs the copy. Otherwise all calls of the client share it.
+        """
+        claims = self._claims
+        if is_single:
+            flow_id, accepted = await self._store_accepted(flow, _tagged(flow, uuid4().hex), digest)
+            claims.reserve(flow_id)
+            return flow_id, accepted.declared
+        known = claims.shared_flow(digest)
+        if known is not None:
+            return known, self._declared.get(known)
+        flow_id, accepted = await self._store_accepted(flow, _tagged(flow, claims.shared_tag(digest)), digest)
+        claims.share(digest, flow_id)
+        self._declared = {**_newest(self._declared), flow_id: accepted.declared}
+        return flow_id, accepted.declared
+
+    async def _store_accepted(
+        self, flow: dict[str, Any], copy: dict[str, Any], digest: bytes, *, timeout: float | None = None
+    ) -> tuple[str, _Accepted]:
+        """Store a copy of a flow, once the server has accepted the flow, and return its id.
+
+        Raises:
+            InvalidFlowError: If the server refuses the flow.
+        """
+        blobs = (await self._connection.server()).capabilities["blobs"]
+        flow_id, accepted = "", self._accepted.get(digest)
+        if not blobs or accepted is None:
+            found, flow_id = await self._post_flow(flow if blobs else copy, dry_run=blobs, timeout=timeout)
+            if not found.is_valid:
+                raise InvalidFlowError(_refusal(found), diagnostics=found.diagnostics)
+            accepted = _Accepted(found.diagnostics, _wire.flow_variables(flow))
+            self._accepted = {**_newest(self._accepted), digest: accepted}
+        return await self._store_as_blob(copy, timeout=timeout) if blobs else flow_id, accepted
 
     async def _store_as_blob(self, flow: dict[str, Any], *, timeout: float | None = None) -> str:
         """Store a flow so that its integers survive; nothing is checked this way."""
         request = api.store_blob._get_kwargs(body=api.StoreBlobRequest(data=flow, blob_type="flow"))
         return await self._connection.call("store_blob", request, lambda answer: str(answer["blobId"]), timeout=timeout)
-
-    async def _store_tagged(self, flow: dict[str, Any]) -> str:
-        """Store a flow that was checked before under an id of its own, by a tag in its metadata."""
-        metadata = flow.get("metadata")
-        tagged = {**flow, "metadata": {**(metadata if isinstance(metadata, dict) else {}), _TAG: uuid4().hex}}
-        if (await self._connection.server()).capabilities["blobs"]:
-            return await self._store_as_blob(tagged)
-        _, flow_id = await self._post_flow(tagged, dry_run=False, timeout=None)
-        return flow_id
 
     async def _post_flow(
         self, flow: dict[str, Any], *, dry_run: bool, timeout: float | None
@@ -139,6 +174,9 @@ class Flows:
             return types.ValidationResult(diagnostics=[finding]), ""
 
     def _forget_flow(self, flow_id: str) -> None:
+        self._claims.forget_flow(flow_id)
+        # Another server may stand there now, which accepts other flows.
+        self._accepted = {}
         self._stored = {digest: stored for digest, stored in self._stored.items() if stored.flow_id != flow_id}
 
     async def get_flow(self, flow_id: str, *, timeout: float | None = None) -> StoredFlow:
@@ -199,6 +237,15 @@ class Flows:
 def _newest(known: Mapping[Key, Value], most: int = _MOST_FLOWS) -> dict[Key, Value]:
     """Give what a client remembers, as a dict of its own: other threads go through the old one meanwhile."""
     return dict(islice(known.items(), max(0, len(known) - most), None))
+
+
+def _tagged(flow: dict[str, Any], tag: str) -> dict[str, Any]:
+    """Return a copy of a flow that has an id of its own, by a tag in its metadata."""
+    metadata = flow.get("metadata")
+    if metadata is not None and not isinstance(metadata, dict):
+        # The server refuses it.
+        return flow
+    return {**flow, "metadata": {**(metadata or {}), _TAG: tag}}
 
 
 def _refusal(found: ValidationResult) -> str:

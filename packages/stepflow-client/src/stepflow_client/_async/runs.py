@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -14,24 +14,20 @@ from .._lazy import lazy_module
 from .._requests import RunArguments, Variables
 from ..errors import (
     ConflictError,
-    InvalidArgumentError,
-    InvalidResponseError,
     RateLimitError,
     ServerFaultError,
     StepflowClientError,
     TransportError,
 )
-from .creation import Created, Creation
-from .flows import Flows
+from .creation import Created
+from .listing import Listing
 
 if TYPE_CHECKING:
     from .. import _wire, types
     from ..types import (
         CreateRunResponse,
-        ExecutionStatus,
         FlowVariable,
         ListItemsResponse,
-        ListRunsResponse,
         ListStepsResponse,
         RunDetails,
         StepDetails,
@@ -43,12 +39,10 @@ else:
 
 __all__ = ["Runs"]
 
-_PAGE = 100
-_OVERLAP = 10
 _MOST_ITEMS_FOR_STEPS = 1000
 
 
-class Runs(Creation, Flows):
+class Runs(Listing):
     """The part of the client that deals with runs."""
 
     _exact_integers: bool
@@ -65,17 +59,20 @@ class Runs(Creation, Flows):
         variables_from_env: bool = False,
         timeout: float | None = None,
     ) -> CreateRunResponse:
-        """Start a run of a stored flow and give it, usually still running.
+        """Start a run of a stored flow and return it, usually still running.
 
         Args:
             flow_id: What `store_flow` gave.
-            input: The input, any JSON value. A list is a batch, one item for each element; a single input that is
-                itself a list is written `[[1, 2]]`. None is the input null.
+            input: The input, any JSON value. A list is a batch, one item for each element, and an empty one a run of
+                no items (0.11 and newer); a single input that is itself a list is written `[[1, 2]]`. None is the
+                input null.
             variables: Values of the flow's variables: a mapping, or a YAML or JSON file that holds one.
             overrides: Changes to steps for this run only: `{step: {"input": {...}}}`, the wrapped form that the
                 server takes, or a list of either, merged left to right. Servers from 0.10 on refuse an unknown step.
             debug: No released server has a debug mode; True is refused.
-            max_concurrency: How many items of a batch run at once; None leaves it to the server.
+            max_concurrency: How many tasks of the run are executed at once: steps, branches of a step and items of
+                sub-flows, of all items together. It does not bound the items, of which more may be under way. None
+                leaves it to the server: one for each item on 0.9 and 0.10, ten from 0.11 on.
             variables_from_env: Fill missing variables from the environment: by the `env_var` that the flow names,
                 then by `STEPFLOW_VAR_<NAME>`.
             timeout: Seconds, instead of the client's.
@@ -83,10 +80,11 @@ class Runs(Creation, Flows):
         Raises:
             NotFoundError: If the server has no such flow.
             InvalidRequestError: If the server refuses an override (0.10 and newer).
-            AmbiguousRunError: If the answer was lost and it cannot be told which run it was.
+            AmbiguousRunError: If the answer was lost and the server has runs of this flow that may be the one: others
+                may run the flow too, and a run does not tell who has created it. (`run` and `submit` find theirs.)
             InvalidArgumentError: If an argument is wrong; nothing is sent. An integer beyond 2**53 is refused for
                 servers from 0.12 on, which would change it (`StepflowClient(exact_integers=False)` lets it pass).
-            UnsupportedByServerError: If `debug` is True.
+            UnsupportedByServerError: If `debug` is True, or the input is an empty list and the server older than 0.11.
         """
         _requests.check_debug(debug)
         flow_id = _requests.check_id(flow_id, "flow_id")
@@ -112,7 +110,6 @@ class Runs(Creation, Flows):
         variables_from_env: bool,
         wait: int | None = None,
         timeout: float | None = None,
-        is_own_flow: bool = False,
     ) -> Created:
         values = arguments.variables
         declared = declared if declared is not None else self._declared.get(flow_id)
@@ -133,7 +130,7 @@ class Runs(Creation, Flows):
         )
         send = partial(self._connection.call, "create_run", request, read, timeout=timeout, waits=wait or 0)
         try:
-            return await self._create_once(flow_id, send, read, is_own_flow=is_own_flow)
+            return await self._create_once(flow_id, send, read)
         except StepflowClientError as error:
             # A server may quote what it was sent.
             raise _requests.without_secrets(error, values, declared) from None
@@ -250,10 +247,12 @@ class Runs(Creation, Flows):
         )
 
     async def cancel_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
-        """Mark a run as cancelled and give it.
+        """Mark a run as cancelled and return it.
 
-        On every released server (0.9 to 0.13) this writes the status and stops nothing: the running step ends, later
-        steps still start, and at the end the status may turn from cancelled to completed or failed.
+        On every released server (0.9 to 0.13) this writes the status and the time of the end, and stops nothing: the
+        running step ends, later steps still start, and at the end the status turns from cancelled to completed or
+        failed. Until then `get_run_items` shows every item of the run as running, those that have ended too, and
+        `get_results` says of each that it is cancelled; after that both give what the items have really come to.
 
         A finished run is left alone. Servers from 0.12 on would rewrite it, so the client looks first.
 
@@ -300,114 +299,6 @@ class Runs(Creation, Flows):
         request = api.delete_run._get_kwargs(run_id=run_id)
         await self._connection.send("delete_run", request, timeout=timeout, run_id=run_id)
 
-    async def list_runs(
-        self,
-        status: ExecutionStatus | str | None = None,
-        limit: int | None = None,
-        offset: int | None = None,
-        *,
-        flow_name: str | None = None,
-        root_run_id: str | UUID | None = None,
-        parent_run_id: str | UUID | None = None,
-        roots_only: bool | None = None,
-        timeout: float | None = None,
-    ) -> ListRunsResponse:
-        """Give runs, newest first.
-
-        Args:
-            status: Only runs that stand so.
-            limit: At most so many. None gives all of them: servers have no limit of their own; `iter_runs` pages.
-            offset: Leave out so many of the newest.
-            flow_name: Only runs of flows of this name.
-            root_run_id: Only this run and the runs below it.
-            parent_run_id: Only runs created by a step of this run.
-            roots_only: True leaves out the runs that steps created.
-            timeout: Seconds, instead of the client's.
-
-        Raises:
-            InvalidArgumentError: If an argument is wrong. (Servers drop a filter they cannot read and list all.)
-        """
-        offset = _requests.check_limit(offset, "offset")
-        limit = _requests.check_limit(limit, "limit")
-        if offset and limit is None:
-            # With sqlite an offset without a limit is ignored.
-            limit = 2**31 - 1
-        request = api.list_runs._get_kwargs(
-            status=_status_filter(status),
-            limit=_or_unset(limit),
-            offset=_or_unset(offset),
-            flow_name=api.UNSET if flow_name is None else _requests.check_text(flow_name, "flow_name"),
-            root_run_id=api.UNSET if root_run_id is None else _requests.check_run_id(root_run_id),
-            parent_run_id=api.UNSET if parent_run_id is None else _requests.check_run_id(parent_run_id),
-            roots_only=api.UNSET if roots_only is None else bool(roots_only),
-        )
-        return await self._connection.call("list_runs", request, _wire.runs, timeout=timeout)
-
-    async def iter_runs(
-        self,
-        status: ExecutionStatus | str | None = None,
-        *,
-        page_size: int = _PAGE,
-        flow_name: str | None = None,
-        root_run_id: str | UUID | None = None,
-        parent_run_id: str | UUID | None = None,
-        roots_only: bool | None = None,
-        timeout: float | None = None,
-    ) -> AsyncIterator[RunDetails]:
-        """Go through runs, newest first, page by page.
-
-        No run comes twice, and none that was there from the start to the end is missed, though new runs arrive or
-        runs leave the filter meanwhile: pages overlap, and a page that does not meet the one before is asked for
-        again further up.
-
-        Args:
-            status: As for `list_runs`, like the other filters.
-            page_size: How many runs a request asks for, at least 2.
-            flow_name: Only runs of flows of this name.
-            root_run_id: Only this run and the runs below it.
-            parent_run_id: Only runs created by a step of this run.
-            roots_only: True leaves out the runs that steps created.
-            timeout: Seconds for each request, instead of the client's.
-        """
-        _requests.check_limit(page_size, "page_size", least=2)
-        seen: set[str] = set()
-        offset = fruitless = 0
-        while True:
-            page = await self.list_runs(
-                status,
-                page_size,
-                offset,
-                flow_name=flow_name,
-                root_run_id=root_run_id,
-                parent_run_id=parent_run_id,
-                roots_only=roots_only,
-                timeout=timeout,
-            )
-            new = [run for run in page.runs if run.run_id not in seen]
-            fruitless = 0 if new else fruitless + 1
-            if fruitless > 10 + 3 * len(seen) // page_size:
-                raise InvalidResponseError("the server's pages of runs do not follow one another")
-            if offset and len(new) == len(page.runs):
-                offset = max(0, offset - page_size)
-                continue
-            for run in new:
-                seen.add(run.run_id)
-                yield run
-            if len(page.runs) < page_size:
-                return
-            offset += page_size - min(_OVERLAP, page_size // 2)
-
 
 def _or_unset(value: int | None) -> Any:
     return api.UNSET if value is None else value
-
-
-def _status_filter(status: ExecutionStatus | str | None) -> Any:
-    if status is None:
-        return api.UNSET
-    number = types.status_number(status)
-    # For a number they do not know servers drop the filter and list all runs.
-    if number is None or types.ExecutionStatus(status) not in list(types.ExecutionStatus):
-        known = ", ".join(each.value for each in types.ExecutionStatus)
-        raise InvalidArgumentError(f"status is one of {known}, not {status!r}")
-    return api.RunStatus(number)

@@ -11,7 +11,6 @@ from uuid import UUID
 
 from .. import _operations as api
 from .. import _requests
-from .._creation import born
 from .._deadline import deadline_of, has_passed, within
 from .._lazy import lazy_module
 from .._logging import logger
@@ -90,7 +89,6 @@ class Waiting(Runs):
         began = time.monotonic()
         longest = _SHARED_SLICE if self._connection.is_shared else _SLICE
         pause, asked, last_contact, lost = _FIRST_PAUSE, 0.0, began, False
-        checked: float | None = None
         while True:
             started = time.monotonic()
             remaining = longest if deadline is None else deadline - started
@@ -98,7 +96,7 @@ class Waiting(Runs):
             try:
                 run = await self._look(run_id, held, total)
                 if not run.is_finished:
-                    checked = await self._check_recovery(run, checked)
+                    await self._check_recovery(run, began)
             except _PASSING as error:
                 # The run goes on, or the server resumes it when it is started again.
                 self._raise_if_hopeless(error, run_id, deadline, last_contact)
@@ -163,32 +161,28 @@ class Waiting(Runs):
             await asyncio.sleep(wanted)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
-    async def _check_recovery(self, run: RunDetails, checked: float | None) -> float | None:
+    async def _check_recovery(self, run: RunDetails, began: float) -> None:
         """Refuse to wait for a run that was there before its server was gone, where servers resume none.
 
         Args:
             run: A run that has not ended.
-            checked: What this gave the last time.
+            began: Since when it is waited for, by `time.monotonic()`.
 
         Raises:
             UnsupportedByServerError: If the run will not end.
         """
         gone_at = self._connection.nobody_at
-        if gone_at is None or gone_at == checked:
-            return checked
+        created = self._claims.owned_since(run.run_id)
+        if gone_at is None or gone_at < (began if created is None else min(began, created)):
+            return
         server = await self._connection.server()
-        if server.capabilities["recovery"]:
-            return gone_at
-        # By the server's clock, as runs are.
-        clock = await self._server_clock()
-        if born(run) >= clock.earliest(gone_at):
-            return gone_at
-        raise UnsupportedByServerError(
-            f"run {run.run_id} will not end: its server was started again, and "
-            f"{server.release or server.dialect} does not resume runs",
-            run_id=run.run_id,
-            hint="servers of 0.10 and newer do",
-        )
+        if not server.capabilities["recovery"]:
+            raise UnsupportedByServerError(
+                f"run {run.run_id} will not end: its server was started again, and "
+                f"{server.release or server.dialect} does not resume runs",
+                run_id=run.run_id,
+                hint="servers of 0.10 and newer do",
+            )
 
     async def _look(self, run_id: str, held: int, total: int) -> RunDetails:
         if total > _LARGE:

@@ -1,0 +1,203 @@
+"""Listing runs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from .. import _operations as api
+from .. import _requests
+from .._lazy import lazy_module
+from .._listing import Window, is_coarse, newest_first, second
+from ..errors import InvalidArgumentError, InvalidResponseError
+from .flows import Flows
+
+if TYPE_CHECKING:
+    from .. import _wire, types
+    from ..types import ExecutionStatus, ListRunsResponse, RunDetails
+else:
+    _wire = lazy_module("stepflow_client._wire")
+    types = lazy_module("stepflow_client.types")
+
+__all__ = ["Listing"]
+
+_PAGE = 100
+_OVERLAP = 10
+
+
+class Listing(Flows):
+    """The part of the client that lists runs."""
+
+    async def list_runs(
+        self,
+        status: ExecutionStatus | str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        *,
+        flow_name: str | None = None,
+        root_run_id: str | UUID | None = None,
+        parent_run_id: str | UUID | None = None,
+        roots_only: bool | None = None,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        timeout: float | None = None,
+    ) -> ListRunsResponse:
+        """Return runs, newest first.
+
+        Args:
+            status: Only runs that stand so.
+            limit: Maximum number of runs. None gives all of them: servers have no limit of their own; `iter_runs`
+                pages.
+            offset: Leave out so many of the newest.
+            flow_name: Only runs of flows of this name.
+            root_run_id: Only this run and the runs below it.
+            parent_run_id: Only runs created by a step of this run.
+            roots_only: True leaves out the runs that steps created.
+            since: Only runs created then or later, by the server's clock: a datetime, or a text in ISO 8601 such as
+                `2026-11-25T14:00:00Z`. Local time where it has no time zone. Run ids hold the time to the millisecond.
+            until: Only runs created before then. No server has such a filter: the client pages through all that are
+                newer.
+            timeout: Seconds for each request, instead of the client's.
+
+        Raises:
+            InvalidArgumentError: If an argument is wrong. (Servers drop a filter they cannot read and list all.)
+        """
+        start = _requests.check_limit(offset, "offset") or 0
+        limit = _requests.check_limit(limit, "limit")
+        window = Window(since, until)
+        filters = _filters(status, flow_name, root_run_id, parent_run_id, roots_only)
+        if window.is_open:
+            listed = await self._page(filters, limit, start, timeout)
+            if not is_coarse(listed.runs):
+                return listed
+            if limit is None and not start:
+                return types.ListRunsResponse(runs=newest_first(listed.runs))
+            # Where a page begins or ends within a second, other runs of that second belong into it.
+        found: list[RunDetails] = []
+        end = None if limit is None else start + limit
+        if end is None or end > start:
+            async with aclosing(self._go_through(filters, window, max(_PAGE, min(end or 0, 1000)), timeout)) as runs:
+                async for run in runs:
+                    found.append(run)
+                    if len(found) == end:
+                        break
+        return types.ListRunsResponse(runs=found[start:])
+
+    async def iter_runs(
+        self,
+        status: ExecutionStatus | str | None = None,
+        *,
+        page_size: int = _PAGE,
+        flow_name: str | None = None,
+        root_run_id: str | UUID | None = None,
+        parent_run_id: str | UUID | None = None,
+        roots_only: bool | None = None,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        timeout: float | None = None,
+    ) -> AsyncIterator[RunDetails]:
+        """Go through runs, newest first, page by page.
+
+        No run comes twice, and none that was there from the start to the end is missed, though new runs arrive or
+        runs leave the filter meanwhile: pages overlap, and a page that does not meet the one before is asked for
+        again further up.
+
+        Args:
+            status: As for `list_runs`, like the other filters.
+            page_size: How many runs a request asks for, at least 2.
+            flow_name: Only runs of flows of this name.
+            root_run_id: Only this run and the runs below it.
+            parent_run_id: Only runs created by a step of this run.
+            roots_only: True leaves out the runs that steps created.
+            since: Only runs created then or later: the pages end there.
+            until: Only runs created before then.
+            timeout: Seconds for each request, instead of the client's.
+        """
+        _requests.check_limit(page_size, "page_size", least=2)
+        window = Window(since, until)
+        filters = _filters(status, flow_name, root_run_id, parent_run_id, roots_only)
+        async with aclosing(self._go_through(filters, window, page_size, timeout)) as runs:
+            async for run in runs:
+                yield run
+
+    async def _go_through(
+        self, filters: dict[str, Any], window: Window, page_size: int, timeout: float | None
+    ) -> AsyncGenerator[RunDetails, None]:
+        """Go through the runs of a window, newest first, whatever the order of the server within a second."""
+        held: list[RunDetails] = []
+        async with aclosing(self._as_listed(filters, page_size, timeout)) as runs:
+            async for run in runs:
+                if held and second(run) != second(held[0]):
+                    for each in newest_first(held):
+                        yield each
+                    held = []
+                if window.is_over(run):
+                    break
+                if run in window:
+                    held.append(run)
+        for each in newest_first(held):
+            yield each
+
+    async def _as_listed(
+        self, filters: dict[str, Any], page_size: int, timeout: float | None
+    ) -> AsyncGenerator[RunDetails, None]:
+        """Go through runs in the order of the server, each once."""
+        seen: set[str] = set()
+        offset = fruitless = 0
+        while True:
+            page = await self._page(filters, page_size, offset, timeout)
+            new = [run for run in page.runs if run.run_id not in seen]
+            fruitless = 0 if new else fruitless + 1
+            if fruitless > 10 + 3 * len(seen) // page_size:
+                raise InvalidResponseError("the server's pages of runs do not follow one another")
+            if offset and len(new) == len(page.runs):
+                offset = max(0, offset - page_size)
+                continue
+            for run in new:
+                seen.add(run.run_id)
+                yield run
+            if len(page.runs) < page_size:
+                return
+            offset += page_size - min(_OVERLAP, page_size // 2)
+
+    async def _page(
+        self, filters: dict[str, Any], limit: int | None, offset: int, timeout: float | None
+    ) -> ListRunsResponse:
+        if offset and limit is None:
+            # With sqlite an offset without a limit is ignored.
+            limit = 2**31 - 1
+        request = api.list_runs._get_kwargs(
+            limit=api.UNSET if limit is None else limit, offset=offset or api.UNSET, **filters
+        )
+        return await self._connection.call("list_runs", request, _wire.runs, timeout=timeout)
+
+
+def _filters(
+    status: ExecutionStatus | str | None,
+    flow_name: str | None,
+    root_run_id: str | UUID | None,
+    parent_run_id: str | UUID | None,
+    roots_only: bool | None,
+) -> dict[str, Any]:
+    """Return the filters that servers have, checked."""
+    return {
+        "status": _status_filter(status),
+        "flow_name": api.UNSET if flow_name is None else _requests.check_text(flow_name, "flow_name"),
+        "root_run_id": api.UNSET if root_run_id is None else _requests.check_run_id(root_run_id),
+        "parent_run_id": api.UNSET if parent_run_id is None else _requests.check_run_id(parent_run_id),
+        "roots_only": api.UNSET if roots_only is None else bool(roots_only),
+    }
+
+
+def _status_filter(status: ExecutionStatus | str | None) -> Any:
+    if status is None:
+        return api.UNSET
+    number = types.status_number(status)
+    # For a number they do not know servers drop the filter and list all runs.
+    if number is None or types.ExecutionStatus(status) not in list(types.ExecutionStatus):
+        known = ", ".join(each.value for each in types.ExecutionStatus)
+        raise InvalidArgumentError(f"status is one of {known}, not {status!r}")
+    return api.RunStatus(number)

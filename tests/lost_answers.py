@@ -1,0 +1,150 @@
+"""Several processes run one flow while creations are cut: does each get its own results, and what does it cost?
+
+    python -m tests.lost_answers --calls 2000 --processes 2
+
+Each process has a client of its own behind a proxy of its own; a fifth of the requests that create a run is cut, half
+of these on their way to the server, half on the way back. Ends with 1 if any result is wrong or any call was lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from stepflow_client import LogConfig, StepflowRuntime, SyncStepflowClient
+
+from tests import releases
+from tests.fault_proxy import FaultProxy, Script
+
+CREATE = b"POST /api/v1/runs "
+SHARE = 0.2
+"""Of the creations, those that are cut."""
+
+PROGRAM = """
+import json, sys
+from stepflow_client import StepflowClientError, SyncStepflowClient
+
+url, name, who, calls = sys.argv[1:3] + [int(each) for each in sys.argv[3:]]
+flow = {"name": name, "steps": [], "output": {"$input": "$"}}
+wrong, errors = [], []
+with SyncStepflowClient(url) as client:
+    for number in range(calls):
+        sent = {"who": who, "number": number}
+        try:
+            output = client.run(flow, sent).output
+        except StepflowClientError as error:
+            errors.append(repr(error))
+        else:
+            if output != sent:
+                wrong.append([sent, output])
+print(json.dumps({"wrong": wrong, "errors": errors}))
+"""
+
+
+@dataclass
+class Report:
+    """What came of the calls of all processes."""
+
+    calls: int
+    wrong: list[Any] = field(default_factory=list)
+    """What a call has sent, and what it got: the results of other calls."""
+    errors: list[str] = field(default_factory=list)
+    cuts: int = 0
+    """How many creations were cut."""
+    requests: int = 0
+    """How many requests the processes have sent, the cut ones included."""
+    creations: int = 0
+    """How many of these were to create a run."""
+    runs: int = 0
+    """How many runs the server has at the end."""
+    seconds: float = 0.0
+
+    @property
+    def for_cuts(self) -> int:
+        """How many requests followed from cuts: all but those that store the flow, and one for each call."""
+        return self.requests - self.calls
+
+    def __str__(self) -> str:
+        return (
+            f"{self.calls} calls, {self.cuts} creations cut ({self.cuts / max(1, self.creations):.0%}): "
+            f"{len(self.wrong)} wrong results, {len(self.errors)} errors, {self.runs} runs; "
+            f"{self.requests} requests ({self.requests / self.calls:.2f} per call, "
+            f"{self.for_cuts / max(1, self.cuts):.2f} more per cut), of these {self.creations} to create a run "
+            f"({self.creations / self.calls:.2f} per call); {self.seconds:.0f} s"
+        )
+
+
+def cutting(seed: int) -> Callable[[int], Script]:
+    """Return a script by which each creation is cut with the same chance, on its way there or back."""
+    chance = Random(seed)
+
+    def script(number: int) -> Script:
+        spared = 0
+        while chance.random() >= SHARE:
+            spared += 1
+        cut = {chance.choice(("cut_request", "cut_answer")): chance.randrange(1, 100)}
+        return Script(within=CREATE, after=spared, reset=chance.random() < 0.5, **cut)  # type: ignore[arg-type]
+
+    return script
+
+
+def measure(url: str, name: str, *, processes: int, calls: int) -> Report:
+    """Run a flow of this name so often in each of the processes.
+
+    Args:
+        url: The server.
+        name: Of the flow; no other run of it may be there.
+        processes: How many.
+        calls: Of each process.
+    """
+    report = Report(processes * calls)
+    began = time.monotonic()
+    with ExitStack() as stack:
+        proxies = [stack.enter_context(FaultProxy(url, cutting(number))) for number in range(processes)]
+        started = [
+            subprocess.Popen(
+                [sys.executable, "-c", PROGRAM, proxy.url, name, str(number), str(calls)], stdout=subprocess.PIPE
+            )
+            for number, proxy in enumerate(proxies)
+        ]
+        for process in started:
+            printed, _ = process.communicate()
+            found = json.loads(printed)
+            report.wrong += found["wrong"]
+            report.errors += found["errors"]
+        report.seconds = time.monotonic() - began
+        report.cuts = sum(proxy.faults for proxy in proxies)
+        report.requests = sum(proxy.requests for proxy in proxies)
+        report.creations = sum(bytes(each.request).count(CREATE) for proxy in proxies for each in proxy.connections)
+    with SyncStepflowClient(url) as client:
+        report.runs = len(client.list_runs(flow_name=name).runs)
+    return report
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--calls", type=int, default=2000, help="of each process")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--server", default=releases.NEWEST, help="the release of the server")
+    options = parser.parse_args()
+    os.environ["STEPFLOW_SERVER_BINARY"] = str(releases.binary(options.server))
+    config = releases.builtin_config(options.server)
+    with StepflowRuntime.start(config=config, log_config=LogConfig(level="warn")) as server:
+        report = measure(server.url, "lost-answers", processes=options.processes, calls=options.calls)
+    print(report)
+    for each in [*report.wrong, *report.errors][:20]:
+        print(f"  {each}")
+    return 1 if report.wrong or report.errors or report.runs != report.calls else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
