@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 from pydantic.alias_generators import to_snake
@@ -31,6 +31,9 @@ class _Event(_Model):
 
     wire_name: ClassVar[str] = ""
     """What the server calls the event."""
+    if not TYPE_CHECKING:
+        # Each event declares its own; here it only gets its place, the first.
+        type: str
     run_id: str
     """The run it happened in; with `include_sub_runs` it may be one below the run that was asked for."""
     sequence_number: int
