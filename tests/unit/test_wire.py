@@ -436,11 +436,6 @@ def test_items_of_a_failed_run_that_have_not_ended_are_lost(
     assert listed.items[1].status == "running"
 
 
-def test_codes_of_the_client_have_no_number_on_the_wire() -> None:
-    assert _wire.failure({"errorCode": 11}).code == "unknown_11"
-    assert _wire.failure({"errorCode": 10}).code == "worker"
-
-
 # Flows and components
 
 
