@@ -217,11 +217,11 @@ async def test_unknown_events(make: Callable[..., Any]) -> None:
     run_id = await client.submit(FLOW, {"n": 1})
     events = [event async for event in client.run_events(run_id, include_results=True)]
     assert (events[0].type, events[-1].type) == ("run_created", "run_completed")
-    known = [event for event in events if event.type != "something_new"]
+    known = [event for event in events if event.type != "unknown"]
     assert len(known) == len(events) - len(known) + 1
     assert [event.output for event in known if event.type == "step_completed"] == [{"n": 1}, {"was": {"n": 1}}]
-    new = next(event for event in events if event.type == "something_new")
-    assert (new.run_id, new.data["what"]) == (RUN, {"ever": 1})
+    new = next(event for event in events if event.type == "unknown")
+    assert (new.name, new.run_id, new.data["what"]) == ("something_new", RUN, {"ever": 1})
     for index, event in enumerate(events):
         rest = client.run_events(run_id, since=event.cursor, include_results=True)
         assert [each async for each in rest] == events[index + 1 :]

@@ -60,7 +60,7 @@ def test_a_status_is_a_number_on_the_wire(number: int, status: ExecutionStatus) 
     assert status_number(status) == number
 
 
-@pytest.mark.parametrize(("number", "code"), list(enumerate(ErrorCode, start=1)))
+@pytest.mark.parametrize(("number", "code"), list(enumerate(list(ErrorCode)[:10], start=1)))
 def test_an_error_code_is_a_number_on_the_wire(number: int, code: ErrorCode) -> None:
     assert FlowError.model_validate({"message": "m", "code": number}).code is code
 
@@ -77,7 +77,11 @@ def test_the_error_codes_stand_in_the_order_of_the_wire() -> None:
         "expression_failed",
         "orchestrator",
         "worker",
+        # The client's own, without a number.
+        "lost",
+        "lost_before_start",
     ]
+    assert FlowError.model_validate({"message": "m", "code": 11}).code == "unknown_11"
 
 
 @pytest.mark.parametrize(

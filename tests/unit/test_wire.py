@@ -396,13 +396,44 @@ def test_failed_steps_say_what_items_do_not(
             {"stepId": "later", "stepIndex": 1, "itemIndex": 0, "status": 3, "errorMessage": "follows"},
         ],
     )
-    explained = _wire.with_failed_steps(listed, found)
+    explained = _wire.with_failed_steps(listed, [0], {0: found.steps})
     result = explained.items[0].result
     assert result is not None
     assert result.error is not None
     assert (result.error.message, result.error.step_id, result.error.code) == expected
     assert explained.items[1] == listed.items[1]
-    assert _wire.with_failed_steps(listed, _wire.steps(RUN_ID, [])) == listed
+    assert _wire.with_failed_steps(listed, [0], {}) == listed
+    assert _wire.with_failed_steps(listed, [0], {0: []}) == listed
+
+
+@pytest.mark.parametrize(
+    ("statuses", "code", "step_id", "details"),
+    [
+        (None, "lost", None, None),
+        ([], "lost_before_start", None, {"started_steps": []}),
+        ([2, 1, 1], "lost", "b", {"started_steps": ["a", "b", "c"]}),
+        ([2, 2], "lost", "b", {"started_steps": ["a", "b"]}),
+    ],
+)
+def test_items_of_a_failed_run_that_have_not_ended_are_lost(
+    statuses: list[int] | None, code: str, step_id: str | None, details: dict[str, Any] | None
+) -> None:
+    listed = _wire.items(RUN_ID, [{"itemIndex": 0, "status": 2, "output": 1}, {"itemIndex": 1, "status": 1}])
+    answers = [
+        {"stepId": "abc"[index], "stepIndex": index, "itemIndex": 1, "status": status}
+        for index, status in enumerate(statuses or [])
+    ]
+    started = {} if statuses is None else {1: _wire.steps(RUN_ID, answers).steps}
+    lost = _wire.with_lost_items(listed, ExecutionStatus.FAILED, started)
+    assert lost.items[0] == listed.items[0]
+    result = lost.items[1].result
+    assert (lost.items[1].status, result and result.status) == ("failed", "failed")
+    assert result is not None
+    assert result.error is not None
+    assert (result.error.code, result.error.step_id, result.error.details) == (code, step_id, details)
+    assert _wire.results(lost, ExecutionStatus.FAILED)[1] == result
+    # What is looked at is not changed.
+    assert listed.items[1].status == "running"
 
 
 # Flows and components

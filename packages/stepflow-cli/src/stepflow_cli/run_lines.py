@@ -41,7 +41,7 @@ def words_for(event: RunEvent, root: RunProgress, seconds: float | None = None, 
         case "step_completed":
             why = "" if error is None else f": {error}"
             return f"{_step(run, root, event)}: {getattr(event, 'status', 'completed')}{took}{why}"
-    return f"{where}: {event.type.replace('_', ' ')}"
+    return f"{where}: {getattr(event, 'name', event.type).replace('_', ' ')}"
 
 
 def _item(run: RunProgress, root: RunProgress, event: RunEvent) -> str:

@@ -164,6 +164,16 @@ class RunProgress:
         """Note that the run has ended."""
         self.status, self.is_over, self.completed_at = status, True, time
 
+    def lose_running(self) -> None:
+        """Note that what still runs, here and below, will never end: the server has lost it."""
+        for step in self._steps.values():
+            for item in list(step.running):
+                step.end(item, None, "failed")
+        for below in self.sub_runs.values():
+            if not below.is_over:
+                below.end("failed", None)
+                below.lose_running()
+
     def step_of(self, event: RunEvent) -> StepProgress:
         """Give the step of this run that an event is about."""
         index, step_id = _of(event, "step_index", None), _of(event, "step_id", None)

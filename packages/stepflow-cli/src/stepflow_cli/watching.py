@@ -28,8 +28,9 @@ _SILENCE = 1.5
 """Seconds without an event after which the run itself is looked at: servers send no event of a cancellation."""
 _SHORT_SILENCE = 0.5
 """The same for a run that has ended: its events come all at once."""
-_MOST_ITEMS = 1000
+_MOST_ITEMS = 10_000
 """Of larger runs the items are not fetched to say what failed."""
+_FAILED = ("failed", "recovery_failed")
 _MOST_FLOWS = 100
 """Of so many runs below the steps are asked for their ids."""
 
@@ -124,7 +125,9 @@ class Watch:
         # The reading of the events decides how long a server may be away.
         with suppress(TransportError, ServerFaultError, RateLimitError):
             self.run = self._look(self.run.run_id)
-        return self.run.is_finished and self.run.status not in ("completed", "failed")
+        run = self.run
+        # Of a run that it has lost, a server never counts the items to their end.
+        return run.is_finished and (run.status not in ("completed", "failed") or run.items.running > 0)
 
     def _end_silently(self, show: Shown) -> None:
         from stepflow_client.events import RunCompletedEvent
@@ -145,7 +148,9 @@ class Watch:
         self._said = None
         self.run = self._look(self.run.run_id)
         self.progress.end(self.run.status.value, self.run.completed_at)
-        if self.run.status == "failed" and self.run.items.total <= _MOST_ITEMS:
+        if self.run.status in _FAILED:
+            self.progress.lose_running()
+        if self.run.status in _FAILED and self.run.items.total <= _MOST_ITEMS:
             errors: dict[str | None, str] = {}
             for item in self._target.client.get_run_items(self.run.run_id).items:
                 error = None if item.result is None else item.result.error
@@ -211,7 +216,9 @@ def failure_of(target: Target, run: RunDetails) -> Problem | None:
         return cancelled_run(run.run_id)
     if run.items.total == 1:
         return failure(target.client.get_result(run.run_id, wait=False))
-    said = f"{run.items.failed} of {run.items.total} items of run {run.run_id} failed"
+    # What runs for ever was lost by the server.
+    failed = run.items.failed + run.items.running
+    said = f"{failed} of {run.items.total} items of run {run.run_id} failed"
     if run.items.total <= _MOST_ITEMS:
         said += _first_failure(target, run)
     return Problem(said, kind="run_failed", exit_code=ExitCode.FAILED, run_id=run.run_id)

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         UnsupportedByServerError,
     )
     from .events import (
+        HeartbeatEvent,
         RunCompletedEvent,
         RunCreatedEvent,
         RunEvent,
@@ -128,6 +129,7 @@ _HOMES = {
     ),
     **dict.fromkeys(
         (
+            "HeartbeatEvent",
             "RunCompletedEvent",
             "RunCreatedEvent",
             "RunEvent",
@@ -161,6 +163,7 @@ __all__ = [
     "FlowResult",
     "FlowVariables",
     "HealthResponse",
+    "HeartbeatEvent",
     "InvalidArgumentError",
     "InvalidFlowError",
     "InvalidRequestError",

@@ -49,6 +49,16 @@ class Cursor:
             )
         return cls(mode, int(match["number"]), int(match["handled"]))
 
+    @classmethod
+    def check(cls, since: str | int | None, mode: str) -> None:
+        """Refuse what can be the cursor of no event that is asked for so, whatever the server.
+
+        Raises:
+            InvalidArgumentError: As `parse` does.
+        """
+        inferred = isinstance(since, str) and since[:1] == "i"
+        cls.parse(since, "i" if inferred else mode)
+
     def after(self, number: int) -> Cursor:
         """Give the cursor behind one more event with a number."""
         return Cursor(self.mode, number, self.handled + 1 if number == self.number else 1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from email.message import Message
 from functools import partial
 from http import HTTPStatus
@@ -24,6 +24,7 @@ from .types import (
     CreateRunResponse,
     Diagnostic,
     DiagnosticLevel,
+    ErrorCode,
     ExecutionStatus,
     FailedPlugin,
     FlowError,
@@ -43,7 +44,6 @@ from .types import (
 
 __all__ = [
     "Started",
-    "any_failed",
     "attachment_name",
     "build",
     "components",
@@ -51,7 +51,10 @@ __all__ = [
     "error_for",
     "flow_variables",
     "health",
+    "is_failed",
+    "is_unfinished",
     "items",
+    "items_of",
     "json_value",
     "only_result",
     "raw_value",
@@ -63,6 +66,8 @@ __all__ = [
     "steps",
     "validation",
     "value",
+    "with_failed_steps",
+    "with_lost_items",
     "with_paths",
 ]
 
@@ -386,25 +391,80 @@ def step(answer: dict[str, Any]) -> StepDetails:
     return read.model_copy(update={"error": failure(answer)}) if read.status is ExecutionStatus.FAILED else read
 
 
-def any_failed(listed: ListItemsResponse) -> bool:
-    """Tell whether an item failed, without reading those that have not been looked at."""
+def items_of(listed: ListItemsResponse) -> RunItems:
+    """Return the items, which can be looked at without reading all of them."""
     items = listed.items
-    return items.any_failed() if isinstance(items, RunItems) else RunItems(items).any_failed()
+    return items if isinstance(items, RunItems) else RunItems(items)
 
 
-def with_failed_steps(listed: ListItemsResponse, run_steps: ListStepsResponse) -> ListItemsResponse:
-    """Add to the failed items what their failed steps say: an item itself often says only that a step failed."""
-    failed: dict[int, StepDetails] = {}
-    for each in run_steps.steps:
-        if each.error is not None:
-            failed.setdefault(each.item_index, each)
-    explained = RunItems(_with_step(each, failed.get(each.index)) for each in listed.items)
-    return listed.model_copy(update={"items": explained})
+def is_failed(status: ExecutionStatus) -> bool:
+    """Tell whether something ended in a failure."""
+    return status in _FAILED
 
 
-def _with_step(failed_item: RunItem, failed_step: StepDetails | None) -> RunItem:
+def is_unfinished(status: ExecutionStatus) -> bool:
+    """Tell whether something has not ended."""
+    return not status.is_final
+
+
+def with_failed_steps(
+    listed: ListItemsResponse, places: Iterable[int], steps: Mapping[int, Sequence[StepDetails]]
+) -> ListItemsResponse:
+    """Add to failed items what their failed steps say: an item itself often says only that a step failed.
+
+    Args:
+        listed: The items.
+        places: Where the failed items are that were asked about.
+        steps: Steps by item.
+    """
+    items = items_of(listed)
+    explained: dict[int, RunItem] = {}
+    for place in places:
+        failed = next((step for step in steps.get(items[place].index, ()) if step.error is not None), None)
+        if failed is not None:
+            explained[place] = _with_step(items[place], failed)
+    return listed.model_copy(update={"items": items.replaced(explained)})
+
+
+def with_lost_items(
+    listed: ListItemsResponse, status: ExecutionStatus, started: Mapping[int, Sequence[StepDetails]]
+) -> ListItemsResponse:
+    """Describe the items that have not ended, of a run that has: their server lost them.
+
+    Args:
+        listed: The items.
+        status: How the run ended.
+        started: The steps that had started, by item, where the server was asked for them.
+    """
+    items = items_of(listed)
+    lost: dict[int, RunItem] = {}
+    for place in items.places(is_unfinished):
+        item = items[place]
+        result = FlowResult(run_id=listed.run_id, status=status, error=_lost(started.get(item.index)))
+        lost[place] = item.model_copy(update={"status": status, "result": result})
+    return listed.model_copy(update={"items": items.replaced(lost)})
+
+
+def _lost(started: Sequence[StepDetails] | None) -> FlowError:
+    said = "the server lost the run before this item ended"
+    if started is None:
+        said += "; steps of it may have run, and would run again with it"
+        return FlowError(message=said, code=ErrorCode.LOST)
+    if not started:
+        said += " and before any step of it started; running it again is safe"
+        return FlowError(message=said, code=ErrorCode.LOST_BEFORE_START, details={"started_steps": []})
+    current = next((step for step in started if not step.status.is_final), started[-1])
+    return FlowError(
+        message=said + "; steps of it had started, and would run again with it",
+        code=ErrorCode.LOST,
+        step_id=current.step_id,
+        details={"started_steps": [step.step_id for step in started]},
+    )
+
+
+def _with_step(failed_item: RunItem, failed_step: StepDetails) -> RunItem:
     result = failed_item.result
-    if result is None or result.error is None or failed_step is None or failed_step.error is None:
+    if result is None or result.error is None or failed_step.error is None:
         return failed_item
     said = failed_step.error
     update: dict[str, Any] = {"step_id": failed_step.step_id}

@@ -8,7 +8,7 @@ are given back as `int`, on every server alike. `1 == 1.0` in Python, so no comp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from html import escape
@@ -107,6 +107,12 @@ class ErrorCode(_OpenEnum):
     EXPRESSION_FAILED = "expression_failed"
     ORCHESTRATOR = "orchestrator"
     WORKER = "worker"
+    LOST = "lost"
+    """The server gave up the run before the item ended, and does not say why: it was started again and could not
+    recover the run, or its store failed. Steps had started, or may have: running it again may repeat them. The
+    client's own code: no server sends it."""
+    LOST_BEFORE_START = "lost_before_start"
+    """The same, and no step of the item had started: running it again is safe (told by 0.12 and newer)."""
 
 
 class DiagnosticLevel(_OpenEnum):
@@ -118,7 +124,7 @@ class DiagnosticLevel(_OpenEnum):
 
 
 _STATUS_NUMBERS = dict(enumerate(ExecutionStatus, start=1))
-_ERROR_NUMBERS = dict(enumerate(ErrorCode, start=1))
+_ERROR_NUMBERS = dict(zip(range(1, 11), ErrorCode, strict=False))
 _LEVEL_NUMBERS = dict(enumerate(DiagnosticLevel, start=1))
 
 
@@ -313,14 +319,20 @@ class RunItems(Sequence[RunItem]):
         """The items that have been looked at, and what the others are made of."""
         return self._entries
 
-    def any_failed(self) -> bool:
-        """Tell whether an item failed, without reading those that have not been looked at."""
-        return any(
-            entry.status in _UNSUCCESSFUL
-            if isinstance(entry, RunItem)
-            else read_status(entry["status"]) in _UNSUCCESSFUL
-            for entry in self._entries
-        )
+    def places(self, wanted: Callable[[ExecutionStatus], bool]) -> list[int]:
+        """Return where items of some status are, without reading those that have not been looked at."""
+        return [
+            place
+            for place, entry in enumerate(self._entries)
+            if wanted(entry.status if isinstance(entry, RunItem) else read_status(entry["status"]))
+        ]
+
+    def replaced(self, items: Mapping[int, RunItem]) -> RunItems:
+        """Return the same with other items in some places."""
+        changed = RunItems(self._entries, self._read)
+        for place, item in items.items():
+            changed._entries[place] = item
+        return changed
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -6,6 +6,7 @@ import math
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from functools import partial
 
 import httpx
 
@@ -28,7 +29,7 @@ from .._http import (
 from .._settings import API_PATH, ServerUrl, TokenAuth
 from .exchange import Exchange, Layer, Stream
 
-__all__ = ["ExchangeTransport", "HttpxAuth", "HttpxExchange", "StreamBody", "Token"]
+__all__ = ["ExchangeTransport", "HttpxAuth", "HttpxExchange", "Token"]
 
 
 class HttpxExchange(Exchange):
@@ -65,18 +66,30 @@ class HttpxExchange(Exchange):
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
         """Send a request and give the answer as it comes."""
+        asked = to_httpx(request, self._api)
         with _our_errors():
-            response = await self._transport.handle_async_request(to_httpx(request, self._api))
+            response = await self._transport.handle_async_request(asked)
         try:
-            yield Stream(response.status_code, lower(response.headers.multi_items()), self._chunks(response))
+            # What was compressed is unpacked.
+            headers = lower((k, v) for k, v in response.headers.multi_items() if k != "content-encoding")
+            read = partial(self._chunks, response, asked.extensions["timeout"])
+            yield Stream(response.status_code, headers, read, request.timeout.read)
         finally:
             await response.aclose()
 
     @staticmethod
-    async def _chunks(response: httpx.Response) -> AsyncGenerator[bytes, None]:
-        with _our_errors():
-            async for chunk in response.aiter_bytes():
-                yield chunk
+    async def _chunks(
+        response: httpx.Response, limits: dict[str, float], stream: Stream
+    ) -> AsyncGenerator[bytes, None]:
+        # Transports read this when the first chunk is asked for, and not again.
+        limits["read"] = stream.patience
+        try:
+            with _our_errors():
+                async for chunk in response.aiter_bytes():
+                    if chunk:
+                        yield chunk
+        except ReadTimeout:
+            yield b""
 
 
 async def _until_deadline(chunks: AsyncIterator[bytes], request: HttpRequest) -> AsyncIterator[bytes]:
@@ -193,21 +206,6 @@ class ExchangeTransport(httpx.AsyncBaseTransport):
         except WireError as error:
             raise _httpx_error(error)(str(error), request=request) from error
         return httpx.Response(response.status, headers=response.headers, content=response.content, request=request)
-
-
-class StreamBody(httpx.AsyncByteStream):
-    """The chunks of a stream as the body of an httpx response, which is what httpx-sse reads.
-
-    Args:
-        chunks: The chunks.
-    """
-
-    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
-        self._chunks = chunks
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self._chunks:
-            yield chunk
 
 
 _CONNECTION = frozenset({"host", "connection", "content-length", "transfer-encoding", "accept-encoding"})

@@ -268,11 +268,11 @@ class StepflowClient(Events, Blobs):
             result = _wire.single_result(run.run_id, run.answers, run.status)
             if result is not None:
                 return result
-            return _wire.only_result(await self._explain(_wire.items(run.run_id, run.answers)), run.status)
+            return _wire.only_result(await self._explain(_wire.items(run.run_id, run.answers), run.status), run.status)
         status = run.status
         if not status.is_final:
             status = (await self._wait(run.run_id, deadline, total=1)).status
-        return _wire.only_result(await self._items_of_ended(run.run_id, deadline), status)
+        return _wire.only_result(await self._items_of_ended(run.run_id, status, deadline), status)
 
     async def submit(
         self,

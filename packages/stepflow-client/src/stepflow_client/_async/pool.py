@@ -5,9 +5,10 @@ from __future__ import annotations
 import weakref
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
-from .._http import Broken, HeaderItems, HttpRequest, HttpResponse, ResponseReader, WireError, request_bytes
+from .._http import Broken, HeaderItems, HttpRequest, HttpResponse, ReadTimeout, WireError, request_bytes
 from .._settings import API_PATH, PoolLimits, ServerUrl
 from .._sockets import AsyncSlots, AsyncSocket, forks
 from ..errors import StepflowClientError
@@ -106,20 +107,25 @@ class Pool(Exchange):
             reader = connection.reader
             while not reader.headers_complete:
                 reader.feed(await connection.receive(request.patience(request.timeout.read)))
-            yield Stream(reader.status, reader.headers, self._chunks(connection, reader, request))
+            yield Stream(reader.status, reader.headers, partial(self._chunks, connection), request.timeout.read)
         finally:
             self._busy.discard(connection)
             await connection.aclose()
 
-    async def _chunks(
-        self, connection: AsyncSocket, reader: ResponseReader, request: HttpRequest
-    ) -> AsyncGenerator[bytes, None]:
+    @staticmethod
+    async def _chunks(connection: AsyncSocket, stream: Stream) -> AsyncGenerator[bytes, None]:
+        reader = connection.reader
         while True:
             if chunk := reader.take_body():
                 yield chunk
             if reader.complete:
                 return
-            reader.feed(await connection.receive(request.timeout.read))
+            try:
+                received = await connection.receive(stream.patience)
+            except ReadTimeout:
+                yield b""
+            else:
+                reader.feed(received)
 
     async def _send(self, connection: AsyncSocket, head: bytes, request: HttpRequest) -> None:
         timeout = request.patience(request.timeout.write)

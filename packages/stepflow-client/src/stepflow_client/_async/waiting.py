@@ -30,7 +30,7 @@ from .runs import Runs
 
 if TYPE_CHECKING:
     from .. import _wire
-    from ..types import ListItemsResponse, RunDetails
+    from ..types import ExecutionStatus, ListItemsResponse, RunDetails
 else:
     _wire = lazy_module("stepflow_client._wire")
 
@@ -213,7 +213,9 @@ class Waiting(Runs):
                 if not wait:
                     raise _timed_out(run_id)
                 run = await self._wait(run_id, deadline, total=run.items.total)
-            return run, await (self._items_of_ended(run_id, deadline) if wait else self.get_run_items(run_id))
+            if wait:
+                return run, await self._items_of_ended(run_id, run.status, deadline)
+            return run, await self._ended_items(run_id, run.status)
 
     def _raise_if_hopeless(
         self, error: StepflowClientError, run_id: str, deadline: float | None, last_contact: float
@@ -231,8 +233,11 @@ class Waiting(Runs):
             error.run_id = run_id
             raise error
 
-    async def _items_of_ended(self, run_id: str, deadline: float | None) -> ListItemsResponse:
-        return await self._patiently(partial(self.get_run_items, run_id), run_id, deadline, _NO_RESULT)
+    async def _items_of_ended(self, run_id: str, status: ExecutionStatus, deadline: float | None) -> ListItemsResponse:
+        return await self._patiently(partial(self._ended_items, run_id, status), run_id, deadline, _NO_RESULT)
+
+    async def _ended_items(self, run_id: str, status: ExecutionStatus) -> ListItemsResponse:
+        return await self._explain(await self._listed_items(run_id, None), status)
 
 
 def _asked_pause(error: StepflowClientError) -> float:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import httpx
 
@@ -30,7 +31,7 @@ from .._http import (
 from .._settings import API_PATH, ServerUrl, TokenAuth
 from .exchange import Exchange, Layer, Stream
 
-__all__ = ["ExchangeTransport", "HttpxAuth", "HttpxExchange", "StreamBody", "Token"]
+__all__ = ["ExchangeTransport", "HttpxAuth", "HttpxExchange", "Token"]
 
 
 class HttpxExchange(Exchange):
@@ -67,18 +68,28 @@ class HttpxExchange(Exchange):
     @contextmanager
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
         """Send a request and give the answer as it comes."""
+        asked = to_httpx(request, self._api)
         with _our_errors():
-            response = self._transport.handle_request(to_httpx(request, self._api))
+            response = self._transport.handle_request(asked)
         try:
-            yield Stream(response.status_code, lower(response.headers.multi_items()), self._chunks(response))
+            # What was compressed is unpacked.
+            headers = lower((k, v) for k, v in response.headers.multi_items() if k != "content-encoding")
+            read = partial(self._chunks, response, asked.extensions["timeout"])
+            yield Stream(response.status_code, headers, read, request.timeout.read)
         finally:
             response.close()
 
     @staticmethod
-    def _chunks(response: httpx.Response) -> Generator[bytes, None, None]:
-        with _our_errors():
-            for chunk in response.iter_bytes():
-                yield chunk
+    def _chunks(response: httpx.Response, limits: dict[str, float], stream: Stream) -> Generator[bytes, None, None]:
+        # Transports read this when the first chunk is asked for, and not again.
+        limits["read"] = stream.patience
+        try:
+            with _our_errors():
+                for chunk in response.iter_bytes():
+                    if chunk:
+                        yield chunk
+        except ReadTimeout:
+            yield b""
 
 
 def _until_deadline(chunks: Iterator[bytes], request: HttpRequest) -> Iterator[bytes]:
@@ -195,21 +206,6 @@ class ExchangeTransport(httpx.BaseTransport):
         except WireError as error:
             raise _httpx_error(error)(str(error), request=request) from error
         return httpx.Response(response.status, headers=response.headers, content=response.content, request=request)
-
-
-class StreamBody(httpx.SyncByteStream):
-    """The chunks of a stream as the body of an httpx response, which is what httpx-sse reads.
-
-    Args:
-        chunks: The chunks.
-    """
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._chunks:
-            yield chunk
 
 
 _CONNECTION = frozenset({"host", "connection", "content-length", "transfer-encoding", "accept-encoding"})

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
@@ -47,6 +48,7 @@ from .._settings import (
     ssl_context,
     static_authorization,
 )
+from .._sse import EventDecoder
 from .._tracing import operation_span
 from .._values import encode
 from ..errors import (
@@ -63,7 +65,7 @@ from ..errors import (
 )
 from .dialect import Dialect
 from .endpoints import Endpoints
-from .exchange import Exchange
+from .exchange import Exchange, Stream
 from .pool import Pool
 from .retry import Retry
 
@@ -81,6 +83,9 @@ else:
 __all__ = ["Connection"]
 
 Answer = TypeVar("Answer")
+
+_LARGEST_ERROR = 1024 * 1024
+"""Bytes that are read of a response that should have been a stream."""
 
 
 class _Limits(NamedTuple):
@@ -297,54 +302,61 @@ class Connection:
         )
 
     def stream(
-        self, operation: str, request: Mapping[str, Any], *, silence: float, run_id: str
-    ) -> Generator[dict[str, Any], None, None]:
-        """Give the JSON objects of a stream of server-sent events until it ends or nothing comes for a while.
+        self,
+        operation: str,
+        request: Mapping[str, Any],
+        *,
+        silence: float,
+        run_id: str,
+        next_look: Callable[[], float] = lambda: math.inf,
+    ) -> Generator[dict[str, Any] | None, None, None]:
+        """Go through the JSON objects of a stream of server-sent events, until it ends or is silent for a while.
+
+        None comes between them where none has come yet; a stream that is given up for its silence ends with None.
 
         Args:
             operation: As for `send`, like the other arguments.
             request: What the generated `_get_kwargs` of the operation gives.
-            silence: Seconds without a byte after which the stream is given up, without an error.
+            silence: Seconds without an event after which the stream is given up. Comments that keep a connection
+                open are no events.
             run_id: The run concerned, for the errors.
+            next_look: Returns in how many seconds a None is wanted at the latest (over httpx: asked once).
 
         Raises:
-            TransportError: If the connection fails or breaks.
+            TransportError: If the connection fails or breaks, or brings something else than events.
             ApiError: If the server answered no.
         """
-        import httpx
-        from httpx_sse import EventSource
-
-        from .adapters import StreamBody
-
         sent = self._request(request, self.timeout.reading(silence), idempotent=True)
         sent.headers |= {"accept": "text/event-stream", "cache-control": "no-store"}
-        opened = False
         with operation_span(operation, sent.headers):
             try:
                 with self.dialect.stream(sent) as stream:
-                    body = StreamBody(stream.chunks)
-                    response = httpx.Response(stream.status, headers=stream.headers, stream=body)
                     if stream.status != 200 or "text/event-stream" not in stream.headers.get("content-type", ""):
-                        raise self._no_events(sent, response, response.read(), run_id)
-                    opened = True
-                    events: Any = EventSource(response).iter_sse()
-                    with closing(events):
-                        for event in events:
-                            if event.data:
-                                yield _wire.value(event.data.encode(), str(sent))
-            except ReadTimeout as error:
-                if not opened:
-                    raise self._transport_error(error, sent, run_id) from error
+                        raise self._no_events(sent, stream, _beginning(stream, silence), run_id)
+                    if stream.headers.get("content-encoding", "identity") != "identity":
+                        raise InvalidResponseError(f"{sent} was answered with compressed events", run_id=run_id)
+                    decoder, heard = EventDecoder(), time.monotonic()
+                    stream.patience = max(SHORTEST, min(silence, next_look()))
+                    with closing(stream.chunks) as chunks:
+                        for chunk in chunks:
+                            events = decoder.feed(chunk)
+                            for event in events:
+                                yield _wire.value(event, str(sent))
+                                heard = time.monotonic()
+                            left = silence - (time.monotonic() - heard)
+                            if not events:
+                                yield None
+                            if left <= 0:
+                                return
+                            stream.patience = max(SHORTEST, min(left, next_look()))
             except (WireError, OSError, ValueError) as error:
                 if isinstance(error, StepflowClientError):
                     raise
                 raise self._transport_error(error, sent, run_id) from error
 
-    def _no_events(
-        self, sent: HttpRequest, response: httpx.Response, content: bytes, run_id: str
-    ) -> StepflowClientError:
-        kind = response.headers.get("content-type", "")
-        problem = _wire.error_for(response.status_code, kind, content, str(sent), run_id=run_id)
+    def _no_events(self, sent: HttpRequest, stream: Stream, content: bytes, run_id: str) -> StepflowClientError:
+        kind = stream.headers.get("content-type", "")
+        problem = _wire.error_for(stream.status, kind, content, str(sent), run_id=run_id)
         return problem or InvalidResponseError(f"{sent} was not answered with events", run_id=run_id)
 
     def _transport_error(
@@ -424,6 +436,17 @@ def _hint(error: BaseException | None, proxy: str | None) -> str:
     if "wrong version number" in words or "record layer" in words:
         return "does the server speak http, and not https?"
     return "is the server running?"
+
+
+def _beginning(stream: Stream, seconds: float) -> bytes:
+    """Return what a response begins with that is no stream: as much of it as an error needs, and comes in time."""
+    content, end = bytearray(), time.monotonic() + seconds
+    with closing(stream.chunks) as chunks:
+        for chunk in chunks:
+            content += chunk
+            if not chunk or len(content) > _LARGEST_ERROR or time.monotonic() > end:
+                break
+    return bytes(content)
 
 
 def _refuse_errors(response: HttpResponse, asked: str, run_id: str | None) -> None:

@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Generator
 from contextlib import closing
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -17,6 +19,7 @@ from .. import _requests
 from .._cursor import Cursor
 from .._lazy import lazy_module
 from .._logging import logger
+from .._settings import check_positive
 from ..errors import (
     InvalidResponseError,
     RateLimitError,
@@ -40,13 +43,15 @@ __all__ = ["Events"]
 
 
 _SILENCE = 10.0
-"""Seconds without a byte after which the run itself is looked at: a cancelled run sends no event and a dead connection
-says nothing. Servers send a sign of life only after 15."""
+"""Seconds without an event after which the run itself is looked at: a cancelled run sends no event, and a dead
+connection says nothing. Servers send a sign of life only after 15."""
+_SETTLED = 3.0
+"""The same once the run has ended: events come up to half a second late."""
 _OUTAGE = 60.0
 """Seconds without a connection after which we give up."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 _UNTOLD = ("cancelled", "recovery_failed")
-"""How a run may end without an event."""
+"""How a run may end without an event, on every server that has events."""
 
 
 class Events(Waiting):
@@ -59,16 +64,17 @@ class Events(Waiting):
         since: str | int | None = None,
         include_results: bool = False,
         include_sub_runs: bool = False,
+        heartbeat: float | None = None,
     ) -> Generator[RunEvent, None, None]:
-        """Go through the events of a run, from its beginning or a cursor on, until it ends.
+        """Return an iterator over the events of a run, from its beginning or a cursor on, until the run ends.
 
         Each event comes exactly once and in order, though the connection may break in between: the client connects
-        again by itself. The last event is a `RunCompletedEvent`. For a run that was cancelled the server sends none,
-        so it is inferred when nothing has come for 10 s.
+        again by itself. The last event is a `RunCompletedEvent`. Servers send none for a run that was cancelled, nor
+        for one that they lost (a failed recovery after a restart, an exhausted store): the client then infers it
+        (`event.inferred`) about 13 s after the last event.
 
         Servers before 0.12 have no stream of events; there the client looks at the run again and again and infers
-        what happened (`event.inferred`). From 0.10 to 0.11 steps show only when the run has ended, on 0.9 those of
-        batches not at all.
+        what happened. From 0.10 to 0.11 steps show only when the run has ended, on 0.9 those of batches not at all.
 
         Example:
             for event in client.run_events(run_id):
@@ -82,43 +88,81 @@ class Events(Waiting):
             include_results: Whether `StepCompletedEvent.output` is filled.
             include_sub_runs: Whether events of runs that steps created come too. Their step ids are not reliable
                 (0.12 and 0.13 give the parent's, or none): `get_run_steps` of the sub-run tells them.
+            heartbeat: Seconds without an event after which a `HeartbeatEvent` comes, again and again, so that what
+                relays the events (a web page) can keep its own connection open. It may be late by the time that a
+                request takes, for example while the server is away. None, the default: no heartbeats.
 
         Raises:
-            NotFoundError: If the server has no such run.
-            InvalidArgumentError: If `since` is not a cursor of such events.
+            InvalidArgumentError: At once, if an argument is wrong; while iterating, if `since` is the cursor of
+                events that were asked for in another way.
+            NotFoundError: If the server has no such run. This and what follows is raised while iterating.
             ServerConnectionError: If the server cannot be reached for a minute.
             UnsupportedByServerError: If the run will not end: its server was started again and resumes none (0.9).
         """
         run_id = _requests.check_run_id(run_id)
+        Cursor.check(since, "s" if include_sub_runs else "e")
+        pulse = _Pulse(math.inf if heartbeat is None else check_positive(heartbeat, "heartbeat"))
+        return self._events(run_id, since, include_results, include_sub_runs, pulse)
+
+    def _events(
+        self, run_id: str, since: str | int | None, include_results: bool, include_sub_runs: bool, pulse: _Pulse
+    ) -> Generator[RunEvent, None, None]:
         server = self._connection.server()
-        if server.capabilities["events"]:
-            found = self._told_events(run_id, since, include_results, include_sub_runs)
+        told = server.capabilities["events"]
+        mode = ("s" if include_sub_runs else "e") if told else "i"
+        position = Cursor.parse(since, mode)
+        if told:
+            found = self._told_events(run_id, since, position, include_results, include_sub_runs, pulse)
         else:
-            found = self._inferred_events(run_id, since, include_results)
+            found = self._inferred_events(run_id, position, include_results, pulse)
+        cursor, number = str(position), position.number
         with closing(found) as events_of_run:
             for event in events_of_run:
-                yield event
+                if event is not None:
+                    cursor, number = event.cursor, event.sequence_number
+                    yield event
+                    pulse.beat()
+                elif pulse.left <= 0:
+                    yield events.HeartbeatEvent(
+                        run_id=run_id, sequence_number=number, timestamp=datetime.now(UTC), cursor=cursor, inferred=True
+                    )
+                    pulse.beat()
 
     def _told_events(
-        self, run_id: str, since: str | int | None, include_results: bool, include_sub_runs: bool
-    ) -> Generator[RunEvent, None, None]:
-        """Go through the events that the server tells, over as many connections as it takes."""
-        position = begin = Cursor.parse(since, "s" if include_sub_runs else "e")
+        self,
+        run_id: str,
+        since: str | int | None,
+        position: Cursor,
+        include_results: bool,
+        include_sub_runs: bool,
+        pulse: _Pulse,
+    ) -> Generator[RunEvent | None, None, None]:
+        """Go through the events that the server tells, over as many connections as it takes.
+
+        None comes in between, often enough for heartbeats.
+        """
+        begin = position
         flags = {
             "include_results": True if include_results else api.UNSET,
             "include_sub_runs": True if include_sub_runs else api.UNSET,
         }
         contact, was_final = _Contact(), False
         while True:
-            before = position
+            before, is_silent, is_known = position, False, False
             try:
-                with closing(self._stream(run_id, position, flags)) as stream:
+                frames = self._stream(run_id, position, flags, _SETTLED if was_final else _SILENCE, pulse)
+                with closing(frames) as stream:
                     for event, place in stream:
+                        is_silent = event is None
+                        if event is None:
+                            yield None
+                            continue
+                        is_known = True
                         if place != position:
                             position = place
                             yield event
-                        # Not before: whoever handles an event may take long.
-                        contact.has_event()
+                            # Not before: whoever handles an event may take long. And nothing that is told again.
+                            contact.has_event()
                         if event.type == "run_completed" and event.run_id == run_id:
                             return
                 run = self._state(run_id)
@@ -127,36 +171,47 @@ class Events(Waiting):
                     raise
                 if contact.is_lost:
                     raise _broke_off(run_id, error.message, position) from error
-                time.sleep(contact.fails(f"the events of run {run_id} broke off: {error.message}"))
+                pause = contact.fails(f"the events of run {run_id} broke off: {error.message}")
+                for _ in pulse.during(pause):
+                    yield None
                 continue
             contact.has_answer()
             brought_nothing = position == before
             if run.is_finished and was_final and brought_nothing:
-                # Nobody tells of the end of a cancelled run, nor of what is beyond it.
-                if run.status in _UNTOLD or (isinstance(since, int) and position == begin):
+                # The run had ended before the server was asked, and it told what there was: up to where we are, or
+                # nothing for a while. That a stream is empty, and closed at once, says nothing of its own.
+                beyond = isinstance(since, int) and position == begin
+                if is_silent or is_known or beyond or run.status in _UNTOLD:
                     yield _inferred_end(run, position)
                     return
                 if contact.is_silent:
                     raise _broke_off(run_id, "they end before the run does", position)
-            if brought_nothing and run.is_finished == was_final:
+            if brought_nothing and run.is_finished == was_final and not is_silent:
                 # A connection that ends without bringing anything is not made again at once.
-                time.sleep(contact.next_pause())
+                for _ in pulse.during(contact.next_pause()):
+                    yield None
             was_final = run.is_finished
             logger.info("the events of run %s ended without its end; asked for again", run_id)
 
     def _stream(
-        self, run_id: str, position: Cursor, flags: dict[str, Any]
-    ) -> Generator[tuple[RunEvent, Cursor], None, None]:
-        """Give the events of one connection with the cursor behind each; end when it ends or falls silent.
+        self, run_id: str, position: Cursor, flags: dict[str, Any], silence: float, pulse: _Pulse
+    ) -> Generator[tuple[RunEvent | None, Cursor], None, None]:
+        """Go through the events of one connection with the cursor behind each; end when it ends or falls silent.
 
-        Events that were handled before come again with the cursor unchanged.
+        Events that were handled before come again with the cursor unchanged. None stands for no event yet; it is the
+        last where the connection is silent.
         """
         request = api.get_run_events._get_kwargs(run_id, run_id=run_id, since=position.number or api.UNSET, **flags)
         skip = position.handled
-        frames = self._connection.stream("get_run_events", request, silence=_SILENCE, run_id=run_id)
+        frames = self._connection.stream(
+            "get_run_events", request, silence=silence, run_id=run_id, next_look=lambda: pulse.left
+        )
         with closing(frames):
             for frame in frames:
-                number = _wire.build(_sequence_number, frame, "an event")
+                if frame is None:
+                    yield None, position
+                    continue
+                number = _wire.build(events.sequence_number, frame, "an event")
                 if number == position.number and skip > 0:
                     skip -= 1
                 else:
@@ -165,10 +220,9 @@ class Events(Waiting):
                 yield _wire.build(partial(events.read_event, run_id, cursor=str(position)), frame, "an event"), position
 
     def _inferred_events(
-        self, run_id: str, since: str | int | None, include_results: bool
-    ) -> Generator[RunEvent, None, None]:
-        """Go through what must have happened, as far as the run itself shows it."""
-        position = Cursor.parse(since, "i")
+        self, run_id: str, position: Cursor, include_results: bool, pulse: _Pulse
+    ) -> Generator[RunEvent | None, None, None]:
+        """Go through what must have happened, as far as the run itself shows it; None as in `_told_events`."""
         first = position.number + (1 if position.handled else 0)
         inference = _inference.Inference(include_results)
         pause, began = _FIRST_PAUSE, time.monotonic()
@@ -187,7 +241,8 @@ class Events(Waiting):
             except (TransportError, ServerFaultError, RateLimitError) as error:
                 if isinstance(error, InvalidResponseError) or time.monotonic() - last_contact > _OUTAGE:
                     raise
-                time.sleep(pause)
+                for _ in pulse.during(pause):
+                    yield None
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 continue
             last_contact = time.monotonic()
@@ -197,12 +252,37 @@ class Events(Waiting):
                     yield event
             if run.is_finished:
                 return
-            time.sleep(pause)
+            for _ in pulse.during(pause):
+                yield None
             pause = min(pause * 1.5, _LONGEST_PAUSE)
 
 
-def _sequence_number(frame: dict[str, Any]) -> int:
-    return int(frame["sequenceNumber"])
+class _Pulse:
+    """When a heartbeat is due.
+
+    Args:
+        seconds: The time between two; infinite for none.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._last = time.monotonic()
+
+    def beat(self) -> None:
+        """Note an event, or a heartbeat."""
+        self._last = time.monotonic()
+
+    @property
+    def left(self) -> float:
+        """Seconds until the next heartbeat is due."""
+        return self._last + self._seconds - time.monotonic()
+
+    def during(self, seconds: float) -> Generator[None, None, None]:
+        """Sleep, and come back when a heartbeat is due and at the end."""
+        end = time.monotonic() + seconds
+        while (remaining := end - time.monotonic()) > 0:
+            time.sleep(min(remaining, max(self.left, 0.0)))
+            yield
 
 
 class _Contact:

@@ -11,22 +11,38 @@ httpx     any httpx transport: a proxy, a test's, one of the user's
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 
 from .._http import HttpRequest, HttpResponse
 
 __all__ = ["Exchange", "Layer", "Stream"]
 
 
-@dataclass(slots=True)
 class Stream:
-    """An answer that comes bit by bit."""
+    """A response that comes bit by bit.
 
-    status: int
-    headers: dict[str, str]
-    chunks: Iterator[bytes]
+    Args:
+        status: The HTTP status.
+        headers: The headers, names in lower case.
+        read: Makes the chunks of the body. An empty chunk means that none has come for as long as `patience`; over
+            httpx, which closes the connection then, it is the last.
+        patience: Seconds to wait for a chunk; may be changed between two chunks (over httpx: before the first).
+    """
+
+    __slots__ = ("chunks", "headers", "patience", "status")
+
+    def __init__(
+        self,
+        status: int,
+        headers: dict[str, str],
+        read: Callable[[Stream], Generator[bytes, None]],
+        patience: float,
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self.patience = patience
+        self.chunks = read(self)
 
 
 class Exchange(ABC):

@@ -7,9 +7,10 @@ from __future__ import annotations
 import weakref
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
-from .._http import Broken, HeaderItems, HttpRequest, HttpResponse, ResponseReader, WireError, request_bytes
+from .._http import Broken, HeaderItems, HttpRequest, HttpResponse, ReadTimeout, WireError, request_bytes
 from .._settings import API_PATH, PoolLimits, ServerUrl
 from .._sockets import SyncSlots, SyncSocket, forks
 from ..errors import StepflowClientError
@@ -108,20 +109,25 @@ class Pool(Exchange):
             reader = connection.reader
             while not reader.headers_complete:
                 reader.feed(connection.receive(request.patience(request.timeout.read)))
-            yield Stream(reader.status, reader.headers, self._chunks(connection, reader, request))
+            yield Stream(reader.status, reader.headers, partial(self._chunks, connection), request.timeout.read)
         finally:
             self._busy.discard(connection)
             connection.close()
 
-    def _chunks(
-        self, connection: SyncSocket, reader: ResponseReader, request: HttpRequest
-    ) -> Generator[bytes, None, None]:
+    @staticmethod
+    def _chunks(connection: SyncSocket, stream: Stream) -> Generator[bytes, None, None]:
+        reader = connection.reader
         while True:
             if chunk := reader.take_body():
                 yield chunk
             if reader.complete:
                 return
-            reader.feed(connection.receive(request.timeout.read))
+            try:
+                received = connection.receive(stream.patience)
+            except ReadTimeout:
+                yield b""
+            else:
+                reader.feed(received)
 
     def _send(self, connection: SyncSocket, head: bytes, request: HttpRequest) -> None:
         timeout = request.patience(request.timeout.write)

@@ -14,6 +14,7 @@ from .. import _operations as api
 from .. import _requests
 from .._lazy import lazy_module
 from .._requests import RunArguments, Variables
+from .._together import sync_together
 from ..errors import (
     ConflictError,
     RateLimitError,
@@ -42,6 +43,9 @@ else:
 __all__ = ["Runs"]
 
 _MOST_ITEMS_FOR_STEPS = 1000
+_MOST_ITEMS_ASKED = 20
+"""Items of a larger run that are asked for their steps one by one: a server takes 20 ms for each in a run of 20,000."""
+_AT_ONCE = 4
 
 
 class Runs(Listing):
@@ -152,14 +156,30 @@ class Runs(Listing):
     def get_run_items(self, run_id: str | UUID, *, timeout: float | None = None) -> ListItemsResponse:
         """Give the items of a run, in the order of their inputs; an item that runs has no result yet.
 
-        Failed items name the step that failed and what it said. (For runs of more than 1,000 items only as far as
-        the items themselves tell, as the steps of all of them would have to be fetched.)
+        Failed items name the step that failed and what it said. (In runs of more than 1,000 items the first 20 failed
+        ones do, and the others as far as the items themselves tell: each has to be asked for alone.)
+
+        An item that has not ended though its run has failed was lost by the server. It is failed, as its run is, with
+        the code `lost` or `lost_before_start`.
 
         Raises:
             NotFoundError: If the server has no such run.
         """
         run_id = _requests.check_run_id(run_id)
-        listed = self._connection.call(
+        listed = self._listed_items(run_id, timeout)
+        if not listed.items:
+            # Servers from 0.12 on give an unknown run no items instead of a 404.
+            self.get_run(run_id, timeout=timeout)
+        status: ExecutionStatus | None = None
+        if _wire.items_of(listed).places(_wire.is_unfinished):
+            status = (self._state(run_id, timeout=timeout)).status
+            if _wire.is_failed(status):
+                # It may have ended, and its items too, after they were asked for.
+                listed = self._listed_items(run_id, timeout)
+        return self._explain(listed, status, timeout=timeout)
+
+    def _listed_items(self, run_id: str, timeout: float | None) -> ListItemsResponse:
+        return self._connection.call(
             "get_run_items",
             api.get_run_items._get_kwargs(run_id=run_id),
             lambda answer: _wire.items(run_id, answer["results"]),
@@ -167,29 +187,84 @@ class Runs(Listing):
             run_id=run_id,
             raw=True,
         )
-        if not listed.items:
-            # Servers from 0.12 on give an unknown run no items instead of a 404.
-            self.get_run(run_id, timeout=timeout)
-        return self._explain(listed, timeout=timeout)
 
-    def _explain(self, listed: ListItemsResponse, *, timeout: float | None = None) -> ListItemsResponse:
+    def _explain(
+        self, listed: ListItemsResponse, status: ExecutionStatus | None, *, timeout: float | None = None
+    ) -> ListItemsResponse:
+        """Add what items do not tell themselves: why they failed, or that the server lost them.
+
+        Args:
+            listed: The items.
+            status: How the run has ended; None if it has not, or no item is without an end.
+            timeout: Seconds for each request, instead of the client's.
+        """
+        items = _wire.items_of(listed)
+        failed = items.places(_wire.is_failed)
+        lost = items.places(_wire.is_unfinished) if status is not None and _wire.is_failed(status) else []
+        if not failed and not lost:
+            return listed
+        can = (self._connection.server()).capabilities
+        if failed:
+            listed = self._explain_failed(listed, failed, can, timeout)
+        # 0.9 loses no run so: it does not resume them, and shows them as running for ever.
+        if lost and status is not None and can["recovery"]:
+            # Before 0.12 servers show what has started only when the run ends by itself.
+            started = self._steps_by_item(listed, lost, can, timeout) if can["events"] else {}
+            listed = _wire.with_lost_items(listed, status, started)
+        return listed
+
+    def _explain_failed(
+        self, listed: ListItemsResponse, failed: list[int], can: Mapping[str, bool], timeout: float | None
+    ) -> ListItemsResponse:
         """Ask the steps for what failed items do not tell themselves: from 0.12 on the cause, before it the step."""
-        if len(listed.items) > _MOST_ITEMS_FOR_STEPS or not _wire.any_failed(listed):
+        if len(listed.items) > 1 and not can["step_of_item"]:
             return listed
-        results = [item.result for item in listed.items if item.result is not None]
-        errors = [result.error for result in results if result.error is not None]
-        server = self._connection.server()
-        told = not server.capabilities["step_outputs"] and all(error.step_id for error in errors)
-        if not errors or told:
+        if len(listed.items) > _MOST_ITEMS_FOR_STEPS:
+            failed = failed[:_MOST_ITEMS_ASKED]
+        results = [listed.items[place].result for place in failed]
+        errors = [result.error for result in results if result is not None and result.error is not None]
+        if not errors or (not can["step_outputs"] and all(error.step_id for error in errors)):
             return listed
-        if len(listed.items) > 1 and not server.capabilities["step_of_item"]:
-            return listed
+        return _wire.with_failed_steps(listed, failed, self._steps_by_item(listed, failed, can, timeout))
+
+    def _steps_by_item(
+        self, listed: ListItemsResponse, places: list[int], can: Mapping[str, bool], timeout: float | None
+    ) -> dict[int, list[StepDetails]]:
+        """Return the steps of items that had started, as far as the server tells them: of a large run few are asked.
+
+        That something failed is known, whatever keeps the server from saying more.
+        """
+        run_id = listed.run_id
+        is_large = len(listed.items) > _MOST_ITEMS_FOR_STEPS
+        indexes = [listed.items[place].index for place in (places[:_MOST_ITEMS_ASKED] if is_large else places)]
+        # Steps come with their outputs where there are any, and one item's is then found among all of them.
+        if is_large and can["step_outputs"]:
+            ask = [partial(self._steps_or_none, run_id, index, timeout) for index in indexes]
+            found = sync_together(ask, _AT_ONCE)
+            return {index: steps for index, steps in zip(indexes, found, strict=True) if steps is not None}
+        steps = self._steps_or_none(run_id, None, timeout)
+        if steps is None:
+            return {}
+        by_item: dict[int, list[StepDetails]] = {index: [] for index in indexes}
+        for step in steps:
+            if step.item_index in by_item:
+                by_item[step.item_index].append(step)
+        return by_item
+
+    def _steps_or_none(self, run_id: str, item_index: int | None, timeout: float | None) -> list[StepDetails] | None:
         try:
-            steps = self.get_run_steps(listed.run_id, timeout=timeout)
+            return (self._listed_steps(run_id, item_index, timeout)).steps
         except (TransportError, ServerFaultError, RateLimitError):
-            # That an item failed is known, whatever keeps the server from saying more.
-            return listed
-        return _wire.with_failed_steps(listed, steps)
+            return None
+
+    def _listed_steps(self, run_id: str, item_index: int | None, timeout: float | None) -> ListStepsResponse:
+        return self._connection.call(
+            "get_run_steps",
+            api.get_run_steps._get_kwargs(run_id=run_id, item_index=_or_unset(item_index)),
+            lambda answer: _wire.steps(run_id, answer["steps"]),
+            timeout=timeout,
+            run_id=run_id,
+        )
 
     def get_run_steps(
         self, run_id: str | UUID, *, item_index: int | None = None, timeout: float | None = None
@@ -206,13 +281,7 @@ class Runs(Listing):
         """
         run_id = _requests.check_run_id(run_id)
         index = _requests.check_limit(item_index, "item_index")
-        listed = self._connection.call(
-            "get_run_steps",
-            api.get_run_steps._get_kwargs(run_id=run_id, item_index=_or_unset(index)),
-            lambda answer: _wire.steps(run_id, answer["steps"]),
-            timeout=timeout,
-            run_id=run_id,
-        )
+        listed = self._listed_steps(run_id, index, timeout)
         if not listed.steps:
             # Servers from 0.12 on give an unknown run no steps instead of a 404.
             self.get_run(run_id, timeout=timeout)

@@ -39,6 +39,7 @@ class _Asked:
     since: str | None
     include_results: bool
     include_sub_runs: bool
+    heartbeat: float | None
     types: tuple[str, ...]
 
     def options(self) -> dict[str, Any]:
@@ -47,6 +48,7 @@ class _Asked:
             "since": int(self.since or 0) if is_number else self.since,
             "include_results": self.include_results,
             "include_sub_runs": self.include_sub_runs,
+            "heartbeat": self.heartbeat,
         }
 
     def again(self, target: Target, cursor: str | None) -> str | None:
@@ -56,6 +58,7 @@ class _Asked:
         words = target.come_back("runs events", self.run_id)
         for flag in ("include_results", "include_sub_runs"):
             words += f" --{flag.replace('_', '-')}" if getattr(self, flag) else ""
+        words += f" --heartbeat {self.heartbeat:g}" if self.heartbeat is not None else ""
         words += "".join(f" --type {shlex.quote(each)}" for each in self.types)
         return words + (f" --since {shlex.quote(cursor)}" if cursor else "")
 
@@ -77,6 +80,12 @@ class _Asked:
     is_flag=True,
     help="With the events of runs that steps create. Servers give wrong step ids there: for right ones name that run.",
 )
+@click.option(
+    "--heartbeat",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="A heartbeat after so many seconds without an event, for what relays the events.",
+)
 @server_options(default="server")
 @output_options
 def command(
@@ -85,6 +94,7 @@ def command(
     types: tuple[str, ...],
     include_results: bool,
     include_sub_runs: bool,
+    heartbeat: float | None,
     server: ServerOptions,
     output: Output,
 ) -> None:
@@ -96,7 +106,7 @@ def command(
     There is no end but that of the run: no server says which event of a running run is the last one so far. Servers
     before 0.12 have no events; there they are inferred from the state of the run, and those of steps come in the end.
     """
-    asked = _Asked(run_id, since, include_results, include_sub_runs, types)
+    asked = _Asked(run_id, since, include_results, include_sub_runs, heartbeat, types)
     with connect(server) as target:
         events = _events(target, asked)
         form = output.format or ("table" if is_terminal(sys.stdout) else None)
@@ -115,7 +125,7 @@ def _events(target: Target, asked: _Asked) -> Iterator[RunEvent]:
         with EventReader(target.another_client, asked.run_id, **asked.options()) as reader:
             while not reader.ended:
                 for event in reader.take(None):
-                    if not asked.types or event.type in asked.types:
+                    if not asked.types or event.type in (*asked.types, "heartbeat"):
                         yield event
                     cursor = event.cursor
     except KeyboardInterrupt:
@@ -137,7 +147,8 @@ def _line(event: RunEvent, asked: _Asked) -> str:
     # The date and the time alone for people, with the offset elsewhere.
     time = local_time(time).partition(" (")[0] if is_terminal(sys.stdout) else local_time(time, relative=False)
     status = record.get("status", "completed")
-    parts = [event.type.replace("sub_run", "sub-run").replace("_", " ")]
+    # Events of newer servers bring a name.
+    parts = [record.get("name", event.type).replace("sub_run", "sub-run").replace("_", " ")]
     parts[0] += "" if status == "completed" else f" ({status})"
     is_below = event.run_id != asked.run_id
     if "item_index" in record:
