@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from ._reading import PLAIN, Reading
 from .types import ExecutionStatus, _Model, _Status
 
 __all__ = [
@@ -138,13 +139,14 @@ _KINDS: dict[str, type[RunEvent]] = {
 }
 
 
-def read_event(run_id: str, answer: Mapping[str, Any], cursor: str) -> RunEvent:
+def read_event(run_id: str, answer: Mapping[str, Any], cursor: str, reading: Reading = PLAIN) -> RunEvent:
     """Read one event of the server's stream.
 
     Args:
         run_id: The run that was asked for, for an event that names none.
         answer: The decoded frame.
         cursor: The event's cursor.
+        reading: How answers about the run are read. Outputs are data; whatever else an event says holds no secrets.
     """
     ((name, data),) = answer["event"].items()
     common = {
@@ -156,8 +158,8 @@ def read_event(run_id: str, answer: Mapping[str, Any], cursor: str) -> RunEvent:
     kind = _KINDS.get(name)
     if kind is None:
         snake = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
-        return UnknownEvent.model_validate({**common, "type": snake, "data": data})
+        return UnknownEvent.model_validate({**common, "type": snake, "data": reading.secrets.hide_in(data)})
     fields = {key: value for key, value in data.items() if key not in ("runId", "result", "type", "cursor")}
     if "result" in data:
-        fields["output"] = data["result"]
+        fields["output"] = reading.step_output(data["result"])
     return kind.model_validate({**fields, **common})

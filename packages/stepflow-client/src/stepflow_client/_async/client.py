@@ -265,14 +265,17 @@ class StepflowClient(Events, Blobs):
     async def _result_of(self, run: _wire.Started, deadline: float | None) -> FlowResult:
         """Give the result of a run of one item that was just created, waiting for its end."""
         if run.answers and run.status.is_final:
-            result = _wire.single_result(run.run_id, run.answers, run.status)
+            reading = self._connection.reading(run.run_id)
+            result = _wire.single_result(run.run_id, run.answers, run.status, reading)
             if result is not None:
                 return result
-            return _wire.only_result(await self._explain(_wire.items(run.run_id, run.answers)), run.status)
+            listed = await self._explain(_wire.items(run.run_id, run.answers, reading))
+            return _wire.only_result(listed, run.status, reading)
         status = run.status
         if not status.is_final:
             status = (await self._wait(run.run_id, deadline, total=1)).status
-        return _wire.only_result(await self._items_of_ended(run.run_id, deadline), status)
+        listed = await self._items_of_ended(run.run_id, deadline)
+        return _wire.only_result(listed, status, self._connection.reading(run.run_id))
 
     async def submit(
         self,
@@ -334,7 +337,7 @@ class StepflowClient(Events, Blobs):
             RunTimeoutError: If the run has not ended in time. It goes on.
         """
         run, listed = await self._finished(run_id, wait=wait, timeout=timeout, single=True)
-        return _wire.only_result(listed, run.status)
+        return _wire.only_result(listed, run.status, self._connection.reading(run.run_id))
 
     async def get_results(
         self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None
@@ -351,7 +354,7 @@ class StepflowClient(Events, Blobs):
             RunTimeoutError: If the run has not ended in time. It goes on.
         """
         run, listed = await self._finished(run_id, wait=wait, timeout=timeout, single=False)
-        return _wire.results(listed, run.status)
+        return _wire.results(listed, run.status, self._connection.reading(run.run_id))
 
     async def _start(
         self,

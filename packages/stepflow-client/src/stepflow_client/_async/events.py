@@ -161,7 +161,10 @@ class Events(Waiting):
                 else:
                     skip = 0
                     position = position.after(number)
-                yield _wire.build(partial(events.read_event, run_id, cursor=str(position)), frame, "an event"), position
+                read = partial(
+                    events.read_event, run_id, cursor=str(position), reading=self._connection.reading(run_id)
+                )
+                yield _wire.build(read, frame, "an event"), position
 
     async def _inferred_events(
         self, run_id: str, since: str | int | None, include_results: bool
@@ -201,7 +204,10 @@ class Events(Waiting):
 
 
 def _sequence_number(frame: dict[str, Any]) -> int:
-    return int(frame["sequenceNumber"])
+    number = frame["sequenceNumber"]
+    if type(number) is not int or number < 0:
+        raise TypeError(f"sequenceNumber is {number!r}")
+    return number
 
 
 class _Contact:

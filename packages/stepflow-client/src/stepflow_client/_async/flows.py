@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
@@ -50,6 +51,7 @@ class Flows:
         self._stored: dict[bytes, StoreFlowResponse] = {}
         self._files: dict[tuple[Any, ...], tuple[dict[str, Any], bytes]] = {}
         self._declared: dict[str, Mapping[str, FlowVariable]] = {}
+        self._outputs: dict[str, Any] = {}
 
     async def store_flow(self, flow: FlowSource, *, timeout: float | None = None) -> StoreFlowResponse:
         """Store a flow and give its id.
@@ -96,21 +98,30 @@ class Flows:
             flow_id = await self._store_as_blob(flow, timeout=timeout)
         stored = types.StoreFlowResponse(flow_id=flow_id, diagnostics=found.diagnostics)
         self._stored = {**_newest(self._stored), digest: stored}
-        self._declared = {**_newest(self._declared), flow_id: _wire.flow_variables(flow)}
+        self._know_flow(flow_id, flow)
         return stored
+
+    def _know_flow(self, flow_id: str, flow: Mapping[str, Any]) -> Mapping[str, FlowVariable]:
+        """Remember what is needed of a flow for its runs, and give its variables."""
+        declared = _wire.build(lambda _: _wire.flow_variables(flow), {}, f"GET /flows/{flow_id}")
+        self._declared = {**_newest(self._declared), flow_id: declared}
+        self._outputs = {**_newest(self._outputs), flow_id: flow.get("output")}
+        return declared
 
     async def _store_as_blob(self, flow: dict[str, Any], *, timeout: float | None = None) -> str:
         """Store a flow so that its integers survive; nothing is checked this way."""
         request = api.store_blob._get_kwargs(body=api.StoreBlobRequest(data=flow, blob_type="flow"))
-        return await self._connection.call("store_blob", request, lambda answer: str(answer["blobId"]), timeout=timeout)
+        return await self._connection.call("store_blob", request, partial(_wire.flow_id, key="blobId"), timeout=timeout)
 
     async def _store_tagged(self, flow: dict[str, Any]) -> str:
         """Store a flow that was checked before under an id of its own, by a tag in its metadata."""
         metadata = flow.get("metadata")
         tagged = {**flow, "metadata": {**(metadata if isinstance(metadata, dict) else {}), _TAG: uuid4().hex}}
         if (await self._connection.server()).capabilities["blobs"]:
-            return await self._store_as_blob(tagged)
-        _, flow_id = await self._post_flow(tagged, dry_run=False, timeout=None)
+            flow_id = await self._store_as_blob(tagged)
+        else:
+            _, flow_id = await self._post_flow(tagged, dry_run=False, timeout=None)
+        self._know_flow(flow_id, tagged)
         return flow_id
 
     async def _post_flow(
@@ -123,7 +134,7 @@ class Flows:
             return await self._connection.call(
                 "store_flow",
                 api.store_flow._get_kwargs(body=body),
-                lambda answer: (_wire.validation(answer.get("diagnostics")), str(answer["flowId"])),
+                lambda answer: (_wire.validation(answer.get("diagnostics")), _wire.flow_id(answer)),
                 timeout=timeout,
             )
         except InvalidRequestError as error:
@@ -152,7 +163,8 @@ class Flows:
             InvalidRequestError: If this cannot be a flow id.
         """
         request = api.get_flow._get_kwargs(flow_id=_requests.check_id(flow_id, "flow_id"))
-        return await self._connection.call("get_flow", request, types.StoredFlow.model_validate, timeout=timeout)
+        read = partial(_wire.flow, flow_id=flow_id)
+        return await self._connection.call("get_flow", request, read, timeout=timeout)
 
     async def delete_flow(self, flow_id: str, *, timeout: float | None = None) -> None:
         """Ask the server to delete a flow.
@@ -172,14 +184,15 @@ class Flows:
         Raises:
             NotFoundError: If the server has no such flow.
         """
-        return types.FlowVariables(flow_id=flow_id, variables=dict(await self._variables_of(flow_id, timeout=timeout)))
+        declared = dict(await self._variables_of(flow_id, timeout=timeout))
+        read = partial(types.FlowVariables, flow_id=flow_id, variables=declared)
+        return _wire.build(lambda _: read(), {}, f"GET /flows/{flow_id}")
 
     async def _variables_of(self, flow_id: str, *, timeout: float | None = None) -> Mapping[str, FlowVariable]:
         declared = self._declared.get(flow_id)
         if declared is None:
             stored = await self.get_flow(flow_id, timeout=timeout)
-            declared = _wire.flow_variables(stored.flow)
-            self._declared = {**_newest(self._declared), flow_id: declared}
+            declared = self._know_flow(flow_id, stored.flow)
         return declared
 
     async def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
