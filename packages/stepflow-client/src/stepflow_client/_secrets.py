@@ -109,17 +109,17 @@ def secrets_of(variables: Mapping[str, Any], declared: Mapping[str, FlowVariable
         schema = {**variable.value_schema, "is_secret": True} if variable.is_secret else variable.value_schema
         if name in variables:
             found += _secret_parts(variables[name], schema)
-        found += _secret_defaults(schema)
+        found += _schema_secrets(schema)
     return Secrets(found) if found else NO_SECRETS
 
 
 def secrets_of_flow(flow: Mapping[str, Any]) -> Secrets:
-    """Return the secrets that a flow itself holds: the defaults of its secret variables, in schemas and expressions."""
+    """Return the secrets that a flow itself holds: defaults of its secret variables, in schemas and expressions."""
     schema: Any = flow
     for key in ("schemas", "properties", "variables", "properties"):
         schema = schema.get(key) if isinstance(schema, Mapping) else None
     declared = {name: each for name, each in schema.items() if isinstance(each, Mapping)} if schema else {}
-    found = [part for each in declared.values() for part in _secret_defaults(each)]
+    found = [part for each in declared.values() for part in _schema_secrets(each)]
     names = {name for name, each in declared.items() if each.get("is_secret") is True}
     if names:
         found += _expression_defaults(flow, names)
@@ -158,14 +158,18 @@ def _secret_parts(value: Any, schema: Any) -> Iterator[Any]:
             yield from _secret_parts(each, schema.get("items"))
 
 
-def _secret_defaults(schema: Any) -> Iterator[Any]:
+def _schema_secrets(schema: Any) -> Iterator[Any]:
+    """Give the values that a schema itself writes down for what it calls secret: defaults, examples and the like."""
     if not isinstance(schema, Mapping):
         return
-    if "default" in schema:
-        yield from _secret_parts(schema["default"], schema)
+    for key in _VALUE_KEYS:
+        if key in schema:
+            values = schema[key] if key in ("enum", "examples") and isinstance(schema[key], list) else [schema[key]]
+            for value in values:
+                yield from _secret_parts(value, schema)
     if isinstance(schema.get("properties"), Mapping):
         for each in schema["properties"].values():
-            yield from _secret_defaults(each)
+            yield from _schema_secrets(each)
 
 
 def _expression_defaults(value: Any, names: set[str]) -> Iterator[Any]:
