@@ -381,6 +381,7 @@ def test_secret_values_are_in_no_repr() -> None:
     declared = {
         "key": {"type": "string", "is_secret": True, "default": "s3cr3t-default", "examples": ["s3cr3t-example"]},
         "pin": {"type": "integer", "is_secret": True, "default": 48151623},
+        "flag": {"type": "boolean", "is_secret": True, "default": True},
         "login": {"properties": {"password": {"is_secret": True, "default": "s3cr3t-inner"}}},
         "name": {"type": "string", "default": "visible"},
     }
@@ -396,6 +397,12 @@ def test_secret_values_are_in_no_repr() -> None:
         assert "48151623" not in shown
         assert "***" in shown
         assert "visible" in shown
+    # What only looks like a secret stays.
+    hidden = stored.without_secrets().flow
+    properties = hidden["schemas"]["properties"]["variables"]["properties"]
+    assert properties["flag"] == {"type": "boolean", "is_secret": True, "default": "***"}
+    assert hidden["output"] == {"quoted": "the key is ***", "number": "***"}
+    assert hidden["steps"][0]["input"] == {"k": {"$variable": "key", "default": "***"}}
     # Only what is shown: the values themselves are there.
     assert read["key"].default == "s3cr3t-default"
     assert stored.flow == flow

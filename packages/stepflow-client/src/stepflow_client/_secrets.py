@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .errors import StepflowClientError
     from .types import FlowVariable
 
-__all__ = ["HIDDEN", "NO_SECRETS", "Secrets", "hidden_schema", "secrets_of", "secrets_of_flow"]
+__all__ = ["HIDDEN", "NO_SECRETS", "Secrets", "hidden_flow", "hidden_schema", "secrets_of"]
 
 HIDDEN = "***"
 _SHORT = 4
@@ -30,8 +30,8 @@ class Secrets:
 
     Args:
         values: JSON values; of lists and objects, everything inside is secret, but for the keys.
-        words: Whether numbers, booleans and short texts count too. False where it is only supposed that a value may be
-            secret: hiding each 1 would leave nothing readable.
+        words: Whether booleans and what takes fewer than four characters count too. False where hiding each `1` or
+            `true` would leave nothing readable.
     """
 
     def __init__(self, values: Iterable[Any] = (), *, words: bool = True) -> None:
@@ -39,10 +39,9 @@ class Secrets:
         scalars = [each for value in values for each in _scalars(value)]
         texts = {form for each in scalars if isinstance(each, str) for form in _forms(each)}
         whole = {text for text in texts if len(text) < _SHORT and words}
-        self._values: list[Any] = []
-        if words:
-            self._values = [each for each in scalars if not isinstance(each, str)]
-            whole |= {form for each in self._values for form in (json.dumps(each), str(each))}
+        others = (each for each in scalars if not isinstance(each, str))
+        self._values = [each for each in others if words or (not isinstance(each, bool) and len(str(each)) >= _SHORT)]
+        whole |= {form for each in self._values for form in (json.dumps(each), str(each))}
         self._texts = sorted((text for text in texts if len(text) >= _SHORT), key=len, reverse=True)
         patterns = [re.escape(text) for text in self._texts]
         words_first = sorted(whole, key=len, reverse=True)
@@ -113,17 +112,40 @@ def secrets_of(variables: Mapping[str, Any], declared: Mapping[str, FlowVariable
     return Secrets(found) if found else NO_SECRETS
 
 
-def secrets_of_flow(flow: Mapping[str, Any]) -> Secrets:
-    """Return the secrets that a flow itself holds: defaults of its secret variables, in schemas and expressions."""
+def hidden_flow(flow: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a flow with what it holds of secret variables replaced by `***`.
+
+    That is the defaults, in schemas and in expressions, and whatever else quotes them.
+    """
     schema: Any = flow
     for key in ("schemas", "properties", "variables", "properties"):
         schema = schema.get(key) if isinstance(schema, Mapping) else None
     declared = {name: each for name, each in schema.items() if isinstance(each, Mapping)} if schema else {}
-    found = [part for each in declared.values() for part in _schema_secrets(each)]
     names = {name for name, each in declared.items() if each.get("is_secret") is True}
-    if names:
-        found += _expression_defaults(flow, names)
-    return Secrets(found) if found else NO_SECRETS
+    found = [part for each in declared.values() for part in _schema_secrets(each)]
+    found += _expression_defaults(flow, names)
+    if not found:
+        return dict(flow)
+    hidden: dict[str, Any] = Secrets(found, words=False).hide_in(_without_defaults(flow, names))
+    variables = hidden["schemas"]["properties"]["variables"]
+    variables["properties"] = {**schema, **{name: hidden_schema(each) for name, each in declared.items()}}
+    return hidden
+
+
+def _without_defaults(value: Any, names: set[str]) -> Any:
+    """Give a flow with the defaults in expressions of secret variables hidden, whatever they are."""
+    if isinstance(value, Mapping):
+        is_secret = "default" in value and _names_one(value.get("$variable"), names)
+        return {
+            key: HIDDEN if is_secret and key == "default" else _without_defaults(each, names)
+            for key, each in value.items()
+        }
+    return [_without_defaults(each, names) for each in value] if isinstance(value, list) else value
+
+
+def _names_one(path: Any, names: set[str]) -> bool:
+    """Tell whether the path of an expression such as `$variable: key` leads to one of these variables."""
+    return isinstance(path, str) and not names.isdisjoint(re.split(r"[.\[\]\"'$]+", path))
 
 
 def hidden_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,8 +197,7 @@ def _schema_secrets(schema: Any) -> Iterator[Any]:
 def _expression_defaults(value: Any, names: set[str]) -> Iterator[Any]:
     """Give the defaults of expressions such as `{$variable: key, default: ...}` whose variable is secret."""
     if isinstance(value, Mapping):
-        path = value.get("$variable")
-        if isinstance(path, str) and "default" in value and names & set(re.split(r"[.\[\]\"'$]+", path)):
+        if "default" in value and _names_one(value.get("$variable"), names):
             yield value["default"]
         for each in value.values():
             yield from _expression_defaults(each, names)

@@ -26,7 +26,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from ._secrets import HIDDEN, hidden_schema, secrets_of_flow
+from ._secrets import HIDDEN, hidden_flow, hidden_schema
 from .errors import RunFailedError
 
 __all__ = [
@@ -571,9 +571,13 @@ class StoredFlow(_Model):
     examples: list[FlowExample] = Field(default=[], validation_alias=AliasChoices("examples", "allExamples"))
     """The flow's examples and the inputs of its test cases."""
 
+    def without_secrets(self) -> Self:
+        """Return the flow as it may be shown: what it holds of secret variables, such as defaults, is `***`."""
+        return self.model_copy(update={"flow": hidden_flow(self.flow)})
+
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
-            yield name, secrets_of_flow(self.flow).hide_in(value) if name == "flow" else value
+            yield name, self.without_secrets().flow if name == "flow" else value
 
 
 class FlowVariable(_Model):
