@@ -56,6 +56,12 @@ DIFFERENCES = {
         "0.12",
         "Integers come back exact",
     ),
+    "sorted_keys": Difference(
+        "Servers give the keys of objects in any order: those of outputs come in the order of the flow's `output`, "
+        "or sorted where that does not tell",
+        "0.12",
+        "They come as the component gave them",
+    ),
     "sleep_component": Difference("`/builtin/sleep` and `/builtin/noop`", "0.13", "No such components"),
     "plugins": Difference(
         "`list_components` tells the plugin, and a runtime with several plugins the path", "0.13", "Both are None"

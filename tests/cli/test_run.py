@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.cli.command import Stepflow
 from tests.releases import ROOT
 
 STEPFLOW = Path(sys.executable).with_name("stepflow")
@@ -168,3 +169,16 @@ def test_help_and_version() -> None:
         assert "Usage: stepflow" in done.stdout
     assert "Exit codes" in stepflow("--help").stdout
     assert stepflow("--version").stdout == f"stepflow {(ROOT / 'VERSION').read_text().strip()}\n"
+
+
+@pytest.mark.usefixtures("server")
+def test_the_same_result_is_the_same_text(stepflow: Stepflow) -> None:
+    value = {"zebra": 1, "apple": {"z": 1, "a": [{"d": 1, "c": 2}]}, "mango": 3, "kiwi": 4}
+    written = {"second": {"$input": "$.apple"}, "first": {"$input": "$.zebra"}}
+    (stepflow.folder / "written.json").write_text(json.dumps({"steps": [], "output": written}))
+    given = ("--input-json", json.dumps(value))
+    ordered = {"second": {"a": [{"c": 2, "d": 1}], "z": 1}, "first": 1}
+    texts = {stepflow("run", "written.json", *given).stdout for _ in range(4)}
+    assert [list(json.loads(text).items()) for text in texts] == [list(ordered.items())]
+    texts = {stepflow("run", "echo.yaml", *given).stdout for _ in range(4)}
+    assert [list(json.loads(text)) for text in texts] == [sorted(value)]

@@ -132,6 +132,25 @@ def test_flow(stepflow: Stepflow, ada: str, golden: Golden) -> None:
     )
 
 
+def test_flow_of_a_run_with_secret_variables(stepflow: Stepflow, start: Start) -> None:
+    declared = {
+        "key": {"type": "string", "is_secret": True, "default": "s3cr3t-default"},
+        "pin": {"type": "integer", "is_secret": True, "default": 48151623},
+    }
+    schemas = {"type": "object", "properties": {"variables": {"type": "object", "properties": declared}}}
+    spare = {"$variable": "key", "default": "s3cr3t-spare"}
+    run_id = start({"name": "secret", "schemas": schemas, "steps": [], "output": {"a": spare, "b": "s3cr3t-default"}})
+    for form in FORMS:
+        done = stepflow("runs", "flow", run_id, "-o", form)
+        assert done.code == 0
+        assert "s3cr3t" not in done.stdout
+        assert "48151623" not in done.stdout
+    done = stepflow("runs", "flow", run_id, "-o", "json")
+    assert json.loads(done.stdout)["output"] == {"a": {"$variable": "key", "default": "***"}, "b": "***"}
+    flow_id = json.loads(stepflow("runs", "get", run_id, "-o", "json").stdout)["flow_id"]
+    assert "s3cr3t-default" in stepflow("flows", "get", flow_id).stdout
+
+
 def test_flow_in_a_file(stepflow: Stepflow, ada: str) -> None:
     for name in ("flow.yaml", "flow.json"):
         done = stepflow("runs", "flow", ada, "--output", name)

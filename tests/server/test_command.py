@@ -143,3 +143,20 @@ def test_doctor_finds_nothing_wrong(command: Stepflow) -> None:
     checks = json.loads(done.stdout)
     assert done.code == 0, done
     assert not [check for check in checks if check["status"] == "error"]
+
+
+def test_what_a_component_quotes_of_secret_variables_is_hidden(command: Stepflow) -> None:
+    declared = {"key": {"type": "string", "is_secret": True}, "pin": {"type": "integer", "is_secret": True}}
+    schemas = {"type": "object", "properties": {"variables": {"type": "object", "properties": declared}}}
+    quoted = {"message": {"key": {"$variable": "key"}, "pin": {"$variable": "pin"}, "said": "readable-text"}}
+    steps = [{"id": "a", "component": "/python/fail", "input": quoted}]
+    flow = {"name": f"quotes-{uuid4().hex}", "schemas": schemas, "steps": steps, "output": {"$step": "a"}}
+    (command.folder / "quotes.json").write_text(json.dumps(flow))
+    for extra in ((), ("-o", "json")):
+        done = command("run", "quotes.json", "--var", "key=s3cr3t-of-letters", "--var", "pin=48151623", *extra)
+        assert done.code == 1
+        said = done.stdout + done.stderr
+        assert "readable-text" in said
+        assert "***" in said
+        assert "s3cr3t-of-letters" not in said
+        assert "48151623" not in said

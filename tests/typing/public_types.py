@@ -98,9 +98,13 @@ async def embedded(runtime: StepflowRuntime) -> None:
 def values(result: FlowResult, run: RunDetails, found: ValidationResult, error: StepflowClientError) -> None:
     assert_type(result.is_success, bool)
     assert_type(result.output, Any)
-    assert_type(result.error, FlowError | None)
-    assert result.error is not None
-    assert_type(result.error.code, ErrorCode | None)
+    if result.is_failed:
+        message: str = result.error.message
+        code: ErrorCode | None = result.error.code
+        print(message, code)
+    error_or_none: FlowError | None = result.error
+    if result.error is not None:
+        assert_type(error_or_none, FlowError | None)
     assert_type(run.created_at, datetime | None)
     assert_type(run.items.completed, int)
     assert_type(found.errors, list[Diagnostic])

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 from stepflow_client import _requests
-from stepflow_client.errors import FlowFileError, InvalidArgumentError, NotFoundError, UnsupportedByServerError
+from stepflow_client.errors import FlowFileError, InvalidArgumentError, UnsupportedByServerError
 from stepflow_client.types import FlowVariable
 
 RUN_ID = "01900000-0000-7000-8000-00000000000a"
@@ -164,47 +164,6 @@ def test_a_wrong_value_of_the_environment_is_not_shown() -> None:
         _requests.environment_variables({}, declared, {"STEPFLOW_VAR_N": "hush-hush"})
     assert str(caught.value) == "the environment variable STEPFLOW_VAR_N does not hold JSON of type integer"
     assert "hush" not in repr(caught.value.details)
-
-
-# Secrets
-
-
-def test_secrets_are_taken_out_of_an_error() -> None:
-    declared = {"key": variable(is_secret=True), "name": variable()}
-    values = {"key": "s3cr3t-value", "name": "visible"}
-    error = NotFoundError(
-        "no s3cr3t-value for visible", details={"s3cr3t-value": ["x s3cr3t-value y", {"a": "s3cr3t-value"}, 5]}
-    )
-    cleaned = _requests.without_secrets(error, values, declared)
-    assert cleaned is error
-    assert str(error) == "no *** for visible"
-    assert error.args == ("no *** for visible",)
-    assert error.details == {"***": ["x *** y", {"a": "***"}, 5]}
-
-
-@pytest.mark.parametrize(
-    ("secret", "echo"),
-    [
-        ('a"b\\c', 'a\\"b\\\\c'),
-        ("täg", "t\\u00e4g"),
-        ("two  words", "two words"),
-        ("line\nbreak", "line break"),
-        ("line\nbreak", "line\\nbreak"),
-    ],
-)
-def test_secrets_are_found_as_servers_quote_them(secret: str, echo: str) -> None:
-    error = _requests.without_secrets(NotFoundError(f"got {echo}."), {"key": secret}, None)
-    assert str(error) == "got ***."
-
-
-def test_secrets_are_found_inside_values_and_one_inside_another() -> None:
-    values = {"key": {"a": ["inner-secret"]}, "short": "abcd", "long": "abcdefgh"}
-    error = _requests.without_secrets(NotFoundError("inner-secret abcdefgh abcd"), values, None)
-    assert str(error) == "*** *** ***"
-
-
-def test_short_texts_are_no_secrets() -> None:
-    assert _requests.secret_values({"a": "yes", "b": 5, "c": None, "d": True}, None) == []
 
 
 # Flows

@@ -11,7 +11,9 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import StepflowClient, SyncStepflowClient
-from stepflow_client.errors import InvalidArgumentError, StepflowClientError
+from stepflow_client._secrets import secrets_of
+from stepflow_client.errors import InvalidArgumentError, NotFoundError, StepflowClientError
+from stepflow_client.types import FlowVariable
 
 from tests.unit.both_twins import CALLS, RUN_ID, SUMMARY, TWINS, URL, Server, ask, call
 
@@ -211,3 +213,99 @@ def test_inputs_and_flows_are_not_logged(twin: str, caplog: pytest.LogCaptureFix
     ask(twin, Server(), lambda client: client.get_run(RUN_ID))
     assert SECRET not in caplog.text
     assert PASSWORD not in caplog.text
+
+
+# Values
+
+
+def variable(**more: Any) -> FlowVariable:
+    return FlowVariable(**more)
+
+
+def hidden(error: StepflowClientError, values: dict[str, Any], declared: dict[str, FlowVariable] | None) -> str:
+    secrets_of(values, declared).clean(error)
+    return str(error)
+
+
+def test_secrets_are_taken_out_of_an_error() -> None:
+    declared = {"key": variable(is_secret=True), "name": variable()}
+    values = {"key": "s3cr3t-value", "name": "visible"}
+    error = NotFoundError(
+        "no s3cr3t-value for visible",
+        details={"s3cr3t-value": ["x s3cr3t-value y", {"a": "s3cr3t-value"}, 5]},
+        hint="is s3cr3t-value right?",
+    )
+    assert hidden(error, values, declared) == "no *** for visible (is *** right?)"
+    assert error.args == ("no *** for visible",)
+    assert error.details == {"***": ["x *** y", {"a": "***"}, 5]}
+
+
+@pytest.mark.parametrize(
+    ("secret", "echo"),
+    [
+        ('a"b\\c', 'a\\"b\\\\c'),
+        ("täg", "t\\u00e4g"),
+        ("two  words", "two words"),
+        ("line\nbreak", "line break"),
+        ("line\nbreak", "line\\nbreak"),
+        ("a b/c", "a%20b%2Fc"),
+    ],
+)
+def test_secrets_are_found_as_servers_quote_them(secret: str, echo: str) -> None:
+    assert hidden(NotFoundError(f"got {echo}."), {"key": secret}, None) == "got ***."
+
+
+def test_secrets_are_found_inside_values_and_one_inside_another() -> None:
+    values = {"key": {"a": ["inner-secret"]}, "short": "abcd", "long": "abcdefgh"}
+    assert hidden(NotFoundError("inner-secret abcdefgh abcd"), values, None) == "*** *** ***"
+
+
+def test_what_is_only_supposed_to_be_secret_leaves_short_values_readable() -> None:
+    values = {"a": "yes", "b": 5, "c": None, "d": True}
+    assert hidden(NotFoundError("yes 5 None True"), values, None) == "yes 5 None True"
+
+
+@pytest.mark.parametrize(
+    ("value", "said", "shown"),
+    [
+        (4711, "pin 4711 is wrong, not 47110 or 14711", "pin *** is wrong, not 47110 or 14711"),
+        (4711, "invalid type: floating point `4711.0`", "invalid type: floating point `***.0`"),
+        (7, "got 7; line 17, column 7", "got ***; line 17, column ***"),
+        (0.25, "got 0.25", "got ***"),
+        (-3, "got -3", "got ***"),
+        (True, "boolean `true`, structure", "boolean `***`, structure"),
+        ("no", "got no; not nowhere", "got ***; not nowhere"),
+        (["left", 12], "left or 12", "*** or ***"),
+        ({"user": "ann", "n": {"m": [88]}}, "user ann: 88", "user ***: ***"),
+        (None, "None is null", "None is null"),
+        ("", "nothing", "nothing"),
+    ],
+)
+def test_values_of_every_type_are_hidden(value: Any, said: str, shown: str) -> None:
+    assert hidden(NotFoundError(said), {"key": value}, {"key": variable(is_secret=True)}) == shown
+
+
+def test_numbers_and_booleans_in_details_are_hidden() -> None:
+    declared = {"pin": variable(is_secret=True), "flag": variable(is_secret=True)}
+    error = NotFoundError("x", details={"a": [4711, 4711.0, 1, True, False, "4711"]})
+    hidden(error, {"pin": 4711, "flag": True}, declared)
+    assert error.details == {"a": ["***", "***", 1, "***", False, "***"]}
+
+
+def test_the_secret_parts_of_a_value_are_hidden() -> None:
+    schema = {"properties": {"user": {"type": "string"}, "password": {"type": "string", "is_secret": True}}}
+    declared = {"login": variable(value_schema=schema), "keys": variable(value_schema={"items": {"is_secret": True}})}
+    values = {"login": {"user": "annabel", "password": "opensesame"}, "keys": ["first-key"]}
+    assert hidden(NotFoundError("annabel opensesame first-key"), values, declared) == "annabel *** ***"
+
+
+def test_a_default_is_hidden_too() -> None:
+    declared = {"key": variable(is_secret=True, value_schema={"default": "the-default"})}
+    assert hidden(NotFoundError("no the-default"), {}, declared) == "no ***"
+
+
+def test_a_message_that_was_cut_inside_a_secret() -> None:
+    secret = "abcdefghijklmnopqrstuvwxyz"
+    for cut in range(len(secret) + 1):
+        shown = hidden(NotFoundError(f"it said {secret[:cut]}…"), {"k": secret}, {"k": variable(is_secret=True)})
+        assert "abcd" not in shown

@@ -415,3 +415,13 @@ def test_arguments_go_before_the_environment(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv("STEPFLOW_TIMEOUT")
     assert SyncStepflowClient.from_env().url == "http://from-env:1"
     assert SyncStepflowClient.from_env(base_url="http://given:2").url == "http://given:2"
+    monkeypatch.setenv("STEPFLOW_TIMEOUT", "2.5")
+    monkeypatch.setenv("STEPFLOW_TOKEN", "of-the-environment")
+    for given, timeout, token in (
+        ({}, 2.5, "of-the-environment"),
+        ({"timeout": 4.0, "auth": "given"}, 4.0, "given"),
+        ({"timeout": None, "auth": None}, 2.5, "of-the-environment"),
+    ):
+        client = SyncStepflowClient.from_env(**given)
+        assert client._connection.timeout.connect == timeout
+        assert client._connection.headers["authorization"] == f"Bearer {token}"

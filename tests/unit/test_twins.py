@@ -53,6 +53,19 @@ def test_the_signatures_are_the_same(name: str) -> None:
         assert returned == str(theirs.return_annotation)
 
 
+@pytest.mark.parametrize("cls", [StepflowClient, SyncStepflowClient])
+def test_from_env_takes_what_the_class_takes(cls: type) -> None:
+    own = dict(inspect.signature(cls).parameters)
+    named = dict(inspect.signature(cls.from_env).parameters)
+    assert list(named) == list(own)
+    for name, parameter in named.items():
+        assert parameter.kind == own[name].kind
+        # None leaves it to the environment.
+        expected = None if name in ("base_url", "timeout", "auth") else own[name].default
+        assert parameter.default == expected
+        assert str(parameter.annotation).removesuffix(" | None") == str(own[name].annotation).removesuffix(" | None")
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_one_waits_and_the_other_does_not(name: str) -> None:
     ours, theirs = getattr(StepflowClient, name), getattr(SyncStepflowClient, same_name(name))

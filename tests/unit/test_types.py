@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from stepflow_client import types
+from stepflow_client import _wire, types
 from stepflow_client.errors import RunFailedError
 from stepflow_client.types import (
     ComponentInfo,
@@ -22,8 +22,15 @@ from stepflow_client.types import (
     FailedPlugin,
     FlowError,
     FlowResult,
+    FlowVariables,
     HealthResponse,
+    ListItemsResponse,
+    ListRunsResponse,
+    ListStepsResponse,
     RunDetails,
+    RunItem,
+    RunItems,
+    StepDetails,
     StoredFlow,
     ValidationResult,
     status_number,
@@ -294,3 +301,112 @@ def test_html_is_escaped(shown: Any) -> None:
 
 def test_html_is_cut() -> None:
     assert len(result("completed", output="x" * 100_000)._repr_html_()) < 5_000
+
+
+# Lists
+
+
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+
+def listings() -> list[Any]:
+    results = [FlowResult(status=ExecutionStatus.COMPLETED, output={"n": n}) for n in range(4)]
+    items = [RunItem(index=n, status=result.status, result=result) for n, result in enumerate(results)]
+    steps = [StepDetails(step_id=f"s{n}", status=ExecutionStatus.FAILED) for n in range(4)]
+    runs = [
+        RunDetails(run_id=RUN_ID, flow_id=f"f{n}", status=ExecutionStatus.RUNNING, created_at=NOON) for n in range(4)
+    ]
+    return [
+        (ListItemsResponse(run_id=RUN_ID, items=items), items),
+        (ListItemsResponse(run_id=RUN_ID, items=RunItems(items)), items),
+        (ListStepsResponse(run_id=RUN_ID, steps=steps), steps),
+        (ListRunsResponse(runs=runs), runs),
+    ]
+
+
+@pytest.mark.parametrize(("listing", "entries"), listings())
+def test_a_list_is_used_as_one(listing: Any, entries: list[Any]) -> None:
+    assert list(listing) == entries
+    assert len(listing) == 4
+    assert listing[0] == entries[0]
+    assert listing[-1] == entries[3]
+    assert listing[1:3] == entries[1:3]
+    assert listing[::-1] == entries[::-1]
+    assert list(reversed(listing)) == entries[::-1]
+    assert entries[2] in listing
+    assert listing
+    with pytest.raises(IndexError):
+        listing[4]
+    # What every model can do stays: comparing, copying, pickling, showing and dumping the fields.
+    assert listing == listing.model_copy()
+    assert repr(entries[1]) in repr(listing)
+    assert pickle.loads(pickle.dumps(listing)) == listing
+    assert set(listing.model_dump()) == set(type(listing).model_fields)
+
+
+def test_an_empty_list_is_false() -> None:
+    assert not ListRunsResponse(runs=[])
+    assert ListRunsResponse(runs=[]).to_dicts() == []
+
+
+@pytest.mark.parametrize(("listing", "entries"), listings())
+def test_rows_for_a_table(listing: Any, entries: list[Any]) -> None:
+    rows = listing.to_dicts()
+    assert [set(row) for row in rows] == [set(type(each).model_fields) for each in entries]
+    assert [type(row["status"]) for row in rows] == [str] * 4
+    assert [row["status"] for row in rows] == [each.status.value for each in entries]
+
+
+def test_the_rows_of_runs_items_and_components() -> None:
+    items, _, _, runs = (listing for listing, _ in listings())
+    assert runs.to_dicts()[1]["created_at"] == NOON
+    assert runs.to_dicts()[1]["items"] == {"total": 0, "completed": 0, "running": 0, "failed": 0, "cancelled": 0}
+    row = {"index": 3, "status": "completed", "completed_at": None}
+    result = {"run_id": "", "status": "completed", "output": {"n": 3}, "error": None}
+    assert items.to_dicts()[3] == {**row, "result": result}
+    assert RunItems(items.items).to_dicts() == items.to_dicts()
+    component = ComponentInfo(path="/python/echo")
+    assert ComponentList([component]).to_dicts() == [
+        {
+            "name": "python/echo",
+            "plugin": None,
+            "path": "/python/echo",
+            "description": None,
+            "input_schema": None,
+            "output_schema": None,
+        }
+    ]
+
+
+# Reprs
+
+
+def test_secret_values_are_in_no_repr() -> None:
+    declared = {
+        "key": {"type": "string", "is_secret": True, "default": "s3cr3t-default", "examples": ["s3cr3t-example"]},
+        "pin": {"type": "integer", "is_secret": True, "default": 48151623},
+        "flag": {"type": "boolean", "is_secret": True, "default": True},
+        "login": {"properties": {"password": {"is_secret": True, "default": "s3cr3t-inner"}}},
+        "name": {"type": "string", "default": "visible"},
+    }
+    flow = {
+        "schemas": {"properties": {"variables": {"properties": declared}}},
+        "steps": [{"id": "a", "component": "/x", "input": {"k": {"$variable": "key", "default": "s3cr3t-spare"}}}],
+        "output": {"quoted": "the key is s3cr3t-default", "number": 48151623},
+    }
+    read = _wire.flow_variables(flow)
+    stored = StoredFlow(flow_id="f", flow=flow)
+    for shown in (repr(stored), str(stored), repr(FlowVariables(flow_id="f", variables=read)), repr(read)):
+        assert "s3cr3t" not in shown
+        assert "48151623" not in shown
+        assert "***" in shown
+        assert "visible" in shown
+    # What only looks like a secret stays.
+    hidden = stored.without_secrets().flow
+    properties = hidden["schemas"]["properties"]["variables"]["properties"]
+    assert properties["flag"] == {"type": "boolean", "is_secret": True, "default": "***"}
+    assert hidden["output"] == {"quoted": "the key is ***", "number": "***"}
+    assert hidden["steps"][0]["input"] == {"k": {"$variable": "key", "default": "***"}}
+    # Only what is shown: the values themselves are there.
+    assert read["key"].default == "s3cr3t-default"
+    assert stored.flow == flow

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import json
 import marshal
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from ._values import check_json, merge_overrides
-from .errors import InvalidArgumentError, StepflowClientError, UnsupportedByServerError
+from .errors import InvalidArgumentError, UnsupportedByServerError
 from .flow_file import load_file, parse_json
 
 if TYPE_CHECKING:
@@ -38,10 +37,8 @@ __all__ = [
     "run_arguments",
     "run_inputs",
     "run_variables",
-    "secret_values",
     "single_input",
     "wait_seconds",
-    "without_secrets",
 ]
 
 Variables = Mapping[str, Any] | str | PathLike[str]
@@ -239,56 +236,6 @@ def _read_variable(text: str, source: str, variable: FlowVariable) -> Any:
         # The value is not shown: it may be a secret.
         wanted = " or ".join(sorted(str(each) for each in kinds))
         raise InvalidArgumentError(f"the environment variable {source} does not hold JSON of type {wanted}") from None
-
-
-def secret_values(variables: Mapping[str, Any], declared: Mapping[str, FlowVariable] | None) -> list[str]:
-    """Give the texts that must not show up in an error or a log, the longest first.
-
-    Args:
-        variables: The values of a run's variables.
-        declared: What the flow says of them; where that is unknown, every text counts as secret.
-    """
-    found: set[str] = set()
-    for name, value in variables.items():
-        if declared is None or (name in declared and declared[name].is_secret):
-            for text in _texts(value):
-                # As it is, as a server quotes it, and as it stands in a message of one line.
-                found |= {
-                    text,
-                    json.dumps(text, ensure_ascii=False)[1:-1],
-                    json.dumps(text)[1:-1],
-                    " ".join(text.split()),
-                }
-    return sorted((text for text in found if len(text) > 3), key=len, reverse=True)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, (dict, list)):
-        for each in value.values() if isinstance(value, dict) else value:
-            yield from _texts(each)
-
-
-def without_secrets(
-    error: StepflowClientError, variables: Mapping[str, Any], declared: Mapping[str, FlowVariable] | None
-) -> StepflowClientError:
-    """Give the error with every secret value in its texts replaced by `***`."""
-    for secret in secret_values(variables, declared):
-        error.message = error.message.replace(secret, "***")
-        error.args = tuple(each.replace(secret, "***") if isinstance(each, str) else each for each in error.args)
-        error.details = _replaced(error.details, secret)
-    return error
-
-
-def _replaced(value: Any, secret: str) -> Any:
-    if isinstance(value, str):
-        return value.replace(secret, "***")
-    if isinstance(value, dict):
-        return {_replaced(key, secret): _replaced(each, secret) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_replaced(each, secret) for each in value]
-    return value
 
 
 def flow_digest(flow: dict[str, Any]) -> bytes | None:

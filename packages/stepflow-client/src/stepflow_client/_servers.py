@@ -45,13 +45,19 @@ def recognise(url: str, health: Mapping[str, Any]) -> ServerInfo:
     """
     version, built = health.get("version"), health.get("build")
     if isinstance(version, str):
+        version = _printable(version)
         return _info(url, _dialect(version) or _CURRENT, release=version)
     if isinstance(built, Mapping):
-        commit = str(built.get("gitVersion") or "") or None
+        commit = _printable(str(built.get("gitVersion") or "")) or None
         return _info(url, _CURRENT, release=_COMMITS.get(commit or ""), commit=commit)
     raise InvalidResponseError(
         f"{url} answers, but not as a Stepflow server does", hint="is this the URL of a Stepflow server?"
     )
+
+
+def _printable(text: str) -> str:
+    """Give a text without halves of surrogate pairs."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def pinned(url: str, release: str) -> ServerInfo:
@@ -63,7 +69,7 @@ def pinned(url: str, release: str) -> ServerInfo:
     dialect = _dialect(release)
     if dialect is None:
         raise InvalidArgumentError(f"server is a release such as '0.11' or '0.13.0', not {release!r}")
-    return _info(url, dialect, release=release)
+    return _info(url, dialect, release=_printable(release))
 
 
 def _dialect(release: object) -> tuple[int, int] | None:

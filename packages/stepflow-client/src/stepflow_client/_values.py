@@ -17,6 +17,7 @@ __all__ = [
     "encode",
     "json_path",
     "merge_overrides",
+    "ordered",
     "restored",
 ]
 
@@ -54,12 +55,15 @@ def decode_raw(content: bytes) -> Any:
 
 
 def restored(value: Any) -> Any:
-    """Give a decoded value with whole floats below 2**53 as integers; lists and dicts are changed in place."""
+    """Give a decoded value with whole floats below 2**53 as integers; lists and dicts are changed in place.
+
+    Raises:
+        ValueError: If a number is too large for a float, as `1e999` is.
+    """
     kind = type(value)
     if kind is float:
-        if value.is_integer() and abs(value) < LARGEST_EXACT_INTEGER and (value or math.copysign(1, value) > 0):
-            return int(value)
-    elif kind is dict:
+        return _whole(value)
+    if kind is dict:
         for key, each in value.items():
             if type(each) in _MAY_CHANGE:
                 value[key] = restored(each)
@@ -70,15 +74,60 @@ def restored(value: Any) -> Any:
     return value
 
 
+def ordered(value: Any, like: Any = None) -> Any:
+    """Return a decoded value as `restored` does, its keys in a fixed order.
+
+    Args:
+        value: The value. Servers from 0.12 on give the keys of the same value in another order each time.
+        like: An expression of a flow. Where it writes an object, its keys come in its order; all others are sorted.
+
+    Raises:
+        ValueError: If a number is too large for a float, as `1e999` is.
+    """
+    kind = type(value)
+    if kind is float:
+        return _whole(value)
+    if kind is dict:
+        shape = _object(like)
+        if not shape:
+            return {
+                key: ordered(value[key]) if type(value[key]) in _MAY_CHANGE else value[key] for key in sorted(value)
+            }
+        keys = [key for key in shape if key in value] + sorted(key for key in value if key not in shape)
+        return {key: ordered(value[key], shape.get(key)) for key in keys}
+    if kind is list:
+        shapes = like if isinstance(like, list) and len(like) == len(value) else [None] * len(value)
+        return [ordered(each, shape) for each, shape in zip(value, shapes, strict=True)]
+    return value
+
+
+_EXPRESSIONS = frozenset({"$literal", "$if", "$coalesce", "$from", "$step", "$input", "$variable"})
+
+
+def _object(like: Any) -> Mapping[str, Any]:
+    """Give the object that an expression writes; an empty one where its value comes from elsewhere."""
+    while isinstance(like, Mapping) and "$literal" in like:
+        like = like["$literal"]
+        if isinstance(like, Mapping) and _EXPRESSIONS & like.keys():
+            return {}
+    return like if isinstance(like, Mapping) and not _EXPRESSIONS & like.keys() else {}
+
+
+def _whole(number: float) -> int | float:
+    if number.is_integer():
+        # -0.0 stays: as an integer it would lose its sign.
+        if abs(number) < LARGEST_EXACT_INTEGER and (number or math.copysign(1, number) > 0):
+            return int(number)
+    elif not math.isfinite(number):
+        raise ValueError("a number is too large")
+    return number
+
+
 _MAY_CHANGE = frozenset({float, dict, list})
 
 
 def _number(text: str) -> int | float:
-    number = float(text)
-    # -0.0 stays: as an integer it would lose its sign.
-    if number.is_integer() and abs(number) < LARGEST_EXACT_INTEGER and (number or text[0] != "-"):
-        return int(number)
-    return number
+    return _whole(float(text))
 
 
 def _refuse(name: str) -> Any:

@@ -12,11 +12,13 @@ from email.message import Message
 from functools import partial
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar
+from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
 
 from . import errors
 from ._collector import collector_paused
+from ._reading import PLAIN, Reading
 from ._values import decode, decode_raw, restored
 from .types import (
     ComponentInfo,
@@ -38,6 +40,7 @@ from .types import (
     RunItem,
     RunItems,
     StepDetails,
+    StoredFlow,
     ValidationResult,
     read_status,
 )
@@ -49,6 +52,8 @@ __all__ = [
     "components",
     "created",
     "error_for",
+    "flow",
+    "flow_id",
     "flow_variables",
     "health",
     "is_failed",
@@ -159,7 +164,8 @@ def _what_it_says(kind: str, content: bytes) -> tuple[str | None, Any]:
 
 
 def _clip(text: str) -> str:
-    line = " ".join(text.split())
+    # Half of a surrogate pair cannot be printed, nor be put into a model.
+    line = " ".join(text.encode("utf-8", "replace").decode().split())
     return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 1] + "…"
 
 
@@ -212,7 +218,8 @@ def json_value(content: bytes, asked: str) -> Any:
 
 
 def _not_json(content: bytes, asked: str) -> errors.InvalidResponseError:
-    start = _clip(content[:80].decode("utf-8", "replace")) or "an empty body"
+    start = _clip(content[:400].decode("utf-8", "replace")) or "an empty body"
+    start = start if len(start) <= 80 else f"{start[:79]}…"
     return errors.InvalidResponseError(
         f"{asked} was answered with something else than a JSON object: {start}",
         hint="is this the URL of a Stepflow server?",
@@ -240,7 +247,7 @@ def build(make: Callable[[dict[str, Any]], Answer], answer: dict[str, Any], aske
         reason = f"{where}: {first['msg']}"
     except KeyError as error:
         reason = f"{error.args[0]} is missing"
-    except (TypeError, AttributeError, ValueError, RecursionError) as error:
+    except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
         reason = str(error)
     raise errors.InvalidResponseError(
         f"{asked} was answered in a shape that is not known: {_clip(reason)}",
@@ -252,14 +259,60 @@ def build(make: Callable[[dict[str, Any]], Answer], answer: dict[str, Any], aske
 # Runs, items, steps
 
 
-def run(answer: dict[str, Any]) -> RunDetails:
-    """Read a run's summary."""
-    return RunDetails.model_validate(answer["summary"])
+def run(answer: dict[str, Any], run_id: str | None = None) -> RunDetails:
+    """Read a run's summary.
+
+    Args:
+        answer: The answer.
+        run_id: The run that was asked for: a summary of another one is not read.
+    """
+    summary = _summary(answer["summary"])
+    if run_id is not None and summary["runId"] != run_id:
+        raise ValueError(f"it is about another run, {summary['runId']}")
+    return RunDetails.model_validate(summary)
 
 
 def created(answer: dict[str, Any]) -> CreateRunResponse:
     """Read a run just created."""
-    return CreateRunResponse.model_validate(answer["summary"])
+    return CreateRunResponse.model_validate(_summary(answer["summary"]))
+
+
+def _summary(summary: Any) -> dict[str, Any]:
+    """Give a run's summary if its ids can be sent again: they become parts of paths."""
+    if not isinstance(summary, dict):
+        raise TypeError(f"the summary of a run is {summary!r}")
+    return {**summary, "runId": _run_id(summary["runId"]), "flowId": _sendable(summary["flowId"], "flowId")}
+
+
+def _run_id(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"runId is {value!r}")
+    return str(UUID(value))
+
+
+def _sendable(value: Any, what: str) -> str:
+    if not isinstance(value, str) or not value or value in (".", ".."):
+        raise TypeError(f"{what} is {value!r}")
+    value.encode()
+    return value
+
+
+def flow_id(answer: dict[str, Any], key: str = "flowId") -> str:
+    """Read the id of a flow, which becomes a part of paths and bodies."""
+    return _sendable(answer[key], key)
+
+
+def flow(answer: dict[str, Any], flow_id: str | None = None) -> StoredFlow:
+    """Read a stored flow.
+
+    Args:
+        answer: The answer.
+        flow_id: The flow that was asked for, if it was asked for by its id.
+    """
+    stored = StoredFlow.model_validate(answer)
+    if flow_id is not None and stored.flow_id != flow_id:
+        raise ValueError(f"it is about another flow, {stored.flow_id}")
+    return stored
 
 
 class Started(NamedTuple):
@@ -274,49 +327,62 @@ class Started(NamedTuple):
 def started(answer: dict[str, Any]) -> Started:
     """Read the same as `created`, no more of it than is needed."""
     summary = answer["summary"]
-    run_id = summary["runId"]
-    if not isinstance(run_id, str):
-        raise TypeError(f"runId is {run_id!r}")
-    return Started(run_id, read_status(summary["status"]), answer.get("results") or [])
+    return Started(_run_id(summary["runId"]), read_status(summary["status"]), _checked(answer.get("results") or []))
 
 
 def runs(answer: dict[str, Any]) -> ListRunsResponse:
     """Read a list of summaries."""
-    return ListRunsResponse(runs=[RunDetails.model_validate(summary) for summary in answer["runs"]])
+    return ListRunsResponse(runs=[RunDetails.model_validate(_summary(summary)) for summary in answer["runs"]])
 
 
-def items(run_id: str, answers: list[dict[str, Any]]) -> ListItemsResponse:
+def items(run_id: str, answers: Any, reading: Reading = PLAIN) -> ListItemsResponse:
     """Read the items of a run, in the order of their inputs; each is read when it is looked at."""
+    answers = _checked(answers)
     order = [answer["itemIndex"] for answer in answers]
     if order != list(range(len(order))):
         answers = sorted(answers, key=lambda answer: int(answer["itemIndex"]))
-    read = partial(build, partial(item, run_id), asked=f"GET /runs/{run_id}/items")
+    read = partial(build, partial(item, run_id, reading=reading), asked=f"GET /runs/{run_id}/items")
     return ListItemsResponse(run_id=run_id, items=RunItems(answers, read))
 
 
-def item(run_id: str, answer: dict[str, Any]) -> RunItem:
+def _checked(answers: Any) -> list[dict[str, Any]]:
+    """Give the items of an answer if each has an index and a status: those that are not looked at have them too."""
+    if not isinstance(answers, list) or not set(map(type, answers)) <= {dict}:
+        raise TypeError("the items are no list of objects")
+    # The types first: `true` equals 1.
+    if not {type(answer["itemIndex"]) for answer in answers} <= {int}:
+        raise TypeError("the index of an item is no integer")
+    statuses = [answer["status"] for answer in answers]
+    if not set(map(type, statuses)) <= {int, str}:
+        raise TypeError("the status of an item is neither a number nor a word")
+    for status in set(statuses):
+        read_status(status)
+    return answers
+
+
+def item(run_id: str, answer: dict[str, Any], reading: Reading = PLAIN) -> RunItem:
     """Read one item; its result is None while it runs."""
     return RunItem(
         index=answer["itemIndex"],
         status=read_status(answer["status"]),
-        result=_result(run_id, answer),
+        result=_result(run_id, answer, reading),
         completed_at=answer.get("completedAt"),
     )
 
 
-def _result(run_id: str, answer: dict[str, Any]) -> FlowResult | None:
+def _result(run_id: str, answer: dict[str, Any], reading: Reading) -> FlowResult | None:
     status = read_status(answer["status"])
     if not status.is_final:
         return None
     return FlowResult(
         run_id=run_id,
         status=status,
-        output=restored(answer.get("output")),
-        error=failure(answer) if status in _FAILED else None,
+        output=reading.flow_output(answer.get("output")),
+        error=failure(answer, reading) if status in _FAILED else None,
     )
 
 
-def results(listed: ListItemsResponse, status: ExecutionStatus) -> list[FlowResult]:
+def results(listed: ListItemsResponse, status: ExecutionStatus, reading: Reading = PLAIN) -> list[FlowResult]:
     """Give the results of a finished run.
 
     An item of a run that was cancelled, or that could not start, may still be marked as running: it ended as the run.
@@ -324,36 +390,39 @@ def results(listed: ListItemsResponse, status: ExecutionStatus) -> list[FlowResu
     Args:
         listed: The items. Those that nobody has looked at are not made: there may be 100,000 of them.
         status: How the run ended.
+        reading: How its answers are read.
     """
     run_id = listed.run_id
     entries = listed.items.entries if isinstance(listed.items, RunItems) else listed.items
 
     def read(entry: Any) -> FlowResult:
-        result = entry.result if isinstance(entry, RunItem) else _result(run_id, entry)
+        result = entry.result if isinstance(entry, RunItem) else _result(run_id, entry, reading)
         return result or FlowResult(run_id=run_id, status=status, error=failure({}) if status in _FAILED else None)
 
     with collector_paused(when=len(entries) > _MANY):
         return build(lambda _: [read(entry) for entry in entries], {}, f"GET /runs/{run_id}/items")
 
 
-def single_result(run_id: str, answers: list[dict[str, Any]], status: ExecutionStatus) -> FlowResult | None:
+def single_result(
+    run_id: str, answers: list[dict[str, Any]], status: ExecutionStatus, reading: Reading = PLAIN
+) -> FlowResult | None:
     """Give the result of a finished run of one item from its answer alone; None where there is more to it.
 
     That is so where the item did not succeed, or where the server gave another number of items.
     """
     if len(answers) != 1 or status is not ExecutionStatus.COMPLETED:
         return None
-    result = build(partial(_result, run_id), answers[0], f"GET /runs/{run_id}/items")
+    result = build(partial(_result, run_id, reading=reading), answers[0], f"GET /runs/{run_id}/items")
     return result if result is not None and result.is_success else None
 
 
-def only_result(listed: ListItemsResponse, status: ExecutionStatus) -> FlowResult:
+def only_result(listed: ListItemsResponse, status: ExecutionStatus, reading: Reading = PLAIN) -> FlowResult:
     """Give the result of a finished run of one item.
 
     Raises:
         InvalidResponseError: If the server gave another number of items.
     """
-    found = results(listed, status)
+    found = results(listed, status, reading)
     if len(found) != 1:
         raise errors.InvalidResponseError(
             f"run {listed.run_id} has one item, but the server gave {len(found)}", run_id=listed.run_id
@@ -361,12 +430,14 @@ def only_result(listed: ListItemsResponse, status: ExecutionStatus) -> FlowResul
     return found[0]
 
 
-def failure(answer: dict[str, Any]) -> FlowError:
-    """Read why an item or a step failed."""
+def failure(answer: dict[str, Any], reading: Reading = PLAIN) -> FlowError:
+    """Read why an item or a step failed, without the secrets that it quotes."""
     message = answer.get("errorMessage")
     message = message if isinstance(message, str) and message else "the server does not say why"
     step = _FAILED_STEP.match(message)
-    details = {key: answer[key] for key in ("errorCode", "errorData") if key in answer}
+    details = restored({key: answer[key] for key in ("errorCode", "errorData") if key in answer})
+    if reading.secrets:
+        message, details = reading.secrets.hide(message), reading.secrets.hide_in(details)
     return FlowError(
         message=message,
         code=answer.get("errorCode"),
@@ -375,20 +446,23 @@ def failure(answer: dict[str, Any]) -> FlowError:
     )
 
 
-def steps(run_id: str, answers: Iterable[dict[str, Any]]) -> ListStepsResponse:
+def steps(run_id: str, answers: Iterable[dict[str, Any]], reading: Reading = PLAIN) -> ListStepsResponse:
     """Read the steps of a run, by item, then in the order of the flow."""
-    read = [step(answer) for answer in answers]
+    read = [step(answer, reading) for answer in answers]
     read.sort(key=lambda each: (each.item_index, each.step_index if each.step_index is not None else 0))
     return ListStepsResponse(run_id=run_id, steps=read)
 
 
-def step(answer: dict[str, Any]) -> StepDetails:
+def step(answer: dict[str, Any], reading: Reading = PLAIN) -> StepDetails:
     """Read one step."""
-    read = StepDetails.model_validate({**answer, "component": answer.get("component") or None, "error": None})
+    known = {"component": answer.get("component") or None, "error": None}
+    read = StepDetails.model_validate({**answer, **known, "output": reading.step_output(answer.get("output"))})
     if answer.get("journalSeqno") == 0:
         # Translated from an older server, which does not tell when that was.
         read = read.model_copy(update={"updated_at": None})
-    return read.model_copy(update={"error": failure(answer)}) if read.status is ExecutionStatus.FAILED else read
+    return (
+        read.model_copy(update={"error": failure(answer, reading)}) if read.status is ExecutionStatus.FAILED else read
+    )
 
 
 def items_of(listed: ListItemsResponse) -> RunItems:

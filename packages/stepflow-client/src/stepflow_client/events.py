@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 from pydantic import Field
 from pydantic.alias_generators import to_snake
 
+from ._reading import PLAIN, Reading
 from .types import ExecutionStatus, _Model, _Status
 
 __all__ = [
@@ -184,13 +185,14 @@ def sequence_number(answer: Mapping[str, Any]) -> int:
     return number
 
 
-def read_event(run_id: str, answer: Mapping[str, Any], cursor: str) -> RunEvent:
+def read_event(run_id: str, answer: Mapping[str, Any], cursor: str, reading: Reading = PLAIN) -> RunEvent:
     """Read one event of the server's stream.
 
     Args:
         run_id: The run that was asked for, for an event that names none.
         answer: The decoded frame.
         cursor: The event's cursor.
+        reading: How answers about the run are read. Outputs are data; whatever else an event says holds no secrets.
     """
     ((name, data),) = answer["event"].items()
     common = {
@@ -202,8 +204,8 @@ def read_event(run_id: str, answer: Mapping[str, Any], cursor: str) -> RunEvent:
     kind = _KINDS.get(name)
     if kind is None:
         snake = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
-        return UnknownEvent.model_validate({**common, "name": snake, "data": data})
+        return UnknownEvent.model_validate({**common, "name": snake, "data": reading.secrets.hide_in(data)})
     fields = {key: value for key, value in data.items() if to_snake(key) not in _OWN}
     if "result" in data:
-        fields["output"] = data["result"]
+        fields["output"] = reading.step_output(data["result"])
     return kind.model_validate({**fields, **common})

@@ -8,15 +8,25 @@ are given back as `int`, on every server alike. `1 == 1.0` in Python, so no comp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from enum import StrEnum
+from enum import Enum, StrEnum
 from html import escape
-from typing import Annotated, Any, overload
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Self, TypeVar, overload
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, SkipValidation
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SkipValidation,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
+from ._secrets import HIDDEN, hidden_flow, hidden_schema
 from .errors import RunFailedError
 
 __all__ = [
@@ -51,6 +61,10 @@ __all__ = [
 ]
 
 
+_MOST_MEMBERS = 1_000
+"""How many values of newer servers an enumeration remembers."""
+
+
 class _OpenEnum(StrEnum):
     """An enumeration that takes values from newer servers: an unknown one becomes a member of its own."""
 
@@ -61,6 +75,9 @@ class _OpenEnum(StrEnum):
         member = str.__new__(cls, value)
         member._name_ = value.upper()
         member._value_ = value
+        if len(cls._value2member_map_) > _MOST_MEMBERS:
+            # Whatever answers does not fill the memory.
+            return member
         # setdefault: two threads that meet the same new value get the same member.
         return cls._value2member_map_.setdefault(value, member)  # type: ignore[return-value]
 
@@ -172,6 +189,52 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
 
 
+Entry = TypeVar("Entry", bound=BaseModel)
+
+
+class _Listing(_Model, Generic[Entry]):
+    """What is made of entries: it iterates over them, has a length, and takes an index or a slice."""
+
+    def _entries(self) -> Sequence[Entry]:
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[Entry]:  # type: ignore[override]  # pydantic's goes through the fields
+        return iter(self._entries())
+
+    def __len__(self) -> int:
+        return len(self._entries())
+
+    @overload
+    def __getitem__(self, index: int) -> Entry: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Entry]: ...
+    def __getitem__(self, index: int | slice) -> Entry | list[Entry]:
+        entries = self._entries()
+        return list(entries[index]) if isinstance(index, slice) else entries[index]
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Return the entries as dicts by field name, for `pandas.DataFrame` and the like.
+
+        Statuses and codes are plain texts, times are datetimes, and what has parts of its own is a dict again.
+        """
+        return _to_dicts(self)
+
+
+def _to_dicts(entries: Iterable[BaseModel]) -> list[dict[str, Any]]:
+    return [_plain(each.model_dump()) for each in entries]
+
+
+def _plain(value: Any) -> Any:
+    """Give a value with enumerations as their texts."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return value
+
+
 class FlowError(_Model):
     """Why an item failed."""
 
@@ -188,13 +251,25 @@ class FlowError(_Model):
 class FlowResult(_Model):
     """The end of a run of one item, or of one item of a batch."""
 
-    run_id: str
-    """The run, as a UUID string."""
+    run_id: str = ""
+    """The run, as a UUID string; empty in a result that no server gave."""
     status: _Status
     output: Any = None
-    """The flow's output, any JSON value; None too where the item did not succeed."""
-    error: FlowError | None = None
-    """Set where the item failed."""
+    """The flow's output, any JSON value; None too where the item did not succeed.
+
+    Servers from 0.12 on give the keys of objects in another order each time. They come in the order of the flow's
+    `output` where the client that reads the result has started the run, and sorted where that does not tell.
+    """
+    if TYPE_CHECKING:
+        # A property cannot narrow another one: with Any beside it, `result.error.message` behind `is_failed` is right
+        # for every type checker, and `result.error is None` stays a question.
+        error: FlowError | Any = None
+    else:
+        error: FlowError | None = None
+    """Why the item failed: a `FlowError` where `is_failed` is true, else None.
+
+    Values of the flow's secret variables are replaced by `***` in it, as far as this client has started the run.
+    """
 
     @property
     def is_success(self) -> bool:
@@ -211,6 +286,17 @@ class FlowResult(_Model):
         """True if the item was cancelled."""
         return self.status is ExecutionStatus.CANCELLED
 
+    @property
+    def is_skipped(self) -> bool:
+        """False: no released server (0.9 to 0.13) skips a run."""
+        return False
+
+    @model_validator(mode="after")
+    def _has_error(self) -> Self:
+        if self.is_failed and self.error is None:
+            object.__setattr__(self, "error", FlowError(message="the server does not say why"))
+        return self
+
     def raise_for_failure(self) -> FlowResult:
         """Give the result itself if it is a success.
 
@@ -222,10 +308,11 @@ class FlowResult(_Model):
         raise RunFailedError(self._failure(), run_id=self.run_id, result=self, details=self.error)
 
     def _failure(self) -> str:
+        run = f"run {self.run_id}" if self.run_id else "the run"
         if self.error is None:
-            return f"run {self.run_id} is {self.status.value}"
+            return f"{run} is {self.status.value}"
         where = f" at step {self.error.step_id!r}" if self.error.step_id else ""
-        return f"run {self.run_id} failed{where}: {self.error.message}"
+        return f"{run} failed{where}: {self.error.message}"
 
     def _repr_html_(self) -> str:
         rows: list[tuple[str, object]] = [("run", self.run_id), ("status", self.status.value)]
@@ -350,6 +437,10 @@ class RunItems(Sequence[RunItem]):
         item = self._entries[index] = self._read(entry)
         return item
 
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Return the items as dicts by field name, for `pandas.DataFrame` and the like."""
+        return _to_dicts(self)
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence) or isinstance(other, str):
             return NotImplemented
@@ -365,12 +456,15 @@ class RunItems(Sequence[RunItem]):
         return (RunItems, (list(self),))
 
 
-class ListItemsResponse(_Model):
-    """The items of a run, in the order of their inputs."""
+class ListItemsResponse(_Listing[RunItem]):
+    """The items of a run, in the order of their inputs: iterate over it, index it, or use `items`."""
 
     run_id: str
     items: Annotated[SkipValidation[Sequence[RunItem]], PlainSerializer(list)]
     """A sequence of `RunItem`; each is read from the answer when it is first looked at."""
+
+    def _entries(self) -> Sequence[RunItem]:
+        return self.items
 
 
 class StepDetails(_Model):
@@ -387,46 +481,66 @@ class StepDetails(_Model):
     updated_at: datetime | None = None
 
 
-class ListStepsResponse(_Model):
-    """The steps of a run, by item, then in the order of the flow."""
+class ListStepsResponse(_Listing[StepDetails]):
+    """The steps of a run, by item, then in the order of the flow: iterate over it, index it, or use `steps`."""
 
     run_id: str
     steps: list[StepDetails]
 
+    def _entries(self) -> Sequence[StepDetails]:
+        return self.steps
 
-class ListRunsResponse(_Model):
-    """Runs, newest first."""
+
+class ListRunsResponse(_Listing[RunDetails]):
+    """Runs, newest first: iterate over it, index it, or use `runs`."""
 
     runs: list[RunDetails]
+
+    def _entries(self) -> Sequence[RunDetails]:
+        return self.runs
 
 
 class Diagnostic(_Model):
     """One finding of the server about a flow."""
 
     level: _Level
-    kind: str
+    kind: str = ""
     """The finding's name, for example `undefinedStepReference`."""
-    code: int
+    code: int = 0
     """The finding's number."""
-    message: str = Field(alias="formatted")
-    path: str = "$"
-    """Where in the flow, as a JSON path."""
+    message: str = Field(validation_alias=AliasChoices("message", "formatted"))
+    path: str = Field(default="$", validation_alias=AliasChoices("path", "location"))
+    """Where in the flow, as a JSON path; `$` is the flow as a whole."""
     data: Any = None
     """What the message was made from."""
     experimental: bool = False
     """True for a check that the server itself calls experimental."""
 
+    @property
+    def location(self) -> str:
+        """The same as `path`."""
+        return self.path
+
 
 class ValidationResult(_Model):
     """What the server thinks of a flow."""
 
+    valid: bool = True
+    """The same as `is_valid`; where it is not given, the diagnostics decide."""
     diagnostics: list[Diagnostic] = []
     """All findings, the gravest first."""
+
+    @model_validator(mode="after")
+    def _decide(self) -> Self:
+        if "valid" not in self.model_fields_set:
+            is_fatal = (each.level is DiagnosticLevel.FATAL for each in self.diagnostics)
+            object.__setattr__(self, "valid", not any(is_fatal))
+        return self
 
     @property
     def is_valid(self) -> bool:
         """True if the server accepts the flow: nothing fatal was found."""
-        return not any(d.level is DiagnosticLevel.FATAL for d in self.diagnostics)
+        return self.valid
 
     @property
     def errors(self) -> list[Diagnostic]:
@@ -466,8 +580,16 @@ class StoredFlow(_Model):
 
     flow_id: str
     flow: dict[str, Any]
-    examples: list[FlowExample] = Field(default=[], alias="allExamples")
+    examples: list[FlowExample] = Field(default=[], validation_alias=AliasChoices("examples", "allExamples"))
     """The flow's examples and the inputs of its test cases."""
+
+    def without_secrets(self) -> Self:
+        """Return the flow as it may be shown: what it holds of secret variables, such as defaults, is `***`."""
+        return self.model_copy(update={"flow": hidden_flow(self.flow)})
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, self.without_secrets().flow if name == "flow" else value
 
 
 class FlowVariable(_Model):
@@ -482,6 +604,14 @@ class FlowVariable(_Model):
     description: str | None = None
     value_schema: dict[str, Any] = {}
     """Its JSON schema, as written in the flow."""
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            if name == "default" and self.is_secret and value is not None:
+                value = HIDDEN
+            elif name == "value_schema":
+                value = hidden_schema(self.value_schema)
+            yield name, value
 
 
 class FlowVariables(_Model):
@@ -501,8 +631,8 @@ class FailedPlugin(_Model):
 class ComponentInfo(_Model):
     """A component that flows may use."""
 
-    name: str
-    """The name behind the route prefix, without a leading slash."""
+    name: str = ""
+    """The name behind the route prefix, without a leading slash; that of `path` in one that no server gave."""
     plugin: str | None = None
     """The plugin that has it, where the server tells (0.13 and newer)."""
     path: str | None = None
@@ -511,6 +641,12 @@ class ComponentInfo(_Model):
     description: str | None = None
     input_schema: dict[str, Any] | None = None
     output_schema: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if not self.name and self.path:
+            object.__setattr__(self, "name", self.path.strip("/"))
+        return self
 
 
 class ComponentList(list[ComponentInfo]):
@@ -524,6 +660,10 @@ class ComponentList(list[ComponentInfo]):
         """Keep both."""
         super().__init__(components)
         self.failed_plugins = list(failed_plugins)
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Return the components as dicts by field name, for `pandas.DataFrame` and the like."""
+        return _to_dicts(self)
 
 
 class HealthResponse(_Model):

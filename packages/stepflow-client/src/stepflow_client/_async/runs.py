@@ -12,6 +12,7 @@ from .. import _operations as api
 from .. import _requests
 from .._lazy import lazy_module
 from .._requests import RunArguments, Variables
+from .._secrets import secrets_of
 from .._together import async_together
 from ..errors import (
     ConflictError,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from .. import _wire, types
     from ..types import (
         CreateRunResponse,
+        ExecutionStatus,
         FlowVariable,
         ListItemsResponse,
         ListStepsResponse,
@@ -133,11 +135,15 @@ class Runs(Listing):
             )
         )
         send = partial(self._connection.call, "create_run", request, read, timeout=timeout, waits=wait or 0)
+        secrets = secrets_of(values, declared)
         try:
-            return await self._create_once(flow_id, send, read)
+            created = await self._create_once(flow_id, send, read)
         except StepflowClientError as error:
             # A server may quote what it was sent.
-            raise _requests.without_secrets(error, values, declared) from None
+            secrets.clean(error)
+            raise error from None
+        self._connection.readings.note(created.run_id, self._outputs.get(flow_id), secrets)
+        return created
 
     async def get_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
         """Give a run as it stands now.
@@ -149,7 +155,8 @@ class Runs(Listing):
         """
         run_id = _requests.check_run_id(run_id)
         request = api.get_run._get_kwargs(run_id=run_id)
-        return await self._connection.call("get_run", request, _wire.run, timeout=timeout, run_id=run_id)
+        read = partial(_wire.run, run_id=run_id)
+        return await self._connection.call("get_run", request, read, timeout=timeout, run_id=run_id)
 
     async def get_run_items(self, run_id: str | UUID, *, timeout: float | None = None) -> ListItemsResponse:
         """Give the items of a run, in the order of their inputs; an item that runs has no result yet.
@@ -180,7 +187,7 @@ class Runs(Listing):
         return await self._connection.call(
             "get_run_items",
             api.get_run_items._get_kwargs(run_id=run_id),
-            lambda answer: _wire.items(run_id, answer["results"]),
+            lambda answer: _wire.items(run_id, answer["results"], self._connection.reading(run_id)),
             timeout=timeout,
             run_id=run_id,
             raw=True,
@@ -261,7 +268,7 @@ class Runs(Listing):
         return await self._connection.call(
             "get_run_steps",
             api.get_run_steps._get_kwargs(run_id=run_id, item_index=_or_unset(item_index)),
-            lambda answer: _wire.steps(run_id, answer["steps"]),
+            lambda answer: _wire.steps(run_id, answer["steps"], self._connection.reading(run_id)),
             timeout=timeout,
             run_id=run_id,
         )
@@ -302,7 +309,11 @@ class Runs(Listing):
             item_index=_or_unset(_requests.check_limit(item_index, "item_index")),
         )
         return await self._connection.call(
-            "get_run_step", request, lambda answer: _wire.step(answer["step"]), timeout=timeout, run_id=run_id
+            "get_run_step",
+            request,
+            lambda answer: _wire.step(answer["step"], self._connection.reading(run_id)),
+            timeout=timeout,
+            run_id=run_id,
         )
 
     async def get_run_flow(self, run_id: str | UUID, *, timeout: float | None = None) -> StoredFlow:
@@ -313,9 +324,7 @@ class Runs(Listing):
         """
         run_id = _requests.check_run_id(run_id)
         request = api.get_run_flow._get_kwargs(run_id=run_id)
-        return await self._connection.call(
-            "get_run_flow", request, types.StoredFlow.model_validate, timeout=timeout, run_id=run_id
-        )
+        return await self._connection.call("get_run_flow", request, _wire.flow, timeout=timeout, run_id=run_id)
 
     async def cancel_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
         """Mark a run as cancelled and return it.
@@ -339,7 +348,8 @@ class Runs(Listing):
             )
         request = api.cancel_run._get_kwargs(run_id=run_id)
         try:
-            return await self._connection.call("cancel_run", request, _wire.run, timeout=timeout, run_id=run_id)
+            read = partial(_wire.run, run_id=run_id)
+            return await self._connection.call("cancel_run", request, read, timeout=timeout, run_id=run_id)
         except ConflictError as error:
             # Servers before 0.12 refuse what is cancelled already: by the first of two requests, if that was lost.
             now = await self._state(run_id, timeout=timeout)

@@ -120,18 +120,58 @@ class SyncStepflowClient(Events, Blobs):
         )
 
     @classmethod
-    def from_env(cls, **settings: Any) -> Self:
-        """Give a client with the settings of the environment.
+    def from_env(
+        cls,
+        base_url: str | httpx.URL | Sequence[str | httpx.URL] | None = None,
+        timeout: float | httpx.Timeout | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        auth: httpx.Auth | Token | tuple[str, str] | None = None,
+        verify: bool | str | ssl.SSLContext = True,
+        cert: str | tuple[str, ...] | None = None,
+        proxy: str | httpx.URL | httpx.Proxy | None = None,
+        limits: httpx.Limits | None = None,
+        transport: httpx.BaseTransport | None = None,
+        server: str | None = None,
+        retry: RetryPolicy | None = None,
+        exact_integers: bool = True,
+    ) -> Self:
+        """Return a client with the settings of the environment.
 
         STEPFLOW_URL (default `http://localhost:7837`), STEPFLOW_TOKEN and STEPFLOW_TIMEOUT (seconds).
 
         Args:
-            **settings: What the class itself takes; it goes before the environment.
+            base_url: As for the class, like the other arguments; None takes STEPFLOW_URL.
+            timeout: None takes STEPFLOW_TIMEOUT, or the class's default.
+            headers: Sent with every request.
+            auth: None takes STEPFLOW_TOKEN.
+            verify: Whether and with which authorities an https server is verified.
+            cert: The client's certificate.
+            proxy: The URL of a proxy.
+            limits: Of the connection pool.
+            transport: What sends the requests, instead of the usual.
+            server: The release of the server, where it is known.
+            retry: When a request is sent again.
+            exact_integers: Refuse to send integers that the server would change.
 
         Raises:
             InvalidArgumentError: If a setting is wrong.
         """
-        return cls(**{**_settings.environment_settings(os.environ), **settings})
+        given = {"base_url": base_url, "timeout": timeout, "auth": auth}
+        settings = _settings.environment_settings(os.environ)
+        settings |= {name: value for name, value in given.items() if value is not None}
+        return cls(
+            **settings,
+            headers=headers,
+            verify=verify,
+            cert=cert,
+            proxy=proxy,
+            limits=limits,
+            transport=transport,
+            server=server,
+            retry=retry,
+            exact_integers=exact_integers,
+        )
 
     @property
     def url(self) -> str:
@@ -267,14 +307,17 @@ class SyncStepflowClient(Events, Blobs):
     def _result_of(self, run: _wire.Started, deadline: float | None) -> FlowResult:
         """Give the result of a run of one item that was just created, waiting for its end."""
         if run.answers and run.status.is_final:
-            result = _wire.single_result(run.run_id, run.answers, run.status)
+            reading = self._connection.reading(run.run_id)
+            result = _wire.single_result(run.run_id, run.answers, run.status, reading)
             if result is not None:
                 return result
-            return _wire.only_result(self._explain(_wire.items(run.run_id, run.answers), run.status), run.status)
+            listed = self._explain(_wire.items(run.run_id, run.answers, reading), run.status)
+            return _wire.only_result(listed, run.status, reading)
         status = run.status
         if not status.is_final:
             status = (self._wait(run.run_id, deadline, total=1)).status
-        return _wire.only_result(self._items_of_ended(run.run_id, status, deadline), status)
+        listed = self._items_of_ended(run.run_id, status, deadline)
+        return _wire.only_result(listed, status, self._connection.reading(run.run_id))
 
     def submit(
         self,
@@ -341,7 +384,7 @@ class SyncStepflowClient(Events, Blobs):
             RunTimeoutError: If the run has not ended in time. It goes on.
         """
         run, listed = self._finished(run_id, wait=wait, timeout=timeout, single=True)
-        return _wire.only_result(listed, run.status)
+        return _wire.only_result(listed, run.status, self._connection.reading(run.run_id))
 
     def get_results(self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None) -> list[FlowResult]:
         """Give the results of all items of a run, in the order of their inputs, waiting for it to end.
@@ -356,7 +399,7 @@ class SyncStepflowClient(Events, Blobs):
             RunTimeoutError: If the run has not ended in time. It goes on.
         """
         run, listed = self._finished(run_id, wait=wait, timeout=timeout, single=False)
-        return _wire.results(listed, run.status)
+        return _wire.results(listed, run.status, self._connection.reading(run.run_id))
 
     def _start(
         self,

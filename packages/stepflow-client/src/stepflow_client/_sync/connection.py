@@ -30,6 +30,7 @@ from .._http import (
 )
 from .._lazy import lazy_module
 from .._logging import logger
+from .._reading import Reading, Readings
 from .._retry import RetryPolicy, retry_after, was_not_processed
 from .._servers import pinned, recognise, require
 from .._settings import (
@@ -143,6 +144,7 @@ class Connection:
             sender = HttpxAuth(sender, credentials, root)
         self._retry = Retry(sender, retry)
         self.dialect = Dialect(self._retry, self.url, known)
+        self.readings = Readings()
         self._api: Client | None = None
 
     @property
@@ -181,6 +183,11 @@ class Connection:
             return known
         answer = self.health()
         return self.dialect.server or recognise(self.url, answer)
+
+    def reading(self, run_id: str | None) -> Reading:
+        """Give how the answers about a run are read."""
+        server = self.dialect.server
+        return self.readings.of(run_id, keeps_order=server is not None and server.capabilities["exact_numbers"])
 
     def health(self, *, timeout: float | None = None) -> dict[str, Any]:
         """Give the server's health.
@@ -226,15 +233,26 @@ class Connection:
         """
         if needs is not None:
             require(self.server(), needs, needs)
-        response = self.send(operation, request, timeout=timeout, run_id=run_id, waits=waits)
+        try:
+            response = self.send(operation, request, timeout=timeout, run_id=run_id, waits=waits)
+            return self._read(request, response, make, raw=raw)
+        except StepflowClientError as error:
+            error.run_id = error.run_id or run_id
+            # Whoever answers may quote what the run was given.
+            self.readings.of(run_id).secrets.clean(error)
+            raise
+
+    def _read(
+        self, request: Mapping[str, Any], response: HttpResponse, make: Callable[[dict[str, Any]], Answer], *, raw: bool
+    ) -> Answer:
+        """Give what `make` makes of an answer."""
         asked = f"{request['method'].upper()} {request['url']}"
         try:
             read = _wire.raw_value if raw else _wire.value
             return _wire.build(make, read(response.content, asked), asked)
-        except InvalidResponseError as error:
+        except InvalidResponseError:
             # Another server may stand behind the URL now.
             self.dialect.forget()
-            error.run_id = error.run_id or run_id
             raise
 
     def send(

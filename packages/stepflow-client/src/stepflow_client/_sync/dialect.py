@@ -87,7 +87,10 @@ class Dialect(Layer):
         self.server = server
         if "build" in health:
             return response, server
-        return replace(response, content=encode(_dialect.current_health(health))), server
+        try:
+            return replace(response, content=encode(_dialect.current_health(health))), server
+        except (ValueError, RecursionError) as error:
+            raise InvalidResponseError(f"{request} was answered with what JSON cannot hold: {error}") from None
 
     def _recognise(self, request: HttpRequest) -> tuple[HttpResponse, ServerInfo | None]:
         """Ask what the server is. Where it is not told, the answer is that to the request too.
@@ -142,7 +145,7 @@ class Dialect(Layer):
             self.forget()
             assert response is not None
             return response
-        except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+        except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
             self.forget()
             raise InvalidResponseError(
                 f"{request} was answered in a shape that a server {server.release or server.dialect} does not have",
@@ -151,10 +154,14 @@ class Dialect(Layer):
         if response is not None and (final is reply or final.body is None):
             return response
         headers = {"content-type": "application/json"}
+        try:
+            content = encode(final.body)
+        except (ValueError, RecursionError) as error:
+            raise InvalidResponseError(f"{request} was answered with what JSON cannot hold: {error}") from None
         if response is None:
-            return HttpResponse(final.status, headers, encode(final.body))
+            return HttpResponse(final.status, headers, content)
         headers |= {name: response.headers[name] for name in ("retry-after", "date") if name in response.headers}
-        return HttpResponse(final.status, headers, encode(final.body), response.attempts)
+        return HttpResponse(final.status, headers, content, response.attempts)
 
 
 def _request(request: HttpRequest, current: _dialect.Request, wanted: _dialect.Request) -> HttpRequest:
@@ -193,7 +200,7 @@ def _current_components(response: HttpResponse) -> HttpResponse:
         return response
     try:
         content = encode(_dialect.current_components(body))
-    except (TypeError, AttributeError):
+    except (TypeError, AttributeError, ValueError, RecursionError):
         return response
     return replace(response, content=content)
 

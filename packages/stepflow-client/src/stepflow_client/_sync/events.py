@@ -217,7 +217,10 @@ class Events(Waiting):
                 else:
                     skip = 0
                     position = position.after(number)
-                yield _wire.build(partial(events.read_event, run_id, cursor=str(position)), frame, "an event"), position
+                read = partial(
+                    events.read_event, run_id, cursor=str(position), reading=self._connection.reading(run_id)
+                )
+                yield _wire.build(read, frame, "an event"), position
 
     def _inferred_events(
         self, run_id: str, position: Cursor, include_results: bool, pulse: _Pulse

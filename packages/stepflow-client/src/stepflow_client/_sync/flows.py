@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from .. import _operations as api
@@ -43,23 +44,17 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-class _Accepted(NamedTuple):
-    """What is known of a flow that the server has accepted."""
-
-    diagnostics: list[Diagnostic]
-    declared: Mapping[str, FlowVariable]
-
-
 class Flows(Creation):
     """The part of the client that deals with flows."""
 
     def __init__(self) -> None:
         super().__init__()
         # What the server has accepted and what this client has stored, by content: neither is sent again.
-        self._accepted: dict[bytes, _Accepted] = {}
+        self._accepted: dict[bytes, list[Diagnostic]] = {}
         self._stored: dict[bytes, StoreFlowResponse] = {}
         self._files: dict[tuple[Any, ...], tuple[dict[str, Any], bytes]] = {}
         self._declared: dict[str, Mapping[str, FlowVariable]] = {}
+        self._outputs: dict[str, Any] = {}
 
     def store_flow(self, flow: FlowSource, *, timeout: float | None = None) -> StoreFlowResponse:
         """Store a flow and give its id.
@@ -98,10 +93,10 @@ class Flows(Creation):
         known = self._stored.get(digest)
         if known is not None:
             return known
-        flow_id, accepted = self._store_accepted(flow, flow, digest, timeout=timeout)
-        stored = types.StoreFlowResponse(flow_id=flow_id, diagnostics=accepted.diagnostics)
+        flow_id = self._store_accepted(flow, flow, digest, timeout=timeout)
+        stored = types.StoreFlowResponse(flow_id=flow_id, diagnostics=self._accepted.get(digest, []))
         self._stored = {**_newest(self._stored), digest: stored}
-        self._declared = {**_newest(self._declared), flow_id: accepted.declared}
+        self._know_flow(flow_id, flow)
         return stored
 
     def _store_to_run(
@@ -116,39 +111,44 @@ class Flows(Creation):
         """
         claims = self._claims
         if is_single:
-            flow_id, accepted = self._store_accepted(flow, _tagged(flow, uuid4().hex), digest)
+            flow_id = self._store_accepted(flow, _tagged(flow, uuid4().hex), digest)
             claims.reserve(flow_id)
-            return flow_id, accepted.declared
+            return flow_id, self._know_flow(flow_id, flow)
         known = claims.shared_flow(digest)
         if known is not None:
             return known, self._declared.get(known)
-        flow_id, accepted = self._store_accepted(flow, _tagged(flow, claims.shared_tag(digest)), digest)
+        flow_id = self._store_accepted(flow, _tagged(flow, claims.shared_tag(digest)), digest)
         claims.share(digest, flow_id)
-        self._declared = {**_newest(self._declared), flow_id: accepted.declared}
-        return flow_id, accepted.declared
+        return flow_id, self._know_flow(flow_id, flow)
 
     def _store_accepted(
         self, flow: dict[str, Any], copy: dict[str, Any], digest: bytes, *, timeout: float | None = None
-    ) -> tuple[str, _Accepted]:
+    ) -> str:
         """Store a copy of a flow, once the server has accepted the flow, and return its id.
 
         Raises:
             InvalidFlowError: If the server refuses the flow.
         """
         blobs = (self._connection.server()).capabilities["blobs"]
-        flow_id, accepted = "", self._accepted.get(digest)
-        if not blobs or accepted is None:
+        flow_id = ""
+        if not blobs or digest not in self._accepted:
             found, flow_id = self._post_flow(flow if blobs else copy, dry_run=blobs, timeout=timeout)
             if not found.is_valid:
                 raise InvalidFlowError(_refusal(found), diagnostics=found.diagnostics)
-            accepted = _Accepted(found.diagnostics, _wire.flow_variables(flow))
-            self._accepted = {**_newest(self._accepted), digest: accepted}
-        return self._store_as_blob(copy, timeout=timeout) if blobs else flow_id, accepted
+            self._accepted = {**_newest(self._accepted), digest: found.diagnostics}
+        return self._store_as_blob(copy, timeout=timeout) if blobs else flow_id
+
+    def _know_flow(self, flow_id: str, flow: Mapping[str, Any]) -> Mapping[str, FlowVariable]:
+        """Remember what is needed of a flow for its runs, and return the variables it declares."""
+        declared = _wire.build(lambda _: _wire.flow_variables(flow), {}, f"GET /flows/{flow_id}")
+        self._declared = {**_newest(self._declared), flow_id: declared}
+        self._outputs = {**_newest(self._outputs), flow_id: flow.get("output")}
+        return declared
 
     def _store_as_blob(self, flow: dict[str, Any], *, timeout: float | None = None) -> str:
         """Store a flow so that its integers survive; nothing is checked this way."""
         request = api.store_blob._get_kwargs(body=api.StoreBlobRequest(data=flow, blob_type="flow"))
-        return self._connection.call("store_blob", request, lambda answer: str(answer["blobId"]), timeout=timeout)
+        return self._connection.call("store_blob", request, partial(_wire.flow_id, key="blobId"), timeout=timeout)
 
     def _post_flow(self, flow: dict[str, Any], *, dry_run: bool, timeout: float | None) -> tuple[ValidationResult, str]:
         server = self._connection.server()
@@ -158,7 +158,7 @@ class Flows(Creation):
             return self._connection.call(
                 "store_flow",
                 api.store_flow._get_kwargs(body=body),
-                lambda answer: (_wire.validation(answer.get("diagnostics")), str(answer["flowId"])),
+                lambda answer: (_wire.validation(answer.get("diagnostics")), _wire.flow_id(answer)),
                 timeout=timeout,
             )
         except InvalidRequestError as error:
@@ -190,7 +190,8 @@ class Flows(Creation):
             InvalidRequestError: If this cannot be a flow id.
         """
         request = api.get_flow._get_kwargs(flow_id=_requests.check_id(flow_id, "flow_id"))
-        return self._connection.call("get_flow", request, types.StoredFlow.model_validate, timeout=timeout)
+        read = partial(_wire.flow, flow_id=flow_id)
+        return self._connection.call("get_flow", request, read, timeout=timeout)
 
     def delete_flow(self, flow_id: str, *, timeout: float | None = None) -> None:
         """Ask the server to delete a flow.
@@ -210,14 +211,15 @@ class Flows(Creation):
         Raises:
             NotFoundError: If the server has no such flow.
         """
-        return types.FlowVariables(flow_id=flow_id, variables=dict(self._variables_of(flow_id, timeout=timeout)))
+        declared = dict(self._variables_of(flow_id, timeout=timeout))
+        read = partial(types.FlowVariables, flow_id=flow_id, variables=declared)
+        return _wire.build(lambda _: read(), {}, f"GET /flows/{flow_id}")
 
     def _variables_of(self, flow_id: str, *, timeout: float | None = None) -> Mapping[str, FlowVariable]:
         declared = self._declared.get(flow_id)
         if declared is None:
             stored = self.get_flow(flow_id, timeout=timeout)
-            declared = _wire.flow_variables(stored.flow)
-            self._declared = {**_newest(self._declared), flow_id: declared}
+            declared = self._know_flow(flow_id, stored.flow)
         return declared
 
     def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:

@@ -193,7 +193,8 @@ class Waiting(Runs):
         request = api.get_run._get_kwargs(
             run_id=run_id, wait=True if held else api.UNSET, timeout_secs=held or api.UNSET
         )
-        return self._connection.call("get_run", request, _wire.run, run_id=run_id, waits=held)
+        read = partial(_wire.run, run_id=run_id)
+        return self._connection.call("get_run", request, read, run_id=run_id, waits=held)
 
     def _finished(
         self, run_id: str | UUID, *, wait: bool, timeout: float | None, single: bool

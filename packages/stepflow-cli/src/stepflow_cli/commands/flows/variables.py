@@ -71,6 +71,10 @@ def _record(name: str, declared: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+_VALUES = ("default", "const", "enum", "examples", "example")
+"""What holds values in a schema."""
+
+
 def _without_secret(declared: dict[str, Any]) -> dict[str, Any]:
     schema: dict[str, Any] = declared["value_schema"]
-    return {key: value for key, value in schema.items() if key != "default"} if declared["is_secret"] else schema
+    return {key: value for key, value in schema.items() if key not in _VALUES} if declared["is_secret"] else schema

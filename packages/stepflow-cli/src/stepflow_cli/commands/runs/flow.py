@@ -21,10 +21,11 @@ __all__ = ["command"]
 def command(run_id: str, server: ServerOptions, output: Output) -> None:
     """Print the flow of a run, as YAML unless another format is asked for.
 
-    It is the flow as the server stores it: without comments, and without keys that the server does not know.
+    It is the flow as the server stores it: without comments, and without keys that the server does not know. What it
+    holds of secret variables is printed as ***; 'stepflow flows get' prints the flow as it is.
     """
     from ...flow_records import print_flow
 
     with connect(server) as target:
-        stored = target.client.get_run_flow(run_id)
+        stored = target.client.get_run_flow(run_id).without_secrets()
     print_flow(stored, output)

@@ -1,0 +1,200 @@
+"""Names that people bring from the earlier packages of this family (stepflow-core, stepflow-client, stepflow-runtime).
+
+Their tests make results, diagnostics and components by hand, and look at the client by these names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from pathlib import Path
+from typing import Any, get_type_hints
+from unittest.mock import AsyncMock
+
+import httpx
+import pytest
+from stepflow_client import (
+    ComponentInfo,
+    Diagnostic,
+    DiagnosticLevel,
+    ExecutionStatus,
+    FlowError,
+    FlowResult,
+    LogConfig,
+    LogEntry,
+    RestartPolicy,
+    StepflowClient,
+    StepflowClientError,
+    StepflowExecutor,
+    StepflowRuntime,
+    SyncStepflowClient,
+    ValidationResult,
+)
+
+from tests.unit.both_twins import FLOW, RUN_ID, URL, Server
+
+# Results
+
+
+def test_a_success_is_made_without_a_server() -> None:
+    result = FlowResult(status=ExecutionStatus.COMPLETED, output={"result": 42})
+    assert (result.is_success, result.is_failed, result.is_skipped, result.is_cancelled) == (True, False, False, False)
+    assert result.output == {"result": 42}
+    assert result.error is None
+    assert result.raise_for_failure() is result
+
+
+def test_a_failure_is_made_without_a_server() -> None:
+    result = FlowResult(status=ExecutionStatus.FAILED, error=FlowError(message="Bad request", details={"a": "b"}))
+    assert (result.is_success, result.is_failed, result.is_skipped) == (False, True, False)
+    assert result.output is None
+    assert (result.error.message, result.error.code, result.error.details) == ("Bad request", None, {"a": "b"})
+    with pytest.raises(StepflowClientError, match="the run failed: Bad request"):
+        result.raise_for_failure()
+
+
+def test_a_failure_always_has_an_error() -> None:
+    for status in (ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED):
+        result = FlowResult(status=status)
+        assert result.is_failed
+        assert result.error.message
+    assert FlowResult(status=ExecutionStatus.CANCELLED).error is None
+
+
+def test_nothing_is_skipped() -> None:
+    assert not any(FlowResult(status=status).is_skipped for status in ExecutionStatus)
+
+
+# Validation
+
+
+def test_a_valid_flow() -> None:
+    found = ValidationResult(valid=True, diagnostics=[])
+    assert found.valid
+    assert found.is_valid
+    assert ValidationResult().valid
+    assert ValidationResult(diagnostics=[Diagnostic(level=DiagnosticLevel.ERROR, message="m")]).valid
+
+
+def test_an_invalid_flow() -> None:
+    diagnostic = Diagnostic.model_validate({"level": "error", "message": "Missing", "location": "$.input.name"})
+    found = ValidationResult(valid=False, diagnostics=[diagnostic])
+    assert not found.valid
+    assert not found.is_valid
+    assert len(found.diagnostics) == len(found.errors) == 1
+    assert (diagnostic.level, diagnostic.message) == ("error", "Missing")
+    assert diagnostic.location == diagnostic.path == "$.input.name"
+    fatal = ValidationResult(diagnostics=[Diagnostic(level=DiagnosticLevel.FATAL, message="m", path="$.steps")])
+    assert not fatal.valid
+    assert fatal.diagnostics[0].location == "$.steps"
+
+
+# Components, logs, policies, errors
+
+
+def test_a_component_is_made_without_a_server() -> None:
+    schema = {"type": "object"}
+    made = ComponentInfo(path="/my/component", description="It does", input_schema=schema, output_schema=schema)
+    assert (made.path, made.description, made.input_schema, made.output_schema) == (
+        "/my/component",
+        "It does",
+        schema,
+        schema,
+    )
+    assert made.name == "my/component"
+    assert ComponentInfo(name="eval", path="/builtin/eval").name == "eval"
+
+
+def test_a_log_entry_is_made_without_a_server() -> None:
+    now = datetime.now()
+    entry = LogEntry(timestamp=now, level="info", message="m", target="test.module")
+    assert (entry.timestamp, entry.level, entry.message, entry.target) == (now, "info", "m", "test.module")
+
+
+def test_restart_policies_and_log_settings() -> None:
+    policies = (RestartPolicy.NEVER, RestartPolicy.ON_FAILURE, RestartPolicy.ALWAYS)
+    assert [policy.value for policy in policies] == ["never", "on_failure", "always"]
+    settings = LogConfig()
+    assert (settings.level, settings.capture) == ("info", True)
+    assert LogConfig(level="debug", capture=False).level == "debug"
+
+
+def test_the_error() -> None:
+    error = StepflowClientError("Bad request", status_code=400, details={"errors": ["one", "two"]})
+    assert (str(error), error.status_code, error.details["errors"]) == ("Bad request", 400, ["one", "two"])
+    plain = StepflowClientError("Something went wrong")
+    assert (str(plain), plain.status_code, plain.details) == ("Something went wrong", None, None)
+
+
+# Clients
+
+
+@pytest.mark.parametrize("client", [StepflowClient, SyncStepflowClient])
+def test_the_url_of_a_client(client: Any) -> None:
+    assert client("http://localhost:7837").url == client("http://localhost:7837/").url == "http://localhost:7837"
+    assert client().url == "http://localhost:7837"
+
+
+@pytest.mark.parametrize("kind", [StepflowClient, StepflowRuntime])
+def test_the_protocol_is_kept(kind: Any) -> None:
+    for name in ("url", "run", "submit", "get_result", "validate", "list_components"):
+        assert hasattr(kind, name)
+
+
+class Double:
+    """An executor such as people write for their tests."""
+
+    @property
+    def url(self) -> str:
+        return URL
+
+    async def run(self, flow: str | Path, input: Any = None, overrides: Any = None, **_: Any) -> FlowResult:
+        return FlowResult(status=ExecutionStatus.COMPLETED, output={"result": "ok"})
+
+    async def submit(self, flow: str | Path, input: Any = None, overrides: Any = None, **_: Any) -> str:
+        return "run-123"
+
+    async def get_result(self, run_id: str, **_: Any) -> FlowResult:
+        return FlowResult(status=ExecutionStatus.COMPLETED)
+
+    async def validate(self, flow: str | Path, **_: Any) -> ValidationResult:
+        return ValidationResult(valid=True, diagnostics=[])
+
+    async def list_components(self, **_: Any) -> list[ComponentInfo]:
+        return [ComponentInfo(path="/test", description="Test component")]
+
+
+async def _use(executor: Any) -> list[Any]:
+    result = await executor.run("workflow.yaml", {"x": 1})
+    found = await executor.validate("workflow.yaml")
+    return [result.output, found.valid, [each.path for each in await executor.list_components()]]
+
+
+def test_a_double_of_an_executor_is_one() -> None:
+    double = Double()
+    assert isinstance(double, StepflowExecutor)
+    assert isinstance(StepflowClient(URL), StepflowExecutor)
+    assert asyncio.run(_use(double)) == [{"result": "ok"}, True, ["/test"]]
+    mock = AsyncMock(spec=StepflowExecutor, wraps=double)
+    assert asyncio.run(_use(mock))[1] is True
+
+
+def test_calls_by_their_earlier_arguments() -> None:
+    server = Server()
+    with SyncStepflowClient(URL, transport=httpx.MockTransport(server), timeout=60.0) as client:
+        stored = client.store_flow(FLOW)
+        run = client.create_run(flow_id=stored.flow_id, input={"x": 1})
+        assert str(run.run_id) == RUN_ID
+        assert client.get_run(str(run.run_id)).status is not None
+        assert client.get_run_items(str(run.run_id)).items[0].index == 0
+        assert client.health_check().status == "healthy"
+        assert isinstance(client.submit(FLOW, {"x": 1}), str)
+        assert client.run(FLOW, {"x": 1}).is_success
+        assert client.validate(FLOW).valid
+    bodies = [request.content for request in server.requests if request.url.path.endswith("/runs")]
+    assert b'"input":[{"x":1}]' in bodies[0]
+
+
+def test_the_names_are_typed() -> None:
+    assert get_type_hints(FlowResult.is_skipped.fget)["return"] is bool
+    assert get_type_hints(Diagnostic.location.fget)["return"] is str
