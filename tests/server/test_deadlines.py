@@ -70,13 +70,14 @@ async def refused(call: Awaitable[Any], most: float = LIMIT + LATE) -> StepflowC
     ],
     ids=["recognising", "checking the flow", "storing the flow", "creating the run and looking for it"],
 )
-async def test_run(
-    twin: str, where: bytes, kind: type[StepflowClientError], runs: int, server_url: str, release: str
+@pytest.mark.parametrize("method", ["run", "submit"])
+async def test_run_and_submit(
+    twin: str, method: str, where: bytes, kind: type[StepflowClientError], runs: int, server_url: str, release: str
 ) -> None:
     name = unique("silent")
     with FaultProxy(server_url, silent(where)) as proxy:
         client = made(twin, proxy.url)
-        error = await refused(client.run(flow(name), {"n": 1}, timeout=LIMIT))
+        error = await refused(getattr(client, method)(flow(name), {"n": 1}, timeout=LIMIT))
         await closed(client)
     assert type(error) is kind, error
     async with StepflowClient(server_url) as direct:

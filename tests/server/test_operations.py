@@ -259,6 +259,29 @@ async def test_max_concurrency_bounds_what_runs_at_once(client: Any) -> None:
             await client.submit(one_step(SLEEP), [{"seconds": 0}], max_concurrency=wrong)
 
 
+async def test_max_concurrency_bounds_the_steps_of_all_items(client: Any) -> None:
+    steps = [{"id": each, "component": SLEEP, "input": EVERYTHING} for each in "abcd"]
+    flow = {"name": unique("steps"), "steps": steps, "output": [{"$step": each} for each in "abcd"]}
+    started = time.monotonic()
+    await finished(client, flow, [{"seconds": 0.1}] * 3, max_concurrency=2)
+    assert time.monotonic() - started >= 0.58, "12 steps of 0.1 s, two at once"
+
+
+async def test_max_concurrency_does_not_bound_the_items(client: Any, release: str) -> None:
+    inner = one_step(SLEEP, {"seconds": 0.2, "value": 1})
+    step = {"workflow": {"$literal": inner}, "items": {"$input": "items"}}
+    flow = one_step("/builtin/map", step, name=unique("map"))
+    run_id = await finished(client, flow, [{"items": [n]} for n in range(6)], max_concurrency=2)
+    if not has(release, "events"):
+        # Nothing else tells when an item began.
+        return
+    begun = most = 0
+    async for event in client.run_events(run_id):
+        begun += {"step_started": 1, "step_completed": -1}.get(event.type, 0)
+        most = max(most, begun)
+    assert most > 2
+
+
 async def test_one_failing_item_keeps_the_others(client: Any, release: str) -> None:
     flow = one_step(FAIL)
     run_id = await finished(client, flow, [{"value": 1}, {"message": "not this one"}, {"value": 3}])

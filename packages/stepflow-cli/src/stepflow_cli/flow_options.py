@@ -86,7 +86,8 @@ def batch_options(function: Function) -> Function:
         type=click.IntRange(min=1),
         section="Batch",
         metavar="N",
-        help="How many inputs run at once. [default: the server decides]",
+        help="How many steps are executed at once, of all inputs together; it does not limit the inputs under way. "
+        "[default: the server decides]",
     )
     return inputs(at_once(function))  # type: ignore[return-value]
 

@@ -47,7 +47,7 @@ def prepare(flow: str, values: Values, *, inputs: str | None = None, max_concurr
         flow: The flow's file.
         values: What the command line says.
         inputs: The file of a batch's inputs; there is no single input then.
-        max_concurrency: How many inputs run at once.
+        max_concurrency: How many steps are executed at once, of all inputs together.
 
     Raises:
         Problem, FlowFileError: If something is wrong.

@@ -195,16 +195,22 @@ class Claims:
             return [run_id for run_id in run_ids if run_id not in self._owned]
 
     def owned_since(self, run_id: str) -> float | None:
-        """Return when a call of this client got the run, by `time.monotonic()`; None if none has."""
+        """Return since when a run of this client exists, by `time.monotonic()`; None if it is not one of them."""
         with self._lock:
             return self._owned.get(run_id)
 
-    def own(self, flow_id: str, run_id: str) -> bool:
-        """Give a run to a call; False if another one has it already."""
+    def own(self, flow_id: str, run_id: str, since: float | None = None) -> bool:
+        """Give a run to a call; False if another one has it already.
+
+        Args:
+            flow_id: The flow.
+            run_id: The run.
+            since: When the server had the run at the latest, by `time.monotonic()`; None for now.
+        """
         with self._lock:
             if run_id in self._owned:
                 return False
-            _put(self._owned, run_id, time.monotonic(), _MOST_OWNED)
+            _put(self._owned, run_id, time.monotonic() if since is None else since, _MOST_OWNED)
             newest = max(born(run_id) or 0.0, self._newest.get(flow_id, 0.0))
             _put(self._newest, flow_id, newest, _MOST_FLOWS)
             return True

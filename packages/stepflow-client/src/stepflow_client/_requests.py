@@ -96,7 +96,7 @@ def check_header_text(value: object, what: str) -> str:
 
 
 def check_concurrency(max_concurrency: int | None) -> int | None:
-    """Give a limit for the items that run at once. Servers hang or drop the connection on 0.
+    """Return a limit for the tasks that are executed at once. Servers hang or drop the connection on 0.
 
     Raises:
         InvalidArgumentError: If it is not an integer above zero.

@@ -169,7 +169,7 @@ class Creation:
                 return None
             if not rivals and claims.is_ours(call.flow_id):
                 run_id = call.pick(left)
-                if run_id is not None and claims.own(call.flow_id, run_id):
+                if run_id is not None and claims.own(call.flow_id, run_id, search.lost_at):
                     return run_id
             if all(rival.is_lost for rival in rivals) or has_passed(search.give_up):
                 raise search.ambiguous(left) from search.error
@@ -217,6 +217,8 @@ class _Search:
         self.claims, self.call, self.began, self.error = claims, call, began, error
         self.is_ours = claims.is_ours(call.flow_id)
         now, deadline = time.monotonic(), current_deadline()
+        self.lost_at = now
+        """When the answer was lost: the server has had the request by then, or never gets it."""
         end = now + _OUTAGE
         self.give_up = end if deadline is None else min(end, deadline)
         """When a server that does not answer is given up."""

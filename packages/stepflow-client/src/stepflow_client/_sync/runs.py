@@ -79,8 +79,9 @@ class Runs(Listing):
                 server takes, or a list of either, merged left to right. Servers from 0.10 on refuse an unknown step.
             debug: No released server has a debug mode; True is refused.
             max_concurrency: How many tasks of the run are executed at once: steps, branches of a step and items of
-                sub-flows, of all items together. It does not bound the items, of which more may be under way. None
-                leaves it to the server: one for each item on 0.9 and 0.10, ten from 0.11 on.
+                sub-flows, of all items together. It does not limit the items, and sub-flows (`/builtin/map`) do not
+                keep to it exactly. None leaves it to the server: one task for each item on 0.9 and 0.10, ten from
+                0.11 on.
             variables_from_env: Fill missing variables from the environment: by the `env_var` that the flow names,
                 then by `STEPFLOW_VAR_<NAME>`.
             timeout: Seconds, instead of the client's.

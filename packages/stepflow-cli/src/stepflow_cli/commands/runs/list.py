@@ -29,6 +29,8 @@ _LIMIT = 30
 @run_id_option("--root", help="Only this run and the runs below it.")
 @run_id_option("--parent", help="Only runs that a step of this run created.")
 @click.option("--roots-only", is_flag=True, help="Leave out runs that steps created.")
+@click.option("--since", metavar="TIME", help="Only runs created then or later: 2026-11-25, or 2026-11-25T14:00:00Z.")
+@click.option("--until", metavar="TIME", help="Only runs created before then; without a time zone it is local time.")
 @click.option(
     "-L", "--limit", type=click.IntRange(min=1), metavar="N", help=f"At most so many runs. [default: {_LIMIT}]"
 )
@@ -50,6 +52,8 @@ def command(limit: int | None, everything: bool, server: ServerOptions, output: 
         "parent_run_id": given["parent"],
         # Unset, and not False: a server before 0.10 does not know the filter.
         "roots_only": given["roots_only"] or None,
+        "since": given["since"],
+        "until": given["until"],
     }
     limit = limit or _LIMIT
     with connect(server) as target:
