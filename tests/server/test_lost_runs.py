@@ -1,3 +1,194 @@
-"""Runs that a server loses: it fails to recover them after a restart, or its store fails. No event tells of their end."""
+"""Runs that a server loses, as it cannot recover them after a restart, or its store fails: no event tells their end."""
 
 from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stepflow_client import StepflowClient, SyncStepflowClient
+
+from tests.cli.command import Stepflow
+from tests.durable import DurableServer
+from tests.server.awaited import Awaited
+
+pytestmark = [pytest.mark.faults, pytest.mark.anyio]
+
+NAP: dict[str, Any] = {
+    "steps": [{"id": "nap", "component": "/builtin/sleep", "input": {"duration_ms": {"$input": "ms"}}}],
+    "output": {"$step": "nap"},
+}
+MAPPING: dict[str, Any] = {
+    "name": "mapping",
+    "steps": [
+        {
+            "id": "map",
+            "component": "/builtin/map",
+            "input": {"workflow": {"$literal": NAP}, "items": {"$input": "items"}},
+        }
+    ],
+    "output": {"$step": "map"},
+}
+"""A server cannot recover a run of it: the flow inside is not in the store."""
+REPEATS = "the server lost the run before this item ended; steps of it had started, and would run again with it"
+IS_SAFE = "the server lost the run before this item ended and before any step of it started; running it again is safe"
+
+
+def given(naps: int, ms: int) -> dict[str, Any]:
+    return {"items": [{"ms": ms}] * naps}
+
+
+def lose(server: DurableServer, *inputs: Any) -> list[str]:
+    """Start runs, let the server be killed in the midst of them and started again; return their ids."""
+    with SyncStepflowClient(server.url) as client:
+        runs = [client.submit(MAPPING, each) for each in inputs]
+        time.sleep(1)
+        server.kill()
+        server.start()
+        server.wait_ready()
+        for run_id in runs:
+            assert client.wait_run(run_id, timeout=30).status == "failed"
+    return runs
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    started = DurableServer(tmp_path_factory.mktemp("server"))
+    started.start()
+    try:
+        started.wait_ready()
+        yield started
+    finally:
+        started.kill()
+
+
+@pytest.fixture(scope="module")
+def lost(server: DurableServer) -> tuple[str, str]:
+    """A run of one item and one of three, both of them lost."""
+    single, batch = lose(server, given(4, 3000), [given(2, 3000)] * 3)
+    return single, batch
+
+
+@pytest.fixture(params=["async", "sync"])
+def client(request: pytest.FixtureRequest, server: DurableServer) -> Any:
+    url = server.url
+    return StepflowClient(url) if request.param == "async" else Awaited(SyncStepflowClient(url))
+
+
+async def closed(client: Any) -> None:
+    await (client.close() if isinstance(client, Awaited) else client.aclose())
+
+
+async def test_events_of_a_lost_run_end(client: Any, lost: tuple[str, str]) -> None:
+    for run_id in lost:
+        started = time.monotonic()
+        events = [event async for event in client.run_events(run_id)]
+        took = time.monotonic() - started
+        assert [event.type for event in events].count("run_completed") == 1
+        end = events[-1]
+        assert (end.type, end.status, end.inferred, end.run_id) == ("run_completed", "failed", True, run_id)
+        assert not any(event.inferred for event in events[:-1])
+        assert len(events) > 2
+        # Where one goes on behind the last one, or the end, there is nothing but the end.
+        assert 10 < took < 40
+        rest = [event async for event in client.run_events(run_id, since=end.cursor)]
+        assert [event.type for event in rest] == ["run_completed"]
+    await closed(client)
+
+
+async def test_a_lost_run_is_described_the_same_way_everywhere(client: Any, lost: tuple[str, str]) -> None:
+    single, batch = lost
+    result = await client.get_result(single)
+    assert (result.status, result.error.code, result.error.step_id) == ("failed", "lost", "map")
+    assert result.error.message == REPEATS
+    assert result.error.details == {"started_steps": ["map"]}
+    assert result == await client.get_result(single, wait=False)
+    results = await client.get_results(batch)
+    assert [each.error.code for each in results] == ["lost"] * 3
+    for run_id, described in ((single, [result]), (batch, results)):
+        items = (await client.get_run_items(run_id)).items
+        assert [item.result for item in items] == described
+        assert {item.status.value for item in items} == {"failed"}
+    await closed(client)
+
+
+def commands(server: DurableServer, folder: Path) -> Callable[..., Any]:
+    (folder / "home").mkdir()
+    stepflow = Stepflow(folder, folder / "home")
+    return lambda *words: stepflow(*words, STEPFLOW_URL=server.url)
+
+
+def test_the_command_describes_a_lost_run(server: DurableServer, lost: tuple[str, str], tmp_path: Path) -> None:
+    stepflow = commands(server, tmp_path)
+    single, batch = lost
+    failed = stepflow("runs", "items", "--failed", batch, "-o", "json")
+    assert failed.code == 0
+    assert [item["error"]["code"] for item in json.loads(failed.stdout)] == ["lost"] * 3
+    watched = stepflow("runs", "watch", single)
+    assert watched.code == 1, watched
+    assert f"run {single}: failed" in watched.stdout
+    assert f"run {single} failed at step 'map': {REPEATS}" in watched.stderr
+    assert stepflow("runs", "wait", single).code == 1
+    watched = stepflow("runs", "watch", batch, "-o", "json")
+    assert watched.code == 1
+    assert f"3 of 3 items of run {batch} failed; item 0 at step 'map': {REPEATS}" in watched.stderr
+    (step,) = json.loads(watched.stdout)["steps"]
+    assert (step["status"], step["failed"], step["error"]) == ("failed", 3, REPEATS)
+    events = stepflow("runs", "watch", single, "-o", "jsonl")
+    assert events.code == 1
+    assert json.loads(events.stdout.splitlines()[-1])["type"] == "run_completed"
+
+
+async def test_what_waits_while_a_run_is_lost_ends(tmp_path: Path) -> None:
+    server = DurableServer(tmp_path)
+    server.start()
+    try:
+        server.wait_ready()
+        async with StepflowClient(server.url) as client:
+            run_id = await client.submit(MAPPING, given(4, 3000))
+
+            async def events() -> list[Any]:
+                return [event async for event in client.run_events(run_id, heartbeat=1)]
+
+            waiting = [asyncio.create_task(each) for each in (events(), client.wait_run(run_id))]
+            result = asyncio.create_task(client.get_result(run_id))
+            await asyncio.sleep(1)
+            await asyncio.to_thread(server.kill)
+            server.start()
+            found: Any = await asyncio.wait_for(asyncio.gather(*waiting, result), 60)
+        assert found[0][-1].type == "run_completed"
+        assert found[0][-1].status == found[1].status == found[2].status == "failed"
+        assert "heartbeat" in {event.type for event in found[0]}
+    finally:
+        server.kill()
+
+
+async def test_a_store_that_fails_ends_the_events_too(tmp_path: Path) -> None:
+    """So many runs in runs exhaust the connections to the store, and after 30 s the server gives up."""
+    server = DurableServer(tmp_path)
+    server.start()
+    try:
+        server.wait_ready()
+        async with StepflowClient(server.url) as client:
+            run_id = await client.submit(MAPPING, [given(3, 10)] * 100)
+            events = [event async for event in client.run_events(run_id)]
+            assert events[-1].type == "run_completed"
+            run = await client.get_run(run_id)
+            assert (run.status, events[-1].status) == ("failed", "failed")
+            results = await client.get_results(run_id)
+            steps = (await client.get_run_steps(run_id)).steps
+        started = {step.item_index for step in steps}
+        codes = {"lost", "lost_before_start"}
+        lost = {place: result.error for place, result in enumerate(results) if result.is_failed}
+        assert {error.code.value for error in lost.values() if error and error.code} <= codes
+        assert lost
+        for place, error in lost.items():
+            assert error is not None
+            assert error.code == ("lost" if place in started else "lost_before_start")
+            assert error.message == (REPEATS if place in started else IS_SAFE)
+    finally:
+        server.kill()
