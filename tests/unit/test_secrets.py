@@ -15,7 +15,7 @@ from stepflow_client._secrets import secrets_of
 from stepflow_client.errors import InvalidArgumentError, NotFoundError, StepflowClientError
 from stepflow_client.types import FlowVariable
 
-from tests.unit.both_twins import CALLS, RUN_ID, SUMMARY, TWINS, URL, Server, ask, call
+from tests.unit.both_twins import CALLS, EVENT, ITEM, RUN_ID, STEP, SUMMARY, TWINS, URL, Server, ask, call
 
 TOKEN = "t0ken-t0ken-t0ken"
 PASSWORD = "passw0rd-passw0rd"
@@ -309,3 +309,83 @@ def test_a_message_that_was_cut_inside_a_secret() -> None:
     for cut in range(len(secret) + 1):
         shown = hidden(NotFoundError(f"it said {secret[:cut]}…"), {"k": secret}, {"k": variable(is_secret=True)})
         assert "abcd" not in shown
+
+
+# What is read
+
+
+KNOWN_FLOW = {
+    "schemas": {"properties": {"variables": {"properties": {"pin": {"type": "integer", "is_secret": True}}}}},
+    "steps": [],
+    "output": {"b": {"$input": "$"}, "a": 1},
+}
+PIN = 48151623
+FAILED_ITEM = {
+    "itemIndex": 0,
+    "status": 3,
+    "errorMessage": f"pin {PIN}",
+    "errorCode": 3,
+    "errorData": {"code": 7, "stack": [{"error": f"pin {PIN}", "value": float(PIN)}]},
+}
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("wait", [True, False])
+def test_secrets_in_all_that_is_read_of_a_run(twin: str, wait: bool, caplog: pytest.LogCaptureFixture) -> None:
+    server = Server()
+    failed = {**SUMMARY, "status": 3, "items": {"total": 1, "failed": 1}}
+    step = {**STEP, "status": 3, "errorMessage": f"step says {PIN}", "output": None}
+    later = {"sequenceNumber": 1, "event": {"LaterThing": {"runId": RUN_ID, "quoted": [PIN, f"<{PIN}>"]}}}
+    frames = "".join(f"data: {json.dumps(each)}\n\n" for each in (later, {**EVENT, "sequenceNumber": 2}))
+    server.answers |= {
+        "POST /runs": httpx.Response(200, json={"summary": failed, "results": [FAILED_ITEM] if wait else []}),
+        "GET /runs": httpx.Response(200, json={"runs": [failed]}),
+        f"GET /runs/{RUN_ID}/items": httpx.Response(200, json={"results": [FAILED_ITEM]}),
+        f"GET /runs/{RUN_ID}/steps": httpx.Response(200, json={"steps": [step]}),
+        f"GET /runs/{RUN_ID}/steps/a": httpx.Response(200, json={"step": step}),
+        f"GET /runs/{RUN_ID}/flow": httpx.Response(400, json={"error": {"message": f"no {PIN}", "at": PIN}}),
+        f"GET /runs/{RUN_ID}/events": httpx.Response(200, text=frames, headers={"content-type": "text/event-stream"}),
+    }
+    said: list[str] = []
+
+    def note(found: Any) -> None:
+        dumped = found.model_dump() if hasattr(found, "model_dump") else [each.model_dump() for each in found]
+        said.append(f"{found!r} {dumped}")
+
+    async def ask_async(client: StepflowClient) -> None:
+        note(await client.run(KNOWN_FLOW, variables={"pin": PIN}))
+        note(await client.get_result(RUN_ID))
+        note(await client.get_run_items(RUN_ID))
+        note(await client.get_run_steps(RUN_ID))
+        note(await client.get_run_step(RUN_ID, "a"))
+        note([each async for each in client.run_events(RUN_ID)])
+        with pytest.raises(StepflowClientError) as caught:
+            await client.get_run_flow(RUN_ID)
+        said.append(everything(caught.value))
+
+    def ask_sync(client: SyncStepflowClient) -> None:
+        note(client.run(KNOWN_FLOW, variables={"pin": PIN}))
+        note(client.get_result(RUN_ID))
+        note(client.get_run_items(RUN_ID))
+        note(client.get_run_steps(RUN_ID))
+        note(client.get_run_step(RUN_ID, "a"))
+        note(list(client.run_events(RUN_ID)))
+        with pytest.raises(StepflowClientError) as caught:
+            client.get_run_flow(RUN_ID)
+        said.append(everything(caught.value))
+
+    caplog.set_level(logging.DEBUG)
+    ask(twin, server, ask_async if twin == "async" else ask_sync)
+    assert len(said) == 7
+    for each in [*said, caplog.text]:
+        assert str(PIN) not in each
+    assert all("***" in each for each in said)
+
+
+def test_outputs_are_data() -> None:
+    server = Server()
+    server.answers["POST /runs"] = httpx.Response(
+        200, json={"summary": SUMMARY, "results": [{**ITEM, "output": {"z": 1, "a": PIN, "b": {"y": 1, "x": 2}}}]}
+    )
+    result = ask("sync", server, lambda client: client.run(KNOWN_FLOW, variables={"pin": PIN}))
+    assert json.dumps(result.output) == f'{{"b": {{"x": 2, "y": 1}}, "a": {PIN}, "z": 1}}'

@@ -410,3 +410,11 @@ def test_secret_values_are_in_no_repr() -> None:
     # Only what is shown: the values themselves are there.
     assert read["key"].default == "s3cr3t-default"
     assert stored.flow == flow
+
+
+def test_unknown_values_do_not_fill_the_memory() -> None:
+    before = len(DiagnosticLevel._value2member_map_)
+    members = [DiagnosticLevel(f"level-{number}") for number in range(3_000)]
+    assert len(DiagnosticLevel._value2member_map_) <= before + 1_001
+    assert [each.value for each in members] == [f"level-{number}" for number in range(3_000)]
+    assert DiagnosticLevel("level-2999") == members[-1] == "level-2999"

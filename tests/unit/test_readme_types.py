@@ -1,0 +1,90 @@
+"""The Python code in the READMEs is right for mypy --strict and for pyright, as it stands."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.releases import ROOT
+from tests.server.test_documentation import READMES, in_language
+
+SOURCES = [str(ROOT / f"packages/{name}/src") for name in ("stepflow-api", "stepflow-client", "stepflow-cli")]
+WITH_CODE = [readme for readme in READMES if in_language(readme, "python")]
+SESSION = "packages/stepflow-client/README.md"
+"""Its blocks are one session with a `client`; those of the others stand by themselves."""
+HEAD = (
+    "from stepflow_client import RetryPolicy, StepflowClient, SyncStepflowClient",
+    "async def session(client: StepflowClient, stepflow: SyncStepflowClient) -> None:",
+)
+"""What comes before a session, in the place of the title and the line below it."""
+
+
+def module(readme: str) -> str:
+    """Give the code of a README as a module, each line at its place in the README."""
+    lines = [""] * len((ROOT / readme).read_text("utf-8").splitlines())
+    if readme == SESSION:
+        lines[:2] = HEAD
+    for block in in_language(readme, "python"):
+        if readme != SESSION:
+            # In the place of the line that opens the block.
+            lines[block.line - 2] = f"async def block_{block.line}() -> None:"
+        for number, line in enumerate(block.text.splitlines(), start=block.line):
+            lines[number - 1] = f"    {line}".rstrip()
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture(scope="module")
+def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the code of each README as a module."""
+    folder = tmp_path_factory.mktemp("readmes")
+    for readme in WITH_CODE:
+        name = f"readme_of_{Path(readme).parent.name or 'root'}.py".replace("-", "_")
+        (folder / name).write_text(module(readme), "utf-8")
+    assert len(list(folder.iterdir())) == len(WITH_CODE) >= 3
+    return folder
+
+
+def test_a_mistake_would_be_found(tmp_path: Path) -> None:
+    (tmp_path / "wrong.py").write_text(f"{HEAD[0]}\n{HEAD[1]}\n    (await client.run('f.yaml')).nonsense\n")
+    assert "nonsense" in mypy(tmp_path)
+    assert "nonsense" in pyright(tmp_path)
+
+
+@pytest.mark.timeout(300)
+def test_for_mypy(modules: Path) -> None:
+    assert mypy(modules) == ""
+
+
+@pytest.mark.timeout(300)
+def test_for_pyright(modules: Path) -> None:
+    assert pyright(modules) == ""
+
+
+def mypy(folder: Path) -> str:
+    command = [sys.executable, "-m", "mypy", "--strict", "--python-version", "3.11", "--no-error-summary"]
+    command += ["--config-file", "", "--cache-dir", str(ROOT / ".mypy_cache/readmes")]
+    environment = {"MYPYPATH": ":".join(SOURCES), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run([*command, str(folder)], capture_output=True, text=True, cwd=ROOT, env=environment)
+    return done.stdout + done.stderr
+
+
+def pyright(folder: Path) -> str:
+    settings = {
+        "include": ["."],
+        "extraPaths": SOURCES,
+        "pythonVersion": "3.11",
+        "typeCheckingMode": "standard",
+    }
+    (folder / "pyrightconfig.json").write_text(json.dumps(settings))
+    command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, "-p", str(folder)]
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, cwd=ROOT).stdout)
+    assert found["summary"]["filesAnalyzed"] >= 1
+    (folder / "pyrightconfig.json").unlink()
+    return "".join(
+        f"{each['file']}:{each['range']['start']['line'] + 1}: {each['message']}\n"
+        for each in found["generalDiagnostics"]
+    )
