@@ -15,6 +15,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stepflow_client.errors import FlowFileError, InvalidArgumentError
+from stepflow_client import _yaml
 from stepflow_client.flow_file import load_file, load_flow, parse_json, parse_yaml
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -59,12 +60,29 @@ def same(one: Any, other: Any) -> bool:
         ("1e3", 1000.0),
         ("1E+3", 1000.0),
         ("-2.5e-3", -0.0025),
+        ("+5", 5),
+        ("0x1F", 31),
+        ("-0x1f", -31),
+        ("0o17", 15),
+        ("0b101", 5),
+        ("18446744073709551615", 2**64 - 1),
+        (".7", 0.7),
+        ("+.7", 0.7),
+        ("5.", 5.0),
+        ("-5.e3", -5000.0),
+        (".5e-1", 0.05),
+        ("+1e3", 1000.0),
+        ("00.5", 0.5),
+        ("01e3", 1000.0),
         ("'1'", "1"),
         ('"\\x41\\u00e4"', "Aä"),
         ("a: |\n  x\n  y\n", {"a": "x\ny\n"}),
         ("- - 1", [[1]]),
         ("!!str 5", "5"),
         ("!!int '5'", 5),
+        ("!!int 0x1F", 31),
+        ("!!int 017", 17),
+        ("!!float .5", 0.5),
         ("!!float 1", 1.0),
         ("!!bool 'TRUE'", True),
         ("!!null ''", None),
@@ -79,9 +97,9 @@ def test_values(text: str, value: Any) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "no", "on", "yes", "Off", "y", "N", "tRUE", "012", "-01", "00", "0x10", "0o7", "0b1", "1_000", "+1", "1:30",
-        "190:20:30", "2026-11-24", "2026-11-24T00:00:00Z", "1.", ".5", "1.e5", "1e", "0.1e", "inf", "nan", "Infinity",
-        "$input", "=",
+        "no", "on", "yes", "Off", "y", "N", "tRUE", "0777", "012", "-01", "00", "+08", "0X10", "0O7", "0x", "0xG", "0o8",
+        "0b2", "1_000", "1,000", "++1", "1:30", "190:20:30", "2026-11-24", "2026-11-24T00:00:00Z", ".", "+.", ".e3",
+        "1e", "1.e", "0.1e", "1.2.3", "inf", "nan", "+.nan", "Infinity", "$input", "=",
     ],
 )  # fmt: skip
 def test_what_yaml_1_1_would_turn_into_something_else_stays_text(text: str) -> None:
@@ -101,6 +119,7 @@ def test_aliases_and_merges() -> None:
     # Of several sources the first one holds.
     assert parse_yaml("<<: [{a: 1}, {a: 2, c: 3}]") == {"a": 1, "c": 3}
     assert parse_yaml("<<: {a: 1}\n<<: {a: 2, c: 3}") == {"a": 1, "c": 3}
+    assert parse_yaml("a: &a {x: 1, y: 1}\nb: &b {<<: *a, y: 2}\nc: {z: 3, <<: *b}")["c"] == {"x": 1, "y": 2, "z": 3}
     assert parse_yaml("'<<': 5") == {"<<": 5}
     value = parse_yaml("a: &x {}\nb: *x")
     value["a"]["changed"] = True
@@ -218,15 +237,46 @@ def test_faults_in_json_are_placed(text: str, reason: str, line: int | None, col
         assert error.column == column
 
 
-@pytest.mark.parametrize("merge", [False, True])
-def test_a_small_file_cannot_unfold_without_end(merge: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stepflow_client._yaml._MOST_VALUES", 10_000)
-    lines = ["a0: &a0 {k0: x}"]
-    for number in range(1, 30):
-        many = ", ".join([f"*a{number - 1}"] * 5)
-        lines.append(f"a{number}: &a{number} " + (f"{{<<: [{many}], k{number}: 1}}" if merge else f"[{many}]"))
-    with pytest.raises(FlowFileError, match="unfold to more than 10,000 values"):
-        parse_yaml("\n".join(lines))
+def test_a_small_file_cannot_unfold_without_end() -> None:
+    lists = [f"a{number}: &a{number} [{', '.join([f'*a{number - 1}'] * 10)}]" for number in range(1, 40)]
+    merges = [
+        f"a{number}: &a{number} {{<<: *a{number - 1}, k{number}: [*a{number - 1}, *a{number - 1}]}}"
+        for number in range(1, 40)
+    ]
+    for lines in (lists, merges):
+        # Found out before anything is unfolded: 10**39 values would never come.
+        with pytest.raises(FlowFileError, match="its aliases unfold to more than 1,000,000 values"):
+            parse_yaml("\n".join(["a0: &a0 {k0: x}", *lines]))
+
+
+def test_merges_take_a_time_that_grows_with_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    number = 400
+    text = "a0: &a0 {k0: x}\n" + "".join(
+        f"a{each}: &a{each} {{<<: *a{each - 1}, k{each}: x}}\n" for each in range(1, number)
+    )
+    made = []
+    pairs = _yaml._Reader.pairs
+
+    def counted(reader: Any, node: Any) -> Any:
+        made.append(id(node) not in reader.mappings)
+        return pairs(reader, node)
+
+    monkeypatch.setattr(_yaml._Reader, "pairs", counted)
+    assert len(parse_yaml(text)[f"a{number - 1}"]) == number
+    # Each mapping is put together once, whoever merges it.
+    assert sum(made) == number + 1
+    assert len(made) < 4 * number
+
+
+def test_what_merges_repeat_is_bounded() -> None:
+    keys = ", ".join(f"k{each}: x" for each in range(2_000))
+    many = ", ".join(["*a"] * 600)
+    with pytest.raises(FlowFileError, match="its merges unfold to more than 1,000,000 values"):
+        parse_yaml(f"a: &a {{{keys}}}\nb: {{<<: [{many}]}}")
+
+
+def test_a_large_file_without_aliases_is_no_bomb() -> None:
+    assert len(parse_yaml("[" + "x," * 1_100_000 + "]")) == 1_100_000
 
 
 # Files
