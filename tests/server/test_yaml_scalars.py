@@ -15,7 +15,7 @@ SCALARS = """
     inf nan Infinity NaN +.nan -.nan true True TRUE tRue false False FALSE fALSE null Null NULL nULL ~
     yes no on off y n Yes NO On OFF 1_000 1,000 1:30 190:20:30 2001-12-14 2001-12-14T21:59:43Z
     . + -. +. .e3 1e 1.e 0.1e ++1 1.2.3 = $x
-""".split()
+""".split()  # noqa: SIM905
 
 FLOW = {
     "steps": [

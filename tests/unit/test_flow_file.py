@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -14,8 +16,9 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stepflow_client import _yaml, flow_file
+from stepflow_client._deadline import within
 from stepflow_client.errors import FlowFileError, InvalidArgumentError
-from stepflow_client import _yaml
 from stepflow_client.flow_file import load_file, load_flow, parse_json, parse_yaml
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -97,9 +100,9 @@ def test_values(text: str, value: Any) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "no", "on", "yes", "Off", "y", "N", "tRUE", "0777", "012", "-01", "00", "+08", "0X10", "0O7", "0x", "0xG", "0o8",
-        "0b2", "1_000", "1,000", "++1", "1:30", "190:20:30", "2026-11-24", "2026-11-24T00:00:00Z", ".", "+.", ".e3",
-        "1e", "1.e", "0.1e", "1.2.3", "inf", "nan", "+.nan", "Infinity", "$input", "=",
+        "no", "on", "yes", "Off", "y", "N", "tRUE", "0777", "012", "-01", "00", "+08", "0X10", "0O7", "0x", "0xG",
+        "0o8", "0b2", "1_000", "1,000", "++1", "1:30", "190:20:30", "2026-11-24", "2026-11-24T00:00:00Z", ".", "+.",
+        ".e3", "1e", "1.e", "0.1e", "1.2.3", "inf", "nan", "+.nan", "Infinity", "$input", "=",
     ],
 )  # fmt: skip
 def test_what_yaml_1_1_would_turn_into_something_else_stays_text(text: str) -> None:
@@ -307,8 +310,9 @@ def test_line_ends_are_read_alike(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     missing = str(tmp_path / "missing.yaml")
-    with pytest.raises(FlowFileError, match="does not exist") as caught:
+    with pytest.raises(FileNotFoundError, match="does not exist") as caught:
         load_flow(missing)
+    assert isinstance(caught.value, FlowFileError)
     assert caught.value.path == missing
     assert missing in str(caught.value)
     with pytest.raises(FlowFileError, match="is a directory"):
@@ -319,6 +323,81 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(FlowFileError, match="cannot be read"):
         load_flow(tmp_path / "file" / "below.yaml")
+
+
+def test_a_file_that_does_not_end_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flow_file, "MAX_FILE_BYTES", 3 * 2**20)
+    for path in ("/dev/zero", Path("/dev/zero")):
+        with pytest.raises(FlowFileError, match="/dev/zero holds more than 3 MiB, the most that is read"):
+            load_flow(path)
+
+
+def test_a_file_may_have_the_full_length_and_no_byte_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flow_file, "MAX_FILE_BYTES", 2**20)
+    path = tmp_path / "input.json"
+    path.write_bytes(b'"' + b"x" * (2**20 - 2) + b'"')
+    assert len(load_file(path)) == 2**20 - 2
+    path.write_bytes(b'"' + b"x" * (2**20 - 1) + b'"')
+    with pytest.raises(FlowFileError, match=r"input.json holds more than 1 MiB") as caught:
+        load_file(path)
+    assert caught.value.path == str(path)
+
+
+def test_a_huge_file_is_refused_by_its_size(tmp_path: Path) -> None:
+    path = tmp_path / "huge.yaml"
+    with path.open("wb") as file:
+        # Sparse: nobody could wait for it to be read.
+        file.truncate(2**40)
+    with pytest.raises(FlowFileError, match="holds more than 256 MiB"):
+        load_file(path)
+
+
+def test_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "pipe.yaml"
+    os.mkfifo(path)
+
+    def write() -> None:
+        with path.open("w") as pipe:
+            pipe.write("steps: []\n")
+            pipe.flush()
+            time.sleep(0.2)
+            pipe.write("output: 5\n")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert load_flow(path) == {"steps": [], "output": 5}
+    finally:
+        writer.join()
+
+
+def test_a_pipe_that_nobody_writes_to_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "pipe.yaml"
+    os.mkfifo(path)
+    with within(time.monotonic() + 0.2), pytest.raises(FlowFileError, match="is a pipe to which nothing was written"):
+        load_flow(path)
+    monkeypatch.setattr(flow_file, "_PIPE_SECONDS", 0.1)
+    with pytest.raises(FlowFileError, match="is a pipe to which nothing was written for 0"):
+        load_flow(path)
+
+
+def test_a_pipe_without_end_is_bounded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flow_file, "MAX_FILE_BYTES", 2**20)
+    path = tmp_path / "pipe.yaml"
+    os.mkfifo(path)
+
+    def write() -> None:
+        with suppress(BrokenPipeError), path.open("wb", buffering=0) as pipe:
+            while True:
+                pipe.write(bytes(2**16))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    with pytest.raises(FlowFileError, match="holds more than 1 MiB"):
+        load_flow(path)
+    writer.join()
 
 
 @pytest.mark.parametrize(

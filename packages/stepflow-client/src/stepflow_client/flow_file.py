@@ -7,16 +7,36 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
-from collections.abc import Mapping
+import select
+import stat
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
+from io import FileIO
 from os import PathLike, fsdecode
-from pathlib import Path
 from typing import Any, NoReturn
 
-from .errors import FlowFileError, InvalidArgumentError
+from ._deadline import current_deadline
+from .errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError
 
-__all__ = ["FlowSource", "load_file", "load_flow", "parse_json", "parse_yaml"]
+__all__ = [
+    "MAX_FILE_BYTES",
+    "FlowSource",
+    "load_file",
+    "load_flow",
+    "parse_json",
+    "parse_yaml",
+    "read_file",
+    "read_stream",
+]
+
+MAX_FILE_BYTES = 256 * 2**20
+"""The longest file that is read, in bytes. Servers take requests of up to 250 MiB, those before 0.12 of 2 MiB."""
+_PIPE_SECONDS = 30.0
+_CHUNK = 2**20
 
 FlowSource = str | PathLike[str] | Mapping[str, Any]
 """A flow: the path of a YAML or JSON file, or the flow itself as a mapping."""
@@ -55,18 +75,81 @@ def load_file(path: str | PathLike[str]) -> Any:
     """
     name = fsdecode(path)
     try:
-        text = Path(name).read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise FlowFileError(f"{name} does not exist", path=name) from None
-    except IsADirectoryError:
-        raise FlowFileError(f"{name} is a directory, not a file", path=name) from None
+        text = read_file(name).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FlowFileError(f"{name} is not UTF-8 text (byte {error.start})", path=name) from None
+    parse = parse_json if name.lower().endswith(".json") else parse_yaml
+    return parse(text, name)
+
+
+def read_file(path: str | PathLike[str]) -> bytes:
+    """Return the bytes of a file of up to 256 MiB (`MAX_FILE_BYTES`), which is more than any server takes.
+
+    Devices and pipes are read too, up to the same length; a pipe to which nothing is written for 30 seconds, or until
+    the deadline of the call, is an error.
+
+    Raises:
+        FlowFileNotFoundError: If it does not exist.
+        FlowFileError: If it is longer, or cannot be read.
+    """
+    name = fsdecode(path)
+    try:
+        # Opening a pipe that nobody writes to would wait for ever.
+        descriptor = os.open(name, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            return _read_opened(file, name)
+    except FileNotFoundError:
+        raise FlowFileNotFoundError(f"{name} does not exist", path=name) from None
+    except IsADirectoryError:
+        raise FlowFileError(f"{name} is a directory, not a file", path=name) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise FlowFileError(f"{name} cannot be read: {reason}", path=name) from None
-    parse = parse_json if name.lower().endswith(".json") else parse_yaml
-    return parse(text, name)
+
+
+def _read_opened(file: FileIO, name: str) -> bytes:
+    found = os.fstat(file.fileno())
+    if stat.S_ISREG(found.st_mode) and found.st_size > MAX_FILE_BYTES:
+        raise FlowFileError(_too_long(name), path=name)
+    if stat.S_ISFIFO(found.st_mode):
+        return read_stream(partial(_read_pipe, file, name), name)
+    if hasattr(os, "O_NONBLOCK"):
+        os.set_blocking(file.fileno(), True)
+    return read_stream(file.read, name)
+
+
+def _read_pipe(file: FileIO, name: str, size: int) -> bytes | None:
+    deadline = current_deadline()
+    seconds = _PIPE_SECONDS if deadline is None else max(0.0, min(_PIPE_SECONDS, deadline - time.monotonic()))
+    waiting = select.poll()
+    waiting.register(file.fileno(), select.POLLIN)
+    if not waiting.poll(seconds * 1000):
+        raise FlowFileError(f"{name} is a pipe to which nothing was written for {seconds:.3g} s", path=name)
+    return file.read(size)
+
+
+def read_stream(read: Callable[[int], bytes | None], name: str) -> bytes:
+    """Return what a stream holds until its end, up to 256 MiB (`MAX_FILE_BYTES`).
+
+    Args:
+        read: Gives up to that many bytes of it, none at its end.
+        name: What to call it in an error.
+
+    Raises:
+        FlowFileError: If it is longer.
+    """
+    chunks: list[bytes] = []
+    left = MAX_FILE_BYTES
+    while chunk := read(_CHUNK):
+        left -= len(chunk)
+        if left < 0:
+            raise FlowFileError(_too_long(name), path=name)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _too_long(name: str) -> str:
+    return f"{name} holds more than {MAX_FILE_BYTES >> 20} MiB, the most that is read"
 
 
 def parse_yaml(text: str, source: str = "the YAML text") -> Any:
