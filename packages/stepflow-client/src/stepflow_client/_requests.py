@@ -14,6 +14,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
+from ._objects import DataObject, is_data_object
 from ._values import check_json, merge_overrides
 from .errors import InvalidArgumentError, StepflowClientError, UnsupportedByServerError
 from .flow_file import load_file, parse_json
@@ -44,8 +45,8 @@ __all__ = [
     "without_secrets",
 ]
 
-Variables = Mapping[str, Any] | str | PathLike[str]
-"""The values of a flow's variables: a mapping, or the path of a YAML or JSON file that holds one."""
+Variables = Mapping[str, Any] | str | PathLike[str] | DataObject
+"""The values of a flow's variables: a mapping or an object, or the path of a YAML or JSON file that holds one."""
 
 
 def check_run_id(run_id: str | UUID) -> str:
@@ -199,9 +200,12 @@ def run_variables(variables: Variables | None, *, exact_integers: bool) -> dict[
     if variables is None:
         return {}
     values = load_file(variables) if isinstance(variables, (str, PathLike)) else variables
-    if not isinstance(values, Mapping):
+    if not isinstance(values, Mapping) and not is_data_object(values):
         raise InvalidArgumentError(f"variables are a mapping from name to value, not {type(values).__name__}")
-    return dict(check_json(values, "variables", exact_integers=exact_integers))
+    checked = check_json(values, "variables", exact_integers=exact_integers)
+    if not isinstance(checked, dict):
+        raise InvalidArgumentError(f"variables are a mapping from name to value, which {type(values).__name__} is not")
+    return dict(checked)
 
 
 def environment_variables(
@@ -305,8 +309,8 @@ def flow_digest(flow: dict[str, Any]) -> bytes | None:
         return None
 
 
-def file_stamp(path: str | PathLike[str]) -> tuple[Any, ...] | None:
-    """Give what changes when a file does; None where there is no such file."""
+def file_stamp(path: object) -> tuple[Any, ...] | None:
+    """Give what changes when a file does; None where there is no such file, or this is no path."""
     if not isinstance(path, (str, PathLike)):
         return None
     try:

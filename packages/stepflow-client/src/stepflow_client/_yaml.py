@@ -121,9 +121,9 @@ class _Reader:
             read = self.scalars.get(node.tag)
             if read is not None:
                 return read(node)
-        elif node.tag == "tag:yaml.org,2002:seq":
+        elif isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
             return [self.value(child) for child in node.value]
-        elif node.tag == "tag:yaml.org,2002:map":
+        elif isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
             return {key: self.value(child) for key, child in self.pairs(node).items()}
         self.fail(node, f"the tag {node.tag} has no JSON counterpart")
 

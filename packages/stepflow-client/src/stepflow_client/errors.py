@@ -200,7 +200,7 @@ class FlowFileNotFoundError(FlowFileError, FileNotFoundError):
     strerror = os.strerror(ENOENT)
 
     @property
-    def filename(self) -> str | None:  # type: ignore[override]
+    def filename(self) -> str | None:
         """The same as `path`."""
         return self.path
 

@@ -20,6 +20,8 @@ from os import PathLike, fsdecode
 from typing import Any, NoReturn
 
 from ._deadline import current_deadline
+from ._objects import DataObject, is_data_object
+from ._values import check_json
 from .errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError
 
 __all__ = [
@@ -38,8 +40,11 @@ MAX_FILE_BYTES = 256 * 2**20
 _PIPE_SECONDS = 30.0
 _CHUNK = 2**20
 
-FlowSource = str | PathLike[str] | Mapping[str, Any]
-"""A flow: the path of a YAML or JSON file, or the flow itself as a mapping."""
+FlowSource = str | PathLike[str] | Mapping[str, Any] | DataObject
+"""A flow: the path of a YAML or JSON file, the id of a stored flow where the method takes one, or the flow itself.
+
+The flow itself is a mapping, or an object: a pydantic model, a dataclass, an attrs object or a msgspec struct.
+"""
 
 _STRING_OR_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|(NaN|-?Infinity)')
 
@@ -48,16 +53,25 @@ def load_flow(flow: FlowSource) -> dict[str, Any]:
     """Give a flow as a dict.
 
     Args:
-        flow: The path of a YAML or JSON file, or a mapping, which is taken as it is.
+        flow: The path of a YAML or JSON file; a mapping, which is taken as it is; or a pydantic model, a dataclass, an
+            attrs object or a msgspec struct, whose empty optional fields are left out.
 
     Raises:
         FlowFileError: If the file cannot be read or does not hold a mapping.
-        InvalidArgumentError: If `flow` is neither a path nor a mapping.
+        InvalidArgumentError: If `flow` is none of these, or an object that gives no mapping.
     """
     if isinstance(flow, Mapping):
         return dict(flow)
+    if is_data_object(flow):
+        value = check_json(flow, "the flow")
+        if not isinstance(value, dict):
+            raise InvalidArgumentError(f"{type(flow).__name__} is not a flow: it gives {_kind(value)}, not a mapping")
+        return _without_nulls(value)
     if not isinstance(flow, (str, PathLike)):
-        raise InvalidArgumentError(f"a flow is a path or a mapping, not {type(flow).__name__}")
+        raise InvalidArgumentError(
+            "a flow is a path, a mapping, or an object of pydantic, dataclasses, attrs or msgspec, "
+            f"not {type(flow).__name__}"
+        )
     if isinstance(flow, str) and "\n" in flow:
         raise InvalidArgumentError("a flow given as text is taken for a path; parse it first and pass the mapping")
     value = load_file(flow)
@@ -235,3 +249,31 @@ def _kind(value: Any) -> str:
     if value is None:
         return "nothing"
     return {str: "text", list: "a list", bool: "a boolean"}.get(type(value), "a number")
+
+
+def _without_nulls(flow: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the optional keys that are null: to servers the same as none, but those before 0.11 refuse some.
+
+    Input, output and the values of a flow are not looked into.
+    """
+    whole: dict[str, Any] = _given(flow)
+    for key, inner in (("steps", "onError"), ("examples", None)):
+        if isinstance(whole.get(key), list):
+            whole[key] = [_given(each, inner) for each in whole[key]]
+    for key, inner in (("schemas", "properties"), ("test", None)):
+        if key in whole:
+            whole[key] = _given(whole[key], inner)
+    test = whole.get("test")
+    if isinstance(test, dict) and isinstance(test.get("cases"), list):
+        test["cases"] = [_given(each) for each in test["cases"]]
+    return whole
+
+
+def _given(value: Any, inner: str | None = None) -> Any:
+    if not isinstance(value, dict):
+        return value
+    # An example without an input is refused, one with null as its input is not.
+    kept = {key: each for key, each in value.items() if each is not None or key == "input"}
+    if inner in kept:
+        kept[inner] = _given(kept[inner])
+    return kept
