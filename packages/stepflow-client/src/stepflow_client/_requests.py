@@ -20,6 +20,7 @@ from .errors import InvalidArgumentError, StepflowClientError, UnsupportedByServ
 from .flow_file import load_file, parse_json
 
 if TYPE_CHECKING:
+    from ._flow_needs import FlowNeeds
     from .types import FlowVariable
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "check_limit",
     "check_run_id",
     "check_text",
+    "completed",
     "environment_variables",
     "file_stamp",
     "flow_digest",
@@ -230,6 +232,22 @@ def environment_variables(
                 filled[name] = _read_variable(environ[source], source, variable)
                 break
     return filled
+
+
+def completed(
+    arguments: RunArguments, needs: FlowNeeds, environ: Mapping[str, str], variables_from_env: bool
+) -> RunArguments:
+    """Check arguments against the flow of the run, and return them with the variables filled from the environment.
+
+    Raises:
+        InvalidArgumentError: If an override names what the flow does not have, or a required variable is missing.
+    """
+    needs.check_overrides(arguments.overrides)
+    values = arguments.variables
+    if variables_from_env:
+        values = environment_variables(values, needs.declared, environ)
+    needs.check_variables(values, arguments.overrides)
+    return arguments._replace(variables=values)
 
 
 def _read_variable(text: str, source: str, variable: FlowVariable) -> Any:

@@ -27,6 +27,7 @@ from .errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError
 __all__ = [
     "MAX_FILE_BYTES",
     "FlowSource",
+    "is_flow_id",
     "load_file",
     "load_flow",
     "parse_json",
@@ -46,7 +47,17 @@ FlowSource = str | PathLike[str] | Mapping[str, Any] | DataObject
 The flow itself is a mapping, or an object: a pydantic model, a dataclass, an attrs object or a msgspec struct.
 """
 
+_FLOW_ID = re.compile("[0-9a-f]{64}")
 _STRING_OR_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|(NaN|-?Infinity)')
+
+
+def is_flow_id(flow: object) -> bool:
+    """Return whether this is the id of a stored flow: a str of 64 lowercase hexadecimal digits that names no file.
+
+    So are the ids of all releases (0.9 to 0.13). A file of such a name is a file, and so is every path that is not a
+    str. (`./` before a name makes it a path for good.)
+    """
+    return isinstance(flow, str) and _FLOW_ID.fullmatch(flow) is not None and not os.path.lexists(flow)
 
 
 def load_flow(flow: FlowSource) -> dict[str, Any]:
