@@ -90,7 +90,7 @@ def test_the_hint_has_the_nearest_name() -> None:
     found = needs([KEY, {"$variable": "tone"}], required=("key", "tone"))
     for given, hint in (
         ({"kee": 1, "tone": 1}, "did you mean 'kee'?"),
-        ({"tone": 1}, "variables_from_env=True takes it from API_KEY"),
+        ({"tone": 1}, "the environment, which has API_KEY, was not asked for it"),
         ({"key": 1, "tones": 1}, "did you mean 'tones'?"),
         ({"key": 1}, None),
     ):
@@ -148,7 +148,7 @@ FLOW = {"schemas": SCHEMAS, "steps": [{"id": "first", "component": "/a", "input"
         ({"variables": {"key": 1}, "overrides": {"frist": {}}}, "did you mean 'first'"),
         ({"variables": {"key": 1}, "overrides": {"first": {"Input": 1}}}, "did you mean 'input'"),
         ({}, "requires the variable 'key'"),
-        ({"variables_from_env": True}, "requires the variable 'key'"),
+        ({"variables_from_env": True}, "requires the variable 'key', which is not given .API_KEY is not set"),
     ],
 )
 def test_nothing_is_sent_for_a_run_that_cannot_be(

@@ -67,12 +67,15 @@ class FlowNeeds:
                         f"the override of step {step!r} has {key!r}, which no step has", hint=known
                     )
 
-    def check_variables(self, given: Mapping[str, Any], overrides: Mapping[str, Any] | None) -> None:
+    def check_variables(
+        self, given: Mapping[str, Any], overrides: Mapping[str, Any] | None, *, from_env: bool = False
+    ) -> None:
         """Refuse a run that lacks a required variable which is certain to be read; null is a value.
 
         Args:
             given: The values of the run's variables.
             overrides: What changes by step id: such a step may read other variables than in the flow.
+            from_env: Whether the environment has been asked for missing ones.
 
         Raises:
             InvalidArgumentError: With the nearest name among the given ones that the flow does not declare.
@@ -87,7 +90,7 @@ class FlowNeeds:
         names = ", ".join(map(repr, absent))
         what = f"variable {names}, which is" if len(absent) == 1 else f"variables {names}, which are"
         raise InvalidArgumentError(
-            f"the flow requires the {what} not given", hint=self._variable_hint(absent[0], given)
+            f"the flow requires the {what} not given", hint=self._variable_hint(absent[0], given, from_env)
         )
 
     def _certainly_read(self, overrides: Mapping[str, Any]) -> set[str]:
@@ -101,11 +104,13 @@ class FlowNeeds:
             waiting |= self.steps[step].steps
         return read
 
-    def _variable_hint(self, name: str, given: Mapping[str, Any]) -> str | None:
+    def _variable_hint(self, name: str, given: Mapping[str, Any], from_env: bool) -> str | None:
         known = {*self.required, *self.declared}
         near = nearest_hint(name, [each for each in given if each not in known])
         source = self.declared[name].env_var if name in self.declared else None
-        return near or (f"variables_from_env=True takes it from {source}" if source else None)
+        if near or not source:
+            return near
+        return f"{source} is not set" if from_env else f"the environment, which has {source}, was not asked for it"
 
 
 def needs_of(flow: Mapping[str, Any], declared: Mapping[str, FlowVariable]) -> FlowNeeds:

@@ -246,7 +246,7 @@ def completed(
     values = arguments.variables
     if variables_from_env:
         values = environment_variables(values, needs.declared, environ)
-    needs.check_variables(values, arguments.overrides)
+    needs.check_variables(values, arguments.overrides, from_env=variables_from_env)
     return arguments._replace(variables=values)
 
 
