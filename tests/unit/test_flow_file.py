@@ -346,6 +346,17 @@ def test_a_file_may_have_the_full_length_and_no_byte_more(tmp_path: Path, monkey
     assert caught.value.path == str(path)
 
 
+def test_long_yaml_is_refused_unread_and_long_json_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "- x\n" * 2**23 + "- y"
+    with pytest.raises(FlowFileError, match="flow.yaml holds more than 32 MiB of YAML; write it as JSON"):
+        parse_yaml(text, "flow.yaml")
+    monkeypatch.setattr(flow_file, "MAX_YAML_LENGTH", 10)
+    assert parse_yaml("- x\n- y") == ["x", "y"]
+    assert parse_yaml('["xxxx", "yyyy"]') == ["xxxx", "yyyy"]
+    with pytest.raises(FlowFileError, match="the key 'a' stands twice in one object"):
+        parse_json('{"a": 1, "a": 2}')
+
+
 def test_a_huge_file_is_refused_by_its_size(tmp_path: Path) -> None:
     path = tmp_path / "huge.yaml"
     with path.open("wb") as file:

@@ -26,6 +26,7 @@ from .errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError
 
 __all__ = [
     "MAX_FILE_BYTES",
+    "MAX_YAML_LENGTH",
     "FlowSource",
     "is_flow_id",
     "load_file",
@@ -38,6 +39,8 @@ __all__ = [
 
 MAX_FILE_BYTES = 256 * 2**20
 """The longest file that is read, in bytes. Servers take requests of up to 250 MiB, those before 0.12 of 2 MiB."""
+MAX_YAML_LENGTH = 32 * 2**20
+"""The longest YAML text that is read, in characters: to read it takes up to 150 times its size, and minutes."""
 _PIPE_SECONDS = 30.0
 _CHUNK = 2**20
 
@@ -185,12 +188,15 @@ def parse_yaml(text: str, source: str = "the YAML text") -> Any:
         source: What to call it in an error.
 
     Raises:
-        FlowFileError: If it is not YAML, or holds what JSON cannot.
+        FlowFileError: If it is not YAML, holds what JSON cannot, or has more than 32 MiB and is not JSON either.
     """
     if text.lstrip()[:1] in ("{", "[", '"'):
         # JSON is read as such: YAML knows no surrogate pairs in escapes and no keys of more than 1,024 letters.
         with suppress(ValueError, RecursionError):
             return _read_json(text)
+    if len(text) > MAX_YAML_LENGTH:
+        longest = MAX_YAML_LENGTH >> 20
+        raise FlowFileError(f"{source} holds more than {longest} MiB of YAML; write it as JSON", path=source)
     from ._yaml import read_yaml
 
     return read_yaml(text, source)
@@ -220,11 +226,12 @@ def parse_json(text: str, source: str = "the JSON text") -> Any:
             raise FlowFileError(message, path=source, line=line, column=column)
     from ._yaml import read_yaml
 
-    try:
-        read_yaml(text, source)
-    except FlowFileError as error:
-        if "is not YAML" not in error.message:
-            raise
+    if len(text) <= MAX_YAML_LENGTH:
+        try:
+            read_yaml(text, source)
+        except FlowFileError as error:
+            if "is not YAML" not in error.message:
+                raise
     raise FlowFileError(f"{source} is not JSON: {reason}", path=source)
 
 
