@@ -348,7 +348,7 @@ def test_a_file_may_have_the_full_length_and_no_byte_more(tmp_path: Path, monkey
 
 def test_long_yaml_is_refused_unread_and_long_json_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "- x\n" * 2**23 + "- y"
-    with pytest.raises(FlowFileError, match="flow.yaml holds more than 32 MiB of YAML; write it as JSON"):
+    with pytest.raises(FlowFileError, match="holds more than 32 MiB of YAML; write it as JSON"):
         parse_yaml(text, "flow.yaml")
     monkeypatch.setattr(flow_file, "MAX_YAML_LENGTH", 10)
     assert parse_yaml("- x\n- y") == ["x", "y"]
