@@ -107,6 +107,14 @@ def test_a_missing_file_is_known_by_what_python_gives_such_errors() -> None:
     assert str(error) == "flow.yaml does not exist"
 
 
+def test_a_missing_binary_is_a_file_that_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPFLOW_SERVER_BINARY", "/no/such/binary")
+    with pytest.raises(FileNotFoundError, match="/no/such/binary") as caught:
+        stepflow_client.StepflowRuntime.start()
+    assert isinstance(caught.value, errors.ServerNotInstalledError)
+    assert caught.value.errno == ENOENT
+
+
 def test_sequences_are_kept_as_lists_of_their_own() -> None:
     tail = ["a"]
     error = errors.ServerStartError("x", log_tail=tail)

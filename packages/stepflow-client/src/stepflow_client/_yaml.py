@@ -63,7 +63,13 @@ def read_yaml(text: str, source: str) -> Any:
     """
     try:
         node = yaml.compose(text, Loader=_Loader)
-        return None if node is None else _Reader(source).read(node)
+        if node is None:
+            return None
+        reader = _Reader(source)
+        if "*" in text:
+            # Only an alias makes a text unfold to more than it has.
+            reader.size(node)
+        return reader.value(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         _fail(source, "is not YAML", mark, error.problem or error.context or "")
@@ -94,21 +100,18 @@ class _Reader:
             "tag:yaml.org,2002:str": lambda node: node.value,
         }
 
-    def read(self, node: yaml.Node) -> Any:
-        self.size(node)
-        return self.value(node)
-
     def size(self, node: yaml.Node) -> int:
         """Give the number of values that a node unfolds to; each is looked at once, whatever repeats it."""
         known = self.sizes.get(id(node))
         if known is not None:
             return known
-        self.distinct += 1
         if isinstance(node, yaml.ScalarNode):
             return 1
         total = 1
         self.enter(node)
-        for child in self.pairs(node).values() if isinstance(node, yaml.MappingNode) else node.value:
+        children = list(self.pairs(node).values()) if isinstance(node, yaml.MappingNode) else node.value
+        self.distinct += 1 + len(children)
+        for child in children:
             total += self.size(child)
         self.open.discard(id(node))
         if total - self.distinct > _MOST_VALUES:
