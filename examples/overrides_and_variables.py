@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import Any
 
-from stepflow_client import InvalidRequestError, StepflowRuntime
+from stepflow_client import InvalidArgumentError, StepflowRuntime
 
 FLOW: dict[str, Any] = {
     "name": "weather-report",
@@ -59,8 +59,8 @@ async def main() -> None:
 
         try:
             await runtime.run(FLOW, place, {"no_such_step": {"input": {}}})
-        except InvalidRequestError as error:
-            print(f"refused ({error.status_code}): {error}")
+        except InvalidArgumentError as error:
+            print(f"refused: {error}")
 
 
 if __name__ == "__main__":

@@ -53,6 +53,30 @@ def test_bytes_that_cannot_be_written_are_a_problem(stepflow: Stepflow, server: 
     assert (done.code, done.stderr) == (2, FULL)
 
 
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("stepflow run /dev/zero", "/dev/zero"),
+        ("stepflow run - < /dev/zero", "standard input"),
+        ("cat /dev/zero | stepflow run echo.yaml --stdin-format json", "standard input"),
+        ("stepflow run echo.yaml --input /dev/zero", "/dev/zero"),
+        ("stepflow run echo.yaml --inputs endless.jsonl", "endless.jsonl"),
+        ("stepflow blobs put /dev/zero", "/dev/zero"),
+        ("stepflow blobs put - < /dev/zero", "standard input"),
+    ],
+)
+def test_what_does_not_end_is_not_read_to_its_end(stepflow: Stepflow, server: str, line: str, name: str) -> None:
+    stepflow.folder.joinpath("endless.jsonl").symlink_to("/dev/zero")
+    done = stepflow.shell(f"{line}; exit $?")
+    assert (done.code, done.stdout) == (2, "")
+    assert done.stderr == f"stepflow: {name} holds more than 256 MiB, the most that is read\n"
+
+
+def test_a_flow_may_come_through_a_pipe(stepflow: Stepflow, server: str) -> None:
+    done = stepflow.shell("stepflow run <(sleep 0.3; cat echo.yaml) --input <(echo 5)")
+    assert (done.code, done.stdout, done.stderr) == (0, "5\n", "")
+
+
 def test_a_flow_on_standard_input_is_utf_8(stepflow: Stepflow, server: str) -> None:
     flow = "printf 'steps: []\noutput: grüße\n'"
     done = stepflow.shell(f"{flow} | stepflow run - --output out.json && cat out.json", PYTHONIOENCODING="latin-1")

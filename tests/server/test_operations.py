@@ -406,13 +406,17 @@ async def test_overrides(client: Any, overrides: Any) -> None:
     assert [result.output["a"] for result in await client.get_results(created.run_id)] == [9, 9]
 
 
-async def test_an_override_of_an_unknown_step(client: Any, release: str) -> None:
+async def test_an_override_of_an_unknown_step(client: Any, other: Any, release: str) -> None:
     flow, overrides = one_step(ECHO), {"nobody": {"input": {"a": 9}}}
+    with pytest.raises(InvalidArgumentError, match="'nobody'"):
+        await client.run(flow, None, overrides)
+    # Of a flow that the client does not know, the server tells.
+    flow_id = (await other.store_flow(flow)).flow_id
     if has(release, "override_check"):
         with pytest.raises(InvalidRequestError, match="overrides"):
-            await client.run(flow, None, overrides)
+            await client.run(flow_id, None, overrides)
     else:
-        assert (await client.run(flow, None, overrides)).is_failed
+        assert (await client.run(flow_id, None, overrides)).is_failed
 
 
 # Waiting and cancelling

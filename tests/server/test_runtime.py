@@ -23,7 +23,7 @@ from typing import Any
 import psutil
 import pytest
 from stepflow_client._server_binary import find_binary
-from stepflow_client.errors import EmbeddedServerError, ServerStartError
+from stepflow_client.errors import EmbeddedServerError, ServerStartError, ServerStartTimeoutError
 from stepflow_client.logs import LogConfig
 from stepflow_client.runtime import RestartPolicy, StepflowRuntime
 
@@ -289,7 +289,7 @@ def test_a_file_that_is_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_worker_that_never_connects_fails_the_start(worker_config: Path) -> None:
     began = time.monotonic()
     runtime = StepflowRuntime.start(worker_config, startup_timeout=1.0)
-    with pytest.raises(ServerStartError, match=r"not ready within 1 s") as caught, runtime:
+    with pytest.raises(ServerStartTimeoutError, match=r"not ready within 1 s") as caught, runtime:
         pass
     assert time.monotonic() - began < 6
     assert caught.value.exit_code is None

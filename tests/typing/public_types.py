@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, assert_type
 
+import attrs
+import msgspec
+from pydantic import BaseModel
 from stepflow_api import Client
 from stepflow_api.api.run import get_run
 from stepflow_api.models import ErrorEnvelope, GetRunResponse
@@ -39,6 +43,30 @@ from stepflow_client import (
     SyncStepflowClient,
     ValidationResult,
 )
+
+
+class Model(BaseModel):
+    output: int
+
+
+@dataclass
+class Data:
+    output: int
+
+
+@attrs.define
+class Attrs:
+    output: int
+
+
+class Packed(msgspec.Struct):
+    output: int
+
+
+def objects(client: SyncStepflowClient) -> None:
+    for flow in (Model(output=1), Data(1), Attrs(1), Packed(1)):
+        assert_type(client.run(flow, flow, variables=flow), FlowResult)
+        assert_type(client.store_flow(flow), StoreFlowResponse)
 
 
 async def asynchronous(client: StepflowClient, run_id: str) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
+from errno import ENOENT
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +18,7 @@ RUN_ID = "01900000-0000-7000-8000-000000000001"
 CLASSES = [getattr(errors, name) for name in errors.__all__]
 OWN: dict[type, dict[str, Any]] = {
     errors.FlowFileError: {"path": "flow.yaml", "line": 3, "column": 7},
+    errors.FlowFileNotFoundError: {"path": "flow.yaml"},
     errors.InvalidFlowError: {
         "diagnostics": [Diagnostic(level="fatal", kind="k", code=1, message="m")],
         "status_code": 400,
@@ -23,6 +26,7 @@ OWN: dict[type, dict[str, Any]] = {
     errors.RunFailedError: {"result": FlowResult(run_id=RUN_ID, status="failed"), "run_id": RUN_ID},
     errors.AmbiguousRunError: {"candidates": [RUN_ID], "hint": "look at list_runs()"},
     errors.ServerStartError: {"exit_code": -9, "log_tail": ["a", "b"], "hint": "look at the log"},
+    errors.ServerStartTimeoutError: {"exit_code": None, "log_tail": ["a"], "hint": "look at the log"},
 }
 COMMON = {"status_code": 418, "details": {"a": [1, None]}, "run_id": RUN_ID, "hint": "do this"}
 
@@ -92,6 +96,23 @@ def test_a_run_id_is_text() -> None:
 def test_errors_are_also_what_python_programs_expect() -> None:
     assert issubclass(errors.InvalidArgumentError, ValueError)
     assert issubclass(errors.RunTimeoutError, TimeoutError)
+    assert issubclass(errors.ServerStartTimeoutError, TimeoutError)
+    assert issubclass(errors.ServerNotInstalledError, FileNotFoundError)
+
+
+def test_a_missing_file_is_known_by_what_python_gives_such_errors() -> None:
+    error = pickle.loads(pickle.dumps(errors.FlowFileNotFoundError("flow.yaml does not exist", path="flow.yaml")))
+    assert isinstance(error, FileNotFoundError)
+    assert (error.errno, error.filename, error.strerror) == (ENOENT, "flow.yaml", os.strerror(ENOENT))
+    assert str(error) == "flow.yaml does not exist"
+
+
+def test_a_missing_binary_is_a_file_that_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPFLOW_SERVER_BINARY", "/no/such/binary")
+    with pytest.raises(FileNotFoundError, match="/no/such/binary") as caught:
+        stepflow_client.StepflowRuntime.start()
+    assert isinstance(caught.value, errors.ServerNotInstalledError)
+    assert caught.value.errno == ENOENT
 
 
 def test_sequences_are_kept_as_lists_of_their_own() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +16,8 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stepflow_client import _yaml, flow_file
+from stepflow_client._deadline import within
 from stepflow_client.errors import FlowFileError, InvalidArgumentError
 from stepflow_client.flow_file import load_file, load_flow, parse_json, parse_yaml
 
@@ -59,12 +63,29 @@ def same(one: Any, other: Any) -> bool:
         ("1e3", 1000.0),
         ("1E+3", 1000.0),
         ("-2.5e-3", -0.0025),
+        ("+5", 5),
+        ("0x1F", 31),
+        ("-0x1f", -31),
+        ("0o17", 15),
+        ("0b101", 5),
+        ("18446744073709551615", 2**64 - 1),
+        (".7", 0.7),
+        ("+.7", 0.7),
+        ("5.", 5.0),
+        ("-5.e3", -5000.0),
+        (".5e-1", 0.05),
+        ("+1e3", 1000.0),
+        ("00.5", 0.5),
+        ("01e3", 1000.0),
         ("'1'", "1"),
         ('"\\x41\\u00e4"', "Aä"),
         ("a: |\n  x\n  y\n", {"a": "x\ny\n"}),
         ("- - 1", [[1]]),
         ("!!str 5", "5"),
         ("!!int '5'", 5),
+        ("!!int 0x1F", 31),
+        ("!!int 017", 17),
+        ("!!float .5", 0.5),
         ("!!float 1", 1.0),
         ("!!bool 'TRUE'", True),
         ("!!null ''", None),
@@ -79,9 +100,9 @@ def test_values(text: str, value: Any) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "no", "on", "yes", "Off", "y", "N", "tRUE", "012", "-01", "00", "0x10", "0o7", "0b1", "1_000", "+1", "1:30",
-        "190:20:30", "2026-11-24", "2026-11-24T00:00:00Z", "1.", ".5", "1.e5", "1e", "0.1e", "inf", "nan", "Infinity",
-        "$input", "=",
+        "no", "on", "yes", "Off", "y", "N", "tRUE", "0777", "012", "-01", "00", "+08", "0X10", "0O7", "0x", "0xG",
+        "0o8", "0b2", "1_000", "1,000", "++1", "1:30", "190:20:30", "2026-11-24", "2026-11-24T00:00:00Z", ".", "+.",
+        ".e3", "1e", "1.e", "0.1e", "1.2.3", "inf", "nan", "+.nan", "Infinity", "$input", "=",
     ],
 )  # fmt: skip
 def test_what_yaml_1_1_would_turn_into_something_else_stays_text(text: str) -> None:
@@ -101,6 +122,7 @@ def test_aliases_and_merges() -> None:
     # Of several sources the first one holds.
     assert parse_yaml("<<: [{a: 1}, {a: 2, c: 3}]") == {"a": 1, "c": 3}
     assert parse_yaml("<<: {a: 1}\n<<: {a: 2, c: 3}") == {"a": 1, "c": 3}
+    assert parse_yaml("a: &a {x: 1, y: 1}\nb: &b {<<: *a, y: 2}\nc: {z: 3, <<: *b}")["c"] == {"x": 1, "y": 2, "z": 3}
     assert parse_yaml("'<<': 5") == {"<<": 5}
     value = parse_yaml("a: &x {}\nb: *x")
     value["a"]["changed"] = True
@@ -157,6 +179,9 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         ("a: !!binary aGk=", "no JSON counterpart", 1, 4),
         ("a: !custom b", "the tag !custom has no JSON counterpart", 1, 4),
         ("a: !!set {x}", "no JSON counterpart", 1, 4),
+        ("a: !!map [x]", "no JSON counterpart", 1, 4),
+        ("a: !!seq {x: y}", "no JSON counterpart", 1, 4),
+        ("a: !!str [x]", "no JSON counterpart", 1, 4),
         ("a: !!bool maybe", "'maybe' is not what its tag", 1, 4),
         ("a: !!null x", "'x' is not what its tag", 1, 4),
         ("a: !!int x", "x is not an integer", 1, 4),
@@ -218,15 +243,46 @@ def test_faults_in_json_are_placed(text: str, reason: str, line: int | None, col
         assert error.column == column
 
 
-@pytest.mark.parametrize("merge", [False, True])
-def test_a_small_file_cannot_unfold_without_end(merge: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stepflow_client._yaml._MOST_VALUES", 10_000)
-    lines = ["a0: &a0 {k0: x}"]
-    for number in range(1, 30):
-        many = ", ".join([f"*a{number - 1}"] * 5)
-        lines.append(f"a{number}: &a{number} " + (f"{{<<: [{many}], k{number}: 1}}" if merge else f"[{many}]"))
-    with pytest.raises(FlowFileError, match="unfold to more than 10,000 values"):
-        parse_yaml("\n".join(lines))
+def test_a_small_file_cannot_unfold_without_end() -> None:
+    lists = [f"a{number}: &a{number} [{', '.join([f'*a{number - 1}'] * 10)}]" for number in range(1, 40)]
+    merges = [
+        f"a{number}: &a{number} {{<<: *a{number - 1}, k{number}: [*a{number - 1}, *a{number - 1}]}}"
+        for number in range(1, 40)
+    ]
+    for lines in (lists, merges):
+        # Found out before anything is unfolded: 10**39 values would never come.
+        with pytest.raises(FlowFileError, match="its aliases unfold to more than 1,000,000 values"):
+            parse_yaml("\n".join(["a0: &a0 {k0: x}", *lines]))
+
+
+def test_merges_take_a_time_that_grows_with_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    number = 400
+    text = "a0: &a0 {k0: x}\n" + "".join(
+        f"a{each}: &a{each} {{<<: *a{each - 1}, k{each}: x}}\n" for each in range(1, number)
+    )
+    made = []
+    pairs = _yaml._Reader.pairs
+
+    def counted(reader: Any, node: Any) -> Any:
+        made.append(id(node) not in reader.mappings)
+        return pairs(reader, node)
+
+    monkeypatch.setattr(_yaml._Reader, "pairs", counted)
+    assert len(parse_yaml(text)[f"a{number - 1}"]) == number
+    # Each mapping is put together once, whoever merges it.
+    assert sum(made) == number + 1
+    assert len(made) < 4 * number
+
+
+def test_what_merges_repeat_is_bounded() -> None:
+    keys = ", ".join(f"k{each}: x" for each in range(2_000))
+    many = ", ".join(["*a"] * 600)
+    with pytest.raises(FlowFileError, match="its merges unfold to more than 1,000,000 values"):
+        parse_yaml(f"a: &a {{{keys}}}\nb: {{<<: [{many}]}}")
+
+
+def test_a_large_file_without_aliases_is_no_bomb() -> None:
+    assert len(parse_yaml("[" + "x," * 1_100_000 + "]")) == 1_100_000
 
 
 # Files
@@ -257,8 +313,9 @@ def test_line_ends_are_read_alike(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     missing = str(tmp_path / "missing.yaml")
-    with pytest.raises(FlowFileError, match="does not exist") as caught:
+    with pytest.raises(FileNotFoundError, match="does not exist") as caught:
         load_flow(missing)
+    assert isinstance(caught.value, FlowFileError)
     assert caught.value.path == missing
     assert missing in str(caught.value)
     with pytest.raises(FlowFileError, match="is a directory"):
@@ -269,6 +326,92 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(FlowFileError, match="cannot be read"):
         load_flow(tmp_path / "file" / "below.yaml")
+
+
+def test_a_file_that_does_not_end_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flow_file, "MAX_FILE_BYTES", 3 * 2**20)
+    for path in ("/dev/zero", Path("/dev/zero")):
+        with pytest.raises(FlowFileError, match="/dev/zero holds more than 3 MiB, the most that is read"):
+            load_flow(path)
+
+
+def test_a_file_may_have_the_full_length_and_no_byte_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flow_file, "MAX_FILE_BYTES", 2**20)
+    path = tmp_path / "input.json"
+    path.write_bytes(b'"' + b"x" * (2**20 - 2) + b'"')
+    assert len(load_file(path)) == 2**20 - 2
+    path.write_bytes(b'"' + b"x" * (2**20 - 1) + b'"')
+    with pytest.raises(FlowFileError, match=r"input.json holds more than 1 MiB") as caught:
+        load_file(path)
+    assert caught.value.path == str(path)
+
+
+def test_long_yaml_is_refused_unread_and_long_json_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "- x\n" * 2**23 + "- y"
+    with pytest.raises(FlowFileError, match="holds more than 32 MiB of YAML; write it as JSON"):
+        parse_yaml(text, "flow.yaml")
+    monkeypatch.setattr(flow_file, "MAX_YAML_LENGTH", 10)
+    assert parse_yaml("- x\n- y") == ["x", "y"]
+    assert parse_yaml('["xxxx", "yyyy"]') == ["xxxx", "yyyy"]
+    with pytest.raises(FlowFileError, match="the key 'a' stands twice in one object"):
+        parse_json('{"a": 1, "a": 2}')
+
+
+def test_a_huge_file_is_refused_by_its_size(tmp_path: Path) -> None:
+    path = tmp_path / "huge.yaml"
+    with path.open("wb") as file:
+        # Sparse: nobody could wait for it to be read.
+        file.truncate(2**40)
+    with pytest.raises(FlowFileError, match="holds more than 256 MiB"):
+        load_file(path)
+
+
+def test_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "pipe.yaml"
+    os.mkfifo(path)
+
+    def write() -> None:
+        with path.open("w") as pipe:
+            pipe.write("steps: []\n")
+            pipe.flush()
+            time.sleep(0.2)
+            pipe.write("output: 5\n")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert load_flow(path) == {"steps": [], "output": 5}
+    finally:
+        writer.join()
+
+
+def test_a_pipe_that_nobody_writes_to_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "pipe.yaml"
+    os.mkfifo(path)
+    with within(time.monotonic() + 0.2), pytest.raises(FlowFileError, match="is a pipe to which nothing was written"):
+        load_flow(path)
+    monkeypatch.setattr(flow_file, "_PIPE_SECONDS", 0.1)
+    with pytest.raises(FlowFileError, match="is a pipe to which nothing was written for 0"):
+        load_flow(path)
+
+
+def test_a_pipe_without_end_is_bounded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flow_file, "MAX_FILE_BYTES", 2**20)
+    path = tmp_path / "pipe.yaml"
+    os.mkfifo(path)
+
+    def write() -> None:
+        with suppress(BrokenPipeError), path.open("wb", buffering=0) as pipe:
+            while True:
+                pipe.write(bytes(2**16))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    with pytest.raises(FlowFileError, match="holds more than 1 MiB"):
+        load_flow(path)
+    writer.join()
 
 
 @pytest.mark.parametrize(

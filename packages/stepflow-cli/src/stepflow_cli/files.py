@@ -11,20 +11,18 @@ __all__ = ["read_bytes", "read_text", "writing"]
 
 
 def read_bytes(path: str) -> bytes:
-    """Give what is in a file.
+    """Give what is in a file, which may be as long as the client's.
 
     Raises:
-        Problem: If it cannot be read.
+        Problem: If it cannot be read, or is longer.
     """
+    from stepflow_client import FlowFileError
+    from stepflow_client.flow_file import read_file
+
     try:
-        with open(path, "rb") as file:
-            return file.read()
-    except FileNotFoundError:
-        raise usage(f"{path} does not exist") from None
-    except IsADirectoryError:
-        raise usage(f"{path} is a directory, not a file") from None
-    except OSError as error:
-        raise usage(f"{path} cannot be read: {error.strerror}") from None
+        return read_file(path)
+    except FlowFileError as error:
+        raise usage(error.message) from None
 
 
 def read_text(path: str) -> str:

@@ -17,6 +17,7 @@ __all__ = [
     "find_config",
     "in_reading_order",
     "load_flow_file",
+    "load_flow_or_id",
     "step_ids",
 ]
 
@@ -41,6 +42,17 @@ def load_flow_file(path: str) -> dict[str, Any]:
     if not os.path.lexists(path):
         raise usage(f"{path} does not exist", _nearest_file(path))
     return load_flow(path)
+
+
+def load_flow_or_id(name: str) -> dict[str, Any] | str:
+    """Give the flow in a file or on standard input, or the id itself where this is the id of a stored flow.
+
+    Raises:
+        Problem, FlowFileError: As for `load_flow_file`.
+    """
+    from stepflow_client.flow_file import is_flow_id
+
+    return name if is_flow_id(name) else load_flow_file(name)
 
 
 def _nearest_file(path: str) -> str | None:

@@ -16,7 +16,7 @@ __all__ = ["batch_options", "flow_argument", "flows_argument", "value_options"]
 
 
 def flow_argument(function: Function) -> Function:
-    """Add `FLOW` and `--flow FILE`; the command gets `flow`, the name of the file (`-` is standard input)."""
+    """Add `FLOW` and `--flow FILE`; the command gets `flow`, the name of the file (`-` is standard input), or an id."""
 
     def build(flow: str | None, flow_option: str | None) -> str:
         if (flow is None) == (flow_option is None):

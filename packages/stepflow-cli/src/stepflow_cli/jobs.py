@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from .exit_codes import ExitCode
 from .fields import check_known
 from .flow_files import load_flow_file
 from .output import Output
-from .problems import Problem
+from .problems import Problem, problem_of
 from .results import BATCH_RESULT, RESULT, print_result, print_results
 from .session import current_session
 from .spinner import waiting
@@ -30,6 +30,11 @@ class Job:
     """A flow and all it is run with."""
 
     flow: dict[str, Any]
+    """Of one that is stored, this is known when its server is."""
+    flow_id: str | None = None
+    """The id of a stored flow."""
+    unread: Values | None = None
+    """What is read once such a flow is known."""
     input: Any = None
     batch: list[Any] | None = None
     """The inputs, where there are several; there is no single one then."""
@@ -44,7 +49,7 @@ def prepare(flow: str, values: Values, *, inputs: str | None = None, max_concurr
     """Read the flow and the values, before anything is sent or started.
 
     Args:
-        flow: The flow's file.
+        flow: The flow's file, or the id of a stored flow: then the values are read when the server is known.
         values: What the command line says.
         inputs: The file of a batch's inputs; there is no single input then.
         max_concurrency: How many steps are executed at once, of all inputs together.
@@ -52,19 +57,52 @@ def prepare(flow: str, values: Values, *, inputs: str | None = None, max_concurr
     Raises:
         Problem, FlowFileError: If something is wrong.
     """
+    from stepflow_client.flow_file import is_flow_id
+
     values.check(flow=flow, inputs=inputs)
-    content = load_flow_file(flow)
+    is_stored = is_flow_id(flow)
     job = Job(
-        flow=content,
-        input=values.read_input(content) if inputs is None else None,
+        flow={} if is_stored else load_flow_file(flow),
+        flow_id=flow if is_stored else None,
+        unread=values,
         batch=None if inputs is None else read_inputs(inputs, values.stdin_format),
-        overrides=values.read_overrides(content),
-        variables=values.read_variables(content),
         env_variables=values.env_variables,
         max_concurrency=max_concurrency,
     )
+    return job if is_stored else _with_values(job)
+
+
+def _with_values(job: Job) -> Job:
+    """Give a job, whose flow is known, with its input, overrides and variables read."""
+    values = job.unread
+    assert values is not None
+    job = replace(
+        job,
+        unread=None,
+        input=values.read_input(job.flow) if job.batch is None else None,
+        overrides=values.read_overrides(job.flow),
+        variables=values.read_variables(job.flow),
+    )
     current_session().job = job
     return job
+
+
+def _completed(target: Target, job: Job) -> Job:
+    """Give a job with what depends on its flow, which is asked for where it is a stored one.
+
+    Raises:
+        Problem: If the server has no such flow, or something is wrong.
+    """
+    from stepflow_client import NotFoundError
+
+    if job.unread is None or job.flow_id is None:
+        return job
+    try:
+        stored = target.client.get_flow(job.flow_id)
+    except NotFoundError as error:
+        where = "an embedded server, which has only the flows of its own store" if target.runtime else None
+        raise problem_of(error, hint=where and f"this is {where}; --url names another") from None
+    return _with_values(replace(job, flow=stored.flow))
 
 
 def start(target: Target, job: Job) -> str:
@@ -75,8 +113,9 @@ def start(target: Target, job: Job) -> str:
     """
     try:
         with waiting("submitting"):
+            job = _completed(target, job)
             return target.client.submit(
-                job.flow,
+                job.flow_id or job.flow,
                 # One input that is a list would be a batch.
                 [job.input] if job.batch is None else job.batch,
                 job.overrides,

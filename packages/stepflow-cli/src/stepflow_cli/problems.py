@@ -26,6 +26,10 @@ __all__ = ["Problem", "nearest", "printable", "problem_of", "show", "usage", "wa
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
+_NAMES = {"FlowFileNotFoundError": "FlowFileError", "ServerStartTimeoutError": "ServerStartError"}
+"""Errors that are told apart in Python, and of one kind to programs that read what a command prints."""
+
+
 class Problem(Exception):
     """A failure of a command.
 
@@ -86,7 +90,8 @@ def problem_of(error: BaseException, *, hint: str | None = None) -> Problem:
     from stepflow_client import StepflowClientError
 
     if isinstance(error, StepflowClientError):
-        kind = re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__.removesuffix("Error")).lower()
+        name = _NAMES.get(type(error).__name__, type(error).__name__)
+        kind = re.sub(r"(?<!^)(?=[A-Z])", "_", name.removesuffix("Error")).lower()
         return Problem(
             error.message,
             kind=kind,

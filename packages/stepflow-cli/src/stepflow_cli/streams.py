@@ -15,7 +15,7 @@ from typing import Any
 
 from .problems import Problem, usage
 
-__all__ = ["flush_quietly", "prepare_streams", "read_stdin", "telling_of_lost_output"]
+__all__ = ["flush_quietly", "prepare_streams", "read_stdin", "read_stdin_bytes", "telling_of_lost_output"]
 
 
 @contextmanager
@@ -72,14 +72,29 @@ def prepare_streams() -> None:
     sys.stderr = _reopened(sys.stderr, _Messages)
 
 
+def read_stdin_bytes() -> bytes:
+    """Give what is on standard input, which may be as long as a file.
+
+    Raises:
+        Problem: If it is longer.
+    """
+    from stepflow_client import FlowFileError
+    from stepflow_client.flow_file import read_stream
+
+    try:
+        return read_stream(sys.stdin.buffer.read, "standard input")
+    except FlowFileError as error:
+        raise usage(error.message) from None
+
+
 def read_stdin() -> str:
     """Give what is on standard input, as UTF-8.
 
     Raises:
-        Problem: If it is something else.
+        Problem: If it is something else, or longer than a file may be.
     """
     try:
-        return sys.stdin.buffer.read().decode("utf-8-sig")
+        return read_stdin_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise usage(f"standard input is not UTF-8 text (byte {error.start})") from None
 

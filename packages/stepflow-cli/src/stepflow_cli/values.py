@@ -210,7 +210,7 @@ def _replacing(value: Any, there: Any) -> Any:
     return {**dict.fromkeys(str(key) for key in there if key not in value), **value}
 
 
-_STEP_KEYS = ("component", "input", "onError", "mustExecute", "metadata", "outputSchema")
+_STEP_KEYS = ("component", "input", "onError", "mustExecute", "metadata")
 """What a step has besides its id; servers drop other keys without a word."""
 
 
@@ -228,7 +228,7 @@ def _check_overrides(given: Given, overrides: Mapping[str, Any], flow: Mapping[s
         if steps and step not in steps:
             raise usage(f"the flow has no step {step}", nearest(step, steps) or f"it has {', '.join(steps)}")
         for key in change if isinstance(change, Mapping) else ():
-            if key not in (*_STEP_KEYS, "value", "$type"):
+            if key not in ("id", *_STEP_KEYS, "value", "$type"):
                 known = nearest(key, _STEP_KEYS) or f"a step has {', '.join(_STEP_KEYS)}"
                 raise usage(f"{given.option}: a step has no {key} (of {step})", known)
 

@@ -13,11 +13,13 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
+from ._objects import DataObject, is_data_object
 from ._values import check_json, merge_overrides
 from .errors import InvalidArgumentError, UnsupportedByServerError
 from .flow_file import load_file, parse_json
 
 if TYPE_CHECKING:
+    from ._flow_needs import FlowNeeds
     from .types import FlowVariable
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "check_limit",
     "check_run_id",
     "check_text",
+    "completed",
     "environment_variables",
     "file_stamp",
     "flow_digest",
@@ -41,8 +44,8 @@ __all__ = [
     "wait_seconds",
 ]
 
-Variables = Mapping[str, Any] | str | PathLike[str]
-"""The values of a flow's variables: a mapping, or the path of a YAML or JSON file that holds one."""
+Variables = Mapping[str, Any] | str | PathLike[str] | DataObject
+"""The values of a flow's variables: a mapping or an object, or the path of a YAML or JSON file that holds one."""
 
 
 def check_run_id(run_id: str | UUID) -> str:
@@ -194,9 +197,12 @@ def run_variables(variables: Variables | None, *, exact_integers: bool) -> dict[
     if variables is None:
         return {}
     values = load_file(variables) if isinstance(variables, (str, PathLike)) else variables
-    if not isinstance(values, Mapping):
+    if not isinstance(values, Mapping) and not is_data_object(values):
         raise InvalidArgumentError(f"variables are a mapping from name to value, not {type(values).__name__}")
-    return dict(check_json(values, "variables", exact_integers=exact_integers))
+    checked = check_json(values, "variables", exact_integers=exact_integers)
+    if not isinstance(checked, dict):
+        raise InvalidArgumentError(f"variables are a mapping from name to value, which {type(values).__name__} is not")
+    return dict(checked)
 
 
 def environment_variables(
@@ -221,6 +227,22 @@ def environment_variables(
                 filled[name] = _read_variable(environ[source], source, variable)
                 break
     return filled
+
+
+def completed(
+    arguments: RunArguments, needs: FlowNeeds, environ: Mapping[str, str], variables_from_env: bool
+) -> RunArguments:
+    """Check arguments against the flow of the run, and return them with the variables filled from the environment.
+
+    Raises:
+        InvalidArgumentError: If an override names what the flow does not have, or a required variable is missing.
+    """
+    needs.check_overrides(arguments.overrides)
+    values = arguments.variables
+    if variables_from_env:
+        values = environment_variables(values, needs.declared, environ)
+    needs.check_variables(values, arguments.overrides, from_env=variables_from_env)
+    return arguments._replace(variables=values)
 
 
 def _read_variable(text: str, source: str, variable: FlowVariable) -> Any:
@@ -250,8 +272,8 @@ def flow_digest(flow: dict[str, Any]) -> bytes | None:
         return None
 
 
-def file_stamp(path: str | PathLike[str]) -> tuple[Any, ...] | None:
-    """Give what changes when a file does; None where there is no such file."""
+def file_stamp(path: object) -> tuple[Any, ...] | None:
+    """Give what changes when a file does; None where there is no such file, or this is no path."""
     if not isinstance(path, (str, PathLike)):
         return None
     try:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import FlowFileError, InvalidArgumentError
+from .errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError
+from .flow_file import read_file
 
 # 0.13 refuses the older key with these words; older releases take the newer key and route nothing by it.
 REFUSED_ROUTE = "Invalid prefix"
@@ -87,10 +88,10 @@ def _checked(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
-    except FileNotFoundError:
-        raise FlowFileError(f"There is no configuration file {path}", path=str(path)) from None
-    except (OSError, ValueError) as error:
+        return read_file(path).decode()
+    except FlowFileNotFoundError:
+        raise FlowFileNotFoundError(f"There is no configuration file {path}", path=str(path)) from None
+    except ValueError as error:
         raise FlowFileError(f"The configuration file {path} cannot be read: {error}", path=str(path)) from error
 
 

@@ -25,7 +25,7 @@ from ._log_pump import LogStore
 from ._readiness import wait_until_ready
 from ._server_config import REFUSED_ROUTE, ServerConfig
 from ._server_process import ServerProcess, server_environment
-from .errors import EmbeddedServerError, ServerStartError, StepflowClientError
+from .errors import EmbeddedServerError, ServerStartError, ServerStartTimeoutError, StepflowClientError
 from .logs import LogConfig, failure_reason
 
 if TYPE_CHECKING:
@@ -244,7 +244,7 @@ class Supervisor:
         process.stop(_STOP_SECONDS)
         self._end_process()
         if exit_code is None:
-            return self._error(f"The server was not ready within {timeout:g} s", None)
+            return self._error(f"The server was not ready within {timeout:g} s", None, ServerStartTimeoutError)
         return self._error(f"The server did not start (exit code {exit_code})", exit_code)
 
     def _lose(self, exit_code: int) -> ServerStartError:
@@ -269,11 +269,13 @@ class Supervisor:
         except Exception:
             _LOGGER.exception("The on_crash callback failed")
 
-    def _error(self, message: str, exit_code: int | None) -> ServerStartError:
+    def _error(
+        self, message: str, exit_code: int | None, kind: type[ServerStartError] = ServerStartError
+    ) -> ServerStartError:
         entries = self.logs.tail()
         reason = failure_reason(entries)
         tail = [str(entry) for entry in entries[-_TAIL_ENTRIES:]]
-        return ServerStartError(f"{message}: {reason}" if reason else message, exit_code=exit_code, log_tail=tail)
+        return kind(f"{message}: {reason}" if reason else message, exit_code=exit_code, log_tail=tail)
 
     def _release(self) -> None:
         """Let go of all that outlived the processes."""

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ._objects import fields_of, is_data_object
 from .errors import InvalidArgumentError
 
 __all__ = [
@@ -143,7 +144,8 @@ _RAW_DECODER = json.JSONDecoder(parse_constant=_refuse)
 def check_json(value: Any, what: str, *, exact_integers: bool = True) -> Any:
     """Give the value as plain dicts and lists, if JSON can hold it.
 
-    Mappings and tuples become dicts and lists; pydantic models are dumped. What is plain already comes back itself.
+    Mappings and tuples become dicts and lists, and so do pydantic models, dataclasses, attrs objects and msgspec
+    structs, wherever they stand. What is plain already comes back itself.
 
     Args:
         value: What is about to be sent.
@@ -224,20 +226,22 @@ class _Checker:
             return {self.key(key, path): self.check(each, (*path, key)) for key, each in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.check(each, (*path, index)) for index, each in enumerate(value)]
-        if hasattr(value, "model_dump"):
-            return self.check(self.dumped(value, path), path)
+        if is_data_object(value):
+            return self.check(self.fields(value, path), path)
+        if isinstance(value, type):
+            self.refuse(path, f"{value.__name__} is a class, not an object")
         # Subclasses, string and integer enumerations among them, go as what they derive from.
         for base in (str, int, float):
             if isinstance(value, base):
                 return self.check(_PLAIN[base](value), path)
         self.refuse(path, f"{type(value).__name__} is not a JSON value")
 
-    def dumped(self, model: Any, path: tuple[str | int, ...]) -> Any:
+    def fields(self, value: Any, path: tuple[str | int, ...]) -> Any:
         try:
-            return model.model_dump(mode="json")
-        except (TypeError, ValueError) as error:
-            # A class instead of an object, or a field that pydantic cannot write as JSON.
-            reason = f"{type(model).__name__} cannot be dumped: {error}"
+            return fields_of(value)
+        except Exception as error:
+            # The object's own code, or a field that its library cannot write as JSON.
+            reason = f"{type(value).__name__} cannot be written as JSON: {error}"
         return self.refuse(path, reason)
 
     def key(self, key: Any, path: tuple[str | int, ...]) -> str:

@@ -13,22 +13,26 @@
     │   ├── RateLimitError           429
     │   └── ServerFaultError         5xx
     ├── UnsupportedByServerError     this release of the server cannot do it
-    ├── InvalidArgumentError         an argument is wrong; nothing was sent
+    ├── InvalidArgumentError         an argument is wrong; nothing was sent (a ValueError too)
     ├── FlowFileError                a flow, input or configuration file cannot be read
+    │   └── FlowFileNotFoundError    there is no such file (a FileNotFoundError too)
     ├── InvalidFlowError             the server refuses the flow; see `diagnostics`
     ├── RunFailedError               the run ended, but not in success
-    ├── RunTimeoutError              the wait ended before the run did; the run goes on
+    ├── RunTimeoutError              the wait ended before the run did; the run goes on (a TimeoutError too)
     ├── AmbiguousRunError            a run may or may not have been created; see `candidates`
     └── EmbeddedServerError          the embedded server
-        ├── ServerNotInstalledError  its binary is not installed
+        ├── ServerNotInstalledError  its binary is not installed (a FileNotFoundError too)
         └── ServerStartError         it did not start, or it ended; see `exit_code` and `log_tail`
+            └── ServerStartTimeoutError  it was not ready in time (a TimeoutError too)
 
 Every error is picklable and `str()` of it is one sentence, with a hint of what to do where there is one.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from errno import ENOENT
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -42,6 +46,7 @@ __all__ = [
     "ConflictError",
     "EmbeddedServerError",
     "FlowFileError",
+    "FlowFileNotFoundError",
     "InvalidArgumentError",
     "InvalidFlowError",
     "InvalidRequestError",
@@ -55,6 +60,7 @@ __all__ = [
     "ServerFaultError",
     "ServerNotInstalledError",
     "ServerStartError",
+    "ServerStartTimeoutError",
     "StepflowClientError",
     "TransportError",
     "UnsupportedByServerError",
@@ -187,6 +193,18 @@ class FlowFileError(StepflowClientError):
         self.column = column
 
 
+class FlowFileNotFoundError(FlowFileError, FileNotFoundError):
+    """There is no such flow, input or configuration file. A FileNotFoundError too: `filename` is its name."""
+
+    errno = ENOENT
+    strerror = os.strerror(ENOENT)
+
+    @property
+    def filename(self) -> str | None:
+        """The same as `path`."""
+        return self.path
+
+
 class InvalidFlowError(StepflowClientError):
     """The server refuses the flow.
 
@@ -234,8 +252,11 @@ class EmbeddedServerError(StepflowClientError):
     """Something is wrong with the embedded server."""
 
 
-class ServerNotInstalledError(EmbeddedServerError):
-    """The server's binary is not installed; the hint says what to install."""
+class ServerNotInstalledError(EmbeddedServerError, FileNotFoundError):
+    """The server's binary, or what is needed to run it, is not installed; the hint says what to install."""
+
+    errno = ENOENT
+    strerror = os.strerror(ENOENT)
 
 
 class ServerStartError(EmbeddedServerError):
@@ -253,3 +274,7 @@ class ServerStartError(EmbeddedServerError):
         super().__init__(message, **more)
         self.exit_code = exit_code
         self.log_tail = list(log_tail)
+
+
+class ServerStartTimeoutError(ServerStartError, TimeoutError):
+    """The embedded server was not ready within its startup timeout; `exit_code` is None if it was still running."""

@@ -34,7 +34,8 @@ def command(
 ) -> None:
     """Run a flow and print its output.
 
-    FLOW is a YAML or JSON file, or - for standard input. The input is null unless one is given.
+    FLOW is a YAML or JSON file, - for standard input, or the id of a flow that the server has. The input is null unless
+    one is given.
 
     The output is printed as JSON; with -o the whole result is, of a run that failed too.
 

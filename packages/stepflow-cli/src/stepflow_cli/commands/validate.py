@@ -24,15 +24,16 @@ __all__ = ["command"]
 def command(flows: list[str], strict: bool, server: ServerOptions, output: Output) -> None:
     """Validate flows and print the server's diagnostics.
 
-    FLOW is a YAML or JSON file, or - for standard input. Nothing is stored and nothing is run.
+    FLOW is a YAML or JSON file, - for standard input, or the id of a flow that the server has. Nothing is stored and
+    nothing is run.
 
     A flow with a fatal error is refused by servers; one with other errors is accepted, but will likely fail. Both are
     invalid (exit code 3); warnings are allowed.
     """
     from ..diagnostics import DIAGNOSTICS, diagnostic_records
-    from ..flow_files import load_flow_file
+    from ..flow_files import load_flow_or_id
 
-    contents = [(flow, load_flow_file(flow)) for flow in flows]
+    contents = [(flow, load_flow_or_id(flow)) for flow in flows]
     with connect(server, flow=flows[0]) as target:
         validate = target.client.validate
         found = {flow: diagnostic_records(flow, validate(content).diagnostics) for flow, content in contents}

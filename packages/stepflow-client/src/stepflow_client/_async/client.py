@@ -19,6 +19,7 @@ from .._retry import RetryPolicy
 from .._settings import Token
 from .._sockets import AsyncCancelled
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError
+from ..flow_file import is_flow_id
 from .blobs import Blobs
 from .connection import Connection
 from .events import Events
@@ -253,9 +254,11 @@ class StepflowClient(Events, Blobs):
                 print(result.error.message)
 
         Args:
-            flow: The path of a YAML or JSON file, or the flow as a mapping. It is stored on the server first, once.
-            input: The input, any JSON value. A list is a batch and refused here, but for a batch of one: write
-                `[[1, 2]]` for a single input that is a list.
+            flow: The path of a YAML or JSON file, or the flow itself: a mapping, a pydantic model, a dataclass, an
+                attrs object or a msgspec struct. It is stored on the server first, once. Or the id of a stored flow: a
+                str of 64 lowercase hexadecimal digits, unless there is a file of that name.
+            input: The input: any JSON value, in which such objects may stand. A list is a batch and refused here, but
+                for a batch of one: write `[[1, 2]]` for a single input that is a list.
             overrides: Changes to steps for this run only, as for `create_run`.
             variables: Values of the flow's variables: a mapping, or a YAML or JSON file that holds one.
             variables_from_env: Fill missing variables from the environment, as for `create_run`.
@@ -268,9 +271,11 @@ class StepflowClient(Events, Blobs):
 
         Raises:
             FlowFileError: If a file cannot be read.
-            InvalidArgumentError: If an argument is wrong.
+            InvalidArgumentError: If an argument is wrong: for example an override of a step, or of a key, that the flow
+                does not have, or a required variable that is not given.
             InvalidFlowError: If the server refuses the flow.
             InvalidRequestError: If the server refuses an override (0.10 and newer).
+            NotFoundError: If the server has no flow of this id.
             AmbiguousRunError: If the answer was lost, or did not come in time, and it cannot be told which run it was.
             RunTimeoutError: If the run has not ended in time. It goes on; `run_id` names it.
             TransportError: If the server cannot be reached or the connection breaks. A RequestTimeoutError where
@@ -336,7 +341,7 @@ class StepflowClient(Events, Blobs):
             results = await client.get_results(run_id)
 
         Args:
-            flow: The path of a YAML or JSON file, or the flow as a mapping. It is stored on the server first, once.
+            flow: The flow, or the id of a stored one, as for `run`.
             input: The input, any JSON value. A list is a batch; an empty one is a run of no items (0.11 and newer).
             overrides: Changes to steps for this run only, as for `create_run`.
             variables: Values of the flow's variables: a mapping, or a YAML or JSON file that holds one.
@@ -347,9 +352,11 @@ class StepflowClient(Events, Blobs):
 
         Raises:
             FlowFileError: If a file cannot be read.
-            InvalidArgumentError: If an argument is wrong.
+            InvalidArgumentError: If an argument is wrong: for example an override of a step, or of a key, that the flow
+                does not have, or a required variable that is not given.
             InvalidFlowError: If the server refuses the flow.
             InvalidRequestError: If the server refuses an override (0.10 and newer).
+            NotFoundError: If the server has no flow of this id.
             AmbiguousRunError: If the answer was lost, or did not come in time, and it cannot be told which run it was.
             TransportError: If the server cannot be reached or the connection breaks. A RequestTimeoutError where
                 `timeout` was over before the run could be created.
@@ -413,8 +420,16 @@ class StepflowClient(Events, Blobs):
         wait: int | None,
         deduplicate: bool,
     ) -> _wire.Started:
+        if is_flow_id(flow):
+            if deduplicate:
+                raise InvalidArgumentError("deduplicate=True needs the flow itself, not its id")
+            arguments = await self._arguments(input, variables, overrides, max_concurrency)
+            arguments = await self._completed(str(flow), arguments, variables_from_env)
+            return await self._create_run(str(flow), arguments, _wire.started, wait=_held(wait))
         content, digest = self._checked(flow)
         arguments = await self._arguments(input, variables, overrides, max_concurrency)
+        needs = self._needs_of(content, digest)
+        arguments = _requests.completed(arguments, needs, os.environ, variables_from_env)
         for again in (self._claims.shared_flow(digest) is not None, False):
             flow_id, declared = await self._store_to_run(content, digest, is_single=deduplicate)
             try:
@@ -423,7 +438,6 @@ class StepflowClient(Events, Blobs):
                     arguments,
                     _wire.started,
                     declared=declared,
-                    variables_from_env=variables_from_env,
                     wait=_held(wait),
                 )
             except NotFoundError:

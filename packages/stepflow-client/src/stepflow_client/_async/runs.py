@@ -89,16 +89,16 @@ class Runs(Listing):
             InvalidRequestError: If the server refuses an override (0.10 and newer).
             AmbiguousRunError: If the answer was lost and the server has runs of this flow that may be the one: others
                 may run the flow too, and a run does not tell who has created it. (`run` and `submit` find theirs.)
-            InvalidArgumentError: If an argument is wrong; nothing is sent. An integer beyond 2**53 is refused for
+            InvalidArgumentError: If an argument is wrong; nothing is sent. Overrides and required variables are checked
+                where this client knows the flow, as for `run`. An integer beyond 2**53 is refused for
                 servers from 0.12 on, which would change it (`StepflowClient(exact_integers=False)` lets it pass).
             UnsupportedByServerError: If `debug` is True, or the input is an empty list and the server older than 0.11.
         """
         _requests.check_debug(debug)
         flow_id = _requests.check_id(flow_id, "flow_id")
         arguments = await self._arguments(input, variables, overrides, max_concurrency)
-        return await self._create_run(
-            flow_id, arguments, _wire.created, variables_from_env=variables_from_env, timeout=timeout
-        )
+        arguments = await self._completed(flow_id, arguments, variables_from_env, timeout=timeout)
+        return await self._create_run(flow_id, arguments, _wire.created, timeout=timeout)
 
     async def _arguments(
         self, input: Any, variables: Variables | None, overrides: Any, max_concurrency: int | None
@@ -107,6 +107,15 @@ class Runs(Listing):
         exact = server.capabilities["exact_numbers"] or not self._exact_integers
         return _requests.run_arguments(input, variables, overrides, max_concurrency, exact_integers=exact)
 
+    async def _completed(
+        self, flow_id: str, arguments: RunArguments, variables_from_env: bool, *, timeout: float | None = None
+    ) -> RunArguments:
+        """Check arguments against the flow, where it is known here, and return them with the variables filled in."""
+        if variables_from_env:
+            await self._variables_of(flow_id, timeout=timeout)
+        needs = self._needs.get(flow_id)
+        return arguments if needs is None else _requests.completed(arguments, needs, os.environ, variables_from_env)
+
     async def _create_run(
         self,
         flow_id: str,
@@ -114,16 +123,11 @@ class Runs(Listing):
         read: Callable[[dict[str, Any]], Created],
         *,
         declared: Mapping[str, FlowVariable] | None = None,
-        variables_from_env: bool,
         wait: int | None = None,
         timeout: float | None = None,
     ) -> Created:
         values = arguments.variables
         declared = declared if declared is not None else self._declared.get(flow_id)
-        if variables_from_env:
-            if declared is None:
-                declared = await self._variables_of(flow_id, timeout=timeout)
-            values = _requests.environment_variables(values, declared, os.environ)
         request = api.create_run._get_kwargs(
             body=api.CreateRunRequest(
                 flow_id=flow_id,

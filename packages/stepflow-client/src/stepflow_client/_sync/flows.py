@@ -12,10 +12,11 @@ from uuid import uuid4
 
 from .. import _operations as api
 from .. import _requests
+from .._flow_needs import FlowNeeds, needs_of
 from .._lazy import lazy_module
 from .._values import check_json
 from ..errors import InvalidArgumentError, InvalidFlowError, InvalidRequestError
-from ..flow_file import load_flow
+from ..flow_file import is_flow_id, load_flow
 from .creation import Creation
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class Flows(Creation):
         self._files: dict[tuple[Any, ...], tuple[dict[str, Any], bytes]] = {}
         self._declared: dict[str, Mapping[str, FlowVariable]] = {}
         self._outputs: dict[str, Any] = {}
+        # What runs of them need, by digest and by id.
+        self._needs: dict[bytes | str, FlowNeeds] = {}
 
     def store_flow(self, flow: FlowSource, *, timeout: float | None = None) -> StoreFlowResponse:
         """Store a flow and give its id.
@@ -63,15 +66,26 @@ class Flows(Creation):
         turns them into floats on servers from 0.12 on). A flow this client has stored before is not sent again.
 
         Args:
-            flow: The path of a YAML or JSON file, or the flow as a mapping.
+            flow: The path of a YAML or JSON file, or the flow as a mapping or an object (see `run`).
             timeout: Seconds for each request, instead of the client's.
 
         Raises:
             FlowFileError: If the file cannot be read.
+            InvalidArgumentError: If it is no flow, or the id of a stored one.
             InvalidFlowError: If the server refuses the flow; `diagnostics` say why.
         """
+        if is_flow_id(flow):
+            raise InvalidArgumentError("this is the id of a stored flow, not a flow to be stored")
         content, digest = self._checked(flow)
         return self._store(content, digest, timeout=timeout)
+
+    def _needs_of(self, flow: dict[str, Any], digest: bytes) -> FlowNeeds:
+        """Return what runs of a flow need; found out once."""
+        known = self._needs.get(digest)
+        if known is None:
+            known = needs_of(flow, _wire.flow_variables(flow))
+            self._needs = {**_newest(self._needs), digest: known}
+        return known
 
     def _checked(self, flow: FlowSource) -> tuple[dict[str, Any], bytes]:
         """Give a flow that can be sent and its digest; what was checked before is not checked again."""
@@ -143,6 +157,7 @@ class Flows(Creation):
         declared = _wire.build(lambda _: _wire.flow_variables(flow), {}, f"GET /flows/{flow_id}")
         self._declared = {**_newest(self._declared), flow_id: declared}
         self._outputs = {**_newest(self._outputs), flow_id: flow.get("output")}
+        self._needs = {**_newest(self._needs), flow_id: needs_of(flow, declared)}
         return declared
 
     def _store_as_blob(self, flow: dict[str, Any], *, timeout: float | None = None) -> str:
@@ -226,13 +241,19 @@ class Flows(Creation):
         """Ask the server what it thinks of a flow. Nothing is stored.
 
         Args:
-            flow: The path of a YAML or JSON file, or the flow as a mapping.
+            flow: The flow, as for `run`. The flow of an id is fetched from the server first, where keys that servers
+                do not know are gone.
             timeout: Seconds for each request, instead of the client's.
 
         Raises:
             FlowFileError: If the file cannot be read. (A flow that is wrong is no error here, but a finding.)
+            NotFoundError: If the server has no flow of this id.
         """
-        found, _ = self._post_flow(check_json(load_flow(flow), "the flow"), dry_run=True, timeout=timeout)
+        if is_flow_id(flow):
+            content: Any = (self.get_flow(str(flow), timeout=timeout)).flow
+        else:
+            content = load_flow(flow)
+        found, _ = self._post_flow(check_json(content, "the flow"), dry_run=True, timeout=timeout)
         return found
 
 

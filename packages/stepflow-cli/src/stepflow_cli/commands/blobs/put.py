@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import Any
 
 import click
@@ -15,6 +14,7 @@ from ...output import Column, Output, View
 from ...parsing import FILE, Choice, Command
 from ...problems import usage
 from ...settings import ServerOptions
+from ...streams import read_stdin_bytes
 
 __all__ = ["command"]
 
@@ -88,5 +88,5 @@ def _read(file: str, kind: str) -> Any:
     if kind == "data":
         return read_value(Given("FILE", "file", file))
     if file == "-":
-        return sys.stdin.buffer.read()
+        return read_stdin_bytes()
     return read_bytes(file)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import click
@@ -43,19 +42,16 @@ def command(flow: str, server: ServerOptions, output: Output) -> None:
 
     A run takes a variable without ENV_VAR from STEPFLOW_VAR_<NAME> if it gets --env-variables.
     """
+    from stepflow_client.flow_file import is_flow_id
+
     from ...flow_files import declared_variables, load_flow_file
 
-    if _is_id(flow):
+    if is_flow_id(flow):
         with connect(server) as target:
             content = target.client.get_flow(flow).flow
     else:
         content = load_flow_file(flow)
     output.records([_record(name, each) for name, each in declared_variables(content).items()], _VARIABLES)
-
-
-def _is_id(flow: str) -> bool:
-    """Tell whether this is the id of a flow: no file, and 64 hexadecimal digits."""
-    return len(flow) == 64 and not set(flow) - set("0123456789abcdef") and not os.path.lexists(flow)
 
 
 def _record(name: str, declared: dict[str, Any]) -> dict[str, Any]:

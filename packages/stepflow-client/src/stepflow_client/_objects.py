@@ -1,0 +1,68 @@
+"""Objects of pydantic, msgspec, attrs and dataclasses as plain mappings. Imports none of these libraries by itself."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, ClassVar, Protocol
+
+__all__ = ["DataObject", "fields_of", "is_data_object"]
+
+
+class _PydanticModel(Protocol):
+    def model_dump(self) -> Any: ...
+
+
+class _Dataclass(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+class _AttrsInstance(Protocol):
+    __attrs_attrs__: ClassVar[Any]
+
+
+class _MsgspecStruct(Protocol):
+    __struct_fields__: ClassVar[tuple[str, ...]]
+
+
+DataObject = _PydanticModel | _Dataclass | _AttrsInstance | _MsgspecStruct
+"""A pydantic model or dataclass, a dataclass, an instance of an attrs class, or a msgspec struct."""
+
+_MARKS = ("model_dump", "__pydantic_serializer__", "__struct_fields__", "__attrs_attrs__", "__dataclass_fields__")
+
+
+def is_data_object(value: object) -> bool:
+    """Tell whether a value is an object of one of these kinds; their classes are not."""
+    # A class of msgspec has the marks by its own class.
+    return not isinstance(value, type) and any(hasattr(type(value), mark) for mark in _MARKS)
+
+
+def fields_of(value: Any) -> Any:
+    """Return what an object of one of these kinds holds, by the names it has outside of Python.
+
+    Those are the aliases of pydantic and what msgspec renames. A method `to_dict` is asked before the fields are read:
+    classes that are generated from a schema know their names by it. Values of fields may be objects again.
+
+    Raises:
+        Exception: Whatever the library or the object raises if it cannot be done.
+    """
+    kind = type(value)
+    if hasattr(kind, "__struct_fields__"):
+        import msgspec
+
+        # Structs know best themselves: tags, renamed fields, defaults that are left out.
+        return msgspec.to_builtins(value, enc_hook=_of_another_kind)
+    if callable(getattr(kind, "to_dict", None)):
+        return value.to_dict()
+    if callable(getattr(kind, "model_dump", None)):
+        return value.model_dump(mode="json", by_alias=True)
+    if hasattr(kind, "__pydantic_serializer__"):
+        return kind.__pydantic_serializer__.to_python(value, mode="json", by_alias=True)
+    if hasattr(kind, "__attrs_attrs__"):
+        return {field.name: getattr(value, field.name) for field in kind.__attrs_attrs__}
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+
+
+def _of_another_kind(value: Any) -> Any:
+    if not is_data_object(value):
+        raise TypeError(f"{type(value).__name__} is not a JSON value")
+    return fields_of(value)
