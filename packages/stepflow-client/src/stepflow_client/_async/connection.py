@@ -27,6 +27,7 @@ from .._http import (
 )
 from .._lazy import lazy_module
 from .._logging import logger
+from .._proxies import check_proxy, environment_proxy, shown_proxy
 from .._retry import RetryPolicy, retry_after, was_not_processed
 from .._servers import pinned, recognise, require
 from .._settings import (
@@ -38,13 +39,11 @@ from .._settings import (
     check_headers,
     check_limits,
     check_timeout,
-    environment_proxy,
     is_httpx_auth,
     parse_urls,
-    shown_proxy,
-    ssl_context,
     static_authorization,
 )
+from .._tls import refusal, ssl_context
 from .._tracing import operation_span
 from .._values import encode
 from ..errors import (
@@ -120,6 +119,7 @@ class Connection:
         self.headers = {"accept": "*/*", "user-agent": "stepflow-client"}
         self.headers |= {name.lower(): value for name, value in (check_headers(headers) or {}).items()}
         known = None if server is None else pinned(self.url, server)
+        proxy = check_proxy(proxy)
         senders = [_sender(each, verify, cert, proxy, limits, transport) for each in roots]
         self.proxy = None if transport is not None else shown_proxy(proxy or environment_proxy(root))
         """The proxy before the server, without its password."""
@@ -366,8 +366,9 @@ class Connection:
                 return ServerConnectionError(message, run_id=run_id)
             case ConnectFailed():
                 through = f" through the proxy {self.proxy}" if self.proxy else ""
+                reason, hint = refusal(error) or (reason, _hint(error, self.proxy))
                 message = f"{self.url} cannot be reached{through}: {reason}"
-                return ServerConnectionError(message, hint=_hint(error, self.proxy), run_id=run_id)
+                return ServerConnectionError(message, hint=hint, run_id=run_id)
             case ReadTimeout() | WriteTimeout():
                 seconds = limit.write if isinstance(error, WriteTimeout) else limit.read
                 message = f"{asked} got no answer from {self.url} within {seconds:.3g} s"
@@ -378,7 +379,8 @@ class Connection:
                 message = f"{self.url} does not answer in HTTP: {reason}"
                 return InvalidResponseError(message, hint="is this the URL of a Stepflow server?", run_id=run_id)
             case WireError() | OSError():
-                return ServerConnectionError(f"the connection to {self.url} broke: {reason}", run_id=run_id)
+                reason, hint = refusal(error) or (reason, None)
+                return ServerConnectionError(f"the connection to {self.url} broke: {reason}", hint=hint, run_id=run_id)
             case _:
                 return InvalidResponseError(f"the answer to {asked} cannot be read: {reason}", run_id=run_id)
 
@@ -417,8 +419,6 @@ def _hint(error: BaseException | None, proxy: str | None) -> str:
     while error is not None:
         words += f"{error} ".lower()
         error = error.__cause__
-    if "certificate" in words:
-        return "verify= takes the authority that vouches for the server"
     if "wrong version number" in words or "record layer" in words:
         return "does the server speak http, and not https?"
     return "is the server running?"
