@@ -17,12 +17,13 @@ Answer = Callable[[socket.socket, bytes], None]
 
 
 @contextmanager
-def listening(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[int]:
-    """Listen on a free port of 127.0.0.1, and let `answer` deal with each request; give the port.
+def listening(answer: Answer, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Iterator[int]:
+    """Listen on a free port, and let `answer` deal with each request; give the port.
 
     Args:
         answer: What answers; the connection is kept until the client closes it.
         tls: For a server that speaks TLS.
+        host: The address to listen on.
     """
     connections: list[socket.socket] = []
 
@@ -42,7 +43,7 @@ def listening(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[int
                 connections.append(connection)
                 threading.Thread(target=serve, args=[connection], daemon=True).start()
 
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with socket.create_server((host, 0)) as server:
         acceptor = threading.Thread(target=accept, daemon=True)
         acceptor.start()
         try:

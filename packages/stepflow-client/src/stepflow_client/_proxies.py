@@ -105,7 +105,7 @@ def _covers(entry: str, url: ServerUrl) -> bool:
         name = parts[1]
     name = name.removeprefix("[").removesuffix("]")
     if address is not None:
-        return address == _address(name)
+        return bool(address == _address(name))
     name = name.removeprefix("*").removeprefix(".")
     return bool(name) and (url.host == name or url.host.endswith(f".{name}"))
 

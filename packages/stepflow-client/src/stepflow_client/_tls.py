@@ -89,8 +89,8 @@ def _verifying(verify: bool | str | os.PathLike[str]) -> ssl.SSLContext:
         path = os.fspath(verify)
         return _loaded(path, f"the CA certificates in {path}", is_folder=os.path.isdir(path))
     for variable, is_folder in (("SSL_CERT_FILE", False), ("SSL_CERT_DIR", True)):
-        if path := os.environ.get(variable):
-            return _loaded(path, f"the CA certificates in {path}, which {variable} names,", is_folder=is_folder)
+        if named := os.environ.get(variable):
+            return _loaded(named, f"the CA certificates in {named}, which {variable} names,", is_folder=is_folder)
     return httpx.create_ssl_context(trust_env=False)
 
 
