@@ -25,6 +25,7 @@ __all__ = [
     "Token",
     "TokenAuth",
     "check_auth",
+    "check_bytes",
     "check_headers",
     "check_limits",
     "check_positive",
@@ -200,6 +201,17 @@ def _check_longest(seconds: float, what: str) -> float:
     return seconds
 
 
+def check_bytes(count: Any, what: str) -> int:
+    """Give a number of bytes above zero.
+
+    Raises:
+        InvalidArgumentError: If it is none.
+    """
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise InvalidArgumentError(f"{what} is a number of bytes above zero, not {count!r}")
+    return count
+
+
 def check_positive(seconds: Any, what: str) -> float:
     """Give a finite number of seconds above zero as a float.
 
@@ -298,6 +310,11 @@ def check_auth(
     if auth is None or is_httpx_auth(auth):
         return auth
     if isinstance(auth, tuple) and len(auth) == 2 and all(isinstance(part, str) for part in auth):
+        try:
+            ":".join(auth).encode()
+        except UnicodeEncodeError:
+            # What it says quotes them.
+            raise InvalidArgumentError("the user or the password given as auth is not Unicode text") from None
         return auth
     if callable(auth):
         return TokenAuth(auth)

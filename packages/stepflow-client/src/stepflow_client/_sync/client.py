@@ -15,6 +15,7 @@ from uuid import UUID
 from .. import _operations as api
 from .. import _requests, _settings
 from .._deadline import current_deadline, deadline_of, granted, within
+from .._http import MOST_BYTES
 from .._lazy import lazy_module
 from .._requests import Variables
 from .._retry import RetryPolicy
@@ -81,6 +82,9 @@ class SyncStepflowClient(Events, Blobs):
         retry: When a request is sent again; None for the defaults of `RetryPolicy`.
         exact_integers: Refuse to send integers beyond 2**53 in inputs and variables to servers that would change them
             (0.12 and newer). False lets them pass.
+        max_response_bytes: Bytes that an answer may have, and each event of `run_events`; a larger one is an
+            InvalidResponseError. The default, 1 GiB, is beyond what servers send; it keeps one answer from taking all
+            the memory.
 
     Raises:
         InvalidArgumentError: If a setting is wrong.
@@ -101,6 +105,7 @@ class SyncStepflowClient(Events, Blobs):
         server: str | None = None,
         retry: RetryPolicy | None = None,
         exact_integers: bool = True,
+        max_response_bytes: int = MOST_BYTES,
     ) -> None:
         """Keep the settings; nothing is sent."""
         super().__init__()
@@ -117,6 +122,7 @@ class SyncStepflowClient(Events, Blobs):
             transport=transport,
             server=server,
             retry=retry or RetryPolicy(),
+            max_response_bytes=max_response_bytes,
         )
 
     @classmethod

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
 from .. import _operations as api
-from .._deadline import current_deadline
+from .._deadline import current_deadline, has_passed
 from .._http import (
     SHORTEST,
     CannotSend,
@@ -24,6 +24,8 @@ from .._http import (
     PoolTimeout,
     ReadTimeout,
     Timeouts,
+    TooLarge,
+    Unreadable,
     WireError,
     WriteTimeout,
 )
@@ -38,6 +40,7 @@ from .._settings import (
     Token,
     TokenAuth,
     check_auth,
+    check_bytes,
     check_headers,
     check_limits,
     check_timeout,
@@ -61,7 +64,7 @@ from ..errors import (
     UnsupportedByServerError,
 )
 from .dialect import Dialect
-from .endpoints import Endpoints
+from .endpoints import Authorization, Endpoints
 from .exchange import Exchange
 from .pool import Pool
 from .retry import Retry
@@ -80,6 +83,10 @@ else:
 __all__ = ["Connection"]
 
 Answer = TypeVar("Answer")
+
+_EVENTS = "text/event-stream"
+_LONGEST_ERROR = 64 * 1024
+"""Bytes that are read of an answer in the place of events."""
 
 
 class _Limits(NamedTuple):
@@ -104,15 +111,15 @@ class Connection:
         transport: httpx.BaseTransport | None,
         server: str | None,
         retry: RetryPolicy,
+        max_response_bytes: int,
     ) -> None:
         roots = parse_urls(base_url)
         root = roots[0]
         credentials = check_auth(auth)
-        # Credentials in the URL are sent as what they are; they do not show in its text.
-        credentials = credentials or root.user
         self.root = root
         self.url = str(root)
         self.timeout = check_timeout(timeout)
+        self.max_response_bytes = check_bytes(max_response_bytes, "max_response_bytes")
         self.is_shared = len(roots) > 1
         """Whether the run of one request may be the run of another server."""
         self.closed = False
@@ -122,20 +129,16 @@ class Connection:
         self.headers |= {name.lower(): value for name, value in (check_headers(headers) or {}).items()}
         known = None if server is None else pinned(self.url, server)
         proxy = check_proxy(proxy)
+        # Credentials in a URL are sent to its server only; they do not show in its text.
+        header = static_authorization(credentials or (root.user if len(roots) == 1 else None))
+        if header is not None:
+            self.headers["authorization"] = header
         senders = [_sender(each, verify, cert, proxy, limits, transport) for each in roots]
+        if header is None:
+            senders = [_signing(sender, credentials, each) for sender, each in zip(senders, roots, strict=True)]
         self.proxy = None if transport is not None else shown_proxy(proxy or environment_proxy(root))
         """The proxy before the server, without its password."""
         sender = senders[0] if len(senders) == 1 else Endpoints(senders)
-        if (header := static_authorization(credentials)) is not None:
-            self.headers["authorization"] = header
-        elif isinstance(credentials, TokenAuth):
-            from .adapters import Token as TokenLayer
-
-            sender = TokenLayer(sender, credentials)
-        elif is_httpx_auth(credentials):
-            from .adapters import HttpxAuth
-
-            sender = HttpxAuth(sender, credentials, root)
         self._retry = Retry(sender, retry)
         self.dialect = Dialect(self._retry, self.url, known)
         self._api: Client | None = None
@@ -153,7 +156,7 @@ class Connection:
                 base_url=self.url + API_PATH,
                 timeout=httpx.Timeout(**self.timeout.as_dict()),
                 headers=self.headers,
-                transport=ExchangeTransport(self.dialect, self.root),
+                transport=ExchangeTransport(self.dialect, self.root, self.max_response_bytes),
                 trust_env=False,
             )
             self._api = Client(base_url=self.url + API_PATH).set_httpx_client(http)
@@ -294,6 +297,7 @@ class Connection:
             timeout=limit,
             idempotent=idempotent,
             deadline=deadline,
+            max_response_bytes=self.max_response_bytes,
         )
 
     def stream(
@@ -314,19 +318,23 @@ class Connection:
         import httpx
         from httpx_sse import EventSource
 
-        from .adapters import StreamBody
+        from .adapters import StreamBody, unpacked
 
         sent = self._request(request, self.timeout.reading(silence), idempotent=True)
-        sent.headers |= {"accept": "text/event-stream", "cache-control": "no-store"}
+        sent.headers |= {"accept": _EVENTS, "cache-control": "no-store"}
         opened = False
         with operation_span(operation, sent.headers):
             try:
-                with self.dialect.stream(sent) as stream:
-                    body = StreamBody(stream.chunks)
-                    response = httpx.Response(stream.status, headers=stream.headers, stream=body)
-                    if stream.status != 200 or "text/event-stream" not in stream.headers.get("content-type", ""):
-                        raise self._no_events(sent, response, response.read(), run_id)
+                with (
+                    self.dialect.stream(sent) as stream,
+                    closing(unpacked(stream.chunks, stream.headers.get("content-encoding", ""))) as chunks,
+                ):
+                    kind = stream.headers.get("content-type", "")
+                    if stream.status != 200 or kind.partition(";")[0].strip().lower() != _EVENTS:
+                        raise self._no_events(sent, stream.status, kind, chunks, run_id)
                     opened = True
+                    # Events are UTF-8, whatever charset is named.
+                    response = httpx.Response(200, headers={"content-type": _EVENTS}, stream=StreamBody(chunks))
                     events: Any = EventSource(response).iter_sse()
                     with closing(events):
                         for event in events:
@@ -341,10 +349,14 @@ class Connection:
                 raise self._transport_error(error, sent, run_id) from error
 
     def _no_events(
-        self, sent: HttpRequest, response: httpx.Response, content: bytes, run_id: str
+        self, sent: HttpRequest, status: int, kind: str, chunks: Iterator[bytes], run_id: str
     ) -> StepflowClientError:
-        kind = response.headers.get("content-type", "")
-        problem = _wire.error_for(response.status_code, kind, content, str(sent), run_id=run_id)
+        content, until = b"", time.monotonic() + self.timeout.read
+        for chunk in chunks:
+            content += chunk
+            if len(content) > _LONGEST_ERROR or has_passed(until):
+                break
+        problem = _wire.error_for(status, kind, content, str(sent), run_id=run_id)
         return problem or InvalidResponseError(f"{sent} was not answered with events", run_id=run_id)
 
     def _transport_error(
@@ -377,12 +389,17 @@ class Connection:
                 return RequestTimeoutError(message, run_id=run_id)
             case CannotSend():
                 return InvalidArgumentError(f"{asked} cannot be sent: {reason}", run_id=run_id)
+            case TooLarge():
+                message = f"the answer to {asked} is too large: {reason}"
+                return InvalidResponseError(message, hint="the client takes max_response_bytes=", run_id=run_id)
             case NotHttp():
                 message = f"{self.url} does not answer in HTTP: {reason}"
                 return InvalidResponseError(message, hint="is this the URL of a Stepflow server?", run_id=run_id)
+            case Unreadable():
+                return InvalidResponseError(f"the answer to {asked} cannot be read: {reason}", run_id=run_id)
             case WireError() | OSError():
-                reason, hint = refusal(error) or (reason, None)
-                return ServerConnectionError(f"the connection to {self.url} broke: {reason}", hint=hint, run_id=run_id)
+                said, advice = refusal(error) or (reason, None)
+                return ServerConnectionError(f"the connection to {self.url} broke: {said}", hint=advice, run_id=run_id)
             case _:
                 return InvalidResponseError(f"the answer to {asked} cannot be read: {reason}", run_id=run_id)
 
@@ -411,6 +428,22 @@ def _sender(
         except (TypeError, ValueError, AttributeError, ImportError, httpx.InvalidURL) as error:
             raise InvalidArgumentError(f"the proxy cannot be used: {error}") from None
     return HttpxExchange(transport, root)
+
+
+def _signing(
+    sender: Exchange, credentials: httpx.Auth | TokenAuth | tuple[str, str] | None, root: ServerUrl
+) -> Exchange:
+    """Give what sends to one server with its credentials: those of the client, or those in its own URL."""
+    if isinstance(credentials, TokenAuth):
+        from .adapters import Token as TokenLayer
+
+        return TokenLayer(sender, credentials)
+    if is_httpx_auth(credentials):
+        from .adapters import HttpxAuth
+
+        return HttpxAuth(sender, credentials, root)
+    header = static_authorization(root.user)
+    return sender if header is None else Authorization(sender, header)
 
 
 def _hint(error: BaseException | None, proxy: str | None) -> str:
