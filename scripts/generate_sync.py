@@ -40,7 +40,6 @@ TOKENS = {
     "aclose": "close",
     "aclosing": "closing",
     "aiter_bytes": "iter_bytes",
-    "aiter_raw": "iter_raw",
     "aiter_sse": "iter_sse",
     "aread": "read",
     "asend": "send",

@@ -109,10 +109,17 @@ class HttpxExchange(Exchange):
 
 def _headers(response: httpx.Response) -> dict[str, str]:
     headers = lower(response.headers.multi_items())
-    if response.is_stream_consumed:
-        # It was made with its body, which httpx has unpacked.
+    if _content(response) is not None:
         headers.pop("content-encoding", None)
     return headers
+
+
+def _content(response: httpx.Response) -> bytes | None:
+    """Give the body of an answer that was made with one, which httpx has unpacked."""
+    try:
+        return response.content
+    except httpx.ResponseNotRead:
+        return None
 
 
 def _raw(
@@ -125,13 +132,16 @@ def _raw(
         request: The request; no chunk may take longer than it allows.
         check: Called after each chunk; may raise.
     """
-    if response.is_stream_consumed:
-        yield response.content
+    if (content := _content(response)) is not None:
+        yield content
         return
-    chunks = response.iter_raw()
+    # Not `aiter_raw`: it fails where the end of a whole body does.
+    stream: Any = response.stream
+    chunks: Iterator[bytes] | None = None
     while True:
         with _our_errors():
             try:
+                chunks = chunks or stream.__iter__()
                 chunk = sync_limited(chunks.__next__, request.patience(request.timeout.read) + _GRACE)
             except StopIteration:
                 return
