@@ -79,8 +79,8 @@ class SyncStepflowClient(Events, Blobs):
         proxy: The URL of a proxy, or its `host:port`; by default what HTTP_PROXY, HTTPS_PROXY and ALL_PROXY say.
             NO_PROXY lists the servers that are asked directly: names, addresses and networks, each also with a port.
         limits: Of the connection pool.
-        transport: What sends the requests, instead of the usual, for example an `httpx.MockTransport`. It is given the time that is left
-            as httpx's `timeout` extension, and must heed it; an `httpx.HTTPTransport` does.
+        transport: What sends the requests, instead of the usual, for example an `httpx.MockTransport`. It must heed
+            httpx's `timeout` extension, which holds the time that is left; an `httpx.HTTPTransport` does.
         server: The release of the server, for example `0.13.0`, where it is known: it saves the client from asking for
             the server's health first. A wrong one makes answers unreadable.
         retry: When a request is sent again; None for the defaults of `RetryPolicy`.
