@@ -45,6 +45,7 @@ TOKENS = {
     "asend": "send",
     "async_auth_flow": "sync_auth_flow",
     "async_together": "sync_together",
+    "async_limited": "sync_limited",
     "asynccontextmanager": "contextmanager",
     "asyncio": "time",
     "get_async_httpx_client": "get_httpx_client",
@@ -66,6 +67,10 @@ TEXTS = {
     ),
     r"\bThe asynchronous client\b": "The synchronous client",
     r" \(it may be a coroutine function\)": "",
+    r"It is cut off\s+when the timeout has passed\.": (
+        "It must heed\n            httpx's `timeout` extension, which holds the time that is left; "
+        "an `httpx.HTTPTransport` does."
+    ),
     r"One client may serve many tasks of one event loop at once\.": (
         "One client may serve many threads at once, and works inside a running event loop."
     ),

@@ -123,7 +123,9 @@ class Server:
 TWINS = ["async", "sync"]
 
 
-def call(twin: str, transport: Any, operation: Callable[[Any], Any], url: str = URL, **settings: Any) -> Any:
+def call(
+    twin: str, transport: Any, operation: Callable[[Any], Any], url: str | list[str] = URL, **settings: Any
+) -> Any:
     """Make a client, call it and give what comes back; what is iterated comes as a list."""
     if transport is not None:
         settings["transport"] = transport

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import socket
+from base64 import b64encode
+from collections.abc import Generator
+from typing import Any
+
 import httpx
 import pytest
+from stepflow_api.api.run import list_runs
 from stepflow_client import InvalidArgumentError, RetryPolicy, ServerConnectionError, StepflowClient, SyncStepflowClient
+
+from tests.raw_server import Answer, decoded, listening, message
+from tests.unit.both_twins import EVENT, HEALTH, TWINS, call
 
 RUN = "01900000-0000-7000-8000-000000000001"
 RUNS = {"runs": []}
@@ -91,3 +101,95 @@ def test_what_is_no_list_of_servers(urls: list[str]) -> None:
     for kind in (StepflowClient, SyncStepflowClient):
         with pytest.raises(InvalidArgumentError):
             kind(urls)
+
+
+# Credentials
+
+
+class Bearer(httpx.Auth):
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["authorization"] = "Bearer token"
+        yield request
+
+
+def sends(twin: str, transport: str) -> Any:
+    if transport == "own":
+        return None
+    return httpx.AsyncHTTPTransport(verify=False) if twin == "async" else httpx.HTTPTransport(verify=False)
+
+
+def authorizations(seen: list[str]) -> Answer:
+    """Note what credentials each request has."""
+
+    def answer(connection: socket.socket, head: bytes) -> None:
+        seen.append(decoded(head).get("authorization", ""))
+        body = HEALTH if b"/health " in head else RUNS
+        connection.sendall(message(json.dumps(body).encode()))
+
+    return answer
+
+
+def basic(user: str, password: str) -> str:
+    return f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}"
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("transport", ["own", "httpx"])
+def test_each_server_gets_its_own_credentials_and_none_of_another(twin: str, transport: str) -> None:
+    first: list[str] = []
+    second: list[str] = []
+    third: list[str] = []
+    with (
+        listening(authorizations(second)) as b,
+        listening(authorizations(third)) as c,
+    ):
+        with listening(authorizations(first)) as a:
+            urls = [f"http://me:one@127.0.0.1:{a}", f"http://you:two@127.0.0.1:{b}", f"http://127.0.0.1:{c}"]
+            for order in (urls, urls[1:] + urls[:1], urls[2:] + urls[:2]):
+                call(twin, sends(twin, transport), lambda client: client.list_runs(), order)
+        # The first server is gone now: what was meant for it goes to the next one.
+        call(twin, sends(twin, transport), lambda client: client.list_runs(), urls)
+        call(twin, sends(twin, transport), lambda client: client.list_runs(), [urls[0], urls[2]])
+    assert set(first) == {basic("me", "one")}
+    assert set(second) == {basic("you", "two")}
+    assert set(third) == {""}
+    assert len(first) == 2
+    assert len(second) == len(third) == 4
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("auth", ["token", lambda: "token", Bearer()], ids=["token", "callable", "httpx.Auth"])
+def test_credentials_of_the_client_are_for_every_server(twin: str, auth: Any) -> None:
+    seen: list[str] = []
+    with listening(authorizations(seen)) as b:
+        with listening(authorizations(seen)) as a:
+            urls = [f"http://me:one@127.0.0.1:{a}", f"http://127.0.0.1:{b}"]
+            call(twin, None, lambda client: client.list_runs(), urls, auth=auth)
+        call(twin, None, lambda client: client.list_runs(), urls, auth=auth)
+    assert seen == ["Bearer token"] * 4
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_the_generated_client_sends_the_credentials_of_the_server(twin: str) -> None:
+    seen: list[str] = []
+    with listening(authorizations(seen)) as port:
+        urls = [f"http://me:one@127.0.0.1:{port}", "http://127.0.0.1:9"]
+        if twin == "async":
+            call(twin, None, lambda client: list_runs.asyncio_detailed(client=client.api), urls, server="0.13.0")
+        else:
+            call(twin, None, lambda client: list_runs.sync_detailed(client=client.api), urls, server="0.13.0")
+    assert seen == [basic("me", "one")]
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_streams_have_the_credentials_of_their_server(twin: str) -> None:
+    seen: list[str] = []
+
+    def answer(connection: socket.socket, head: bytes) -> None:
+        seen.append(decoded(head).get("authorization", ""))
+        connection.sendall(message(f"data: {json.dumps(EVENT)}\n\n".encode(), content_type="text/event-stream"))
+
+    with listening(answer) as port:
+        urls = [f"http://me:one@127.0.0.1:{port}", "http://127.0.0.1:9"]
+        assert len(call(twin, None, lambda client: client.run_events(RUN), urls, server="0.13.0")) == 1
+    assert seen == [basic("me", "one")]

@@ -255,7 +255,11 @@ def test_every_failure_of_a_connection_is_an_error_of_ours(
             if recognised and name in ("create_run", "run", "submit"):
                 # A run may have been created unseen.
                 kinds.append(AmbiguousRunError)
-            if issubclass(failure, httpx.TimeoutException) and name in ("get_result", "get_results", "wait_run"):
+            if issubclass(failure, (httpx.TimeoutException, TimeoutError)) and name in (
+                "get_result",
+                "get_results",
+                "wait_run",
+            ):
                 # The run may go on, but the time to wait for it is over.
                 kinds.append(RunTimeoutError)
             assert isinstance(caught.value, tuple(kinds))

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from stepflow_client import SyncStepflowClient
 from stepflow_client._http import Timeouts
+from stepflow_client._proxies import environment_proxy
 from stepflow_client._settings import (
     LONGEST_TIMEOUT,
     TokenAuth,
@@ -18,11 +19,10 @@ from stepflow_client._settings import (
     check_headers,
     check_positive,
     check_timeout,
-    environment_proxy,
     environment_settings,
     parse_url,
-    ssl_context,
 )
+from stepflow_client._tls import ssl_context
 from stepflow_client.errors import InvalidArgumentError
 
 # URLs
@@ -361,7 +361,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_proxies(environ: dict[str, str], url: str, proxy: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    assert environment_proxy(httpx.URL(url)) == proxy
+    assert environment_proxy(parse_url(url)) == proxy
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import httptools
 
 __all__ = [
+    "MOST_BYTES",
     "SHORTEST",
     "Broken",
     "CannotSend",
@@ -24,6 +25,8 @@ __all__ = [
     "ReadTimeout",
     "ResponseReader",
     "Timeouts",
+    "TooLarge",
+    "Unreadable",
     "WireError",
     "WriteTimeout",
     "lower",
@@ -36,6 +39,8 @@ HeaderItems = tuple[tuple[str, str], ...]
 
 _LONGEST_TARGET = 65_536
 _MOST_KNOWN = 8
+MOST_BYTES = 1024**3
+"""Bytes in the body of an answer, where the client is not told otherwise."""
 SHORTEST = 0.001
 """Seconds that a phase gets though the deadline has passed: what is there already is still read."""
 
@@ -79,6 +84,14 @@ class NotHttp(WireError):
     """Something answered, but not in HTTP/1.1."""
 
 
+class TooLarge(WireError):
+    """The answer is larger than the caller wants to read."""
+
+
+class Unreadable(WireError):
+    """An answer came whose body cannot be decoded."""
+
+
 class Timeouts(NamedTuple):
     """Seconds for each phase of a request."""
 
@@ -116,6 +129,8 @@ class HttpRequest:
     """Whether sending it twice does no more than sending it once."""
     deadline: float | None = None
     """When the caller's patience ends, by `time.monotonic()`, whatever the phases would still allow."""
+    max_response_bytes: int = MOST_BYTES
+    """Bytes that the body of the answer may have; of a stream, what comes between two events."""
 
     def patience(self, seconds: float) -> float:
         """Give how long a phase may take from now on.
@@ -126,6 +141,15 @@ class HttpRequest:
         if self.deadline is None:
             return seconds
         return min(seconds, max(self.deadline - time.monotonic(), SHORTEST))
+
+    def check_deadline(self) -> None:
+        """Give up where more must come, and the caller's patience has ended: a server may send without a pause.
+
+        Raises:
+            ReadTimeout: If it has.
+        """
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            raise ReadTimeout("no whole answer in time")
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"

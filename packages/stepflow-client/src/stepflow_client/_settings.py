@@ -1,9 +1,8 @@
-"""How a client connects: URL, timeout, TLS, credentials and environment, each checked before anything is sent. Pure."""
+"""How a client connects: URL, timeout, credentials and environment, each checked before anything is sent. Pure."""
 
 from __future__ import annotations
 
 import math
-import os
 import re
 import sys
 from base64 import b64encode
@@ -17,8 +16,6 @@ from ._http import Timeouts
 from .errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    import ssl
-
     import httpx
 
 __all__ = [
@@ -28,17 +25,15 @@ __all__ = [
     "Token",
     "TokenAuth",
     "check_auth",
+    "check_bytes",
     "check_headers",
     "check_limits",
     "check_positive",
     "check_timeout",
-    "environment_proxy",
     "environment_settings",
     "is_httpx_auth",
     "parse_url",
     "parse_urls",
-    "shown_proxy",
-    "ssl_context",
     "static_authorization",
 ]
 
@@ -206,6 +201,17 @@ def _check_longest(seconds: float, what: str) -> float:
     return seconds
 
 
+def check_bytes(count: Any, what: str) -> int:
+    """Give a number of bytes above zero.
+
+    Raises:
+        InvalidArgumentError: If it is none.
+    """
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise InvalidArgumentError(f"{what} is a number of bytes above zero, not {count!r}")
+    return count
+
+
 def check_positive(seconds: Any, what: str) -> float:
     """Give a finite number of seconds above zero as a float.
 
@@ -221,78 +227,6 @@ def check_positive(seconds: Any, what: str) -> float:
     if not (number > 0 and math.isfinite(number)):
         raise InvalidArgumentError(f"{what} must be above zero and finite, not {number!r}")
     return number
-
-
-def ssl_context(
-    url: ServerUrl, verify: bool | str | ssl.SSLContext, cert: str | tuple[str, ...] | None
-) -> ssl.SSLContext | None:
-    """Give what servers are verified with, None where there is nothing to verify.
-
-    Args:
-        url: For a plain http server there is nothing to verify, and nothing is loaded.
-        verify: False for no verification, or a file or folder of authorities, or a context.
-        cert: The client's certificate: a file, or (file, key file), or (file, key file, password).
-
-    Raises:
-        InvalidArgumentError: If a file cannot be read.
-    """
-    if url.scheme == "http":
-        return None
-    import ssl
-
-    import httpx
-
-    if isinstance(verify, ssl.SSLContext):
-        if cert is not None:
-            raise InvalidArgumentError("pass the client certificate inside the SSL context given as verify")
-        return verify
-    try:
-        if isinstance(verify, (str, os.PathLike)):
-            where = "capath" if os.path.isdir(verify) else "cafile"
-            context = ssl.create_default_context(**{where: os.fspath(verify)})  # type: ignore[arg-type]
-        else:
-            context = httpx.create_ssl_context(verify=bool(verify))
-    except (OSError, ValueError, TypeError) as error:
-        raise _not_loaded("the authorities", (verify,), error) from None
-    if cert is not None:
-        files = cert if isinstance(cert, (tuple, list)) else (cert,)
-        try:
-            context.load_cert_chain(*files)
-        except (OSError, ValueError, TypeError) as error:
-            # The third is a password.
-            raise _not_loaded("the certificate", files[:2], error) from None
-    return context
-
-
-def _not_loaded(what: str, files: Sequence[object], error: Exception) -> InvalidArgumentError:
-    named = " and ".join(str(file) for file in files)
-    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    return InvalidArgumentError(f"{what} in {named} cannot be loaded: {reason}")
-
-
-def environment_proxy(url: ServerUrl) -> str | None:
-    """Give the proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name for a server, or None.
-
-    A server on this machine itself is never asked through a proxy.
-    """
-    if url.host in ("localhost", "::1") or url.host.startswith("127."):
-        return None
-    if not any(name.lower().endswith("_proxy") for name in os.environ):
-        return None
-    from urllib.request import getproxies, proxy_bypass
-
-    if proxy_bypass(url.host):
-        return None
-    proxies = getproxies()
-    return proxies.get(url.scheme) or proxies.get("all")
-
-
-def shown_proxy(proxy: str | httpx.URL | httpx.Proxy | None) -> str | None:
-    """Give the URL of a proxy as it can be shown: without its user and password."""
-    if proxy is None:
-        return None
-    scheme, separator, rest = str(getattr(proxy, "url", proxy)).rpartition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
 def environment_settings(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -376,6 +310,11 @@ def check_auth(
     if auth is None or is_httpx_auth(auth):
         return auth
     if isinstance(auth, tuple) and len(auth) == 2 and all(isinstance(part, str) for part in auth):
+        try:
+            ":".join(auth).encode()
+        except UnicodeEncodeError:
+            # What it says quotes them.
+            raise InvalidArgumentError("the user or the password given as auth is not Unicode text") from None
         return auth
     if callable(auth):
         return TokenAuth(auth)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from typing import Any, TypeVar
 
 import httpx
 
 from .._deadline import has_passed
 from .._http import (
+    MOST_BYTES,
     Broken,
     CannotSend,
     ConnectFailed,
@@ -22,18 +24,25 @@ from .._http import (
     PoolTimeout,
     ReadTimeout,
     Timeouts,
+    TooLarge,
+    Unreadable,
     WireError,
     WriteTimeout,
     lower,
 )
-from .._settings import API_PATH, ServerUrl, TokenAuth
+from .._settings import API_PATH, ServerUrl, TokenAuth, check_headers
+from .._time_limit import async_limited
+from .._unpacking import Unpacker
+from ..errors import InvalidArgumentError, RequestTimeoutError, StepflowClientError
 from .exchange import Exchange, Layer, Stream
 
-__all__ = ["ExchangeTransport", "HttpxAuth", "HttpxExchange", "Token"]
+__all__ = ["ExchangeTransport", "HttpxAuth", "HttpxExchange", "Token", "unpacked"]
+
+Signed = TypeVar("Signed")
 
 
 class HttpxExchange(Exchange):
-    """Sends through an httpx transport.
+    """Sends through an httpx transport, within the deadline of the request whatever the transport does.
 
     Args:
         transport: The transport; it is closed with the exchange.
@@ -43,6 +52,8 @@ class HttpxExchange(Exchange):
     def __init__(self, transport: httpx.AsyncBaseTransport, root: ServerUrl) -> None:
         self._transport = transport
         self._api = str(root) + API_PATH
+        # Other transports may want to be called in the thread that made them.
+        self._may_leave = isinstance(transport, httpx.AsyncHTTPTransport)
 
     async def aclose(self) -> None:
         """Close the transport."""
@@ -50,58 +61,131 @@ class HttpxExchange(Exchange):
 
     async def exchange(self, request: HttpRequest) -> HttpResponse:
         """Send a request and give the answer, read to its end."""
+        if request.deadline is None:
+            return await self._exchange(request)
         with _our_errors():
-            response = await self._transport.handle_async_request(to_httpx(request, self._api))
-            try:
-                if request.deadline is None:
-                    content = await response.aread()
-                else:
-                    content = b"".join([chunk async for chunk in _until_deadline(response.aiter_bytes(), request)])
-            finally:
-                await response.aclose()
-        # What was compressed has been unpacked.
-        headers = lower((k, v) for k, v in response.headers.multi_items() if k != "content-encoding")
-        return HttpResponse(response.status_code, headers, content)
+            seconds = request.patience(math.inf) + _GRACE
+            return await async_limited(partial(self._exchange, request), seconds, leave=self._may_leave)
+
+    async def _exchange(self, request: HttpRequest) -> HttpResponse:
+        async with self._opened(request, to_httpx(request, self._api)) as response:
+            headers = _headers(response)
+            raw = _raw(response, request, request.check_deadline)
+            size, pieces = 0, []
+            async with aclosing(raw), aclosing(unpacked(raw, headers.pop("content-encoding", ""))) as body:
+                async for piece in body:
+                    size += len(piece)
+                    if size > request.max_response_bytes:
+                        raise TooLarge(f"it has more than {request.max_response_bytes} bytes")
+                    pieces.append(piece)
+        return HttpResponse(response.status_code, headers, b"".join(pieces))
 
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
-        """Send a request and give the answer as it comes."""
-        asked = to_httpx(request, self._api)
-        with _our_errors():
-            response = await self._transport.handle_async_request(asked)
-        try:
-            # What was compressed is unpacked.
-            headers = lower((k, v) for k, v in response.headers.multi_items() if k != "content-encoding")
-            read = partial(self._chunks, response, asked.extensions["timeout"])
-            yield Stream(response.status_code, headers, read, request.timeout.read)
-        finally:
-            await response.aclose()
+        """Send a request and give the answer as it comes; it may be compressed, see `unpacked`."""
+        sent = to_httpx(request, self._api)
+        async with self._opened(request, sent) as response:
+            read = partial(self._chunks, response, request, sent.extensions["timeout"])
+            yield Stream(response.status_code, _headers(response), read, request.timeout.read)
 
     @staticmethod
     async def _chunks(
-        response: httpx.Response, limits: dict[str, float], stream: Stream
+        response: httpx.Response, request: HttpRequest, limits: dict[str, float], stream: Stream
     ) -> AsyncGenerator[bytes, None]:
         # Transports read this when the first chunk is asked for, and not again.
         limits["read"] = stream.patience
+        limit = replace(request, timeout=request.timeout.reading(stream.patience))
         try:
-            with _our_errors():
-                async for chunk in response.aiter_bytes():
+            async with aclosing(_raw(response, limit)) as chunks:
+                async for chunk in chunks:
                     if chunk:
                         yield chunk
         except ReadTimeout:
             yield b""
 
+    @asynccontextmanager
+    async def _opened(self, request: HttpRequest, sent: httpx.Request) -> AsyncGenerator[httpx.Response, None]:
+        """Send a request and return the response, of which the head has been read."""
+        # The phases together, and some time for a large body on a slow line.
+        longest = sum(request.timeout) + len(request.content) / _SLOWEST
+        with _our_errors():
+            send = partial(self._transport.handle_async_request, sent)
+            response = await async_limited(send, request.patience(longest) + _GRACE)
+            if not isinstance(response, httpx.Response):
+                raise Unreadable(f"the transport returned {type(response).__name__}")
+        try:
+            yield response
+        finally:
+            # What has been read is worth more than what its end may raise.
+            with suppress(WireError), _our_errors():
+                await async_limited(response.aclose, _GRACE)
 
-async def _until_deadline(chunks: AsyncIterator[bytes], request: HttpRequest) -> AsyncIterator[bytes]:
-    """Give chunks as they come; httpx bounds the wait for each, and not for all of them."""
-    async for chunk in chunks:
-        if has_passed(request.deadline):
-            raise ReadTimeout("nothing more in time")
+
+def _headers(response: httpx.Response) -> dict[str, str]:
+    headers = lower(response.headers.multi_items())
+    if _content(response) is not None:
+        headers.pop("content-encoding", None)
+    return headers
+
+
+def _content(response: httpx.Response) -> bytes | None:
+    """Give the body of an answer that was made with one, which httpx has unpacked."""
+    try:
+        return response.content
+    except httpx.ResponseNotRead:
+        return None
+
+
+async def _raw(
+    response: httpx.Response, request: HttpRequest, check: Callable[[], None] = lambda: None
+) -> AsyncGenerator[bytes, None]:
+    """Give the chunks of a body as they come.
+
+    Args:
+        response: The answer.
+        request: The request; no chunk may take longer than it allows.
+        check: Called after each chunk; may raise.
+    """
+    if (content := _content(response)) is not None:
+        yield content
+        return
+    # Not `aiter_raw`: it fails where the end of a whole body does.
+    stream: Any = response.stream
+    chunks: Any = None
+    while True:
+        with _our_errors():
+            try:
+                if chunks is None:
+                    chunks = stream.__aiter__()
+                chunk = await async_limited(chunks.__anext__, request.patience(request.timeout.read) + _GRACE)
+            except StopAsyncIteration:
+                return
+        check()
         yield chunk
 
 
+async def unpacked(chunks: AsyncIterator[bytes], encoding: str) -> AsyncGenerator[bytes, None]:
+    """Give the pieces of a body that may be compressed, each of them of a bounded size.
+
+    Args:
+        chunks: The body.
+        encoding: What `content-encoding` says.
+
+    Raises:
+        Unreadable: If it cannot be unpacked.
+    """
+    unpacker = Unpacker(encoding)
+    async for chunk in chunks:
+        if not chunk:
+            # Nothing has come for a while.
+            yield chunk
+        for piece in unpacker.feed(chunk):
+            yield piece
+    unpacker.finish()
+
+
 class HttpxAuth(Layer):
-    """Adds credentials by an `httpx.Auth`, which may want to see answers and send requests of its own.
+    """Adds credentials by an `httpx.Auth`, which may want to see answers.
 
     Args:
         inner: What sends.
@@ -117,28 +201,24 @@ class HttpxAuth(Layer):
     async def exchange(self, request: HttpRequest) -> HttpResponse:
         """Send a request as often as the credentials want."""
         flow = self._auth.async_auth_flow(to_httpx(request, self._api))
-        try:
-            signed = await flow.__anext__()
+        async with aclosing(flow):
+            signed = await _credentials(flow.__anext__, request)
             while True:
                 response = await self.inner.exchange(_signed(request, signed))
                 answer = httpx.Response(
                     response.status, headers=response.headers, content=response.content, request=signed
                 )
-                try:
-                    signed = await flow.asend(answer)
-                except StopAsyncIteration:
+                following = await _credentials(partial(flow.asend, answer), request)
+                if following is None:
                     return response
-        finally:
-            await flow.aclose()
+                signed = following
 
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
         """Send a request with the credentials that come first."""
         flow = self._auth.async_auth_flow(to_httpx(request, self._api))
-        try:
-            signed = await flow.__anext__()
-        finally:
-            await flow.aclose()
+        async with aclosing(flow):
+            signed = await _credentials(flow.__anext__, request)
         async with self.inner.stream(_signed(request, signed)) as stream:
             yield stream
 
@@ -168,11 +248,39 @@ class Token(Layer):
     async def _signed(self, request: HttpRequest) -> HttpRequest:
         signed = replace(request, headers=dict(request.headers))
         flow = self._auth.async_auth_flow(signed)
-        try:
-            await flow.__anext__()
-        finally:
-            await flow.aclose()
+        async with aclosing(flow):
+            await _credentials(flow.__anext__, request)
         return signed
+
+
+async def _credentials(step: Callable[[], Awaitable[Signed]], request: HttpRequest) -> Signed | None:
+    """Give what the caller's code makes of a request, None where it has nothing more to say.
+
+    Args:
+        step: The caller's code: a callable that gives a token, or an `httpx.Auth`.
+        request: The request; waiting for credentials is a part of it.
+
+    Raises:
+        RequestTimeoutError: If it takes longer than a connection may; the sync client notices a passed deadline only.
+        InvalidArgumentError: If it fails.
+    """
+    seconds = request.patience(request.timeout.connect)
+    try:
+        signed = await async_limited(step, seconds)
+        if has_passed(request.deadline):
+            raise TimeoutError
+    except StopAsyncIteration:
+        return None
+    except TimeoutError as error:
+        late = RequestTimeoutError(f"{request} was not sent: the credentials given as auth did not come in time")
+        late.was_sent = False
+        raise late from error
+    except (StepflowClientError, AssertionError):
+        raise
+    except Exception as error:
+        # What it says may quote them.
+        raise InvalidArgumentError(f"the credentials given as auth failed: {type(error).__name__}") from error
+    return signed
 
 
 class ExchangeTransport(httpx.AsyncBaseTransport):
@@ -181,10 +289,12 @@ class ExchangeTransport(httpx.AsyncBaseTransport):
     Args:
         exchange: What sends; it is not closed with the transport.
         root: The server's URL, without `/api/v1`.
+        max_response_bytes: Bytes that the body of an answer may have.
     """
 
-    def __init__(self, exchange: Exchange, root: ServerUrl) -> None:
+    def __init__(self, exchange: Exchange, root: ServerUrl, max_response_bytes: int = MOST_BYTES) -> None:
         self._exchange = exchange
+        self._max_response_bytes = max_response_bytes
         self._root_path = root.path + API_PATH
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -200,6 +310,7 @@ class ExchangeTransport(httpx.AsyncBaseTransport):
             content=await request.aread(),
             timeout=_timeouts(request.extensions.get("timeout") or {}),
             idempotent=not (request.method == "POST" and raw_path.endswith("/runs")),
+            max_response_bytes=self._max_response_bytes,
         )
         try:
             response = await self._exchange.exchange(ours)
@@ -209,28 +320,42 @@ class ExchangeTransport(httpx.AsyncBaseTransport):
 
 
 _CONNECTION = frozenset({"host", "connection", "content-length", "transfer-encoding", "accept-encoding"})
+_GRACE = 0.2
+"""Seconds that a transport gets on top of its timeouts, so that it can say itself which of them has passed."""
+_SLOWEST = 16_384
+"""Bytes a second that a line takes at least."""
 
 
 @contextmanager
 def _our_errors() -> Iterator[None]:
-    """Turn httpx's errors into ours."""
+    """Turn whatever a transport raises into ours: httpx's errors, and those that escape from it or from other code."""
     try:
         yield
-    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict) as error:
-        raise _our_error(error)(str(error) or type(error).__name__) from error
+    except (WireError, StepflowClientError, AssertionError):
+        # An assertion is a test's, in a transport of its own.
+        raise
+    except Exception as error:
+        shown = str(error) or type(error).__name__
+        if not isinstance(error, (httpx.HTTPError, OSError)):
+            shown = f"{type(error).__name__}: {error}"
+        raise _our_error(error)(shown) from error
 
 
 def _our_error(error: Exception) -> type[WireError]:
     if isinstance(error, httpx.RemoteProtocolError):
         broken = "disconnected" in str(error) or "peer closed" in str(error)
         return Broken if broken else NotHttp
+    if isinstance(error, httpx.HTTPError):
+        return next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), Unreadable)
     if isinstance(error, httpx.InvalidURL):
         return CannotSend
-    return next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), NotHttp)
+    if isinstance(error, TimeoutError):
+        return ReadTimeout
+    return Broken if isinstance(error, OSError) else Unreadable
 
 
 def _httpx_error(error: WireError) -> type[httpx.TransportError]:
-    if isinstance(error, NotHttp):
+    if isinstance(error, (NotHttp, TooLarge, Unreadable)):
         return httpx.RemoteProtocolError
     return next((theirs for theirs, ours in _ERRORS if isinstance(error, ours)), httpx.ReadError)
 
@@ -254,33 +379,59 @@ _ERRORS: list[tuple[type[httpx.TransportError], type[WireError]]] = [
 ]
 
 
+class _TimeLeft(dict[str, float]):
+    """The timeouts of a request as httpx has them: it looks each of them up when the phase begins.
+
+    Args:
+        request: The request; no phase outlasts its deadline.
+    """
+
+    def __init__(self, request: HttpRequest) -> None:
+        super().__init__(request.timeout.as_dict())
+        self._request = request
+
+    def __getitem__(self, phase: str) -> float:
+        return self._request.patience(super().__getitem__(phase))
+
+    def get(self, phase: str, default: Any = None) -> Any:
+        """Give the seconds of a phase that begins now."""
+        try:
+            return self[phase]
+        except KeyError:
+            return default
+
+
 def to_httpx(request: HttpRequest, api: str) -> httpx.Request:
     """Give a request as httpx has it.
 
     Args:
         request: The request.
         api: The URL of the API, with `/api/v1`.
+
+    Raises:
+        CannotSend: If it cannot be written as HTTP.
     """
     query = f"?{request.query}" if request.query else ""
-    limits = request.timeout if request.deadline is None else request.timeout.at_most(request.patience(math.inf))
-    return httpx.Request(
-        request.method,
-        f"{api}{request.path}{query}",
-        headers=request.headers,
-        content=request.content or None,
-        extensions={"timeout": limits.as_dict()},
-    )
+    try:
+        return httpx.Request(
+            request.method,
+            f"{api}{request.path}{query}",
+            headers={"accept-encoding": "identity", **request.headers},
+            content=request.content or None,
+            extensions={"timeout": _TimeLeft(request)},
+        )
+    except (httpx.InvalidURL, ValueError, TypeError) as error:
+        raise CannotSend(str(error)) from error
 
 
-def _signed(request: HttpRequest, signed: httpx.Request) -> HttpRequest:
+def _signed(request: HttpRequest, signed: object) -> HttpRequest:
+    """Give a request with the headers that an `httpx.Auth` wants it to have.
+
+    Raises:
+        InvalidArgumentError: If they cannot be sent.
+    """
+    if not isinstance(signed, httpx.Request):
+        raise InvalidArgumentError(f"the httpx.Auth given as auth gave {type(signed).__name__}, not a request")
     headers = {k: v for k, v in lower(signed.headers.multi_items()).items() if k not in _CONNECTION}
-    return HttpRequest(
-        request.method,
-        request.path,
-        request.query,
-        headers,
-        request.content,
-        request.timeout,
-        request.idempotent,
-        request.deadline,
-    )
+    check_headers(headers)
+    return replace(request, headers=headers)

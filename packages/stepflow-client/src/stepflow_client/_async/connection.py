@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
 from .. import _operations as api
-from .._deadline import current_deadline
+from .._deadline import current_deadline, has_passed
 from .._http import (
     SHORTEST,
     CannotSend,
@@ -23,11 +23,14 @@ from .._http import (
     PoolTimeout,
     ReadTimeout,
     Timeouts,
+    TooLarge,
+    Unreadable,
     WireError,
     WriteTimeout,
 )
 from .._lazy import lazy_module
 from .._logging import logger
+from .._proxies import check_proxy, environment_proxy, shown_proxy
 from .._reading import Reading, Readings
 from .._retry import RetryPolicy, retry_after, was_not_processed
 from .._servers import pinned, recognise, require
@@ -37,17 +40,16 @@ from .._settings import (
     Token,
     TokenAuth,
     check_auth,
+    check_bytes,
     check_headers,
     check_limits,
     check_timeout,
-    environment_proxy,
     is_httpx_auth,
     parse_urls,
-    shown_proxy,
-    ssl_context,
     static_authorization,
 )
-from .._sse import EventDecoder
+from .._sse import LARGEST_EVENT, EventDecoder
+from .._tls import refusal, ssl_context
 from .._tracing import operation_span
 from .._values import encode
 from ..errors import (
@@ -63,8 +65,8 @@ from ..errors import (
     UnsupportedByServerError,
 )
 from .dialect import Dialect
-from .endpoints import Endpoints
-from .exchange import Exchange, Stream
+from .endpoints import Authorization, Endpoints
+from .exchange import Exchange
 from .pool import Pool
 from .retry import Retry
 
@@ -83,8 +85,9 @@ __all__ = ["Connection"]
 
 Answer = TypeVar("Answer")
 
-_LARGEST_ERROR = 1024 * 1024
-"""Bytes that are read of a response that should have been a stream."""
+_EVENTS = "text/event-stream"
+_LONGEST_ERROR = 64 * 1024
+"""Bytes that are read of an answer in the place of events."""
 
 
 class _Limits(NamedTuple):
@@ -109,15 +112,15 @@ class Connection:
         transport: httpx.AsyncBaseTransport | None,
         server: str | None,
         retry: RetryPolicy,
+        max_response_bytes: int,
     ) -> None:
         roots = parse_urls(base_url)
         root = roots[0]
         credentials = check_auth(auth)
-        # Credentials in the URL are sent as what they are; they do not show in its text.
-        credentials = credentials or root.user
         self.root = root
         self.url = str(root)
         self.timeout = check_timeout(timeout)
+        self.max_response_bytes = check_bytes(max_response_bytes, "max_response_bytes")
         self.is_shared = len(roots) > 1
         """Whether the run of one request may be the run of another server."""
         self.closed = False
@@ -126,20 +129,17 @@ class Connection:
         self.headers = {"accept": "*/*", "user-agent": "stepflow-client"}
         self.headers |= {name.lower(): value for name, value in (check_headers(headers) or {}).items()}
         known = None if server is None else pinned(self.url, server)
+        proxy = check_proxy(proxy)
+        # Credentials in a URL are sent to its server only; they do not show in its text.
+        header = static_authorization(credentials or (root.user if len(roots) == 1 else None))
+        if header is not None:
+            self.headers["authorization"] = header
         senders = [_sender(each, verify, cert, proxy, limits, transport) for each in roots]
+        if header is None:
+            senders = [_signing(sender, credentials, each) for sender, each in zip(senders, roots, strict=True)]
         self.proxy = None if transport is not None else shown_proxy(proxy or environment_proxy(root))
         """The proxy before the server, without its password."""
         sender = senders[0] if len(senders) == 1 else Endpoints(senders)
-        if (header := static_authorization(credentials)) is not None:
-            self.headers["authorization"] = header
-        elif isinstance(credentials, TokenAuth):
-            from .adapters import Token as TokenLayer
-
-            sender = TokenLayer(sender, credentials)
-        elif is_httpx_auth(credentials):
-            from .adapters import HttpxAuth
-
-            sender = HttpxAuth(sender, credentials, root)
         self._retry = Retry(sender, retry)
         self.dialect = Dialect(self._retry, self.url, known)
         self.readings = Readings()
@@ -158,7 +158,7 @@ class Connection:
                 base_url=self.url + API_PATH,
                 timeout=httpx.Timeout(**self.timeout.as_dict()),
                 headers=self.headers,
-                transport=ExchangeTransport(self.dialect, self.root),
+                transport=ExchangeTransport(self.dialect, self.root, self.max_response_bytes),
                 trust_env=False,
             )
             self._api = Client(base_url=self.url + API_PATH).set_async_httpx_client(http)
@@ -315,6 +315,7 @@ class Connection:
             timeout=limit,
             idempotent=idempotent,
             deadline=deadline,
+            max_response_bytes=self.max_response_bytes,
         )
 
     async def stream(
@@ -342,18 +343,19 @@ class Connection:
             TransportError: If the connection fails or breaks, or brings something else than events.
             ApiError: If the server answered no.
         """
+        from .adapters import unpacked
+
         sent = self._request(request, self.timeout.reading(silence), idempotent=True)
-        sent.headers |= {"accept": "text/event-stream", "cache-control": "no-store"}
+        sent.headers |= {"accept": _EVENTS, "cache-control": "no-store"}
         with operation_span(operation, sent.headers):
             try:
                 async with self.dialect.stream(sent) as stream:
-                    if stream.status != 200 or "text/event-stream" not in stream.headers.get("content-type", ""):
-                        raise self._no_events(sent, stream, await _beginning(stream, silence), run_id)
-                    if stream.headers.get("content-encoding", "identity") != "identity":
-                        raise InvalidResponseError(f"{sent} was answered with compressed events", run_id=run_id)
-                    decoder, heard = EventDecoder(), time.monotonic()
+                    kind = stream.headers.get("content-type", "")
                     stream.patience = max(SHORTEST, min(silence, next_look()))
-                    async with aclosing(stream.chunks) as chunks:
+                    async with aclosing(unpacked(stream.chunks, stream.headers.get("content-encoding", ""))) as chunks:
+                        if stream.status != 200 or kind.partition(";")[0].strip().lower() != _EVENTS:
+                            raise await self._no_events(sent, stream.status, kind, chunks, run_id)
+                        decoder, heard = EventDecoder(min(LARGEST_EVENT, self.max_response_bytes)), time.monotonic()
                         async for chunk in chunks:
                             events = decoder.feed(chunk)
                             for event in events:
@@ -370,9 +372,15 @@ class Connection:
                     raise
                 raise self._transport_error(error, sent, run_id) from error
 
-    def _no_events(self, sent: HttpRequest, stream: Stream, content: bytes, run_id: str) -> StepflowClientError:
-        kind = stream.headers.get("content-type", "")
-        problem = _wire.error_for(stream.status, kind, content, str(sent), run_id=run_id)
+    async def _no_events(
+        self, sent: HttpRequest, status: int, kind: str, chunks: AsyncIterator[bytes], run_id: str
+    ) -> StepflowClientError:
+        content, until = b"", time.monotonic() + self.timeout.read
+        async for chunk in chunks:
+            content += chunk
+            if not chunk or len(content) > _LONGEST_ERROR or has_passed(until):
+                break
+        problem = _wire.error_for(status, kind, content, str(sent), run_id=run_id)
         return problem or InvalidResponseError(f"{sent} was not answered with events", run_id=run_id)
 
     def _transport_error(
@@ -396,19 +404,26 @@ class Connection:
                 return ServerConnectionError(message, run_id=run_id)
             case ConnectFailed():
                 through = f" through the proxy {self.proxy}" if self.proxy else ""
+                reason, hint = refusal(error) or (reason, _hint(error, self.proxy))
                 message = f"{self.url} cannot be reached{through}: {reason}"
-                return ServerConnectionError(message, hint=_hint(error, self.proxy), run_id=run_id)
+                return ServerConnectionError(message, hint=hint, run_id=run_id)
             case ReadTimeout() | WriteTimeout():
                 seconds = limit.write if isinstance(error, WriteTimeout) else limit.read
                 message = f"{asked} got no answer from {self.url} within {seconds:.3g} s"
                 return RequestTimeoutError(message, run_id=run_id)
             case CannotSend():
                 return InvalidArgumentError(f"{asked} cannot be sent: {reason}", run_id=run_id)
+            case TooLarge():
+                message = f"the answer to {asked} is too large: {reason}"
+                return InvalidResponseError(message, hint="the client takes max_response_bytes=", run_id=run_id)
             case NotHttp():
                 message = f"{self.url} does not answer in HTTP: {reason}"
                 return InvalidResponseError(message, hint="is this the URL of a Stepflow server?", run_id=run_id)
+            case Unreadable():
+                return InvalidResponseError(f"the answer to {asked} cannot be read: {reason}", run_id=run_id)
             case WireError() | OSError():
-                return ServerConnectionError(f"the connection to {self.url} broke: {reason}", run_id=run_id)
+                said, advice = refusal(error) or (reason, None)
+                return ServerConnectionError(f"the connection to {self.url} broke: {said}", hint=advice, run_id=run_id)
             case _:
                 return InvalidResponseError(f"the answer to {asked} cannot be read: {reason}", run_id=run_id)
 
@@ -439,6 +454,22 @@ def _sender(
     return HttpxExchange(transport, root)
 
 
+def _signing(
+    sender: Exchange, credentials: httpx.Auth | TokenAuth | tuple[str, str] | None, root: ServerUrl
+) -> Exchange:
+    """Give what sends to one server with its credentials: those of the client, or those in its own URL."""
+    if isinstance(credentials, TokenAuth):
+        from .adapters import Token as TokenLayer
+
+        return TokenLayer(sender, credentials)
+    if is_httpx_auth(credentials):
+        from .adapters import HttpxAuth
+
+        return HttpxAuth(sender, credentials, root)
+    header = static_authorization(root.user)
+    return sender if header is None else Authorization(sender, header)
+
+
 def _hint(error: BaseException | None, proxy: str | None) -> str:
     """Say what may be wrong where there was no connection."""
     if proxy:
@@ -447,22 +478,9 @@ def _hint(error: BaseException | None, proxy: str | None) -> str:
     while error is not None:
         words += f"{error} ".lower()
         error = error.__cause__
-    if "certificate" in words:
-        return "verify= takes the authority that vouches for the server"
     if "wrong version number" in words or "record layer" in words:
         return "does the server speak http, and not https?"
     return "is the server running?"
-
-
-async def _beginning(stream: Stream, seconds: float) -> bytes:
-    """Return what a response begins with that is no stream: as much of it as an error needs, and comes in time."""
-    content, end = bytearray(), time.monotonic() + seconds
-    async with aclosing(stream.chunks) as chunks:
-        async for chunk in chunks:
-            content += chunk
-            if not chunk or len(content) > _LARGEST_ERROR or time.monotonic() > end:
-                break
-    return bytes(content)
 
 
 def _refuse_errors(response: HttpResponse, asked: str, run_id: str | None) -> None:

@@ -1,10 +1,11 @@
-"""Several servers that share one store, as one."""
+"""Several servers that share one store, as one, each with its own credentials."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 
 from .._http import (
     Broken,
@@ -16,13 +17,37 @@ from .._http import (
     WireError,
     WriteTimeout,
 )
-from .exchange import Exchange, Stream
+from .exchange import Exchange, Layer, Stream
 
-__all__ = ["Endpoints"]
+__all__ = ["Authorization", "Endpoints"]
 
 _FIRST_REST, _LONGEST_REST = 0.5, 30.0
 _AWAY = frozenset({502, 503, 504})
 """What a proxy answers for a server that is away."""
+
+
+class Authorization(Layer):
+    """Adds the credentials of one server, which no other one gets.
+
+    Args:
+        inner: What sends to the server.
+        header: What `authorization` says.
+    """
+
+    def __init__(self, inner: Exchange, header: str) -> None:
+        super().__init__(inner)
+        self._header = header
+
+    async def exchange(self, request: HttpRequest) -> HttpResponse:
+        """Send a request with the credentials."""
+        return await self.inner.exchange(self._signed(request))
+
+    def stream(self, request: HttpRequest) -> AbstractAsyncContextManager[Stream]:
+        """Send a request with the credentials and give the answer as it comes."""
+        return self.inner.stream(self._signed(request))
+
+    def _signed(self, request: HttpRequest) -> HttpRequest:
+        return replace(request, headers={**request.headers, "authorization": self._header})
 
 
 class Endpoints(Exchange):

@@ -5,15 +5,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from typing import Any, TypeVar
 
 import httpx
 
 from .._deadline import has_passed
 from .._http import (
+    MOST_BYTES,
     Broken,
     CannotSend,
     ConnectFailed,
@@ -24,18 +26,25 @@ from .._http import (
     PoolTimeout,
     ReadTimeout,
     Timeouts,
+    TooLarge,
+    Unreadable,
     WireError,
     WriteTimeout,
     lower,
 )
-from .._settings import API_PATH, ServerUrl, TokenAuth
+from .._settings import API_PATH, ServerUrl, TokenAuth, check_headers
+from .._time_limit import sync_limited
+from .._unpacking import Unpacker
+from ..errors import InvalidArgumentError, RequestTimeoutError, StepflowClientError
 from .exchange import Exchange, Layer, Stream
 
-__all__ = ["ExchangeTransport", "HttpxAuth", "HttpxExchange", "Token"]
+__all__ = ["ExchangeTransport", "HttpxAuth", "HttpxExchange", "Token", "unpacked"]
+
+Signed = TypeVar("Signed")
 
 
 class HttpxExchange(Exchange):
-    """Sends through an httpx transport.
+    """Sends through an httpx transport, within the deadline of the request whatever the transport does.
 
     Args:
         transport: The transport; it is closed with the exchange.
@@ -45,6 +54,8 @@ class HttpxExchange(Exchange):
     def __init__(self, transport: httpx.BaseTransport, root: ServerUrl) -> None:
         self._transport = transport
         self._api = str(root) + API_PATH
+        # Other transports may want to be called in the thread that made them.
+        self._may_leave = isinstance(transport, httpx.HTTPTransport)
 
     def close(self) -> None:
         """Close the transport."""
@@ -52,56 +63,131 @@ class HttpxExchange(Exchange):
 
     def exchange(self, request: HttpRequest) -> HttpResponse:
         """Send a request and give the answer, read to its end."""
+        if request.deadline is None:
+            return self._exchange(request)
         with _our_errors():
-            response = self._transport.handle_request(to_httpx(request, self._api))
-            try:
-                if request.deadline is None:
-                    content = response.read()
-                else:
-                    content = b"".join([chunk for chunk in _until_deadline(response.iter_bytes(), request)])
-            finally:
-                response.close()
-        # What was compressed has been unpacked.
-        headers = lower((k, v) for k, v in response.headers.multi_items() if k != "content-encoding")
-        return HttpResponse(response.status_code, headers, content)
+            seconds = request.patience(math.inf) + _GRACE
+            return sync_limited(partial(self._exchange, request), seconds, leave=self._may_leave)
+
+    def _exchange(self, request: HttpRequest) -> HttpResponse:
+        with self._opened(request, to_httpx(request, self._api)) as response:
+            headers = _headers(response)
+            raw = _raw(response, request, request.check_deadline)
+            size, pieces = 0, []
+            with closing(raw), closing(unpacked(raw, headers.pop("content-encoding", ""))) as body:
+                for piece in body:
+                    size += len(piece)
+                    if size > request.max_response_bytes:
+                        raise TooLarge(f"it has more than {request.max_response_bytes} bytes")
+                    pieces.append(piece)
+        return HttpResponse(response.status_code, headers, b"".join(pieces))
 
     @contextmanager
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
-        """Send a request and give the answer as it comes."""
-        asked = to_httpx(request, self._api)
-        with _our_errors():
-            response = self._transport.handle_request(asked)
-        try:
-            # What was compressed is unpacked.
-            headers = lower((k, v) for k, v in response.headers.multi_items() if k != "content-encoding")
-            read = partial(self._chunks, response, asked.extensions["timeout"])
-            yield Stream(response.status_code, headers, read, request.timeout.read)
-        finally:
-            response.close()
+        """Send a request and give the answer as it comes; it may be compressed, see `unpacked`."""
+        sent = to_httpx(request, self._api)
+        with self._opened(request, sent) as response:
+            read = partial(self._chunks, response, request, sent.extensions["timeout"])
+            yield Stream(response.status_code, _headers(response), read, request.timeout.read)
 
     @staticmethod
-    def _chunks(response: httpx.Response, limits: dict[str, float], stream: Stream) -> Generator[bytes, None, None]:
+    def _chunks(
+        response: httpx.Response, request: HttpRequest, limits: dict[str, float], stream: Stream
+    ) -> Generator[bytes, None, None]:
         # Transports read this when the first chunk is asked for, and not again.
         limits["read"] = stream.patience
+        limit = replace(request, timeout=request.timeout.reading(stream.patience))
         try:
-            with _our_errors():
-                for chunk in response.iter_bytes():
+            with closing(_raw(response, limit)) as chunks:
+                for chunk in chunks:
                     if chunk:
                         yield chunk
         except ReadTimeout:
             yield b""
 
+    @contextmanager
+    def _opened(self, request: HttpRequest, sent: httpx.Request) -> Generator[httpx.Response, None, None]:
+        """Send a request and return the response, of which the head has been read."""
+        # The phases together, and some time for a large body on a slow line.
+        longest = sum(request.timeout) + len(request.content) / _SLOWEST
+        with _our_errors():
+            send = partial(self._transport.handle_request, sent)
+            response = sync_limited(send, request.patience(longest) + _GRACE)
+            if not isinstance(response, httpx.Response):
+                raise Unreadable(f"the transport returned {type(response).__name__}")
+        try:
+            yield response
+        finally:
+            # What has been read is worth more than what its end may raise.
+            with suppress(WireError), _our_errors():
+                sync_limited(response.close, _GRACE)
 
-def _until_deadline(chunks: Iterator[bytes], request: HttpRequest) -> Iterator[bytes]:
-    """Give chunks as they come; httpx bounds the wait for each, and not for all of them."""
-    for chunk in chunks:
-        if has_passed(request.deadline):
-            raise ReadTimeout("nothing more in time")
+
+def _headers(response: httpx.Response) -> dict[str, str]:
+    headers = lower(response.headers.multi_items())
+    if _content(response) is not None:
+        headers.pop("content-encoding", None)
+    return headers
+
+
+def _content(response: httpx.Response) -> bytes | None:
+    """Give the body of an answer that was made with one, which httpx has unpacked."""
+    try:
+        return response.content
+    except httpx.ResponseNotRead:
+        return None
+
+
+def _raw(
+    response: httpx.Response, request: HttpRequest, check: Callable[[], None] = lambda: None
+) -> Generator[bytes, None, None]:
+    """Give the chunks of a body as they come.
+
+    Args:
+        response: The answer.
+        request: The request; no chunk may take longer than it allows.
+        check: Called after each chunk; may raise.
+    """
+    if (content := _content(response)) is not None:
+        yield content
+        return
+    # Not `aiter_raw`: it fails where the end of a whole body does.
+    stream: Any = response.stream
+    chunks: Any = None
+    while True:
+        with _our_errors():
+            try:
+                if chunks is None:
+                    chunks = stream.__iter__()
+                chunk = sync_limited(chunks.__next__, request.patience(request.timeout.read) + _GRACE)
+            except StopIteration:
+                return
+        check()
         yield chunk
 
 
+def unpacked(chunks: Iterator[bytes], encoding: str) -> Generator[bytes, None, None]:
+    """Give the pieces of a body that may be compressed, each of them of a bounded size.
+
+    Args:
+        chunks: The body.
+        encoding: What `content-encoding` says.
+
+    Raises:
+        Unreadable: If it cannot be unpacked.
+    """
+    unpacker = Unpacker(encoding)
+    for chunk in chunks:
+        if not chunk:
+            # Nothing has come for a while.
+            yield chunk
+        for piece in unpacker.feed(chunk):
+            yield piece
+    unpacker.finish()
+
+
 class HttpxAuth(Layer):
-    """Adds credentials by an `httpx.Auth`, which may want to see answers and send requests of its own.
+    """Adds credentials by an `httpx.Auth`, which may want to see answers.
 
     Args:
         inner: What sends.
@@ -117,28 +203,24 @@ class HttpxAuth(Layer):
     def exchange(self, request: HttpRequest) -> HttpResponse:
         """Send a request as often as the credentials want."""
         flow = self._auth.sync_auth_flow(to_httpx(request, self._api))
-        try:
-            signed = flow.__next__()
+        with closing(flow):
+            signed = _credentials(flow.__next__, request)
             while True:
                 response = self.inner.exchange(_signed(request, signed))
                 answer = httpx.Response(
                     response.status, headers=response.headers, content=response.content, request=signed
                 )
-                try:
-                    signed = flow.send(answer)
-                except StopIteration:
+                following = _credentials(partial(flow.send, answer), request)
+                if following is None:
                     return response
-        finally:
-            flow.close()
+                signed = following
 
     @contextmanager
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
         """Send a request with the credentials that come first."""
         flow = self._auth.sync_auth_flow(to_httpx(request, self._api))
-        try:
-            signed = flow.__next__()
-        finally:
-            flow.close()
+        with closing(flow):
+            signed = _credentials(flow.__next__, request)
         with self.inner.stream(_signed(request, signed)) as stream:
             yield stream
 
@@ -168,11 +250,39 @@ class Token(Layer):
     def _signed(self, request: HttpRequest) -> HttpRequest:
         signed = replace(request, headers=dict(request.headers))
         flow = self._auth.sync_auth_flow(signed)
-        try:
-            flow.__next__()
-        finally:
-            flow.close()
+        with closing(flow):
+            _credentials(flow.__next__, request)
         return signed
+
+
+def _credentials(step: Callable[[], Signed], request: HttpRequest) -> Signed | None:
+    """Give what the caller's code makes of a request, None where it has nothing more to say.
+
+    Args:
+        step: The caller's code: a callable that gives a token, or an `httpx.Auth`.
+        request: The request; waiting for credentials is a part of it.
+
+    Raises:
+        RequestTimeoutError: If it takes longer than a connection may; the sync client notices a passed deadline only.
+        InvalidArgumentError: If it fails.
+    """
+    seconds = request.patience(request.timeout.connect)
+    try:
+        signed = sync_limited(step, seconds)
+        if has_passed(request.deadline):
+            raise TimeoutError
+    except StopIteration:
+        return None
+    except TimeoutError as error:
+        late = RequestTimeoutError(f"{request} was not sent: the credentials given as auth did not come in time")
+        late.was_sent = False
+        raise late from error
+    except (StepflowClientError, AssertionError):
+        raise
+    except Exception as error:
+        # What it says may quote them.
+        raise InvalidArgumentError(f"the credentials given as auth failed: {type(error).__name__}") from error
+    return signed
 
 
 class ExchangeTransport(httpx.BaseTransport):
@@ -181,10 +291,12 @@ class ExchangeTransport(httpx.BaseTransport):
     Args:
         exchange: What sends; it is not closed with the transport.
         root: The server's URL, without `/api/v1`.
+        max_response_bytes: Bytes that the body of an answer may have.
     """
 
-    def __init__(self, exchange: Exchange, root: ServerUrl) -> None:
+    def __init__(self, exchange: Exchange, root: ServerUrl, max_response_bytes: int = MOST_BYTES) -> None:
         self._exchange = exchange
+        self._max_response_bytes = max_response_bytes
         self._root_path = root.path + API_PATH
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -200,6 +312,7 @@ class ExchangeTransport(httpx.BaseTransport):
             content=request.read(),
             timeout=_timeouts(request.extensions.get("timeout") or {}),
             idempotent=not (request.method == "POST" and raw_path.endswith("/runs")),
+            max_response_bytes=self._max_response_bytes,
         )
         try:
             response = self._exchange.exchange(ours)
@@ -209,28 +322,42 @@ class ExchangeTransport(httpx.BaseTransport):
 
 
 _CONNECTION = frozenset({"host", "connection", "content-length", "transfer-encoding", "accept-encoding"})
+_GRACE = 0.2
+"""Seconds that a transport gets on top of its timeouts, so that it can say itself which of them has passed."""
+_SLOWEST = 16_384
+"""Bytes a second that a line takes at least."""
 
 
 @contextmanager
 def _our_errors() -> Iterator[None]:
-    """Turn httpx's errors into ours."""
+    """Turn whatever a transport raises into ours: httpx's errors, and those that escape from it or from other code."""
     try:
         yield
-    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict) as error:
-        raise _our_error(error)(str(error) or type(error).__name__) from error
+    except (WireError, StepflowClientError, AssertionError):
+        # An assertion is a test's, in a transport of its own.
+        raise
+    except Exception as error:
+        shown = str(error) or type(error).__name__
+        if not isinstance(error, (httpx.HTTPError, OSError)):
+            shown = f"{type(error).__name__}: {error}"
+        raise _our_error(error)(shown) from error
 
 
 def _our_error(error: Exception) -> type[WireError]:
     if isinstance(error, httpx.RemoteProtocolError):
         broken = "disconnected" in str(error) or "peer closed" in str(error)
         return Broken if broken else NotHttp
+    if isinstance(error, httpx.HTTPError):
+        return next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), Unreadable)
     if isinstance(error, httpx.InvalidURL):
         return CannotSend
-    return next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), NotHttp)
+    if isinstance(error, TimeoutError):
+        return ReadTimeout
+    return Broken if isinstance(error, OSError) else Unreadable
 
 
 def _httpx_error(error: WireError) -> type[httpx.TransportError]:
-    if isinstance(error, NotHttp):
+    if isinstance(error, (NotHttp, TooLarge, Unreadable)):
         return httpx.RemoteProtocolError
     return next((theirs for theirs, ours in _ERRORS if isinstance(error, ours)), httpx.ReadError)
 
@@ -254,33 +381,59 @@ _ERRORS: list[tuple[type[httpx.TransportError], type[WireError]]] = [
 ]
 
 
+class _TimeLeft(dict[str, float]):
+    """The timeouts of a request as httpx has them: it looks each of them up when the phase begins.
+
+    Args:
+        request: The request; no phase outlasts its deadline.
+    """
+
+    def __init__(self, request: HttpRequest) -> None:
+        super().__init__(request.timeout.as_dict())
+        self._request = request
+
+    def __getitem__(self, phase: str) -> float:
+        return self._request.patience(super().__getitem__(phase))
+
+    def get(self, phase: str, default: Any = None) -> Any:
+        """Give the seconds of a phase that begins now."""
+        try:
+            return self[phase]
+        except KeyError:
+            return default
+
+
 def to_httpx(request: HttpRequest, api: str) -> httpx.Request:
     """Give a request as httpx has it.
 
     Args:
         request: The request.
         api: The URL of the API, with `/api/v1`.
+
+    Raises:
+        CannotSend: If it cannot be written as HTTP.
     """
     query = f"?{request.query}" if request.query else ""
-    limits = request.timeout if request.deadline is None else request.timeout.at_most(request.patience(math.inf))
-    return httpx.Request(
-        request.method,
-        f"{api}{request.path}{query}",
-        headers=request.headers,
-        content=request.content or None,
-        extensions={"timeout": limits.as_dict()},
-    )
+    try:
+        return httpx.Request(
+            request.method,
+            f"{api}{request.path}{query}",
+            headers={"accept-encoding": "identity", **request.headers},
+            content=request.content or None,
+            extensions={"timeout": _TimeLeft(request)},
+        )
+    except (httpx.InvalidURL, ValueError, TypeError) as error:
+        raise CannotSend(str(error)) from error
 
 
-def _signed(request: HttpRequest, signed: httpx.Request) -> HttpRequest:
+def _signed(request: HttpRequest, signed: object) -> HttpRequest:
+    """Give a request with the headers that an `httpx.Auth` wants it to have.
+
+    Raises:
+        InvalidArgumentError: If they cannot be sent.
+    """
+    if not isinstance(signed, httpx.Request):
+        raise InvalidArgumentError(f"the httpx.Auth given as auth gave {type(signed).__name__}, not a request")
     headers = {k: v for k, v in lower(signed.headers.multi_items()).items() if k not in _CONNECTION}
-    return HttpRequest(
-        request.method,
-        request.path,
-        request.query,
-        headers,
-        request.content,
-        request.timeout,
-        request.idempotent,
-        request.deadline,
-    )
+    check_headers(headers)
+    return replace(request, headers=headers)

@@ -15,6 +15,7 @@ from uuid import UUID
 from .. import _operations as api
 from .. import _requests, _settings
 from .._deadline import current_deadline, deadline_of, granted, within
+from .._http import MOST_BYTES
 from .._lazy import lazy_module
 from .._requests import Variables
 from .._retry import RetryPolicy
@@ -66,22 +67,29 @@ class SyncStepflowClient(Events, Blobs):
         base_url: The server: `http://host:port`, with or without `/api/v1`, with a path before it behind a proxy, or
             `host:port`. A user and password in it are sent as basic authentication. Or a list of servers that share
             one store: the next one is tried for what may be repeated, and one that is down is left alone for a while.
+            Credentials in the URL of one are sent to no other.
         timeout: Seconds for each phase of a request (connecting, sending, each read), or an `httpx.Timeout` that
             limits every phase. It does not bound how long a run may take.
         headers: Sent with every request.
         auth: A bearer token, a callable that gives one, a (user, password) pair, or
-            an `httpx.Auth`.
-        verify: Whether and with which authorities an https server is verified: True, False, a file or folder of
-            certificates, or an `ssl.SSLContext`.
+            an `httpx.Auth`. They go before credentials in URLs, and to each server of a list. Waiting for them counts
+            towards the timeout.
+        verify: Whether and with which CA certificates an https server is verified: True (those that SSL_CERT_FILE or
+            SSL_CERT_DIR name, else those of certifi), False, a file or folder of them, or an `ssl.SSLContext`.
         cert: The client's certificate: a file, (file, key file), or (file, key file, password).
-        proxy: The URL of a proxy; by default what HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say.
+        proxy: The URL of a proxy, or its `host:port`; by default what HTTP_PROXY, HTTPS_PROXY and ALL_PROXY say.
+            NO_PROXY lists the servers that are asked directly: names, addresses and networks, each also with a port.
         limits: Of the connection pool.
-        transport: What sends the requests, instead of the usual, for example an `httpx.MockTransport`.
+        transport: What sends the requests, instead of the usual, for example an `httpx.MockTransport`. It must heed
+            httpx's `timeout` extension, which holds the time that is left; an `httpx.HTTPTransport` does.
         server: The release of the server, for example `0.13.0`, where it is known: it saves the client from asking for
             the server's health first. A wrong one makes answers unreadable.
         retry: When a request is sent again; None for the defaults of `RetryPolicy`.
         exact_integers: Refuse to send integers beyond 2**53 in inputs and variables to servers that would change them
             (0.12 and newer). False lets them pass.
+        max_response_bytes: Bytes that an answer may have, and each event of `run_events`; a larger one is an
+            InvalidResponseError. The default, 1 GiB, is beyond what servers send; it keeps one answer from taking all
+            the memory.
 
     Raises:
         InvalidArgumentError: If a setting is wrong.
@@ -102,6 +110,7 @@ class SyncStepflowClient(Events, Blobs):
         server: str | None = None,
         retry: RetryPolicy | None = None,
         exact_integers: bool = True,
+        max_response_bytes: int = MOST_BYTES,
     ) -> None:
         """Keep the settings; nothing is sent."""
         super().__init__()
@@ -118,6 +127,7 @@ class SyncStepflowClient(Events, Blobs):
             transport=transport,
             server=server,
             retry=retry or RetryPolicy(),
+            max_response_bytes=max_response_bytes,
         )
 
     @classmethod

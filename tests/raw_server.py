@@ -1,0 +1,109 @@
+"""A server of raw sockets: what it sends is up to the test, byte by byte."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from tests.unit.both_twins import HEALTH
+
+Answer = Callable[[socket.socket, bytes], None]
+"""Gets a connection and the head of a request."""
+
+
+@contextmanager
+def listening(answer: Answer, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Iterator[int]:
+    """Listen on a free port, and let `answer` deal with each request; give the port.
+
+    Args:
+        answer: What answers; the connection is kept until the client closes it.
+        tls: For a server that speaks TLS.
+        host: The address to listen on.
+    """
+    connections: list[socket.socket] = []
+
+    def serve(connection: socket.socket) -> None:
+        # Clients leave in the middle, that is what many tests are about.
+        with suppress(OSError, ValueError):
+            stream = connection if tls is None else secured(connection, tls)
+            connections.append(stream)
+            while head := read_head(stream):
+                answer(stream, head)
+        connection.close()
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = server.accept()
+                connections.append(connection)
+                threading.Thread(target=serve, args=[connection], daemon=True).start()
+
+    with socket.create_server((host, 0)) as server:
+        acceptor = threading.Thread(target=accept, daemon=True)
+        acceptor.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            for each in (server, *connections):
+                with suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+            for connection in connections:
+                connection.close()
+            acceptor.join(5)
+
+
+def secured(connection: socket.socket, tls: ssl.SSLContext) -> ssl.SSLSocket:
+    """Begin TLS. A client that is refused gets to know why: a reset connection could overtake that."""
+    with connection.dup() as plain:
+        try:
+            return tls.wrap_socket(connection, server_side=True)
+        except ssl.SSLError:
+            plain.shutdown(socket.SHUT_WR)
+            plain.settimeout(5)
+            while plain.recv(65_536):
+                pass
+            raise
+
+
+def read_head(connection: socket.socket) -> bytes:
+    """Read a request to the end of its head; give nothing at the end of the connection."""
+    head = b""
+    while b"\r\n\r\n" not in head:
+        data = connection.recv(65_536)
+        if not data:
+            return b""
+        head += data
+    return head
+
+
+def message(body: bytes, *headers: str, status: int = 200, content_type: str = "application/json") -> bytes:
+    """Give an answer as it goes over the wire."""
+    lines = [f"HTTP/1.1 {status} X", f"content-type: {content_type}", f"content-length: {len(body)}", *headers]
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
+
+
+def healthy(connection: socket.socket, head: bytes) -> None:
+    """Answer every request with the health of a server of release 0.13."""
+    connection.sendall(message(json.dumps(HEALTH).encode()))
+
+
+def sending(*parts: bytes) -> Answer:
+    """Give what answers every request with some bytes, and ends the connection."""
+
+    def answer(connection: socket.socket, head: bytes) -> None:
+        for part in parts:
+            connection.sendall(part)
+        connection.shutdown(socket.SHUT_WR)
+
+    return answer
+
+
+def decoded(head: bytes) -> dict[str, Any]:
+    """Give the headers of a request."""
+    lines = head.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")[1:]
+    return {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
