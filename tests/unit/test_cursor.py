@@ -48,9 +48,7 @@ def test_other_text_is_refused(since: str) -> None:
         Cursor.parse(since, "e")
 
 
-@pytest.mark.parametrize(
-    "since", [-1, True, False, 1.0, b"e1.0", ["e1.0"], {}], ids=lambda value: repr(value).partition(" at ")[0]
-)
+@pytest.mark.parametrize("since", [-1, True, False, 1.0, b"e1.0", ["e1.0"], {}], ids=repr)
 def test_other_things_are_refused(since: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="cursor"):
         Cursor.parse(since, "e")

@@ -18,6 +18,12 @@ from tests.raw_server import Answer, decoded, listening, message, sending
 from tests.unit.both_twins import CALLS, HEALTH, TWINS, call
 from tests.unit.test_secrets import everything
 
+
+def plain(value: object) -> str:
+    """Return a name for a case that is the same in every process."""
+    return repr(value).partition(" at ")[0]
+
+
 PASSWORD = "passw0rd-passw0rd"
 VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
@@ -140,9 +146,7 @@ def test_what_is_no_proxy(proxy: str, how: str, monkeypatch: pytest.MonkeyPatch)
         assert PASSWORD not in everything(caught.value)
 
 
-@pytest.mark.parametrize(
-    "proxy", [5, True, b"http://proxy", ["http://proxy"], object()], ids=lambda value: repr(value).partition(" at ")[0]
-)
+@pytest.mark.parametrize("proxy", [5, True, b"http://proxy", ["http://proxy"], object()], ids=plain)
 def test_what_is_no_url_of_a_proxy(proxy: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="proxy is the URL of a proxy, not"):
         check_proxy(proxy)
