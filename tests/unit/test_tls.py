@@ -123,7 +123,7 @@ def test_verification_is_turned_off_by_false_alone(twin: str, certificate: Path)
 
 
 @pytest.mark.parametrize("url", ["https://server", "http://server"])
-@pytest.mark.parametrize("verify", [None, 0, 1, 0.0, "", b"", b"authority.pem", [], (), {}, object()], ids=repr)
+@pytest.mark.parametrize("verify", [None, 0, 1, 0.0, "", b"", b"authority.pem", [], (), {}, object], ids=repr)
 def test_what_cannot_verify_a_server(verify: Any, url: str) -> None:
     for client in (StepflowClient, SyncStepflowClient):
         with pytest.raises(InvalidArgumentError, match="verify is True, False, the path"):
