@@ -67,7 +67,8 @@ TEXTS = {
     r"\bThe asynchronous client\b": "The synchronous client",
     r" \(it may be a coroutine function\)": "",
     r"It is cut off\s+when the timeout has passed\.": (
-        "It must heed\n            httpx's `timeout` extension, which holds the time that is left; an `httpx.HTTPTransport` does."
+        "It must heed\n            httpx's `timeout` extension, which holds the time that is left; "
+        "an `httpx.HTTPTransport` does."
     ),
     r"One client may serve many tasks of one event loop at once\.": (
         "One client may serve many threads at once, and works inside a running event loop."
