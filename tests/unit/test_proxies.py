@@ -16,7 +16,7 @@ from stepflow_client._settings import parse_url
 from stepflow_client.errors import InvalidArgumentError, StepflowClientError
 
 from tests.certificates import Authority, server_context
-from tests.raw_server import Answer, decoded, listening, message, sending
+from tests.scripted_server import Answer, decoded, listening, message, sending
 from tests.unit.both_twins import CALLS, HEALTH, TWINS, call
 from tests.unit.test_secrets import everything
 

@@ -12,7 +12,7 @@ from stepflow_client import ServerConnectionError, StepflowClient, SyncStepflowC
 from stepflow_client.errors import InvalidArgumentError
 
 from tests.certificates import Authority, self_signed, server_context
-from tests.raw_server import healthy, listening
+from tests.scripted_server import healthy, listening
 from tests.unit.both_twins import CALLS, TWINS, call
 
 TRANSPORTS = ["own", "httpx"]
