@@ -13,7 +13,7 @@ import pytest
 from stepflow_api.api.run import list_runs
 from stepflow_client import InvalidArgumentError, RetryPolicy, ServerConnectionError, StepflowClient, SyncStepflowClient
 
-from tests.raw_server import Answer, decoded, listening, message
+from tests.scripted_server import Answer, decoded, listening, message
 from tests.unit.both_twins import EVENT, HEALTH, TWINS, call
 
 RUN = "01900000-0000-7000-8000-000000000001"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from base64 import b64encode
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,14 +15,10 @@ from stepflow_client._proxies import check_proxy, environment_proxy, is_loopback
 from stepflow_client._settings import parse_url
 from stepflow_client.errors import InvalidArgumentError, StepflowClientError
 
-from tests.raw_server import Answer, decoded, listening, message, sending
+from tests.certificates import Authority, server_context
+from tests.scripted_server import Answer, decoded, listening, message, sending
 from tests.unit.both_twins import CALLS, HEALTH, TWINS, call
 from tests.unit.test_secrets import everything
-
-
-def plain(value: object) -> str:
-    """Return a name for a case that is the same in every process."""
-    return repr(value).partition(" at ")[0]
 
 
 PASSWORD = "passw0rd-passw0rd"
@@ -146,7 +143,7 @@ def test_what_is_no_proxy(proxy: str, how: str, monkeypatch: pytest.MonkeyPatch)
         assert PASSWORD not in everything(caught.value)
 
 
-@pytest.mark.parametrize("proxy", [5, True, b"http://proxy", ["http://proxy"], object()], ids=plain)
+@pytest.mark.parametrize("proxy", [5, True, b"http://proxy", ["http://proxy"], object], ids=repr)
 def test_what_is_no_url_of_a_proxy(proxy: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="proxy is the URL of a proxy, not"):
         check_proxy(proxy)
@@ -222,6 +219,20 @@ def test_servers_that_go_around_the_proxy(
     monkeypatch.setenv("ALL_PROXY", "http://proxy:1")
     monkeypatch.setenv("NO_PROXY", no_proxy)
     assert (environment_proxy(parse_url(url)) is None) == is_direct
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_a_proxy_that_speaks_tls_is_verified_as_a_server_is(twin: str, tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "authority")
+    seen: list[bytes] = []
+    with listening(proxying(seen), server_context(authority.issue())) as port:
+        proxy = f"https://me:{PASSWORD}@127.0.0.1:{port}"
+        assert ask(twin, proxy=proxy, verify=str(authority.file)).status == "healthy"
+        assert ask(twin, proxy=proxy, verify=False).status == "healthy"
+        with pytest.raises(ServerConnectionError, match="its certificate is signed by an unknown authority") as caught:
+            ask(twin, proxy=proxy)
+    assert len(seen) == 2
+    assert PASSWORD not in everything(caught.value)
 
 
 @pytest.mark.parametrize("twin", TWINS)

@@ -6,12 +6,17 @@ import json
 import logging
 import pickle
 import traceback
+from dataclasses import fields
 from typing import Any
 
 import httpx
 import pytest
 from stepflow_client import StepflowClient, SyncStepflowClient
+from stepflow_client._http import HttpRequest, HttpResponse
 from stepflow_client._secrets import secrets_of
+from stepflow_client._server_config import ServerConfig
+from stepflow_client._settings import TokenAuth, parse_url
+from stepflow_client._supervisor import LaunchPlan
 from stepflow_client.errors import InvalidArgumentError, NotFoundError, StepflowClientError
 from stepflow_client.types import FlowVariable
 
@@ -132,6 +137,20 @@ def test_a_token_that_cannot_be_sent_is_not_repeated(twin: str) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
         ask(twin, Server(), CALLS["health_check"], auth=lambda: f"{TOKEN}\n{TOKEN}")
     assert TOKEN not in everything(caught.value)
+
+
+def test_what_is_kept_of_a_client_and_a_server_shows_no_secrets() -> None:
+    request = HttpRequest("GET", "/runs", headers={"authorization": TOKEN}, content=SECRET.encode())
+    response = HttpResponse(200, {"set-cookie": TOKEN}, SECRET.encode())
+    config = ServerConfig(document={"key": SECRET}, fallback={"key": SECRET})
+    plan = LaunchPlan.__new__(LaunchPlan)
+    for field in fields(LaunchPlan):
+        object.__setattr__(plan, field.name, {"config": config, "env": {"KEY": SECRET}}.get(field.name))
+    url = parse_url(f"http://user:{PASSWORD}@server")
+    for kept in (request, response, config, plan, url, TokenAuth(TOKEN)):
+        assert type(kept).__name__ in repr(kept)
+        for secret in (TOKEN, SECRET, PASSWORD):
+            assert secret not in repr(kept)
 
 
 # Secret variables

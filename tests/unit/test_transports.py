@@ -23,7 +23,7 @@ from stepflow_client import (
     StepflowClientError,
 )
 
-from tests.raw_server import Answer, listening, message, sending
+from tests.scripted_server import Answer, listening, message, sending
 from tests.unit.both_twins import CALLS, EVENT, HEALTH, RUN_ID, TWINS, Server, ask, call
 from tests.unit.test_secrets import everything
 

@@ -121,9 +121,9 @@ class HttpRequest:
     path: str
     """Without `/api/v1` before it, percent-encoded."""
     query: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
-    """Names in lower case; `host` and `content-length` are added when it is sent."""
-    content: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    """Names in lower case; `host` and `content-length` are added when it is sent. They may be credentials."""
+    content: bytes = field(default=b"", repr=False)
     timeout: Timeouts = field(default_factory=Timeouts)
     idempotent: bool = True
     """Whether sending it twice does no more than sending it once."""
@@ -160,9 +160,9 @@ class HttpResponse:
     """An answer, read to its end."""
 
     status: int
-    headers: dict[str, str]
+    headers: dict[str, str] = field(repr=False)
     """Names in lower case; repeated ones are joined by a comma."""
-    content: bytes = b""
+    content: bytes = field(default=b"", repr=False)
     attempts: Sequence[str] = ()
     """What came of each attempt, for an answer that is an error."""
 

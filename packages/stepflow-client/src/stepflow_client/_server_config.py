@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ class ServerConfig:
     """One configuration: a file the server reads itself, or a document it gets on stdin."""
 
     path: Path | None = None
-    document: Mapping[str, Any] | None = None
-    fallback: Mapping[str, Any] | None = None
+    document: Mapping[str, Any] | None = field(default=None, repr=False)
+    fallback: Mapping[str, Any] | None = field(default=None, repr=False)
     """The document to start with instead if the server refuses a route of the first."""
 
     def arguments(self) -> list[str]:

@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,7 +64,7 @@ class LaunchPlan:
     binary: Path
     config: ServerConfig
     port: int | None
-    env: Mapping[str, str] | None
+    env: Mapping[str, str] | None = field(repr=False)
     inherit_env: bool
     log_config: LogConfig
     restart_policy: RestartPolicy

@@ -151,12 +151,11 @@ async def _raw(
         return
     # Not `aiter_raw`: it fails where the end of a whole body does.
     stream: Any = response.stream
-    chunks: Any = None
+    with _our_errors():
+        chunks: AsyncIterator[bytes] = stream.__aiter__()
     while True:
         with _our_errors():
             try:
-                if chunks is None:
-                    chunks = stream.__aiter__()
                 chunk = await async_limited(chunks.__anext__, request.patience(request.timeout.read) + _GRACE)
             except StopAsyncIteration:
                 return

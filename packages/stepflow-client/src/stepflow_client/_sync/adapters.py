@@ -153,12 +153,11 @@ def _raw(
         return
     # Not `aiter_raw`: it fails where the end of a whole body does.
     stream: Any = response.stream
-    chunks: Any = None
+    with _our_errors():
+        chunks: Iterator[bytes] = stream.__iter__()
     while True:
         with _our_errors():
             try:
-                if chunks is None:
-                    chunks = stream.__iter__()
                 chunk = sync_limited(chunks.__next__, request.patience(request.timeout.read) + _GRACE)
             except StopIteration:
                 return

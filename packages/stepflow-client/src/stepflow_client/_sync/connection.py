@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
@@ -450,6 +451,9 @@ def _sender(
     if transport is None:
         bounds = limits or httpx.Limits(**_Limits()._asdict())
         try:
+            if isinstance(via, str) and via.startswith("https:"):
+                # A proxy that speaks TLS is verified as a server is.
+                via = httpx.Proxy(via, ssl_context=ssl_context(replace(root, scheme="https"), verify, None))
             transport = httpx.HTTPTransport(verify=tls or False, proxy=via, limits=bounds)
         except (TypeError, ValueError, AttributeError, ImportError, httpx.InvalidURL) as error:
             raise InvalidArgumentError(f"the proxy cannot be used: {error}") from None
