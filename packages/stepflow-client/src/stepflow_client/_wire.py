@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from . import errors
 from ._collector import collector_paused
+from ._creation import untagged
 from ._values import decode, decode_raw, restored
 from .types import (
     ComponentInfo,
@@ -37,6 +38,7 @@ from .types import (
     RunItem,
     RunItems,
     StepDetails,
+    StoredFlow,
     ValidationResult,
     read_status,
 )
@@ -250,6 +252,12 @@ def build(make: Callable[[dict[str, Any]], Answer], answer: dict[str, Any], aske
 def run(answer: dict[str, Any]) -> RunDetails:
     """Read a run's summary."""
     return RunDetails.model_validate(answer["summary"])
+
+
+def stored_flow(answer: dict[str, Any]) -> StoredFlow:
+    """Read a flow, without what a client has added to it."""
+    flow = answer["flow"]
+    return StoredFlow.model_validate({**answer, "flow": untagged(flow) if isinstance(flow, dict) else flow})
 
 
 def created(answer: dict[str, Any]) -> CreateRunResponse:

@@ -236,16 +236,14 @@ class Runs(Listing):
         )
 
     async def get_run_flow(self, run_id: str | UUID, *, timeout: float | None = None) -> StoredFlow:
-        """Give the flow of a run. Its examples are with `get_flow`.
+        """Return the flow of a run, without the tag of the client that runs it. Its examples are with `get_flow`.
 
         Raises:
             NotFoundError: If the server has no such run.
         """
         run_id = _requests.check_run_id(run_id)
         request = api.get_run_flow._get_kwargs(run_id=run_id)
-        return await self._connection.call(
-            "get_run_flow", request, types.StoredFlow.model_validate, timeout=timeout, run_id=run_id
-        )
+        return await self._connection.call("get_run_flow", request, _wire.stored_flow, timeout=timeout, run_id=run_id)
 
     async def cancel_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
         """Mark a run as cancelled and return it.
