@@ -181,8 +181,8 @@ class Flows(Creation):
     def get_flow(self, flow_id: str, *, timeout: float | None = None) -> StoredFlow:
         """Give a stored flow, with its examples and the inputs of its test cases.
 
-        The tag that clients add to the flows of their runs is left out. Keys the server does not know are not in it, and servers from 0.12 on give numbers back as floats: whole ones
-        are integers again here.
+        The tag that clients add to the flows of their runs is left out. Keys the server does not know are not in it,
+        and servers from 0.12 on give numbers back as floats: whole ones are integers again here.
 
         Raises:
             NotFoundError: If the server has no such flow.
