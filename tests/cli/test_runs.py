@@ -55,6 +55,18 @@ def test_list_on_a_terminal(width: int, terminal: Callable[..., Terminal], start
     )
 
 
+def test_a_time(stepflow: Stepflow, start: Start) -> None:
+    ids = [start(echo("timed")) for _ in range(3)]
+    own = ("runs", "list", "--flow-name", "timed", "-o", "name")
+    later = "2100-01-01T00:00:00Z"
+    assert stepflow(*own, "--since", "2020-01-01", "--until", later).stdout.split() == ids[::-1]
+    assert stepflow(*own, "--until", later, "--all").stdout.split() == ids[::-1]
+    assert stepflow(*own, "--since", later).stdout == ""
+    assert stepflow(*own, "--until", "2020-01-01").stdout == ""
+    wrong = stepflow(*own, "--since", "yesterday")
+    assert (wrong.code, "since is a datetime or a text such as" in wrong.stderr) == (2, True)
+
+
 def test_family(stepflow: Stepflow, ada: str, failed: str) -> None:
     assert stepflow("runs", "list", "--root", ada, "-o", "name").stdout == f"{ada}\n"
     assert stepflow("runs", "list", "--root", failed.upper().replace("-", ""), "-o", "name").stdout == f"{failed}\n"

@@ -100,6 +100,8 @@ async def asynchronous(client: StepflowClient, run_id: str) -> None:
     answer = await get_run.asyncio_detailed(client=client.api, run_id=run_id)
     assert_type(answer.parsed, ErrorEnvelope | GetRunResponse | str | None)
     executor: StepflowExecutor = client
+    await executor.run("flow.yaml", 1, variables={"tone": "kind"}, timeout=5.0)
+    await executor.submit("flow.yaml", [1], variables="variables.yaml", timeout=5)
     assert_type(await executor.run("flow.yaml"), FlowResult)
 
 

@@ -20,7 +20,6 @@ from tests.scripted_server import Answer, decoded, listening, message, sending
 from tests.unit.both_twins import CALLS, HEALTH, TWINS, call
 from tests.unit.test_secrets import everything
 
-
 PASSWORD = "passw0rd-passw0rd"
 VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 

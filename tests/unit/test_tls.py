@@ -15,7 +15,6 @@ from tests.certificates import Authority, self_signed, server_context
 from tests.scripted_server import healthy, listening
 from tests.unit.both_twins import CALLS, TWINS, call
 
-
 TRANSPORTS = ["own", "httpx"]
 
 

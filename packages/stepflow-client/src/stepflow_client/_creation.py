@@ -11,7 +11,10 @@ from uuid import UUID, uuid4
 
 from .errors import InvalidResponseError, RequestTimeoutError, ServerFaultError, StepflowClientError, TransportError
 
-__all__ = ["Call", "Claims", "born", "may_arrive_later", "may_have_created", "this_process"]
+__all__ = ["Call", "Claims", "born", "may_arrive_later", "may_have_created", "tagged", "this_process", "untagged"]
+
+_TAG = "stepflow-client"
+"""The key in a flow's metadata that says which client runs it."""
 
 _MOST_OWNED, _MOST_FLOWS = 50_000, 1_000
 """How many runs, and flows that are shared by calls, a client remembers as its own."""
@@ -60,6 +63,24 @@ def born(run_id: str) -> float | None:
     except ValueError:
         return None
     return int(uuid.hex[:12], 16) / 1000 if uuid.version == 7 else None
+
+
+def tagged(flow: dict[str, Any], tag: str) -> dict[str, Any]:
+    """Return a copy of a flow that has an id of its own, by a tag in its metadata."""
+    metadata = flow.get("metadata")
+    if metadata is not None and not isinstance(metadata, dict):
+        # The server refuses it.
+        return flow
+    return {**flow, "metadata": {**(metadata or {}), _TAG: tag}}
+
+
+def untagged(flow: dict[str, Any]) -> dict[str, Any]:
+    """Return a flow without the tag of a client, as its author wrote it."""
+    metadata = flow.get("metadata")
+    if not isinstance(metadata, dict) or _TAG not in metadata:
+        return flow
+    left = {key: value for key, value in metadata.items() if key != _TAG}
+    return {key: left if key == "metadata" else value for key, value in flow.items() if key != "metadata" or left}
 
 
 _process = uuid4().hex

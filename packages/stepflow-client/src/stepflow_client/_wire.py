@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from . import errors
 from ._collector import collector_paused
+from ._creation import untagged
 from ._reading import PLAIN, Reading
 from ._values import decode, decode_raw, restored
 from .types import (
@@ -303,13 +304,14 @@ def flow_id(answer: dict[str, Any], key: str = "flowId") -> str:
 
 
 def flow(answer: dict[str, Any], flow_id: str | None = None) -> StoredFlow:
-    """Read a stored flow.
+    """Read a stored flow, without what a client has added to it.
 
     Args:
         answer: The answer.
         flow_id: The flow that was asked for, if it was asked for by its id.
     """
-    stored = StoredFlow.model_validate(answer)
+    content = answer["flow"]
+    stored = StoredFlow.model_validate({**answer, "flow": untagged(content) if isinstance(content, dict) else content})
     if flow_id is not None and stored.flow_id != flow_id:
         raise ValueError(f"it is about another flow, {stored.flow_id}")
     return stored

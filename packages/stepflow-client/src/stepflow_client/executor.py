@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
+from ._requests import Variables
 from .flow_file import FlowSource
 from .types import ComponentInfo, FlowResult, ValidationResult
 
@@ -20,12 +21,28 @@ class StepflowExecutor(Protocol):
         """The root URL of the server."""
         ...
 
-    async def run(self, flow: FlowSource, input: Any = None, overrides: Any = None) -> FlowResult:
-        """Run a flow on one input and give its result."""
+    async def run(
+        self,
+        flow: FlowSource,
+        input: Any = None,
+        overrides: Any = None,
+        *,
+        variables: Variables | None = None,
+        timeout: float | None = None,
+    ) -> FlowResult:
+        """Run a flow on one input and return its result; `timeout` limits the whole call, in seconds."""
         ...
 
-    async def submit(self, flow: FlowSource, input: Any = None, overrides: Any = None) -> str:
-        """Start a flow and give the id of its run."""
+    async def submit(
+        self,
+        flow: FlowSource,
+        input: Any = None,
+        overrides: Any = None,
+        *,
+        variables: Variables | None = None,
+        timeout: float | None = None,
+    ) -> str:
+        """Start a flow and return the id of its run; `timeout` limits the whole call, in seconds."""
         ...
 
     async def get_result(self, run_id: str | UUID) -> FlowResult:

@@ -131,6 +131,7 @@ class Creation:
             AmbiguousRunError: If nobody can tell.
         """
         search.call.is_lost = True
+        pause = _LATE
         try:
             while True:
                 looked = time.monotonic()
@@ -149,7 +150,8 @@ class Creation:
                     if search.may_come:
                         raise search.ambiguous([]) from search.error
                     return None
-                await asyncio.sleep(max(0.0, search.look_until - time.monotonic()))
+                await asyncio.sleep(max(0.001, min(pause, search.look_until - time.monotonic())))
+                pause = min(2 * pause, _LONGEST_PAUSE)
         finally:
             search.call.is_lost = False
 

@@ -132,6 +132,7 @@ class Creation:
             AmbiguousRunError: If nobody can tell.
         """
         search.call.is_lost = True
+        pause = _LATE
         try:
             while True:
                 looked = time.monotonic()
@@ -150,7 +151,8 @@ class Creation:
                     if search.may_come:
                         raise search.ambiguous([]) from search.error
                     return None
-                time.sleep(max(0.0, search.look_until - time.monotonic()))
+                time.sleep(max(0.001, min(pause, search.look_until - time.monotonic())))
+                pause = min(2 * pause, _LONGEST_PAUSE)
         finally:
             search.call.is_lost = False
 

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from .. import _operations as api
 from .. import _requests
+from .._creation import tagged
 from .._flow_needs import FlowNeeds, needs_of
 from .._lazy import lazy_module
 from .._values import check_json
@@ -38,8 +39,6 @@ __all__ = ["Flows"]
 
 _MOST_FILES, _MOST_FLOWS = 32, 1_000
 """How many files and flows a client remembers."""
-_TAG = "stepflow-client"
-"""The key in a flow's metadata that says which client runs it."""
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -125,13 +124,13 @@ class Flows(Creation):
         """
         claims = self._claims
         if is_single:
-            flow_id = self._store_accepted(flow, _tagged(flow, uuid4().hex), digest)
+            flow_id = self._store_accepted(flow, tagged(flow, uuid4().hex), digest)
             claims.reserve(flow_id)
             return flow_id, self._know_flow(flow_id, flow)
         known = claims.shared_flow(digest)
         if known is not None:
             return known, self._declared.get(known)
-        flow_id = self._store_accepted(flow, _tagged(flow, claims.shared_tag(digest)), digest)
+        flow_id = self._store_accepted(flow, tagged(flow, claims.shared_tag(digest)), digest)
         claims.share(digest, flow_id)
         return flow_id, self._know_flow(flow_id, flow)
 
@@ -197,8 +196,8 @@ class Flows(Creation):
     def get_flow(self, flow_id: str, *, timeout: float | None = None) -> StoredFlow:
         """Give a stored flow, with its examples and the inputs of its test cases.
 
-        Keys the server does not know are not in it, and servers from 0.12 on give numbers back as floats: whole ones
-        are integers again here.
+        The tag that clients add to the flows of their runs is left out. Keys the server does not know are not in it,
+        and servers from 0.12 on give numbers back as floats: whole ones are integers again here.
 
         Raises:
             NotFoundError: If the server has no such flow.
@@ -260,15 +259,6 @@ class Flows(Creation):
 def _newest(known: Mapping[Key, Value], most: int = _MOST_FLOWS) -> dict[Key, Value]:
     """Give what a client remembers, as a dict of its own: other threads go through the old one meanwhile."""
     return dict(islice(known.items(), max(0, len(known) - most), None))
-
-
-def _tagged(flow: dict[str, Any], tag: str) -> dict[str, Any]:
-    """Return a copy of a flow that has an id of its own, by a tag in its metadata."""
-    metadata = flow.get("metadata")
-    if metadata is not None and not isinstance(metadata, dict):
-        # The server refuses it.
-        return flow
-    return {**flow, "metadata": {**(metadata or {}), _TAG: tag}}
 
 
 def _refusal(found: ValidationResult) -> str:

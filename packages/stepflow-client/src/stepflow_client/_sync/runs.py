@@ -322,7 +322,7 @@ class Runs(Listing):
         )
 
     def get_run_flow(self, run_id: str | UUID, *, timeout: float | None = None) -> StoredFlow:
-        """Give the flow of a run. Its examples are with `get_flow`.
+        """Return the flow of a run, without the tag of the client that runs it. Its examples are with `get_flow`.
 
         Raises:
             NotFoundError: If the server has no such run.
