@@ -89,3 +89,16 @@ def test_fields_of_events_in_a_table(stepflow: Stepflow, ada: str) -> None:
     done = stepflow("runs", "events", ada, "-o", "table", "--type", "run_completed", "--fields", "type,status")
     assert (done.code, done.stdout) == (0, "TYPE           STATUS\nrun_completed  completed\n")
     assert stepflow("runs", "events", ada, "-o", "table", "--fields", "nothing").code == 2
+
+
+def test_heartbeats(stepflow: Stepflow, server: str) -> None:
+    run_id = submit(stepflow, "steps.yaml", 1500)
+    shown = stepflow("runs", "events", run_id, "--heartbeat", "0.5", "--type", "run_completed")
+    assert shown.code == 0, shown
+    events = [json.loads(line) for line in shown.stdout.splitlines()]
+    beats = [event for event in events if event["type"] == "heartbeat"]
+    assert [event["type"] for event in events] == ["heartbeat"] * len(beats) + ["run_completed"]
+    assert len(beats) >= 2
+    wrong = stepflow("runs", "events", run_id, "--heartbeat", "0")
+    assert (wrong.code, wrong.stdout) == (2, "")
+    assert "--heartbeat" in wrong.stderr

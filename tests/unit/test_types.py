@@ -12,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 from stepflow_client import _wire, types
 from stepflow_client.errors import RunFailedError
+from stepflow_client.events import RunCompletedEvent, RunEvent, UnknownEvent, read_event
 from stepflow_client.types import (
     ComponentInfo,
     ComponentList,
@@ -301,6 +302,19 @@ def test_html_is_escaped(shown: Any) -> None:
 
 def test_html_is_cut() -> None:
     assert len(result("completed", output="x" * 100_000)._repr_html_()) < 5_000
+
+
+def test_an_event_does_not_decide_what_the_client_does() -> None:
+    own = {"cursor": "e9.9", "inferred": True, "type": "heartbeat", "sequence_number": 9, "sequenceNumber": 9}
+    answer = {"sequenceNumber": 1, "event": {"RunCompleted": {"runId": RUN_ID, "status": 2, **own}}}
+    event = read_event("another", answer, "e1.1")
+    assert isinstance(event, RunCompletedEvent)
+    assert (event.cursor, event.inferred, event.type, event.sequence_number) == ("e1.1", False, "run_completed", 1)
+    assert isinstance(event, RunEvent)
+    new = read_event(RUN_ID, {"sequenceNumber": 1, "event": {"ItemCompleted": {"itemIndex": 3}}}, "e1.1")
+    assert isinstance(new, UnknownEvent)
+    assert (new.type, new.name, new.run_id, new.data) == ("unknown", "item_completed", RUN_ID, {"itemIndex": 3})
+    assert pickle.loads(pickle.dumps(new)) == new
 
 
 # Lists

@@ -99,6 +99,17 @@ def test_events_of_a_run_that_is_not_resumed_end_too() -> None:
             next(events)
 
 
+def test_heartbeats_come_between_inferred_events_too() -> None:
+    server = Server([*["running"] * 12, httpx.ReadError("broke"), "completed"], old=True, total=2)
+    retry = RetryPolicy(max_attempts=1)
+    with SyncStepflowClient("http://server", transport=httpx.MockTransport(server), retry=retry) as client:
+        events = list(client.run_events(RUN, heartbeat=0.2))
+    beats = [event for event in events if event.type == "heartbeat"]
+    assert [event.type for event in events] == ["run_created", *["heartbeat"] * len(beats), "run_completed"]
+    assert len(beats) >= 2
+    assert {beat.cursor for beat in beats} == {"i0.1"}
+
+
 @pytest.mark.parametrize("trouble", [httpx.ConnectTimeout("slow"), httpx.PoolTimeout("full"), 503, 502])
 def test_a_busy_server_was_not_started_again(trouble: object) -> None:
     assert waiting(Server(["running", trouble, "running", "running", "completed"], old=True)).is_finished

@@ -70,4 +70,4 @@ class EventDecoder:
 
     def _check(self, size: int) -> None:
         if size > self._largest:
-            raise ValueError(f"one event is larger than {self._largest} bytes")
+            raise ValueError(f"an event has more than {self._largest} bytes")
