@@ -242,7 +242,7 @@ class Runs(Creation, Flows):
         return await self._connection.call(
             "get_run_step",
             request,
-            lambda answer: _wire.step(answer["step"], self._connection.reading(run_id)),
+            lambda answer: _wire.asked_step(answer["step"], step_id, item_index, self._connection.reading(run_id)),
             timeout=timeout,
             run_id=run_id,
         )
