@@ -419,6 +419,7 @@ class StepflowClient(Events, Blobs):
                     arguments,
                     _wire.started,
                     declared=self._declared.get(stored.flow_id),
+                    output=content.get("output"),
                     variables_from_env=variables_from_env,
                     wait=_held(wait),
                     is_own_flow=deduplicate,

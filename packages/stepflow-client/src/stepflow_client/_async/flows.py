@@ -118,10 +118,8 @@ class Flows:
         metadata = flow.get("metadata")
         tagged = {**flow, "metadata": {**(metadata if isinstance(metadata, dict) else {}), _TAG: uuid4().hex}}
         if (await self._connection.server()).capabilities["blobs"]:
-            flow_id = await self._store_as_blob(tagged)
-        else:
-            _, flow_id = await self._post_flow(tagged, dry_run=False, timeout=None)
-        self._know_flow(flow_id, tagged)
+            return await self._store_as_blob(tagged)
+        _, flow_id = await self._post_flow(tagged, dry_run=False, timeout=None)
         return flow_id
 
     async def _post_flow(

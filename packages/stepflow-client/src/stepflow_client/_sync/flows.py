@@ -120,10 +120,8 @@ class Flows:
         metadata = flow.get("metadata")
         tagged = {**flow, "metadata": {**(metadata if isinstance(metadata, dict) else {}), _TAG: uuid4().hex}}
         if (self._connection.server()).capabilities["blobs"]:
-            flow_id = self._store_as_blob(tagged)
-        else:
-            _, flow_id = self._post_flow(tagged, dry_run=False, timeout=None)
-        self._know_flow(flow_id, tagged)
+            return self._store_as_blob(tagged)
+        _, flow_id = self._post_flow(tagged, dry_run=False, timeout=None)
         return flow_id
 
     def _post_flow(self, flow: dict[str, Any], *, dry_run: bool, timeout: float | None) -> tuple[ValidationResult, str]:

@@ -112,6 +112,7 @@ class Runs(Creation, Flows):
         read: Callable[[dict[str, Any]], Created],
         *,
         declared: Mapping[str, FlowVariable] | None = None,
+        output: Any = None,
         variables_from_env: bool,
         wait: int | None = None,
         timeout: float | None = None,
@@ -142,7 +143,8 @@ class Runs(Creation, Flows):
             # A server may quote what it was sent.
             secrets.clean(error)
             raise error from None
-        self._connection.readings.note(created.run_id, self._outputs.get(flow_id), secrets)
+        like = output if output is not None else self._outputs.get(flow_id)
+        self._connection.readings.note(created.run_id, like, secrets)
         return created
 
     def get_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
