@@ -15,9 +15,11 @@ from stepflow_api.api.run import get_run
 from stepflow_api.models import ErrorEnvelope, GetRunResponse
 from stepflow_client import (
     BlobContent,
+    ComponentInfo,
     ComponentList,
     CreateRunResponse,
     Diagnostic,
+    DiagnosticLevel,
     ErrorCode,
     ExecutionStatus,
     FlowError,
@@ -28,6 +30,7 @@ from stepflow_client import (
     ListRunsResponse,
     ListStepsResponse,
     LogEntry,
+    RetryPolicy,
     RunDetails,
     RunEvent,
     RunItem,
@@ -103,6 +106,32 @@ async def asynchronous(client: StepflowClient, run_id: str) -> None:
     await executor.run("flow.yaml", 1, variables={"tone": "kind"}, timeout=5.0)
     await executor.submit("flow.yaml", [1], variables="variables.yaml", timeout=5)
     assert_type(await executor.run("flow.yaml"), FlowResult)
+
+
+async def lists(client: StepflowClient, run_id: str) -> None:
+    runs = await client.list_runs()
+    assert_type(list(runs), list[RunDetails])
+    assert_type(runs[0], RunDetails)
+    assert_type(runs[1:], list[RunDetails])
+    assert_type(len(runs), int)
+    assert_type(runs.to_dicts(), list[dict[str, Any]])
+    assert_type(list(await client.get_run_items(run_id)), list[RunItem])
+    assert_type((await client.get_run_steps(run_id))[-1], StepDetails)
+    assert_type((await client.list_components()).to_dicts(), list[dict[str, Any]])
+
+
+def made_by_hand() -> None:
+    assert_type(FlowResult(status=ExecutionStatus.COMPLETED, output={"a": 1}).is_skipped, bool)
+    FlowResult(status=ExecutionStatus.FAILED, error=FlowError(message="m", code=ErrorCode.TIMEOUT))
+    assert_type(Diagnostic(level=DiagnosticLevel.ERROR, message="m", path="$.a").location, str)
+    assert_type(ValidationResult(valid=False, diagnostics=[]).valid, bool)
+    assert_type(ComponentInfo(path="/python/echo", description="d").name, str)
+
+
+def from_environment() -> None:
+    assert_type(StepflowClient.from_env(timeout=5.0), StepflowClient)
+    assert_type(SyncStepflowClient.from_env("http://a:1", auth="token", retry=RetryPolicy()), SyncStepflowClient)
+    StepflowClient.from_env(time_out=5.0)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
 def synchronous(client: SyncStepflowClient, run_id: str) -> None:

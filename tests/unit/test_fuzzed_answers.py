@@ -369,6 +369,8 @@ MALFORMED: list[tuple[str, str, Any]] = [
     ("get_run_items", f"GET /runs/{RUN_ID}/items", {"results": {"0": ITEM}}),
     ("get_run_items", f"GET /runs/{RUN_ID}/items", {"results": "abc"}),
     ("get_run_steps", f"GET /runs/{RUN_ID}/steps", {"steps": [{**STEP, "stepIndex": "x"}]}),
+    ("get_run_step", f"GET /runs/{RUN_ID}/steps/a", {"step": {**STEP, "stepId": "b"}}),
+    ("get_run_step", f"GET /runs/{RUN_ID}/steps/a", {"step": {**STEP, "itemIndex": 1}}),
     ("run", "POST /runs", {"summary": SUMMARY, "results": 5}),
     ("run", "POST /runs", {"summary": SUMMARY, "results": [5]}),
     ("run", "POST /runs", {"summary": SUMMARY, "results": [{"itemIndex": 0}]}),

@@ -21,6 +21,8 @@ __all__ = ["HIDDEN", "NO_SECRETS", "Secrets", "hidden_flow", "hidden_schema", "s
 HIDDEN = "***"
 _SHORT = 4
 """Texts of fewer characters are hidden only where they stand by themselves: they are parts of many words."""
+_LONGEST_CUT = 1_000
+"""Messages are cut at half of this: no more of a secret can be left at their end."""
 _VALUE_KEYS = ("default", "const", "enum", "examples", "example")
 """What holds values in a JSON schema."""
 
@@ -62,7 +64,7 @@ class Secrets:
         if text.endswith("…"):
             # A message that was cut may end inside a secret.
             for secret in self._texts:
-                for length in range(min(len(secret), len(text)) - 1, _SHORT - 1, -1):
+                for length in range(min(len(secret), len(text), _LONGEST_CUT) - 1, _SHORT - 1, -1):
                     if text.endswith(f"{secret[:length]}…"):
                         return f"{text[: -length - 1]}{HIDDEN}…"
         return text

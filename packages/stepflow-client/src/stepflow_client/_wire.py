@@ -48,6 +48,7 @@ from .types import (
 
 __all__ = [
     "Started",
+    "asked_step",
     "attachment_name",
     "build",
     "components",
@@ -465,6 +466,14 @@ def step(answer: dict[str, Any], reading: Reading = PLAIN) -> StepDetails:
     return (
         read.model_copy(update={"error": failure(answer, reading)}) if read.status is ExecutionStatus.FAILED else read
     )
+
+
+def asked_step(answer: dict[str, Any], step_id: str, item_index: int, reading: Reading = PLAIN) -> StepDetails:
+    """Read the one step that was asked for; another one is not read."""
+    read = step(answer, reading)
+    if (read.step_id, read.item_index) != (step_id, item_index):
+        raise ValueError(f"it is about another step, {read.step_id!r} of item {read.item_index}")
+    return read
 
 
 def items_of(listed: ListItemsResponse) -> RunItems:

@@ -448,6 +448,7 @@ class StepflowClient(Events, Blobs):
                     arguments,
                     _wire.started,
                     declared=declared,
+                    output=content.get("output"),
                     wait=_held(wait),
                 )
             except NotFoundError:

@@ -123,6 +123,7 @@ class Runs(Listing):
         read: Callable[[dict[str, Any]], Created],
         *,
         declared: Mapping[str, FlowVariable] | None = None,
+        output: Any = None,
         wait: int | None = None,
         timeout: float | None = None,
     ) -> Created:
@@ -147,7 +148,8 @@ class Runs(Listing):
             # A server may quote what it was sent.
             secrets.clean(error)
             raise error from None
-        self._connection.readings.note(created.run_id, self._outputs.get(flow_id), secrets)
+        like = output if output is not None else self._outputs.get(flow_id)
+        self._connection.readings.note(created.run_id, like, secrets)
         return created
 
     async def get_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
@@ -316,7 +318,7 @@ class Runs(Listing):
         return await self._connection.call(
             "get_run_step",
             request,
-            lambda answer: _wire.step(answer["step"], self._connection.reading(run_id)),
+            lambda answer: _wire.asked_step(answer["step"], step_id, item_index, self._connection.reading(run_id)),
             timeout=timeout,
             run_id=run_id,
         )
