@@ -1,16 +1,14 @@
-"""HTTP/1.1 messages: what is sent, and a reader for what comes back. Pure, but for httptools, which parses."""
+"""HTTP/1.1 messages, and what may become of them. Pure."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import NamedTuple
 
-import httptools
-
 __all__ = [
+    "MOST_BYTES",
     "SHORTEST",
     "Broken",
     "CannotSend",
@@ -22,8 +20,8 @@ __all__ = [
     "NotHttp",
     "PoolTimeout",
     "ReadTimeout",
-    "ResponseReader",
     "Timeouts",
+    "TooLarge",
     "WireError",
     "WriteTimeout",
     "lower",
@@ -36,6 +34,8 @@ HeaderItems = tuple[tuple[str, str], ...]
 
 _LONGEST_TARGET = 65_536
 _MOST_KNOWN = 8
+MOST_BYTES = 1024**3
+"""Bytes in the body of an answer, where the client is not told otherwise."""
 SHORTEST = 0.001
 """Seconds that a phase gets though the deadline has passed: what is there already is still read."""
 
@@ -79,6 +79,10 @@ class NotHttp(WireError):
     """Something answered, but not in HTTP/1.1."""
 
 
+class TooLarge(WireError):
+    """The answer is larger than the caller wants to read."""
+
+
 class Timeouts(NamedTuple):
     """Seconds for each phase of a request."""
 
@@ -108,14 +112,16 @@ class HttpRequest:
     path: str
     """Without `/api/v1` before it, percent-encoded."""
     query: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
-    """Names in lower case; `host` and `content-length` are added when it is sent."""
-    content: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    """Names in lower case; `host` and `content-length` are added when it is sent. They may be credentials."""
+    content: bytes = field(default=b"", repr=False)
     timeout: Timeouts = field(default_factory=Timeouts)
     idempotent: bool = True
     """Whether sending it twice does no more than sending it once."""
     deadline: float | None = None
     """When the caller's patience ends, by `time.monotonic()`, whatever the phases would still allow."""
+    max_response_bytes: int = MOST_BYTES
+    """Bytes that the body of the answer may have; of a stream, what comes between two events."""
 
     def patience(self, seconds: float) -> float:
         """Give how long a phase may take from now on.
@@ -126,6 +132,15 @@ class HttpRequest:
         if self.deadline is None:
             return seconds
         return min(seconds, max(self.deadline - time.monotonic(), SHORTEST))
+
+    def check_deadline(self) -> None:
+        """Give up where more must come, and the caller's patience has ended: a server may send without a pause.
+
+        Raises:
+            ReadTimeout: If it has.
+        """
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            raise ReadTimeout("no whole answer in time")
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -182,7 +197,8 @@ def _header_lines(headers: HeaderItems) -> bytes:
     Raises:
         CannotSend: If they cannot be sent.
     """
-    lines = []
+    # No answer is unpacked here, and some proxies take silence for consent.
+    lines = [] if any(name == "accept-encoding" for name, _ in headers) else [b"\r\naccept-encoding: identity"]
     for name, value in headers:
         if "\r" in value or "\n" in value or "\0" in value or not name.isascii():
             raise CannotSend(f"the header {name!r} has a value that cannot be sent")
@@ -190,130 +206,9 @@ def _header_lines(headers: HeaderItems) -> bytes:
     return b"".join(lines)
 
 
-@lru_cache(maxsize=256)
-def _header_name(name: bytes) -> str:
-    """Give the name of a header in lower case; servers send the same few."""
-    return name.decode("latin-1").lower()
-
-
-class ResponseReader:
-    """Reads the answers that come over one connection, one after the other.
-
-    `begin` expects an answer, `feed` takes what came; `headers_complete` and `complete` say how far the answer is.
-    There is one for a connection, not for an answer: it and its parser know each other, and only the garbage collector
-    can end that.
-    """
-
-    __slots__ = (
-        "_body",
-        "_parser",
-        "complete",
-        "extra",
-        "headers",
-        "headers_complete",
-        "keep_alive",
-        "started",
-        "status",
-    )
-
-    def __init__(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
-        self._body: list[bytes] = []
-        self.begin()
-
-    def begin(self) -> None:
-        """Expect an answer; the one before has been read to its end."""
-        self._body.clear()
-        self.headers: dict[str, str] = {}
-        self.status = 0
-        self.started = False
-        self.headers_complete = False
-        self.complete = False
-        self.keep_alive = False
-        self.extra = False
-
-    def feed(self, data: bytes) -> None:
-        """Take bytes, none at the end of the connection.
-
-        Raises:
-            NotHttp: If they are not HTTP/1.1.
-            Broken: If the connection ends and the answer is not complete without more.
-        """
-        if not data:
-            self._end()
-            return
-        if self.complete:
-            # The server sent more than was asked for: the connection cannot be used again.
-            self.extra = True
-            return
-        self.started = True
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
-            if self.complete:
-                # The answer is whole; what stands behind it was not asked for.
-                self.extra = True
-                return
-            raise NotHttp(f"not an HTTP/1.1 answer: {error}") from None
-
-    def _end(self) -> None:
-        if self.complete:
-            return
-        framed = "content-length" in self.headers or "transfer-encoding" in self.headers
-        if self.headers_complete and not framed:
-            # An answer without a length ends with the connection.
-            self.complete = True
-            self.keep_alive = False
-            return
-        what = "in the middle of the answer" if self.started else "without an answer"
-        raise Broken(f"the server disconnected {what}")
-
-    def take_body(self) -> bytes:
-        """Give the part of the body that came since the last time."""
-        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        self._body.clear()
-        return body
-
-    # What httptools calls
-
-    def on_message_begin(self) -> None:
-        """Note an answer that nobody asked for, behind the one that was."""
-        self.extra = self.complete
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header."""
-        if self.complete:
-            return
-        key, text = _header_name(name), value.decode("latin-1")
-        self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
-
-    def on_headers_complete(self) -> None:
-        """Note that the body begins; an interim answer (1xx) is forgotten when it ends."""
-        if self.complete:
-            return
-        self.status = self._parser.get_status_code()
-        self.headers_complete = self.status >= 200
-
-    def on_body(self, body: bytes) -> None:
-        """Keep a part of the body."""
-        if not self.complete:
-            self._body.append(body)
-
-    def on_message_complete(self) -> None:
-        """Note the end of the answer."""
-        if self.complete:
-            return
-        if self.status < 200:
-            self.headers.clear()
-            return
-        self.complete = True
-        self.keep_alive = self._parser.should_keep_alive()
-
-
 def lower(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Give headers as a dict with names in lower case, repeated ones joined."""
-    joined: dict[str, str] = {}
+    values: dict[str, list[str]] = {}
     for name, value in headers:
-        key = name.lower()
-        joined[key] = f"{joined[key]}, {value}" if key in joined else value
-    return joined
+        values.setdefault(name.lower(), []).append(value)
+    return {name: ", ".join(several) for name, several in values.items()}

@@ -28,6 +28,7 @@ __all__ = [
     "Token",
     "TokenAuth",
     "check_auth",
+    "check_bytes",
     "check_headers",
     "check_limits",
     "check_positive",
@@ -89,6 +90,10 @@ class PoolLimits(Protocol):
     @property
     def max_keepalive_connections(self) -> int | None:
         """At most so many idle ones are kept open."""
+
+    @property
+    def keepalive_expiry(self) -> float | None:
+        """Seconds after which an idle one is not used again; None keeps it as long as the server does."""
 
 
 def check_limits(limits: httpx.Limits) -> PoolLimits:
@@ -204,6 +209,17 @@ def _check_longest(seconds: float, what: str) -> float:
     if seconds > LONGEST_TIMEOUT:
         raise InvalidArgumentError(f"{what} is at most {LONGEST_TIMEOUT:,} seconds, not {seconds!r}")
     return seconds
+
+
+def check_bytes(count: Any, what: str) -> int:
+    """Give a number of bytes above zero.
+
+    Raises:
+        InvalidArgumentError: If it is none.
+    """
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise InvalidArgumentError(f"{what} is a number of bytes above zero, not {count!r}")
+    return count
 
 
 def check_positive(seconds: Any, what: str) -> float:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import queue
 import select
 import socket
 import ssl
-import threading
+import sys
 import time
+from collections.abc import AsyncGenerator, Callable
 from typing import Self, cast
 
 from ._http import (
@@ -21,14 +21,13 @@ from ._http import (
     Broken,
     ConnectFailed,
     ConnectTimeout,
-    PoolTimeout,
     ReadTimeout,
-    ResponseReader,
     WireError,
     WriteTimeout,
 )
+from ._response_reader import ResponseReader
 
-__all__ = ["AsyncCancelled", "AsyncSlots", "AsyncSocket", "SyncCancelled", "SyncSlots", "SyncSocket", "forks"]
+__all__ = ["AsyncCancelled", "AsyncSocket", "SyncCancelled", "SyncSocket", "forks"]
 
 AsyncCancelled = asyncio.CancelledError
 """What ends a waiting task from outside."""
@@ -51,6 +50,11 @@ def _count_fork() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_count_fork)
 
+_KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+"""Seconds without a byte before the system asks whether the other side is still there, seconds between questions, and
+how many may go unanswered. (`TCP_KEEPALIVE` is what macOS calls the first.)"""
+_RAGGED = "the TLS connection was cut off"
+"""A server says when it sends no more (close_notify). Without that anybody may have cut an answer short."""
 _CHUNK = 256 * 1024
 _MOST_UNREAD = 1024 * 1024
 """Bytes that may wait for a slow reader before the server is made to wait."""
@@ -70,8 +74,11 @@ class AsyncSocket(asyncio.Protocol):
         self._timeout = self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._writable: asyncio.Future[None] | None = None
-        self._ended = False
+        self._ended = self._is_closed = False
         self._error: Exception | None = None
+        self._is_readable: Callable[[], bool] = bool
+        self.idle_since = 0.0
+        """When it was used last, by `time.monotonic()`."""
 
     @classmethod
     async def connect(cls, host: str, port: int, tls: ssl.SSLContext | None, timeout: float) -> Self:
@@ -108,10 +115,14 @@ class AsyncSocket(asyncio.Protocol):
     @property
     def is_usable(self) -> bool:
         """False once the server has closed the connection, or sent what nobody asked for."""
-        return not (self._ended or self._unread or self._error or self._is_elsewhere)
+        if self._ended or self._unread or self._error or self._is_elsewhere:
+            return False
+        # What the event loop has not come to read yet is on the socket.
+        return not self._is_readable()
 
     def close(self) -> None:
         """Close at once; what is not sent yet is dropped."""
+        self._is_closed = True
         if self._transport is None:
             return
         if self._is_elsewhere:
@@ -121,6 +132,7 @@ class AsyncSocket(asyncio.Protocol):
 
     def abandon(self) -> None:
         """Close from anywhere: a garbage collector may run in another thread, or when the event loop is gone."""
+        self._is_closed = True
         if self._transport is None:
             return
         try:
@@ -211,6 +223,14 @@ class AsyncSocket(asyncio.Protocol):
         """Keep the transport."""
         # The transports of other event loops than asyncio's have its methods, but are no subclasses.
         self._transport = cast("asyncio.Transport", transport)
+        connected = transport.get_extra_info("socket")
+        if connected is not None:
+            _keep_alive(connected)
+            self._is_readable = _readable(connected.fileno())
+        # Whoever ends an event loop has it close the asynchronous generators that are left, and waits for that. A
+        # connection is none, but wants just that, and the loop asks for no more than `aclose`.
+        if (note := sys.get_asyncgen_hooks().firstiter) is not None:
+            note(cast("AsyncGenerator[None]", self))
 
     def data_received(self, data: bytes) -> None:
         """Keep what came and wake the reader."""
@@ -229,6 +249,8 @@ class AsyncSocket(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note the end, and wake whoever waits."""
+        if not (exc or self._ended or self._is_closed) and self._transport and _is_tls(self._transport):
+            exc = ssl.SSLEOFError(_RAGGED)
         self._ended = True
         self._error = self._error or exc
         if self._timer is not None:
@@ -290,67 +312,19 @@ def _expire(future: asyncio.Future[None], kind: type[WireError], timeout: float)
         future.set_exception(kind(f"nothing within {timeout:g} s"))
 
 
-class AsyncSlots:
-    """How many may do something at once, in an event loop."""
-
-    def __init__(self, most: int | None) -> None:
-        self._most = most
-        self._free = None if most is None else asyncio.Semaphore(most)
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    async def acquire(self, timeout: float) -> None:
-        """Take a slot, waiting for one at most a number of seconds."""
-        if self._free is None or self._most is None:
-            return
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            # A semaphore belongs to the first event loop in which somebody had to wait for it.
-            self._loop, self._free = loop, asyncio.Semaphore(self._most)
-        if not self._free.locked():
-            await self._free.acquire()
-            return
-        try:
-            async with asyncio.timeout(timeout):
-                await self._free.acquire()
-        except TimeoutError:
-            raise PoolTimeout(f"no connection was free within {timeout:g} s") from None
-
-    def release(self) -> None:
-        """Give a slot back."""
-        if self._free is not None:
-            self._free.release()
-
-
-class SyncSlots:
-    """How many threads may do something at once."""
-
-    def __init__(self, most: int | None) -> None:
-        # Not a semaphore: a KeyboardInterrupt can leave that locked, as it is written in Python.
-        self._free: queue.SimpleQueue[None] | None = None if most is None else queue.SimpleQueue()
-        for _ in range(most or 0):
-            self.release()
-
-    def acquire(self, timeout: float) -> None:
-        """Take a slot, waiting for one at most a number of seconds."""
-        if self._free is None:
-            return
-        try:
-            self._free.get(timeout=min(timeout, threading.TIMEOUT_MAX))
-        except queue.Empty:
-            raise PoolTimeout(f"no connection was free within {timeout:g} s") from None
-
-    def release(self) -> None:
-        """Give a slot back."""
-        if self._free is not None:
-            self._free.put(None)
-
-
 class SyncSocket:
     """A connection that blocks its thread."""
 
     def __init__(self, connected: socket.socket) -> None:
         self.reader = ResponseReader()
         self._socket = connected
+        self._is_readable = _readable(connected.fileno())
+        self.idle_since = 0.0
+        """When it was used last, by `time.monotonic()`."""
+
+    def __del__(self) -> None:
+        """Close what a KeyboardInterrupt has left behind."""
+        self.abandon()
 
     @classmethod
     def connect(cls, host: str, port: int, tls: ssl.SSLContext | None, timeout: float) -> Self:
@@ -364,24 +338,27 @@ class SyncSocket:
             raise ConnectFailed(_reason(error)) from error
         try:
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            _keep_alive(connected)
             if tls is not None:
                 connected.settimeout(max(end - time.monotonic(), SHORTEST))
-                connected = tls.wrap_socket(connected, server_hostname=host)
+                connected = tls.wrap_socket(connected, server_hostname=host, suppress_ragged_eofs=False)
+            return cls(connected)
         except TimeoutError:
             connected.close()
             raise ConnectTimeout(f"no connection within {timeout:g} s") from None
         except (OSError, ssl.SSLError) as error:
             connected.close()
             raise ConnectFailed(_reason(error)) from error
-        return cls(connected)
+        except BaseException:
+            connected.close()
+            raise
 
     @property
     def is_usable(self) -> bool:
         """False once the server has closed the connection, or sent what nobody asked for."""
-        try:
-            return not _is_readable(self._socket)
-        except (OSError, ValueError):
+        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
             return False
+        return not self._is_readable()
 
     def close(self) -> None:
         """Close at once; a thread that waits for the answer is woken."""
@@ -419,36 +396,58 @@ class SyncSocket:
         except TimeoutError:
             raise ReadTimeout(f"nothing within {timeout:g} s") from None
         except ssl.SSLEOFError:
-            return b""
+            raise Broken(_RAGGED) from None
         except (OSError, ssl.SSLError) as error:
             raise Broken(_reason(error)) from error
 
 
 def _connected(host: str, port: int, end: float) -> socket.socket:
-    """Open a connection to one of a host's addresses, all of them within the same time.
+    """Open a connection to one of a host's addresses; each gets its share of the time until a moment.
 
     Raises:
-        OSError: If there is none; TimeoutError if there is none in time.
+        OSError: If there is none; TimeoutError if the last address did not accept in time.
     """
     failure: OSError = OSError("it has no address")
-    for *_, (address, its_port, *_) in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        left = end - time.monotonic()
-        if left <= 0:
+    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    for left, (*_, (address, its_port, *_)) in zip(range(len(addresses), 0, -1), addresses, strict=True):
+        seconds = end - time.monotonic()
+        if seconds <= 0:
             raise TimeoutError
         try:
-            return socket.create_connection((str(address), int(its_port)), left)
+            return socket.create_connection((str(address), int(its_port)), seconds / left)
         except OSError as error:
             failure = error
     raise failure
 
 
-def _is_readable(connected: socket.socket) -> bool:
-    if hasattr(select, "poll"):
-        # `select` takes no descriptors from 1024 on.
-        poll = select.poll()
-        poll.register(connected, select.POLLIN)
-        return bool(poll.poll(0))
-    return bool(select.select([connected], [], [], 0)[0])
+def _keep_alive(connected: socket.socket) -> None:
+    """Have the system find out when the other side has gone without a word."""
+    with contextlib.suppress(OSError):
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEP_ALIVE.items():
+            if hasattr(socket, name):
+                connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def _is_tls(transport: asyncio.BaseTransport) -> bool:
+    return transport.get_extra_info("sslcontext") is not None
+
+
+def _readable(descriptor: int) -> Callable[[], bool]:
+    """Give what tells whether a socket has something to read, its end or an error too."""
+    if not hasattr(select, "poll"):
+        return lambda: _selects(descriptor)
+    # `select` takes no descriptors from 1024 on.
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return lambda: bool(poll.poll(0))
+
+
+def _selects(descriptor: int) -> bool:
+    try:
+        return bool(select.select([descriptor], [], [], 0)[0])
+    except (OSError, ValueError):
+        return True
 
 
 def _reason(error: BaseException) -> str:

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import httpx
 
-from .._deadline import has_passed
 from .._http import (
+    MOST_BYTES,
     Broken,
     CannotSend,
     ConnectFailed,
@@ -21,6 +21,7 @@ from .._http import (
     PoolTimeout,
     ReadTimeout,
     Timeouts,
+    TooLarge,
     WireError,
     WriteTimeout,
     lower,
@@ -52,10 +53,7 @@ class HttpxExchange(Exchange):
         with _our_errors():
             response = await self._transport.handle_async_request(to_httpx(request, self._api))
             try:
-                if request.deadline is None:
-                    content = await response.aread()
-                else:
-                    content = b"".join([chunk async for chunk in _until_deadline(response.aiter_bytes(), request)])
+                content = b"".join([chunk async for chunk in _bounded(response.aiter_bytes(), request)])
             finally:
                 await response.aclose()
         # What was compressed has been unpacked.
@@ -79,11 +77,14 @@ class HttpxExchange(Exchange):
                 yield chunk
 
 
-async def _until_deadline(chunks: AsyncIterator[bytes], request: HttpRequest) -> AsyncIterator[bytes]:
-    """Give chunks as they come; httpx bounds the wait for each, and not for all of them."""
+async def _bounded(chunks: AsyncIterator[bytes], request: HttpRequest) -> AsyncIterator[bytes]:
+    """Give chunks as they come, unpacked; httpx bounds the wait for each, and not for all of them, nor their size."""
+    size = 0
     async for chunk in chunks:
-        if has_passed(request.deadline):
-            raise ReadTimeout("nothing more in time")
+        request.check_deadline()
+        size += len(chunk)
+        if size > request.max_response_bytes:
+            raise TooLarge(f"it has more than {request.max_response_bytes} bytes")
         yield chunk
 
 
@@ -168,10 +169,12 @@ class ExchangeTransport(httpx.AsyncBaseTransport):
     Args:
         exchange: What sends; it is not closed with the transport.
         root: The server's URL, without `/api/v1`.
+        max_response_bytes: Bytes that the body of an answer may have.
     """
 
-    def __init__(self, exchange: Exchange, root: ServerUrl) -> None:
+    def __init__(self, exchange: Exchange, root: ServerUrl, max_response_bytes: int = MOST_BYTES) -> None:
         self._exchange = exchange
+        self._max_response_bytes = max_response_bytes
         self._root_path = root.path + API_PATH
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -187,6 +190,7 @@ class ExchangeTransport(httpx.AsyncBaseTransport):
             content=await request.aread(),
             timeout=_timeouts(request.extensions.get("timeout") or {}),
             idempotent=not (request.method == "POST" and raw_path.endswith("/runs")),
+            max_response_bytes=self._max_response_bytes,
         )
         try:
             response = await self._exchange.exchange(ours)
@@ -200,13 +204,22 @@ class StreamBody(httpx.AsyncByteStream):
 
     Args:
         chunks: The chunks.
+        most: Bytes that an event may have.
     """
 
-    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+    def __init__(self, chunks: AsyncIterator[bytes], most: int) -> None:
         self._chunks = chunks
+        self._most = most
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        size, end = 0, b""
         async for chunk in self._chunks:
+            # An event ends with an empty line, whose bytes may come apart.
+            end = end[-3:] + chunk
+            begin = max(end.rfind(b"\n\n"), end.rfind(b"\n\r\n"), end.rfind(b"\r\r"))
+            size = size + len(chunk) if begin < 0 else len(end) - begin
+            if size > self._most:
+                raise TooLarge(f"an event has more than {self._most} bytes")
             yield chunk
 
 
@@ -276,13 +289,4 @@ def to_httpx(request: HttpRequest, api: str) -> httpx.Request:
 
 def _signed(request: HttpRequest, signed: httpx.Request) -> HttpRequest:
     headers = {k: v for k, v in lower(signed.headers.multi_items()).items() if k not in _CONNECTION}
-    return HttpRequest(
-        request.method,
-        request.path,
-        request.query,
-        headers,
-        request.content,
-        request.timeout,
-        request.idempotent,
-        request.deadline,
-    )
+    return replace(request, headers=headers)

@@ -22,6 +22,7 @@ from .._http import (
     PoolTimeout,
     ReadTimeout,
     Timeouts,
+    TooLarge,
     WireError,
     WriteTimeout,
 )
@@ -35,6 +36,7 @@ from .._settings import (
     Token,
     TokenAuth,
     check_auth,
+    check_bytes,
     check_headers,
     check_limits,
     check_timeout,
@@ -84,6 +86,7 @@ Answer = TypeVar("Answer")
 class _Limits(NamedTuple):
     max_connections: int | None = 256
     max_keepalive_connections: int | None = 256
+    keepalive_expiry: float | None = 30.0
 
 
 class Connection:
@@ -103,6 +106,7 @@ class Connection:
         transport: httpx.AsyncBaseTransport | None,
         server: str | None,
         retry: RetryPolicy,
+        max_response_bytes: int,
     ) -> None:
         roots = parse_urls(base_url)
         root = roots[0]
@@ -112,6 +116,7 @@ class Connection:
         self.root = root
         self.url = str(root)
         self.timeout = check_timeout(timeout)
+        self.max_response_bytes = check_bytes(max_response_bytes, "max_response_bytes")
         self.is_shared = len(roots) > 1
         """Whether the run of one request may be the run of another server."""
         self.closed = False
@@ -151,7 +156,7 @@ class Connection:
                 base_url=self.url + API_PATH,
                 timeout=httpx.Timeout(**self.timeout.as_dict()),
                 headers=self.headers,
-                transport=ExchangeTransport(self.dialect, self.root),
+                transport=ExchangeTransport(self.dialect, self.root, self.max_response_bytes),
                 trust_env=False,
             )
             self._api = Client(base_url=self.url + API_PATH).set_async_httpx_client(http)
@@ -292,6 +297,7 @@ class Connection:
             timeout=limit,
             idempotent=idempotent,
             deadline=deadline,
+            max_response_bytes=self.max_response_bytes,
         )
 
     async def stream(
@@ -320,7 +326,7 @@ class Connection:
         with operation_span(operation, sent.headers):
             try:
                 async with self.dialect.stream(sent) as stream:
-                    body = StreamBody(stream.chunks)
+                    body = StreamBody(stream.chunks, self.max_response_bytes)
                     response = httpx.Response(stream.status, headers=stream.headers, stream=body)
                     if stream.status != 200 or "text/event-stream" not in stream.headers.get("content-type", ""):
                         raise self._no_events(sent, response, await response.aread(), run_id)
@@ -374,6 +380,9 @@ class Connection:
                 return RequestTimeoutError(message, run_id=run_id)
             case CannotSend():
                 return InvalidArgumentError(f"{asked} cannot be sent: {reason}", run_id=run_id)
+            case TooLarge():
+                message = f"the answer to {asked} is too large: {reason}"
+                return InvalidResponseError(message, hint="the client takes max_response_bytes=", run_id=run_id)
             case NotHttp():
                 message = f"{self.url} does not answer in HTTP: {reason}"
                 return InvalidResponseError(message, hint="is this the URL of a Stepflow server?", run_id=run_id)

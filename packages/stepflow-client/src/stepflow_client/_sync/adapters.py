@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import httpx
 
-from .._deadline import has_passed
 from .._http import (
+    MOST_BYTES,
     Broken,
     CannotSend,
     ConnectFailed,
@@ -23,6 +23,7 @@ from .._http import (
     PoolTimeout,
     ReadTimeout,
     Timeouts,
+    TooLarge,
     WireError,
     WriteTimeout,
     lower,
@@ -54,10 +55,7 @@ class HttpxExchange(Exchange):
         with _our_errors():
             response = self._transport.handle_request(to_httpx(request, self._api))
             try:
-                if request.deadline is None:
-                    content = response.read()
-                else:
-                    content = b"".join([chunk for chunk in _until_deadline(response.iter_bytes(), request)])
+                content = b"".join([chunk for chunk in _bounded(response.iter_bytes(), request)])
             finally:
                 response.close()
         # What was compressed has been unpacked.
@@ -81,11 +79,14 @@ class HttpxExchange(Exchange):
                 yield chunk
 
 
-def _until_deadline(chunks: Iterator[bytes], request: HttpRequest) -> Iterator[bytes]:
-    """Give chunks as they come; httpx bounds the wait for each, and not for all of them."""
+def _bounded(chunks: Iterator[bytes], request: HttpRequest) -> Iterator[bytes]:
+    """Give chunks as they come, unpacked; httpx bounds the wait for each, and not for all of them, nor their size."""
+    size = 0
     for chunk in chunks:
-        if has_passed(request.deadline):
-            raise ReadTimeout("nothing more in time")
+        request.check_deadline()
+        size += len(chunk)
+        if size > request.max_response_bytes:
+            raise TooLarge(f"it has more than {request.max_response_bytes} bytes")
         yield chunk
 
 
@@ -170,10 +171,12 @@ class ExchangeTransport(httpx.BaseTransport):
     Args:
         exchange: What sends; it is not closed with the transport.
         root: The server's URL, without `/api/v1`.
+        max_response_bytes: Bytes that the body of an answer may have.
     """
 
-    def __init__(self, exchange: Exchange, root: ServerUrl) -> None:
+    def __init__(self, exchange: Exchange, root: ServerUrl, max_response_bytes: int = MOST_BYTES) -> None:
         self._exchange = exchange
+        self._max_response_bytes = max_response_bytes
         self._root_path = root.path + API_PATH
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -189,6 +192,7 @@ class ExchangeTransport(httpx.BaseTransport):
             content=request.read(),
             timeout=_timeouts(request.extensions.get("timeout") or {}),
             idempotent=not (request.method == "POST" and raw_path.endswith("/runs")),
+            max_response_bytes=self._max_response_bytes,
         )
         try:
             response = self._exchange.exchange(ours)
@@ -202,13 +206,22 @@ class StreamBody(httpx.SyncByteStream):
 
     Args:
         chunks: The chunks.
+        most: Bytes that an event may have.
     """
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
+    def __init__(self, chunks: Iterator[bytes], most: int) -> None:
         self._chunks = chunks
+        self._most = most
 
     def __iter__(self) -> Iterator[bytes]:
+        size, end = 0, b""
         for chunk in self._chunks:
+            # An event ends with an empty line, whose bytes may come apart.
+            end = end[-3:] + chunk
+            begin = max(end.rfind(b"\n\n"), end.rfind(b"\n\r\n"), end.rfind(b"\r\r"))
+            size = size + len(chunk) if begin < 0 else len(end) - begin
+            if size > self._most:
+                raise TooLarge(f"an event has more than {self._most} bytes")
             yield chunk
 
 
@@ -278,13 +291,4 @@ def to_httpx(request: HttpRequest, api: str) -> httpx.Request:
 
 def _signed(request: HttpRequest, signed: httpx.Request) -> HttpRequest:
     headers = {k: v for k, v in lower(signed.headers.multi_items()).items() if k not in _CONNECTION}
-    return HttpRequest(
-        request.method,
-        request.path,
-        request.query,
-        headers,
-        request.content,
-        request.timeout,
-        request.idempotent,
-        request.deadline,
-    )
+    return replace(request, headers=headers)

@@ -15,6 +15,7 @@ from uuid import UUID
 from .. import _operations as api
 from .. import _requests, _settings
 from .._deadline import current_deadline, deadline_of, granted, within
+from .._http import MOST_BYTES
 from .._lazy import lazy_module
 from .._requests import Variables
 from .._retry import RetryPolicy
@@ -74,13 +75,17 @@ class SyncStepflowClient(Events, Blobs):
             certificates, or an `ssl.SSLContext`.
         cert: The client's certificate: a file, (file, key file), or (file, key file, password).
         proxy: The URL of a proxy; by default what HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say.
-        limits: Of the connection pool.
+        limits: Of the connection pool: by default 256 connections, and idle ones are closed after 30 s. An
+            `httpx.Limits` keeps idle ones for 5 s where it is not told otherwise.
         transport: What sends the requests, instead of the usual, for example an `httpx.MockTransport`.
         server: The release of the server, for example `0.13.0`, where it is known: it saves the client from asking for
             the server's health first. A wrong one makes answers unreadable.
         retry: When a request is sent again; None for the defaults of `RetryPolicy`.
         exact_integers: Refuse to send integers beyond 2**53 in inputs and variables to servers that would change them
             (0.12 and newer). False lets them pass.
+        max_response_bytes: Bytes that an answer may have, and each event of `run_events`; a larger one is an
+            InvalidResponseError. The default, 1 GiB, is beyond what servers send; it keeps one answer from taking all
+            the memory.
 
     Raises:
         InvalidArgumentError: If a setting is wrong.
@@ -101,6 +106,7 @@ class SyncStepflowClient(Events, Blobs):
         server: str | None = None,
         retry: RetryPolicy | None = None,
         exact_integers: bool = True,
+        max_response_bytes: int = MOST_BYTES,
     ) -> None:
         """Keep the settings; nothing is sent."""
         super().__init__()
@@ -117,6 +123,7 @@ class SyncStepflowClient(Events, Blobs):
             transport=transport,
             server=server,
             retry=retry or RetryPolicy(),
+            max_response_bytes=max_response_bytes,
         )
 
     @classmethod

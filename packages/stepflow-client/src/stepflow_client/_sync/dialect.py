@@ -96,7 +96,14 @@ class Dialect(Layer):
             InvalidResponseError: If what answers is no Stepflow server.
         """
         headers = {name: value for name, value in request.headers.items() if name != "content-type"}
-        asked = HttpRequest("GET", _HEALTH, headers=headers, timeout=request.timeout, deadline=request.deadline)
+        asked = HttpRequest(
+            "GET",
+            _HEALTH,
+            headers=headers,
+            timeout=request.timeout,
+            deadline=request.deadline,
+            max_response_bytes=request.max_response_bytes,
+        )
         try:
             response, server = self._health(asked)
         except WireError as error:
