@@ -243,6 +243,8 @@ class AsyncSocket(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Note that the server sends no more."""
+        if self._transport is not None and _is_cut_off(self._transport):
+            self._error = ConnectionError(_RAGGED)
         self._ended = True
         self._wake(self._waiter)
         return False
@@ -250,7 +252,7 @@ class AsyncSocket(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Note the end, and wake whoever waits."""
         if not (exc or self._ended or self._is_closed) and self._transport and _is_tls(self._transport):
-            exc = ssl.SSLEOFError(_RAGGED)
+            exc = ConnectionError(_RAGGED)
         self._ended = True
         self._error = self._error or exc
         if self._timer is not None:
@@ -431,6 +433,15 @@ def _keep_alive(connected: socket.socket) -> None:
 
 def _is_tls(transport: asyncio.BaseTransport) -> bool:
     return transport.get_extra_info("sslcontext") is not None
+
+
+def _is_cut_off(transport: asyncio.BaseTransport) -> bool:
+    """Tell whether a TLS connection ended without a word: asyncio calls its protocol in the same way as at an end."""
+    tls = transport.get_extra_info("ssl_object")
+    try:
+        return tls is not None and tls.read(1) != b""
+    except ssl.SSLError:
+        return True
 
 
 def _readable(descriptor: int) -> Callable[[], bool]:
