@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from types import NoneType
+from typing import NoReturn
 
 import httptools
 
@@ -46,6 +46,7 @@ class ResponseReader:
         "_interim",
         "_most",
         "_parser",
+        "_refusal",
         "_size",
         "_unframed",
         "complete",
@@ -75,6 +76,7 @@ class ResponseReader:
         self._most = most
         self._size = self._unframed = self._fields = self._field_bytes = self._interim = 0
         self.headers: dict[str, str] = {}
+        self._refusal: tuple[type[WireError], str] | None = None
         self.trailers: dict[str, str] = {}
         """Fields that came behind the body; they are no headers, and nothing here reads them."""
         self.status = 0
@@ -103,11 +105,15 @@ class ResponseReader:
         size, pieces = self._size, len(self._body)
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserCallbackError as error:
+            if self._refusal is None:
+                if isinstance(error.__context__, MemoryError):
+                    raise Broken("there is no memory for the answer") from None
+                # Nothing else below can fail: it was interrupted. (By what is lost where another exception is handled.)
+                raise KeyboardInterrupt from error
+            kind, words = self._refusal
+            raise kind(words) from None
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            cause = error.__context__
-            if isinstance(cause, WireError) or not isinstance(cause, (Exception, NoneType)):
-                # It comes from below: a bound of ours, or a KeyboardInterrupt.
-                raise cause from None
             if self.complete:
                 # The answer is whole; what stands behind it was not asked for.
                 self.extra = True
@@ -152,6 +158,11 @@ class ResponseReader:
         self._body.clear()
         return body
 
+    def _refuse(self, kind: type[WireError], words: str) -> NoReturn:
+        """Have the parser stop, and `feed` raise an error."""
+        self._refusal = (kind, words)
+        raise RuntimeError(words)
+
     # What httptools calls
 
     def on_message_begin(self) -> None:
@@ -165,7 +176,7 @@ class ResponseReader:
         self._fields += 1
         self._field_bytes += len(name) + len(value)
         if self._fields > MOST_FIELDS or len(value) > LONGEST_FIELD or self._field_bytes > LONGEST_HEAD:
-            raise NotHttp(f"it has too many or too long headers: {self._fields}, of {self._field_bytes} bytes")
+            self._refuse(NotHttp, f"it has too many or too long headers: {self._fields}, of {self._field_bytes} bytes")
         fields = self.trailers if self.headers_complete else self.headers
         key, text = _header_name(name), value.decode("latin-1")
         fields[key] = f"{fields[key]}, {text}" if key in fields else text
@@ -179,12 +190,12 @@ class ResponseReader:
         if not self.headers_complete:
             self._interim += 1
             if self._interim > MOST_INTERIM:
-                raise NotHttp(f"it has {self._interim} interim answers")
+                self._refuse(NotHttp, f"it has {self._interim} interim answers")
         elif not self._has_body:
             # The parser knows no requests and expects a body now: the connection is not used again.
             self.complete = True
-        elif self._most is not None and int(self.headers.get("content-length", 0)) > self._most:
-            raise TooLarge(f"it has {self.headers['content-length']} bytes, more than {self._most}")
+        elif self._most is not None and _number(self.headers.get("content-length", "0")) > self._most:
+            self._refuse(TooLarge, f"it has {self.headers['content-length']} bytes, more than {self._most}")
 
     def on_body(self, body: bytes) -> None:
         """Keep a part of the body."""
@@ -201,3 +212,7 @@ class ResponseReader:
             return
         self.complete = True
         self.keep_alive = self._parser.should_keep_alive()
+
+
+def _number(length: str) -> int:
+    return int(length) if length.isdecimal() and len(length) < 20 else 0

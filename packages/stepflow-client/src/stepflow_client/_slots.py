@@ -52,7 +52,7 @@ class AsyncSlots:
 class SyncSlots:
     """How many threads may do something at once.
 
-    A slot is given back when nobody holds it any more: whatever line a KeyboardInterrupt hits, it does not cost one.
+    A slot that nobody holds any more is replaced: whatever line a KeyboardInterrupt hits, it does not cost one.
 
     Args:
         most: How many; None does not limit them.
@@ -62,9 +62,9 @@ class SyncSlots:
         # Not a semaphore: a KeyboardInterrupt can leave that locked, as it is written in Python.
         self._free: queue.SimpleQueue[_Slot] | None = None if most is None else queue.SimpleQueue()
         for _ in range(most or 0):
-            self.put()
+            self.add()
 
-    def put(self) -> None:
+    def add(self) -> None:
         """Have one slot more."""
         if self._free is not None:
             self._free.put(_Slot(weakref.ref(self)))
@@ -79,11 +79,13 @@ class SyncSlots:
             raise PoolTimeout(f"no connection was free within {timeout:g} s") from None
 
     def release(self, slot: _Slot | None) -> None:
-        """Do nothing: who holds the slot forgets it."""
+        """Give a slot back."""
+        if self._free is not None and slot is not None:
+            self._free.put(slot)
 
 
 class _Slot:
-    """Makes place for another one when it goes."""
+    """Is replaced by another one when it goes."""
 
     __slots__ = ("_slots",)
 
@@ -93,4 +95,4 @@ class _Slot:
     def __del__(self) -> None:
         slots = self._slots()
         if slots is not None:
-            slots.put()
+            slots.add()

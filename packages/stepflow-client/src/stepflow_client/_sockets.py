@@ -325,8 +325,9 @@ class SyncSocket:
         """When it was used last, by `time.monotonic()`."""
 
     def __del__(self) -> None:
-        """Close what a KeyboardInterrupt has left behind."""
-        self.abandon()
+        """Close what a KeyboardInterrupt has left behind, in the middle of `__init__` too."""
+        with contextlib.suppress(AttributeError):
+            self.abandon()
 
     @classmethod
     def connect(cls, host: str, port: int, tls: ssl.SSLContext | None, timeout: float) -> Self:

@@ -95,7 +95,6 @@ class Pool(Exchange):
             if connection is not None:
                 self._release(connection, done)
             slots.release(slot)
-            del slot
 
     @staticmethod
     def _read_early_answer(connection: SyncSocket, request: HttpRequest) -> bool:
@@ -174,28 +173,37 @@ class Pool(Exchange):
         raise StepflowClientError("the client is closed", hint="make a new one")
 
     def _take_idle(self) -> SyncSocket | None:
-        while True:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                return None
+        while connection := self._pop_idle(-1):
             if time.monotonic() - connection.idle_since < self._longest_idle and connection.is_usable:
                 self._busy.add(connection)
                 return connection
             connection.close()
+        return None
+
+    def _pop_idle(self, place: int) -> SyncSocket | None:
+        try:
+            return self._idle.pop(place) if self._idle else None
+        except IndexError:
+            # Another thread has taken the last one meanwhile.
+            return None
 
     def _release(self, connection: SyncSocket, reusable: bool) -> None:
         self._busy.discard(connection)
-        now = connection.idle_since = time.monotonic()
-        with suppress(IndexError):
-            # The first of them has been idle for longest.
-            while now - self._idle[0].idle_since >= self._longest_idle:
-                self._idle.pop(0).close()
+        connection.idle_since = time.monotonic()
+        self._close_expired(connection.idle_since - self._longest_idle)
         if reusable and (self._most_idle is None or len(self._idle) < self._most_idle):
             self._idle.append(connection)
             if not self._closed:
                 return
         connection.close()
+
+    def _close_expired(self, before: float) -> None:
+        # The first of them has been idle for longest.
+        while oldest := self._idle[:1]:
+            if oldest[0].idle_since > before:
+                return
+            if (expired := self._pop_idle(0)) is not None:
+                expired.close()
 
 
 def _abandon(connections: Iterable[SyncSocket]) -> None:
