@@ -47,8 +47,10 @@ test-all: $(ENV) ## Run the server tests on every released server, and over plai
 test-faults: $(ENV) ## Run the tests that cut connections and kill servers
 	$(BIN)/python -m pytest tests/server -m faults
 
-test-uvloop: $(ENV) ## Run the server and fault tests in uvloop's event loop
-	$(BIN)/python -m pytest tests/unit tests/server --loop uvloop -n auto --dist loadfile -m "not faults"
+UNIT_ON_SOCKETS := $(addprefix tests/unit/test_,adapters.py bounds.py fuzz.py garbage.py sockets.py)
+
+test-uvloop: $(ENV) ## Run the server and fault tests of the async client in uvloop's event loop
+	$(BIN)/python -m pytest $(UNIT_ON_SOCKETS) tests/server --loop uvloop -n auto --dist loadfile -m "not faults"
 	$(BIN)/python -m pytest tests/server --loop uvloop -m faults
 
 # etcd comes from Debian; without a runlevel its package does not start a service.

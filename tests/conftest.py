@@ -47,6 +47,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("release", releases.RELEASES if wanted == "all" else wanted.split(","), scope="session")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # The blocking client has no event loop: its tests would be the same again.
+    if config.getoption("--loop") == "asyncio":
+        return
+    without = {item for item in items if _parameters(item) & {("twin", "sync"), ("client", "sync"), ("where", "sync")}}
+    config.hook.pytest_deselected(items=[*without])
+    items[:] = [item for item in items if item not in without]
+
+
+def _parameters(item: pytest.Item) -> set[tuple[str, str]]:
+    called = getattr(item, "callspec", None)
+    return {(name, value) for name, value in called.params.items() if isinstance(value, str)} if called else set()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def anyio_backend(request: pytest.FixtureRequest) -> Iterator[tuple[str, dict[str, Any]]]:
     """Run the tests that are coroutines, and what they give to `asyncio.run`, in the event loop of the option."""
