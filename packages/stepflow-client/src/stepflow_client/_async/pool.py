@@ -8,11 +8,12 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
+from .._async_socket import AsyncSocket
 from .._http import Broken, HeaderItems, HttpRequest, HttpResponse, WireError, request_bytes
 from .._response_reader import ResponseReader
 from .._settings import API_PATH, PoolLimits, ServerUrl
 from .._slots import AsyncSlots
-from .._sockets import AsyncSocket, forks
+from .._sockets import forks
 from ..errors import StepflowClientError
 from .exchange import Exchange, Stream
 
