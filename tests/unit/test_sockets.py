@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import ssl
 import subprocess
@@ -16,10 +17,11 @@ import httpx
 import psutil
 import pytest
 import uvloop
-from stepflow_client import RetryPolicy, ServerConnectionError, StepflowClient, SyncStepflowClient
+from stepflow_client import RequestTimeoutError, RetryPolicy, ServerConnectionError, StepflowClient, SyncStepflowClient
 from stepflow_client._http import HttpRequest
 
 from tests.raw_server import BODY, HEALTHY, OK, Conversation, RawServer, answers
+from tests.unit.both_twins import EVENT, RUN_ID
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.SelectorEventLoop,
@@ -217,6 +219,51 @@ def test_the_system_finds_out_when_a_server_is_gone(where: str) -> None:
                     assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30
 
         use(where, steps, server.url)
+
+
+# Much at once
+
+
+@in_each_loop
+def test_a_server_waits_for_whoever_reads_slowly(loop: str) -> None:
+    count, sent = 4000, []
+    started = {"runId": RUN_ID, "stepId": "a" * 4000, "itemIndex": 0, "stepIndex": 0}
+
+    def talk(conversation: Conversation) -> None:
+        conversation.read()
+        conversation.say(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
+        for number in range(1, count + 1):
+            event = EVENT["event"] if number == count else {"StepStarted": started}
+            frame = {**EVENT, "sequenceNumber": number, "event": event}
+            conversation.say(b"data: " + json.dumps(frame).encode() + b"\n\n")
+            sent.append(number)
+
+    async def read(client: Any) -> None:
+        found = 0
+        async for _ in client.run_events(RUN_ID):
+            if not found:
+                # What the socket and the client hold is not all of it.
+                await asyncio.sleep(0.5)
+                assert len(sent) < count
+            found += 1
+        assert found == count
+
+    with RawServer(talk) as server:
+        use(loop, lambda client: iter([read(client)]), server.url, server="0.13")
+
+
+@everywhere
+def test_a_server_that_takes_nothing(where: str) -> None:
+    def talk(conversation: Conversation) -> None:
+        time.sleep(2)
+
+    def steps(client: Any) -> Iterator[Any]:
+        yield client.store_blob("x" * 30_000_000)
+
+    with RawServer(talk) as server:
+        with pytest.raises(RequestTimeoutError):
+            use(where, steps, server.url, server="0.13", timeout=0.5, retry=ONCE)
+        assert not connections(server.port)
 
 
 # Event loops that end
