@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
-from stepflow_client._http import Broken, HttpRequest, NotHttp, ResponseReader, Timeouts
+from stepflow_client._http import Broken, HttpRequest, NotHttp, Timeouts
+from stepflow_client._response_reader import ResponseReader
 
 FIRST = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nfirst"
 BEHIND = {

@@ -1,14 +1,11 @@
-"""HTTP/1.1 messages: what is sent, and a reader for what comes back. Pure, but for httptools, which parses."""
+"""HTTP/1.1 messages, and what may become of them. Pure."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import NamedTuple
-
-import httptools
 
 __all__ = [
     "MOST_BYTES",
@@ -23,7 +20,6 @@ __all__ = [
     "NotHttp",
     "PoolTimeout",
     "ReadTimeout",
-    "ResponseReader",
     "Timeouts",
     "TooLarge",
     "Unreadable",
@@ -206,7 +202,8 @@ def _header_lines(headers: HeaderItems) -> bytes:
     Raises:
         CannotSend: If they cannot be sent.
     """
-    lines = []
+    # No answer is unpacked here, and some proxies take silence for consent.
+    lines = [] if any(name == "accept-encoding" for name, _ in headers) else [b"\r\naccept-encoding: identity"]
     for name, value in headers:
         if "\r" in value or "\n" in value or "\0" in value or not name.isascii():
             raise CannotSend(f"the header {name!r} has a value that cannot be sent")
@@ -214,130 +211,9 @@ def _header_lines(headers: HeaderItems) -> bytes:
     return b"".join(lines)
 
 
-@lru_cache(maxsize=256)
-def _header_name(name: bytes) -> str:
-    """Give the name of a header in lower case; servers send the same few."""
-    return name.decode("latin-1").lower()
-
-
-class ResponseReader:
-    """Reads the answers that come over one connection, one after the other.
-
-    `begin` expects an answer, `feed` takes what came; `headers_complete` and `complete` say how far the answer is.
-    There is one for a connection, not for an answer: it and its parser know each other, and only the garbage collector
-    can end that.
-    """
-
-    __slots__ = (
-        "_body",
-        "_parser",
-        "complete",
-        "extra",
-        "headers",
-        "headers_complete",
-        "keep_alive",
-        "started",
-        "status",
-    )
-
-    def __init__(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
-        self._body: list[bytes] = []
-        self.begin()
-
-    def begin(self) -> None:
-        """Expect an answer; the one before has been read to its end."""
-        self._body.clear()
-        self.headers: dict[str, str] = {}
-        self.status = 0
-        self.started = False
-        self.headers_complete = False
-        self.complete = False
-        self.keep_alive = False
-        self.extra = False
-
-    def feed(self, data: bytes) -> None:
-        """Take bytes, none at the end of the connection.
-
-        Raises:
-            NotHttp: If they are not HTTP/1.1.
-            Broken: If the connection ends and the answer is not complete without more.
-        """
-        if not data:
-            self._end()
-            return
-        if self.complete:
-            # The server sent more than was asked for: the connection cannot be used again.
-            self.extra = True
-            return
-        self.started = True
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
-            if self.complete:
-                # The answer is whole; what stands behind it was not asked for.
-                self.extra = True
-                return
-            raise NotHttp(f"not an HTTP/1.1 answer: {error}") from None
-
-    def _end(self) -> None:
-        if self.complete:
-            return
-        framed = "content-length" in self.headers or "transfer-encoding" in self.headers
-        if self.headers_complete and not framed:
-            # An answer without a length ends with the connection.
-            self.complete = True
-            self.keep_alive = False
-            return
-        what = "in the middle of the answer" if self.started else "without an answer"
-        raise Broken(f"the server disconnected {what}")
-
-    def take_body(self) -> bytes:
-        """Give the part of the body that came since the last time."""
-        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        self._body.clear()
-        return body
-
-    # What httptools calls
-
-    def on_message_begin(self) -> None:
-        """Note an answer that nobody asked for, behind the one that was."""
-        self.extra = self.complete
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header."""
-        if self.complete:
-            return
-        key, text = _header_name(name), value.decode("latin-1")
-        self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
-
-    def on_headers_complete(self) -> None:
-        """Note that the body begins; an interim answer (1xx) is forgotten when it ends."""
-        if self.complete:
-            return
-        self.status = self._parser.get_status_code()
-        self.headers_complete = self.status >= 200
-
-    def on_body(self, body: bytes) -> None:
-        """Keep a part of the body."""
-        if not self.complete:
-            self._body.append(body)
-
-    def on_message_complete(self) -> None:
-        """Note the end of the answer."""
-        if self.complete:
-            return
-        if self.status < 200:
-            self.headers.clear()
-            return
-        self.complete = True
-        self.keep_alive = self._parser.should_keep_alive()
-
-
 def lower(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Give headers as a dict with names in lower case, repeated ones joined."""
-    joined: dict[str, str] = {}
+    values: dict[str, list[str]] = {}
     for name, value in headers:
-        key = name.lower()
-        joined[key] = f"{joined[key]}, {value}" if key in joined else value
-    return joined
+        values.setdefault(name.lower(), []).append(value)
+    return {name: ", ".join(several) for name, several in values.items()}

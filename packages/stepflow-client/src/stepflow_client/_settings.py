@@ -85,6 +85,10 @@ class PoolLimits(Protocol):
     def max_keepalive_connections(self) -> int | None:
         """At most so many idle ones are kept open."""
 
+    @property
+    def keepalive_expiry(self) -> float | None:
+        """Seconds after which an idle one is not used again; None keeps it as long as the server does."""
+
 
 def check_limits(limits: httpx.Limits) -> PoolLimits:
     """Give limits of connections.

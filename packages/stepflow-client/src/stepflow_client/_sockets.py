@@ -1,6 +1,7 @@
-"""A connection to a server, asynchronous and blocking: the only part of the client that is written twice by hand.
+"""A connection to a server that blocks its thread, and what it shares with that of an event loop (`_async_socket`).
 
-Both raise a ConnectFailed where nothing was sent, another WireError where something may have been.
+Both are written by hand. They raise a ConnectFailed where nothing was sent, another WireError where something may have
+been.
 """
 
 from __future__ import annotations
@@ -8,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import queue
 import select
 import socket
 import ssl
-import threading
 import time
+from collections.abc import Callable
 from typing import Self
 
 from ._http import (
@@ -21,14 +21,12 @@ from ._http import (
     Broken,
     ConnectFailed,
     ConnectTimeout,
-    PoolTimeout,
     ReadTimeout,
-    ResponseReader,
-    WireError,
     WriteTimeout,
 )
+from ._response_reader import ResponseReader
 
-__all__ = ["AsyncCancelled", "AsyncSlots", "AsyncSocket", "SyncCancelled", "SyncSlots", "SyncSocket", "forks"]
+__all__ = ["RAGGED", "AsyncCancelled", "SyncCancelled", "SyncSocket", "forks", "keep_alive", "readable", "reason"]
 
 AsyncCancelled = asyncio.CancelledError
 """What ends a waiting task from outside."""
@@ -51,256 +49,12 @@ def _count_fork() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_count_fork)
 
+_KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+"""Seconds without a byte before the system asks whether the other side is still there, seconds between questions, and
+how many may go unanswered. (`TCP_KEEPALIVE` is what macOS calls the first.)"""
+RAGGED = "the TLS connection was cut off"
+"""A server says when it sends no more (close_notify). Without that anybody may have cut an answer short."""
 _CHUNK = 256 * 1024
-_MOST_UNREAD = 1024 * 1024
-"""Bytes that may wait for a slow reader before the server is made to wait."""
-
-
-class AsyncSocket(asyncio.Protocol):
-    """A connection in an event loop."""
-
-    def __init__(self) -> None:
-        self.reader = ResponseReader()
-        self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
-        self._unread: list[bytes] = []
-        self._unread_size = 0
-        self._paused_reading = False
-        self._waiter: asyncio.Future[None] | None = None
-        self._timeout = self._deadline = 0.0
-        self._timer: asyncio.TimerHandle | None = None
-        self._writable: asyncio.Future[None] | None = None
-        self._ended = False
-        self._error: Exception | None = None
-
-    @classmethod
-    async def connect(cls, host: str, port: int, tls: ssl.SSLContext | None, timeout: float) -> Self:
-        """Open a connection within a number of seconds."""
-        loop = asyncio.get_running_loop()
-        # asyncio's race of addresses may lose a connection that is made when it is cancelled. There is none where
-        # there is only one address, or where none of them can be slow.
-        delay = None if _is_address(host) or host == "localhost" else 0.25
-        try:
-            async with asyncio.timeout(timeout):
-                _, connection = await loop.create_connection(cls, host, port, ssl=tls, happy_eyeballs_delay=delay)
-        except TimeoutError:
-            raise ConnectTimeout(f"no connection within {timeout:g} s") from None
-        except (OSError, ssl.SSLError) as error:
-            raise ConnectFailed(_reason(error)) from error
-        return connection
-
-    @property
-    def is_usable(self) -> bool:
-        """False once the server has closed the connection, or sent what nobody asked for."""
-        return not (self._ended or self._unread or self._error or self._is_elsewhere)
-
-    def close(self) -> None:
-        """Close at once; what is not sent yet is dropped."""
-        if self._transport is None:
-            return
-        if self._is_elsewhere:
-            self.abandon()
-        else:
-            self._transport.abort()
-
-    def abandon(self) -> None:
-        """Close from anywhere: a garbage collector may run in another thread, or when the event loop is gone."""
-        if self._transport is None:
-            return
-        try:
-            self._loop.call_soon_threadsafe(self._transport.abort)
-        except RuntimeError:
-            # The event loop is closed. Its transport cannot be used any more, and closes the socket when it goes.
-            with contextlib.suppress(OSError, AttributeError, NotImplementedError):
-                self._transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
-
-    @property
-    def _is_elsewhere(self) -> bool:
-        """Whether another event loop runs here than that of the connection."""
-        return self._loop is not asyncio.get_running_loop()
-
-    async def aclose(self) -> None:
-        """Close at once, and let the event loop do it."""
-        self.close()
-        await asyncio.sleep(0)
-
-    def send(self, data: bytes, timeout: float) -> None:
-        """Send bytes; those the system does not take at once go out later, see `is_full`."""
-        if self._transport is None or self._ended:
-            raise Broken("the connection is closed")
-        self._transport.write(data)
-
-    @property
-    def is_full(self) -> bool:
-        """True while the system takes no more bytes."""
-        return self._writable is not None
-
-    async def drain(self, timeout: float) -> None:
-        """Wait until the system has taken what was sent."""
-        if self._writable is None:
-            return
-        timer = self._loop.call_later(timeout, _expire, self._writable, WriteTimeout, timeout)
-        try:
-            await self._writable
-        finally:
-            timer.cancel()
-
-    async def receive(self, timeout: float) -> bytes:
-        """Give the bytes that have come, waiting for some; none at the end of the connection."""
-        if not self._unread and not self._ended:
-            self._waiter = self._loop.create_future()
-            self._expire_in(timeout)
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        if self._unread:
-            data = self._unread[0] if len(self._unread) == 1 else b"".join(self._unread)
-            self._unread.clear()
-            self._unread_size = 0
-            if self._paused_reading and self._transport is not None:
-                self._paused_reading = False
-                self._transport.resume_reading()
-            return data
-        if self._error is not None:
-            raise Broken(_reason(self._error)) from self._error
-        return b""
-
-    def _expire_in(self, timeout: float) -> None:
-        """Let the reader wait so long and no longer.
-
-        Answers come long before that, and a timer for each would be made in vain: there is one for many of them,
-        which finds out when it goes off whether the deadline has been moved meanwhile.
-        """
-        self._timeout = timeout
-        self._deadline = self._loop.time() + timeout
-        if self._timer is None or self._timer.when() > self._deadline:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = self._loop.call_at(self._deadline, self._look_at_deadline)
-
-    def _look_at_deadline(self) -> None:
-        self._timer = None
-        if self._waiter is None or self._waiter.done():
-            return
-        if self._loop.time() < self._deadline:
-            self._timer = self._loop.call_at(self._deadline, self._look_at_deadline)
-        else:
-            _expire(self._waiter, ReadTimeout, self._timeout)
-
-    # What the event loop calls
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        """Keep what came and wake the reader."""
-        self._unread.append(data)
-        self._unread_size += len(data)
-        if self._unread_size > _MOST_UNREAD and not self._paused_reading and self._transport is not None:
-            self._paused_reading = True
-            self._transport.pause_reading()
-        self._wake(self._waiter)
-
-    def eof_received(self) -> bool:
-        """Note that the server sends no more."""
-        self._ended = True
-        self._wake(self._waiter)
-        return False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Note the end, and wake whoever waits."""
-        self._ended = True
-        self._error = self._error or exc
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._wake(self._waiter)
-        writable, self._writable = self._writable, None
-        if writable is not None and not writable.done():
-            writable.set_exception(Broken(_reason(exc) if exc else "the server closed the connection"))
-            # Nobody may be waiting for it.
-            writable.exception()
-
-    def pause_writing(self) -> None:
-        """Make the sender wait: the system takes no more."""
-        self._writable = self._loop.create_future()
-
-    def resume_writing(self) -> None:
-        """Let the sender go on."""
-        writable, self._writable = self._writable, None
-        self._wake(writable)
-
-    @staticmethod
-    def _wake(future: asyncio.Future[None] | None) -> None:
-        if future is not None and not future.done():
-            future.set_result(None)
-
-
-def _is_address(host: str) -> bool:
-    return ":" in host or host.replace(".", "").isdecimal()
-
-
-def _expire(future: asyncio.Future[None], kind: type[WireError], timeout: float) -> None:
-    if not future.done():
-        future.set_exception(kind(f"nothing within {timeout:g} s"))
-
-
-class AsyncSlots:
-    """How many may do something at once, in an event loop."""
-
-    def __init__(self, most: int | None) -> None:
-        self._most = most
-        self._free = None if most is None else asyncio.Semaphore(most)
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    async def acquire(self, timeout: float) -> None:
-        """Take a slot, waiting for one at most a number of seconds."""
-        if self._free is None or self._most is None:
-            return
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            # A semaphore belongs to the first event loop in which somebody had to wait for it.
-            self._loop, self._free = loop, asyncio.Semaphore(self._most)
-        if not self._free.locked():
-            await self._free.acquire()
-            return
-        try:
-            async with asyncio.timeout(timeout):
-                await self._free.acquire()
-        except TimeoutError:
-            raise PoolTimeout(f"no connection was free within {timeout:g} s") from None
-
-    def release(self) -> None:
-        """Give a slot back."""
-        if self._free is not None:
-            self._free.release()
-
-
-class SyncSlots:
-    """How many threads may do something at once."""
-
-    def __init__(self, most: int | None) -> None:
-        # Not a semaphore: a KeyboardInterrupt can leave that locked, as it is written in Python.
-        self._free: queue.SimpleQueue[None] | None = None if most is None else queue.SimpleQueue()
-        for _ in range(most or 0):
-            self.release()
-
-    def acquire(self, timeout: float) -> None:
-        """Take a slot, waiting for one at most a number of seconds."""
-        if self._free is None:
-            return
-        try:
-            self._free.get(timeout=min(timeout, threading.TIMEOUT_MAX))
-        except queue.Empty:
-            raise PoolTimeout(f"no connection was free within {timeout:g} s") from None
-
-    def release(self) -> None:
-        """Give a slot back."""
-        if self._free is not None:
-            self._free.put(None)
 
 
 class SyncSocket:
@@ -309,6 +63,14 @@ class SyncSocket:
     def __init__(self, connected: socket.socket) -> None:
         self.reader = ResponseReader()
         self._socket = connected
+        self._is_readable = readable(connected.fileno())
+        self.idle_since = 0.0
+        """When it was used last, by `time.monotonic()`."""
+
+    def __del__(self) -> None:
+        """Close what a KeyboardInterrupt has left behind, in the middle of `__init__` too."""
+        with contextlib.suppress(AttributeError):
+            self.abandon()
 
     @classmethod
     def connect(cls, host: str, port: int, tls: ssl.SSLContext | None, timeout: float) -> Self:
@@ -319,27 +81,30 @@ class SyncSocket:
         except TimeoutError:
             raise ConnectTimeout(f"no connection within {timeout:.3g} s") from None
         except OSError as error:
-            raise ConnectFailed(_reason(error)) from error
+            raise ConnectFailed(reason(error)) from error
         try:
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            keep_alive(connected)
             if tls is not None:
                 connected.settimeout(max(end - time.monotonic(), SHORTEST))
-                connected = tls.wrap_socket(connected, server_hostname=host)
+                connected = tls.wrap_socket(connected, server_hostname=host, suppress_ragged_eofs=False)
+            return cls(connected)
         except TimeoutError:
             connected.close()
             raise ConnectTimeout(f"no connection within {timeout:g} s") from None
         except (OSError, ssl.SSLError) as error:
             connected.close()
-            raise ConnectFailed(_reason(error)) from error
-        return cls(connected)
+            raise ConnectFailed(reason(error)) from error
+        except BaseException:
+            connected.close()
+            raise
 
     @property
     def is_usable(self) -> bool:
         """False once the server has closed the connection, or sent what nobody asked for."""
-        try:
-            return not _is_readable(self._socket)
-        except (OSError, ValueError):
+        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
             return False
+        return not self._is_readable()
 
     def close(self) -> None:
         """Close at once; a thread that waits for the answer is woken."""
@@ -367,7 +132,7 @@ class SyncSocket:
         except TimeoutError:
             raise WriteTimeout(f"nothing was taken within {timeout:g} s") from None
         except (OSError, ssl.SSLError) as error:
-            raise Broken(_reason(error)) from error
+            raise Broken(reason(error)) from error
 
     def receive(self, timeout: float) -> bytes:
         """Give the bytes that have come, waiting for some; none at the end of the connection."""
@@ -377,39 +142,57 @@ class SyncSocket:
         except TimeoutError:
             raise ReadTimeout(f"nothing within {timeout:g} s") from None
         except ssl.SSLEOFError:
-            return b""
+            raise Broken(RAGGED) from None
         except (OSError, ssl.SSLError) as error:
-            raise Broken(_reason(error)) from error
+            raise Broken(reason(error)) from error
 
 
 def _connected(host: str, port: int, end: float) -> socket.socket:
-    """Open a connection to one of a host's addresses, all of them within the same time.
+    """Open a connection to one of a host's addresses; each gets its share of the time until a moment.
 
     Raises:
-        OSError: If there is none; TimeoutError if there is none in time.
+        OSError: If there is none; TimeoutError if the last address did not accept in time.
     """
     failure: OSError = OSError("it has no address")
-    for *_, (address, its_port, *_) in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        left = end - time.monotonic()
-        if left <= 0:
+    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    for left, (*_, (address, its_port, *_)) in zip(range(len(addresses), 0, -1), addresses, strict=True):
+        seconds = end - time.monotonic()
+        if seconds <= 0:
             raise TimeoutError
         try:
-            return socket.create_connection((str(address), int(its_port)), left)
+            return socket.create_connection((str(address), int(its_port)), seconds / left)
         except OSError as error:
             failure = error
     raise failure
 
 
-def _is_readable(connected: socket.socket) -> bool:
-    if hasattr(select, "poll"):
-        # `select` takes no descriptors from 1024 on.
-        poll = select.poll()
-        poll.register(connected, select.POLLIN)
-        return bool(poll.poll(0))
-    return bool(select.select([connected], [], [], 0)[0])
+def keep_alive(connected: socket.socket) -> None:
+    """Have the system find out when the other side has gone without a word."""
+    with contextlib.suppress(OSError):
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEP_ALIVE.items():
+            if hasattr(socket, name):
+                connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def _reason(error: BaseException) -> str:
+def readable(descriptor: int) -> Callable[[], bool]:
+    """Give what tells whether a socket has something to read, its end or an error too."""
+    if not hasattr(select, "poll"):
+        return lambda: _selects(descriptor)
+    # `select` takes no descriptors from 1024 on.
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return lambda: bool(poll.poll(0))
+
+
+def _selects(descriptor: int) -> bool:
+    try:
+        return bool(select.select([descriptor], [], [], 0)[0])
+    except (OSError, ValueError):
+        return True
+
+
+def reason(error: BaseException) -> str:
     if isinstance(error, ssl.SSLError) and error.reason:
         return error.reason.replace("_", " ").lower()
     if isinstance(error, socket.gaierror):

@@ -32,7 +32,7 @@ class EventDecoder:
         """Return the data of each event that the chunk completes.
 
         Raises:
-            ValueError: If a line or an event is too large.
+            TooLarge: If a line or an event is too large.
         """
         if self._after_return and chunk[:1] == b"\n":
             chunk = chunk[1:]
@@ -70,4 +70,4 @@ class EventDecoder:
 
     def _check(self, size: int) -> None:
         if size > self._largest:
-            raise ValueError(f"an event has more than {self._largest} bytes")
+            raise TooLarge(f"an event has more than {self._largest} bytes")

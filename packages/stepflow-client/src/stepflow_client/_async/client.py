@@ -77,7 +77,8 @@ class StepflowClient(Events, Blobs):
         cert: The client's certificate: a file, (file, key file), or (file, key file, password).
         proxy: The URL of a proxy, or its `host:port`; by default what HTTP_PROXY, HTTPS_PROXY and ALL_PROXY say.
             NO_PROXY lists the servers that are asked directly: names, addresses and networks, each also with a port.
-        limits: Of the connection pool.
+        limits: Of the connection pool: by default 256 connections, and idle ones are closed after 30 s. An
+            `httpx.Limits` keeps idle ones for 5 s where it is not told otherwise.
         transport: What sends the requests, instead of the usual, for example an `httpx.MockTransport`. It is cut off
             when the timeout has passed.
         server: The release of the server, for example `0.13.0`, where it is known: it saves the client from asking for

@@ -94,6 +94,7 @@ _LONGEST_ERROR = 64 * 1024
 class _Limits(NamedTuple):
     max_connections: int | None = 256
     max_keepalive_connections: int | None = 256
+    keepalive_expiry: float | None = 30.0
 
 
 class Connection:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from .._async_socket import AsyncSocket
 from .._http import Broken, HeaderItems, HttpRequest, HttpResponse, ReadTimeout, WireError, request_bytes
 from .._settings import API_PATH, PoolLimits, ServerUrl
-from .._sockets import AsyncSlots, AsyncSocket, forks
+from .._slots import AsyncSlots
+from .._sockets import forks
 from ..errors import StepflowClientError
 from .exchange import Exchange, Stream
 
@@ -28,12 +31,13 @@ _EARLY = 0.5
 class Pool(Exchange):
     """Speaks HTTP/1.1 to one server over as many connections as are needed at once.
 
-    The connection used last is used next, and idle ones are not touched: a call costs the same however many there are.
+    The connection used last is used next, and looked at before: it may be dead or dirty. Other idle ones are not
+    touched until they expire: a call costs the same however many there are.
 
     Args:
         root: The server's URL, without `/api/v1`.
         tls: For an https server.
-        limits: How many connections there may be, and how many idle ones are kept.
+        limits: How many connections there may be, how many idle ones are kept, and for how long.
     """
 
     def __init__(self, root: ServerUrl, tls: ssl.SSLContext | None, limits: PoolLimits) -> None:
@@ -45,6 +49,7 @@ class Pool(Exchange):
         self._tls = tls
         self._idle: list[AsyncSocket] = []
         self._most_idle = limits.max_keepalive_connections
+        self._longest_idle = float("inf") if limits.keepalive_expiry is None else limits.keepalive_expiry
         self._most = limits.max_connections
         self._busy: set[AsyncSocket] = set()
         self._slots = AsyncSlots(self._most)
@@ -66,14 +71,20 @@ class Pool(Exchange):
         """Send a request and give the answer, read to its end."""
         head = request_bytes(request, self._host, self._path, self._headers)
         connection: AsyncSocket | None = None
-        done = False
+        done, slot = False, None
+        if self._forks != forks():
+            self._leave_to_parent()
+        slots = self._slots
         try:
-            connection = await self._acquire(request)
+            slot = await slots.acquire(request.patience(request.timeout.pool))
+            connection = self._take_idle() or await self._connect(request)
             reader = connection.reader
             try:
-                await self._send(connection, head, request)
+                await self._send(connection, head, request, request.max_response_bytes)
                 while not reader.complete:
                     reader.feed(await connection.receive(request.patience(request.timeout.read)))
+                    if not reader.complete:
+                        request.check_deadline()
                 done = reader.keep_alive and not reader.extra
             except Broken:
                 if reader.complete or not await self._read_early_answer(connection, request):
@@ -82,6 +93,7 @@ class Pool(Exchange):
         finally:
             if connection is not None:
                 self._release(connection, done)
+            slots.release(slot)
 
     @staticmethod
     async def _read_early_answer(connection: AsyncSocket, request: HttpRequest) -> bool:
@@ -90,9 +102,11 @@ class Pool(Exchange):
             return False
         reader = connection.reader
         with suppress(WireError):
-            reader.begin()
+            reader.begin(request.method, request.max_response_bytes)
             while not reader.complete:
                 reader.feed(await connection.receive(request.patience(_EARLY)))
+                if not reader.complete:
+                    request.check_deadline()
             return True
         return False
 
@@ -103,10 +117,12 @@ class Pool(Exchange):
         # A stream may last for hours, and so does not take a slot from the calls.
         connection = await self._connect(request)
         try:
-            await self._send(connection, head, request)
+            await self._send(connection, head, request, None)
             reader = connection.reader
             while not reader.headers_complete:
                 reader.feed(await connection.receive(request.patience(request.timeout.read)))
+                if not reader.headers_complete:
+                    request.check_deadline()
             yield Stream(reader.status, reader.headers, partial(self._chunks, connection), request.timeout.read)
         finally:
             self._busy.discard(connection)
@@ -127,7 +143,8 @@ class Pool(Exchange):
             else:
                 reader.feed(received)
 
-    async def _send(self, connection: AsyncSocket, head: bytes, request: HttpRequest) -> None:
+    async def _send(self, connection: AsyncSocket, head: bytes, request: HttpRequest, most: int | None) -> None:
+        """Send a request, and expect an answer with so many bytes at most."""
         timeout = request.patience(request.timeout.write)
         if len(request.content) <= _AT_ONCE:
             connection.send(head + request.content, timeout)
@@ -136,21 +153,7 @@ class Pool(Exchange):
             connection.send(request.content, timeout)
         if connection.is_full:
             await connection.drain(timeout)
-        connection.reader.begin()
-
-    async def _acquire(self, request: HttpRequest) -> AsyncSocket:
-        if self._forks != forks():
-            self._leave_to_parent()
-        await self._slots.acquire(request.patience(request.timeout.pool))
-        try:
-            connection = self._take_idle()
-            if connection is None:
-                return await self._connect(request)
-        except BaseException:
-            self._slots.release()
-            raise
-        self._busy.add(connection)
-        return connection
+        connection.reader.begin(request.method, most)
 
     def _leave_to_parent(self) -> None:
         """Forget what a fork has inherited: parent and child would read each other's answers."""
@@ -174,23 +177,37 @@ class Pool(Exchange):
         raise StepflowClientError("the client is closed", hint="make a new one")
 
     def _take_idle(self) -> AsyncSocket | None:
-        while True:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                return None
-            if connection.is_usable:
+        while connection := self._pop_idle(-1):
+            if time.monotonic() - connection.idle_since < self._longest_idle and connection.is_usable:
+                self._busy.add(connection)
                 return connection
             connection.close()
+        return None
+
+    def _pop_idle(self, place: int) -> AsyncSocket | None:
+        try:
+            return self._idle.pop(place) if self._idle else None
+        except IndexError:
+            # Another thread has taken the last one meanwhile.
+            return None
 
     def _release(self, connection: AsyncSocket, reusable: bool) -> None:
         self._busy.discard(connection)
-        self._slots.release()
+        connection.idle_since = time.monotonic()
+        self._close_expired(connection.idle_since - self._longest_idle)
         if reusable and (self._most_idle is None or len(self._idle) < self._most_idle):
             self._idle.append(connection)
             if not self._closed:
                 return
         connection.close()
+
+    def _close_expired(self, before: float) -> None:
+        # The first of them has been idle for longest.
+        while oldest := self._idle[:1]:
+            if oldest[0].idle_since > before:
+                return
+            if (expired := self._pop_idle(0)) is not None:
+                expired.close()
 
 
 def _abandon(connections: Iterable[AsyncSocket]) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from .._http import Broken, HeaderItems, HttpRequest, HttpResponse, ReadTimeout, WireError, request_bytes
 from .._settings import API_PATH, PoolLimits, ServerUrl
-from .._sockets import SyncSlots, SyncSocket, forks
+from .._slots import SyncSlots
+from .._sockets import SyncSocket, forks
 from ..errors import StepflowClientError
 from .exchange import Exchange, Stream
 
@@ -30,12 +32,13 @@ _EARLY = 0.5
 class Pool(Exchange):
     """Speaks HTTP/1.1 to one server over as many connections as are needed at once.
 
-    The connection used last is used next, and idle ones are not touched: a call costs the same however many there are.
+    The connection used last is used next, and looked at before: it may be dead or dirty. Other idle ones are not
+    touched until they expire: a call costs the same however many there are.
 
     Args:
         root: The server's URL, without `/api/v1`.
         tls: For an https server.
-        limits: How many connections there may be, and how many idle ones are kept.
+        limits: How many connections there may be, how many idle ones are kept, and for how long.
     """
 
     def __init__(self, root: ServerUrl, tls: ssl.SSLContext | None, limits: PoolLimits) -> None:
@@ -47,6 +50,7 @@ class Pool(Exchange):
         self._tls = tls
         self._idle: list[SyncSocket] = []
         self._most_idle = limits.max_keepalive_connections
+        self._longest_idle = float("inf") if limits.keepalive_expiry is None else limits.keepalive_expiry
         self._most = limits.max_connections
         self._busy: set[SyncSocket] = set()
         self._slots = SyncSlots(self._most)
@@ -68,14 +72,20 @@ class Pool(Exchange):
         """Send a request and give the answer, read to its end."""
         head = request_bytes(request, self._host, self._path, self._headers)
         connection: SyncSocket | None = None
-        done = False
+        done, slot = False, None
+        if self._forks != forks():
+            self._leave_to_parent()
+        slots = self._slots
         try:
-            connection = self._acquire(request)
+            slot = slots.acquire(request.patience(request.timeout.pool))
+            connection = self._take_idle() or self._connect(request)
             reader = connection.reader
             try:
-                self._send(connection, head, request)
+                self._send(connection, head, request, request.max_response_bytes)
                 while not reader.complete:
                     reader.feed(connection.receive(request.patience(request.timeout.read)))
+                    if not reader.complete:
+                        request.check_deadline()
                 done = reader.keep_alive and not reader.extra
             except Broken:
                 if reader.complete or not self._read_early_answer(connection, request):
@@ -84,6 +94,7 @@ class Pool(Exchange):
         finally:
             if connection is not None:
                 self._release(connection, done)
+            slots.release(slot)
 
     @staticmethod
     def _read_early_answer(connection: SyncSocket, request: HttpRequest) -> bool:
@@ -92,9 +103,11 @@ class Pool(Exchange):
             return False
         reader = connection.reader
         with suppress(WireError):
-            reader.begin()
+            reader.begin(request.method, request.max_response_bytes)
             while not reader.complete:
                 reader.feed(connection.receive(request.patience(_EARLY)))
+                if not reader.complete:
+                    request.check_deadline()
             return True
         return False
 
@@ -105,10 +118,12 @@ class Pool(Exchange):
         # A stream may last for hours, and so does not take a slot from the calls.
         connection = self._connect(request)
         try:
-            self._send(connection, head, request)
+            self._send(connection, head, request, None)
             reader = connection.reader
             while not reader.headers_complete:
                 reader.feed(connection.receive(request.patience(request.timeout.read)))
+                if not reader.headers_complete:
+                    request.check_deadline()
             yield Stream(reader.status, reader.headers, partial(self._chunks, connection), request.timeout.read)
         finally:
             self._busy.discard(connection)
@@ -129,7 +144,8 @@ class Pool(Exchange):
             else:
                 reader.feed(received)
 
-    def _send(self, connection: SyncSocket, head: bytes, request: HttpRequest) -> None:
+    def _send(self, connection: SyncSocket, head: bytes, request: HttpRequest, most: int | None) -> None:
+        """Send a request, and expect an answer with so many bytes at most."""
         timeout = request.patience(request.timeout.write)
         if len(request.content) <= _AT_ONCE:
             connection.send(head + request.content, timeout)
@@ -138,21 +154,7 @@ class Pool(Exchange):
             connection.send(request.content, timeout)
         if connection.is_full:
             connection.drain(timeout)
-        connection.reader.begin()
-
-    def _acquire(self, request: HttpRequest) -> SyncSocket:
-        if self._forks != forks():
-            self._leave_to_parent()
-        self._slots.acquire(request.patience(request.timeout.pool))
-        try:
-            connection = self._take_idle()
-            if connection is None:
-                return self._connect(request)
-        except BaseException:
-            self._slots.release()
-            raise
-        self._busy.add(connection)
-        return connection
+        connection.reader.begin(request.method, most)
 
     def _leave_to_parent(self) -> None:
         """Forget what a fork has inherited: parent and child would read each other's answers."""
@@ -176,23 +178,37 @@ class Pool(Exchange):
         raise StepflowClientError("the client is closed", hint="make a new one")
 
     def _take_idle(self) -> SyncSocket | None:
-        while True:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                return None
-            if connection.is_usable:
+        while connection := self._pop_idle(-1):
+            if time.monotonic() - connection.idle_since < self._longest_idle and connection.is_usable:
+                self._busy.add(connection)
                 return connection
             connection.close()
+        return None
+
+    def _pop_idle(self, place: int) -> SyncSocket | None:
+        try:
+            return self._idle.pop(place) if self._idle else None
+        except IndexError:
+            # Another thread has taken the last one meanwhile.
+            return None
 
     def _release(self, connection: SyncSocket, reusable: bool) -> None:
         self._busy.discard(connection)
-        self._slots.release()
+        connection.idle_since = time.monotonic()
+        self._close_expired(connection.idle_since - self._longest_idle)
         if reusable and (self._most_idle is None or len(self._idle) < self._most_idle):
             self._idle.append(connection)
             if not self._closed:
                 return
         connection.close()
+
+    def _close_expired(self, before: float) -> None:
+        # The first of them has been idle for longest.
+        while oldest := self._idle[:1]:
+            if oldest[0].idle_since > before:
+                return
+            if (expired := self._pop_idle(0)) is not None:
+                expired.close()
 
 
 def _abandon(connections: Iterable[SyncSocket]) -> None:
