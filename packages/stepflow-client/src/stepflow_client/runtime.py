@@ -253,6 +253,17 @@ class StepflowRuntime(EmbeddedExecutor):
         """Stop the server."""
         await self.aclose()
 
+    def __reduce__(self) -> str:
+        """Refuse to be pickled or copied.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError(
+            "a StepflowRuntime cannot be pickled or copied, because it holds a server process; "
+            "send runtime.url or a client, such as runtime.sync_client, to processes of this machine"
+        )
+
     def __repr__(self) -> str:
         """Say where it is, without waiting."""
         state = f"pid={self.pid}, port={self._supervisor.port}" if self.is_alive else "not running"

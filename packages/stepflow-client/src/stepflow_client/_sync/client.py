@@ -16,6 +16,7 @@ from .. import _operations as api
 from .. import _requests, _settings
 from .._deadline import current_deadline, deadline_of, granted, within
 from .._lazy import lazy_module
+from .._pickling import Picklable
 from .._requests import Variables
 from .._retry import RetryPolicy
 from .._settings import Token
@@ -51,7 +52,7 @@ _FIRST_WAIT = 1
 and of a long one the id is known soon."""
 
 
-class SyncStepflowClient(Events, Blobs):
+class SyncStepflowClient(Events, Blobs, Picklable):
     """Talks to a Stepflow server over HTTP.
 
     Example:
@@ -60,6 +61,10 @@ class SyncStepflowClient(Events, Blobs):
             print(result.raise_for_failure().output)
 
     Nothing is sent before the first call. One client may serve many threads at once, and works inside a running event loop.
+
+    A client can be pickled and copied: the settings travel, and the new client makes connections of its own when it is
+    first used. A token or password given as text is in the pickle; a callable, an `httpx.Auth` or a transport must
+    itself be picklable, or it is a TypeError. Copies share the transport that was given.
 
     Args:
         base_url: The server: `http://host:port`, with or without `/api/v1`, with a path before it behind a proxy, or
@@ -103,6 +108,8 @@ class SyncStepflowClient(Events, Blobs):
         exact_integers: bool = True,
     ) -> None:
         """Keep the settings; nothing is sent."""
+        # First of all: every local name is an argument still.
+        self._keep_arguments(SyncStepflowClient, locals())
         super().__init__()
         self._exact_integers = exact_integers
         self._connection = Connection(

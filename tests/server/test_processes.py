@@ -1,0 +1,143 @@
+"""One client, several processes: pickled to one, inherited by a fork."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from stepflow_client import StepflowClient, StepflowRuntime, SyncStepflowClient
+
+pytestmark = pytest.mark.anyio
+
+ELSEWHERE = """
+import asyncio, pickle, sys
+
+client = pickle.load(sys.stdin.buffer)
+flow = {"steps": [], "output": {"$input": "$"}}
+
+async def main():
+    async with client:
+        return await client.run(flow, 7)
+
+if type(client).__name__ == "StepflowClient":
+    result = asyncio.run(main())
+else:
+    with client:
+        result = client.run(flow, 7)
+print(result.output)
+"""
+
+
+def run_elsewhere(client: Any) -> None:
+    command = [sys.executable, "-W", "error", "-c", ELSEWHERE]
+    done = subprocess.run(command, input=pickle.dumps(client), capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"7\n", b"")
+
+
+async def test_a_client_that_is_in_use_runs_a_flow_in_another_process(server_url: str) -> None:
+    async with StepflowClient(server_url, auth="token") as client:
+        await client.health_check()
+        run_elsewhere(client)
+        assert (await client.health_check()).status == "healthy"
+    with SyncStepflowClient(server_url, auth="token") as twin:
+        twin.health_check()
+        run_elsewhere(twin)
+        assert twin.health_check().status == "healthy"
+
+
+def test_the_clients_of_a_runtime_travel_and_the_runtime_does_not(runtime: StepflowRuntime) -> None:
+    run_elsewhere(runtime.sync_client)
+    for way in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match=r"send runtime\.url or a client"):
+            way(runtime)
+
+
+# A parent that uses its connections while a child that has inherited them does what children do.
+FORKED = """
+import asyncio, gc, os, sys, warnings
+from contextlib import aclosing, closing
+from stepflow_client import StepflowClient, SyncStepflowClient
+
+url, release, what = sys.argv[1:]
+flow = {"steps": [{"id": "a", "component": "/builtin/create_messages", "input": {"user_prompt": "x"}}],
+        "output": {"$step": "a"}}
+
+def in_child(act):
+    child = os.fork()
+    if not child:
+        try:
+            act()
+            gc.collect()
+        except BaseException as error:
+            os.write(2, repr(error).encode())
+            os._exit(1)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+
+def sockets(connection):
+    pool = connection.dialect.inner.inner
+    return {*pool._idle, *pool._busy}
+
+def blocking():
+    client = SyncStepflowClient(url, server=release)
+    run_id = client.submit(flow)
+    client.get_result(run_id)
+    before = sockets(client._connection)
+    if what == "close":
+        in_child(client.close)
+    elif what == "use":
+        in_child(lambda: client.run(flow).raise_for_failure())
+    elif what == "stream":
+        events = client.run_events(run_id)
+        next(events)
+        in_child(events.close)
+        assert [event.type for event in events][-1] == "run_completed"
+        assert sockets(client._connection) == before
+    client.get_run(run_id)
+    # The same connection as before: nothing has ended it.
+    assert sockets(client._connection) == before, (sockets(client._connection), before)
+    client.close()
+
+async def asynchronous():
+    client = StepflowClient(url, server=release)
+    run_id = await client.submit(flow)
+    await client.get_result(run_id)
+    before = sockets(client._connection)
+    loop = asyncio.get_running_loop()
+
+    def act():
+        # A child is out of the loop that it has inherited.
+        asyncio._set_running_loop(None)
+        if what == "close":
+            asyncio.run(client.aclose())
+        elif what == "use":
+            assert asyncio.run(client.run(flow)).is_success
+
+    if what == "stream":
+        async with aclosing(client.run_events(run_id)) as events:
+            await anext(events)
+            def act():
+                asyncio._set_running_loop(None)
+                asyncio.run(events.aclose())
+            in_child(act)
+            assert [event.type async for event in events][-1] == "run_completed"
+    else:
+        in_child(act)
+    await client.get_run(run_id)
+    assert sockets(client._connection) == before, (sockets(client._connection), before)
+    await client.aclose()
+
+blocking()
+asyncio.run(asynchronous())
+"""
+
+
+@pytest.mark.parametrize("what", ["close", "use", "stream"])
+def test_a_fork_leaves_the_connections_of_its_parent_alone(server_url: str, release: str, what: str) -> None:
+    command = [sys.executable, "-W", "error", "-c", FORKED, server_url, release, what]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
