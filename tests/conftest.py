@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib import import_module
+from typing import Any
 
 import httpx
 import pytest
@@ -28,6 +29,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="what the clients of the server tests send through: connections of their own, or plain httpx",
     )
     parser.addoption(
+        "--loop",
+        choices=("asyncio", "uvloop"),
+        default="asyncio",
+        help="the event loop of the tests: asyncio's own, or uvloop's",
+    )
+    parser.addoption(
         "--rewrite-golden", action="store_true", help="write what commands print into tests/cli/golden, to be read then"
     )
     parser.addoption("--wheels", default=None, help="the folder of the built wheels, for tests/packaging")
@@ -38,6 +45,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "release" in metafunc.fixturenames:
         wanted = metafunc.config.getoption("--servers")
         metafunc.parametrize("release", releases.RELEASES if wanted == "all" else wanted.split(","), scope="session")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def anyio_backend(request: pytest.FixtureRequest) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Run the tests that are coroutines, and what they give to `asyncio.run`, in the event loop of the option."""
+    if request.config.getoption("--loop") == "asyncio":
+        yield "asyncio", {}
+        return
+    import uvloop
+
+    with pytest.MonkeyPatch.context() as patch:
+        # `asyncio.run` asks here; the servers and proxies of the tests stay with asyncio's own.
+        patch.setattr("asyncio.runners.events.new_event_loop", uvloop.new_event_loop)
+        yield "asyncio", {"use_uvloop": True}
 
 
 @pytest.fixture(scope="session", autouse=True)

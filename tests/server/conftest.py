@@ -13,11 +13,6 @@ from tests.server.awaited import Awaited
 
 
 @pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="session")
 def worker_runtime(release: str) -> Iterator[StepflowRuntime]:
     """An embedded server of the release with the builtin components and a Python worker, shared by all tests."""
     with pytest.MonkeyPatch.context() as environment:

@@ -14,7 +14,7 @@ import socket
 import ssl
 import threading
 import time
-from typing import Self
+from typing import Self, cast
 
 from ._http import (
     SHORTEST,
@@ -77,16 +77,32 @@ class AsyncSocket(asyncio.Protocol):
     async def connect(cls, host: str, port: int, tls: ssl.SSLContext | None, timeout: float) -> Self:
         """Open a connection within a number of seconds."""
         loop = asyncio.get_running_loop()
-        # asyncio's race of addresses may lose a connection that is made when it is cancelled. There is none where
-        # there is only one address, or where none of them can be slow.
-        delay = None if _is_address(host) or host == "localhost" else 0.25
         try:
             async with asyncio.timeout(timeout):
+                if not isinstance(loop, asyncio.BaseEventLoop):
+                    return await cls._connect_in_turn(loop, host, port, tls, timeout)
+                # asyncio's race of addresses may lose a connection that is made when it is cancelled. There is none
+                # where there is only one address, or where none of them can be slow.
+                delay = None if _is_address(host) or host == "localhost" else 0.25
                 _, connection = await loop.create_connection(cls, host, port, ssl=tls, happy_eyeballs_delay=delay)
         except TimeoutError:
             raise ConnectTimeout(f"no connection within {timeout:g} s") from None
         except (OSError, ssl.SSLError) as error:
             raise ConnectFailed(_reason(error)) from error
+        return connection
+
+    @classmethod
+    async def _connect_in_turn(
+        cls, loop: asyncio.AbstractEventLoop, host: str, port: int, tls: ssl.SSLContext | None, timeout: float
+    ) -> Self:
+        """Open a connection in an event loop that has no race of addresses, such as uvloop's: one after the other."""
+        connected = await _first_to_accept(loop, host, port, loop.time() + timeout)
+        try:
+            name = host if tls is not None else None
+            _, connection = await loop.create_connection(cls, sock=connected, ssl=tls, server_hostname=name)
+        except BaseException:
+            connected.close()
+            raise
         return connection
 
     @property
@@ -111,7 +127,8 @@ class AsyncSocket(asyncio.Protocol):
             self._loop.call_soon_threadsafe(self._transport.abort)
         except RuntimeError:
             # The event loop is closed. Its transport cannot be used any more, and closes the socket when it goes.
-            with contextlib.suppress(OSError, AttributeError, NotImplementedError):
+            # (uvloop has closed it already, and its sockets take no `shutdown`.)
+            with contextlib.suppress(OSError, AttributeError, NotImplementedError, TypeError):
                 self._transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
 
     @property
@@ -192,8 +209,8 @@ class AsyncSocket(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # The transports of other event loops than asyncio's have its methods, but are no subclasses.
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Keep what came and wake the reader."""
@@ -237,6 +254,31 @@ class AsyncSocket(asyncio.Protocol):
     def _wake(future: asyncio.Future[None] | None) -> None:
         if future is not None and not future.done():
             future.set_result(None)
+
+
+async def _first_to_accept(loop: asyncio.AbstractEventLoop, host: str, port: int, end: float) -> socket.socket:
+    """Open a connection to one of a host's addresses; each gets its share of the time until a moment of the loop.
+
+    Raises:
+        OSError: If there is none; TimeoutError if the last address did not accept in time.
+    """
+    failure: OSError = OSError("it has no address")
+    addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    for left, (family, kind, protocol, _, address) in zip(range(len(addresses), 0, -1), addresses, strict=True):
+        connected = socket.socket(family, kind, protocol)
+        try:
+            connected.setblocking(False)
+            async with asyncio.timeout((end - loop.time()) / left):
+                await loop.sock_connect(connected, address)
+        except OSError as error:
+            connected.close()
+            failure = error
+        except BaseException:
+            connected.close()
+            raise
+        else:
+            return connected
+    raise failure
 
 
 def _is_address(host: str) -> bool:
