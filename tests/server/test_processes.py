@@ -58,12 +58,13 @@ def test_the_clients_of_a_runtime_travel_and_the_runtime_does_not(runtime: Stepf
 
 # A parent that uses its connections while a child that has inherited them does what children do.
 FORKED = """
-import asyncio, gc, os, sys, warnings
-from contextlib import aclosing, closing
+import asyncio, gc, os, sys
+from contextlib import aclosing
 from stepflow_client import StepflowClient, SyncStepflowClient
 
 url, release, what = sys.argv[1:]
-flow = {"steps": [{"id": "a", "component": "/builtin/create_messages", "input": {"user_prompt": "x"}}],
+flow = {"steps": [], "output": {"$input": "$"}}
+slow = {"steps": [{"id": "a", "component": "/builtin/sleep", "input": {"duration_ms": 1000}}],
         "output": {"$step": "a"}}
 
 def in_child(act):
@@ -84,8 +85,8 @@ def sockets(connection):
 
 def blocking():
     client = SyncStepflowClient(url, server=release)
-    run_id = client.submit(flow)
-    client.get_result(run_id)
+    run_id = client.submit(slow)
+    client.get_run(run_id)
     before = sockets(client._connection)
     if what == "close":
         in_child(client.close)
@@ -94,9 +95,11 @@ def blocking():
     elif what == "stream":
         events = client.run_events(run_id)
         next(events)
+        during = sockets(client._connection)
         in_child(events.close)
-        assert [event.type for event in events][-1] == "run_completed"
-        assert sockets(client._connection) == before
+        next(event for event in events if event.type == "step_completed")
+        assert sockets(client._connection) == during > before
+        events.close()
     client.get_run(run_id)
     # The same connection as before: nothing has ended it.
     assert sockets(client._connection) == before, (sockets(client._connection), before)
@@ -104,35 +107,46 @@ def blocking():
 
 async def asynchronous():
     client = StepflowClient(url, server=release)
-    run_id = await client.submit(flow)
-    await client.get_result(run_id)
+    run_id = await client.submit(slow)
+    await client.get_run(run_id)
     before = sockets(client._connection)
-    loop = asyncio.get_running_loop()
 
-    def act():
+    def in_loop_of_child(coroutine):
         # A child is out of the loop that it has inherited.
         asyncio._set_running_loop(None)
-        if what == "close":
-            asyncio.run(client.aclose())
-        elif what == "use":
-            assert asyncio.run(client.run(flow)).is_success
+        return asyncio.run(coroutine)
 
-    if what == "stream":
+    if what == "close":
+        in_child(lambda: in_loop_of_child(client.aclose()))
+    elif what == "use":
+        in_child(lambda: in_loop_of_child(client.run(flow)).raise_for_failure())
+    else:
         async with aclosing(client.run_events(run_id)) as events:
             await anext(events)
-            def act():
-                asyncio._set_running_loop(None)
-                asyncio.run(events.aclose())
-            in_child(act)
-            assert [event.type async for event in events][-1] == "run_completed"
-    else:
-        in_child(act)
+            during = sockets(client._connection)
+            in_child(lambda: in_loop_of_child(events.aclose()))
+            while (await anext(events)).type != "step_completed":
+                pass
+            assert sockets(client._connection) == during > before
     await client.get_run(run_id)
     assert sockets(client._connection) == before, (sockets(client._connection), before)
     await client.aclose()
 
+def inherited_loop():
+    loop = asyncio.new_event_loop()
+    client = StepflowClient(url, server=release)
+    loop.run_until_complete(client.health_check())
+    before = sockets(client._connection)
+    in_child(lambda: loop.run_until_complete(client.run(flow)))
+    loop.run_until_complete(client.health_check())
+    assert sockets(client._connection) == before
+    loop.run_until_complete(client.aclose())
+    loop.close()
+
 blocking()
 asyncio.run(asynchronous())
+if what == "use":
+    inherited_loop()
 """
 
 

@@ -61,6 +61,7 @@ class AsyncSocket(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.reader = ResponseReader()
+        self._forks = _forks
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._unread: list[bytes] = []
@@ -114,14 +115,16 @@ class AsyncSocket(asyncio.Protocol):
         """Close at once; what is not sent yet is dropped."""
         if self._transport is None:
             return
-        if self._is_elsewhere:
+        if self._is_elsewhere or self._forks != _forks:
             self.abandon()
         else:
             self._transport.abort()
 
     def abandon(self) -> None:
         """Close from anywhere: a garbage collector may run in another thread, or when the event loop is gone."""
-        if self._transport is None:
+        if self._transport is None or self._forks != _forks:
+            # The event loop that a fork has inherited watches its sockets together with the parent's: what is closed
+            # here falls silent there.
             return
         try:
             self._loop.call_soon_threadsafe(self._transport.abort)
@@ -350,6 +353,7 @@ class SyncSocket:
 
     def __init__(self, connected: socket.socket) -> None:
         self.reader = ResponseReader()
+        self._forks = _forks
         self._socket = connected
 
     @classmethod
@@ -385,8 +389,9 @@ class SyncSocket:
 
     def close(self) -> None:
         """Close at once; a thread that waits for the answer is woken."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+        if self._forks == _forks:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
         with contextlib.suppress(OSError):
             self._socket.close()
 
