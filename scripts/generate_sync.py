@@ -44,6 +44,7 @@ TOKENS = {
     "aread": "read",
     "asend": "send",
     "async_auth_flow": "sync_auth_flow",
+    "async_home": "sync_home",
     "asynccontextmanager": "contextmanager",
     "asyncio": "time",
     "get_async_httpx_client": "get_httpx_client",

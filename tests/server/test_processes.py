@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
+import gc
+import os
 import pickle
 import subprocess
 import sys
+import warnings
 from typing import Any
 
 import pytest
 from stepflow_client import StepflowClient, StepflowRuntime, SyncStepflowClient
+
+from tests.fault_proxy import FaultProxy
 
 pytestmark = pytest.mark.anyio
 
@@ -155,3 +161,37 @@ def test_a_fork_leaves_the_connections_of_its_parent_alone(server_url: str, rele
     command = [sys.executable, "-W", "error", "-c", FORKED, server_url, release, what]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# Behind a proxy, where httpx holds the connections
+
+
+def test_a_client_behind_a_proxy_works_in_one_event_loop_after_another(server_url: str) -> None:
+    with FaultProxy(server_url) as proxy, warnings.catch_warnings():
+        # asyncio closes the sockets of a loop that has ended when they are collected, and says so.
+        warnings.simplefilter("ignore", ResourceWarning)
+        client = StepflowClient("http://server.invalid", proxy=proxy.url)
+        for _ in range(3):
+            assert asyncio.run(client.health_check()).status == "healthy"
+        asyncio.run(client.aclose())
+        del client
+        gc.collect()
+        assert len(proxy.connections) == 3
+
+
+def test_a_fork_behind_a_proxy_has_a_connection_of_its_own(server_url: str) -> None:
+    with FaultProxy(server_url) as proxy, SyncStepflowClient("http://server.invalid", proxy=proxy.url) as client:
+        client.health_check()
+        with warnings.catch_warnings():
+            # The proxy has a thread, of which the child needs nothing.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+        if not child:
+            status = 1
+            try:
+                status = int(client.health_check().status != "healthy")
+            finally:
+                os._exit(status)
+        assert os.waitpid(child, 0)[1] == 0
+        client.health_check()
+        assert len(proxy.connections) == 2

@@ -28,7 +28,17 @@ from ._http import (
     WriteTimeout,
 )
 
-__all__ = ["AsyncCancelled", "AsyncSlots", "AsyncSocket", "SyncCancelled", "SyncSlots", "SyncSocket", "forks"]
+__all__ = [
+    "AsyncCancelled",
+    "AsyncSlots",
+    "AsyncSocket",
+    "SyncCancelled",
+    "SyncSlots",
+    "SyncSocket",
+    "async_home",
+    "forks",
+    "sync_home",
+]
 
 AsyncCancelled = asyncio.CancelledError
 """What ends a waiting task from outside."""
@@ -46,6 +56,16 @@ def forks() -> int:
 def _count_fork() -> None:
     global _forks
     _forks += 1
+
+
+def async_home() -> tuple[object, ...]:
+    """Give what the connections of an asynchronous client belong to: a process and an event loop."""
+    return (_forks, asyncio.get_running_loop())
+
+
+def sync_home() -> tuple[object, ...]:
+    """Give what the connections of a blocking client belong to: a process."""
+    return (_forks,)
 
 
 if hasattr(os, "register_at_fork"):

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -28,6 +28,7 @@ from .._http import (
     lower,
 )
 from .._settings import API_PATH, ServerUrl, TokenAuth
+from .._sockets import sync_home
 from .exchange import Exchange, Layer, Stream
 
 __all__ = ["ExchangeTransport", "HttpxAuth", "HttpxExchange", "StreamBody", "Token"]
@@ -39,20 +40,37 @@ class HttpxExchange(Exchange):
     Args:
         transport: The transport; it is closed with the exchange.
         root: The server's URL, without `/api/v1`.
+        renew: Makes another transport for a fork or another event loop: connections belong to one of them.
     """
 
-    def __init__(self, transport: httpx.BaseTransport, root: ServerUrl) -> None:
+    def __init__(
+        self,
+        transport: httpx.BaseTransport,
+        root: ServerUrl,
+        *,
+        renew: Callable[[], httpx.BaseTransport] | None = None,
+    ) -> None:
         self._transport = transport
         self._api = str(root) + API_PATH
+        self._renew = renew
+        self._home: tuple[object, ...] | None = None
+
+    def _transport_here(self) -> httpx.BaseTransport:
+        """Give the transport whose connections belong to this process and event loop."""
+        if self._renew is not None and (home := sync_home()) != self._home:
+            if self._home is not None:
+                self._transport = self._renew()
+            self._home = home
+        return self._transport
 
     def close(self) -> None:
-        """Close the transport."""
-        self._transport.close()
+        """Close the transport, or leave the one of another event loop or of a parent process alone."""
+        self._transport_here().close()
 
     def exchange(self, request: HttpRequest) -> HttpResponse:
         """Send a request and give the answer, read to its end."""
         with _our_errors():
-            response = self._transport.handle_request(to_httpx(request, self._api))
+            response = self._transport_here().handle_request(to_httpx(request, self._api))
             try:
                 if request.deadline is None:
                     content = response.read()
@@ -68,7 +86,7 @@ class HttpxExchange(Exchange):
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
         """Send a request and give the answer as it comes."""
         with _our_errors():
-            response = self._transport.handle_request(to_httpx(request, self._api))
+            response = self._transport_here().handle_request(to_httpx(request, self._api))
         try:
             yield Stream(response.status_code, lower(response.headers.multi_items()), self._chunks(response))
         finally:

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
@@ -402,13 +403,14 @@ def _sender(
 
     from .adapters import HttpxExchange
 
-    if transport is None:
-        bounds = limits or httpx.Limits(**_Limits()._asdict())
-        try:
-            transport = httpx.HTTPTransport(verify=tls or False, proxy=via, limits=bounds)
-        except (TypeError, ValueError, AttributeError, ImportError, httpx.InvalidURL) as error:
-            raise InvalidArgumentError(f"the proxy cannot be used: {error}") from None
-    return HttpxExchange(transport, root)
+    if transport is not None:
+        return HttpxExchange(transport, root)
+    bounds = limits or httpx.Limits(**_Limits()._asdict())
+    renew = partial(httpx.HTTPTransport, verify=tls or False, proxy=via, limits=bounds)
+    try:
+        return HttpxExchange(renew(), root, renew=renew)
+    except (TypeError, ValueError, AttributeError, ImportError, httpx.InvalidURL) as error:
+        raise InvalidArgumentError(f"the proxy cannot be used: {error}") from None
 
 
 def _hint(error: BaseException | None, proxy: str | None) -> str:
