@@ -19,6 +19,7 @@ from .._requests import Variables
 from .._retry import RetryPolicy
 from .._settings import Token
 from .._sockets import AsyncCancelled
+from .._tracing import annotate
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError
 from .blobs import Blobs
 from .connection import Connection
@@ -247,7 +248,7 @@ class StepflowClient(Events, Blobs, Picklable):
         _requests.single_input(input)
         if on_cancel not in ("detach", "cancel"):
             raise InvalidArgumentError(f"on_cancel is 'detach' or 'cancel', not {on_cancel!r}")
-        with within(deadline):
+        with within(deadline), self._connection.traced("run", kind="INTERNAL") as span:
             run = await self._start(
                 flow,
                 input,
@@ -259,7 +260,9 @@ class StepflowClient(Events, Blobs, Picklable):
                 deduplicate=deduplicate,
             )
             try:
-                return await self._result_of(run, deadline)
+                result = await self._result_of(run, deadline)
+                span.note(run_status=result.status.value)
+                return result
             except StepflowClientError as error:
                 error.run_id = error.run_id or run.run_id
                 raise
@@ -315,17 +318,18 @@ class StepflowClient(Events, Blobs, Picklable):
             AmbiguousRunError: If the answer was lost and it cannot be told which run it was.
             TransportError: If the server cannot be reached or the connection breaks.
         """
-        run = await self._start(
-            flow,
-            input,
-            overrides,
-            variables,
-            variables_from_env,
-            max_concurrency=max_concurrency,
-            wait=None,
-            deduplicate=deduplicate,
-        )
-        return run.run_id
+        with self._connection.traced("submit", kind="INTERNAL"):
+            run = await self._start(
+                flow,
+                input,
+                overrides,
+                variables,
+                variables_from_env,
+                max_concurrency=max_concurrency,
+                wait=None,
+                deduplicate=deduplicate,
+            )
+            return run.run_id
 
     async def get_result(self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
         """Give the result of a run of one item, waiting for it to end.
@@ -373,12 +377,13 @@ class StepflowClient(Events, Blobs, Picklable):
         deduplicate: bool,
     ) -> _wire.Started:
         content, digest = self._checked(flow)
+        annotate(flow_name=content.get("name"))
         arguments = await self._arguments(input, variables, overrides, max_concurrency)
         for again in (digest in self._stored, False):
             stored = await self._store(content, digest)
             flow_id = await self._store_tagged(content) if deduplicate else stored.flow_id
             try:
-                return await self._create_run(
+                run = await self._create_run(
                     flow_id,
                     arguments,
                     _wire.started,
@@ -392,6 +397,9 @@ class StepflowClient(Events, Blobs, Picklable):
                 self._forget_flow(stored.flow_id)
                 if not again:
                     raise
+            else:
+                annotate(run_id=run.run_id)
+                return run
         raise InvalidArgumentError("the flow cannot be stored")  # pragma: no cover - the loop returns or raises
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
 from .. import _operations as api
@@ -46,7 +46,7 @@ from .._settings import (
     ssl_context,
     static_authorization,
 )
-from .._tracing import operation_span
+from .._tracing import Operation, operation
 from .._values import encode
 from ..errors import (
     ApiError,
@@ -220,16 +220,19 @@ class Connection:
         """
         if needs is not None:
             require(await self.server(), needs, needs)
-        response = await self.send(operation, request, timeout=timeout, run_id=run_id, waits=waits)
-        asked = f"{request['method'].upper()} {request['url']}"
-        try:
-            read = _wire.raw_value if raw else _wire.value
-            return _wire.build(make, read(response.content, asked), asked)
-        except InvalidResponseError as error:
-            # Another server may stand behind the URL now.
-            self.dialect.forget()
-            error.run_id = error.run_id or run_id
-            raise
+        with self.traced(operation) as span:
+            response = await self._send(span, operation, request, timeout=timeout, run_id=run_id, waits=waits)
+            asked = f"{request['method'].upper()} {request['url']}"
+            try:
+                read = _wire.raw_value if raw else _wire.value
+                answer = _wire.build(make, read(response.content, asked), asked)
+            except InvalidResponseError as error:
+                # Another server may stand behind the URL now.
+                self.dialect.forget()
+                error.run_id = error.run_id or run_id
+                raise
+            span.note(run_id=getattr(answer, "run_id", None))
+            return answer
 
     async def send(
         self,
@@ -253,24 +256,45 @@ class Connection:
             TransportError: If no usable answer came.
             ApiError: If the server answered no.
         """
+        with self.traced(operation) as span:
+            return await self._send(span, operation, request, timeout=timeout, run_id=run_id, waits=waits)
+
+    def traced(
+        self, name: str, *, kind: Literal["CLIENT", "INTERNAL"] = "CLIENT", is_current: bool = True
+    ) -> Operation:
+        """Give a context manager that traces and measures an operation; as `_tracing.operation`."""
+        return operation(name, None if self.is_shared else self.root, kind=kind, is_current=is_current)
+
+    async def _send(
+        self,
+        span: Operation,
+        operation: str,
+        request: Mapping[str, Any],
+        *,
+        timeout: float | httpx.Timeout | None,
+        run_id: str | None,
+        waits: float,
+    ) -> HttpResponse:
         limit = self.timeout if timeout is None else check_timeout(timeout, of_a_call=True)
         if waits:
             limit = limit.reading(limit.read + waits)
         sent = self._request(request, limit, idempotent=operation != "create_run")
         started = time.monotonic()
-        with operation_span(operation, sent.headers):
-            try:
-                response = await self.dialect.exchange(sent)
-            except StepflowClientError as error:
-                error.run_id = error.run_id or run_id
-                raise
-            except (WireError, OSError, ValueError) as error:
-                raise self._transport_error(error, sent, run_id) from error
-            self.has_answered = True
-            if logger.isEnabledFor(logging.DEBUG):
-                logger.debug("%s -> %s in %.1f ms", sent, response.status, (time.monotonic() - started) * 1000)
-            if response.status != 200 or response.headers.get("content-type") != "application/json":
-                _refuse_errors(response, str(sent), run_id)
+        span.sends(sent, self.url + API_PATH)
+        span.note(run_id=run_id)
+        try:
+            response = await self.dialect.exchange(sent)
+        except StepflowClientError as error:
+            error.run_id = error.run_id or run_id
+            raise
+        except (WireError, OSError, ValueError) as error:
+            raise self._transport_error(error, sent, run_id) from error
+        self.has_answered = True
+        span.note(status_code=response.status)
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%s -> %s in %.1f ms", sent, response.status, (time.monotonic() - started) * 1000)
+        if response.status != 200 or response.headers.get("content-type") != "application/json":
+            _refuse_errors(response, str(sent), run_id)
         return response
 
     def _request(self, request: Mapping[str, Any], limit: Timeouts, *, idempotent: bool) -> HttpRequest:
@@ -318,9 +342,12 @@ class Connection:
         sent = self._request(request, self.timeout.reading(silence), idempotent=True)
         sent.headers |= {"accept": "text/event-stream", "cache-control": "no-store"}
         opened = False
-        with operation_span(operation, sent.headers):
+        with self.traced(operation, is_current=False) as span:
+            span.sends(sent, self.url + API_PATH)
+            span.note(run_id=run_id)
             try:
                 async with self.dialect.stream(sent) as stream:
+                    span.note(status_code=stream.status)
                     body = StreamBody(stream.chunks)
                     response = httpx.Response(stream.status, headers=stream.headers, stream=body)
                     if stream.status != 200 or "text/event-stream" not in stream.headers.get("content-type", ""):

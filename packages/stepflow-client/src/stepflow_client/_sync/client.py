@@ -21,6 +21,7 @@ from .._requests import Variables
 from .._retry import RetryPolicy
 from .._settings import Token
 from .._sockets import SyncCancelled
+from .._tracing import annotate
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError
 from .blobs import Blobs
 from .connection import Connection
@@ -249,7 +250,7 @@ class SyncStepflowClient(Events, Blobs, Picklable):
         _requests.single_input(input)
         if on_cancel not in ("detach", "cancel"):
             raise InvalidArgumentError(f"on_cancel is 'detach' or 'cancel', not {on_cancel!r}")
-        with within(deadline):
+        with within(deadline), self._connection.traced("run", kind="INTERNAL") as span:
             run = self._start(
                 flow,
                 input,
@@ -261,7 +262,9 @@ class SyncStepflowClient(Events, Blobs, Picklable):
                 deduplicate=deduplicate,
             )
             try:
-                return self._result_of(run, deadline)
+                result = self._result_of(run, deadline)
+                span.note(run_status=result.status.value)
+                return result
             except StepflowClientError as error:
                 error.run_id = error.run_id or run.run_id
                 raise
@@ -317,17 +320,18 @@ class SyncStepflowClient(Events, Blobs, Picklable):
             AmbiguousRunError: If the answer was lost and it cannot be told which run it was.
             TransportError: If the server cannot be reached or the connection breaks.
         """
-        run = self._start(
-            flow,
-            input,
-            overrides,
-            variables,
-            variables_from_env,
-            max_concurrency=max_concurrency,
-            wait=None,
-            deduplicate=deduplicate,
-        )
-        return run.run_id
+        with self._connection.traced("submit", kind="INTERNAL"):
+            run = self._start(
+                flow,
+                input,
+                overrides,
+                variables,
+                variables_from_env,
+                max_concurrency=max_concurrency,
+                wait=None,
+                deduplicate=deduplicate,
+            )
+            return run.run_id
 
     def get_result(self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
         """Give the result of a run of one item, waiting for it to end.
@@ -373,12 +377,13 @@ class SyncStepflowClient(Events, Blobs, Picklable):
         deduplicate: bool,
     ) -> _wire.Started:
         content, digest = self._checked(flow)
+        annotate(flow_name=content.get("name"))
         arguments = self._arguments(input, variables, overrides, max_concurrency)
         for again in (digest in self._stored, False):
             stored = self._store(content, digest)
             flow_id = self._store_tagged(content) if deduplicate else stored.flow_id
             try:
-                return self._create_run(
+                run = self._create_run(
                     flow_id,
                     arguments,
                     _wire.started,
@@ -392,6 +397,9 @@ class SyncStepflowClient(Events, Blobs, Picklable):
                 self._forget_flow(stored.flow_id)
                 if not again:
                     raise
+            else:
+                annotate(run_id=run.run_id)
+                return run
         raise InvalidArgumentError("the flow cannot be stored")  # pragma: no cover - the loop returns or raises
 
 
