@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
@@ -428,16 +427,15 @@ def _sender(
         return Pool(root, tls, _Limits() if limits is None else check_limits(limits))
     import httpx
 
-    from .adapters import HttpxExchange
+    from .adapters import HttpxExchange, LocalTransport
 
-    if transport is not None:
-        return HttpxExchange(transport, root)
-    bounds = limits or httpx.Limits(**_Limits()._asdict())
-    renew = partial(httpx.HTTPTransport, verify=tls or False, proxy=via, limits=bounds)
-    try:
-        return HttpxExchange(renew(), root, renew=renew)
-    except (TypeError, ValueError, AttributeError, ImportError, httpx.InvalidURL) as error:
-        raise InvalidArgumentError(f"the proxy cannot be used: {error}") from None
+    if transport is None:
+        bounds = limits or httpx.Limits(**_Limits()._asdict())
+        try:
+            transport = LocalTransport(verify=tls or False, proxy=via, limits=bounds)
+        except (TypeError, ValueError, AttributeError, ImportError, httpx.InvalidURL) as error:
+            raise InvalidArgumentError(f"the proxy cannot be used: {error}") from None
+    return HttpxExchange(transport, root)
 
 
 def _hint(error: BaseException | None, proxy: str | None) -> str:
