@@ -1,4 +1,4 @@
-"""One client, several processes: pickled to one, inherited by a fork."""
+"""One client or runtime, several processes and event loops: pickled, inherited by a fork, one loop after another."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pickle
 import subprocess
 import sys
 import warnings
+import weakref
 from typing import Any
 
 import pytest
@@ -161,6 +162,28 @@ def test_a_fork_leaves_the_connections_of_its_parent_alone(server_url: str, rele
     command = [sys.executable, "-W", "error", "-c", FORKED, server_url, release, what]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# Event loops
+
+
+def test_a_runtime_forgets_event_loops_that_have_ended(runtime: StepflowRuntime) -> None:
+    loops: list[weakref.ref[asyncio.AbstractEventLoop]] = []
+
+    async def main() -> int:
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+        result = await runtime.run({"steps": [], "output": {"$input": "$"}}, len(loops))
+        if len(loops) == 4:
+            await runtime.client.aclose()
+        return int(result.raise_for_failure().output)
+
+    with warnings.catch_warnings():
+        # asyncio closes the sockets of a loop that has ended when they are collected, and says so.
+        warnings.simplefilter("ignore", ResourceWarning)
+        assert [asyncio.run(main()) for _ in range(4)] == [1, 2, 3, 4]
+        gc.collect()
+    # Each is forgotten when the next one comes.
+    assert [loop() for loop in loops[:3]] == [None, None, None]
 
 
 # Behind a proxy, where httpx holds the connections
