@@ -73,10 +73,15 @@ def test_a_fastapi_application_runs_flows_in_two_workers(tmp_path: Path) -> None
             answer = httpx.get(f"{url}/{way}/{number}", timeout=PATIENCE).raise_for_status().json()
             return answer["pid"], answer["output"]
 
+        served: set[int] = set()
+        end = time.monotonic() + PATIENCE
         with ThreadPoolExecutor(8) as threads:
-            answers = list(threads.map(ask, range(90)))
-        assert [output for _, output in answers] == list(range(90))
-        assert {pid for pid, _ in answers} == {each["pid"] for each in both}
+            # The system deals connections to the workers as it likes.
+            while len(served) < 2 and time.monotonic() < end:
+                answers = list(threads.map(ask, range(60)))
+                assert [output for _, output in answers] == list(range(60))
+                served |= {pid for pid, _ in answers}
+        assert served == {each["pid"] for each in both}
         relayed = httpx.get(f"{url}/events/1", timeout=PATIENCE).raise_for_status().text.split()
         assert relayed[0] == "run_created"
         assert relayed[-1] == "run_completed"
