@@ -132,8 +132,9 @@ def test_what_a_client_knows_and_holds_stays_behind(twin: str) -> None:
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_settings_are_those_of_the_beginning(twin: str) -> None:
-    headers, servers = {"x-tenant": "letters"}, [URL, "http://other:7840"]
+@pytest.mark.parametrize("kind", [dict, httpx.Headers])
+def test_settings_are_those_of_the_beginning(twin: str, kind: type) -> None:
+    headers, servers = kind({"x-tenant": "letters"}), [URL, "http://other:7840"]
     client = CLIENTS[twin](servers, headers=headers, transport=Recorded(), server="0.13")
     headers["x-tenant"] = "changed"
     servers.clear()

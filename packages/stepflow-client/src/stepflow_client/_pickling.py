@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, Self
 
 __all__ = ["Picklable"]
@@ -36,11 +36,8 @@ class Picklable:
             arguments: By name. What is not one of them, `self` and `__class__`, is left out.
         """
         self._made_by = made_by
-        # Mutable ones as they are now: headers, a list of servers.
         self._made_with = {
-            name: copy.copy(value) if isinstance(value, (dict, list)) else value
-            for name, value in arguments.items()
-            if name not in ("self", "__class__")
+            name: _as_it_is_now(value) for name, value in arguments.items() if name not in ("self", "__class__")
         }
 
     def __getstate__(self) -> tuple[type[Picklable], dict[str, Any], dict[str, Any]]:
@@ -77,6 +74,13 @@ class Picklable:
     def _additions(self) -> dict[str, Any]:
         ours = vars(self._made_by(**self._made_with))
         return {name: value for name, value in vars(self).items() if name not in ours}
+
+
+def _as_it_is_now(value: object) -> object:
+    """Give headers, or a list of servers, apart from what the caller may still change."""
+    if isinstance(value, MutableMapping):
+        return dict(value)
+    return value.copy() if isinstance(value, list) else value
 
 
 def _pickles(value: object) -> bool:

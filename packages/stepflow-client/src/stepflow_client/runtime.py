@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from ._embedded import EmbeddedExecutor
 from ._server_binary import find_binary
@@ -253,7 +253,7 @@ class StepflowRuntime(EmbeddedExecutor):
         """Stop the server."""
         await self.aclose()
 
-    def __reduce__(self) -> str:
+    def __reduce__(self) -> NoReturn:
         """Refuse to be pickled or copied.
 
         Raises:
