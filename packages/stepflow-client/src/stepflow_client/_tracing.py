@@ -11,6 +11,7 @@ from contextvars import ContextVar, Token
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
+from ._settings import API_PATH
 from .errors import StepflowClientError
 
 if TYPE_CHECKING:
@@ -52,13 +53,17 @@ class Operation:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """End it."""
 
-    def sends(self, request: HttpRequest, api: str) -> None:
+    def sends(self, request: HttpRequest, url: str, run_id: str | None) -> None:
         """Note the request and give it the `traceparent` header.
 
         Args:
             request: The request.
-            api: The URL of the API, with `/api/v1` and without credentials.
+            url: The root URL of the server, without credentials.
+            run_id: The run concerned, if there is one.
         """
+
+    def returns(self, answer: object) -> None:
+        """Note which run the caller gets."""
 
     def note(self, **attributes: object) -> None:
         """Note what has become known, under the names of `_NAMES`; what is neither text nor number is left out."""
@@ -147,12 +152,15 @@ class _Traced(Operation):
         self._span.end()
         self._measure(time.monotonic() - self._started)
 
-    def sends(self, request: HttpRequest, api: str) -> None:
+    def sends(self, request: HttpRequest, url: str, run_id: str | None) -> None:
         from opentelemetry.propagate import inject
 
         inject(request.headers, context=self._context)
         query = f"?{request.query}" if request.query else ""
-        self.note(method=request.method, url=f"{api}{request.path}{query}")
+        self.note(method=request.method, url=f"{url}{API_PATH}{request.path}{query}", run_id=run_id)
+
+    def returns(self, answer: object) -> None:
+        self.note(run_id=getattr(answer, "run_id", None))
 
     def note(self, **attributes: object) -> None:
         for name, value in attributes.items():

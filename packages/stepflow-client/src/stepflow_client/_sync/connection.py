@@ -232,7 +232,7 @@ class Connection:
                 self.dialect.forget()
                 error.run_id = error.run_id or run_id
                 raise
-            span.note(run_id=getattr(answer, "run_id", None))
+            span.returns(answer)
             return answer
 
     def send(
@@ -281,8 +281,7 @@ class Connection:
             limit = limit.reading(limit.read + waits)
         sent = self._request(request, limit, idempotent=operation != "create_run")
         started = time.monotonic()
-        span.sends(sent, self.url + API_PATH)
-        span.note(run_id=run_id)
+        span.sends(sent, self.url, run_id)
         try:
             response = self.dialect.exchange(sent)
         except StepflowClientError as error:
@@ -344,8 +343,7 @@ class Connection:
         sent.headers |= {"accept": "text/event-stream", "cache-control": "no-store"}
         opened = False
         with self.traced(operation, is_current=False) as span:
-            span.sends(sent, self.url + API_PATH)
-            span.note(run_id=run_id)
+            span.sends(sent, self.url, run_id)
             try:
                 with self.dialect.stream(sent) as stream:
                     span.note(status_code=stream.status)
