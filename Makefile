@@ -12,7 +12,7 @@ export UV_SYSTEM_CERTS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-all test-faults test-uvloop test-ha soak check-server generate check-generated lint types build smoke bench bump clean
+.PHONY: help env demo test test-all test-faults test-uvloop test-environments test-ha soak check-server generate check-generated lint types build smoke bench bump clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ UNIT_ON_SOCKETS := $(addprefix tests/unit/test_,adapters.py bounds.py fuzz.py ga
 test-uvloop: $(ENV) ## Run the server and fault tests of the async client in uvloop's event loop
 	$(BIN)/python -m pytest $(UNIT_ON_SOCKETS) tests/server --loop uvloop -n auto --dist loadfile -m "not faults"
 	$(BIN)/python -m pytest tests/server --loop uvloop -m faults
+
+test-environments: $(ENV) ## Run flows inside of web servers, notebooks and process pools
+	$(BIN)/python -m pytest tests/environments
 
 # etcd comes from Debian; without a runlevel its package does not start a service.
 test-ha: $(ENV) ## Run two servers on one store and kill one (needs etcd; takes two minutes)

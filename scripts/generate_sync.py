@@ -47,6 +47,7 @@ TOKENS = {
     "async_auth_flow": "sync_auth_flow",
     "async_together": "sync_together",
     "async_limited": "sync_limited",
+    "async_home": "sync_home",
     "asynccontextmanager": "contextmanager",
     "asyncio": "time",
     "get_async_httpx_client": "get_httpx_client",

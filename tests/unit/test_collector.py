@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -58,6 +60,42 @@ def test_blocks_of_several_threads_overlap() -> None:
         thread.join(10)
         assert not gc.isenabled()
     assert gc.isenabled()
+
+
+FORKED = """
+import gc, os, signal, sys, threading, warnings
+from stepflow_client import _collector
+from stepflow_client._collector import collector_paused
+
+inside, leave = threading.Event(), threading.Event()
+
+def hold():
+    with collector_paused(when=True):
+        # As a thread that has just come to the end of it.
+        with _collector._lock:
+            inside.set()
+            leave.wait()
+
+threading.Thread(target=hold, daemon=True).start()
+inside.wait()
+# A fork beside threads is what is tested here; newer releases of Python warn of it.
+warnings.simplefilter("ignore", DeprecationWarning)
+child = os.fork()
+if not child:
+    signal.alarm(10)
+    enabled = gc.isenabled()
+    with collector_paused(when=True):
+        paused = not gc.isenabled()
+    os._exit(not (enabled and paused and gc.isenabled()))
+done = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+leave.set()
+sys.exit(done)
+"""
+
+
+def test_a_fork_goes_on_without_the_threads_of_its_parent() -> None:
+    done = subprocess.run([sys.executable, "-W", "error", "-c", FORKED], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_large_answer_is_read_without_it() -> None:

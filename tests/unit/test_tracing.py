@@ -1,20 +1,27 @@
-"""One span for each operation, its context in the request; nothing where nobody traces."""
+"""Spans and metrics of operations, their context in the request; nothing where nobody traces."""
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import aclosing
+from importlib.metadata import version
+from typing import Any
 
 import httpx
 import pytest
 from opentelemetry import trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from stepflow_client.errors import StepflowClientError
+from stepflow_client import RetryPolicy, StepflowClient, StepflowClientError, SyncStepflowClient
 
-from tests.unit.both_twins import CALLS, FLOW, TWINS, Server, ask
+from tests.releases import ROOT
+from tests.unit.both_twins import CALLS, FLOW, RUN_ID, TWINS, URL, Server, ask, call
 
 
 @pytest.fixture
@@ -45,18 +52,70 @@ def test_a_span_for_each_operation(twin: str, name: str, spans: InMemorySpanExpo
     assert [request.headers["traceparent"] for request in server.requests] == [context_of(finished[0])]
 
 
+REQUEST = {"server.address": "server", "server.port": 7840, "http.response.status_code": 200}
+NAMED = {**FLOW, "name": "letter"}
+
+
+def by_name(spans: InMemorySpanExporter) -> dict[str, ReadableSpan]:
+    finished = spans.get_finished_spans()
+    found = {span.name.removeprefix("stepflow."): span for span in finished}
+    assert len(found) == len(finished)
+    return found
+
+
+def parent_of(span: ReadableSpan) -> int | None:
+    return None if span.parent is None else span.parent.span_id
+
+
 @pytest.mark.parametrize("twin", TWINS)
-def test_spans_lie_below_the_one_of_the_application(twin: str, spans: InMemorySpanExporter) -> None:
+@pytest.mark.parametrize("name", ["run", "submit"])
+def test_the_requests_of_a_run_lie_below_its_span_and_that_below_the_one_of_the_application(
+    twin: str, name: str, spans: InMemorySpanExporter
+) -> None:
     server = Server()
+    operations = {"run": lambda client: client.run(NAMED, 1), "submit": lambda client: client.submit(NAMED, [1, 2])}
     with trace.get_tracer("application").start_as_current_span("outer") as outer:
-        ask(twin, server, lambda client: client.run(FLOW, 1), server="0.13")
-    names = [span.name for span in spans.get_finished_spans()]
-    assert names == ["stepflow.store_flow", "stepflow.store_blob", "stepflow.create_run", "outer"]
-    for span in spans.get_finished_spans()[:-1]:
-        assert span.parent is not None
-        assert span.parent.span_id == outer.get_span_context().span_id
-    sent = [request.headers["traceparent"] for request in server.requests]
-    assert sent == [context_of(span) for span in spans.get_finished_spans()[:-1]]
+        ask(twin, server, operations[name], server="0.13")
+    found = by_name(spans)
+    assert list(found) == ["store_flow", "store_blob", "create_run", name, "outer"]
+    assert parent_of(found[name]) == outer.get_span_context().span_id
+    assert found[name].kind is trace.SpanKind.INTERNAL
+    requests = [found[each] for each in ("store_flow", "store_blob", "create_run")]
+    for span in requests:
+        assert span.kind is trace.SpanKind.CLIENT
+        assert parent_of(span) == found[name].get_span_context().span_id
+    assert [request.headers["traceparent"] for request in server.requests] == [context_of(span) for span in requests]
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_spans_tell_which_run_and_flow_they_are_of(twin: str, spans: InMemorySpanExporter) -> None:
+    ask(twin, Server(), lambda client: client.run(NAMED, 1), server="0.13")
+    found = by_name(spans)
+    assert found["run"].attributes == {
+        "server.address": "server",
+        "server.port": 7840,
+        "stepflow.operation": "run",
+        "stepflow.flow.name": "letter",
+        "stepflow.run.id": RUN_ID,
+        "stepflow.run.status": "completed",
+    }
+    assert found["create_run"].attributes == {
+        **REQUEST,
+        "stepflow.operation": "create_run",
+        "stepflow.run.id": RUN_ID,
+        "http.request.method": "POST",
+        "url.full": f"{URL}/api/v1/runs",
+    }
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_credentials_and_queries(twin: str, spans: InMemorySpanExporter) -> None:
+    transport = httpx.MockTransport(Server())
+    call(twin, transport, lambda client: client.list_runs(limit=3), url="http://ann:secret@server:7840", server="0.13")
+    (span,) = spans.get_finished_spans()
+    assert span.attributes is not None
+    assert span.attributes["url.full"] == f"{URL}/api/v1/runs?limit=3"
+    assert "secret" not in str(span.attributes)
 
 
 @pytest.mark.parametrize("twin", TWINS)
@@ -65,13 +124,175 @@ def test_a_failure_is_seen_in_the_span(twin: str, spans: InMemorySpanExporter) -
         raise httpx.ConnectError("refused")
 
     with pytest.raises(StepflowClientError):
-        ask(twin, broken, CALLS["list_runs"], server="0.13")
+        ask(twin, broken, CALLS["list_runs"], server="0.13", retry=RetryPolicy(max_attempts=3))
     (span,) = spans.get_finished_spans()
     assert span.status.status_code is trace.StatusCode.ERROR
     # The kind of error, but not its text: that may quote a secret.
-    assert span.attributes == {"error.type": "ServerConnectionError"}
+    assert span.attributes == {
+        "server.address": "server",
+        "server.port": 7840,
+        "stepflow.operation": "list_runs",
+        "http.request.method": "GET",
+        "url.full": f"{URL}/api/v1/runs",
+        "http.request.resend_count": 2,
+        "error.type": "ServerConnectionError",
+    }
     assert not span.events
     assert span.status.description is None
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_a_refusal_and_an_answer_that_is_none_are_errors_of_the_span(twin: str, spans: InMemorySpanExporter) -> None:
+    server = Server()
+    error = {"error": {"code": 404, "message": "not found", "status": "NOT_FOUND"}}
+    server.answers[f"GET /runs/{RUN_ID}"] = httpx.Response(404, json=error)
+    server.answers["GET /runs"] = httpx.Response(200, json={"runs": 7})
+    for operation in (CALLS["get_run"], CALLS["list_runs"]):
+        with pytest.raises(StepflowClientError):
+            ask(twin, server, operation, server="0.13")
+    found = by_name(spans)
+    for name, status_code, kind in (("get_run", 404, "NotFoundError"), ("list_runs", 200, "InvalidResponseError")):
+        attributes = found[name].attributes or {}
+        assert found[name].status.status_code is trace.StatusCode.ERROR
+        assert (attributes["http.response.status_code"], attributes["error.type"]) == (status_code, kind)
+    assert (found["get_run"].attributes or {})["stepflow.run.id"] == RUN_ID
+
+
+class Unsteady(Server):
+    """Answers every other request only."""
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        answer = super().__call__(request)
+        return httpx.Response(503) if len(self.requests) % 2 else answer
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_retries_of_a_success_are_counted(twin: str, spans: InMemorySpanExporter) -> None:
+    ask(twin, Unsteady(), CALLS["list_runs"], server="0.13")
+    (span,) = spans.get_finished_spans()
+    assert span.status.status_code is trace.StatusCode.UNSET
+    assert (span.attributes or {})["http.request.resend_count"] == 1
+
+
+# The stream of events
+
+
+def test_the_span_of_a_stream_is_not_the_one_of_who_goes_through_it(spans: InMemorySpanExporter) -> None:
+    with SyncStepflowClient(URL, transport=httpx.MockTransport(Server()), server="0.13") as client:
+        events = client.run_events(RUN_ID)
+        for _ in events:
+            assert trace.get_current_span() is trace.INVALID_SPAN
+            break
+        assert trace.get_current_span() is trace.INVALID_SPAN
+        assert not spans.get_finished_spans()
+        events.close()
+    (span,) = spans.get_finished_spans()
+    # Who leaves early has not failed.
+    assert span.status.status_code is trace.StatusCode.UNSET
+    assert (span.attributes or {})["stepflow.run.id"] == RUN_ID
+
+
+def test_the_span_of_an_asynchronous_stream_is_not_either(spans: InMemorySpanExporter) -> None:
+    async def main() -> None:
+        async with StepflowClient(URL, transport=httpx.MockTransport(Server()), server="0.13") as client:
+            with trace.get_tracer("application").start_as_current_span("outer") as outer:
+                async with aclosing(client.run_events(RUN_ID)) as events:
+                    async for _ in events:
+                        assert trace.get_current_span() is outer
+                        break
+                    assert trace.get_current_span() is outer
+                await client.list_runs()
+        found = by_name(spans)
+        for name in ("get_run_events", "list_runs"):
+            assert parent_of(found[name]) == outer.get_span_context().span_id
+
+    asyncio.run(main())
+
+
+IN_TASKS = """
+import asyncio, httpx, logging, sys
+import opentelemetry.trace
+from stepflow_client import StepflowClient
+from tests.unit.both_twins import RUN_ID, URL, Server
+
+assert not [name for name in sys.modules if name.startswith("opentelemetry.sdk")]
+logging.basicConfig()
+
+async def main():
+    async with StepflowClient(URL, transport=httpx.MockTransport(Server()), server="0.13") as client:
+        events = client.run_events(RUN_ID)
+        while True:
+            # Each in a context of its own.
+            if await asyncio.create_task(anext(events, None)) is None:
+                break
+        left = client.run_events(RUN_ID)
+        await asyncio.create_task(anext(left))
+        await asyncio.create_task(left.aclose())
+
+asyncio.run(main())
+"""
+
+
+def test_a_stream_may_be_read_in_one_task_after_another() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", IN_TASKS], capture_output=True, text=True, timeout=60, cwd=ROOT
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# Metrics
+
+
+@pytest.fixture
+def metrics(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemoryMetricReader]:
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+    monkeypatch.setattr("opentelemetry.metrics._internal._METER_PROVIDER", provider)
+    yield reader
+    provider.shutdown()
+
+
+def points_of(reader: InMemoryMetricReader) -> dict[tuple[str, str], Any]:
+    """Give the data points by the names of metric and operation."""
+    data = reader.get_metrics_data()
+    assert data is not None
+    (resource,) = data.resource_metrics
+    (scope,) = resource.scope_metrics
+    assert (scope.scope.name, scope.scope.version) == ("stepflow.client", version("stepflow-client"))
+    return {
+        (metric.name, str((point.attributes or {})["stepflow.operation"])): point
+        for metric in scope.metrics
+        for point in metric.data.data_points
+    }
+
+
+DURATION, RETRIES = "stepflow.client.operation.duration", "stepflow.client.operation.retries"
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_calls_and_durations_are_measured(twin: str, metrics: InMemoryMetricReader) -> None:
+    ask(twin, Server(), lambda client: client.run(NAMED, 1), server="0.13")
+    points = points_of(metrics)
+    assert list(points) == [(DURATION, name) for name in ("store_flow", "store_blob", "create_run", "run")]
+    create = points[DURATION, "create_run"]
+    # No run id, path or flow: they would make a series each.
+    assert create.attributes == {**REQUEST, "stepflow.operation": "create_run"}
+    assert create.count == 1
+    assert 0 < create.sum < 60
+    assert create.explicit_bounds[0] == 0.005
+    assert points[DURATION, "run"].sum >= create.sum
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_retries_and_failures_are_measured(twin: str, metrics: InMemoryMetricReader) -> None:
+    ask(twin, Unsteady(), CALLS["list_runs"], server="0.13")
+    with pytest.raises(StepflowClientError):
+        ask(twin, Unsteady(), CALLS["get_run"], server="0.13", retry=RetryPolicy(max_attempts=1))
+    points = points_of(metrics)
+    assert points[RETRIES, "list_runs"].value == 1
+    assert (RETRIES, "get_run") not in points
+    failed = points[DURATION, "get_run"].attributes
+    assert (failed["error.type"], failed["http.response.status_code"]) == ("ServerFaultError", 503)
 
 
 WITHOUT = """

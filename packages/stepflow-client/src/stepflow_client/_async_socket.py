@@ -12,7 +12,7 @@ from typing import Self, cast
 
 from ._http import Broken, ConnectFailed, ConnectTimeout, ReadTimeout, WireError, WriteTimeout
 from ._response_reader import ResponseReader
-from ._sockets import RAGGED, keep_alive, readable, reason
+from ._sockets import RAGGED, forks, keep_alive, readable, reason
 
 __all__ = ["AsyncSocket"]
 
@@ -25,6 +25,7 @@ class AsyncSocket(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.reader = ResponseReader()
+        self._forks = forks()
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._unread: list[bytes] = []
@@ -85,7 +86,7 @@ class AsyncSocket(asyncio.Protocol):
         self._is_closed = True
         if self._transport is None:
             return
-        if self._is_elsewhere:
+        if self._is_elsewhere or self._forks != forks():
             self.abandon()
         else:
             self._transport.abort()
@@ -93,7 +94,9 @@ class AsyncSocket(asyncio.Protocol):
     def abandon(self) -> None:
         """Close from anywhere: a garbage collector may run in another thread, or when the event loop is gone."""
         self._is_closed = True
-        if self._transport is None:
+        if self._transport is None or self._forks != forks():
+            # The event loop that a fork has inherited watches its sockets together with the parent's: what is closed
+            # here falls silent there.
             return
         try:
             self._loop.call_soon_threadsafe(self._transport.abort)

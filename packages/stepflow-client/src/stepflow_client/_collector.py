@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -15,6 +16,19 @@ _was_enabled = False
 
 
 _NOT_PAUSED = nullcontext()
+
+
+def _forget_other_threads() -> None:
+    """Go on in a fork without the threads that paused the collector, or held the lock, in the parent."""
+    global _lock, _pauses
+    _lock = threading.Lock()
+    if _pauses and _was_enabled:
+        gc.enable()
+    _pauses = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_other_threads)
 
 
 def collector_paused(*, when: bool) -> AbstractContextManager[None]:

@@ -49,6 +49,9 @@ class EmbeddedExecutor:
         loop = asyncio.get_running_loop()
         client = self._clients.get(loop)
         if client is None:
+            # The client of a loop holds on to it by its connections, so that neither goes by itself.
+            for ended in [each for each in list(self._clients) if each.is_closed()]:
+                self._clients.pop(ended, None)
             client = self._clients[loop] = StepflowClient(self.url)
         return client
 

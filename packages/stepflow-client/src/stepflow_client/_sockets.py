@@ -26,7 +26,18 @@ from ._http import (
 )
 from ._response_reader import ResponseReader
 
-__all__ = ["RAGGED", "AsyncCancelled", "SyncCancelled", "SyncSocket", "forks", "keep_alive", "readable", "reason"]
+__all__ = [
+    "RAGGED",
+    "AsyncCancelled",
+    "SyncCancelled",
+    "SyncSocket",
+    "async_home",
+    "forks",
+    "keep_alive",
+    "readable",
+    "reason",
+    "sync_home",
+]
 
 AsyncCancelled = asyncio.CancelledError
 """What ends a waiting task from outside."""
@@ -46,6 +57,16 @@ def _count_fork() -> None:
     _forks += 1
 
 
+def async_home() -> tuple[object, ...]:
+    """Return what the connections of an asynchronous client belong to: a process and an event loop."""
+    return (_forks, asyncio.get_running_loop())
+
+
+def sync_home() -> tuple[object, ...]:
+    """Return what the connections of a blocking client belong to: a process."""
+    return (_forks,)
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_count_fork)
 
@@ -62,6 +83,7 @@ class SyncSocket:
 
     def __init__(self, connected: socket.socket) -> None:
         self.reader = ResponseReader()
+        self._forks = _forks
         self._socket = connected
         self._is_readable = readable(connected.fileno())
         self.idle_since = 0.0
@@ -108,8 +130,9 @@ class SyncSocket:
 
     def close(self) -> None:
         """Close at once; a thread that waits for the answer is woken."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+        if self._forks == _forks:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
         with contextlib.suppress(OSError):
             self._socket.close()
 

@@ -6,6 +6,8 @@ changes what this client does. A line without an end, or an event without one, d
 
 from __future__ import annotations
 
+from ._http import TooLarge
+
 __all__ = ["LARGEST_EVENT", "EventDecoder"]
 
 LARGEST_EVENT = 256 * 1024 * 1024

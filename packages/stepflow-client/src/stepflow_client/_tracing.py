@@ -1,43 +1,228 @@
-"""OpenTelemetry, where the application uses it: one span for each operation, its context sent to the server."""
+"""OpenTelemetry, where the application uses it: spans, metrics, and the trace context in each request.
+
+An application that uses it has imported its API already; in one that has not, nothing here does anything.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, MutableMapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+import time
+from contextvars import ContextVar, Token
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
-__all__ = ["operation_span"]
+from ._settings import API_PATH
+from .errors import StepflowClientError
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import Counter, Histogram
+    from opentelemetry.trace import Tracer
+
+    from ._http import HttpRequest
+    from ._settings import ServerUrl
+
+__all__ = ["Operation", "annotate", "operation", "resent"]
+
+_NAME = "stepflow.client"
+_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 60.0, 300.0]
+"""Buckets of durations: those of the semantic conventions for HTTP, and some for runs."""
+_NAMES = {
+    "operation": "stepflow.operation",
+    "flow_name": "stepflow.flow.name",
+    "run_id": "stepflow.run.id",
+    "run_status": "stepflow.run.status",
+    "method": "http.request.method",
+    "url": "url.full",
+    "status_code": "http.response.status_code",
+    "resends": "http.request.resend_count",
+    "error": "error.type",
+}
+"""The attributes of spans: those of the semantic conventions where they have one."""
+_MEASURED = ("stepflow.operation", "server.address", "server.port", "http.response.status_code", "error.type")
+"""The attributes of metrics: those that take few values."""
 
 
-_NO_SPAN = nullcontext()
+class Operation:
+    """One operation of the client; this one is of an application that does not trace, and does nothing."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """End it."""
+
+    def sends(self, request: HttpRequest, url: str, run_id: str | None) -> None:
+        """Note the request and give it the `traceparent` header.
+
+        Args:
+            request: The request.
+            url: The root URL of the server, without credentials.
+            run_id: The run concerned, if there is one.
+        """
+
+    def returns(self, answer: object) -> None:
+        """Note which run the caller gets."""
+
+    def note(self, **attributes: object) -> None:
+        """Note what has become known, under the names of `_NAMES`; what is neither text nor number is left out."""
 
 
-def operation_span(operation: str, headers: MutableMapping[str, str]) -> AbstractContextManager[None]:
-    """Wrap one operation in a span and add the W3C `traceparent` header.
+_NOTHING = Operation()
+_innermost: ContextVar[_Traced | None] = ContextVar("stepflow_operation", default=None)
 
-    An application that traces has imported opentelemetry already; one that has not pays nothing here.
+
+def operation(
+    name: str,
+    server: ServerUrl | None,
+    *,
+    kind: Literal["CLIENT", "INTERNAL"] = "CLIENT",
+    is_current: bool = True,
+) -> Operation:
+    """Return a context manager that wraps an operation in a span and measures it.
 
     Args:
-        operation: The operation's name, for example `create_run`.
-        headers: Where the header goes.
+        name: The operation's name, for example `create_run`.
+        server: The server that is asked; None where it may be one of several.
+        kind: CLIENT for a request, INTERNAL for what sends several.
+        is_current: Whether spans of the block lie below this one. It must not be where a generator yields inside of
+            the block: the span would be current in the code that goes through the generator.
     """
-    return _span(operation, headers) if "opentelemetry.trace" in sys.modules else _NO_SPAN
+    if "opentelemetry.trace" in sys.modules or "opentelemetry.metrics" in sys.modules:
+        return _Traced(name, server, kind, is_current)
+    return _NOTHING
 
 
-@contextmanager
-def _span(operation: str, headers: MutableMapping[str, str]) -> Iterator[None]:
-    from opentelemetry.propagate import inject
-    from opentelemetry.trace import SpanKind, Status, StatusCode, get_tracer
+def annotate(**attributes: object) -> None:
+    """Note something of the operation that is under way, see `Operation.note`."""
+    if (traced := _innermost.get()) is not None:
+        traced.note(**attributes)
 
-    tracer = get_tracer("stepflow.client")
-    # What went wrong is marked, not recorded: an error may quote what was sent, secrets too.
-    with tracer.start_as_current_span(
-        f"stepflow.{operation}", kind=SpanKind.CLIENT, record_exception=False, set_status_on_exception=False
-    ) as span:
-        inject(headers)
-        try:
-            yield
-        except Exception as error:
-            span.set_status(Status(StatusCode.ERROR))
-            span.set_attribute("error.type", type(error).__name__)
-            raise
+
+def resent() -> None:
+    """Note that a request of the operation under way is sent again."""
+    if (traced := _innermost.get()) is not None:
+        traced.resends += 1
+
+
+class _Traced(Operation):
+    __slots__ = ("_attributes", "_context", "_is_current", "_kind", "_name", "_span", "_started", "_tokens", "resends")
+
+    def __init__(
+        self, name: str, server: ServerUrl | None, kind: Literal["CLIENT", "INTERNAL"], is_current: bool
+    ) -> None:
+        self._name, self._kind, self._is_current = name, kind, is_current
+        self._attributes: dict[str, Any] = {_NAMES["operation"]: name}
+        if server is not None:
+            self._attributes |= {"server.address": server.host, "server.port": server.port}
+        self.resends = 0
+
+    def __enter__(self) -> Self:
+        from opentelemetry import context
+        from opentelemetry.trace import SpanKind, set_span_in_context
+
+        self._started = time.monotonic()
+        self._span = _tracer().start_span(
+            f"stepflow.{self._name}", kind=SpanKind[self._kind], attributes=self._attributes
+        )
+        self._context = set_span_in_context(self._span)
+        self._tokens: tuple[Any, Token[_Traced | None]] | None = None
+        if self._is_current:
+            self._tokens = context.attach(self._context), _innermost.set(self)
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if self._tokens is not None:
+            from opentelemetry import context
+
+            context.detach(self._tokens[0])
+            _innermost.reset(self._tokens[1])
+        if self.resends:
+            self.note(resends=self.resends)
+        # One that is cancelled, or closes a stream early, has not failed.
+        if isinstance(error, Exception):
+            from opentelemetry.trace import Status, StatusCode
+
+            # What went wrong is marked, not recorded: an error may quote what was sent, secrets too.
+            self._span.set_status(Status(StatusCode.ERROR))
+            self.note(error=type(error).__name__)
+            if isinstance(error, StepflowClientError):
+                self.note(status_code=error.status_code, run_id=error.run_id)
+        self._span.end()
+        self._measure(time.monotonic() - self._started)
+
+    def sends(self, request: HttpRequest, url: str, run_id: str | None) -> None:
+        from opentelemetry.propagate import inject
+
+        inject(request.headers, context=self._context)
+        query = f"?{request.query}" if request.query else ""
+        self.note(method=request.method, url=f"{url}{API_PATH}{request.path}{query}", run_id=run_id)
+
+    def returns(self, answer: object) -> None:
+        self.note(run_id=getattr(answer, "run_id", None))
+
+    def note(self, **attributes: object) -> None:
+        for name, value in attributes.items():
+            if isinstance(value, (str, int)):
+                self._attributes[_NAMES[name]] = value
+                self._span.set_attribute(_NAMES[name], value)
+
+    def _measure(self, seconds: float) -> None:
+        if "opentelemetry.metrics" not in sys.modules:
+            return
+        instruments = _instruments()
+        attributes = {name: self._attributes[name] for name in _MEASURED if name in self._attributes}
+        instruments.duration.record(seconds, attributes)
+        if self.resends:
+            instruments.retries.add(self.resends, attributes)
+
+
+class _Instruments(NamedTuple):
+    duration: Histogram
+    retries: Counter
+
+
+def _tracer() -> Tracer:
+    from opentelemetry.trace import get_tracer_provider
+
+    return _tracer_of(get_tracer_provider())
+
+
+# An application sets one provider, once; tests set others.
+@lru_cache(maxsize=1)
+def _tracer_of(provider: Any) -> Tracer:
+    tracer: Tracer = provider.get_tracer(_NAME, _version())
+    return tracer
+
+
+def _instruments() -> _Instruments:
+    from opentelemetry.metrics import get_meter_provider
+
+    return _instruments_of(get_meter_provider())
+
+
+@lru_cache(maxsize=1)
+def _instruments_of(provider: Any) -> _Instruments:
+    meter = provider.get_meter(_NAME, _version())
+    duration = {
+        "name": "stepflow.client.operation.duration",
+        "unit": "s",
+        "description": "Duration of operations of the Stepflow client, with retries",
+    }
+    try:
+        histogram = meter.create_histogram(**duration, explicit_bucket_boundaries_advisory=_SECONDS)
+    except TypeError:
+        # Releases of the API before 1.30 have no advice on buckets.
+        histogram = meter.create_histogram(**duration)
+    retries = meter.create_counter(
+        "stepflow.client.operation.retries", unit="{retry}", description="Requests that were sent again"
+    )
+    return _Instruments(histogram, retries)
+
+
+@lru_cache(maxsize=1)
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("stepflow-client")

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from ._embedded import EmbeddedExecutor
 from ._server_binary import find_binary
@@ -252,6 +252,17 @@ class StepflowRuntime(EmbeddedExecutor):
     ) -> None:
         """Stop the server."""
         await self.aclose()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError(
+            "a StepflowRuntime cannot be pickled or copied, because it holds a server process; "
+            "send runtime.url or a client, such as runtime.sync_client, to processes of this machine"
+        )
 
     def __repr__(self) -> str:
         """Say where it is, without waiting."""

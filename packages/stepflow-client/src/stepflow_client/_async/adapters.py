@@ -31,12 +31,13 @@ from .._http import (
     lower,
 )
 from .._settings import API_PATH, ServerUrl, TokenAuth, check_headers
+from .._sockets import async_home
 from .._time_limit import async_limited
 from .._unpacking import Unpacker
 from ..errors import InvalidArgumentError, RequestTimeoutError, StepflowClientError
 from .exchange import Exchange, Layer, Stream
 
-__all__ = ["ExchangeTransport", "HttpxAuth", "HttpxExchange", "Token", "unpacked"]
+__all__ = ["ExchangeTransport", "HttpxAuth", "HttpxExchange", "LocalTransport", "Token", "unpacked"]
 
 Signed = TypeVar("Signed")
 
@@ -316,6 +317,35 @@ class ExchangeTransport(httpx.AsyncBaseTransport):
         except WireError as error:
             raise _httpx_error(error)(str(error), request=request) from error
         return httpx.Response(response.status, headers=response.headers, content=response.content, request=request)
+
+
+class LocalTransport(httpx.AsyncHTTPTransport):
+    """httpx's own transport, anew in each fork and event loop: connections belong to one of them.
+
+    Args:
+        **settings: What httpx's transport takes.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._settings = settings
+        self._home: tuple[object, ...] | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request over a connection of this process and event loop."""
+        self._come_home()
+        return await super().handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close the connections of this process and event loop; those of others are left alone."""
+        self._come_home()
+        await super().aclose()
+
+    def _come_home(self) -> None:
+        home = async_home()
+        if self._home is not None and home != self._home:
+            super().__init__(**self._settings)
+        self._home = home
 
 
 _CONNECTION = frozenset({"host", "connection", "content-length", "transfer-encoding", "accept-encoding"})

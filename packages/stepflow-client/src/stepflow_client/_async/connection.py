@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
 from .. import _operations as api
@@ -51,7 +51,7 @@ from .._settings import (
 )
 from .._sse import LARGEST_EVENT, EventDecoder
 from .._tls import refusal, ssl_context
-from .._tracing import operation_span
+from .._tracing import Operation, operation
 from .._values import encode
 from ..errors import (
     ApiError,
@@ -234,8 +234,11 @@ class Connection:
         if needs is not None:
             require(await self.server(), needs, needs)
         try:
-            response = await self.send(operation, request, timeout=timeout, run_id=run_id, waits=waits)
-            return self._read(request, response, make, raw=raw)
+            with self.traced(operation) as span:
+                response = await self._send(span, operation, request, timeout=timeout, run_id=run_id, waits=waits)
+                answer = self._read(request, response, make, raw=raw)
+                span.returns(answer)
+                return answer
         except StepflowClientError as error:
             error.run_id = error.run_id or run_id
             # Whoever answers may quote what the run was given.
@@ -245,7 +248,7 @@ class Connection:
     def _read(
         self, request: Mapping[str, Any], response: HttpResponse, make: Callable[[dict[str, Any]], Answer], *, raw: bool
     ) -> Answer:
-        """Give what `make` makes of an answer."""
+        """Return what `make` makes of a response."""
         asked = f"{request['method'].upper()} {request['url']}"
         try:
             read = _wire.raw_value if raw else _wire.value
@@ -277,24 +280,44 @@ class Connection:
             TransportError: If no usable answer came.
             ApiError: If the server answered no.
         """
+        with self.traced(operation) as span:
+            return await self._send(span, operation, request, timeout=timeout, run_id=run_id, waits=waits)
+
+    def traced(
+        self, name: str, *, kind: Literal["CLIENT", "INTERNAL"] = "CLIENT", is_current: bool = True
+    ) -> Operation:
+        """Give a context manager that traces and measures an operation; as `_tracing.operation`."""
+        return operation(name, None if self.is_shared else self.root, kind=kind, is_current=is_current)
+
+    async def _send(
+        self,
+        span: Operation,
+        operation: str,
+        request: Mapping[str, Any],
+        *,
+        timeout: float | httpx.Timeout | None,
+        run_id: str | None,
+        waits: float,
+    ) -> HttpResponse:
         limit = self.timeout if timeout is None else check_timeout(timeout, of_a_call=True)
         if waits:
             limit = limit.reading(limit.read + waits)
         sent = self._request(request, limit, idempotent=operation != "create_run")
         started = time.monotonic()
-        with operation_span(operation, sent.headers):
-            try:
-                response = await self.dialect.exchange(sent)
-            except StepflowClientError as error:
-                error.run_id = error.run_id or run_id
-                raise
-            except (WireError, OSError, ValueError) as error:
-                raise self._transport_error(error, sent, run_id) from error
-            self.has_answered = True
-            if logger.isEnabledFor(logging.DEBUG):
-                logger.debug("%s -> %s in %.1f ms", sent, response.status, (time.monotonic() - started) * 1000)
-            if response.status != 200 or response.headers.get("content-type") != "application/json":
-                _refuse_errors(response, str(sent), run_id)
+        span.sends(sent, self.url, run_id)
+        try:
+            response = await self.dialect.exchange(sent)
+        except StepflowClientError as error:
+            error.run_id = error.run_id or run_id
+            raise
+        except (WireError, OSError, ValueError) as error:
+            raise self._transport_error(error, sent, run_id) from error
+        self.has_answered = True
+        span.note(status_code=response.status)
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%s -> %s in %.1f ms", sent, response.status, (time.monotonic() - started) * 1000)
+        if response.status != 200 or response.headers.get("content-type") != "application/json":
+            _refuse_errors(response, str(sent), run_id)
         return response
 
     def _request(self, request: Mapping[str, Any], limit: Timeouts, *, idempotent: bool) -> HttpRequest:
@@ -349,9 +372,11 @@ class Connection:
 
         sent = self._request(request, self.timeout.reading(silence), idempotent=True)
         sent.headers |= {"accept": _EVENTS, "cache-control": "no-store"}
-        with operation_span(operation, sent.headers):
+        with self.traced(operation, is_current=False) as span:
+            span.sends(sent, self.url, run_id)
             try:
                 async with self.dialect.stream(sent) as stream:
+                    span.note(status_code=stream.status)
                     kind = stream.headers.get("content-type", "")
                     stream.patience = max(SHORTEST, min(silence, next_look()))
                     async with aclosing(unpacked(stream.chunks, stream.headers.get("content-encoding", ""))) as chunks:
@@ -445,7 +470,7 @@ def _sender(
         return Pool(root, tls, _Limits() if limits is None else check_limits(limits))
     import httpx
 
-    from .adapters import HttpxExchange
+    from .adapters import HttpxExchange, LocalTransport
 
     if transport is None:
         bounds = limits or httpx.Limits(**_Limits()._asdict())
@@ -453,7 +478,7 @@ def _sender(
             if isinstance(via, str) and via.startswith("https:"):
                 # A proxy that speaks TLS is verified as a server is.
                 via = httpx.Proxy(via, ssl_context=ssl_context(replace(root, scheme="https"), verify, None))
-            transport = httpx.AsyncHTTPTransport(verify=tls or False, proxy=via, limits=bounds)
+            transport = LocalTransport(verify=tls or False, proxy=via, limits=bounds)
         except (TypeError, ValueError, AttributeError, ImportError, httpx.InvalidURL) as error:
             raise InvalidArgumentError(f"the proxy cannot be used: {error}") from None
     return HttpxExchange(transport, root)

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from .._http import HttpRequest, HttpResponse, WireError
 from .._logging import logger
 from .._retry import Budget, RetryPolicy, delay_before_retry, describe, found_nobody
+from .._tracing import resent
 from .exchange import Exchange, Layer, Stream
 
 __all__ = ["Retry"]
@@ -56,6 +57,7 @@ class Retry(Layer):
             if delay is None or not self._budget.spend():
                 break
             logger.info("%s: %s; sent again in %.2f s", request, attempts[-1], delay)
+            resent()
             await asyncio.sleep(delay)
         if isinstance(outcome, HttpResponse):
             outcome.attempts = attempts

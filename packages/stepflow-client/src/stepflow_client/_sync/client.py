@@ -17,10 +17,12 @@ from .. import _requests, _settings
 from .._deadline import current_deadline, deadline_of, granted, within
 from .._http import MOST_BYTES
 from .._lazy import lazy_module
+from .._pickling import Picklable
 from .._requests import Variables
 from .._retry import RetryPolicy
 from .._settings import Token
 from .._sockets import SyncCancelled
+from .._tracing import annotate
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError
 from ..flow_file import is_flow_id
 from .blobs import Blobs
@@ -53,7 +55,7 @@ _FIRST_WAIT = 1
 and of a long one the id is known soon."""
 
 
-class SyncStepflowClient(Events, Blobs):
+class SyncStepflowClient(Events, Blobs, Picklable):
     """Talks to a Stepflow server over HTTP.
 
     Example:
@@ -62,6 +64,10 @@ class SyncStepflowClient(Events, Blobs):
             print(result.raise_for_failure().output)
 
     Nothing is sent before the first call. One client may serve many threads at once, and works inside a running event loop.
+
+    A client can be pickled and copied: the settings travel, and the new client makes connections of its own when it is
+    first used. A token or password given as text is in the pickle; a callable, an `httpx.Auth` or a transport must
+    itself be picklable, or it is a TypeError. Copies share the transport that was given.
 
     Args:
         base_url: The server: `http://host:port`, with or without `/api/v1`, with a path before it behind a proxy, or
@@ -114,6 +120,8 @@ class SyncStepflowClient(Events, Blobs):
         max_response_bytes: int = MOST_BYTES,
     ) -> None:
         """Keep the settings; nothing is sent."""
+        # First of all: every local name is an argument still.
+        self._keep_arguments(SyncStepflowClient, locals())
         super().__init__()
         self._exact_integers = exact_integers
         self._connection = Connection(
@@ -298,7 +306,7 @@ class SyncStepflowClient(Events, Blobs):
         _requests.single_input(input)
         if on_cancel not in ("detach", "cancel"):
             raise InvalidArgumentError(f"on_cancel is 'detach' or 'cancel', not {on_cancel!r}")
-        with within(deadline):
+        with within(deadline), self._connection.traced("run", kind="INTERNAL") as span:
             run = self._start(
                 flow,
                 input,
@@ -310,7 +318,9 @@ class SyncStepflowClient(Events, Blobs):
                 deduplicate=deduplicate,
             )
             try:
-                return self._result_of(run, deadline)
+                result = self._result_of(run, deadline)
+                span.note(run_status=result.status.value)
+                return result
             except StepflowClientError as error:
                 error.run_id = error.run_id or run.run_id
                 raise
@@ -375,7 +385,7 @@ class SyncStepflowClient(Events, Blobs):
                 `timeout` was over before the run could be created.
             UnsupportedByServerError: If the input is an empty list and the server older than 0.11.
         """
-        with within(deadline_of(timeout)):
+        with within(deadline_of(timeout)), self._connection.traced("submit", kind="INTERNAL"):
             run = self._start(
                 flow,
                 input,
@@ -386,7 +396,7 @@ class SyncStepflowClient(Events, Blobs):
                 wait=None,
                 deduplicate=deduplicate,
             )
-        return run.run_id
+            return run.run_id
 
     def get_result(self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
         """Give the result of a run of one item, waiting for it to end.
@@ -438,13 +448,14 @@ class SyncStepflowClient(Events, Blobs):
             arguments = self._completed(str(flow), arguments, variables_from_env)
             return self._create_run(str(flow), arguments, _wire.started, wait=_held(wait))
         content, digest = self._checked(flow)
+        annotate(flow_name=content.get("name"))
         arguments = self._arguments(input, variables, overrides, max_concurrency)
         needs = self._needs_of(content, digest)
         arguments = _requests.completed(arguments, needs, os.environ, variables_from_env)
         for again in (self._claims.shared_flow(digest) is not None, False):
             flow_id, declared = self._store_to_run(content, digest, is_single=deduplicate)
             try:
-                return self._create_run(
+                run = self._create_run(
                     flow_id,
                     arguments,
                     _wire.started,
@@ -457,6 +468,9 @@ class SyncStepflowClient(Events, Blobs):
                 self._forget_flow(flow_id)
                 if not again:
                     raise
+            else:
+                annotate(run_id=run.run_id)
+                return run
         raise InvalidArgumentError("the flow cannot be stored")  # pragma: no cover - the loop returns or raises
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from .._http import HttpRequest, HttpResponse, WireError
 from .._logging import logger
 from .._retry import Budget, RetryPolicy, delay_before_retry, describe, found_nobody
+from .._tracing import resent
 from .exchange import Exchange, Layer, Stream
 
 __all__ = ["Retry"]
@@ -57,6 +58,7 @@ class Retry(Layer):
             if delay is None or not self._budget.spend():
                 break
             logger.info("%s: %s; sent again in %.2f s", request, attempts[-1], delay)
+            resent()
             time.sleep(delay)
         if isinstance(outcome, HttpResponse):
             outcome.attempts = attempts
