@@ -18,26 +18,27 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from . import _watchdog
 from ._log_pump import LogStore
-from ._readiness import wait_until_ready
-from ._server_config import REFUSED_ROUTE, ServerConfig
+from ._orchestrator import OrchestratorName, claim_name
+from ._readiness import NotReadyError, Patience, wait_until_ready
+from ._server_config import REFUSED_ROUTE, ServerConfig, store_path, workers_of
 from ._server_process import ServerProcess, server_environment
 from .errors import EmbeddedServerError, ServerStartError, StepflowClientError
 from .logs import LogConfig, failure_reason
 
-if TYPE_CHECKING:
-    import subprocess
-
-CrashCallback = Callable[[int, list[str]], None]
+CrashCallback = Callable[[int, list[str]], object] | Callable[[int], object]
 
 _LOGGER = logging.getLogger("stepflow.runtime")
 _TAIL_ENTRIES = 20
 _FIRST_BACKOFF_SECONDS = 0.1
 _MAX_BACKOFF_SECONDS = 2.0
 _STOP_SECONDS = 3.0
+_EXPOSED = (
+    "The Stepflow server listens on port %d of all interfaces, without authentication: "
+    "whoever reaches it can run flows, and read runs and blobs"
+)
 
 
 class RestartPolicy(Enum):
@@ -70,7 +71,8 @@ class LaunchPlan:
     restart_policy: RestartPolicy
     max_restarts: int
     startup_timeout: float
-    on_crash: CrashCallback | None
+    worker_timeout: float | None
+    on_crash: Callable[[int, list[str]], object] | None
 
 
 class Supervisor:
@@ -95,10 +97,15 @@ class Supervisor:
         self.port_settled = threading.Event()
         self.failure: StepflowClientError | None = None
         self.restarts = 0
-        self._watchdog: subprocess.Popen[bytes] | None = None
+        self.crashed = False
+        self._name: OrchestratorName | None = None
+        self._guard: _watchdog.Guard | None = None
+        view = plan.config.view()
+        self._workers = workers_of(view)
         try:
+            self._name = claim_name(store_path(view))
             # Before the server: there is no moment in which nobody would end it.
-            self._watchdog = _watchdog.launch(self._token)
+            self._guard = _watchdog.Guard(self._token)
             self._process = self._spawn()
         except OSError as error:
             self._release()
@@ -106,7 +113,9 @@ class Supervisor:
         except BaseException:
             self._release()
             raise
-        if self._watchdog is None:
+        if not self._name.is_first:
+            _LOGGER.warning("Another server uses the same store; without leases in etcd both may do the same runs")
+        if not self._guard.is_possible:
             _LOGGER.warning("Should this process be killed, its Stepflow server goes on: no Python for a watchdog")
         _live.add(self)
         self._thread = threading.Thread(target=self._run, name="stepflow-runtime-supervisor", daemon=True)
@@ -121,6 +130,13 @@ class Supervisor:
     def ready(self) -> Future[int]:
         """Resolves to the port when the server can be used; to an error when it never will."""
         return self._ready
+
+    def wait_ready(self) -> None:
+        """Wait until the server can be used, or raise the error that says why it never will."""
+        if threading.current_thread() is self._thread:
+            # From the crash callback: what it would wait for comes after it.
+            raise EmbeddedServerError("The server ended; on_crash cannot wait for the next one")
+        self._ready.result()
 
     @property
     def stopped(self) -> bool:
@@ -165,6 +181,10 @@ class Supervisor:
 
     def _spawn(self) -> ServerProcess:
         plan = self._plan
+        assert self._name is not None
+        environment = server_environment(
+            plan.env, plan.inherit_env, self._token, self.config.variables(), self._name.name
+        )
         return ServerProcess(
             [
                 str(plan.binary),
@@ -172,10 +192,11 @@ class Supervisor:
                 *self.config.arguments(),
                 *plan.log_config.arguments(),
             ],
-            server_environment(plan.env, plan.inherit_env, self._token),
+            environment,
             self.config.stdin(),
             self.logs,
             plan.log_config.max_line_length,
+            () if self._name.lock is None else (self._name.lock,),
         )
 
     def _start_next(self) -> ServerStartError | None:
@@ -233,10 +254,17 @@ class Supervisor:
 
     def _start_up(self) -> ServerStartError | None:
         """Wait until the process is ready and announce it; otherwise end it and return the reason."""
-        process, timeout = self._process, self._plan.startup_timeout
-        if wait_until_ready(process, timeout, self._stopping.is_set):
+        process, plan = self._process, self._plan
+        patience = Patience(plan.startup_timeout, plan.worker_timeout)
+        try:
+            wait_until_ready(process, self._workers, patience, self._stopping.is_set)
+        except NotReadyError as error:
+            loss = error
+        else:
             assert process.port is not None
             self.port = process.port
+            _LOGGER.info(_EXPOSED, process.port)
+            self.crashed = False
             self.port_settled.set()
             self._ready.set_result(process.port)
             return None
@@ -244,12 +272,13 @@ class Supervisor:
         process.stop(_STOP_SECONDS)
         self._end_process()
         if exit_code is None:
-            return self._error(f"The server was not ready within {timeout:g} s", None)
+            return self._error(str(loss), None, of_worker=loss.of_worker)
         return self._error(f"The server did not start (exit code {exit_code})", exit_code)
 
     def _lose(self, exit_code: int) -> ServerStartError:
         """Put the ended process away, and let callers wait for the next one."""
         self._ready = _pending()
+        self.crashed = not self.stopped
         self._end_process()
         return self._error(f"The server ended by itself (exit code {exit_code})", exit_code)
 
@@ -269,21 +298,23 @@ class Supervisor:
         except Exception:
             _LOGGER.exception("The on_crash callback failed")
 
-    def _error(self, message: str, exit_code: int | None) -> ServerStartError:
+    def _error(self, message: str, exit_code: int | None, *, of_worker: bool = False) -> ServerStartError:
         entries = self.logs.tail()
-        reason = failure_reason(entries)
+        if of_worker:
+            # Its last words, whatever they look like: that of a traceback is the exception.
+            reason = next((entry.message.strip() for entry in reversed(entries) if entry.stream == "stderr"), None)
+        else:
+            reason = failure_reason(entries)
         tail = [str(entry) for entry in entries[-_TAIL_ENTRIES:]]
         return ServerStartError(f"{message}: {reason}" if reason else message, exit_code=exit_code, log_tail=tail)
 
     def _release(self) -> None:
         """Let go of all that outlived the processes."""
         _live.discard(self)
-        if self._watchdog is not None:
-            assert self._watchdog.stdin is not None
-            # It has nothing left to do; killed, it is gone at once, even if it was still starting.
-            self._watchdog.kill()
-            self._watchdog.wait()
-            self._watchdog.stdin.close()
+        if self._guard is not None:
+            self._guard.close()
+        if self._name is not None:
+            self._name.close()
         self.logs.close()
 
 

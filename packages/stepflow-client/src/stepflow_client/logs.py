@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -47,7 +48,7 @@ class LogConfig:
     """How many lines are kept; the oldest go first. Default 1000."""
 
     forward: bool = True
-    """Pass lines to the Python logger `stepflow.server`. Default True.
+    """Pass lines to the Python logger `stepflow.server`, or to `python_logger`. Default True.
 
     The record has the level of the line and the attributes `target` (the part of the server), `stream` and
     `server_pid`. A handler that raises, or is slow, never holds the server up: what it cannot take in time
@@ -57,6 +58,9 @@ class LogConfig:
     max_line_length: int = 65_536
     """Longer lines are cut to this many bytes. Default 65,536."""
 
+    python_logger: logging.Logger | str | None = None
+    """The logger that lines are passed to, or its name, instead of `stepflow.server`."""
+
     def __post_init__(self) -> None:
         """Refuse what the server would refuse, before it is started."""
         levels = get_args(LevelFilter)
@@ -64,6 +68,10 @@ class LogConfig:
             raise InvalidArgumentError(f"level is one of {', '.join(levels)}, not {self.level!r}")
         if self.other_level is not None and self.other_level not in levels:
             raise InvalidArgumentError(f"other_level is one of {', '.join(levels)}, not {self.other_level!r}")
+        if self.python_logger is not None and not isinstance(self.python_logger, logging.Logger | str):
+            raise InvalidArgumentError(
+                f"python_logger is a logging.Logger or its name, not {type(self.python_logger).__name__}"
+            )
         for name in ("buffer_lines", "max_line_length"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:

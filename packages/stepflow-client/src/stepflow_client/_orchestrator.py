@@ -1,0 +1,74 @@
+"""The name by which a server finds the runs of its predecessor in a store, and takes them up at once.
+
+Without it a server waits for the leases of its predecessor to run out, which takes 30 s and more. A name must
+not be shared by two servers that live: each would run the other's runs. So a name belongs to a small file beside
+the store, and only who holds the lock of that file may use it. The server inherits the lock: it is free when both
+this process and the server are gone.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_MOST_SERVERS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class OrchestratorName:
+    """A name, and the descriptor of the locked file that makes it this server's own."""
+
+    name: str
+    lock: int | None = None
+    is_first: bool = True
+    """Whether no other server of this machine holds the store."""
+
+    def close(self) -> None:
+        """Let go of the lock; a server that inherited it holds it on."""
+        if self.lock is not None:
+            os.close(self.lock)
+
+
+def claim_name(store: Path | None) -> OrchestratorName:
+    """Return a name no live server has: that of an earlier server of this store, if there was one.
+
+    Args:
+        store: The file of the store; None for a store of another kind, whose servers get new names.
+    """
+    if store is not None:
+        for number in range(_MOST_SERVERS):
+            # OSError: the folder cannot be written, or its file system has no locks.
+            with suppress(OSError):
+                claimed = _claim(store.with_name(f"{store.name}.orchestrator-{number}"), is_first=number == 0)
+                if claimed is None:
+                    continue
+                return claimed
+            break
+    return OrchestratorName(_new_name())
+
+
+def _claim(path: Path, is_first: bool) -> OrchestratorName | None:
+    """Return the name in a file, which gets one if it has none; None if another process has the file's lock."""
+    import fcntl
+
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        name = os.read(lock, 100).decode("ascii", "replace").strip()
+        if not name:
+            name = _new_name()
+            os.write(lock, f"{name}\n".encode())
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    except BaseException:
+        os.close(lock)
+        raise
+    return OrchestratorName(name, lock, is_first)
+
+
+def _new_name() -> str:
+    return f"stepflow-{uuid.uuid4()}"
