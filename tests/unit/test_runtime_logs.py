@@ -121,6 +121,7 @@ def test_log_config_becomes_arguments() -> None:
         {"buffer_lines": 0},
         {"buffer_lines": True},
         {"max_line_length": 1.5},
+        {"python_logger": 1},
     ],
 )
 def test_wrong_log_config(wrong: dict[str, object]) -> None:

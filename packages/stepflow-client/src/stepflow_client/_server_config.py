@@ -228,7 +228,7 @@ def _loader() -> Any:
             if isinstance(node, yaml.MappingNode):
                 self.flatten_mapping(node)
             return {
-                _key(self.construct_object(key, deep=True)): self.construct_object(value, deep=deep)  # type: ignore[no-untyped-call]
+                _key(self.construct_object(key, deep=True)): self.construct_object(value, deep=deep)
                 for key, value in node.value
             }
 
@@ -239,7 +239,7 @@ def _loader() -> Any:
                 return self.construct_sequence(node, deep=True)
             return node.value
 
-    Loader.add_constructor(None, Loader.construct_tagged)  # type: ignore[type-var]
+    Loader.add_constructor(None, Loader.construct_tagged)
     Loader.yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
         for first, resolvers in Loader.yaml_implicit_resolvers.items()

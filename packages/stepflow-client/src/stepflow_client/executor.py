@@ -13,7 +13,7 @@ __all__ = ["StepflowExecutor"]
 
 
 class _LooksOnly(type(Protocol)):  # type: ignore[misc]
-    """Tells executors by the names they have, as Python 3.12 does; Python 3.11 would ask a stopped runtime for its URL."""
+    """Tells executors by the names they have, as Python 3.12 does: 3.11 would ask a stopped runtime for its URL."""
 
     def __instancecheck__(cls, instance: object) -> bool:
         if cls.__name__ != "StepflowExecutor":

@@ -91,7 +91,8 @@ class StepflowRuntime(EmbeddedExecutor):
             log_config: How much the server writes and where its lines go. Default `LogConfig()`.
             restart_policy: Whether a server that ends by itself is started again. Default NEVER.
             max_restarts: How often, over the life of the runtime. Default 3.
-            startup_timeout: Seconds until the server and the workers it starts must be ready, at each start. Default 30.
+            startup_timeout: Seconds until the server and the workers it starts must be ready, at each start.
+                Default 30. A worker that ends before it is ready fails the start at once.
             worker_timeout: Seconds to wait, once the server is ready, for a worker of each plugin that has a queue and
                 no `command`: these connect by themselves. None (the default) does not wait for them; their tasks
                 wait in the queue. 0.13 is ready after 5 s where such a worker is missing.

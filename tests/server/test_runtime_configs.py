@@ -1,0 +1,201 @@
+"""What the embedded server of a release is started with: its configuration, its environment, its name."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from stepflow_client import ExecutionStatus, StepflowRuntime, SyncStepflowClient
+from stepflow_client.runtime import RestartPolicy
+
+from tests import releases, workers
+from tests.server.flows import one_step
+
+SECRET = "the-secret-of-this-file"
+
+
+@pytest.fixture(autouse=True)
+def _binary(release: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPFLOW_SERVER_BINARY", str(releases.binary(release)))
+
+
+def route(release: str, name: str) -> str:
+    return f"/{name}" if releases.number(release) >= (0, 13) else f"/{name}/{{*component}}"
+
+
+# Configurations
+
+MOCK = """
+plugins:
+  shop:
+    type: mock
+    components:
+      /price:
+        input_schema: {}
+        output_schema: {}
+        behaviors:
+          {sku: tea}: {outcome: success, result: {eur: 3}}
+          {sku: gold}: {outcome: success, result: {eur: 900}}
+"""
+
+
+def test_a_mock_plugin_is_read_by_the_server(release: str, tmp_path: Path) -> None:
+    path = tmp_path / "c.yml"
+    path.write_text(f'{MOCK}routes: {{"{route(release, "shop")}": [{{plugin: shop}}]}}\n')
+    with StepflowRuntime.start(path) as runtime:
+        flow = one_step("/shop/price", {"$input": "$"})
+        assert runtime.sync_client.run(flow, {"sku": "tea"}).output == {"eur": 3}
+        assert runtime.config["routes"] == {route(release, "shop"): [{"plugin": "shop"}]}
+
+
+@pytest.mark.parametrize("path", ["load_file", "/load_file", "load_file/", "./load_file", "x/../load_file"])
+def test_the_default_config_reads_no_files(release: str, tmp_path: Path, path: str) -> None:
+    (tmp_path / "secret.json").write_text(json.dumps({"a": SECRET}))
+    flow = one_step(f"/builtin/{path}", {"$input": "$"})
+    with StepflowRuntime.start() as runtime:
+        result = runtime.sync_client.run(flow, {"path": str(tmp_path / "secret.json")})
+        assert result.is_failed
+        assert SECRET not in result.model_dump_json()
+        allowed = one_step("/builtin/create_messages", {"$input": "$"})
+        assert runtime.sync_client.run(allowed, {"user_prompt": "Hello"}).is_success
+
+
+def test_who_wants_to_read_files_says_so(tmp_path: Path) -> None:
+    (tmp_path / "secret.json").write_text(json.dumps({"a": SECRET}))
+    with StepflowRuntime.start(allow_load_file=True) as runtime:
+        flow = one_step("/builtin/load_file", {"$input": "$"})
+        result = runtime.sync_client.run(flow, {"path": str(tmp_path / "secret.json")})
+        assert result.output["data"] == {"a": SECRET}
+
+
+def test_a_condition_on_a_step_does_not_stand_still(release: str) -> None:
+    if releases.number(release) < (0, 10):
+        pytest.skip("0.9 has no recovery pass")
+    message = {"user_prompt": "Hello"}
+    steps: list[dict[str, Any]] = [
+        {"id": "first", "component": "/builtin/create_messages", "input": message},
+        {"id": "second", "component": "/builtin/create_messages", "input": message},
+        {
+            "id": "last",
+            "component": "/builtin/create_messages",
+            "input": {"user_prompt": {"$if": {"$step": "first"}, "then": "no", "else": {"$step": "second"}}},
+        },
+    ]
+    flow = {"name": "stall", "steps": steps, "output": {"$step": "last"}}
+    with StepflowRuntime.start() as runtime:
+        # By default it is 30 s.
+        assert runtime.sync_client.run(flow, timeout=20).is_success
+
+
+# What others can see
+
+
+def test_the_secrets_of_a_client_are_not_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPFLOW_TOKEN", SECRET)
+    monkeypatch.setenv("STEPFLOW_VAR_KEY", SECRET)
+    monkeypatch.setenv("STEPFLOW_URL", f"http://user:{SECRET}@example.com")
+    monkeypatch.setenv("OWN", "1")
+    with StepflowRuntime.start() as runtime:
+        assert runtime.pid is not None
+        environment = psutil.Process(runtime.pid).environ()
+        assert environment["OWN"] == "1"
+        assert SECRET not in str(environment)
+
+
+def test_a_variable_that_the_config_refers_to_reaches_the_worker(
+    release: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEPFLOW_KEY", "given")
+    config = workers.config(release)
+    seen = tmp_path / "seen"
+    command = [config["plugins"]["python"]["command"], *config["plugins"]["python"]["args"]]
+    script = tmp_path / "worker.sh"
+    # Until 0.11 the server replaces it, and workers inherit nothing; from 0.12 on they inherit it, and nothing is replaced.
+    name = "KEY" if releases.number(release) < (0, 12) else "STEPFLOW_KEY"
+    script.write_text(f'printf "%s" "${name}" > "{seen}"\nexec "$@"\n')
+    config["plugins"]["python"] |= {
+        "command": "sh",
+        "args": [str(script), *command],
+        "env": {"KEY": "${STEPFLOW_KEY}", "STEPFLOW_TRACE_ENABLED": "false"},
+    }
+    (tmp_path / "c.json").write_text(json.dumps(config))
+    with StepflowRuntime.start(tmp_path / "c.json") as runtime:
+        assert runtime.sync_client.run(one_step("/python/echo", {"$input": "$"}), 5).output == 5
+    assert seen.read_text() == "given"
+
+
+def test_a_line_says_what_the_port_exposes(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "stepflow.runtime")
+    with StepflowRuntime.start() as runtime:
+        lines = [record.getMessage() for record in caplog.records if record.name == "stepflow.runtime"]
+        assert lines == [
+            f"The Stepflow server listens on port {runtime.port} of all interfaces, without authentication: "
+            "whoever reaches it can run flows, and read runs and blobs"
+        ]
+
+
+# Restarts
+
+
+@pytest.fixture
+def durable(release: str, tmp_path: Path) -> Iterator[dict[str, Any]]:
+    store = {"type": "sqlite", "databaseUrl": f"sqlite:{tmp_path / 'store.db'}?mode=rwc"}
+    yield {**workers.config(release), "stateStore" if releases.number(release) < (0, 10) else "storageConfig": store}
+
+
+def kill(runtime: StepflowRuntime) -> None:
+    assert runtime.pid is not None
+    os.kill(runtime.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("again", ["restart", "another runtime"])
+def test_runs_go_on_soon_after_a_crash(release: str, durable: dict[str, Any], again: str) -> None:
+    if releases.number(release) < (0, 10):
+        pytest.skip("0.9 does not take up the runs of a server that was killed")
+    policy = RestartPolicy.ALWAYS if again == "restart" else RestartPolicy.NEVER
+    flow = one_step("/python/sleep", {"$input": "$"})
+    with StepflowRuntime.start(config=durable, restart_policy=policy) as runtime:
+        run_ids = [runtime.sync_client.submit(flow, {"seconds": 2}) for _ in range(12)]
+        time.sleep(0.5)
+        kill(runtime)
+        if again == "restart":
+            ended_in_time(runtime.url, run_ids)
+    if again != "restart":
+        with StepflowRuntime.start(config=durable) as runtime:
+            ended_in_time(runtime.url, run_ids)
+
+
+def ended_in_time(url: str, run_ids: list[str]) -> None:
+    # Leases of a server that is not known by its name run out after 30 s.
+    with SyncStepflowClient(url) as client:
+        end = time.monotonic() + 20
+        for run_id in run_ids:
+            done = client.wait_run(run_id, timeout=max(end - time.monotonic(), 0.1))
+            assert done.status == ExecutionStatus.COMPLETED
+
+
+def test_two_servers_of_a_store_have_two_names(
+    release: str, durable: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    if releases.number(release) < (0, 10):
+        pytest.skip("0.9 has no names")
+
+    def warned() -> bool:
+        return any("Another server uses the same store" in record.getMessage() for record in caplog.records)
+
+    with StepflowRuntime.start(config=durable) as one:
+        assert not warned()
+        with StepflowRuntime.start(config=durable) as two:
+            assert one.pid is not None
+            assert two.pid is not None
+            names = [psutil.Process(pid).environ()["STEPFLOW_ORCHESTRATOR_ID"] for pid in (one.pid, two.pid)]
+            assert names[0] != names[1]
+    assert warned()
