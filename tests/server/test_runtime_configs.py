@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +117,7 @@ def test_a_variable_that_the_config_refers_to_reaches_the_worker(
     seen = tmp_path / "seen"
     command = [config["plugins"]["python"]["command"], *config["plugins"]["python"]["args"]]
     script = tmp_path / "worker.sh"
-    # Until 0.11 the server replaces it, and workers inherit nothing; from 0.12 on they inherit it, and nothing is replaced.
+    # Until 0.11 the server replaces it and workers inherit nothing; from 0.12 on it is the other way round.
     name = "KEY" if releases.number(release) < (0, 12) else "STEPFLOW_KEY"
     script.write_text(f'printf "%s" "${name}" > "{seen}"\nexec "$@"\n')
     config["plugins"]["python"] |= {
@@ -146,9 +145,9 @@ def test_a_line_says_what_the_port_exposes(caplog: pytest.LogCaptureFixture) -> 
 
 
 @pytest.fixture
-def durable(release: str, tmp_path: Path) -> Iterator[dict[str, Any]]:
+def durable(release: str, tmp_path: Path) -> dict[str, Any]:
     store = {"type": "sqlite", "databaseUrl": f"sqlite:{tmp_path / 'store.db'}?mode=rwc"}
-    yield {**workers.config(release), "stateStore" if releases.number(release) < (0, 10) else "storageConfig": store}
+    return {**workers.config(release), "stateStore" if releases.number(release) < (0, 10) else "storageConfig": store}
 
 
 def kill(runtime: StepflowRuntime) -> None:

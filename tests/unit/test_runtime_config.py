@@ -244,7 +244,11 @@ def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     inherited = server_environment({"MORE": "2"}, True, "t")
     assert (inherited["OWN"], inherited["MORE"], inherited["STEPFLOW_RUNTIME_TOKEN"]) == ("1", "2", "t")
     assert "STEPFLOW_CONFIG" not in inherited
-    assert server_environment({"MORE": "2"}, False, "t") == {"MORE": "2", "STEPFLOW_RUNTIME_TOKEN": "t"}
+    assert server_environment({"MORE": "2"}, False, "t") == {
+        "MORE": "2",
+        "STEPFLOW_COMPONENT_STDERR": "verbose",
+        "STEPFLOW_RUNTIME_TOKEN": "t",
+    }
 
 
 def test_variables_of_a_client_stay_here(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,6 +260,7 @@ def test_variables_of_a_client_stay_here(monkeypatch: pytest.MonkeyPatch) -> Non
         "STEPFLOW_NAMED": "NAMED",
         "STEPFLOW_LOG_LEVEL": "LOG_LEVEL",
         "STEPFLOW_OTLP_ENDPOINT": "OTLP_ENDPOINT",
+        "STEPFLOW_COMPONENT_STDERR": "verbose",
         "STEPFLOW_RUNTIME_TOKEN": "t",
     }
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 from stepflow_client.errors import InvalidArgumentError
-from stepflow_client.logs import LineSplitter, LogConfig, failure_reason, parse_line, parse_port
+from stepflow_client.logs import LineSplitter, LogConfig, failure_reason, parse_line, parse_port, worker_words
 
 LINE = {
     "timestamp": "2026-01-02T03:04:05.678901+00:00",
@@ -103,6 +103,14 @@ def test_the_reason_is_taken_from_the_report() -> None:
     assert "backtrace no. 1" not in str(report)
     assert failure_reason([worker]) == "ERROR of a worker"
     assert failure_reason([parse_line(encoded(), "stdout")]) is None
+
+
+def test_the_last_line_of_a_worker() -> None:
+    written = parse_line(b"ModuleNotFoundError: owl", "stderr")
+    passed_on = parse_line(encoded(message="Component stderr: ValueError: hill"), "stdout")
+    assert worker_words([written, parse_line(encoded(), "stdout")]) == "ModuleNotFoundError: owl"
+    assert worker_words([written, passed_on]) == "ValueError: hill"
+    assert worker_words([parse_line(encoded(), "stdout")]) is None
 
 
 def test_log_config_becomes_arguments() -> None:

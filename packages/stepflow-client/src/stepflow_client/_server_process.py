@@ -62,6 +62,8 @@ def server_environment(
     if orchestrator_id is not None:
         # The variable, not the argument: servers before 0.10 take no notice of it.
         environment.setdefault(ORCHESTRATOR_VARIABLE, orchestrator_id)
+    # Without it servers before 0.12 keep what a worker writes to themselves, even if it ends before it is ready.
+    environment.setdefault("STEPFLOW_COMPONENT_STDERR", "verbose")
     environment[TOKEN_VARIABLE] = token
     return environment
 

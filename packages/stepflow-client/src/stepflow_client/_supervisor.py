@@ -26,7 +26,7 @@ from ._readiness import NotReadyError, Patience, wait_until_ready
 from ._server_config import REFUSED_ROUTE, ServerConfig, store_path, workers_of
 from ._server_process import ServerProcess, server_environment
 from .errors import EmbeddedServerError, ServerStartError, StepflowClientError
-from .logs import LogConfig, failure_reason
+from .logs import LogConfig, failure_reason, worker_words
 
 CrashCallback = Callable[[int, list[str]], object] | Callable[[int], object]
 
@@ -273,7 +273,13 @@ class Supervisor:
         self._end_process()
         if exit_code is None:
             return self._error(str(loss), None, of_worker=loss.of_worker)
-        return self._error(f"The server did not start (exit code {exit_code})", exit_code)
+        failure = self._error(f"The server did not start (exit code {exit_code})", exit_code)
+        # What the server itself writes to stderr is no worker's.
+        own = () if self._workers.started else ("stderr",)
+        words = worker_words([entry for entry in self.logs.tail() if entry.stream not in own])
+        if words and words not in failure.message:
+            failure.hint = f"the last line of its worker: {words}"
+        return failure
 
     def _lose(self, exit_code: int) -> ServerStartError:
         """Put the ended process away, and let callers wait for the next one."""
@@ -300,11 +306,7 @@ class Supervisor:
 
     def _error(self, message: str, exit_code: int | None, *, of_worker: bool = False) -> ServerStartError:
         entries = self.logs.tail()
-        if of_worker:
-            # Its last words, whatever they look like: that of a traceback is the exception.
-            reason = next((entry.message.strip() for entry in reversed(entries) if entry.stream == "stderr"), None)
-        else:
-            reason = failure_reason(entries)
+        reason = worker_words(entries) if of_worker else failure_reason(entries)
         tail = [str(entry) for entry in entries[-_TAIL_ENTRIES:]]
         return ServerStartError(f"{message}: {reason}" if reason else message, exit_code=exit_code, log_tail=tail)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, cast, get_args
@@ -20,6 +20,7 @@ Stream = Literal["stdout", "stderr"]
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _RULE = "━━━"  # the server draws it between an error report and its backtraces
+_WORKER_LINE = "Component stderr: "
 _BRANCHES = "│├╰─▶╴ "
 _OWN_KEYS = frozenset({"timestamp", "level", "target", "file", "line", "message"})
 
@@ -216,6 +217,15 @@ def failure_reason(entries: Iterable[LogEntry]) -> str | None:
     errors = [entry for entry in entries if entry.level == "error"]
     reports = [entry for entry in errors if entry.target] or errors
     return _summary(reports[-1].message) if reports else None
+
+
+def worker_words(entries: Sequence[LogEntry]) -> str | None:
+    """Return the last line that a worker has written: that of a traceback is the exception."""
+    for entry in reversed(entries):
+        # Servers before 0.12 pass the lines of their workers on.
+        if entry.stream == "stderr" or entry.message.startswith(_WORKER_LINE):
+            return entry.message.removeprefix(_WORKER_LINE).strip()[:1000] or None
+    return None
 
 
 def _summary(report: str) -> str | None:
