@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -30,20 +32,38 @@ def test_two_that_live_have_two_names(tmp_path: Path) -> None:
     third.close()
 
 
-def test_a_server_that_inherited_the_lock_holds_it_on(tmp_path: Path) -> None:
-    first = claim_name(tmp_path / "s.db")
-    assert first.lock is not None
-    server = subprocess.Popen(
-        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[first.lock], close_fds=True
-    )
-    first.close()
-    second = claim_name(tmp_path / "s.db")
-    assert second.name != first.name
-    second.close()
-    server.communicate(b"\n")
-    third = claim_name(tmp_path / "s.db")
-    assert third.name == first.name
-    third.close()
+HOLDER = """
+import os, subprocess, sys
+from pathlib import Path
+from stepflow_client._orchestrator import claim_name
+claimed = claim_name(Path(sys.argv[1]))
+server = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(float(" + repr(sys.argv[2]) + "))"],
+                          pass_fds=[claimed.lock], stdout=subprocess.DEVNULL)
+print(claimed.name, server.pid, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+def killed_holder(store: Path, seconds: float) -> tuple[str, int]:
+    """Have a process claim a name, start a server that inherits the lock, and die: return the name and the server."""
+    command = [sys.executable, "-c", HOLDER, str(store), str(seconds)]
+    name, pid = subprocess.run(command, stdout=subprocess.PIPE, text=True).stdout.split()
+    return name, int(pid)
+
+
+def test_the_name_of_a_server_that_is_just_being_ended_is_waited_for(tmp_path: Path) -> None:
+    name, _ = killed_holder(tmp_path / "s.db", 1.0)
+    claimed = claim_name(tmp_path / "s.db")
+    assert claimed.name == name
+    claimed.close()
+
+
+def test_a_server_that_outlives_its_process_keeps_its_name(tmp_path: Path) -> None:
+    name, server = killed_holder(tmp_path / "s.db", 60)
+    claimed = claim_name(tmp_path / "s.db")
+    assert claimed.name != name
+    claimed.close()
+    os.kill(server, signal.SIGKILL)
 
 
 def test_without_a_store_or_a_place_for_the_lock_names_are_new(tmp_path: Path) -> None:

@@ -9,12 +9,16 @@ this process and the server are gone.
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 _MOST_SERVERS = 64
+# The server of a process that was killed is ended by its watchdog in less.
+_ORPHAN_SECONDS = 5.0
+_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +55,54 @@ def claim_name(store: Path | None) -> OrchestratorName:
 
 
 def _claim(path: Path, is_first: bool) -> OrchestratorName | None:
-    """Return the name in a file, which gets one if it has none; None if another process has the file's lock."""
-    import fcntl
+    """Return the name in a file, which gets one if it has none; None if another process has the file's lock.
 
+    The file holds the name and the id of the process that has or had the lock.
+    """
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        name = os.read(lock, 100).decode("ascii", "replace").strip()
-        if not name:
-            name = _new_name()
-            os.write(lock, f"{name}\n".encode())
-    except BlockingIOError:
-        os.close(lock)
-        return None
+        if not _locked(lock):
+            os.close(lock)
+            return None
+        name = (_content(lock) or [_new_name()])[0]
+        os.pwrite(lock, f"{name} {os.getpid():<20}\n".encode(), 0)
     except BaseException:
         os.close(lock)
         raise
     return OrchestratorName(name, lock, is_first)
+
+
+def _locked(lock: int) -> bool:
+    """Lock a file; wait where the process that holds it is gone, and only its server is left."""
+    import fcntl
+
+    end = time.monotonic() + _ORPHAN_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end or _lives(_content(lock)):
+                return False
+            time.sleep(_POLL_SECONDS)
+        else:
+            return True
+
+
+def _content(lock: int) -> list[str]:
+    return os.pread(lock, 200, 0).decode("ascii", "replace").split()
+
+
+def _lives(content: list[str]) -> bool:
+    """Tell whether the process that wrote a file lives; True for one that has not written yet."""
+    if len(content) != 2 or not content[1].isdigit():
+        return True
+    try:
+        os.kill(int(content[1]), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _new_name() -> str:
