@@ -67,10 +67,19 @@ def test_a_signal_stops_it(number: signal.Signals, serve: Serve, stepflow: Stepf
     assert process.returncode == 0
     assert stdout == ""
     assert stderr.splitlines() == [
-        f"The server listens on {told['url']} and on all other interfaces, without authentication; Ctrl-C stops it.",
+        f"The server listens on {told['url']}, for this machine only, without authentication; Ctrl-C stops it.",
         f"export STEPFLOW_URL={told['url']}",
     ]
     assert not is_there(told["url"])
+
+
+def test_other_machines_reach_it_if_somebody_says_so(serve: Serve) -> None:
+    process = serve("--port", "0", "-o", "jsonl", "--all-interfaces")
+    assert process.stdout is not None
+    url = json.loads(process.stdout.readline())["url"]
+    process.terminate()
+    said = f"The server listens on {url} and on all other interfaces, without authentication; Ctrl-C stops it."
+    assert said in process.communicate(timeout=15)[1]
 
 
 def test_on_a_terminal(terminal: Callable[..., Terminal], serve: Serve) -> None:

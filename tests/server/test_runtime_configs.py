@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from stepflow_client import ExecutionStatus, StepflowRuntime, SyncStepflowClient
 from stepflow_client.runtime import RestartPolicy
 
 from tests import releases, workers
+from tests.durable import free_port
 from tests.server.flows import one_step
 
 SECRET = "the-secret-of-this-file"
@@ -131,14 +134,74 @@ def test_a_variable_that_the_config_refers_to_reaches_the_worker(
     assert seen.read_text() == "given"
 
 
-def test_a_line_says_what_the_port_exposes(caplog: pytest.LogCaptureFixture) -> None:
+def own_address() -> str:
+    """An address of this machine that others could use; nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))
+        return str(probe.getsockname()[0])
+
+
+def is_reached(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("exposed", [False, True])
+def test_other_machines_reach_the_port_only_if_somebody_says_so(
+    exposed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "stepflow.runtime")
-    with StepflowRuntime.start() as runtime:
-        lines = [record.getMessage() for record in caplog.records if record.name == "stepflow.runtime"]
-        assert lines == [
-            f"The Stepflow server listens on port {runtime.port} of all interfaces, without authentication: "
+    with StepflowRuntime.start(all_interfaces=exposed, restart_policy=RestartPolicy.ALWAYS) as runtime:
+        for restarts in (0, 1):
+            assert is_reached("127.0.0.1", runtime.port)
+            assert is_reached(own_address(), runtime.port) is exposed
+            assert runtime.is_exposed is exposed
+            if restarts == 0:
+                kill(runtime)
+                while runtime.restarts == 0:
+                    time.sleep(0.01)
+                runtime.wait_ready()
+        lines = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
+        where = "all interfaces" if exposed else "the loopback interface"
+        said = (
+            f"The Stepflow server listens on port {runtime.port} of {where}, without authentication: "
             "whoever reaches it can run flows, and read runs and blobs"
-        ]
+        )
+        assert [line for line in lines if "listens on port" in line] == [said, said]
+
+
+def test_the_port_is_closed_to_others_before_the_workers_are_ready(release: str, tmp_path: Path) -> None:
+    config = workers.config(release)
+    plugin = config["plugins"]["python"]
+    script = tmp_path / "worker.sh"
+    script.write_text('sleep 2\nexec "$@"\n')
+    plugin |= {"command": "sh", "args": [str(script), plugin["command"], *plugin["args"]]}
+    port = free_port()
+    runtime = StepflowRuntime.start(config=config, port=port)
+    while not is_reached("127.0.0.1", port):
+        time.sleep(0.01)
+    time.sleep(0.2)
+    assert not is_reached(own_address(), port)
+    runtime.stop()
+
+
+def test_where_it_cannot_be_done_the_runtime_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "stepflow.runtime")
+    monkeypatch.setattr(os, "pidfd_open", refuse, raising=False)
+    with StepflowRuntime.start() as runtime:
+        assert runtime.is_exposed
+        assert is_reached(own_address(), runtime.port)
+    assert "of all interfaces" in caplog.text
+
+
+def refuse(pid: int) -> int:
+    """What sandboxes do."""
+    raise PermissionError(errno.EPERM, "Operation not permitted")
 
 
 # Restarts

@@ -193,6 +193,7 @@ def test_a_dict_is_copied() -> None:
         {"worker_timeout": 0},
         {"worker_timeout": "1"},
         {"allow_load_file": 1},
+        {"all_interfaces": "no"},
         {"allow_load_file": True, "config": {}},
         {"allow_load_file": True, "config_path": "x.yml"},
     ],

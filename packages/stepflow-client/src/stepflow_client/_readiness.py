@@ -75,7 +75,11 @@ class _Wait:
         self._next_check = 0.0
 
     def until(self, condition: Callable[[], bool], late: str) -> None:
-        while not condition():
+        while True:
+            # Before the condition: what is ready is confined.
+            self._process.confine()
+            if condition():
+                return
             now = time.monotonic()
             if self._cancelled() or self._process.poll() is not None:
                 raise NotReadyError

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
 from ._log_pump import LogPump, LogStore
+from ._loopback import confine
 from ._watchdog import TOKEN_VARIABLE, kill_all, session_of
 from .logs import Stream, parse_line, parse_port
 
@@ -79,8 +80,21 @@ class ServerProcess:
         logs: LogStore,
         max_line_length: int,
         keeps: Sequence[int] = (),
+        loopback: bool = False,
     ) -> None:
-        """Start it, with the file descriptors that it `keeps` open; OSError where the binary does not run."""
+        """Start it; OSError where the binary does not run.
+
+        Args:
+            command: The binary and its arguments.
+            env: Its environment.
+            stdin: What it reads.
+            logs: Where its lines go.
+            max_line_length: Longer lines are cut.
+            keeps: File descriptors that it inherits.
+            loopback: Whether its port is closed to other machines where that can be done.
+        """
+        self._loopback = loopback
+        self._confined: frozenset[int] = frozenset()
         self._logs = logs
         self.port: int | None = None
         self.port_known = threading.Event()
@@ -112,6 +126,20 @@ class ServerProcess:
     def pid(self) -> int:
         """The process id."""
         return self._popen.pid
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether other machines can reach the port."""
+        return self.port not in self._confined
+
+    def confine(self) -> None:
+        """Close the port to other machines as soon as the server listens; does nothing where that cannot be done."""
+        if not self._loopback or self._confined:
+            return
+        try:
+            self._confined = confine(self.pid)
+        except OSError:
+            self._loopback = False
 
     def poll(self) -> int | None:
         """Return the exit code, or None while it runs."""

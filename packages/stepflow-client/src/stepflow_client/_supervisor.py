@@ -35,8 +35,8 @@ _TAIL_ENTRIES = 20
 _FIRST_BACKOFF_SECONDS = 0.1
 _MAX_BACKOFF_SECONDS = 2.0
 _STOP_SECONDS = 3.0
-_EXPOSED = (
-    "The Stepflow server listens on port %d of all interfaces, without authentication: "
+_LISTENS = (
+    "The Stepflow server listens on port %d of %s, without authentication: "
     "whoever reaches it can run flows, and read runs and blobs"
 )
 
@@ -72,6 +72,7 @@ class LaunchPlan:
     max_restarts: int
     startup_timeout: float
     worker_timeout: float | None
+    all_interfaces: bool
     on_crash: Callable[[int, list[str]], object] | None
 
 
@@ -144,6 +145,11 @@ class Supervisor:
         return self._stopping.is_set()
 
     @property
+    def is_exposed(self) -> bool:
+        """Whether other machines can reach the port; known once the server is ready."""
+        return self._process.is_exposed
+
+    @property
     def pid(self) -> int | None:
         """The id of the running process, or None."""
         if self.failure is not None or self.stopped:
@@ -197,6 +203,7 @@ class Supervisor:
             self.logs,
             plan.log_config.max_line_length,
             () if self._name.lock is None else (self._name.lock,),
+            loopback=not plan.all_interfaces,
         )
 
     def _start_next(self) -> ServerStartError | None:
@@ -263,7 +270,8 @@ class Supervisor:
         else:
             assert process.port is not None
             self.port = process.port
-            _LOGGER.info(_EXPOSED, process.port)
+            interfaces = "all interfaces" if process.is_exposed else "the loopback interface"
+            _LOGGER.info(_LISTENS, process.port, interfaces)
             self.crashed = False
             self.port_settled.set()
             self._ready.set_result(process.port)

@@ -42,9 +42,11 @@ class StepflowRuntime(EmbeddedExecutor):
     The server is the one of the package `stepflow-orchestrator` (`pip install "stepflow-client[runtime]"`), or
     the binary that the environment variable `STEPFLOW_SERVER_BINARY` names. All methods may be called from any thread.
 
-    The server listens on all interfaces and has no authentication, and no release can be told otherwise: whoever
-    reaches the port can run flows with every component of the configuration. The default configuration therefore has
-    no `/builtin/load_file`, which reads any file the server can read. Of the environment variables `STEPFLOW_*` the
+    The server has no authentication: whoever reaches the port can run flows with every component of the configuration,
+    and read runs and blobs. Every release listens on all interfaces; on Linux (5.7 and newer) the runtime closes the
+    port to other machines unless `all_interfaces` is set. `is_exposed` says whether that was possible: some sandboxes
+    forbid it, and macOS cannot do it. The default configuration has no `/builtin/load_file`, which reads any file the
+    server can read. Of the environment variables `STEPFLOW_*` the
     server gets those that servers and workers read, and no others, such as a client's token, unless `env` has them or
     the configuration refers to them as `${NAME}`.
 
@@ -77,6 +79,7 @@ class StepflowRuntime(EmbeddedExecutor):
         worker_timeout: float | None = None,
         on_crash: CrashCallback | None = None,
         allow_load_file: bool = False,
+        all_interfaces: bool = False,
     ) -> Self:
         """Start a server and return at once; enter the runtime, or call `wait_ready`, before using it.
 
@@ -102,6 +105,7 @@ class StepflowRuntime(EmbeddedExecutor):
                 What it raises is logged.
             allow_load_file: Whether the default configuration has `/builtin/load_file`, with which whoever reaches the
                 port can read every file that the server can read. Default False.
+            all_interfaces: Whether other machines may reach the port, for workers or clients there. Default False.
 
         Returns:
             The runtime.
@@ -117,8 +121,9 @@ class StepflowRuntime(EmbeddedExecutor):
             raise InvalidArgumentError(f"log_config is a LogConfig, not {type(log_config).__name__}")
         if worker_timeout is not None:
             _check_seconds("worker_timeout", worker_timeout)
-        if not isinstance(allow_load_file, bool):
-            raise InvalidArgumentError(f"allow_load_file is True or False, not {allow_load_file!r}")
+        for name, value in (("allow_load_file", allow_load_file), ("all_interfaces", all_interfaces)):
+            if not isinstance(value, bool):
+                raise InvalidArgumentError(f"{name} is True or False, not {value!r}")
         if config is not None or config_path is not None:
             prepared = prepare_config(config_path, config, None, allow_load_file)
             binary = find_binary()
@@ -136,6 +141,7 @@ class StepflowRuntime(EmbeddedExecutor):
             max_restarts=max_restarts,
             startup_timeout=float(startup_timeout),
             worker_timeout=None if worker_timeout is None else float(worker_timeout),
+            all_interfaces=all_interfaces,
             on_crash=_two_arguments(on_crash),
         )
         return cls(Supervisor(plan))
@@ -175,6 +181,11 @@ class StepflowRuntime(EmbeddedExecutor):
     def is_alive(self) -> bool:
         """Whether the server's process runs; False between a crash and the restart, too."""
         return self.pid is not None
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether other machines can reach the port; settled once the runtime is ready."""
+        return self._supervisor.is_exposed
 
     @property
     def crashed(self) -> bool:
