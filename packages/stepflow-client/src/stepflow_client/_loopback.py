@@ -8,6 +8,7 @@ forbids the system call, the port stays open to all.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
 import sys
@@ -64,8 +65,6 @@ def _listening(pid: int) -> dict[int, int]:
 
 
 def _duplicate(process: int, fd: int) -> int:
-    import ctypes
-
     library = ctypes.CDLL(None, use_errno=True)
     duplicate: int = library.syscall(*map(ctypes.c_long, (_PIDFD_GETFD, process, fd, 0)))
     if duplicate < 0:
