@@ -9,6 +9,7 @@ forbids the system call, the port stays open to all.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import socket
 import sys
@@ -16,7 +17,7 @@ from contextlib import suppress
 
 # The same on all architectures that Python supports.
 _PIDFD_GETFD = 438
-_LISTENING = "0A"
+_INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 
 def confine(pid: int) -> frozenset[int]:
@@ -30,44 +31,40 @@ def confine(pid: int) -> frozenset[int]:
     """
     if sys.platform != "linux":
         raise OSError("only Linux can do this")
-    listening = _listening(pid)
-    if not listening:
-        return frozenset()
+    ports = set()
     process = os.pidfd_open(pid)
     try:
-        for fd in listening:
-            with socket.socket(fileno=_duplicate(process, fd)) as listener:
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
+        for fd in _sockets(pid):
+            duplicate = _duplicate(process, fd)
+            if duplicate is None:
+                continue
+            with socket.socket(fileno=duplicate) as each:
+                if each.family in _INTERNET and each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    each.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
+                    ports.add(each.getsockname()[1])
     finally:
         os.close(process)
-    return frozenset(listening.values())
+    return frozenset(ports)
 
 
-def _listening(pid: int) -> dict[int, int]:
-    """Return the descriptors of a process that are listening TCP sockets, with their ports."""
-    sockets = {}
+def _sockets(pid: int) -> list[int]:
+    """Return the descriptors of a process that are sockets."""
+    found = []
     for name in os.listdir(f"/proc/{pid}/fd"):
         # It may be closed meanwhile.
         with suppress(FileNotFoundError):
-            target = os.readlink(f"/proc/{pid}/fd/{name}")
-            if target.startswith("socket:["):
-                sockets[target[8:-1]] = int(name)
-    if not sockets:
-        return {}
-    found = {}
-    for table in ("tcp", "tcp6"):
-        with suppress(FileNotFoundError), open(f"/proc/{pid}/net/{table}", encoding="ascii") as file:
-            for line in file:
-                fields = line.split()
-                if len(fields) > 9 and fields[3] == _LISTENING and fields[9] in sockets:
-                    found[sockets[fields[9]]] = int(fields[1].rpartition(":")[2], 16)
+            if os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:"):
+                found.append(int(name))
     return found
 
 
-def _duplicate(process: int, fd: int) -> int:
+def _duplicate(process: int, fd: int) -> int | None:
+    """Return a descriptor of a process's socket; None if it was closed meanwhile."""
     library = ctypes.CDLL(None, use_errno=True)
     duplicate: int = library.syscall(*map(ctypes.c_long, (_PIDFD_GETFD, process, fd, 0)))
     if duplicate < 0:
         number = ctypes.get_errno()
+        if number == errno.EBADF:
+            return None
         raise OSError(number, os.strerror(number))
     return duplicate
