@@ -8,6 +8,7 @@ import gc
 import json
 import logging
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -148,6 +149,17 @@ def test_with_the_default_config_builtins_run() -> None:
     assert not runs(pid)
     assert not psutil.pid_exists(pid)
     assert repr(runtime) == "<StepflowRuntime not running>"
+
+
+def test_a_program_with_many_open_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+    with contextlib.ExitStack() as stack:
+        for _ in range(1100):
+            stack.enter_context(open(os.devnull))
+        with StepflowRuntime.start() as runtime:
+            run_flow(runtime.url)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def _use_async() -> None:

@@ -66,6 +66,18 @@ def test_a_server_that_outlives_its_process_keeps_its_name(tmp_path: Path) -> No
     os.kill(server, signal.SIGKILL)
 
 
+def test_a_fork_does_not_hold_a_name_that_was_given_back(tmp_path: Path) -> None:
+    claimed = claim_name(tmp_path / "s.db")
+    assert claimed.lock is not None
+    # What a fork has: the same open file.
+    copy = os.dup(claimed.lock)
+    claimed.close()
+    again = claim_name(tmp_path / "s.db")
+    assert again.name == claimed.name
+    again.close()
+    os.close(copy)
+
+
 def test_without_a_store_or_a_place_for_the_lock_names_are_new(tmp_path: Path) -> None:
     names = {claim_name(store).name for store in (None, None, tmp_path / "none" / "s.db", tmp_path / "none" / "s.db")}
     assert len(names) == 4

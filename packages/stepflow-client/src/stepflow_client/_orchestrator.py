@@ -31,8 +31,12 @@ class OrchestratorName:
     """Whether no other server of this machine holds the store."""
 
     def close(self) -> None:
-        """Let go of the lock; a server that inherited it holds it on."""
+        """Give the name back; for when the server is gone."""
         if self.lock is not None:
+            import fcntl
+
+            # Explicitly: a fork of this process may hold the descriptor, too.
+            fcntl.flock(self.lock, fcntl.LOCK_UN)
             os.close(self.lock)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
-import select
+import selectors
+import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -131,7 +132,7 @@ class _Question:
             return True
         try:
             connection = self._connection or self._ask()
-            if not select.select([connection.sock], [], [], 0)[0]:
+            if not _is_readable(connection.sock):
                 if time.monotonic() > self._asked_at + self._patience:
                     self._close()
                 return False
@@ -158,3 +159,10 @@ class _Question:
 
     def __del__(self) -> None:
         self._close()
+
+
+def _is_readable(sock: socket.socket) -> bool:
+    # Not select.select, which refuses descriptors from 1024 on.
+    with selectors.DefaultSelector() as selector:
+        selector.register(sock, selectors.EVENT_READ)
+        return bool(selector.select(0))

@@ -83,6 +83,8 @@ class StepflowRuntime(EmbeddedExecutor):
     ) -> Self:
         """Start a server and return at once; enter the runtime, or call `wait_ready`, before using it.
 
+        It takes up to 5 s where the server of a process that was killed still holds the same SQLite store.
+
         Args:
             config_path: The server's configuration, YAML or JSON. Commands of workers are relative to its folder.
                 Without it and `config`, the builtin components can be used under `/builtin/...`.
