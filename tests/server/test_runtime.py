@@ -222,7 +222,10 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def test_the_clients_can_be_used_at_once() -> None:
+def test_the_clients_can_be_used_at_once(fake_server: Callable[[str], None]) -> None:
+    server = str(find_binary().path)
+    # Longer than a client asks again where nobody listens.
+    fake_server(f"time.sleep(5); os.execv({server!r}, [{server!r}, *sys.argv[1:]])")
     runtime = StepflowRuntime.start(port=free_port())
     try:
         assert runtime.sync_client.health_check().status == "healthy"
