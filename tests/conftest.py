@@ -76,20 +76,6 @@ def anyio_backend(request: pytest.FixtureRequest) -> Iterator[tuple[str, dict[st
 
 
 @pytest.fixture(scope="session", autouse=True)
-def anyio_backend(request: pytest.FixtureRequest) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Run the tests that are coroutines, and what they give to `asyncio.run`, in the event loop of the option."""
-    if request.config.getoption("--loop") == "asyncio":
-        yield "asyncio", {}
-        return
-    import uvloop
-
-    with pytest.MonkeyPatch.context() as patch:
-        # `asyncio.run` asks here; the servers and proxies of the tests stay with asyncio's own.
-        patch.setattr("asyncio.runners.events.new_event_loop", uvloop.new_event_loop)
-        yield "asyncio", {"use_uvloop": True}
-
-
-@pytest.fixture(scope="session", autouse=True)
 def transport(request: pytest.FixtureRequest) -> Iterator[None]:
     """Let every client that is given no transport send through plain httpx, if the option says so."""
     if request.config.getoption("--transport") == "own":

@@ -160,12 +160,16 @@ def test_fields_are_looked_at_before_a_run_is_detached(stepflow: Stepflow, serve
     assert stepflow("runs", "list", "--all", "-o", "name").stdout == before
 
 
-@pytest.mark.parametrize("text", ["", "plugins: [", "- a"])
-def test_a_broken_configuration_is_named(text: str, stepflow: Stepflow) -> None:
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("", "missing field `plugins`"), ("plugins: [", "at line 1"), ("- a", "invalid type: sequence")],
+)
+def test_a_broken_configuration_is_named_with_the_servers_reason(text: str, reason: str, stepflow: Stepflow) -> None:
     (stepflow.folder / "stepflow-config.yml").write_text(text)
     done = stepflow("run", "echo.yaml", "--input-json", "1")
-    assert done.code == 2
-    assert f"The configuration file {stepflow.folder}/stepflow-config.yml" in done.stderr
+    assert done.code == 4
+    assert reason in done.stderr
+    assert "hint: its configuration is stepflow-config.yml\n" in done.stderr
 
 
 def test_a_configuration_that_the_server_refuses_is_named(stepflow: Stepflow) -> None:

@@ -82,10 +82,10 @@ def test_input_from_a_file_and_from_standard_input(flow: Path, tmp_path: Path, s
 
 def test_a_run_that_fails(server_url: str) -> None:
     example = str(ROOT / "examples" / "fails.yaml")
-    done = stepflow("run", example, "--input-json", '{"path": "/no/such/file"}', "--url", server_url)
+    done = stepflow("run", example, "--input-json", '{"blob_id": "no-such-blob"}', "--url", server_url)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("stepflow: run ")
-    assert "failed at step 'missing_file'" in done.stderr
+    assert "failed at step 'missing_blob'" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 from tests import releases
@@ -66,10 +67,19 @@ def test_a_signal_stops_it(number: signal.Signals, serve: Serve, stepflow: Stepf
     assert process.returncode == 0
     assert stdout == ""
     assert stderr.splitlines() == [
-        f"The server listens on {told['url']} and on all other interfaces, without authentication; Ctrl-C stops it.",
+        f"The server listens on {told['url']}, for this machine only, without authentication; Ctrl-C stops it.",
         f"export STEPFLOW_URL={told['url']}",
     ]
     assert not is_there(told["url"])
+
+
+def test_other_machines_reach_it_if_somebody_says_so(serve: Serve) -> None:
+    process = serve("--port", "0", "-o", "jsonl", "--all-interfaces")
+    assert process.stdout is not None
+    url = json.loads(process.stdout.readline())["url"]
+    process.terminate()
+    said = f"The server listens on {url} and on all other interfaces, without authentication; Ctrl-C stops it."
+    assert said in process.communicate(timeout=15)[1]
 
 
 def test_on_a_terminal(terminal: Callable[..., Terminal], serve: Serve) -> None:
@@ -157,6 +167,61 @@ def test_the_configuration_of_the_working_folder_is_used(serve: Serve, stepflow:
     assert stepflow("run", "inside.json", "--url", url).stdout == "1\n"
 
 
+@pytest.mark.parametrize("allowed", [False, True])
+def test_files_are_read_only_if_somebody_says_so(allowed: bool, serve: Serve, stepflow: Stepflow) -> None:
+    process = serve("--port", "0", "-o", "name", *(["--allow-load-file"] if allowed else []))
+    assert process.stdout is not None
+    url = process.stdout.readline().strip()
+    (stepflow.folder / "secret.json").write_text('"what others must not read"')
+    path = {"path": str(stepflow.folder / "secret.json")}
+    flow = {"steps": [{"id": "a", "component": "/builtin/load_file", "input": path}], "output": {"$step": "a"}}
+    (stepflow.folder / "reads.json").write_text(json.dumps(flow))
+    done = stepflow("run", "reads.json", "--url", url)
+    assert (done.code == 0) is allowed
+    assert ("what others must not read" in done.stdout) is allowed
+
+
+def test_the_token_of_a_client_is_not_the_servers(serve: Serve, stepflow: Stepflow) -> None:
+    stepflow.environment["STEPFLOW_TOKEN"] = "a-token"
+    process = serve("--port", "0", "-o", "jsonl")
+    assert process.stdout is not None
+    pid = json.loads(process.stdout.readline())["pid"]
+    assert "a-token" not in str(psutil.Process(pid).environ())
+
+
+def test_a_server_takes_up_its_runs_when_it_is_started_again(serve: Serve, stepflow: Stepflow) -> None:
+    store = {"type": "sqlite", "databaseUrl": f"sqlite:{stepflow.folder / 'store.db'}?mode=rwc"}
+    config = {**releases.builtin_config(releases.NEWEST), "storageConfig": store}
+    (stepflow.folder / "stepflow-config.yml").write_text(json.dumps(config))
+    flow = {"steps": [{"id": "a", "component": "/builtin/sleep", "input": {"$input": "$"}}], "output": {"$step": "a"}}
+    (stepflow.folder / "nap.json").write_text(json.dumps(flow))
+    first = serve("--port", "0", "-o", "jsonl")
+    assert first.stdout is not None
+    url = json.loads(first.stdout.readline())["url"]
+    nap = '{"duration_ms": 2000}'
+    run_id = stepflow("submit", "nap.json", "--input-json", nap, "--detach", "--url", url).stdout.strip()
+    first.kill()
+    first.wait(10)
+    second = serve("--port", "0", "-o", "jsonl")
+    assert second.stdout is not None
+    url = json.loads(second.stdout.readline())["url"]
+    # Its predecessor may live for some seconds more; without its name it is 30 s.
+    done = stepflow("runs", "wait", run_id, "--timeout", "20", "--url", url)
+    assert (done.code, done.stderr) == (0, "")
+
+
+def test_workers_that_connect_by_themselves(serve: Serve, stepflow: Stepflow) -> None:
+    plugins = {"builtin": {"type": "builtin"}, "python": {"type": "grpc", "queueName": "python"}}
+    config = {"plugins": plugins, "routes": {"/builtin": [{"plugin": "builtin"}], "/python": [{"plugin": "python"}]}}
+    (stepflow.folder / "stepflow-config.yml").write_text(json.dumps(config))
+    process = serve("--port", "0", "-o", "name")
+    assert process.stdout is not None
+    assert is_there(process.stdout.readline().strip())
+    done = stepflow("serve", "--port", "0", "--worker-timeout", "0.5")
+    assert (done.code, done.stdout) == (4, "")
+    assert "stepflow: No worker of python connected within 0.5 s\n" in done.stderr
+
+
 def test_failures(stepflow: Stepflow, serve: Serve, golden: Golden) -> None:
     (stepflow.folder / "wrong.yml").write_text("plugins: {x: {type: nonsense}}\n")
     (stepflow.folder / "stepflow-config.yml").write_text("{}")
@@ -169,4 +234,6 @@ def test_failures(stepflow: Stepflow, serve: Serve, golden: Golden) -> None:
         stepflow("serve", "--port", "65536"),
         stepflow("serve", "--port", "http"),
         stepflow("serve", "7837"),
+        stepflow("serve", "--config", "wrong.yml", "--allow-load-file"),
+        stepflow("serve", "--worker-timeout", "0"),
     )

@@ -8,6 +8,7 @@ import gc
 import json
 import logging
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from typing import Any
 
 import psutil
 import pytest
+from stepflow_client import ExecutionStatus, RequestTimeoutError, RunTimeoutError, StepflowClient, StepflowExecutor
 from stepflow_client._server_binary import find_binary
 from stepflow_client.errors import EmbeddedServerError, ServerStartError, ServerStartTimeoutError
 from stepflow_client.logs import LogConfig
@@ -149,6 +151,17 @@ def test_with_the_default_config_builtins_run() -> None:
     assert repr(runtime) == "<StepflowRuntime not running>"
 
 
+def test_a_program_with_many_open_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+    with contextlib.ExitStack() as stack:
+        for _ in range(1100):
+            stack.enter_context(open(os.devnull))
+        with StepflowRuntime.start() as runtime:
+            run_flow(runtime.url)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 async def _use_async() -> None:
     ticks = 0
 
@@ -202,6 +215,77 @@ def test_a_config_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, a
     with StepflowRuntime.start(**chosen) as runtime:
         run_flow(runtime.url)
         assert runtime.config == config
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def test_the_clients_can_be_used_at_once(fake_server: Callable[[str], None]) -> None:
+    server = str(find_binary().path)
+    # Longer than a client asks again where nobody listens.
+    fake_server(f"time.sleep(5); os.execv({server!r}, [{server!r}, *sys.argv[1:]])")
+    runtime = StepflowRuntime.start(port=free_port())
+    try:
+        assert runtime.sync_client.health_check().status == "healthy"
+    finally:
+        runtime.stop()
+
+    async def use() -> str:
+        runtime = StepflowRuntime.start(port=free_port())
+        try:
+            return (await runtime.client.health_check()).status
+        finally:
+            await runtime.aclose()
+
+    assert asyncio.run(use()) == "healthy"
+
+
+def test_a_client_of_a_server_that_does_not_start_says_why() -> None:
+    runtime = StepflowRuntime.start(config={"plugins": {"x": {"type": "nonsense"}}, "routes": {}}, port=free_port())
+    with pytest.raises(ServerStartError, match="nonsense"):
+        _ = runtime.sync_client
+    assert not runtime.crashed
+
+
+def test_it_is_an_executor_at_any_time(fake_server: Callable[[str], None]) -> None:
+    fake_server("time.sleep(60)")
+    runtime = StepflowRuntime.start()
+    # It has no port yet, and nobody asks for it.
+    assert isinstance(runtime, StepflowExecutor)
+    runtime.stop()
+    assert isinstance(runtime, StepflowExecutor)
+    assert isinstance(StepflowClient(), StepflowExecutor)
+    assert not isinstance(LogConfig(), StepflowExecutor)
+
+
+@pytest.mark.anyio
+async def test_the_methods_take_what_those_of_a_client_take() -> None:
+    nap = {"steps": [{"id": "a", "component": "/builtin/sleep", "input": {"$input": "$"}}], "output": {"$step": "a"}}
+    given = {"steps": [], "output": {"$variable": "tone"}, "schemas": {"properties": {"variables": {}}}}
+    async with StepflowRuntime.start() as runtime:
+        with pytest.raises(RunTimeoutError):
+            await runtime.run(nap, {"duration_ms": 60_000}, timeout=0.5, deduplicate=True)
+        run_id = await runtime.submit(given, variables={"tone": "mild"}, deduplicate=True, timeout=10)
+        assert (await runtime.get_result(run_id)).output == "mild"
+        task = asyncio.create_task(runtime.run(nap, {"duration_ms": 60_001}, on_cancel="cancel"))
+        # The client has the id of its run after the second that the server may hold the request.
+        await asyncio.sleep(2.5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert [run.status for run in (await runtime.client.list_runs()).runs].count(ExecutionStatus.CANCELLED) == 1
+
+
+@pytest.mark.anyio
+async def test_a_call_waits_no_longer_for_the_server_than_its_timeout(fake_server: Callable[[str], None]) -> None:
+    fake_server("time.sleep(60)")
+    runtime = StepflowRuntime.start()
+    for call in (runtime.run, runtime.submit):
+        with pytest.raises(RequestTimeoutError, match="not ready in time"):
+            await call(FLOW, {"name": "Ada"}, timeout=0.2)
+    runtime.stop()
 
 
 def test_stop_may_come_at_any_time_and_from_anywhere() -> None:
@@ -333,6 +417,14 @@ def test_lines_reach_the_ring_and_the_logger(caplog: pytest.LogCaptureFixture) -
     assert record.__dict__["server_pid"] == pid
 
 
+@pytest.mark.parametrize("given", ["app.server", logging.getLogger("app.server")])
+def test_lines_reach_a_logger_of_ones_own(given: str | logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "app.server")
+    with StepflowRuntime.start(log_config=LogConfig(python_logger=given)):
+        pass
+    assert {record.name for record in caplog.records if hasattr(record, "server_pid")} == {"app.server"}
+
+
 def test_capture_and_forwarding_can_be_off(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "stepflow.server")
     with StepflowRuntime.start(log_config=LogConfig(capture=False, forward=False)) as runtime:
@@ -414,6 +506,54 @@ def test_a_crash_is_reported_and_final_by_default() -> None:
     with pytest.raises(ServerStartError):
         _ = runtime.url
     runtime.stop()
+
+
+@pytest.mark.parametrize("arity", [1, 2, -1])
+def test_a_crash_callback_may_take_the_exit_code_alone(arity: int) -> None:
+    told: list[tuple[object, ...]] = []
+    callbacks: dict[int, Callable[..., object]] = {
+        1: lambda exit_code: told.append((exit_code,)),
+        2: lambda exit_code, log_tail: told.append((exit_code, log_tail)),
+        -1: lambda *given: told.append(given),
+    }
+    with StepflowRuntime.start(on_crash=callbacks[arity]) as runtime:
+        assert not runtime.crashed
+        crash(runtime)
+        assert eventually(lambda: bool(told))
+        assert runtime.crashed
+    assert [len(each) for each in told] == [abs(arity) if arity > 0 else 2]
+    assert told[0][0] == -signal.SIGKILL
+
+
+def test_crashed_is_over_with_the_restart() -> None:
+    seen: list[bool] = []
+    holder: list[StepflowRuntime] = []
+    with StepflowRuntime.start(
+        restart_policy=RestartPolicy.ALWAYS, on_crash=lambda code: seen.append(holder[0].crashed)
+    ) as runtime:
+        holder.append(runtime)
+        crash(runtime)
+        assert eventually(lambda: runtime.restarts == 1)
+        runtime.wait_ready()
+        assert not runtime.crashed
+    assert seen == [True]
+    assert not runtime.crashed
+
+
+def test_a_crash_callback_that_asks_for_a_client_is_not_kept_waiting() -> None:
+    raised: list[BaseException] = []
+    holder: list[StepflowRuntime] = []
+
+    def on_crash(exit_code: int) -> None:
+        try:
+            _ = holder[0].sync_client
+        except EmbeddedServerError as error:
+            raised.append(error)
+
+    with StepflowRuntime.start(on_crash=on_crash) as runtime:
+        holder.append(runtime)
+        crash(runtime)
+        assert eventually(lambda: bool(raised))
 
 
 def test_a_restart_keeps_the_port_and_ends_at_its_limit() -> None:
@@ -551,6 +691,33 @@ def test_a_python_killed_while_its_fork_lives_takes_the_server_with_it() -> None
     assert eventually(lambda: not runs(pid), 5)
     assert runs(child)
     os.kill(child, signal.SIGKILL)
+
+
+def test_a_watchdog_that_was_killed_is_replaced() -> None:
+    holder, pid = hold("time.sleep(60)")
+    for _ in range(2):
+        assert eventually(lambda: len(watchdogs_of(holder.pid)) == 1)
+        (old,) = watchdogs_of(holder.pid)
+        os.kill(old, signal.SIGKILL)
+        assert eventually(lambda old=old: watchdogs_of(holder.pid) not in ([], [old]))  # type: ignore[misc]
+    assert runs(pid)
+    holder.kill()
+    ended(holder)
+    assert eventually(lambda: not runs(pid), 5)
+    assert eventually(lambda: not watchdogs_of(holder.pid), 5)
+
+
+def test_a_watchdog_is_replaced_while_the_runtime_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    others = set(watchdogs_of(os.getpid()))
+    with StepflowRuntime.start() as runtime:
+        (watchdog,) = set(watchdogs_of(os.getpid())) - others
+        os.kill(watchdog, signal.SIGKILL)
+        assert eventually(lambda: bool(set(watchdogs_of(os.getpid())) - others - {watchdog}))
+        run_flow(runtime.url)
+    assert set(watchdogs_of(os.getpid())) == others
+    assert [record.getMessage() for record in caplog.records if record.name == "stepflow.runtime"] == [
+        "The watchdog of the Stepflow server ended; another one is started"
+    ]
 
 
 @pytest.mark.parametrize("then", ["", "sys.exit(0)", "raise SystemExit(0)"])

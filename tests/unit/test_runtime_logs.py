@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 from stepflow_client.errors import InvalidArgumentError
-from stepflow_client.logs import LineSplitter, LogConfig, failure_reason, parse_line, parse_port
+from stepflow_client.logs import LineSplitter, LogConfig, failure_reason, parse_line, parse_port, worker_words
 
 LINE = {
     "timestamp": "2026-01-02T03:04:05.678901+00:00",
@@ -105,6 +105,14 @@ def test_the_reason_is_taken_from_the_report() -> None:
     assert failure_reason([parse_line(encoded(), "stdout")]) is None
 
 
+def test_the_last_line_of_a_worker() -> None:
+    written = parse_line(b"ModuleNotFoundError: owl", "stderr")
+    passed_on = parse_line(encoded(message="Component stderr: ValueError: hill"), "stdout")
+    assert worker_words([written, parse_line(encoded(), "stdout")]) == "ModuleNotFoundError: owl"
+    assert worker_words([written, passed_on]) == "ValueError: hill"
+    assert worker_words([parse_line(encoded(), "stdout")]) is None
+
+
 def test_log_config_becomes_arguments() -> None:
     assert LogConfig().arguments()[-2:] == ["--log-level", "info"]
     assert LogConfig(level="warn", other_level="off").arguments()[-4:] == [
@@ -121,6 +129,7 @@ def test_log_config_becomes_arguments() -> None:
         {"buffer_lines": 0},
         {"buffer_lines": True},
         {"max_line_length": 1.5},
+        {"python_logger": 1},
     ],
 )
 def test_wrong_log_config(wrong: dict[str, object]) -> None:

@@ -167,19 +167,22 @@ def _embedded(server: ServerOptions, settings: Settings, flow: str | None) -> It
     config = server.config or find_config(flow)
     level = current_session().server_log_level
     exit_codes: list[int] = []
+    clients: list[SyncStepflowClient] = []
 
-    def ended(exit_code: int, log_tail: object) -> None:
+    def ended(exit_code: int) -> None:
         # Nobody starts it again: whoever waits for it must not wait any longer.
         exit_codes.append(exit_code)
-        runtime.sync_client.close()
+        for client in clients:
+            client.close()
 
     log_config = LogConfig() if level is None else LogConfig(level=level)  # type: ignore[arg-type]
     runtime = StepflowRuntime.start(config, on_crash=ended, log_config=log_config)
     with ExitStack() as stack:
         with waiting("starting the embedded server"), _naming_config(config):
             stack.enter_context(runtime)
+            clients.append(runtime.sync_client)
         try:
-            yield Target(runtime.sync_client, settings, runtime)
+            yield Target(clients[0], settings, runtime)
         except StepflowClientError as error:
             if not exit_codes:
                 raise

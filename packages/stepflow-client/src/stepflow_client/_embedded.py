@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from ._async.client import StepflowClient
+from ._deadline import deadline_of, within
 from ._requests import Variables
 from ._sync.client import SyncStepflowClient
+from .errors import RequestTimeoutError
 from .flow_file import FlowSource
 
 if TYPE_CHECKING:
     from .types import ComponentList, FlowResult, RunDetails, ValidationResult
 
 __all__ = ["EmbeddedExecutor"]
+
+
+def _left(deadline: float | None) -> float | None:
+    # What is over already is for the client to say.
+    return None if deadline is None else max(deadline - time.monotonic(), 0.001)
 
 
 class EmbeddedExecutor:
@@ -43,8 +51,13 @@ class EmbeddedExecutor:
     def client(self) -> StepflowClient:
         """The asynchronous client of the server, one for each event loop; closed with the runtime.
 
+        The first use waits until the server is ready, and holds the event loop up meanwhile: enter the runtime, or
+        await `await_ready`, before.
+
         Raises:
             RuntimeError: If no event loop runs; `sync_client` needs none.
+            ServerStartError: The server did not start, or it ended by itself.
+            EmbeddedServerError: It has been stopped.
         """
         loop = asyncio.get_running_loop()
         client = self._clients.get(loop)
@@ -52,23 +65,42 @@ class EmbeddedExecutor:
             # The client of a loop holds on to it by its connections, so that neither goes by itself.
             for ended in [each for each in list(self._clients) if each.is_closed()]:
                 self._clients.pop(ended, None)
+            self.wait_ready()
             client = self._clients[loop] = StepflowClient(self.url)
         return client
 
     @property
     def sync_client(self) -> SyncStepflowClient:
-        """The synchronous client of the server; closed with the runtime."""
+        """The synchronous client of the server; closed with the runtime.
+
+        The first use waits until the server is ready.
+
+        Raises:
+            ServerStartError: The server did not start, or it ended by itself.
+            EmbeddedServerError: It has been stopped.
+        """
+        if self._sync_client is None:
+            # Not under the lock, which `stop` needs.
+            self.wait_ready()
         with self._clients_lock:
             if self._sync_client is None:
                 self._sync_client = SyncStepflowClient(self.url)
             return self._sync_client
 
+    def wait_ready(self) -> None:
+        """Wait until the server can be used."""
+        raise NotImplementedError  # pragma: no cover - the runtime has it
+
     async def await_ready(self) -> None:
         """Wait until the server can be used."""
         raise NotImplementedError  # pragma: no cover - the runtime has it
 
-    async def _ready_client(self) -> StepflowClient:
-        await self.await_ready()
+    async def _ready_client(self, deadline: float | None = None) -> StepflowClient:
+        try:
+            async with asyncio.timeout(None if deadline is None else max(deadline - time.monotonic(), 0)):
+                await self.await_ready()
+        except TimeoutError as error:
+            raise RequestTimeoutError("The embedded server was not ready in time") from error
         return self.client
 
     def _close_sync_client(self) -> None:
@@ -91,15 +123,21 @@ class EmbeddedExecutor:
         variables: Variables | None = None,
         variables_from_env: bool = False,
         timeout: float | None = None,
+        deduplicate: bool = False,
+        on_cancel: Literal["detach", "cancel"] = "detach",
     ) -> FlowResult:
-        """Run a flow on one input and give its result; as `StepflowClient.run`."""
-        return await (await self._ready_client()).run(
+        """Run a flow on one input and return its result; as `StepflowClient.run`."""
+        deadline = deadline_of(timeout)
+        client = await self._ready_client(deadline)
+        return await client.run(
             flow,
             input,
             overrides,
             variables=variables,
             variables_from_env=variables_from_env,
-            timeout=timeout,
+            timeout=_left(deadline),
+            deduplicate=deduplicate,
+            on_cancel=on_cancel,
         )
 
     async def submit(
@@ -111,16 +149,26 @@ class EmbeddedExecutor:
         variables: Variables | None = None,
         variables_from_env: bool = False,
         max_concurrency: int | None = None,
+        timeout: float | None = None,
+        deduplicate: bool = False,
     ) -> str:
-        """Start a flow and give the id of its run; as `StepflowClient.submit`."""
-        return await (await self._ready_client()).submit(
-            flow,
-            input,
-            overrides,
-            variables=variables,
-            variables_from_env=variables_from_env,
-            max_concurrency=max_concurrency,
-        )
+        """Start a flow and return the id of its run; as `StepflowClient.submit`.
+
+        Args:
+            timeout: Seconds for the whole call, with storing and creating; None waits as long as it takes.
+        """
+        deadline = deadline_of(timeout)
+        client = await self._ready_client(deadline)
+        with within(deadline):
+            return await client.submit(
+                flow,
+                input,
+                overrides,
+                variables=variables,
+                variables_from_env=variables_from_env,
+                max_concurrency=max_concurrency,
+                deduplicate=deduplicate,
+            )
 
     async def get_result(self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
         """Give the result of a run of one item, waiting for it to end; as `StepflowClient.get_result`."""

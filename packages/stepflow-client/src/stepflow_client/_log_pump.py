@@ -112,14 +112,14 @@ def _widen(fd: int) -> None:
 
 
 class LogStore:
-    """Keeps the last entries of a runtime, over all its restarts, and forwards them to `stepflow.server`."""
+    """Keeps the last entries of a runtime, over all its restarts, and forwards them to a logger."""
 
     def __init__(self, config: LogConfig) -> None:
         """Start with nothing kept."""
         self._lock = threading.Lock()
         self._recent: deque[LogEntry] = deque(maxlen=config.buffer_lines if config.capture else 0)
         self._tail: deque[LogEntry] = deque(maxlen=_TAIL_LINES)
-        self._forwarder = _Forwarder() if config.forward else None
+        self._forwarder = _Forwarder(_logger_of(config)) if config.forward else None
 
     def add(self, entry: LogEntry, pid: int) -> None:
         """Keep one entry, and forward it."""
@@ -151,9 +151,10 @@ class LogStore:
 
 
 class _Forwarder:
-    """Hands entries to the handlers of `stepflow.server` in a thread of its own."""
+    """Hands entries to the handlers of a logger in a thread of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
         self._queue: queue.SimpleQueue[tuple[LogEntry, int] | None] = queue.SimpleQueue()
         self._dropped = 0
         self._closed_at: float | None = None
@@ -161,7 +162,7 @@ class _Forwarder:
         self._thread.start()
 
     def put(self, entry: LogEntry, pid: int) -> None:
-        if not server_logger.isEnabledFor(_LEVELS[entry.level]):
+        if not self._logger.isEnabledFor(_LEVELS[entry.level]):
             return
         if self._queue.qsize() >= _QUEUE_LIMIT:
             self._dropped += 1
@@ -179,13 +180,17 @@ class _Forwarder:
                 return
             # A handler's fault is the handler's; the next line may fare better.
             with contextlib.suppress(Exception):
-                _emit(*item)
+                self._emit(*item)
             dropped, self._dropped = self._dropped, 0
             if dropped:
                 with contextlib.suppress(Exception):
-                    server_logger.warning("%d lines of the server were dropped: logging is too slow for them", dropped)
+                    self._logger.warning("%d lines of the server were dropped: logging is too slow for them", dropped)
+
+    def _emit(self, entry: LogEntry, pid: int) -> None:
+        extra = {"target": entry.target, "stream": entry.stream, "server_pid": pid}
+        self._logger.log(_LEVELS[entry.level], "%s", entry.message, extra=extra)
 
 
-def _emit(entry: LogEntry, pid: int) -> None:
-    extra = {"target": entry.target, "stream": entry.stream, "server_pid": pid}
-    server_logger.log(_LEVELS[entry.level], "%s", entry.message, extra=extra)
+def _logger_of(config: LogConfig) -> logging.Logger:
+    given = config.python_logger
+    return given if isinstance(given, logging.Logger) else logging.getLogger(given) if given else server_logger

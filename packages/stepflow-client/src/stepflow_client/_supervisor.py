@@ -18,26 +18,27 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from . import _watchdog
 from ._log_pump import LogStore
-from ._readiness import wait_until_ready
-from ._server_config import REFUSED_ROUTE, ServerConfig
+from ._orchestrator import OrchestratorName, claim_name
+from ._readiness import NotReadyError, Patience, wait_until_ready
+from ._server_config import REFUSED_ROUTE, ServerConfig, store_path, workers_of
 from ._server_process import ServerProcess, server_environment
 from .errors import EmbeddedServerError, ServerStartError, ServerStartTimeoutError, StepflowClientError
-from .logs import LogConfig, failure_reason
+from .logs import LogConfig, failure_reason, worker_words
 
-if TYPE_CHECKING:
-    import subprocess
-
-CrashCallback = Callable[[int, list[str]], None]
+CrashCallback = Callable[[int, list[str]], object] | Callable[[int], object]
 
 _LOGGER = logging.getLogger("stepflow.runtime")
 _TAIL_ENTRIES = 20
 _FIRST_BACKOFF_SECONDS = 0.1
 _MAX_BACKOFF_SECONDS = 2.0
 _STOP_SECONDS = 3.0
+_LISTENS = (
+    "The Stepflow server listens on port %d of %s, without authentication: "
+    "whoever reaches it can run flows, and read runs and blobs"
+)
 
 
 class RestartPolicy(Enum):
@@ -70,7 +71,9 @@ class LaunchPlan:
     restart_policy: RestartPolicy
     max_restarts: int
     startup_timeout: float
-    on_crash: CrashCallback | None
+    worker_timeout: float | None
+    all_interfaces: bool
+    on_crash: Callable[[int, list[str]], object] | None
 
 
 class Supervisor:
@@ -95,10 +98,15 @@ class Supervisor:
         self.port_settled = threading.Event()
         self.failure: StepflowClientError | None = None
         self.restarts = 0
-        self._watchdog: subprocess.Popen[bytes] | None = None
+        self.crashed = False
+        self._name: OrchestratorName | None = None
+        self._guard: _watchdog.Guard | None = None
+        view = plan.config.view()
+        self._workers = workers_of(view)
         try:
+            self._name = claim_name(store_path(view))
             # Before the server: there is no moment in which nobody would end it.
-            self._watchdog = _watchdog.launch(self._token)
+            self._guard = _watchdog.Guard(self._token)
             self._process = self._spawn()
         except OSError as error:
             self._release()
@@ -106,7 +114,9 @@ class Supervisor:
         except BaseException:
             self._release()
             raise
-        if self._watchdog is None:
+        if not self._name.is_first:
+            _LOGGER.warning("Another server uses the same store; without leases in etcd both may do the same runs")
+        if not self._guard.is_possible:
             _LOGGER.warning("Should this process be killed, its Stepflow server goes on: no Python for a watchdog")
         _live.add(self)
         self._thread = threading.Thread(target=self._run, name="stepflow-runtime-supervisor", daemon=True)
@@ -122,10 +132,22 @@ class Supervisor:
         """Resolves to the port when the server can be used; to an error when it never will."""
         return self._ready
 
+    def wait_ready(self) -> None:
+        """Wait until the server can be used, or raise the error that says why it never will."""
+        if threading.current_thread() is self._thread:
+            # From the crash callback: what it would wait for comes after it.
+            raise EmbeddedServerError("The server ended; on_crash cannot wait for the next one")
+        self._ready.result()
+
     @property
     def stopped(self) -> bool:
         """Whether `stop` was called."""
         return self._stopping.is_set()
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether other machines can reach the port; known once the server is ready."""
+        return self._process.is_exposed
 
     @property
     def pid(self) -> int | None:
@@ -165,6 +187,10 @@ class Supervisor:
 
     def _spawn(self) -> ServerProcess:
         plan = self._plan
+        assert self._name is not None
+        environment = server_environment(
+            plan.env, plan.inherit_env, self._token, self.config.variables(), self._name.name
+        )
         return ServerProcess(
             [
                 str(plan.binary),
@@ -172,10 +198,12 @@ class Supervisor:
                 *self.config.arguments(),
                 *plan.log_config.arguments(),
             ],
-            server_environment(plan.env, plan.inherit_env, self._token),
+            environment,
             self.config.stdin(),
             self.logs,
             plan.log_config.max_line_length,
+            () if self._name.lock is None else (self._name.lock,),
+            loopback=not plan.all_interfaces,
         )
 
     def _start_next(self) -> ServerStartError | None:
@@ -233,10 +261,18 @@ class Supervisor:
 
     def _start_up(self) -> ServerStartError | None:
         """Wait until the process is ready and announce it; otherwise end it and return the reason."""
-        process, timeout = self._process, self._plan.startup_timeout
-        if wait_until_ready(process, timeout, self._stopping.is_set):
+        process, plan = self._process, self._plan
+        patience = Patience(plan.startup_timeout, plan.worker_timeout)
+        try:
+            wait_until_ready(process, self._workers, patience, self._stopping.is_set)
+        except NotReadyError as error:
+            loss = error
+        else:
             assert process.port is not None
             self.port = process.port
+            interfaces = "all interfaces" if process.is_exposed else "the loopback interface"
+            _LOGGER.info(_LISTENS, process.port, interfaces)
+            self.crashed = False
             self.port_settled.set()
             self._ready.set_result(process.port)
             return None
@@ -244,12 +280,19 @@ class Supervisor:
         process.stop(_STOP_SECONDS)
         self._end_process()
         if exit_code is None:
-            return self._error(f"The server was not ready within {timeout:g} s", None, ServerStartTimeoutError)
-        return self._error(f"The server did not start (exit code {exit_code})", exit_code)
+            return self._error(str(loss), None, ServerStartTimeoutError, of_worker=loss.of_worker)
+        failure = self._error(f"The server did not start (exit code {exit_code})", exit_code)
+        # What the server itself writes to stderr is no worker's.
+        own = () if self._workers.started else ("stderr",)
+        words = worker_words([entry for entry in self.logs.tail() if entry.stream not in own])
+        if words and words not in failure.message:
+            failure.hint = f"the last line of its worker: {words}"
+        return failure
 
     def _lose(self, exit_code: int) -> ServerStartError:
         """Put the ended process away, and let callers wait for the next one."""
         self._ready = _pending()
+        self.crashed = not self.stopped
         self._end_process()
         return self._error(f"The server ended by itself (exit code {exit_code})", exit_code)
 
@@ -270,22 +313,25 @@ class Supervisor:
             _LOGGER.exception("The on_crash callback failed")
 
     def _error(
-        self, message: str, exit_code: int | None, kind: type[ServerStartError] = ServerStartError
+        self,
+        message: str,
+        exit_code: int | None,
+        kind: type[ServerStartError] = ServerStartError,
+        *,
+        of_worker: bool = False,
     ) -> ServerStartError:
         entries = self.logs.tail()
-        reason = failure_reason(entries)
+        reason = worker_words(entries) if of_worker else failure_reason(entries)
         tail = [str(entry) for entry in entries[-_TAIL_ENTRIES:]]
         return kind(f"{message}: {reason}" if reason else message, exit_code=exit_code, log_tail=tail)
 
     def _release(self) -> None:
         """Let go of all that outlived the processes."""
         _live.discard(self)
-        if self._watchdog is not None:
-            assert self._watchdog.stdin is not None
-            # It has nothing left to do; killed, it is gone at once, even if it was still starting.
-            self._watchdog.kill()
-            self._watchdog.wait()
-            self._watchdog.stdin.close()
+        if self._guard is not None:
+            self._guard.close()
+        if self._name is not None:
+            self._name.close()
         self.logs.close()
 
 

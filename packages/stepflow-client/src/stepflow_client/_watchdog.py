@@ -12,6 +12,7 @@ import contextlib
 import os
 import select
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,70 @@ TOKEN_VARIABLE = "STEPFLOW_RUNTIME_TOKEN"
 _PARENT_CHECK_SECONDS = 1.0
 _GAP_SECONDS = 0.3
 _MAX_SWEEPS = 10
+_FIRST_PAUSE_SECONDS = 0.1
+_MAX_PAUSE_SECONDS = 30.0
+
+
+class Guard:
+    """Keeps a watchdog for a token: one that ends, killed by somebody, is replaced."""
+
+    def __init__(self, token: str) -> None:
+        """Start the first one; OSError where it cannot be executed."""
+        self._token = token
+        self._closed = threading.Event()
+        self._lock = threading.Lock()
+        self._process = launch(token)
+        self._thread = threading.Thread(target=self._run, name="stepflow-runtime-watchdog", daemon=True)
+        if self._process is not None:
+            self._thread.start()
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether this Python can start a watchdog."""
+        return self._process is not None
+
+    def close(self) -> None:
+        """End the watchdog; it has nothing left to do."""
+        with self._lock:
+            self._closed.set()
+            process = self._process
+            if process is None:
+                return
+            # Killed, it is gone at once, even if it was still starting.
+            process.kill()
+        self._thread.join()
+        _put_away(process)
+
+    def _run(self) -> None:
+        import logging
+
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            process, began = self._process, time.monotonic()
+            assert process is not None
+            process.wait()
+            # One that ends again and again is not to keep the machine busy.
+            pause = _FIRST_PAUSE_SECONDS if time.monotonic() - began > _MAX_PAUSE_SECONDS else pause * 2
+            while self._process is process:
+                if self._closed.is_set():
+                    return
+                logger = logging.getLogger("stepflow.runtime")
+                logger.warning("The watchdog of the Stepflow server ended; another one is started")
+                with self._lock:
+                    if self._closed.is_set():
+                        return
+                    with contextlib.suppress(OSError):
+                        self._process = launch(self._token) or process
+                if self._process is process:
+                    self._closed.wait(min(pause, _MAX_PAUSE_SECONDS))
+            _put_away(process)
+            self._closed.wait(min(pause, _MAX_PAUSE_SECONDS) - _FIRST_PAUSE_SECONDS)
+
+
+def _put_away(process: subprocess.Popen[bytes]) -> None:
+    process.wait()
+    assert process.stdin is not None
+    process.stdin.close()
 
 
 def launch(token: str) -> subprocess.Popen[bytes] | None:

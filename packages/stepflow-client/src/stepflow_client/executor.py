@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
@@ -12,8 +13,19 @@ from .types import ComponentInfo, FlowResult, ValidationResult
 __all__ = ["StepflowExecutor"]
 
 
+class _LooksOnly(type(Protocol)):  # type: ignore[misc]
+    """Tells executors by the names they have, as Python 3.12 does: 3.11 would ask a stopped runtime for its URL."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        if cls.__name__ != "StepflowExecutor":
+            return bool(super().__instancecheck__(instance))
+        missing = object()
+        names = [name for name in vars(cls) if not name.startswith("_")]
+        return all(inspect.getattr_static(instance, name, missing) is not missing for name in names)
+
+
 @runtime_checkable
-class StepflowExecutor(Protocol):
+class StepflowExecutor(Protocol, metaclass=_LooksOnly):
     """Runs flows. `StepflowClient` and `StepflowRuntime` are executors; code written for this protocol takes both."""
 
     @property

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, cast, get_args
@@ -19,6 +20,7 @@ Stream = Literal["stdout", "stderr"]
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _RULE = "━━━"  # the server draws it between an error report and its backtraces
+_WORKER_LINE = "Component stderr: "
 _BRANCHES = "│├╰─▶╴ "
 _OWN_KEYS = frozenset({"timestamp", "level", "target", "file", "line", "message"})
 
@@ -47,7 +49,7 @@ class LogConfig:
     """How many lines are kept; the oldest go first. Default 1000."""
 
     forward: bool = True
-    """Pass lines to the Python logger `stepflow.server`. Default True.
+    """Pass lines to the Python logger `stepflow.server`, or to `python_logger`. Default True.
 
     The record has the level of the line and the attributes `target` (the part of the server), `stream` and
     `server_pid`. A handler that raises, or is slow, never holds the server up: what it cannot take in time
@@ -57,6 +59,9 @@ class LogConfig:
     max_line_length: int = 65_536
     """Longer lines are cut to this many bytes. Default 65,536."""
 
+    python_logger: logging.Logger | str | None = None
+    """The logger that lines are passed to, or its name, instead of `stepflow.server`."""
+
     def __post_init__(self) -> None:
         """Refuse what the server would refuse, before it is started."""
         levels = get_args(LevelFilter)
@@ -64,6 +69,10 @@ class LogConfig:
             raise InvalidArgumentError(f"level is one of {', '.join(levels)}, not {self.level!r}")
         if self.other_level is not None and self.other_level not in levels:
             raise InvalidArgumentError(f"other_level is one of {', '.join(levels)}, not {self.other_level!r}")
+        if self.python_logger is not None and not isinstance(self.python_logger, logging.Logger | str):
+            raise InvalidArgumentError(
+                f"python_logger is a logging.Logger or its name, not {type(self.python_logger).__name__}"
+            )
         for name in ("buffer_lines", "max_line_length"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
@@ -208,6 +217,15 @@ def failure_reason(entries: Iterable[LogEntry]) -> str | None:
     errors = [entry for entry in entries if entry.level == "error"]
     reports = [entry for entry in errors if entry.target] or errors
     return _summary(reports[-1].message) if reports else None
+
+
+def worker_words(entries: Sequence[LogEntry]) -> str | None:
+    """Return the last line that a worker has written: that of a traceback is the exception."""
+    for entry in reversed(entries):
+        # Servers before 0.12 pass the lines of their workers on.
+        if entry.stream == "stderr" or entry.message.startswith(_WORKER_LINE):
+            return entry.message.removeprefix(_WORKER_LINE).strip()[:1000] or None
+    return None
 
 
 def _summary(report: str) -> str | None:

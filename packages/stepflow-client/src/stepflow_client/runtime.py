@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
@@ -39,8 +40,20 @@ class StepflowRuntime(EmbeddedExecutor):
     (then within 5 s). In a fork of the process the runtime can be used but not stopped.
 
     The server is the one of the package `stepflow-orchestrator` (`pip install "stepflow-client[runtime]"`), or
-    the binary that the environment variable `STEPFLOW_SERVER_BINARY` names. It listens on all interfaces and
-    has no authentication. All methods may be called from any thread.
+    the binary that the environment variable `STEPFLOW_SERVER_BINARY` names. All methods may be called from any thread.
+
+    The server has no authentication: whoever reaches the port can run flows with every component of the configuration,
+    and read runs and blobs. Every release listens on all interfaces; on Linux (5.7 and newer) the runtime closes the
+    port to other machines unless `all_interfaces` is set. `is_exposed` says whether that was possible: some sandboxes
+    forbid it, and macOS cannot do it. The default configuration has no `/builtin/load_file`, which reads any file the
+    server can read. Of the environment variables `STEPFLOW_*` the
+    server gets those that servers and workers read, and no others, such as a client's token, unless `env` has them or
+    the configuration refers to them as `${NAME}`.
+
+    With an SQLite store, a server that is started again takes up the runs it had begun after a few seconds (0.10 and
+    newer), in this runtime or in a later one of the same store: it gets the name of its predecessor, which is kept in
+    a file beside the store (`NAME.db.orchestrator-0`) and locked while a server uses it. The environment variable
+    `STEPFLOW_ORCHESTRATOR_ID` names it otherwise; no two servers may use one name at once.
     """
 
     def __init__(self, supervisor: Supervisor) -> None:
@@ -63,9 +76,14 @@ class StepflowRuntime(EmbeddedExecutor):
         restart_policy: RestartPolicy = RestartPolicy.NEVER,
         max_restarts: int = 3,
         startup_timeout: float = 30.0,
+        worker_timeout: float | None = None,
         on_crash: CrashCallback | None = None,
+        allow_load_file: bool = False,
+        all_interfaces: bool = False,
     ) -> Self:
         """Start a server and return at once; enter the runtime, or call `wait_ready`, before using it.
+
+        It takes up to 5 s where the server of a process that was killed still holds the same SQLite store.
 
         Args:
             config_path: The server's configuration, YAML or JSON. Commands of workers are relative to its folder.
@@ -74,14 +92,22 @@ class StepflowRuntime(EmbeddedExecutor):
                 to the current directory.
             port: The port; None (the default) takes a free one.
             env: Environment variables for the server and its workers, over those of this process.
-            inherit_env: Whether they get the variables of this process at all. Default True.
+            inherit_env: Whether they get the variables of this process at all, but for those of a client. Default True.
             log_config: How much the server writes and where its lines go. Default `LogConfig()`.
             restart_policy: Whether a server that ends by itself is started again. Default NEVER.
             max_restarts: How often, over the life of the runtime. Default 3.
-            startup_timeout: Seconds until the server and its workers must be ready, at each start. Default 30.
+            startup_timeout: Seconds until the server and the workers it starts must be ready, at each start.
+                Default 30. A worker that ends before it is ready fails the start at once.
+            worker_timeout: Seconds to wait, once the server is ready, for a worker of each plugin that has a queue and
+                no `command`: these connect by themselves. None (the default) does not wait for them; their tasks
+                wait in the queue. 0.13 is ready after 5 s where such a worker is missing.
             on_crash: Called with the exit code (negative for a signal, -9 for a restart that was not ready in time)
-                and the last lines of the log whenever the server ended by itself after it was ready, or a restart
-                failed. Called in a thread of the runtime, before the server is started again. What it raises is logged.
+                and, if it takes two arguments, the last lines of the log, whenever the server ended by itself after it
+                was ready, or a restart failed. Called in a thread of the runtime, before the server is started again.
+                What it raises is logged.
+            allow_load_file: Whether the default configuration has `/builtin/load_file`, with which whoever reaches the
+                port can read every file that the server can read. Default False.
+            all_interfaces: Whether other machines may reach the port, for workers or clients there. Default False.
 
         Returns:
             The runtime.
@@ -95,14 +121,17 @@ class StepflowRuntime(EmbeddedExecutor):
         _check(port, env, restart_policy, max_restarts, startup_timeout)
         if log_config is not None and not isinstance(log_config, LogConfig):
             raise InvalidArgumentError(f"log_config is a LogConfig, not {type(log_config).__name__}")
-        if on_crash is not None and not callable(on_crash):
-            raise InvalidArgumentError("on_crash is a function, or None")
+        if worker_timeout is not None:
+            _check_seconds("worker_timeout", worker_timeout)
+        for name, value in (("allow_load_file", allow_load_file), ("all_interfaces", all_interfaces)):
+            if not isinstance(value, bool):
+                raise InvalidArgumentError(f"{name} is True or False, not {value!r}")
         if config is not None or config_path is not None:
-            prepared = prepare_config(config_path, config, None)
+            prepared = prepare_config(config_path, config, None, allow_load_file)
             binary = find_binary()
         else:
             binary = find_binary()
-            prepared = prepare_config(None, None, binary.release)
+            prepared = prepare_config(None, None, binary.release, allow_load_file)
         plan = LaunchPlan(
             binary=binary.path,
             config=prepared,
@@ -113,7 +142,9 @@ class StepflowRuntime(EmbeddedExecutor):
             restart_policy=restart_policy,
             max_restarts=max_restarts,
             startup_timeout=float(startup_timeout),
-            on_crash=on_crash,
+            worker_timeout=None if worker_timeout is None else float(worker_timeout),
+            all_interfaces=all_interfaces,
+            on_crash=_two_arguments(on_crash),
         )
         return cls(Supervisor(plan))
 
@@ -154,6 +185,16 @@ class StepflowRuntime(EmbeddedExecutor):
         return self.pid is not None
 
     @property
+    def is_exposed(self) -> bool:
+        """Whether other machines can reach the port; settled once the runtime is ready."""
+        return self._supervisor.is_exposed
+
+    @property
+    def crashed(self) -> bool:
+        """Whether the server has ended by itself and is not up again; a restart that succeeds makes it False."""
+        return self._supervisor.crashed
+
+    @property
     def restarts(self) -> int:
         """How often the server has been started again."""
         return self._supervisor.restarts
@@ -182,7 +223,7 @@ class StepflowRuntime(EmbeddedExecutor):
             ServerStartError: It did not start, or it ended by itself; `log_tail` holds its last lines.
             EmbeddedServerError: It has been stopped.
         """
-        self._supervisor.ready.result()
+        self._supervisor.wait_ready()
 
     async def await_ready(self) -> None:
         """Wait as `wait_ready` does, without holding the event loop up."""
@@ -291,6 +332,27 @@ def _check(
     if not _is_int(max_restarts) or max_restarts < 0:
         raise InvalidArgumentError(f"max_restarts is 0 or more, not {max_restarts!r}")
     _check_seconds("startup_timeout", startup_timeout)
+
+
+def _two_arguments(callback: CrashCallback | None) -> Callable[[int, list[str]], object] | None:
+    """Return the callback as one that takes the exit code and the last lines."""
+    if callback is None:
+        return None
+    if not callable(callback):
+        raise InvalidArgumentError("on_crash is a function, or None")
+    given: Callable[..., object] = callback
+    try:
+        signature = inspect.signature(given)
+    except (TypeError, ValueError):
+        # Some functions written in C have none.
+        return given
+    for count in (2, 1):
+        try:
+            signature.bind(*range(count))
+        except TypeError:
+            continue
+        return given if count == 2 else lambda exit_code, log_tail: given(exit_code)
+    raise InvalidArgumentError("on_crash takes the exit code, or the exit code and the last lines of the log")
 
 
 def _is_int(value: object) -> bool:

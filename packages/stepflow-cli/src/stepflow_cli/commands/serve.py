@@ -16,7 +16,7 @@ from ..exit_codes import ExitCode
 from ..options import option_in, output_options
 from ..output import Column, Output, View
 from ..parsing import FILE, Command
-from ..problems import Problem, printable
+from ..problems import Problem, printable, usage
 from ..session import current_session
 from ..settings import DEFAULT_PORT
 from ..signals import TERMINATION
@@ -38,7 +38,13 @@ _IN_USE = ("address already in use", "address in use", "os error 98", "os error 
     default=DEFAULT_PORT,
     section="Server",
     metavar="PORT",
-    help=f"Where it listens, on all interfaces; 0 takes a free port. [default: {DEFAULT_PORT}]",
+    help=f"Where it listens; 0 takes a free port. [default: {DEFAULT_PORT}]",
+)
+@option_in(
+    "--all-interfaces",
+    is_flag=True,
+    section="Server",
+    help="Let other machines reach the port, without authentication.",
 )
 @option_in(
     "--config",
@@ -47,13 +53,40 @@ _IN_USE = ("address already in use", "address in use", "os error 98", "os error 
     metavar="FILE",
     help="Its configuration. [default: stepflow-config.yml in the working folder, else the builtin components]",
 )
+@option_in(
+    "--worker-timeout",
+    type=click.FloatRange(0, min_open=True),
+    section="Server",
+    metavar="SECONDS",
+    help="How long to wait for workers that connect by themselves. [default: not at all]",
+)
+@option_in(
+    "--allow-load-file",
+    is_flag=True,
+    section="Server",
+    help="Let flows read any file that the server can read, where it has no configuration.",
+)
 @output_options
-def command(port: int, config: str | None, output: Output) -> None:
+def command(
+    port: int,
+    all_interfaces: bool,
+    config: str | None,
+    worker_timeout: float | None,
+    allow_load_file: bool,
+    output: Output,
+) -> None:
     """Run a Stepflow server until Ctrl-C or SIGTERM.
 
-    The server listens on all interfaces and has no authentication. Without a store in its configuration it forgets
-    flows and runs when it ends. Its URL is printed on standard error, and with -o json as one line on standard output,
-    once it and its workers are ready. Its logs go to standard error, with -v or --log-level.
+    The server has no authentication: whoever reaches the port can run flows with every component of the configuration,
+    and read all runs and blobs. On Linux (5.7 and newer) only this machine reaches it, unless --all-interfaces is
+    given. On macOS, and in containers that forbid what is needed, it listens on all interfaces, and says so. Without a
+    configuration, /builtin/load_file is denied: it reads any file. The server does not get STEPFLOW_TOKEN and other
+    variables of a client.
+
+    Without a store in its configuration it forgets flows and runs when it ends; with an SQLite store it goes on with
+    the runs it had begun soon after it is started again. Its URL is printed on standard error, and with -o json as one
+    line on standard output, once it and the workers it starts are ready. Its logs go to standard error, with -v or
+    --log-level.
     """
     from stepflow_client import LogConfig, ServerStartError, StepflowRuntime
 
@@ -61,11 +94,17 @@ def command(port: int, config: str | None, output: Output) -> None:
 
     level = current_session().server_log_level
     crashes: queue.SimpleQueue[tuple[int, list[str]]] = queue.SimpleQueue()
+    config = config or find_config()
+    if allow_load_file and config is not None:
+        raise usage(f"--allow-load-file is for a server without a configuration; {config} says what flows can use")
     try:
         with _until_stopped():
             runtime = StepflowRuntime.start(
-                config or find_config(),
+                config,
                 port=port or None,
+                worker_timeout=worker_timeout,
+                allow_load_file=allow_load_file,
+                all_interfaces=all_interfaces,
                 log_config=LogConfig() if level is None else LogConfig(level=level),  # type: ignore[arg-type]
                 on_crash=lambda code, tail: crashes.put((code, tail)),
             )
@@ -117,7 +156,8 @@ def _ready(runtime: StepflowRuntime) -> Iterator[None]:
 
 def _tell(runtime: StepflowRuntime, output: Output) -> None:
     url = runtime.url
-    said = f"The server listens on {url} and on all other interfaces, without authentication; Ctrl-C stops it."
+    where = " and on all other interfaces" if runtime.is_exposed else ", for this machine only"
+    said = f"The server listens on {url}{where}, without authentication; Ctrl-C stops it."
     print(f"{said}\nexport STEPFLOW_URL={url}", file=sys.stderr, flush=True)
     if output.format or output.fields:
         # JSON on one line, which whoever waits for it can read at once.

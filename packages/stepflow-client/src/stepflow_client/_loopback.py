@@ -1,0 +1,70 @@
+"""Closes the port of a server to other machines.
+
+Servers listen on all interfaces, and no release has an option for it. On Linux a process can take a duplicate of a
+socket of its child (`pidfd_getfd`, 5.6) and bind it to a device (`SO_BINDTODEVICE`, without privileges from 5.7 on). A
+listening socket that is bound to `lo` takes connections of this machine only. On other systems, and where a sandbox
+forbids the system call, the port stays open to all.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import socket
+import sys
+from contextlib import suppress
+
+# The same on all architectures that Python supports.
+_PIDFD_GETFD = 438
+_INTERNET = (socket.AF_INET, socket.AF_INET6)
+
+
+def confine(pid: int) -> frozenset[int]:
+    """Bind every TCP socket on which a child process listens to the loopback interface.
+
+    Returns:
+        The ports; none where the process does not listen yet.
+
+    Raises:
+        OSError: The system does not let us.
+    """
+    if sys.platform != "linux":
+        raise OSError("only Linux can do this")
+    ports = set()
+    process = os.pidfd_open(pid)
+    try:
+        for fd in _sockets(pid):
+            duplicate = _duplicate(process, fd)
+            if duplicate is None:
+                continue
+            with socket.socket(fileno=duplicate) as each:
+                if each.family in _INTERNET and each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    each.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
+                    ports.add(each.getsockname()[1])
+    finally:
+        os.close(process)
+    return frozenset(ports)
+
+
+def _sockets(pid: int) -> list[int]:
+    """Return the descriptors of a process that are sockets."""
+    found = []
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        # It may be closed meanwhile.
+        with suppress(FileNotFoundError):
+            if os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:"):
+                found.append(int(name))
+    return found
+
+
+def _duplicate(process: int, fd: int) -> int | None:
+    """Return a descriptor of a process's socket; None if it was closed meanwhile."""
+    library = ctypes.CDLL(None, use_errno=True)
+    duplicate: int = library.syscall(*map(ctypes.c_long, (_PIDFD_GETFD, process, fd, 0)))
+    if duplicate < 0:
+        number = ctypes.get_errno()
+        if number == errno.EBADF:
+            return None
+        raise OSError(number, os.strerror(number))
+    return duplicate

@@ -1,0 +1,264 @@
+"""What the embedded server of a release is started with: its configuration, its environment, its name."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from stepflow_client import ExecutionStatus, StepflowRuntime, SyncStepflowClient
+from stepflow_client.runtime import RestartPolicy
+
+from tests import releases, workers
+from tests.durable import free_port
+from tests.server.flows import one_step
+
+SECRET = "the-secret-of-this-file"
+
+
+@pytest.fixture(autouse=True)
+def _binary(release: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPFLOW_SERVER_BINARY", str(releases.binary(release)))
+
+
+def route(release: str, name: str) -> str:
+    return f"/{name}" if releases.number(release) >= (0, 13) else f"/{name}/{{*component}}"
+
+
+# Configurations
+
+MOCK = """
+plugins:
+  shop:
+    type: mock
+    components:
+      /price:
+        input_schema: {}
+        output_schema: {}
+        behaviors:
+          {sku: tea}: {outcome: success, result: {eur: 3}}
+          {sku: gold}: {outcome: success, result: {eur: 900}}
+"""
+
+
+def test_a_mock_plugin_is_read_by_the_server(release: str, tmp_path: Path) -> None:
+    path = tmp_path / "c.yml"
+    path.write_text(f'{MOCK}routes: {{"{route(release, "shop")}": [{{plugin: shop}}]}}\n')
+    with StepflowRuntime.start(path) as runtime:
+        flow = one_step("/shop/price", {"$input": "$"})
+        assert runtime.sync_client.run(flow, {"sku": "tea"}).output == {"eur": 3}
+        assert runtime.config["routes"] == {route(release, "shop"): [{"plugin": "shop"}]}
+
+
+@pytest.mark.parametrize("path", ["load_file", "/load_file", "load_file/", "./load_file", "x/../load_file"])
+def test_the_default_config_reads_no_files(release: str, tmp_path: Path, path: str) -> None:
+    (tmp_path / "secret.json").write_text(json.dumps({"a": SECRET}))
+    flow = one_step(f"/builtin/{path}", {"$input": "$"})
+    with StepflowRuntime.start() as runtime:
+        result = runtime.sync_client.run(flow, {"path": str(tmp_path / "secret.json")})
+        assert result.is_failed
+        assert SECRET not in result.model_dump_json()
+        allowed = one_step("/builtin/create_messages", {"$input": "$"})
+        assert runtime.sync_client.run(allowed, {"user_prompt": "Hello"}).is_success
+
+
+def test_who_wants_to_read_files_says_so(tmp_path: Path) -> None:
+    (tmp_path / "secret.json").write_text(json.dumps({"a": SECRET}))
+    with StepflowRuntime.start(allow_load_file=True) as runtime:
+        flow = one_step("/builtin/load_file", {"$input": "$"})
+        result = runtime.sync_client.run(flow, {"path": str(tmp_path / "secret.json")})
+        assert result.output["data"] == {"a": SECRET}
+
+
+def test_a_condition_on_a_step_does_not_stand_still(release: str) -> None:
+    if releases.number(release) < (0, 10):
+        pytest.skip("0.9 has no recovery pass")
+    message = {"user_prompt": "Hello"}
+    steps: list[dict[str, Any]] = [
+        {"id": name, "component": "/builtin/create_messages", "input": message} for name in ("first", "yes", "no")
+    ]
+    chosen = {"$if": {"$step": "first"}, "then": {"$step": "yes"}, "else": {"$step": "no"}}
+    steps.append({"id": "last", "component": "/builtin/put_blob", "input": {"data": chosen, "blob_type": "data"}})
+    flow = {"name": "stall", "steps": steps, "output": {"$step": "last"}}
+    with StepflowRuntime.start() as runtime:
+        # By default it is 30 s. One run may get through at once.
+        for _ in range(3):
+            assert runtime.sync_client.run(flow, timeout=20).is_success
+
+
+# What others can see
+
+
+def test_the_secrets_of_a_client_are_not_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPFLOW_TOKEN", SECRET)
+    monkeypatch.setenv("STEPFLOW_VAR_KEY", SECRET)
+    monkeypatch.setenv("STEPFLOW_URL", f"http://user:{SECRET}@example.com")
+    monkeypatch.setenv("OWN", "1")
+    with StepflowRuntime.start() as runtime:
+        assert runtime.pid is not None
+        environment = psutil.Process(runtime.pid).environ()
+        assert environment["OWN"] == "1"
+        assert SECRET not in str(environment)
+
+
+def test_a_variable_that_the_config_refers_to_reaches_the_worker(
+    release: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEPFLOW_KEY", "given")
+    config = workers.config(release)
+    seen = tmp_path / "seen"
+    command = [config["plugins"]["python"]["command"], *config["plugins"]["python"]["args"]]
+    script = tmp_path / "worker.sh"
+    # Until 0.11 the server replaces it and workers inherit nothing; from 0.12 on it is the other way round.
+    name = "KEY" if releases.number(release) < (0, 12) else "STEPFLOW_KEY"
+    script.write_text(f'printf "%s" "${name}" > "{seen}"\nexec "$@"\n')
+    config["plugins"]["python"] |= {
+        "command": "sh",
+        "args": [str(script), *command],
+        "env": {"KEY": "${STEPFLOW_KEY}", "STEPFLOW_TRACE_ENABLED": "false"},
+    }
+    (tmp_path / "c.json").write_text(json.dumps(config))
+    with StepflowRuntime.start(tmp_path / "c.json") as runtime:
+        assert runtime.sync_client.run(one_step("/python/echo", {"$input": "$"}), 5).output == 5
+    assert seen.read_text() == "given"
+
+
+def own_address() -> str:
+    """An address of this machine that others could use; nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))
+        return str(probe.getsockname()[0])
+
+
+def is_reached(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("exposed", [False, True])
+def test_other_machines_reach_the_port_only_if_somebody_says_so(
+    exposed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "stepflow.runtime")
+    with StepflowRuntime.start(all_interfaces=exposed, restart_policy=RestartPolicy.ALWAYS) as runtime:
+        for restarts in (0, 1):
+            assert is_reached("127.0.0.1", runtime.port)
+            assert is_reached(own_address(), runtime.port) is exposed
+            assert runtime.is_exposed is exposed
+            if restarts == 0:
+                kill(runtime)
+                while runtime.restarts == 0:
+                    time.sleep(0.01)
+                runtime.wait_ready()
+        lines = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
+        where = "all interfaces" if exposed else "the loopback interface"
+        said = (
+            f"The Stepflow server listens on port {runtime.port} of {where}, without authentication: "
+            "whoever reaches it can run flows, and read runs and blobs"
+        )
+        assert [line for line in lines if "listens on port" in line] == [said, said]
+
+
+def test_the_port_is_closed_to_others_before_the_workers_are_ready(release: str, tmp_path: Path) -> None:
+    config = workers.config(release)
+    plugin = config["plugins"]["python"]
+    script = tmp_path / "worker.sh"
+    script.write_text("sleep 60\n")
+    plugin |= {"command": "sh", "args": [str(script)]}
+    if releases.number(release) < (0, 12):
+        pytest.skip("before 0.12 a server listens when its workers are ready")
+    port = free_port()
+    runtime = StepflowRuntime.start(config=config, port=port)
+    while not is_reached("127.0.0.1", port):
+        time.sleep(0.01)
+    end = time.monotonic() + 10
+    while is_reached(own_address(), port):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    runtime.stop()
+
+
+def test_where_it_cannot_be_done_the_runtime_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "stepflow.runtime")
+    monkeypatch.setattr(os, "pidfd_open", refuse, raising=False)
+    with StepflowRuntime.start() as runtime:
+        assert runtime.is_exposed
+        assert is_reached(own_address(), runtime.port)
+    assert "of all interfaces" in caplog.text
+
+
+def refuse(pid: int) -> int:
+    """What sandboxes do."""
+    raise PermissionError(errno.EPERM, "Operation not permitted")
+
+
+# Restarts
+
+
+@pytest.fixture
+def durable(release: str, tmp_path: Path) -> dict[str, Any]:
+    store = {"type": "sqlite", "databaseUrl": f"sqlite:{tmp_path / 'store.db'}?mode=rwc"}
+    return {**workers.config(release), "stateStore" if releases.number(release) < (0, 10) else "storageConfig": store}
+
+
+def kill(runtime: StepflowRuntime) -> None:
+    assert runtime.pid is not None
+    os.kill(runtime.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("again", ["restart", "another runtime"])
+def test_runs_go_on_soon_after_a_crash(release: str, durable: dict[str, Any], again: str) -> None:
+    if releases.number(release) < (0, 10):
+        pytest.skip("0.9 does not take up the runs of a server that was killed")
+    policy = RestartPolicy.ALWAYS if again == "restart" else RestartPolicy.NEVER
+    flow = one_step("/python/sleep", {"$input": "$"})
+    with StepflowRuntime.start(config=durable, restart_policy=policy) as runtime:
+        run_ids = [runtime.sync_client.submit(flow, {"seconds": 2}) for _ in range(12)]
+        time.sleep(0.5)
+        kill(runtime)
+        if again == "restart":
+            ended_in_time(runtime.url, run_ids)
+    if again != "restart":
+        with StepflowRuntime.start(config=durable) as runtime:
+            ended_in_time(runtime.url, run_ids)
+
+
+def ended_in_time(url: str, run_ids: list[str]) -> None:
+    # Leases of a server that is not known by its name run out after 30 s.
+    with SyncStepflowClient(url) as client:
+        end = time.monotonic() + 20
+        for run_id in run_ids:
+            done = client.wait_run(run_id, timeout=max(end - time.monotonic(), 0.1))
+            assert done.status == ExecutionStatus.COMPLETED
+
+
+def test_two_servers_of_a_store_have_two_names(
+    release: str, durable: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    if releases.number(release) < (0, 10):
+        pytest.skip("0.9 has no names")
+
+    def warned() -> bool:
+        return any("Another server uses the same store" in record.getMessage() for record in caplog.records)
+
+    with StepflowRuntime.start(config=durable) as one:
+        assert not warned()
+        with StepflowRuntime.start(config=durable) as two:
+            assert one.pid is not None
+            assert two.pid is not None
+            names = [psutil.Process(pid).environ()["STEPFLOW_ORCHESTRATOR_ID"] for pid in (one.pid, two.pid)]
+            assert names[0] != names[1]
+    assert warned()

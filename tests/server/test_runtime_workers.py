@@ -1,0 +1,127 @@
+"""Workers of the embedded server: those it starts, those that connect by themselves, and those that do neither."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stepflow_client import ServerStartError, StepflowRuntime
+
+from tests import releases, workers
+from tests.durable import free_port
+from tests.server.flows import one_step
+
+ECHO = one_step("/python/echo", {"$input": "$"})
+
+
+@pytest.fixture(autouse=True)
+def _binary(release: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPFLOW_SERVER_BINARY", str(releases.binary(release)))
+
+
+@pytest.fixture
+def config(release: str) -> dict[str, Any]:
+    return workers.config(release)
+
+
+@pytest.fixture
+def external(release: str, config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration whose worker is started elsewhere."""
+    if releases.number(release) < (0, 12):
+        pytest.skip("before 0.12 workers do not connect by themselves")
+    for name in ("command", "args"):
+        del config["plugins"]["python"][name]
+    return config
+
+
+@pytest.fixture
+def connect(release: str) -> Iterator[Callable[[int], None]]:
+    """What starts a worker that connects to the server on a port."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(port: int) -> None:
+        address = {"STEPFLOW_TASKS_URL": f"127.0.0.1:{port}", "STEPFLOW_QUEUE_NAME": "python"}
+        quiet = {"STEPFLOW_LOG_LEVEL": "ERROR", "STEPFLOW_TRACE_ENABLED": "false", "STEPFLOW_TRANSPORT": "grpc"}
+        command = [str(workers.python(release)), str(workers.PROGRAM), "grpc"]
+        started.append(subprocess.Popen(command, env={**os.environ, **address, **quiet}))
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_ready_means_healthy_where_workers_connect_by_themselves(
+    external: dict[str, Any], connect: Callable[[int], None]
+) -> None:
+    began = time.monotonic()
+    with StepflowRuntime.start(config=external) as runtime:
+        assert time.monotonic() - began < 20
+        assert runtime.sync_client.health_check().status == "healthy"
+        connect(runtime.port)
+        assert runtime.sync_client.run(ECHO, 5, timeout=60).output == 5
+
+
+def test_a_worker_can_be_waited_for(external: dict[str, Any], connect: Callable[[int], None]) -> None:
+    port = free_port()
+    runtime = StepflowRuntime.start(config=external, port=port, worker_timeout=60)
+    connect(port)
+    with runtime:
+        listed = runtime.sync_client.list_components()
+        assert "echo" in {component.name for component in listed}
+        assert listed.failed_plugins == []
+
+
+def test_a_worker_that_does_not_connect_is_named(external: dict[str, Any]) -> None:
+    runtime = StepflowRuntime.start(config=external, worker_timeout=0.5)
+    with pytest.raises(ServerStartError, match=r"No worker of python connected within 0\.5 s"), runtime:
+        pytest.fail("there is no worker")
+
+
+def test_the_workers_a_server_starts_are_waited_for_beside_others(release: str, external: dict[str, Any]) -> None:
+    external["plugins"]["remote"] = {"type": "grpc", "queueName": "remote"}
+    external["plugins"]["python"] = workers.config(release)["plugins"]["python"]
+    external["routes"]["/remote" if releases.number(release) >= (0, 13) else "/remote/{*component}"] = [
+        {"plugin": "remote"}
+    ]
+    with StepflowRuntime.start(config=external) as runtime:
+        listed = runtime.sync_client.list_components()
+        assert "echo" in {component.name for component in listed}
+        assert [each.plugin for each in listed.failed_plugins] == ["remote"]
+
+
+@pytest.mark.parametrize(
+    ("program", "ended"),
+    [
+        ("import sys, time; time.sleep(0.4); print('no such model: owl', file=sys.stderr); sys.exit(3)", "owl"),
+        ("raise ModuleNotFoundError('No module named owl')", "ModuleNotFoundError: No module named owl"),
+    ],
+)
+def test_a_worker_that_dies_fails_the_start_at_once(config: dict[str, Any], program: str, ended: str) -> None:
+    config["plugins"]["python"] |= {"command": sys.executable, "args": ["-c", program]}
+    began = time.monotonic()
+    runtime = StepflowRuntime.start(config=config)
+    with pytest.raises(ServerStartError) as caught, runtime:
+        pytest.fail("there is no worker")
+    assert time.monotonic() - began < 15
+    assert any("owl" in line for line in caught.value.log_tail)
+    assert ended in str(caught.value)
+
+
+def test_a_worker_that_goes_to_the_background_is_waited_for(
+    release: str, config: dict[str, Any], tmp_path: Path
+) -> None:
+    if releases.number(release) < (0, 12):
+        pytest.skip("before 0.12 a server talks to the worker it has started, and ends with it")
+    script = tmp_path / "worker.sh"
+    script.write_text('(sleep 1; exec "$@") &\nexit 0\n')
+    plugin = config["plugins"]["python"]
+    plugin |= {"command": "sh", "args": [str(script), plugin["command"], *plugin["args"]]}
+    with StepflowRuntime.start(config=config) as runtime:
+        assert runtime.sync_client.run(ECHO, 5, timeout=60).output == 5
