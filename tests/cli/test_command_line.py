@@ -116,7 +116,7 @@ def test_options_before_the_command_and_after_it(stepflow: Stepflow) -> None:
         ("'1'", "'1'"),
         ("{a: b}", {"a": "b"}),
         ("2026-11-25", "2026-11-25"),
-        ("0x1F", "0x1F"),
+        ("0x1F", 31),
     ],
 )
 def test_the_value_of_one_option(text: str, value: object) -> None:

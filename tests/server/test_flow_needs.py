@@ -33,7 +33,7 @@ FAILING = {
     "subpath": flow({"$variable": "$.key.part"}),
     "first alternative": flow({"$coalesce": [KEY, 1]}),
     "needed step": flow({"$step": "a"}, step("a", KEY)),
-    "chain": flow({"$step": "b"}, step("a", KEY), {**step("b", 1), "input": {"user_prompt": 1, "y": {"$step": "a"}}}),
+    "chain": flow({"$step": "b"}, step("a", KEY), {**step("b", 1), "input": {"user_prompt": "", "y": {"$step": "a"}}}),
     "default of the step": flow(
         {"$step": "a"}, step("a", KEY, onError={"action": "useDefault", "defaultValue": 1})
     ),
