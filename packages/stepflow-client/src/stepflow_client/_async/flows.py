@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -10,6 +11,7 @@ from uuid import uuid4
 from .. import _operations as api
 from .. import _requests
 from .._creation import tagged
+from .._deadline import current_deadline, has_passed
 from .._lazy import lazy_module
 from .._values import check_json
 from ..errors import InvalidArgumentError, InvalidFlowError, InvalidRequestError
@@ -35,6 +37,9 @@ __all__ = ["Flows"]
 
 _MOST_FILES, _MOST_FLOWS = 32, 1_000
 """How many files and flows a client remembers."""
+
+_STORING = 0.005
+"""Seconds between two looks whether another call has stored a flow."""
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -116,13 +121,19 @@ class Flows(Creation):
             flow_id, accepted = await self._store_accepted(flow, tagged(flow, uuid4().hex), digest)
             claims.reserve(flow_id)
             return flow_id, accepted.declared
-        known = claims.shared_flow(digest)
-        if known is not None:
-            return known, self._declared.get(known)
-        flow_id, accepted = await self._store_accepted(flow, tagged(flow, claims.shared_tag(digest)), digest)
-        claims.share(digest, flow_id)
-        self._declared = {**_newest(self._declared), flow_id: accepted.declared}
-        return flow_id, accepted.declared
+        while (known := claims.shared_flow(digest)) is None:
+            if claims.start_storing(digest) or has_passed(current_deadline()):
+                try:
+                    copy = tagged(flow, claims.shared_tag(digest))
+                    flow_id, accepted = await self._store_accepted(flow, copy, digest)
+                    claims.share(digest, flow_id)
+                finally:
+                    claims.stop_storing(digest)
+                self._declared = {**_newest(self._declared), flow_id: accepted.declared}
+                return flow_id, accepted.declared
+            # Another call is storing it: of many at once only the first sends it.
+            await asyncio.sleep(_STORING)
+        return known, self._declared.get(known)
 
     async def _store_accepted(
         self, flow: dict[str, Any], copy: dict[str, Any], digest: bytes, *, timeout: float | None = None
