@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import httpx
 import pytest
-from stepflow_client import InvalidFlowError, SyncStepflowClient
+from stepflow_client import InvalidFlowError, StepflowClient, StepflowClientError, SyncStepflowClient
 
 from tests.unit.both_twins import FLOW, URL, Server
 
@@ -36,6 +37,42 @@ def test_a_call_costs_one_request_once_its_flow_is_stored() -> None:
         assert server.asked == ["POST /flows", "POST /blobs", RUN, RUN, RUN]
         client.submit(FLOW, [1, 2])
         assert server.asked[5:] == [RUN]
+
+
+def test_of_many_calls_at_once_one_stores_the_flow() -> None:
+    server = Server()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0.02)
+        return server(request)
+
+    async def main() -> None:
+        async with StepflowClient(URL, transport=httpx.MockTransport(answer), server="0.13.0") as client:
+            await asyncio.gather(*(client.run(FLOW, number) for number in range(20)))
+
+    asyncio.run(main())
+    assert server.asked == ["POST /flows", "POST /blobs", *[RUN] * 20]
+
+
+def test_when_the_call_that_stores_the_flow_fails_the_next_one_does() -> None:
+    server = Server()
+    server.answers["POST /blobs"] = httpx.Response(400, json=UNKNOWN)
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0.02)
+        found = server(request)
+        if found.status_code == 400:
+            server.answers.clear()
+        return found
+
+    async def main() -> list[object]:
+        async with StepflowClient(URL, transport=httpx.MockTransport(answer), server="0.13.0") as client:
+            calls = (client.run(FLOW, number) for number in range(5))
+            return await asyncio.gather(*calls, return_exceptions=True)
+
+    found = asyncio.run(main())
+    assert sum(isinstance(each, StepflowClientError) for each in found) == 1
+    assert server.asked.count("POST /blobs") == 2
 
 
 def test_the_flow_itself_is_stored_without_a_tag() -> None:

@@ -137,6 +137,7 @@ class Claims:
         self._lock = threading.Lock()
         self._tag = uuid4().hex
         self._shared: dict[bytes, str] = {}
+        self._storing: set[bytes] = set()
         self._ours: dict[str, None] = {}
         self._owned: dict[str, float] = {}
         self._newest: dict[str, float] = {}
@@ -149,6 +150,19 @@ class Claims:
         with self._lock:
             flow_id = self._shared.get(digest)
             return flow_id if flow_id in self._ours else None
+
+    def start_storing(self, digest: bytes) -> bool:
+        """Note that a call stores a flow for all of them; False if another one is at it."""
+        with self._lock:
+            if digest in self._storing:
+                return False
+            self._storing.add(digest)
+            return True
+
+    def stop_storing(self, digest: bytes) -> None:
+        """Note that it does so no more, whatever came of it."""
+        with self._lock:
+            self._storing.discard(digest)
 
     def shared_tag(self, digest: bytes) -> str:
         """Return the tag under which to store a flow that calls share: another one if a run of it has no owner."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from functools import partial
 from itertools import islice
@@ -11,6 +12,7 @@ from uuid import uuid4
 from .. import _operations as api
 from .. import _requests
 from .._creation import tagged
+from .._deadline import current_deadline, has_passed
 from .._flow_needs import FlowNeeds, needs_of
 from .._lazy import lazy_module
 from .._values import check_json
@@ -37,6 +39,9 @@ __all__ = ["Flows"]
 
 _MOST_FILES, _MOST_FLOWS = 32, 1_000
 """How many files and flows a client remembers."""
+
+_STORING = 0.005
+"""Seconds between two looks whether another call has stored a flow."""
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -125,12 +130,18 @@ class Flows(Creation):
             flow_id = await self._store_accepted(flow, tagged(flow, uuid4().hex), digest)
             claims.reserve(flow_id)
             return flow_id, self._know_flow(flow_id, flow)
-        known = claims.shared_flow(digest)
-        if known is not None:
-            return known, self._declared.get(known)
-        flow_id = await self._store_accepted(flow, tagged(flow, claims.shared_tag(digest)), digest)
-        claims.share(digest, flow_id)
-        return flow_id, self._know_flow(flow_id, flow)
+        while (known := claims.shared_flow(digest)) is None:
+            if claims.start_storing(digest) or has_passed(current_deadline()):
+                try:
+                    copy = tagged(flow, claims.shared_tag(digest))
+                    flow_id = await self._store_accepted(flow, copy, digest)
+                    claims.share(digest, flow_id)
+                finally:
+                    claims.stop_storing(digest)
+                return flow_id, self._know_flow(flow_id, flow)
+            # Another call is storing it: of many at once only the first sends it.
+            await asyncio.sleep(_STORING)
+        return known, self._declared.get(known)
 
     async def _store_accepted(
         self, flow: dict[str, Any], copy: dict[str, Any], digest: bytes, *, timeout: float | None = None
