@@ -47,7 +47,7 @@ test-all: $(ENV) ## Run the server tests on every released server, and over plai
 test-faults: $(ENV) ## Run the tests that cut connections and kill servers
 	$(BIN)/python -m pytest tests/server -m faults
 
-UNIT_ON_SOCKETS := $(addprefix tests/unit/test_,adapters.py bounds.py fuzz.py garbage.py sockets.py)
+UNIT_ON_SOCKETS := tests/unit/http tests/unit/transport/test_httpx_bridge.py
 
 test-uvloop: $(ENV) ## Run the server and fault tests of the async client in uvloop's event loop
 	$(BIN)/python -m pytest $(UNIT_ON_SOCKETS) tests/server --loop uvloop -n auto --dist loadfile -m "not faults"

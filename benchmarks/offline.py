@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from stepflow_client import StepflowClient, _wire
+from stepflow_client import StepflowClient
+from stepflow_client._codec import responses
 
 from benchmarks.workload import large_input
 
@@ -56,7 +57,7 @@ def _decoders(content: bytes) -> dict[str, Callable[[], Any]]:
     client = StepflowClient(_URL, transport=answer, server=_SERVER)
 
     def listed() -> Any:
-        return _wire.items(_RUN_ID, _wire.raw_value(content, "GET /items")["results"])
+        return responses.items(_RUN_ID, responses.raw_value(content, "GET /items")["results"])
 
     def called() -> Any:
         return _LOOP.run_until_complete(client.get_run_items(_RUN_ID))

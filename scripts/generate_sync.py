@@ -26,7 +26,7 @@ BANNER = "# Written from _async/{name} by `make generate`. Change that file inst
 TOKENS = {
     "__anext__": "__next__",
     "_async": "_sync",
-    "_async_socket": "_sockets",
+    "async_socket": "sockets",
     "AbstractAsyncContextManager": "AbstractContextManager",
     "AsyncCancelled": "SyncCancelled",
     "AsyncByteStream": "SyncByteStream",

@@ -85,10 +85,10 @@ def transport(request: pytest.FixtureRequest) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for twin, kind in kinds.items():
             connection = import_module(f"stepflow_client.{twin}.connection")
-            adapters = import_module(f"stepflow_client.{twin}.adapters")
+            bridge = import_module(f"stepflow_client.{twin}.transport.httpx_bridge")
 
-            def sender(root, verify, cert, proxy, limits, transport, kind=kind, adapters=adapters):  # type: ignore[no-untyped-def]
-                return adapters.HttpxExchange(transport or kind(), root)
+            def sender(root, verify, cert, proxy, limits, transport, kind=kind, bridge=bridge):  # type: ignore[no-untyped-def]
+                return bridge.HttpxTransport(transport or kind(), root)
 
             patch.setattr(connection, "_sender", sender)
         yield

@@ -49,7 +49,7 @@ def server(newest_server: StepflowRuntime, stepflow: Stepflow) -> str:
 def nobody_at_default_url(stepflow: Stepflow) -> None:
     """Move the server that commands use by default to where nobody listens, though this machine may have one."""
     (stepflow.home / "sitecustomize.py").write_text(
-        "import stepflow_cli.settings\nstepflow_cli.settings.DEFAULT_URL = 'http://localhost:9'\n"
+        "import stepflow_cli.settings.resolve\nstepflow_cli.settings.resolve.DEFAULT_URL = 'http://localhost:9'\n"
     )
     stepflow.environment["PYTHONPATH"] = str(stepflow.home)
 

@@ -9,9 +9,9 @@ import time
 import click
 import pytest
 from stepflow_cli import entry
+from stepflow_cli.inputs.values import read_scalar
 from stepflow_cli.main import cli
-from stepflow_cli.parsing import Command, LazyGroup
-from stepflow_cli.values import read_scalar
+from stepflow_cli.params.parsing import Command, LazyGroup
 
 from tests.cli.command import STEPFLOW, Stepflow
 from tests.cli.gateway import Gateway

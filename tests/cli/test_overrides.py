@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from stepflow_cli.flow_files import load_flow_file
-from stepflow_cli.problems import Problem
-from stepflow_cli.values import Given, Values
+from stepflow_cli.errors import Problem
+from stepflow_cli.inputs.flow import load_flow_file
+from stepflow_cli.inputs.values import Given, Values
 
 from tests.cli.command import Stepflow
 

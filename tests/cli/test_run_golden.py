@@ -200,10 +200,10 @@ def test_pipelines(stepflow: Stepflow) -> None:
 
 def test_an_unexpected_error(stepflow: Stepflow) -> None:
     (stepflow.folder / "sitecustomize.py").write_text(
-        "import stepflow_cli.jobs\n"
+        "import stepflow_cli.runs.execute\n"
         "def broken(*args, **more):\n"
         "    raise LookupError('out of order')\n"
-        "stepflow_cli.jobs.prepare = broken\n"
+        "stepflow_cli.runs.execute.prepare = broken\n"
     )
     done = stepflow("run", "hello.yaml", PYTHONPATH=str(stepflow.folder))
     assert (done.code, done.stdout) == (1, "")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from stepflow_cli.run_records import STATUSES, duration_text
+from stepflow_cli.records.runs import STATUSES, duration_text
 from stepflow_client import ExecutionStatus
 
 from tests.cli.command import Stepflow

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator
 
-from tests.server.conformance_traffic import Exchange
+from tests.server.conformance_traffic import Transport
 
 SPEC = Path(__file__).resolve().parents[2] / "openapi" / "stepflow.yaml"
 METHODS = ("get", "put", "post", "delete")
@@ -91,7 +91,7 @@ class Spec:
 
     # -- judging -----------------------------------------------------------------------------------
 
-    def faults(self, exchange: Exchange) -> list[str]:
+    def faults(self, exchange: Transport) -> list[str]:
         """Everything about an exchange that the description does not say."""
         request = self.request_faults(exchange)
         if exchange.broken and not request:
@@ -100,7 +100,7 @@ class Spec:
             request = []
         return [f"{exchange}: {fault}" for fault in (*request, *self.answer_faults(exchange))]
 
-    def request_faults(self, exchange: Exchange) -> list[str]:
+    def request_faults(self, exchange: Transport) -> list[str]:
         operation = self.operations[exchange.operation]
         faults = []
         for place, values in (("query", exchange.query), ("header", exchange.headers)):
@@ -119,7 +119,7 @@ class Spec:
             return [*faults, f"undocumented request content type {exchange.request_type}"]
         return faults + self.body_faults(content[exchange.request_type], exchange.request_type, exchange.request)
 
-    def answer_faults(self, exchange: Exchange) -> list[str]:
+    def answer_faults(self, exchange: Transport) -> list[str]:
         responses = self.operations[exchange.operation]["responses"]
         if str(exchange.status) not in responses:
             return [f"undocumented status {exchange.status}"]

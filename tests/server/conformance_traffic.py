@@ -20,7 +20,7 @@ UNKNOWN_HASH = "a" * 64
 
 
 @dataclass(frozen=True)
-class Exchange:
+class Transport:
     """One request and its answer, as they went over the wire."""
 
     operation: str
@@ -44,7 +44,7 @@ class Recorder:
     """Sends requests and keeps each with its answer."""
 
     client: httpx.Client
-    exchanges: list[Exchange] = field(default_factory=list)
+    exchanges: list[Transport] = field(default_factory=list)
 
     def call(
         self,
@@ -68,7 +68,7 @@ class Recorder:
         answer = self.client.request(method, path, params=texts, content=content, headers={**(headers or {}), **extra})
         received = answer.headers.get("content-type")
         self.exchanges.append(
-            Exchange(
+            Transport(
                 operation=operation,
                 query=texts,
                 headers=dict(headers or {}),
@@ -84,7 +84,7 @@ class Recorder:
         return answer
 
 
-def record() -> list[Exchange]:
+def record() -> list[Transport]:
     """Drive two servers; the slow things run beside the others."""
     with ExitStack() as stack:
         url = stack.enter_context(running_server(BUILTIN))
@@ -98,14 +98,14 @@ def record() -> list[Exchange]:
         return [exchange for part in parts for exchange in part.result()]
 
 
-def broken_plugin() -> list[Exchange]:
+def broken_plugin() -> list[Transport]:
     with running_server(BROKEN_PLUGIN) as url, httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
         recorder = Recorder(client)
         recorder.call("list_components", "GET", "/components")
         return recorder.exchanges
 
 
-def health_and_components(to: Recorder) -> list[Exchange]:
+def health_and_components(to: Recorder) -> list[Transport]:
     to.call("health_check", "GET", "/health")
     to.call("list_components", "GET", "/components")
     to.call("list_components", "GET", "/components", query={"excludeSchemas": True})
@@ -179,7 +179,7 @@ def start(to: Recorder, flow_id: str, *inputs: Any, **options: Any) -> dict[str,
     return summary
 
 
-def flows(to: Recorder) -> list[Exchange]:
+def flows(to: Recorder) -> list[Transport]:
     flow_id = store(to, GREETING)
     to.call("store_flow", "POST", "/flows", body={"flow": GREETING, "dryRun": True})
     twice = {**GREETING, "steps": [*GREETING["steps"], *GREETING["steps"]]}
@@ -205,7 +205,7 @@ def flows(to: Recorder) -> list[Exchange]:
     return to.exchanges
 
 
-def runs(to: Recorder) -> list[Exchange]:
+def runs(to: Recorder) -> list[Transport]:
     flow_id = store(to, GREETING)
     run = start(
         to,
@@ -248,7 +248,7 @@ def runs(to: Recorder) -> list[Exchange]:
     return to.exchanges
 
 
-def stopping(to: Recorder) -> list[Exchange]:
+def stopping(to: Recorder) -> list[Transport]:
     """A run that is still running, read, refused to be deleted, and cancelled."""
     flow = to.call("store_blob", "POST", "/blobs", body={"data": SLEEP, "blobType": "flow"}).json()
     run_id = start(to, flow["blobId"], {"ms": 1500}, wait=True, timeoutSecs=0)["runId"]
@@ -259,7 +259,7 @@ def stopping(to: Recorder) -> list[Exchange]:
     return to.exchanges
 
 
-def failures(to: Recorder) -> list[Exchange]:
+def failures(to: Recorder) -> list[Transport]:
     """Runs that fail: in an expression, for want of a route, and after the server's four seconds of retries."""
     for flow, code in (
         (one_step("/builtin/noop", v={"$input": "$.missing"}), 8),
@@ -277,7 +277,7 @@ def failures(to: Recorder) -> list[Exchange]:
     return to.exchanges
 
 
-def sub_runs(to: Recorder) -> list[Exchange]:
+def sub_runs(to: Recorder) -> list[Transport]:
     step_input = {"workflow": {"$literal": CHAIN}, "items": {"$input": "items"}}
     flow_id = store(to, one_step("/builtin/map", **step_input))
     run = start(to, flow_id, {"items": [{"a": 1}, {"a": 2}]}, wait=True)
@@ -290,7 +290,7 @@ def sub_runs(to: Recorder) -> list[Exchange]:
     return to.exchanges
 
 
-def blobs(to: Recorder) -> list[Exchange]:
+def blobs(to: Recorder) -> list[Transport]:
     plain = to.call("store_blob", "POST", "/blobs", body={"data": {"a": 1}}).json()["blobId"]
     to.call("store_blob", "POST", "/blobs", body={"data": {"a": 2}, "filename": "two.json", "blobType": "data"})
     named = to.call(
@@ -316,7 +316,7 @@ def blobs(to: Recorder) -> list[Exchange]:
     return to.exchanges
 
 
-def refusals(to: Recorder) -> list[Exchange]:
+def refusals(to: Recorder) -> list[Transport]:
     """Unknown and malformed ids, bodies and query parameters."""
     run_operations = (
         ("get_run", "GET", ""),

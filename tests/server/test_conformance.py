@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 
 from tests.server.conformance_server import BUILTIN, running_server
 from tests.server.conformance_spec import Spec
-from tests.server.conformance_traffic import Exchange, record
+from tests.server.conformance_traffic import Transport, record
 
 SPEC = Spec.load()
 SCHEMAS: dict[str, dict[str, Any]] = SPEC.document["components"]["schemas"]
@@ -44,18 +44,18 @@ HEADERS = [
 
 
 @pytest.fixture(scope="module")
-def traffic() -> list[Exchange]:
+def traffic() -> list[Transport]:
     return record()
 
 
 # -- forward -----------------------------------------------------------------------------------------
 
 
-def test_the_server_sends_and_takes_what_is_described(traffic: list[Exchange]) -> None:
+def test_the_server_sends_and_takes_what_is_described(traffic: list[Transport]) -> None:
     assert [fault for exchange in traffic for fault in SPEC.faults(exchange)] == []
 
 
-def test_every_operation_is_driven_to_success(traffic: list[Exchange]) -> None:
+def test_every_operation_is_driven_to_success(traffic: list[Transport]) -> None:
     succeeded = Counter(exchange.operation for exchange in traffic if exchange.status == 200)
     assert set(succeeded) == set(SPEC.operations)
 
@@ -72,14 +72,14 @@ def test_what_is_no_operation_answers_as_the_introduction_says() -> None:
 # -- backward ----------------------------------------------------------------------------------------
 
 
-def fits(spec: Spec, traffic: list[Exchange]) -> bool:
+def fits(spec: Spec, traffic: list[Transport]) -> bool:
     return not any(spec.faults(exchange) for exchange in traffic)
 
 
-def mentioning(traffic: list[Exchange], schema: str) -> list[Exchange]:
+def mentioning(traffic: list[Transport], schema: str) -> list[Transport]:
     """The exchanges whose bodies a schema may describe; the others need no second look."""
 
-    def may_hold(exchange: Exchange) -> bool:
+    def may_hold(exchange: Transport) -> bool:
         operation = SPEC.operations[exchange.operation]
         bodies = [operation.get("requestBody"), SPEC.resolve(operation["responses"][str(exchange.status)])]
         return not exchange.broken and schema in SPEC.schemas_below(bodies)
@@ -88,7 +88,7 @@ def mentioning(traffic: list[Exchange], schema: str) -> list[Exchange]:
 
 
 @pytest.mark.parametrize(("schema", "name"), PROPERTIES)
-def test_every_property_was_seen(traffic: list[Exchange], schema: str, name: str) -> None:
+def test_every_property_was_seen(traffic: list[Transport], schema: str, name: str) -> None:
     spec = SPEC.changed()
     body = spec.document["components"]["schemas"][schema]
     del body["properties"][name]
@@ -97,7 +97,7 @@ def test_every_property_was_seen(traffic: list[Exchange], schema: str, name: str
 
 
 @pytest.mark.parametrize(("schema", "name"), OPTIONAL)
-def test_every_optional_property_was_seen_missing(traffic: list[Exchange], schema: str, name: str) -> None:
+def test_every_optional_property_was_seen_missing(traffic: list[Transport], schema: str, name: str) -> None:
     spec = SPEC.changed()
     body = spec.document["components"]["schemas"][schema]
     body["required"] = [*body.get("required", ()), name]
@@ -105,7 +105,7 @@ def test_every_optional_property_was_seen_missing(traffic: list[Exchange], schem
 
 
 @pytest.mark.parametrize(("operation", "status", "content_type"), ANSWERS)
-def test_every_answer_was_seen(traffic: list[Exchange], operation: str, status: str, content_type: str | None) -> None:
+def test_every_answer_was_seen(traffic: list[Transport], operation: str, status: str, content_type: str | None) -> None:
     spec = SPEC.changed()
     responses = spec.operations[operation]["responses"]
     if content_type is None:
@@ -119,7 +119,7 @@ def test_every_answer_was_seen(traffic: list[Exchange], operation: str, status: 
 
 
 @pytest.mark.parametrize(("operation", "name"), PARAMETERS)
-def test_every_parameter_was_used(traffic: list[Exchange], operation: str, name: str) -> None:
+def test_every_parameter_was_used(traffic: list[Transport], operation: str, name: str) -> None:
     spec = SPEC.changed()
     parameters = spec.operations[operation]["all"]
     parameters[:] = [each for each in parameters if each["name"] != name or each["in"] == "path"]
@@ -128,7 +128,7 @@ def test_every_parameter_was_used(traffic: list[Exchange], operation: str, name:
 
 
 @pytest.mark.parametrize(("operation", "status", "header"), HEADERS)
-def test_every_answer_header_was_seen(traffic: list[Exchange], operation: str, status: str, header: str) -> None:
+def test_every_answer_header_was_seen(traffic: list[Transport], operation: str, status: str, header: str) -> None:
     spec = SPEC.changed()
     del spec.operations[operation]["responses"][status]["headers"][header]
     assert not fits(spec, [exchange for exchange in traffic if exchange.operation == operation])
@@ -205,8 +205,8 @@ def test_every_property_has_an_example() -> None:
         lambda exchange: {"broken": True},
     ],
 )
-def test_a_deviation_is_noticed(traffic: list[Exchange], spoil: Callable[[Exchange], dict[str, Any]]) -> None:
+def test_a_deviation_is_noticed(traffic: list[Transport], spoil: Callable[[Transport], dict[str, Any]]) -> None:
     exchange = next(each for each in traffic if each.operation == "health_check")
-    spoiled = Exchange(**{**vars(exchange), **spoil(exchange)})
+    spoiled = Transport(**{**vars(exchange), **spoil(exchange)})
     assert SPEC.faults(exchange) == []
     assert SPEC.faults(spoiled) != []

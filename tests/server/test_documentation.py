@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from stepflow_cli import profiles
+from stepflow_cli.settings import profiles
 from stepflow_client import LogConfig, StepflowClient, StepflowRuntime
 
 from tests import releases

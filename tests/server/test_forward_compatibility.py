@@ -28,7 +28,14 @@ from stepflow_api.api.run import (
     list_runs,
 )
 from stepflow_api.models import CreateRunRequest, RunEvent, StoreFlowRequest
-from stepflow_client import ConflictError, LogConfig, NotFoundError, StepflowClient, StepflowRuntime, SyncStepflowClient
+from stepflow_client import (
+    ConflictError,
+    LogConfig,
+    NotFoundError,
+    StepflowClient,
+    StepflowRuntime,
+    SyncStepflowClient,
+)
 
 from tests import releases
 from tests.server.awaited import Awaited

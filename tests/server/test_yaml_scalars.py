@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from stepflow_client import StepflowRuntime
-from stepflow_client.flow_file import parse_yaml
+from stepflow_client.flows.file import parse_yaml
 
 SCALARS = """
     .7 +.7 -.7 +5 -5 5. -5. +5. 5.e3 .5e3 1e3 1E3 1e+3 1e-3 +1e3 1.5e3 0 -0 +0 -0.0 00.5 01.5 01e3 0e0 0.1
@@ -44,5 +44,5 @@ def test_what_json_cannot_hold_is_null_to_the_server(runtime: StepflowRuntime, t
     path = tmp_path / "value.yaml"
     path.write_text(f"v: {scalar}\n")
     result = runtime.sync_client.run(FLOW, {"path": str(path)})
-    # The client refuses them instead: see tests/unit/test_flow_file.py.
+    # The client refuses them instead: see tests/unit/flows/test_file.py.
     assert result.raise_for_failure().output == {"v": None}

@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stepflow_client._retry.random.uniform", lambda low, high: 0.0)
+    monkeypatch.setattr("stepflow_client._rules.transient.random.uniform", lambda low, high: 0.0)
     for twin in ("_async", "_sync"):
         creation = importlib.import_module(f"stepflow_client.{twin}.creation")
         monkeypatch.setattr(creation, "_OUTAGE", 0.05)

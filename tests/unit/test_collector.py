@@ -9,7 +9,8 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from stepflow_client import ExecutionStatus, _wire
+from stepflow_client import ExecutionStatus
+from stepflow_client._codec import responses
 from stepflow_client._collector import collector_paused
 
 
@@ -109,8 +110,8 @@ def test_a_large_answer_is_read_without_it() -> None:
 
     gc.callbacks.append(note)
     try:
-        listed = _wire.items("r", _wire.raw_value(content, "GET /")["results"])
-        results = _wire.results(listed, ExecutionStatus.COMPLETED)
+        listed = responses.items("r", responses.raw_value(content, "GET /")["results"])
+        results = responses.results(listed, ExecutionStatus.COMPLETED)
     finally:
         gc.callbacks.remove(note)
     assert len(results) == 30_000

@@ -306,7 +306,7 @@ NO_EVENTS: dict[str, bytes] = {
 
 @pytest.fixture
 def small_events(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stepflow_client._sse.LARGEST_EVENT", 100_000)
+    monkeypatch.setattr("stepflow_client._http.sse.LARGEST_EVENT", 100_000)
 
 
 @pytest.mark.parametrize("twin", TWINS)

@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import SyncStepflowClient
-from stepflow_client._http import Timeouts
-from stepflow_client._proxies import environment_proxy
+from stepflow_client._http.messages import Timeouts
+from stepflow_client._http.proxies import environment_proxy
+from stepflow_client._http.tls import ssl_context
 from stepflow_client._settings import (
     LONGEST_TIMEOUT,
     TokenAuth,
@@ -22,7 +23,6 @@ from stepflow_client._settings import (
     environment_settings,
     parse_url,
 )
-from stepflow_client._tls import ssl_context
 from stepflow_client.errors import InvalidArgumentError
 
 # URLs

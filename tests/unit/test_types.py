@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from stepflow_client import _wire, types
+from stepflow_client import types
+from stepflow_client._codec import responses
 from stepflow_client.errors import RunFailedError
 from stepflow_client.events import RunCompletedEvent, RunEvent, UnknownEvent, read_event
 from stepflow_client.types import (
@@ -408,7 +409,7 @@ def test_secret_values_are_in_no_repr() -> None:
         "steps": [{"id": "a", "component": "/x", "input": {"k": {"$variable": "key", "default": "s3cr3t-spare"}}}],
         "output": {"quoted": "the key is s3cr3t-default", "number": 48151623},
     }
-    read = _wire.flow_variables(flow)
+    read = responses.flow_variables(flow)
     stored = StoredFlow(flow_id="f", flow=flow)
     for shown in (repr(stored), str(stored), repr(FlowVariables(flow_id="f", variables=read)), repr(read)):
         assert "s3cr3t" not in shown

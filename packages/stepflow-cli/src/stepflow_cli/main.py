@@ -11,11 +11,11 @@ from typing import Any
 import click
 
 from ._version import VERSION
+from .context import Session
+from .errors import problem_of, show, wants_json
 from .exit_codes import ExitCode
-from .parsing import LazyGroup, session_options
-from .problems import problem_of, show, wants_json
-from .session import Session
-from .streams import flush_quietly, prepare_streams
+from .params.parsing import LazyGroup, session_options
+from .stdio import flush_quietly, prepare_streams
 
 __all__ = ["call", "cli", "main"]
 
@@ -76,7 +76,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def _run(args: list[str]) -> int:
     if "_STEPFLOW_COMPLETE" in os.environ:
-        from .shells import register
+        from .completion.shells import register
 
         register()
         cli.main(args, prog_name="stepflow")

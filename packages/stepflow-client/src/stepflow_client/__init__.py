@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._async.client import StepflowClient
-    from ._retry import RetryPolicy
+    from ._rules.transient import RetryPolicy
     from ._sync.client import SyncStepflowClient
     from .errors import (
         AmbiguousRunError,
@@ -98,7 +98,7 @@ _HOMES = {
     "StepflowExecutor": "executor",
     "StepflowRuntime": "runtime",
     "RestartPolicy": "runtime",
-    "RetryPolicy": "_retry",
+    "RetryPolicy": "_rules.transient",
     "LogConfig": "logs",
     "LogEntry": "logs",
     **dict.fromkeys(

@@ -12,7 +12,7 @@ from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 from urllib.parse import quote, unquote, urlsplit
 
-from ._http import Timeouts
+from ._http.messages import Timeouts
 from .errors import InvalidArgumentError
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import Counter, Histogram
     from opentelemetry.trace import Tracer
 
-    from ._http import HttpRequest
+    from ._http.messages import HttpRequest
     from ._settings import ServerUrl
 
 __all__ = ["Operation", "annotate", "operation", "resent"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 from pydantic import Field
 from pydantic.alias_generators import to_snake
 
-from ._reading import PLAIN, Reading
+from ._codec.reading import PLAIN, Reading
 from .types import ExecutionStatus, _Model, _Status
 
 __all__ = [

@@ -6,8 +6,8 @@ import inspect
 from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
-from ._requests import Variables
-from .flow_file import FlowSource
+from ._codec.requests import Variables
+from .flows.file import FlowSource
 from .types import ComponentInfo, FlowResult, ValidationResult
 
 __all__ = ["StepflowExecutor"]

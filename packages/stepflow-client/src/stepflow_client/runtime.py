@@ -12,10 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
-from ._embedded import EmbeddedExecutor
-from ._server_binary import find_binary
-from ._server_config import prepare_config
-from ._supervisor import CrashCallback, LaunchPlan, RestartPolicy, Supervisor
+from ._embedded.binary import find_binary
+from ._embedded.config import prepare_config
+from ._embedded.executor import EmbeddedExecutor
+from ._embedded.supervisor import CrashCallback, LaunchPlan, RestartPolicy, Supervisor
 from .errors import InvalidArgumentError
 from .logs import LogConfig, LogEntry
 

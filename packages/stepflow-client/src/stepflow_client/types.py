@@ -26,7 +26,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from ._secrets import HIDDEN, hidden_flow, hidden_schema
+from ._codec.secrets import HIDDEN, hidden_flow, hidden_schema
 from .errors import RunFailedError
 
 __all__ = [

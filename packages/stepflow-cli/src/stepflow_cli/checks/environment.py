@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from ..problems import Problem
-from ..profiles import Profiles, load
-from ..settings import Settings
-from ..urls import environment_proxy, without_password
+from ..errors import Problem
+from ..settings.profiles import Profiles, load
+from ..settings.resolve import Settings
+from ..settings.urls import environment_proxy, without_password
 from . import Check, error, ok, warning
 
 __all__ = ["configuration", "embedded_server", "proxy", "server", "versions"]

@@ -10,12 +10,12 @@ from contextlib import suppress
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from ..settings import Settings
-from ..urls import split_url, without_password
+from ..settings.resolve import Settings
+from ..settings.urls import split_url, without_password
 from . import Check, error, ok, warning
 
 if TYPE_CHECKING:
-    from ..profiles import Profile
+    from ..settings.profiles import Profile
 
 __all__ = ["network_checks", "speaks_tls"]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from ..settings import Settings
+from ..settings.resolve import Settings
 from . import Check, error, ok, skipped, warning
 
 if TYPE_CHECKING:

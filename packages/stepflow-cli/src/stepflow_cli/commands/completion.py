@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from ..parsing import Choice, Command
-from ..shells import SHELLS, VARIABLE
+from ..completion.shells import SHELLS, VARIABLE
+from ..params.parsing import Choice, Command
 
 __all__ = ["command"]
 

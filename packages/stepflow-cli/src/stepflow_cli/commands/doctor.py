@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..context import current_session
+from ..errors import Problem, problem_of
 from ..exit_codes import ExitCode
-from ..options import output_options, server_options
-from ..output import Column, Output, View
-from ..parsing import Command
-from ..problems import Problem, problem_of
-from ..session import current_session
-from ..settings import ServerOptions
+from ..output.view import Column, Output, View
+from ..params.options import output_options, server_options
+from ..params.parsing import Command
+from ..settings.resolve import ServerOptions
 
 if TYPE_CHECKING:
     from ..checks import Check
-    from ..settings import Settings
+    from ..settings.resolve import Settings
 
 __all__ = ["command"]
 
@@ -43,8 +43,8 @@ def command(no_run: bool, server: ServerOptions, output: Output) -> None:
 
     The exit code is 0 without an error, 4 if there is no server or it rejects the credentials, else 1.
     """
-    from ..settings_in_effect import home_as_tilde
-    from ..spinner import waiting
+    from ..output.spinner import waiting
+    from ..settings.display import home_as_tilde
 
     with waiting("running the checks") as spinner:
         checks: list[Check] = []
@@ -66,7 +66,7 @@ def _found(message: str, hint: str | None) -> str:
 
 def _checks(server: ServerOptions, *, measure: bool) -> Iterator[Check]:
     from ..checks import environment, error
-    from ..settings import resolve
+    from ..settings.resolve import resolve
 
     yield from environment.versions()
     configuration, profiles = environment.configuration()
@@ -88,7 +88,7 @@ def _checks(server: ServerOptions, *, measure: bool) -> Iterator[Check]:
 def _server_checks(server: ServerOptions, settings: Settings, *, measure: bool) -> Iterator[Check]:
     from ..checks import environment, error, network, warning
     from ..checks.server import server_checks
-    from ..connect import connect
+    from ..server.connect import connect
 
     if not settings.is_embedded:
         proxy, proxy_url = environment.proxy(settings)

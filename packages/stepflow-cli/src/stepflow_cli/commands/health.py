@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from ..connect import connect
+from ..errors import Problem
 from ..exit_codes import ExitCode
-from ..options import output_options, server_options
-from ..output import Column, Output, View, rfc3339
-from ..parsing import Command
-from ..problems import Problem
-from ..settings import ServerOptions
+from ..output.view import Column, Output, View, rfc3339
+from ..params.options import output_options, server_options
+from ..params.parsing import Command
+from ..server.connect import connect
+from ..settings.resolve import ServerOptions
 
 __all__ = ["command"]
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..connect import Target, connect
-from ..notes import note
-from ..options import formatted_output, server_options
-from ..output import Column, Output, View
-from ..parsing import Command
-from ..settings import ServerOptions
+from ..output.messages import note
+from ..output.view import Column, Output, View
+from ..params.options import formatted_output, server_options
+from ..params.parsing import Command
+from ..server.connect import Target, connect
+from ..settings.resolve import ServerOptions
 
 if TYPE_CHECKING:
     from stepflow_client import ComponentList

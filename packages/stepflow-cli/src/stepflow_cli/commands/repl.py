@@ -6,10 +6,10 @@ import sys
 
 import click
 
-from ..options import server_options
-from ..parsing import Command
-from ..session import current_session
-from ..settings import ServerOptions
+from ..context import current_session
+from ..params.options import server_options
+from ..params.parsing import Command
+from ..settings.resolve import ServerOptions
 
 __all__ = ["command"]
 

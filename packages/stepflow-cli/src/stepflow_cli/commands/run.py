@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from ..connect import connect
-from ..flow_options import batch_options, flow_argument, value_options
-from ..options import file_output_options, server_options, wait_options
-from ..output import Output
-from ..parsing import Command
-from ..settings import ServerOptions
-from ..values import Values
-from ..waits import Wait
+from ..inputs.values import Values
+from ..output.view import Output
+from ..params.flow import batch_options, flow_argument, value_options
+from ..params.options import file_output_options, server_options, wait_options
+from ..params.parsing import Command
+from ..runs.wait import Wait
+from ..server.connect import connect
+from ..settings.resolve import ServerOptions
 
 __all__ = ["command"]
 
@@ -41,7 +41,7 @@ def command(
 
     With --inputs, all inputs are run as one batch, and a line of JSON is printed for each, in their order.
     """
-    from ..jobs import prepare, run_job
+    from ..runs.execute import prepare, run_job
 
     job = prepare(flow, values, inputs=inputs, max_concurrency=max_concurrency)
     with connect(server, flow=flow) as target:

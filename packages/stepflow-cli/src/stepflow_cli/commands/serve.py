@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..context import current_session
+from ..errors import Problem, printable, usage
 from ..exit_codes import ExitCode
-from ..options import option_in, output_options
-from ..output import Column, Output, View
-from ..parsing import FILE, Command
-from ..problems import Problem, printable, usage
-from ..session import current_session
-from ..settings import DEFAULT_PORT
+from ..output.spinner import waiting
+from ..output.view import Column, Output, View
+from ..params.options import option_in, output_options
+from ..params.parsing import FILE, Command
+from ..settings.resolve import DEFAULT_PORT
 from ..signals import TERMINATION
-from ..spinner import waiting
 
 if TYPE_CHECKING:
     from stepflow_client import ServerStartError, StepflowRuntime
@@ -90,7 +90,7 @@ def command(
     """
     from stepflow_client import LogConfig, ServerStartError, StepflowRuntime
 
-    from ..flow_files import find_config
+    from ..inputs.flow import find_config
 
     level = current_session().server_log_level
     crashes: queue.SimpleQueue[tuple[int, list[str]]] = queue.SimpleQueue()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import click
 
-from ..connect import connect
-from ..flow_options import batch_options, flow_argument, value_options
-from ..options import file_output_options, server_options, wait_options
-from ..output import Column, Output, View
-from ..parsing import Command
-from ..problems import usage
-from ..settings import ServerOptions
-from ..values import Values
-from ..waits import Wait
+from ..errors import usage
+from ..inputs.values import Values
+from ..output.view import Column, Output, View
+from ..params.flow import batch_options, flow_argument, value_options
+from ..params.options import file_output_options, server_options, wait_options
+from ..params.parsing import Command
+from ..runs.wait import Wait
+from ..server.connect import connect
+from ..settings.resolve import ServerOptions
 
 __all__ = ["command"]
 
@@ -41,8 +41,8 @@ def command(
 
     As run, but on a server that goes on with the run when this command ends: Ctrl-C and --timeout only end the wait.
     """
-    from ..fields import check_known
-    from ..jobs import naming, prepare, run_job, start
+    from ..params.fields import check_known
+    from ..runs.execute import naming, prepare, run_job, start
 
     if detach:
         check_known(output.fields, _RUN)

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import click
 
-from ..connect import connect
-from ..flow_options import flows_argument
-from ..options import output_options, server_options
-from ..output import Output
-from ..parsing import Command
-from ..settings import ServerOptions
+from ..output.view import Output
+from ..params.flow import flows_argument
+from ..params.options import output_options, server_options
+from ..params.parsing import Command
+from ..server.connect import connect
+from ..settings.resolve import ServerOptions
 
 __all__ = ["command"]
 
@@ -30,8 +30,8 @@ def command(flows: list[str], strict: bool, server: ServerOptions, output: Outpu
     A flow with a fatal error is refused by servers; one with other errors is accepted, but will likely fail. Both are
     invalid (exit code 3); warnings are allowed.
     """
-    from ..diagnostics import DIAGNOSTICS, diagnostic_records
-    from ..flow_files import load_flow_or_id
+    from ..inputs.flow import load_flow_or_id
+    from ..records.diagnostics import DIAGNOSTICS, diagnostic_records
 
     contents = [(flow, load_flow_or_id(flow)) for flow in flows]
     with connect(server, flow=flows[0]) as target:
@@ -48,7 +48,7 @@ def command(flows: list[str], strict: bool, server: ServerOptions, output: Outpu
 
 def _judge(found: dict[str, list[dict[str, object]]], strict: bool, *, tell: bool) -> None:
     """Say which flows are valid, and fail if one is not."""
-    from ..diagnostics import InvalidFlow, called, counted
+    from ..records.diagnostics import InvalidFlow, called, counted
 
     invalid, only_warned = [], True
     for flow, records in found.items():

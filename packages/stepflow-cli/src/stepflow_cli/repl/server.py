@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-from ..connect import Target, connect, keep
-from ..settings import ServerOptions
+from ..server.connect import Target, connect, keep
+from ..settings.resolve import ServerOptions
 
 __all__ = ["KeptServer"]
 

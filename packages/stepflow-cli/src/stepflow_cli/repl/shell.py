@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ..context import Session
+from ..errors import problem_of, show, usage, wants_json
 from ..exit_codes import ExitCode
-from ..problems import problem_of, show, usage, wants_json
-from ..session import Session
 from .server import KeptServer
 from .words import Leave, ReplGroup
 
 if TYPE_CHECKING:
-    from ..jobs import Job
+    from ..runs.execute import Job
 
 __all__ = ["Shell"]
 

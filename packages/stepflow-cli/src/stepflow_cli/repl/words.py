@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..options import output_options
-from ..output import Column, Output, View
-from ..parsing import Command, LazyGroup, session_options
-from ..problems import nearest, usage
+from ..errors import nearest, usage
+from ..output.view import Column, Output, View
+from ..params.options import output_options
+from ..params.parsing import Command, LazyGroup, session_options
 
 if TYPE_CHECKING:
-    from ..jobs import Job
+    from ..runs.execute import Job
     from .shell import Shell
 
 __all__ = ["Leave", "ReplGroup"]

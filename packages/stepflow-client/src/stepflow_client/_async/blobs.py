@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .. import _operations as api
-from .. import _requests
+from .._codec import requests
+from .._codec.values import check_json
 from .._lazy import lazy_module
-from .._values import check_json
+from .._rules import operations as api
 from ..errors import InvalidArgumentError
 from .connection import Connection
 
 if TYPE_CHECKING:
-    from .. import _wire, types
+    from .. import types
+    from .._codec import responses
     from ..types import BlobContent, StoreBlobResponse
 else:
-    _wire = lazy_module("stepflow_client._wire")
+    responses = lazy_module("stepflow_client._codec.responses")
     types = lazy_module("stepflow_client.types")
 
 __all__ = ["Blobs"]
@@ -44,7 +45,7 @@ class Blobs:
             InvalidArgumentError: If JSON cannot hold the value.
             UnsupportedByServerError: If the server has no blobs (0.9).
         """
-        check_name = _requests.check_header_text if isinstance(data, _BYTES) else _requests.check_text
+        check_name = requests.check_header_text if isinstance(data, _BYTES) else requests.check_text
         name = api.UNSET if filename is None else check_name(filename, "filename")
         body: api.File | api.StoreBlobRequest
         if isinstance(data, _BYTES):
@@ -69,7 +70,7 @@ class Blobs:
             NotFoundError: If the server has no such blob.
             UnsupportedByServerError: If the server has no blobs (0.9).
         """
-        blob_id = _requests.check_id(blob_id, "blob_id")
+        blob_id = requests.check_id(blob_id, "blob_id")
         request = api.get_blob._get_kwargs(blob_id=blob_id, accept=api.GetBlobAccept.BYTES)
         response = await self._connection.send("get_blob", request, timeout=timeout)
         # Every release that has blobs tells the type and the name of raw bytes in headers, and JSON is exact this way.
@@ -77,6 +78,8 @@ class Blobs:
         return types.BlobContent(
             blob_id=blob_id,
             blob_type=kind,
-            filename=_wire.attachment_name(response.headers.get("content-disposition")),
-            data=response.content if kind == "binary" else _wire.json_value(response.content, f"GET /blobs/{blob_id}"),
+            filename=responses.attachment_name(response.headers.get("content-disposition")),
+            data=response.content
+            if kind == "binary"
+            else responses.json_value(response.content, f"GET /blobs/{blob_id}"),
         )

@@ -11,13 +11,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
-from .. import _operations as api
-from .._deadline import current_deadline, has_passed
-from .._http import (
+from .._codec.reading import Reading, Readings
+from .._codec.values import encode
+from .._http.messages import (
     SHORTEST,
     CannotSend,
     ConnectFailed,
     ConnectTimeout,
+    HttpError,
     HttpRequest,
     HttpResponse,
     NotHttp,
@@ -26,15 +27,17 @@ from .._http import (
     Timeouts,
     TooLarge,
     Unreadable,
-    WireError,
     WriteTimeout,
 )
+from .._http.proxies import check_proxy, environment_proxy, shown_proxy
+from .._http.sse import LARGEST_EVENT, EventDecoder
+from .._http.tls import refusal, ssl_context
 from .._lazy import lazy_module
 from .._logging import logger
-from .._proxies import check_proxy, environment_proxy, shown_proxy
-from .._reading import Reading, Readings
-from .._retry import RetryPolicy, retry_after, was_not_processed
-from .._servers import pinned, recognise, require
+from .._rules import operations as api
+from .._rules.deadline import current_deadline, has_passed
+from .._rules.releases import pinned, recognise, require
+from .._rules.transient import RetryPolicy, retry_after, was_not_processed
 from .._settings import (
     API_PATH,
     ServerUrl,
@@ -49,10 +52,7 @@ from .._settings import (
     parse_urls,
     static_authorization,
 )
-from .._sse import LARGEST_EVENT, EventDecoder
-from .._tls import refusal, ssl_context
 from .._tracing import Operation, operation
-from .._values import encode
 from ..errors import (
     ApiError,
     InvalidArgumentError,
@@ -65,11 +65,11 @@ from ..errors import (
     TransportError,
     UnsupportedByServerError,
 )
-from .dialect import Dialect
-from .endpoints import Authorization, Endpoints
-from .exchange import Exchange
-from .pool import Pool
-from .retry import Retry
+from .transport.base import Transport
+from .transport.dialect import Dialect
+from .transport.failover import Authorization, Failover
+from .transport.pool import Pool
+from .transport.retry import Retry
 
 if TYPE_CHECKING:
     import ssl
@@ -77,10 +77,10 @@ if TYPE_CHECKING:
     import httpx
     from stepflow_api import Client
 
-    from .. import _wire
+    from .._codec import responses
     from ..types import ServerInfo
 else:
-    _wire = lazy_module("stepflow_client._wire")
+    responses = lazy_module("stepflow_client._codec.responses")
 
 __all__ = ["Connection"]
 
@@ -141,7 +141,7 @@ class Connection:
             senders = [_signing(sender, credentials, each) for sender, each in zip(senders, roots, strict=True)]
         self.proxy = None if transport is not None else shown_proxy(proxy or environment_proxy(root))
         """The proxy before the server, without its password."""
-        sender = senders[0] if len(senders) == 1 else Endpoints(senders)
+        sender = senders[0] if len(senders) == 1 else Failover(senders)
         self._retry = Retry(sender, retry)
         self.dialect = Dialect(self._retry, self.url, known)
         self.readings = Readings()
@@ -154,22 +154,22 @@ class Connection:
             import httpx
             from stepflow_api import Client
 
-            from .adapters import ExchangeTransport
+            from .transport.httpx_bridge import TransportBridge
 
             http = httpx.AsyncClient(
                 base_url=self.url + API_PATH,
                 timeout=httpx.Timeout(**self.timeout.as_dict()),
                 headers=self.headers,
-                transport=ExchangeTransport(self.dialect, self.root, self.max_response_bytes),
+                transport=TransportBridge(self.dialect, self.root, self.max_response_bytes),
                 trust_env=False,
             )
             self._api = Client(base_url=self.url + API_PATH).set_async_httpx_client(http)
         return self._api
 
     @property
-    def nobody_at(self) -> float | None:
+    def last_unreachable_at(self) -> float | None:
         """When no server was found there last, by `time.monotonic()`; None if there always was one."""
-        return self._retry.nobody_at
+        return self._retry.last_unreachable_at
 
     async def close(self) -> None:
         """Close what is open. A closed connection sends nothing more."""
@@ -251,8 +251,8 @@ class Connection:
         """Return what `make` makes of a response."""
         asked = f"{request['method'].upper()} {request['url']}"
         try:
-            read = _wire.raw_value if raw else _wire.value
-            return _wire.build(make, read(response.content, asked), asked)
+            read = responses.raw_value if raw else responses.value
+            return responses.build(make, read(response.content, asked), asked)
         except InvalidResponseError:
             # Another server may stand behind the URL now.
             self.dialect.forget()
@@ -306,11 +306,11 @@ class Connection:
         started = time.monotonic()
         span.sends(sent, self.url, run_id)
         try:
-            response = await self.dialect.exchange(sent)
+            response = await self.dialect.send(sent)
         except StepflowClientError as error:
             error.run_id = error.run_id or run_id
             raise
-        except (WireError, OSError, ValueError) as error:
+        except (HttpError, OSError, ValueError) as error:
             raise self._transport_error(error, sent, run_id) from error
         self.has_answered = True
         span.note(status_code=response.status)
@@ -368,7 +368,7 @@ class Connection:
             TransportError: If the connection fails or breaks, or brings something else than events.
             ApiError: If the server answered no.
         """
-        from .adapters import unpacked
+        from .transport.httpx_bridge import unpacked
 
         sent = self._request(request, self.timeout.reading(silence), idempotent=True)
         sent.headers |= {"accept": _EVENTS, "cache-control": "no-store"}
@@ -386,7 +386,7 @@ class Connection:
                         async for chunk in chunks:
                             events = decoder.feed(chunk)
                             for event in events:
-                                yield _wire.value(event, str(sent))
+                                yield responses.value(event, str(sent))
                                 heard = time.monotonic()
                             left = silence - (time.monotonic() - heard)
                             if not events:
@@ -394,7 +394,7 @@ class Connection:
                             if left <= 0:
                                 return
                             stream.patience = max(SHORTEST, min(left, next_look()))
-            except (WireError, OSError, ValueError) as error:
+            except (HttpError, OSError, ValueError) as error:
                 if isinstance(error, StepflowClientError):
                     raise
                 raise self._transport_error(error, sent, run_id) from error
@@ -407,20 +407,22 @@ class Connection:
             content += chunk
             if not chunk or len(content) > _LONGEST_ERROR or has_passed(until):
                 break
-        problem = _wire.error_for(status, kind, content, str(sent), run_id=run_id)
+        problem = responses.error_for(status, kind, content, str(sent), run_id=run_id)
         return problem or InvalidResponseError(f"{sent} was not answered with events", run_id=run_id)
 
     def _transport_error(
         self, error: Exception, asked: HttpRequest, run_id: str | None
     ) -> TransportError | InvalidArgumentError:
-        told = self._told(error, asked, run_id)
-        if isinstance(error, WireError):
+        told = self._error_from(error, asked, run_id)
+        if isinstance(error, HttpError):
             told.attempts = error.attempts
         if isinstance(told, TransportError):
             told.was_sent = not was_not_processed(error)
         return told
 
-    def _told(self, error: Exception, asked: HttpRequest, run_id: str | None) -> TransportError | InvalidArgumentError:
+    def _error_from(
+        self, error: Exception, asked: HttpRequest, run_id: str | None
+    ) -> TransportError | InvalidArgumentError:
         reason = str(error) or type(error).__name__
         limit = asked.timeout
         match error:
@@ -448,7 +450,7 @@ class Connection:
                 return InvalidResponseError(message, hint="is this the URL of a Stepflow server?", run_id=run_id)
             case Unreadable():
                 return InvalidResponseError(f"the answer to {asked} cannot be read: {reason}", run_id=run_id)
-            case WireError() | OSError():
+            case HttpError() | OSError():
                 said, advice = refusal(error) or (reason, None)
                 return ServerConnectionError(f"the connection to {self.url} broke: {said}", hint=advice, run_id=run_id)
             case _:
@@ -462,7 +464,7 @@ def _sender(
     proxy: str | httpx.URL | httpx.Proxy | None,
     limits: httpx.Limits | None,
     transport: httpx.AsyncBaseTransport | None,
-) -> Exchange:
+) -> Transport:
     """Give what sends: connections of our own, or an httpx transport where one is given or a proxy stands between."""
     tls = ssl_context(root, verify, cert)
     via = proxy or environment_proxy(root)
@@ -470,7 +472,7 @@ def _sender(
         return Pool(root, tls, _Limits() if limits is None else check_limits(limits))
     import httpx
 
-    from .adapters import HttpxExchange, LocalTransport
+    from .transport.httpx_bridge import HttpxTransport, LocalTransport
 
     if transport is None:
         bounds = limits or httpx.Limits(**_Limits()._asdict())
@@ -481,19 +483,19 @@ def _sender(
             transport = LocalTransport(verify=tls or False, proxy=via, limits=bounds)
         except (TypeError, ValueError, AttributeError, ImportError, httpx.InvalidURL) as error:
             raise InvalidArgumentError(f"the proxy cannot be used: {error}") from None
-    return HttpxExchange(transport, root)
+    return HttpxTransport(transport, root)
 
 
 def _signing(
-    sender: Exchange, credentials: httpx.Auth | TokenAuth | tuple[str, str] | None, root: ServerUrl
-) -> Exchange:
+    sender: Transport, credentials: httpx.Auth | TokenAuth | tuple[str, str] | None, root: ServerUrl
+) -> Transport:
     """Give what sends to one server with its credentials: those of the client, or those in its own URL."""
     if isinstance(credentials, TokenAuth):
-        from .adapters import Token as TokenLayer
+        from .transport.httpx_bridge import Token as TokenMiddleware
 
-        return TokenLayer(sender, credentials)
+        return TokenMiddleware(sender, credentials)
     if is_httpx_auth(credentials):
-        from .adapters import HttpxAuth
+        from .transport.httpx_bridge import HttpxAuth
 
         return HttpxAuth(sender, credentials, root)
     header = static_authorization(root.user)
@@ -514,7 +516,7 @@ def _hint(error: BaseException | None, proxy: str | None) -> str:
 
 
 def _refuse_errors(response: HttpResponse, asked: str, run_id: str | None) -> None:
-    problem = _wire.error_for(response.status, response.content_type, response.content, asked, run_id=run_id)
+    problem = responses.error_for(response.status, response.content_type, response.content, asked, run_id=run_id)
     if problem is not None:
         problem.attempts = response.attempts
         if isinstance(problem, ApiError):

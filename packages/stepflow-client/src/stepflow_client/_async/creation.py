@@ -8,11 +8,11 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from .. import _operations as api
-from .._creation import Call, Claims, born, may_arrive_later, may_have_created, this_process
-from .._deadline import current_deadline, granted, has_passed
 from .._lazy import lazy_module
 from .._logging import logger
+from .._rules import operations as api
+from .._rules.creation import Call, RunRegistry, born, may_arrive_later, may_have_created, this_process
+from .._rules.deadline import current_deadline, deadline_override, has_passed
 from ..errors import (
     AmbiguousRunError,
     ApiError,
@@ -25,9 +25,9 @@ from ..errors import (
 from .connection import Connection
 
 if TYPE_CHECKING:
-    from .. import _wire
+    from .._codec import responses
 else:
-    _wire = lazy_module("stepflow_client._wire")
+    responses = lazy_module("stepflow_client._codec.responses")
 
 __all__ = ["Creation"]
 
@@ -43,7 +43,7 @@ _LATE = 0.3
 """Seconds that a request may still be on its way when its connection has broken."""
 _APART = 10.0
 """Seconds by which run ids of two servers of one store may be apart that were made at once: only bounds the search."""
-_MOST_SENDS = 5
+_MAX_SENDS = 5
 _OTHERS = "run() and submit() find their runs, as they run a copy of the flow that nobody else runs"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 """Seconds before a request is sent again. A server that wants more time is not waited for."""
@@ -64,14 +64,14 @@ class Creation:
 
     def __init__(self) -> None:
         super().__init__()
-        self._claims_by_process: dict[str, Claims] = {}
+        self._claims_by_process: dict[str, RunRegistry] = {}
 
     @property
-    def _claims(self) -> Claims:
+    def _claims(self) -> RunRegistry:
         """What this client has started in this process: a fork has flows and runs of its own."""
         process = this_process()
         found = self._claims_by_process.get(process)
-        return found if found is not None else self._claims_by_process.setdefault(process, Claims())
+        return found if found is not None else self._claims_by_process.setdefault(process, RunRegistry())
 
     async def _create_once(
         self, flow_id: str, send: Callable[[], Awaitable[Created]], read: Callable[[dict[str, Any]], Created]
@@ -95,7 +95,7 @@ class Creation:
         began = time.monotonic()
         is_settled = False
         try:
-            for attempt in range(1, _MOST_SENDS + 1):
+            for attempt in range(1, _MAX_SENDS + 1):
                 is_settled, sent = False, time.monotonic()
                 call.sends = attempt
                 try:
@@ -109,9 +109,9 @@ class Creation:
                     found = await self._find(_Search(claims, call, began, error, patience))
                     is_settled = True
                     if found is not None:
-                        return _wire.build(read, {"summary": found}, "GET /runs")
+                        return responses.build(read, {"summary": found}, "GET /runs")
                     pause = _pause(error, attempt)
-                    if attempt == _MOST_SENDS or pause is None:
+                    if attempt == _MAX_SENDS or pause is None:
                         raise
                     logger.info("a run of flow %s was not created (%s); sent again", flow_id, type(error).__name__)
                     await asyncio.sleep(pause)
@@ -136,10 +136,10 @@ class Creation:
             while True:
                 looked = time.monotonic()
                 try:
-                    with granted(search.last_look):
+                    with deadline_override(search.last_look):
                         seen = await self._runs_of(search)
                 except StepflowClientError as failure:
-                    if not _is_passing(failure) or has_passed(search.give_up):
+                    if not _is_transient(failure) or has_passed(search.give_up):
                         raise search.ambiguous([]) from failure
                     await asyncio.sleep(_LATE)
                     continue
@@ -214,7 +214,9 @@ class _Search:
         patience: Seconds for which the server may still be at work on it.
     """
 
-    def __init__(self, claims: Claims, call: Call, began: float, error: StepflowClientError, patience: float) -> None:
+    def __init__(
+        self, claims: RunRegistry, call: Call, began: float, error: StepflowClientError, patience: float
+    ) -> None:
         """Set its ends."""
         self.claims, self.call, self.began, self.error = claims, call, began, error
         self.is_ours = claims.is_ours(call.flow_id)
@@ -255,7 +257,7 @@ def _pause(error: StepflowClientError, attempt: int) -> float | None:
     return pause if pause < left else None
 
 
-def _is_passing(error: StepflowClientError) -> bool:
+def _is_transient(error: StepflowClientError) -> bool:
     if isinstance(error, InvalidResponseError):
         return False
     return isinstance(error, (TransportError, ServerFaultError, RateLimitError))

@@ -8,24 +8,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from .. import _operations as api
-from .. import _requests
+from .._codec import requests
+from .._codec.requests import RunArguments, Variables
+from .._codec.secrets import secrets_of
+from .._gather import async_together
 from .._lazy import lazy_module
-from .._requests import RunArguments, Variables
-from .._secrets import secrets_of
-from .._together import async_together
-from ..errors import (
-    ConflictError,
-    RateLimitError,
-    ServerFaultError,
-    StepflowClientError,
-    TransportError,
-)
+from .._rules import operations as api
+from ..errors import ConflictError, RateLimitError, ServerFaultError, StepflowClientError, TransportError
 from .creation import Created
 from .listing import Listing
 
 if TYPE_CHECKING:
-    from .. import _wire, types
+    from .. import types
+    from .._codec import responses
     from ..types import (
         CreateRunResponse,
         ExecutionStatus,
@@ -37,7 +32,7 @@ if TYPE_CHECKING:
         StoredFlow,
     )
 else:
-    _wire = lazy_module("stepflow_client._wire")
+    responses = lazy_module("stepflow_client._codec.responses")
     types = lazy_module("stepflow_client.types")
 
 __all__ = ["Runs"]
@@ -94,18 +89,18 @@ class Runs(Listing):
                 servers from 0.12 on, which would change it (`StepflowClient(exact_integers=False)` lets it pass).
             UnsupportedByServerError: If `debug` is True, or the input is an empty list and the server older than 0.11.
         """
-        _requests.check_debug(debug)
-        flow_id = _requests.check_id(flow_id, "flow_id")
+        requests.check_debug(debug)
+        flow_id = requests.check_id(flow_id, "flow_id")
         arguments = await self._arguments(input, variables, overrides, max_concurrency)
         arguments = await self._completed(flow_id, arguments, variables_from_env, timeout=timeout)
-        return await self._create_run(flow_id, arguments, _wire.created, timeout=timeout)
+        return await self._create_run(flow_id, arguments, responses.created, timeout=timeout)
 
     async def _arguments(
         self, input: Any, variables: Variables | None, overrides: Any, max_concurrency: int | None
     ) -> RunArguments:
         server = await self._connection.server()
         exact = server.capabilities["exact_numbers"] or not self._exact_integers
-        return _requests.run_arguments(input, variables, overrides, max_concurrency, exact_integers=exact)
+        return requests.run_arguments(input, variables, overrides, max_concurrency, exact_integers=exact)
 
     async def _completed(
         self, flow_id: str, arguments: RunArguments, variables_from_env: bool, *, timeout: float | None = None
@@ -114,7 +109,7 @@ class Runs(Listing):
         if variables_from_env:
             await self._variables_of(flow_id, timeout=timeout)
         needs = self._needs.get(flow_id)
-        return arguments if needs is None else _requests.completed(arguments, needs, os.environ, variables_from_env)
+        return arguments if needs is None else requests.completed(arguments, needs, os.environ, variables_from_env)
 
     async def _create_run(
         self,
@@ -160,9 +155,9 @@ class Runs(Listing):
         Raises:
             NotFoundError: If the server has no such run.
         """
-        run_id = _requests.check_run_id(run_id)
+        run_id = requests.check_run_id(run_id)
         request = api.get_run._get_kwargs(run_id=run_id)
-        read = partial(_wire.run, run_id=run_id)
+        read = partial(responses.run, run_id=run_id)
         return await self._connection.call("get_run", request, read, timeout=timeout, run_id=run_id)
 
     async def get_run_items(self, run_id: str | UUID, *, timeout: float | None = None) -> ListItemsResponse:
@@ -177,15 +172,15 @@ class Runs(Listing):
         Raises:
             NotFoundError: If the server has no such run.
         """
-        run_id = _requests.check_run_id(run_id)
+        run_id = requests.check_run_id(run_id)
         listed = await self._listed_items(run_id, timeout)
         if not listed.items:
             # Servers from 0.12 on give an unknown run no items instead of a 404.
             await self.get_run(run_id, timeout=timeout)
         status: ExecutionStatus | None = None
-        if _wire.items_of(listed).places(_wire.is_unfinished):
+        if responses.items_of(listed).places(responses.is_unfinished):
             status = (await self._state(run_id, timeout=timeout)).status
-            if _wire.is_failed(status):
+            if responses.is_failed(status):
                 # It may have ended, and its items too, after they were asked for.
                 listed = await self._listed_items(run_id, timeout)
         return await self._explain(listed, status, timeout=timeout)
@@ -194,7 +189,7 @@ class Runs(Listing):
         return await self._connection.call(
             "get_run_items",
             api.get_run_items._get_kwargs(run_id=run_id),
-            lambda answer: _wire.items(run_id, answer["results"], self._connection.reading(run_id)),
+            lambda answer: responses.items(run_id, answer["results"], self._connection.reading(run_id)),
             timeout=timeout,
             run_id=run_id,
             raw=True,
@@ -210,9 +205,9 @@ class Runs(Listing):
             status: How the run has ended; None if it has not, or no item is without an end.
             timeout: Seconds for each request, instead of the client's.
         """
-        items = _wire.items_of(listed)
-        failed = items.places(_wire.is_failed)
-        lost = items.places(_wire.is_unfinished) if status is not None and _wire.is_failed(status) else []
+        items = responses.items_of(listed)
+        failed = items.places(responses.is_failed)
+        lost = items.places(responses.is_unfinished) if status is not None and responses.is_failed(status) else []
         if not failed and not lost:
             return listed
         can = (await self._connection.server()).capabilities
@@ -222,7 +217,7 @@ class Runs(Listing):
         if lost and status is not None and can["recovery"]:
             # Before 0.12 servers show what has started only when the run ends by itself.
             started = await self._steps_by_item(listed, lost, can, timeout) if can["events"] else {}
-            listed = _wire.with_lost_items(listed, status, started)
+            listed = responses.with_lost_items(listed, status, started)
         return listed
 
     async def _explain_failed(
@@ -237,7 +232,7 @@ class Runs(Listing):
         errors = [result.error for result in results if result is not None and result.error is not None]
         if not errors or (not can["step_outputs"] and all(error.step_id for error in errors)):
             return listed
-        return _wire.with_failed_steps(listed, failed, await self._steps_by_item(listed, failed, can, timeout))
+        return responses.with_failed_steps(listed, failed, await self._steps_by_item(listed, failed, can, timeout))
 
     async def _steps_by_item(
         self, listed: ListItemsResponse, places: list[int], can: Mapping[str, bool], timeout: float | None
@@ -275,7 +270,7 @@ class Runs(Listing):
         return await self._connection.call(
             "get_run_steps",
             api.get_run_steps._get_kwargs(run_id=run_id, item_index=_or_unset(item_index)),
-            lambda answer: _wire.steps(run_id, answer["steps"], self._connection.reading(run_id)),
+            lambda answer: responses.steps(run_id, answer["steps"], self._connection.reading(run_id)),
             timeout=timeout,
             run_id=run_id,
         )
@@ -293,8 +288,8 @@ class Runs(Listing):
         Raises:
             NotFoundError: If the server has no such run.
         """
-        run_id = _requests.check_run_id(run_id)
-        index = _requests.check_limit(item_index, "item_index")
+        run_id = requests.check_run_id(run_id)
+        index = requests.check_limit(item_index, "item_index")
         listed = await self._listed_steps(run_id, index, timeout)
         if not listed.steps:
             # Servers from 0.12 on give an unknown run no steps instead of a 404.
@@ -309,16 +304,16 @@ class Runs(Listing):
         Raises:
             NotFoundError: If there is no such step, or it has not started.
         """
-        run_id = _requests.check_run_id(run_id)
+        run_id = requests.check_run_id(run_id)
         request = api.get_run_step._get_kwargs(
             run_id=run_id,
-            step_id=_requests.check_id(step_id, "step_id"),
-            item_index=_or_unset(_requests.check_limit(item_index, "item_index")),
+            step_id=requests.check_id(step_id, "step_id"),
+            item_index=_or_unset(requests.check_limit(item_index, "item_index")),
         )
         return await self._connection.call(
             "get_run_step",
             request,
-            lambda answer: _wire.asked_step(answer["step"], step_id, item_index, self._connection.reading(run_id)),
+            lambda answer: responses.asked_step(answer["step"], step_id, item_index, self._connection.reading(run_id)),
             timeout=timeout,
             run_id=run_id,
         )
@@ -329,9 +324,9 @@ class Runs(Listing):
         Raises:
             NotFoundError: If the server has no such run.
         """
-        run_id = _requests.check_run_id(run_id)
+        run_id = requests.check_run_id(run_id)
         request = api.get_run_flow._get_kwargs(run_id=run_id)
-        return await self._connection.call("get_run_flow", request, _wire.flow, timeout=timeout, run_id=run_id)
+        return await self._connection.call("get_run_flow", request, responses.flow, timeout=timeout, run_id=run_id)
 
     async def cancel_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
         """Mark a run as cancelled and return it.
@@ -347,7 +342,7 @@ class Runs(Listing):
             NotFoundError: If the server has no such run.
             ConflictError: If the run has ended already.
         """
-        run_id = _requests.check_run_id(run_id)
+        run_id = requests.check_run_id(run_id)
         now = await self._state(run_id, timeout=timeout)
         if now.is_finished:
             raise ConflictError(
@@ -355,7 +350,7 @@ class Runs(Listing):
             )
         request = api.cancel_run._get_kwargs(run_id=run_id)
         try:
-            read = partial(_wire.run, run_id=run_id)
+            read = partial(responses.run, run_id=run_id)
             return await self._connection.call("cancel_run", request, read, timeout=timeout, run_id=run_id)
         except ConflictError as error:
             # Servers before 0.12 refuse what is cancelled already: by the first of two requests, if that was lost.
@@ -371,7 +366,7 @@ class Runs(Listing):
     async def _summary(self, run_id: str, *, timeout: float | None = None) -> RunDetails | None:
         """Give a root run without its steps, None for a run below another or one that is not there."""
         request = api.list_runs._get_kwargs(root_run_id=run_id, roots_only=True, limit=1)
-        listed = await self._connection.call("list_runs", request, _wire.runs, run_id=run_id, timeout=timeout)
+        listed = await self._connection.call("list_runs", request, responses.runs, run_id=run_id, timeout=timeout)
         return next((run for run in listed.runs if run.run_id == run_id), None)
 
     async def delete_run(self, run_id: str | UUID, *, timeout: float | None = None) -> None:
@@ -383,7 +378,7 @@ class Runs(Listing):
             NotFoundError: If the server has no such run.
             ConflictError: If the run has not ended.
         """
-        run_id = _requests.check_run_id(run_id)
+        run_id = requests.check_run_id(run_id)
         request = api.delete_run._get_kwargs(run_id=run_id)
         await self._connection.send("delete_run", request, timeout=timeout, run_id=run_id)
 

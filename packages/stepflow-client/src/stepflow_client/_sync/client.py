@@ -12,19 +12,20 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 from uuid import UUID
 
-from .. import _operations as api
-from .. import _requests, _settings
-from .._deadline import current_deadline, deadline_of, granted, within
-from .._http import MOST_BYTES
+from .. import _settings
+from .._codec import requests
+from .._codec.requests import Variables
+from .._http.messages import MOST_BYTES
+from .._http.sockets import SyncCancelled
 from .._lazy import lazy_module
 from .._pickling import Picklable
-from .._requests import Variables
-from .._retry import RetryPolicy
+from .._rules import operations as api
+from .._rules.deadline import current_deadline, deadline_of, deadline_override, deadline_scope
+from .._rules.transient import RetryPolicy
 from .._settings import Token
-from .._sockets import SyncCancelled
 from .._tracing import annotate
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError
-from ..flow_file import is_flow_id
+from ..flows.file import is_flow_id
 from .blobs import Blobs
 from .connection import Connection
 from .events import Events
@@ -35,16 +36,11 @@ if TYPE_CHECKING:
     import httpx
     from stepflow_api import Client
 
-    from .. import _wire
-    from ..flow_file import FlowSource
-    from ..types import (
-        ComponentList,
-        FlowResult,
-        HealthResponse,
-        ServerInfo,
-    )
+    from .._codec import responses
+    from ..flows.file import FlowSource
+    from ..types import ComponentList, FlowResult, HealthResponse, ServerInfo
 else:
-    _wire = lazy_module("stepflow_client._wire")
+    responses = lazy_module("stepflow_client._codec.responses")
 
 __all__ = ["SyncStepflowClient"]
 
@@ -230,7 +226,7 @@ class SyncStepflowClient(Events, Blobs, Picklable):
             ServerConnectionError: If it cannot be reached.
             InvalidResponseError: If what answers is no Stepflow server.
         """
-        return _wire.build(_wire.health, self._connection.health(timeout=timeout), "GET /health")
+        return responses.build(responses.health, self._connection.health(timeout=timeout), "GET /health")
 
     def server_info(self) -> ServerInfo:
         """Give what the server is and can do; asked once, then remembered."""
@@ -249,7 +245,7 @@ class SyncStepflowClient(Events, Blobs, Picklable):
             A list; its `failed_plugins` are the plugins that the server could not ask.
         """
         request = api.list_components._get_kwargs(exclude_schemas=api.UNSET if schemas else True)
-        return self._connection.call("list_components", request, _wire.components, timeout=timeout)
+        return self._connection.call("list_components", request, responses.components, timeout=timeout)
 
     # Running flows
 
@@ -303,10 +299,10 @@ class SyncStepflowClient(Events, Blobs, Picklable):
                 `timeout` was over before the run could be created.
         """
         deadline = deadline_of(timeout)
-        _requests.single_input(input)
+        requests.single_input(input)
         if on_cancel not in ("detach", "cancel"):
             raise InvalidArgumentError(f"on_cancel is 'detach' or 'cancel', not {on_cancel!r}")
-        with within(deadline), self._connection.traced("run", kind="INTERNAL") as span:
+        with deadline_scope(deadline), self._connection.traced("run", kind="INTERNAL") as span:
             run = self._start(
                 flow,
                 input,
@@ -326,24 +322,24 @@ class SyncStepflowClient(Events, Blobs, Picklable):
                 raise
             except SyncCancelled:
                 if on_cancel == "cancel":
-                    with suppress(StepflowClientError), granted(time.monotonic() + _LAST_WORD):
+                    with suppress(StepflowClientError), deadline_override(time.monotonic() + _LAST_WORD):
                         self.cancel_run(run.run_id)
                 raise
 
-    def _result_of(self, run: _wire.Started, deadline: float | None) -> FlowResult:
+    def _result_of(self, run: responses.Started, deadline: float | None) -> FlowResult:
         """Give the result of a run of one item that was just created, waiting for its end."""
         if run.answers and run.status.is_final:
             reading = self._connection.reading(run.run_id)
-            result = _wire.single_result(run.run_id, run.answers, run.status, reading)
+            result = responses.single_result(run.run_id, run.answers, run.status, reading)
             if result is not None:
                 return result
-            listed = self._explain(_wire.items(run.run_id, run.answers, reading), run.status)
-            return _wire.only_result(listed, run.status, reading)
+            listed = self._explain(responses.items(run.run_id, run.answers, reading), run.status)
+            return responses.only_result(listed, run.status, reading)
         status = run.status
         if not status.is_final:
             status = (self._wait(run.run_id, deadline, total=1)).status
         listed = self._items_of_ended(run.run_id, status, deadline)
-        return _wire.only_result(listed, status, self._connection.reading(run.run_id))
+        return responses.only_result(listed, status, self._connection.reading(run.run_id))
 
     def submit(
         self,
@@ -385,7 +381,7 @@ class SyncStepflowClient(Events, Blobs, Picklable):
                 `timeout` was over before the run could be created.
             UnsupportedByServerError: If the input is an empty list and the server older than 0.11.
         """
-        with within(deadline_of(timeout)), self._connection.traced("submit", kind="INTERNAL"):
+        with deadline_scope(deadline_of(timeout)), self._connection.traced("submit", kind="INTERNAL"):
             run = self._start(
                 flow,
                 input,
@@ -412,7 +408,7 @@ class SyncStepflowClient(Events, Blobs, Picklable):
             RunTimeoutError: If the run has not ended in time. It goes on.
         """
         run, listed = self._finished(run_id, wait=wait, timeout=timeout, single=True)
-        return _wire.only_result(listed, run.status, self._connection.reading(run.run_id))
+        return responses.only_result(listed, run.status, self._connection.reading(run.run_id))
 
     def get_results(self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None) -> list[FlowResult]:
         """Give the results of all items of a run, in the order of their inputs, waiting for it to end.
@@ -427,7 +423,7 @@ class SyncStepflowClient(Events, Blobs, Picklable):
             RunTimeoutError: If the run has not ended in time. It goes on.
         """
         run, listed = self._finished(run_id, wait=wait, timeout=timeout, single=False)
-        return _wire.results(listed, run.status, self._connection.reading(run.run_id))
+        return responses.results(listed, run.status, self._connection.reading(run.run_id))
 
     def _start(
         self,
@@ -440,25 +436,25 @@ class SyncStepflowClient(Events, Blobs, Picklable):
         max_concurrency: int | None,
         wait: int | None,
         deduplicate: bool,
-    ) -> _wire.Started:
+    ) -> responses.Started:
         if is_flow_id(flow):
             if deduplicate:
                 raise InvalidArgumentError("deduplicate=True needs the flow itself, not its id")
             arguments = self._arguments(input, variables, overrides, max_concurrency)
             arguments = self._completed(str(flow), arguments, variables_from_env)
-            return self._create_run(str(flow), arguments, _wire.started, wait=_held(wait))
+            return self._create_run(str(flow), arguments, responses.started, wait=_held(wait))
         content, digest = self._checked(flow)
         annotate(flow_name=content.get("name"))
         arguments = self._arguments(input, variables, overrides, max_concurrency)
         needs = self._needs_of(content, digest)
-        arguments = _requests.completed(arguments, needs, os.environ, variables_from_env)
+        arguments = requests.completed(arguments, needs, os.environ, variables_from_env)
         for again in (self._claims.shared_flow(digest) is not None, False):
             flow_id, declared = self._store_to_run(content, digest, is_single=deduplicate)
             try:
                 run = self._create_run(
                     flow_id,
                     arguments,
-                    _wire.started,
+                    responses.started,
                     declared=declared,
                     output=content.get("output"),
                     wait=_held(wait),

@@ -14,11 +14,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from .. import _operations as api
-from .. import _requests
-from .._cursor import Cursor
+from .._codec import requests
 from .._lazy import lazy_module
 from .._logging import logger
+from .._rules import operations as api
+from .._rules.cursor import Cursor
 from .._settings import check_positive
 from ..errors import (
     InvalidResponseError,
@@ -31,13 +31,15 @@ from ..errors import (
 from .waiting import Waiting
 
 if TYPE_CHECKING:
-    from .. import _inference, _wire, events
+    from .. import events
+    from .._codec import responses
+    from .._rules import inference
     from ..events import RunCompletedEvent, RunEvent
     from ..types import ListStepsResponse, RunDetails
 else:
-    _inference = lazy_module("stepflow_client._inference")
+    inference = lazy_module("stepflow_client._rules.inference")
     events = lazy_module("stepflow_client.events")
-    _wire = lazy_module("stepflow_client._wire")
+    responses = lazy_module("stepflow_client._codec.responses")
 
 __all__ = ["Events"]
 
@@ -99,7 +101,7 @@ class Events(Waiting):
             ServerConnectionError: If the server cannot be reached for a minute.
             UnsupportedByServerError: If the run will not end: its server was started again and resumes none (0.9).
         """
-        run_id = _requests.check_run_id(run_id)
+        run_id = requests.check_run_id(run_id)
         Cursor.check(since, "s" if include_sub_runs else "e")
         pulse = _Pulse(math.inf if heartbeat is None else check_positive(heartbeat, "heartbeat"))
         return self._events(run_id, since, include_results, include_sub_runs, pulse)
@@ -112,7 +114,7 @@ class Events(Waiting):
         mode = ("s" if include_sub_runs else "e") if told else "i"
         position = Cursor.parse(since, mode)
         if told:
-            found = self._told_events(run_id, since, position, include_results, include_sub_runs, pulse)
+            found = self._streamed_events(run_id, since, position, include_results, include_sub_runs, pulse)
         else:
             found = self._inferred_events(run_id, position, include_results, pulse)
         cursor, number = str(position), position.number
@@ -128,7 +130,7 @@ class Events(Waiting):
                     )
                     pulse.beat()
 
-    def _told_events(
+    def _streamed_events(
         self,
         run_id: str,
         since: str | int | None,
@@ -211,7 +213,7 @@ class Events(Waiting):
                 if frame is None:
                     yield None, position
                     continue
-                number = _wire.build(events.sequence_number, frame, "an event")
+                number = responses.build(events.sequence_number, frame, "an event")
                 if number == position.number and skip > 0:
                     skip -= 1
                 else:
@@ -220,14 +222,14 @@ class Events(Waiting):
                 read = partial(
                     events.read_event, run_id, cursor=str(position), reading=self._connection.reading(run_id)
                 )
-                yield _wire.build(read, frame, "an event"), position
+                yield responses.build(read, frame, "an event"), position
 
     def _inferred_events(
         self, run_id: str, position: Cursor, include_results: bool, pulse: _Pulse
     ) -> Generator[RunEvent | None, None, None]:
-        """Go through what must have happened, as far as the run itself shows it; None as in `_told_events`."""
+        """Go through what must have happened, as far as the run itself shows it; None as in `_streamed_events`."""
         first = position.number + (1 if position.handled else 0)
-        inference = _inference.Inference(include_results)
+        observer = inference.Inference(include_results)
         pause, began = _FIRST_PAUSE, time.monotonic()
         last_contact = began
         while True:
@@ -249,7 +251,7 @@ class Events(Waiting):
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 continue
             last_contact = time.monotonic()
-            for event in inference.look(run, steps):
+            for event in observer.look(run, steps):
                 pause = _FIRST_PAUSE
                 if event.sequence_number >= first:
                     yield event
@@ -293,14 +295,14 @@ class _Contact:
 
     def __init__(self) -> None:
         """Begin now."""
-        self._answered = self._told = time.monotonic()
+        self._answered = self._error_from = time.monotonic()
         self._pause = _FIRST_PAUSE
         self._is_outage = False
 
     def has_event(self) -> None:
         """Note an event."""
         self.has_answer()
-        self._told, self._pause = self._answered, _FIRST_PAUSE
+        self._error_from, self._pause = self._answered, _FIRST_PAUSE
 
     def has_answer(self) -> None:
         """Note that the server is there."""
@@ -329,7 +331,7 @@ class _Contact:
     @property
     def is_silent(self) -> bool:
         """Whether it has been there, and told nothing, for too long."""
-        return time.monotonic() - self._told > _OUTAGE
+        return time.monotonic() - self._error_from > _OUTAGE
 
 
 def _broke_off(run_id: str, reason: str, position: Cursor) -> ServerConnectionError:

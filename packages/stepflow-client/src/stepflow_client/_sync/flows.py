@@ -11,30 +11,24 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
-from .. import _operations as api
-from .. import _requests
-from .._creation import tagged
-from .._deadline import current_deadline, has_passed
-from .._flow_needs import FlowNeeds, needs_of
+from .._codec import requests
+from .._codec.values import check_json
 from .._lazy import lazy_module
-from .._values import check_json
+from .._rules import operations as api
+from .._rules.creation import tagged
+from .._rules.deadline import current_deadline, has_passed
 from ..errors import InvalidArgumentError, InvalidFlowError, InvalidRequestError
-from ..flow_file import is_flow_id, load_flow
+from ..flows.file import is_flow_id, load_flow
+from ..flows.needs import FlowNeeds, needs_of
 from .creation import Creation
 
 if TYPE_CHECKING:
-    from .. import _wire, types
-    from ..flow_file import FlowSource
-    from ..types import (
-        Diagnostic,
-        FlowVariable,
-        FlowVariables,
-        StoredFlow,
-        StoreFlowResponse,
-        ValidationResult,
-    )
+    from .. import types
+    from .._codec import responses
+    from ..flows.file import FlowSource
+    from ..types import Diagnostic, FlowVariable, FlowVariables, StoredFlow, StoreFlowResponse, ValidationResult
 else:
-    _wire = lazy_module("stepflow_client._wire")
+    responses = lazy_module("stepflow_client._codec.responses")
     types = lazy_module("stepflow_client.types")
 
 __all__ = ["Flows"]
@@ -87,20 +81,20 @@ class Flows(Creation):
         """Return what runs of a flow need; found out once."""
         known = self._needs.get(digest)
         if known is None:
-            known = needs_of(flow, _wire.flow_variables(flow))
+            known = needs_of(flow, responses.flow_variables(flow))
             self._needs = {**_newest(self._needs), digest: known}
         return known
 
     def _checked(self, flow: FlowSource) -> tuple[dict[str, Any], bytes]:
         """Give a flow that can be sent and its digest; what was checked before is not checked again."""
-        stamp = None if isinstance(flow, Mapping) else _requests.file_stamp(flow)
+        stamp = None if isinstance(flow, Mapping) else requests.file_stamp(flow)
         if stamp is not None and stamp in self._files:
             return self._files[stamp]
         content = load_flow(flow)
-        digest = _requests.flow_digest(content)
+        digest = requests.flow_digest(content)
         if digest is None or digest not in self._accepted:
             content = check_json(content, "the flow")
-            digest = _requests.flow_digest(content)
+            digest = requests.flow_digest(content)
             if digest is None:
                 raise InvalidArgumentError("the flow cannot be written as JSON")
         if stamp is not None:
@@ -164,7 +158,7 @@ class Flows(Creation):
 
     def _know_flow(self, flow_id: str, flow: Mapping[str, Any]) -> Mapping[str, FlowVariable]:
         """Remember what is needed of a flow for its runs, and return the variables it declares."""
-        declared = _wire.build(lambda _: _wire.flow_variables(flow), {}, f"GET /flows/{flow_id}")
+        declared = responses.build(lambda _: responses.flow_variables(flow), {}, f"GET /flows/{flow_id}")
         self._declared = {**_newest(self._declared), flow_id: declared}
         self._outputs = {**_newest(self._outputs), flow_id: flow.get("output")}
         self._needs = {**_newest(self._needs), flow_id: needs_of(flow, declared)}
@@ -173,17 +167,17 @@ class Flows(Creation):
     def _store_as_blob(self, flow: dict[str, Any], *, timeout: float | None = None) -> str:
         """Store a flow so that its integers survive; nothing is checked this way."""
         request = api.store_blob._get_kwargs(body=api.StoreBlobRequest(data=flow, blob_type="flow"))
-        return self._connection.call("store_blob", request, partial(_wire.flow_id, key="blobId"), timeout=timeout)
+        return self._connection.call("store_blob", request, partial(responses.flow_id, key="blobId"), timeout=timeout)
 
     def _post_flow(self, flow: dict[str, Any], *, dry_run: bool, timeout: float | None) -> tuple[ValidationResult, str]:
         server = self._connection.server()
-        sent = flow if server.capabilities["exact_numbers"] else _requests.flow_for_dry_run(flow)
+        sent = flow if server.capabilities["exact_numbers"] else requests.flow_for_dry_run(flow)
         body = api.StoreFlowRequest(flow=sent, dry_run=dry_run)
         try:
             return self._connection.call(
                 "store_flow",
                 api.store_flow._get_kwargs(body=body),
-                lambda answer: (_wire.validation(answer.get("diagnostics")), _wire.flow_id(answer)),
+                lambda answer: (responses.validation(answer.get("diagnostics")), responses.flow_id(answer)),
                 timeout=timeout,
             )
         except InvalidRequestError as error:
@@ -193,7 +187,7 @@ class Flows(Creation):
                     "level": types.DiagnosticLevel.FATAL,
                     "kind": "unreadableFlow",
                     "code": 0,
-                    "formatted": _requests.numbers_as_written(error.message),
+                    "formatted": requests.numbers_as_written(error.message),
                 }
             )
             return types.ValidationResult(diagnostics=[finding]), ""
@@ -214,8 +208,8 @@ class Flows(Creation):
             NotFoundError: If the server has no such flow.
             InvalidRequestError: If this cannot be a flow id.
         """
-        request = api.get_flow._get_kwargs(flow_id=_requests.check_id(flow_id, "flow_id"))
-        read = partial(_wire.flow, flow_id=flow_id)
+        request = api.get_flow._get_kwargs(flow_id=requests.check_id(flow_id, "flow_id"))
+        read = partial(responses.flow, flow_id=flow_id)
         return self._connection.call("get_flow", request, read, timeout=timeout)
 
     def delete_flow(self, flow_id: str, *, timeout: float | None = None) -> None:
@@ -223,7 +217,7 @@ class Flows(Creation):
 
         Released servers (0.9 to 0.13) accept this and delete nothing; an unknown id is accepted too from 0.12 on.
         """
-        request = api.delete_flow._get_kwargs(flow_id=_requests.check_id(flow_id, "flow_id"))
+        request = api.delete_flow._get_kwargs(flow_id=requests.check_id(flow_id, "flow_id"))
         self._connection.send("delete_flow", request, timeout=timeout)
         self._forget_flow(flow_id)
 
@@ -238,7 +232,7 @@ class Flows(Creation):
         """
         declared = dict(self._variables_of(flow_id, timeout=timeout))
         read = partial(types.FlowVariables, flow_id=flow_id, variables=declared)
-        return _wire.build(lambda _: read(), {}, f"GET /flows/{flow_id}")
+        return responses.build(lambda _: read(), {}, f"GET /flows/{flow_id}")
 
     def _variables_of(self, flow_id: str, *, timeout: float | None = None) -> Mapping[str, FlowVariable]:
         declared = self._declared.get(flow_id)

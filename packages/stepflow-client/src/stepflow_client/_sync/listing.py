@@ -10,18 +10,19 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from .. import _operations as api
-from .. import _requests
+from .._codec import requests
 from .._lazy import lazy_module
-from .._listing import Window, is_coarse, newest_first, second
+from .._rules import operations as api
+from .._rules.listing import Window, is_coarse, newest_first, second
 from ..errors import InvalidArgumentError, InvalidResponseError
 from .flows import Flows
 
 if TYPE_CHECKING:
-    from .. import _wire, types
+    from .. import types
+    from .._codec import responses
     from ..types import ExecutionStatus, ListRunsResponse, RunDetails
 else:
-    _wire = lazy_module("stepflow_client._wire")
+    responses = lazy_module("stepflow_client._codec.responses")
     types = lazy_module("stepflow_client.types")
 
 __all__ = ["Listing"]
@@ -67,8 +68,8 @@ class Listing(Flows):
         Raises:
             InvalidArgumentError: If an argument is wrong. (Servers drop a filter they cannot read and list all.)
         """
-        start = _requests.check_limit(offset, "offset") or 0
-        limit = _requests.check_limit(limit, "limit")
+        start = requests.check_limit(offset, "offset") or 0
+        limit = requests.check_limit(limit, "limit")
         window = Window(since, until)
         filters = _filters(status, flow_name, root_run_id, parent_run_id, roots_only)
         if window.is_open:
@@ -118,7 +119,7 @@ class Listing(Flows):
             until: Only runs created before then.
             timeout: Seconds for each request, instead of the client's.
         """
-        _requests.check_limit(page_size, "page_size", least=2)
+        requests.check_limit(page_size, "page_size", least=2)
         window = Window(since, until)
         filters = _filters(status, flow_name, root_run_id, parent_run_id, roots_only)
         with closing(self._go_through(filters, window, page_size, timeout)) as runs:
@@ -172,7 +173,7 @@ class Listing(Flows):
         request = api.list_runs._get_kwargs(
             limit=api.UNSET if limit is None else limit, offset=offset or api.UNSET, **filters
         )
-        return self._connection.call("list_runs", request, _wire.runs, timeout=timeout)
+        return self._connection.call("list_runs", request, responses.runs, timeout=timeout)
 
 
 def _filters(
@@ -185,9 +186,9 @@ def _filters(
     """Return the filters that servers have, checked."""
     return {
         "status": _status_filter(status),
-        "flow_name": api.UNSET if flow_name is None else _requests.check_text(flow_name, "flow_name"),
-        "root_run_id": api.UNSET if root_run_id is None else _requests.check_run_id(root_run_id),
-        "parent_run_id": api.UNSET if parent_run_id is None else _requests.check_run_id(parent_run_id),
+        "flow_name": api.UNSET if flow_name is None else requests.check_text(flow_name, "flow_name"),
+        "root_run_id": api.UNSET if root_run_id is None else requests.check_run_id(root_run_id),
+        "parent_run_id": api.UNSET if parent_run_id is None else requests.check_run_id(parent_run_id),
         "roots_only": api.UNSET if roots_only is None else bool(roots_only),
     }
 

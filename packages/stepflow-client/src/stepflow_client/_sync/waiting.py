@@ -10,11 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
-from .. import _operations as api
-from .. import _requests
-from .._deadline import deadline_of, has_passed, within
+from .._codec import requests
 from .._lazy import lazy_module
 from .._logging import logger
+from .._rules import operations as api
+from .._rules.deadline import deadline_of, deadline_scope, has_passed
 from ..errors import (
     ApiError,
     InvalidArgumentError,
@@ -30,10 +30,10 @@ from ..errors import (
 from .runs import Runs
 
 if TYPE_CHECKING:
-    from .. import _wire
+    from .._codec import responses
     from ..types import ExecutionStatus, ListItemsResponse, RunDetails
 else:
-    _wire = lazy_module("stepflow_client._wire")
+    responses = lazy_module("stepflow_client._codec.responses")
 
 __all__ = ["Waiting"]
 
@@ -47,7 +47,7 @@ _LARGE = 200
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 _OUTAGE = 120.0
 """Seconds without an answer after which we give up, though the caller has set no limit."""
-_PASSING = (TransportError, ServerFaultError, RateLimitError)
+_TRANSIENT = (TransportError, ServerFaultError, RateLimitError)
 """What may come of a question though the run goes on."""
 
 _NOT_ENDED = "has not ended yet", "it goes on; wait_run() waits again"
@@ -75,15 +75,15 @@ class Waiting(Runs):
             UnsupportedByServerError: If the run will not end: its server was started again and resumes none (0.9).
             TransportError: If the server is not there.
         """
-        run_id = _requests.check_run_id(run_id)
+        run_id = requests.check_run_id(run_id)
         deadline = deadline_of(timeout)
-        with within(deadline):
+        with deadline_scope(deadline):
             return self._wait(run_id, deadline)
 
     def _wait(self, run_id: str, deadline: float | None, *, total: int | None = None) -> RunDetails:
         if total is None:
             # Asked to wait for a run they do not know, 0.10 and 0.11 answer 500 instead of 404: so ask without first.
-            run = self._patiently(partial(self._state, run_id), run_id, deadline)
+            run = self._retry_until(partial(self._state, run_id), run_id, deadline)
             if run.is_finished:
                 return run
             total = run.items.total
@@ -93,12 +93,12 @@ class Waiting(Runs):
         while True:
             started = time.monotonic()
             remaining = longest if deadline is None else deadline - started
-            held = 0 if total > _LARGE else _requests.wait_seconds(remaining, longest)
+            held = 0 if total > _LARGE else requests.wait_seconds(remaining, longest)
             try:
                 run = self._look(run_id, held, total)
                 if not run.is_finished:
                     self._check_recovery(run, began)
-            except _PASSING as error:
+            except _TRANSIENT as error:
                 # The run goes on, or the server resumes it when it is started again.
                 self._raise_if_hopeless(error, run_id, deadline, last_contact)
                 if not (lost or has_passed(deadline)):
@@ -119,7 +119,7 @@ class Waiting(Runs):
                 # The end is noticed late by a tenth of what the run took, at most.
                 pause = min(max(pause, 0.1 * (now - began)), _LONGEST_PAUSE)
 
-    def _patiently(
+    def _retry_until(
         self,
         ask: Callable[[], Answer],
         run_id: str,
@@ -142,7 +142,7 @@ class Waiting(Runs):
         while True:
             try:
                 return ask()
-            except _PASSING as error:
+            except _TRANSIENT as error:
                 if deadline is None and not self._connection.has_answered:
                     # Nobody has ever been there.
                     raise
@@ -172,7 +172,7 @@ class Waiting(Runs):
         Raises:
             UnsupportedByServerError: If the run will not end.
         """
-        gone_at = self._connection.nobody_at
+        gone_at = self._connection.last_unreachable_at
         created = self._claims.owned_since(run.run_id)
         if gone_at is None or gone_at < (began if created is None else min(began, created)):
             return
@@ -193,18 +193,18 @@ class Waiting(Runs):
         request = api.get_run._get_kwargs(
             run_id=run_id, wait=True if held else api.UNSET, timeout_secs=held or api.UNSET
         )
-        read = partial(_wire.run, run_id=run_id)
+        read = partial(responses.run, run_id=run_id)
         return self._connection.call("get_run", request, read, run_id=run_id, waits=held)
 
     def _finished(
         self, run_id: str | UUID, *, wait: bool, timeout: float | None, single: bool
     ) -> tuple[RunDetails, ListItemsResponse]:
-        run_id = _requests.check_run_id(run_id)
+        run_id = requests.check_run_id(run_id)
         deadline = deadline_of(timeout)
-        with within(deadline):
+        with deadline_scope(deadline):
             look = partial(self._state, run_id)
             # Who does not want to wait for the run does not wait for its server either.
-            run = self._patiently(look, run_id, deadline) if wait else look()
+            run = self._retry_until(look, run_id, deadline) if wait else look()
             if single and run.items.total != 1:
                 raise InvalidArgumentError(
                     f"run {run_id} is a batch of {run.items.total} items",
@@ -236,7 +236,7 @@ class Waiting(Runs):
             raise error
 
     def _items_of_ended(self, run_id: str, status: ExecutionStatus, deadline: float | None) -> ListItemsResponse:
-        return self._patiently(partial(self._ended_items, run_id, status), run_id, deadline, _NO_RESULT)
+        return self._retry_until(partial(self._ended_items, run_id, status), run_id, deadline, _NO_RESULT)
 
     def _ended_items(self, run_id: str, status: ExecutionStatus) -> ListItemsResponse:
         return self._explain(self._listed_items(run_id, None), status)

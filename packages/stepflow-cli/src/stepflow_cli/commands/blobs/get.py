@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...connect import connect
+from ...errors import Problem, problem_of, usage
 from ...exit_codes import ExitCode
-from ...files import writing
-from ...options import file_output_options, server_options
-from ...output import Column, Output, View
-from ...parsing import Command
-from ...problems import Problem, problem_of, usage
-from ...settings import ServerOptions
-from ...streams import telling_of_lost_output
+from ...inputs.files import writing
+from ...output.view import Column, Output, View
+from ...params.options import file_output_options, server_options
+from ...params.parsing import Command
+from ...server.connect import connect
+from ...settings.resolve import ServerOptions
+from ...stdio import telling_of_lost_output
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient

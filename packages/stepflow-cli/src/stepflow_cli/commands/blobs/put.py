@@ -7,14 +7,14 @@ from typing import Any
 
 import click
 
-from ...connect import connect
-from ...files import read_bytes
-from ...options import output_options, server_options
-from ...output import Column, Output, View
-from ...parsing import FILE, Choice, Command
-from ...problems import usage
-from ...settings import ServerOptions
-from ...streams import read_stdin_bytes
+from ...errors import usage
+from ...inputs.files import read_bytes
+from ...output.view import Column, Output, View
+from ...params.options import output_options, server_options
+from ...params.parsing import FILE, Choice, Command
+from ...server.connect import connect
+from ...settings.resolve import ServerOptions
+from ...stdio import read_stdin_bytes
 
 __all__ = ["command"]
 
@@ -79,10 +79,10 @@ def _kind(file: str, as_json: bool, binary: bool, blob_type: str | None) -> str:
 
 
 def _read(file: str, kind: str) -> Any:
-    from ...values import Given, read_value
+    from ...inputs.values import Given, read_value
 
     if kind == "flow":
-        from ...flow_files import load_flow_file
+        from ...inputs.flow import load_flow_file
 
         return load_flow_file(file)
     if kind == "data":

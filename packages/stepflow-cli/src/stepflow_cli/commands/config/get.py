@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from ...completion import complete_settings
+from ...completion.words import complete_settings
+from ...errors import Problem, nearest, printable, usage
 from ...exit_codes import ExitCode
-from ...options import output_options, server_options
-from ...output import Column, Output, View
-from ...parsing import Command
-from ...problems import Problem, nearest, printable, usage
-from ...settings import ServerOptions
+from ...output.view import Column, Output, View
+from ...params.options import output_options, server_options
+from ...params.parsing import Command
+from ...settings.resolve import ServerOptions
 
 __all__ = ["command"]
 
@@ -43,7 +43,7 @@ def command(key: str, server: ServerOptions, output: Output) -> None:
 
 
 def _in_effect(key: str, server: ServerOptions) -> tuple[Any, str]:
-    from ...settings_in_effect import settings_in_effect
+    from ...settings.display import settings_in_effect
 
     settings = {each.name: each for each in settings_in_effect(server)}
     if key not in settings:
@@ -55,8 +55,8 @@ def _in_effect(key: str, server: ServerOptions) -> tuple[Any, str]:
 
 
 def _of_file(key: str, server: ServerOptions) -> tuple[Any, str]:
-    from ...config_file import parse_key
-    from ...profiles import load
+    from ...settings.edit import parse_key
+    from ...settings.profiles import load
 
     profiles = load()
     place = parse_key(key, None, profiles)
@@ -72,7 +72,7 @@ def _of_file(key: str, server: ServerOptions) -> tuple[Any, str]:
 
 
 def _without_password(key: str, value: Any) -> Any:
-    from ...urls import without_password
+    from ...settings.urls import without_password
 
     return without_password(value) if key in ("url", "proxy") and isinstance(value, str) else value
 

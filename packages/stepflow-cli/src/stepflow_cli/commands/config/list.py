@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import click
 
-from ...notes import note
-from ...options import output_options, server_options
-from ...output import Column, Output, View
-from ...parsing import Command
-from ...settings import ServerOptions, Setting
+from ...output.messages import note
+from ...output.view import Column, Output, View
+from ...params.options import output_options, server_options
+from ...params.parsing import Command
+from ...settings.resolve import ServerOptions, Setting
 
 __all__ = ["command"]
 
@@ -27,7 +27,7 @@ def command(show_origin: bool, server: ServerOptions, output: Output) -> None:
     These are the settings in effect, with the environment and the flags given here. A token is never shown, only what
     gives it; without a url, an embedded server is used.
     """
-    from ...settings_in_effect import home_as_tilde, settings_in_effect
+    from ...settings.display import home_as_tilde, settings_in_effect
 
     found = settings_in_effect(server)
     if output.format in (None, "table"):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from ...completion import complete_config_keys
-from ...options import changed_profile_option, output_options
-from ...output import Column, Output, View
-from ...parsing import Command
+from ...completion.words import complete_config_keys
+from ...output.view import Column, Output, View
+from ...params.options import changed_profile_option, output_options
+from ...params.parsing import Command
 
 __all__ = ["command"]
 
@@ -33,7 +33,7 @@ def command(key: str, value: str, profile: str | None, output: Output) -> None:
     A token is never written into the file: token_env names a variable that holds it, token_file a file that others
     cannot read, token_command a command that prints it. Comments in the file are kept.
     """
-    from ...config_file import changing, parse_key, set_value
+    from ...settings.edit import changing, parse_key, set_value
 
     with changing() as profiles:
         place = parse_key(key, profile, profiles)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from ...completion import complete_config_keys
-from ...options import changed_profile_option, output_options
-from ...output import Column, Output, View
-from ...parsing import Command
+from ...completion.words import complete_config_keys
+from ...output.view import Column, Output, View
+from ...params.options import changed_profile_option, output_options
+from ...params.parsing import Command
 
 __all__ = ["command"]
 
@@ -24,7 +24,7 @@ def command(key: str, profile: str | None, output: Output) -> None:
     KEY is profiles.NAME.KEY, profiles.NAME for the whole profile, current, or a KEY alone, as for 'config set'. If the
     current profile is removed, there is no current one.
     """
-    from ...config_file import changing, parse_key, unset_value
+    from ...settings.edit import changing, parse_key, unset_value
 
     with changing() as profiles:
         place = parse_key(key, profile, profiles)

@@ -6,11 +6,11 @@ import os
 
 import click
 
-from ...completion import complete_profiles
-from ...notes import note
-from ...options import output_options
-from ...output import Column, Output, View
-from ...parsing import Command
+from ...completion.words import complete_profiles
+from ...output.messages import note
+from ...output.view import Column, Output, View
+from ...params.options import output_options
+from ...params.parsing import Command
 
 __all__ = ["command"]
 
@@ -25,7 +25,7 @@ def command(name: str, output: Output) -> None:
 
     Commands use its server then, unless a flag, STEPFLOW_URL or STEPFLOW_PROFILE names another one.
     """
-    from ...config_file import changing, use_profile
+    from ...settings.edit import changing, use_profile
 
     with changing() as profiles:
         use_profile(name, profiles)

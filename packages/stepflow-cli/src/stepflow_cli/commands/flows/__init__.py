@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...parsing import LazyGroup
+from ...params.parsing import LazyGroup
 
 __all__ = ["command"]
 

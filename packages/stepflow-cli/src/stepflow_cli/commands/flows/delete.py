@@ -6,12 +6,12 @@ from functools import partial
 
 import click
 
-from ...connect import connect
-from ...deletions import deletion_status, note_what_is_kept
-from ...options import Confirm, confirm_option, output_options, server_options
-from ...output import Column, Output, View
-from ...parsing import Command
-from ...settings import ServerOptions
+from ...output.view import Column, Output, View
+from ...params.options import Confirm, confirm_option, output_options, server_options
+from ...params.parsing import Command
+from ...records.deletions import deletion_status, note_what_is_kept
+from ...server.connect import connect
+from ...settings.resolve import ServerOptions
 
 __all__ = ["command"]
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ...connect import connect
-from ...options import file_output_options, server_options
-from ...output import Column, Output, View
-from ...parsing import Command
-from ...settings import ServerOptions
+from ...output.view import Column, Output, View
+from ...params.options import file_output_options, server_options
+from ...params.parsing import Command
+from ...server.connect import connect
+from ...settings.resolve import ServerOptions
 
 if TYPE_CHECKING:
     pass
@@ -31,7 +31,7 @@ def command(flow_id: str, examples: bool, server: ServerOptions, output: Output)
     As YAML, which 'stepflow run' takes; with -o json as JSON, with -o table its outline. Keys that the server does not
     know are not in it.
     """
-    from ...flow_records import print_flow
+    from ...records.flows import print_flow
 
     with connect(server) as target:
         stored = target.client.get_flow(flow_id)

@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from ...connect import connect
-from ...flow_options import flows_argument
-from ...options import output_options, server_options
-from ...output import Column, Output, View
-from ...parsing import Command
-from ...session import current_session
-from ...settings import ServerOptions
+from ...context import current_session
+from ...output.view import Column, Output, View
+from ...params.flow import flows_argument
+from ...params.options import output_options, server_options
+from ...params.parsing import Command
+from ...server.connect import connect
+from ...settings.resolve import ServerOptions
 
 __all__ = ["command"]
 
@@ -37,8 +37,8 @@ def command(flows: list[str], server: ServerOptions, output: Output) -> None:
     """
     from stepflow_client import InvalidFlowError
 
-    from ...diagnostics import InvalidFlow, called, diagnostic_records
-    from ...flow_files import load_flow_file
+    from ...inputs.flow import load_flow_file
+    from ...records.diagnostics import InvalidFlow, called, diagnostic_records
 
     contents = [(flow, load_flow_file(flow)) for flow in flows]
     records: list[dict[str, Any]] = []
@@ -61,7 +61,7 @@ def command(flows: list[str], server: ServerOptions, output: Output) -> None:
 
 
 def _tell(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    from ...diagnostics import print_diagnostics
+    from ...records.diagnostics import print_diagnostics
 
     if not current_session().json_errors:
         print_diagnostics(found)

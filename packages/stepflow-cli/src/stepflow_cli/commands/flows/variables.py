@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from ...connect import connect
-from ...flow_options import flow_argument
-from ...options import output_options, server_options
-from ...output import Column, Output, View
-from ...parsing import Command
-from ...settings import ServerOptions
+from ...output.view import Column, Output, View
+from ...params.flow import flow_argument
+from ...params.options import output_options, server_options
+from ...params.parsing import Command
+from ...server.connect import connect
+from ...settings.resolve import ServerOptions
 
 __all__ = ["command"]
 
@@ -42,9 +42,9 @@ def command(flow: str, server: ServerOptions, output: Output) -> None:
 
     A run takes a variable without ENV_VAR from STEPFLOW_VAR_<NAME> if it gets --env-variables.
     """
-    from stepflow_client.flow_file import is_flow_id
+    from stepflow_client.flows.file import is_flow_id
 
-    from ...flow_files import declared_variables, load_flow_file
+    from ...inputs.flow import declared_variables, load_flow_file
 
     if is_flow_id(flow):
         with connect(server) as target:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import click
 
-from ...connect import connect
-from ...notes import note
-from ...options import Confirm, confirm_option, output_options, server_options
-from ...output import Output
-from ...parsing import Command
-from ...problems import Problem
-from ...run_arguments import read_run_ids, runs_argument, runs_text
-from ...run_records import RUN, run_record
-from ...settings import ServerOptions
-from ...several_runs import for_each_run, print_done, raise_worst
+from ...errors import Problem
+from ...output.messages import note
+from ...output.view import Output
+from ...params.options import Confirm, confirm_option, output_options, server_options
+from ...params.parsing import Command
+from ...params.runs import read_run_ids, runs_argument, runs_text
+from ...records.runs import RUN, run_record
+from ...runs.bulk import for_each_run, print_done, raise_worst
+from ...server.connect import connect
+from ...settings.resolve import ServerOptions
 
 __all__ = ["command"]
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...connect import connect
-from ...deletions import deletion_status, note_what_is_kept
-from ...options import Confirm, confirm_option, output_options, server_options
-from ...output import Column, Output, View
-from ...parsing import Command
-from ...problems import Problem
-from ...run_arguments import read_run_ids, runs_argument, runs_text
-from ...settings import ServerOptions
-from ...several_runs import for_each_run, print_done, raise_worst
+from ...errors import Problem
+from ...output.view import Column, Output, View
+from ...params.options import Confirm, confirm_option, output_options, server_options
+from ...params.parsing import Command
+from ...params.runs import read_run_ids, runs_argument, runs_text
+from ...records.deletions import deletion_status, note_what_is_kept
+from ...runs.bulk import for_each_run, print_done, raise_worst
+from ...server.connect import connect
+from ...settings.resolve import ServerOptions
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...connect import Target, connect
-from ...event_reader import EventReader
-from ...event_records import EVENT, event_record
+from ...errors import Problem, printable, problem_of
 from ...exit_codes import ExitCode
-from ...options import output_options, server_options
-from ...output import Output
-from ...parsing import Choice, Command
-from ...problems import Problem, printable, problem_of
-from ...run_arguments import run_argument
-from ...settings import ServerOptions
-from ...tables import is_terminal, local_time
+from ...output.tables import is_terminal, local_time
+from ...output.view import Output
+from ...params.options import output_options, server_options
+from ...params.parsing import Choice, Command
+from ...params.runs import run_argument
+from ...records.events import EVENT, event_record
+from ...runs.events import EventReader
+from ...server.connect import Target, connect
+from ...settings.resolve import ServerOptions
 
 if TYPE_CHECKING:
     from stepflow_client.events import RunEvent

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from ...connect import connect
-from ...options import file_output_options, server_options
-from ...output import Output
-from ...parsing import Command
-from ...run_arguments import run_argument
-from ...settings import ServerOptions
+from ...output.view import Output
+from ...params.options import file_output_options, server_options
+from ...params.parsing import Command
+from ...params.runs import run_argument
+from ...server.connect import connect
+from ...settings.resolve import ServerOptions
 
 __all__ = ["command"]
 
@@ -24,7 +24,7 @@ def command(run_id: str, server: ServerOptions, output: Output) -> None:
     It is the flow as the server stores it: without comments, and without keys that the server does not know. What it
     holds of secret variables is printed as ***; 'stepflow flows get' prints the flow as it is.
     """
-    from ...flow_records import print_flow
+    from ...records.flows import print_flow
 
     with connect(server) as target:
         stored = target.client.get_run_flow(run_id).without_secrets()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from ...connect import connect
-from ...options import output_options, server_options
-from ...output import Output
-from ...parsing import Command
-from ...run_arguments import run_argument
-from ...run_records import RUN_IN_FULL, run_record
-from ...settings import ServerOptions
+from ...output.view import Output
+from ...params.options import output_options, server_options
+from ...params.parsing import Command
+from ...params.runs import run_argument
+from ...records.runs import RUN_IN_FULL, run_record
+from ...server.connect import connect
+from ...settings.resolve import ServerOptions
 
 __all__ = ["command"]
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...connect import connect
-from ...options import output_options, server_options
-from ...output import Output
-from ...parsing import Command
-from ...problems import usage
-from ...run_arguments import run_argument, status_option
-from ...run_records import ITEM, STATUSES, item_record
-from ...settings import ServerOptions
+from ...errors import usage
+from ...output.view import Output
+from ...params.options import output_options, server_options
+from ...params.parsing import Command
+from ...params.runs import run_argument, status_option
+from ...records.runs import ITEM, STATUSES, item_record
+from ...server.connect import connect
+from ...settings.resolve import ServerOptions
 
 if TYPE_CHECKING:
     from stepflow_client import RunItem

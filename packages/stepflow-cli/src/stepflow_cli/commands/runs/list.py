@@ -7,16 +7,16 @@ from typing import Any
 
 import click
 
-from ...connect import connect
-from ...notes import note
-from ...options import output_options, server_options
-from ...output import Output
-from ...parsing import Command
-from ...problems import usage
-from ...run_arguments import run_id_option, status_option
-from ...run_records import RUN, run_record
-from ...settings import ServerOptions
-from ...tables import is_terminal
+from ...errors import usage
+from ...output.messages import note
+from ...output.tables import is_terminal
+from ...output.view import Output
+from ...params.options import output_options, server_options
+from ...params.parsing import Command
+from ...params.runs import run_id_option, status_option
+from ...records.runs import RUN, run_record
+from ...server.connect import connect
+from ...settings.resolve import ServerOptions
 
 __all__ = ["command"]
 

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ...connect import Target, connect
+from ...errors import Problem, usage
 from ...exit_codes import ExitCode
-from ...options import file_output_options, server_options, timeout_option
-from ...output import Output
-from ...parsing import Command
-from ...problems import Problem, usage
-from ...results import print_result, print_results
-from ...run_arguments import run_argument
-from ...settings import ServerOptions
-from ...waits import Wait, wait_for
+from ...output.view import Output
+from ...params.options import file_output_options, server_options, timeout_option
+from ...params.parsing import Command
+from ...params.runs import run_argument
+from ...records.results import print_result, print_results
+from ...runs.wait import Wait, wait_for
+from ...server.connect import Target, connect
+from ...settings.resolve import ServerOptions
 
 if TYPE_CHECKING:
     from stepflow_client import FlowResult

@@ -8,18 +8,18 @@ from typing import Any
 
 import click
 
-from ...connect import Target, connect
+from ...errors import Problem
 from ...exit_codes import ExitCode
-from ...options import output_options, server_options, timeout_option
-from ...output import Output
-from ...parsing import Command
-from ...problems import Problem
-from ...results import cancelled_run
-from ...run_arguments import read_run_ids, runs_argument
-from ...run_records import RUN, run_record
-from ...settings import ServerOptions
-from ...several_runs import for_each_run, print_done, raise_worst
-from ...waits import Wait, wait_for
+from ...output.view import Output
+from ...params.options import output_options, server_options, timeout_option
+from ...params.parsing import Command
+from ...params.runs import read_run_ids, runs_argument
+from ...records.results import cancelled_run
+from ...records.runs import RUN, run_record
+from ...runs.bulk import for_each_run, print_done, raise_worst
+from ...runs.wait import Wait, wait_for
+from ...server.connect import Target, connect
+from ...settings.resolve import ServerOptions
 
 __all__ = ["command"]
 

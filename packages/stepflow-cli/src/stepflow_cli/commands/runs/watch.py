@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...connect import connect
-from ...event_records import EVENT, event_record
-from ...options import output_options, server_options, wait_options
-from ...output import Output, View
-from ...parsing import Command
-from ...problems import printable
-from ...run_arguments import run_argument
-from ...run_records import RUN_IN_FULL, run_record
-from ...settings import ServerOptions
-from ...spinner import waiting
-from ...tables import is_terminal
-from ...waits import Wait, or_come_back
+from ...errors import printable
+from ...output.spinner import waiting
+from ...output.tables import is_terminal
+from ...output.view import Output, View
+from ...params.options import output_options, server_options, wait_options
+from ...params.parsing import Command
+from ...params.runs import run_argument
+from ...records.events import EVENT, event_record
+from ...records.runs import RUN_IN_FULL, run_record
+from ...runs.wait import Wait, or_come_back
+from ...server.connect import connect
+from ...settings.resolve import ServerOptions
 
 if TYPE_CHECKING:
     from rich.tree import Tree
     from stepflow_client.events import RunEvent
 
-    from ...watching import Watch
+    from ...runs.watch import Watch
 
 __all__ = ["command"]
 
@@ -46,7 +46,7 @@ def command(run_id: str, wait: Wait, server: ServerOptions, output: Output) -> N
     Ctrl-C ends the watching and not the run, and prints the command that comes back. A cancelled run ends here at
     once, though servers let the step that runs go on. Servers before 0.12 tell the steps only in the end.
     """
-    from ...watching import Watch, failure_of
+    from ...runs.watch import Watch, failure_of
 
     with connect(server) as target, or_come_back(target, run_id, wait):
         watch = Watch(target, run_id)
@@ -92,7 +92,7 @@ def _end(watch: Watch, wait: Wait, output: Output) -> None:
 
 
 def _lines(watch: Watch, wait: Wait, output: Output) -> None:
-    from ...run_lines import words_for
+    from ...runs.lines import words_for
 
     def show(event: RunEvent, seconds: float | None, error: str | None) -> None:
         if event.type not in _QUIET or (event.type == "run_created" and event.run_id == watch.run.run_id):
@@ -103,9 +103,9 @@ def _lines(watch: Watch, wait: Wait, output: Output) -> None:
 
 
 def _tree(watch: Watch, wait: Wait) -> None:
-    from ...live import live_picture
-    from ...outages import told_by
-    from ...run_tree import tree_of
+    from ...output.live import live_picture
+    from ...runs.tree import tree_of
+    from ...server.outages import told_by
 
     def draw(height: int | None) -> Tree:
         return tree_of(watch.progress, watch.now, watch.note, height=height)

@@ -1,0 +1,208 @@
+"""What the shell completes. What fails or takes too long offers nothing, silently: the shell has no place for errors.
+
+Items of type `part` are the beginning of a word: no space follows them. See `shells`.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from ..errors import printable
+
+if TYPE_CHECKING:
+    from stepflow_client import SyncStepflowClient
+
+__all__ = [
+    "complete_config_keys",
+    "complete_examples",
+    "complete_flow_files",
+    "complete_overrides",
+    "complete_profiles",
+    "complete_run_ids",
+    "complete_settings",
+    "complete_steps_of_run",
+    "complete_variables",
+]
+
+_TIMEOUT = 1.0
+"""How long the server may keep the shell waiting, in seconds."""
+_NEWEST = 50
+
+Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+
+def _silent(offer: Callable[[click.Context, str], Iterable[CompletionItem]]) -> Completer:
+    """Make a completer of what offers items: those that begin as the word does, and none if anything fails."""
+
+    @functools.wraps(offer)
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        try:
+            items = [item for item in offer(ctx, incomplete) if item.value.startswith(incomplete)]
+        except Exception:
+            return []
+        for item in items:
+            # One line for the shell, and nothing that a terminal would obey: a server tells what runs are called.
+            item.help = item.help and " ".join(printable(str(item.help)).split())
+        return [item for item in items if item.value == printable(item.value) and "\n" not in item.value]
+
+    return complete
+
+
+def _argument(ctx: click.Context, name: str) -> object:
+    """Give the first argument of the command, where the line has it before the word."""
+    # Where the word is the value of an option, click has left the arguments before it as they were.
+    return ctx.params.get(name) or (ctx.args[0] if ctx.args else None)
+
+
+# The server
+
+
+@_silent
+def complete_run_ids(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Give the newest runs of the server that the command line or the settings name, with what they are."""
+    return [
+        CompletionItem(run.run_id, help=f"{run.status.value}, {run.flow_name or 'unnamed flow'}")
+        for run in _ask(ctx, lambda client: client.list_runs(limit=_NEWEST, timeout=_TIMEOUT).runs)
+    ]
+
+
+@_silent
+def complete_steps_of_run(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Give the steps of the run that the command line names."""
+    from ..inputs.flow import step_ids
+
+    run_id = str(_argument(ctx, "run_id"))
+    flows = _ask(ctx, lambda client: [client.get_run_flow(run_id, timeout=_TIMEOUT).flow])
+    return [CompletionItem(step) for flow in flows for step in step_ids(flow)]
+
+
+def _ask(ctx: click.Context, question: Callable[[SyncStepflowClient], Iterable[Any]]) -> tuple[Any, ...]:
+    """Give what the server answers, as far as it comes in time."""
+    from ..server.connect import connect, is_kept
+    from ..settings.resolve import ServerOptions, resolve
+
+    names = ("url", "profile", "local", "config")
+    options = ServerOptions(**{name: ctx.params[name] for name in names if ctx.params.get(name)}, default="server")
+    settings = resolve(options)
+    # The command that gives a token may ask for something on the terminal, where the shell is.
+    asks = settings.profile is not None and bool(settings.profile.token_command)
+    if (settings.is_embedded or asks) and not is_kept(options):
+        return ()
+    # Imported before the clock starts: the time is the server's.
+    import stepflow_client.types  # noqa: F401
+
+    found: list[Any] = []
+
+    def ask() -> None:
+        with suppress(Exception), connect(options) as target:
+            found.extend(question(target.client))
+
+    # A request's timeout bounds each read and not the whole.
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(_TIMEOUT)
+    return tuple(found)
+
+
+# Files
+
+
+@_silent
+def complete_flow_files(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Give the YAML and JSON files, and the folders, of the folder that the word names."""
+    folder, slash, start = incomplete.rpartition("/")
+    entries = sorted(os.scandir(os.path.expanduser(folder + slash) or "."), key=lambda entry: entry.name)
+    for entry in entries:
+        if entry.name.startswith(".") and not start.startswith("."):
+            continue
+        if entry.is_dir():
+            yield CompletionItem(f"{folder}{slash}{entry.name}/", type="part")
+        elif entry.name.lower().endswith((".yaml", ".yml", ".json")):
+            yield CompletionItem(f"{folder}{slash}{entry.name}")
+
+
+def _flow(ctx: click.Context) -> Mapping[str, Any]:
+    """Give the flow that the command line names before the word."""
+    from ..inputs.flow import load_flow_file
+
+    name = _argument(ctx, "flow") or ctx.params.get("flow_option")
+    # Standard input is the shell's.
+    return load_flow_file(os.path.expanduser(name)) if isinstance(name, str) and name != "-" else {}
+
+
+@_silent
+def complete_examples(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Give the names of the flow's examples and test cases."""
+    from ..inputs.flow import case_names
+
+    return [CompletionItem(name) for name in case_names(_flow(ctx))]
+
+
+@_silent
+def complete_variables(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Give the flow's variables, up to the value."""
+    from ..inputs.flow import declared_variables
+
+    declared = {} if "=" in incomplete else declared_variables(_flow(ctx))
+    return [CompletionItem(f"{name}=", type="part", help=each["description"]) for name, each in declared.items()]
+
+
+@_silent
+def complete_overrides(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Give the flow's steps, then the keys of a step's input: `step.input.key=`."""
+    steps = _flow(ctx).get("steps")
+    for step in steps if isinstance(steps, list) else []:
+        before = f"{_escaped(str(step['id']))}.input."
+        keys = step.get("input")
+        if not incomplete.startswith(before) or not isinstance(keys, Mapping):
+            yield CompletionItem(before, type="part", help=step.get("component"))
+            continue
+        for key in () if "=" in incomplete else keys:
+            yield CompletionItem(f"{before}{_escaped(str(key))}=", type="part")
+
+
+def _escaped(name: str) -> str:
+    return name.replace(".", "\\.")
+
+
+# Settings
+
+
+@_silent
+def complete_profiles(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Give the profiles, with their servers."""
+    from ..settings.profiles import load
+
+    return [CompletionItem(name, help=str(table.get("url") or "")) for name, table in load().tables.items()]
+
+
+@_silent
+def complete_config_keys(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Give what `config set` and `config unset` take."""
+    return [CompletionItem(key) for key in _config_keys()]
+
+
+@_silent
+def complete_settings(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Give what `config get` takes."""
+    names = ("url", "profile", "token", "timeout", "verify", "ca_file", "cert_file", "key_file", "proxy", "profiles")
+    return [CompletionItem(name) for name in dict.fromkeys([*names, "file", *_config_keys(short=False)])]
+
+
+def _config_keys(*, short: bool = True) -> Iterable[str]:
+    from ..settings.profiles import KEYS, load
+
+    yield "current"
+    if short:
+        yield from KEYS
+    for name in load().tables:
+        yield f"profiles.{name}"
+        yield from (f"profiles.{name}.{key}" for key in KEYS)

@@ -1,0 +1,67 @@
+"""What holds for one call of the command as a whole: how much it tells, and in which form it fails."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from .runs.execute import Job
+
+__all__ = ["Session", "current_session"]
+
+
+@dataclass
+class Session:
+    """Filled by the options that every command takes, before the command or after it."""
+
+    verbosity: int = 0
+    """How often -v was given."""
+    log_level: str | None = None
+    log_file: str | None = None
+    color: str = "auto"
+    """auto, always or never."""
+    json_errors: bool = False
+    """Whether a failure is told as a line of JSON."""
+    job: Job | None = None
+    """What the command runs, where it runs something."""
+
+    @property
+    def server_log_level(self) -> str | None:
+        """What an embedded server writes, where the command line says."""
+        return self.log_level or ("debug" if self.verbosity > 1 else None)
+
+    def start_logging(self) -> None:
+        """Let the loggers of the client and of an embedded server write, if the command line asks for it."""
+        level = self.log_level or ("debug" if self.verbosity > 1 else "info" if self.verbosity else None)
+        if level is None and self.log_file is None:
+            return
+        # The client, which is imported later, would heed it besides.
+        os.environ.pop("STEPFLOW_LOG", None)
+        if level == "off":
+            return
+        import logging
+
+        try:
+            handler = logging.FileHandler(self.log_file, encoding="utf-8") if self.log_file else logging.StreamHandler()
+        except OSError as error:
+            from .errors import usage
+
+            raise usage(f"the log file {self.log_file} cannot be written: {error.strerror}") from None
+        # A log that cannot be written is no reason for a traceback.
+        logging.raiseExceptions = False
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logger = logging.getLogger("stepflow")
+        logger.addHandler(handler)
+        names = {"trace": "DEBUG", "warn": "WARNING"}
+        logger.setLevel(names.get(level or "info", (level or "info").upper()))
+
+
+def current_session() -> Session:
+    """Give the session of the command that runs; outside of one, a fresh session."""
+    context = click.get_current_context(silent=True)
+    session = context.find_root().obj if context is not None else None
+    return session if isinstance(session, Session) else Session()

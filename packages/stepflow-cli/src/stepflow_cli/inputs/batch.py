@@ -1,0 +1,53 @@
+"""The inputs of a batch: the lines of a file of JSON, or a list in a YAML or JSON file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import usage
+from ..stdio import read_stdin
+from .files import read_text
+
+__all__ = ["read_inputs"]
+
+
+def read_inputs(path: str, stdin_format: str | None = None) -> list[Any]:
+    """Give the inputs in a file: the lines of a `.jsonl`, else the elements of the list in a YAML or JSON file.
+
+    Lines that are empty, or hold only spaces, are no inputs and are not counted.
+
+    Args:
+        path: The file; `-` is standard input, and holds lines of JSON unless `stdin_format` says yaml.
+        stdin_format: json or yaml.
+
+    Raises:
+        Problem, FlowFileError: If it cannot be read; for a line, with its number.
+    """
+    from stepflow_client.flows.file import load_file, parse_yaml
+
+    if path == "-":
+        text = read_stdin()
+        value = parse_yaml(text, "standard input") if stdin_format == "yaml" else _lines(text, "standard input")
+    elif path.lower().endswith((".jsonl", ".ndjson")):
+        value = _lines(read_text(path), path)
+    else:
+        value = load_file(path)
+    if not isinstance(value, list):
+        raise usage(f"{path} is not a list of inputs", "a file of lines of JSON ends in .jsonl")
+    return value
+
+
+def _lines(text: str, source: str) -> list[Any]:
+    from stepflow_client import FlowFileError
+    from stepflow_client.flows.file import parse_json
+
+    values = []
+    # Only a line feed ends a line: JSON text may hold other separators.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            try:
+                values.append(parse_json(line, f"{source}, line {number},"))
+            except FlowFileError as error:
+                # For the reader of the line alone, it is the first.
+                raise usage(error.message.replace("(line 1, column", "(column")) from None
+    return values

@@ -1,0 +1,174 @@
+"""Flows in files: reading one, its examples, and the configuration that belongs to it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import nearest, usage
+from ..stdio import read_stdin
+
+__all__ = [
+    "case_names",
+    "declared_variables",
+    "example_input",
+    "find_config",
+    "in_reading_order",
+    "load_flow_file",
+    "load_flow_or_id",
+    "step_ids",
+]
+
+CONFIG_NAMES = ("stepflow-config.yml", "stepflow-config.yaml", "stepflow_config.yml", "stepflow_config.yaml")
+"""What the configuration of an embedded server is called where --config does not name it."""
+
+
+def load_flow_file(path: str) -> dict[str, Any]:
+    """Give the flow in a file, or on standard input for `-`.
+
+    Raises:
+        Problem: If there is no such file; the hint has the nearest name in its folder.
+        FlowFileError: If it cannot be read.
+    """
+    from stepflow_client.flows.file import load_flow, parse_yaml
+
+    if path == "-":
+        flow = parse_yaml(read_stdin(), "standard input")
+        if not isinstance(flow, dict):
+            raise usage("standard input holds no flow: it is not a mapping")
+        return flow
+    if not os.path.lexists(path):
+        raise usage(f"{path} does not exist", _nearest_file(path))
+    return load_flow(path)
+
+
+def load_flow_or_id(name: str) -> dict[str, Any] | str:
+    """Give the flow in a file or on standard input, or the id itself where this is the id of a stored flow.
+
+    Raises:
+        Problem, FlowFileError: As for `load_flow_file`.
+    """
+    from stepflow_client.flows.file import is_flow_id
+
+    return name if is_flow_id(name) else load_flow_file(name)
+
+
+def _nearest_file(path: str) -> str | None:
+    folder = Path(path).parent
+    try:
+        names = [entry.name for entry in folder.iterdir() if entry.suffix in (".yaml", ".yml", ".json")]
+    except OSError:
+        return None
+    return nearest(path, [name if folder == Path() else str(folder / name) for name in names])
+
+
+def _cases(flow: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    test = flow.get("test")
+    groups = (flow.get("examples"), test.get("cases") if isinstance(test, Mapping) else None)
+    return [
+        case
+        for group in groups
+        if isinstance(group, list)
+        for case in group
+        if isinstance(case, Mapping) and isinstance(case.get("name"), str)
+    ]
+
+
+def case_names(flow: Mapping[str, Any]) -> list[str]:
+    """Give the names of a flow's examples and test cases, examples first."""
+    return list(dict.fromkeys(str(case["name"]) for case in _cases(flow)))
+
+
+def step_ids(flow: Mapping[str, Any]) -> list[str]:
+    """Give the ids of a flow's steps, in their order."""
+    steps = flow.get("steps")
+    return [
+        str(step["id"])
+        for step in (steps if isinstance(steps, list) else [])
+        if isinstance(step, Mapping) and "id" in step
+    ]
+
+
+def declared_variables(flow: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Give the variables that a flow declares, by name, each with the fields of the client's `FlowVariable`."""
+    schema: Any = flow
+    for key in ("schemas", "properties", "variables"):
+        schema = schema.get(key) if isinstance(schema, Mapping) else None
+    schema = schema if isinstance(schema, Mapping) else {}
+    properties, required = schema.get("properties"), schema.get("required")
+    return {
+        name: {
+            # A variable with a default can be left out, whatever the list says.
+            "required": isinstance(required, list) and name in required and "default" not in declared,
+            "default": declared.get("default"),
+            "env_var": declared.get("env_var"),
+            "is_secret": declared.get("is_secret") is True,
+            "description": declared.get("description"),
+            "value_schema": dict(declared),
+        }
+        for name, declared in (properties.items() if isinstance(properties, Mapping) else ())
+        if isinstance(declared, Mapping)
+    }
+
+
+_READING_ORDER = ("name", "title", "description", "version", "schemas", "steps", "output", "examples", "test", "id")
+_STEP_ORDER = ("id", "component", "input")
+
+
+def in_reading_order(flow: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a flow with its keys as people write them: servers from 0.12 on give them in another order each time."""
+
+    def ordered(value: Any, first: tuple[str, ...] = ()) -> Any:
+        if isinstance(value, list):
+            return [ordered(each, first) for each in value]
+        if not isinstance(value, Mapping):
+            return value
+        keys = sorted(value, key=lambda key: (first.index(key) if key in first else len(first), key))
+        return {key: ordered(value[key]) for key in keys}
+
+    whole = ordered(flow, _READING_ORDER)
+    test = whole.get("test")
+    for holder, name, first in (
+        (whole, "steps", _STEP_ORDER),
+        (whole, "examples", _READING_ORDER),
+        (test if isinstance(test, dict) else {}, "cases", _READING_ORDER),
+    ):
+        if name in holder:
+            holder[name] = ordered(holder[name], first)
+    return dict(whole)
+
+
+def example_input(flow: Mapping[str, Any], name: str) -> Any:
+    """Give the input of the example or test case of this name; an example goes before a test case.
+
+    Raises:
+        Problem: If the flow has none.
+    """
+    for case in _cases(flow):
+        if case["name"] == name:
+            return case.get("input")
+    names = case_names(flow)
+    known = f"it has {', '.join(names)}" if names else "it has none"
+    raise usage(f"the flow has no example or test case {name}", nearest(name, names) or known)
+
+
+def find_config(flow: str | None = None) -> str | None:
+    """Give the configuration of an embedded server: beside the flow, else in the working folder; None without one.
+
+    Args:
+        flow: The flow's file.
+
+    Raises:
+        Problem: If there are two in one folder.
+    """
+    folders = [Path(flow).parent] if flow not in (None, "-") else []
+    for folder in [*folders, Path()]:
+        found = [name for name in CONFIG_NAMES if (folder / name).is_file()]
+        if len(found) > 1:
+            where = "the working folder" if folder == Path() else str(folder)
+            raise usage(f"{where} has both {found[0]} and {found[1]}", "name one with --config, or remove the other")
+        if found:
+            return str(folder / found[0])
+    return None

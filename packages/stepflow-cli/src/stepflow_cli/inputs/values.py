@@ -1,0 +1,238 @@
+"""Values given on the command line: in a file, as JSON, as YAML, on standard input, one by one, or by an example."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..errors import nearest, usage
+from ..stdio import read_stdin
+from .flow import declared_variables, example_input, step_ids
+
+__all__ = ["Given", "Values", "read_scalar", "read_value"]
+
+Form = Literal["file", "json", "yaml", "set"]
+
+
+@dataclass(frozen=True)
+class Given:
+    """A value as it stands on the command line."""
+
+    option: str
+    """The option it was given with, for messages."""
+    form: Form
+    text: str
+    """The name of a file, JSON, YAML, or `name=value`."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """The input, variables and overrides of a run, as they stand on the command line."""
+
+    input: Sequence[Given] = ()
+    example: str | None = None
+    variables: Sequence[Given] = ()
+    single_variables: Sequence[str] = ()
+    """`name=value`, over the others."""
+    env_variables: bool = False
+    """Fill missing variables from the environment."""
+    overrides: Sequence[Given] = ()
+    """In the order of the command line; a later one goes over an earlier one."""
+    stdin_format: str | None = None
+
+    def check(self, *, flow: str, inputs: str | None = None) -> None:
+        """Refuse what contradicts itself, before anything is read.
+
+        Args:
+            flow: The flow's file, which may be `-`.
+            inputs: The file of a batch's inputs, where there is one.
+
+        Raises:
+            Problem: If something does.
+        """
+        named = [each.option for each in self.input]
+        named += ["--example"] * (self.example is not None) + ["--inputs"] * (inputs is not None)
+        if len(named) > 1:
+            raise usage(f"{' and '.join(dict.fromkeys(named))} are mutually exclusive: give one input")
+        if len(self.variables) > 1:
+            raise usage("--variables, --variables-json and --variables-yaml are mutually exclusive")
+        given = [*self.input, *self.variables, *self.overrides]
+        readers = [each.option for each in given if each.form == "file" and each.text == "-"]
+        readers += ["FLOW"] * (flow == "-") + ["--inputs"] * (inputs == "-")
+        if len(readers) > 1:
+            raise usage(f"{' and '.join(readers)} cannot both be read from standard input")
+
+    def read_input(self, flow: Mapping[str, Any]) -> Any:
+        """Give the input; null where none is given, standard input where only its format is.
+
+        Raises:
+            Problem, FlowFileError: If it cannot be read.
+        """
+        if self.example is not None:
+            return example_input(flow, self.example)
+        if self.input:
+            return read_value(self.input[0], self.stdin_format)
+        taken = any(each.form == "file" and each.text == "-" for each in (*self.variables, *self.overrides))
+        if self.stdin_format and not taken:
+            return read_value(Given("--input", "file", "-"), self.stdin_format)
+        return None
+
+    def read_variables(self, flow: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Give the variables; None where none are given.
+
+        Raises:
+            Problem, FlowFileError: If they cannot be read, or are no mapping.
+        """
+        if not self.variables and not self.single_variables:
+            return None
+        value = read_value(self.variables[0], self.stdin_format) if self.variables else {}
+        if not isinstance(value, dict):
+            raise usage(f"{self.variables[0].option} is not a mapping of names to values")
+        texts, declared = _text_variables(flow), declared_variables(flow)
+        for each in self.single_variables:
+            name, text = _split(each, "--var", "name=value")
+            near = nearest(name, declared) if name not in declared else None
+            if near is not None:
+                raise usage(f"the flow declares no variable {name}", near)
+            value[name] = text if name in texts else read_scalar(text)
+        return value
+
+    def read_overrides(self, flow: Mapping[str, Any]) -> list[Any] | None:
+        """Give the overrides, to be merged left to right; None where none are given.
+
+        Args:
+            flow: The flow, whose steps `--set` names.
+
+        Raises:
+            Problem, FlowFileError: If they cannot be read, or are no mapping.
+        """
+        read = []
+        for each in self.overrides:
+            value = _override(each.text, flow) if each.form == "set" else read_value(each, self.stdin_format)
+            if not isinstance(value, dict):
+                raise usage(f"{each.option} is not a mapping of steps to their changes")
+            _check_overrides(each, value, flow)
+            read.append(value)
+        return read or None
+
+
+def read_value(given: Given, stdin_format: str | None = None) -> Any:
+    """Give the value that stands in a file, on standard input (`-`), or on the command line itself.
+
+    Args:
+        given: What was given.
+        stdin_format: json or yaml, for standard input; None reads YAML, which JSON is too.
+
+    Raises:
+        FlowFileError: If it cannot be read.
+    """
+    from stepflow_client.flows.file import load_file, parse_json, parse_yaml
+
+    if given.form == "json":
+        return parse_json(given.text, given.option)
+    if given.form == "yaml":
+        return parse_yaml(given.text, given.option)
+    if given.text == "-":
+        parse = parse_json if stdin_format == "json" else parse_yaml
+        return parse(read_stdin(), "standard input")
+    return load_file(given.text)
+
+
+def read_scalar(text: str) -> Any:
+    """Give the value that `name=value` means: JSON, a YAML number, boolean or null, `[a, b]`, `{a: b}`, else the text.
+
+    Text stays as it is, with what YAML would take for a comment, an anchor or a tag, and with blanks around it.
+    """
+    from stepflow_client import FlowFileError
+    from stepflow_client.flows.file import parse_json, parse_yaml
+
+    with suppress(FlowFileError):
+        return parse_json(text)
+    is_collection = text.lstrip()[:1] in ("{", "[")
+    if not is_collection and (text != text.strip() or any(each in text for each in "#&*!\n")):
+        return text
+    with suppress(FlowFileError):
+        value = parse_yaml(text)
+        if isinstance(value, (dict, list)):
+            # `a: b` and `- a` are text that happens to be YAML.
+            return value if is_collection else text
+        if isinstance(value, (bool, int, float)) or (value is None and text.lower() in ("null", "~")):
+            return value
+    return text
+
+
+def _split(text: str, option: str, form: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise usage(f"{option} takes {form}, not {text!r}")
+    return name, value
+
+
+def _override(text: str, flow: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the override that `step.input.key=value` means."""
+    form = "STEP.input.KEY=VALUE"
+    path, value = _split(text, "--set", form)
+    # A dot that belongs to a name is written with a backslash.
+    parts = [part.replace("\0", ".") for part in path.replace("\\.", "\0").split(".")]
+    if len(parts) < 2 or not all(parts):
+        raise usage(f"--set takes {form}, not {text!r}")
+    override: Any = _replacing(read_scalar(value), _in_flow(parts, flow))
+    for part in reversed(parts):
+        override = {part: override}
+    return dict(override)
+
+
+def _in_flow(parts: Sequence[str], flow: Mapping[str, Any]) -> Any:
+    """Give what stands in a flow where an override is to go; None where nothing does.
+
+    Raises:
+        Problem: If that is inside of an expression, of which there can be no part.
+    """
+    listed = flow.get("steps")
+    steps = [each for each in listed if isinstance(each, Mapping)] if isinstance(listed, list) else []
+    there: Any = {str(step.get("id")): step for step in steps}
+    for place, part in enumerate(parts):
+        if not isinstance(there, Mapping):
+            return None
+        if any(str(key).startswith("$") for key in there):
+            whole = ".".join(parts[:place])
+            raise usage(f"{whole} is an expression in the flow", f"set it as a whole: --set {whole}=VALUE")
+        there = there.get(part)
+    return there
+
+
+def _replacing(value: Any, there: Any) -> Any:
+    """Give a value that takes the place of what is there: overrides are merged, and null removes a key."""
+    if not isinstance(value, dict) or not isinstance(there, Mapping):
+        return value
+    return {**dict.fromkeys(str(key) for key in there if key not in value), **value}
+
+
+_STEP_KEYS = ("component", "input", "onError", "mustExecute", "metadata")
+"""What a step has besides its id; servers drop other keys without a word."""
+
+
+def _check_overrides(given: Given, overrides: Mapping[str, Any], flow: Mapping[str, Any]) -> None:
+    """Refuse what would change nothing.
+
+    Raises:
+        Problem: If a step or a key of one does not exist; the hint has the nearest.
+    """
+    steps = step_ids(flow)
+    inner = overrides.get("steps")
+    if set(overrides) == {"steps"} and isinstance(inner, Mapping) and "steps" not in steps:
+        overrides = {step: change.get("value", change) for step, change in inner.items() if isinstance(change, Mapping)}
+    for step, change in overrides.items():
+        if steps and step not in steps:
+            raise usage(f"the flow has no step {step}", nearest(step, steps) or f"it has {', '.join(steps)}")
+        for key in change if isinstance(change, Mapping) else ():
+            if key not in ("id", *_STEP_KEYS, "value", "$type"):
+                known = nearest(key, _STEP_KEYS) or f"a step has {', '.join(_STEP_KEYS)}"
+                raise usage(f"{given.option}: a step has no {key} (of {step})", known)
+
+
+def _text_variables(flow: Mapping[str, Any]) -> set[str]:
+    """Give the variables that the flow declares as text: `--var version=1.10` is then no number."""
+    return {name for name, each in declared_variables(flow).items() if each["value_schema"].get("type") == "string"}

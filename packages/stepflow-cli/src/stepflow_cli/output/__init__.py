@@ -1,0 +1,1 @@
+"""Printing: formats, tables, messages, live displays."""

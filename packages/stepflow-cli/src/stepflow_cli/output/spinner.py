@@ -1,0 +1,85 @@
+"""What people see while a command works for long: a line on the terminal of standard error, nothing elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from ..context import current_session
+from .tables import has_color, is_terminal
+
+__all__ = ["Spinner", "waiting"]
+
+_QUIET = 1.0
+"""Seconds until something is shown: what is quicker needs no line."""
+
+
+class Spinner:
+    """A line that says what a command does; made by `waiting`."""
+
+    def __init__(self, text: str) -> None:
+        """Keep the text; nothing is shown yet."""
+        self._text = text
+        self._status: Any = None
+        self._lock = threading.Lock()
+
+    def update(self, text: str) -> None:
+        """Say something else."""
+        with self._lock:
+            self._text = text
+            if self._status is not None:
+                self._status.update(text)
+
+    def say(self, text: str) -> None:
+        """Write a line above it, or where it would be."""
+        with self._lock:
+            if self._status is not None:
+                self._status.console.print(text)
+                return
+        print(text, file=sys.stderr, flush=True)
+
+    def _show(self, color: bool, ended: threading.Event) -> None:
+        if ended.wait(_QUIET):
+            return
+        # Imported here: most commands end before they need it.
+        from rich.console import Console
+
+        console = Console(stderr=True, no_color=not color, highlight=False, markup=False)
+        with self._lock:
+            if ended.is_set():
+                return
+            self._status = console.status(self._text, spinner="dots")
+            self._status.start()
+
+    def _hide(self) -> None:
+        with self._lock:
+            if self._status is not None:
+                with suppress(OSError):
+                    self._status.stop()
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[Spinner]:
+    """Show that something is going on, if it takes longer than a second and standard error is a terminal.
+
+    Args:
+        text: What is going on, for example `waiting for run ...`.
+    """
+    spinner = Spinner(text)
+    if not is_terminal(sys.stderr):
+        yield spinner
+        return
+    from ..server.outages import told_by
+
+    ended = threading.Event()
+    color = has_color(sys.stderr, current_session().color)
+    threading.Thread(target=spinner._show, args=(color, ended), daemon=True).start()
+    try:
+        with told_by(spinner.say):
+            yield spinner
+    finally:
+        ended.set()
+        spinner._hide()

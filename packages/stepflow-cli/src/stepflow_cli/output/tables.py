@@ -1,0 +1,286 @@
+"""Tables of records: with rich on a terminal, aligned columns without one."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
+
+from ..errors import printable
+from ..params.fields import value_of
+
+__all__ = ["STATUS_STYLES", "Column", "View", "for_terminal", "has_color", "is_terminal", "local_time", "plain"]
+
+STATUS_STYLES = {
+    "completed": "green",
+    "healthy": "green",
+    "ok": "green",
+    "running": "cyan",
+    "paused": "yellow",
+    "cancelled": "yellow",
+    "warning": "yellow",
+    "failed": "red",
+    "recovery_failed": "red",
+    "error": "red",
+    "fatal": "red",
+}
+"""The colour of a status on a terminal; the word itself is always there."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table."""
+
+    field: str
+    """The dotted name of the field it shows."""
+    title: str = ""
+    """Its heading. By default the last part of the field's name."""
+    kind: Literal["text", "id", "status", "time", "number"] = "text"
+    """A status has a colour, a time is shown local and relative, a number stands to the right."""
+    show: Callable[[Any], str] | None = None
+    """Makes text of a value, where the usual one would not be what people read."""
+    optional: bool = False
+    """It is left out on a terminal that is too narrow, the rightmost first."""
+
+    @property
+    def heading(self) -> str:
+        """What stands above it."""
+        return self.title or self.field.rpartition(".")[2].replace("_", " ").upper()
+
+
+@dataclass(frozen=True)
+class View:
+    """What records of one kind are made of."""
+
+    columns: tuple[Column, ...]
+    """Of a table, where --fields does not name others."""
+    name: str = "run_id"
+    """The field that `-o name` prints."""
+    fields: tuple[str, ...] = ()
+    """Further fields that records have; these and the columns' may be asked for though no record is there."""
+    open_fields: tuple[str, ...] = ()
+    """Fields that hold any JSON value, so that nobody can tell what is in them."""
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The fields that exist for sure."""
+        return tuple(dict.fromkeys([*(column.field for column in self.columns), self.name, *self.fields]))
+
+    def only(self, fields: Sequence[str]) -> View:
+        """Give the view whose columns are these fields."""
+        # What was asked for is not left out.
+        known = {column.field: replace(column, optional=False) for column in self.columns}
+        columns = tuple(known.get(name) or Column(name, title=name.upper()) for name in fields)
+        return View(columns, self.name, open_fields=self.open_fields)
+
+
+def plain(records: Sequence[Mapping[str, Any]], view: View, *, vertical: bool = False) -> str:
+    """Give a table as aligned columns; nothing is cut off, and each record is one line.
+
+    Args:
+        records: The rows.
+        view: The columns.
+        vertical: One line for each field of the first record instead.
+    """
+    rows = [[_plain_cell(record, column) for column in view.columns] for record in records]
+    headings = [column.heading for column in view.columns]
+    if vertical:
+        return _aligned([[heading, cell] for heading, cell in zip(headings, rows[0], strict=True)], set())
+    right = {place for place, column in enumerate(view.columns) if column.kind == "number"}
+    return _aligned([headings, *rows], right)
+
+
+def _aligned(rows: Sequence[Sequence[str]], right: set[int]) -> str:
+    widths = [max(map(cell_width, cells)) for cells in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            _padded(cell, width, left=place in right)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def cell_width(text: str) -> int:
+    """Give how many columns of a terminal a text takes: some characters take two, and some none."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _padded(text: str, width: int, *, left: bool) -> str:
+    space = " " * (width - cell_width(text))
+    return space + text if left else text + space
+
+
+def for_terminal(
+    records: Sequence[Mapping[str, Any]], view: View, *, vertical: bool = False, color: bool = True
+) -> str:
+    """Give a table as wide as the terminal, with the colours of the statuses.
+
+    Args:
+        records: The rows.
+        view: The columns.
+        vertical: One line for each field of the first record instead.
+        color: Whether there are colours.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold", show_header=not vertical)
+    width = shutil.get_terminal_size().columns
+    if vertical:
+        table.add_column(no_wrap=True, style="bold")
+        table.add_column(overflow="fold")
+        for column in view.columns:
+            table.add_row(column.heading, Text(*_rich_cell(records[0], column)))
+    else:
+        columns = _fitting(records, view.columns, width)
+        for column, texts in columns:
+            longest = max((cell_width(text) for text, _ in texts), default=0)
+            table.add_column(
+                Text(column.heading),
+                justify="right" if column.kind == "number" else "left",
+                overflow="fold",
+                # What people copy stays in one piece; the other columns share the rest of the width, if there is any.
+                no_wrap=column.kind in ("status", "number") or (column.kind == "id" and longest <= width - 24),
+            )
+        for row in zip(*(texts for _, texts in columns), strict=True):
+            table.add_row(*(Text(*cell) for cell in row))
+    return _rendered(table, color)
+
+
+_TEXT_WIDTH = 12
+"""What a column of text needs; the rest is folded."""
+
+_Cells = list[tuple[str, str]]
+
+
+def _fitting(
+    records: Sequence[Mapping[str, Any]], columns: Sequence[Column], width: int
+) -> list[tuple[Column, _Cells]]:
+    """Give the columns that a terminal has room for, with their texts and styles.
+
+    On a narrow one times are told by their distance alone, then optional columns are left out.
+    """
+    fitting = [(column, [_rich_cell(record, column) for record in records]) for column in columns]
+    if _needed(fitting) > width:
+        for place, column in enumerate(columns):
+            if column.kind == "time":
+                fitting[place] = column, [_rich_cell(record, column, short=True) for record in records]
+    for column in reversed(columns):
+        if column.optional and _needed(fitting) > width:
+            fitting = [each for each in fitting if each[0] is not column]
+    return fitting
+
+
+def _needed(columns: Sequence[tuple[Column, _Cells]]) -> int:
+    total = 2 * (len(columns) - 1)
+    for column, texts in columns:
+        longest = max([len(column.heading), *(cell_width(text) for text, _ in texts)])
+        total += min(longest, max(_TEXT_WIDTH, len(column.heading))) if column.kind == "text" else longest
+    return total
+
+
+def _rendered(table: Any, color: bool) -> str:
+    """Give a table as text: whoever writes it deals with broken pipes, which rich would end the process for."""
+    from io import StringIO
+
+    from rich.console import Console
+
+    console = Console(
+        file=StringIO(),
+        width=shutil.get_terminal_size().columns,
+        force_terminal=True,
+        color_system="standard" if color else None,
+        no_color=not color,
+        highlight=False,
+        legacy_windows=False,
+    )
+    with console.capture() as captured:
+        console.print(table)
+    text = captured.get()
+    # Without colours no escape sequence at all, not even for bold.
+    return text if color else re.sub("\x1b\\[[0-9;]*m", "", text)
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Tell whether somebody reads this on a terminal that can do more than a line printer."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def has_color(stream: TextIO, when: str = "auto") -> bool:
+    """Tell whether there are colours.
+
+    Args:
+        stream: Where they would go.
+        when: auto, always or never.
+    """
+    return when == "always" or (when == "auto" and is_terminal(stream) and not os.environ.get("NO_COLOR"))
+
+
+def local_time(text: str, *, relative: bool = True) -> str:
+    """Give a time of RFC 3339 in the local timezone, and how long ago it was.
+
+    Args:
+        text: The time; other text is given back.
+        relative: False gives RFC 3339 with the local offset instead, for programs.
+    """
+    try:
+        time = datetime.fromisoformat(text).astimezone()
+    except ValueError:
+        return text
+    return f"{time:%Y-%m-%d %H:%M:%S} ({_distance(time)})" if relative else time.isoformat(timespec="seconds")
+
+
+def _distance_of(text: str) -> str:
+    try:
+        return _distance(datetime.fromisoformat(text))
+    except ValueError:
+        return text
+
+
+def _distance(time: datetime) -> str:
+    ago = (datetime.now(UTC) - time.astimezone(UTC)).total_seconds()
+    seconds, direction = abs(ago), "ago" if ago >= -1 else "ahead"
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit} {direction}"
+    return f"{int(seconds)} s {direction}"
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping) and value and all(isinstance(each, bool) for each in value.values()):
+        # A set of switches: those that are on.
+        return ", ".join(name for name, on in value.items() if on) or "-"
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return ", ".join(value) or "-"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _plain_cell(record: Mapping[str, Any], column: Column) -> str:
+    value = value_of(record, column.field)
+    if column.kind == "time" and isinstance(value, str):
+        return local_time(value, relative=False)
+    return printable((column.show or _text)(value).replace("\n", "\\n").replace("\t", " "))
+
+
+def _rich_cell(record: Mapping[str, Any], column: Column, *, short: bool = False) -> tuple[str, str]:
+    value = value_of(record, column.field)
+    if column.kind == "time" and isinstance(value, str):
+        return _distance_of(value) if short else local_time(value), ""
+    return printable((column.show or _text)(value)), STATUS_STYLES.get(
+        str(value), ""
+    ) if column.kind == "status" else ""

@@ -1,0 +1,209 @@
+"""What a command prints: records of JSON values, in the format that is asked for, on standard output or into a file.
+
+A command describes its records once, by a `View`, and hands them to `Output`:
+
+    RUNS = View(columns=(Column("run_id", kind="id"), Column("status", kind="status")), fields=("created_at",))
+    output.records(({"run_id": run.run_id, ...} for run in runs), RUNS)
+
+Only what goes through `Output` is on standard output.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from ..context import current_session
+from ..errors import printable, usage
+from ..inputs.files import writing
+from ..params.fields import select
+from .tables import Column, View
+
+__all__ = ["FORMATS", "Column", "Output", "View", "json_text", "rfc3339", "yaml_text"]
+
+FORMATS = ("table", "json", "jsonl", "yaml", "name")
+
+Record = Mapping[str, Any]
+"""One thing: names and JSON values; times as RFC 3339 text (see `rfc3339`)."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where and how a command prints its data."""
+
+    format: str | None = None
+    """One of `FORMATS`; None where none was given."""
+    fields: Sequence[str] = field(default=())
+    """The fields to print, dotted; empty for all."""
+    value_format: str | None = None
+    """How `value` and `records` print where no format was given; None leaves it to them."""
+    path: str | None = None
+    """The file to write to; None or `-` for standard output."""
+
+    def check(self) -> None:
+        """Fail before any work is done if the file cannot be written.
+
+        Raises:
+            Problem: If so.
+        """
+        if self.path in (None, "-"):
+            return
+        folder = os.path.dirname(os.path.abspath(str(self.path)))
+        if os.path.isdir(str(self.path)):
+            raise usage(f"{self.path} is a directory, not a file")
+        if not os.path.isdir(folder):
+            raise usage(f"{self.path} cannot be written: there is no folder {folder}")
+        if not os.access(self.path if os.path.exists(str(self.path)) else folder, os.W_OK):
+            raise usage(f"{self.path} cannot be written: permission denied")
+
+    @property
+    def document_format(self) -> str:
+        """How a document, such as a flow, is printed where no format was given: as its file is named, else as YAML."""
+        return self.value_format or ("json" if (self.path or "").lower().endswith(".json") else "yaml")
+
+    def record(self, record: Record, view: View, default: str = "table") -> None:
+        """Print one record: as an object, or as a table with a line for each field.
+
+        Args:
+            record: The record.
+            view: What it is made of.
+            default: The format where none was given.
+        """
+        chosen = next(select([record], self.fields, view)) if self.fields else record
+        match self.format or default:
+            case "json":
+                self.write(json_text(chosen, indent=2) + "\n")
+            case "table":
+                self.write(self._table([record], view, vertical=True))
+            case other:
+                self.write("".join(self._lines(other, [record], [chosen], view)))
+
+    def records(self, records: Iterable[Record], view: View, default: str = "table", *, flush: bool = False) -> None:
+        """Print records: as one array, as lines of JSON, as a table, ...
+
+        Args:
+            records: The records; for jsonl and name each is printed before the next is asked for.
+            view: What they are made of.
+            default: The format where none was given.
+            flush: Let readers see each line at once, for records that arrive over time.
+        """
+        form = self.format or self.value_format or default
+        if form in ("jsonl", "name"):
+            pairs = _paired(records, self.fields, view)
+            self.write_all(
+                (line for record, chosen in pairs for line in self._lines(form, [record], [chosen], view)), flush
+            )
+            return
+        everything = list(records)
+        chosen = list(select(everything, self.fields, view)) if self.fields else everything
+        match form:
+            case "json":
+                self.write(json_text(chosen, indent=2) + "\n")
+            case "table":
+                self.write(self._table(everything, view))
+            case _:
+                self.write(yaml_text(chosen))
+
+    def value(self, value: Any) -> None:
+        """Print one JSON value alone: pretty JSON, or what the format says; with jsonl on one line."""
+        form = self.format or self.value_format
+        if form == "yaml":
+            self.write(yaml_text(value))
+        else:
+            self.write(json_text(value, indent=None if form == "jsonl" else 2) + "\n")
+
+    def write(self, text: str) -> None:
+        """Write text to where the data goes."""
+        self.write_all([text])
+
+    def write_all(self, texts: Iterable[str], flush: bool = False) -> None:
+        """Write texts one after the other to where the data goes.
+
+        Args:
+            texts: What to write.
+            flush: After each.
+        """
+        if self.path in (None, "-"):
+            _write(sys.stdout, texts, flush)
+            return
+        path = str(self.path)
+        with writing(path), open(path, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+            _write(file, texts, flush)
+
+    def _lines(self, form: str, whole: Sequence[Record], chosen: Sequence[Any], view: View) -> Iterator[str]:
+        """Give records in a format that has no frame around them; `whole` are those before fields were chosen."""
+        for record, part in zip(whole, chosen, strict=True):
+            match form:
+                case "jsonl":
+                    yield json_text(part) + "\n"
+                case "yaml":
+                    yield yaml_text(part)
+                case _:
+                    names = _flat(part) if self.fields else [record.get(view.name)]
+                    yield "\t".join(printable(str(name)) for name in names) + "\n"
+
+    def _table(self, records: Sequence[Record], view: View, *, vertical: bool = False) -> str:
+        from . import tables
+
+        if self.fields:
+            list(select(records, self.fields, view))  # for its complaint about unknown fields
+            view = view.only(self.fields)
+        on_terminal = self.path in (None, "-") and tables.is_terminal(sys.stdout)
+        color = current_session().color
+        if on_terminal or color == "always":
+            return tables.for_terminal(records, view, vertical=vertical, color=tables.has_color(sys.stdout, color))
+        return tables.plain(records, view, vertical=vertical)
+
+
+def _paired(records: Iterable[Record], fields: Sequence[str], view: View) -> Iterator[tuple[Record, Any]]:
+    for record in records:
+        yield record, next(select([record], fields, view)) if fields else record
+
+
+def _flat(value: Any) -> list[Any]:
+    """Give the values at the leaves of chosen fields."""
+    if isinstance(value, dict):
+        return [leaf for each in value.values() for leaf in _flat(each)]
+    return ["" if value is None else json_text(value) if isinstance(value, (list, bool)) else value]
+
+
+def _write(stream: TextIO, texts: Iterable[str], flush: bool) -> None:
+    for text in texts:
+        stream.write(text)
+        if flush:
+            stream.flush()
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """Give a value as JSON; what cannot be encoded in UTF-8, or by standard output, is escaped."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=indent)
+    return text
+
+
+def yaml_text(value: Any) -> str:
+    """Give a value as a YAML document, keys in their order."""
+    import yaml
+
+    class Plain(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+        def ignore_aliases(self, data: Any) -> bool:
+            # A value that stands in two places is written twice.
+            return True
+
+    text: str = yaml.dump(value, Dumper=Plain, allow_unicode=True, sort_keys=False, explicit_start=False)
+    return text.removesuffix("...\n") if text.endswith("\n...\n") else text
+
+
+def rfc3339(time: datetime | None) -> str | None:
+    """Give a time as it stands in data: RFC 3339, in UTC, with microseconds."""
+    if time is None:
+        return None
+    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,0 +1,1 @@
+"""What commands take: click types and the options that commands share."""

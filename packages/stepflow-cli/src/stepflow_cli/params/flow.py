@@ -1,0 +1,206 @@
+"""The options of commands that run a flow: which flow, on what, with which variables and overrides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ..completion.words import complete_examples, complete_flow_files, complete_overrides, complete_variables
+from ..errors import usage
+from ..inputs.values import Form, Given, Values
+from .options import Decorator, Function, option_in, together
+from .parsing import FILE, Choice, given_order
+
+__all__ = ["batch_options", "flow_argument", "flows_argument", "value_options"]
+
+
+def flow_argument(function: Function) -> Function:
+    """Add `FLOW` and `--flow FILE`; the command gets `flow`, the name of the file (`-` is standard input), or an id."""
+
+    def build(flow: str | None, flow_option: str | None) -> str:
+        if (flow is None) == (flow_option is None):
+            raise usage("give one flow file, as FLOW or with --flow")
+        return flow or flow_option or ""
+
+    decorate = together(
+        "flow",
+        build,
+        click.argument("flow", required=False, metavar="FLOW", shell_complete=complete_flow_files),
+        option_in(
+            "--flow",
+            "flow_option",
+            section="Flow",
+            metavar="FILE",
+            shell_complete=complete_flow_files,
+            help="The flow, instead of FLOW.",
+        ),
+    )
+    return decorate(function)  # type: ignore[return-value]
+
+
+def flows_argument(function: Function) -> Function:
+    """Add `FLOW...` and `--flow FILE`; the command gets `flows`, names of files (`-` is standard input)."""
+
+    def build(flows: tuple[str, ...], flow_option: tuple[str, ...]) -> list[str]:
+        named = list(dict.fromkeys([*flows, *flow_option]))
+        if not named:
+            raise usage("give at least one flow file, as FLOW or with --flow")
+        return named
+
+    decorate = together(
+        "flows",
+        build,
+        click.argument("flows", nargs=-1, metavar="FLOW...", shell_complete=complete_flow_files),
+        option_in(
+            "--flow",
+            "flow_option",
+            multiple=True,
+            section="Flow",
+            metavar="FILE",
+            shell_complete=complete_flow_files,
+            help="A flow, like FLOW; repeatable.",
+        ),
+    )
+    return decorate(function)  # type: ignore[return-value]
+
+
+def value_options(function: Function) -> Function:
+    """Add all that gives input, variables and overrides; the command gets `values`, a `Values`."""
+    decorate = together("values", _values, *_input_options(), *_variable_options(), *_override_options())
+    return decorate(function)  # type: ignore[return-value]
+
+
+def batch_options(function: Function) -> Function:
+    """Add --inputs and --max-concurrency; the command gets both under these names."""
+    inputs = option_in(
+        "--inputs",
+        type=FILE,
+        section="Batch",
+        metavar="FILE",
+        help="Many inputs: lines of JSON (.jsonl, or -; empty lines are skipped), or a list in a YAML or JSON file.",
+    )
+    at_once = option_in(
+        "--max-concurrency",
+        "--max-concurrent",
+        type=click.IntRange(min=1),
+        section="Batch",
+        metavar="N",
+        help="How many steps are executed at once, of all inputs together; it does not limit the inputs under way. "
+        "[default: the server decides]",
+    )
+    return inputs(at_once(function))  # type: ignore[return-value]
+
+
+def _input_options() -> list[Decorator]:
+    where: dict[str, Any] = {"section": "Input"}
+    return [
+        option_in(
+            "--input",
+            type=FILE,
+            metavar="FILE",
+            help="The input: a YAML or JSON file, - for standard input.",
+            **where,
+        ),
+        option_in("--input-json", metavar="JSON", help="The input as JSON.", **where),
+        option_in("--input-yaml", metavar="YAML", help="The input as YAML.", **where),
+        option_in(
+            "--example",
+            metavar="NAME",
+            shell_complete=complete_examples,
+            help="The input of an example or a test case of the flow.",
+            **where,
+        ),
+        option_in(
+            "--stdin-format",
+            type=Choice(["json", "yaml"]),
+            help="What standard input holds; without another input, it is the input. [default: yaml, or JSON; for "
+            "--inputs lines of JSON]",
+            **where,
+        ),
+    ]
+
+
+def _variable_options() -> list[Decorator]:
+    where: dict[str, Any] = {"section": "Variables"}
+    return [
+        option_in(
+            "--variables",
+            type=FILE,
+            metavar="FILE",
+            help="The flow's variables: a YAML or JSON file, - for standard input.",
+            **where,
+        ),
+        option_in("--variables-json", metavar="JSON", help="The variables as JSON.", **where),
+        option_in("--variables-yaml", metavar="YAML", help="The variables as YAML.", **where),
+        option_in(
+            "--var",
+            multiple=True,
+            metavar="NAME=VALUE",
+            shell_complete=complete_variables,
+            help="One variable; takes precedence over the others; repeatable.",
+            **where,
+        ),
+        option_in(
+            "--env-variables",
+            is_flag=True,
+            help="Take missing variables from the environment: by the env_var of the flow's schema, else "
+            "STEPFLOW_VAR_<NAME>.",
+            **where,
+        ),
+    ]
+
+
+def _override_options() -> list[Decorator]:
+    where: dict[str, Any] = {"section": "Overrides (repeatable; later ones take precedence)"}
+    return [
+        option_in(
+            "--overrides",
+            multiple=True,
+            type=FILE,
+            metavar="FILE",
+            help="Overrides of steps: a YAML or JSON file, - for standard input.",
+            **where,
+        ),
+        option_in("--overrides-json", multiple=True, metavar="JSON", help="Overrides of steps as JSON.", **where),
+        option_in("--overrides-yaml", multiple=True, metavar="YAML", help="Overrides of steps as YAML.", **where),
+        option_in(
+            "--set",
+            "set_",
+            multiple=True,
+            metavar="STEP.input.KEY=VALUE",
+            shell_complete=complete_overrides,
+            help="Override one value: JSON, a YAML scalar, or else text; a dot in a name is written \\.",
+            **where,
+        ),
+    ]
+
+
+_FORMS: dict[str, Form] = {"": "file", "_json": "json", "_yaml": "yaml"}
+
+
+def _values(**given: Any) -> Values:
+    def alternatives(kind: str) -> list[Given]:
+        return [
+            Given(f"--{kind}{end.replace('_', '-')}", form, given[kind + end])
+            for end, form in _FORMS.items()
+            if given[kind + end] is not None
+        ]
+
+    forms: dict[str, tuple[str, Form]] = {
+        "overrides": ("--overrides", "file"),
+        "overrides_json": ("--overrides-json", "json"),
+        "overrides_yaml": ("--overrides-yaml", "yaml"),
+        "set_": ("--set", "set"),
+    }
+    texts = {name: iter(given[name]) for name in forms}
+    order = given_order(click.get_current_context(), list(forms))
+    return Values(
+        input=alternatives("input"),
+        example=given["example"],
+        variables=alternatives("variables"),
+        single_variables=given["var"],
+        env_variables=given["env_variables"],
+        overrides=[Given(*forms[name], next(texts[name])) for name in order],
+        stdin_format=given["stdin_format"],
+    )

@@ -1,0 +1,251 @@
+"""The options that commands share. Each decorator adds some and hands the command one argument for all of them:
+
+    @click.command("get", cls=Command)
+    @click.argument("run_id", metavar="RUN")
+    @server_options(default="server")
+    @output_options
+    def command(run_id: str, server: ServerOptions, output: Output) -> None:
+
+Those of commands that run a flow are in `flow_options`.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from ..completion.words import complete_profiles
+from ..context import current_session
+from ..errors import usage
+from ..output.view import FORMATS, Output
+from ..runs.wait import Wait
+from ..settings.resolve import DEFAULT_URL, Default, ServerOptions
+from .parsing import FILE, Choice, Option
+
+__all__ = [
+    "Confirm",
+    "changed_profile_option",
+    "confirm_option",
+    "file_output_options",
+    "formatted_output",
+    "option_in",
+    "output_options",
+    "server_options",
+    "timeout_option",
+    "together",
+    "wait_options",
+]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def option_in(*names: str, section: str, **settings: Any) -> Decorator:
+    """Add an option that `--help` lists under a heading."""
+    return click.option(*names, cls=Option, section=section, **settings)
+
+
+def together(argument: str, build: Callable[..., Any], *decorators: Decorator) -> Decorator:
+    """Give a decorator that adds parameters and hands the command what `build` makes of their values."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def call(**values: Any) -> Any:
+            values[argument] = build(**{name: values.pop(name) for name in own})
+            return function(**values)
+
+        return _decorated(call, decorators)
+
+    own = [parameter.name or "" for parameter in click.command()(_decorated(lambda: None, decorators)).params]
+    return decorate
+
+
+def _decorated(function: Callable[..., Any], decorators: Sequence[Decorator]) -> Callable[..., Any]:
+    return functools.reduce(lambda inner, decorator: decorator(inner), reversed(decorators), function)
+
+
+def server_options(default: Default) -> Callable[[Function], Function]:
+    """Add --url, --profile, --local and --config; the command gets `server`, a `ServerOptions` for `connect`.
+
+    Args:
+        default: Where the command runs if nothing is said: `embedded`, or `server` for the one at localhost.
+    """
+    said = "embedded" if default == "embedded" else DEFAULT_URL
+    return together(  # type: ignore[return-value]
+        "server",
+        functools.partial(ServerOptions, default=default),
+        option_in(
+            "--url", section="Server", metavar="URL", help=f"The server's URL. [env: STEPFLOW_URL; default: {said}]"
+        ),
+        option_in(
+            "--profile",
+            section="Server",
+            metavar="NAME",
+            shell_complete=complete_profiles,
+            help="The profile that names the server. [env: STEPFLOW_PROFILE]",
+        ),
+        option_in("--local", is_flag=True, section="Server", help="An embedded server that ends with the command."),
+        option_in(
+            "--config",
+            type=FILE,
+            section="Server",
+            metavar="FILE",
+            help="The embedded server's configuration; implies --local. [default: stepflow-config.yml beside the "
+            "flow, else in the working folder, else the builtin components]",
+        ),
+    )
+
+
+def changed_profile_option(function: Function) -> Function:
+    """Add --profile for commands that change one; the command gets `profile`, its name or None."""
+    decorate = option_in(
+        "--profile",
+        section="Server",
+        metavar="NAME",
+        shell_complete=complete_profiles,
+        help="The profile to change. [default: the current one]",
+    )
+    return decorate(function)  # type: ignore[return-value]
+
+
+def _read_format(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is not None:
+        current_session().json_errors = value in ("json", "jsonl")
+    return value
+
+
+def output_options(function: Function) -> Function:
+    """Add -o/--format and --fields; the command gets `output`, an `Output`."""
+    return formatted_output()(function)
+
+
+def file_output_options(function: Function) -> Function:
+    """Add --output FILE, -o/--format and --fields; the command gets `output`, an `Output` that goes to the file."""
+    file = option_in(
+        "--output",
+        "path",
+        type=FILE,
+        section="Output",
+        metavar="FILE",
+        help="Write the result to this file, - for standard output.",
+    )
+    return together("output", _output, file, *_format_options())(function)  # type: ignore[return-value]
+
+
+def _output(format: str | None, fields: str | None, path: str | None = None) -> Output:
+    names = [name.strip() for name in fields.split(",")] if fields is not None else []
+    # The value alone stays what is written into a file: its ending says how it is written, not what.
+    by_ending = {"yaml": "yaml", "yml": "yaml", "jsonl": "jsonl"}.get((path or "").lower().rpartition(".")[2])
+    output = Output(format=format, fields=names, path=path, value_format=None if format else by_ending)
+    output.check()
+    return output
+
+
+def formatted_output(**aliases: str) -> Callable[[Function], Function]:
+    """Add -o/--format and --fields as `output_options` does.
+
+    Args:
+        **aliases: Further names of formats, for example `pretty="table"`.
+    """
+
+    def build(format: str | None, fields: str | None) -> Output:
+        return _output(aliases.get(format or "", format), fields)
+
+    return together("output", build, *_format_options(*aliases))  # type: ignore[return-value]
+
+
+def _format_options(*aliases: str) -> list[Decorator]:
+    names = [*FORMATS, *aliases]
+    return [
+        option_in(
+            "-o",
+            "--format",
+            type=Choice(names),
+            callback=_read_format,
+            section="Output",
+            metavar="FORMAT",
+            help=f"Output format: {', '.join(names)}. With json and jsonl errors are JSON too.",
+        ),
+        option_in("--fields", section="Output", metavar="A,B.C", help="Print only these fields."),
+    ]
+
+
+def _check_timeout(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not 0 < value < 1e9:
+        raise usage(f"--timeout is a positive number of seconds, not {value:g}")
+    return value
+
+
+_TIMEOUT = option_in(
+    "--timeout",
+    type=float,
+    callback=_check_timeout,
+    section="Waiting",
+    metavar="SECONDS",
+    help="How long to wait for the run to end; a run on a server goes on after that. [default: no limit]",
+)
+
+
+def timeout_option(function: Function) -> Function:
+    """Add --timeout; the command gets `wait`, a `Wait` that Ctrl-C ends, and not the run."""
+    return together("wait", Wait, _TIMEOUT)(function)  # type: ignore[return-value]
+
+
+def wait_options(function: Function) -> Function:
+    """Add --timeout, --on-interrupt and --cancel-on-interrupt; the command gets `wait`, a `Wait`."""
+
+    def build(timeout: float | None, on_interrupt: str | None, cancel_on_interrupt: bool) -> Wait:
+        if cancel_on_interrupt and on_interrupt == "detach":
+            raise usage("--cancel-on-interrupt and --on-interrupt detach cannot be combined")
+        return Wait(timeout, "cancel" if cancel_on_interrupt or on_interrupt == "cancel" else "detach")
+
+    decorate = together(
+        "wait",
+        build,
+        _TIMEOUT,
+        option_in(
+            "--on-interrupt",
+            type=Choice(["detach", "cancel"]),
+            section="Waiting",
+            help="What Ctrl-C means for a run on a server: it goes on, or it is cancelled. [default: detach]",
+        ),
+        option_in("--cancel-on-interrupt", is_flag=True, section="Waiting", help="The same as --on-interrupt cancel."),
+    )
+    return decorate(function)  # type: ignore[return-value]
+
+
+Confirm = Callable[[str], None]
+"""Asks before something is destroyed: `confirm("delete run ...")` returns, or raises a `Problem`."""
+
+
+def confirm_option(function: Function) -> Function:
+    """Add -y/--yes; the command gets `confirm`, to be called with what would be done."""
+
+    def build(yes: bool) -> Confirm:
+        def confirm(deed: str) -> None:
+            if yes:
+                return
+            if not (sys.stdin.isatty() and sys.stderr.isatty()):
+                raise usage(f"this would {deed}, and there is no terminal to ask on", "add --yes")
+            # `click.confirm` would write to standard output.
+            click.echo(f"{deed[:1].upper()}{deed[1:]}? [y/N] ", nl=False, err=True)
+            answer = ""
+            try:
+                answer = sys.stdin.readline()
+            finally:
+                if not answer.endswith("\n"):
+                    # Ctrl-C and Ctrl-D leave the cursor behind the question.
+                    click.echo(err=True)
+            if answer.strip().lower() not in ("y", "yes"):
+                raise usage(f"not confirmed: did not {deed}")
+
+        return confirm
+
+    decorate = together(
+        "confirm", build, option_in("-y", "--yes", is_flag=True, section="Output", help="Do it without asking.")
+    )
+    return decorate(function)  # type: ignore[return-value]

@@ -1,0 +1,203 @@
+"""How command lines are parsed: groups that import a command when it is called, and what every command takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..context import Session
+from ..errors import nearest, usage
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+__all__ = ["FILE", "Choice", "Command", "LazyGroup", "Option", "given_order", "session_options"]
+
+FILE = click.Path(readable=False)
+"""The name of a file, which the shell completes; whoever opens the file says what is wrong with it."""
+
+_ORDER = "stepflow_cli.order"
+_SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class Choice(click.Choice[str]):
+    """One of several words; of a misspelt one the error knows the nearest."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Give the word that is meant."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            error.hint = nearest(str(value), self.choices)  # type: ignore[attr-defined]
+            raise
+
+
+class Option(click.Option):
+    """An option that `--help` lists under a heading.
+
+    Args:
+        section: The heading.
+    """
+
+    def __init__(self, *args: Any, section: str = "Options", **kwargs: Any) -> None:
+        """Keep the heading."""
+        super().__init__(*args, **kwargs)
+        self.section = section
+
+
+def session_options() -> list[click.Parameter]:
+    """Give the options that every command takes, and the `stepflow` before it; they fill the session."""
+
+    def into_session(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+        session = ctx.find_root().obj
+        if not isinstance(session, Session) or param.name is None or value in (None, 0):
+            return
+        if param.name == "verbosity":
+            value += session.verbosity
+        setattr(session, param.name, value)
+
+    shared: dict[str, Any] = {"callback": into_session, "expose_value": False, "section": "Messages"}
+    levels = Choice(["trace", "debug", "info", "warn", "error", "off"], case_sensitive=False)
+    return [
+        Option(
+            ["-v", "--verbose", "verbosity"],
+            count=True,
+            help="Print more messages; -vv adds debug logs and tracebacks.",
+            **shared,
+        ),
+        Option(
+            ["--log-level"],
+            type=levels,
+            metavar="LEVEL",
+            envvar="STEPFLOW_LOG_LEVEL",
+            help="Log level: trace, debug, info, warn, error or off. [env: STEPFLOW_LOG_LEVEL; default: off]",
+            **shared,
+        ),
+        Option(
+            ["--log-file"],
+            type=FILE,
+            metavar="FILE",
+            envvar="STEPFLOW_LOG_FILE",
+            help="Log to this file. [env: STEPFLOW_LOG_FILE; default: standard error]",
+            **shared,
+        ),
+        Option(
+            ["--color"],
+            type=Choice(["auto", "always", "never"]),
+            metavar="WHEN",
+            help="Colours: auto, always or never. [default: auto]",
+            **shared,
+        ),
+        # Upstream's; here no stack is shown without -vv.
+        Option(["--omit-stack-trace"], is_flag=True, hidden=True, expose_value=False),
+    ]
+
+
+class Command(click.Command):
+    """A command; it takes the session's options too, and knows in which order options were given."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Add the session's options."""
+        kwargs.setdefault("context_settings", _SETTINGS)
+        super().__init__(*args, **kwargs)
+        self.params.extend(session_options())
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, and keep the order of the options, which click forgets."""
+        if not ctx.resilient_parsing:
+            _, _, ctx.meta[_ORDER] = self.make_parser(ctx).parse_args(args=list(args))
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, with its log."""
+        session = ctx.find_root().obj
+        if isinstance(session, Session):
+            session.start_logging()
+        return super().invoke(ctx)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options under their headings."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
+            if record is not None:
+                sections.setdefault(getattr(param, "section", "Options"), []).append(record)
+        for heading, records in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
+def given_order(ctx: click.Context, names: Sequence[str]) -> list[str]:
+    """Give the names of those parameters as they stand on the command line, one for each time they were given."""
+    return [param.name for param in ctx.meta.get(_ORDER, ()) if param.name in names]
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is called; its own help needs none of them.
+
+    Args:
+        name: The group's name.
+        commands_of: What each command does in one sentence, by name. The module of `name` is `name` in the package,
+            with `_` for `-`, and holds it as `command`.
+        package: The package with the commands' modules.
+    """
+
+    def __init__(self, name: str, *, commands_of: Mapping[str, str], package: str, **kwargs: Any) -> None:
+        """Keep where the commands are."""
+        kwargs.setdefault("context_settings", _SETTINGS)
+        super().__init__(name, no_args_is_help=False, **kwargs)
+        self.commands_of = commands_of
+        self._package = package
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Give the names, in the order of the help."""
+        return list(self.commands_of)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and give a command; None for an unknown name."""
+        if cmd_name not in self.commands_of:
+            return None
+        command: click.Command = import_module(f"{self._package}.{cmd_name.replace('-', '_')}").command
+        return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Give what the shell offers for the name of a command, without importing one."""
+        from click.shell_completion import CompletionItem
+
+        return [
+            *(
+                CompletionItem(name, help=text)
+                for name, text in self.commands_of.items()
+                if name.startswith(incomplete)
+            ),
+            *click.Command.shell_complete(self, ctx, incomplete),
+        ]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse; without any argument, show the help as an error."""
+        if not args and not ctx.resilient_parsing:
+            click.echo(ctx.get_help(), err=True)
+            ctx.exit(2)
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Give the command that is named.
+
+        Raises:
+            Problem: If there is none of this name; the hint has the nearest.
+        """
+        name = args[0]
+        if name not in self.commands_of and not ctx.resilient_parsing:
+            hint = nearest(name, self.commands_of) or f"'{ctx.command_path} --help' lists the commands"
+            raise usage(f"there is no command {ctx.command_path} {name}", hint)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self.commands_of.items()))

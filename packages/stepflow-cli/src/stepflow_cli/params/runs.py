@@ -1,0 +1,79 @@
+"""The runs that a command line names: RUN, or RUN... with `-` for ids on standard input, one a line.
+
+A run is named by its whole id. Ids begin with the time of their creation, so that all runs of a minute share the first
+eight characters, and no server looks for the beginning of an id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+from uuid import UUID
+
+import click
+
+from ..completion.words import complete_run_ids
+from ..errors import usage
+from ..records.runs import STATUSES
+from ..stdio import read_stdin
+from .parsing import Choice, Option
+
+__all__ = ["read_run_ids", "run_argument", "run_id_option", "runs_argument", "runs_text", "status_option"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def run_argument(function: Function) -> Function:
+    """Add RUN; the command gets `run_id`, as servers write it."""
+    decorate = click.argument("run_id", metavar="RUN", callback=_whole_id, shell_complete=complete_run_ids)
+    return decorate(function)
+
+
+def runs_argument(function: Function) -> Function:
+    """Add RUN...; the command gets `runs`, for `read_run_ids`."""
+    decorate = click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_run_ids)
+    return decorate(function)
+
+
+def run_id_option(name: str, help: str) -> Callable[[Function], Function]:
+    """Give an option whose value is a run."""
+    return click.option(name, cls=Option, metavar="RUN", callback=_whole_id, shell_complete=complete_run_ids, help=help)
+
+
+def status_option(what: str) -> Callable[[Function], Function]:
+    """Give the decorator that adds -s/--status; `what` has it, for the help."""
+    text = f"Only {what} of this status: {', '.join(STATUSES)}."
+    return click.option("-s", "--status", cls=Option, type=Choice(STATUSES), metavar="STATUS", help=text)
+
+
+def _whole_id(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    return value if value is None or ctx.resilient_parsing else _checked(value)
+
+
+def _checked(text: str, where: str = "") -> str:
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise usage(f"{where}a run id is a UUID, not {text!r}", "'stepflow runs list' shows them") from None
+
+
+def read_run_ids(given: Sequence[str]) -> list[str]:
+    """Give the ids that are named, each once, in their order; `-` stands for those on standard input.
+
+    Raises:
+        Problem: If one is no run id.
+    """
+    ids: list[str] = []
+    for each in given:
+        if each != "-":
+            ids.append(_checked(each))
+            continue
+        for number, line in enumerate(read_stdin().splitlines(), start=1):
+            if line.strip():
+                ids.append(_checked(line.strip(), f"standard input, line {number}: "))
+    return list(dict.fromkeys(ids))
+
+
+def runs_text(ids: Sequence[str]) -> str:
+    """Name the runs in a sentence."""
+    return f"run {ids[0]}" if len(ids) == 1 else f"{len(ids)} runs"

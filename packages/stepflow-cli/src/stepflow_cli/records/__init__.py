@@ -1,0 +1,1 @@
+"""Runs, events, flows, results and diagnostics as they are printed."""

@@ -1,0 +1,89 @@
+"""The diagnostics of a server about flows: as records, on standard error, and as the failure of a command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import Problem, printable
+from ..exit_codes import ExitCode
+from ..output.view import Column, View
+
+if TYPE_CHECKING:
+    from stepflow_client import Diagnostic
+
+__all__ = ["DIAGNOSTICS", "InvalidFlow", "called", "counted", "diagnostic_records", "print_diagnostics"]
+
+DIAGNOSTICS = View(
+    columns=(
+        Column("flow"),
+        Column("level", kind="status"),
+        Column("path"),
+        Column("message"),
+        Column("kind"),
+    ),
+    name="kind",
+    fields=("flow", "code", "data", "experimental"),
+)
+"""The diagnostics of some flows."""
+
+
+class InvalidFlow(Problem):
+    """Flows are invalid, or the server refuses them (exit code 3).
+
+    Args:
+        message: One sentence, without a full stop at its end.
+        records: All diagnostics; they stand in the JSON form of the problem.
+        hint: What to do about it.
+    """
+
+    def __init__(self, message: str, records: Sequence[Mapping[str, Any]] = (), *, hint: str | None = None) -> None:
+        """Keep the diagnostics."""
+        super().__init__(message, kind="invalid_flow", exit_code=ExitCode.INVALID_FLOW, hint=hint)
+        self.records = records
+
+    def record(self) -> dict[str, Any]:
+        """Give the problem as one JSON object, with `diagnostics`."""
+        return {**super().record(), "diagnostics": list(self.records)} if self.records else super().record()
+
+
+def diagnostic_records(flow: str, diagnostics: Iterable[Diagnostic]) -> list[dict[str, Any]]:
+    """Give the diagnostics of one flow as records.
+
+    Args:
+        flow: What the flow is called: its file.
+        diagnostics: What the server found.
+    """
+    records = [{"flow": flow, **each.model_dump(mode="json")} for each in diagnostics]
+    for record in records:
+        if isinstance(record["data"], dict):
+            # Servers give the keys in another order each time.
+            record["data"] = dict(sorted(record["data"].items()))
+    return records
+
+
+def called(flow: str) -> str:
+    """Give what a flow is called in messages: its file, or `standard input`."""
+    return "standard input" if flow == "-" else flow
+
+
+def counted(records: Iterable[Mapping[str, Any]]) -> str:
+    """Give how many diagnostics there are of each level, as words: `1 fatal error, 2 warnings`; empty without any."""
+    counts: dict[str, int] = {}
+    for record in records:
+        counts[record["level"]] = counts.get(record["level"], 0) + 1
+    return ", ".join(_words(level, number) for level, number in counts.items())
+
+
+def _words(level: str, number: int) -> str:
+    noun = level if level in ("error", "warning") else f"{level} error"
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def print_diagnostics(records: Iterable[Mapping[str, Any]]) -> None:
+    """Write diagnostics to standard error, a line for each."""
+    for record in records:
+        text = "{level}: {flow}: {message} at {path} ({kind})".format(**{**record, "flow": called(record["flow"])})
+        click.echo(printable(text.replace("\n", " ")), err=True)

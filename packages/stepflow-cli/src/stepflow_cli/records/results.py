@@ -1,0 +1,113 @@
+"""The results of a run as they are printed: of one input, and of a batch; and the failure of a command they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..errors import Problem
+from ..exit_codes import ExitCode
+from ..output.view import Column, Output, View
+from .runs import VALUES
+
+if TYPE_CHECKING:
+    from stepflow_client import FlowResult
+
+__all__ = ["BATCH_RESULT", "RESULT", "cancelled_run", "failure", "print_result", "print_results"]
+
+_ERROR = ("error", "error.code", "error.step_id", "error.details")
+
+RESULT = View(
+    columns=(
+        Column("run_id", kind="id"),
+        Column("status", kind="status"),
+        Column("output"),
+        Column("error.message", title="ERROR"),
+    ),
+    fields=_ERROR,
+    open_fields=VALUES,
+)
+"""The result of a run of one input."""
+
+BATCH_RESULT = View(
+    columns=(
+        Column("index", kind="number"),
+        Column("status", kind="status"),
+        Column("output"),
+        Column("error.message", title="ERROR"),
+    ),
+    fields=_ERROR,
+    open_fields=VALUES,
+)
+"""The result of one input of a batch."""
+
+
+def print_result(result: FlowResult, output: Output) -> None:
+    """Print the output of a success alone, or the whole result where a format is asked for.
+
+    Raises:
+        Problem: If it is no success.
+    """
+    if output.format or output.fields:
+        output.record(_record(result), RESULT, default="json")
+    elif result.is_success:
+        output.value(result.output)
+    problem = failure(result)
+    if problem is not None:
+        raise problem
+
+
+def _record(result: FlowResult) -> dict[str, Any]:
+    """Give a result as a record."""
+    return {
+        "run_id": result.run_id,
+        "status": result.status.value,
+        "output": result.output,
+        "error": _error(result),
+    }
+
+
+def cancelled_run(run_id: str) -> Problem:
+    """Give the problem of a run that was cancelled."""
+    return Problem(f"run {run_id} is cancelled", kind="run_cancelled", exit_code=ExitCode.CANCELLED, run_id=run_id)
+
+
+def failure(result: FlowResult) -> Problem | None:
+    """Give the problem of a result that is no success; None for a success."""
+    from stepflow_client import RunFailedError
+
+    try:
+        result.raise_for_failure()
+    except RunFailedError as error:
+        kind = "run_cancelled" if result.is_cancelled else "run_failed"
+        return Problem(error.message, kind=kind, exit_code=ExitCode.for_result(result), run_id=result.run_id)
+    return None
+
+
+def print_results(run_id: str, results: list[FlowResult], output: Output) -> None:
+    """Print a record for each item of a batch.
+
+    Raises:
+        Problem: If not all of them succeeded.
+    """
+    if output.format == "name" and not output.fields:
+        output.record({"run_id": run_id}, BATCH_RESULT)
+    else:
+        output.records(_batch_records(results), BATCH_RESULT, default="jsonl")
+    failed = sum(not result.is_success for result in results)
+    if failed:
+        message = f"{failed} of {len(results)} inputs of run {run_id} did not succeed"
+        raise Problem(message, kind="run_failed", exit_code=ExitCode.FAILED, run_id=run_id)
+
+
+def _batch_records(results: list[FlowResult]) -> Iterator[dict[str, Any]]:
+    for index, result in enumerate(results):
+        record = {"index": index, "status": result.status.value}
+        if result.is_success:
+            yield record | {"output": result.output}
+        else:
+            yield record | {"error": _error(result)}
+
+
+def _error(result: FlowResult) -> dict[str, Any] | None:
+    return None if result.error is None else result.error.model_dump(mode="json")

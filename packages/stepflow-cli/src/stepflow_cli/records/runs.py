@@ -1,0 +1,132 @@
+"""Runs, items and steps as records, and what their tables look like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ..output.view import Column, View, rfc3339
+
+if TYPE_CHECKING:
+    from stepflow_client import FlowResult, RunDetails, RunItem, StepDetails
+
+__all__ = [
+    "ITEM",
+    "RUN",
+    "RUN_IN_FULL",
+    "STATUSES",
+    "STEP",
+    "VALUES",
+    "duration_text",
+    "item_record",
+    "run_record",
+    "step_record",
+]
+
+STATUSES = ("running", "completed", "failed", "cancelled", "paused", "recovery_failed")
+"""Every status that servers have; here as words, because the client's enumeration takes long to import."""
+
+
+def duration_text(seconds: object) -> str:
+    """Give a duration as people write it: 0.4s, 42s, 3m05s, 2h04m, 3d02h."""
+    if not isinstance(seconds, (int, float)):
+        return "-"
+    if seconds < 10:
+        return f"{seconds:.1f}s"
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    for size, unit, smaller, its_unit in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m")):
+        if whole >= size:
+            return f"{whole // size}{unit}{whole % size // smaller:02d}{its_unit}"
+    return f"{whole // 60}m{whole % 60:02d}s"
+
+
+def _items_text(items: object) -> str:
+    if not isinstance(items, Mapping):
+        return "-"
+    return f"{sum(items[name] for name in ('completed', 'failed', 'cancelled'))}/{items['total']}"
+
+
+_ID = Column("run_id", kind="id")
+_STATUS = Column("status", kind="status")
+_FLOW = Column("flow_name", title="FLOW")
+_ITEMS = Column("items", kind="number", show=_items_text)
+_DURATION = Column("duration", kind="number", show=duration_text)
+_MORE = ("flow_id", "completed_at", "root_run_id", "parent_run_id", "orchestrator_id")
+_COUNTS = tuple(f"items.{name}" for name in ("total", "completed", "running", "failed", "cancelled"))
+
+RUN = View(
+    columns=(
+        *(_ID, _STATUS, _FLOW, replace(_ITEMS, optional=True)),
+        *(Column("created_at", title="CREATED", kind="time", optional=True), replace(_DURATION, optional=True)),
+    ),
+    fields=(*_MORE, *_COUNTS),
+)
+"""A run as a line of a table."""
+
+RUN_IN_FULL = View(
+    columns=(
+        *(_ID, _STATUS, _FLOW, Column("flow_id", kind="id"), _ITEMS),
+        *(Column("created_at", kind="time"), Column("completed_at", kind="time"), _DURATION),
+        *(Column("root_run_id", kind="id"), Column("parent_run_id", kind="id"), Column("orchestrator_id")),
+    ),
+    fields=_COUNTS,
+)
+"""A run alone."""
+
+_ERROR = ("error", "error.code", "error.step_id", "error.details")
+VALUES = ("output", "error.details")
+"""Fields that hold what users and servers put there."""
+
+ITEM = View(
+    columns=(Column("index", kind="number"), _STATUS, Column("output"), Column("error.message", title="ERROR")),
+    name="index",
+    fields=("completed_at", *_ERROR),
+    open_fields=VALUES,
+)
+"""An item of a run."""
+
+STEP = View(
+    columns=(
+        *(Column("item_index", title="ITEM", kind="number"), Column("step_id", title="STEP"), _STATUS),
+        *(Column("component"), Column("output"), Column("error.message", title="ERROR")),
+    ),
+    name="step_id",
+    fields=("step_index", "updated_at", *_ERROR),
+    open_fields=VALUES,
+)
+"""A step of an item."""
+
+
+def run_record(run: RunDetails) -> dict[str, Any]:
+    """Give a run as a record. `duration` is in seconds; of a run that goes on, so far."""
+    record = run.model_dump(mode="json")
+    end = run.completed_at or (None if run.is_finished else datetime.now(UTC))
+    known = run.created_at is not None and end is not None
+    # The clocks of two machines differ.
+    seconds = max(0.0, (end - run.created_at).total_seconds()) if known else None  # type: ignore[operator]
+    return record | {
+        "created_at": rfc3339(run.created_at),
+        "completed_at": rfc3339(run.completed_at),
+        "duration": seconds if seconds is None else round(seconds, 6),
+    }
+
+
+def item_record(item: RunItem) -> dict[str, Any]:
+    """Give an item as a record."""
+    result: FlowResult | None = item.result
+    return {
+        "index": item.index,
+        "status": item.status.value,
+        "output": None if result is None else result.output,
+        "error": None if result is None or result.error is None else result.error.model_dump(mode="json"),
+        "completed_at": rfc3339(item.completed_at),
+    }
+
+
+def step_record(step: StepDetails) -> dict[str, Any]:
+    """Give a step as a record."""
+    return step.model_dump(mode="json") | {"updated_at": rfc3339(step.updated_at)}

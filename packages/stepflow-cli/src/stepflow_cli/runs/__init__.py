@@ -1,0 +1,1 @@
+"""Executing, waiting for and watching runs."""

@@ -1,0 +1,187 @@
+"""Running a flow, from its file to what is printed; `run` and `submit` share it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from ..context import current_session
+from ..errors import Problem, problem_of
+from ..exit_codes import ExitCode
+from ..inputs.batch import read_inputs
+from ..inputs.flow import load_flow_file
+from ..inputs.values import Values
+from ..output.spinner import waiting
+from ..output.view import Output
+from ..params.fields import check_known
+from ..records.results import BATCH_RESULT, RESULT, print_result, print_results
+from ..server.connect import Target
+from .wait import Wait, wait_for
+
+__all__ = ["Job", "naming", "prepare", "run_job", "start"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A flow and all it is run with."""
+
+    flow: dict[str, Any]
+    """Of one that is stored, this is known when its server is."""
+    flow_id: str | None = None
+    """The id of a stored flow."""
+    unread: Values | None = None
+    """What is read once such a flow is known."""
+    input: Any = None
+    batch: list[Any] | None = None
+    """The inputs, where there are several; there is no single one then."""
+    overrides: list[Any] | None = None
+    variables: dict[str, Any] | None = None
+    env_variables: bool = False
+    max_concurrency: int | None = None
+    """How many inputs run at once."""
+
+
+def prepare(flow: str, values: Values, *, inputs: str | None = None, max_concurrency: int | None = None) -> Job:
+    """Read the flow and the values, before anything is sent or started.
+
+    Args:
+        flow: The flow's file, or the id of a stored flow: then the values are read when the server is known.
+        values: What the command line says.
+        inputs: The file of a batch's inputs; there is no single input then.
+        max_concurrency: How many steps are executed at once, of all inputs together.
+
+    Raises:
+        Problem, FlowFileError: If something is wrong.
+    """
+    from stepflow_client.flows.file import is_flow_id
+
+    values.check(flow=flow, inputs=inputs)
+    is_stored = is_flow_id(flow)
+    job = Job(
+        flow={} if is_stored else load_flow_file(flow),
+        flow_id=flow if is_stored else None,
+        unread=values,
+        batch=None if inputs is None else read_inputs(inputs, values.stdin_format),
+        env_variables=values.env_variables,
+        max_concurrency=max_concurrency,
+    )
+    return job if is_stored else _with_values(job)
+
+
+def _with_values(job: Job) -> Job:
+    """Give a job, whose flow is known, with its input, overrides and variables read."""
+    values = job.unread
+    assert values is not None
+    job = replace(
+        job,
+        unread=None,
+        input=values.read_input(job.flow) if job.batch is None else None,
+        overrides=values.read_overrides(job.flow),
+        variables=values.read_variables(job.flow),
+    )
+    current_session().job = job
+    return job
+
+
+def _completed(target: Target, job: Job) -> Job:
+    """Give a job with what depends on its flow, which is asked for where it is a stored one.
+
+    Raises:
+        Problem: If the server has no such flow, or something is wrong.
+    """
+    from stepflow_client import NotFoundError
+
+    if job.unread is None or job.flow_id is None:
+        return job
+    try:
+        stored = target.client.get_flow(job.flow_id)
+    except NotFoundError as error:
+        where = "an embedded server, which has only the flows of its own store" if target.runtime else None
+        raise problem_of(error, hint=where and f"this is {where}; --url names another") from None
+    return _with_values(replace(job, flow=stored.flow))
+
+
+def start(target: Target, job: Job) -> str:
+    """Start the run of a job and give its id.
+
+    Raises:
+        Problem: If that is interrupted: whether there is a run is not known then.
+    """
+    try:
+        with waiting("submitting"):
+            job = _completed(target, job)
+            return target.client.submit(
+                job.flow_id or job.flow,
+                # One input that is a list would be a batch.
+                [job.input] if job.batch is None else job.batch,
+                job.overrides,
+                variables=job.variables,
+                variables_from_env=job.env_variables,
+                max_concurrency=job.max_concurrency,
+            )
+    except KeyboardInterrupt:
+        if target.ends_with_command:
+            raise
+        raise Problem(
+            "interrupted; a run may have been created, and goes on then",
+            kind="interrupted",
+            exit_code=ExitCode.INTERRUPTED,
+            hint=f"'{target.come_back('runs list --limit', '5')}' shows the newest",
+        ) from None
+
+
+@contextmanager
+def naming(target: Target, run_id: str) -> Iterator[None]:
+    """Let no failure of the block hide which run there is, or how to get its result."""
+    from stepflow_client import StepflowClientError
+
+    try:
+        yield
+        # What is written last fails only now.
+        sys.stdout.flush()
+    except StepflowClientError as error:
+        # Who started the server knows whether it has ended.
+        error.run_id = error.run_id or run_id
+        raise
+    except Problem as problem:
+        if problem.run_id is None:
+            problem.run_id = run_id
+            if problem.hint is None and not target.ends_with_command:
+                problem.hint = f"run {run_id} was created: {target.come_back('runs result', run_id)}"
+        raise
+
+
+def run_job(target: Target, job: Job, wait: Wait, output: Output) -> None:
+    """Run a job and print its result, or a record for each input of a batch, in their order.
+
+    Raises:
+        Problem: If not all of it succeeds.
+    """
+    # A misspelt field must not cost a whole run.
+    check_known(output.fields, RESULT if job.batch is None else BATCH_RESULT)
+    if job.batch is None:
+        _run_one(target, job, wait, output)
+    else:
+        _run_batch(target, job, wait, output, number=len(job.batch))
+
+
+def _run_one(target: Target, job: Job, wait: Wait, output: Output) -> None:
+    run_id = start(target, job)
+    with naming(target, run_id):
+        result = wait_for(target, run_id, wait, lambda: target.client.get_result(run_id, timeout=wait.timeout))
+        print_result(result, output)
+
+
+def _run_batch(target: Target, job: Job, wait: Wait, output: Output, *, number: int) -> None:
+    if not number:
+        output.records([], BATCH_RESULT, default="jsonl")
+        return
+    run_id = start(target, job)
+    text = f"running {number} inputs"
+    with naming(target, run_id):
+        ask = partial(target.client.get_results, run_id, timeout=wait.timeout)
+        print_results(run_id, wait_for(target, run_id, wait, ask, text=text), output)

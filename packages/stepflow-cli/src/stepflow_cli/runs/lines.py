@@ -1,0 +1,53 @@
+"""What happens in a run, in words: a line for each change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..records.runs import duration_text
+from .progress import RunProgress
+
+if TYPE_CHECKING:
+    from stepflow_client.events import RunEvent
+
+__all__ = ["words_for"]
+
+
+def words_for(event: RunEvent, root: RunProgress, seconds: float | None = None, error: str | None = None) -> str:
+    """Say what an event means, in one line.
+
+    Args:
+        event: The event; `root` has seen it.
+        root: The run that is followed.
+        seconds: How long it took, where something has ended.
+        error: The error of a step that failed.
+    """
+    run = root.of(event)
+    where = f"run {run.run_id}" if run is root else f"sub-run {run.run_id}"
+    took = "" if seconds is None else f" in {duration_text(seconds)}"
+    match event.type:
+        case "run_created" | "sub_run_created":
+            items = "" if run.total == 1 else f", {run.total} items"
+            return f"{where}: running{items}"
+        case "run_completed":
+            return f"{where}: {run.status}{took}"
+        case "steps_needed":
+            return f"{_item(run, root, event)}steps needed: {', '.join(getattr(event, 'step_ids', ())) or 'none'}"
+        case "step_ready":
+            return f"{_step(run, root, event)}: ready"
+        case "step_started":
+            attempt = getattr(event, "attempt", 1)
+            return f"{_step(run, root, event)}: running{f', attempt {attempt}' if attempt > 1 else ''}"
+        case "step_completed":
+            why = "" if error is None else f": {error}"
+            return f"{_step(run, root, event)}: {getattr(event, 'status', 'completed')}{took}{why}"
+    return f"{where}: {getattr(event, 'name', event.type).replace('_', ' ')}"
+
+
+def _item(run: RunProgress, root: RunProgress, event: RunEvent) -> str:
+    below = "" if run is root else f"sub-run {run.run_id}, "
+    return below if run.total == 1 else f"{below}item {getattr(event, 'item_index', 0)}, "
+
+
+def _step(run: RunProgress, root: RunProgress, event: RunEvent) -> str:
+    return f"{_item(run, root, event)}step {run.step_of(event).step_id}"

@@ -1,0 +1,125 @@
+"""A run as a tree on the terminal: the run, a line for each step, and the runs below it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from rich.cells import cell_len, set_cell_size
+from rich.text import Text
+from rich.tree import Tree
+
+from ..errors import printable
+from ..output.tables import STATUS_STYLES
+from ..records.runs import duration_text
+from .progress import RunProgress, StepProgress
+
+__all__ = ["tree_of"]
+
+_WIDEST_ID = 40
+_FEWEST = 3
+"""Steps that are shown however small the terminal is."""
+_SUB_RUNS = 8
+"""Runs below that are shown; of more there is a count."""
+
+
+def tree_of(run: RunProgress, now: datetime, note: str | None = None, *, height: int | None = None) -> Tree:
+    """Give the tree of a run as it stands.
+
+    Args:
+        run: The run.
+        now: The time by the server's clock.
+        note: What else is to be said, as its last line.
+        height: How many lines it may have; steps that nothing happens to are counted then. None for any number.
+    """
+    title = _line(f"run {run.run_id}\n{_name(run)} ", _status(run.status), _time(run.seconds(now)))
+    if run.total != 1:
+        title.append(f"  {run.total} items")
+    tree = Tree(title)
+    below = list(run.sub_runs.values())
+    if height is not None:
+        # For the title, the note, and a line that counts.
+        height = max(_FEWEST, height - 3 - 2 * min(len(below), _SUB_RUNS))
+    _add_steps(tree, run, now, height)
+    for each in _shown(below):
+        title = _line(f"sub-run {each.run_id} ", _status(each.status), _time(each.seconds(now)))
+        title.append(f"  {_name(each)}")
+        _add_steps(tree.add(title), each, now, None if height is None else 1)
+    if len(below) > _SUB_RUNS:
+        tree.add(_line(f"{len(below)} sub-runs in all: {_counts([each.status for each in below])}"))
+    if note:
+        tree.add(_line(note))
+    return tree
+
+
+def _shown(below: Sequence[RunProgress]) -> list[RunProgress]:
+    """Give those that run, and the newest of the others, in the order of their creation."""
+    if len(below) <= _SUB_RUNS:
+        return list(below)
+    ranked = sorted(enumerate(below), key=lambda pair: (pair[1].is_over, -pair[0]))[:_SUB_RUNS]
+    return [each for _, each in sorted(ranked, key=lambda pair: pair[0])]
+
+
+def _add_steps(tree: Tree, run: RunProgress, now: datetime, most: int | None) -> None:
+    every = run.steps
+    steps = every if most is None or len(every) <= most else _liveliest(every, run, most)
+    width = min(_WIDEST_ID, max((cell_len(printable(step.step_id)) for step in steps), default=0))
+    widest = max((len(step.status(run.total, run.is_over)) for step in steps), default=0)
+    for step in steps:
+        tree.add(_step(step, run, now, width, widest))
+    if len(steps) < len(every):
+        left_out = [step.status(run.total, run.is_over) for step in every if step not in steps]
+        tree.add(_line(f"… and {_counts(left_out)}"))
+
+
+def _liveliest(steps: Sequence[StepProgress], run: RunProgress, most: int) -> list[StepProgress]:
+    """Give the steps that people want to see where there is no room for all: what runs, what failed, what is next."""
+    rank = {"running": 0, "failed": 1, "waiting": 2}
+    status = {id(step): step.status(run.total, run.is_over) for step in steps}
+    places = range(len(steps))
+    # Of those that are done the last ones, of those that wait the first.
+    ranked = sorted(
+        places,
+        key=lambda place: (
+            rank.get(status[id(steps[place])], 3),
+            place if status[id(steps[place])] == "waiting" else -place,
+        ),
+    )
+    return [steps[place] for place in sorted(ranked[:most])]
+
+
+def _step(step: StepProgress, run: RunProgress, now: datetime, width: int, widest: int) -> Text:
+    name = printable(step.step_id)
+    name = set_cell_size(name if cell_len(name) <= width else f"{set_cell_size(name, width - 1)}…", width)
+    status = step.status(run.total, run.is_over)
+    text = _line(f"{name}  ", (f"{status:{widest}}", STATUS_STYLES.get(status, "dim")))
+    text.append(f"{_time(step.seconds(now)):>8}")
+    if run.total != 1:
+        text.append(f"  {len(step.ended)} of {run.total} done")
+        text.append(f", {len(step.running)} running" if step.running else "")
+        text.append(f", {step.failed} failed" if step.failed else "")
+    elif step.attempt > 1:
+        text.append(f"  attempt {step.attempt}")
+    if step.error:
+        text.append(f"  {printable(step.error)}")
+    return Text(text.plain.rstrip(), spans=text.spans, no_wrap=True, overflow="ellipsis")
+
+
+def _line(*parts: str | tuple[str, str]) -> Text:
+    return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
+
+
+def _name(run: RunProgress) -> str:
+    return printable(run.flow_name or "unnamed flow")
+
+
+def _status(status: str) -> tuple[str, str]:
+    return status, STATUS_STYLES.get(status, "")
+
+
+def _time(seconds: float | None) -> str:
+    return "" if seconds is None else f"  {duration_text(seconds)}"
+
+
+def _counts(statuses: Sequence[str]) -> str:
+    return ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))

@@ -1,0 +1,82 @@
+"""Waiting for a run, and what is said where the wait ends before the run does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from ..errors import Problem, problem_of
+from ..exit_codes import ExitCode
+from ..output.spinner import waiting
+from ..server.connect import Target
+
+__all__ = ["Wait", "or_come_back", "wait_for"]
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Wait:
+    """How a command waits for a run."""
+
+    timeout: float | None = None
+    """Seconds; None waits as long as it takes."""
+    on_interrupt: Literal["detach", "cancel"] = "detach"
+    """What Ctrl-C means for the run: it goes on, or it is cancelled."""
+
+
+def wait_for(
+    target: Target, run_id: str, wait: Wait, ask: Callable[[], Answer], text: str = "", again: str | None = None
+) -> Answer:
+    """Wait for a run; if the wait ends before the run does, say how to come back.
+
+    Args:
+        target: The server.
+        run_id: The run.
+        wait: What an interrupt means.
+        ask: Waits and gives what is wanted of the run.
+        text: What is shown meanwhile.
+        again: The command that comes back; by default `stepflow runs watch`.
+
+    Raises:
+        Problem: If the wait is interrupted, too long, or the server is lost.
+    """
+    with or_come_back(target, run_id, wait, again), waiting(text or f"waiting for run {run_id}"):
+        return ask()
+
+
+@contextmanager
+def or_come_back(target: Target, run_id: str, wait: Wait, again: str | None = None) -> Iterator[None]:
+    """Say how to come back to a run if the block ends before the run does; arguments and errors as for `wait_for`."""
+    from stepflow_client import RunTimeoutError, TransportError
+
+    again = None if target.ends_with_command else again or target.come_back("runs watch", run_id)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise _interrupted(target, run_id, wait, again) from None
+    except RunTimeoutError as error:
+        raise problem_of(error, hint=again or "the embedded server has ended, and the run with it") from error
+    except TransportError as error:
+        if target.runtime:
+            raise
+        raise problem_of(error, hint=again) from error
+
+
+def _interrupted(target: Target, run_id: str, wait: Wait, again: str | None) -> Problem:
+    if target.ends_with_command:
+        said = f"interrupted; run {run_id} ends with the embedded server"
+    elif wait.on_interrupt == "cancel":
+        from stepflow_client import StepflowClientError
+
+        try:
+            target.client.cancel_run(run_id)
+        except StepflowClientError as error:
+            said = f"interrupted; run {run_id} could not be cancelled: {error.message}"
+        else:
+            said, again = f"interrupted; run {run_id} is cancelled", None
+    else:
+        said = f"interrupted; run {run_id} goes on"
+    return Problem(said, kind="interrupted", exit_code=ExitCode.INTERRUPTED, run_id=run_id, hint=again)

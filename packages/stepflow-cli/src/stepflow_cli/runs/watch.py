@@ -1,0 +1,236 @@
+"""Following one run until it ends: from its events to what is shown, and how it ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from ..errors import Problem
+from ..exit_codes import ExitCode
+from ..inputs.flow import step_ids
+from ..records.results import cancelled_run, failure
+from ..server.connect import Target
+from .events import EventReader
+from .progress import FlowOutline, RunProgress
+
+if TYPE_CHECKING:
+    from stepflow_client import RunDetails
+    from stepflow_client.events import RunEvent
+
+__all__ = ["Watch", "failure_of"]
+
+_TICK = 0.2
+"""Seconds between two pictures."""
+_SILENCE = 1.5
+"""Seconds without an event after which the run itself is looked at: servers send no event of a cancellation."""
+_SHORT_SILENCE = 0.5
+"""The same for a run that has ended: its events come all at once."""
+_MOST_ITEMS = 10_000
+"""Of larger runs the items are not fetched to say what failed."""
+_FAILED = ("failed", "recovery_failed")
+_MOST_FLOWS = 100
+"""Of so many runs below the steps are asked for their ids."""
+
+Shown = Callable[["RunEvent", float | None, "str | None"], None]
+"""Is called with each event, how long what has ended took, and the error of a step that failed."""
+
+
+class Watch:
+    """One run that is followed.
+
+    Args:
+        target: The server.
+        run_id: The run.
+    """
+
+    def __init__(self, target: Target, run_id: str) -> None:
+        """Ask what the run is, and what time the server has."""
+        self._target = target
+        health = target.client.health_check().timestamp
+        self._ahead = timedelta() if health is None else health - datetime.now(UTC)
+        self.run = self._look(run_id)
+        self._cursor, self._number = "", 0
+        self._said: str | None = None
+        steps = dict(enumerate(self._step_ids()))
+        self.progress = RunProgress(
+            run_id,
+            (self.run.flow_name, steps),
+            total=self.run.items.total,
+            created_at=self.run.created_at,
+            flow_of=self._flow_of,
+        )
+
+    @property
+    def now(self) -> datetime:
+        """The time by the server's clock."""
+        return datetime.now(UTC) + self._ahead
+
+    def say(self, text: str) -> None:
+        """Let the note be this until the next event comes."""
+        self._said = text
+
+    @property
+    def note(self) -> str | None:
+        """What is to be said of a server that is away, or does not tell all."""
+        if self._said is not None:
+            return self._said
+        if self.progress.is_over or self._target.client.server_info().capabilities["events"]:
+            return None
+        return "this server reports steps only when the run has ended"
+
+    def follow(
+        self, show: Shown, refresh: Callable[[], None], *, timeout: float | None, sub_runs: bool = False
+    ) -> None:
+        """Take in events until the run has ended.
+
+        Args:
+            show: What is done with each event.
+            refresh: Is called several times in a second.
+            timeout: Seconds until a RunTimeoutError; None waits as long as it takes.
+            sub_runs: Whether the events of the runs below are taken in too.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        # Asked with a run that is itself below another, servers give the events of that one, and wrong step ids.
+        sub_runs = sub_runs and self.run.parent_run_id is None
+        with EventReader(self._target.another_client, self.run.run_id, include_sub_runs=sub_runs) as events:
+            heard = time.monotonic()
+            while not events.ended:
+                refresh()
+                for event in events.take(_TICK):
+                    heard, self._said = time.monotonic(), None
+                    self._cursor, self._number = event.cursor, event.sequence_number
+                    show(event, self.progress.see(event), self._error_of(event))
+                quiet = _SHORT_SILENCE if self.run.is_finished else _SILENCE
+                if time.monotonic() - heard > quiet and not events.ended:
+                    heard = time.monotonic()
+                    if self._has_ended_silently():
+                        self._end_silently(show)
+                        break
+                self._check(deadline)
+        self._finish()
+
+    def _check(self, deadline: float | None) -> None:
+        if deadline is not None and time.monotonic() > deadline and not self.progress.is_over:
+            from stepflow_client import RunTimeoutError
+
+            raise RunTimeoutError(f"run {self.run.run_id} has not ended yet", run_id=self.run.run_id)
+
+    def _has_ended_silently(self) -> bool:
+        """Look whether the run has ended in a way that sends no event."""
+        from stepflow_client import RateLimitError, ServerFaultError, TransportError
+
+        # The reading of the events decides how long a server may be away.
+        with suppress(TransportError, ServerFaultError, RateLimitError):
+            self.run = self._look(self.run.run_id)
+        run = self.run
+        # Of a run that it has lost, a server never counts the items to their end.
+        return run.is_finished and (run.status not in ("completed", "failed") or run.items.running > 0)
+
+    def _end_silently(self, show: Shown) -> None:
+        from stepflow_client.events import RunCompletedEvent
+
+        run = self.run
+        end = RunCompletedEvent(
+            run_id=run.run_id,
+            sequence_number=self._number,
+            timestamp=run.completed_at,
+            cursor=self._cursor,
+            status=run.status,
+            inferred=True,
+        )
+        show(end, self.progress.see(end), None)
+
+    def _finish(self) -> None:
+        """Get what the events do not tell: the end itself, and why items failed."""
+        self._said = None
+        self.run = self._look(self.run.run_id)
+        self.progress.end(self.run.status.value, self.run.completed_at)
+        if self.run.status in _FAILED:
+            self.progress.lose_running()
+        if self.run.status in _FAILED and self.run.items.total <= _MOST_ITEMS:
+            errors: dict[str | None, str] = {}
+            for item in self._target.client.get_run_items(self.run.run_id).items:
+                error = None if item.result is None else item.result.error
+                if error is not None:
+                    errors.setdefault(error.step_id, _first_line(error.message))
+            for step in self.progress.steps:
+                if step.failed and step.error is None:
+                    step.error = errors.get(step.step_id)
+
+    def _step_ids(self) -> list[str]:
+        from stepflow_client import NotFoundError
+
+        try:
+            return step_ids(self._target.client.get_run_flow(self.run.run_id).flow)
+        except NotFoundError:
+            # A run that a step has created need not have a stored flow.
+            return []
+
+    def _look(self, run_id: str) -> RunDetails:
+        """Give the run without its steps, of which there may be very many, where it has no run above it."""
+        listed = self._target.client.list_runs(root_run_id=run_id, roots_only=True, limit=1).runs
+        return next((run for run in listed if run.run_id == run_id), None) or self._target.client.get_run(run_id)
+
+    def _error_of(self, event: RunEvent) -> str | None:
+        """Ask why a step failed: once for each step, as a batch may have very many items."""
+        if event.type != "step_completed" or getattr(event, "status", None) != "failed" or event.inferred:
+            return None
+        from stepflow_client import StepflowClientError
+
+        run = self.progress.of(event)
+        step = run.step_of(event)
+        if step.error is None:
+            try:
+                told = self._target.client.get_run_step(
+                    run.run_id, step.step_id, item_index=getattr(event, "item_index", 0)
+                )
+            except StepflowClientError:
+                # The run itself goes on, whatever became of this question.
+                return None
+            step.error = None if told.error is None else _first_line(told.error.message)
+            return step.error
+        return None
+
+    def _flow_of(self, run_id: str, item: int) -> FlowOutline:
+        # Flows of runs below need not be stored, so that the runs themselves have to be asked.
+        from stepflow_client import StepflowClientError
+
+        if len(self.progress.sub_runs) > _MOST_FLOWS:
+            return None, {}
+        try:
+            name = self._target.client.get_run(run_id).flow_name
+            steps = self._target.client.get_run_steps(run_id, item_index=item).steps
+        except StepflowClientError:
+            return None, {}
+        return name, {step.step_index: step.step_id for step in steps if step.step_index is not None}
+
+
+def failure_of(target: Target, run: RunDetails) -> Problem | None:
+    """Give the problem of a run that has ended, but not in success; None for a success."""
+    if run.status == "completed":
+        return None
+    if run.status == "cancelled":
+        return cancelled_run(run.run_id)
+    if run.items.total == 1:
+        return failure(target.client.get_result(run.run_id, wait=False))
+    # What runs for ever was lost by the server.
+    failed = run.items.failed + run.items.running
+    said = f"{failed} of {run.items.total} items of run {run.run_id} failed"
+    if run.items.total <= _MOST_ITEMS:
+        said += _first_failure(target, run)
+    return Problem(said, kind="run_failed", exit_code=ExitCode.FAILED, run_id=run.run_id)
+
+
+def _first_failure(target: Target, run: RunDetails) -> str:
+    for item in target.client.get_run_items(run.run_id).items:
+        if item.result is not None and item.result.error is not None:
+            step = f" at step {item.result.error.step_id!r}" if item.result.error.step_id else ""
+            return f"; item {item.index}{step}: {item.result.error.message}"
+    return ""
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0]

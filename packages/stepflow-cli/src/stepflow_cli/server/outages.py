@@ -1,0 +1,59 @@
+"""What people are told when the client has lost the server and asks again: it may do so for minutes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+from ..context import current_session
+from ..errors import printable
+
+__all__ = ["told_by", "tracked"]
+
+_LOGGER = logging.getLogger("stepflow.client")
+
+
+def _on_standard_error(text: str) -> None:
+    click.echo(text, err=True)
+
+
+_tellers: list[Callable[[str], None]] = [_on_standard_error]
+"""The last one tells: whoever draws on the terminal knows how to write there."""
+
+
+class _Teller(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        _tellers[-1](f"stepflow: {printable(record.getMessage())}")
+
+
+@contextmanager
+def tracked() -> Iterator[None]:
+    """Tell of outages in the block; not where JSON is asked for, nor where the log has them."""
+    parent = _LOGGER.parent
+    has_log = parent is not None and any(not isinstance(each, logging.NullHandler) for each in parent.handlers)
+    if has_log or current_session().json_errors:
+        yield
+        return
+    teller = _Teller(logging.WARNING)
+    _LOGGER.addHandler(teller)
+    try:
+        yield
+    finally:
+        _LOGGER.removeHandler(teller)
+
+
+@contextmanager
+def told_by(tell: Callable[[str], None]) -> Iterator[None]:
+    """Let something else tell in the block.
+
+    Args:
+        tell: Writes one line.
+    """
+    _tellers.append(tell)
+    try:
+        yield
+    finally:
+        _tellers.remove(tell)

@@ -1,0 +1,1 @@
+"""Which server a command uses: profiles, configuration file, environment."""

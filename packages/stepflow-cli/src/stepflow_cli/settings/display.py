@@ -1,0 +1,47 @@
+"""The settings of a command, as people are shown them: no passwords, and proxies of the environment too."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from .profiles import CONFIG_VARIABLE, load
+from .resolve import ServerOptions, Setting, resolve
+from .urls import environment_proxy, without_password
+
+__all__ = ["home_as_tilde", "settings_in_effect"]
+
+
+def settings_in_effect(server: ServerOptions) -> list[Setting]:
+    """Give every setting with its value and its origin; a token is never among the values.
+
+    Args:
+        server: What the command line says.
+
+    Raises:
+        Problem: If what is said contradicts itself, or a profile is missing or wrong.
+    """
+    profiles = load()
+    settings = resolve(server, profiles=profiles)
+    found = [_shown(each, settings.url.value) for each in settings.settings]
+    known = sorted(profiles.tables)
+    found.append(Setting("profiles", known, str(profiles.path) if known else "default"))
+    named = "environment variable STEPFLOW_CONFIG_FILE" if os.environ.get(CONFIG_VARIABLE) else "default"
+    found.append(Setting("file", str(profiles.path), named if profiles.path.exists() else f"{named}; there is none"))
+    return found
+
+
+def _shown(setting: Setting, url: str | None) -> Setting:
+    if setting.name == "proxy" and setting.value is None and url is not None:
+        proxy = environment_proxy(url)
+        if proxy is not None and proxy.url is not None:
+            return Setting("proxy", proxy.url, f"environment variable {proxy.variable}")
+    if setting.name in ("url", "proxy") and setting.value is not None:
+        return Setting(setting.name, without_password(setting.value), setting.origin)
+    return setting
+
+
+def home_as_tilde(value: Any) -> Any:
+    """Give text with the user's home as `~`, for people; anything else as it is."""
+    home = os.path.expanduser("~")
+    return value.replace(home + os.sep, f"~{os.sep}") if isinstance(value, str) and home != os.sep else value

@@ -1,0 +1,265 @@
+"""Changing the file with the profiles: what is in it stays as it was written, comments too."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import nearest, usage
+from .profiles import KEYS, Profiles, check_profile, config_path, load
+
+__all__ = ["Place", "changing", "parse_key", "set_value", "unset_value", "use_profile"]
+
+_SECRETS = ("token", "password", "api_key", "secret", "auth", "authorization")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a value stands in the file."""
+
+    profile: str | None
+    """None for `current`."""
+    key: str | None
+    """None for a profile as a whole."""
+
+    def __str__(self) -> str:
+        if self.profile is None:
+            return self.key or ""
+        return f"profiles.{self.profile}" + (f".{self.key}" if self.key else "")
+
+
+def parse_key(key: str, profile: str | None, profiles: Profiles) -> Place:
+    """Give the place that a key names: `current`, `profiles.NAME.KEY`, `profiles.NAME`, or a key of a profile.
+
+    Args:
+        key: As it stands on the command line.
+        profile: The profile that --profile names; by default the current one.
+        profiles: What the file holds.
+
+    Raises:
+        Problem: If there is no such key; the hint has the nearest.
+    """
+    if key.startswith("profiles.") and len(key) > len("profiles."):
+        return _parse_dotted(key.removeprefix("profiles."), key, profile, profiles)
+    if key == "current" and profile is None:
+        return Place(None, key)
+    if key not in KEYS:
+        raise _unknown(key, key, [*KEYS, "current"])
+    name = profile or profiles.current
+    if name is None:
+        raise usage(f"{key} belongs to a profile, and none is named", f"write profiles.NAME.{key}, or add --profile")
+    return Place(name, key)
+
+
+def _parse_dotted(rest: str, whole: str, profile: str | None, profiles: Profiles) -> Place:
+    if profile is not None:
+        raise usage(f"{whole} and --profile both name a profile; give one of them")
+    # The name of a profile may have dots.
+    if rest in profiles.tables:
+        return Place(rest, None)
+    name, dot, key = rest.rpartition(".")
+    if not dot:
+        return Place(rest, None)
+    if key not in KEYS:
+        raise _unknown(key, whole, KEYS)
+    if not name.strip('"'):
+        raise usage(f"{whole} names no profile", "it is profiles.NAME.KEY")
+    return Place(name.strip('"'), key)
+
+
+def _unknown(key: str, whole: str, known: list[str] | tuple[str, ...]) -> Exception:
+    if key in _SECRETS:
+        return usage(
+            f"{whole} cannot be set: a token is never written into the file, where others could find it",
+            "name its source: token_env (a variable), token_file (a file) or token_command (a command)",
+        )
+    return usage(f"there is no key {whole}", nearest(key, known) or f"the keys are {', '.join(known)}")
+
+
+def set_value(place: Place, text: str, profiles: Profiles) -> Any:
+    """Set a key to what the text means, and give that.
+
+    Raises:
+        Problem: If the value is wrong, or the file cannot be changed.
+    """
+    if place.profile is None:
+        use_profile(text, profiles)
+        return text
+    if place.key is None:
+        raise usage(f"{place} is a profile, not a key", f"its keys are {', '.join(KEYS)}")
+    name, key, value = place.profile, place.key, _value(place.key, text)
+    table = profiles.tables.get(name)
+    if table is None and key != "url":
+        hint = nearest(name, profiles.tables) or f"set its url first: stepflow config set profiles.{name}.url URL"
+        raise usage(f"there is no profile {name} in {profiles.path}", hint)
+    _check(place, {**(table or {}), key: value}, profiles)
+
+    def edit(document: Any) -> None:
+        import tomlkit
+        from tomlkit.items import InlineTable
+
+        if "profiles" not in document:
+            document["profiles"] = tomlkit.table(is_super_table=True)
+        tables = document["profiles"]
+        if name not in tables:
+            inline = isinstance(tables, InlineTable)
+            tables[name] = tomlkit.inline_table() if inline else tomlkit.table()
+        tables[name][key] = value
+
+    _change(profiles.path, edit)
+    return value
+
+
+def _check(place: Place, table: Mapping[str, Any], profiles: Profiles) -> None:
+    """Refuse a value that would make the profile wrong."""
+    sources = [each for each in ("token_env", "token_file", "token_command") if each in table]
+    if place.key in sources and len(sources) > 1:
+        other = next(each for each in sources if each != place.key)
+        raise usage(
+            f"profile {place.profile} takes its token from {other}",
+            f"stepflow config unset profiles.{place.profile}.{other}",
+        )
+    check_profile(place.profile or "", table, profiles.path)
+
+
+def _value(key: str, text: str) -> Any:
+    """Give the value that a text means for a key."""
+    from ..inputs.values import read_scalar
+
+    if key in ("timeout", "verify") or (key == "token_command" and text.lstrip().startswith("[")):
+        return read_scalar(text)
+    return text
+
+
+def unset_value(place: Place, profiles: Profiles) -> None:
+    """Remove a key, or a whole profile, from the file.
+
+    Raises:
+        Problem: If it is not there, or the profile would be wrong without it.
+    """
+    table = profiles.tables.get(place.profile or "", {})
+    if place.profile is None:
+        there = profiles.current is not None
+    else:
+        there = place.profile in profiles.tables and place.key in (None, *table)
+    if not there:
+        near = nearest(place.profile or "", profiles.tables) if place.profile not in (None, *profiles.tables) else None
+        raise usage(f"{place} is not in {profiles.path}", near)
+    if place.key == "url":
+        raise usage(
+            "a profile has a url", f"'stepflow config unset profiles.{place.profile}' removes the whole profile"
+        )
+    if place.key is not None and place.profile is not None:
+        check_profile(place.profile, {key: each for key, each in table.items() if key != place.key}, profiles.path)
+
+    def edit(document: Any) -> None:
+        if place.profile is None:
+            del document["current"]
+            return
+        tables: Any = document["profiles"]
+        if place.key is not None:
+            del tables[place.profile][place.key]
+            return
+        del tables[place.profile]
+        if not tables:
+            del document["profiles"]
+        if document.get("current") == place.profile:
+            del document["current"]
+
+    _change(profiles.path, edit)
+
+
+def use_profile(name: str, profiles: Profiles) -> None:
+    """Make a profile the current one.
+
+    Raises:
+        Problem: If there is none of this name, or it is wrong.
+    """
+    profiles.get(name)
+
+    def edit(document: Any) -> None:
+        document["current"] = name
+
+    _change(profiles.path, edit)
+
+
+@contextmanager
+def changing() -> Iterator[Profiles]:
+    """Give the profiles as they are now, to be checked and changed in the block: nobody else changes them meanwhile.
+
+    Raises:
+        Problem: If the file cannot be read or written.
+    """
+    path = config_path()
+    try:
+        with _alone_in(path.resolve().parent):
+            yield load(path)
+    except OSError as error:
+        raise usage(f"{path} cannot be written: {error.strerror}") from None
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep others who change the file waiting: of two changes at once, one would be lost."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
+    try:
+        import fcntl
+    except ImportError:  # on Windows
+        yield
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)
+
+
+def _change(path: Path, edit: Callable[[Any], None]) -> None:
+    """Change the file in one step; the file that a symbolic link names is changed, not the link.
+
+    Args:
+        path: The file.
+        edit: Makes the change, in a document of tomlkit or in plain dicts.
+    """
+    import tomllib
+
+    import tomlkit
+
+    text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
+    document, wanted = tomlkit.parse(text), tomllib.loads(text)
+    edit(wanted)
+    try:
+        edit(document)
+        changed = tomlkit.dumps(document).lstrip("\n")
+        is_done = tomllib.loads(changed) == wanted
+    except (ValueError, LookupError, TypeError):
+        changed, is_done = text, False
+    if not is_done:
+        # Tables in pieces, for example. Nothing that stands there may be lost.
+        raise usage(f"{path} is written in a way that cannot be changed here", "change it with an editor")
+    _write(path.resolve(), changed)
+
+
+def _write(path: Path, text: str) -> None:
+    # A new file for its owner alone, that takes the place of the old one when it is whole.
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name)
+        raise

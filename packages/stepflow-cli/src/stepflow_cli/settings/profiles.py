@@ -1,0 +1,274 @@
+"""Profiles: named servers and how to get in, in a TOML file of the user's.
+
+    current = "prod"
+
+    [profiles.prod]
+    url = "https://stepflow.example.com"
+    token_command = ["pass", "show", "stepflow"]
+    timeout = 60
+
+The file is `config.toml` in the platform's configuration folder for `stepflow`, or the one that STEPFLOW_CONFIG_FILE
+names. A token itself is never in it: it is in an environment variable, in a file, or given by a command.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ..errors import Problem, nearest, usage
+from ..exit_codes import ExitCode
+
+__all__ = ["CONFIG_VARIABLE", "KEYS", "Profile", "Profiles", "check_profile", "config_path", "load"]
+
+CONFIG_VARIABLE = "STEPFLOW_CONFIG_FILE"
+_TOKEN_KEYS = ("token_env", "token_file", "token_command")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One server and how to get in; every key but the url may be left out."""
+
+    name: str
+    folder: Path
+    """The folder of the file; names of files in a profile are relative to it."""
+    url: str
+    token_env: str | None = None
+    """The environment variable that holds the token."""
+    token_file: str | None = None
+    """The file that holds the token; nobody else may be able to read it."""
+    token_command: tuple[str, ...] = ()
+    """The command that prints the token."""
+    timeout: float | None = None
+    """Seconds for each request."""
+    verify: bool = True
+    """False does not check an https server's certificate."""
+    ca_file: str | None = None
+    """The authorities that an https server is checked with."""
+    cert_file: str | None = None
+    """The client's own certificate."""
+    key_file: str | None = None
+    """The key of the client's certificate."""
+    proxy: str | None = None
+    """The URL of a proxy."""
+
+    def token(self) -> str | None:
+        """Read the token; None if the profile names no source of one.
+
+        Raises:
+            Problem: If there is none where it should be, or others can read its file.
+        """
+        if self.token_env is not None:
+            token = os.environ.get(self.token_env, "").strip()
+            if not token:
+                raise usage(f"profile {self.name}: the environment variable {self.token_env} holds no token")
+            return token
+        if self.token_file is not None:
+            return _token_of_file(self.name, self.path_of(self.token_file))
+        return _token_of_command(self.name, self.token_command) if self.token_command else None
+
+    def path_of(self, name: str) -> Path:
+        """Give the path of a file that the profile names."""
+        return self.folder / Path(name).expanduser()
+
+    def client_settings(self) -> dict[str, Any]:
+        """Give the arguments of the client that the profile sets, but for the url and the token."""
+        settings: dict[str, Any] = {}
+        if self.timeout is not None:
+            settings["timeout"] = self.timeout
+        if self.ca_file is not None:
+            settings["verify"] = str(self.path_of(self.ca_file))
+        if not self.verify:
+            settings["verify"] = False
+        if self.cert_file is not None:
+            files = [self.cert_file] if self.key_file is None else [self.cert_file, self.key_file]
+            settings["cert"] = tuple(str(self.path_of(each)) for each in files)
+        if self.proxy is not None:
+            settings["proxy"] = self.proxy
+        return settings
+
+
+KEYS = tuple(each.name for each in fields(Profile) if each.name not in ("name", "folder"))
+"""The keys a profile may have."""
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """The profiles of a file, as they stand there; one is checked when it is used."""
+
+    path: Path
+    current: str | None = None
+    """The profile that is used where none is named."""
+    tables: Mapping[str, Any] = field(default_factory=dict)
+    """The profiles' keys and values, by name."""
+
+    def get(self, name: str) -> Profile:
+        """Give a profile.
+
+        Raises:
+            Problem: If there is none of this name, or a key or value in it is wrong.
+        """
+        if name not in self.tables:
+            known = f"the profiles are {', '.join(self.tables)}" if self.tables else "it has no profiles"
+            raise usage(f"there is no profile {name} in {self.path}", nearest(name, self.tables) or known)
+        return check_profile(name, self.tables[name], self.path)
+
+
+def config_path() -> Path:
+    """Give the path of the file with the profiles, whether it exists or not."""
+    named = os.environ.get(CONFIG_VARIABLE)
+    if named:
+        return Path(named).expanduser().absolute()
+    from platformdirs import user_config_path
+
+    return user_config_path("stepflow", appauthor=False) / "config.toml"
+
+
+def load(path: Path | None = None) -> Profiles:
+    """Read the profiles; without a file there are none.
+
+    Args:
+        path: The file; None for the user's.
+
+    Raises:
+        Problem: If it cannot be read, or is not TOML of this form.
+    """
+    import tomllib
+
+    path = path or config_path()
+    try:
+        # Editors on Windows put a byte order mark before it.
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        return Profiles(path)
+    except OSError as error:
+        raise usage(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise usage(f"{path} is not UTF-8 text (byte {error.start})") from None
+    except ValueError as error:
+        raise usage(f"{path} is not TOML: {error}") from None
+    for key in content:
+        if key not in ("current", "profiles"):
+            raise usage(f"{path}: unknown key {key}", nearest(key, ("current", "profiles")))
+    current, tables = content.get("current"), content.get("profiles", {})
+    if current is not None and not isinstance(current, str):
+        raise usage(f"{path}: current is the name of a profile, not {current!r}")
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        raise usage(f"{path}: each profile is a table, [profiles.NAME]")
+    return Profiles(path, current, tables)
+
+
+def check_profile(name: str, table: Mapping[str, Any], path: Path) -> Profile:
+    """Give the profile that the keys and values of a table make.
+
+    Raises:
+        Problem: If one of them is wrong; the message names the file, the profile and the key.
+    """
+    where = f"{path}: profile {name}"
+    for key, value in table.items():
+        if key not in KEYS:
+            hint = nearest(key, KEYS)
+            if key in ("token", "password"):
+                hint = "a token is not written into the file; name its source: token_env, token_file or token_command"
+            raise usage(f"{where}: unknown key {key}", hint or f"the keys are {', '.join(KEYS)}")
+        problem = _CHECKS.get(key, _check_text)(value)
+        if problem:
+            raise usage(f"{where}: {key} is {problem}")
+    if "url" not in table:
+        raise usage(f"{where}: url is missing")
+    if sum(key in table for key in _TOKEN_KEYS) > 1:
+        raise usage(f"{where}: {', '.join(_TOKEN_KEYS)} are mutually exclusive")
+    if "key_file" in table and "cert_file" not in table:
+        raise usage(f"{where}: key_file needs cert_file")
+    values = dict(table)
+    command = values.get("token_command")
+    if command is not None:
+        values["token_command"] = tuple(_words(command))
+    return Profile(name=name, folder=path.parent, **values)
+
+
+def _check_text(value: Any) -> str | None:
+    return None if isinstance(value, str) and value else "text that is not empty"
+
+
+def _check_url(value: Any) -> str | None:
+    from urllib.parse import urlsplit
+
+    from .urls import split_url
+
+    if not isinstance(value, str) or not value or any(each.isspace() for each in value):
+        return "the URL of a server"
+    try:
+        split_url(value)
+        secret = urlsplit(value if "//" in value else f"//{value}").password
+    except ValueError:
+        return "the http or https URL of a server"
+    return "a URL without a password; a token belongs in token_env, token_file or token_command" if secret else None
+
+
+def _check_timeout(value: Any) -> str | None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return None if number and 0 < value < 2_000_000 else "a positive number of seconds"
+
+
+def _check_switch(value: Any) -> str | None:
+    return None if isinstance(value, bool) else "true or false"
+
+
+def _check_command(value: Any) -> str | None:
+    try:
+        words = _words(value)
+    except ValueError:
+        words = []
+    return None if words and all(isinstance(word, str) for word in words) else "a command: a list of words, or text"
+
+
+def _words(command: Any) -> list[Any]:
+    import shlex
+
+    if isinstance(command, str):
+        return list(shlex.split(command))
+    return list(command) if isinstance(command, list) else []
+
+
+_CHECKS: dict[str, Callable[[Any], str | None]] = {
+    "url": _check_url,
+    "timeout": _check_timeout,
+    "verify": _check_switch,
+    "token_command": _check_command,
+}
+
+
+def _token_of_file(profile: str, path: Path) -> str:
+    try:
+        readable = os.name == "posix" and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH)
+        if readable:
+            raise usage(f"profile {profile}: others can read the token file {path}", f"chmod 600 {path}")
+        token = path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise usage(f"profile {profile}: the token file {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise usage(f"profile {profile}: the token file {path} is not text") from None
+    if not token:
+        raise usage(f"profile {profile}: the token file {path} is empty")
+    return token
+
+
+def _token_of_command(profile: str, command: tuple[str, ...]) -> str:
+    import subprocess
+
+    # Its standard error is the terminal's: it may ask for something there.
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, errors="replace", check=False)
+    except OSError as error:
+        raise usage(f"profile {profile}: the token command {command[0]} cannot be run: {error.strerror}") from None
+    token = done.stdout.strip()
+    if done.returncode or not token:
+        what = f"ended with exit code {done.returncode}" if done.returncode else "printed no token"
+        message = f"profile {profile}: the token command {command[0]} {what}"
+        raise Problem(message, kind="authentication", exit_code=ExitCode.NO_SERVER)
+    return token

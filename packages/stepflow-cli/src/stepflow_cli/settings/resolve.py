@@ -1,0 +1,153 @@
+"""Which server a command uses, and where that was said: a flag, the environment, a profile, or nowhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..errors import usage
+from .profiles import Profile, Profiles, load
+
+__all__ = ["DEFAULT_PORT", "DEFAULT_URL", "Default", "ServerOptions", "Setting", "Settings", "resolve"]
+
+DEFAULT_PORT = 7837
+"""Where `stepflow serve` listens; the client's own default, written again as importing it takes longer."""
+DEFAULT_URL = f"http://localhost:{DEFAULT_PORT}"
+
+Default = Literal["embedded", "server"]
+"""What a command uses where nothing is said: an embedded server, or the one at `DEFAULT_URL`."""
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """What the command line says about the server."""
+
+    url: str | None = None
+    profile: str | None = None
+    local: bool = False
+    config: str | None = None
+    """The configuration of the embedded server; it implies `local`."""
+    default: Default = "embedded"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A value and where it comes from."""
+
+    name: str
+    value: Any
+    """A JSON value; of a token only what gives it, never the token."""
+    origin: str
+    """`flag --url`, `environment variable STEPFLOW_URL`, `profile prod in FILE`, or `default`."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Which server a command uses."""
+
+    url: Setting
+    """Its value is None for an embedded server."""
+    profile: Profile | None
+    """The profile, where one names the server."""
+    settings: tuple[Setting, ...]
+    """All settings with their origins, for people."""
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the command starts a server of its own."""
+        return self.url.value is None
+
+
+def resolve(
+    options: ServerOptions, *, profiles: Profiles | None = None, environ: Mapping[str, str] | None = None
+) -> Settings:
+    """Decide which server a command uses.
+
+    `--local` (or `--config`) goes first, then `--url`, STEPFLOW_URL, a profile (`--profile`, STEPFLOW_PROFILE, the
+    file's current one), the default.
+
+    Args:
+        options: What the command line says.
+        profiles: The profiles; None reads the user's file, where it matters.
+        environ: The environment; None for the process's own.
+
+    Raises:
+        Problem: If what is said contradicts itself, or a profile is missing or wrong.
+    """
+    environ = os.environ if environ is None else environ
+    _check(options, environ)
+    if options.local or options.config is not None:
+        origin = "flag --local" if options.local else "flag --config"
+        return _settings(Setting("url", None, origin), None, environ)
+    if options.url:
+        return _settings(Setting("url", options.url, "flag --url"), None, environ)
+    if environ.get("STEPFLOW_URL"):
+        return _settings(Setting("url", environ["STEPFLOW_URL"], _variable("STEPFLOW_URL")), None, environ)
+    name, origin = options.profile, "flag --profile"
+    if not name:
+        name, origin = environ.get("STEPFLOW_PROFILE"), _variable("STEPFLOW_PROFILE")
+    profiles = load() if profiles is None else profiles
+    if not name:
+        name, origin = profiles.current, f"current in {profiles.path}"
+    if name:
+        profile = profiles.get(name)
+        chosen = Setting("profile", name, origin)
+        url = Setting("url", profile.url, _of_profile(profile, profiles))
+        return _settings(url, profile, environ, chosen, profiles)
+    return _settings(Setting("url", DEFAULT_URL if options.default == "server" else None, "default"), None, environ)
+
+
+def _check(options: ServerOptions, environ: Mapping[str, str]) -> None:
+    for flag, value in (("--url", options.url), ("--profile", options.profile), ("--config", options.config)):
+        if value is not None and not value.strip():
+            # A variable that is not set, most likely: not a reason to run somewhere else.
+            raise usage(f"{flag} is empty")
+    local = "--local" if options.local else "--config" if options.config is not None else None
+    named = "--url" if options.url else "--profile" if options.profile else None
+    if local and named:
+        raise usage(f"{local} starts an embedded server and {named} names another one; give one of them")
+    if options.url and options.profile:
+        raise usage("--url and --profile both name a server; give one of them")
+    if options.profile and environ.get("STEPFLOW_URL"):
+        # Neither may silently win: the command would run on a server that somebody did not mean.
+        raise usage("--profile and the environment variable STEPFLOW_URL both name a server", "unset STEPFLOW_URL")
+
+
+def _variable(name: str) -> str:
+    return f"environment variable {name}"
+
+
+def _of_profile(profile: Profile, profiles: Profiles) -> str:
+    return f"profile {profile.name} in {profiles.path}"
+
+
+def _settings(
+    url: Setting,
+    profile: Profile | None,
+    environ: Mapping[str, str],
+    chosen: Setting | None = None,
+    profiles: Profiles | None = None,
+) -> Settings:
+    """Gather what else is set: the token's source, the timeout, and what a profile says about TLS."""
+    found: dict[str, Setting] = {"url": url, "profile": chosen or Setting("profile", None, "default")}
+    if url.value is not None:
+        found["token"] = Setting("token", None, "default")
+        found["timeout"] = Setting("timeout", 30.0, "default")
+        for key in ("verify", "ca_file", "cert_file", "key_file", "proxy"):
+            found[key] = Setting(key, True if key == "verify" else None, "default")
+        if environ.get("STEPFLOW_TOKEN"):
+            found["token"] = Setting("token", "environment", _variable("STEPFLOW_TOKEN"))
+    if profile is not None and profiles is not None:
+        origin = _of_profile(profile, profiles)
+        table = profiles.tables[profile.name]
+        for key, value in table.items():
+            if key.startswith("token_"):
+                source = f"{key.removeprefix('token_')}: {value if isinstance(value, str) else ' '.join(value)}"
+                found["token"] = Setting("token", source, origin)
+            elif key != "url":
+                found[key] = Setting(key, value, origin)
+    if url.value is not None and environ.get("STEPFLOW_TIMEOUT"):
+        found["timeout"] = Setting("timeout", environ["STEPFLOW_TIMEOUT"], _variable("STEPFLOW_TIMEOUT"))
+    return Settings(url, profile, tuple(found.values()))

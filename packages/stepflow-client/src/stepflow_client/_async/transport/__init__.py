@@ -1,0 +1,1 @@
+"""The transports of a client: each sends one request and returns its response."""

@@ -1,0 +1,217 @@
+"""Speaks to servers of any release: what is above sees the current wire only."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, quote, unquote, urlencode
+
+from ..._codec.values import decode, encode
+from ..._http.messages import ConnectFailed, ConnectionBroken, HttpError, HttpRequest, HttpResponse
+from ..._lazy import lazy_module
+from ..._rules import releases
+from ..._rules.transient import TRANSIENT_STATUSES
+from ...errors import InvalidResponseError
+from .base import Middleware, Stream, Transport
+
+if TYPE_CHECKING:
+    from ..._rules import dialect
+    from ...types import ServerInfo
+else:
+    # Current servers need none of it.
+    dialect = lazy_module("stepflow_client._rules.dialect")
+
+__all__ = ["Dialect"]
+
+_HEALTH = "/health"
+_COMPONENTS = "/components"
+_UNAUTHORISED = frozenset({401, 403, 407})
+
+
+class Dialect(Middleware):
+    """Recognises the server by its health, once, and translates for it if it is an older one.
+
+    Args:
+        inner: What sends the requests.
+        url: The server's URL, for errors.
+        server: What the server is, where that is known beforehand; it is not asked then.
+    """
+
+    def __init__(self, inner: Transport, url: str, server: ServerInfo | None = None) -> None:
+        super().__init__(inner)
+        self.url = url
+        self.server = server
+        self.pinned = server is not None
+
+    def forget(self) -> None:
+        """Ask the server anew before the next request: it may have been replaced by one of another release."""
+        if not self.pinned:
+            self.server = None
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Send a request of the current shape and give an answer of the current shape."""
+        if request.path == _HEALTH:
+            return (await self._health(request))[0]
+        server = self.server
+        if server is None:
+            refusal, server = await self._recognise(request)
+            if server is None:
+                return refusal
+        try:
+            if releases.needs_translation(server):
+                return await self._translated(server, request)
+            response = await self.inner.send(request)
+        except HttpError:
+            # What answers after a lost connection may be another server.
+            self.forget()
+            raise
+        return _current_components(response) if request.path == _COMPONENTS else response
+
+    @asynccontextmanager
+    async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
+        """Send a request of the current shape; older servers have nothing that streams."""
+        async with self.inner.stream(request) as stream:
+            yield stream
+
+    async def _health(self, request: HttpRequest) -> tuple[HttpResponse, ServerInfo | None]:
+        """Give the answer, and what the server is: other threads may forget it meanwhile."""
+        response = await self.inner.send(request)
+        health = _json(response.content) if response.status == 200 else None
+        if not isinstance(health, dict) or not ("version" in health or "build" in health):
+            return response, None
+        server = self.server if self.pinned else releases.recognise(self.url, health)
+        self.server = server
+        if "build" in health:
+            return response, server
+        try:
+            return replace(response, content=encode(dialect.current_health(health))), server
+        except (ValueError, RecursionError) as error:
+            raise InvalidResponseError(f"{request} was answered with what JSON cannot hold: {error}") from None
+
+    async def _recognise(self, request: HttpRequest) -> tuple[HttpResponse, ServerInfo | None]:
+        """Ask what the server is. Where it is not told, the answer is that to the request too.
+
+        Raises:
+            InvalidResponseError: If what answers is no Stepflow server.
+        """
+        headers = {name: value for name, value in request.headers.items() if name != "content-type"}
+        asked = HttpRequest(
+            "GET",
+            _HEALTH,
+            headers=headers,
+            timeout=request.timeout,
+            deadline=request.deadline,
+            max_response_bytes=request.max_response_bytes,
+        )
+        try:
+            response, server = await self._health(asked)
+        except HttpError as error:
+            if request.idempotent:
+                raise
+            # Whatever became of the question, the request itself was not sent.
+            raise _not_sent(str(error), error.attempts) from error
+        if server is not None:
+            return response, server
+        if response.status in _UNAUTHORISED or (request.idempotent and _is_transient(response.status)):
+            return response, None
+        if _is_transient(response.status):
+            raise _not_sent(f"it answered {response.status}", response.attempts)
+        about = f"{response.status}, {response.content_type or 'no content type'}"
+        raise InvalidResponseError(
+            f"{self.url} answers, but not as a Stepflow server does ({about})",
+            status_code=response.status,
+            hint="is this the URL of a Stepflow server?",
+        )
+
+    async def _translated(self, server: ServerInfo, request: HttpRequest) -> HttpResponse:
+        body = (
+            _json(request.content) if request.headers.get("content-type", "").startswith("application/json") else None
+        )
+        current = dialect.Request(request.method, unquote(request.path), dict(parse_qsl(request.query)), body)
+        translation = dialect.translate(server, current)
+        response: HttpResponse | None = None
+        reply: dialect.Reply | None = None
+        try:
+            wanted = next(translation)
+            while True:
+                response = await self.inner.send(_request(request, current, wanted))
+                reply = dialect.Reply(response.status, _json(response.content))
+                wanted = translation.send(reply)
+        except StopIteration as done:
+            final: dialect.Reply = done.value
+        except HttpError as error:
+            if request.idempotent or response is None:
+                raise
+            # The request itself was answered; what broke is a question about it.
+            raise ConnectionBroken(str(error)) from error
+        except dialect.ShapeChangedError:
+            self.forget()
+            assert response is not None
+            return response
+        except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
+            self.forget()
+            raise InvalidResponseError(
+                f"{request} was answered in a shape that a server {server.release or server.dialect} does not have",
+                details=str(error),
+            ) from None
+        if response is not None and (final is reply or final.body is None):
+            return response
+        headers = {"content-type": "application/json"}
+        try:
+            content = encode(final.body)
+        except (ValueError, RecursionError) as error:
+            raise InvalidResponseError(f"{request} was answered with what JSON cannot hold: {error}") from None
+        if response is None:
+            return HttpResponse(final.status, headers, content)
+        headers |= {name: response.headers[name] for name in ("retry-after", "date") if name in response.headers}
+        return HttpResponse(final.status, headers, content, response.attempts)
+
+
+def _request(request: HttpRequest, current: dialect.Request, wanted: dialect.Request) -> HttpRequest:
+    """Give the request that is sent, with the headers and limits of the one that was asked for."""
+    if wanted.body is current.body and wanted.method == current.method:
+        content, headers = request.content, request.headers
+    else:
+        content = encode(wanted.body) if wanted.body is not None else b""
+        headers = {k: v for k, v in request.headers.items() if content or k != "content-type"}
+    return replace(
+        request,
+        method=wanted.method,
+        path=quote(wanted.path),
+        query=urlencode(dict(wanted.params)),
+        headers=headers,
+        content=content,
+        idempotent=request.idempotent or wanted.method == "GET",
+    )
+
+
+def _is_transient(status: int) -> bool:
+    """Tell whether this may be said of any server, by itself or by a proxy, and of any request."""
+    return status in TRANSIENT_STATUSES or status >= 500
+
+
+def _not_sent(reason: str, attempts: Sequence[str]) -> ConnectFailed:
+    error = ConnectFailed(reason)
+    error.attempts = attempts
+    return error
+
+
+def _current_components(response: HttpResponse) -> HttpResponse:
+    """Give 0.12's list of components the field names of 0.13."""
+    body = _json(response.content)
+    if response.status != 200 or not isinstance(body, dict):
+        return response
+    try:
+        content = encode(dialect.current_components(body))
+    except (TypeError, AttributeError, ValueError, RecursionError):
+        return response
+    return replace(response, content=content)
+
+
+def _json(content: bytes) -> Any:
+    try:
+        return decode(content) if content.lstrip()[:1] in (b"{", b"[") else None
+    except (ValueError, RecursionError):
+        return None

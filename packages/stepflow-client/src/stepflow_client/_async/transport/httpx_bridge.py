@@ -1,0 +1,466 @@
+"""Between our exchanges and httpx: any httpx transport as an exchange, and our exchange as an httpx transport."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
+
+import httpx
+
+from ..._http.messages import (
+    MOST_BYTES,
+    CannotSend,
+    ConnectFailed,
+    ConnectionBroken,
+    ConnectTimeout,
+    HttpError,
+    HttpRequest,
+    HttpResponse,
+    NotHttp,
+    PoolTimeout,
+    ReadTimeout,
+    Timeouts,
+    TooLarge,
+    Unreadable,
+    WriteTimeout,
+    lower,
+)
+from ..._http.sockets import async_home
+from ..._http.time_limit import async_limited
+from ..._http.unpacking import Unpacker
+from ..._rules.deadline import has_passed
+from ..._settings import API_PATH, ServerUrl, TokenAuth, check_headers
+from ...errors import InvalidArgumentError, RequestTimeoutError, StepflowClientError
+from .base import Middleware, Stream, Transport
+
+__all__ = ["HttpxAuth", "HttpxTransport", "LocalTransport", "Token", "TransportBridge", "unpacked"]
+
+Signed = TypeVar("Signed")
+
+
+class HttpxTransport(Transport):
+    """Sends through an httpx transport, within the deadline of the request whatever the transport does.
+
+    Args:
+        transport: The transport; it is closed with the exchange.
+        root: The server's URL, without `/api/v1`.
+    """
+
+    def __init__(self, transport: httpx.AsyncBaseTransport, root: ServerUrl) -> None:
+        self._transport = transport
+        self._api = str(root) + API_PATH
+        # Other transports may want to be called in the thread that made them.
+        self._may_leave = isinstance(transport, httpx.AsyncHTTPTransport)
+
+    async def aclose(self) -> None:
+        """Close the transport."""
+        await self._transport.aclose()
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Send a request and give the answer, read to its end."""
+        if request.deadline is None:
+            return await self._exchange(request)
+        with _mapped_errors():
+            seconds = request.remaining(math.inf) + _GRACE
+            return await async_limited(partial(self._exchange, request), seconds, leave=self._may_leave)
+
+    async def _exchange(self, request: HttpRequest) -> HttpResponse:
+        async with self._opened(request, to_httpx(request, self._api)) as response:
+            headers = _headers(response)
+            raw = _raw(response, request, request.check_deadline)
+            size, pieces = 0, []
+            async with aclosing(raw), aclosing(unpacked(raw, headers.pop("content-encoding", ""))) as body:
+                async for piece in body:
+                    size += len(piece)
+                    if size > request.max_response_bytes:
+                        raise TooLarge(f"it has more than {request.max_response_bytes} bytes")
+                    pieces.append(piece)
+        return HttpResponse(response.status_code, headers, b"".join(pieces))
+
+    @asynccontextmanager
+    async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
+        """Send a request and give the answer as it comes; it may be compressed, see `unpacked`."""
+        sent = to_httpx(request, self._api)
+        async with self._opened(request, sent) as response:
+            read = partial(self._chunks, response, request, sent.extensions["timeout"])
+            yield Stream(response.status_code, _headers(response), read, request.timeout.read)
+
+    @staticmethod
+    async def _chunks(
+        response: httpx.Response, request: HttpRequest, limits: dict[str, float], stream: Stream
+    ) -> AsyncGenerator[bytes, None]:
+        # Transports read this when the first chunk is asked for, and not again.
+        limits["read"] = stream.patience
+        limit = replace(request, timeout=request.timeout.reading(stream.patience))
+        try:
+            async with aclosing(_raw(response, limit)) as chunks:
+                async for chunk in chunks:
+                    if chunk:
+                        yield chunk
+        except ReadTimeout:
+            yield b""
+
+    @asynccontextmanager
+    async def _opened(self, request: HttpRequest, sent: httpx.Request) -> AsyncGenerator[httpx.Response, None]:
+        """Send a request and return the response, of which the head has been read."""
+        # The phases together, and some time for a large body on a slow line.
+        longest = sum(request.timeout) + len(request.content) / _SLOWEST
+        with _mapped_errors():
+            send = partial(self._transport.handle_async_request, sent)
+            response = await async_limited(send, request.remaining(longest) + _GRACE)
+            if not isinstance(response, httpx.Response):
+                raise Unreadable(f"the transport returned {type(response).__name__}")
+        try:
+            yield response
+        finally:
+            # What has been read is worth more than what its end may raise.
+            with suppress(HttpError), _mapped_errors():
+                await async_limited(response.aclose, _GRACE)
+
+
+def _headers(response: httpx.Response) -> dict[str, str]:
+    headers = lower(response.headers.multi_items())
+    if _content(response) is not None:
+        headers.pop("content-encoding", None)
+    return headers
+
+
+def _content(response: httpx.Response) -> bytes | None:
+    """Give the body of an answer that was made with one, which httpx has unpacked."""
+    try:
+        return response.content
+    except httpx.ResponseNotRead:
+        return None
+
+
+async def _raw(
+    response: httpx.Response, request: HttpRequest, check: Callable[[], None] = lambda: None
+) -> AsyncGenerator[bytes, None]:
+    """Give the chunks of a body as they come.
+
+    Args:
+        response: The answer.
+        request: The request; no chunk may take longer than it allows.
+        check: Called after each chunk; may raise.
+    """
+    if (content := _content(response)) is not None:
+        yield content
+        return
+    # Not `aiter_raw`: it fails where the end of a whole body does.
+    stream: Any = response.stream
+    with _mapped_errors():
+        chunks: AsyncIterator[bytes] = stream.__aiter__()
+    while True:
+        with _mapped_errors():
+            try:
+                chunk = await async_limited(chunks.__anext__, request.remaining(request.timeout.read) + _GRACE)
+            except StopAsyncIteration:
+                return
+        check()
+        yield chunk
+
+
+async def unpacked(chunks: AsyncIterator[bytes], encoding: str) -> AsyncGenerator[bytes, None]:
+    """Give the pieces of a body that may be compressed, each of them of a bounded size.
+
+    Args:
+        chunks: The body.
+        encoding: What `content-encoding` says.
+
+    Raises:
+        Unreadable: If it cannot be unpacked.
+    """
+    unpacker = Unpacker(encoding)
+    async for chunk in chunks:
+        if not chunk:
+            # Nothing has come for a while.
+            yield chunk
+        for piece in unpacker.feed(chunk):
+            yield piece
+    unpacker.finish()
+
+
+class HttpxAuth(Middleware):
+    """Adds credentials by an `httpx.Auth`, which may want to see answers.
+
+    Args:
+        inner: What sends.
+        auth: The credentials.
+        root: The server's URL, without `/api/v1`.
+    """
+
+    def __init__(self, inner: Transport, auth: httpx.Auth, root: ServerUrl) -> None:
+        super().__init__(inner)
+        self._auth = auth
+        self._api = str(root) + API_PATH
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Send a request as often as the credentials want."""
+        flow = self._auth.async_auth_flow(to_httpx(request, self._api))
+        async with aclosing(flow):
+            signed = await _credentials(flow.__anext__, request)
+            while True:
+                response = await self.inner.send(_signed(request, signed))
+                answer = httpx.Response(
+                    response.status, headers=response.headers, content=response.content, request=signed
+                )
+                following = await _credentials(partial(flow.asend, answer), request)
+                if following is None:
+                    return response
+                signed = following
+
+    @asynccontextmanager
+    async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
+        """Send a request with the credentials that come first."""
+        flow = self._auth.async_auth_flow(to_httpx(request, self._api))
+        async with aclosing(flow):
+            signed = await _credentials(flow.__anext__, request)
+        async with self.inner.stream(_signed(request, signed)) as stream:
+            yield stream
+
+
+class Token(Middleware):
+    """Adds a bearer token that is asked for before each request.
+
+    Args:
+        inner: What sends.
+        auth: The token.
+    """
+
+    def __init__(self, inner: Transport, auth: TokenAuth) -> None:
+        super().__init__(inner)
+        self._auth = auth
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Send a request with the token."""
+        return await self.inner.send(await self._signed(request))
+
+    @asynccontextmanager
+    async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
+        """Send a request with the token and give the answer as it comes."""
+        async with self.inner.stream(await self._signed(request)) as stream:
+            yield stream
+
+    async def _signed(self, request: HttpRequest) -> HttpRequest:
+        signed = replace(request, headers=dict(request.headers))
+        flow = self._auth.async_auth_flow(signed)
+        async with aclosing(flow):
+            await _credentials(flow.__anext__, request)
+        return signed
+
+
+async def _credentials(step: Callable[[], Awaitable[Signed]], request: HttpRequest) -> Signed | None:
+    """Give what the caller's code makes of a request, None where it has nothing more to say.
+
+    Args:
+        step: The caller's code: a callable that gives a token, or an `httpx.Auth`.
+        request: The request; waiting for credentials is a part of it.
+
+    Raises:
+        RequestTimeoutError: If it takes longer than a connection may; the sync client notices a passed deadline only.
+        InvalidArgumentError: If it fails.
+    """
+    seconds = request.remaining(request.timeout.connect)
+    try:
+        signed = await async_limited(step, seconds)
+        if has_passed(request.deadline):
+            raise TimeoutError
+    except StopAsyncIteration:
+        return None
+    except TimeoutError as error:
+        late = RequestTimeoutError(f"{request} was not sent: the credentials given as auth did not come in time")
+        late.was_sent = False
+        raise late from error
+    except (StepflowClientError, AssertionError):
+        raise
+    except Exception as error:
+        # What it says may quote them.
+        raise InvalidArgumentError(f"the credentials given as auth failed: {type(error).__name__}") from error
+    return signed
+
+
+class TransportBridge(httpx.AsyncBaseTransport):
+    """Lets an httpx client, that of the generated code, send through our exchange.
+
+    Args:
+        exchange: What sends; it is not closed with the transport.
+        root: The server's URL, without `/api/v1`.
+        max_response_bytes: Bytes that the body of an answer may have.
+    """
+
+    def __init__(self, exchange: Transport, root: ServerUrl, max_response_bytes: int = MOST_BYTES) -> None:
+        self._exchange = exchange
+        self._max_response_bytes = max_response_bytes
+        self._root_path = root.path + API_PATH
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request and give the answer."""
+        raw_path, _, query = request.url.raw_path.decode("ascii").partition("?")
+        ours = HttpRequest(
+            method=request.method,
+            path=raw_path.removeprefix(self._root_path),
+            query=query,
+            headers={
+                name: value for name, value in lower(request.headers.multi_items()).items() if name not in _CONNECTION
+            },
+            content=await request.aread(),
+            timeout=_timeouts(request.extensions.get("timeout") or {}),
+            idempotent=not (request.method == "POST" and raw_path.endswith("/runs")),
+            max_response_bytes=self._max_response_bytes,
+        )
+        try:
+            response = await self._exchange.send(ours)
+        except HttpError as error:
+            raise _httpx_error(error)(str(error), request=request) from error
+        return httpx.Response(response.status, headers=response.headers, content=response.content, request=request)
+
+
+class LocalTransport(httpx.AsyncHTTPTransport):
+    """httpx's own transport, anew in each fork and event loop: connections belong to one of them.
+
+    Args:
+        **settings: What httpx's transport takes.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._settings = settings
+        self._home: tuple[object, ...] | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request over a connection of this process and event loop."""
+        self._come_home()
+        return await super().handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close the connections of this process and event loop; those of others are left alone."""
+        self._come_home()
+        await super().aclose()
+
+    def _come_home(self) -> None:
+        home = async_home()
+        if self._home is not None and home != self._home:
+            super().__init__(**self._settings)
+        self._home = home
+
+
+_CONNECTION = frozenset({"host", "connection", "content-length", "transfer-encoding", "accept-encoding"})
+_GRACE = 0.2
+"""Seconds that a transport gets on top of its timeouts, so that it can say itself which of them has passed."""
+_SLOWEST = 16_384
+"""Bytes a second that a line takes at least."""
+
+
+@contextmanager
+def _mapped_errors() -> Iterator[None]:
+    """Turn whatever a transport raises into ours: httpx's errors, and those that escape from it or from other code."""
+    try:
+        yield
+    except (HttpError, StepflowClientError, AssertionError):
+        # An assertion is a test's, in a transport of its own.
+        raise
+    except Exception as error:
+        shown = str(error) or type(error).__name__
+        if not isinstance(error, (httpx.HTTPError, OSError)):
+            shown = f"{type(error).__name__}: {error}"
+        raise _mapped_error(error)(shown) from error
+
+
+def _mapped_error(error: Exception) -> type[HttpError]:
+    if isinstance(error, httpx.RemoteProtocolError):
+        broken = "disconnected" in str(error) or "peer closed" in str(error)
+        return ConnectionBroken if broken else NotHttp
+    if isinstance(error, httpx.HTTPError):
+        return next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), Unreadable)
+    if isinstance(error, httpx.InvalidURL):
+        return CannotSend
+    if isinstance(error, TimeoutError):
+        return ReadTimeout
+    return ConnectionBroken if isinstance(error, OSError) else Unreadable
+
+
+def _httpx_error(error: HttpError) -> type[httpx.TransportError]:
+    if isinstance(error, (NotHttp, TooLarge, Unreadable)):
+        return httpx.RemoteProtocolError
+    return next((theirs for theirs, ours in _ERRORS if isinstance(error, ours)), httpx.ReadError)
+
+
+def _timeouts(phases: Mapping[str, float | None]) -> Timeouts:
+    """Give httpx's phases; one without a limit gets our default."""
+    return Timeouts(**{phase: seconds for phase, seconds in phases.items() if seconds is not None})
+
+
+_ERRORS: list[tuple[type[httpx.TransportError], type[HttpError]]] = [
+    (httpx.ConnectTimeout, ConnectTimeout),
+    (httpx.PoolTimeout, PoolTimeout),
+    (httpx.WriteTimeout, WriteTimeout),
+    (httpx.ReadTimeout, ReadTimeout),
+    (httpx.ConnectError, ConnectFailed),
+    (httpx.ProxyError, ConnectFailed),
+    (httpx.LocalProtocolError, CannotSend),
+    (httpx.UnsupportedProtocol, CannotSend),
+    (httpx.ReadError, ConnectionBroken),
+    (httpx.NetworkError, ConnectionBroken),
+]
+
+
+class _TimeLeft(dict[str, float]):
+    """The timeouts of a request as httpx has them: it looks each of them up when the phase begins.
+
+    Args:
+        request: The request; no phase outlasts its deadline.
+    """
+
+    def __init__(self, request: HttpRequest) -> None:
+        super().__init__(request.timeout.as_dict())
+        self._request = request
+
+    def __getitem__(self, phase: str) -> float:
+        return self._request.remaining(super().__getitem__(phase))
+
+    def get(self, phase: str, default: Any = None) -> Any:
+        """Give the seconds of a phase that begins now."""
+        try:
+            return self[phase]
+        except KeyError:
+            return default
+
+
+def to_httpx(request: HttpRequest, api: str) -> httpx.Request:
+    """Give a request as httpx has it.
+
+    Args:
+        request: The request.
+        api: The URL of the API, with `/api/v1`.
+
+    Raises:
+        CannotSend: If it cannot be written as HTTP.
+    """
+    query = f"?{request.query}" if request.query else ""
+    try:
+        return httpx.Request(
+            request.method,
+            f"{api}{request.path}{query}",
+            headers={"accept-encoding": "identity", **request.headers},
+            content=request.content or None,
+            extensions={"timeout": _TimeLeft(request)},
+        )
+    except (httpx.InvalidURL, ValueError, TypeError) as error:
+        raise CannotSend(str(error)) from error
+
+
+def _signed(request: HttpRequest, signed: object) -> HttpRequest:
+    """Give a request with the headers that an `httpx.Auth` wants it to have.
+
+    Raises:
+        InvalidArgumentError: If they cannot be sent.
+    """
+    if not isinstance(signed, httpx.Request):
+        raise InvalidArgumentError(f"the httpx.Auth given as auth gave {type(signed).__name__}, not a request")
+    headers = {k: v for k, v in lower(signed.headers.multi_items()).items() if k not in _CONNECTION}
+    check_headers(headers)
+    return replace(request, headers=headers)

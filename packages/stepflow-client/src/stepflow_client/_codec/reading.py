@@ -1,0 +1,58 @@
+"""What a client knows of a run, to read its answers by: the output of its flow, and secrets. Pure, but for a lock."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .secrets import NO_SECRETS, Secrets
+from .values import ordered, restored
+
+__all__ = ["PLAIN", "Reading", "Readings"]
+
+_MOST_RUNS = 10_000
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the answers about a run are read."""
+
+    like: Any = None
+    """The `output` of its flow, whose keys give the order of the keys in the run's outputs; None if it is unknown."""
+    secrets: Secrets = NO_SECRETS
+    keeps_order: bool = True
+    """Whether the server gives keys in the order of the flow, as those before 0.12 do."""
+
+    def flow_output(self, value: Any) -> Any:
+        """Return the output of the flow, its numbers and keys as its author wrote them."""
+        return restored(value) if self.keeps_order else ordered(value, self.like)
+
+    def step_output(self, value: Any) -> Any:
+        """Return the output of a step: its keys are sorted where the server gives them in any order."""
+        return restored(value) if self.keeps_order else ordered(value)
+
+
+PLAIN = Reading()
+
+
+class Readings:
+    """The readings of the newest runs that a client has created."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[str, Reading] = {}
+
+    def note(self, run_id: str, like: Any, secrets: Secrets) -> None:
+        """Remember what is known of a run."""
+        if not secrets and not isinstance(like, (dict, list)):
+            return
+        with self._lock:
+            self._known[run_id] = Reading(like, secrets)
+            if len(self._known) > _MOST_RUNS:
+                del self._known[next(iter(self._known))]
+
+    def of(self, run_id: str | None, *, keeps_order: bool = True) -> Reading:
+        """Return what is known of a run, which may be nothing."""
+        known = self._known.get(run_id, PLAIN) if run_id is not None else PLAIN
+        return known if known.keeps_order == keeps_order else replace(known, keeps_order=keeps_order)

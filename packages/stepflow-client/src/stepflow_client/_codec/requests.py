@@ -1,0 +1,315 @@
+"""Arguments of the client -> what is sent, checked. Pure."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import marshal
+import math
+import os
+import re
+from collections.abc import Mapping
+from os import PathLike
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
+
+from ..errors import InvalidArgumentError, UnsupportedByServerError
+from ..flows.file import load_file, parse_json
+from .objects import DataObject, is_data_object
+from .values import check_json, merge_overrides
+
+if TYPE_CHECKING:
+    from ..flows.needs import FlowNeeds
+    from ..types import FlowVariable
+
+__all__ = [
+    "RunArguments",
+    "check_concurrency",
+    "check_debug",
+    "check_header_text",
+    "check_id",
+    "check_limit",
+    "check_run_id",
+    "check_text",
+    "completed",
+    "environment_variables",
+    "file_stamp",
+    "flow_digest",
+    "flow_for_dry_run",
+    "numbers_as_written",
+    "run_arguments",
+    "run_inputs",
+    "run_variables",
+    "single_input",
+    "wait_seconds",
+]
+
+Variables = Mapping[str, Any] | str | PathLike[str] | DataObject
+"""The values of a flow's variables: a mapping or an object, or the path of a YAML or JSON file that holds one."""
+
+
+def check_run_id(run_id: str | UUID) -> str:
+    """Give a run id as the server writes it.
+
+    Raises:
+        InvalidArgumentError: If it is no UUID. (Current servers answer some operations on such an id with nonsense.)
+    """
+    if isinstance(run_id, UUID):
+        return str(run_id)
+    try:
+        return str(UUID(run_id))
+    except (ValueError, AttributeError, TypeError):
+        raise InvalidArgumentError(f"a run id is a UUID, not {run_id!r}") from None
+
+
+def check_text(value: object, what: str) -> str:
+    """Give a non-empty text.
+
+    Raises:
+        InvalidArgumentError: If it is none.
+    """
+    if not isinstance(value, str) or not value:
+        raise InvalidArgumentError(f"{what} is a text that is not empty, not {value!r}")
+    check_json(value, what)
+    return value
+
+
+def check_id(value: object, what: str) -> str:
+    """Give an id that becomes a part of a path. (`..` would lead to another operation.)
+
+    Raises:
+        InvalidArgumentError: If it is none.
+    """
+    text = check_text(value, what)
+    if text in (".", ".."):
+        raise InvalidArgumentError(f"{what} cannot be {text!r}")
+    return text
+
+
+def check_header_text(value: object, what: str) -> str:
+    """Give a text that can be sent in a header.
+
+    Raises:
+        InvalidArgumentError: If it is empty or not printable ASCII.
+    """
+    text = check_text(value, what)
+    if not text.isascii() or not text.isprintable():
+        raise InvalidArgumentError(f"{what} goes in a header and must be printable ASCII text, not {text!r}")
+    return text
+
+
+def check_concurrency(max_concurrency: int | None) -> int | None:
+    """Return a limit for the tasks that are executed at once. Servers hang or drop the connection on 0.
+
+    Raises:
+        InvalidArgumentError: If it is not an integer above zero.
+    """
+    if max_concurrency is None:
+        return None
+    return _integer(max_concurrency, "max_concurrency", least=1)
+
+
+def check_limit(value: int | None, what: str, *, least: int = 0) -> int | None:
+    """Give a limit or an offset.
+
+    Raises:
+        InvalidArgumentError: If it is not an integer of at least `least`.
+    """
+    return None if value is None else _integer(value, what, least=least)
+
+
+def _integer(value: object, what: str, *, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**32:
+        raise InvalidArgumentError(f"{what} is an integer of at least {least}, not {value!r}")
+    return value
+
+
+def check_debug(debug: bool) -> None:
+    """Refuse the debug mode: no released server (0.9 to 0.13) has one.
+
+    Raises:
+        UnsupportedByServerError: If it is asked for.
+    """
+    if debug:
+        raise UnsupportedByServerError(
+            "debug=True: no released Stepflow server (0.9 to 0.13) has a debug mode for runs",
+            hint="leave it out; the steps and events of a run show what it did",
+        )
+
+
+def run_inputs(value: Any, *, exact_integers: bool) -> list[Any]:
+    """Return the list of inputs of a run: a list is a batch, anything else the one input.
+
+    Raises:
+        InvalidArgumentError: If JSON cannot hold a value.
+    """
+    if isinstance(value, (list, tuple)):
+        return list(check_json(value, "input", exact_integers=exact_integers))
+    return [check_json(value, "input", exact_integers=exact_integers)]
+
+
+class RunArguments(NamedTuple):
+    """What a run is created with, checked."""
+
+    inputs: list[Any]
+    variables: dict[str, Any]
+    overrides: dict[str, Any] | None
+    max_concurrency: int | None
+
+
+def run_arguments(
+    input: Any, variables: Variables | None, overrides: Any, max_concurrency: int | None, *, exact_integers: bool
+) -> RunArguments:
+    """Check what a run is created with.
+
+    Raises:
+        FlowFileError: If a file with variables cannot be read.
+        InvalidArgumentError: If anything is wrong.
+    """
+    return RunArguments(
+        inputs=run_inputs(input, exact_integers=exact_integers),
+        variables=run_variables(variables, exact_integers=exact_integers),
+        overrides=merge_overrides(overrides),
+        max_concurrency=check_concurrency(max_concurrency),
+    )
+
+
+def single_input(value: Any) -> None:
+    """Refuse a batch where one result is asked for.
+
+    Raises:
+        InvalidArgumentError: If the input is a list of more or less than one item.
+    """
+    if isinstance(value, (list, tuple)) and len(value) != 1:
+        raise InvalidArgumentError(
+            f"the input is a batch of {len(value)}, and run() gives one result",
+            hint="use submit() and get_results(); a single input that is a list is [[...]]",
+        )
+
+
+def run_variables(variables: Variables | None, *, exact_integers: bool) -> dict[str, Any]:
+    """Give the values of a flow's variables.
+
+    Raises:
+        FlowFileError: If the file cannot be read.
+        InvalidArgumentError: If they are not a mapping, or JSON cannot hold a value.
+    """
+    if variables is None:
+        return {}
+    values = load_file(variables) if isinstance(variables, (str, PathLike)) else variables
+    if not isinstance(values, Mapping) and not is_data_object(values):
+        raise InvalidArgumentError(f"variables are a mapping from name to value, not {type(values).__name__}")
+    checked = check_json(values, "variables", exact_integers=exact_integers)
+    if not isinstance(checked, dict):
+        raise InvalidArgumentError(f"variables are a mapping from name to value, which {type(values).__name__} is not")
+    return dict(checked)
+
+
+def environment_variables(
+    given: Mapping[str, Any], declared: Mapping[str, FlowVariable], environ: Mapping[str, str]
+) -> dict[str, Any]:
+    """Give the variables with the missing ones filled from the environment.
+
+    A variable is looked up by the name that its flow gives as `env_var`, then as `STEPFLOW_VAR_<NAME>`, in capitals,
+    with `_` for what is neither letter nor digit. A text stays text where the schema wants a string, else it is read
+    as JSON.
+
+    Raises:
+        InvalidArgumentError: If a value is not what the schema wants.
+    """
+    filled = dict(given)
+    for name, variable in declared.items():
+        if name in filled:
+            continue
+        general = "STEPFLOW_VAR_" + "".join(char if char.isalnum() else "_" for char in name).upper()
+        for source in filter(None, (variable.env_var, general)):
+            if source in environ:
+                filled[name] = _read_variable(environ[source], source, variable)
+                break
+    return filled
+
+
+def completed(
+    arguments: RunArguments, needs: FlowNeeds, environ: Mapping[str, str], variables_from_env: bool
+) -> RunArguments:
+    """Check arguments against the flow of the run, and return them with the variables filled from the environment.
+
+    Raises:
+        InvalidArgumentError: If an override names what the flow does not have, or a required variable is missing.
+    """
+    needs.check_overrides(arguments.overrides)
+    values = arguments.variables
+    if variables_from_env:
+        values = environment_variables(values, needs.declared, environ)
+    needs.check_variables(values, arguments.overrides, from_env=variables_from_env)
+    return arguments._replace(variables=values)
+
+
+def _read_variable(text: str, source: str, variable: FlowVariable) -> Any:
+    kind = variable.value_schema.get("type")
+    kinds = set(kind) if isinstance(kind, list) else {kind}
+    if "string" in kinds:
+        return text
+    try:
+        return parse_json(text, source)
+    except Exception:
+        if kinds == {None}:
+            return text
+        # The value is not shown: it may be a secret.
+        wanted = " or ".join(sorted(str(each) for each in kinds))
+        raise InvalidArgumentError(f"the environment variable {source} does not hold JSON of type {wanted}") from None
+
+
+def flow_digest(flow: dict[str, Any]) -> bytes | None:
+    """Give what tells one flow from another, the order of keys included; None for what is no plain data.
+
+    Only flows known by it are compared, in this process: marshal writes plain values several times faster than JSON.
+    """
+    try:
+        # Version 2 writes the same value always the same way, later ones look at the identity of its parts too.
+        return hashlib.sha256(marshal.dumps(flow, 2)).digest()
+    except ValueError:
+        return None
+
+
+def file_stamp(path: object) -> tuple[Any, ...] | None:
+    """Give what changes when a file does; None where there is no such file, or this is no path."""
+    if not isinstance(path, (str, PathLike)):
+        return None
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return (os.fspath(path), found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def flow_for_dry_run(flow: dict[str, Any]) -> dict[str, Any]:
+    """Give the flow as a current server can check it.
+
+    Servers from 0.12 on read every number of a flow that comes through POST /flows as a float and then refuse their
+    own `maxRetries: 2.0`. A retry count that is right is left out of what they check; a wrong one stays in.
+    """
+    copied = copy.copy(flow)
+    if isinstance(flow.get("steps"), list):
+        copied["steps"] = [_without_retries(step) for step in flow["steps"]]
+    return copied
+
+
+def numbers_as_written(message: str) -> str:
+    """Give a server's message with whole numbers as the flow has them: it complains of `2.0` where 2 is written."""
+    return re.sub(r"floating point `(-?\d+)\.0`", r"number `\1`", message)
+
+
+def _without_retries(step: Any) -> Any:
+    handler = step.get("onError") if isinstance(step, dict) else None
+    if not isinstance(handler, dict):
+        return step
+    retries = handler.get("maxRetries")
+    if isinstance(retries, bool) or not isinstance(retries, int) or not 0 <= retries < 2**32:
+        return step
+    return {**step, "onError": {key: value for key, value in handler.items() if key != "maxRetries"}}
+
+
+def wait_seconds(remaining: float, longest: float) -> int:
+    """Give the whole seconds that a server is asked to wait, 0 for an answer at once."""
+    return max(0, math.floor(min(remaining, longest)))

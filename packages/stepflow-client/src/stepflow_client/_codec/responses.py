@@ -1,0 +1,643 @@
+"""Answers of the server -> the types callers get, or the errors they meet. Pure.
+
+The shapes are those of the current server (0.13); answers of older ones are translated before they come here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from email.message import Message
+from functools import partial
+from http import HTTPStatus
+from typing import Any, NamedTuple, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ValidationError
+
+from .. import errors
+from .._collector import collector_paused
+from .._rules.creation import untagged
+from ..types import (
+    ComponentInfo,
+    ComponentList,
+    CreateRunResponse,
+    Diagnostic,
+    DiagnosticLevel,
+    ErrorCode,
+    ExecutionStatus,
+    FailedPlugin,
+    FlowError,
+    FlowResult,
+    FlowVariable,
+    HealthResponse,
+    ListItemsResponse,
+    ListRunsResponse,
+    ListStepsResponse,
+    RunDetails,
+    RunItem,
+    RunItems,
+    StepDetails,
+    StoredFlow,
+    ValidationResult,
+    read_status,
+)
+from .reading import PLAIN, Reading
+from .values import decode, decode_raw, restored
+
+__all__ = [
+    "Started",
+    "asked_step",
+    "attachment_name",
+    "build",
+    "components",
+    "created",
+    "error_for",
+    "flow",
+    "flow_id",
+    "flow_variables",
+    "health",
+    "is_failed",
+    "is_unfinished",
+    "items",
+    "items_of",
+    "json_value",
+    "only_result",
+    "raw_value",
+    "results",
+    "run",
+    "runs",
+    "single_result",
+    "started",
+    "steps",
+    "validation",
+    "value",
+    "with_failed_steps",
+    "with_lost_items",
+    "with_paths",
+]
+
+Model = TypeVar("Model", bound=BaseModel)
+Answer = TypeVar("Answer")
+
+_ERRORS: dict[int, type[errors.ApiError]] = {
+    401: errors.AuthenticationError,
+    403: errors.AuthenticationError,
+    404: errors.NotFoundError,
+    407: errors.AuthenticationError,
+    409: errors.ConflictError,
+    410: errors.NotFoundError,
+    412: errors.ConflictError,
+    429: errors.RateLimitError,
+}
+_HINTS = {
+    401: "is there a token, and is it for this server?",
+    403: "do the credentials allow this?",
+    407: "the URL of the proxy takes its user and password",
+}
+_FAILED = frozenset({ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED})
+_LONGEST_MESSAGE = 500
+_LARGE = 1024 * 1024
+"""Bytes of an answer."""
+_MANY = 5_000
+"""Items of a run."""
+_FAILED_STEP = re.compile(r'^step "(?P<id>.+)" failed$')
+
+
+# What is wrong with an answer
+
+
+def error_for(
+    status: int, content_type: str, content: bytes, asked: str, *, run_id: str | None = None
+) -> errors.StepflowClientError | None:
+    """Give the error that an answer stands for, or None if it is a usable one.
+
+    Args:
+        status: The HTTP status.
+        content_type: The content type; servers before 0.12 send errors in JSON as text/plain.
+        content: The body.
+        asked: What was asked, for example `GET /runs/0190...`.
+        run_id: The run concerned.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if status < 300:
+        if kind == "application/grpc":
+            # The answer of 0.12 and newer to a path it does not know.
+            return errors.UnsupportedByServerError(f"this server does not know {asked}", status_code=status)
+        if kind == "text/html":
+            return errors.InvalidResponseError(
+                f"{asked} was answered with a web page",
+                status_code=status,
+                hint="is this the URL of a Stepflow server?",
+            )
+        return None
+    if status < 400:
+        return errors.InvalidResponseError(
+            f"{asked} was answered with a redirect ({status})", status_code=status, hint="use the URL it leads to"
+        )
+    message, details = _what_it_says(kind, content)
+    if status == 408:
+        return errors.RequestTimeoutError(message or f"{asked} was answered 408", status_code=408, run_id=run_id)
+    answered = f"{asked} was answered {status} {_phrase(status)}".rstrip()
+    kinds = _ERRORS.get(status, errors.ServerFaultError if status >= 500 else errors.InvalidRequestError)
+    if message is None or kinds is errors.AuthenticationError or (status >= 500 and not isinstance(details, dict)):
+        # Whoever says so need not be the server.
+        message = f"{answered}: {message}" if message else answered
+    hint = _HINTS.get(status)
+    return kinds(message, status_code=status, details=details, run_id=run_id, hint=hint)
+
+
+def _what_it_says(kind: str, content: bytes) -> tuple[str | None, Any]:
+    text = content.decode("utf-8", "replace").strip()
+    if kind == "text/html" or text[:1] == "<":
+        return None, text[:_LONGEST_MESSAGE] or None
+    try:
+        details = json.loads(text) if text[:1] == "{" else None
+    except (ValueError, RecursionError):
+        details = None
+    if not isinstance(details, dict):
+        return _clip(text) or None, text or None
+    inner = details.get("error")
+    message = (inner if isinstance(inner, dict) else details).get("message")
+    if not isinstance(message, str):
+        message = inner if isinstance(inner, str) else None
+    return (_clip(message) or None) if message else None, details
+
+
+def _clip(text: str) -> str:
+    # Half of a surrogate pair cannot be printed, nor be put into a model.
+    line = " ".join(text.encode("utf-8", "replace").decode().split())
+    return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 1] + "…"
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+def value(content: bytes, asked: str) -> dict[str, Any]:
+    """Give the JSON object of an answer.
+
+    Raises:
+        InvalidResponseError: If it is none.
+    """
+    decoded = json_value(content, asked)
+    if not isinstance(decoded, dict):
+        raise _not_json(content, asked)
+    return decoded
+
+
+def raw_value(content: bytes, asked: str) -> dict[str, Any]:
+    """Give the JSON object of an answer with every number as the server sent it, for what is read bit by bit.
+
+    Raises:
+        InvalidResponseError: If it is none.
+    """
+    try:
+        with collector_paused(when=len(content) > _LARGE):
+            decoded = decode_raw(content)
+    except (ValueError, RecursionError):
+        decoded = None
+    if not isinstance(decoded, dict):
+        raise _not_json(content, asked)
+    return decoded
+
+
+def json_value(content: bytes, asked: str) -> Any:
+    """Give the JSON value of an answer.
+
+    Raises:
+        InvalidResponseError: If it is none.
+    """
+    try:
+        with collector_paused(when=len(content) > _LARGE):
+            return decode(content)
+    except (ValueError, RecursionError):
+        raise _not_json(content, asked) from None
+
+
+def _not_json(content: bytes, asked: str) -> errors.InvalidResponseError:
+    start = _clip(content[:400].decode("utf-8", "replace")) or "an empty body"
+    start = start if len(start) <= 80 else f"{start[:79]}…"
+    return errors.InvalidResponseError(
+        f"{asked} was answered with something else than a JSON object: {start}",
+        hint="is this the URL of a Stepflow server?",
+    )
+
+
+def attachment_name(disposition: str | None) -> str | None:
+    """Give the file name of a Content-Disposition header."""
+    message = Message()
+    message["content-disposition"] = disposition or ""
+    return message.get_filename()
+
+
+def build(make: Callable[[dict[str, Any]], Answer], answer: dict[str, Any], asked: str) -> Answer:
+    """Give what `make` makes of an answer.
+
+    Raises:
+        InvalidResponseError: If the answer lacks what is needed, or has it in another type.
+    """
+    try:
+        return make(answer)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        reason = f"{where}: {first['msg']}"
+    except KeyError as error:
+        reason = f"{error.args[0]} is missing"
+    except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
+        reason = str(error)
+    raise errors.InvalidResponseError(
+        f"{asked} was answered in a shape that is not known: {_clip(reason)}",
+        details=answer,
+        hint="the server may be of a newer release",
+    )
+
+
+# Runs, items, steps
+
+
+def run(answer: dict[str, Any], run_id: str | None = None) -> RunDetails:
+    """Read a run's summary.
+
+    Args:
+        answer: The answer.
+        run_id: The run that was asked for: a summary of another one is not read.
+    """
+    summary = _summary(answer["summary"])
+    if run_id is not None and summary["runId"] != run_id:
+        raise ValueError(f"it is about another run, {summary['runId']}")
+    return RunDetails.model_validate(summary)
+
+
+def created(answer: dict[str, Any]) -> CreateRunResponse:
+    """Read a run just created."""
+    return CreateRunResponse.model_validate(_summary(answer["summary"]))
+
+
+def _summary(summary: Any) -> dict[str, Any]:
+    """Give a run's summary if its ids can be sent again: they become parts of paths."""
+    if not isinstance(summary, dict):
+        raise TypeError(f"the summary of a run is {summary!r}")
+    return {**summary, "runId": _run_id(summary["runId"]), "flowId": _sendable(summary["flowId"], "flowId")}
+
+
+def _run_id(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"runId is {value!r}")
+    return str(UUID(value))
+
+
+def _sendable(value: Any, what: str) -> str:
+    if not isinstance(value, str) or not value or value in (".", ".."):
+        raise TypeError(f"{what} is {value!r}")
+    value.encode()
+    return value
+
+
+def flow_id(answer: dict[str, Any], key: str = "flowId") -> str:
+    """Read the id of a flow, which becomes a part of paths and bodies."""
+    return _sendable(answer[key], key)
+
+
+def flow(answer: dict[str, Any], flow_id: str | None = None) -> StoredFlow:
+    """Read a stored flow, without what a client has added to it.
+
+    Args:
+        answer: The answer.
+        flow_id: The flow that was asked for, if it was asked for by its id.
+    """
+    content = answer["flow"]
+    stored = StoredFlow.model_validate({**answer, "flow": untagged(content) if isinstance(content, dict) else content})
+    if flow_id is not None and stored.flow_id != flow_id:
+        raise ValueError(f"it is about another flow, {stored.flow_id}")
+    return stored
+
+
+class Started(NamedTuple):
+    """What matters of a run just created to somebody who wants its end."""
+
+    run_id: str
+    status: ExecutionStatus
+    answers: list[dict[str, Any]]
+    """Its items, if they came along, for `items`."""
+
+
+def started(answer: dict[str, Any]) -> Started:
+    """Read the same as `created`, no more of it than is needed."""
+    summary = answer["summary"]
+    return Started(_run_id(summary["runId"]), read_status(summary["status"]), _checked(answer.get("results") or []))
+
+
+def runs(answer: dict[str, Any]) -> ListRunsResponse:
+    """Read a list of summaries."""
+    return ListRunsResponse(runs=[RunDetails.model_validate(_summary(summary)) for summary in answer["runs"]])
+
+
+def items(run_id: str, answers: Any, reading: Reading = PLAIN) -> ListItemsResponse:
+    """Read the items of a run, in the order of their inputs; each is read when it is looked at."""
+    answers = _checked(answers)
+    order = [answer["itemIndex"] for answer in answers]
+    if order != list(range(len(order))):
+        answers = sorted(answers, key=lambda answer: int(answer["itemIndex"]))
+    read = partial(build, partial(item, run_id, reading=reading), asked=f"GET /runs/{run_id}/items")
+    return ListItemsResponse(run_id=run_id, items=RunItems(answers, read))
+
+
+def _checked(answers: Any) -> list[dict[str, Any]]:
+    """Give the items of an answer if each has an index and a status: those that are not looked at have them too."""
+    if not isinstance(answers, list) or not set(map(type, answers)) <= {dict}:
+        raise TypeError("the items are no list of objects")
+    # The types first: `true` equals 1.
+    if not {type(answer["itemIndex"]) for answer in answers} <= {int}:
+        raise TypeError("the index of an item is no integer")
+    statuses = [answer["status"] for answer in answers]
+    if not set(map(type, statuses)) <= {int, str}:
+        raise TypeError("the status of an item is neither a number nor a word")
+    for status in set(statuses):
+        read_status(status)
+    return answers
+
+
+def item(run_id: str, answer: dict[str, Any], reading: Reading = PLAIN) -> RunItem:
+    """Read one item; its result is None while it runs."""
+    return RunItem(
+        index=answer["itemIndex"],
+        status=read_status(answer["status"]),
+        result=_result(run_id, answer, reading),
+        completed_at=answer.get("completedAt"),
+    )
+
+
+def _result(run_id: str, answer: dict[str, Any], reading: Reading) -> FlowResult | None:
+    status = read_status(answer["status"])
+    if not status.is_final:
+        return None
+    return FlowResult(
+        run_id=run_id,
+        status=status,
+        output=reading.flow_output(answer.get("output")),
+        error=failure(answer, reading) if status in _FAILED else None,
+    )
+
+
+def results(listed: ListItemsResponse, status: ExecutionStatus, reading: Reading = PLAIN) -> list[FlowResult]:
+    """Give the results of a finished run.
+
+    An item of a run that was cancelled, or that could not start, may still be marked as running: it ended as the run.
+
+    Args:
+        listed: The items. Those that nobody has looked at are not made: there may be 100,000 of them.
+        status: How the run ended.
+        reading: How its answers are read.
+    """
+    run_id = listed.run_id
+    entries = listed.items.entries if isinstance(listed.items, RunItems) else listed.items
+
+    def read(entry: Any) -> FlowResult:
+        result = entry.result if isinstance(entry, RunItem) else _result(run_id, entry, reading)
+        return result or FlowResult(run_id=run_id, status=status, error=failure({}) if status in _FAILED else None)
+
+    with collector_paused(when=len(entries) > _MANY):
+        return build(lambda _: [read(entry) for entry in entries], {}, f"GET /runs/{run_id}/items")
+
+
+def single_result(
+    run_id: str, answers: list[dict[str, Any]], status: ExecutionStatus, reading: Reading = PLAIN
+) -> FlowResult | None:
+    """Give the result of a finished run of one item from its answer alone; None where there is more to it.
+
+    That is so where the item did not succeed, or where the server gave another number of items.
+    """
+    if len(answers) != 1 or status is not ExecutionStatus.COMPLETED:
+        return None
+    result = build(partial(_result, run_id, reading=reading), answers[0], f"GET /runs/{run_id}/items")
+    return result if result is not None and result.is_success else None
+
+
+def only_result(listed: ListItemsResponse, status: ExecutionStatus, reading: Reading = PLAIN) -> FlowResult:
+    """Give the result of a finished run of one item.
+
+    Raises:
+        InvalidResponseError: If the server gave another number of items.
+    """
+    found = results(listed, status, reading)
+    if len(found) != 1:
+        raise errors.InvalidResponseError(
+            f"run {listed.run_id} has one item, but the server gave {len(found)}", run_id=listed.run_id
+        )
+    return found[0]
+
+
+def failure(answer: dict[str, Any], reading: Reading = PLAIN) -> FlowError:
+    """Read why an item or a step failed, without the secrets that it quotes."""
+    message = answer.get("errorMessage")
+    message = message if isinstance(message, str) and message else "the server does not say why"
+    step = _FAILED_STEP.match(message)
+    details = restored({key: answer[key] for key in ("errorCode", "errorData") if key in answer})
+    if reading.secrets:
+        message, details = reading.secrets.hide(message), reading.secrets.hide_in(details)
+    return FlowError(
+        message=message,
+        code=answer.get("errorCode"),
+        step_id=answer.get("stepId") or (step["id"] if step else None),
+        details=details or None,
+    )
+
+
+def steps(run_id: str, answers: Iterable[dict[str, Any]], reading: Reading = PLAIN) -> ListStepsResponse:
+    """Read the steps of a run, by item, then in the order of the flow."""
+    read = [step(answer, reading) for answer in answers]
+    read.sort(key=lambda each: (each.item_index, each.step_index if each.step_index is not None else 0))
+    return ListStepsResponse(run_id=run_id, steps=read)
+
+
+def step(answer: dict[str, Any], reading: Reading = PLAIN) -> StepDetails:
+    """Read one step."""
+    known = {"component": answer.get("component") or None, "error": None}
+    read = StepDetails.model_validate({**answer, **known, "output": reading.step_output(answer.get("output"))})
+    if answer.get("journalSeqno") == 0:
+        # Translated from an older server, which does not tell when that was.
+        read = read.model_copy(update={"updated_at": None})
+    return (
+        read.model_copy(update={"error": failure(answer, reading)}) if read.status is ExecutionStatus.FAILED else read
+    )
+
+
+def asked_step(answer: dict[str, Any], step_id: str, item_index: int, reading: Reading = PLAIN) -> StepDetails:
+    """Read the one step that was asked for; another one is not read."""
+    read = step(answer, reading)
+    if (read.step_id, read.item_index) != (step_id, item_index):
+        raise ValueError(f"it is about another step, {read.step_id!r} of item {read.item_index}")
+    return read
+
+
+def items_of(listed: ListItemsResponse) -> RunItems:
+    """Return the items, which can be looked at without reading all of them."""
+    items = listed.items
+    return items if isinstance(items, RunItems) else RunItems(items)
+
+
+def is_failed(status: ExecutionStatus) -> bool:
+    """Tell whether something ended in a failure."""
+    return status in _FAILED
+
+
+def is_unfinished(status: ExecutionStatus) -> bool:
+    """Tell whether something has not ended."""
+    return not status.is_final
+
+
+def with_failed_steps(
+    listed: ListItemsResponse, places: Iterable[int], steps: Mapping[int, Sequence[StepDetails]]
+) -> ListItemsResponse:
+    """Add to failed items what their failed steps say: an item itself often says only that a step failed.
+
+    Args:
+        listed: The items.
+        places: Where the failed items are that were asked about.
+        steps: Steps by item.
+    """
+    items = items_of(listed)
+    explained: dict[int, RunItem] = {}
+    for place in places:
+        failed = next((step for step in steps.get(items[place].index, ()) if step.error is not None), None)
+        if failed is not None:
+            explained[place] = _with_step(items[place], failed)
+    return listed.model_copy(update={"items": items.replaced(explained)})
+
+
+def with_lost_items(
+    listed: ListItemsResponse, status: ExecutionStatus, started: Mapping[int, Sequence[StepDetails]]
+) -> ListItemsResponse:
+    """Describe the items that have not ended, of a run that has: their server lost them.
+
+    Args:
+        listed: The items.
+        status: How the run ended.
+        started: The steps that had started, by item, where the server was asked for them.
+    """
+    items = items_of(listed)
+    lost: dict[int, RunItem] = {}
+    for place in items.places(is_unfinished):
+        item = items[place]
+        result = FlowResult(run_id=listed.run_id, status=status, error=_lost(started.get(item.index)))
+        lost[place] = item.model_copy(update={"status": status, "result": result})
+    return listed.model_copy(update={"items": items.replaced(lost)})
+
+
+def _lost(started: Sequence[StepDetails] | None) -> FlowError:
+    said = "the server lost the run before this item ended"
+    if started is None:
+        said += "; steps of it may have run, and would run again with it"
+        return FlowError(message=said, code=ErrorCode.LOST)
+    if not started:
+        said += " and before any step of it started; running it again is safe"
+        return FlowError(message=said, code=ErrorCode.LOST_BEFORE_START, details={"started_steps": []})
+    current = next((step for step in started if not step.status.is_final), started[-1])
+    return FlowError(
+        message=said + "; steps of it had started, and would run again with it",
+        code=ErrorCode.LOST,
+        step_id=current.step_id,
+        details={"started_steps": [step.step_id for step in started]},
+    )
+
+
+def _with_step(failed_item: RunItem, failed_step: StepDetails) -> RunItem:
+    result = failed_item.result
+    if result is None or result.error is None or failed_step.error is None:
+        return failed_item
+    said = failed_step.error
+    update: dict[str, Any] = {"step_id": failed_step.step_id}
+    # An item's own message is kept where it says more than that the step failed.
+    if _FAILED_STEP.match(result.error.message) and said.message != "the server does not say why":
+        update["message"] = said.message
+    if result.error.code is None:
+        update["code"] = said.code
+    error = result.error.model_copy(update=update)
+    return failed_item.model_copy(update={"result": result.model_copy(update={"error": error})})
+
+
+# The server, flows and components
+
+
+def health(answer: dict[str, Any]) -> HealthResponse:
+    """Read a server's health. One that tells its release tells nothing of its build: that was filled in."""
+    return HealthResponse.model_validate({**answer, "build": None} if answer.get("version") else answer)
+
+
+def validation(diagnostics: dict[str, Any] | None) -> ValidationResult:
+    """Read the findings about a flow, the gravest first."""
+    grave = {DiagnosticLevel.FATAL: 0, DiagnosticLevel.ERROR: 1}
+    found = [Diagnostic.model_validate(each) for each in (diagnostics or {}).get("diagnostics", [])]
+    return ValidationResult(diagnostics=sorted(found, key=lambda each: grave.get(each.level, 2)))
+
+
+def flow_variables(flow: Mapping[str, Any]) -> dict[str, FlowVariable]:
+    """Read the variables a flow declares under `schemas.properties.variables`; empty where it declares none."""
+    schema: Any = flow
+    for key in ("schemas", "properties", "variables"):
+        schema = schema.get(key) if isinstance(schema, Mapping) else None
+    properties = schema.get("properties") if isinstance(schema, Mapping) else None
+    if not isinstance(properties, Mapping):
+        return {}
+    required = schema.get("required")
+    return {
+        name: FlowVariable(
+            required=isinstance(required, list) and name in required and "default" not in declared,
+            default=declared.get("default"),
+            env_var=_text(declared.get("env_var")),
+            is_secret=declared.get("is_secret") is True,
+            description=_text(declared.get("description")),
+            value_schema=dict(declared),
+        )
+        for name, declared in properties.items()
+        if isinstance(declared, Mapping)
+    }
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def components(answer: dict[str, Any]) -> ComponentList:
+    """Read the components of a server."""
+    failed = [FailedPlugin.model_validate(each) for each in answer.get("failedPlugins") or []]
+    return ComponentList([_component(each) for each in answer["components"]], failed)
+
+
+def _component(answer: dict[str, Any]) -> ComponentInfo:
+    return ComponentInfo(
+        name=str(answer.get("path") or answer.get("componentId") or answer["component"]).strip("/"),
+        plugin=answer.get("plugin") or None,
+        description=answer.get("description"),
+        input_schema=answer.get("inputSchema"),
+        output_schema=answer.get("outputSchema"),
+    )
+
+
+def with_paths(listed: ComponentList, routes: Mapping[str, Any]) -> ComponentList:
+    """Fill in what a flow writes for each component, where the routes of the configuration tell it.
+
+    Args:
+        listed: The components.
+        routes: The configuration's `routes`: a prefix such as `/builtin` (0.13) or `/builtin/{*component}` (before),
+            and the rules of it, each with its plugin.
+    """
+    prefixes: dict[str, str] = {}
+    for route, rules in routes.items():
+        for rule in rules if isinstance(rules, list) else []:
+            if isinstance(rule, Mapping) and isinstance(rule.get("plugin"), str):
+                prefixes.setdefault(rule["plugin"], route.partition("{")[0].rstrip("/"))
+    only = next(iter(prefixes.values())) if len(prefixes) == 1 else None
+
+    def placed(component: ComponentInfo) -> ComponentInfo:
+        # Servers before 0.13 do not tell the plugin; with one plugin there is no question.
+        prefix = only if component.plugin is None else prefixes.get(component.plugin)
+        return component if prefix is None else component.model_copy(update={"path": f"{prefix}/{component.name}"})
+
+    return ComponentList(map(placed, listed), listed.failed_plugins)

@@ -1,0 +1,231 @@
+"""Secret values, and hiding them in what people read: errors, results' errors, reprs. Pure.
+
+This is the one place that knows what is secret: the values of variables that a flow declares with `is_secret: true`,
+their defaults included. Outputs are data and stay as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from ..errors import StepflowClientError
+    from ..types import FlowVariable
+
+__all__ = ["HIDDEN", "NO_SECRETS", "Secrets", "hidden_flow", "hidden_schema", "secrets_of"]
+
+HIDDEN = "***"
+_SHORT = 4
+"""Texts of fewer characters are hidden only where they stand by themselves: they are parts of many words."""
+_LONGEST_CUT = 1_000
+"""Messages are cut at half of this: no more of a secret can be left at their end."""
+_VALUE_KEYS = ("default", "const", "enum", "examples", "example")
+"""What holds values in a JSON schema."""
+
+
+class Secrets:
+    """Values that are not to be shown.
+
+    Args:
+        values: JSON values; of lists and objects, everything inside is secret, but for the keys.
+        words: Whether booleans and what takes fewer than four characters count too. False where hiding each `1` or
+            `true` would leave nothing readable.
+    """
+
+    def __init__(self, values: Iterable[Any] = (), *, words: bool = True) -> None:
+        """Prepare the search."""
+        scalars = [each for value in values for each in _scalars(value)]
+        texts = {form for each in scalars if isinstance(each, str) for form in _forms(each)}
+        whole = {text for text in texts if len(text) < _SHORT and words}
+        others = (each for each in scalars if not isinstance(each, str))
+        self._values = [each for each in others if words or (not isinstance(each, bool) and len(str(each)) >= _SHORT)]
+        whole |= {form for each in self._values for form in (json.dumps(each), str(each))}
+        self._texts = sorted((text for text in texts if len(text) >= _SHORT), key=len, reverse=True)
+        patterns = [re.escape(text) for text in self._texts]
+        words_first = sorted(whole, key=len, reverse=True)
+        patterns += [rf"(?<![^\W_]){re.escape(word)}(?![^\W_])" for word in words_first]
+        self._pattern = re.compile("|".join(patterns)) if patterns else None
+
+    def __bool__(self) -> bool:
+        return self._pattern is not None
+
+    def __repr__(self) -> str:
+        return f"<Secrets: {HIDDEN}>" if self else "<Secrets: none>"
+
+    def hide(self, text: str) -> str:
+        """Return a text with every secret in it replaced by `***`."""
+        if self._pattern is None:
+            return text
+        text = self._pattern.sub(HIDDEN, text)
+        if text.endswith("…"):
+            # A message that was cut may end inside a secret.
+            for secret in self._texts:
+                for length in range(min(len(secret), len(text), _LONGEST_CUT) - 1, _SHORT - 1, -1):
+                    if text.endswith(f"{secret[:length]}…"):
+                        return f"{text[: -length - 1]}{HIDDEN}…"
+        return text
+
+    def hide_in(self, value: Any) -> Any:
+        """Return a JSON value with every secret in its texts, keys and numbers replaced by `***`."""
+        if self._pattern is None:
+            return value
+        if isinstance(value, str):
+            return self.hide(value)
+        if isinstance(value, Mapping):
+            return {self.hide_in(key): self.hide_in(each) for key, each in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.hide_in(each) for each in value]
+        # 1 == True, and only one of them may be the secret.
+        is_secret = any(value == each and isinstance(value, bool) == isinstance(each, bool) for each in self._values)
+        return HIDDEN if is_secret else value
+
+    def clean(self, error: StepflowClientError) -> None:
+        """Hide the secrets in all that an error says."""
+        if self._pattern is None:
+            return
+        error.message = self.hide(error.message)
+        error.hint = None if error.hint is None else self.hide(error.hint)
+        error.args = tuple(self.hide(each) if isinstance(each, str) else each for each in error.args)
+        error.details = self.hide_in(error.details)
+
+
+NO_SECRETS = Secrets()
+
+
+def secrets_of(variables: Mapping[str, Any], declared: Mapping[str, FlowVariable] | None) -> Secrets:
+    """Return the secrets among the values of a run's variables, and the defaults of its secret variables.
+
+    Args:
+        variables: The values.
+        declared: What the flow says of them; where that is unknown, every text of some length counts as secret.
+    """
+    if declared is None:
+        return Secrets(variables.values(), words=False) if variables else NO_SECRETS
+    found: list[Any] = []
+    for name, variable in declared.items():
+        schema = {**variable.value_schema, "is_secret": True} if variable.is_secret else variable.value_schema
+        if name in variables:
+            found += _secret_parts(variables[name], schema)
+        found += _schema_secrets(schema)
+    return Secrets(found) if found else NO_SECRETS
+
+
+def hidden_flow(flow: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a flow with what it holds of secret variables replaced by `***`.
+
+    That is the defaults, in schemas and in expressions, and whatever else quotes them.
+    """
+    schema: Any = flow
+    for key in ("schemas", "properties", "variables", "properties"):
+        schema = schema.get(key) if isinstance(schema, Mapping) else None
+    declared = {name: each for name, each in schema.items() if isinstance(each, Mapping)} if schema else {}
+    names = {name for name, each in declared.items() if each.get("is_secret") is True}
+    found = [part for each in declared.values() for part in _schema_secrets(each)]
+    found += _expression_defaults(flow, names)
+    if not found:
+        return dict(flow)
+    hidden: dict[str, Any] = Secrets(found, words=False).hide_in(_without_defaults(flow, names))
+    variables = hidden["schemas"]["properties"]["variables"]
+    variables["properties"] = {**schema, **{name: hidden_schema(each) for name, each in declared.items()}}
+    return hidden
+
+
+def _without_defaults(value: Any, names: set[str]) -> Any:
+    """Give a flow with the defaults in expressions of secret variables hidden, whatever they are."""
+    if isinstance(value, Mapping):
+        is_secret = "default" in value and _names_one(value.get("$variable"), names)
+        return {
+            key: HIDDEN if is_secret and key == "default" else _without_defaults(each, names)
+            for key, each in value.items()
+        }
+    return [_without_defaults(each, names) for each in value] if isinstance(value, list) else value
+
+
+def _names_one(path: Any, names: set[str]) -> bool:
+    """Tell whether the path of an expression such as `$variable: key` leads to one of these variables."""
+    return isinstance(path, str) and not names.isdisjoint(re.split(r"[.\[\]\"'$]+", path))
+
+
+def hidden_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON schema of a variable with the values in its secret parts replaced by `***`."""
+    secret = schema.get("is_secret") is True
+    shown: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key == "properties" and isinstance(value, Mapping):
+            shown[key] = {
+                name: hidden_schema({**each, "is_secret": True} if secret else each)
+                if isinstance(each, Mapping)
+                else each
+                for name, each in value.items()
+            }
+        else:
+            shown[key] = HIDDEN if secret and key in _VALUE_KEYS else value
+    return shown
+
+
+def _secret_parts(value: Any, schema: Any) -> Iterator[Any]:
+    """Give the parts of a value that its schema calls secret: all of it, or properties and items."""
+    if not isinstance(schema, Mapping):
+        return
+    if schema.get("is_secret") is True:
+        yield value
+    elif isinstance(value, Mapping) and isinstance(schema.get("properties"), Mapping):
+        for name, each in schema["properties"].items():
+            if name in value:
+                yield from _secret_parts(value[name], each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _secret_parts(each, schema.get("items"))
+
+
+def _schema_secrets(schema: Any) -> Iterator[Any]:
+    """Give the values that a schema itself writes down for what it calls secret: defaults, examples and the like."""
+    if not isinstance(schema, Mapping):
+        return
+    for key in _VALUE_KEYS:
+        if key in schema:
+            values = schema[key] if key in ("enum", "examples") and isinstance(schema[key], list) else [schema[key]]
+            for value in values:
+                yield from _secret_parts(value, schema)
+    if isinstance(schema.get("properties"), Mapping):
+        for each in schema["properties"].values():
+            yield from _schema_secrets(each)
+
+
+def _expression_defaults(value: Any, names: set[str]) -> Iterator[Any]:
+    """Give the defaults of expressions such as `{$variable: key, default: ...}` whose variable is secret."""
+    if isinstance(value, Mapping):
+        if "default" in value and _names_one(value.get("$variable"), names):
+            yield value["default"]
+        for each in value.values():
+            yield from _expression_defaults(each, names)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _expression_defaults(each, names)
+
+
+def _scalars(value: Any) -> Iterator[Any]:
+    if isinstance(value, Mapping):
+        for each in value.values():
+            yield from _scalars(each)
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _scalars(each)
+    elif value is not None:
+        yield value
+
+
+def _forms(text: str) -> set[str]:
+    """Give a text as it is, as a server quotes it, as it stands in a URL, and in a message of one line."""
+    forms = {
+        text,
+        json.dumps(text, ensure_ascii=False)[1:-1],
+        json.dumps(text)[1:-1],
+        quote(text, safe=""),
+        " ".join(text.split()),
+    }
+    return {form for form in forms if form.strip()}

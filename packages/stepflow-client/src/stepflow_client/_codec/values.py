@@ -1,0 +1,328 @@
+"""JSON values on their way to the server and back: what may be sent, and numbers as their author wrote them. Pure."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ..errors import InvalidArgumentError
+from .objects import fields_of, is_data_object
+
+__all__ = [
+    "LARGEST_EXACT_INTEGER",
+    "check_json",
+    "decode",
+    "decode_raw",
+    "encode",
+    "json_path",
+    "merge_overrides",
+    "ordered",
+    "restored",
+]
+
+LARGEST_EXACT_INTEGER = 2**53
+"""Beyond it a float, which is what servers from 0.12 on compute with, cannot hold every integer."""
+_LARGEST_BITS = 1023
+"""A larger integer is beyond every float; servers of all releases refuse it."""
+_DEEPEST = 200
+"""Servers take about 128 levels; a value that refers to itself has no end."""
+
+
+def encode(value: Any) -> bytes:
+    """Give a checked value as compact JSON text."""
+    return _ENCODER.encode(value).encode()
+
+
+def decode(content: bytes) -> Any:
+    """Give the value of a server's JSON text, whole floats below 2**53 as integers.
+
+    Raises:
+        ValueError: If it is not JSON.
+        RecursionError: If it is nested too deeply.
+    """
+    return _DECODER.decode(content.decode())
+
+
+def decode_raw(content: bytes) -> Any:
+    """Give the value of a server's JSON text with its numbers as they are, for `restored`.
+
+    Raises:
+        ValueError: If it is not JSON.
+        RecursionError: If it is nested too deeply.
+    """
+    return _RAW_DECODER.decode(content.decode())
+
+
+def restored(value: Any) -> Any:
+    """Give a decoded value with whole floats below 2**53 as integers; lists and dicts are changed in place.
+
+    Raises:
+        ValueError: If a number is too large for a float, as `1e999` is.
+    """
+    kind = type(value)
+    if kind is float:
+        return _whole(value)
+    if kind is dict:
+        for key, each in value.items():
+            if type(each) in _MAY_CHANGE:
+                value[key] = restored(each)
+    elif kind is list:
+        for index, each in enumerate(value):
+            if type(each) in _MAY_CHANGE:
+                value[index] = restored(each)
+    return value
+
+
+def ordered(value: Any, like: Any = None) -> Any:
+    """Return a decoded value as `restored` does, its keys in a fixed order.
+
+    Args:
+        value: The value. Servers from 0.12 on give the keys of the same value in another order each time.
+        like: An expression of a flow. Where it writes an object, its keys come in its order; all others are sorted.
+
+    Raises:
+        ValueError: If a number is too large for a float, as `1e999` is.
+    """
+    kind = type(value)
+    if kind is float:
+        return _whole(value)
+    if kind is dict:
+        shape = _object(like)
+        if not shape:
+            return {
+                key: ordered(value[key]) if type(value[key]) in _MAY_CHANGE else value[key] for key in sorted(value)
+            }
+        keys = [key for key in shape if key in value] + sorted(key for key in value if key not in shape)
+        return {key: ordered(value[key], shape.get(key)) for key in keys}
+    if kind is list:
+        shapes = like if isinstance(like, list) and len(like) == len(value) else [None] * len(value)
+        return [ordered(each, shape) for each, shape in zip(value, shapes, strict=True)]
+    return value
+
+
+_EXPRESSIONS = frozenset({"$literal", "$if", "$coalesce", "$from", "$step", "$input", "$variable"})
+
+
+def _object(like: Any) -> Mapping[str, Any]:
+    """Give the object that an expression writes; an empty one where its value comes from elsewhere."""
+    while isinstance(like, Mapping) and "$literal" in like:
+        like = like["$literal"]
+        if isinstance(like, Mapping) and _EXPRESSIONS & like.keys():
+            return {}
+    return like if isinstance(like, Mapping) and not _EXPRESSIONS & like.keys() else {}
+
+
+def _whole(number: float) -> int | float:
+    if number.is_integer():
+        # -0.0 stays: as an integer it would lose its sign.
+        if abs(number) < LARGEST_EXACT_INTEGER and (number or math.copysign(1, number) > 0):
+            return int(number)
+    elif not math.isfinite(number):
+        raise ValueError("a number is too large")
+    return number
+
+
+_MAY_CHANGE = frozenset({float, dict, list})
+
+
+def _number(text: str) -> int | float:
+    return _whole(float(text))
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+# Made once: json.loads and json.dumps make one for each call that is not plain.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=True)
+_DECODER = json.JSONDecoder(parse_float=_number, parse_constant=_refuse)
+_RAW_DECODER = json.JSONDecoder(parse_constant=_refuse)
+
+
+def check_json(value: Any, what: str, *, exact_integers: bool = True) -> Any:
+    """Give the value as plain dicts and lists, if JSON can hold it.
+
+    Mappings and tuples become dicts and lists, and so do pydantic models, dataclasses, attrs objects and msgspec
+    structs, wherever they stand. What is plain already comes back itself.
+
+    Args:
+        value: What is about to be sent.
+        what: What to call it in an error, for example `input`.
+        exact_integers: False where the server keeps only integers up to 2**53 exact: larger ones are refused then.
+
+    Raises:
+        InvalidArgumentError: With the JSON path of what cannot be sent.
+    """
+    try:
+        if _is_plain(value, 0):
+            return value
+        return _Checker(what, exact_integers).check(value, ())
+    except RecursionError:
+        raise InvalidArgumentError(f"{what} cannot be sent: it is nested too deeply") from None
+
+
+def _is_plain(value: Any, depth: int) -> bool:
+    """Tell whether a value can be sent as it is: what nearly all values are, found out without a copy or a path."""
+    kind = type(value)
+    if kind is dict:
+        if depth > _DEEPEST:
+            return False
+        for key in value:
+            if type(key) is not str or not key.isascii():
+                return False
+        children = value.values()
+    elif kind is list:
+        if depth > _DEEPEST:
+            return False
+        children = value
+    else:
+        children = (value,)
+    for each in children:
+        kind = type(each)
+        if kind is str:
+            if not each.isascii():
+                return False
+        elif kind is int:
+            if abs(each) > LARGEST_EXACT_INTEGER:
+                return False
+        elif kind is float:
+            if not math.isfinite(each):
+                return False
+        elif kind is dict or kind is list:
+            if not _is_plain(each, depth + 1):
+                return False
+        elif each is not None and kind is not bool:
+            return False
+    return True
+
+
+class _Checker:
+    def __init__(self, what: str, exact_integers: bool) -> None:
+        self.what = what
+        self.exact_integers = exact_integers
+
+    def check(self, value: Any, path: tuple[str | int, ...]) -> Any:
+        kind = type(value)
+        if kind is str:
+            if not value.isascii():
+                self.text(value, path)
+            return value
+        if value is None or kind is bool:
+            return value
+        if kind is int:
+            return self.integer(value, path)
+        if kind is float:
+            if not math.isfinite(value):
+                self.refuse(path, f"{value} is not a number that JSON can hold")
+            return value
+        return self.container(value, path)
+
+    def container(self, value: Any, path: tuple[str | int, ...]) -> Any:
+        if len(path) > _DEEPEST:
+            self.refuse(path[:3], "it is nested too deeply; servers take about 128 levels")
+        if isinstance(value, Mapping):
+            return {self.key(key, path): self.check(each, (*path, key)) for key, each in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.check(each, (*path, index)) for index, each in enumerate(value)]
+        if is_data_object(value):
+            return self.check(self.fields(value, path), path)
+        if isinstance(value, type):
+            self.refuse(path, f"{value.__name__} is a class, not an object")
+        # Subclasses, string and integer enumerations among them, go as what they derive from.
+        for base in (str, int, float):
+            if isinstance(value, base):
+                return self.check(_PLAIN[base](value), path)
+        self.refuse(path, f"{type(value).__name__} is not a JSON value")
+
+    def fields(self, value: Any, path: tuple[str | int, ...]) -> Any:
+        try:
+            return fields_of(value)
+        except Exception as error:
+            # The object's own code, or a field that its library cannot write as JSON.
+            reason = f"{type(value).__name__} cannot be written as JSON: {error}"
+        return self.refuse(path, reason)
+
+    def key(self, key: Any, path: tuple[str | int, ...]) -> str:
+        if not isinstance(key, str):
+            self.refuse(path, f"the key {key!r} is not a string")
+        if not key.isascii():
+            self.text(key, path)
+        return str.__str__(key)
+
+    def text(self, value: str, path: tuple[str | int, ...]) -> None:
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            self.refuse(path, "it holds half of a surrogate pair, which is not a character")
+
+    def integer(self, value: int, path: tuple[str | int, ...]) -> int:
+        if not self.exact_integers and abs(value) > LARGEST_EXACT_INTEGER:
+            self.refuse(
+                path,
+                f"this server keeps integers exact only up to 2**53; send the {value.bit_length()}-bit one as text",
+            )
+        if value.bit_length() > _LARGEST_BITS:
+            self.refuse(path, f"an integer of {value.bit_length()} bits is more than servers read")
+        return value
+
+    def refuse(self, path: tuple[str | int, ...], reason: str) -> Any:
+        raise InvalidArgumentError(f"{self.what} cannot be sent: {reason} (at {json_path(path)})")
+
+
+_PLAIN: dict[type, Callable[[Any], Any]] = {str: str.__str__, int: int.__int__, float: float.__float__}
+
+
+def json_path(path: Iterable[str | int]) -> str:
+    """Write a path as the server does: `$.steps[0].input`."""
+    parts = [
+        f"[{part}]" if isinstance(part, int) else f".{part}" if part.isidentifier() else f"[{part!r}]" for part in path
+    ]
+    return "$" + "".join(parts)
+
+
+def merge_overrides(overrides: Any) -> dict[str, Any] | None:
+    """Give overrides as a map from step id to `{"value": {...}}`, or None where there are none.
+
+    Takes the flat map (`{step: {"input": {...}}}`), the wrapped one (`{"steps": {step: {"value": {...}}}}`), or a list
+    of either, merged left to right: mappings key by key, anything else replaced, as a JSON merge patch does.
+
+    Raises:
+        InvalidArgumentError: If it is none of these.
+    """
+    if overrides is None:
+        return None
+    merged: dict[str, Any] = {}
+    for each in overrides if isinstance(overrides, (list, tuple)) else [overrides]:
+        merged = _merge(merged, _wrapped(check_json(each, "overrides")))
+    return merged or None
+
+
+def _wrapped(overrides: Any) -> dict[str, Any]:
+    if not isinstance(overrides, dict):
+        raise InvalidArgumentError(
+            f"overrides are a mapping from step id to what changes, not {type(overrides).__name__}"
+        )
+    steps = overrides["steps"] if set(overrides) == {"steps"} and isinstance(overrides["steps"], dict) else overrides
+    return {step: _patch(step, change) for step, change in steps.items()}
+
+
+def _patch(step: str, change: Any) -> dict[str, Any]:
+    if not isinstance(change, dict):
+        raise InvalidArgumentError(f"the override of step {step!r} is a mapping, not {type(change).__name__}")
+    if "value" not in change or not set(change) <= {"value", "$type"}:
+        return {"value": change}
+    if change.get("$type", "merge_patch") != "merge_patch":
+        raise InvalidArgumentError(
+            f"the override of step {step!r} has the type {change['$type']!r}; servers know only merge_patch"
+        )
+    return {"value": change["value"]}
+
+
+def _merge(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
+    both = dict(left)
+    for key, value in right.items():
+        old = both.get(key)
+        both[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return both

@@ -1,0 +1,205 @@
+"""Reads YAML into plain JSON values, or says where what JSON cannot hold stands.
+
+PyYAML does the reading; its resolver is replaced, because YAML 1.1 would turn `no`, `on`, `012`, `1:30` and dates
+into something else than their author wrote. Here a plain scalar is what Stepflow's own reader makes of it on every
+release (0.9 to 0.13, measured): the core schema of YAML 1.2, but that digits after a leading zero (`0777`, a postcode)
+stay text, and that `0b101` and signs before `0x`, `0o` and `0b` are read.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import yaml
+
+from ..errors import FlowFileError
+
+__all__ = ["read_yaml"]
+
+_MOST_VALUES = 1_000_000
+"""Aliases and merges may repeat this many values: aliases of aliases can grow a small file without end."""
+
+_NULLS: dict[str, bool | None] = dict.fromkeys(("~", "null", "Null", "NULL", ""))
+_BOOLEANS: dict[str, bool | None] = {
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+
+_BASED = re.compile(r"[-+]?0[xob]")
+
+_Pairs = dict[str, yaml.Node]
+
+if TYPE_CHECKING:
+    _BASE = yaml.SafeLoader
+else:
+    _BASE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_BASE):
+    """PyYAML's loader with Stepflow's idea of plain scalars."""
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?(?:0|[1-9][0-9]*|0x[0-9a-fA-F]+|0o[0-7]+|0b[01]+)", list("-+0123456789")),
+    ("float", r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", list("-+.0123456789")),
+    ("float", r"[-+]?[0-9]+[eE][-+]?[0-9]+", list("-+0123456789")),
+    ("float", r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)", list("-+.")),
+    ("merge", r"<<", ["<"]),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
+
+
+def read_yaml(text: str, source: str) -> Any:
+    """Give the value of one YAML document.
+
+    Raises:
+        FlowFileError: If it is not YAML, or holds what JSON cannot.
+    """
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+        if node is None:
+            return None
+        reader = _Reader(source)
+        if "*" in text:
+            # Only an alias makes a text unfold to more than it has.
+            reader.size(node)
+        return reader.value(node)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        _fail(source, "is not YAML", mark, error.problem or error.context or "")
+    except yaml.reader.ReaderError as error:
+        raise FlowFileError(f"{source} is not YAML: {error.reason} (position {error.position})", path=source) from None
+    except UnicodeEncodeError as error:
+        reason = "half of a surrogate pair is not a character"
+        raise FlowFileError(f"{source} is not YAML: {reason} (position {error.start})", path=source) from None
+    except RecursionError:
+        raise FlowFileError(f"{source} is nested too deeply", path=source) from None
+
+
+class _Reader:
+    """Turns YAML nodes into values; first finds out how many, for aliases and merges repeat them."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.distinct = 0
+        self.merged = 0
+        self.open: set[int] = set()
+        self.sizes: dict[int, int] = {}
+        self.mappings: dict[int, _Pairs] = {}
+        self.scalars: dict[str, Callable[[yaml.ScalarNode], Any]] = {
+            "tag:yaml.org,2002:null": lambda node: self.constant(node, _NULLS),
+            "tag:yaml.org,2002:bool": lambda node: self.constant(node, _BOOLEANS),
+            "tag:yaml.org,2002:int": self.integer,
+            "tag:yaml.org,2002:float": self.number,
+            "tag:yaml.org,2002:str": lambda node: node.value,
+        }
+
+    def size(self, node: yaml.Node) -> int:
+        """Give the number of values that a node unfolds to; each is looked at once, whatever repeats it."""
+        known = self.sizes.get(id(node))
+        if known is not None:
+            return known
+        if isinstance(node, yaml.ScalarNode):
+            return 1
+        total = 1
+        self.enter(node)
+        children = list(self.pairs(node).values()) if isinstance(node, yaml.MappingNode) else node.value
+        self.distinct += 1 + len(children)
+        for child in children:
+            total += self.size(child)
+        self.open.discard(id(node))
+        if total - self.distinct > _MOST_VALUES:
+            self.fail(node, f"its aliases unfold to more than {_MOST_VALUES:,} values")
+        self.sizes[id(node)] = total
+        return total
+
+    def value(self, node: yaml.Node) -> Any:
+        if isinstance(node, yaml.ScalarNode):
+            read = self.scalars.get(node.tag)
+            if read is not None:
+                return read(node)
+        elif isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
+            return [self.value(child) for child in node.value]
+        elif isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
+            return {key: self.value(child) for key, child in self.pairs(node).items()}
+        self.fail(node, f"the tag {node.tag} has no JSON counterpart")
+
+    def pairs(self, node: yaml.MappingNode) -> _Pairs:
+        """Give the keys of a mapping with the nodes of their values, merges done; found out once for each mapping."""
+        known = self.mappings.get(id(node))
+        if known is not None:
+            return known
+        own: _Pairs = {}
+        merged: _Pairs = {}
+        for key_node, value_node in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                self.merge(value_node, merged)
+                continue
+            key = self.value(key_node) if isinstance(key_node, yaml.ScalarNode) else None
+            if not isinstance(key, str):
+                self.fail(key_node, "a key must be a string; put it in quotes")
+            if key in own:
+                self.fail(key_node, f"the key {key!r} stands twice in one mapping")
+            own[key] = value_node
+        # A merged value yields to the mapping's own; the mapping's own order comes last, as in YAML's merge.
+        self.mappings[id(node)] = pairs = {**merged, **own} if merged else own
+        return pairs
+
+    def merge(self, node: yaml.Node, merged: _Pairs) -> None:
+        """Add the keys that are not in a mapping yet, from another one or from a list of them."""
+        for each in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+            if not isinstance(each, yaml.MappingNode):
+                self.fail(each, "only mappings can be merged with <<")
+            self.enter(each)
+            source = self.pairs(each)
+            self.open.discard(id(each))
+            self.merged += len(source)
+            if self.merged > _MOST_VALUES:
+                self.fail(each, f"its merges unfold to more than {_MOST_VALUES:,} values")
+            for key, child in source.items():
+                merged.setdefault(key, child)
+
+    def enter(self, node: yaml.Node) -> None:
+        if id(node) in self.open:
+            self.fail(node, "an alias stands inside what it names")
+        self.open.add(id(node))
+
+    def constant(self, node: yaml.ScalarNode, known: dict[str, bool | None]) -> bool | None:
+        if node.value not in known:
+            self.fail(node, f"{_clip(node.value)!r} is not what its tag {node.tag} says")
+        return known[node.value]
+
+    def integer(self, node: yaml.ScalarNode) -> int:
+        try:
+            # A leading zero is no base: `!!int 017` is 17.
+            return int(node.value, 0 if _BASED.match(node.value) else 10)
+        except ValueError:
+            self.fail(node, f"{_clip(node.value)} is not an integer that can be read")
+
+    def number(self, node: yaml.ScalarNode) -> float:
+        try:
+            number = float(node.value)
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            self.fail(node, f"{_clip(node.value)} is not a number that JSON can hold")
+        return number
+
+    def fail(self, node: yaml.Node, reason: str) -> NoReturn:
+        _fail(self.source, "cannot be used", node.start_mark, reason)
+
+
+def _fail(source: str, what: str, mark: Any, reason: str) -> NoReturn:
+    line, column = (mark.line + 1, mark.column + 1) if mark is not None else (None, None)
+    where = f" (line {line}, column {column})" if line is not None else ""
+    raise FlowFileError(f"{source} {what}: {reason}{where}", path=source, line=line, column=column) from None
+
+
+def _clip(text: str) -> str:
+    return text if len(text) <= 40 else text[:40] + "…"

@@ -1,0 +1,1 @@
+"""The embedded server: its process, its supervision, its configuration."""

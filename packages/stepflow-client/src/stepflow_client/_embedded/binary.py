@@ -1,0 +1,70 @@
+"""Finds the server's binary, and the release it is of."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ServerNotInstalledError
+
+BINARY_VARIABLE = "STEPFLOW_SERVER_BINARY"
+_INSTALL = 'pip install "stepflow-client[runtime]"'
+
+
+@dataclass(frozen=True, slots=True)
+class ServerBinary:
+    """A binary that can be started."""
+
+    path: Path
+    release: tuple[int, int] | None
+    """Major and minor number; None for a binary that was named by hand: it cannot be asked."""
+
+
+def find_binary() -> ServerBinary:
+    """Return the binary `STEPFLOW_SERVER_BINARY` names, else that of the package `stepflow-orchestrator`.
+
+    Raises:
+        ServerNotInstalledError: There is none, it cannot be executed, psutil is missing, or this is Windows.
+    """
+    if sys.platform == "win32":
+        raise ServerNotInstalledError(
+            "The embedded server runs on Linux and macOS only",
+            hint="start a server elsewhere and use StepflowClient with its URL",
+        )
+    if importlib.util.find_spec("psutil") is None:
+        raise ServerNotInstalledError("The embedded server needs the package psutil", hint=_INSTALL)
+    named = os.environ.get(BINARY_VARIABLE)
+    if named:
+        path = Path(named).expanduser().absolute()
+        hint = f"unset {BINARY_VARIABLE} for that of the package stepflow-orchestrator"
+        return ServerBinary(_checked(path, f"{BINARY_VARIABLE} names", hint), None)
+    # find_spec locates the package without running its code.
+    spec = importlib.util.find_spec("stepflow_orchestrator")
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    if not folders:
+        raise ServerNotInstalledError("The embedded server is not installed", hint=_INSTALL)
+    path = Path(folders[0]) / "bin" / "stepflow-server"
+    return ServerBinary(_checked(path, "stepflow-orchestrator should hold", _INSTALL), _installed_release())
+
+
+def _checked(path: Path, who: str, hint: str) -> Path:
+    if not path.exists():
+        raise ServerNotInstalledError(f"{who} {path}, but there is no such file", hint=hint)
+    if not path.is_file() or not os.access(path, os.X_OK):
+        raise ServerNotInstalledError(f"{who} {path}, but that is not an executable file", hint=hint)
+    return path
+
+
+def _installed_release() -> tuple[int, int] | None:
+    import importlib.metadata
+
+    try:
+        version = importlib.metadata.version("stepflow-orchestrator")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    return (int(numbers[1]), int(numbers[2])) if numbers else None

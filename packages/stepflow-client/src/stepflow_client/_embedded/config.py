@@ -1,0 +1,251 @@
+"""The configuration an embedded server is started with: a file, a dict, or one made here.
+
+The server is the judge of a configuration: a file is handed over as it is, and read here only for what the
+runtime itself needs to know. What cannot be read here is no reason to refuse it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from ..errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError
+
+# 0.13 refuses the older key with these words; older releases take the newer key and route nothing by it.
+REFUSED_ROUTE = "Invalid prefix"
+_FIRST_WITH_PREFIXES = (0, 13)
+_MOST_BYTES = 16 * 1024 * 1024
+_VARIABLE = re.compile(r"\$\{(\w+)")
+# They have a queue that workers may take their tasks from, wherever these are started.
+_QUEUES = frozenset({"grpc", "nats"})
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """One configuration: a file the server reads itself, or a document it gets on stdin."""
+
+    path: Path | None = None
+    document: Mapping[str, Any] | None = field(default=None, repr=False)
+    fallback: Mapping[str, Any] | None = field(default=None, repr=False)
+    """The document to start with instead if the server refuses a route of the first."""
+
+    def arguments(self) -> list[str]:
+        """Return the server's command-line arguments."""
+        return ["--config-stdin"] if self.path is None else ["--config", str(self.path)]
+
+    def stdin(self) -> bytes | None:
+        """Return what the server reads from stdin, if anything."""
+        return None if self.document is None else json.dumps(self.document).encode()
+
+    def load(self) -> dict[str, Any]:
+        """Return the configuration as a new dict; keys that are not text become JSON text.
+
+        Raises:
+            FlowFileError: The file cannot be read, or holds something else.
+        """
+        if self.path is None:
+            copy: dict[str, Any] = json.loads(json.dumps(self.document))
+            return copy
+        return _parse(_read(self.path), self.path)
+
+    def view(self) -> dict[str, Any]:
+        """Return what can be read of the configuration: an empty dict where nothing can."""
+        try:
+            return self.load()
+        except FlowFileError:
+            return {}
+
+    def variables(self) -> frozenset[str]:
+        """Return the names of the environment variables it refers to, as in `${NAME}` or `${NAME:-default}`."""
+        try:
+            text = json.dumps(self.document) if self.path is None else _read(self.path)
+        except FlowFileError:
+            return frozenset()
+        return frozenset(_VARIABLE.findall(text))
+
+
+def prepare_config(
+    config_path: str | Path | None,
+    config: Mapping[str, Any] | None,
+    release: tuple[int, int] | None,
+    allow_load_file: bool = False,
+) -> ServerConfig:
+    """Check what was given; for nothing, return a configuration with the builtin components under `/builtin`.
+
+    Raises:
+        InvalidArgumentError: Both were given, or one has a wrong type.
+        FlowFileError: The file cannot be read.
+    """
+    if config_path is not None and config is not None:
+        raise InvalidArgumentError("Give config_path or config, not both")
+    if allow_load_file and (config_path is not None or config is not None):
+        raise InvalidArgumentError(
+            "allow_load_file is for the default configuration", hint="the routes of one's own say what can be used"
+        )
+    if config_path is not None:
+        if not isinstance(config_path, str | Path):
+            raise InvalidArgumentError(f"config_path is a str or a Path, not {type(config_path).__name__}")
+        # Workers are started in the folder of the file; a relative path confuses the server about it.
+        path = Path(config_path).expanduser().absolute()
+        _read(path)
+        return ServerConfig(path=path)
+    if config is not None:
+        return ServerConfig(document=_checked(config))
+    older, newer = (builtin_config(prefixes, allow_load_file) for prefixes in (False, True))
+    if release is None:
+        return ServerConfig(document=older, fallback=newer)
+    return ServerConfig(document=newer if release >= _FIRST_WITH_PREFIXES else older)
+
+
+def builtin_config(prefixes: bool, allow_load_file: bool = False) -> dict[str, Any]:
+    """Return the default configuration: the builtin components.
+
+    Args:
+        prefixes: Whether routes are prefixes (0.13 and newer) or patterns.
+        allow_load_file: Whether flows may read any file that the server can read.
+    """
+    rule: dict[str, Any] = {"plugin": "builtin"}
+    if not prefixes:
+        routes: dict[str, Any] = {"/builtin/{*component}": [rule]}
+        if not allow_load_file:
+            # A list of denied components has no effect before 0.13; an exact route goes before a pattern.
+            routes["/builtin/load_file"] = []
+    else:
+        routes = {"/builtin": [rule if allow_load_file else {**rule, "componentDeny": ["/load_file"]}]}
+    return {
+        "plugins": {"builtin": {"type": "builtin"}},
+        "routes": routes,
+        # A condition on the result of a step waits for the next check; by default that is every 30 s.
+        # From 0.10 on; 0.9 takes no notice.
+        "recovery": {"checkIntervalSecs": 1},
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """The plugins of a configuration whose workers take tasks from a queue."""
+
+    started: frozenset[str]
+    """Those whose worker the server starts."""
+
+    external: frozenset[str]
+    """Those whose workers are started elsewhere and connect by themselves."""
+
+
+def workers_of(config: Mapping[str, Any]) -> Workers:
+    """Return the plugins with workers."""
+    plugins = config.get("plugins")
+    queues = {
+        name: "command" in plugin
+        for name, plugin in (plugins.items() if isinstance(plugins, Mapping) else ())
+        if isinstance(plugin, Mapping) and plugin.get("type") in _QUEUES
+    }
+    return Workers(
+        frozenset(name for name, started in queues.items() if started),
+        frozenset(name for name, started in queues.items() if not started),
+    )
+
+
+def store_path(config: Mapping[str, Any]) -> Path | None:
+    """Return the file of the configuration's SQLite store; None where it has none."""
+    url = _database_url(config.get("storageConfig", config.get("stateStore")))
+    if url is None or not url.startswith("sqlite:") or "${" in url:
+        return None
+    name, _, query = url.removeprefix("sqlite:").removeprefix("//").partition("?")
+    if name in ("", ":memory:") or "mode=memory" in query:
+        return None
+    return Path(unquote(name)).absolute()
+
+
+def _database_url(store: object) -> str | None:
+    """Return the first database of a store, which may be made of several."""
+    if not isinstance(store, Mapping):
+        return None
+    url = store.get("databaseUrl")
+    if isinstance(url, str):
+        return url
+    return next((found for part in store.values() if (found := _database_url(part)) is not None), None)
+
+
+def _checked(config: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(config, Mapping):
+        raise InvalidArgumentError(f"config is a dict, not {type(config).__name__}")
+    try:
+        copy: dict[str, Any] = json.loads(json.dumps(dict(config), allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidArgumentError(f"config holds something that is not JSON: {error}") from error
+    return copy
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(_MOST_BYTES).decode("utf-8", "replace")
+    except FileNotFoundError:
+        raise FlowFileNotFoundError(f"There is no configuration file {path}", path=str(path)) from None
+    except (OSError, ValueError) as error:
+        raise FlowFileError(f"The configuration file {path} cannot be read: {error}", path=str(path)) from error
+
+
+def _parse(text: str, path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        # JSON first: not all of it is YAML to this parser (tabs), but the server takes it.
+        value = json.loads(text) if text.lstrip().startswith("{") else None
+    except (ValueError, RecursionError):
+        value = None
+    try:
+        value = yaml.load(text, _loader()) if value is None else value  # noqa: S506 - it is a SafeLoader
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        what = getattr(error, "problem", None) or "it cannot be read"
+        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        raise FlowFileError(
+            f"The configuration file {path} is neither YAML nor JSON: {what}{where}",
+            path=str(path),
+            line=mark.line + 1 if mark else None,
+            column=mark.column + 1 if mark else None,
+        ) from error
+    if not isinstance(value, dict):
+        raise FlowFileError(f"The configuration file {path} does not hold a mapping", path=str(path))
+    return value
+
+
+@lru_cache
+def _loader() -> Any:
+    """Return a loader that takes what servers take: keys of any kind, unknown tags, dates as text."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            if isinstance(node, yaml.MappingNode):
+                self.flatten_mapping(node)
+            return {
+                _key(self.construct_object(key, deep=True)): self.construct_object(value, deep=deep)
+                for key, value in node.value
+            }
+
+        def construct_tagged(self, node: Any) -> Any:
+            if isinstance(node, yaml.MappingNode):
+                return self.construct_mapping(node, deep=True)
+            if isinstance(node, yaml.SequenceNode):
+                return self.construct_sequence(node, deep=True)
+            return node.value
+
+    Loader.add_constructor(None, Loader.construct_tagged)
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+        for first, resolvers in Loader.yaml_implicit_resolvers.items()
+    }
+    return Loader
+
+
+def _key(key: object) -> str:
+    return key if isinstance(key, str) else json.dumps(key, default=str)

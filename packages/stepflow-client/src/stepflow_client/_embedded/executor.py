@@ -1,0 +1,196 @@
+"""The executor methods of the embedded server: those of a client of it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+from .._async.client import StepflowClient
+from .._codec.requests import Variables
+from .._rules.deadline import deadline_of, deadline_scope
+from .._sync.client import SyncStepflowClient
+from ..errors import RequestTimeoutError
+from ..flows.file import FlowSource
+
+if TYPE_CHECKING:
+    from ..types import ComponentList, FlowResult, RunDetails, ValidationResult
+
+__all__ = ["EmbeddedExecutor"]
+
+
+def _left(deadline: float | None) -> float | None:
+    # What is over already is for the client to say.
+    return None if deadline is None else max(deadline - time.monotonic(), 0.001)
+
+
+class EmbeddedExecutor:
+    """Runs flows on the server that a runtime holds; the runtime derives from it."""
+
+    def __init__(self) -> None:
+        """Make no client yet."""
+        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, StepflowClient] = WeakKeyDictionary()
+        self._sync_client: SyncStepflowClient | None = None
+        self._clients_lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        """The root URL of the server."""
+        raise NotImplementedError  # pragma: no cover - the runtime has it
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The server's configuration."""
+        raise NotImplementedError  # pragma: no cover - the runtime has it
+
+    @property
+    def client(self) -> StepflowClient:
+        """The asynchronous client of the server, one for each event loop; closed with the runtime.
+
+        The first use waits until the server is ready, and holds the event loop up meanwhile: enter the runtime, or
+        await `await_ready`, before.
+
+        Raises:
+            RuntimeError: If no event loop runs; `sync_client` needs none.
+            ServerStartError: The server did not start, or it ended by itself.
+            EmbeddedServerError: It has been stopped.
+        """
+        loop = asyncio.get_running_loop()
+        client = self._clients.get(loop)
+        if client is None:
+            # The client of a loop holds on to it by its connections, so that neither goes by itself.
+            for ended in [each for each in list(self._clients) if each.is_closed()]:
+                self._clients.pop(ended, None)
+            self.wait_ready()
+            client = self._clients[loop] = StepflowClient(self.url)
+        return client
+
+    @property
+    def sync_client(self) -> SyncStepflowClient:
+        """The synchronous client of the server; closed with the runtime.
+
+        The first use waits until the server is ready.
+
+        Raises:
+            ServerStartError: The server did not start, or it ended by itself.
+            EmbeddedServerError: It has been stopped.
+        """
+        if self._sync_client is None:
+            # Not under the lock, which `stop` needs.
+            self.wait_ready()
+        with self._clients_lock:
+            if self._sync_client is None:
+                self._sync_client = SyncStepflowClient(self.url)
+            return self._sync_client
+
+    def wait_ready(self) -> None:
+        """Wait until the server can be used."""
+        raise NotImplementedError  # pragma: no cover - the runtime has it
+
+    async def await_ready(self) -> None:
+        """Wait until the server can be used."""
+        raise NotImplementedError  # pragma: no cover - the runtime has it
+
+    async def _ready_client(self, deadline: float | None = None) -> StepflowClient:
+        try:
+            async with asyncio.timeout(None if deadline is None else max(deadline - time.monotonic(), 0)):
+                await self.await_ready()
+        except TimeoutError as error:
+            raise RequestTimeoutError("The embedded server was not ready in time") from error
+        return self.client
+
+    def _close_sync_client(self) -> None:
+        with self._clients_lock:
+            client, self._sync_client = self._sync_client, None
+        if client is not None:
+            client.close()
+
+    async def _close_client(self) -> None:
+        client = self._clients.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.aclose()
+
+    async def run(
+        self,
+        flow: FlowSource,
+        input: Any = None,
+        overrides: Any = None,
+        *,
+        variables: Variables | None = None,
+        variables_from_env: bool = False,
+        timeout: float | None = None,
+        deduplicate: bool = False,
+        on_cancel: Literal["detach", "cancel"] = "detach",
+    ) -> FlowResult:
+        """Run a flow on one input and return its result; as `StepflowClient.run`."""
+        deadline = deadline_of(timeout)
+        client = await self._ready_client(deadline)
+        return await client.run(
+            flow,
+            input,
+            overrides,
+            variables=variables,
+            variables_from_env=variables_from_env,
+            timeout=_left(deadline),
+            deduplicate=deduplicate,
+            on_cancel=on_cancel,
+        )
+
+    async def submit(
+        self,
+        flow: FlowSource,
+        input: Any = None,
+        overrides: Any = None,
+        *,
+        variables: Variables | None = None,
+        variables_from_env: bool = False,
+        max_concurrency: int | None = None,
+        timeout: float | None = None,
+        deduplicate: bool = False,
+    ) -> str:
+        """Start a flow and return the id of its run; as `StepflowClient.submit`.
+
+        Args:
+            timeout: Seconds for the whole call, with storing and creating; None waits as long as it takes.
+        """
+        deadline = deadline_of(timeout)
+        client = await self._ready_client(deadline)
+        with deadline_scope(deadline):
+            return await client.submit(
+                flow,
+                input,
+                overrides,
+                variables=variables,
+                variables_from_env=variables_from_env,
+                max_concurrency=max_concurrency,
+                deduplicate=deduplicate,
+            )
+
+    async def get_result(self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
+        """Give the result of a run of one item, waiting for it to end; as `StepflowClient.get_result`."""
+        return await (await self._ready_client()).get_result(run_id, wait=wait, timeout=timeout)
+
+    async def get_results(
+        self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None
+    ) -> list[FlowResult]:
+        """Give the results of all items of a run, waiting for it to end; as `StepflowClient.get_results`."""
+        return await (await self._ready_client()).get_results(run_id, wait=wait, timeout=timeout)
+
+    async def wait_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
+        """Wait for a run to end and give it; as `StepflowClient.wait_run`."""
+        return await (await self._ready_client()).wait_run(run_id, timeout=timeout)
+
+    async def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
+        """Ask the server what it thinks of a flow; as `StepflowClient.validate`."""
+        return await (await self._ready_client()).validate(flow, timeout=timeout)
+
+    async def list_components(self, *, schemas: bool = True, timeout: float | None = None) -> ComponentList:
+        """Give the components that flows may use, with the path a flow writes where the routes tell it."""
+        listed = await (await self._ready_client()).list_components(schemas=schemas, timeout=timeout)
+        from .._codec import responses
+
+        return responses.with_paths(listed, self.config.get("routes") or {})

@@ -1,0 +1,267 @@
+"""One process of the server: started, listened to, ended."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import IO, TYPE_CHECKING
+
+from ..logs import Stream, parse_line, parse_port
+from .log_pump import LogPump, LogStore
+from .loopback import confine
+from .watchdog import TOKEN_VARIABLE, kill_all, session_of
+
+if TYPE_CHECKING:
+    import psutil
+
+# Settings the server reads from its environment that would contradict its arguments.
+_CONTRADICTING = ("STEPFLOW_CONFIG", "STEPFLOW_PORT")
+ORCHESTRATOR_VARIABLE = "STEPFLOW_ORCHESTRATOR_ID"
+# Of the variables of this family, what servers and workers read. The others are a client's, its token among them.
+_PREFIX = "STEPFLOW_"
+_SERVER_VARIABLES = frozenset(
+    _PREFIX + name
+    for name in (
+        *("LOG_LEVEL", "OTHER_LOG_LEVEL", "LOG_DESTINATION", "LOG_FORMAT", "LOG_FILE", "COMPONENT_STDERR"),
+        *("TRACE_ENABLED", "METRICS_ENABLED", "OTLP_ENDPOINT", "SERVICE_NAME"),
+        *("ORCHESTRATOR_ID", "ORCHESTRATOR_URL", "TASKS_URL", "QUEUE_NAME", "TRANSPORT", "MAX_CONCURRENT"),
+        *("BLOB_URL", "BLOB_THRESHOLD_BYTES", "NATS_URL", "NATS_STREAM", "NATS_CONSUMER", "SHUTDOWN_GRACE_SECS"),
+    )
+)
+_POLL_SECONDS = 0.005
+
+
+def server_environment(
+    env: Mapping[str, str] | None,
+    inherit: bool,
+    token: str,
+    referred: Collection[str] = (),
+    orchestrator_id: str | None = None,
+) -> dict[str, str]:
+    """Return the environment of the server, which its workers inherit.
+
+    Args:
+        env: What is given for the server.
+        inherit: Whether it gets the variables of this process too, but for those of a client.
+        token: What its processes are known by.
+        referred: Names of variables that the configuration refers to.
+        orchestrator_id: The server's own name, unless a variable says another one.
+    """
+    inherited = {
+        name: value
+        for name, value in (os.environ.items() if inherit else ())
+        if not name.startswith(_PREFIX) or name in _SERVER_VARIABLES or name in referred
+    }
+    environment = {**inherited, **(env or {})}
+    for name in _CONTRADICTING:
+        environment.pop(name, None)
+    if orchestrator_id is not None:
+        # The variable, not the argument: servers before 0.10 take no notice of it.
+        environment.setdefault(ORCHESTRATOR_VARIABLE, orchestrator_id)
+    # Without it servers before 0.12 keep what a worker writes to themselves, even if it ends before it is ready.
+    environment.setdefault("STEPFLOW_COMPONENT_STDERR", "verbose")
+    environment[TOKEN_VARIABLE] = token
+    return environment
+
+
+class ServerProcess:
+    """A running server and the pump that empties its pipes."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        stdin: bytes | None,
+        logs: LogStore,
+        max_line_length: int,
+        keeps: Sequence[int] = (),
+        loopback: bool = False,
+    ) -> None:
+        """Start it; OSError where the binary does not run.
+
+        Args:
+            command: The binary and its arguments.
+            env: Its environment.
+            stdin: What it reads.
+            logs: Where its lines go.
+            max_line_length: Longer lines are cut.
+            keeps: File descriptors that it inherits.
+            loopback: Whether its port is closed to other machines where that can be done.
+        """
+        self._loopback = loopback
+        self._confined: frozenset[int] = frozenset()
+        self._logs = logs
+        self.port: int | None = None
+        self.port_known = threading.Event()
+        logs.new_process()
+        with _input(stdin) as source:
+            self._popen = subprocess.Popen(
+                command,
+                env=env,
+                stdin=source,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                pass_fds=keeps,
+                # A session of its own: Ctrl-C in a terminal is Python's to handle.
+                start_new_session=True,
+            )
+        assert self._popen.stdout is not None
+        assert self._popen.stderr is not None
+        pipes: dict[Stream, IO[bytes]] = {"stdout": self._popen.stdout, "stderr": self._popen.stderr}
+        try:
+            self.leader = _identify(self.pid)
+            self._pump = LogPump(pipes, max_line_length, self._accept)
+        except BaseException:
+            self._popen.kill()
+            self._popen.communicate()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._popen.pid
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether other machines can reach the port."""
+        return self.port not in self._confined
+
+    def confine(self) -> None:
+        """Close the port to other machines as soon as the server listens; does nothing where that cannot be done."""
+        if not self._loopback or self._confined:
+            return
+        try:
+            self._confined = confine(self.pid)
+        except OSError:
+            self._loopback = False
+
+    def poll(self) -> int | None:
+        """Return the exit code, or None while it runs."""
+        return self._popen.poll()
+
+    def wait(self) -> int:
+        """Wait until it ends; return the exit code, negative for a signal."""
+        return self._popen.wait()
+
+    def close(self) -> None:
+        """Take in the last lines and let go of the pipes; for when the process has ended."""
+        self._pump.close(timeout=0.2)
+
+    def stop(self, timeout: float) -> None:
+        """End it within `timeout` seconds, gently if it lets itself.
+
+        A server with a gRPC worker attached does not end on SIGTERM until the worker is gone, so the
+        workers go first after a short grace. Open requests and event streams get most of the time.
+        """
+        if self.poll() is not None:
+            return
+        hard_end = time.monotonic() + timeout * 0.8
+        grace = min(0.3, timeout * 0.15)
+        # Before the signal: once the server is gone nothing tells whose children they were.
+        workers = self._workers()
+        self._popen.terminate()
+        if workers and not self.ends_within(grace):
+            _terminate_all(workers)
+            self.ends_within(grace)
+        while workers and self.poll() is None and time.monotonic() < hard_end:
+            # Some releases start a worker anew when it ends.
+            kill_all(workers + self._workers())
+            self.ends_within(min(0.1, hard_end - time.monotonic()))
+        if not self.ends_within(hard_end - time.monotonic()):
+            workers += self._workers()
+            self._popen.kill()
+            self.ends_within(1.0)
+        kill_all(workers)
+
+    def _accept(self, line: bytes, stream: Stream) -> None:
+        port = parse_port(line) if stream == "stdout" and self.port is None else None
+        if port is None:
+            self._logs.add(parse_line(line, stream), self.pid)
+            return
+        self.port = port
+        self.port_known.set()
+
+    def _workers(self) -> list[psutil.Process]:
+        return [process for pid, process in session_of(self.leader).items() if pid != self.pid]
+
+    def failed_worker(self) -> str | None:
+        """Return how a worker ended that the server had started, such as `with exit code 1`; None if none did.
+
+        One that ended with exit code 0, or whose group lives on, may have put its work in the background.
+        """
+        import psutil
+
+        with suppress(psutil.Error, OSError):
+            for child in self.leader.children():
+                if child.status() == psutil.STATUS_ZOMBIE and not _group_lives(child.pid, self.pid):
+                    code = _exit_code_of(child.pid)
+                    if code != 0:
+                        return "by itself" if code is None else f"with exit code {code}"
+        return None
+
+    def ends_within(self, seconds: float) -> bool:
+        """Wait up to `seconds` for its end; return whether it came."""
+        # Polled, not waited for: another thread may be waiting in waitpid, and only one can.
+        end = time.monotonic() + seconds
+        while self.poll() is None:
+            if time.monotonic() >= end:
+                return False
+            time.sleep(_POLL_SECONDS)
+        return True
+
+
+def _identify(pid: int) -> psutil.Process:
+    """Return what tells the process from a later one of the same id; it is not reaped yet."""
+    import psutil
+
+    return psutil.Process(pid)
+
+
+def _group_lives(pid: int, leader: int) -> bool:
+    """Tell whether a process is left in the group of one that ended and was not collected yet."""
+    import psutil
+
+    group = os.getpgid(pid)
+    if group == leader:
+        return False
+    for each in psutil.process_iter(["status"]):
+        with suppress(OSError):
+            if each.info["status"] != psutil.STATUS_ZOMBIE and os.getpgid(each.pid) == group:
+                return True
+    return False
+
+
+def _exit_code_of(pid: int) -> int | None:
+    """Return the exit code of a process that ended and was not collected yet, negative for a signal.
+
+    None where the system does not tell (macOS).
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            status = int(file.read().rpartition(b" ")[2])
+    except (OSError, ValueError):
+        return None
+    return os.waitstatus_to_exitcode(status)
+
+
+def _terminate_all(processes: list[psutil.Process]) -> None:
+    import psutil
+
+    for process in processes:
+        with suppress(psutil.Error, OSError):
+            process.terminate()
+
+
+@contextmanager
+def _input(data: bytes | None) -> Iterator[IO[bytes]]:
+    """Give a file with the data: unlike a pipe it takes any size, whether or not the server reads it."""
+    with tempfile.TemporaryFile() as file:
+        file.write(data or b"")
+        file.seek(0)
+        yield file

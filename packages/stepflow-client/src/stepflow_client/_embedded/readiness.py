@@ -1,0 +1,168 @@
+"""Waits until a started server can be used."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import selectors
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from .config import Workers
+from .process import ServerProcess
+
+_POLL_SECONDS = 0.005
+_HEALTH_SECONDS = 1.0
+# From 0.12 on the list of components takes 5 s for each worker that is not there.
+_COMPONENTS_SECONDS = 30.0
+_WORKER_CHECK_SECONDS = 0.2
+
+
+class NotReadyError(Exception):
+    """The server, or a worker of it, cannot be used; the message says which, and is empty if the process ended."""
+
+    def __init__(self, message: str = "", *, of_worker: bool = False) -> None:
+        super().__init__(message)
+        self.of_worker = of_worker
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """What is waited for, and for how long."""
+
+    startup: float
+    """Seconds for the server and the workers it starts."""
+
+    external: float | None
+    """Seconds more for workers that connect by themselves; None does not wait for them."""
+
+
+def wait_until_ready(
+    process: ServerProcess, workers: Workers, patience: Patience, cancelled: Callable[[], bool]
+) -> None:
+    """Return when the server and its workers can be used.
+
+    The port line comes first: it proves that what answers on the port is this process and no other.
+
+    Raises:
+        NotReadyError: The process ended, it took too long, a worker ended, or `cancelled` says so.
+    """
+    wait = _Wait(process, patience.startup, cancelled)
+    late = f"The server was not ready within {patience.startup:g} s"
+    wait.until(lambda: process.port is not None, late)
+    wait.until(_Question(process, "/api/v1/health", _HEALTH_SECONDS).is_answered, late)
+    if workers.started or not workers.external:
+        # Before 0.12 nothing is told of workers: there, healthy is ready.
+        wait.until(_connected(process, ignored=workers.external), late)
+    if workers.external and patience.external is not None:
+        names = ", ".join(sorted(workers.external))
+        wait = _Wait(process, patience.external, cancelled)
+        wait.until(
+            _connected(process, ignored=frozenset()), f"No worker of {names} connected within {patience.external:g} s"
+        )
+
+
+class _Wait:
+    """Looks at conditions until a deadline, and at what makes them impossible."""
+
+    def __init__(self, process: ServerProcess, seconds: float, cancelled: Callable[[], bool]) -> None:
+        self._process = process
+        self._deadline = time.monotonic() + seconds
+        self._cancelled = cancelled
+        self._next_check = 0.0
+
+    def until(self, condition: Callable[[], bool], late: str) -> None:
+        while True:
+            # Before the condition: what is ready is confined.
+            self._process.confine()
+            if condition():
+                return
+            now = time.monotonic()
+            if self._cancelled() or self._process.poll() is not None:
+                raise NotReadyError
+            if now >= self._next_check:
+                self._next_check = now + _WORKER_CHECK_SECONDS
+                self._refuse_dead_worker()
+            if now >= self._deadline:
+                raise NotReadyError(late)
+            self._process.port_known.wait(_POLL_SECONDS) if self._process.port is None else time.sleep(_POLL_SECONDS)
+
+    def _refuse_dead_worker(self) -> None:
+        dead = self._process.failed_worker()
+        # Before 0.12 the server ends itself for it, and with more words.
+        if dead is not None and not self._process.ends_within(0.5):
+            raise NotReadyError(f"A worker ended {dead} before it was ready", of_worker=True)
+
+
+def _connected(process: ServerProcess, ignored: frozenset[str]) -> Callable[[], bool]:
+    question = _Question(process, "/api/v1/components?excludeSchemas=true", _COMPONENTS_SECONDS)
+
+    def connected() -> bool:
+        if not question.is_answered():
+            return False
+        failed = question.answer.get("failedPlugins")
+        if not failed or question.answer.get("complete", True):
+            return True
+        return all(isinstance(each, dict) and each.get("plugin") in ignored for each in failed) or question.again()
+
+    return connected
+
+
+class _Question:
+    """A plain GET of this machine, without proxies and pool, whose answer is looked for from time to time."""
+
+    def __init__(self, process: ServerProcess, path: str, patience: float) -> None:
+        self._process, self._path, self._patience = process, path, patience
+        self._connection: http.client.HTTPConnection | None = None
+        self._asked_at = 0.0
+        self.answer: dict[str, Any] = {}
+
+    def again(self) -> bool:
+        """Forget the answer, to ask anew at the next look; return False."""
+        self.answer = {}
+        return False
+
+    def is_answered(self) -> bool:
+        """Look for the answer, a JSON object; ask, or ask anew, where need be."""
+        if self.answer:
+            return True
+        try:
+            connection = self._connection or self._ask()
+            if not _is_readable(connection.sock):
+                if time.monotonic() > self._asked_at + self._patience:
+                    self._close()
+                return False
+            response = connection.getresponse()
+            value = json.loads(response.read()) if response.status == 200 else None
+            self.answer = value if isinstance(value, dict) else {}
+        except (OSError, http.client.HTTPException, ValueError):
+            self.answer = {}
+        self._close()
+        return bool(self.answer)
+
+    def _ask(self) -> http.client.HTTPConnection:
+        connection = http.client.HTTPConnection("127.0.0.1", self._process.port, timeout=_HEALTH_SECONDS)
+        self._connection = connection
+        self._asked_at = time.monotonic()
+        connection.request("GET", self._path, headers={"Connection": "close"})
+        return connection
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(OSError):
+                connection.close()
+
+    def __del__(self) -> None:
+        self._close()
+
+
+def _is_readable(sock: socket.socket) -> bool:
+    # Not select.select, which refuses descriptors from 1024 on.
+    with selectors.DefaultSelector() as selector:
+        selector.register(sock, selectors.EVENT_READ)
+        return bool(selector.select(0))

@@ -1,0 +1,290 @@
+"""A connection to a server in an event loop: asyncio's, or another that follows its interface."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import sys
+from collections.abc import AsyncGenerator, Callable
+from typing import Self, cast
+
+from .messages import ConnectFailed, ConnectionBroken, ConnectTimeout, HttpError, ReadTimeout, WriteTimeout
+from .reader import ResponseReader
+from .sockets import RAGGED, forks, keep_alive, readable, reason
+
+__all__ = ["AsyncSocket"]
+
+_MOST_UNREAD = 1024 * 1024
+"""Bytes that may wait for a slow reader before the server is made to wait."""
+
+
+class AsyncSocket(asyncio.Protocol):
+    """A connection in an event loop."""
+
+    def __init__(self) -> None:
+        self.reader = ResponseReader()
+        self._forks = forks()
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._unread: list[bytes] = []
+        self._unread_size = 0
+        self._paused_reading = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._timeout = self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._ended = self._is_closed = False
+        self._error: Exception | None = None
+        self._is_readable: Callable[[], bool] = bool
+        self.idle_since = 0.0
+        """When it was used last, by `time.monotonic()`."""
+
+    @classmethod
+    async def connect(cls, host: str, port: int, tls: ssl.SSLContext | None, timeout: float) -> Self:
+        """Open a connection within a number of seconds."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(timeout):
+                if not isinstance(loop, asyncio.BaseEventLoop):
+                    return await cls._connect_in_turn(loop, host, port, tls, timeout)
+                # asyncio's race of addresses may lose a connection that is made when it is cancelled. There is none
+                # where there is only one address, or where none of them can be slow.
+                delay = None if _is_address(host) or host == "localhost" else 0.25
+                _, connection = await loop.create_connection(cls, host, port, ssl=tls, happy_eyeballs_delay=delay)
+        except TimeoutError:
+            raise ConnectTimeout(f"no connection within {timeout:g} s") from None
+        except (OSError, ssl.SSLError) as error:
+            raise ConnectFailed(reason(error)) from error
+        return connection
+
+    @classmethod
+    async def _connect_in_turn(
+        cls, loop: asyncio.AbstractEventLoop, host: str, port: int, tls: ssl.SSLContext | None, timeout: float
+    ) -> Self:
+        """Open a connection in an event loop that has no race of addresses, such as uvloop's: one after the other."""
+        connected = await _first_to_accept(loop, host, port, loop.time() + timeout)
+        try:
+            name = host if tls is not None else None
+            _, connection = await loop.create_connection(cls, sock=connected, ssl=tls, server_hostname=name)
+        except BaseException:
+            connected.close()
+            raise
+        return connection
+
+    @property
+    def is_usable(self) -> bool:
+        """False once the server has closed the connection, or sent what nobody asked for."""
+        if self._ended or self._unread or self._error or self._is_elsewhere:
+            return False
+        # What the event loop has not come to read yet is on the socket.
+        return not self._is_readable()
+
+    def close(self) -> None:
+        """Close at once; what is not sent yet is dropped."""
+        self._is_closed = True
+        if self._transport is None:
+            return
+        if self._is_elsewhere or self._forks != forks():
+            self.abandon()
+        else:
+            self._transport.abort()
+
+    def abandon(self) -> None:
+        """Close from anywhere: a garbage collector may run in another thread, or when the event loop is gone."""
+        self._is_closed = True
+        if self._transport is None or self._forks != forks():
+            # The event loop that a fork has inherited watches its sockets together with the parent's: what is closed
+            # here falls silent there.
+            return
+        try:
+            self._loop.call_soon_threadsafe(self._transport.abort)
+        except RuntimeError:
+            # The event loop is closed. Its transport cannot be used any more, and closes the socket when it goes.
+            # (uvloop has closed it already, and its sockets take no `shutdown`.)
+            with contextlib.suppress(OSError, AttributeError, NotImplementedError, TypeError):
+                self._transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+
+    @property
+    def _is_elsewhere(self) -> bool:
+        """Whether another event loop runs here than that of the connection."""
+        return self._loop is not asyncio.get_running_loop()
+
+    async def aclose(self) -> None:
+        """Close at once, and let the event loop do it."""
+        self.close()
+        await asyncio.sleep(0)
+
+    def send(self, data: bytes, timeout: float) -> None:
+        """Send bytes; those the system does not take at once go out later, see `is_full`."""
+        if self._transport is None or self._ended:
+            raise ConnectionBroken("the connection is closed")
+        self._transport.write(data)
+
+    @property
+    def is_full(self) -> bool:
+        """True while the system takes no more bytes."""
+        return self._writable is not None
+
+    async def drain(self, timeout: float) -> None:
+        """Wait until the system has taken what was sent."""
+        if self._writable is None:
+            return
+        timer = self._loop.call_later(timeout, _expire, self._writable, WriteTimeout, timeout)
+        try:
+            await self._writable
+        finally:
+            timer.cancel()
+
+    async def receive(self, timeout: float) -> bytes:
+        """Give the bytes that have come, waiting for some; none at the end of the connection."""
+        if not self._unread and not self._ended:
+            self._waiter = self._loop.create_future()
+            self._expire_in(timeout)
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        if self._unread:
+            data = self._unread[0] if len(self._unread) == 1 else b"".join(self._unread)
+            self._unread.clear()
+            self._unread_size = 0
+            if self._paused_reading and self._transport is not None:
+                self._paused_reading = False
+                self._transport.resume_reading()
+            return data
+        if self._error is not None:
+            raise ConnectionBroken(reason(self._error)) from self._error
+        return b""
+
+    def _expire_in(self, timeout: float) -> None:
+        """Let the reader wait so long and no longer.
+
+        Answers come long before that, and a timer for each would be made in vain: there is one for many of them,
+        which finds out when it goes off whether the deadline has been moved meanwhile.
+        """
+        self._timeout = timeout
+        self._deadline = self._loop.time() + timeout
+        if self._timer is None or self._timer.when() > self._deadline:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_at(self._deadline, self._look_at_deadline)
+
+    def _look_at_deadline(self) -> None:
+        self._timer = None
+        if self._waiter is None or self._waiter.done():
+            return
+        if self._loop.time() < self._deadline:
+            self._timer = self._loop.call_at(self._deadline, self._look_at_deadline)
+        else:
+            _expire(self._waiter, ReadTimeout, self._timeout)
+
+    # What the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        # The transports of other event loops than asyncio's have its methods, but are no subclasses.
+        self._transport = cast("asyncio.Transport", transport)
+        connected = transport.get_extra_info("socket")
+        if connected is not None:
+            keep_alive(connected)
+            self._is_readable = readable(connected.fileno())
+        # Whoever ends an event loop has it close the asynchronous generators that are left, and waits for that. A
+        # connection is none, but wants just that, and the loop asks for no more than `aclose`.
+        if (note := sys.get_asyncgen_hooks().firstiter) is not None:
+            note(cast("AsyncGenerator[None]", self))
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what came and wake the reader."""
+        self._unread.append(data)
+        self._unread_size += len(data)
+        if self._unread_size > _MOST_UNREAD and not self._paused_reading and self._transport is not None:
+            self._paused_reading = True
+            self._transport.pause_reading()
+        self._wake(self._waiter)
+
+    def eof_received(self) -> bool:
+        """Note that the server sends no more."""
+        if self._transport is not None and _is_cut_off(self._transport):
+            self._error = ConnectionError(RAGGED)
+        self._ended = True
+        self._wake(self._waiter)
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note the end, and wake whoever waits."""
+        if not (exc or self._ended or self._is_closed) and self._transport and _is_tls(self._transport):
+            exc = ConnectionError(RAGGED)
+        self._ended = True
+        self._error = self._error or exc
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._wake(self._waiter)
+        writable, self._writable = self._writable, None
+        if writable is not None and not writable.done():
+            writable.set_exception(ConnectionBroken(reason(exc) if exc else "the server closed the connection"))
+            # Nobody may be waiting for it.
+            writable.exception()
+
+    def pause_writing(self) -> None:
+        """Make the sender wait: the system takes no more."""
+        self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        """Let the sender go on."""
+        writable, self._writable = self._writable, None
+        self._wake(writable)
+
+    @staticmethod
+    def _wake(future: asyncio.Future[None] | None) -> None:
+        if future is not None and not future.done():
+            future.set_result(None)
+
+
+async def _first_to_accept(loop: asyncio.AbstractEventLoop, host: str, port: int, end: float) -> socket.socket:
+    """Open a connection to one of a host's addresses; each gets its share of the time until a moment of the loop.
+
+    Raises:
+        OSError: If there is none; TimeoutError if the last address did not accept in time.
+    """
+    failure: OSError = OSError("it has no address")
+    addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    for left, (family, kind, protocol, _, address) in zip(range(len(addresses), 0, -1), addresses, strict=True):
+        connected = socket.socket(family, kind, protocol)
+        try:
+            connected.setblocking(False)
+            async with asyncio.timeout((end - loop.time()) / left):
+                await loop.sock_connect(connected, address)
+        except OSError as error:
+            connected.close()
+            failure = error
+        except BaseException:
+            connected.close()
+            raise
+        else:
+            return connected
+    raise failure
+
+
+def _is_address(host: str) -> bool:
+    return ":" in host or host.replace(".", "").isdecimal()
+
+
+def _expire(future: asyncio.Future[None], kind: type[HttpError], timeout: float) -> None:
+    if not future.done():
+        future.set_exception(kind(f"nothing within {timeout:g} s"))
+
+
+def _is_tls(transport: asyncio.BaseTransport) -> bool:
+    return transport.get_extra_info("sslcontext") is not None
+
+
+def _is_cut_off(transport: asyncio.BaseTransport) -> bool:
+    """Tell whether a TLS connection ended without a word: asyncio calls its protocol in the same way as at an end."""
+    tls = transport.get_extra_info("ssl_object")
+    try:
+        return tls is not None and tls.read(1) != b""
+    except ssl.SSLError:
+        return True

@@ -1,0 +1,127 @@
+"""Proxies: the one before a server, as an argument or the environment names it, and how it can be shown."""
+
+from __future__ import annotations
+
+import os
+import re
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from ..errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    import httpx
+
+    from .._settings import ServerUrl
+
+__all__ = ["check_proxy", "environment_proxy", "is_loopback", "shown_proxy"]
+
+_SCHEMES = ("http", "https", "socks5", "socks5h")
+_HINT = "write http://HOST:PORT; and / ? # @ in a password as %2F %3F %23 %40"
+
+
+def check_proxy(
+    proxy: str | httpx.URL | httpx.Proxy | None, source: str = "proxy"
+) -> str | httpx.URL | httpx.Proxy | None:
+    """Return a proxy as httpx takes it. `host:port` is taken as http.
+
+    Args:
+        proxy: Its URL.
+        source: What to call it in an error, which never shows the URL: there may be a password in it.
+
+    Raises:
+        InvalidArgumentError: If it is not the URL of a proxy.
+    """
+    if proxy is None or hasattr(proxy, "raw_auth"):
+        return proxy
+    # An httpx.URL is known without importing httpx.
+    if not isinstance(proxy, str) and not hasattr(proxy, "raw_path"):
+        raise InvalidArgumentError(f"{source} is the URL of a proxy, not {type(proxy).__name__}", hint=_HINT)
+    text = str(proxy).strip()
+    has_scheme = "://" in text
+    if not has_scheme:
+        text = f"http://{text}"
+    try:
+        parsed = urlsplit(text)
+        host, port = (parsed.hostname or "").encode("idna"), parsed.port
+    except (ValueError, UnicodeError):
+        raise InvalidArgumentError(f"{source} is not the URL of a proxy", hint=_HINT) from None
+    if parsed.scheme not in _SCHEMES:
+        raise InvalidArgumentError(f"{source} is not an http, https or socks5 URL", hint=_HINT)
+    if not host or (port is None and not has_scheme):
+        raise InvalidArgumentError(f"{source} names no proxy", hint=_HINT)
+    # A password that is not escaped may have ended the host; what is shown of the URL would be a part of it.
+    if "@" in text.partition(parsed.netloc)[2] or not text.isprintable() or " " in text:
+        raise InvalidArgumentError(f"{source} is not the URL of a proxy", hint=_HINT)
+    return text
+
+
+def environment_proxy(url: ServerUrl) -> str | None:
+    """Return the proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name for a server, or None.
+
+    A server on this machine itself is never asked through a proxy. NO_PROXY is a list of host names, which stand for
+    the names below them too, addresses and networks (`10.0.0.0/8`), each with or without a port; `*` is all.
+
+    Raises:
+        InvalidArgumentError: If what they name is not the URL of a proxy.
+    """
+    if is_loopback(url.host) or not any(name.lower().endswith("_proxy") for name in os.environ):
+        return None
+    from urllib.request import getproxies, proxy_bypass
+
+    proxies = getproxies()
+    kind = next((kind for kind in (url.scheme, "all") if (proxies.get(kind) or "").strip()), None)
+    if kind is None or _is_excluded(url, proxies.get("no", "")) or proxy_bypass(url.host):
+        return None
+    found = check_proxy(proxies[kind], f"{kind.upper()}_PROXY")
+    return found if isinstance(found, str) else None
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine itself: `localhost` or a loopback address. 127.example.com is neither."""
+    address = _address(host)
+    return host == "localhost" if address is None else bool(address.is_loopback)
+
+
+def _is_excluded(url: ServerUrl, no_proxy: str) -> bool:
+    return any(_covers(entry, url) for entry in re.split(r"[,\s]+", no_proxy.lower()) if entry)
+
+
+def _covers(entry: str, url: ServerUrl) -> bool:
+    """Return whether an entry of NO_PROXY means a server."""
+    if entry == "*":
+        return True
+    address = _address(url.host)
+    if "/" in entry:
+        try:
+            return address is not None and address in ip_network(entry, strict=False)
+        except ValueError:
+            return False
+    name = entry
+    if parts := re.fullmatch(r"(\[.*\]|[^:]*):(\d+)", entry):
+        if int(parts[2]) != url.port:
+            return False
+        name = parts[1]
+    name = name.removeprefix("[").removesuffix("]")
+    if address is not None:
+        return bool(address == _address(name))
+    name = name.removeprefix("*").removeprefix(".")
+    return bool(name) and (url.host == name or url.host.endswith(f".{name}"))
+
+
+def _address(host: str) -> Any:
+    try:
+        return ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+
+
+def shown_proxy(proxy: str | httpx.URL | httpx.Proxy | None) -> str | None:
+    """Return the URL of a proxy as it can be shown: without its user and password."""
+    if proxy is None:
+        return None
+    text = str(getattr(proxy, "url", proxy))
+    scheme = text.partition("://")[0] if "://" in text else "http"
+    # A password may hold any separator that stands before the host.
+    return f"{scheme}://{text.rpartition('://')[2].rpartition('@')[2]}"

@@ -1,0 +1,143 @@
+"""TLS: what servers are verified with, and why the certificate of one is refused."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ..errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from .._settings import ServerUrl
+
+__all__ = ["check_verify", "refusal", "ssl_context"]
+
+_TRUST = "if you trust it, name its CA certificate: verify= or SSL_CERT_FILE"
+_OTHER_NAME = ("is not valid for this host", "use a host name that it is valid for")
+_REFUSALS = {
+    # By the numbers of OpenSSL.
+    9: ("is not valid yet", "is the clock of this machine wrong?"),
+    10: ("has expired", "renew it on the server; or is the clock of this machine wrong?"),
+    18: ("is self-signed", _TRUST),
+    19: ("is signed by an unknown authority", _TRUST),
+    20: ("is signed by an unknown authority", _TRUST),
+    21: ("is signed by an unknown authority", _TRUST),
+    23: ("has been revoked", "renew it on the server"),
+    62: _OTHER_NAME,
+    64: _OTHER_NAME,
+}
+
+
+def check_verify(verify: object) -> None:
+    """Check what servers are to be verified with.
+
+    Raises:
+        InvalidArgumentError: If it is anything but a bool, a path or an SSL context. None or 0 could be an accident
+            that turns verification off.
+    """
+    if isinstance(verify, (bool, ssl.SSLContext)) or (isinstance(verify, (str, os.PathLike)) and os.fspath(verify)):
+        return
+    shown = repr(verify) if verify is None or isinstance(verify, (int, float, str)) else type(verify).__name__
+    raise InvalidArgumentError(
+        f"verify is True, False, the path of CA certificates or an ssl.SSLContext, not {shown}",
+        hint="only False turns verification off",
+    )
+
+
+def ssl_context(
+    url: ServerUrl, verify: bool | str | os.PathLike[str] | ssl.SSLContext, cert: str | tuple[str, ...] | None
+) -> ssl.SSLContext | None:
+    """Return what a server is verified with, None where there is nothing to verify.
+
+    Args:
+        url: For a plain http server there is nothing to verify, and nothing is loaded.
+        verify: True for the CA certificates that SSL_CERT_FILE or SSL_CERT_DIR name, else those of certifi; False for
+            no verification; a file or folder of CA certificates; or a context.
+        cert: The client's certificate: a file, or (file, key file), or (file, key file, password).
+
+    Raises:
+        InvalidArgumentError: If `verify` is none of these, or a file cannot be loaded.
+    """
+    check_verify(verify)
+    if url.scheme == "http":
+        return None
+    if isinstance(verify, ssl.SSLContext):
+        if cert is not None:
+            raise InvalidArgumentError("pass the client certificate inside the SSL context given as verify")
+        return verify
+    context = _verifying(verify)
+    if cert is not None:
+        files = cert if isinstance(cert, (tuple, list)) else (cert,)
+        try:
+            context.load_cert_chain(*files)
+        except (OSError, ValueError, TypeError) as error:
+            # The third is a password.
+            named = " and ".join(str(file) for file in files[:2])
+            raise InvalidArgumentError(f"the certificate in {named} cannot be loaded: {_reason(error)}") from None
+    return context
+
+
+def _verifying(verify: bool | str | os.PathLike[str]) -> ssl.SSLContext:
+    """Return a context with the CA certificates of a setting or of the environment."""
+    import httpx
+
+    if verify is False:
+        return httpx.create_ssl_context(verify=False)
+    if verify is not True:
+        path = os.fspath(verify)
+        return _loaded(path, f"the CA certificates in {path}", is_folder=os.path.isdir(path))
+    for variable, is_folder in (("SSL_CERT_FILE", False), ("SSL_CERT_DIR", True)):
+        if named := os.environ.get(variable):
+            return _loaded(named, f"the CA certificates in {named}, which {variable} names,", is_folder=is_folder)
+    return httpx.create_ssl_context(trust_env=False)
+
+
+def _loaded(path: str, what: str, *, is_folder: bool) -> ssl.SSLContext:
+    try:
+        if not is_folder:
+            # OpenSSL says of a folder that there is an error in the system library.
+            if os.path.isdir(path):
+                raise IsADirectoryError(0, "it is a folder")
+            return ssl.create_default_context(cafile=path)
+        # OpenSSL looks into a folder only when it needs a certificate.
+        os.listdir(path)
+        return ssl.create_default_context(capath=path)
+    except ssl.SSLError:
+        raise InvalidArgumentError(f"{what} cannot be loaded: there is no certificate in PEM format") from None
+    except (OSError, ValueError, TypeError) as error:
+        raise InvalidArgumentError(f"{what} cannot be loaded: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def refusal(error: BaseException) -> tuple[str, str] | None:
+    """Return why a connection was refused for a certificate, and what to do; None where no certificate was.
+
+    Args:
+        error: What the connection failed with; its causes are looked at too.
+    """
+    for each in _causes(error):
+        if isinstance(each, ssl.SSLCertVerificationError):
+            said, hint = _REFUSALS.get(each.verify_code, (f"cannot be verified: {each.verify_message}", _TRUST))
+            return f"its certificate {said}", hint
+        # The server's side of it: an alert names what it did not like.
+        if isinstance(each, ssl.SSLError) and "ALERT" in (each.reason or "") and "CERTIFICATE" in (each.reason or ""):
+            return f"it refuses the certificate of the client: {_words(each)}", "cert= takes the client's certificate"
+    return None
+
+
+def _words(error: ssl.SSLError) -> str:
+    return (error.reason or "").replace("_", " ").lower()
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    known: Sequence[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and following not in known:
+        yield following
+        known = [*known, following]
+        following = following.__cause__ or following.__context__

@@ -1,0 +1,439 @@
+"""The current wire shape <-> the shapes of older servers. Pure: decoded JSON in, decoded JSON out.
+
+Each translator is a generator: it is given a request in the current shape, yields the requests that the older server
+is to be sent, is sent each reply, and returns the reply in the current shape. Who drives it does the I/O. What a
+release cannot do raises UnsupportedByServerError with the release that can.
+
+`old` servers are 0.9, 0.10 and 0.11. Their statuses and levels are words, a run is flat, results are tagged, steps
+are an object, errors are JSON in text/plain.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from .releases import require
+
+if TYPE_CHECKING:
+    from ..types import ServerInfo
+
+__all__ = [
+    "Reply",
+    "Request",
+    "ShapeChangedError",
+    "current_components",
+    "current_health",
+    "translate",
+]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request below the root of the API, its body decoded."""
+
+    method: str
+    path: str
+    """Without `/api/v1` before it."""
+    params: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer, its body decoded: None where it is no JSON."""
+
+    status: int
+    body: Any = None
+
+    @property
+    def is_error(self) -> bool:
+        """True where the server answered no."""
+        return self.status >= 400
+
+
+class ShapeChangedError(Exception):
+    """The answer has the current shape: another server stands behind the URL now."""
+
+
+Translation = Generator[Request, Reply, Reply]
+
+_STATUS = {"running": 1, "completed": 2, "failed": 3, "cancelled": 4, "paused": 5, "recoveryFailed": 6}
+_STATUS_WORDS = {str(number): word for word, number in _STATUS.items()}
+_LEVEL = {"fatal": 1, "error": 2, "warning": 3}
+_ERROR_CODES = {
+    500: 3,  # 0.9 and 0.10 have one code for all that fails in a step
+    -32100: 3,
+    -32300: 3,
+    1: 8,
+    -32200: 8,
+    -32001: 6,
+    -32202: 9,
+}
+_COMPONENT_FAILED, _NO_ROUTE = 3, 9
+_STEP_IN_TEXT = re.compile(r"""\bstep ["'](?P<id>[^"']+)["']""")
+_GRPC_STATUS = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 409: "FAILED_PRECONDITION", 500: "INTERNAL"}
+
+
+def translate(server: ServerInfo, request: Request) -> Translation:
+    """Give the translation of a request in the current shape for an older server.
+
+    Raises:
+        UnsupportedByServerError: If the server cannot do it (while it is driven).
+        ShapeChangedError: If an answer has the current shape already (while it is driven).
+    """
+    for method, pattern, translator in _ROUTES:
+        if method == request.method and (match := pattern.fullmatch(request.path)):
+            reply = yield from translator(server, request, **match.groupdict())
+            return _error(reply) if reply.is_error else reply
+    return _error((yield request))
+
+
+# Requests
+
+
+def _create_run(server: ServerInfo, request: Request) -> Translation:
+    body = dict(request.body) if isinstance(request.body, dict) else {}
+    if body.get("input") == []:
+        require(server, "empty_batch", "a run of no items")
+    wait = body.get("wait") is True
+    overrides = body.get("overrides")
+    if server.dialect == "0.9":
+        body.pop("wait", None)
+        body.pop("timeoutSecs", None)
+        if isinstance(overrides, dict) and isinstance(overrides.get("steps"), dict):
+            body["overrides"] = overrides["steps"]
+    reply = yield replace(request, body=body)
+    if reply.is_error:
+        return reply
+    created = _flat(reply.body)
+    results = created.get("results") or []
+    if "flowId" not in created:
+        # 0.9 blocks until the run has ended and then tells little of it.
+        run_id = created["runId"]
+        reply = yield Request("GET", f"/runs/{run_id}")
+        if reply.is_error:
+            return reply
+        created = _flat(reply.body)
+        if wait:
+            reply = yield Request("GET", f"/runs/{run_id}/items")
+            if reply.is_error:
+                return reply
+            results = reply.body["items"]
+    return Reply(200, {"summary": _summary(created), "results": [_item(item) for item in results]})
+
+
+def _list_runs(server: ServerInfo, request: Request) -> Translation:
+    params = dict(request.params)
+    if "status" in params:
+        word = _STATUS_WORDS.get(params["status"])
+        if word is None or (word == "recoveryFailed" and server.dialect == "0.9"):
+            # No run can stand so on this server.
+            return Reply(200, {"runs": []})
+        params["status"] = word
+    roots_only = params.get("rootsOnly") == "true" and not server.capabilities["roots_filter"]
+    window = slice(None)
+    if roots_only:
+        # The filter is applied here, and so limit and offset must be too.
+        del params["rootsOnly"]
+        offset = int(params.pop("offset", "0") or 0)
+        limit = params.pop("limit", None)
+        window = slice(offset, None if limit is None else offset + int(limit))
+    reply = yield replace(request, params=params)
+    if reply.is_error:
+        return reply
+    runs = reply.body["runs"]
+    if runs and "runId" not in runs[0]:
+        raise ShapeChangedError
+    if any(isinstance(run.get("status"), int) for run in runs):
+        raise ShapeChangedError
+    if roots_only:
+        runs = [run for run in runs if not run.get("parentRunId")]
+    return Reply(200, {"runs": [_summary(run) for run in runs[window]]})
+
+
+def _get_run(server: ServerInfo, request: Request, run_id: str) -> Translation:
+    reply = yield request
+    if reply.is_error:
+        return reply
+    run = _flat(reply.body)
+    steps = [
+        _step(run, step, item["itemIndex"], index)
+        for item in run.get("itemDetails") or []
+        for index, step in enumerate(_started(item.get("steps") or []))
+    ]
+    return Reply(200, {"summary": _summary(run), "steps": steps})
+
+
+def _get_run_items(server: ServerInfo, request: Request, run_id: str) -> Translation:
+    reply = yield request
+    if reply.is_error:
+        return reply
+    if "items" not in reply.body:
+        raise ShapeChangedError
+    return Reply(200, {"results": [_item(item) for item in reply.body["items"]]})
+
+
+def _get_run_steps(server: ServerInfo, request: Request, run_id: str) -> Translation:
+    wanted = request.params.get("itemIndex")
+    reply = yield Request("GET", f"/runs/{run_id}")
+    if reply.is_error:
+        return reply
+    run = _flat(reply.body)
+    total = run["items"]["total"]
+    if total > 1:
+        require(server, "step_of_item", "the steps of a batch")
+    reply = yield Request("GET", f"/runs/{run_id}/steps")
+    if reply.is_error:
+        return reply
+    known = reply.body["steps"]
+    details = run.get("itemDetails") or []
+    if total > 1 and any(item.get("steps") for item in details):
+        items = [
+            (item["itemIndex"], [{**known.get(step["stepId"], {}), **step} for step in item.get("steps") or []])
+            for item in details
+        ]
+    else:
+        items = [(0, list(known.values()))]
+    steps = [
+        _step(run, step, item_index, index)
+        for item_index, listed in items
+        if wanted is None or str(item_index) == wanted
+        for index, step in enumerate(_started(listed))
+    ]
+    return Reply(200, {"steps": steps})
+
+
+def _get_run_step(server: ServerInfo, request: Request, run_id: str, step_id: str) -> Translation:
+    item_index = request.params.get("itemIndex", "0")
+    inner = Request("GET", f"/runs/{run_id}/steps", {"itemIndex": item_index})
+    reply = yield from _get_run_steps(server, inner, run_id)
+    if reply.is_error:
+        return reply
+    for step in reply.body["steps"]:
+        if step["stepId"] == step_id:
+            return Reply(200, {"step": step})
+    return Reply(404, {"code": 404, "message": f"step '{step_id}' not found"})
+
+
+def _cancel_run(server: ServerInfo, request: Request, run_id: str) -> Translation:
+    reply = yield request
+    return reply if reply.is_error else Reply(200, {"summary": _summary(_flat(reply.body))})
+
+
+def _delete(server: ServerInfo, request: Request, **ids: str) -> Translation:
+    reply = yield request
+    return reply if reply.is_error else Reply(200, {})
+
+
+def _store_flow(server: ServerInfo, request: Request) -> Translation:
+    reply = yield request
+    if reply.is_error:
+        return reply
+    body = dict(reply.body)
+    found = dict(body.get("diagnostics") or {})
+    found["diagnostics"] = [
+        {"experimental": False, **each, "level": _LEVEL.get(each["level"], each["level"])}
+        for each in found.get("diagnostics") or []
+    ]
+    return Reply(200, {**body, "diagnostics": found})
+
+
+def _get_flow(server: ServerInfo, request: Request, flow_id: str) -> Translation:
+    reply = yield request
+    # Without examples old servers leave them out.
+    return reply if reply.is_error else Reply(200, {"allExamples": [], **reply.body})
+
+
+def _get_flow_variables(server: ServerInfo, request: Request, flow_id: str) -> Translation:
+    if server.capabilities["flow_variables"]:
+        reply = yield request
+        if reply.is_error:
+            return reply
+        schema = reply.body.get("schema") or {}
+    else:
+        reply = yield Request("GET", f"/flows/{flow_id}")
+        if reply.is_error:
+            return reply
+        properties = (reply.body["flow"].get("schemas") or {}).get("properties") or {}
+        schema = properties.get("variables") or {}
+    required = schema.get("required") or []
+    variables = {
+        name: _without_none(
+            required=name in required and "default" not in declared,
+            defaultValue=declared.get("default"),
+            envVar=declared.get("env_var"),
+        )
+        for name, declared in (schema.get("properties") or {}).items()
+        if isinstance(declared, dict)
+    }
+    return Reply(200, {"flowId": flow_id, "variables": variables})
+
+
+def _list_components(server: ServerInfo, request: Request) -> Translation:
+    params = dict(request.params)
+    if params.pop("excludeSchemas", None) == "true":
+        params["includeSchemas"] = "false"
+    reply = yield replace(request, params=params)
+    if reply.is_error:
+        return reply
+    return Reply(200, {"complete": True, "failedPlugins": [], **current_components(reply.body)})
+
+
+def _get_blob(server: ServerInfo, request: Request, blob_id: str) -> Translation:
+    require(server, "blobs", "blobs")
+    reply = yield request
+    if reply.status == 500 and "deserialize blob" in str(reply.body):
+        # 0.10 and 0.11 cannot give a binary blob as JSON; current servers give null for its data.
+        return Reply(200, {"blobId": blob_id, "blobType": "binary", "data": None})
+    return reply
+
+
+def _store_blob(server: ServerInfo, request: Request) -> Translation:
+    require(server, "blobs", "blobs")
+    return (yield request)
+
+
+def _get_run_events(server: ServerInfo, request: Request, run_id: str) -> Translation:
+    require(server, "events", "a stream of events")
+    return (yield request)
+
+
+_RUN = r"/runs/(?P<run_id>[^/]+)"
+_ROUTES: list[tuple[str, re.Pattern[str], Callable[..., Translation]]] = [
+    (method, re.compile(pattern), translator)
+    for method, pattern, translator in (
+        ("POST", "/runs", _create_run),
+        ("GET", "/runs", _list_runs),
+        ("GET", _RUN, _get_run),
+        ("DELETE", _RUN, _delete),
+        ("POST", _RUN + "/cancel", _cancel_run),
+        ("GET", _RUN + "/items", _get_run_items),
+        ("GET", _RUN + "/steps", _get_run_steps),
+        ("GET", _RUN + "/steps/(?P<step_id>[^/]+)", _get_run_step),
+        ("GET", _RUN + "/events", _get_run_events),
+        ("POST", "/flows", _store_flow),
+        ("GET", "/flows/(?P<flow_id>[^/]+)", _get_flow),
+        ("DELETE", "/flows/(?P<flow_id>[^/]+)", _delete),
+        ("GET", "/flows/(?P<flow_id>[^/]+)/variables", _get_flow_variables),
+        ("GET", "/components", _list_components),
+        ("POST", "/blobs", _store_blob),
+        ("GET", "/blobs/(?P<blob_id>[^/]+)", _get_blob),
+    )
+]
+
+
+# Answers
+
+
+def current_health(body: dict[str, Any]) -> dict[str, Any]:
+    """Give an older server's health the fields of the current one; of its build it tells nothing."""
+    unknown = {"gitVersion": "", "dirty": False, "rustcVersion": "", "profile": "", "features": [], "target": ""}
+    return {"build": unknown, **body}
+
+
+def current_components(body: dict[str, Any]) -> dict[str, Any]:
+    """Give a list of components with the names of the current fields; 0.12 and older have others."""
+    names = {"component": "componentId", "input_schema": "inputSchema", "output_schema": "outputSchema"}
+    components = [{names.get(key, key): value for key, value in each.items()} for each in body.get("components") or []]
+    for each in components:
+        each.setdefault("path", each.get("componentId"))
+        # Not told before 0.13, and wanted by the current shape.
+        each.setdefault("plugin", "")
+    return {**body, "components": components}
+
+
+def _flat(body: Any) -> dict[str, Any]:
+    if not isinstance(body, dict) or "runId" not in body:
+        if isinstance(body, dict) and "summary" in body:
+            raise ShapeChangedError
+        return {}
+    return body
+
+
+_SUMMARY = (
+    "runId",
+    "flowId",
+    "flowName",
+    "items",
+    "createdAt",
+    "completedAt",
+    "rootRunId",
+    "parentRunId",
+    "orchestratorId",
+    "createdAtSeqno",
+    "finishedAtSeqno",
+)
+
+
+def _summary(run: Mapping[str, Any]) -> dict[str, Any]:
+    # Nulls of old servers are absent fields in the current shape.
+    known = {key: run[key] for key in _SUMMARY if run.get(key) is not None}
+    return {"createdAtSeqno": 0, **known, "status": _STATUS.get(run["status"], run["status"])}
+
+
+def _item(item: Mapping[str, Any]) -> dict[str, Any]:
+    translated = {"itemIndex": item["itemIndex"], "status": _STATUS.get(item["status"], item["status"])}
+    if item.get("completedAt") is not None:
+        translated["completedAt"] = item["completedAt"]
+    return {**translated, **_outcome(item.get("result"))}
+
+
+def _outcome(result: Any) -> dict[str, Any]:
+    """Translate a tagged result: null output and no output stay apart."""
+    if not isinstance(result, dict):
+        return {}
+    if "error" not in result:
+        return {"output": result["result"]} if "result" in result else {}
+    error = result["error"]
+    stack = [each for each in ((error.get("data") or {}).get("stack") or []) if isinstance(each, dict)]
+    message = str(error.get("message") or "")
+    causes = [str(each["error"]) for each in stack if each.get("error")]
+    texts = [message, *causes, *(str(text) for each in stack for text in each.get("attachments") or [])]
+    step = next((match["id"] for match in map(_STEP_IN_TEXT.search, texts) if match), None)
+    code = _ERROR_CODES.get(error.get("code"))
+    if code == _COMPONENT_FAILED and message == "error routing component":
+        code = _NO_ROUTE
+    # Before 0.11 the message only names the step; the cause is at the bottom of the stack.
+    said = causes[-1] if causes and message.startswith('step "') else message
+    data = [_without_none(error=each.get("error"), attachments=each.get("attachments")) for each in stack]
+    details = _without_none(code=error.get("code"), message=message, stack=data or None)
+    return _without_none(errorMessage=said, errorCode=code, stepId=step, errorData=details)
+
+
+def _started(steps: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Leave out the steps that wait: current servers do not list them."""
+    return [step for step in steps if step.get("status") in _STATUS]
+
+
+def _step(run: Mapping[str, Any], step: Mapping[str, Any], item_index: int, step_index: int) -> dict[str, Any]:
+    """Translate a step. The current shape wants more than older servers tell: 0 as its event marks what is made up."""
+    outcome = _outcome(step.get("result"))
+    outcome.pop("stepId", None)
+    return {
+        "stepId": step["stepId"],
+        "component": step.get("component") or "",
+        "stepIndex": step_index,
+        "itemIndex": item_index,
+        "status": _STATUS.get(step["status"], step["status"]),
+        "journalSeqno": 0,
+        "updatedAt": run.get("completedAt") or run["createdAt"],
+        **outcome,
+    }
+
+
+def _error(reply: Reply) -> Reply:
+    """Translate an error: JSON of its own kind becomes the envelope; text stays with its status alone."""
+    body = reply.body
+    if not reply.is_error or not isinstance(body, dict) or "message" not in body:
+        return reply
+    status = _GRPC_STATUS.get(reply.status, "UNKNOWN")
+    stack = [each.get("error") for each in body.get("stack") or [] if isinstance(each, dict)]
+    inner = _without_none(code=reply.status, message=body["message"], status=status, stack=stack or None)
+    return replace(reply, body={"error": inner})
+
+
+def _without_none(**values: Any) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}

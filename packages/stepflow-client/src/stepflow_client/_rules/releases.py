@@ -1,0 +1,120 @@
+"""Which server answers, and what servers of its kind can do. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InvalidArgumentError, InvalidResponseError, UnsupportedByServerError
+
+if TYPE_CHECKING:
+    from ..types import ServerInfo
+
+__all__ = ["needs_translation", "pinned", "recognise", "require"]
+
+_COMMITS = {"37c721f": "0.12.0", "dd82fa7": "0.13.0"}
+"""Servers from 0.12 on tell their commit, not their release."""
+
+_OLDEST, _CURRENT = (0, 9), (0, 12)
+
+# What came with a release; `server_info()` shows it.
+_SINCE: dict[str, tuple[int, int]] = {
+    "runs_in_background": (0, 10),  # POST /runs can answer before the run ends
+    "wait": (0, 10),  # GET /runs/{id}?wait=true
+    "blobs": (0, 10),
+    "recovery": (0, 10),  # a server that was killed resumes its runs
+    "roots_filter": (0, 10),  # GET /runs?rootsOnly=true
+    "step_of_item": (0, 10),  # the steps of each item of a batch
+    "empty_batch": (0, 11),
+    "flow_variables": (0, 11),
+    "events": (0, 12),
+    "live_steps": (0, 12),  # steps show while their run goes on
+    "step_outputs": (0, 12),
+}
+_UNTIL: dict[str, tuple[int, int]] = {
+    "exact_numbers": (0, 11),  # integers beyond 2**53 survive, and 1.0 differs from 1
+    "cancel_refuses_finished": (0, 11),
+}
+
+
+def recognise(url: str, health: Mapping[str, Any]) -> ServerInfo:
+    """Tell a server by its answer to GET /health: by its release until 0.11, by its shape from 0.12 on.
+
+    Raises:
+        InvalidResponseError: If no Stepflow server answers so.
+    """
+    version, built = health.get("version"), health.get("build")
+    if isinstance(version, str):
+        version = _printable(version)
+        return _info(url, _dialect(version) or _CURRENT, release=version)
+    if isinstance(built, Mapping):
+        commit = _printable(str(built.get("gitVersion") or "")) or None
+        return _info(url, _CURRENT, release=_COMMITS.get(commit or ""), commit=commit)
+    raise InvalidResponseError(
+        f"{url} answers, but not as a Stepflow server does", hint="is this the URL of a Stepflow server?"
+    )
+
+
+def _printable(text: str) -> str:
+    """Give a text without halves of surrogate pairs."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def pinned(url: str, release: str) -> ServerInfo:
+    """Give what a server of a release is, without asking it.
+
+    Raises:
+        InvalidArgumentError: If it is not a release such as `0.11` or `0.13.0`.
+    """
+    dialect = _dialect(release)
+    if dialect is None:
+        raise InvalidArgumentError(f"server is a release such as '0.11' or '0.13.0', not {release!r}")
+    return _info(url, dialect, release=_printable(release))
+
+
+def _dialect(release: object) -> tuple[int, int] | None:
+    parts = release.removeprefix("v").split(".") if isinstance(release, str) else []
+    try:
+        return max(_OLDEST, min((int(parts[0]), int(parts[1])), _CURRENT))
+    except (ValueError, IndexError):
+        return None
+
+
+def _info(url: str, dialect: tuple[int, int], *, release: str | None, commit: str | None = None) -> ServerInfo:
+    from ..types import ServerInfo
+
+    capabilities = {
+        **{name: dialect >= since for name, since in _SINCE.items()},
+        **{name: dialect <= until for name, until in _UNTIL.items()},
+    }
+    return ServerInfo(
+        url=url,
+        dialect=f"{dialect[0]}.{dialect[1]}",
+        release=release,
+        commit=commit,
+        capabilities=capabilities,
+    )
+
+
+def needs_translation(server: ServerInfo) -> bool:
+    """Tell whether a server has another shape than the current one."""
+    return server.dialect in ("0.9", "0.10", "0.11")
+
+
+def require(server: ServerInfo, capability: str, what: str) -> None:
+    """Refuse what the server cannot do.
+
+    Args:
+        server: The server.
+        capability: What it must have.
+        what: What needs it, as the beginning of a sentence, for example `blobs`.
+
+    Raises:
+        UnsupportedByServerError: With the release that can.
+    """
+    if not server.capabilities[capability]:
+        since = ".".join(str(part) for part in _SINCE[capability])
+        raise UnsupportedByServerError(
+            f"{what}: not with this server ({server.release or server.dialect})",
+            hint=f"it works from release {since} on",
+        )

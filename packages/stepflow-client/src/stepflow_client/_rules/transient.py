@@ -1,0 +1,176 @@
+"""When a request is sent again. Pure: (policy, request, outcome, attempt, time) -> seconds to wait, or stop."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from .._http.messages import (
+    CannotSend,
+    ConnectFailed,
+    ConnectionBroken,
+    ConnectTimeout,
+    HttpError,
+    HttpResponse,
+    NotHttp,
+    PoolTimeout,
+)
+from ..errors import InvalidArgumentError
+
+__all__ = [
+    "TRANSIENT_STATUSES",
+    "Budget",
+    "RetryPolicy",
+    "delay_before_retry",
+    "describe",
+    "retry_after",
+    "was_not_processed",
+    "was_unreachable",
+]
+
+TRANSIENT_STATUSES = frozenset({408, 429, 502, 503, 504})
+"""What a server or a proxy answers when it may do better in a moment."""
+_UNPROCESSED = frozenset({429})
+"""What is answered by one that has not done what was asked. (Proxies say 408 and 503 of requests, too, that they have
+passed on.)"""
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How often and how fast requests are sent again.
+
+    Only what may be sent twice is: reading, storing (content-addressed), cancelling, deleting, and the creation of a
+    run where it is certain that the server did not process it.
+
+    Attributes:
+        max_attempts: How often a request is sent at most, the first time included. 1 never sends one again.
+        first_delay: Seconds before the second attempt at most; the actual wait is drawn between 0 and that ("full
+            jitter"), so that clients do not come back all at once.
+        max_delay: The delay doubles with each attempt up to so many seconds.
+        budget: How many retries each request may bring on average. Over it requests fail at once: a server that is
+            down is not hit by a multiple of its usual load.
+    """
+
+    max_attempts: int = 5
+    first_delay: float = 0.1
+    max_delay: float = 5.0
+    budget: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        if isinstance(self.max_attempts, bool) or not isinstance(self.max_attempts, int) or self.max_attempts < 1:
+            raise InvalidArgumentError(f"max_attempts is an integer of at least 1, not {self.max_attempts!r}")
+        for name in ("first_delay", "max_delay", "budget"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+                raise InvalidArgumentError(f"{name} is a number of at least 0, not {value!r}")
+
+
+class Budget:
+    """Counts what a client may still spend on retries.
+
+    Args:
+        policy: The policy.
+        start: Retries that a client has to begin with, and may save up tenfold.
+    """
+
+    def __init__(self, policy: RetryPolicy, start: float = 20.0) -> None:
+        self._share = policy.budget
+        self._most = start * 10
+        self._left = start if policy.budget else 0.0
+
+    def earn(self) -> None:
+        """Note a request that is no retry."""
+        self._left = min(self._most, self._left + self._share)
+
+    def spend(self) -> bool:
+        """Take a retry, if there is one."""
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+def delay_before_retry(
+    policy: RetryPolicy,
+    *,
+    idempotent: bool,
+    outcome: HttpError | HttpResponse,
+    attempt: int,
+    time_left: float,
+    now: datetime | None = None,
+) -> float | None:
+    """Give the seconds to wait before a request is sent again, or None if it is not.
+
+    Args:
+        policy: The policy.
+        idempotent: Whether sending it twice does no more than sending it once.
+        outcome: What came of the attempt.
+        attempt: Which attempt that was, from 1.
+        time_left: Seconds of the caller's patience that are left.
+        now: For a `Retry-After` that is a date.
+    """
+    if attempt >= policy.max_attempts or not _is_transient(outcome):
+        return None
+    if not idempotent and not was_not_processed(outcome):
+        return None
+    delay = random.uniform(0, min(policy.max_delay, policy.first_delay * 2 ** (attempt - 1)))
+    if isinstance(outcome, HttpResponse):
+        delay = max(delay, retry_after(outcome, now) or 0.0)
+    return delay if delay < time_left else None
+
+
+def was_not_processed(outcome: BaseException | HttpResponse | None) -> bool:
+    """Tell whether it is certain that the server did not do what was asked."""
+    if isinstance(outcome, HttpResponse):
+        return outcome.status in _UNPROCESSED
+    return isinstance(outcome, (ConnectFailed, CannotSend))
+
+
+def was_unreachable(outcome: HttpError) -> bool:
+    """Tell whether it is likely that no server was there; one that is slow, or a full pool, is something else."""
+    return isinstance(outcome, ConnectFailed) and not isinstance(outcome, (ConnectTimeout, PoolTimeout))
+
+
+def _is_transient(outcome: HttpError | HttpResponse) -> bool:
+    if isinstance(outcome, HttpResponse):
+        return outcome.status in TRANSIENT_STATUSES
+    # What speaks no HTTP will not learn it, and a timeout has used up the caller's patience.
+    return isinstance(outcome, (ConnectFailed, ConnectionBroken)) and not isinstance(outcome, (PoolTimeout, NotHttp))
+
+
+def retry_after(response: HttpResponse, now: datetime | None = None) -> float | None:
+    """Give the seconds that `Retry-After` asks for, in either of its forms; None where it asks for nothing.
+
+    Args:
+        response: The answer. A date in it is by the clock of whoever wrote it, and so is its `Date`.
+        now: What is taken for the time where it has none.
+    """
+    text = response.headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdecimal():
+        return float(text[:9])
+    date = _parse_date(text)
+    if date is None:
+        return None
+    written = _parse_date(response.headers.get("date", "")) or now or datetime.now(UTC)
+    return max(0.0, (date - written).total_seconds())
+
+
+def _parse_date(text: str) -> datetime | None:
+    if not text:
+        return None
+    from email.utils import parsedate_to_datetime
+
+    try:
+        date = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError):
+        return None
+    return date if date.tzinfo is not None else date.replace(tzinfo=UTC)
+
+
+def describe(outcome: HttpError | HttpResponse) -> str:
+    """Give one line on an attempt, for the list of them in an error."""
+    if isinstance(outcome, HttpResponse):
+        return f"answered {outcome.status}"
+    return str(outcome) or type(outcome).__name__

@@ -1,0 +1,224 @@
+# Written from _async/transport/pool.py by `make generate`. Change that file instead.
+
+"""Connections to one server, kept open and used again."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ..._http.messages import (
+    ConnectionBroken,
+    HeaderItems,
+    HttpError,
+    HttpRequest,
+    HttpResponse,
+    ReadTimeout,
+    request_bytes,
+)
+from ..._http.slots import SyncSlots
+from ..._http.sockets import SyncSocket, forks
+from ..._settings import API_PATH, PoolLimits, ServerUrl
+from ...errors import StepflowClientError
+from .base import Stream, Transport
+
+if TYPE_CHECKING:
+    import ssl
+
+__all__ = ["Pool"]
+
+_AT_ONCE = 64 * 1024
+"""A request up to this size goes out in one piece."""
+_EARLY = 0.5
+"""Seconds in which an answer comes that was sent before the connection broke."""
+
+
+class Pool(Transport):
+    """Speaks HTTP/1.1 to one server over as many connections as are needed at once.
+
+    The connection used last is used next, and looked at before: it may be dead or dirty. Other idle ones are not
+    touched until they expire: a call costs the same however many there are.
+
+    Args:
+        root: The server's URL, without `/api/v1`.
+        tls: For an https server.
+        limits: How many connections there may be, how many idle ones are kept, and for how long.
+    """
+
+    def __init__(self, root: ServerUrl, tls: ssl.SSLContext | None, limits: PoolLimits) -> None:
+        self._name = root.host
+        self._port = root.port
+        self._host = root.netloc.encode("ascii")
+        self._path = root.path + API_PATH
+        self._headers: dict[HeaderItems, bytes] = {}
+        self._tls = tls
+        self._idle: list[SyncSocket] = []
+        self._most_idle = limits.max_keepalive_connections
+        self._longest_idle = float("inf") if limits.keepalive_expiry is None else limits.keepalive_expiry
+        self._most = limits.max_connections
+        self._busy: set[SyncSocket] = set()
+        self._slots = SyncSlots(self._most)
+        self._forks = forks()
+        self._closed = False
+        # The event loop holds on to open connections, so they would outlive a pool that nobody has closed.
+        weakref.finalize(self, _abandon, self._idle).atexit = False
+
+    def close(self) -> None:
+        """Close every connection, those in use too; no more are made."""
+        self._closed = True
+        connections = [*self._idle, *self._busy]
+        self._idle.clear()
+        self._busy.clear()
+        for connection in connections:
+            connection.close()
+
+    def send(self, request: HttpRequest) -> HttpResponse:
+        """Send a request and give the answer, read to its end."""
+        head = request_bytes(request, self._host, self._path, self._headers)
+        connection: SyncSocket | None = None
+        done, slot = False, None
+        if self._forks != forks():
+            self._leave_to_parent()
+        slots = self._slots
+        try:
+            slot = slots.acquire(request.remaining(request.timeout.pool))
+            connection = self._take_idle() or self._connect(request)
+            reader = connection.reader
+            try:
+                self._send(connection, head, request, request.max_response_bytes)
+                while not reader.complete:
+                    reader.feed(connection.receive(request.remaining(request.timeout.read)))
+                    if not reader.complete:
+                        request.check_deadline()
+                done = reader.keep_alive and not reader.extra
+            except ConnectionBroken:
+                if reader.complete or not self._read_early_answer(connection, request):
+                    raise
+            return HttpResponse(reader.status, reader.headers, reader.take_body())
+        finally:
+            if connection is not None:
+                self._release(connection, done)
+            slots.release(slot)
+
+    @staticmethod
+    def _read_early_answer(connection: SyncSocket, request: HttpRequest) -> bool:
+        """Read what a server answers that refuses a large body: before it has read all of it, and closes."""
+        if len(request.content) <= _AT_ONCE:
+            return False
+        reader = connection.reader
+        with suppress(HttpError):
+            reader.begin(request.method, request.max_response_bytes)
+            while not reader.complete:
+                reader.feed(connection.receive(request.remaining(_EARLY)))
+                if not reader.complete:
+                    request.check_deadline()
+            return True
+        return False
+
+    @contextmanager
+    def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
+        """Send a request and give the answer as it comes; the connection is closed afterwards."""
+        head = request_bytes(request, self._host, self._path, self._headers)
+        # A stream may last for hours, and so does not take a slot from the calls.
+        connection = self._connect(request)
+        try:
+            self._send(connection, head, request, None)
+            reader = connection.reader
+            while not reader.headers_complete:
+                reader.feed(connection.receive(request.remaining(request.timeout.read)))
+                if not reader.headers_complete:
+                    request.check_deadline()
+            yield Stream(reader.status, reader.headers, partial(self._chunks, connection), request.timeout.read)
+        finally:
+            self._busy.discard(connection)
+            connection.close()
+
+    @staticmethod
+    def _chunks(connection: SyncSocket, stream: Stream) -> Generator[bytes, None, None]:
+        reader = connection.reader
+        while True:
+            if chunk := reader.take_body():
+                yield chunk
+            if reader.complete:
+                return
+            try:
+                received = connection.receive(stream.patience)
+            except ReadTimeout:
+                yield b""
+            else:
+                reader.feed(received)
+
+    def _send(self, connection: SyncSocket, head: bytes, request: HttpRequest, most: int | None) -> None:
+        """Send a request, and expect an answer with so many bytes at most."""
+        timeout = request.remaining(request.timeout.write)
+        if len(request.content) <= _AT_ONCE:
+            connection.send(head + request.content, timeout)
+        else:
+            connection.send(head, timeout)
+            connection.send(request.content, timeout)
+        if connection.is_full:
+            connection.drain(timeout)
+        connection.reader.begin(request.method, most)
+
+    def _leave_to_parent(self) -> None:
+        """Forget what a fork has inherited: parent and child would read each other's answers."""
+        self._forks = forks()
+        for connection in (*self._idle, *self._busy):
+            connection.abandon()
+        self._idle.clear()
+        self._busy.clear()
+        self._slots = SyncSlots(self._most)
+
+    def _connect(self, request: HttpRequest) -> SyncSocket:
+        if not self._closed:
+            timeout = request.remaining(request.timeout.connect)
+            connection = SyncSocket.connect(self._name, self._port, self._tls, timeout)
+            self._busy.add(connection)
+            if not self._closed:
+                return connection
+            # It was closed meanwhile, and may not have seen this one.
+            self._busy.discard(connection)
+            connection.close()
+        raise StepflowClientError("the client is closed", hint="make a new one")
+
+    def _take_idle(self) -> SyncSocket | None:
+        while connection := self._pop_idle(-1):
+            if time.monotonic() - connection.idle_since < self._longest_idle and connection.is_usable:
+                self._busy.add(connection)
+                return connection
+            connection.close()
+        return None
+
+    def _pop_idle(self, place: int) -> SyncSocket | None:
+        try:
+            return self._idle.pop(place) if self._idle else None
+        except IndexError:
+            # Another thread has taken the last one meanwhile.
+            return None
+
+    def _release(self, connection: SyncSocket, reusable: bool) -> None:
+        self._busy.discard(connection)
+        connection.idle_since = time.monotonic()
+        self._close_expired(connection.idle_since - self._longest_idle)
+        if reusable and (self._most_idle is None or len(self._idle) < self._most_idle):
+            self._idle.append(connection)
+            if not self._closed:
+                return
+        connection.close()
+
+    def _close_expired(self, before: float) -> None:
+        # The first of them has been idle for longest.
+        while oldest := self._idle[:1]:
+            if oldest[0].idle_since > before:
+                return
+            if (expired := self._pop_idle(0)) is not None:
+                expired.close()
+
+
+def _abandon(connections: Iterable[SyncSocket]) -> None:
+    for connection in connections:
+        connection.abandon()

@@ -1,0 +1,73 @@
+# Written from _async/transport/retry.py by `make generate`. Change that file instead.
+
+"""Sends requests again, as the policy says."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from ..._http.messages import HttpError, HttpRequest, HttpResponse
+from ..._logging import logger
+from ..._rules.transient import Budget, RetryPolicy, delay_before_retry, describe, was_unreachable
+from ..._tracing import resent
+from .base import Middleware, Stream, Transport
+
+__all__ = ["Retry"]
+
+
+class Retry(Middleware):
+    """Repeats what may be repeated, within the caller's patience and the client's budget.
+
+    Args:
+        inner: What sends one attempt.
+        policy: When and how often.
+    """
+
+    def __init__(self, inner: Transport, policy: RetryPolicy) -> None:
+        super().__init__(inner)
+        self._policy = policy
+        self._budget = Budget(policy)
+        self.last_unreachable_at: float | None = None
+        """When no server was found there last, by `time.monotonic()`."""
+
+    def send(self, request: HttpRequest) -> HttpResponse:
+        """Send a request until it is answered or must not be sent again; a failure has the `attempts`."""
+        started = time.monotonic()
+        attempts: list[str] = []
+        self._budget.earn()
+        outcome: HttpError | HttpResponse
+        while True:
+            try:
+                outcome = self.inner.send(request)
+                if outcome.status < 400:
+                    return outcome
+            except HttpError as error:
+                outcome = error
+                if was_unreachable(error):
+                    self.last_unreachable_at = time.monotonic()
+            attempts.append(describe(outcome))
+            delay = delay_before_retry(
+                self._policy,
+                idempotent=request.idempotent,
+                outcome=outcome,
+                attempt=len(attempts),
+                time_left=request.remaining(request.timeout.read - (time.monotonic() - started)),
+            )
+            if delay is None or not self._budget.spend():
+                break
+            logger.info("%s: %s; sent again in %.2f s", request, attempts[-1], delay)
+            resent()
+            time.sleep(delay)
+        if isinstance(outcome, HttpResponse):
+            outcome.attempts = attempts
+            return outcome
+        outcome.attempts = attempts
+        raise outcome
+
+    @contextmanager
+    def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
+        """Send a request once: who reads a stream knows best how to go on."""
+        with self.inner.stream(request) as stream:
+            yield stream

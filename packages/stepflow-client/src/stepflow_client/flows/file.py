@@ -1,0 +1,297 @@
+"""Reads flow, input, variable and override files into plain JSON values, without loss.
+
+What JSON cannot hold (NaN, keys that are not strings, a key given twice) is an error with its line and column.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import select
+import stat
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from io import FileIO
+from os import PathLike, fsdecode
+from typing import Any, NoReturn
+
+from .._codec.objects import DataObject, is_data_object
+from .._codec.values import check_json
+from .._rules.deadline import current_deadline
+from ..errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError
+
+__all__ = [
+    "MAX_FILE_BYTES",
+    "MAX_YAML_LENGTH",
+    "FlowSource",
+    "is_flow_id",
+    "load_file",
+    "load_flow",
+    "parse_json",
+    "parse_yaml",
+    "read_file",
+    "read_stream",
+]
+
+MAX_FILE_BYTES = 256 * 2**20
+"""The longest file that is read, in bytes. Servers take requests of up to 250 MiB, those before 0.12 of 2 MiB."""
+MAX_YAML_LENGTH = 32 * 2**20
+"""The longest YAML text that is read, in characters: to read it takes up to 150 times its size, and minutes."""
+_PIPE_SECONDS = 30.0
+_CHUNK = 2**20
+
+FlowSource = str | PathLike[str] | Mapping[str, Any] | DataObject
+"""A flow: the path of a YAML or JSON file, the id of a stored flow where the method takes one, or the flow itself.
+
+The flow itself is a mapping, or an object: a pydantic model, a dataclass, an attrs object or a msgspec struct.
+"""
+
+_FLOW_ID = re.compile("[0-9a-f]{64}")
+_STRING_OR_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|(NaN|-?Infinity)')
+
+
+def is_flow_id(flow: object) -> bool:
+    """Return whether this is the id of a stored flow: a str of 64 lowercase hexadecimal digits that names no file.
+
+    So are the ids of all releases (0.9 to 0.13). A file of such a name is a file, and so is every path that is not a
+    str. (`./` before a name makes it a path for good.)
+    """
+    return isinstance(flow, str) and _FLOW_ID.fullmatch(flow) is not None and not os.path.lexists(flow)
+
+
+def load_flow(flow: FlowSource) -> dict[str, Any]:
+    """Give a flow as a dict.
+
+    Args:
+        flow: The path of a YAML or JSON file; a mapping, which is taken as it is; or a pydantic model, a dataclass, an
+            attrs object or a msgspec struct, whose empty optional fields are left out.
+
+    Raises:
+        FlowFileError: If the file cannot be read or does not hold a mapping.
+        InvalidArgumentError: If `flow` is none of these, or an object that gives no mapping.
+    """
+    if isinstance(flow, Mapping):
+        return dict(flow)
+    if is_data_object(flow):
+        value = check_json(flow, "the flow")
+        if not isinstance(value, dict):
+            raise InvalidArgumentError(f"{type(flow).__name__} is not a flow: it gives {_kind(value)}, not a mapping")
+        return _without_nulls(value)
+    if not isinstance(flow, (str, PathLike)):
+        raise InvalidArgumentError(
+            "a flow is a path, a mapping, or an object of pydantic, dataclasses, attrs or msgspec, "
+            f"not {type(flow).__name__}"
+        )
+    if isinstance(flow, str) and "\n" in flow:
+        raise InvalidArgumentError("a flow given as text is taken for a path; parse it first and pass the mapping")
+    value = load_file(flow)
+    if not isinstance(value, dict):
+        name = fsdecode(flow)
+        raise FlowFileError(f"{name} is not a flow: it holds {_kind(value)}, not a mapping", path=name)
+    return value
+
+
+def load_file(path: str | PathLike[str]) -> Any:
+    """Give the value that a YAML or JSON file holds; by the ending `.json`, else it is read as YAML.
+
+    Raises:
+        FlowFileError: If it cannot be read; the message has the path and, where it is known, line and column.
+    """
+    name = fsdecode(path)
+    try:
+        text = read_file(name).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FlowFileError(f"{name} is not UTF-8 text (byte {error.start})", path=name) from None
+    parse = parse_json if name.lower().endswith(".json") else parse_yaml
+    return parse(text, name)
+
+
+def read_file(path: str | PathLike[str]) -> bytes:
+    """Return the bytes of a file of up to 256 MiB (`MAX_FILE_BYTES`), which is more than any server takes.
+
+    Devices and pipes are read too, up to the same length; a pipe to which nothing is written for 30 seconds, or until
+    the deadline of the call, is an error.
+
+    Raises:
+        FlowFileNotFoundError: If it does not exist.
+        FlowFileError: If it is longer, or cannot be read.
+    """
+    name = fsdecode(path)
+    try:
+        # Opening a pipe that nobody writes to would wait for ever.
+        descriptor = os.open(name, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            return _read_opened(file, name)
+    except FileNotFoundError:
+        raise FlowFileNotFoundError(f"{name} does not exist", path=name) from None
+    except IsADirectoryError:
+        raise FlowFileError(f"{name} is a directory, not a file", path=name) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise FlowFileError(f"{name} cannot be read: {reason}", path=name) from None
+
+
+def _read_opened(file: FileIO, name: str) -> bytes:
+    found = os.fstat(file.fileno())
+    if stat.S_ISREG(found.st_mode) and found.st_size > MAX_FILE_BYTES:
+        raise FlowFileError(_too_long(name), path=name)
+    if stat.S_ISFIFO(found.st_mode):
+        return read_stream(partial(_read_pipe, file, name), name)
+    if hasattr(os, "O_NONBLOCK"):
+        os.set_blocking(file.fileno(), True)
+    return read_stream(file.read, name)
+
+
+def _read_pipe(file: FileIO, name: str, size: int) -> bytes | None:
+    deadline = current_deadline()
+    seconds = _PIPE_SECONDS if deadline is None else max(0.0, min(_PIPE_SECONDS, deadline - time.monotonic()))
+    waiting = select.poll()
+    waiting.register(file.fileno(), select.POLLIN)
+    if not waiting.poll(seconds * 1000):
+        raise FlowFileError(f"{name} is a pipe to which nothing was written for {seconds:.3g} s", path=name)
+    return file.read(size)
+
+
+def read_stream(read: Callable[[int], bytes | None], name: str) -> bytes:
+    """Return what a stream holds until its end, up to 256 MiB (`MAX_FILE_BYTES`).
+
+    Args:
+        read: Gives up to that many bytes of it, none at its end.
+        name: What to call it in an error.
+
+    Raises:
+        FlowFileError: If it is longer.
+    """
+    chunks: list[bytes] = []
+    left = MAX_FILE_BYTES
+    while chunk := read(_CHUNK):
+        left -= len(chunk)
+        if left < 0:
+            raise FlowFileError(_too_long(name), path=name)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _too_long(name: str) -> str:
+    return f"{name} holds more than {MAX_FILE_BYTES >> 20} MiB, the most that is read"
+
+
+def parse_yaml(text: str, source: str = "the YAML text") -> Any:
+    """Give the value of YAML text (JSON text is YAML too).
+
+    Args:
+        text: One YAML document.
+        source: What to call it in an error.
+
+    Raises:
+        FlowFileError: If it is not YAML, holds what JSON cannot, or has more than 32 MiB and is not JSON either.
+    """
+    if text.lstrip()[:1] in ("{", "[", '"'):
+        # JSON is read as such: YAML knows no surrogate pairs in escapes and no keys of more than 1,024 letters.
+        with suppress(ValueError, RecursionError):
+            return _read_json(text)
+    if len(text) > MAX_YAML_LENGTH:
+        longest = MAX_YAML_LENGTH >> 20
+        raise FlowFileError(f"{source} holds more than {longest} MiB of YAML; write it as JSON", path=source)
+    from .._codec.yaml_reader import read_yaml
+
+    return read_yaml(text, source)
+
+
+def parse_json(text: str, source: str = "the JSON text") -> Any:
+    """Give the value of JSON text.
+
+    Raises:
+        FlowFileError: If it is not JSON, or a key stands twice in one object.
+    """
+    try:
+        return _read_json(text)
+    except json.JSONDecodeError as error:
+        message = f"{source} is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
+        raise FlowFileError(message, path=source, line=error.lineno, column=error.colno) from None
+    except RecursionError:
+        raise FlowFileError(f"{source} is nested too deeply", path=source) from None
+    except ValueError as error:
+        reason = str(error)
+    # json does not say where it is. A constant can be looked for; the rest the YAML reader finds, as JSON is YAML.
+    for token in _STRING_OR_CONSTANT.finditer(text):
+        if token[1]:
+            line = text.count("\n", 0, token.start()) + 1
+            column = token.start() - text.rfind("\n", 0, token.start())
+            message = f"{source} is not JSON: {reason} (line {line}, column {column})"
+            raise FlowFileError(message, path=source, line=line, column=column)
+    from .._codec.yaml_reader import read_yaml
+
+    if len(text) <= MAX_YAML_LENGTH:
+        try:
+            read_yaml(text, source)
+        except FlowFileError as error:
+            if "is not YAML" not in error.message:
+                raise
+    raise FlowFileError(f"{source} is not JSON: {reason}", path=source)
+
+
+def _read_json(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {twice!r} stands twice in one object")
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number that JSON can hold")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{_clip(text)} is not a number that JSON can hold")
+    return number
+
+
+def _clip(text: str) -> str:
+    return text if len(text) <= 40 else text[:40] + "…"
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    return {str: "text", list: "a list", bool: "a boolean"}.get(type(value), "a number")
+
+
+def _without_nulls(flow: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the optional keys that are null: to servers the same as none, but those before 0.11 refuse some.
+
+    Input, output and the values of a flow are not looked into.
+    """
+    whole: dict[str, Any] = _given(flow)
+    for key, inner in (("steps", "onError"), ("examples", None)):
+        if isinstance(whole.get(key), list):
+            whole[key] = [_given(each, inner) for each in whole[key]]
+    for key, inner in (("schemas", "properties"), ("test", None)):
+        if key in whole:
+            whole[key] = _given(whole[key], inner)
+    test = whole.get("test")
+    if isinstance(test, dict) and isinstance(test.get("cases"), list):
+        test["cases"] = [_given(each) for each in test["cases"]]
+    return whole
+
+
+def _given(value: Any, inner: str | None = None) -> Any:
+    if not isinstance(value, dict):
+        return value
+    # An example without an input is refused, one with null as its input is not.
+    kept = {key: each for key, each in value.items() if each is not None or key == "input"}
+    if inner in kept:
+        kept[inner] = _given(kept[inner])
+    return kept

@@ -1,0 +1,213 @@
+"""Arguments of the client, checked and turned into what is sent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from stepflow_client._codec import requests
+from stepflow_client.errors import FlowFileError, InvalidArgumentError, UnsupportedByServerError
+from stepflow_client.types import FlowVariable
+
+RUN_ID = "01900000-0000-7000-8000-00000000000a"
+
+
+@pytest.mark.parametrize(
+    "run_id", [RUN_ID, RUN_ID.upper(), UUID(RUN_ID), f"{{{RUN_ID}}}", f"urn:uuid:{RUN_ID}", RUN_ID.replace("-", "")]
+)
+def test_run_ids(run_id: str | UUID) -> None:
+    assert requests.check_run_id(run_id) == RUN_ID
+
+
+@pytest.mark.parametrize("run_id", ["", "x", RUN_ID + "0", RUN_ID[:-1] + "g", "../flows", None, 5, b"x", [], object()])
+def test_what_is_no_run_id(run_id: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="a run id is a UUID"):
+        requests.check_run_id(run_id)
+
+
+@pytest.mark.parametrize("value", ["a", "a/b", "ä", " ", "..."])
+def test_texts_and_ids(value: str) -> None:
+    assert requests.check_text(value, "flow_id") == value
+    assert requests.check_id(value, "flow_id") == value
+
+
+@pytest.mark.parametrize("value", ["", None, 5, b"a", ["a"], "\ud800"])
+def test_what_is_no_text(value: Any) -> None:
+    for check in (requests.check_text, requests.check_id, requests.check_header_text):
+        with pytest.raises(InvalidArgumentError, match="flow_id"):
+            check(value, "flow_id")
+
+
+@pytest.mark.parametrize("value", [".", ".."])
+def test_an_id_does_not_lead_to_another_path(value: str) -> None:
+    with pytest.raises(InvalidArgumentError):
+        requests.check_id(value, "flow_id")
+
+
+@pytest.mark.parametrize("value", ["a\nb", "ä", "\x00"])
+def test_what_goes_in_a_header_is_printable_ascii(value: str) -> None:
+    assert requests.check_header_text("a b.txt", "filename") == "a b.txt"
+    with pytest.raises(InvalidArgumentError, match="filename"):
+        requests.check_header_text(value, "filename")
+
+
+@pytest.mark.parametrize("value", [0, -1, True, False, 1.0, "1", 2**32, [1]])
+def test_what_is_no_concurrency(value: Any) -> None:
+    assert requests.check_concurrency(None) is None
+    assert requests.check_concurrency(1) == 1
+    with pytest.raises(InvalidArgumentError, match="max_concurrency"):
+        requests.check_concurrency(value)
+
+
+@pytest.mark.parametrize("value", [-1, True, 1.0, "1", 2**32])
+def test_what_is_no_limit(value: Any) -> None:
+    assert requests.check_limit(None, "limit") is None
+    assert requests.check_limit(0, "limit") == 0
+    with pytest.raises(InvalidArgumentError, match="limit is an integer of at least 0"):
+        requests.check_limit(value, "limit")
+
+
+def test_no_server_has_a_debug_mode() -> None:
+    requests.check_debug(False)
+    with pytest.raises(UnsupportedByServerError, match="debug"):
+        requests.check_debug(True)
+
+
+# Inputs and variables
+
+
+@pytest.mark.parametrize(
+    ("value", "inputs"),
+    [
+        (None, [None]),
+        ({"a": 1}, [{"a": 1}]),
+        ("text", ["text"]),
+        ([1, 2], [1, 2]),
+        ((1, 2), [1, 2]),
+        ([[1, 2]], [[1, 2]]),
+        ([[]], [[]]),
+        ([], []),
+        ((), []),
+        ([None], [None]),
+    ],
+)
+def test_a_list_is_a_batch(value: Any, inputs: list[Any]) -> None:
+    assert requests.run_inputs(value, exact_integers=True) == inputs
+
+
+@pytest.mark.parametrize("value", [{1: 2}, object(), [object()], float("nan")])
+def test_what_is_no_input(value: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="input"):
+        requests.run_inputs(value, exact_integers=True)
+
+
+@pytest.mark.parametrize("value", [[], [1, 2], (1, 2, 3)])
+def test_one_result_needs_one_input(value: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="batch of"):
+        requests.single_input(value)
+    requests.single_input([[1, 2]])
+    requests.single_input({"a": 1})
+
+
+def test_variables_are_a_mapping_or_a_file(tmp_path: Path) -> None:
+    assert requests.run_variables(None, exact_integers=True) == {}
+    assert requests.run_variables({"a": (1,)}, exact_integers=True) == {"a": [1]}
+    path = tmp_path / "variables.yaml"
+    path.write_text("name: no\n")
+    assert requests.run_variables(path, exact_integers=True) == {"name": "no"}
+    assert requests.run_variables(str(path), exact_integers=True) == {"name": "no"}
+    path.write_text("- 1\n")
+    with pytest.raises(InvalidArgumentError, match="not list"):
+        requests.run_variables(path, exact_integers=True)
+    with pytest.raises(FlowFileError, match="does not exist"):
+        requests.run_variables(tmp_path / "missing.yaml", exact_integers=True)
+    with pytest.raises(InvalidArgumentError, match=r"2\*\*53.*\$\.n"):
+        requests.run_variables({"n": 2**60}, exact_integers=False)
+
+
+def variable(**fields: Any) -> FlowVariable:
+    return FlowVariable.model_validate(fields)
+
+
+@pytest.mark.parametrize(
+    ("schema", "text", "value"),
+    [
+        ({"type": "string"}, "5", "5"),
+        ({"type": "integer"}, "5", 5),
+        ({"type": "number"}, "1.5", 1.5),
+        ({"type": "boolean"}, "true", True),
+        ({"type": "object"}, '{"a": 1}', {"a": 1}),
+        ({"type": ["integer", "null"]}, "null", None),
+        ({"type": ["string", "integer"]}, "5", "5"),
+        ({}, "5", 5),
+        ({}, "plain text", "plain text"),
+    ],
+)
+def test_variables_from_the_environment(schema: dict[str, Any], text: str, value: Any) -> None:
+    declared = {"n": variable(env_var="OWN", value_schema=schema)}
+    assert requests.environment_variables({}, declared, {"OWN": text, "STEPFLOW_VAR_N": "other"}) == {"n": value}
+    assert requests.environment_variables({}, declared, {"STEPFLOW_VAR_N": text}) == {"n": value}
+    assert requests.environment_variables({"n": 1}, declared, {"OWN": text}) == {"n": 1}
+    assert requests.environment_variables({}, declared, {}) == {}
+
+
+def test_the_general_name_of_a_variable() -> None:
+    declared = {"api.key-2": variable()}
+    assert requests.environment_variables({}, declared, {"STEPFLOW_VAR_API_KEY_2": "k"}) == {"api.key-2": "k"}
+
+
+def test_a_wrong_value_of_the_environment_is_not_shown() -> None:
+    declared = {"n": variable(value_schema={"type": "integer"})}
+    with pytest.raises(InvalidArgumentError) as caught:
+        requests.environment_variables({}, declared, {"STEPFLOW_VAR_N": "hush-hush"})
+    assert str(caught.value) == "the environment variable STEPFLOW_VAR_N does not hold JSON of type integer"
+    assert "hush" not in repr(caught.value.details)
+
+
+# Flows
+
+
+def test_a_digest_tells_flows_apart() -> None:
+    assert requests.flow_digest({"a": 1}) == requests.flow_digest({"a": 1})
+    assert requests.flow_digest({"a": 1, "b": 2}) != requests.flow_digest({"b": 2, "a": 1})
+    assert requests.flow_digest({"a": 1}) != requests.flow_digest({"a": 1.0})
+    assert requests.flow_digest({"a": 1}) != requests.flow_digest({"a": True})
+
+
+@pytest.mark.parametrize(
+    ("handler", "checked"),
+    [
+        ({"action": "retry", "maxRetries": 2}, {"action": "retry"}),
+        ({"action": "retry", "maxRetries": 0}, {"action": "retry"}),
+        ({"action": "retry", "maxRetries": -1}, {"action": "retry", "maxRetries": -1}),
+        ({"action": "retry", "maxRetries": "2"}, {"action": "retry", "maxRetries": "2"}),
+        ({"action": "retry", "maxRetries": True}, {"action": "retry", "maxRetries": True}),
+        ({"action": "retry", "maxRetries": 2**32}, {"action": "retry", "maxRetries": 2**32}),
+        ({"action": "fail"}, {"action": "fail"}),
+        ("fail", "fail"),
+    ],
+)
+def test_the_dry_run_leaves_right_retry_counts_out(handler: Any, checked: Any) -> None:
+    flow = {"steps": [{"id": "a", "onError": handler}, {"id": "b"}, "nonsense"], "output": 1}
+    sent = requests.flow_for_dry_run(flow)
+    assert sent == {"steps": [{"id": "a", "onError": checked}, {"id": "b"}, "nonsense"], "output": 1}
+    assert flow["steps"][0] == {"id": "a", "onError": handler}
+
+
+@pytest.mark.parametrize("flow", [{}, {"steps": None}, {"steps": {"a": 1}}, {"steps": "x"}])
+def test_a_flow_of_another_shape_is_checked_as_it_is(flow: dict[str, Any]) -> None:
+    assert requests.flow_for_dry_run(flow) == flow
+
+
+def test_numbers_in_messages_are_those_of_the_flow() -> None:
+    said = "invalid type: floating point `2.0`, expected u32; floating point `-3.0`; floating point `2.5`"
+    assert requests.numbers_as_written(said) == (
+        "invalid type: number `2`, expected u32; number `-3`; floating point `2.5`"
+    )
+
+
+@pytest.mark.parametrize(("remaining", "seconds"), [(60, 25), (25, 25), (2.9, 2), (0.9, 0), (0, 0), (-5, 0)])
+def test_servers_wait_whole_seconds(remaining: float, seconds: int) -> None:
+    assert requests.wait_seconds(remaining, 25.0) == seconds

@@ -1,0 +1,570 @@
+"""Answers of the server -> types and errors."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stepflow_client import errors
+from stepflow_client._codec import responses
+from stepflow_client.types import ComponentInfo, ComponentList, ErrorCode, ExecutionStatus, FailedPlugin, FlowVariable
+
+RUN_ID = "01900000-0000-7000-8000-000000000001"
+ASKED = f"GET /runs/{RUN_ID}"
+SUMMARY = {
+    "runId": RUN_ID,
+    "flowId": "f",
+    "status": 2,
+    "items": {"total": 1, "completed": 1, "running": 0, "failed": 0, "cancelled": 0},
+    "createdAt": "2026-11-24T23:42:11.509354609Z",
+    "rootRunId": RUN_ID,
+}
+SILENT = "the server does not say why"
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "body", "error", "message", "details"),
+    [
+        pytest.param(
+            404,
+            "application/json",
+            b'{"error": {"code": 404, "message": "Run not found", "status": "NOT_FOUND"}}',
+            errors.NotFoundError,
+            "Run not found",
+            {"error": {"code": 404, "message": "Run not found", "status": "NOT_FOUND"}},
+            id="the envelope of 0.12 and newer",
+        ),
+        pytest.param(
+            409,
+            "text/plain; charset=utf-8",
+            b'{"code": 409, "message": "Run has ended", "stack": [{"error": "cause"}]}',
+            errors.ConflictError,
+            "Run has ended",
+            {"code": 409, "message": "Run has ended", "stack": [{"error": "cause"}]},
+            id="JSON as text, with a stack, before 0.12",
+        ),
+        pytest.param(
+            422,
+            "text/plain",
+            b"Failed to deserialize the JSON body:\n  missing field `input`",
+            errors.InvalidRequestError,
+            "Failed to deserialize the JSON body: missing field `input`",
+            "Failed to deserialize the JSON body:\n  missing field `input`",
+            id="plain text",
+        ),
+        pytest.param(
+            502,
+            "text/html",
+            b"<html><h1>Bad Gateway</h1></html>",
+            errors.ServerFaultError,
+            f"{ASKED} was answered 502 Bad Gateway",
+            "<html><h1>Bad Gateway</h1></html>",
+            id="a proxy's page",
+        ),
+        pytest.param(
+            503,
+            "",
+            b" <!doctype html>busy",
+            errors.ServerFaultError,
+            f"{ASKED} was answered 503 Service Unavailable",
+            "<!doctype html>busy",
+            id="a page without a type",
+        ),
+        pytest.param(
+            404, "", b"", errors.NotFoundError, f"{ASKED} was answered 404 Not Found", None, id="an unknown blob"
+        ),
+        pytest.param(599, "", b"", errors.ServerFaultError, f"{ASKED} was answered 599", None, id="no known status"),
+        pytest.param(
+            400,
+            "application/json",
+            b'{"error": "bad"}',
+            errors.InvalidRequestError,
+            "bad",
+            {"error": "bad"},
+            id="error",
+        ),
+        pytest.param(
+            400,
+            "application/json",
+            b'{"message": 5}',
+            errors.InvalidRequestError,
+            f"{ASKED} was answered 400 Bad Request",
+            {"message": 5},
+            id="a message that is none",
+        ),
+        pytest.param(
+            400, "application/json", b'{"error', errors.InvalidRequestError, '{"error', '{"error', id="cut off"
+        ),
+        pytest.param(400, "application/json", b"[1]", errors.InvalidRequestError, "[1]", "[1]", id="a list"),
+        pytest.param(400, "x", b"\xff\xfe", errors.InvalidRequestError, "\ufffd\ufffd", "\ufffd\ufffd", id="bytes"),
+    ],
+)
+def test_the_shapes_of_errors(
+    status: int, kind: str, body: bytes, error: type[errors.ApiError], message: str, details: Any
+) -> None:
+    found = responses.error_for(status, kind, body, ASKED, run_id=RUN_ID)
+    assert type(found) is error
+    assert found is not None
+    assert found.message == message
+    assert found.details == details
+    assert found.status_code == status
+    assert found.run_id == RUN_ID
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, errors.InvalidRequestError),
+        (401, errors.AuthenticationError),
+        (402, errors.InvalidRequestError),
+        (403, errors.AuthenticationError),
+        (404, errors.NotFoundError),
+        (405, errors.InvalidRequestError),
+        (407, errors.AuthenticationError),
+        (409, errors.ConflictError),
+        (410, errors.NotFoundError),
+        (412, errors.ConflictError),
+        (413, errors.InvalidRequestError),
+        (415, errors.InvalidRequestError),
+        (418, errors.InvalidRequestError),
+        (422, errors.InvalidRequestError),
+        (429, errors.RateLimitError),
+        (500, errors.ServerFaultError),
+        (501, errors.ServerFaultError),
+        (503, errors.ServerFaultError),
+        (504, errors.ServerFaultError),
+    ],
+)
+def test_the_class_of_a_status(status: int, error: type[errors.ApiError]) -> None:
+    found = responses.error_for(status, "", b"", ASKED)
+    assert type(found) is error
+    assert isinstance(found, errors.ApiError)
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204])
+def test_a_usable_answer_is_no_error(status: int) -> None:
+    assert responses.error_for(status, "application/json", b"{}", ASKED) is None
+    assert responses.error_for(status, "", b"", ASKED) is None
+
+
+@pytest.mark.parametrize("kind", ["application/grpc", "application/grpc; x=1", "Application/GRPC"])
+def test_a_path_that_a_current_server_does_not_know(kind: str) -> None:
+    found = responses.error_for(200, kind, b"", "GET /new")
+    assert type(found) is errors.UnsupportedByServerError
+    assert "GET /new" in str(found)
+
+
+def test_a_web_page_and_a_redirect_are_no_answers() -> None:
+    page = responses.error_for(200, "text/html; charset=utf-8", b"<html>", ASKED)
+    assert type(page) is errors.InvalidResponseError
+    assert page.status_code == 200
+    for status in (301, 302, 307, 308, 304):
+        moved = responses.error_for(status, "", b"", ASKED)
+        assert type(moved) is errors.InvalidResponseError
+        assert str(status) in str(moved)
+
+
+def test_a_message_is_one_line_of_bounded_length() -> None:
+    found = responses.error_for(500, "text/plain", b"line\r\n\tof " + b"x" * 10_000, ASKED)
+    assert found is not None
+    assert found.message.startswith(f"{ASKED} was answered 500 Internal Server Error: line of xxx")
+    assert 500 <= len(found.message) <= 600
+    assert found.message.endswith("…")
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.integers(100, 599), st.sampled_from(["", "application/json", "text/html", "application/grpc"]), st.binary())
+def test_any_answer_is_usable_or_one_of_our_errors(status: int, kind: str, body: bytes) -> None:
+    found = responses.error_for(status, kind, body, ASKED)
+    assert (found is None) <= (status < 300)
+    assert found is None or (isinstance(found, errors.StepflowClientError) and str(found))
+
+
+# JSON
+
+
+def test_an_answer_is_a_json_object() -> None:
+    assert responses.value(b'{"a": 1.0}', ASKED) == {"a": 1}
+    assert responses.json_value(b"[1.0]", ASKED) == [1]
+
+
+@pytest.mark.parametrize("content", [b"", b"OK", b"[1]", b"null", b"\xff", b'{"a": NaN}', b"[" * 100_000, b"9" * 5000])
+def test_what_is_no_json_object(content: bytes) -> None:
+    with pytest.raises(errors.InvalidResponseError) as caught:
+        responses.value(content, ASKED)
+    assert ASKED in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ({}, "summary is missing"),
+        ({"summary": None}, ""),
+        ({"summary": 5}, ""),
+        ({"summary": {"runId": RUN_ID}}, "flowId"),
+        ({"summary": {**SUMMARY, "status": None}}, "status"),
+        ({"summary": {**SUMMARY, "createdAt": "yesterday"}}, "createdAt"),
+        ({"summary": {**SUMMARY, "items": []}}, "items"),
+    ],
+)
+def test_an_answer_of_another_shape(answer: dict[str, Any], reason: str) -> None:
+    with pytest.raises(errors.InvalidResponseError, match="in a shape that is not known") as caught:
+        responses.build(responses.run, answer, ASKED)
+    assert reason in str(caught.value)
+    assert caught.value.details == answer
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "summary",
+                    "results",
+                    "runs",
+                    "steps",
+                    "components",
+                    "failedPlugins",
+                    "diagnostics",
+                    "itemIndex",
+                    "status",
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(ANYTHING.filter(lambda value: isinstance(value, dict)))
+def test_any_object_is_read_or_refused(answer: dict[str, Any]) -> None:
+    for make in (
+        responses.run,
+        responses.created,
+        responses.started,
+        responses.runs,
+        responses.components,
+        responses.validation,
+        responses.step,
+        lambda each: responses.items(RUN_ID, each["results"]),
+        lambda each: responses.steps(RUN_ID, each["steps"]),
+    ):
+        with suppress(errors.InvalidResponseError):
+            responses.build(make, answer, ASKED)
+    assert isinstance(responses.flow_variables(answer), dict)
+
+
+# Runs, items, steps
+
+
+def test_a_run_just_created_may_bring_its_items() -> None:
+    items = [{"itemIndex": 0, "status": 2, "output": 1}]
+    assert responses.started({"summary": SUMMARY, "results": items}) == (RUN_ID, ExecutionStatus.COMPLETED, items)
+    for answer in ({"summary": SUMMARY}, {"summary": SUMMARY, "results": []}, {"summary": SUMMARY, "results": None}):
+        assert responses.started(answer).answers == []
+
+
+@pytest.mark.parametrize("wrong", [{"runId": 5}, {"runId": None}, {"status": None}, {"status": 1.5}])
+def test_a_run_just_created_has_an_id_and_a_status(wrong: dict[str, Any]) -> None:
+    with pytest.raises(errors.InvalidResponseError):
+        responses.build(responses.started, {"summary": {**SUMMARY, **wrong}}, ASKED)
+
+
+def test_results_are_the_same_looked_at_before_or_not() -> None:
+    answers = [
+        {"itemIndex": 1, "status": 3, "errorMessage": "no", "errorCode": 3},
+        {"itemIndex": 0, "status": 2, "output": {"a": 1.0}},
+        {"itemIndex": 2, "status": 1},
+    ]
+    looked_at = responses.items(RUN_ID, answers)
+    for item in looked_at.items:
+        assert item.status
+    expected = [item.result for item in looked_at.items][:2]
+    for listed in (responses.items(RUN_ID, answers), looked_at):
+        results = responses.results(listed, ExecutionStatus.CANCELLED)
+        assert results[:2] == expected
+        assert results[2].is_cancelled
+        assert type(results[0].output["a"]) is int
+
+
+def test_items_come_in_the_order_of_their_inputs() -> None:
+    listed = responses.items(
+        RUN_ID,
+        [
+            {"itemIndex": 2, "status": 4, "completedAt": "2026-11-24T23:42:11Z"},
+            {"itemIndex": 0, "status": 2, "output": None},
+            {"itemIndex": 3, "status": 1},
+            {"itemIndex": 1, "status": 3, "errorMessage": 'step "s" failed', "errorCode": 3},
+        ],
+    )
+    assert [item.index for item in listed.items] == [0, 1, 2, 3]
+    done, failed, cancelled, running = (item.result for item in listed.items)
+    assert done is not None
+    assert done.is_success
+    assert done.output is None
+    assert failed is not None
+    assert failed.error is not None
+    assert failed.error.code is ErrorCode.COMPONENT_FAILED
+    assert failed.error.step_id == "s"
+    assert failed.error.details == {"errorCode": 3}
+    assert cancelled is not None
+    assert cancelled.is_cancelled
+    assert cancelled.error is None
+    assert running is None
+
+
+@pytest.mark.parametrize("message", [None, "", 5, {"a": 1}])
+def test_a_failure_may_be_silent(message: Any) -> None:
+    assert responses.failure({"errorMessage": message}).message == SILENT
+    assert responses.failure({}).details is None
+
+
+def test_an_item_without_an_end_ended_as_its_run() -> None:
+    listed = responses.items(RUN_ID, [{"itemIndex": 0, "status": 1}])
+    assert responses.only_result(listed, ExecutionStatus.CANCELLED).is_cancelled
+    failed = responses.only_result(listed, ExecutionStatus.FAILED)
+    assert failed.is_failed
+    assert failed.error is not None
+
+
+@pytest.mark.parametrize("indexes", [[], [0, 1]])
+def test_one_result_is_asked_of_one_item(indexes: list[int]) -> None:
+    listed = responses.items(RUN_ID, [{"itemIndex": index, "status": 2} for index in indexes])
+    with pytest.raises(errors.InvalidResponseError, match=f"gave {len(indexes)}") as caught:
+        responses.only_result(listed, ExecutionStatus.COMPLETED)
+    assert caught.value.run_id == RUN_ID
+
+
+def test_steps_come_by_item_then_in_the_order_of_the_flow() -> None:
+    answers = [
+        {"stepId": "b", "stepIndex": 1, "itemIndex": 0, "status": 1, "component": "/x"},
+        {"stepId": "a", "stepIndex": 0, "itemIndex": 1, "status": 3, "errorMessage": "no", "errorCode": 8},
+        {"stepId": "a", "stepIndex": 0, "itemIndex": 0, "status": 2, "output": {"n": 1}},
+        {"stepId": "alone", "status": 2},
+    ]
+    listed = responses.steps(RUN_ID, answers)
+    assert [(step.item_index, step.step_id) for step in listed.steps] == [(0, "a"), (0, "alone"), (0, "b"), (1, "a")]
+    assert listed.steps[0].output == {"n": 1}
+    assert listed.steps[0].error is None
+    error = listed.steps[3].error
+    assert error is not None
+    assert (error.message, error.code, error.step_id) == ("no", ErrorCode.EXPRESSION_FAILED, "a")
+
+
+@pytest.mark.parametrize(
+    ("item", "step", "expected"),
+    [
+        (
+            {"errorMessage": 'step "a" failed'},
+            {"errorMessage": "disk full", "errorCode": 3},
+            ("disk full", "a", "component_failed"),
+        ),
+        (
+            {"errorMessage": 'step "a" failed', "errorCode": 5},
+            {"errorCode": 3},
+            ('step "a" failed', "a", "unreachable"),
+        ),
+        ({"errorMessage": "the whole story"}, {"errorMessage": "disk full"}, ("the whole story", "a", None)),
+        ({}, {"errorMessage": "disk full"}, (SILENT, "a", None)),
+    ],
+)
+def test_failed_steps_say_what_items_do_not(
+    item: dict[str, Any], step: dict[str, Any], expected: tuple[str, str, str | None]
+) -> None:
+    listed = responses.items(
+        RUN_ID, [{"itemIndex": 0, "status": 3, **item}, {"itemIndex": 1, "status": 2, "output": 1}]
+    )
+    found = responses.steps(
+        RUN_ID,
+        [
+            {"stepId": "a", "stepIndex": 0, "itemIndex": 0, "status": 3, **step},
+            {"stepId": "later", "stepIndex": 1, "itemIndex": 0, "status": 3, "errorMessage": "follows"},
+        ],
+    )
+    explained = responses.with_failed_steps(listed, [0], {0: found.steps})
+    result = explained.items[0].result
+    assert result is not None
+    assert result.error is not None
+    assert (result.error.message, result.error.step_id, result.error.code) == expected
+    assert explained.items[1] == listed.items[1]
+    assert responses.with_failed_steps(listed, [0], {}) == listed
+    assert responses.with_failed_steps(listed, [0], {0: []}) == listed
+
+
+@pytest.mark.parametrize(
+    ("statuses", "code", "step_id", "details"),
+    [
+        (None, "lost", None, None),
+        ([], "lost_before_start", None, {"started_steps": []}),
+        ([2, 1, 1], "lost", "b", {"started_steps": ["a", "b", "c"]}),
+        ([2, 2], "lost", "b", {"started_steps": ["a", "b"]}),
+    ],
+)
+def test_items_of_a_failed_run_that_have_not_ended_are_lost(
+    statuses: list[int] | None, code: str, step_id: str | None, details: dict[str, Any] | None
+) -> None:
+    listed = responses.items(RUN_ID, [{"itemIndex": 0, "status": 2, "output": 1}, {"itemIndex": 1, "status": 1}])
+    answers = [
+        {"stepId": "abc"[index], "stepIndex": index, "itemIndex": 1, "status": status}
+        for index, status in enumerate(statuses or [])
+    ]
+    started = {} if statuses is None else {1: responses.steps(RUN_ID, answers).steps}
+    lost = responses.with_lost_items(listed, ExecutionStatus.FAILED, started)
+    assert lost.items[0] == listed.items[0]
+    result = lost.items[1].result
+    assert (lost.items[1].status, result and result.status) == ("failed", "failed")
+    assert result is not None
+    assert result.error is not None
+    assert (result.error.code, result.error.step_id, result.error.details) == (code, step_id, details)
+    assert responses.results(lost, ExecutionStatus.FAILED)[1] == result
+    # What is looked at is not changed.
+    assert listed.items[1].status == "running"
+
+
+# Flows and components
+
+
+def test_findings_come_gravest_first() -> None:
+    found = responses.validation(
+        {
+            "diagnostics": [
+                {"level": level, "kind": "k", "code": 1, "formatted": str(level), "path": "$.steps[0]"}
+                for level in (3, 2, 7, 1)
+            ]
+        }
+    )
+    assert [each.message for each in found.diagnostics] == ["1", "2", "3", "7"]
+    assert not found.is_valid
+    assert responses.validation(None).is_valid
+    assert responses.validation({}).is_valid
+
+
+def test_the_variables_of_a_flow() -> None:
+    declared = {
+        "key": {"type": "string", "is_secret": True, "env_var": "KEY", "description": "The key"},
+        "n": {"type": "integer", "default": 0},
+        "free": {},
+        "odd": 5,
+        "wrong": {"env_var": 5, "description": [], "is_secret": "yes"},
+    }
+    schema = {"type": "object", "required": ["key", "n"], "properties": declared}
+    found = responses.flow_variables({"schemas": {"properties": {"variables": schema}}})
+    assert list(found) == ["key", "n", "free", "wrong"]
+    assert found["key"] == FlowVariable(
+        required=True,
+        env_var="KEY",
+        is_secret=True,
+        description="The key",
+        value_schema=declared["key"],  # type: ignore[arg-type]
+    )
+    assert (found["n"].required, found["n"].default) == (False, 0)
+    assert (found["wrong"].env_var, found["wrong"].description, found["wrong"].is_secret) == (None, None, False)
+
+
+@pytest.mark.parametrize(
+    "flow",
+    [
+        {},
+        {"schemas": None},
+        {"schemas": []},
+        {"schemas": {"properties": 5}},
+        {"schemas": {"properties": {"variables": True}}},
+        {"schemas": {"properties": {"variables": {"properties": []}}}},
+    ],
+)
+def test_a_flow_without_variables(flow: dict[str, Any]) -> None:
+    assert responses.flow_variables(flow) == {}
+
+
+@pytest.mark.parametrize("required", [5, None, "a", {"a": 1}, True])
+def test_required_may_be_nonsense(required: Any) -> None:
+    schema = {"required": required, "properties": {"a": {}}}
+    assert not responses.flow_variables({"schemas": {"properties": {"variables": schema}}})["a"].required
+
+
+def test_components_by_any_of_their_names() -> None:
+    listed = responses.components(
+        {
+            "components": [
+                {
+                    "componentId": "x",
+                    "path": "/create_messages",
+                    "plugin": "builtin",
+                    "inputSchema": {"type": "object"},
+                },
+                {"component": "/builtin/eval", "description": "d"},
+            ],
+            "complete": False,
+            "failedPlugins": [{"plugin": "p", "error": "gone"}],
+        }
+    )
+    assert [component.name for component in listed] == ["create_messages", "builtin/eval"]
+    assert listed[0].plugin == "builtin"
+    assert listed[0].input_schema == {"type": "object"}
+    assert listed.failed_plugins == [FailedPlugin(plugin="p", error="gone")]
+
+
+@pytest.mark.parametrize(
+    ("routes", "paths"),
+    [
+        ({"/builtin": [{"plugin": "b"}], "/py": [{"plugin": "p"}]}, ["/builtin/x", "/py/y", None]),
+        ({"/builtin/{*component}": [{"plugin": "b"}]}, ["/builtin/x", None, "/builtin/z"]),
+        ({"/one": [{"plugin": "b"}], "/two": [{"plugin": "b"}]}, ["/one/x", None, "/one/z"]),
+        ({"/": [{"plugin": "b"}]}, ["/x", None, "/z"]),
+        ({}, [None, None, None]),
+        ({"/a": None, "/b": [5, {}, {"plugin": 5}]}, [None, None, None]),
+    ],
+)
+def test_paths_of_components(routes: dict[str, Any], paths: list[str | None]) -> None:
+    listed = ComponentList(
+        [ComponentInfo(name="x", plugin="b"), ComponentInfo(name="y", plugin="p"), ComponentInfo(name="z")],
+        [FailedPlugin(plugin="q", error="e")],
+    )
+    found = responses.with_paths(listed, routes)
+    assert [component.path for component in found] == paths
+    assert found.failed_plugins == listed.failed_plugins
+
+
+@pytest.mark.parametrize(
+    ("disposition", "name"),
+    [
+        (None, None),
+        ("", None),
+        ("attachment", None),
+        ('attachment; filename="a b.txt"', "a b.txt"),
+        ("attachment; filename*=UTF-8''%C3%A4.txt", "ä.txt"),
+        ("attachment; filename*=x", "x"),
+        ("=?=;;'", None),
+    ],
+)
+def test_the_name_of_a_blob(disposition: str | None, name: str | None) -> None:
+    assert responses.attachment_name(disposition) == name
+
+
+@pytest.mark.parametrize(
+    ("answers", "status"),
+    [
+        ([], ExecutionStatus.COMPLETED),
+        ([{"itemIndex": 0, "status": 2}, {"itemIndex": 1, "status": 2}], ExecutionStatus.COMPLETED),
+        ([{"itemIndex": 0, "status": 3, "errorMessage": "no"}], ExecutionStatus.FAILED),
+        ([{"itemIndex": 0, "status": 3}], ExecutionStatus.COMPLETED),
+        ([{"itemIndex": 0, "status": 1}], ExecutionStatus.COMPLETED),
+    ],
+)
+def test_only_a_success_is_read_from_its_answer_alone(answers: list[dict[str, Any]], status: ExecutionStatus) -> None:
+    assert responses.single_result("r", answers, status) is None
+    done = [{"itemIndex": 0, "status": 2, "output": {"n": 1.0, "none": None}}]
+    result = responses.single_result("r", done, ExecutionStatus.COMPLETED)
+    assert result is not None
+    assert (result.run_id, result.is_success, result.output) == ("r", True, {"n": 1, "none": None})

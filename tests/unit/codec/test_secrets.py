@@ -1,0 +1,411 @@
+"""Tokens, passwords and secret variables show up in no log, no repr and no error."""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+import traceback
+from dataclasses import fields
+from typing import Any
+
+import httpx
+import pytest
+from stepflow_client import StepflowClient, SyncStepflowClient
+from stepflow_client._codec.secrets import secrets_of
+from stepflow_client._embedded.config import ServerConfig
+from stepflow_client._embedded.supervisor import LaunchPlan
+from stepflow_client._http.messages import HttpRequest, HttpResponse
+from stepflow_client._settings import TokenAuth, parse_url
+from stepflow_client.errors import InvalidArgumentError, NotFoundError, StepflowClientError
+from stepflow_client.types import FlowVariable
+
+from tests.unit.both_twins import CALLS, EVENT, ITEM, RUN_ID, STEP, SUMMARY, TWINS, URL, Server, ask, call
+
+TOKEN = "t0ken-t0ken-t0ken"
+PASSWORD = "passw0rd-passw0rd"
+SECRET = "s3cr3t-s3cr3t"
+OWN_LOGGERS = "stepflow"
+
+SECRET_FLOW = {
+    "schemas": {
+        "properties": {
+            "variables": {
+                "properties": {
+                    "key": {"type": "string", "is_secret": True},
+                    "keys": {"type": "object", "is_secret": True},
+                    "name": {"type": "string"},
+                }
+            }
+        }
+    },
+    "steps": [],
+    "output": 1,
+}
+
+
+def everything(error: BaseException) -> str:
+    """All of an error that people print or send on, its causes too."""
+    shown = ["".join(traceback.format_exception(error))]
+    while error is not None:
+        shown += [str(error), repr(error), repr(vars(error)), repr(error.args)]
+        hidden = error.__suppress_context__
+        error = error.__cause__ or (None if hidden else error.__context__)  # type: ignore[assignment]
+    return "\n".join(shown)
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize(
+    ("url", "credentials"),
+    [
+        (URL, {"auth": TOKEN}),
+        (URL, {"auth": lambda: TOKEN}),
+        (URL, {"auth": ("user", PASSWORD)}),
+        (URL, {"headers": {"X-Api-Key": TOKEN}}),
+        (f"http://user:{PASSWORD}@server:7840", {}),
+    ],
+)
+def test_credentials_are_sent_and_never_shown(
+    twin: str, url: str, credentials: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    server = Server()
+    for name, operation in CALLS.items():
+        if name == "cancel_run":
+            continue
+        call(twin, httpx.MockTransport(server), operation, url, **credentials)
+    sent = [{**request.headers} for request in server.requests]
+    assert all("authorization" in headers or "x-api-key" in headers for headers in sent)
+    assert [record for record in caplog.records if record.name.startswith(OWN_LOGGERS)]
+    for record in caplog.records:
+        assert TOKEN not in record.getMessage()
+        assert PASSWORD not in record.getMessage()
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("failure", [httpx.ConnectError, httpx.ReadTimeout, httpx.RemoteProtocolError, ValueError])
+def test_credentials_are_in_no_error(twin: str, failure: type[Exception]) -> None:
+    def broken(request: httpx.Request) -> httpx.Response:
+        raise failure("broken")
+
+    for url, credentials in (
+        (URL, {"auth": TOKEN}),
+        (URL, {"auth": ("user", PASSWORD)}),
+        (f"http://user:{PASSWORD}@server:7840", {}),
+    ):
+        with pytest.raises(StepflowClientError) as caught:
+            call(twin, httpx.MockTransport(broken), CALLS["health_check"], url, **credentials)
+        assert TOKEN not in everything(caught.value)
+        assert PASSWORD not in everything(caught.value)
+
+
+def test_a_client_shows_its_server_only() -> None:
+    for client in (
+        SyncStepflowClient(f"http://user:{PASSWORD}@server", auth=TOKEN, headers={"X-Key": SECRET}),
+        StepflowClient(f"http://user:{PASSWORD}@server", headers={"X-Key": SECRET}),
+    ):
+        assert repr(client) == f"{type(client).__name__}('http://server')"
+        assert client.url == "http://server"
+        for shown in (repr(client._connection), str(vars(client._connection)["url"]), repr(client.api)):
+            assert PASSWORD not in shown
+            assert TOKEN not in shown
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"auth": f"{TOKEN}\n"},
+        {"auth": f"{TOKEN}ä"},
+        {"headers": {"X-Key": f"{TOKEN}\r\n"}},
+        {"proxy": f"ftp://user:{PASSWORD}@proxy"},
+        {"proxy": f"socks5://user:{PASSWORD}@proxy"},
+        {"proxy": f"http://user:{PASSWORD}@proxy:port"},
+        {"base_url": f"http://user:{PASSWORD}@server:port"},
+        {"base_url": f"http://user:x/{PASSWORD}@server"},
+    ],
+)
+def test_a_wrong_setting_is_not_repeated(settings: dict[str, Any]) -> None:
+    for client in (SyncStepflowClient, StepflowClient):
+        with pytest.raises(InvalidArgumentError) as caught:
+            client(**settings)
+        assert TOKEN not in str(caught.value)
+        assert PASSWORD not in str(caught.value)
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_a_token_that_cannot_be_sent_is_not_repeated(twin: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        ask(twin, Server(), CALLS["health_check"], auth=lambda: f"{TOKEN}\n{TOKEN}")
+    assert TOKEN not in everything(caught.value)
+
+
+def test_what_is_kept_of_a_client_and_a_server_shows_no_secrets() -> None:
+    request = HttpRequest("GET", "/runs", headers={"authorization": TOKEN}, content=SECRET.encode())
+    response = HttpResponse(200, {"set-cookie": TOKEN}, SECRET.encode())
+    config = ServerConfig(document={"key": SECRET}, fallback={"key": SECRET})
+    plan = LaunchPlan.__new__(LaunchPlan)
+    for field in fields(LaunchPlan):
+        object.__setattr__(plan, field.name, {"config": config, "env": {"KEY": SECRET}}.get(field.name))
+    url = parse_url(f"http://user:{PASSWORD}@server")
+    for kept in (request, response, config, plan, url, TokenAuth(TOKEN)):
+        assert type(kept).__name__ in repr(kept)
+        for secret in (TOKEN, SECRET, PASSWORD):
+            assert secret not in repr(kept)
+
+
+# Secret variables
+
+ECHOES = [
+    httpx.Response(400, json={"error": {"code": 400, "message": f"bad key {SECRET}", "status": "X", "at": [SECRET]}}),
+    httpx.Response(422, text=f'invalid value: string "{SECRET}", expected a number'),
+    httpx.Response(400, text=json.dumps({"message": f"bad {SECRET}", "code": 1, "stack": [{"error": SECRET}]})),
+    httpx.Response(500, html=f"<html>{SECRET}</html>"),
+    httpx.Response(404, json={"error": {"message": f"no {SECRET}"}}),
+    httpx.Response(200, json={"summary": {"runId": SECRET}, "results": [SECRET]}),
+    httpx.Response(200, text=SECRET),
+    httpx.Response(200, json={"summary": {SECRET: 1}}),
+]
+
+
+def creating(how: str, variables: dict[str, Any]) -> Any:
+    async def create(client: StepflowClient) -> Any:
+        stored = await client.store_flow(SECRET_FLOW)
+        return await client.create_run(stored.flow_id, variables=variables)
+
+    def create_sync(client: SyncStepflowClient) -> Any:
+        return client.create_run(client.store_flow(SECRET_FLOW).flow_id, variables=variables)
+
+    return {
+        "create_run async": create,
+        "create_run sync": create_sync,
+        "run async": lambda client: client.run(SECRET_FLOW, variables=variables),
+        "run sync": lambda client: client.run(SECRET_FLOW, variables=variables),
+        "unknown flow async": lambda client: client.create_run("f", variables=variables),
+        "unknown flow sync": lambda client: client.create_run("f", variables=variables),
+    }[how]
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("how", ["create_run", "run", "unknown flow"])
+@pytest.mark.parametrize("echo", ECHOES, ids=range(len(ECHOES)))
+@pytest.mark.parametrize("variables", [{"key": SECRET, "name": "visible"}, {"keys": {"inner": [SECRET]}}])
+def test_a_server_that_repeats_a_secret(
+    twin: str, how: str, echo: httpx.Response, variables: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    server = Server()
+    server.answers["POST /runs"] = echo
+    # Where it looks as if a run had been created, it is open which of two it was.
+    runs = [SUMMARY, {**SUMMARY, "runId": RUN_ID[:-1] + "2"}]
+    server.answers["GET /runs"] = httpx.Response(200, json={"runs": runs})
+    with pytest.raises(StepflowClientError) as caught:
+        ask(twin, server, creating(f"{how} {twin}", variables))
+    assert any(SECRET.encode() in request.content for request in server.requests)
+    assert SECRET not in everything(caught.value)
+    assert SECRET not in everything(pickle.loads(pickle.dumps(caught.value)))
+    assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_what_is_no_secret_stays_readable(twin: str) -> None:
+    server = Server()
+    server.answers["POST /runs"] = httpx.Response(400, json={"error": {"message": "visible is wrong"}})
+    with pytest.raises(StepflowClientError, match="visible is wrong"):
+        ask(twin, server, creating(f"create_run {twin}", {"key": SECRET, "name": "visible"}))
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_a_secret_of_the_environment(twin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPFLOW_VAR_KEY", SECRET)
+    server = Server()
+    server.answers["POST /runs"] = ECHOES[0]
+    with pytest.raises(StepflowClientError) as caught:
+        ask(twin, server, lambda client: client.run(SECRET_FLOW, variables_from_env=True))
+    assert any(SECRET.encode() in request.content for request in server.requests)
+    assert SECRET not in everything(caught.value)
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_inputs_and_flows_are_not_logged(twin: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    ask(twin, Server(), lambda client: client.submit({**SECRET_FLOW, "name": SECRET}, {"password": PASSWORD}))
+    ask(twin, Server(), lambda client: client.get_run(RUN_ID))
+    assert SECRET not in caplog.text
+    assert PASSWORD not in caplog.text
+
+
+# Values
+
+
+def variable(**more: Any) -> FlowVariable:
+    return FlowVariable(**more)
+
+
+def hidden(error: StepflowClientError, values: dict[str, Any], declared: dict[str, FlowVariable] | None) -> str:
+    secrets_of(values, declared).clean(error)
+    return str(error)
+
+
+def test_secrets_are_taken_out_of_an_error() -> None:
+    declared = {"key": variable(is_secret=True), "name": variable()}
+    values = {"key": "s3cr3t-value", "name": "visible"}
+    error = NotFoundError(
+        "no s3cr3t-value for visible",
+        details={"s3cr3t-value": ["x s3cr3t-value y", {"a": "s3cr3t-value"}, 5]},
+        hint="is s3cr3t-value right?",
+    )
+    assert hidden(error, values, declared) == "no *** for visible (is *** right?)"
+    assert error.args == ("no *** for visible",)
+    assert error.details == {"***": ["x *** y", {"a": "***"}, 5]}
+
+
+@pytest.mark.parametrize(
+    ("secret", "echo"),
+    [
+        ('a"b\\c', 'a\\"b\\\\c'),
+        ("täg", "t\\u00e4g"),
+        ("two  words", "two words"),
+        ("line\nbreak", "line break"),
+        ("line\nbreak", "line\\nbreak"),
+        ("a b/c", "a%20b%2Fc"),
+    ],
+)
+def test_secrets_are_found_as_servers_quote_them(secret: str, echo: str) -> None:
+    assert hidden(NotFoundError(f"got {echo}."), {"key": secret}, None) == "got ***."
+
+
+def test_secrets_are_found_inside_values_and_one_inside_another() -> None:
+    values = {"key": {"a": ["inner-secret"]}, "short": "abcd", "long": "abcdefgh"}
+    assert hidden(NotFoundError("inner-secret abcdefgh abcd"), values, None) == "*** *** ***"
+
+
+def test_what_is_only_supposed_to_be_secret_leaves_short_values_readable() -> None:
+    values = {"a": "yes", "b": 5, "c": None, "d": True}
+    assert hidden(NotFoundError("yes 5 None True"), values, None) == "yes 5 None True"
+
+
+@pytest.mark.parametrize(
+    ("value", "said", "shown"),
+    [
+        (4711, "pin 4711 is wrong, not 47110 or 14711", "pin *** is wrong, not 47110 or 14711"),
+        (4711, "invalid type: floating point `4711.0`", "invalid type: floating point `***.0`"),
+        (7, "got 7; line 17, column 7", "got ***; line 17, column ***"),
+        (0.25, "got 0.25", "got ***"),
+        (-3, "got -3", "got ***"),
+        (True, "boolean `true`, structure", "boolean `***`, structure"),
+        ("no", "got no; not nowhere", "got ***; not nowhere"),
+        (["left", 12], "left or 12", "*** or ***"),
+        ({"user": "ann", "n": {"m": [88]}}, "user ann: 88", "user ***: ***"),
+        (None, "None is null", "None is null"),
+        ("", "nothing", "nothing"),
+    ],
+)
+def test_values_of_every_type_are_hidden(value: Any, said: str, shown: str) -> None:
+    assert hidden(NotFoundError(said), {"key": value}, {"key": variable(is_secret=True)}) == shown
+
+
+def test_numbers_and_booleans_in_details_are_hidden() -> None:
+    declared = {"pin": variable(is_secret=True), "flag": variable(is_secret=True)}
+    error = NotFoundError("x", details={"a": [4711, 4711.0, 1, True, False, "4711"]})
+    hidden(error, {"pin": 4711, "flag": True}, declared)
+    assert error.details == {"a": ["***", "***", 1, "***", False, "***"]}
+
+
+def test_the_secret_parts_of_a_value_are_hidden() -> None:
+    schema = {"properties": {"user": {"type": "string"}, "password": {"type": "string", "is_secret": True}}}
+    declared = {"login": variable(value_schema=schema), "keys": variable(value_schema={"items": {"is_secret": True}})}
+    values = {"login": {"user": "annabel", "password": "opensesame"}, "keys": ["first-key"]}
+    assert hidden(NotFoundError("annabel opensesame first-key"), values, declared) == "annabel *** ***"
+
+
+def test_a_default_is_hidden_too() -> None:
+    declared = {"key": variable(is_secret=True, value_schema={"default": "the-default"})}
+    assert hidden(NotFoundError("no the-default"), {}, declared) == "no ***"
+
+
+def test_a_message_that_was_cut_inside_a_secret() -> None:
+    secret = "abcdefghijklmnopqrstuvwxyz"
+    for cut in range(len(secret) + 1):
+        shown = hidden(NotFoundError(f"it said {secret[:cut]}…"), {"k": secret}, {"k": variable(is_secret=True)})
+        assert "abcd" not in shown
+
+
+# What is read
+
+
+KNOWN_FLOW = {
+    "schemas": {"properties": {"variables": {"properties": {"pin": {"type": "integer", "is_secret": True}}}}},
+    "steps": [],
+    "output": {"b": {"$input": "$"}, "a": 1},
+}
+PIN = 48151623
+FAILED_ITEM = {
+    "itemIndex": 0,
+    "status": 3,
+    "errorMessage": f"pin {PIN}",
+    "errorCode": 3,
+    "errorData": {"code": 7, "stack": [{"error": f"pin {PIN}", "value": float(PIN)}]},
+}
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("wait", [True, False])
+def test_secrets_in_all_that_is_read_of_a_run(twin: str, wait: bool, caplog: pytest.LogCaptureFixture) -> None:
+    server = Server()
+    failed = {**SUMMARY, "status": 3, "items": {"total": 1, "failed": 1}}
+    step = {**STEP, "status": 3, "errorMessage": f"step says {PIN}", "output": None}
+    later = {"sequenceNumber": 1, "event": {"LaterThing": {"runId": RUN_ID, "quoted": [PIN, f"<{PIN}>"]}}}
+    frames = "".join(f"data: {json.dumps(each)}\n\n" for each in (later, {**EVENT, "sequenceNumber": 2}))
+    server.answers |= {
+        "POST /runs": httpx.Response(200, json={"summary": failed, "results": [FAILED_ITEM] if wait else []}),
+        "GET /runs": httpx.Response(200, json={"runs": [failed]}),
+        f"GET /runs/{RUN_ID}/items": httpx.Response(200, json={"results": [FAILED_ITEM]}),
+        f"GET /runs/{RUN_ID}/steps": httpx.Response(200, json={"steps": [step]}),
+        f"GET /runs/{RUN_ID}/steps/a": httpx.Response(200, json={"step": step}),
+        f"GET /runs/{RUN_ID}/flow": httpx.Response(400, json={"error": {"message": f"no {PIN}", "at": PIN}}),
+        f"GET /runs/{RUN_ID}/events": httpx.Response(200, text=frames, headers={"content-type": "text/event-stream"}),
+    }
+    said: list[str] = []
+
+    def note(found: Any) -> None:
+        dumped = found.model_dump() if hasattr(found, "model_dump") else [each.model_dump() for each in found]
+        said.append(f"{found!r} {dumped}")
+
+    async def ask_async(client: StepflowClient) -> None:
+        note(await client.run(KNOWN_FLOW, variables={"pin": PIN}))
+        note(await client.get_result(RUN_ID))
+        note(await client.get_run_items(RUN_ID))
+        note(await client.get_run_steps(RUN_ID))
+        note(await client.get_run_step(RUN_ID, "a"))
+        note([each async for each in client.run_events(RUN_ID)])
+        with pytest.raises(StepflowClientError) as caught:
+            await client.get_run_flow(RUN_ID)
+        said.append(everything(caught.value))
+
+    def ask_sync(client: SyncStepflowClient) -> None:
+        note(client.run(KNOWN_FLOW, variables={"pin": PIN}))
+        note(client.get_result(RUN_ID))
+        note(client.get_run_items(RUN_ID))
+        note(client.get_run_steps(RUN_ID))
+        note(client.get_run_step(RUN_ID, "a"))
+        note(list(client.run_events(RUN_ID)))
+        with pytest.raises(StepflowClientError) as caught:
+            client.get_run_flow(RUN_ID)
+        said.append(everything(caught.value))
+
+    caplog.set_level(logging.DEBUG)
+    ask(twin, server, ask_async if twin == "async" else ask_sync)
+    assert len(said) == 7
+    for each in [*said, caplog.text]:
+        assert str(PIN) not in each
+    assert all("***" in each for each in said)
+
+
+@pytest.mark.parametrize("deduplicate", [False, True])
+def test_outputs_are_data(deduplicate: bool) -> None:
+    server = Server()
+    server.answers["POST /runs"] = httpx.Response(
+        200, json={"summary": SUMMARY, "results": [{**ITEM, "output": {"z": 1, "a": PIN, "b": {"y": 1, "x": 2}}}]}
+    )
+    result = ask("sync", server, lambda client: client.run(KNOWN_FLOW, variables={"pin": PIN}, deduplicate=deduplicate))
+    assert json.dumps(result.output) == f'{{"b": {{"x": 2, "y": 1}}, "a": {PIN}, "z": 1}}'

@@ -1,0 +1,280 @@
+"""What a server is started with, and what is refused before one is started."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stepflow_client._embedded.config import Workers, builtin_config, prepare_config, store_path, workers_of
+from stepflow_client._embedded.process import server_environment
+from stepflow_client._embedded.supervisor import RestartPolicy
+from stepflow_client.errors import FlowFileError, InvalidArgumentError, ServerNotInstalledError
+from stepflow_client.runtime import StepflowRuntime
+
+
+@pytest.mark.parametrize(
+    ("installed", "prefixes", "fallback"),
+    [
+        ((0, 9), False, None),
+        ((0, 12), False, None),
+        ((0, 13), True, None),
+        ((1, 0), True, None),
+        (None, False, builtin_config(prefixes=True)),
+    ],
+)
+def test_the_default_config_suits_the_release(
+    installed: tuple[int, int] | None, prefixes: bool, fallback: dict[str, Any] | None
+) -> None:
+    config = prepare_config(None, None, installed)
+    assert config.load() == builtin_config(prefixes)
+    assert config.fallback == fallback
+    assert config.arguments() == ["--config-stdin"]
+    assert json.loads(config.stdin() or b"") == builtin_config(prefixes)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "older", "newer"),
+    [
+        (
+            False,
+            {"/builtin/{*component}": [{"plugin": "builtin"}], "/builtin/load_file": []},
+            {"/builtin": [{"plugin": "builtin", "componentDeny": ["/load_file"]}]},
+        ),
+        (True, {"/builtin/{*component}": [{"plugin": "builtin"}]}, {"/builtin": [{"plugin": "builtin"}]}),
+    ],
+)
+def test_the_routes_of_the_default_config(allowed: bool, older: dict[str, Any], newer: dict[str, Any]) -> None:
+    config = prepare_config(None, None, None, allowed)
+    assert config.document is not None
+    assert config.fallback is not None
+    assert (config.document["routes"], config.fallback["routes"]) == (older, newer)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("c.yml", "plugins: {}\nroutes: {}\n"),
+        ("c.json", '{\n\t"plugins": {}, "routes": {}}'),
+        ("c.yml", '{"plugins": {}, "routes": {}}'),
+    ],
+)
+def test_a_file_is_passed_by_its_absolute_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    config = prepare_config(name, None, None)
+    assert config.arguments() == ["--config", str(tmp_path / name)]
+    assert config.stdin() is None
+    assert config.load() == {"plugins": {}, "routes": {}}
+
+
+def test_a_config_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing.yml", tmp_path):
+        with pytest.raises(FlowFileError, match=str(path)) as caught:
+            StepflowRuntime.start(path)
+        assert caught.value.path == str(path)
+
+
+@pytest.mark.parametrize(("text", "line"), [("a: [1\nb: }", 2), ("- 1", None), ("", None)])
+def test_a_config_that_is_no_mapping(tmp_path: Path, text: str, line: int | None) -> None:
+    (tmp_path / "c.yml").write_text(text)
+    with pytest.raises(FlowFileError) as caught:
+        prepare_config(tmp_path / "c.yml", None, None).load()
+    assert caught.value.line == line
+
+
+MOCK = """
+plugins:
+  shop:
+    type: mock
+    components:
+      /price:
+        behaviors:
+          {sku: tea}: {outcome: success, result: {eur: 3}}
+          {sku: [1]}: !odd {outcome: success}
+          2: {outcome: success, result: !odd text}
+  python: {type: grpc, queueName: python, command: sh, args: [worker.sh], env: {KEY: "${STEPFLOW_KEY:-none}"}}
+  remote: {type: grpc, queueName: remote}
+  bus: {type: nats, url: "nats://localhost"}
+since: 2026-13-45
+routes: {/shop: [{plugin: shop}]}
+"""
+
+
+def test_a_config_that_only_servers_read_is_no_reason_to_refuse_it(tmp_path: Path) -> None:
+    (tmp_path / "c.yml").write_text(MOCK)
+    config = prepare_config(tmp_path / "c.yml", None, None)
+    read = config.view()
+    behaviors = read["plugins"]["shop"]["components"]["/price"]["behaviors"]
+    assert list(behaviors) == ['{"sku": "tea"}', '{"sku": [1]}', "2"]
+    assert behaviors["2"]["result"] == "text"
+    assert read["since"] == "2026-13-45"
+    assert workers_of(read) == Workers(frozenset({"python"}), frozenset({"remote", "bus"}))
+    assert config.variables() == {"STEPFLOW_KEY"}
+
+
+@pytest.mark.parametrize("content", [b"a: [1\nb: }", b"- 1", b"", b"\xff\xfe", b"[" * 100_000, b"a: 1\n---\nb: 2"])
+def test_a_config_that_cannot_be_read_here_is_for_the_server_to_refuse(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "c.yml").write_bytes(content)
+    config = prepare_config(tmp_path / "c.yml", None, None)
+    assert config.view() == {}
+    assert workers_of(config.view()) == Workers(frozenset(), frozenset())
+
+
+@pytest.mark.parametrize("odd", [{"plugins": [1]}, {"plugins": {"a": 1}}, {"plugins": None}, {}])
+def test_odd_plugins_have_no_workers(odd: dict[str, Any]) -> None:
+    assert workers_of(odd) == Workers(frozenset(), frozenset())
+
+
+@pytest.mark.parametrize(
+    ("store", "path"),
+    [
+        ({"type": "sqlite", "databaseUrl": "sqlite:/var/a%20b.db?mode=rwc"}, "/var/a b.db"),
+        ({"type": "sqlite", "databaseUrl": "sqlite:///var/a.db"}, "/var/a.db"),
+        ({"type": "sqlite", "databaseUrl": "sqlite:a.db"}, "HERE/a.db"),
+        ({"type": "sqlite", "databaseUrl": "sqlite://a.db?mode=rwc"}, "HERE/a.db"),
+        ({"metadata": {"type": "sqlite", "databaseUrl": "sqlite:/a.db"}, "blobs": {"type": "inMemory"}}, "/a.db"),
+        ({"type": "sqlite", "databaseUrl": "sqlite::memory:"}, None),
+        ({"type": "sqlite", "databaseUrl": "sqlite:x?mode=memory"}, None),
+        ({"type": "postgres", "databaseUrl": "postgres://db/x"}, None),
+        ({"type": "sqlite", "databaseUrl": "sqlite:${HOME}/a.db"}, None),
+        ({"type": "inMemory"}, None),
+        ("sqlite", None),
+        (None, None),
+    ],
+)
+def test_where_a_store_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Any, path: str | None) -> None:
+    monkeypatch.chdir(tmp_path)
+    expected = None if path is None else Path(path.replace("HERE", str(tmp_path)))
+    assert store_path({"storageConfig": store}) == expected
+    assert store_path({"stateStore": store}) == expected
+
+
+def test_a_dict_is_copied() -> None:
+    given = {"plugins": {"a": {"type": "builtin"}}}
+    config = prepare_config(None, given, None)
+    given["plugins"]["a"]["type"] = "mock"
+    config.load()["plugins"].clear()
+    assert config.load() == {"plugins": {"a": {"type": "builtin"}}}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"config_path": "x.yml", "config": {}},
+        {"config_path": 3},
+        {"config": [1]},
+        {"config": {"a": object()}},
+        {"config": {"a": float("nan")}},
+        {"port": 0},
+        {"port": 65_536},
+        {"port": "7840"},
+        {"port": True},
+        {"env": {"A": 1}},
+        {"env": {1: "a"}},
+        {"env": {"A=B": "a"}},
+        {"env": ["A=1"]},
+        {"startup_timeout": 0},
+        {"startup_timeout": -1.0},
+        {"startup_timeout": float("nan")},
+        {"startup_timeout": "1"},
+        {"max_restarts": -1},
+        {"restart_policy": "always"},
+        {"log_config": {}},
+        {"on_crash": 1},
+        {"on_crash": lambda: None},
+        {"on_crash": lambda a, b, c: None},
+        {"worker_timeout": 0},
+        {"worker_timeout": "1"},
+        {"allow_load_file": 1},
+        {"all_interfaces": "no"},
+        {"allow_load_file": True, "config": {}},
+        {"allow_load_file": True, "config_path": "x.yml"},
+    ],
+)
+def test_wrong_arguments_are_refused_before_a_start(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgumentError):
+        StepflowRuntime.start(**wrong)
+
+
+def test_a_binary_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPFLOW_SERVER_BINARY", str(tmp_path / "none"))
+    with pytest.raises(ServerNotInstalledError, match="no such file"):
+        StepflowRuntime.start()
+    (tmp_path / "none").write_text("text")
+    with pytest.raises(ServerNotInstalledError, match="not an executable file"):
+        StepflowRuntime.start()
+
+
+def test_windows_is_refused_clearly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(ServerNotInstalledError, match="Linux and macOS only"):
+        StepflowRuntime.start()
+
+
+@pytest.mark.parametrize("missing", ["psutil", "stepflow_orchestrator"])
+def test_without_the_extra_the_error_says_what_to_install(missing: str) -> None:
+    code = (
+        "import importlib.util as u, sys\n"
+        f"find = u.find_spec; u.find_spec = lambda name, *a: None if name == {missing!r} else find(name, *a)\n"
+        "from stepflow_client.runtime import StepflowRuntime\n"
+        "from stepflow_client.errors import ServerNotInstalledError\n"
+        "try: StepflowRuntime.start()\n"
+        "except ServerNotInstalledError as error: print(error)\n"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "STEPFLOW_SERVER_BINARY"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert 'pip install "stepflow-client[runtime]"' in done.stdout
+
+
+def test_the_import_is_light() -> None:
+    code = "import sys, stepflow_client.runtime; print(*{'psutil', 'httpx', 'yaml'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "psutil" not in done.stdout
+
+
+def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OWN", "1")
+    monkeypatch.setenv("STEPFLOW_CONFIG", "/other.yml")
+    inherited = server_environment({"MORE": "2"}, True, "t")
+    assert (inherited["OWN"], inherited["MORE"], inherited["STEPFLOW_RUNTIME_TOKEN"]) == ("1", "2", "t")
+    assert "STEPFLOW_CONFIG" not in inherited
+    assert server_environment({"MORE": "2"}, False, "t") == {
+        "MORE": "2",
+        "STEPFLOW_COMPONENT_STDERR": "verbose",
+        "STEPFLOW_RUNTIME_TOKEN": "t",
+    }
+
+
+def test_variables_of_a_client_stay_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TOKEN", "URL", "VAR_KEY", "SECRET", "NAMED", "LOG_LEVEL", "OTLP_ENDPOINT"):
+        monkeypatch.setenv(f"STEPFLOW_{name}", name)
+    environment = server_environment({"STEPFLOW_GIVEN": "1"}, True, "t", referred={"STEPFLOW_NAMED"})
+    assert {name: value for name, value in environment.items() if name.startswith("STEPFLOW_")} == {
+        "STEPFLOW_GIVEN": "1",
+        "STEPFLOW_NAMED": "NAMED",
+        "STEPFLOW_LOG_LEVEL": "LOG_LEVEL",
+        "STEPFLOW_OTLP_ENDPOINT": "OTLP_ENDPOINT",
+        "STEPFLOW_COMPONENT_STDERR": "verbose",
+        "STEPFLOW_RUNTIME_TOKEN": "t",
+    }
+
+
+def test_a_name_that_is_given_goes_before_the_runtimes() -> None:
+    assert server_environment(None, False, "t", orchestrator_id="a")["STEPFLOW_ORCHESTRATOR_ID"] == "a"
+    given = {"STEPFLOW_ORCHESTRATOR_ID": "b"}
+    assert server_environment(given, False, "t", orchestrator_id="a")["STEPFLOW_ORCHESTRATOR_ID"] == "b"
+
+
+@pytest.mark.parametrize(
+    ("policy", "covered"),
+    [(RestartPolicy.NEVER, ()), (RestartPolicy.ON_FAILURE, (1, -9)), (RestartPolicy.ALWAYS, (0, 1, -9))],
+)
+def test_what_a_policy_covers(policy: RestartPolicy, covered: tuple[int, ...]) -> None:
+    assert tuple(code for code in (0, 1, -9) if policy.covers(code)) == covered

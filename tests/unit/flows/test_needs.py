@@ -1,0 +1,235 @@
+"""Overrides and variables are checked against the flow, and only what servers would not do either is refused."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from stepflow_client import InvalidArgumentError
+from stepflow_client._codec import responses
+from stepflow_client._codec.values import merge_overrides
+from stepflow_client.flows.needs import FlowNeeds, needs_of
+
+from tests.unit.both_twins import TWINS, Server, ask
+
+
+def needs(output: Any, *steps: dict[str, Any], required: tuple[str, ...] = ("key",), **properties: Any) -> FlowNeeds:
+    declared = {"key": {"type": "string", "env_var": "API_KEY"}, **properties}
+    schemas = {"properties": {"variables": {"properties": declared, "required": list(required)}}}
+    flow = {"schemas": schemas, "steps": [{"component": "/a", **step} for step in steps], "output": output}
+    return needs_of(flow, responses.flow_variables(flow))
+
+
+KEY = {"$variable": "key"}
+FIRST = {"id": "first", "input": {"deep": [1, {"key": KEY}]}}
+
+
+@pytest.mark.parametrize(
+    ("output", "steps"),
+    [
+        (KEY, []),
+        ([{"a": {"$variable": "$.key"}}], []),
+        ({"$variable": "$.key.part[0]"}, []),
+        ({"$variable": "$['key']"}, []),
+        ({"$variable": ' $["key"].x'}, []),
+        ({"$coalesce": [KEY, 1]}, []),
+        ({"$step": "first"}, [FIRST]),
+        ({"a": {"$step": "second", "path": "$.x"}}, [FIRST, {"id": "second", "input": {"$step": "first"}}]),
+        # Servers run it whatever the output needs, and it is certain to fail.
+        (1, [{**FIRST, "mustExecute": True}]),
+        # A failure in evaluating the input of a step is not caught.
+        ({"$step": "first"}, [{**FIRST, "onError": {"action": "useDefault"}}]),
+    ],
+)
+def test_a_required_variable_that_is_certain_to_be_read(output: Any, steps: list[dict[str, Any]]) -> None:
+    found = needs(output, *steps)
+    with pytest.raises(InvalidArgumentError, match="the flow requires the variable 'key', which is not given"):
+        found.check_variables({}, None)
+    for given in ({"key": "x"}, {"key": None}):
+        found.check_variables(given, None)
+
+
+@pytest.mark.parametrize(
+    ("output", "steps"),
+    [
+        (1, []),
+        (None, [FIRST]),
+        (1, [FIRST]),
+        ({"$variable": "key", "default": 1}, []),
+        ({"$variable": "other"}, []),
+        ({"$literal": KEY}, []),
+        ({"$input": "$.a", "x": KEY}, []),
+        ({"$coalesce": [{"$input": "$.a"}, KEY]}, []),
+        ({"$coalesce": []}, []),
+        ({"$if": {"$input": "$.a"}, "then": KEY}, []),
+        # A condition that fails is false.
+        ({"$if": {"$step": "first"}, "then": 1, "else": 2}, [FIRST]),
+        ({"$step": "no such step"}, [FIRST]),
+        ({"$variable": 5}, []),
+        ({"$step": ["first"]}, [FIRST]),
+    ],
+)
+def test_a_required_variable_that_need_not_be_read(output: Any, steps: list[dict[str, Any]]) -> None:
+    needs(output, *steps).check_variables({}, None)
+
+
+def test_variables_with_defaults_and_overridden_steps_need_nothing() -> None:
+    needs(KEY, required=()).check_variables({}, None)
+    needs(KEY, key={"type": "string", "default": "x"}).check_variables({}, None)
+    # What an overridden step reads cannot be told from the flow.
+    found = needs({"$step": "first"}, FIRST)
+    found.check_variables({}, merge_overrides({"first": {"input": {"deep": 1}}}))
+    with pytest.raises(InvalidArgumentError):
+        found.check_variables({}, merge_overrides({"second": {"input": 1}}))
+
+
+def test_the_hint_has_the_nearest_name() -> None:
+    found = needs([KEY, {"$variable": "tone"}], required=("key", "tone"))
+    for given, hint in (
+        ({"kee": 1, "tone": 1}, "did you mean 'kee'?"),
+        ({"tone": 1}, "the environment, which has API_KEY, was not asked for it"),
+        ({"key": 1, "tones": 1}, "did you mean 'tones'?"),
+        ({"key": 1}, None),
+    ):
+        with pytest.raises(InvalidArgumentError) as caught:
+            found.check_variables(given, None)
+        assert caught.value.hint == hint
+    with pytest.raises(InvalidArgumentError, match="requires the variables 'key', 'tone', which are not given"):
+        found.check_variables({}, None)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"frist": {"input": 1}}, r"step 'frist', which the flow does not have \(did you mean 'first'\?\)"),
+        ({"x": {}}, r"step 'x', which the flow does not have \(it has first, second\)"),
+        ({"steps": {"secnd": {"value": {}}}}, r"did you mean 'second'\?"),
+        ({"first": {"inputs": 1}}, r"step 'first' has 'inputs', which no step has \(did you mean 'input'\?\)"),
+        ({"first": {"on_error": 1}}, r"did you mean 'onError'\?"),
+        ([{"first": {}}, {"second": {"zzz": 1}}], r"'zzz', which no step has \(a step has id, component, input,"),
+    ],
+)
+def test_overrides_of_what_the_flow_does_not_have(overrides: Any, message: str) -> None:
+    found = needs(1, FIRST, {"id": "second"})
+    with pytest.raises(InvalidArgumentError, match=message):
+        found.check_overrides(merge_overrides(overrides))
+
+
+def test_overrides_of_what_it_has() -> None:
+    found = needs(1, FIRST, {"id": "second"})
+    change = {"id": "first", "component": "/b", "input": {"any": 1}, "onError": None, "mustExecute": True}
+    for overrides in (None, {}, {"first": {**change, "metadata": {"x": 1}}}, [{"first": change}, {"second": {}}]):
+        found.check_overrides(merge_overrides(overrides))
+    with pytest.raises(InvalidArgumentError, match="it has no steps"):
+        needs(1).check_overrides(merge_overrides({"first": {}}))
+
+
+@pytest.mark.parametrize(
+    "flow", [{}, {"steps": 5}, {"steps": [1, {"id": 5}, {}]}, {"schemas": [], "output": {"$if": 1}}]
+)
+def test_what_servers_refuse_is_passed_over(flow: dict[str, Any]) -> None:
+    needs_of(flow, {}).check_variables({}, None)
+
+
+# Both clients, before anything but the release is asked for
+
+ID = "0123456789abcdef" * 4
+SCHEMAS = {"properties": {"variables": {"properties": {"key": {"env_var": "API_KEY"}}, "required": ["key"]}}}
+FLOW = {"schemas": SCHEMAS, "steps": [{"id": "first", "component": "/a", "input": KEY}], "output": {"$step": "first"}}
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"variables": {"key": 1}, "overrides": {"frist": {}}}, "did you mean 'first'"),
+        ({"variables": {"key": 1}, "overrides": {"first": {"Input": 1}}}, "did you mean 'input'"),
+        ({}, "requires the variable 'key'"),
+        ({"variables_from_env": True}, "requires the variable 'key', which is not given .API_KEY is not set"),
+    ],
+)
+def test_nothing_is_sent_for_a_run_that_cannot_be(
+    twin: str, arguments: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("API_KEY", raising=False)
+    server = Server()
+    for operation in (lambda c: c.run(FLOW, 1, **arguments), lambda c: c.submit(FLOW, [1, 2], **arguments)):
+        with pytest.raises(ValueError, match=message):
+            ask(twin, server, operation)
+    assert set(server.asked) <= {"GET /health"}
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_variables_come_from_the_environment(twin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_KEY", "5")
+    server = Server()
+    assert ask(twin, server, lambda c: c.run(FLOW, 1, variables_from_env=True)).is_success
+    assert json.loads(server.requests[-1].content)["variables"] == {"key": 5}
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_a_run_of_an_id_is_checked_where_its_flow_is_known(twin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("API_KEY", raising=False)
+    server = Server()
+    server.answers["POST /blobs"] = httpx.Response(200, json={"blobId": ID})
+    server.answers[f"GET /flows/{ID}"] = httpx.Response(200, json={"flowId": ID, "flow": FLOW, "allExamples": []})
+    # Not known: the server decides.
+    assert ask(twin, server, lambda c: c.run(ID, 1)).is_success
+    assert server.asked[1:] == ["POST /runs"]
+    # Fetched for its variables.
+    with pytest.raises(InvalidArgumentError, match="requires the variable 'key'"):
+        ask(twin, server, lambda c: c.run(ID, 1, variables_from_env=True))
+    assert server.asked[3:] == [f"GET /flows/{ID}"]
+    # Stored before.
+    for operation in (lambda c: c.create_run(ID, 1), lambda c: c.run(ID, 1), lambda c: c.submit(ID, 1)):
+        with pytest.raises(InvalidArgumentError, match="requires the variable 'key'"):
+            ask(twin, server, StoreFirst(operation))
+    assert server.asked.count("POST /runs") == 1
+
+
+class StoreFirst:
+    """Stores the flow, then does something with its id."""
+
+    def __init__(self, operation: Any) -> None:
+        self.operation = operation
+
+    def __call__(self, client: Any) -> Any:
+        stored = client.store_flow(FLOW)
+        if not inspect.isawaitable(stored):
+            return self.operation(client)
+
+        async def both() -> Any:
+            await stored
+            return await self.operation(client)
+
+        return both()
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_an_id_stands_for_a_stored_flow(twin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    server = Server()
+    server.answers[f"GET /flows/{ID}"] = httpx.Response(200, json={"flowId": ID, "flow": FLOW, "allExamples": []})
+    ask(twin, server, lambda c: c.submit(ID, [1, 2], max_concurrency=2))
+    assert json.loads(server.requests[-1].content)["flowId"] == ID
+    assert ask(twin, server, lambda c: c.validate(ID)).is_valid
+    assert server.asked[-2:] == [f"GET /flows/{ID}", "POST /flows"]
+    for operation, message in (
+        (lambda c: c.store_flow(ID), "the id of a stored flow, not a flow to be stored"),
+        (lambda c: c.run(ID, deduplicate=True), "needs the flow itself, not its id"),
+    ):
+        with pytest.raises(InvalidArgumentError, match=message):
+            ask(twin, server, operation)
+    # Everything else is a path.
+    for path in (Path(ID), f"./{ID}", ID.upper(), ID[1:], f"{ID}0", f"{ID}.yaml"):
+        with pytest.raises(FileNotFoundError):
+            ask(twin, server, lambda c, path=path: c.run(path))
+    # So is the name of a file, as it was before.
+    Path(ID).write_text("steps: []\noutput: from the file\n")
+    sent = len(server.requests)
+    ask(twin, server, lambda c: c.run(ID))
+    assert b"from the file" in server.requests[sent + 1].content

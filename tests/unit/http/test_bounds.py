@@ -1,0 +1,232 @@
+"""What a server may send without end: the client takes no more than it needs, in bounded time."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from stepflow_client import InvalidResponseError, RequestTimeoutError, RunTimeoutError
+from stepflow_client._http.reader import LONGEST_HEAD, MOST_FIELDS, MOST_INTERIM, ResponseReader
+
+from tests.raw_server import BODY, HEALTHY, OK, Conversation, RawServer, answers
+from tests.unit.both_twins import CALLS, EVENT, RUN_ID, TWINS, URL, call
+
+CHUNKED = OK + b"transfer-encoding: chunked\r\n\r\n"
+TEXT = b"x" * 65536
+
+
+class Endless:
+    """Some bytes, and then the same ones again and again."""
+
+    def __init__(self, begin: bytes, *pieces: bytes) -> None:
+        self.begin = begin
+        self.again = b"".join(pieces) * (65536 // len(b"".join(pieces)) + 1)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return itertools.chain([self.begin], itertools.repeat(self.again))
+
+
+class Numbered:
+    """Some bytes, and then ever new fields."""
+
+    def __init__(self, begin: bytes) -> None:
+        self.begin = begin
+
+    def __iter__(self) -> Iterator[bytes]:
+        fields = (b"".join(b"x-%d-%d: y\r\n" % (number, each) for each in range(100)) for number in itertools.count())
+        return itertools.chain([self.begin], fields)
+
+
+ENDLESS: dict[str, Iterable[bytes]] = {
+    "the status line": Endless(b"HTTP/1.1 200 ", b"x"),
+    "empty lines before it": Endless(b"\r\n", b"\r\n"),
+    "headers": Numbered(OK),
+    "one header again and again": Endless(OK, b"x-a: y\r\n"),
+    "the name of a header": Endless(OK + b"x", b"x"),
+    "the value of a header": Endless(OK + b"x-a: ", b"y"),
+    "folded lines of a header": Endless(OK + b"x-a: y\r\n", b" y\r\n"),
+    "interim answers": Endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "interim answers with headers": Endless(b"", b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"),
+    "trailers": Numbered(CHUNKED + b"2\r\n{}\r\n0\r\n"),
+    "the name of a trailer": Endless(CHUNKED + b"2\r\n{}\r\n0\r\nx", b"x"),
+    "the value of a trailer": Endless(CHUNKED + b"2\r\n{}\r\n0\r\nx-a: ", b"y"),
+    "an extension of a chunk": Endless(CHUNKED + b"2;x=", b"y"),
+    "a body without a length": Endless(OK + b"\r\n", b" "),
+    "a body in chunks": Endless(CHUNKED, b"10000\r\n", TEXT, b"\r\n"),
+    "a body in the smallest chunks": Endless(CHUNKED, b"1\r\n \r\n"),
+    "a body that is said to be large": [OK + b"content-length: 1000000000000\r\n\r\n"],
+}
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("what", ENDLESS)
+def test_what_has_no_end_is_bounded(twin: str, what: str) -> None:
+    with RawServer(answers(ENDLESS[what])) as server:
+        started = time.monotonic()
+        with pytest.raises(InvalidResponseError):
+            call(twin, None, CALLS["health_check"], server.url, max_response_bytes=1024 * 1024)
+        assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_a_protocol_that_nobody_asked_for(twin: str) -> None:
+    changed = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n\x00\x01"
+    with RawServer(answers(changed)) as server, pytest.raises(InvalidResponseError, match="another protocol"):
+        call(twin, None, CALLS["health_check"], server.url)
+
+
+def test_as_much_as_an_answer_may_have() -> None:
+    reader = ResponseReader()
+    reader.begin("GET", 10)
+    reader.feed(b"HTTP/1.1 100 Continue\r\n\r\n" * MOST_INTERIM + b"HTTP/1.1 200 OK\r\n")
+    reader.feed(b"x-a: y\r\n" * (MOST_FIELDS - 2) + b"x-b: " + b"y" * 65536 + b"\r\n")
+    reader.feed(b"content-length: 10\r\n\r\n0123456789")
+    assert reader.complete
+    assert reader.take_body() == b"0123456789"
+    assert reader.headers["x-a"] == ", ".join("y" * (MOST_FIELDS - 2))
+    assert len(reader.headers["x-b"]) < LONGEST_HEAD
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_trailers_are_kept_apart_from_headers(size: int) -> None:
+    reader = ResponseReader()
+    stream = CHUNKED + b"2\r\n{}\r\n0\r\ncontent-type: text/html\r\nx-blob-type: flow\r\n\r\n"
+    for _ in range(2):
+        reader.begin()
+        for start in range(0, len(stream), size):
+            reader.feed(stream[start : start + size])
+        assert reader.complete
+        assert reader.headers == {"content-type": "application/json", "transfer-encoding": "chunked"}
+        assert reader.trailers == {"content-type": "text/html", "x-blob-type": "flow"}
+        assert (reader.take_body(), reader.extra, reader.keep_alive) == (b"{}", False, True)
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_trailers_do_not_change_an_answer(twin: str) -> None:
+    chunked = CHUNKED + b"%x\r\n%b\r\n0\r\ncontent-type: text/html\r\nlocation: /\r\n\r\n" % (len(BODY), BODY)
+    with RawServer(answers(chunked)) as server:
+        assert call(twin, None, CALLS["health_check"], server.url).status == "healthy"
+
+
+def test_the_smallest_pieces_take_no_multiple_of_their_size() -> None:
+    reader = ResponseReader()
+    reader.feed(CHUNKED)
+    for _ in range(5_000):
+        reader.feed(b"1\r\nx\r\n" * 10)
+        reader.feed(b"1\r\nx\r\n")
+    assert len(reader._body) < 20
+    assert reader.take_body() == b"x" * 55_000
+
+
+DRIPS: dict[str, tuple[bytes, bytes, float]] = {
+    "a body in the smallest chunks": (CHUNKED, b"1\r\n \r\n" * 1000, 0),
+    "a byte at a time": (OK + b"content-length: 100000\r\n\r\n", b" ", 0.02),
+    "a header at a time": (OK, b"x-a: b\r\n", 0.02),
+    "interim answers": (b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.2),
+}
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("what", DRIPS)
+def test_the_deadline_holds_while_the_server_keeps_sending(twin: str, what: str) -> None:
+    begin, piece, pause = DRIPS[what]
+
+    def talk(conversation: Conversation) -> None:
+        conversation.read()
+        conversation.say(begin)
+        while True:
+            conversation.say(piece)
+            time.sleep(pause)
+
+    with RawServer(talk) as server:
+        started = time.monotonic()
+        with pytest.raises((RunTimeoutError, RequestTimeoutError)):
+            call(twin, None, lambda client: client.get_result(RUN_ID, timeout=1), server.url, server="0.13")
+        assert time.monotonic() - started < 1.5
+
+
+# Events
+
+EVENTS = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
+ENDLESS_EVENTS: dict[str, Iterable[bytes]] = {
+    "a line": Endless(EVENTS + b"data: ", b"x"),
+    "lines": Endless(EVENTS, b"data: x\n"),
+    "comments": Endless(EVENTS, b": x\r\n"),
+}
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("what", ENDLESS_EVENTS)
+def test_an_event_without_end_is_bounded(twin: str, what: str) -> None:
+    with RawServer(answers(ENDLESS_EVENTS[what])) as server, pytest.raises(InvalidResponseError, match="an event has"):
+        call(twin, None, CALLS["run_events"], server.url, server="0.13", max_response_bytes=1024 * 1024)
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_a_stream_is_not_bounded(twin: str, end: bytes) -> None:
+    def talk(conversation: Conversation) -> None:
+        conversation.read()
+        conversation.say(EVENTS)
+        for number in range(1, 400):
+            started = {"runId": RUN_ID, "stepId": "a" * 1000, "itemIndex": 0, "stepIndex": 0}
+            frame = {**EVENT, "sequenceNumber": number, "event": {"StepStarted": started}}
+            # The empty line behind an event comes in pieces.
+            for piece in (b"data: " + json.dumps(frame).encode(), end, end):
+                conversation.say(piece)
+        conversation.say(b"data: " + json.dumps({**EVENT, "sequenceNumber": 400}).encode() + end * 2)
+
+    with RawServer(talk) as server:
+        found = call(twin, None, CALLS["run_events"], server.url, server="0.13", max_response_bytes=100_000)
+    assert len(found) == 400
+
+
+# Over httpx
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_what_an_answer_unpacks_to_is_bounded(twin: str) -> None:
+    packed = gzip.compress(b" " * 50_000_000)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"content-encoding": "gzip"}, stream=httpx.ByteStream(packed))
+
+    with pytest.raises(InvalidResponseError, match="too large"):
+        call(twin, httpx.MockTransport(answer), CALLS["health_check"], URL, max_response_bytes=1_000_000)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, True, 1.5, "1", None])
+@pytest.mark.parametrize("twin", TWINS)
+def test_a_bound_that_is_none(twin: str, wrong: Any) -> None:
+    with pytest.raises(ValueError, match="max_response_bytes is a number of bytes"):
+        call(twin, None, CALLS["health_check"], max_response_bytes=wrong)
+
+
+# What else goes over the wire
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_nothing_packed_is_asked_for(twin: str) -> None:
+    with RawServer(answers(HEALTHY)) as server:
+        call(twin, None, CALLS["health_check"], server.url)
+        assert b"\r\naccept-encoding: identity\r\n" in server.conversations[0].requests[0]
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_the_answer_to_a_head_request_has_no_body(twin: str) -> None:
+    with RawServer(answers(OK + b"content-length: 1000\r\n\r\n")) as server:
+
+        async def ask(client: Any) -> httpx.Response:
+            return await client.api.get_async_httpx_client().head("/health")
+
+        asked = ask if twin == "async" else lambda client: client.api.get_httpx_client().head("/health")
+        started = time.monotonic()
+        response = call(twin, None, asked, server.url, server="0.13", timeout=5)
+        assert (response.status_code, response.content) == (200, b"")
+        assert time.monotonic() - started < 4

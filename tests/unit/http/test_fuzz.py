@@ -1,0 +1,165 @@
+"""Answers with anything in them: only errors of ours come of them, and in time."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from stepflow_client import StepflowClientError
+from stepflow_client._http.messages import HttpError
+from stepflow_client._http.reader import ResponseReader
+
+from tests.raw_server import BODY, HEALTHY, OK, Conversation, RawServer
+from tests.unit.both_twins import EVENT, ITEM, RUN_ID, STEP, SUMMARY, TWINS, call
+
+ANSWERS = 10_000
+ON_SOCKETS = 250
+"""Of each twin."""
+TIMEOUT, LATE = 0.3, 0.5
+
+RUN = json.dumps({"summary": SUMMARY, "results": [ITEM], "steps": [STEP]}).encode()
+RIGHT = [
+    HEALTHY,
+    OK + b"content-length: %d\r\n\r\n" % len(RUN) + RUN,
+    OK + b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\nx-a: b\r\n\r\n" % (len(RUN), RUN),
+    OK
+    + b"transfer-encoding: chunked\r\n\r\n5;x=y\r\n"
+    + RUN[:5]
+    + b"\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(RUN) - 5, RUN[5:]),
+    OK + b"connection: close\r\n\r\n" + RUN,
+    b"HTTP/1.1 100 Continue\r\n\r\n" + HEALTHY,
+    b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n" + OK + b"content-length: %d\r\n\r\n" % len(BODY) + BODY,
+    b"HTTP/1.1 204 No Content\r\n\r\n",
+    b"HTTP/1.1 404 Not Found\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}",
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: " + json.dumps(EVENT).encode() + b"\n\n",
+]
+PIECES = [
+    b"\r\n",
+    b"\r\n\r\n",
+    b"\n",
+    b"\0",
+    b"\xff",
+    b" ",
+    b"\t",
+    b":",
+    b";",
+    b",",
+    b"0\r\n\r\n",
+    b"ffffffffffffffff\r\n",
+    b"-1\r\n",
+    b"HTTP/1.1 ",
+    b"HTTP/1.0 200 OK\r\n",
+    b"HTTP/1.1 100 Continue\r\n\r\n",
+    b"HTTP/1.1 101 Switching Protocols\r\nupgrade: h2c\r\nconnection: upgrade\r\n\r\n",
+    b"content-length: 5\r\n",
+    b"content-length: 18446744073709551616\r\n",
+    b"transfer-encoding: chunked\r\n",
+    b"transfer-encoding: gzip, chunked\r\n",
+    b"connection: close\r\n",
+    b"connection: upgrade\r\nupgrade: websocket\r\n",
+    b"content-encoding: gzip\r\n",
+    b"trailer: x\r\n",
+    b"x-a: " + b"y" * 1000 + b"\r\n",
+    b"x-a: y\r\n" * 300,
+    b"HTTP/1.1 100 Continue\r\n\r\n" * 40,
+    b"{" * 2000,
+    b"1\r\n{\r\n" * 500,
+]
+
+
+def mutated(chance: random.Random) -> bytes:
+    """Give a right answer with some of it changed, or anything at all."""
+    if chance.random() < 0.03:
+        return chance.randbytes(chance.randrange(300))
+    answer = bytearray(chance.choice(RIGHT))
+    for _ in range(chance.randrange(1, 6)):
+        at, length = chance.randrange(len(answer) + 1), chance.randrange(1, 20)
+        # Most of what matters is in the head.
+        at = at if chance.random() < 0.4 else min(at, chance.randrange(120))
+        match chance.randrange(7):
+            case 0:
+                answer[at : at + 1] = chance.randbytes(1)
+            case 1:
+                del answer[at : at + length]
+            case 2:
+                answer[at:at] = answer[at : at + length]
+            case 3 | 4:
+                answer[at:at] = chance.choice(PIECES)
+            case 5:
+                other = chance.choice(RIGHT)
+                answer[at:] = other[chance.randrange(len(other)) :]
+            case _:
+                answer += chance.choice(RIGHT) if chance.random() < 0.5 else chance.choice(PIECES)
+    return bytes(answer) if chance.random() < 0.9 else bytes(answer[: chance.randrange(len(answer) + 1)])
+
+
+def test_whatever_is_read_only_errors_of_ours_come_of_it() -> None:
+    chance = random.Random(11)
+    reader, outcomes = ResponseReader(), Counter[str]()
+    for number in range(ANSWERS):
+        answer, size = mutated(chance), chance.choice([1, 7, 100, 100_000])
+        most = chance.choice([None, 10, 100_000])
+        reader.begin(chance.choice(["GET", "GET", "HEAD"]), most)
+        started = time.thread_time()
+        try:
+            for start in range(0, len(answer), size):
+                reader.feed(answer[start : start + size])
+            reader.feed(b"")
+        except HttpError as error:
+            outcomes["refused" if str(error) else "silent"] += 1
+            reader = ResponseReader()
+        else:
+            body = reader.take_body()
+            assert reader.complete, number
+            assert 200 <= reader.status <= 999, number
+            assert len(body) <= len(answer), number
+            outcomes["read"] += 1
+            if reader.extra or not reader.keep_alive:
+                reader = ResponseReader()
+        assert time.thread_time() - started < LATE, number
+    # Both happen often enough to mean something.
+    assert set(outcomes) == {"read", "refused"}
+    assert min(outcomes.values()) > ANSWERS / 20, outcomes
+
+
+CALLS: list[Callable[[Any], Any]] = [
+    lambda client: client.get_result(RUN_ID, timeout=TIMEOUT),
+    lambda client: client.get_results(RUN_ID, timeout=TIMEOUT),
+    lambda client: client.wait_run(RUN_ID, timeout=TIMEOUT),
+    lambda client: client.health_check(timeout=TIMEOUT),
+]
+
+
+def attempt(twin: str, seed: int) -> float:
+    """Make one call of a server that answers anything, and give how long it took beyond its timeout."""
+    chance = random.Random(seed)
+
+    def talk(conversation: Conversation) -> None:
+        while conversation.read():
+            answer, at = mutated(chance), 0
+            while at < len(answer):
+                size = chance.choice([50, 500, 100_000])
+                conversation.say(answer[at : at + size])
+                at += size
+            if chance.random() < 0.5:
+                return
+
+    with RawServer(talk) as server:
+        started = time.monotonic()
+        with suppress(StepflowClientError):
+            call(twin, None, CALLS[seed % len(CALLS)], server.url, server="0.13", timeout=TIMEOUT)
+        return time.monotonic() - started - TIMEOUT
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("twin", TWINS)
+def test_whatever_a_socket_brings_only_errors_of_ours_come_of_it(twin: str) -> None:
+    late = [seed for seed in range(ON_SOCKETS) if attempt(twin, seed) > LATE]
+    # A machine that was busy just then is not the client's doing.
+    assert [seed for seed in late if attempt(twin, seed) > LATE] == []

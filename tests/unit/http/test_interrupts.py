@@ -1,0 +1,94 @@
+"""A KeyboardInterrupt may come at any line of the blocking client: it stays one, and costs no connection."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import httpx
+import pytest
+import stepflow_client
+from stepflow_client import RetryPolicy, SyncStepflowClient
+from stepflow_client._http.messages import PoolTimeout
+from stepflow_client._http.slots import SyncSlots
+
+from tests.raw_server import HEALTHY, RawServer, answers
+from tests.unit.http.test_sockets import connections
+
+SENDING = {
+    Path(stepflow_client.__file__).parent / name
+    for name in ("_sync/pool.py", "_response_reader.py", "_sockets.py", "_slots.py")
+}
+
+
+def is_finalizing(frame: FrameType | None) -> bool:
+    """Whether an object goes away just now: what is raised there is not raised to anybody."""
+    while frame is not None and frame.f_code.co_name != "__del__":
+        frame = frame.f_back
+    return frame is not None
+
+
+def interrupted_at(line: int, call: Callable[[], Any]) -> bool:
+    """Make a call and raise a KeyboardInterrupt at one of the lines that it runs; False if it does not run so many."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        nonlocal count
+        if Path(frame.f_code.co_filename) not in SENDING or is_finalizing(frame):
+            return None
+        if event == "line":
+            count += 1
+            if count == line:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+# A socket that is no connection of ours yet is closed when it goes, and Python says so.
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.parametrize("idle", [True, False], ids=["on an idle connection", "on a new one"])
+def test_an_interrupt_at_any_line(idle: bool) -> None:
+    limits = httpx.Limits(max_connections=2, max_keepalive_connections=2 if idle else 0)
+    with (
+        RawServer(answers(HEALTHY)) as server,
+        SyncStepflowClient(
+            server.url, limits=limits, retry=RetryPolicy(max_attempts=1), server="0.13", timeout=5
+        ) as client,
+    ):
+        client.health_check()
+        line = 0
+        while interrupted_at(line := line + 1, client.health_check):
+            # Both slots are there, and the connection gives no answer to what was asked before.
+            slots = client._connection.dialect.inner.inner._slots  # type: ignore[attr-defined]
+            taken = [slots.acquire(0.001), slots.acquire(0.001)]
+            del taken
+            assert client.health_check().status == "healthy"
+        assert line > 50
+        # Where it hits the taking or the giving back itself, a connection may stay open until the client is closed.
+        assert len(connections(server.port)) <= 8
+    assert not connections(server.port)
+
+
+def test_a_slot_that_is_lost_is_replaced() -> None:
+    slots = SyncSlots(1)
+    for number in range(4):
+        slot = slots.acquire(0.01)
+        with pytest.raises(PoolTimeout, match="no connection was free"):
+            slots.acquire(0.01)
+        if number % 2:
+            slots.release(slot)
+        del slot
+    slots.acquire(0.01)

@@ -1,0 +1,64 @@
+"""Reading answers, byte by byte and several at once."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from stepflow_client._http.messages import ConnectionBroken, HttpRequest, NotHttp, Timeouts
+from stepflow_client._http.reader import ResponseReader
+
+FIRST = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nfirst"
+BEHIND = {
+    "another answer": b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 6\r\nx: y\r\n\r\nsecond",
+    "the same again": FIRST,
+    "half an answer": b"HTTP/1.1 500 Int",
+    "garbage": b"\x00\xff garbage",
+    "a line": b"\r\n",
+}
+
+
+@pytest.mark.parametrize("behind", BEHIND.values(), ids=BEHIND)
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_what_stands_behind_an_answer_is_no_part_of_it(behind: bytes, size: int) -> None:
+    reader = ResponseReader()
+    stream = FIRST + behind
+    for start in range(0, len(stream), size):
+        reader.feed(stream[start : start + size])
+    assert (reader.status, reader.take_body(), reader.headers) == (200, b"first", {"content-length": "5"})
+    assert reader.complete
+    # Such a connection is not used again. (An empty line between answers is allowed.)
+    assert reader.extra or behind == b"\r\n"
+
+
+def test_answers_that_come_one_after_the_other() -> None:
+    reader = ResponseReader()
+    for number in range(3):
+        reader.begin()
+        reader.feed(b"HTTP/1.1 100 Continue\r\nx: y\r\n\r\n")
+        reader.feed(b"HTTP/1.1 20%d OK\r\ncontent-length: 1\r\n\r\n%d" % (number, number))
+        assert (reader.status, reader.take_body(), reader.extra) == (200 + number, b"%d" % number, False)
+        assert reader.keep_alive
+
+
+def test_what_is_no_answer() -> None:
+    with pytest.raises(NotHttp):
+        ResponseReader().feed(b"SSH-2.0-OpenSSH\r\n")
+    with pytest.raises(ConnectionBroken, match="without an answer"):
+        ResponseReader().feed(b"")
+    reader = ResponseReader()
+    reader.feed(FIRST[:-1])
+    with pytest.raises(ConnectionBroken, match="in the middle"):
+        reader.feed(b"")
+
+
+def test_patience_ends_with_the_deadline() -> None:
+    assert HttpRequest("GET", "/health").remaining(30.0) == 30.0
+    now = time.monotonic()
+    assert 0.5 < HttpRequest("GET", "/health", deadline=now + 1).remaining(30.0) <= 1
+    assert HttpRequest("GET", "/health", deadline=now + 60).remaining(30.0) == 30.0
+    assert 0 < HttpRequest("GET", "/health", deadline=now - 60).remaining(30.0) < 0.01
+
+
+def test_no_phase_is_longer_than_the_whole() -> None:
+    assert Timeouts(1, 30, 3, 600).at_most(2) == Timeouts(1, 2, 2, 2)

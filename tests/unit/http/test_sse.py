@@ -1,0 +1,48 @@
+"""Server-sent events out of bytes: however they are cut, and whatever they are."""
+
+from __future__ import annotations
+
+import collections
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from stepflow_client._http.sse import EventDecoder
+
+STREAM = (
+    b"\xef\xbb\xbf: a comment\n\ndata: one\n\ndata:two\r\n\r\ndata: a\rdata: b\r\rid: \x00\nretry: soon\nevent: e\n"
+    b"data: {\xc3\xa9}\nnonsense\n\ndata\n\nevent: nothing\n\ndata: \ndata: \n\ndata: without an end"
+)
+EVENTS = [b"one", b"two", b"a\nb", b"{\xc3\xa9}", b"\n"]
+
+
+def test_events() -> None:
+    assert EventDecoder().feed(STREAM) == EVENTS
+
+
+@given(st.lists(st.integers(0, len(STREAM)), max_size=12))
+def test_however_the_bytes_are_cut(places: list[int]) -> None:
+    decoder, found, begin = EventDecoder(), [], 0
+    for end in [*sorted(places), len(STREAM)]:
+        found += decoder.feed(STREAM[begin:end])
+        begin = end
+    assert found == EVENTS
+
+
+def test_byte_by_byte() -> None:
+    decoder = EventDecoder()
+    assert [event for place in range(len(STREAM)) for event in decoder.feed(STREAM[place : place + 1])] == EVENTS
+
+
+@pytest.mark.parametrize("piece", [b"x" * 100, b"data: " + b"x" * 100, b": " + b"x" * 100, b"data: x\n", b"data\n"])
+def test_what_has_no_end_is_refused(piece: bytes) -> None:
+    decoder = EventDecoder(largest=10_000)
+    with pytest.raises(ValueError, match="more than 10000 bytes"):
+        collections.deque(map(decoder.feed, itertools.repeat(piece, 10_001)))
+
+
+def test_many_events_are_no_large_one() -> None:
+    decoder = EventDecoder(largest=100)
+    assert decoder.feed(b"data: 0123456789\n\n" * 1000) == [b"0123456789"] * 1000
+    assert decoder.feed(b": comment\n" * 1000) == []

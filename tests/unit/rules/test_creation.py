@@ -1,0 +1,279 @@
+"""Which run a request has created whose answer was lost."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from stepflow_client import (
+    AuthenticationError,
+    ConflictError,
+    InvalidArgumentError,
+    InvalidRequestError,
+    InvalidResponseError,
+    NotFoundError,
+    RateLimitError,
+    RequestTimeoutError,
+    RunTimeoutError,
+    ServerConnectionError,
+    ServerFaultError,
+    StepflowClientError,
+    UnsupportedByServerError,
+)
+from stepflow_client._rules.creation import RunRegistry, born, may_have_created, tagged, this_process, untagged
+
+MOMENT = 1_795_000_000.0
+
+
+def run_id(seconds: float, tail: int = 0) -> str:
+    """Give an id of version 7, born at a moment."""
+    return str(UUID(int=(int(seconds * 1000) << 80) | (7 << 76) | (2 << 62) | tail))
+
+
+# What may have created a run
+
+
+def never_sent(kind: type[ServerConnectionError] | type[RequestTimeoutError]) -> StepflowClientError:
+    error = kind("nothing was sent")
+    error.was_sent = False
+    return error
+
+
+OWN = {"error": {"code": 13, "message": "it broke", "status": "INTERNAL"}}
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ServerConnectionError("the connection broke"), True),
+        (RequestTimeoutError("no answer in time"), True),
+        (never_sent(ServerConnectionError), False),
+        (never_sent(RequestTimeoutError), False),
+        (InvalidResponseError("cut short"), True),
+        (InvalidResponseError("cut short", status_code=200), True),
+        # What a proxy says leaves it open; a server's own failure, in either form, is a no.
+        (ServerFaultError("bad gateway", status_code=502), True),
+        (ServerFaultError("bad gateway", status_code=502, details="<html>"), True),
+        (ServerFaultError("gateway timeout", status_code=504, details={}), True),
+        (ServerFaultError("failed", status_code=500, details="text of a proxy"), True),
+        (ServerFaultError("failed", status_code=500, details=OWN), False),
+        (ServerFaultError("failed", status_code=500, details={"code": 500, "message": "it broke"}), False),
+        (ServerFaultError("overloaded", status_code=503), True),
+        (ServerFaultError("overloaded", status_code=503, details="<html>"), True),
+        (ServerFaultError("bad gateway", status_code=502, details=OWN), True),
+        (ServerFaultError("failed", status_code=500, details={"error": "a gateway's"}), True),
+        (ServerFaultError("failed", status_code=500, details={"code": 500}), True),
+        (RequestTimeoutError("too slow", status_code=408), True),
+        (RateLimitError("slower", status_code=429), False),
+        (InvalidRequestError("bad", status_code=400), False),
+        (AuthenticationError("who", status_code=401), False),
+        (NotFoundError("no flow", status_code=404), False),
+        (ConflictError("no", status_code=409), False),
+        (InvalidArgumentError("no"), False),
+        (UnsupportedByServerError("no"), False),
+        (RunTimeoutError("later"), False),
+        (StepflowClientError("closed"), False),
+    ],
+    ids=lambda value: f"{type(value).__name__}-{value.status_code}" if isinstance(value, StepflowClientError) else "",
+)
+def test_what_leaves_open_whether_a_run_was_created(error: StepflowClientError, expected: bool) -> None:
+    assert may_have_created(error) is expected
+
+
+# When a run was created
+
+
+@given(st.integers(0, 2**47), st.integers(0, 2**60))
+def test_ids_of_version_7_tell_the_millisecond(milliseconds: int, tail: int) -> None:
+    made = str(UUID(int=(milliseconds << 80) | (7 << 76) | (2 << 62) | tail))
+    assert born(made) == milliseconds / 1000
+
+
+@pytest.mark.parametrize("made", [*(str(UUID(int=(v << 76) | (2 << 62))) for v in (1, 3, 4, 5, 6, 8)), "", "no id"])
+def test_other_ids_tell_nothing(made: str) -> None:
+    assert born(made) is None
+
+
+# Processes
+
+
+def test_a_process_keeps_its_name() -> None:
+    assert this_process() == this_process()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks on this system")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_has_a_name_of_its_own() -> None:
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        names = set(pool.map(_name, range(8), chunksize=1))
+    assert this_process() not in names
+
+
+def _name(number: int) -> str:
+    return this_process()
+
+
+# Flows
+
+
+@pytest.mark.parametrize(
+    "flow",
+    [{"steps": []}, {"metadata": {"a": 1}, "steps": []}, {"steps": [], "metadata": {"a": {"b": None}}, "output": 1}],
+)
+def test_a_tag_comes_off_again(flow: dict[str, Any]) -> None:
+    before = repr(flow)
+    made = tagged(flow, "t")
+    assert made["metadata"]["stepflow-client"] == "t"
+    assert repr(untagged(made)) == before
+    assert repr(untagged(flow)) == before
+    assert untagged(tagged(made, "other")) == flow
+
+
+@pytest.mark.parametrize("metadata", ["text", ["a"], 5, False])
+def test_metadata_that_servers_refuse_stays_as_it_is(metadata: Any) -> None:
+    flow = {"metadata": metadata, "steps": []}
+    assert tagged(flow, "t") == flow
+    assert untagged(flow) == flow
+
+
+def test_no_two_clients_have_the_same_tag() -> None:
+    assert len({RunRegistry().shared_tag(b"d") for _ in range(100)}) == 100
+
+
+def test_a_flow_is_stored_once_and_again_under_the_same_tag_if_the_server_has_lost_it() -> None:
+    claims = RunRegistry()
+    assert claims.shared_flow(b"d") is None
+    tag = claims.shared_tag(b"d")
+    claims.share(b"d", "f")
+    assert claims.shared_flow(b"d") == "f"
+    assert claims.is_ours("f")
+    assert not claims.is_ours("g")
+    claims.forget_flow("f")
+    assert claims.shared_flow(b"d") is None
+    assert claims.shared_tag(b"d") == tag
+
+
+def test_a_flow_with_a_run_that_nobody_owns_gets_another_tag() -> None:
+    claims = RunRegistry()
+    tag = claims.shared_tag(b"d")
+    claims.share(b"d", "f")
+    claims.share(b"e", "g")
+    claims.end(claims.begin("f"), is_settled=False)
+    assert not claims.is_ours("f")
+    # Neither does it come back because a server has lost it.
+    claims.forget_flow("f")
+    assert claims.shared_flow(b"d") is None
+    assert claims.shared_tag(b"d") != tag
+    claims.share(b"d", "f2")
+    assert claims.shared_flow(b"d") == "f2"
+    assert claims.shared_flow(b"e") == "g", "others keep theirs"
+
+
+def test_only_so_many_flows_are_remembered() -> None:
+    claims = RunRegistry()
+    for number in range(1_050):
+        claims.share(str(number).encode(), f"f{number}")
+    assert claims.shared_flow(b"49") is None
+    assert claims.shared_flow(b"50") == "f50"
+
+
+def test_the_flow_of_a_single_call_is_ours_and_shared_by_none() -> None:
+    claims = RunRegistry()
+    claims.reserve("f")
+    assert claims.is_ours("f")
+    assert claims.shared_flow(b"d") is None
+
+
+# Calls and their runs
+
+
+def test_rivals_are_the_other_calls_of_the_flow() -> None:
+    claims = RunRegistry()
+    first, other = claims.begin("f"), claims.begin("g")
+    assert claims.rivals(first) == set()
+    second = claims.begin("f")
+    assert claims.rivals(first) == {second}
+    assert claims.rivals(other) == set()
+    claims.end(second, is_settled=True)
+    assert claims.rivals(first) == set()
+
+
+def test_a_lone_run_is_picked() -> None:
+    call = RunRegistry().begin("f")
+    call.sends = 1
+    assert call.pick([run_id(MOMENT)]) == run_id(MOMENT)
+
+
+def test_of_more_runs_than_requests_none_is_picked() -> None:
+    call = RunRegistry().begin("f")
+    call.sends = 1
+    both = [run_id(MOMENT), run_id(MOMENT + 1)]
+    assert call.pick(both) is None
+    call.sends = 2
+    assert call.pick(both) == both[1], "the newest: the call has sent both"
+
+
+def test_a_run_that_is_older_than_one_had_before_the_call_is_not_picked() -> None:
+    claims = RunRegistry()
+    assert claims.own("f", run_id(MOMENT))
+    assert claims.own("f", run_id(MOMENT - 5))
+    call = claims.begin("f")
+    call.sends = 1
+    assert call.pick([run_id(MOMENT - 0.001, 1)]) is None
+    assert call.pick([run_id(MOMENT, 1)]) == run_id(MOMENT, 1)
+    assert claims.own("f", run_id(MOMENT + 9))
+    assert call.pick([run_id(MOMENT, 1)]) == run_id(MOMENT, 1), "what came after its beginning does not count"
+
+
+def test_a_run_is_given_to_one_call_only() -> None:
+    claims = RunRegistry()
+    assert claims.own("f", "a")
+    assert not claims.own("f", "a")
+    assert claims.own("f", "b")
+    assert claims.unowned(["a", "c", "b", "d"]) == ["c", "d"]
+    assert claims.owned_since("a") is not None
+    assert claims.owned_since("c") is None
+
+
+def test_calls_leave_nothing_behind() -> None:
+    claims = RunRegistry()
+    for number in range(100):
+        calls = [claims.begin(f"f{number}") for _ in range(2)]
+        for call in calls:
+            claims.end(call, is_settled=bool(number % 2))
+    left: dict[str, Any] = vars(claims)
+    assert not left["_open"]
+
+
+def test_only_so_many_runs_are_remembered_and_the_newest_of_them() -> None:
+    claims = RunRegistry()
+    for number in range(50_010):
+        claims.own("f", str(number))
+    assert claims.unowned(["9", "10", "50009"]) == ["9"]
+
+
+def test_threads_share_them() -> None:
+    claims = RunRegistry()
+    won: list[int] = []
+    barrier = threading.Barrier(8)
+
+    def take() -> None:
+        barrier.wait()
+        calls = [claims.begin("f") for _ in range(200)]
+        won.append(sum(claims.own("f", str(number)) for number in range(500)))
+        for call in calls:
+            claims.end(call, is_settled=True)
+
+    threads = [threading.Thread(target=take) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert sum(won) == 500
+    assert claims.rivals(claims.begin("f")) == set()

@@ -1,0 +1,94 @@
+"""Where one stands in the events of a run."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from stepflow_client import InvalidArgumentError
+from stepflow_client._rules.cursor import Cursor
+
+numbers = st.integers(0, 10**18 - 1)
+modes = st.sampled_from("eis")
+# The sequence numbers of a run rise, and several events can share one.
+shared = st.lists(st.tuples(st.integers(1, 3), st.integers(1, 10)), max_size=8)
+
+
+def sequence(steps: list[tuple[int, int]]) -> list[int]:
+    """Give the sequence numbers of a run: each step forward has so many events."""
+    found: list[int] = []
+    number = 0
+    for step, count in steps:
+        number += step
+        found += [number] * count
+    return found
+
+
+@given(modes, numbers, numbers)
+def test_what_is_written_is_read_again(mode: str, number: int, handled: int) -> None:
+    cursor = Cursor(mode, number, handled)
+    assert Cursor.parse(str(cursor), mode) == cursor
+
+
+def test_the_beginning() -> None:
+    assert Cursor.parse(None, "e") == Cursor("e", 0, 0)
+    assert Cursor.parse(0, "s") == Cursor("s", 0, 0)
+    assert Cursor.parse(7, "i") == Cursor("i", 7, 0)
+
+
+@pytest.mark.parametrize(
+    "since",
+    ["", "e", "7", "e7", "e7.", "e.7", "e-1.0", "e1.0 ", " e1.0", "e1.0\n", "x1.0", "e1.0.0", "e" + "1" * 19 + ".0"],
+)
+def test_other_text_is_refused(since: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="cursor"):
+        Cursor.parse(since, "e")
+
+
+@pytest.mark.parametrize("since", [-1, True, False, 1.0, b"e1.0", ["e1.0"], {}], ids=repr)
+def test_other_things_are_refused(since: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="cursor"):
+        Cursor.parse(since, "e")
+
+
+@pytest.mark.parametrize(("one", "other"), [("e", "s"), ("s", "e"), ("e", "i"), ("i", "e"), ("s", "i"), ("i", "s")])
+def test_cursors_of_other_events_are_refused(one: str, other: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="another way") as caught:
+        Cursor.parse(str(Cursor(one, 3, 1)), other)
+    assert "include_sub_runs" in str(caught.value)
+
+
+def test_events_that_share_a_number_are_counted() -> None:
+    cursor = Cursor("e")
+    found = []
+    for number in (0, 0, 1, 4, 4, 4, 5):
+        cursor = cursor.after(number)
+        found.append(str(cursor))
+    assert found == ["e0.1", "e0.2", "e1.1", "e4.1", "e4.2", "e4.3", "e5.1"]
+
+
+@given(modes, shared)
+def test_no_two_events_have_the_same_cursor(mode: str, steps: list[tuple[int, int]]) -> None:
+    cursor, found = Cursor(mode), []
+    for number in sequence(steps):
+        cursor = cursor.after(number)
+        found.append(cursor)
+    assert len(set(found)) == len(found)
+    assert all((one.number, one.handled) < (two.number, two.handled) for one, two in pairwise(found))
+
+
+@given(shared, st.data())
+def test_going_on_gives_each_event_exactly_once(steps: list[tuple[int, int]], data: st.DataObject) -> None:
+    # A server gives all events from a number on; so many of them were handled.
+    events = list(enumerate(sequence(steps)))
+    stop = data.draw(st.integers(0, len(events)))
+    cursor, handled = Cursor("e"), []
+    for event in events[:stop]:
+        cursor = cursor.after(event[1])
+        handled.append(event)
+    position = Cursor.parse(str(cursor), "e")
+    again = [event for event in events if event[1] >= position.number]
+    assert handled + again[position.handled :] == events

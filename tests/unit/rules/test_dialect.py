@@ -1,0 +1,274 @@
+"""The translation for older servers: what they are sent, and what is made of their answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from stepflow_client import SyncStepflowClient, UnsupportedByServerError
+from stepflow_client._rules.dialect import Reply, Request, ShapeChangedError, current_components, translate
+from stepflow_client._rules.releases import needs_translation, pinned
+
+RUN = "01900000-0000-7000-8000-000000000001"
+OLD_RUN = {
+    "runId": RUN,
+    "flowId": "f",
+    "flowName": None,
+    "status": "completed",
+    "items": {"total": 1, "completed": 1, "running": 0, "failed": 0, "cancelled": 0},
+    "createdAt": "2026-11-24T00:00:00Z",
+    "completedAt": None,
+    "rootRunId": RUN,
+}
+
+
+def drive(release: str, request: Request, *replies: Reply) -> tuple[list[Request], Reply]:
+    """Send a request through the translation; give what the old server is sent and the answer."""
+    translation = translate(pinned("http://server", release), request)
+    waiting = iter(replies)
+    sent: list[Request] = []
+    try:
+        sent.append(next(translation))
+        while True:
+            sent.append(translation.send(next(waiting)))
+    except StopIteration as done:
+        assert next(waiting, None) is None, "not every reply was asked for"
+        return sent, done.value
+
+
+def test_only_servers_before_0_12_need_it() -> None:
+    needed = {release: needs_translation(pinned("u", release)) for release in ("0.9", "0.10", "0.11.1", "0.12", "1.0")}
+    assert needed == {"0.9": True, "0.10": True, "0.11.1": True, "0.12": False, "1.0": False}
+
+
+def test_a_run_is_created_on_0_10() -> None:
+    body = {"flowId": "f", "input": [1], "wait": True, "timeoutSecs": 1, "overrides": {"steps": {"a": {"value": {}}}}}
+    result = {"itemIndex": 0, "status": "completed", "result": {"outcome": "success", "result": None}}
+    sent, reply = drive("0.10", Request("POST", "/runs", body=body), Reply(200, {**OLD_RUN, "results": [result]}))
+    assert [request.body for request in sent] == [body]
+    assert reply.status == 200
+    assert reply.body["summary"]["status"] == 2
+    # A null output is not a missing one, and a null time is an absent one.
+    assert reply.body["results"] == [{"itemIndex": 0, "status": 2, "output": None}]
+    assert "completedAt" not in reply.body["summary"]
+
+
+def test_a_run_without_waiting_is_answered_202_and_becomes_200() -> None:
+    _, reply = drive("0.11", Request("POST", "/runs", body={"flowId": "f", "input": [1]}), Reply(202, OLD_RUN))
+    assert (reply.status, reply.body["results"]) == (200, [])
+
+
+def test_0_9_is_sent_its_own_overrides_and_asked_for_what_it_did_not_tell() -> None:
+    body = {"flowId": "f", "input": [1], "wait": True, "timeoutSecs": 1, "overrides": {"steps": {"a": {"value": {}}}}}
+    item = {"itemIndex": 0, "status": "completed", "result": {"outcome": "success", "result": 1}}
+    sent, reply = drive(
+        "0.9",
+        Request("POST", "/runs", body=body),
+        Reply(200, {"runId": RUN, "itemCount": 1, "status": "completed"}),
+        Reply(200, {**OLD_RUN, "inputs": [1]}),
+        Reply(200, {"itemCount": 1, "items": [item]}),
+    )
+    assert sent[0].body == {"flowId": "f", "input": [1], "overrides": {"a": {"value": {}}}}
+    assert [(request.method, request.path) for request in sent[1:]] == [
+        ("GET", f"/runs/{RUN}"),
+        ("GET", f"/runs/{RUN}/items"),
+    ]
+    assert reply.body["results"] == [{"itemIndex": 0, "status": 2, "output": 1}]
+
+
+@pytest.mark.parametrize("old", ["0.9", "0.10"])
+def test_an_empty_batch_is_refused_where_it_would_hang(old: str) -> None:
+    with pytest.raises(UnsupportedByServerError, match=r"0\.11"):
+        drive(old, Request("POST", "/runs", body={"flowId": "f", "input": []}))
+
+
+@pytest.mark.parametrize(
+    ("old", "params", "sent", "runs"),
+    [
+        ("0.11", {"status": "2", "limit": "5"}, {"status": "completed", "limit": "5"}, 2),
+        ("0.10", {"rootsOnly": "true", "limit": "1"}, {"rootsOnly": "true", "limit": "1"}, 2),
+        ("0.9", {"rootsOnly": "true", "limit": "1", "offset": "0"}, {}, 1),
+        ("0.9", {"rootsOnly": "true", "offset": "1"}, {}, 0),
+    ],
+)
+def test_filters_are_translated_or_applied(old: str, params: dict[str, str], sent: object, runs: int) -> None:
+    listed = [OLD_RUN, {**OLD_RUN, "parentRunId": "p"}]
+    requests, reply = drive(old, Request("GET", "/runs", params), Reply(200, {"runs": listed}))
+    assert [request.params for request in requests] == [sent]
+    assert len(reply.body["runs"]) == runs
+
+
+@pytest.mark.parametrize(("old", "status"), [("0.9", "6"), ("0.11", "99")])
+def test_a_status_the_server_does_not_know_fits_no_run(old: str, status: str) -> None:
+    assert drive_nothing(old, Request("GET", "/runs", {"status": status})).body == {"runs": []}
+
+
+def drive_nothing(release: str, request: Request) -> Reply:
+    with pytest.raises(StopIteration) as done:
+        next(translate(pinned("u", release), request))
+    reply: Reply = done.value.value
+    return reply
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message", "step"),
+    [
+        (
+            {"code": 500, "message": 'step "a" failed', "data": {"stack": [{"error": "x"}, {"error": "cause"}]}},
+            3,
+            "cause",
+            "a",
+        ),
+        ({"code": 1, "message": "Input path $.q not found"}, 8, "Input path $.q not found", None),
+        ({"code": -32202, "message": "error routing component"}, 9, "error routing component", None),
+        ({"code": 500, "message": "error routing component"}, 9, "error routing component", None),
+        ({"code": -32001, "message": "m"}, 6, "m", None),
+        ({"code": 77, "message": "m"}, None, "m", None),
+        (
+            {
+                "code": -32100,
+                "message": "boom",
+                "data": {"stack": [{"attachments": ["Internal error executing step 'b'"]}]},
+            },
+            3,
+            "boom",
+            "b",
+        ),
+    ],
+)
+def test_a_failed_item_gets_the_cause_the_code_and_the_step(
+    error: dict[str, Any], code: int | None, message: str, step: str | None
+) -> None:
+    item = {"itemIndex": 0, "status": "failed", "result": {"outcome": "failed", "error": error}}
+    _, reply = drive("0.11", Request("GET", f"/runs/{RUN}/items"), Reply(200, {"itemCount": 1, "items": [item]}))
+    (read,) = reply.body["results"]
+    assert (read.get("errorCode"), read["errorMessage"], read.get("stepId")) == (code, message, step)
+    assert read["errorData"]["code"] == error["code"]
+
+
+def test_the_steps_of_a_batch_are_put_together_from_two_answers() -> None:
+    details = [
+        {
+            "itemIndex": index,
+            "status": status,
+            "steps": [{"stepId": "a", "status": status}, {"stepId": "b", "status": "blocked"}],
+        }
+        for index, status in enumerate(("completed", "failed"))
+    ]
+    run = {**OLD_RUN, "items": {"total": 2}, "itemDetails": details}
+    known = {"a": {"stepId": "a", "component": "/x/a", "status": "failed"}}
+    sent, reply = drive("0.10", Request("GET", f"/runs/{RUN}/steps"), Reply(200, run), Reply(200, {"steps": known}))
+    assert [request.path for request in sent] == [f"/runs/{RUN}", f"/runs/{RUN}/steps"]
+    assert [(step["itemIndex"], step["stepId"], step["status"], step["component"]) for step in reply.body["steps"]] == [
+        (0, "a", 2, "/x/a"),
+        (1, "a", 3, "/x/a"),
+    ]
+
+
+def test_the_steps_of_a_batch_cannot_be_had_from_0_9() -> None:
+    with pytest.raises(UnsupportedByServerError, match=r"0\.10"):
+        drive("0.9", Request("GET", f"/runs/{RUN}/steps"), Reply(200, {**OLD_RUN, "items": {"total": 2}}))
+
+
+def test_one_step_is_picked_or_not_found() -> None:
+    steps = {"steps": {"a": {"stepId": "a", "component": "/x", "status": "completed"}}}
+    replies = (Reply(200, OLD_RUN), Reply(200, steps))
+    _, found = drive("0.11", Request("GET", f"/runs/{RUN}/steps/a"), *replies)
+    assert found.body["step"]["stepId"] == "a"
+    _, missing = drive("0.11", Request("GET", f"/runs/{RUN}/steps/z"), *replies)
+    assert (missing.status, missing.body["error"]["message"]) == (404, "step 'z' not found")
+
+
+def test_errors_come_in_the_envelope() -> None:
+    body = {"code": 404, "message": "no", "stack": [{"error": "no", "backtrace": "..."}]}
+    for method, path in (
+        ("GET", f"/runs/{RUN}"),
+        ("DELETE", f"/runs/{RUN}"),
+        ("GET", "/flows/x"),
+        ("GET", "/nonsense"),
+    ):
+        _, reply = drive("0.10", Request(method, path), Reply(404, body))
+        assert reply.body == {"error": {"code": 404, "message": "no", "status": "NOT_FOUND", "stack": ["no"]}}
+
+
+@pytest.mark.parametrize(
+    ("request_", "current"),
+    [
+        (Request("GET", f"/runs/{RUN}"), {"summary": {}, "steps": []}),
+        (Request("GET", f"/runs/{RUN}/items"), {"results": []}),
+        (Request("GET", "/runs"), {"runs": [{"runId": RUN, "status": 2}]}),
+        (Request("POST", f"/runs/{RUN}/cancel"), {"summary": {}}),
+    ],
+)
+def test_an_answer_of_the_current_shape_is_recognised(request_: Request, current: dict[str, Any]) -> None:
+    with pytest.raises(ShapeChangedError):
+        drive("0.11", request_, Reply(200, current))
+
+
+@pytest.mark.parametrize("path", ["/blobs", "/blobs/x"])
+def test_0_9_has_no_blobs(path: str) -> None:
+    with pytest.raises(UnsupportedByServerError, match=r"0\.10"):
+        drive("0.9", Request("GET" if path.endswith("x") else "POST", path))
+
+
+def test_variables_are_read_from_the_flow_where_the_server_tells_none() -> None:
+    declared = {"k": {"default": "v", "env_var": "K"}, "s": {"is_secret": True}}
+    schema = {"properties": declared, "required": ["k", "s"]}
+    flow = {"schemas": {"properties": {"variables": schema}}}
+    expected = {"k": {"required": False, "defaultValue": "v", "envVar": "K"}, "s": {"required": True}}
+    request = Request("GET", "/flows/f/variables")
+    _, from_flow = drive("0.10", request, Reply(200, {"flow": flow, "flowId": "f"}))
+    _, from_server = drive("0.11", request, Reply(200, {"flowId": "f", "schema": schema, "envVars": {"k": "K"}}))
+    assert from_flow.body["variables"] == from_server.body["variables"] == expected
+
+
+def test_components_get_the_current_names() -> None:
+    old = {"components": [{"component": "/a", "input_schema": {}, "description": "d"}]}
+    sent, reply = drive("0.9", Request("GET", "/components", {"excludeSchemas": "true"}), Reply(200, old))
+    assert sent[0].params == {"includeSchemas": "false"}
+    assert (reply.body["complete"], reply.body["failedPlugins"]) == (True, [])
+    (component,) = current_components(old)["components"]
+    assert (component["componentId"], component["path"], component["inputSchema"]) == ("/a", "/a", {})
+
+
+class Swapped:
+    """A server that is replaced by one of another release, behind the same URL."""
+
+    def __init__(self) -> None:
+        self.release = "0.11.1"
+        self.lost = False
+        self.asked: list[str] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        path = request.url.path.removeprefix("/api/v1")
+        self.asked.append(path)
+        if self.lost:
+            self.lost = False
+            raise httpx.ReadError("gone")
+        new = self.release == "0.13.0"
+        if path == "/health":
+            told: dict[str, Any] = {"build": {"gitVersion": "dd82fa7"}} if new else {"version": self.release}
+            return httpx.Response(200, json={"status": "healthy", **told})
+        known = {key: value for key, value in OLD_RUN.items() if value is not None}
+        return httpx.Response(200, json={"summary": {**known, "status": 2}, "steps": []} if new else OLD_RUN)
+
+
+@pytest.mark.parametrize("lost", [True, False], ids=["connection lost", "unnoticed"])
+def test_a_server_that_is_replaced_is_recognised_again(lost: bool) -> None:
+    server = Swapped()
+    with SyncStepflowClient("http://server", transport=httpx.MockTransport(server)) as client:
+        assert client.get_run(RUN).status == "completed"
+        assert client.server_info().release == "0.11.1"
+        server.release, server.lost = "0.13.0", lost
+        assert client.get_run(RUN).status == "completed"
+        assert client.get_run(RUN).status == "completed"
+        assert client.server_info().release == "0.13.0"
+
+
+def test_a_pinned_server_is_never_asked() -> None:
+    server = Swapped()
+    with SyncStepflowClient("http://server", transport=httpx.MockTransport(server), server="0.11") as client:
+        client.get_run(RUN)
+        assert client.server_info().dialect == "0.11"
+    assert server.asked == [f"/runs/{RUN}"]

@@ -1,0 +1,88 @@
+"""Which server answers, told from its health, and what it can do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from stepflow_client._rules.releases import pinned, recognise, require
+from stepflow_client.errors import InvalidArgumentError, InvalidResponseError, UnsupportedByServerError
+
+URL = "http://server:7840"
+
+
+@pytest.mark.parametrize(
+    ("version", "dialect"),
+    [
+        ("0.9.0", "0.9"),
+        ("0.10.0", "0.10"),
+        ("0.11.0", "0.11"),
+        ("0.11.1", "0.11"),
+        ("0.11.2-rc.1", "0.11"),
+        ("0.12.0", "0.12"),
+        ("0.13.0", "0.12"),
+        ("1.0.0", "0.12"),
+        ("0.8.3", "0.9"),
+        ("", "0.12"),
+        ("nightly", "0.12"),
+        ("0", "0.12"),
+        ("9" * 5000 + ".1", "0.12"),
+    ],
+)
+def test_a_server_that_tells_its_release(version: str, dialect: str) -> None:
+    server = recognise(URL, {"status": "healthy", "version": version, "timestamp": "2026-01-01T00:00:00+00:00"})
+    assert (server.dialect, server.release, server.commit, server.url) == (dialect, version, None, URL)
+
+
+@pytest.mark.parametrize(
+    ("build", "told", "commit"),
+    [
+        ({"gitVersion": "dd82fa7"}, "0.13.0", "dd82fa7"),
+        ({"gitVersion": "37c721f"}, "0.12.0", "37c721f"),
+        ({"gitVersion": "abcdef0"}, None, "abcdef0"),
+        ({"gitVersion": None}, None, None),
+        ({"gitVersion": 5}, None, "5"),
+        ({}, None, None),
+    ],
+)
+def test_a_server_that_tells_its_commit(build: dict[str, Any], told: str | None, commit: str | None) -> None:
+    server = recognise(URL, {"status": "healthy", "build": build})
+    assert (server.dialect, server.release, server.commit) == ("0.12", told, commit)
+
+
+@pytest.mark.parametrize(
+    "health", [{}, {"status": "ok"}, {"version": 5}, {"build": "x"}, {"version": None, "build": None}, {"build": []}]
+)
+def test_what_is_no_stepflow_server(health: dict[str, Any]) -> None:
+    with pytest.raises(InvalidResponseError, match="not as a Stepflow server"):
+        recognise(URL, health)
+
+
+@pytest.mark.parametrize(
+    ("version", "can", "cannot"),
+    [
+        ("0.9.0", {"exact_numbers", "cancel_refuses_finished"}, {"wait", "blobs", "flow_variables", "events"}),
+        ("0.10.0", {"exact_numbers", "wait", "blobs"}, {"flow_variables", "events", "live_steps"}),
+        ("0.11.1", {"exact_numbers", "wait", "blobs", "flow_variables"}, {"events", "live_steps", "step_outputs"}),
+        ("0.12.0", {"wait", "blobs", "events", "live_steps"}, {"exact_numbers", "cancel_refuses_finished"}),
+        ("0.13.0", {"wait", "blobs", "events", "live_steps"}, {"exact_numbers", "cancel_refuses_finished"}),
+    ],
+)
+def test_what_a_release_can_do(version: str, can: set[str], cannot: set[str]) -> None:
+    capabilities = pinned(URL, version).capabilities
+    assert {name for name in can if capabilities[name]} == can
+    assert not {name for name in cannot if capabilities[name]}
+
+
+def test_what_a_server_cannot_do_is_refused_with_the_release_that_can() -> None:
+    require(pinned(URL, "0.10"), "blobs", "blobs")
+    with pytest.raises(UnsupportedByServerError, match=r"0\.9.*0\.10"):
+        require(pinned(URL, "0.9"), "blobs", "blobs")
+    with pytest.raises(UnsupportedByServerError, match=r"0\.12"):
+        require(pinned(URL, "0.11"), "events", "events")
+
+
+@pytest.mark.parametrize("version", ["", "x", "1", 0.13, None, "0", "a.b", True])
+def test_what_is_no_release(version: Any) -> None:
+    with pytest.raises(InvalidArgumentError):
+        pinned(URL, version)

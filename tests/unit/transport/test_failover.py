@@ -1,0 +1,201 @@
+"""Several servers as one."""
+
+from __future__ import annotations
+
+import json
+import socket
+from base64 import b64encode
+from collections.abc import Generator
+from typing import Any
+
+import httpx
+import pytest
+from stepflow_api.api.run import list_runs
+from stepflow_client import (
+    InvalidArgumentError,
+    RetryPolicy,
+    ServerConnectionError,
+    StepflowClient,
+    SyncStepflowClient,
+)
+
+from tests.scripted_server import Answer, decoded, listening, message
+from tests.unit.both_twins import EVENT, HEALTH, TWINS, call
+
+RUN = "01900000-0000-7000-8000-000000000001"
+RUNS = {"runs": []}
+
+
+class Servers:
+    """Two servers; each can be down, or break connections."""
+
+    def __init__(self) -> None:
+        self.down: set[str] = set()
+        self.broken: set[str] = set()
+        self.asked: list[str] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        host = request.url.host
+        self.asked.append(host)
+        if host in self.down:
+            raise httpx.ConnectError("refused")
+        if host in self.broken:
+            raise httpx.ReadError("reset")
+        return httpx.Response(200, json=RUNS)
+
+
+def client(servers: Servers, attempts: int = 1) -> SyncStepflowClient:
+    return SyncStepflowClient(
+        ["http://a", "http://b"],
+        transport=httpx.MockTransport(servers),
+        server="0.13",
+        retry=RetryPolicy(max_attempts=attempts),
+    )
+
+
+def test_the_first_server_is_used_while_it_answers() -> None:
+    servers = Servers()
+    with client(servers) as both:
+        for _ in range(3):
+            both.list_runs()
+    assert servers.asked == ["a", "a", "a"]
+
+
+def test_the_next_one_takes_over_and_keeps_the_work() -> None:
+    servers = Servers()
+    servers.down = {"a"}
+    with client(servers) as both:
+        both.list_runs()
+        servers.down = set()
+        both.list_runs()
+    assert servers.asked == ["a", "b", "b"]
+
+
+def test_a_server_that_is_down_is_left_alone_for_a_while() -> None:
+    servers = Servers()
+    servers.down = {"a", "b"}
+    with client(servers) as both:
+        with pytest.raises(ServerConnectionError):
+            both.list_runs()
+        servers.down = {"a"}
+        both.list_runs()
+        both.list_runs()
+    # Both rest after the first failure, so both are tried in turn; then the one that answered comes first.
+    assert servers.asked[:2] == ["a", "b"]
+    assert servers.asked[-1] == "b"
+    assert servers.asked.count("a") <= 2
+
+
+def test_after_a_broken_connection_the_repeated_request_goes_elsewhere() -> None:
+    servers = Servers()
+    servers.broken = {"a"}
+    with client(servers, attempts=2) as both:
+        both.list_runs()
+    assert servers.asked == ["a", "b"]
+
+
+def test_a_broken_connection_is_not_repeated_where_that_is_not_allowed() -> None:
+    servers = Servers()
+    servers.broken = {"a"}
+    with client(servers) as both, pytest.raises(ServerConnectionError):
+        both.list_runs()
+    assert servers.asked == ["a"]
+
+
+@pytest.mark.parametrize("urls", [[], ["http://a", "ftp://b"], [5]])
+def test_what_is_no_list_of_servers(urls: list[str]) -> None:
+    for kind in (StepflowClient, SyncStepflowClient):
+        with pytest.raises(InvalidArgumentError):
+            kind(urls)
+
+
+# Credentials
+
+
+class Bearer(httpx.Auth):
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["authorization"] = "Bearer token"
+        yield request
+
+
+def sends(twin: str, transport: str) -> Any:
+    if transport == "own":
+        return None
+    return httpx.AsyncHTTPTransport(verify=False) if twin == "async" else httpx.HTTPTransport(verify=False)
+
+
+def authorizations(seen: list[str]) -> Answer:
+    """Note what credentials each request has."""
+
+    def answer(connection: socket.socket, head: bytes) -> None:
+        seen.append(decoded(head).get("authorization", ""))
+        body = HEALTH if b"/health " in head else RUNS
+        connection.sendall(message(json.dumps(body).encode()))
+
+    return answer
+
+
+def basic(user: str, password: str) -> str:
+    return f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}"
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("transport", ["own", "httpx"])
+def test_each_server_gets_its_own_credentials_and_none_of_another(twin: str, transport: str) -> None:
+    first: list[str] = []
+    second: list[str] = []
+    third: list[str] = []
+    with (
+        listening(authorizations(second)) as b,
+        listening(authorizations(third)) as c,
+    ):
+        with listening(authorizations(first)) as a:
+            urls = [f"http://me:one@127.0.0.1:{a}", f"http://you:two@127.0.0.1:{b}", f"http://127.0.0.1:{c}"]
+            for order in (urls, urls[1:] + urls[:1], urls[2:] + urls[:2]):
+                call(twin, sends(twin, transport), lambda client: client.list_runs(), order)
+        # The first server is gone now: what was meant for it goes to the next one.
+        call(twin, sends(twin, transport), lambda client: client.list_runs(), urls)
+        call(twin, sends(twin, transport), lambda client: client.list_runs(), [urls[0], urls[2]])
+    assert set(first) == {basic("me", "one")}
+    assert set(second) == {basic("you", "two")}
+    assert set(third) == {""}
+    assert len(first) == 2
+    assert len(second) == len(third) == 4
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("auth", ["token", lambda: "token", Bearer()], ids=["token", "callable", "httpx.Auth"])
+def test_credentials_of_the_client_are_for_every_server(twin: str, auth: Any) -> None:
+    seen: list[str] = []
+    with listening(authorizations(seen)) as b:
+        with listening(authorizations(seen)) as a:
+            urls = [f"http://me:one@127.0.0.1:{a}", f"http://127.0.0.1:{b}"]
+            call(twin, None, lambda client: client.list_runs(), urls, auth=auth)
+        call(twin, None, lambda client: client.list_runs(), urls, auth=auth)
+    assert seen == ["Bearer token"] * 4
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_the_generated_client_sends_the_credentials_of_the_server(twin: str) -> None:
+    seen: list[str] = []
+    with listening(authorizations(seen)) as port:
+        urls = [f"http://me:one@127.0.0.1:{port}", "http://127.0.0.1:9"]
+        if twin == "async":
+            call(twin, None, lambda client: list_runs.asyncio_detailed(client=client.api), urls, server="0.13.0")
+        else:
+            call(twin, None, lambda client: list_runs.sync_detailed(client=client.api), urls, server="0.13.0")
+    assert seen == [basic("me", "one")]
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_streams_have_the_credentials_of_their_server(twin: str) -> None:
+    seen: list[str] = []
+
+    def answer(connection: socket.socket, head: bytes) -> None:
+        seen.append(decoded(head).get("authorization", ""))
+        connection.sendall(message(f"data: {json.dumps(EVENT)}\n\n".encode(), content_type="text/event-stream"))
+
+    with listening(answer) as port:
+        urls = [f"http://me:one@127.0.0.1:{port}", "http://127.0.0.1:9"]
+        assert len(call(twin, None, lambda client: client.run_events(RUN), urls, server="0.13.0")) == 1
+    assert seen == [basic("me", "one")]

@@ -1,0 +1,303 @@
+"""When a request is sent again: the whole table of the policy, `Retry-After`, and the budget in an outage."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from itertools import pairwise
+from typing import Any
+
+import httpx
+import pytest
+from stepflow_client import InvalidArgumentError, RetryPolicy, StepflowClient, StepflowClientError, SyncStepflowClient
+from stepflow_client._http.messages import (
+    CannotSend,
+    ConnectFailed,
+    ConnectionBroken,
+    ConnectTimeout,
+    HttpError,
+    HttpResponse,
+    NotHttp,
+    PoolTimeout,
+    ReadTimeout,
+    WriteTimeout,
+)
+from stepflow_client._rules.transient import Budget, delay_before_retry, describe, was_not_processed
+
+from tests.unit.both_twins import HEALTH, RUN_ID, TWINS, URL, Server
+
+POLICY = RetryPolicy(max_attempts=4, first_delay=0.1, max_delay=0.5)
+NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
+
+ALWAYS, IF_IDEMPOTENT, NEVER = "always", "if idempotent", "never"
+OUTCOMES: list[tuple[HttpError | HttpResponse, str, bool]] = [
+    # what came, whether it is sent again, whether it is certain that the server did nothing
+    (ConnectFailed("refused"), ALWAYS, True),
+    (ConnectTimeout("silence"), ALWAYS, True),
+    (PoolTimeout("full"), NEVER, True),
+    (CannotSend("a bad header"), NEVER, True),
+    (ConnectionBroken("reset"), IF_IDEMPOTENT, False),
+    (ReadTimeout("silence"), NEVER, False),
+    (WriteTimeout("silence"), NEVER, False),
+    (NotHttp("an SSH banner"), NEVER, False),
+    (HttpError("other"), NEVER, False),
+    (HttpResponse(429, {}), ALWAYS, True),
+    (HttpResponse(408, {}), IF_IDEMPOTENT, False),
+    (HttpResponse(503, {}), IF_IDEMPOTENT, False),
+    (HttpResponse(502, {}), IF_IDEMPOTENT, False),
+    (HttpResponse(504, {}), IF_IDEMPOTENT, False),
+    *[(HttpResponse(status, {}), NEVER, False) for status in (200, 202, 301, 400, 401, 403, 404, 405, 409, 412)],
+    *[(HttpResponse(status, {}), NEVER, False) for status in (413, 415, 422, 425, 500, 501, 505, 507, 511)],
+]
+
+
+def named(value: Any) -> str | None:
+    if isinstance(value, HttpResponse):
+        return str(value.status)
+    return type(value).__name__ if isinstance(value, HttpError) else None
+
+
+def delay(outcome: HttpError | HttpResponse, **more: Any) -> float | None:
+    settings: dict[str, Any] = {"policy": POLICY, "idempotent": True, "attempt": 1, "time_left": 30.0, "now": NOW}
+    return delay_before_retry(outcome=outcome, **{**settings, **more})
+
+
+@pytest.mark.parametrize("time_left", [30.0, 0.001, 0.0, -1.0])
+@pytest.mark.parametrize("attempt", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("idempotent", [True, False])
+@pytest.mark.parametrize(("outcome", "again", "untouched"), OUTCOMES, ids=named)
+def test_the_table(
+    outcome: HttpError | HttpResponse, again: str, untouched: bool, idempotent: bool, attempt: int, time_left: float
+) -> None:
+    wanted = again == ALWAYS or (again == IF_IDEMPOTENT and idempotent)
+    wanted = wanted and attempt < POLICY.max_attempts and time_left > 0
+    # The tests' waits are 0, so any time that is left is enough.
+    assert delay(outcome, idempotent=idempotent, attempt=attempt, time_left=time_left) == (0.0 if wanted else None)
+    assert was_not_processed(outcome) is untouched
+
+
+@pytest.mark.parametrize(("outcome", "again", "untouched"), OUTCOMES, ids=named)
+def test_what_is_not_idempotent_is_sent_again_only_where_the_server_did_nothing(
+    outcome: HttpError | HttpResponse, again: str, untouched: bool
+) -> None:
+    assert delay(outcome, idempotent=False) is None or untouched
+
+
+def test_one_attempt_is_never_followed_by_another() -> None:
+    once = RetryPolicy(max_attempts=1)
+    assert all(delay(outcome, policy=once) is None for outcome, _, _ in OUTCOMES)
+
+
+def test_the_delay_doubles_up_to_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stepflow_client._rules.transient.random.uniform", lambda low, high: high)
+    policy = RetryPolicy(max_attempts=9, first_delay=0.1, max_delay=0.5)
+    found = [delay(ConnectionBroken("reset"), policy=policy, attempt=attempt) for attempt in range(1, 9)]
+    assert found == pytest.approx([0.1, 0.2, 0.4, 0.5, 0.5, 0.5, 0.5, 0.5])
+    assert delay(ConnectionBroken("reset"), policy=policy, attempt=3, time_left=0.4) is None, (
+        "no time to wait that long"
+    )
+
+
+def test_the_delay_is_drawn_between_nothing_and_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stepflow_client._rules.transient.random.uniform", random.Random(7).uniform)
+    found = [delay(ConnectionBroken("reset"), attempt=3) or 0.0 for _ in range(2000)]
+    assert 0 <= min(found) < 0.02
+    assert 0.38 < max(found) <= 0.4
+    assert 0.18 < sum(found) / len(found) < 0.22
+
+
+def http_date(seconds: float) -> str:
+    return format_datetime(NOW + timedelta(seconds=seconds), usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7.0),
+        (" 7 ", 7.0),
+        ("0", 0.0),
+        ("007", 7.0),
+        (http_date(9), 9.0),
+        (http_date(-9), 0.0),
+        ((NOW + timedelta(seconds=9)).strftime("%A, %d-%b-%y %H:%M:%S GMT"), 9.0),
+        ((NOW + timedelta(seconds=9)).strftime("%a, %d %b %Y %H:%M:%S -0000"), 9.0),
+        ((NOW + timedelta(hours=2, seconds=9)).strftime("%a, %d %b %Y %H:%M:%S +0200"), 9.0),
+        ("", 0.0),
+        ("soon", 0.0),
+        ("-5", 0.0),
+        ("1.5", 0.0),
+        ("٧", 0.0),
+        ("Tue, 99 Nov 2026 12:00:00 GMT", 0.0),
+        ("Tue, 24 Nov 99999 12:00:00 GMT", 0.0),
+        ("\x00", 0.0),
+    ],
+)
+@pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
+def test_retry_after_is_waited_for(status: int, header: str, seconds: float) -> None:
+    assert delay(HttpResponse(status, {"retry-after": header})) == seconds
+
+
+def test_a_retry_after_beyond_the_callers_patience_is_a_no() -> None:
+    assert delay(HttpResponse(503, {"retry-after": "29"})) == 29
+    assert delay(HttpResponse(503, {"retry-after": "30"})) is None
+    assert delay(HttpResponse(429, {"retry-after": "9" * 4000})) is None
+    assert delay(HttpResponse(429, {"retry-after": http_date(3600)})) is None
+
+
+def test_the_longer_of_both_waits_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stepflow_client._rules.transient.random.uniform", lambda low, high: high)
+    policy = RetryPolicy(first_delay=4.0)
+    assert delay(HttpResponse(503, {"retry-after": "1"}), policy=policy) == 4.0
+    assert delay(HttpResponse(503, {"retry-after": "6"}), policy=policy) == 6.0
+
+
+def test_attempts_are_described() -> None:
+    assert describe(HttpResponse(503, {})) == "answered 503"
+    assert describe(ConnectionBroken("reset by peer")) == "reset by peer"
+    assert describe(ReadTimeout()) == "ReadTimeout"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"max_attempts": 0},
+        {"max_attempts": -1},
+        {"max_attempts": 2.0},
+        {"max_attempts": True},
+        {"max_attempts": "3"},
+        *[{name: bad} for name in ("first_delay", "max_delay", "budget") for bad in (-1, "1", None, True)],
+        *[{name: float(bad)} for name in ("first_delay", "max_delay", "budget") for bad in ("inf", "nan")],
+    ],
+    ids=str,
+)
+def test_policies_that_make_no_sense_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgumentError, match=next(iter(settings))):
+        RetryPolicy(**settings)
+
+
+# The budget
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0, 2.5])
+@pytest.mark.parametrize("requests", [1, 10, 1000])
+def test_retries_never_exceed_the_budget(share: float, requests: int) -> None:
+    start = 20.0
+    budget = Budget(RetryPolicy(budget=share), start)
+    retries = 0
+    for _ in range(requests):
+        budget.earn()
+        for _ in range(9):
+            retries += budget.spend()
+    assert retries <= share * requests + (start if share else 0)
+    if share:
+        assert retries >= min(9 * requests, int(share * requests)) - 1
+
+
+def test_what_is_saved_up_has_a_limit() -> None:
+    budget = Budget(RetryPolicy(budget=1.0), 5.0)
+    for _ in range(10_000):
+        budget.earn()
+    assert sum(budget.spend() for _ in range(1000)) == 50
+
+
+def outage(twin: str, requests: int, fail: Callable[[httpx.Request], httpx.Response], policy: RetryPolicy) -> int:
+    """Make requests of a server that fails all of them, and give how many reached it."""
+    reached = 0
+
+    def server(request: httpx.Request) -> httpx.Response:
+        nonlocal reached
+        reached += 1
+        return fail(request)
+
+    transport = httpx.MockTransport(server)
+    if twin == "sync":
+        with SyncStepflowClient(URL, transport=transport, server="0.13.0", retry=policy) as client:
+            for _ in range(requests):
+                with pytest.raises(StepflowClientError):
+                    client.get_run(RUN_ID)
+        return reached
+
+    async def main() -> None:
+        async with StepflowClient(URL, transport=transport, server="0.13.0", retry=policy) as client:
+            calls = [client.get_run(RUN_ID) for _ in range(requests)]
+            found = await asyncio.gather(*calls, return_exceptions=True)
+            assert all(isinstance(each, StepflowClientError) for each in found)
+
+    asyncio.run(main())
+    return reached
+
+
+def refused(request: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError("refused")
+
+
+@pytest.mark.parametrize("fail", [refused, lambda request: httpx.Response(503)], ids=["refused", "503"])
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5])
+@pytest.mark.parametrize("twin", TWINS)
+def test_an_outage_is_not_amplified(twin: str, share: float, fail: Callable[[httpx.Request], httpx.Response]) -> None:
+    requests, start = 1000, 20
+    reached = outage(twin, requests, fail, RetryPolicy(budget=share))
+    assert requests <= reached <= requests * (1 + share) + (start if share else 0)
+    # The budget is used up: short outages are bridged as long as there is something left.
+    assert reached >= requests * (1 + share)
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_a_short_outage_is_bridged_and_a_failure_tells_its_attempts(twin: str) -> None:
+    left = 3
+
+    def server(request: httpx.Request) -> httpx.Response:
+        nonlocal left
+        left -= 1
+        return httpx.Response(503) if left >= 0 else httpx.Response(200, json=HEALTH)
+
+    def ask(transport: httpx.MockTransport, **settings: Any) -> str:
+        if twin == "sync":
+            with SyncStepflowClient(URL, transport=transport, **settings) as client:
+                return client.health_check().status
+
+        async def main() -> str:
+            async with StepflowClient(URL, transport=transport, **settings) as client:
+                return (await client.health_check()).status
+
+        return asyncio.run(main())
+
+    assert ask(httpx.MockTransport(server)) == "healthy"
+    left = 3
+    with pytest.raises(StepflowClientError) as caught:
+        ask(httpx.MockTransport(server), retry=RetryPolicy(max_attempts=3))
+    assert list(caught.value.attempts) == ["answered 503"] * 3
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("status", [408, 429, 503])
+def test_a_creation_that_was_turned_away_is_sent_again(twin: str, status: int) -> None:
+    server = Server()
+    turned_away = 2
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal turned_away
+        done = server(request)
+        if server.asked[-1] == "POST /runs" and turned_away:
+            turned_away -= 1
+            return httpx.Response(status, headers={"retry-after": "0"})
+        return done
+
+    transport = httpx.MockTransport(answer)
+    if twin == "sync":
+        with SyncStepflowClient(URL, transport=transport, server="0.13.0") as client:
+            assert client.create_run("f").run_id == RUN_ID
+    else:
+
+        async def main() -> None:
+            async with StepflowClient(URL, transport=transport, server="0.13.0") as client:
+                assert (await client.create_run("f")).run_id == RUN_ID
+
+        asyncio.run(main())
+    assert [each for each in server.asked if each.startswith("POST")] == ["POST /runs"] * 3
+    # A proxy says 408 and 503 of requests, too, that it has passed on: so the run is looked for before.
+    looked = [first for first, then in pairwise(server.asked) if then == "POST /runs"]
+    assert looked == (["POST /runs"] * 2 if status == 429 else ["GET /runs"] * 2)
