@@ -157,7 +157,6 @@ EVENTS = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
 ENDLESS_EVENTS: dict[str, Iterable[bytes]] = {
     "a line": Endless(EVENTS + b"data: ", b"x"),
     "lines": Endless(EVENTS, b"data: x\n"),
-    "comments": Endless(EVENTS, b": x\r\n"),
 }
 
 

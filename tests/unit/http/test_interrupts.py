@@ -20,7 +20,7 @@ from tests.unit.http.test_sockets import connections
 
 SENDING = {
     Path(stepflow_client.__file__).parent / name
-    for name in ("_sync/pool.py", "_response_reader.py", "_sockets.py", "_slots.py")
+    for name in ("_sync/transport/pool.py", "_http/reader.py", "_http/sockets.py", "_http/slots.py")
 }
 
 

@@ -8,6 +8,7 @@ import itertools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from stepflow_client._http.messages import TooLarge
 from stepflow_client._http.sse import EventDecoder
 
 STREAM = (
@@ -38,7 +39,7 @@ def test_byte_by_byte() -> None:
 @pytest.mark.parametrize("piece", [b"x" * 100, b"data: " + b"x" * 100, b": " + b"x" * 100, b"data: x\n", b"data\n"])
 def test_what_has_no_end_is_refused(piece: bytes) -> None:
     decoder = EventDecoder(largest=10_000)
-    with pytest.raises(ValueError, match="more than 10000 bytes"):
+    with pytest.raises(TooLarge, match="more than 10000 bytes"):
         collections.deque(map(decoder.feed, itertools.repeat(piece, 10_001)))
 
 

@@ -276,6 +276,7 @@ def test_a_short_outage_is_bridged_and_a_failure_tells_its_attempts(twin: str) -
 @pytest.mark.parametrize("status", [408, 429, 503])
 def test_a_creation_that_was_turned_away_is_sent_again(twin: str, status: int) -> None:
     server = Server()
+    server.answers["GET /runs"] = httpx.Response(200, json={"runs": []})
     turned_away = 2
 
     def answer(request: httpx.Request) -> httpx.Response:

@@ -151,6 +151,7 @@ class SyncStepflowClient(Events, Blobs, Picklable):
         server: str | None = None,
         retry: RetryPolicy | None = None,
         exact_integers: bool = True,
+        max_response_bytes: int = MOST_BYTES,
     ) -> Self:
         """Return a client with the settings of the environment.
 
@@ -169,6 +170,7 @@ class SyncStepflowClient(Events, Blobs, Picklable):
             server: The release of the server, where it is known.
             retry: When a request is sent again.
             exact_integers: Refuse to send integers that the server would change.
+            max_response_bytes: Bytes that a response may have, and each event of `run_events`.
 
         Raises:
             InvalidArgumentError: If a setting is wrong.
@@ -187,6 +189,7 @@ class SyncStepflowClient(Events, Blobs, Picklable):
             server=server,
             retry=retry,
             exact_integers=exact_integers,
+            max_response_bytes=max_response_bytes,
         )
 
     @property
