@@ -65,7 +65,7 @@ def _positive(text: str) -> int:
 
 
 def _write(results: Results, folder: Path) -> Path:
-    """Write the figures, the pictures and the page, and give the page."""
+    """Write the figures, the pictures and the page, and return the page."""
     folder.mkdir(parents=True, exist_ok=True)
     figures = folder / f"{results.started}.json"
     results.save(figures)

@@ -25,16 +25,16 @@ class Bench:
     rounds: int | None
 
     def amount(self, full: int, quick: int) -> int:
-        """Give how much to do."""
+        """Return how much to do."""
         return quick if self.quick else full
 
     def count_rounds(self, full: int, quick: int = 2) -> range:
-        """Give the rounds to go through."""
+        """Return the rounds to go through."""
         return range(self.rounds or self.amount(full, quick))
 
     @contextmanager
     def server(self) -> Iterator[str]:
-        """Run a new server and give its URL. Its memory only grows, so that every case has its own."""
+        """Run a new server and return its URL. Its memory only grows, so that every case has its own."""
         with StepflowRuntime.start(log_config=LogConfig(level="error", forward=False)) as runtime:
             yield runtime.url
 

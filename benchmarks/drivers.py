@@ -17,7 +17,7 @@ class Driver(Protocol):
     def open(self, url: str) -> None: ...
 
     def latency(self, calls: int) -> list[float]:
-        """Give the seconds of each of so many calls."""
+        """Return the seconds of each of so many calls."""
 
     def throughput(self, seconds: float, concurrency: int) -> tuple[int, float]:
         """Call for some seconds, so many at once; give how many calls ended and how long they took together."""
@@ -149,7 +149,7 @@ class SyncDriver:
 
 
 def driver(peer: Any) -> Driver:
-    """Give what drives a peer."""
+    """Return what drives a peer."""
     return AsyncDriver(peer) if asyncio.iscoroutinefunction(peer.run) else SyncDriver(peer)
 
 

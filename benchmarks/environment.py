@@ -34,7 +34,7 @@ def prepare() -> None:
 
 
 def machine() -> dict[str, str]:
-    """Give what the figures depend on, without anything that names the machine."""
+    """Return what the figures depend on, without anything that names the machine."""
     found = {
         "cpu": _cpu(),
         "cores": str(os.cpu_count()),

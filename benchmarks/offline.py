@@ -23,7 +23,7 @@ _RUN_ID = "01a21045-ac8f-7681-b87a-1939596f71c4"
 
 
 def decode(way: str, path: str, repeat: int) -> float:
-    """Give the seconds that reading a recorded answer takes.
+    """Return the seconds that reading a recorded answer takes.
 
     Args:
         way: One of the names in `_decoders`.
@@ -40,7 +40,7 @@ def decode(way: str, path: str, repeat: int) -> float:
 
 
 def decoded_memory(way: str, path: str) -> int:
-    """Give the bytes that what was read takes while it is held."""
+    """Return the bytes that what was read takes while it is held."""
     content = Path(path).read_bytes()
     read = _decoders(content)[way]
     read()
@@ -75,7 +75,7 @@ _JSON = {"content-type": "application/json"}
 
 
 def encode(way: str, size: int) -> float:
-    """Give the seconds that writing (and sending to nowhere) an input of so many bytes takes.
+    """Return the seconds that writing (and sending to nowhere) an input of so many bytes takes.
 
     Args:
         way: One of the names below.

@@ -80,14 +80,14 @@ class Worker:
 
 
 def clean_environment() -> dict[str, str]:
-    """Give this process's environment without what would change how peers connect."""
+    """Return this process's environment without what would change how peers connect."""
     unwanted = ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy", "pythonpath")
     kept = {name: value for name, value in os.environ.items() if name.lower() not in unwanted}
     return {name: value for name, value in kept.items() if not name.startswith("STEPFLOW_")}
 
 
 def time_command(command: Sequence[str | Path]) -> tuple[float, str]:
-    """Give the seconds from the start to the end of a process, and what it wrote.
+    """Return the seconds from the start to the end of a process, and what it wrote.
 
     Raises:
         subprocess.CalledProcessError: If it failed.

@@ -12,7 +12,7 @@ _COMPARED = (BARE, UPSTREAM, PLAIN_HTTPX)
 
 
 def page(results: Results, plots: Iterable[str]) -> str:
-    """Give the whole page.
+    """Return the whole page.
 
     Args:
         results: The figures.

@@ -41,11 +41,11 @@ class Results:
         self.rounds.setdefault(Key(case, measure, at, peer), []).append(value)
 
     def spread(self, key: Key) -> Spread | None:
-        """Give the median of what was measured, or None."""
+        """Return the median of what was measured, or None."""
         return _spread(self.rounds[key]) if key in self.rounds else None
 
     def ratio(self, above: Key, below: Key) -> Spread | None:
-        """Give one figure as a multiple of another, or None.
+        """Return one figure as a multiple of another, or None.
 
         Rounds are divided one by one where there are as many of both: what slowed a round down slowed both.
         """
@@ -57,7 +57,7 @@ class Results:
         return _spread([a / b for a, b in zip(one, other, strict=True) if b])
 
     def tables(self) -> Iterator[tuple[str, str]]:
-        """Give each case and measure once, in the order they were measured."""
+        """Return each case and measure once, in the order they were measured."""
         yield from dict.fromkeys((key.case, key.measure) for key in self.rounds)
 
     def save(self, path: Path) -> None:
@@ -76,7 +76,7 @@ class Results:
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
-    """Give the value below which so many percent of the values lie."""
+    """Return the value below which so many percent of the values lie."""
     return quantiles(values, n=100, method="inclusive")[percent - 1]
 
 

@@ -21,7 +21,7 @@ class Target:
     bound: Literal["at least", "at most"] = "at most"
 
     def verdict(self, results: Results) -> tuple[Spread | None, str]:
-        """Give the ratio and whether it keeps to the limit."""
+        """Return the ratio and whether it keeps to the limit."""
         ratio = results.ratio(self.above, self.below)
         if ratio is None:
             return None, "not measured"

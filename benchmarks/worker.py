@@ -21,7 +21,7 @@ from benchmarks.drivers import driver
 
 
 def peak_memory() -> int:
-    """Give the most memory this process has held, in bytes. (`getrusage` counts what its parent held before it.)"""
+    """Return the most memory this process has held, in bytes. (`getrusage` counts what its parent held before it.)"""
     try:
         with open("/proc/self/status") as status:
             return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
@@ -36,7 +36,7 @@ def offline(function: str, **arguments: Any) -> Any:
 
 
 def commands(module: str) -> dict[str, Callable[..., Any]]:
-    """Give what can be asked for."""
+    """Return what can be asked for."""
     known: dict[str, Callable[..., Any]] = {"peak_memory": peak_memory, "offline": offline}
     if module != "-":
         drives = driver(importlib.import_module(f"benchmarks.peers.{module}").Peer())

@@ -20,11 +20,11 @@ INPUT: JsonObject = {"name": "World", "n": 1}
 
 
 def batch_input(count: int) -> list[JsonObject]:
-    """Give the inputs of a batch, each a small object of mixed values."""
+    """Return the inputs of a batch, each a small object of mixed values."""
     return [{"n": n, "name": f"item {n}", "score": n + 0.5, "tags": ["a", "b"], "open": True} for n in range(count)]
 
 
 def large_input(size: int) -> JsonObject:
-    """Give an input of at least so many bytes of JSON."""
+    """Return an input of at least so many bytes of JSON."""
     record = {"id": 123456, "name": "a name of some length", "values": [1.5, 2, 3.25], "note": "text " * 30}
     return {"records": [record] * (size // 240 + 1)}

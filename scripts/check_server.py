@@ -55,7 +55,7 @@ def main() -> int:
 
 
 def check(version: str) -> tuple[dict[str, int | str], bool]:
-    """Run everything on a release, print what differs, and give the outcome."""
+    """Run everything on a release, print what differs, and return the outcome."""
     passed, failures = run_suite(version)
     for name, count in sorted(passed.items()):
         failed = sum(1 for failure in failures if failure[0] == name)
@@ -100,7 +100,7 @@ def run_suite(version: str) -> tuple[Counter[str], list[tuple[str, str, str]]]:
 
 
 def conformance(version: str) -> list[str] | str:
-    """Drive every operation of the description and give what the release answers differently."""
+    """Drive every operation of the description and return what the release answers differently."""
     if releases.number(version) < (0, 12):
         return "another wire, translated by the client"
     conformance_server.BINARY = releases.binary(version)
@@ -122,7 +122,7 @@ def conformance(version: str) -> list[str] | str:
 
 
 def page(outcomes: dict[str, dict[str, int | str]]) -> str:
-    """Give docs/servers.md."""
+    """Return docs/servers.md."""
     known = sorted({*releases.RELEASES, *outcomes}, key=releases.number)
     lines = [
         "# Servers",

@@ -109,7 +109,7 @@ def _describe_parameters(description: dict[str, Any]) -> None:
 
 
 def _mapping(value: object) -> dict[str, Any]:
-    """Give a mapping as it is and nothing for anything else: judging the description is the generator's part."""
+    """Return a mapping as it is and nothing for anything else: judging the description is the generator's part."""
     return value if isinstance(value, dict) else {}
 
 

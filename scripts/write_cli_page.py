@@ -38,14 +38,14 @@ def main() -> int:
 
 
 def page(upstream: Upstream) -> tuple[str, list[str]]:
-    """Give the page, and the counterparts of upstream's flags that do not exist."""
+    """Return the page, and the counterparts of upstream's flags that do not exist."""
     commands = dict(walk("stepflow", cli))
     table, unknown = counterparts(upstream, commands)
     return "\n".join([NOTES.read_text(), *help_texts(commands), *table]) + "\n", unknown
 
 
 def walk(path: str, command: click.Command, parent: click.Context | None = None) -> Iterator[tuple[str, click.Context]]:
-    """Give every command below one, itself first, by what people type."""
+    """Return every command below one, itself first, by what people type."""
     settings = {**command.context_settings, "terminal_width": WIDTH, "max_content_width": WIDTH}
     context = click.Context(command, info_name=path.rpartition(" ")[2], parent=parent, **settings)
     yield path, context
@@ -57,14 +57,14 @@ def walk(path: str, command: click.Command, parent: click.Context | None = None)
 
 
 def help_texts(commands: dict[str, click.Context]) -> Iterator[str]:
-    """Give the section of every command."""
+    """Return the section of every command."""
     yield "## Commands\n"
     for path, context in commands.items():
         yield f"### {path}\n\n```text\n{context.get_help()}\n```\n"
 
 
 def counterparts(upstream: Upstream, commands: dict[str, click.Context]) -> tuple[list[str], list[str]]:
-    """Give the lines of the table of upstream's flags, and the counterparts that are not there."""
+    """Return the lines of the table of upstream's flags, and the counterparts that are not there."""
     lines = [
         "## Coming from the upstream command\n",
         "| upstream | flag | here | |",
@@ -82,7 +82,7 @@ def counterparts(upstream: Upstream, commands: dict[str, click.Context]) -> tupl
 
 
 def exists(ours: str, commands: dict[str, click.Context]) -> bool:
-    """Tell whether a command has a flag."""
+    """Return whether a command has a flag."""
     command, _, flag = f"stepflow {ours}".rpartition(" ")
     context = commands.get(command)
     if context is None:

@@ -70,5 +70,5 @@ DIFFERENCES = {
 
 
 def has(release: str, feature: str) -> bool:
-    """Tell whether a release is on the new side of a row."""
+    """Return whether a release is on the new side of a row."""
     return releases.number(release) >= releases.number(DIFFERENCES[feature].since)

@@ -19,7 +19,7 @@ __all__ = ["DurableServer", "free_port", "sleeping"]
 
 
 def free_port() -> int:
-    """Give a port of 127.0.0.1 that nobody uses."""
+    """Return a port of 127.0.0.1 that nobody uses."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
     return port
@@ -94,7 +94,7 @@ class DurableServer:
 
 
 def sleeping(name: str) -> dict[str, Any]:
-    """Give a flow that sleeps as long as its input says (`ms`) and gives its input (`n`) back; 0.13 only."""
+    """Return a flow that sleeps as long as its input says (`ms`) and gives its input (`n`) back; 0.13 only."""
     # Integers survive only in inputs.
     sleep = {"duration_ms": {"$input": "ms"}, "passthrough": {"$input": "n"}}
     steps = [{"id": "nap", "component": "/builtin/sleep", "input": sleep}]

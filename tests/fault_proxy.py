@@ -60,7 +60,7 @@ _REQUEST_LINE = b" HTTP/1.1\r\n"
 
 
 def answer(status: int, *, retry_after: float | str | None = None, body: bytes = b"") -> bytes:
-    """Give an answer that a proxy would give by itself, as plain text."""
+    """Return an answer that a proxy would give by itself, as plain text."""
     lines = [f"HTTP/1.1 {status} Fault", "content-type: text/plain", f"content-length: {len(body)}"]
     if retry_after is not None:
         text = retry_after if isinstance(retry_after, str) else f"{retry_after:g}"

@@ -34,7 +34,7 @@ class Conversation:
         self.requests: list[bytes] = []
 
     def read(self) -> bytes:
-        """Give the head of the next request; nothing at the end of the connection."""
+        """Return the head of the next request; nothing at the end of the connection."""
         head = b""
         while b"\r\n\r\n" not in head:
             data = self.socket.recv(65536)

@@ -21,12 +21,12 @@ CACHE = Path(os.environ.get("STEPFLOW_TEST_CACHE") or ROOT / ".build" / "servers
 
 
 def number(release: str) -> tuple[int, ...]:
-    """Give a release as numbers, which can be compared."""
+    """Return a release as numbers, which can be compared."""
     return tuple(int(part) for part in release.split("."))
 
 
 def binary(release: str) -> Path:
-    """Give the server binary of a release.
+    """Return the server binary of a release.
 
     Raises:
         RuntimeError: If it cannot be fetched; a test that needs it fails with what pip said.
@@ -51,6 +51,6 @@ def binary(release: str) -> Path:
 
 
 def builtin_config(release: str) -> dict[str, object]:
-    """Give the smallest configuration in which a release runs builtin components."""
+    """Return the smallest configuration in which a release runs builtin components."""
     route = "/builtin" if number(release) >= (0, 13) else "/builtin/{*component}"
     return {"plugins": {"builtin": {"type": "builtin"}}, "routes": {route: [{"plugin": "builtin"}]}}

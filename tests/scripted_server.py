@@ -82,7 +82,7 @@ def read_head(connection: socket.socket) -> bytes:
 
 
 def message(body: bytes, *headers: str, status: int = 200, content_type: str = "application/json") -> bytes:
-    """Give an answer as it goes over the wire."""
+    """Return an answer as it goes over the wire."""
     lines = [f"HTTP/1.1 {status} X", f"content-type: {content_type}", f"content-length: {len(body)}", *headers]
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
@@ -93,7 +93,7 @@ def healthy(connection: socket.socket, head: bytes) -> None:
 
 
 def sending(*parts: bytes) -> Answer:
-    """Give what answers every request with some bytes, and ends the connection."""
+    """Return what answers every request with some bytes, and ends the connection."""
 
     def answer(connection: socket.socket, head: bytes) -> None:
         for part in parts:
@@ -104,6 +104,6 @@ def sending(*parts: bytes) -> Answer:
 
 
 def decoded(head: bytes) -> dict[str, Any]:
-    """Give the headers of a request."""
+    """Return the headers of a request."""
     lines = head.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")[1:]
     return {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}

@@ -72,7 +72,7 @@ def given(number: int) -> dict[str, Any]:
 
 
 def fails(chance: random.Random) -> Script:
-    """Give what happens to a connection."""
+    """Return what happens to a connection."""
     if chance.random() >= SHARE:
         return Script()
     kind = chance.randrange(6)
@@ -174,7 +174,7 @@ class Retries(logging.Handler):
 
 
 def usage() -> tuple[int, int, float]:
-    """Give the sockets, the threads and the MiB of this process."""
+    """Return the sockets, the threads and the MiB of this process."""
     gc.collect()
     process = psutil.Process(os.getpid())
     return len(process.net_connections("tcp")), process.num_threads(), process.memory_info().rss / 2**20
@@ -203,7 +203,7 @@ async def soak(proxy: FaultProxy, counts: Counts, seed: int, until: float) -> No
 
 
 def created(url: str) -> Counter[str]:
-    """Give how many runs there are by the name of their flow."""
+    """Return how many runs there are by the name of their flow."""
     with SyncStepflowClient(url, timeout=120) as client:
         return Counter(run.flow_name or "" for run in client.list_runs(roots_only=True).runs)
 

@@ -15,7 +15,7 @@ server = StepflowServer(include_builtins=False)
 
 @server.component
 def echo(input: Any) -> Any:
-    """Give the input back."""
+    """Return the input back."""
     return input
 
 

@@ -18,7 +18,7 @@ PROGRAM = Path(__file__).with_name("worker_program.py")
 
 
 def python(release: str) -> Path:
-    """Give the Python of an environment that has the worker library of a release.
+    """Return the Python of an environment that has the worker library of a release.
 
     Raises:
         RuntimeError: If it cannot be made; a test that needs it fails with what the installer said.
@@ -58,7 +58,7 @@ def _call(command: list[str]) -> None:
 
 
 def config(release: str) -> dict[str, Any]:
-    """Give a configuration with the builtin components and those of the worker."""
+    """Return a configuration with the builtin components and those of the worker."""
     before = releases.number(release) < (0, 12)
     kind = {"type": "stepflow"} if before else {"type": "grpc", "queueName": "python"}
     command = {"command": str(python(release)), "args": [str(PROGRAM), "http" if before else "grpc"]}

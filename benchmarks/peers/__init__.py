@@ -43,16 +43,16 @@ class AsyncPeer(Protocol):
         """Connect to the server and store the flow."""
 
     async def run(self) -> object:
-        """Run the flow on the input and give what comes back."""
+        """Run the flow on the input and return what comes back."""
 
     def prepare(self, count: int) -> None:
         """Make a batch ready; this is not measured."""
 
     async def batch(self) -> int:
-        """Run the batch and give how many results (the bare socket: bytes) came back."""
+        """Run the batch and return how many results (the bare socket: bytes) came back."""
 
     async def events(self, run_id: str, begun: Callable[[], None]) -> int:
-        """Follow a run to its end and give how many events came; call `begun` at the first one."""
+        """Follow a run to its end and return how many events came; call `begun` at the first one."""
 
     async def close(self) -> None:
         """Disconnect."""
@@ -65,16 +65,16 @@ class SyncPeer(Protocol):
         """Connect to the server and store the flow."""
 
     def run(self) -> object:
-        """Run the flow on the input and give what comes back."""
+        """Run the flow on the input and return what comes back."""
 
     def prepare(self, count: int) -> None:
         """Make a batch ready; this is not measured."""
 
     def batch(self) -> int:
-        """Run the batch and give how many results came back."""
+        """Run the batch and return how many results came back."""
 
     def events(self, run_id: str, begun: Callable[[], None]) -> int:
-        """Follow a run to its end and give how many events came; call `begun` at the first one."""
+        """Follow a run to its end and return how many events came; call `begun` at the first one."""
 
     def close(self) -> None:
         """Disconnect."""

@@ -27,7 +27,7 @@ _SAME_FOR_ALL = [
 
 
 def scrubbed(text: str, folder: Path) -> str:
-    """Give text without what differs from call to call, each part as long as it was, so that tables stay aligned.
+    """Return text without what differs from call to call, each part as long as it was, so that tables stay aligned.
 
     Args:
         text: What a command printed.

@@ -60,7 +60,7 @@ class Terminal:
         self.child.sendintr()
 
     def end(self, seconds: float = 30) -> int:
-        """Wait for the command to end and give its exit code."""
+        """Wait for the command to end and return its exit code."""
         end = time.monotonic() + seconds
         while self._read():
             assert time.monotonic() < end, f"it did not end within {seconds:g} s:\n{self.screen}"

@@ -28,7 +28,7 @@ def blobs(stepflow: Stepflow, server: str) -> Stepflow:
 
 
 def stored(stepflow: Stepflow, *args: str) -> str:
-    """Store something and give its id."""
+    """Store something and return its id."""
     done = stepflow("blobs", "put", *args)
     assert done.code == 0, done
     return done.stdout.strip()

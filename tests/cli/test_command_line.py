@@ -19,7 +19,7 @@ from tests.fault_proxy import FaultProxy, Script
 
 
 def all_commands(group: LazyGroup = cli, words: str = "stepflow") -> list[tuple[str, str, click.Command]]:
-    """Give each command with its words and the sentence its group says about it."""
+    """Return each command with its words and the sentence its group says about it."""
     found: list[tuple[str, str, click.Command]] = []
     for name, sentence in group.commands_of.items():
         command = group.get_command(click.Context(group), name)

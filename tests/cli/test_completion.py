@@ -18,7 +18,7 @@ from tests.cli.golden import Golden
 
 
 def offered(stepflow: Stepflow, line: str, **environment: str) -> list[str]:
-    """Give what is offered for the last word of a line, which may be empty; the types of words are left out."""
+    """Return what is offered for the last word of a line, which may be empty; the types of words are left out."""
     words = shlex.split(line) + [""] * line.endswith(" ")
     done: Done = stepflow(
         COMP_WORDS=line, COMP_CWORD=str(len(words) - 1), _STEPFLOW_COMPLETE="bash_complete", **environment
@@ -138,7 +138,7 @@ class Prompt:
         self._shell.expect("\nready")
 
     def complete(self, typed: str) -> str:
-        """Give the line that Tab makes of what is typed; `|` marks where the cursor then is."""
+        """Return the line that Tab makes of what is typed; `|` marks where the cursor then is."""
         # An argument that is an echo shows what the line has become, without running it.
         self._shell.send(f"{typed}\t")
         self._shell.send("|\x01show '\x05'\r")

@@ -13,7 +13,7 @@ from tests.cli.runs import Start
 
 
 def complete(stepflow: Stepflow, line: str, **environment: str) -> list[tuple[str, str]]:
-    """Give what zsh is offered at the end of a line, with the help beside it."""
+    """Return what zsh is offered at the end of a line, with the help beside it."""
     words = shlex.split(line)
     count = len(words) if line.endswith(" ") else len(words) - 1
     asked = {"_STEPFLOW_COMPLETE": "zsh_complete", "COMP_WORDS": line, "COMP_CWORD": str(count)}

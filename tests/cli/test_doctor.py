@@ -20,7 +20,7 @@ from tests.cli.terminal import Terminal
 
 
 def steady(printed: object) -> str:
-    """Give what was printed without what differs from machine to machine: versions, times, and where we are."""
+    """Return what was printed without what differs from machine to machine: versions, times, and where we are."""
     text = str(printed).replace(f"{STEPFLOW.parent}/", "/bin/")
     text = re.sub(r"Python \d\S+, .*click [\d.]+", "Python and packages", text)
     text = re.sub(r"it starts: release \d[\d.]+, of the package", "it starts: release 0.1.2, of the package", text)
@@ -31,7 +31,7 @@ def steady(printed: object) -> str:
 
 
 def found(done: Done) -> dict[str, dict[str, str]]:
-    """Give the checks by name."""
+    """Return the checks by name."""
     return {each["check"]: each for each in json.loads(done.stdout)}
 
 

@@ -15,7 +15,7 @@ UNKNOWN = "0" * 64
 
 
 def stored(stepflow: Stepflow, flow: str) -> str:
-    """Store a flow and give its id."""
+    """Store a flow and return its id."""
     done = stepflow("flows", "store", flow)
     assert done.code == 0, done
     return done.stdout.strip()

@@ -17,7 +17,7 @@ from tests.cli.terminal import Terminal
 
 
 def echo(name: str) -> dict[str, Any]:
-    """Give a flow of this name: the server is shared, and each test lists its own runs."""
+    """Return a flow of this name: the server is shared, and each test lists its own runs."""
     return {"name": name, "steps": [], "output": {"$input": "$"}}
 
 

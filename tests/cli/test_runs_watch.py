@@ -20,7 +20,7 @@ CURSOR_HIDDEN, CURSOR_SHOWN = b"\x1b[?25l", b"\x1b[?25h"
 
 
 def submit(stepflow: Stepflow, flow: str, ms: int, *options: str) -> str:
-    """Start a run and give its id."""
+    """Start a run and return its id."""
     done = stepflow("submit", "--detach", flow, *(options or ("--input-json", json.dumps({"ms": ms}))))
     assert done.code == 0, done
     return done.stdout.strip()

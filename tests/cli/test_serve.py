@@ -47,7 +47,7 @@ def serve(stepflow: Stepflow) -> Iterator[Serve]:
 
 
 def is_there(url: str) -> bool:
-    """Tell whether a server answers."""
+    """Return whether a server answers."""
     try:
         with urllib.request.urlopen(f"{url}/api/v1/health", timeout=5) as answer:
             return bool(answer.status == 200)

@@ -12,7 +12,7 @@ START = ("submit", "--detach", "steps.yaml", "--input-json")
 
 
 def submitted(terminal: Callable[..., Terminal], server: str, ms: int) -> str:
-    """Start a run and give its id, which is all that is printed."""
+    """Start a run and return its id, which is all that is printed."""
     shown = terminal(*START, f'{{"ms": {ms}}}', "--url", server)
     assert shown.end() == 0
     assert re.fullmatch(r"[0-9a-f-]{36}\n", shown.screen)
@@ -20,7 +20,7 @@ def submitted(terminal: Callable[..., Terminal], server: str, ms: int) -> str:
 
 
 def come_back(shown: Terminal) -> tuple[str, ...]:
-    """Give the words of the command that a detached watch has printed."""
+    """Return the words of the command that a detached watch has printed."""
     match = re.search(r"^hint: stepflow (.*)$", shown.screen, re.MULTILINE)
     assert match is not None, shown.screen
     return tuple(split(match[1]))

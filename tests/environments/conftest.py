@@ -27,7 +27,7 @@ MAKING = 180
 
 
 def environment(name: str, *requirements: str) -> Path:
-    """Give the Python of an environment, made if need be.
+    """Return the Python of an environment, made if need be.
 
     Raises:
         RuntimeError: If it cannot be made; a test that needs it fails with what uv said.
@@ -62,7 +62,7 @@ def uv(*arguments: str) -> None:
 
 
 def clean_environ() -> dict[str, str]:
-    """Give the variables of this process without those that would change what is tested."""
+    """Return the variables of this process without those that would change what is tested."""
     return {
         name: value for name, value in os.environ.items() if not name.startswith(("STEPFLOW_", "PYTHON", "VIRTUAL"))
     }
@@ -70,7 +70,7 @@ def clean_environ() -> dict[str, str]:
 
 @pytest.fixture
 def run_program(tmp_path: Path) -> Callable[..., str]:
-    """Run a program of `programs` in an environment, in an empty folder, and give what it prints.
+    """Run a program of `programs` in an environment, in an empty folder, and return what it prints.
 
     Nothing may come on standard error: a warning, a traceback of a thread, a log line of a framework that complains.
     """

@@ -26,7 +26,7 @@ PATIENCE = 30.0
 
 @contextmanager
 def application(log: Path) -> Iterator[str]:
-    """Start the application and give its URL; end it as a supervisor does."""
+    """Start the application and return its URL; end it as a supervisor does."""
     python = environment("web", "fastapi~=0.115", "uvicorn[standard]~=0.34")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -47,7 +47,7 @@ def application(log: Path) -> Iterator[str]:
 
 
 def workers(url: str) -> list[dict[str, Any]]:
-    """Give what the two workers say of themselves, when both have answered."""
+    """Return what the two workers say of themselves, when both have answered."""
     found: dict[int, dict[str, Any]] = {}
     end = time.monotonic() + PATIENCE
     while len(found) < 2:

@@ -81,7 +81,7 @@ def given(number: int, seconds: float = SECONDS) -> dict[str, int]:
 
 
 async def attempts(client: StepflowClient, run_id: str) -> list[tuple[int, datetime]]:
-    """Give the attempts that servers made at the step of a run, and when."""
+    """Return the attempts that servers made at the step of a run, and when."""
     events: list[Any] = [event async for event in client.run_events(run_id)]
     return [(event.attempt, event.timestamp) for event in events if event.type == "step_started"]
 

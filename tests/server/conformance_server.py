@@ -30,7 +30,7 @@ BROKEN_PLUGIN: dict[str, Any] = {
 
 @contextmanager
 def running_server(config: dict[str, Any], start_timeout: float = 20.0) -> Iterator[str]:
-    """Run a server and give the URL of its API; the server is killed at the end."""
+    """Run a server and return the URL of its API; the server is killed at the end."""
     process = subprocess.Popen(
         [BINARY, "--port", "0", "--config-stdin", "--log-level", "warn"],
         stdin=subprocess.PIPE,

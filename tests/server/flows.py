@@ -27,7 +27,7 @@ def unique(prefix: str) -> str:
 
 @asynccontextmanager
 async def going_on(client: Any, release: str, seconds: float = 0.6, value: Any = "slept") -> AsyncIterator[str]:
-    """Start a run that takes a while and give its id while it goes on."""
+    """Start a run that takes a while and return its id while it goes on."""
     name = unique("slow")
     slow = one_step(SLEEP, name=name)
     submitted = asyncio.ensure_future(client.submit(slow, {"seconds": seconds, "value": value}))

@@ -51,7 +51,7 @@ async def closed(client: Any) -> None:
 
 
 async def refused(call: Awaitable[Any], most: float = LIMIT + LATE) -> StepflowClientError:
-    """Give the error that a call ends with in time."""
+    """Return the error that a call ends with in time."""
     started = time.monotonic()
     with pytest.raises(StepflowClientError) as caught:
         await call

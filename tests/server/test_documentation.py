@@ -112,7 +112,7 @@ def folder(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.M
 
 
 def expected_lines(source: str) -> list[str]:
-    """Give what the comments say the prints of a block print."""
+    """Return what the comments say the prints of a block print."""
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     comments = {token.start[0]: token for token in tokens if token.type == tokenize.COMMENT}
     expected: list[str] = []
@@ -134,7 +134,7 @@ def same(printed: str, expected: str) -> bool:
 
 
 async def run_block(block: Block, source: str, name: str, namespace: dict[str, Any]) -> str:
-    """Run a block and give what it printed; a line in a traceback is the line in the README."""
+    """Run a block and return what it printed; a line in a traceback is the line in the README."""
     padded = "\n" * (block.line - 1) + source
     code = compile(padded, name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     printed = io.StringIO()

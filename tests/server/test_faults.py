@@ -51,7 +51,7 @@ def flow(name: str) -> dict[str, Any]:
 
 
 def first(script: Script) -> Fault:
-    """Give the first connection a script, and leave the others alone."""
+    """Return the first connection a script, and leave the others alone."""
     return lambda number: script if number == 0 else Script()
 
 
@@ -464,7 +464,7 @@ async def raise_storm(url: str, release: str, seed: int, calls: int, told_apart:
 
 
 async def needed(url: str, release: str, told_apart: str) -> float:
-    """Give how many requests a call needs where nothing fails."""
+    """Return how many requests a call needs where nothing fails."""
     calm, calls, name = 0, 20, unique("calm")
     with FaultProxy(url) as proxy:
         async with StepflowClient(proxy.url, server=release) as client:

@@ -62,7 +62,7 @@ def other(worker_runtime: StepflowRuntime) -> Any:
 
 
 async def finished(client: Any, flow: Any, input: Any = None, **options: Any) -> str:
-    """Run a flow to its end and give the id of the run."""
+    """Run a flow to its end and return the id of the run."""
     run_id: str = await client.submit(flow, input, **options)
     await client.wait_run(run_id, timeout=20)
     return run_id

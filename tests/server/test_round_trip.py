@@ -72,7 +72,7 @@ def same(sent: Any, received: Any) -> bool:
 
 
 def is_ordinary(number: float) -> bool:
-    """Tell whether a float has so few digits that servers read it exactly."""
+    """Return whether a float has so few digits that servers read it exactly."""
     _, digits, exponent = Decimal(repr(number)).as_tuple()
     assert isinstance(exponent, int)
     return len(digits) <= 15 and abs(exponent) <= 22

@@ -116,7 +116,7 @@ OPERATIONS: dict[str, Callable[[Any], Any]] = {
 
 
 async def one_error(url: str, call: Callable[[Any], Any], kind: str) -> StepflowClientError:
-    """Make the call on a client of the URL and give the error, which came in time and names the URL."""
+    """Make the call on a client of the URL and return the error, which came in time and names the URL."""
     async with AsyncExitStack() as stack:
         client: Any
         if kind == "async":

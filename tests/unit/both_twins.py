@@ -126,7 +126,7 @@ TWINS = ["async", "sync"]
 def call(
     twin: str, transport: Any, operation: Callable[[Any], Any], url: str | list[str] = URL, **settings: Any
 ) -> Any:
-    """Make a client, call it and give what comes back; what is iterated comes as a list."""
+    """Make a client, call it and return what comes back; what is iterated comes as a list."""
     if transport is not None:
         settings["transport"] = transport
     if twin == "sync":

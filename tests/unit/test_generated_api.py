@@ -223,7 +223,7 @@ def test_unknown_word() -> None:
 
 @pytest.fixture
 def sent(call: Call) -> Callable[..., httpx.Request]:
-    """Give the request that an operation sends."""
+    """Return the request that an operation sends."""
 
     def send(operation: Any, *arguments: Any, **options: Any) -> httpx.Request:
         requests: list[httpx.Request] = []

@@ -64,7 +64,7 @@ def ask(client: Any, operation: Callable[[Any], Any]) -> Any:
 
 
 def sent(client: Any) -> httpx.Request:
-    """Give the request that a client sends."""
+    """Return the request that a client sends."""
     SERVER.requests.clear()
     assert ask(client, lambda client: client.get_run(RUN_ID)).run_id == RUN_ID
     return SERVER.requests[-1]

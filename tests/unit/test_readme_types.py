@@ -24,7 +24,7 @@ HEAD = (
 
 
 def module(readme: str) -> str:
-    """Give the code of a README as a module, each line at its place in the README."""
+    """Return the code of a README as a module, each line at its place in the README."""
     lines = [""] * len((ROOT / readme).read_text("utf-8").splitlines())
     if readme == SESSION:
         lines[:2] = HEAD

@@ -253,7 +253,7 @@ def metrics(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemoryMetricReader]:
 
 
 def points_of(reader: InMemoryMetricReader) -> dict[tuple[str, str], Any]:
-    """Give the data points by the names of metric and operation."""
+    """Return the data points by the names of metric and operation."""
     data = reader.get_metrics_data()
     assert data is not None
     (resource,) = data.resource_metrics

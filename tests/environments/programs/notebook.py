@@ -60,7 +60,7 @@ runtime
 
 
 def shown(output: nbformat.NotebookNode) -> str:
-    """Give an output as text; what goes to standard error shows as what it is."""
+    """Return an output as text; what goes to standard error shows as what it is."""
     if output.output_type == "stream":
         return f"{output.name}: {output.text}" if output.name != "stdout" else output.text.strip()
     return str(output.get("data", output)["text/plain"])

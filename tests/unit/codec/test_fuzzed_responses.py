@@ -139,7 +139,7 @@ def is_old(release: str) -> bool:
 
 
 def spoiled(dice: random.Random, value: Any) -> bytes:
-    """Give the text of a right answer, spoiled in one to three places."""
+    """Return the text of a right answer, spoiled in one to three places."""
     value = json.loads(json.dumps(value))
     tokens: list[str] = []
     for _ in range(dice.choice([1, 1, 1, 2, 3])):
@@ -226,7 +226,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def cases(seed: int, count: int) -> Iterator[tuple[int, str, str]]:
-    """Give a seed, an operation and a release for each case; every operation comes equally often."""
+    """Return a seed, an operation and a release for each case; every operation comes equally often."""
     names = sorted(CALLS)
     for number in range(count):
         yield seed + number, names[number % len(names)], RELEASES[(number // len(names)) % len(RELEASES)]

@@ -20,7 +20,7 @@ def client_of(server: Server) -> SyncStepflowClient:
 
 
 def stored(server: Server) -> list[str | None]:
-    """Give the tags of the flows that were stored, in their order; None for one that has none."""
+    """Return the tags of the flows that were stored, in their order; None for one that has none."""
     bodies = [
         json.loads(request.content)
         for request, asked in zip(server.requests, server.asked, strict=True)

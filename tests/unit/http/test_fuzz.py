@@ -74,7 +74,7 @@ PIECES = [
 
 
 def mutated(chance: random.Random) -> bytes:
-    """Give a right answer with some of it changed, or anything at all."""
+    """Return a right answer with some of it changed, or anything at all."""
     if chance.random() < 0.03:
         return chance.randbytes(chance.randrange(300))
     answer = bytearray(chance.choice(RIGHT))
@@ -137,7 +137,7 @@ CALLS: list[Callable[[Any], Any]] = [
 
 
 def attempt(twin: str, seed: int) -> float:
-    """Make one call of a server that answers anything, and give how long it took beyond its timeout."""
+    """Make one call of a server that answers anything, and return how long it took beyond its timeout."""
     chance = random.Random(seed)
 
     def talk(conversation: Conversation) -> None:

@@ -42,7 +42,7 @@ Steps = Callable[[Any], Iterator[Any]]
 
 
 def use(where: str, steps: Steps, url: str, **settings: Any) -> None:
-    """Give a client of an event loop, or a blocking one, to a generator, and await what it yields of the first."""
+    """Return a client of an event loop, or a blocking one, to a generator, and await what it yields of the first."""
     if where == "sync":
         with SyncStepflowClient(url, **settings) as client:
             for _ in steps(client):
@@ -83,7 +83,7 @@ def black_hole() -> Iterator[int]:
 
 
 def resolve(monkeypatch: pytest.MonkeyPatch, *ports: int) -> str:
-    """Give a name whose addresses are these ports of 127.0.0.1."""
+    """Return a name whose addresses are these ports of 127.0.0.1."""
     name = "several.test"
     system = socket.getaddrinfo
 
@@ -207,7 +207,7 @@ def test_the_expired_are_closed_though_others_are_used() -> None:
 
 
 def connections(port: int) -> list[int]:
-    """Give the descriptors of this process's connections to a port."""
+    """Return the descriptors of this process's connections to a port."""
     found = psutil.Process().net_connections("tcp")
     return [each.fd for each in found if each.raddr and each.raddr.port == port]
 

@@ -32,7 +32,7 @@ MOMENT = 1_795_000_000.0
 
 
 def run_id(seconds: float, tail: int = 0) -> str:
-    """Give an id of version 7, born at a moment."""
+    """Return an id of version 7, born at a moment."""
     return str(UUID(int=(int(seconds * 1000) << 80) | (7 << 76) | (2 << 62) | tail))
 
 

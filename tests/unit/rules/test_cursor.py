@@ -18,7 +18,7 @@ shared = st.lists(st.tuples(st.integers(1, 3), st.integers(1, 10)), max_size=8)
 
 
 def sequence(steps: list[tuple[int, int]]) -> list[int]:
-    """Give the sequence numbers of a run: each step forward has so many events."""
+    """Return the sequence numbers of a run: each step forward has so many events."""
     found: list[int] = []
     number = 0
     for step, count in steps:

@@ -414,7 +414,7 @@ def test_answers_that_are_compressed_though_nobody_asked(
 
 
 def bomb(size: int) -> bytes:
-    """Give some kilobytes that stand for many megabytes."""
+    """Return some kilobytes that stand for many megabytes."""
     packing = zlib.compressobj(9, wbits=16 + zlib.MAX_WBITS)
     return b"".join(packing.compress(bytes(MIB)) for _ in range(size)) + packing.flush()
 

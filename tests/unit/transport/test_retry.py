@@ -204,7 +204,7 @@ def test_what_is_saved_up_has_a_limit() -> None:
 
 
 def outage(twin: str, requests: int, fail: Callable[[httpx.Request], httpx.Response], policy: RetryPolicy) -> int:
-    """Make requests of a server that fails all of them, and give how many reached it."""
+    """Make requests of a server that fails all of them, and return how many reached it."""
     reached = 0
 
     def server(request: httpx.Request) -> httpx.Response:

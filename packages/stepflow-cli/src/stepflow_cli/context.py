@@ -61,7 +61,7 @@ class Session:
 
 
 def current_session() -> Session:
-    """Give the session of the command that runs; outside of one, a fresh session."""
+    """Return the session of the command that runs; outside of one, a fresh session."""
     context = click.get_current_context(silent=True)
     session = context.find_root().obj if context is not None else None
     return session if isinstance(session, Session) else Session()

@@ -59,7 +59,7 @@ class Problem(Exception):
         self.hint = hint
 
     def record(self) -> dict[str, Any]:
-        """Give the problem as one JSON object."""
+        """Return the problem as one JSON object."""
         return {
             "kind": self.kind,
             "message": self.message,
@@ -70,12 +70,12 @@ class Problem(Exception):
 
 
 def usage(message: str, hint: str | None = None) -> Problem:
-    """Give the problem of a command line, or of a file it names, that is wrong (exit code 2)."""
+    """Return the problem of a command line, or of a file it names, that is wrong (exit code 2)."""
     return Problem(message, kind="usage", exit_code=ExitCode.USAGE, hint=hint)
 
 
 def problem_of(error: BaseException, *, hint: str | None = None) -> Problem:
-    """Give any exception as a problem.
+    """Return any exception as a problem.
 
     Args:
         error: What was raised.
@@ -126,7 +126,7 @@ def _problem_of_click(error: click.ClickException) -> Problem:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Give the hint for a misspelt word: `did you mean ...?`, or None if nothing is near."""
+    """Return the hint for a misspelt word: `did you mean ...?`, or None if nothing is near."""
     from difflib import get_close_matches
 
     found = get_close_matches(word, list(known), n=3, cutoff=0.6)
@@ -136,12 +136,12 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def printable(text: str) -> str:
-    """Give text without what a terminal would obey: escape sequences that a server or a file may hold."""
+    """Return text without what a terminal would obey: escape sequences that a server or a file may hold."""
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
 def wants_json(args: Sequence[str]) -> bool:
-    """Tell whether a command line asks for JSON, before, or though, it cannot be parsed."""
+    """Return whether a command line asks for JSON, before, or though, it cannot be parsed."""
     for word, after in zip(args, [*args[1:], ""], strict=False):
         if word == "--":
             return False

@@ -89,7 +89,7 @@ def _run(args: list[str]) -> int:
 
 
 def call(args: list[str], session: Session, group: click.Group = cli, name: str = "stepflow") -> int:
-    """Run one command line, tell how it fails, and give its exit code.
+    """Run one command line, tell how it fails, and return its exit code.
 
     Args:
         args: The words behind the group's name.

@@ -73,7 +73,7 @@ def prepare_streams() -> None:
 
 
 def read_stdin_bytes() -> bytes:
-    """Give what is on standard input, which may be as long as a file.
+    """Return what is on standard input, which may be as long as a file.
 
     Raises:
         Problem: If it is longer.
@@ -88,7 +88,7 @@ def read_stdin_bytes() -> bytes:
 
 
 def read_stdin() -> str:
-    """Give what is on standard input, as UTF-8.
+    """Return what is on standard input, as UTF-8.
 
     Raises:
         Problem: If it is something else, or longer than a file may be.

@@ -27,7 +27,7 @@ class _Lazy:
 
 
 def lazy_module(name: str) -> Any:
-    """Give a module that is executed at the first use of one of its names.
+    """Return a module that is executed at the first use of one of its names.
 
     Args:
         name: Its full name; it must exist.

@@ -77,7 +77,7 @@ class Picklable:
 
 
 def _as_it_is_now(value: object) -> object:
-    """Give headers, or a list of servers, apart from what the caller may still change."""
+    """Return headers, or a list of servers, apart from what the caller may still change."""
     if isinstance(value, MutableMapping):
         return dict(value)
     return value.copy() if isinstance(value, list) else value
@@ -93,5 +93,5 @@ def _pickles(value: object) -> bool:
 
 
 def _may_pickle_by_value() -> bool:
-    """Tell whether the pickler may be one that takes more; then it is left to say what it does not take."""
+    """Return whether the pickler may be one that takes more; then it is left to say what it does not take."""
     return any(name.rpartition(".")[2] in _BY_VALUE for name in list(sys.modules))

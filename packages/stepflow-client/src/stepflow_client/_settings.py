@@ -91,7 +91,7 @@ class PoolLimits(Protocol):
 
 
 def check_limits(limits: httpx.Limits) -> PoolLimits:
-    """Give limits of connections.
+    """Return limits of connections.
 
     Raises:
         InvalidArgumentError: If they are none, or forbid every connection.
@@ -104,7 +104,7 @@ def check_limits(limits: httpx.Limits) -> PoolLimits:
 
 
 def parse_url(url: str | httpx.URL | ServerUrl) -> ServerUrl:
-    """Give the root of a server: without `/api/v1`, a trailing slash, query or fragment.
+    """Return the root of a server: without `/api/v1`, a trailing slash, query or fragment.
 
     `host`, `host:port` and `//host` are taken as http. A path before `/api/v1`, as a proxy may have, is kept.
 
@@ -142,7 +142,7 @@ def parse_url(url: str | httpx.URL | ServerUrl) -> ServerUrl:
 
 
 def parse_urls(urls: str | httpx.URL | ServerUrl | Sequence[str | httpx.URL | ServerUrl]) -> list[ServerUrl]:
-    """Give the roots of one server, or of several that share a store.
+    """Return the roots of one server, or of several that share a store.
 
     Raises:
         InvalidArgumentError: If one is not an http or https URL, or none is given.
@@ -155,7 +155,7 @@ def parse_urls(urls: str | httpx.URL | ServerUrl | Sequence[str | httpx.URL | Se
 
 
 def _ascii_host(host: str) -> str:
-    """Give a host name as it is looked up; names in other alphabets have an ASCII form.
+    """Return a host name as it is looked up; names in other alphabets have an ASCII form.
 
     Raises:
         UnicodeError: If it has none.
@@ -177,7 +177,7 @@ def _without_password(text: str) -> str:
 def check_timeout(
     timeout: float | httpx.Timeout | Timeouts, what: str = "timeout", *, of_a_call: bool = False
 ) -> Timeouts:
-    """Give a timeout for each phase of a request, in seconds.
+    """Return a timeout for each phase of a request, in seconds.
 
     Args:
         timeout: Seconds, the same for all phases, or those of each.
@@ -206,7 +206,7 @@ def _check_longest(seconds: float, what: str) -> float:
 
 
 def check_bytes(count: Any, what: str) -> int:
-    """Give a number of bytes above zero.
+    """Return a number of bytes above zero.
 
     Raises:
         InvalidArgumentError: If it is none.
@@ -217,7 +217,7 @@ def check_bytes(count: Any, what: str) -> int:
 
 
 def check_positive(seconds: Any, what: str) -> float:
-    """Give a finite number of seconds above zero as a float.
+    """Return a finite number of seconds above zero as a float.
 
     Raises:
         InvalidArgumentError: If it is none.
@@ -234,7 +234,7 @@ def check_positive(seconds: Any, what: str) -> float:
 
 
 def environment_settings(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Give the arguments of a client that STEPFLOW_URL, STEPFLOW_TOKEN and STEPFLOW_TIMEOUT hold.
+    """Return the arguments of a client that STEPFLOW_URL, STEPFLOW_TOKEN and STEPFLOW_TIMEOUT hold.
 
     Raises:
         InvalidArgumentError: If STEPFLOW_TIMEOUT is not a number.
@@ -306,7 +306,7 @@ def is_httpx_auth(auth: object) -> TypeGuard[httpx.Auth]:
 def check_auth(
     auth: httpx.Auth | Token | tuple[str, str] | None,
 ) -> httpx.Auth | TokenAuth | tuple[str, str] | None:
-    """Give credentials, checked.
+    """Return credentials, checked.
 
     Raises:
         InvalidArgumentError: If they are of another kind, or an empty token.
@@ -330,7 +330,7 @@ def check_auth(
 
 
 def static_authorization(auth: httpx.Auth | TokenAuth | tuple[str, str] | None) -> str | None:
-    """Give the header of credentials that never change, None for others."""
+    """Return the header of credentials that never change, None for others."""
     if isinstance(auth, TokenAuth):
         return auth.header
     if not isinstance(auth, tuple):
@@ -339,7 +339,7 @@ def static_authorization(auth: httpx.Auth | TokenAuth | tuple[str, str] | None) 
 
 
 def check_headers(headers: Mapping[str, str] | None) -> dict[str, str] | None:
-    """Give headers that can be sent. Their values are never shown: they may be credentials.
+    """Return headers that can be sent. Their values are never shown: they may be credentials.
 
     Raises:
         InvalidArgumentError: If they are not a mapping of names to printable text.

@@ -54,7 +54,7 @@ class Operation:
         """End it."""
 
     def sends(self, request: HttpRequest, url: str, run_id: str | None) -> None:
-        """Note the request and give it the `traceparent` header.
+        """Note the request and return it the `traceparent` header.
 
         Args:
             request: The request.

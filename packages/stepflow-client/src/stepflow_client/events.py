@@ -41,7 +41,7 @@ class _Event(_Model):
     """The server's number; several events can share one."""
     timestamp: datetime | None = None
     cursor: str
-    """Give it to `run_events(since=...)`, in another process too, to go on behind this event."""
+    """Return it to `run_events(since=...)`, in another process too, to go on behind this event."""
     inferred: bool = False
     """True if the client concluded it from the state of the run: the server has no stream, or sends no such event."""
 

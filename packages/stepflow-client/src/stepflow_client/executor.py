@@ -58,7 +58,7 @@ class StepflowExecutor(Protocol, metaclass=_LooksOnly):
         ...
 
     async def get_result(self, run_id: str | UUID) -> FlowResult:
-        """Wait for a run of one item to end and give its result."""
+        """Wait for a run of one item to end and return its result."""
         ...
 
     async def validate(self, flow: FlowSource) -> ValidationResult:
@@ -66,5 +66,5 @@ class StepflowExecutor(Protocol, metaclass=_LooksOnly):
         ...
 
     async def list_components(self) -> list[ComponentInfo]:
-        """Give the components that flows may use."""
+        """Return the components that flows may use."""
         ...

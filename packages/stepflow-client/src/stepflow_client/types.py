@@ -161,7 +161,7 @@ _Level = Annotated[DiagnosticLevel, _from_number(_LEVEL_NUMBERS)]
 
 
 def read_status(value: object) -> ExecutionStatus:
-    """Give the status that a number on the wire, or a word, stands for.
+    """Return the status that a number on the wire, or a word, stands for.
 
     Raises:
         ValueError: If it is neither.
@@ -175,7 +175,7 @@ def read_status(value: object) -> ExecutionStatus:
 
 
 def status_number(status: ExecutionStatus | str) -> int | None:
-    """Give the number that stands for a status on the wire, or None for one without a known number."""
+    """Return the number that stands for a status on the wire, or None for one without a known number."""
     for number, known in _STATUS_NUMBERS.items():
         if known == status:
             return number
@@ -225,7 +225,7 @@ def _to_dicts(entries: Iterable[BaseModel]) -> list[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """Give a value with enumerations as their texts."""
+    """Return a value with enumerations as their texts."""
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, dict):
@@ -298,7 +298,7 @@ class FlowResult(_Model):
         return self
 
     def raise_for_failure(self) -> FlowResult:
-        """Give the result itself if it is a success.
+        """Return the result itself if it is a success.
 
         Raises:
             RunFailedError: If it is not; `result` is this result.

@@ -24,20 +24,20 @@ class Check:
 
 
 def ok(check: str, message: str) -> Check:
-    """Give what is as it should be."""
+    """Return what is as it should be."""
     return Check(check, "ok", message)
 
 
 def skipped(check: str, message: str) -> Check:
-    """Give what was not looked at, and why."""
+    """Return what was not looked at, and why."""
     return Check(check, "skipped", message)
 
 
 def warning(check: str, message: str, hint: str | None = None) -> Check:
-    """Give what may become a problem."""
+    """Return what may become a problem."""
     return Check(check, "warning", message, hint)
 
 
 def error(check: str, message: str, hint: str | None = None, *, exit_code: int = 1) -> Check:
-    """Give what keeps commands from working."""
+    """Return what keeps commands from working."""
     return Check(check, "error", message, hint, exit_code)

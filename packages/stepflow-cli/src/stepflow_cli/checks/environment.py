@@ -76,7 +76,7 @@ def configuration() -> tuple[Check, Profiles | None]:
 
 
 def server(settings: Settings) -> Check:
-    """Tell which server commands use, and who says so."""
+    """Return which server commands use, and who says so."""
     url, origin = settings.url.value, settings.url.origin
     if url is None:
         return ok("server", f"an embedded one, by {origin}")
@@ -90,7 +90,7 @@ def server(settings: Settings) -> Check:
 
 
 def proxy(settings: Settings) -> tuple[Check, str | None]:
-    """Tell which proxy stands before the server, if any; gives its URL too."""
+    """Return which proxy stands before the server, if any; gives its URL too."""
     url = str(settings.url.value)
     if settings.profile is not None and settings.profile.proxy:
         named = settings.profile.proxy

@@ -76,7 +76,7 @@ def _milliseconds(started: float) -> str:
 
 
 def _context(profile: Profile | None) -> ssl.SSLContext | Check:
-    """Give what the client verifies servers with, or what is wrong with a file that the profile names."""
+    """Return what the client verifies servers with, or what is wrong with a file that the profile names."""
     import httpx
 
     settings = {} if profile is None else profile.client_settings()
@@ -145,7 +145,7 @@ def _refused(problem: ssl.SSLCertVerificationError, host: str, port: int) -> Che
 
 
 def speaks_tls(url: str) -> bool:
-    """Tell whether a server that is asked by http speaks TLS."""
+    """Return whether a server that is asked by http speaks TLS."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

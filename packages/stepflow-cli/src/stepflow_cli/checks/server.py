@@ -90,7 +90,7 @@ def _refused(problem: StepflowClientError, settings: Settings) -> Check:
 
 
 def _credentials(settings: Settings) -> str | None:
-    """Tell what is sent, never the thing itself; None for nothing."""
+    """Return what is sent, never the thing itself; None for nothing."""
     token = next((each for each in settings.settings if each.name == "token"), None)
     if token is not None and token.value is not None:
         where = token.origin if token.value == "environment" else f"{token.origin} ({token.value})"

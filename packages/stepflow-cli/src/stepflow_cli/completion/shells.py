@@ -95,11 +95,11 @@ class _Bash(BashComplete):
     source_template = _BASH
 
     def source(self) -> str:
-        """Give the script, without asking which bash there is here: it may be meant for another one."""
+        """Return the script, without asking which bash there is here: it may be meant for another one."""
         return ShellComplete.source(self)
 
     def format_completion(self, item: CompletionItem) -> str:
-        """Give an item as the script reads it; bash puts it on the line as it is, so it must be quoted."""
+        """Return an item as the script reads it; bash puts it on the line as it is, so it must be quoted."""
         # The colon and the equals sign are no part of it: bash takes them for the ends of words by itself.
         quoted = re.sub(r"([^\w@%+=:,./~-])", r"\\\1", item.value)
         return f"{item.type},{quoted}"
@@ -109,7 +109,7 @@ class _Zsh(ZshComplete):
     source_template = _ZSH
 
     def format_completion(self, item: CompletionItem) -> str:
-        """Give an item as the script reads it; one that is only a part has no description."""
+        """Return an item as the script reads it; one that is only a part has no description."""
         if item.type == "part":
             return f"part\n{item.value}\n_"
         return super().format_completion(item)
@@ -119,7 +119,7 @@ class _Fish(FishComplete):
     source_template = _FISH
 
     def format_completion(self, item: CompletionItem) -> str:
-        """Give an item as the script reads it; fish knows by itself what is a part only."""
+        """Return an item as the script reads it; fish knows by itself what is a part only."""
         if item.type == "part":
             item = CompletionItem(item.value, help=item.help)
         return super().format_completion(item)

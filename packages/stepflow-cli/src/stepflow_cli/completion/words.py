@@ -57,7 +57,7 @@ def _silent(offer: Callable[[click.Context, str], Iterable[CompletionItem]]) -> 
 
 
 def _argument(ctx: click.Context, name: str) -> object:
-    """Give the first argument of the command, where the line has it before the word."""
+    """Return the first argument of the command, where the line has it before the word."""
     # Where the word is the value of an option, click has left the arguments before it as they were.
     return ctx.params.get(name) or (ctx.args[0] if ctx.args else None)
 
@@ -67,7 +67,7 @@ def _argument(ctx: click.Context, name: str) -> object:
 
 @_silent
 def complete_run_ids(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Give the newest runs of the server that the command line or the settings name, with what they are."""
+    """Return the newest runs of the server that the command line or the settings name, with what they are."""
     return [
         CompletionItem(run.run_id, help=f"{run.status.value}, {run.flow_name or 'unnamed flow'}")
         for run in _ask(ctx, lambda client: client.list_runs(limit=_NEWEST, timeout=_TIMEOUT).runs)
@@ -76,7 +76,7 @@ def complete_run_ids(ctx: click.Context, incomplete: str) -> Iterable[Completion
 
 @_silent
 def complete_steps_of_run(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Give the steps of the run that the command line names."""
+    """Return the steps of the run that the command line names."""
     from ..inputs.flow import step_ids
 
     run_id = str(_argument(ctx, "run_id"))
@@ -85,7 +85,7 @@ def complete_steps_of_run(ctx: click.Context, incomplete: str) -> Iterable[Compl
 
 
 def _ask(ctx: click.Context, question: Callable[[SyncStepflowClient], Iterable[Any]]) -> tuple[Any, ...]:
-    """Give what the server answers, as far as it comes in time."""
+    """Return what the server answers, as far as it comes in time."""
     from ..server.connect import connect, is_kept
     from ..settings.resolve import ServerOptions, resolve
 
@@ -117,7 +117,7 @@ def _ask(ctx: click.Context, question: Callable[[SyncStepflowClient], Iterable[A
 
 @_silent
 def complete_flow_files(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Give the YAML and JSON files, and the folders, of the folder that the word names."""
+    """Return the YAML and JSON files, and the folders, of the folder that the word names."""
     folder, slash, start = incomplete.rpartition("/")
     entries = sorted(os.scandir(os.path.expanduser(folder + slash) or "."), key=lambda entry: entry.name)
     for entry in entries:
@@ -130,7 +130,7 @@ def complete_flow_files(ctx: click.Context, incomplete: str) -> Iterable[Complet
 
 
 def _flow(ctx: click.Context) -> Mapping[str, Any]:
-    """Give the flow that the command line names before the word."""
+    """Return the flow that the command line names before the word."""
     from ..inputs.flow import load_flow_file
 
     name = _argument(ctx, "flow") or ctx.params.get("flow_option")
@@ -140,7 +140,7 @@ def _flow(ctx: click.Context) -> Mapping[str, Any]:
 
 @_silent
 def complete_examples(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Give the names of the flow's examples and test cases."""
+    """Return the names of the flow's examples and test cases."""
     from ..inputs.flow import case_names
 
     return [CompletionItem(name) for name in case_names(_flow(ctx))]
@@ -148,7 +148,7 @@ def complete_examples(ctx: click.Context, incomplete: str) -> Iterable[Completio
 
 @_silent
 def complete_variables(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Give the flow's variables, up to the value."""
+    """Return the flow's variables, up to the value."""
     from ..inputs.flow import declared_variables
 
     declared = {} if "=" in incomplete else declared_variables(_flow(ctx))
@@ -157,7 +157,7 @@ def complete_variables(ctx: click.Context, incomplete: str) -> Iterable[Completi
 
 @_silent
 def complete_overrides(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Give the flow's steps, then the keys of a step's input: `step.input.key=`."""
+    """Return the flow's steps, then the keys of a step's input: `step.input.key=`."""
     steps = _flow(ctx).get("steps")
     for step in steps if isinstance(steps, list) else []:
         before = f"{_escaped(str(step['id']))}.input."
@@ -178,7 +178,7 @@ def _escaped(name: str) -> str:
 
 @_silent
 def complete_profiles(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Give the profiles, with their servers."""
+    """Return the profiles, with their servers."""
     from ..settings.profiles import load
 
     return [CompletionItem(name, help=str(table.get("url") or "")) for name, table in load().tables.items()]
@@ -186,13 +186,13 @@ def complete_profiles(ctx: click.Context, incomplete: str) -> Iterable[Completio
 
 @_silent
 def complete_config_keys(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Give what `config set` and `config unset` take."""
+    """Return what `config set` and `config unset` take."""
     return [CompletionItem(key) for key in _config_keys()]
 
 
 @_silent
 def complete_settings(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Give what `config get` takes."""
+    """Return what `config get` takes."""
     names = ("url", "profile", "token", "timeout", "verify", "ca_file", "cert_file", "key_file", "proxy", "profiles")
     return [CompletionItem(name) for name in dict.fromkeys([*names, "file", *_config_keys(short=False)])]
 

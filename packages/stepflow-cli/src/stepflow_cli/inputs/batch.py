@@ -12,7 +12,7 @@ __all__ = ["read_inputs"]
 
 
 def read_inputs(path: str, stdin_format: str | None = None) -> list[Any]:
-    """Give the inputs in a file: the lines of a `.jsonl`, else the elements of the list in a YAML or JSON file.
+    """Return the inputs in a file: the lines of a `.jsonl`, else the elements of the list in a YAML or JSON file.
 
     Lines that are empty, or hold only spaces, are no inputs and are not counted.
 

@@ -11,7 +11,7 @@ __all__ = ["read_bytes", "read_text", "writing"]
 
 
 def read_bytes(path: str) -> bytes:
-    """Give what is in a file, which may be as long as the client's.
+    """Return what is in a file, which may be as long as the client's.
 
     Raises:
         Problem: If it cannot be read, or is longer.
@@ -26,7 +26,7 @@ def read_bytes(path: str) -> bytes:
 
 
 def read_text(path: str) -> str:
-    """Give the text in a file, which is UTF-8; a byte order mark is no part of it.
+    """Return the text in a file, which is UTF-8; a byte order mark is no part of it.
 
     Raises:
         Problem: If it cannot be read.

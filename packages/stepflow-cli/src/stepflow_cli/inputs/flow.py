@@ -26,7 +26,7 @@ CONFIG_NAMES = ("stepflow-config.yml", "stepflow-config.yaml", "stepflow_config.
 
 
 def load_flow_file(path: str) -> dict[str, Any]:
-    """Give the flow in a file, or on standard input for `-`.
+    """Return the flow in a file, or on standard input for `-`.
 
     Raises:
         Problem: If there is no such file; the hint has the nearest name in its folder.
@@ -45,7 +45,7 @@ def load_flow_file(path: str) -> dict[str, Any]:
 
 
 def load_flow_or_id(name: str) -> dict[str, Any] | str:
-    """Give the flow in a file or on standard input, or the id itself where this is the id of a stored flow.
+    """Return the flow in a file or on standard input, or the id itself where this is the id of a stored flow.
 
     Raises:
         Problem, FlowFileError: As for `load_flow_file`.
@@ -77,12 +77,12 @@ def _cases(flow: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def case_names(flow: Mapping[str, Any]) -> list[str]:
-    """Give the names of a flow's examples and test cases, examples first."""
+    """Return the names of a flow's examples and test cases, examples first."""
     return list(dict.fromkeys(str(case["name"]) for case in _cases(flow)))
 
 
 def step_ids(flow: Mapping[str, Any]) -> list[str]:
-    """Give the ids of a flow's steps, in their order."""
+    """Return the ids of a flow's steps, in their order."""
     steps = flow.get("steps")
     return [
         str(step["id"])
@@ -92,7 +92,7 @@ def step_ids(flow: Mapping[str, Any]) -> list[str]:
 
 
 def declared_variables(flow: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Give the variables that a flow declares, by name, each with the fields of the client's `FlowVariable`."""
+    """Return the variables that a flow declares, by name, each with the fields of the client's `FlowVariable`."""
     schema: Any = flow
     for key in ("schemas", "properties", "variables"):
         schema = schema.get(key) if isinstance(schema, Mapping) else None
@@ -118,7 +118,7 @@ _STEP_ORDER = ("id", "component", "input")
 
 
 def in_reading_order(flow: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a flow with its keys as people write them: servers from 0.12 on give them in another order each time."""
+    """Return a flow with its keys as people write them: servers from 0.12 on give them in another order each time."""
 
     def ordered(value: Any, first: tuple[str, ...] = ()) -> Any:
         if isinstance(value, list):
@@ -141,7 +141,7 @@ def in_reading_order(flow: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def example_input(flow: Mapping[str, Any], name: str) -> Any:
-    """Give the input of the example or test case of this name; an example goes before a test case.
+    """Return the input of the example or test case of this name; an example goes before a test case.
 
     Raises:
         Problem: If the flow has none.
@@ -155,7 +155,7 @@ def example_input(flow: Mapping[str, Any], name: str) -> Any:
 
 
 def find_config(flow: str | None = None) -> str | None:
-    """Give the configuration of an embedded server: beside the flow, else in the working folder; None without one.
+    """Return the configuration of an embedded server: beside the flow, else in the working folder; None without one.
 
     Args:
         flow: The flow's file.

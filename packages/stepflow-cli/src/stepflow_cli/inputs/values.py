@@ -65,7 +65,7 @@ class Values:
             raise usage(f"{' and '.join(readers)} cannot both be read from standard input")
 
     def read_input(self, flow: Mapping[str, Any]) -> Any:
-        """Give the input; null where none is given, standard input where only its format is.
+        """Return the input; null where none is given, standard input where only its format is.
 
         Raises:
             Problem, FlowFileError: If it cannot be read.
@@ -80,7 +80,7 @@ class Values:
         return None
 
     def read_variables(self, flow: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Give the variables; None where none are given.
+        """Return the variables; None where none are given.
 
         Raises:
             Problem, FlowFileError: If they cannot be read, or are no mapping.
@@ -100,7 +100,7 @@ class Values:
         return value
 
     def read_overrides(self, flow: Mapping[str, Any]) -> list[Any] | None:
-        """Give the overrides, to be merged left to right; None where none are given.
+        """Return the overrides, to be merged left to right; None where none are given.
 
         Args:
             flow: The flow, whose steps `--set` names.
@@ -119,7 +119,7 @@ class Values:
 
 
 def read_value(given: Given, stdin_format: str | None = None) -> Any:
-    """Give the value that stands in a file, on standard input (`-`), or on the command line itself.
+    """Return the value that stands in a file, on standard input (`-`), or on the command line itself.
 
     Args:
         given: What was given.
@@ -141,7 +141,7 @@ def read_value(given: Given, stdin_format: str | None = None) -> Any:
 
 
 def read_scalar(text: str) -> Any:
-    """Give the value that `name=value` means: JSON, a YAML number, boolean or null, `[a, b]`, `{a: b}`, else the text.
+    """Return the value that `name=value` means: JSON, a YAML number, boolean or null, `[a, b]`, `{a: b}`, else text.
 
     Text stays as it is, with what YAML would take for a comment, an anchor or a tag, and with blanks around it.
     """
@@ -171,7 +171,7 @@ def _split(text: str, option: str, form: str) -> tuple[str, str]:
 
 
 def _override(text: str, flow: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the override that `step.input.key=value` means."""
+    """Return the override that `step.input.key=value` means."""
     form = "STEP.input.KEY=VALUE"
     path, value = _split(text, "--set", form)
     # A dot that belongs to a name is written with a backslash.
@@ -185,7 +185,7 @@ def _override(text: str, flow: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _in_flow(parts: Sequence[str], flow: Mapping[str, Any]) -> Any:
-    """Give what stands in a flow where an override is to go; None where nothing does.
+    """Return what stands in a flow where an override is to go; None where nothing does.
 
     Raises:
         Problem: If that is inside of an expression, of which there can be no part.
@@ -204,7 +204,7 @@ def _in_flow(parts: Sequence[str], flow: Mapping[str, Any]) -> Any:
 
 
 def _replacing(value: Any, there: Any) -> Any:
-    """Give a value that takes the place of what is there: overrides are merged, and null removes a key."""
+    """Return a value that takes the place of what is there: overrides are merged, and null removes a key."""
     if not isinstance(value, dict) or not isinstance(there, Mapping):
         return value
     return {**dict.fromkeys(str(key) for key in there if key not in value), **value}
@@ -234,5 +234,5 @@ def _check_overrides(given: Given, overrides: Mapping[str, Any], flow: Mapping[s
 
 
 def _text_variables(flow: Mapping[str, Any]) -> set[str]:
-    """Give the variables that the flow declares as text: `--var version=1.10` is then no number."""
+    """Return the variables that the flow declares as text: `--var version=1.10` is then no number."""
     return {name for name, each in declared_variables(flow).items() if each["value_schema"].get("type") == "string"}

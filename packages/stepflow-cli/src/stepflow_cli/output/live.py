@@ -21,7 +21,7 @@ __all__ = ["live_picture"]
 
 @contextmanager
 def live_picture(draw: Callable[[int | None], RenderableType]) -> Iterator[Callable[[], None]]:
-    """Give what draws the picture anew; whatever ends the block, the last picture stays, and the cursor is shown.
+    """Return what draws the picture anew; whatever ends the block, the last picture stays, and the cursor is shown.
 
     Args:
         draw: Gives the picture as it is now, in so many lines at most, or whole: a terminal cannot take back what it

@@ -72,7 +72,7 @@ class View:
         return tuple(dict.fromkeys([*(column.field for column in self.columns), self.name, *self.fields]))
 
     def only(self, fields: Sequence[str]) -> View:
-        """Give the view whose columns are these fields."""
+        """Return the view whose columns are these fields."""
         # What was asked for is not left out.
         known = {column.field: replace(column, optional=False) for column in self.columns}
         columns = tuple(known.get(name) or Column(name, title=name.upper()) for name in fields)
@@ -80,7 +80,7 @@ class View:
 
 
 def plain(records: Sequence[Mapping[str, Any]], view: View, *, vertical: bool = False) -> str:
-    """Give a table as aligned columns; nothing is cut off, and each record is one line.
+    """Return a table as aligned columns; nothing is cut off, and each record is one line.
 
     Args:
         records: The rows.
@@ -108,7 +108,7 @@ def _aligned(rows: Sequence[Sequence[str]], right: set[int]) -> str:
 
 
 def cell_width(text: str) -> int:
-    """Give how many columns of a terminal a text takes: some characters take two, and some none."""
+    """Return how many columns of a terminal a text takes: some characters take two, and some none."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -124,7 +124,7 @@ def _padded(text: str, width: int, *, left: bool) -> str:
 def for_terminal(
     records: Sequence[Mapping[str, Any]], view: View, *, vertical: bool = False, color: bool = True
 ) -> str:
-    """Give a table as wide as the terminal, with the colours of the statuses.
+    """Return a table as wide as the terminal, with the colours of the statuses.
 
     Args:
         records: The rows.
@@ -167,7 +167,7 @@ _Cells = list[tuple[str, str]]
 def _fitting(
     records: Sequence[Mapping[str, Any]], columns: Sequence[Column], width: int
 ) -> list[tuple[Column, _Cells]]:
-    """Give the columns that a terminal has room for, with their texts and styles.
+    """Return the columns that a terminal has room for, with their texts and styles.
 
     On a narrow one times are told by their distance alone, then optional columns are left out.
     """
@@ -191,7 +191,7 @@ def _needed(columns: Sequence[tuple[Column, _Cells]]) -> int:
 
 
 def _rendered(table: Any, color: bool) -> str:
-    """Give a table as text: whoever writes it deals with broken pipes, which rich would end the process for."""
+    """Return a table as text: whoever writes it deals with broken pipes, which rich would end the process for."""
     from io import StringIO
 
     from rich.console import Console
@@ -213,12 +213,12 @@ def _rendered(table: Any, color: bool) -> str:
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Tell whether somebody reads this on a terminal that can do more than a line printer."""
+    """Return whether somebody reads this on a terminal that can do more than a line printer."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def has_color(stream: TextIO, when: str = "auto") -> bool:
-    """Tell whether there are colours.
+    """Return whether there are colours.
 
     Args:
         stream: Where they would go.
@@ -228,7 +228,7 @@ def has_color(stream: TextIO, when: str = "auto") -> bool:
 
 
 def local_time(text: str, *, relative: bool = True) -> str:
-    """Give a time of RFC 3339 in the local timezone, and how long ago it was.
+    """Return a time of RFC 3339 in the local timezone, and how long ago it was.
 
     Args:
         text: The time; other text is given back.

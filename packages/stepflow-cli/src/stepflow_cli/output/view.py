@@ -136,7 +136,7 @@ class Output:
             _write(file, texts, flush)
 
     def _lines(self, form: str, whole: Sequence[Record], chosen: Sequence[Any], view: View) -> Iterator[str]:
-        """Give records in a format that has no frame around them; `whole` are those before fields were chosen."""
+        """Return records in a format that has no frame around them; `whole` are those before fields were chosen."""
         for record, part in zip(whole, chosen, strict=True):
             match form:
                 case "jsonl":
@@ -166,7 +166,7 @@ def _paired(records: Iterable[Record], fields: Sequence[str], view: View) -> Ite
 
 
 def _flat(value: Any) -> list[Any]:
-    """Give the values at the leaves of chosen fields."""
+    """Return the values at the leaves of chosen fields."""
     if isinstance(value, dict):
         return [leaf for each in value.values() for leaf in _flat(each)]
     return ["" if value is None else json_text(value) if isinstance(value, (list, bool)) else value]
@@ -180,7 +180,7 @@ def _write(stream: TextIO, texts: Iterable[str], flush: bool) -> None:
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:
-    """Give a value as JSON; what cannot be encoded in UTF-8, or by standard output, is escaped."""
+    """Return a value as JSON; what cannot be encoded in UTF-8, or by standard output, is escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
@@ -190,7 +190,7 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
 
 
 def yaml_text(value: Any) -> str:
-    """Give a value as a YAML document, keys in their order."""
+    """Return a value as a YAML document, keys in their order."""
     import yaml
 
     class Plain(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
@@ -203,7 +203,7 @@ def yaml_text(value: Any) -> str:
 
 
 def rfc3339(time: datetime | None) -> str | None:
-    """Give a time as it stands in data: RFC 3339, in UTC, with microseconds."""
+    """Return a time as it stands in data: RFC 3339, in UTC, with microseconds."""
     if time is None:
         return None
     return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

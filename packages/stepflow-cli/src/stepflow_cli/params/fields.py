@@ -16,7 +16,7 @@ _MISSING = object()
 
 
 def select(records: Sequence[Mapping[str, Any]], fields: Sequence[str], view: View) -> Iterator[dict[str, Any]]:
-    """Give each record with only these fields, in their order, nested as they were.
+    """Return each record with only these fields, in their order, nested as they were.
 
     Args:
         records: The records.
@@ -50,7 +50,7 @@ def check_known(fields: Sequence[str], view: View) -> None:
 
 
 def value_of(record: Mapping[str, Any], name: str, default: Any = None) -> Any:
-    """Give the value of a dotted field, or the default if it is not there."""
+    """Return the value of a dotted field, or the default if it is not there."""
     value: Any = record
     for part in name.split("."):
         if not isinstance(value, Mapping) or part not in value:

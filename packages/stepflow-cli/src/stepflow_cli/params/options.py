@@ -50,7 +50,7 @@ def option_in(*names: str, section: str, **settings: Any) -> Decorator:
 
 
 def together(argument: str, build: Callable[..., Any], *decorators: Decorator) -> Decorator:
-    """Give a decorator that adds parameters and hands the command what `build` makes of their values."""
+    """Return a decorator that adds parameters and hands the command what `build` makes of their values."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)

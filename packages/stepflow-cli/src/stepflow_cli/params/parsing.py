@@ -27,7 +27,7 @@ class Choice(click.Choice[str]):
     """One of several words; of a misspelt one the error knows the nearest."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Give the word that is meant."""
+        """Return the word that is meant."""
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter as error:
@@ -49,7 +49,7 @@ class Option(click.Option):
 
 
 def session_options() -> list[click.Parameter]:
-    """Give the options that every command takes, and the `stepflow` before it; they fill the session."""
+    """Return the options that every command takes, and the `stepflow` before it; they fill the session."""
 
     def into_session(ctx: click.Context, param: click.Parameter, value: Any) -> None:
         session = ctx.find_root().obj
@@ -131,7 +131,7 @@ class Command(click.Command):
 
 
 def given_order(ctx: click.Context, names: Sequence[str]) -> list[str]:
-    """Give the names of those parameters as they stand on the command line, one for each time they were given."""
+    """Return the names of those parameters as they stand on the command line, one for each time they were given."""
     return [param.name for param in ctx.meta.get(_ORDER, ()) if param.name in names]
 
 
@@ -153,18 +153,18 @@ class LazyGroup(click.Group):
         self._package = package
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Give the names, in the order of the help."""
+        """Return the names, in the order of the help."""
         return list(self.commands_of)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and give a command; None for an unknown name."""
+        """Import and return a command; None for an unknown name."""
         if cmd_name not in self.commands_of:
             return None
         command: click.Command = import_module(f"{self._package}.{cmd_name.replace('-', '_')}").command
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Give what the shell offers for the name of a command, without importing one."""
+        """Return what the shell offers for the name of a command, without importing one."""
         from click.shell_completion import CompletionItem
 
         return [
@@ -186,7 +186,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Give the command that is named.
+        """Return the command that is named.
 
         Raises:
             Problem: If there is none of this name; the hint has the nearest.

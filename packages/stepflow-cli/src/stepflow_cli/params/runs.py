@@ -36,12 +36,12 @@ def runs_argument(function: Function) -> Function:
 
 
 def run_id_option(name: str, help: str) -> Callable[[Function], Function]:
-    """Give an option whose value is a run."""
+    """Return an option whose value is a run."""
     return click.option(name, cls=Option, metavar="RUN", callback=_whole_id, shell_complete=complete_run_ids, help=help)
 
 
 def status_option(what: str) -> Callable[[Function], Function]:
-    """Give the decorator that adds -s/--status; `what` has it, for the help."""
+    """Return the decorator that adds -s/--status; `what` has it, for the help."""
     text = f"Only {what} of this status: {', '.join(STATUSES)}."
     return click.option("-s", "--status", cls=Option, type=Choice(STATUSES), metavar="STATUS", help=text)
 
@@ -58,7 +58,7 @@ def _checked(text: str, where: str = "") -> str:
 
 
 def read_run_ids(given: Sequence[str]) -> list[str]:
-    """Give the ids that are named, each once, in their order; `-` stands for those on standard input.
+    """Return the ids that are named, each once, in their order; `-` stands for those on standard input.
 
     Raises:
         Problem: If one is no run id.

@@ -11,7 +11,7 @@ __all__ = ["deletion_status", "note_what_is_kept"]
 
 
 def deletion_status(look: Callable[[], object]) -> str:
-    """Tell whether it is gone: `deleted` if the server does not find it any more, else `kept`.
+    """Return whether it is gone: `deleted` if the server does not find it any more, else `kept`.
 
     Args:
         look: Asks the server for it.

@@ -45,12 +45,12 @@ class InvalidFlow(Problem):
         self.records = records
 
     def record(self) -> dict[str, Any]:
-        """Give the problem as one JSON object, with `diagnostics`."""
+        """Return the problem as one JSON object, with `diagnostics`."""
         return {**super().record(), "diagnostics": list(self.records)} if self.records else super().record()
 
 
 def diagnostic_records(flow: str, diagnostics: Iterable[Diagnostic]) -> list[dict[str, Any]]:
-    """Give the diagnostics of one flow as records.
+    """Return the diagnostics of one flow as records.
 
     Args:
         flow: What the flow is called: its file.
@@ -65,12 +65,12 @@ def diagnostic_records(flow: str, diagnostics: Iterable[Diagnostic]) -> list[dic
 
 
 def called(flow: str) -> str:
-    """Give what a flow is called in messages: its file, or `standard input`."""
+    """Return what a flow is called in messages: its file, or `standard input`."""
     return "standard input" if flow == "-" else flow
 
 
 def counted(records: Iterable[Mapping[str, Any]]) -> str:
-    """Give how many diagnostics there are of each level, as words: `1 fatal error, 2 warnings`; empty without any."""
+    """Return how many diagnostics there are of each level, as words: `1 fatal error, 2 warnings`; empty without any."""
     counts: dict[str, int] = {}
     for record in records:
         counts[record["level"]] = counts.get(record["level"], 0) + 1

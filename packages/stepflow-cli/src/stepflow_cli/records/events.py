@@ -26,7 +26,7 @@ EVENT = View(
 
 
 def event_record(event: RunEvent, *, with_output: bool = False) -> dict[str, Any]:
-    """Give an event as a record.
+    """Return an event as a record.
 
     Args:
         event: The event.

@@ -58,7 +58,7 @@ def print_result(result: FlowResult, output: Output) -> None:
 
 
 def _record(result: FlowResult) -> dict[str, Any]:
-    """Give a result as a record."""
+    """Return a result as a record."""
     return {
         "run_id": result.run_id,
         "status": result.status.value,
@@ -68,12 +68,12 @@ def _record(result: FlowResult) -> dict[str, Any]:
 
 
 def cancelled_run(run_id: str) -> Problem:
-    """Give the problem of a run that was cancelled."""
+    """Return the problem of a run that was cancelled."""
     return Problem(f"run {run_id} is cancelled", kind="run_cancelled", exit_code=ExitCode.CANCELLED, run_id=run_id)
 
 
 def failure(result: FlowResult) -> Problem | None:
-    """Give the problem of a result that is no success; None for a success."""
+    """Return the problem of a result that is no success; None for a success."""
     from stepflow_client import RunFailedError
 
     try:

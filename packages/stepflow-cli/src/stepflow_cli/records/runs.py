@@ -30,7 +30,7 @@ STATUSES = ("running", "completed", "failed", "cancelled", "paused", "recovery_f
 
 
 def duration_text(seconds: object) -> str:
-    """Give a duration as people write it: 0.4s, 42s, 3m05s, 2h04m, 3d02h."""
+    """Return a duration as people write it: 0.4s, 42s, 3m05s, 2h04m, 3d02h."""
     if not isinstance(seconds, (int, float)):
         return "-"
     if seconds < 10:
@@ -102,7 +102,7 @@ STEP = View(
 
 
 def run_record(run: RunDetails) -> dict[str, Any]:
-    """Give a run as a record. `duration` is in seconds; of a run that goes on, so far."""
+    """Return a run as a record. `duration` is in seconds; of a run that goes on, so far."""
     record = run.model_dump(mode="json")
     end = run.completed_at or (None if run.is_finished else datetime.now(UTC))
     known = run.created_at is not None and end is not None
@@ -116,7 +116,7 @@ def run_record(run: RunDetails) -> dict[str, Any]:
 
 
 def item_record(item: RunItem) -> dict[str, Any]:
-    """Give an item as a record."""
+    """Return an item as a record."""
     result: FlowResult | None = item.result
     return {
         "index": item.index,
@@ -128,5 +128,5 @@ def item_record(item: RunItem) -> dict[str, Any]:
 
 
 def step_record(step: StepDetails) -> dict[str, Any]:
-    """Give a step as a record."""
+    """Return a step as a record."""
     return step.model_dump(mode="json") | {"updated_at": rfc3339(step.updated_at)}

@@ -22,7 +22,7 @@ __all__ = ["make_prompt"]
 
 
 def make_prompt(shell: Shell) -> Callable[[], str]:
-    """Give what asks for a line; it raises KeyboardInterrupt at Ctrl-C and EOFError at Ctrl-D."""
+    """Return what asks for a line; it raises KeyboardInterrupt at Ctrl-C and EOFError at Ctrl-D."""
     session: PromptSession[str] = PromptSession(
         "stepflow> ",
         history=_history(),
@@ -61,7 +61,7 @@ class _Completer(Completer):
         self._files = PathCompleter(expanduser=True)
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
-        """Give what the word at the cursor may become."""
+        """Return what the word at the cursor may become."""
         before, raw = _last_word(document.text_before_cursor)
         try:
             words, incomplete = shlex.split(before), _unquoted(raw)

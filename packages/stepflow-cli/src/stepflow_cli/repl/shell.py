@@ -44,7 +44,7 @@ class Shell:
         """The words that ran it."""
 
     def line(self, text: str) -> int:
-        """Run a line and give its exit code; an empty one, or a comment, does nothing.
+        """Run a line and return its exit code; an empty one, or a comment, does nothing.
 
         Raises:
             Leave: If it says so.

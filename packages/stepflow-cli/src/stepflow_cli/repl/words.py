@@ -63,7 +63,7 @@ class ReplGroup(LazyGroup):
             raise usage(f"there is no option {error.option_name} before a command", "help lists the commands") from None
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Give a word of the repl, or a command of `stepflow`."""
+        """Return a word of the repl, or a command of `stepflow`."""
         if cmd_name not in _WORDS:
             return self._others.get_command(ctx, cmd_name) if cmd_name in self.commands_of else None
         make = {"rerun": _rerun, "status": _status, "workflow": _workflow, "input": _input, "help": _help}
@@ -72,7 +72,7 @@ class ReplGroup(LazyGroup):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Give the command that is named."""
+        """Return the command that is named."""
         name = args[0]
         if name == "repl" and not ctx.resilient_parsing:
             raise usage("this is already the repl")

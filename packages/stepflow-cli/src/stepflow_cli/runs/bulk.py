@@ -20,7 +20,7 @@ _SEVERITY = (ExitCode.CANCELLED, ExitCode.FAILED, ExitCode.TIMED_OUT)
 
 
 def for_each_run(ids: Sequence[str], act: Callable[[str], Answer], problems: list[Problem]) -> Iterator[Answer]:
-    """Do something with each run and give what came of it.
+    """Do something with each run and return what came of it.
 
     That the server refuses one does not keep it from the others.
 

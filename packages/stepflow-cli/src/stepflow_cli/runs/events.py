@@ -51,7 +51,7 @@ class EventReader:
         self._client.close()
 
     def take(self, seconds: float | None) -> list[RunEvent]:
-        """Give the events that have come; wait for one if there is none.
+        """Return the events that have come; wait for one if there is none.
 
         Args:
             seconds: How long to wait at most; None as long as it takes.

@@ -73,7 +73,7 @@ def prepare(flow: str, values: Values, *, inputs: str | None = None, max_concurr
 
 
 def _with_values(job: Job) -> Job:
-    """Give a job, whose flow is known, with its input, overrides and variables read."""
+    """Return a job, whose flow is known, with its input, overrides and variables read."""
     values = job.unread
     assert values is not None
     job = replace(
@@ -88,7 +88,7 @@ def _with_values(job: Job) -> Job:
 
 
 def _completed(target: Target, job: Job) -> Job:
-    """Give a job with what depends on its flow, which is asked for where it is a stored one.
+    """Return a job with what depends on its flow, which is asked for where it is a stored one.
 
     Raises:
         Problem: If the server has no such flow, or something is wrong.
@@ -106,7 +106,7 @@ def _completed(target: Target, job: Job) -> Job:
 
 
 def start(target: Target, job: Job) -> str:
-    """Start the run of a job and give its id.
+    """Start the run of a job and return its id.
 
     Raises:
         Problem: If that is interrupted: whether there is a run is not known then.

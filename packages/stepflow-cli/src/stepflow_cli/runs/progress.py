@@ -35,7 +35,7 @@ class StepProgress:
     _counts: Counter[str] = field(default_factory=Counter)
 
     def count(self, status: str) -> int:
-        """Tell how many items have ended so."""
+        """Return how many items have ended so."""
         return self._counts[status]
 
     @property
@@ -44,7 +44,7 @@ class StepProgress:
         return len(self.ended) - self.count("completed")
 
     def status(self, total: int, is_over: bool) -> str:
-        """Give one word for all items: waiting, running, completed, failed, ..., or `not run`.
+        """Return one word for all items: waiting, running, completed, failed, ..., or `not run`.
 
         Args:
             total: How many items the run has.
@@ -57,7 +57,7 @@ class StepProgress:
         return next((status for status, count in self._counts.items() if count and status != "completed"), "completed")
 
     def seconds(self, now: datetime) -> float | None:
-        """Give the time from the first start to the last end, or until now; None where the server does not tell."""
+        """Return the time from the first start to the last end, or until now; None where the server does not tell."""
         end = now if self.running else self.last
         return _seconds(self.first, end)
 
@@ -69,7 +69,7 @@ class StepProgress:
         self.first = self.first or time
 
     def end(self, item: int, time: datetime | None, status: str) -> float | None:
-        """Note that an item has ended, and give how long it took."""
+        """Note that an item has ended, and return how long it took."""
         started = self.running.pop(item, None)
         self._forget_end(item)
         self.ended[item] = status
@@ -125,11 +125,11 @@ class RunProgress:
         return sorted(self._steps.values(), key=lambda step: places.get(step.step_id, len(places)))
 
     def seconds(self, now: datetime) -> float | None:
-        """Give how long it took, or takes until now."""
+        """Return how long it took, or takes until now."""
         return _seconds(self.created_at, self.completed_at if self.is_over else now)
 
     def of(self, event: RunEvent) -> RunProgress:
-        """Give the run that an event is about: this one, or one below."""
+        """Return the run that an event is about: this one, or one below."""
         if event.run_id == self.run_id:
             return self
         if event.run_id not in self.sub_runs:
@@ -175,7 +175,7 @@ class RunProgress:
                 below.lose_running()
 
     def step_of(self, event: RunEvent) -> StepProgress:
-        """Give the step of this run that an event is about."""
+        """Return the step of this run that an event is about."""
         index, step_id = _of(event, "step_index", None), _of(event, "step_id", None)
         if step_id and not self._is_below:
             # Where events are inferred, the index is not the place in the flow.

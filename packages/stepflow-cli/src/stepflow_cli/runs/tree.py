@@ -24,7 +24,7 @@ _SUB_RUNS = 8
 
 
 def tree_of(run: RunProgress, now: datetime, note: str | None = None, *, height: int | None = None) -> Tree:
-    """Give the tree of a run as it stands.
+    """Return the tree of a run as it stands.
 
     Args:
         run: The run.
@@ -53,7 +53,7 @@ def tree_of(run: RunProgress, now: datetime, note: str | None = None, *, height:
 
 
 def _shown(below: Sequence[RunProgress]) -> list[RunProgress]:
-    """Give those that run, and the newest of the others, in the order of their creation."""
+    """Return those that run, and the newest of the others, in the order of their creation."""
     if len(below) <= _SUB_RUNS:
         return list(below)
     ranked = sorted(enumerate(below), key=lambda pair: (pair[1].is_over, -pair[0]))[:_SUB_RUNS]
@@ -73,7 +73,7 @@ def _add_steps(tree: Tree, run: RunProgress, now: datetime, most: int | None) ->
 
 
 def _liveliest(steps: Sequence[StepProgress], run: RunProgress, most: int) -> list[StepProgress]:
-    """Give the steps that people want to see where there is no room for all: what runs, what failed, what is next."""
+    """Return the steps that people want to see where there is no room for all: what runs, what failed, what is next."""
     rank = {"running": 0, "failed": 1, "waiting": 2}
     status = {id(step): step.status(run.total, run.is_over) for step in steps}
     places = range(len(steps))

@@ -170,7 +170,7 @@ class Watch:
             return []
 
     def _look(self, run_id: str) -> RunDetails:
-        """Give the run without its steps, of which there may be very many, where it has no run above it."""
+        """Return the run without its steps, of which there may be very many, where it has no run above it."""
         listed = self._target.client.list_runs(root_run_id=run_id, roots_only=True, limit=1).runs
         return next((run for run in listed if run.run_id == run_id), None) or self._target.client.get_run(run_id)
 
@@ -209,7 +209,7 @@ class Watch:
 
 
 def failure_of(target: Target, run: RunDetails) -> Problem | None:
-    """Give the problem of a run that has ended, but not in success; None for a success."""
+    """Return the problem of a run that has ended, but not in success; None for a success."""
     if run.status == "completed":
         return None
     if run.status == "cancelled":

@@ -41,7 +41,7 @@ class Target:
         return self.runtime is not None and not self.is_kept
 
     def another_client(self) -> SyncStepflowClient:
-        """Give a further client of the same server, to be closed by the caller: for a thread of its own."""
+        """Return a further client of the same server, to be closed by the caller: for a thread of its own."""
         from stepflow_client import SyncStepflowClient
 
         if self.runtime is not None:
@@ -49,7 +49,7 @@ class Target:
         return SyncStepflowClient.from_env(**self.arguments)
 
     def come_back(self, words: str, run_id: str) -> str:
-        """Give the command that goes on with a run, on the same server.
+        """Return the command that goes on with a run, on the same server.
 
         Args:
             words: The command, for example `runs watch`.
@@ -68,7 +68,7 @@ class Target:
 
 @contextmanager
 def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Target]:
-    """Give the server that the options name; an embedded one ends with the block.
+    """Return the server that the options name; an embedded one ends with the block.
 
     Args:
         server: What the command line says.
@@ -111,7 +111,7 @@ def keep(target: Target) -> Iterator[None]:
 
 
 def is_kept(server: ServerOptions) -> bool:
-    """Tell whether these options name the server that is kept."""
+    """Return whether these options name the server that is kept."""
     return bool(_kept) and not (server.url or server.profile or server.local or server.config is not None)
 
 

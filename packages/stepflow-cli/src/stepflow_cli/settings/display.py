@@ -13,7 +13,7 @@ __all__ = ["home_as_tilde", "settings_in_effect"]
 
 
 def settings_in_effect(server: ServerOptions) -> list[Setting]:
-    """Give every setting with its value and its origin; a token is never among the values.
+    """Return every setting with its value and its origin; a token is never among the values.
 
     Args:
         server: What the command line says.
@@ -42,6 +42,6 @@ def _shown(setting: Setting, url: str | None) -> Setting:
 
 
 def home_as_tilde(value: Any) -> Any:
-    """Give text with the user's home as `~`, for people; anything else as it is."""
+    """Return text with the user's home as `~`, for people; anything else as it is."""
     home = os.path.expanduser("~")
     return value.replace(home + os.sep, f"~{os.sep}") if isinstance(value, str) and home != os.sep else value

@@ -35,7 +35,7 @@ class Place:
 
 
 def parse_key(key: str, profile: str | None, profiles: Profiles) -> Place:
-    """Give the place that a key names: `current`, `profiles.NAME.KEY`, `profiles.NAME`, or a key of a profile.
+    """Return the place that a key names: `current`, `profiles.NAME.KEY`, `profiles.NAME`, or a key of a profile.
 
     Args:
         key: As it stands on the command line.
@@ -83,7 +83,7 @@ def _unknown(key: str, whole: str, known: list[str] | tuple[str, ...]) -> Except
 
 
 def set_value(place: Place, text: str, profiles: Profiles) -> Any:
-    """Set a key to what the text means, and give that.
+    """Set a key to what the text means, and return that.
 
     Raises:
         Problem: If the value is wrong, or the file cannot be changed.
@@ -129,7 +129,7 @@ def _check(place: Place, table: Mapping[str, Any], profiles: Profiles) -> None:
 
 
 def _value(key: str, text: str) -> Any:
-    """Give the value that a text means for a key."""
+    """Return the value that a text means for a key."""
     from ..inputs.values import read_scalar
 
     if key in ("timeout", "verify") or (key == "token_command" and text.lstrip().startswith("[")):
@@ -191,7 +191,7 @@ def use_profile(name: str, profiles: Profiles) -> None:
 
 @contextmanager
 def changing() -> Iterator[Profiles]:
-    """Give the profiles as they are now, to be checked and changed in the block: nobody else changes them meanwhile.
+    """Return the profiles as they are now, to be checked and changed in the block: nobody else changes them meanwhile.
 
     Raises:
         Problem: If the file cannot be read or written.

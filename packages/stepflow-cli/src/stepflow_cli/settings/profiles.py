@@ -72,11 +72,11 @@ class Profile:
         return _token_of_command(self.name, self.token_command) if self.token_command else None
 
     def path_of(self, name: str) -> Path:
-        """Give the path of a file that the profile names."""
+        """Return the path of a file that the profile names."""
         return self.folder / Path(name).expanduser()
 
     def client_settings(self) -> dict[str, Any]:
-        """Give the arguments of the client that the profile sets, but for the url and the token."""
+        """Return the arguments of the client that the profile sets, but for the url and the token."""
         settings: dict[str, Any] = {}
         if self.timeout is not None:
             settings["timeout"] = self.timeout
@@ -107,7 +107,7 @@ class Profiles:
     """The profiles' keys and values, by name."""
 
     def get(self, name: str) -> Profile:
-        """Give a profile.
+        """Return a profile.
 
         Raises:
             Problem: If there is none of this name, or a key or value in it is wrong.
@@ -119,7 +119,7 @@ class Profiles:
 
 
 def config_path() -> Path:
-    """Give the path of the file with the profiles, whether it exists or not."""
+    """Return the path of the file with the profiles, whether it exists or not."""
     named = os.environ.get(CONFIG_VARIABLE)
     if named:
         return Path(named).expanduser().absolute()
@@ -163,7 +163,7 @@ def load(path: Path | None = None) -> Profiles:
 
 
 def check_profile(name: str, table: Mapping[str, Any], path: Path) -> Profile:
-    """Give the profile that the keys and values of a table make.
+    """Return the profile that the keys and values of a table make.
 
     Raises:
         Problem: If one of them is wrong; the message names the file, the profile and the key.

@@ -22,7 +22,7 @@ class EnvironmentProxy:
 
 
 def split_url(url: str) -> tuple[str, str, int]:
-    """Give the scheme, host and port of a server's URL; `host:port` is taken as http.
+    """Return the scheme, host and port of a server's URL; `host:port` is taken as http.
 
     Raises:
         ValueError: If there are none.
@@ -34,7 +34,7 @@ def split_url(url: str) -> tuple[str, str, int]:
 
 
 def without_password(url: str) -> str:
-    """Give a URL as it can be shown: without the user and the password in it."""
+    """Return a URL as it can be shown: without the user and the password in it."""
     scheme, separator, rest = url.rpartition("://")
     authority, slash, path = rest.partition("/")
     # A password may hold a slash that should have been escaped; then nothing of it is shown.
@@ -45,7 +45,7 @@ def without_password(url: str) -> str:
 
 
 def environment_proxy(url: str) -> EnvironmentProxy | None:
-    """Give what HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say about a server, as the client reads them.
+    """Return what HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say about a server, as the client reads them.
 
     Args:
         url: The server.

@@ -32,7 +32,7 @@ class Blobs:
     async def store_blob(
         self, data: Any, *, filename: str | None = None, blob_type: str | None = None, timeout: float | None = None
     ) -> StoreBlobResponse:
-        """Store a blob and give its id, the SHA-256 of its content.
+        """Store a blob and return its id, the SHA-256 of its content.
 
         Args:
             data: Bytes, or any JSON value. JSON is kept exactly on every release.
@@ -64,7 +64,7 @@ class Blobs:
         )
 
     async def get_blob(self, blob_id: str, *, timeout: float | None = None) -> BlobContent:
-        """Give a blob: `data` is the JSON value, or `bytes` for a binary one.
+        """Return a blob: `data` is the JSON value, or `bytes` for a binary one.
 
         Raises:
             NotFoundError: If the server has no such blob.

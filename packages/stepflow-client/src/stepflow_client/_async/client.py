@@ -230,11 +230,11 @@ class StepflowClient(Events, Blobs, Picklable):
         return responses.build(responses.health, await self._connection.health(timeout=timeout), "GET /health")
 
     async def server_info(self) -> ServerInfo:
-        """Give what the server is and can do; asked once, then remembered."""
+        """Return what the server is and can do; asked once, then remembered."""
         return await self._connection.server()
 
     async def list_components(self, *, schemas: bool = True, timeout: float | None = None) -> ComponentList:
-        """Give the components that flows may use.
+        """Return the components that flows may use.
 
         Servers do not tell the route prefix of a plugin, so `path` is None here; a `StepflowRuntime` knows it.
 
@@ -262,7 +262,7 @@ class StepflowClient(Events, Blobs, Picklable):
         deduplicate: bool = False,
         on_cancel: Literal["detach", "cancel"] = "detach",
     ) -> FlowResult:
-        """Run a flow on one input and give its result, a failure too.
+        """Run a flow on one input and return its result, a failure too.
 
         Example:
             result = await client.run("workflow.yaml", {"name": "World"}, timeout=60)
@@ -328,7 +328,7 @@ class StepflowClient(Events, Blobs, Picklable):
                 raise
 
     async def _result_of(self, run: responses.Started, deadline: float | None) -> FlowResult:
-        """Give the result of a run of one item that was just created, waiting for its end."""
+        """Return the result of a run of one item that was just created, waiting for its end."""
         if run.answers and run.status.is_final:
             reading = self._connection.reading(run.run_id)
             result = responses.single_result(run.run_id, run.answers, run.status, reading)
@@ -396,7 +396,7 @@ class StepflowClient(Events, Blobs, Picklable):
             return run.run_id
 
     async def get_result(self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
-        """Give the result of a run of one item, waiting for it to end.
+        """Return the result of a run of one item, waiting for it to end.
 
         Args:
             run_id: The run.
@@ -414,7 +414,7 @@ class StepflowClient(Events, Blobs, Picklable):
     async def get_results(
         self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None
     ) -> list[FlowResult]:
-        """Give the results of all items of a run, in the order of their inputs, waiting for it to end.
+        """Return the results of all items of a run, in the order of their inputs, waiting for it to end.
 
         Args:
             run_id: The run.
@@ -474,6 +474,6 @@ class StepflowClient(Events, Blobs, Picklable):
 
 
 def _held(wait: int | None) -> int | None:
-    """Give for how many seconds a server may hold a creation: for none where the caller's patience might end before."""
+    """Return how many seconds a server may hold a creation: none where the deadline might pass before."""
     deadline = current_deadline()
     return 0 if wait and deadline is not None and deadline - time.monotonic() < 2 * wait else wait

@@ -248,7 +248,7 @@ class _Search:
 
 
 def _pause(error: StepflowClientError, attempt: int) -> float | None:
-    """Give the seconds before a request is sent again; None where the caller, or the server, leaves no time for it."""
+    """Return the seconds before a request is sent again, or None where no time is left for it."""
     pause = random.uniform(0, _FIRST_PAUSE * 2 ** (attempt - 1))
     if isinstance(error, ApiError) and error.retry_after is not None:
         pause = max(pause, error.retry_after)

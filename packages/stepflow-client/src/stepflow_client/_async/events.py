@@ -138,7 +138,7 @@ class Events(Waiting):
         include_sub_runs: bool,
         pulse: _Pulse,
     ) -> AsyncGenerator[RunEvent | None, None]:
-        """Go through the events that the server tells, over as many connections as it takes.
+        """Iterate over the events that the server tells, over as many connections as it takes.
 
         None comes in between, often enough for heartbeats.
         """
@@ -197,7 +197,7 @@ class Events(Waiting):
     async def _stream(
         self, run_id: str, position: Cursor, flags: dict[str, Any], silence: float, pulse: _Pulse
     ) -> AsyncGenerator[tuple[RunEvent | None, Cursor], None]:
-        """Go through the events of one connection with the cursor behind each; end when it ends or falls silent.
+        """Iterate over the events of one connection with the cursor behind each; end when it ends or falls silent.
 
         Events that were handled before come again with the cursor unchanged. None stands for no event yet; it is the
         last where the connection is silent.
@@ -226,7 +226,7 @@ class Events(Waiting):
     async def _inferred_events(
         self, run_id: str, position: Cursor, include_results: bool, pulse: _Pulse
     ) -> AsyncGenerator[RunEvent | None, None]:
-        """Go through what must have happened, as far as the run itself shows it; None as in `_streamed_events`."""
+        """Iterate over what must have happened, as far as the run itself shows it; None as in `_streamed_events`."""
         first = position.number + (1 if position.handled else 0)
         observer = inference.Inference(include_results)
         pause, began = _FIRST_PAUSE, time.monotonic()
@@ -308,7 +308,7 @@ class _Contact:
         self._answered, self._is_outage = time.monotonic(), False
 
     def fails(self, words: str) -> float:
-        """Note that the server is not there, and give the seconds to wait.
+        """Note that the server is not there, and return the seconds to wait.
 
         Args:
             words: What is logged: the first time in an outage people want to know why nothing comes.
@@ -318,7 +318,7 @@ class _Contact:
         return self.next_pause()
 
     def next_pause(self) -> float:
-        """Give the seconds to wait; it is longer each time."""
+        """Return the seconds to wait; it is longer each time."""
         pause, self._pause = self._pause, min(self._pause * 2, _LONGEST_PAUSE)
         return pause
 

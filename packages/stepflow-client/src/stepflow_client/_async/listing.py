@@ -100,7 +100,7 @@ class Listing(Flows):
         until: datetime | str | None = None,
         timeout: float | None = None,
     ) -> AsyncIterator[RunDetails]:
-        """Go through runs, newest first, page by page.
+        """Iterate over runs, newest first, page by page.
 
         No run comes twice, and none that was there from the start to the end is missed, though new runs arrive or
         runs leave the filter meanwhile: pages overlap, and a page that does not meet the one before is asked for
@@ -127,7 +127,7 @@ class Listing(Flows):
     async def _go_through(
         self, filters: dict[str, Any], window: Window, page_size: int, timeout: float | None
     ) -> AsyncGenerator[RunDetails, None]:
-        """Go through the runs of a window, newest first, whatever the order of the server within a second."""
+        """Iterate over the runs of a window, newest first, whatever the order of the server within a second."""
         held: list[RunDetails] = []
         async with aclosing(self._as_listed(filters, page_size, timeout)) as runs:
             async for run in runs:
@@ -145,7 +145,7 @@ class Listing(Flows):
     async def _as_listed(
         self, filters: dict[str, Any], page_size: int, timeout: float | None
     ) -> AsyncGenerator[RunDetails, None]:
-        """Go through runs in the order of the server, each once."""
+        """Iterate over runs in the order of the server, each once."""
         seen: set[str] = set()
         offset = fruitless = 0
         while True:

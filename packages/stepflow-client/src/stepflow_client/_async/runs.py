@@ -148,7 +148,7 @@ class Runs(Listing):
         return created
 
     async def get_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
-        """Give a run as it stands now.
+        """Return a run as it stands now.
 
         `items.completed` stays 0 until the whole run ends, on every release.
 
@@ -161,7 +161,7 @@ class Runs(Listing):
         return await self._connection.call("get_run", request, read, timeout=timeout, run_id=run_id)
 
     async def get_run_items(self, run_id: str | UUID, *, timeout: float | None = None) -> ListItemsResponse:
-        """Give the items of a run, in the order of their inputs; an item that runs has no result yet.
+        """Return the items of a run, in the order of their inputs; an item that runs has no result yet.
 
         Failed items name the step that failed and what it said. (In runs of more than 1,000 items the first 20 failed
         ones do, and the others as far as the items themselves tell: each has to be asked for alone.)
@@ -278,7 +278,7 @@ class Runs(Listing):
     async def get_run_steps(
         self, run_id: str | UUID, *, item_index: int | None = None, timeout: float | None = None
     ) -> ListStepsResponse:
-        """Give the steps of a run that were started, by item, then in the order of the flow.
+        """Return the steps of a run that were started, by item, then in the order of the flow.
 
         Args:
             run_id: The run.
@@ -299,7 +299,7 @@ class Runs(Listing):
     async def get_run_step(
         self, run_id: str | UUID, step_id: str, *, item_index: int = 0, timeout: float | None = None
     ) -> StepDetails:
-        """Give one step of one item.
+        """Return one step of one item.
 
         Raises:
             NotFoundError: If there is no such step, or it has not started.
@@ -360,11 +360,11 @@ class Runs(Listing):
             raise
 
     async def _state(self, run_id: str, *, timeout: float | None = None) -> RunDetails:
-        """Give a run as it stands, without its steps where that can be had: of many items they are many."""
+        """Return a run as it stands, without its steps where that can be had: of many items they are many."""
         return await self._summary(run_id, timeout=timeout) or await self.get_run(run_id, timeout=timeout)
 
     async def _summary(self, run_id: str, *, timeout: float | None = None) -> RunDetails | None:
-        """Give a root run without its steps, None for a run below another or one that is not there."""
+        """Return a root run without its steps, None for a run below another or one that is not there."""
         request = api.list_runs._get_kwargs(root_run_id=run_id, roots_only=True, limit=1)
         listed = await self._connection.call("list_runs", request, responses.runs, run_id=run_id, timeout=timeout)
         return next((run for run in listed.runs if run.run_id == run_id), None)

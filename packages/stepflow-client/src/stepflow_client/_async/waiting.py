@@ -59,7 +59,7 @@ class Waiting(Runs):
     """The part of the client that waits."""
 
     async def wait_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
-        """Wait for a run to end and give it.
+        """Wait until a run ends and return it.
 
         Lost connections and a server that is started again are waited for too: within the timeout, or for two
         minutes where there is none.
@@ -242,7 +242,7 @@ class Waiting(Runs):
 
 
 def _asked_pause(error: StepflowClientError) -> float:
-    """Give the seconds that a server wants to be left alone for; not more than it may be away."""
+    """Return the seconds that a server wants to be left alone for; not more than it may be away."""
     asked = error.retry_after if isinstance(error, ApiError) else None
     return min(asked or 0.0, _OUTAGE / 2)
 

@@ -31,7 +31,7 @@ _MARKS = ("model_dump", "__pydantic_serializer__", "__struct_fields__", "__attrs
 
 
 def is_data_object(value: object) -> bool:
-    """Tell whether a value is an object of one of these kinds; their classes are not."""
+    """Return whether a value is an object of one of these kinds; their classes are not."""
     # A class of msgspec has the marks by its own class.
     return not isinstance(value, type) and any(hasattr(type(value), mark) for mark in _MARKS)
 

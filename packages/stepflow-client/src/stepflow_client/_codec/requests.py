@@ -49,7 +49,7 @@ Variables = Mapping[str, Any] | str | PathLike[str] | DataObject
 
 
 def check_run_id(run_id: str | UUID) -> str:
-    """Give a run id as the server writes it.
+    """Return a run id as the server writes it.
 
     Raises:
         InvalidArgumentError: If it is no UUID. (Current servers answer some operations on such an id with nonsense.)
@@ -63,7 +63,7 @@ def check_run_id(run_id: str | UUID) -> str:
 
 
 def check_text(value: object, what: str) -> str:
-    """Give a non-empty text.
+    """Return a non-empty text.
 
     Raises:
         InvalidArgumentError: If it is none.
@@ -75,7 +75,7 @@ def check_text(value: object, what: str) -> str:
 
 
 def check_id(value: object, what: str) -> str:
-    """Give an id that becomes a part of a path. (`..` would lead to another operation.)
+    """Return an id that becomes a part of a path. (`..` would lead to another operation.)
 
     Raises:
         InvalidArgumentError: If it is none.
@@ -87,7 +87,7 @@ def check_id(value: object, what: str) -> str:
 
 
 def check_header_text(value: object, what: str) -> str:
-    """Give a text that can be sent in a header.
+    """Return a text that can be sent in a header.
 
     Raises:
         InvalidArgumentError: If it is empty or not printable ASCII.
@@ -110,7 +110,7 @@ def check_concurrency(max_concurrency: int | None) -> int | None:
 
 
 def check_limit(value: int | None, what: str, *, least: int = 0) -> int | None:
-    """Give a limit or an offset.
+    """Return a limit or an offset.
 
     Raises:
         InvalidArgumentError: If it is not an integer of at least `least`.
@@ -188,7 +188,7 @@ def single_input(value: Any) -> None:
 
 
 def run_variables(variables: Variables | None, *, exact_integers: bool) -> dict[str, Any]:
-    """Give the values of a flow's variables.
+    """Return the values of a flow's variables.
 
     Raises:
         FlowFileError: If the file cannot be read.
@@ -208,7 +208,7 @@ def run_variables(variables: Variables | None, *, exact_integers: bool) -> dict[
 def environment_variables(
     given: Mapping[str, Any], declared: Mapping[str, FlowVariable], environ: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Give the variables with the missing ones filled from the environment.
+    """Return the variables with the missing ones filled from the environment.
 
     A variable is looked up by the name that its flow gives as `env_var`, then as `STEPFLOW_VAR_<NAME>`, in capitals,
     with `_` for what is neither letter nor digit. A text stays text where the schema wants a string, else it is read
@@ -261,7 +261,7 @@ def _read_variable(text: str, source: str, variable: FlowVariable) -> Any:
 
 
 def flow_digest(flow: dict[str, Any]) -> bytes | None:
-    """Give what tells one flow from another, the order of keys included; None for what is no plain data.
+    """Return what tells one flow from another, the order of keys included; None for what is no plain data.
 
     Only flows known by it are compared, in this process: marshal writes plain values several times faster than JSON.
     """
@@ -273,7 +273,7 @@ def flow_digest(flow: dict[str, Any]) -> bytes | None:
 
 
 def file_stamp(path: object) -> tuple[Any, ...] | None:
-    """Give what changes when a file does; None where there is no such file, or this is no path."""
+    """Return what changes when a file does; None where there is no such file, or this is no path."""
     if not isinstance(path, (str, PathLike)):
         return None
     try:
@@ -284,7 +284,7 @@ def file_stamp(path: object) -> tuple[Any, ...] | None:
 
 
 def flow_for_dry_run(flow: dict[str, Any]) -> dict[str, Any]:
-    """Give the flow as a current server can check it.
+    """Return the flow as a current server can check it.
 
     Servers from 0.12 on read every number of a flow that comes through POST /flows as a float and then refuse their
     own `maxRetries: 2.0`. A retry count that is right is left out of what they check; a wrong one stays in.
@@ -296,7 +296,7 @@ def flow_for_dry_run(flow: dict[str, Any]) -> dict[str, Any]:
 
 
 def numbers_as_written(message: str) -> str:
-    """Give a server's message with whole numbers as the flow has them: it complains of `2.0` where 2 is written."""
+    """Return a server's message with whole numbers as the flow has them: it complains of `2.0` where 2 is written."""
     return re.sub(r"floating point `(-?\d+)\.0`", r"number `\1`", message)
 
 
@@ -311,5 +311,5 @@ def _without_retries(step: Any) -> Any:
 
 
 def wait_seconds(remaining: float, longest: float) -> int:
-    """Give the whole seconds that a server is asked to wait, 0 for an answer at once."""
+    """Return the whole seconds that a server is asked to wait, 0 for an answer at once."""
     return max(0, math.floor(min(remaining, longest)))

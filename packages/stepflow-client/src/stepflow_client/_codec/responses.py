@@ -111,7 +111,7 @@ _FAILED_STEP = re.compile(r'^step "(?P<id>.+)" failed$')
 def error_for(
     status: int, content_type: str, content: bytes, asked: str, *, run_id: str | None = None
 ) -> errors.StepflowClientError | None:
-    """Give the error that an answer stands for, or None if it is a usable one.
+    """Return the error that an answer stands for, or None if it is a usable one.
 
     Args:
         status: The HTTP status.
@@ -179,7 +179,7 @@ def _phrase(status: int) -> str:
 
 
 def value(content: bytes, asked: str) -> dict[str, Any]:
-    """Give the JSON object of an answer.
+    """Return the JSON object of an answer.
 
     Raises:
         InvalidResponseError: If it is none.
@@ -191,7 +191,7 @@ def value(content: bytes, asked: str) -> dict[str, Any]:
 
 
 def raw_value(content: bytes, asked: str) -> dict[str, Any]:
-    """Give the JSON object of an answer with every number as the server sent it, for what is read bit by bit.
+    """Return the JSON object of an answer with every number as the server sent it, for what is read bit by bit.
 
     Raises:
         InvalidResponseError: If it is none.
@@ -207,7 +207,7 @@ def raw_value(content: bytes, asked: str) -> dict[str, Any]:
 
 
 def json_value(content: bytes, asked: str) -> Any:
-    """Give the JSON value of an answer.
+    """Return the JSON value of an answer.
 
     Raises:
         InvalidResponseError: If it is none.
@@ -229,14 +229,14 @@ def _not_json(content: bytes, asked: str) -> errors.InvalidResponseError:
 
 
 def attachment_name(disposition: str | None) -> str | None:
-    """Give the file name of a Content-Disposition header."""
+    """Return the file name of a Content-Disposition header."""
     message = Message()
     message["content-disposition"] = disposition or ""
     return message.get_filename()
 
 
 def build(make: Callable[[dict[str, Any]], Answer], answer: dict[str, Any], asked: str) -> Answer:
-    """Give what `make` makes of an answer.
+    """Return what `make` makes of an answer.
 
     Raises:
         InvalidResponseError: If the answer lacks what is needed, or has it in another type.
@@ -280,7 +280,7 @@ def created(answer: dict[str, Any]) -> CreateRunResponse:
 
 
 def _summary(summary: Any) -> dict[str, Any]:
-    """Give a run's summary if its ids can be sent again: they become parts of paths."""
+    """Return a run's summary if its ids can be sent again: they become parts of paths."""
     if not isinstance(summary, dict):
         raise TypeError(f"the summary of a run is {summary!r}")
     return {**summary, "runId": _run_id(summary["runId"]), "flowId": _sendable(summary["flowId"], "flowId")}
@@ -349,7 +349,7 @@ def items(run_id: str, answers: Any, reading: Reading = PLAIN) -> ListItemsRespo
 
 
 def _checked(answers: Any) -> list[dict[str, Any]]:
-    """Give the items of an answer if each has an index and a status: those that are not looked at have them too."""
+    """Return the items of an answer if each has an index and a status: those that are not looked at have them too."""
     if not isinstance(answers, list) or not set(map(type, answers)) <= {dict}:
         raise TypeError("the items are no list of objects")
     # The types first: `true` equals 1.
@@ -386,7 +386,7 @@ def _result(run_id: str, answer: dict[str, Any], reading: Reading) -> FlowResult
 
 
 def results(listed: ListItemsResponse, status: ExecutionStatus, reading: Reading = PLAIN) -> list[FlowResult]:
-    """Give the results of a finished run.
+    """Return the results of a finished run.
 
     An item of a run that was cancelled, or that could not start, may still be marked as running: it ended as the run.
 
@@ -409,7 +409,7 @@ def results(listed: ListItemsResponse, status: ExecutionStatus, reading: Reading
 def single_result(
     run_id: str, answers: list[dict[str, Any]], status: ExecutionStatus, reading: Reading = PLAIN
 ) -> FlowResult | None:
-    """Give the result of a finished run of one item from its answer alone; None where there is more to it.
+    """Return the result of a finished run of one item from its answer alone; None where there is more to it.
 
     That is so where the item did not succeed, or where the server gave another number of items.
     """
@@ -420,7 +420,7 @@ def single_result(
 
 
 def only_result(listed: ListItemsResponse, status: ExecutionStatus, reading: Reading = PLAIN) -> FlowResult:
-    """Give the result of a finished run of one item.
+    """Return the result of a finished run of one item.
 
     Raises:
         InvalidResponseError: If the server gave another number of items.
@@ -483,12 +483,12 @@ def items_of(listed: ListItemsResponse) -> RunItems:
 
 
 def is_failed(status: ExecutionStatus) -> bool:
-    """Tell whether something ended in a failure."""
+    """Return whether something ended in a failure."""
     return status in _FAILED
 
 
 def is_unfinished(status: ExecutionStatus) -> bool:
-    """Tell whether something has not ended."""
+    """Return whether something has not ended."""
     return not status.is_final
 
 

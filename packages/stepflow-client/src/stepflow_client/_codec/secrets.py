@@ -135,7 +135,7 @@ def hidden_flow(flow: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_defaults(value: Any, names: set[str]) -> Any:
-    """Give a flow with the defaults in expressions of secret variables hidden, whatever they are."""
+    """Return a flow with the defaults in expressions of secret variables hidden, whatever they are."""
     if isinstance(value, Mapping):
         is_secret = "default" in value and _names_one(value.get("$variable"), names)
         return {
@@ -146,7 +146,7 @@ def _without_defaults(value: Any, names: set[str]) -> Any:
 
 
 def _names_one(path: Any, names: set[str]) -> bool:
-    """Tell whether the path of an expression such as `$variable: key` leads to one of these variables."""
+    """Return whether the path of an expression such as `$variable: key` leads to one of these variables."""
     return isinstance(path, str) and not names.isdisjoint(re.split(r"[.\[\]\"'$]+", path))
 
 
@@ -168,7 +168,7 @@ def hidden_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _secret_parts(value: Any, schema: Any) -> Iterator[Any]:
-    """Give the parts of a value that its schema calls secret: all of it, or properties and items."""
+    """Return the parts of a value that its schema calls secret: all of it, or properties and items."""
     if not isinstance(schema, Mapping):
         return
     if schema.get("is_secret") is True:
@@ -183,7 +183,7 @@ def _secret_parts(value: Any, schema: Any) -> Iterator[Any]:
 
 
 def _schema_secrets(schema: Any) -> Iterator[Any]:
-    """Give the values that a schema itself writes down for what it calls secret: defaults, examples and the like."""
+    """Return the values that a schema itself writes down for what it calls secret: defaults, examples and the like."""
     if not isinstance(schema, Mapping):
         return
     for key in _VALUE_KEYS:
@@ -197,7 +197,7 @@ def _schema_secrets(schema: Any) -> Iterator[Any]:
 
 
 def _expression_defaults(value: Any, names: set[str]) -> Iterator[Any]:
-    """Give the defaults of expressions such as `{$variable: key, default: ...}` whose variable is secret."""
+    """Return the defaults of expressions such as `{$variable: key, default: ...}` whose variable is secret."""
     if isinstance(value, Mapping):
         if "default" in value and _names_one(value.get("$variable"), names):
             yield value["default"]
@@ -220,7 +220,7 @@ def _scalars(value: Any) -> Iterator[Any]:
 
 
 def _forms(text: str) -> set[str]:
-    """Give a text as it is, as a server quotes it, as it stands in a URL, and in a message of one line."""
+    """Return a text as it is, as a server quotes it, as it stands in a URL, and in a message of one line."""
     forms = {
         text,
         json.dumps(text, ensure_ascii=False)[1:-1],

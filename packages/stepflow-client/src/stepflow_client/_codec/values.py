@@ -31,12 +31,12 @@ _DEEPEST = 200
 
 
 def encode(value: Any) -> bytes:
-    """Give a checked value as compact JSON text."""
+    """Return a checked value as compact JSON text."""
     return _ENCODER.encode(value).encode()
 
 
 def decode(content: bytes) -> Any:
-    """Give the value of a server's JSON text, whole floats below 2**53 as integers.
+    """Return the value of a server's JSON text, whole floats below 2**53 as integers.
 
     Raises:
         ValueError: If it is not JSON.
@@ -46,7 +46,7 @@ def decode(content: bytes) -> Any:
 
 
 def decode_raw(content: bytes) -> Any:
-    """Give the value of a server's JSON text with its numbers as they are, for `restored`.
+    """Return the value of a server's JSON text with its numbers as they are, for `restored`.
 
     Raises:
         ValueError: If it is not JSON.
@@ -56,7 +56,7 @@ def decode_raw(content: bytes) -> Any:
 
 
 def restored(value: Any) -> Any:
-    """Give a decoded value with whole floats below 2**53 as integers; lists and dicts are changed in place.
+    """Return a decoded value with whole floats below 2**53 as integers; lists and dicts are changed in place.
 
     Raises:
         ValueError: If a number is too large for a float, as `1e999` is.
@@ -106,7 +106,7 @@ _EXPRESSIONS = frozenset({"$literal", "$if", "$coalesce", "$from", "$step", "$in
 
 
 def _object(like: Any) -> Mapping[str, Any]:
-    """Give the object that an expression writes; an empty one where its value comes from elsewhere."""
+    """Return the object that an expression writes; an empty one where its value comes from elsewhere."""
     while isinstance(like, Mapping) and "$literal" in like:
         like = like["$literal"]
         if isinstance(like, Mapping) and _EXPRESSIONS & like.keys():
@@ -142,7 +142,7 @@ _RAW_DECODER = json.JSONDecoder(parse_constant=_refuse)
 
 
 def check_json(value: Any, what: str, *, exact_integers: bool = True) -> Any:
-    """Give the value as plain dicts and lists, if JSON can hold it.
+    """Return the value as plain dicts and lists, if JSON can hold it.
 
     Mappings and tuples become dicts and lists, and so do pydantic models, dataclasses, attrs objects and msgspec
     structs, wherever they stand. What is plain already comes back itself.
@@ -164,7 +164,7 @@ def check_json(value: Any, what: str, *, exact_integers: bool = True) -> Any:
 
 
 def _is_plain(value: Any, depth: int) -> bool:
-    """Tell whether a value can be sent as it is: what nearly all values are, found out without a copy or a path."""
+    """Return whether a value can be sent as it is: what nearly all values are, found out without a copy or a path."""
     kind = type(value)
     if kind is dict:
         if depth > _DEEPEST:
@@ -283,7 +283,7 @@ def json_path(path: Iterable[str | int]) -> str:
 
 
 def merge_overrides(overrides: Any) -> dict[str, Any] | None:
-    """Give overrides as a map from step id to `{"value": {...}}`, or None where there are none.
+    """Return overrides as a map from step id to `{"value": {...}}`, or None where there are none.
 
     Takes the flat map (`{step: {"input": {...}}}`), the wrapped one (`{"steps": {step: {"value": {...}}}}`), or a list
     of either, merged left to right: mappings key by key, anything else replaced, as a JSON merge patch does.

@@ -56,7 +56,7 @@ for _tag, _pattern, _first in (
 
 
 def read_yaml(text: str, source: str) -> Any:
-    """Give the value of one YAML document.
+    """Return the value of one YAML document.
 
     Raises:
         FlowFileError: If it is not YAML, or holds what JSON cannot.
@@ -101,7 +101,7 @@ class _Reader:
         }
 
     def size(self, node: yaml.Node) -> int:
-        """Give the number of values that a node unfolds to; each is looked at once, whatever repeats it."""
+        """Return the number of values that a node unfolds to; each is looked at once, whatever repeats it."""
         known = self.sizes.get(id(node))
         if known is not None:
             return known
@@ -131,7 +131,7 @@ class _Reader:
         self.fail(node, f"the tag {node.tag} has no JSON counterpart")
 
     def pairs(self, node: yaml.MappingNode) -> _Pairs:
-        """Give the keys of a mapping with the nodes of their values, merges done; found out once for each mapping."""
+        """Return the keys of a mapping with the nodes of their values, merges done; found out once for each mapping."""
         known = self.mappings.get(id(node))
         if known is not None:
             return known

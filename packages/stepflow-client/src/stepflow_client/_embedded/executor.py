@@ -171,17 +171,17 @@ class EmbeddedExecutor:
             )
 
     async def get_result(self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
-        """Give the result of a run of one item, waiting for it to end; as `StepflowClient.get_result`."""
+        """Return the result of a run of one item, waiting for it to end; as `StepflowClient.get_result`."""
         return await (await self._ready_client()).get_result(run_id, wait=wait, timeout=timeout)
 
     async def get_results(
         self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None
     ) -> list[FlowResult]:
-        """Give the results of all items of a run, waiting for it to end; as `StepflowClient.get_results`."""
+        """Return the results of all items of a run, waiting for it to end; as `StepflowClient.get_results`."""
         return await (await self._ready_client()).get_results(run_id, wait=wait, timeout=timeout)
 
     async def wait_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
-        """Wait for a run to end and give it; as `StepflowClient.wait_run`."""
+        """Wait until a run ends and return it; as `StepflowClient.wait_run`."""
         return await (await self._ready_client()).wait_run(run_id, timeout=timeout)
 
     async def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
@@ -189,7 +189,7 @@ class EmbeddedExecutor:
         return await (await self._ready_client()).validate(flow, timeout=timeout)
 
     async def list_components(self, *, schemas: bool = True, timeout: float | None = None) -> ComponentList:
-        """Give the components that flows may use, with the path a flow writes where the routes tell it."""
+        """Return the components that flows may use, with the path a flow writes where the routes tell it."""
         listed = await (await self._ready_client()).list_components(schemas=schemas, timeout=timeout)
         from .._codec import responses
 

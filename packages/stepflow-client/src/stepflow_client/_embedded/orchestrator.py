@@ -31,7 +31,7 @@ class OrchestratorName:
     """Whether no other server of this machine holds the store."""
 
     def close(self) -> None:
-        """Give the name back; for when the server is gone."""
+        """Return the name back; for when the server is gone."""
         if self.lock is not None:
             import fcntl
 
@@ -97,7 +97,7 @@ def _content(lock: int) -> list[str]:
 
 
 def _lives(content: list[str]) -> bool:
-    """Tell whether the process that wrote a file lives; True for one that has not written yet."""
+    """Return whether the process that wrote a file lives; True for one that has not written yet."""
     if len(content) != 2 or not content[1].isdigit():
         return True
     try:

@@ -224,7 +224,7 @@ def _identify(pid: int) -> psutil.Process:
 
 
 def _group_lives(pid: int, leader: int) -> bool:
-    """Tell whether a process is left in the group of one that ended and was not collected yet."""
+    """Return whether a process is left in the group of one that ended and was not collected yet."""
     import psutil
 
     group = os.getpgid(pid)
@@ -260,7 +260,7 @@ def _terminate_all(processes: list[psutil.Process]) -> None:
 
 @contextmanager
 def _input(data: bytes | None) -> Iterator[IO[bytes]]:
-    """Give a file with the data: unlike a pipe it takes any size, whether or not the server reads it."""
+    """Return a file with the data: unlike a pipe it takes any size, whether or not the server reads it."""
     with tempfile.TemporaryFile() as file:
         file.write(data or b"")
         file.seek(0)

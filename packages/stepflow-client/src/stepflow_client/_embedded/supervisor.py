@@ -54,7 +54,7 @@ class RestartPolicy(Enum):
     """Start it again after exit code 0 too."""
 
     def covers(self, exit_code: int) -> bool:
-        """Tell whether a server that ended so is started again."""
+        """Return whether a server that ended so is started again."""
         return self is RestartPolicy.ALWAYS or (self is RestartPolicy.ON_FAILURE and exit_code != 0)
 
 

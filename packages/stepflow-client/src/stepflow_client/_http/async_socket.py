@@ -138,7 +138,7 @@ class AsyncSocket(asyncio.Protocol):
             timer.cancel()
 
     async def receive(self, timeout: float) -> bytes:
-        """Give the bytes that have come, waiting for some; none at the end of the connection."""
+        """Return the bytes that have come, waiting for some; none at the end of the connection."""
         if not self._unread and not self._ended:
             self._waiter = self._loop.create_future()
             self._expire_in(timeout)
@@ -282,7 +282,7 @@ def _is_tls(transport: asyncio.BaseTransport) -> bool:
 
 
 def _is_cut_off(transport: asyncio.BaseTransport) -> bool:
-    """Tell whether a TLS connection ended without a word: asyncio calls its protocol in the same way as at an end."""
+    """Return whether a TLS connection ended without a word: asyncio calls its protocol in the same way as at an end."""
     tls = transport.get_extra_info("ssl_object")
     try:
         return tls is not None and tls.read(1) != b""

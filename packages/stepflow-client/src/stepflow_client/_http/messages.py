@@ -97,15 +97,15 @@ class Timeouts(NamedTuple):
     pool: float = 600.0
 
     def reading(self, seconds: float) -> Timeouts:
-        """Give the same with other seconds for the answer."""
+        """Return the same with other seconds for the answer."""
         return Timeouts(self.connect, seconds, self.write, self.pool)
 
     def at_most(self, seconds: float) -> Timeouts:
-        """Give the same with no phase longer than so many seconds."""
+        """Return the same with no phase longer than so many seconds."""
         return Timeouts(*(min(phase, seconds) for phase in self))
 
     def as_dict(self) -> dict[str, float]:
-        """Give them as httpx has them."""
+        """Return them as httpx has them."""
         return self._asdict()
 
 
@@ -129,7 +129,7 @@ class HttpRequest:
     """Bytes that the body of the answer may have; of a stream, what comes between two events."""
 
     def remaining(self, seconds: float) -> float:
-        """Give how long a phase may take from now on.
+        """Return how long a phase may take from now on.
 
         Args:
             seconds: The limit of the phase.
@@ -139,7 +139,7 @@ class HttpRequest:
         return min(seconds, max(self.deadline - time.monotonic(), SHORTEST))
 
     def check_deadline(self) -> None:
-        """Give up where more must come, and the caller's patience has ended: a server may send without a pause.
+        """Return up where more must come, and the caller's patience has ended: a server may send without a pause.
 
         Raises:
             ReadTimeout: If it has.
@@ -169,7 +169,7 @@ class HttpResponse:
 
 
 def request_bytes(request: HttpRequest, host: bytes, root_path: str, known: dict[HeaderItems, bytes]) -> bytes:
-    """Give a request as it goes over the wire, but for its body.
+    """Return a request as it goes over the wire, but for its body.
 
     Args:
         request: The request.
@@ -197,7 +197,7 @@ def request_bytes(request: HttpRequest, host: bytes, root_path: str, known: dict
 
 
 def _header_lines(headers: HeaderItems) -> bytes:
-    """Give headers as they go over the wire.
+    """Return headers as they go over the wire.
 
     Raises:
         CannotSend: If they cannot be sent.
@@ -212,7 +212,7 @@ def _header_lines(headers: HeaderItems) -> bytes:
 
 
 def lower(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Give headers as a dict with names in lower case, repeated ones joined."""
+    """Return headers as a dict with names in lower case, repeated ones joined."""
     values: dict[str, list[str]] = {}
     for name, value in headers:
         values.setdefault(name.lower(), []).append(value)

@@ -25,7 +25,7 @@ MOST_INTERIM = 32
 
 @lru_cache(maxsize=256)
 def _header_name(name: bytes) -> str:
-    """Give the name of a header in lower case; servers send the same few."""
+    """Return the name of a header in lower case; servers send the same few."""
     return name.decode("latin-1").lower()
 
 
@@ -153,7 +153,7 @@ class ResponseReader:
         raise ConnectionBroken(f"the server disconnected {what}")
 
     def take_body(self) -> bytes:
-        """Give the part of the body that came since the last time."""
+        """Return the part of the body that came since the last time."""
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body.clear()
         return body

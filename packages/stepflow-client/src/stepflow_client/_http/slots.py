@@ -44,7 +44,7 @@ class AsyncSlots:
         return free
 
     def release(self, slot: asyncio.Semaphore | None) -> None:
-        """Give a slot back."""
+        """Return a slot back."""
         if slot is not None:
             slot.release()
 
@@ -79,7 +79,7 @@ class SyncSlots:
             raise PoolTimeout(f"no connection was free within {timeout:g} s") from None
 
     def release(self, slot: _Slot | None) -> None:
-        """Give a slot back."""
+        """Return a slot back."""
         if self._free is not None and slot is not None:
             self._free.put(slot)
 

@@ -41,7 +41,7 @@ _forks = 0
 
 
 def forks() -> int:
-    """Give how many forks lie between this process and the one that started it; asking for its id takes longer."""
+    """Return how many forks lie between this process and the one that started it; asking for its id takes longer."""
     return _forks
 
 
@@ -151,7 +151,7 @@ class SyncSocket:
             raise ConnectionBroken(reason(error)) from error
 
     def receive(self, timeout: float) -> bytes:
-        """Give the bytes that have come, waiting for some; none at the end of the connection."""
+        """Return the bytes that have come, waiting for some; none at the end of the connection."""
         self._socket.settimeout(timeout)
         try:
             return self._socket.recv(_CHUNK)
@@ -192,7 +192,7 @@ def keep_alive(connected: socket.socket) -> None:
 
 
 def readable(descriptor: int) -> Callable[[], bool]:
-    """Give what tells whether a socket has something to read, its end or an error too."""
+    """Return what tells whether a socket has something to read, its end or an error too."""
     if not hasattr(select, "poll"):
         return lambda: _selects(descriptor)
     # `select` takes no descriptors from 1024 on.

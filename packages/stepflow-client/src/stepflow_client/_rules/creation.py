@@ -23,7 +23,7 @@ Value = TypeVar("Value")
 
 
 def may_have_created(error: StepflowClientError) -> bool:
-    """Tell whether the server may have created a run although this came back."""
+    """Return whether the server may have created a run although this came back."""
     if isinstance(error, InvalidResponseError):
         return True
     if isinstance(error, TransportError):
@@ -32,7 +32,7 @@ def may_have_created(error: StepflowClientError) -> bool:
 
 
 def _is_own(details: object) -> bool:
-    """Tell whether a server itself says so: what a proxy says of one (502, 503, 504) leaves everything open."""
+    """Return whether a server itself says so: what a proxy says of one (502, 503, 504) leaves everything open."""
     if not isinstance(details, dict):
         return False
     inner = details.get("error")
@@ -43,7 +43,7 @@ def _is_own(details: object) -> bool:
 
 
 def may_arrive_later(error: StepflowClientError) -> bool:
-    """Tell whether a request that got no answer may still be worked on, so that sending it again could double it.
+    """Return whether a request that got no answer may still be worked on, so that sending it again could double it.
 
     A server drops what it does for a connection that breaks; for one that is silent it does not.
     """
@@ -235,7 +235,7 @@ class RunRegistry:
             return self._owned.get(run_id)
 
     def own(self, flow_id: str, run_id: str, since: float | None = None) -> bool:
-        """Give a run to a call; False if another one has it already.
+        """Return a run to a call; False if another one has it already.
 
         Args:
             flow_id: The flow.

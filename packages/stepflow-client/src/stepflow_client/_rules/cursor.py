@@ -60,5 +60,5 @@ class Cursor:
         cls.parse(since, "i" if inferred else mode)
 
     def after(self, number: int) -> Cursor:
-        """Give the cursor behind one more event with a number."""
+        """Return the cursor behind one more event with a number."""
         return Cursor(self.mode, number, self.handled + 1 if number == self.number else 1)

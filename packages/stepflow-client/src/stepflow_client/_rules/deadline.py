@@ -15,12 +15,12 @@ _deadline: ContextVar[float | None] = ContextVar("stepflow_deadline", default=No
 
 
 def current_deadline() -> float | None:
-    """Give when the patience of the caller ends, by `time.monotonic()`; None if it does not."""
+    """Return when the patience of the caller ends, by `time.monotonic()`; None if it does not."""
     return _deadline.get()
 
 
 def deadline_of(timeout: float | None) -> float | None:
-    """Give when a number of seconds from now is over, by `time.monotonic()`; None for None.
+    """Return when a number of seconds from now is over, by `time.monotonic()`; None for None.
 
     Raises:
         InvalidArgumentError: If it is not a positive number.
@@ -72,5 +72,5 @@ def deadline_override(deadline: float) -> Iterator[None]:
 
 
 def has_passed(deadline: float | None) -> bool:
-    """Tell whether a moment is over; None never is."""
+    """Return whether a moment is over; None never is."""
     return deadline is not None and time.monotonic() >= deadline

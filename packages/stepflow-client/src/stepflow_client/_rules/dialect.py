@@ -78,7 +78,7 @@ _GRPC_STATUS = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 409: "FAILED_PRECONDI
 
 
 def translate(server: ServerInfo, request: Request) -> Translation:
-    """Give the translation of a request in the current shape for an older server.
+    """Return the translation of a request in the current shape for an older server.
 
     Raises:
         UnsupportedByServerError: If the server cannot do it (while it is driven).
@@ -329,13 +329,13 @@ _ROUTES: list[tuple[str, re.Pattern[str], Callable[..., Translation]]] = [
 
 
 def current_health(body: dict[str, Any]) -> dict[str, Any]:
-    """Give an older server's health the fields of the current one; of its build it tells nothing."""
+    """Return an older server's health the fields of the current one; of its build it tells nothing."""
     unknown = {"gitVersion": "", "dirty": False, "rustcVersion": "", "profile": "", "features": [], "target": ""}
     return {"build": unknown, **body}
 
 
 def current_components(body: dict[str, Any]) -> dict[str, Any]:
-    """Give a list of components with the names of the current fields; 0.12 and older have others."""
+    """Return a list of components with the names of the current fields; 0.12 and older have others."""
     names = {"component": "componentId", "input_schema": "inputSchema", "output_schema": "outputSchema"}
     components = [{names.get(key, key): value for key, value in each.items()} for each in body.get("components") or []]
     for each in components:

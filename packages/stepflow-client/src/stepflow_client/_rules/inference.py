@@ -28,7 +28,7 @@ class Inference:
         self.ended: set[tuple[int, str]] = set()
 
     def look(self, run: RunDetails, steps: ListStepsResponse | None) -> Iterator[RunEvent]:
-        """Give what is new.
+        """Return what is new.
 
         Args:
             run: The run as it stands.

@@ -56,12 +56,12 @@ def recognise(url: str, health: Mapping[str, Any]) -> ServerInfo:
 
 
 def _printable(text: str) -> str:
-    """Give a text without halves of surrogate pairs."""
+    """Return a text without halves of surrogate pairs."""
     return text.encode("utf-8", "replace").decode()
 
 
 def pinned(url: str, release: str) -> ServerInfo:
-    """Give what a server of a release is, without asking it.
+    """Return what a server of a release is, without asking it.
 
     Raises:
         InvalidArgumentError: If it is not a release such as `0.11` or `0.13.0`.
@@ -97,7 +97,7 @@ def _info(url: str, dialect: tuple[int, int], *, release: str | None, commit: st
 
 
 def needs_translation(server: ServerInfo) -> bool:
-    """Tell whether a server has another shape than the current one."""
+    """Return whether a server has another shape than the current one."""
     return server.dialect in ("0.9", "0.10", "0.11")
 
 

@@ -101,7 +101,7 @@ def delay_before_retry(
     time_left: float,
     now: datetime | None = None,
 ) -> float | None:
-    """Give the seconds to wait before a request is sent again, or None if it is not.
+    """Return the seconds to wait before a request is sent again, or None if it is not.
 
     Args:
         policy: The policy.
@@ -122,14 +122,14 @@ def delay_before_retry(
 
 
 def was_not_processed(outcome: BaseException | HttpResponse | None) -> bool:
-    """Tell whether it is certain that the server did not do what was asked."""
+    """Return whether it is certain that the server did not do what was asked."""
     if isinstance(outcome, HttpResponse):
         return outcome.status in _UNPROCESSED
     return isinstance(outcome, (ConnectFailed, CannotSend))
 
 
 def was_unreachable(outcome: HttpError) -> bool:
-    """Tell whether it is likely that no server was there; one that is slow, or a full pool, is something else."""
+    """Return whether it is likely that no server was there; one that is slow, or a full pool, is something else."""
     return isinstance(outcome, ConnectFailed) and not isinstance(outcome, (ConnectTimeout, PoolTimeout))
 
 
@@ -141,7 +141,7 @@ def _is_transient(outcome: HttpError | HttpResponse) -> bool:
 
 
 def retry_after(response: HttpResponse, now: datetime | None = None) -> float | None:
-    """Give the seconds that `Retry-After` asks for, in either of its forms; None where it asks for nothing.
+    """Return the seconds that `Retry-After` asks for, in either of its forms; None where it asks for nothing.
 
     Args:
         response: The answer. A date in it is by the clock of whoever wrote it, and so is its `Date`.
@@ -170,7 +170,7 @@ def _parse_date(text: str) -> datetime | None:
 
 
 def describe(outcome: HttpError | HttpResponse) -> str:
-    """Give one line on an attempt, for the list of them in an error."""
+    """Return one line on an attempt, for the list of them in an error."""
     if isinstance(outcome, HttpResponse):
         return f"answered {outcome.status}"
     return str(outcome) or type(outcome).__name__

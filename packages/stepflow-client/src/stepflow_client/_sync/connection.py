@@ -179,7 +179,7 @@ class Connection:
         self.dialect.close()
 
     def server(self) -> ServerInfo:
-        """Give what the server is; asked once."""
+        """Return what the server is; asked once."""
         known = self.dialect.server
         if known is not None:
             return known
@@ -187,12 +187,12 @@ class Connection:
         return self.dialect.server or recognise(self.url, answer)
 
     def reading(self, run_id: str | None) -> Reading:
-        """Give how the answers about a run are read."""
+        """Return how the answers about a run are read."""
         server = self.dialect.server
         return self.readings.of(run_id, keeps_order=server is not None and server.capabilities["exact_numbers"])
 
     def health(self, *, timeout: float | None = None) -> dict[str, Any]:
-        """Give the server's health.
+        """Return the server's health.
 
         Raises:
             InvalidResponseError: If what answers is no Stepflow server.
@@ -221,7 +221,7 @@ class Connection:
         needs: str | None = None,
         raw: bool = False,
     ) -> Answer:
-        """Send a request and give what `make` makes of the JSON object that comes back.
+        """Send a request and return what `make` makes of the JSON object that comes back.
 
         Args:
             operation: As for `send`, like the other arguments.
@@ -269,7 +269,7 @@ class Connection:
         run_id: str | None = None,
         waits: float = 0,
     ) -> HttpResponse:
-        """Send a request and give the answer, read and known to be no error.
+        """Send a request and return the answer, read and known to be no error.
 
         Args:
             operation: The operation's name in the spec.
@@ -288,7 +288,7 @@ class Connection:
     def traced(
         self, name: str, *, kind: Literal["CLIENT", "INTERNAL"] = "CLIENT", is_current: bool = True
     ) -> Operation:
-        """Give a context manager that traces and measures an operation; as `_tracing.operation`."""
+        """Return a context manager that traces and measures an operation; as `_tracing.operation`."""
         return operation(name, None if self.is_shared else self.root, kind=kind, is_current=is_current)
 
     def _send(
@@ -354,7 +354,7 @@ class Connection:
         run_id: str,
         next_look: Callable[[], float] = lambda: math.inf,
     ) -> Generator[dict[str, Any] | None, None, None]:
-        """Go through the JSON objects of a stream of server-sent events, until it ends or is silent for a while.
+        """Iterate over the JSON objects of a stream of server-sent events, until it ends or is silent for a while.
 
         None comes between them where none has come yet; a stream that is given up for its silence ends with None.
 
@@ -467,7 +467,7 @@ def _sender(
     limits: httpx.Limits | None,
     transport: httpx.BaseTransport | None,
 ) -> Transport:
-    """Give what sends: connections of our own, or an httpx transport where one is given or a proxy stands between."""
+    """Return what sends: connections of our own, or an httpx transport where one is given or a proxy stands between."""
     tls = ssl_context(root, verify, cert)
     via = proxy or environment_proxy(root)
     if transport is None and via is None:
@@ -491,7 +491,7 @@ def _sender(
 def _signing(
     sender: Transport, credentials: httpx.Auth | TokenAuth | tuple[str, str] | None, root: ServerUrl
 ) -> Transport:
-    """Give what sends to one server with its credentials: those of the client, or those in its own URL."""
+    """Return what sends to one server with its credentials: those of the client, or those in its own URL."""
     if isinstance(credentials, TokenAuth):
         from .transport.httpx_bridge import Token as TokenMiddleware
 

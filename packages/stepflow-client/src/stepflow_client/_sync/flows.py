@@ -58,7 +58,7 @@ class Flows(Creation):
         self._needs: dict[bytes | str, FlowNeeds] = {}
 
     def store_flow(self, flow: FlowSource, *, timeout: float | None = None) -> StoreFlowResponse:
-        """Store a flow and give its id.
+        """Store a flow and return its id.
 
         The same flow has the same id, on every server from 0.10 on. Integers in the flow survive (a plain POST /flows
         turns them into floats on servers from 0.12 on). A flow this client has stored before is not sent again.
@@ -86,7 +86,7 @@ class Flows(Creation):
         return known
 
     def _checked(self, flow: FlowSource) -> tuple[dict[str, Any], bytes]:
-        """Give a flow that can be sent and its digest; what was checked before is not checked again."""
+        """Return a flow that can be sent and its digest; what was checked before is not checked again."""
         stamp = None if isinstance(flow, Mapping) else requests.file_stamp(flow)
         if stamp is not None and stamp in self._files:
             return self._files[stamp]
@@ -199,7 +199,7 @@ class Flows(Creation):
         self._stored = {digest: stored for digest, stored in self._stored.items() if stored.flow_id != flow_id}
 
     def get_flow(self, flow_id: str, *, timeout: float | None = None) -> StoredFlow:
-        """Give a stored flow, with its examples and the inputs of its test cases.
+        """Return a stored flow, with its examples and the inputs of its test cases.
 
         The tag that clients add to the flows of their runs is left out. Keys the server does not know are not in it,
         and servers from 0.12 on give numbers back as floats: whole ones are integers again here.
@@ -222,7 +222,7 @@ class Flows(Creation):
         self._forget_flow(flow_id)
 
     def get_flow_variables(self, flow_id: str, *, timeout: float | None = None) -> FlowVariables:
-        """Give the variables a stored flow declares, as its author wrote them.
+        """Return the variables a stored flow declares, as its author wrote them.
 
         Read from the flow itself, so that every release gives the same: the servers' own answer lacks descriptions
         and schemas, and releases before 0.11 have none.
@@ -262,7 +262,7 @@ class Flows(Creation):
 
 
 def _newest(known: Mapping[Key, Value], most: int = _MOST_FLOWS) -> dict[Key, Value]:
-    """Give what a client remembers, as a dict of its own: other threads go through the old one meanwhile."""
+    """Return what a client remembers, as a dict of its own: other threads go through the old one meanwhile."""
     return dict(islice(known.items(), max(0, len(known) - most), None))
 
 

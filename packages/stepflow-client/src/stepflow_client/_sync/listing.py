@@ -102,7 +102,7 @@ class Listing(Flows):
         until: datetime | str | None = None,
         timeout: float | None = None,
     ) -> Iterator[RunDetails]:
-        """Go through runs, newest first, page by page.
+        """Iterate over runs, newest first, page by page.
 
         No run comes twice, and none that was there from the start to the end is missed, though new runs arrive or
         runs leave the filter meanwhile: pages overlap, and a page that does not meet the one before is asked for
@@ -129,7 +129,7 @@ class Listing(Flows):
     def _go_through(
         self, filters: dict[str, Any], window: Window, page_size: int, timeout: float | None
     ) -> Generator[RunDetails, None, None]:
-        """Go through the runs of a window, newest first, whatever the order of the server within a second."""
+        """Iterate over the runs of a window, newest first, whatever the order of the server within a second."""
         held: list[RunDetails] = []
         with closing(self._as_listed(filters, page_size, timeout)) as runs:
             for run in runs:
@@ -147,7 +147,7 @@ class Listing(Flows):
     def _as_listed(
         self, filters: dict[str, Any], page_size: int, timeout: float | None
     ) -> Generator[RunDetails, None, None]:
-        """Go through runs in the order of the server, each once."""
+        """Iterate over runs in the order of the server, each once."""
         seen: set[str] = set()
         offset = fruitless = 0
         while True:

@@ -64,7 +64,7 @@ def is_flow_id(flow: object) -> bool:
 
 
 def load_flow(flow: FlowSource) -> dict[str, Any]:
-    """Give a flow as a dict.
+    """Return a flow as a dict.
 
     Args:
         flow: The path of a YAML or JSON file; a mapping, which is taken as it is; or a pydantic model, a dataclass, an
@@ -96,7 +96,7 @@ def load_flow(flow: FlowSource) -> dict[str, Any]:
 
 
 def load_file(path: str | PathLike[str]) -> Any:
-    """Give the value that a YAML or JSON file holds; by the ending `.json`, else it is read as YAML.
+    """Return the value that a YAML or JSON file holds; by the ending `.json`, else it is read as YAML.
 
     Raises:
         FlowFileError: If it cannot be read; the message has the path and, where it is known, line and column.
@@ -181,7 +181,7 @@ def _too_long(name: str) -> str:
 
 
 def parse_yaml(text: str, source: str = "the YAML text") -> Any:
-    """Give the value of YAML text (JSON text is YAML too).
+    """Return the value of YAML text (JSON text is YAML too).
 
     Args:
         text: One YAML document.
@@ -203,7 +203,7 @@ def parse_yaml(text: str, source: str = "the YAML text") -> Any:
 
 
 def parse_json(text: str, source: str = "the JSON text") -> Any:
-    """Give the value of JSON text.
+    """Return the value of JSON text.
 
     Raises:
         FlowFileError: If it is not JSON, or a key stands twice in one object.

@@ -48,11 +48,11 @@ class Transport(ABC):
 
     @abstractmethod
     async def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request and give the answer, read to its end."""
+        """Send a request and return the answer, read to its end."""
 
     @abstractmethod
     def stream(self, request: HttpRequest) -> AbstractAsyncContextManager[Stream]:
-        """Send a request and give the answer as it comes."""
+        """Send a request and return the answer as it comes."""
 
     @abstractmethod
     async def aclose(self) -> None:
@@ -66,11 +66,11 @@ class Middleware(Transport):
         self.inner = inner
 
     async def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request and give the answer, read to its end."""
+        """Send a request and return the answer, read to its end."""
         return await self.inner.send(request)
 
     def stream(self, request: HttpRequest) -> AbstractAsyncContextManager[Stream]:
-        """Send a request and give the answer as it comes."""
+        """Send a request and return the answer as it comes."""
         return self.inner.stream(request)
 
     async def aclose(self) -> None:

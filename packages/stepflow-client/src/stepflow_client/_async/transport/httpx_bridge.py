@@ -61,7 +61,7 @@ class HttpxTransport(Transport):
         await self._transport.aclose()
 
     async def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request and give the answer, read to its end."""
+        """Send a request and return the answer, read to its end."""
         if request.deadline is None:
             return await self._exchange(request)
         with _mapped_errors():
@@ -83,7 +83,7 @@ class HttpxTransport(Transport):
 
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
-        """Send a request and give the answer as it comes; it may be compressed, see `unpacked`."""
+        """Send a request and return the answer as it comes; it may be compressed, see `unpacked`."""
         sent = to_httpx(request, self._api)
         async with self._opened(request, sent) as response:
             read = partial(self._chunks, response, request, sent.extensions["timeout"])
@@ -130,7 +130,7 @@ def _headers(response: httpx.Response) -> dict[str, str]:
 
 
 def _content(response: httpx.Response) -> bytes | None:
-    """Give the body of an answer that was made with one, which httpx has unpacked."""
+    """Return the body of an answer that was made with one, which httpx has unpacked."""
     try:
         return response.content
     except httpx.ResponseNotRead:
@@ -140,7 +140,7 @@ def _content(response: httpx.Response) -> bytes | None:
 async def _raw(
     response: httpx.Response, request: HttpRequest, check: Callable[[], None] = lambda: None
 ) -> AsyncGenerator[bytes, None]:
-    """Give the chunks of a body as they come.
+    """Return the chunks of a body as they come.
 
     Args:
         response: The answer.
@@ -165,7 +165,7 @@ async def _raw(
 
 
 async def unpacked(chunks: AsyncIterator[bytes], encoding: str) -> AsyncGenerator[bytes, None]:
-    """Give the pieces of a body that may be compressed, each of them of a bounded size.
+    """Return the pieces of a body that may be compressed, each of them of a bounded size.
 
     Args:
         chunks: The body.
@@ -241,7 +241,7 @@ class Token(Middleware):
 
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
-        """Send a request with the token and give the answer as it comes."""
+        """Send a request with the token and return the answer as it comes."""
         async with self.inner.stream(await self._signed(request)) as stream:
             yield stream
 
@@ -254,7 +254,7 @@ class Token(Middleware):
 
 
 async def _credentials(step: Callable[[], Awaitable[Signed]], request: HttpRequest) -> Signed | None:
-    """Give what the caller's code makes of a request, None where it has nothing more to say.
+    """Return what the caller's code makes of a request, None where it has nothing more to say.
 
     Args:
         step: The caller's code: a callable that gives a token, or an `httpx.Auth`.
@@ -298,7 +298,7 @@ class TransportBridge(httpx.AsyncBaseTransport):
         self._root_path = root.path + API_PATH
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request and give the answer."""
+        """Send a request and return the answer."""
         raw_path, _, query = request.url.raw_path.decode("ascii").partition("?")
         ours = HttpRequest(
             method=request.method,
@@ -390,7 +390,7 @@ def _httpx_error(error: HttpError) -> type[httpx.TransportError]:
 
 
 def _timeouts(phases: Mapping[str, float | None]) -> Timeouts:
-    """Give httpx's phases; one without a limit gets our default."""
+    """Return httpx's phases; one without a limit gets our default."""
     return Timeouts(**{phase: seconds for phase, seconds in phases.items() if seconds is not None})
 
 
@@ -423,7 +423,7 @@ class _TimeLeft(dict[str, float]):
         return self._request.remaining(super().__getitem__(phase))
 
     def get(self, phase: str, default: Any = None) -> Any:
-        """Give the seconds of a phase that begins now."""
+        """Return the seconds of a phase that begins now."""
         try:
             return self[phase]
         except KeyError:
@@ -431,7 +431,7 @@ class _TimeLeft(dict[str, float]):
 
 
 def to_httpx(request: HttpRequest, api: str) -> httpx.Request:
-    """Give a request as httpx has it.
+    """Return a request as httpx has it.
 
     Args:
         request: The request.
@@ -454,7 +454,7 @@ def to_httpx(request: HttpRequest, api: str) -> httpx.Request:
 
 
 def _signed(request: HttpRequest, signed: object) -> HttpRequest:
-    """Give a request with the headers that an `httpx.Auth` wants it to have.
+    """Return a request with the headers that an `httpx.Auth` wants it to have.
 
     Raises:
         InvalidArgumentError: If they cannot be sent.

@@ -76,7 +76,7 @@ class Pool(Transport):
             await connection.aclose()
 
     async def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request and give the answer, read to its end."""
+        """Send a request and return the answer, read to its end."""
         head = request_bytes(request, self._host, self._path, self._headers)
         connection: AsyncSocket | None = None
         done, slot = False, None
@@ -120,7 +120,7 @@ class Pool(Transport):
 
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
-        """Send a request and give the answer as it comes; the connection is closed afterwards."""
+        """Send a request and return the answer as it comes; the connection is closed afterwards."""
         head = request_bytes(request, self._host, self._path, self._headers)
         # A stream may last for hours, and so does not take a slot from the calls.
         connection = await self._connect(request)

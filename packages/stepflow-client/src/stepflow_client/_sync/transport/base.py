@@ -50,11 +50,11 @@ class Transport(ABC):
 
     @abstractmethod
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request and give the answer, read to its end."""
+        """Send a request and return the answer, read to its end."""
 
     @abstractmethod
     def stream(self, request: HttpRequest) -> AbstractContextManager[Stream]:
-        """Send a request and give the answer as it comes."""
+        """Send a request and return the answer as it comes."""
 
     @abstractmethod
     def close(self) -> None:
@@ -68,11 +68,11 @@ class Middleware(Transport):
         self.inner = inner
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request and give the answer, read to its end."""
+        """Send a request and return the answer, read to its end."""
         return self.inner.send(request)
 
     def stream(self, request: HttpRequest) -> AbstractContextManager[Stream]:
-        """Send a request and give the answer as it comes."""
+        """Send a request and return the answer as it comes."""
         return self.inner.stream(request)
 
     def close(self) -> None:

@@ -53,7 +53,7 @@ class Dialect(Middleware):
             self.server = None
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request of the current shape and give an answer of the current shape."""
+        """Send a request of the current shape and return an answer of the current shape."""
         if request.path == _HEALTH:
             return (self._health(request))[0]
         server = self.server
@@ -78,7 +78,7 @@ class Dialect(Middleware):
             yield stream
 
     def _health(self, request: HttpRequest) -> tuple[HttpResponse, ServerInfo | None]:
-        """Give the answer, and what the server is: other threads may forget it meanwhile."""
+        """Return the answer, and what the server is: other threads may forget it meanwhile."""
         response = self.inner.send(request)
         health = _json(response.content) if response.status == 200 else None
         if not isinstance(health, dict) or not ("version" in health or "build" in health):
@@ -172,7 +172,7 @@ class Dialect(Middleware):
 
 
 def _request(request: HttpRequest, current: dialect.Request, wanted: dialect.Request) -> HttpRequest:
-    """Give the request that is sent, with the headers and limits of the one that was asked for."""
+    """Return the request that is sent, with the headers and limits of the one that was asked for."""
     if wanted.body is current.body and wanted.method == current.method:
         content, headers = request.content, request.headers
     else:
@@ -190,7 +190,7 @@ def _request(request: HttpRequest, current: dialect.Request, wanted: dialect.Req
 
 
 def _is_transient(status: int) -> bool:
-    """Tell whether this may be said of any server, by itself or by a proxy, and of any request."""
+    """Return whether this may be said of any server, by itself or by a proxy, and of any request."""
     return status in TRANSIENT_STATUSES or status >= 500
 
 

@@ -45,7 +45,7 @@ class Authorization(Middleware):
         return self.inner.send(self._signed(request))
 
     def stream(self, request: HttpRequest) -> AbstractContextManager[Stream]:
-        """Send a request with the credentials and give the answer as it comes."""
+        """Send a request with the credentials and return the answer as it comes."""
         return self.inner.stream(self._signed(request))
 
     def _signed(self, request: HttpRequest) -> HttpRequest:
@@ -111,7 +111,7 @@ class Failover(Transport):
             raise
 
     def _order(self) -> list[int]:
-        """Give the servers to try: from the current one on, those that rest last."""
+        """Return the servers to try: from the current one on, those that rest last."""
         count = len(self._exchanges)
         around = [(self._current + step) % count for step in range(count)]
         now = time.monotonic()

@@ -63,7 +63,7 @@ class HttpxTransport(Transport):
         self._transport.close()
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request and give the answer, read to its end."""
+        """Send a request and return the answer, read to its end."""
         if request.deadline is None:
             return self._exchange(request)
         with _mapped_errors():
@@ -85,7 +85,7 @@ class HttpxTransport(Transport):
 
     @contextmanager
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
-        """Send a request and give the answer as it comes; it may be compressed, see `unpacked`."""
+        """Send a request and return the answer as it comes; it may be compressed, see `unpacked`."""
         sent = to_httpx(request, self._api)
         with self._opened(request, sent) as response:
             read = partial(self._chunks, response, request, sent.extensions["timeout"])
@@ -132,7 +132,7 @@ def _headers(response: httpx.Response) -> dict[str, str]:
 
 
 def _content(response: httpx.Response) -> bytes | None:
-    """Give the body of an answer that was made with one, which httpx has unpacked."""
+    """Return the body of an answer that was made with one, which httpx has unpacked."""
     try:
         return response.content
     except httpx.ResponseNotRead:
@@ -142,7 +142,7 @@ def _content(response: httpx.Response) -> bytes | None:
 def _raw(
     response: httpx.Response, request: HttpRequest, check: Callable[[], None] = lambda: None
 ) -> Generator[bytes, None, None]:
-    """Give the chunks of a body as they come.
+    """Return the chunks of a body as they come.
 
     Args:
         response: The answer.
@@ -167,7 +167,7 @@ def _raw(
 
 
 def unpacked(chunks: Iterator[bytes], encoding: str) -> Generator[bytes, None, None]:
-    """Give the pieces of a body that may be compressed, each of them of a bounded size.
+    """Return the pieces of a body that may be compressed, each of them of a bounded size.
 
     Args:
         chunks: The body.
@@ -243,7 +243,7 @@ class Token(Middleware):
 
     @contextmanager
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
-        """Send a request with the token and give the answer as it comes."""
+        """Send a request with the token and return the answer as it comes."""
         with self.inner.stream(self._signed(request)) as stream:
             yield stream
 
@@ -256,7 +256,7 @@ class Token(Middleware):
 
 
 def _credentials(step: Callable[[], Signed], request: HttpRequest) -> Signed | None:
-    """Give what the caller's code makes of a request, None where it has nothing more to say.
+    """Return what the caller's code makes of a request, None where it has nothing more to say.
 
     Args:
         step: The caller's code: a callable that gives a token, or an `httpx.Auth`.
@@ -300,7 +300,7 @@ class TransportBridge(httpx.BaseTransport):
         self._root_path = root.path + API_PATH
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request and give the answer."""
+        """Send a request and return the answer."""
         raw_path, _, query = request.url.raw_path.decode("ascii").partition("?")
         ours = HttpRequest(
             method=request.method,
@@ -392,7 +392,7 @@ def _httpx_error(error: HttpError) -> type[httpx.TransportError]:
 
 
 def _timeouts(phases: Mapping[str, float | None]) -> Timeouts:
-    """Give httpx's phases; one without a limit gets our default."""
+    """Return httpx's phases; one without a limit gets our default."""
     return Timeouts(**{phase: seconds for phase, seconds in phases.items() if seconds is not None})
 
 
@@ -425,7 +425,7 @@ class _TimeLeft(dict[str, float]):
         return self._request.remaining(super().__getitem__(phase))
 
     def get(self, phase: str, default: Any = None) -> Any:
-        """Give the seconds of a phase that begins now."""
+        """Return the seconds of a phase that begins now."""
         try:
             return self[phase]
         except KeyError:
@@ -433,7 +433,7 @@ class _TimeLeft(dict[str, float]):
 
 
 def to_httpx(request: HttpRequest, api: str) -> httpx.Request:
-    """Give a request as httpx has it.
+    """Return a request as httpx has it.
 
     Args:
         request: The request.
@@ -456,7 +456,7 @@ def to_httpx(request: HttpRequest, api: str) -> httpx.Request:
 
 
 def _signed(request: HttpRequest, signed: object) -> HttpRequest:
-    """Give a request with the headers that an `httpx.Auth` wants it to have.
+    """Return a request with the headers that an `httpx.Auth` wants it to have.
 
     Raises:
         InvalidArgumentError: If they cannot be sent.

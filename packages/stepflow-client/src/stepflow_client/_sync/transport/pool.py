@@ -77,7 +77,7 @@ class Pool(Transport):
             connection.close()
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request and give the answer, read to its end."""
+        """Send a request and return the answer, read to its end."""
         head = request_bytes(request, self._host, self._path, self._headers)
         connection: SyncSocket | None = None
         done, slot = False, None
@@ -121,7 +121,7 @@ class Pool(Transport):
 
     @contextmanager
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
-        """Send a request and give the answer as it comes; the connection is closed afterwards."""
+        """Send a request and return the answer as it comes; the connection is closed afterwards."""
         head = request_bytes(request, self._host, self._path, self._headers)
         # A stream may last for hours, and so does not take a slot from the calls.
         connection = self._connect(request)
