@@ -294,14 +294,14 @@ class _Contact:
 
     def __init__(self) -> None:
         """Begin now."""
-        self._answered = self._error_from = time.monotonic()
+        self._answered = self._last_event = time.monotonic()
         self._pause = _FIRST_PAUSE
         self._is_outage = False
 
     def has_event(self) -> None:
         """Note an event."""
         self.has_answer()
-        self._error_from, self._pause = self._answered, _FIRST_PAUSE
+        self._last_event, self._pause = self._answered, _FIRST_PAUSE
 
     def has_answer(self) -> None:
         """Note that the server is there."""
@@ -330,7 +330,7 @@ class _Contact:
     @property
     def is_silent(self) -> bool:
         """Whether it has been there, and told nothing, for too long."""
-        return time.monotonic() - self._error_from > _OUTAGE
+        return time.monotonic() - self._last_event > _OUTAGE
 
 
 def _broke_off(run_id: str, reason: str, position: Cursor) -> ServerConnectionError:
