@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -18,25 +18,48 @@ from .._http.sockets import AsyncCancelled
 from .._lazy import lazy_module
 from .._pickling import Picklable
 from .._rules import operations as api
-from .._rules.deadline import current_deadline, deadline_of, deadline_override, deadline_scope
+from .._rules.deadline import deadline_of, deadline_override, deadline_scope
 from .._rules.transient import RetryPolicy
 from .._settings import Token
-from .._tracing import annotate
-from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError
-from ..flows.file import is_flow_id
-from .blobs import Blobs
+from ..errors import InvalidArgumentError, StepflowClientError
+from .blobs import BlobStore
 from .connection import Connection
-from .events import Events
+from .creation import RunCreator
+from .events import EventFollower
+from .flows import FlowStore
+from .listing import PAGE, RunLister
+from .runs import RunReader
+from .waiting import Waiter
 
 if TYPE_CHECKING:
     import ssl
+    from datetime import datetime
 
     import httpx
     from stepflow_api import Client
 
     from .._codec import responses
+    from ..events import RunEvent
     from ..flows.file import FlowSource
-    from ..types import ComponentList, FlowResult, HealthResponse, ServerInfo
+    from ..types import (
+        BlobContent,
+        ComponentList,
+        CreateRunResponse,
+        ExecutionStatus,
+        FlowResult,
+        FlowVariables,
+        HealthResponse,
+        ListItemsResponse,
+        ListRunsResponse,
+        ListStepsResponse,
+        RunDetails,
+        ServerInfo,
+        StepDetails,
+        StoreBlobResponse,
+        StoredFlow,
+        StoreFlowResponse,
+        ValidationResult,
+    )
 else:
     responses = lazy_module("stepflow_client._codec.responses")
 
@@ -49,7 +72,7 @@ _FIRST_WAIT = 1
 and of a long one the id is known soon."""
 
 
-class StepflowClient(Events, Blobs, Picklable):
+class StepflowClient(Picklable):
     """Talks to a Stepflow server over HTTP.
 
     Example:
@@ -116,8 +139,6 @@ class StepflowClient(Events, Blobs, Picklable):
         """Keep the settings; nothing is sent."""
         # First of all: every local name is an argument still.
         self._keep_arguments(StepflowClient, locals())
-        super().__init__()
-        self._exact_integers = exact_integers
         self._connection = Connection(
             base_url,
             timeout=timeout,
@@ -132,6 +153,13 @@ class StepflowClient(Events, Blobs, Picklable):
             retry=retry or RetryPolicy(),
             max_response_bytes=max_response_bytes,
         )
+        self._flows = FlowStore(self._connection)
+        self._creator = RunCreator(self._connection, self._flows, exact_integers=exact_integers)
+        self._runs = RunReader(self._connection)
+        self._lister = RunLister(self._connection)
+        self._waiter = Waiter(self._connection, self._runs, self._flows.registries)
+        self._events = EventFollower(self._connection, self._runs, self._waiter)
+        self._blobs = BlobStore(self._connection)
 
     @classmethod
     def from_env(
@@ -304,7 +332,7 @@ class StepflowClient(Events, Blobs, Picklable):
         if on_cancel not in ("detach", "cancel"):
             raise InvalidArgumentError(f"on_cancel is 'detach' or 'cancel', not {on_cancel!r}")
         with deadline_scope(deadline), self._connection.traced("run", kind="INTERNAL") as span:
-            run = await self._start(
+            run = await self._creator.start(
                 flow,
                 input,
                 overrides,
@@ -315,7 +343,7 @@ class StepflowClient(Events, Blobs, Picklable):
                 deduplicate=deduplicate,
             )
             try:
-                result = await self._result_of(run, deadline)
+                result = await self._waiter.result_of(run, deadline)
                 span.note(run_status=result.status.value)
                 return result
             except StepflowClientError as error:
@@ -326,21 +354,6 @@ class StepflowClient(Events, Blobs, Picklable):
                     with suppress(StepflowClientError), deadline_override(time.monotonic() + _LAST_WORD):
                         await self.cancel_run(run.run_id)
                 raise
-
-    async def _result_of(self, run: responses.Started, deadline: float | None) -> FlowResult:
-        """Return the result of a run of one item that was just created, waiting for its end."""
-        if run.answers and run.status.is_final:
-            reading = self._connection.reading(run.run_id)
-            result = responses.single_result(run.run_id, run.answers, run.status, reading)
-            if result is not None:
-                return result
-            listed = await self._explain(responses.items(run.run_id, run.answers, reading), run.status)
-            return responses.only_result(listed, run.status, reading)
-        status = run.status
-        if not status.is_final:
-            status = (await self._wait(run.run_id, deadline, total=1)).status
-        listed = await self._items_of_ended(run.run_id, status, deadline)
-        return responses.only_result(listed, status, self._connection.reading(run.run_id))
 
     async def submit(
         self,
@@ -383,7 +396,7 @@ class StepflowClient(Events, Blobs, Picklable):
             UnsupportedByServerError: If the input is an empty list and the server older than 0.11.
         """
         with deadline_scope(deadline_of(timeout)), self._connection.traced("submit", kind="INTERNAL"):
-            run = await self._start(
+            run = await self._creator.start(
                 flow,
                 input,
                 overrides,
@@ -408,7 +421,7 @@ class StepflowClient(Events, Blobs, Picklable):
             InvalidArgumentError: If the run is a batch; `get_results` is for those.
             RunTimeoutError: If the run has not ended in time. It goes on.
         """
-        run, listed = await self._finished(run_id, wait=wait, timeout=timeout, single=True)
+        run, listed = await self._waiter.finished(run_id, wait=wait, timeout=timeout, single=True)
         return responses.only_result(listed, run.status, self._connection.reading(run.run_id))
 
     async def get_results(
@@ -425,55 +438,394 @@ class StepflowClient(Events, Blobs, Picklable):
             NotFoundError: If the server has no such run.
             RunTimeoutError: If the run has not ended in time. It goes on.
         """
-        run, listed = await self._finished(run_id, wait=wait, timeout=timeout, single=False)
+        run, listed = await self._waiter.finished(run_id, wait=wait, timeout=timeout, single=False)
         return responses.results(listed, run.status, self._connection.reading(run.run_id))
 
-    async def _start(
+    # Flows
+
+    async def store_flow(self, flow: FlowSource, *, timeout: float | None = None) -> StoreFlowResponse:
+        """Store a flow and return its id.
+
+        The same flow has the same id, on every server from 0.10 on. Integers in the flow survive (a plain POST /flows
+        turns them into floats on servers from 0.12 on). A flow this client has stored before is not sent again.
+
+        Args:
+            flow: The path of a YAML or JSON file, or the flow as a mapping or an object (see `run`).
+            timeout: Seconds for each request, instead of the client's.
+
+        Raises:
+            FlowFileError: If the file cannot be read.
+            InvalidArgumentError: If it is no flow, or the id of a stored one.
+            InvalidFlowError: If the server refuses the flow; `diagnostics` say why.
+        """
+        return await self._flows.store_flow(flow, timeout=timeout)
+
+    async def get_flow(self, flow_id: str, *, timeout: float | None = None) -> StoredFlow:
+        """Return a stored flow, with its examples and the inputs of its test cases.
+
+        The tag that clients add to the flows of their runs is left out. Keys the server does not know are not in it,
+        and servers from 0.12 on give numbers back as floats: whole ones are integers again here.
+
+        Raises:
+            NotFoundError: If the server has no such flow.
+            InvalidRequestError: If this cannot be a flow id.
+        """
+        return await self._flows.get_flow(flow_id, timeout=timeout)
+
+    async def delete_flow(self, flow_id: str, *, timeout: float | None = None) -> None:
+        """Ask the server to delete a flow.
+
+        Released servers (0.9 to 0.13) accept this and delete nothing; an unknown id is accepted too from 0.12 on.
+        """
+        await self._flows.delete_flow(flow_id, timeout=timeout)
+
+    async def get_flow_variables(self, flow_id: str, *, timeout: float | None = None) -> FlowVariables:
+        """Return the variables a stored flow declares, as its author wrote them.
+
+        Read from the flow itself, so that every release gives the same: the servers' own answer lacks descriptions
+        and schemas, and releases before 0.11 have none.
+
+        Raises:
+            NotFoundError: If the server has no such flow.
+        """
+        return await self._flows.get_flow_variables(flow_id, timeout=timeout)
+
+    async def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
+        """Ask the server what it thinks of a flow. Nothing is stored.
+
+        Args:
+            flow: The flow, as for `run`. The flow of an id is fetched from the server first, where keys that servers
+                do not know are gone.
+            timeout: Seconds for each request, instead of the client's.
+
+        Raises:
+            FlowFileError: If the file cannot be read. (A flow that is wrong is no error here, but a finding.)
+            NotFoundError: If the server has no flow of this id.
+        """
+        return await self._flows.validate(flow, timeout=timeout)
+
+    # Creating and reading runs
+
+    async def create_run(
         self,
-        flow: FlowSource,
-        input: Any,
-        overrides: Any,
-        variables: Variables | None,
-        variables_from_env: bool,
+        flow_id: str,
+        input: Any = None,
+        variables: Variables | None = None,
+        overrides: Any = None,
+        debug: bool = False,
+        max_concurrency: int | None = None,
         *,
-        max_concurrency: int | None,
-        wait: int | None,
-        deduplicate: bool,
-    ) -> responses.Started:
-        if is_flow_id(flow):
-            if deduplicate:
-                raise InvalidArgumentError("deduplicate=True needs the flow itself, not its id")
-            arguments = await self._arguments(input, variables, overrides, max_concurrency)
-            arguments = await self._completed(str(flow), arguments, variables_from_env)
-            return await self._create_run(str(flow), arguments, responses.started, wait=_held(wait))
-        content, digest = self._checked(flow)
-        annotate(flow_name=content.get("name"))
-        arguments = await self._arguments(input, variables, overrides, max_concurrency)
-        needs = self._needs_of(content, digest)
-        arguments = requests.completed(arguments, needs, os.environ, variables_from_env)
-        for again in (self._claims.shared_flow(digest) is not None, False):
-            flow_id, declared = await self._store_to_run(content, digest, is_single=deduplicate)
-            try:
-                run = await self._create_run(
-                    flow_id,
-                    arguments,
-                    responses.started,
-                    declared=declared,
-                    output=content.get("output"),
-                    wait=_held(wait),
-                )
-            except NotFoundError:
-                # A server that was started again without a store has lost the flow.
-                self._forget_flow(flow_id)
-                if not again:
-                    raise
-            else:
-                annotate(run_id=run.run_id)
-                return run
-        raise InvalidArgumentError("the flow cannot be stored")  # pragma: no cover - the loop returns or raises
+        variables_from_env: bool = False,
+        timeout: float | None = None,
+    ) -> CreateRunResponse:
+        """Start a run of a stored flow and return it, usually still running.
 
+        Args:
+            flow_id: What `store_flow` gave.
+            input: The input, any JSON value. A list is a batch, one item for each element, and an empty one a run of
+                no items (0.11 and newer); a single input that is itself a list is written `[[1, 2]]`. None is the
+                input null.
+            variables: Values of the flow's variables: a mapping, or a YAML or JSON file that holds one.
+            overrides: Changes to steps for this run only: `{step: {"input": {...}}}`, the wrapped form that the
+                server takes, or a list of either, merged left to right. Servers from 0.10 on refuse an unknown step.
+            debug: No released server has a debug mode; True is refused.
+            max_concurrency: How many tasks of the run are executed at once: steps, branches of a step and items of
+                sub-flows, of all items together. It does not limit the items, and sub-flows (`/builtin/map`) do not
+                keep to it exactly. None leaves it to the server: one task for each item on 0.9 and 0.10, ten from
+                0.11 on.
+            variables_from_env: Fill missing variables from the environment: by the `env_var` that the flow names,
+                then by `STEPFLOW_VAR_<NAME>`.
+            timeout: Seconds, instead of the client's.
 
-def _held(wait: int | None) -> int | None:
-    """Return how many seconds a server may hold a creation: none where the deadline might pass before."""
-    deadline = current_deadline()
-    return 0 if wait and deadline is not None and deadline - time.monotonic() < 2 * wait else wait
+        Raises:
+            NotFoundError: If the server has no such flow.
+            InvalidRequestError: If the server refuses an override (0.10 and newer).
+            AmbiguousRunError: If the answer was lost and the server has runs of this flow that may be the one: others
+                may run the flow too, and a run does not tell who has created it. (`run` and `submit` find theirs.)
+            InvalidArgumentError: If an argument is wrong; nothing is sent. Overrides and required variables are checked
+                where this client knows the flow, as for `run`. An integer beyond 2**53 is refused for
+                servers from 0.12 on, which would change it (`StepflowClient(exact_integers=False)` lets it pass).
+            UnsupportedByServerError: If `debug` is True, or the input is an empty list and the server older than 0.11.
+        """
+        return await self._creator.create_run(
+            flow_id,
+            input,
+            variables,
+            overrides,
+            debug,
+            max_concurrency,
+            variables_from_env=variables_from_env,
+            timeout=timeout,
+        )
+
+    async def get_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
+        """Return a run as it stands now.
+
+        `items.completed` stays 0 until the whole run ends, on every release.
+
+        Raises:
+            NotFoundError: If the server has no such run.
+        """
+        return await self._runs.get_run(run_id, timeout=timeout)
+
+    async def get_run_items(self, run_id: str | UUID, *, timeout: float | None = None) -> ListItemsResponse:
+        """Return the items of a run, in the order of their inputs; an item that runs has no result yet.
+
+        Failed items name the step that failed and what it said. (In runs of more than 1,000 items the first 20 failed
+        ones do, and the others as far as the items themselves tell: each has to be asked for alone.)
+
+        An item that has not ended though its run has failed was lost by the server. It is failed, as its run is, with
+        the code `lost` or `lost_before_start`.
+
+        Raises:
+            NotFoundError: If the server has no such run.
+        """
+        return await self._runs.get_run_items(run_id, timeout=timeout)
+
+    async def get_run_steps(
+        self, run_id: str | UUID, *, item_index: int | None = None, timeout: float | None = None
+    ) -> ListStepsResponse:
+        """Return the steps of a run that were started, by item, then in the order of the flow.
+
+        Args:
+            run_id: The run.
+            item_index: Only the steps of this item; None for all.
+            timeout: Seconds, instead of the client's.
+
+        Raises:
+            NotFoundError: If the server has no such run.
+        """
+        return await self._runs.get_run_steps(run_id, item_index=item_index, timeout=timeout)
+
+    async def get_run_step(
+        self, run_id: str | UUID, step_id: str, *, item_index: int = 0, timeout: float | None = None
+    ) -> StepDetails:
+        """Return one step of one item.
+
+        Raises:
+            NotFoundError: If there is no such step, or it has not started.
+        """
+        return await self._runs.get_run_step(run_id, step_id, item_index=item_index, timeout=timeout)
+
+    async def get_run_flow(self, run_id: str | UUID, *, timeout: float | None = None) -> StoredFlow:
+        """Return the flow of a run, without the tag of the client that runs it. Its examples are with `get_flow`.
+
+        Raises:
+            NotFoundError: If the server has no such run.
+        """
+        return await self._runs.get_run_flow(run_id, timeout=timeout)
+
+    async def cancel_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
+        """Mark a run as cancelled and return it.
+
+        On every released server (0.9 to 0.13) this writes the status and the time of the end, and stops nothing: the
+        running step ends, later steps still start, and at the end the status turns from cancelled to completed or
+        failed. Until then `get_run_items` shows every item of the run as running, those that have ended too, and
+        `get_results` says of each that it is cancelled; after that both give what the items have really come to.
+
+        A finished run is left alone. Servers from 0.12 on would rewrite it, so the client looks first.
+
+        Raises:
+            NotFoundError: If the server has no such run.
+            ConflictError: If the run has ended already.
+        """
+        return await self._runs.cancel_run(run_id, timeout=timeout)
+
+    async def delete_run(self, run_id: str | UUID, *, timeout: float | None = None) -> None:
+        """Ask the server to delete a finished run.
+
+        Released servers (0.9 to 0.13) accept this and delete nothing.
+
+        Raises:
+            NotFoundError: If the server has no such run.
+            ConflictError: If the run has not ended.
+        """
+        await self._runs.delete_run(run_id, timeout=timeout)
+
+    # Listing runs
+
+    async def list_runs(
+        self,
+        status: ExecutionStatus | str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        *,
+        flow_name: str | None = None,
+        root_run_id: str | UUID | None = None,
+        parent_run_id: str | UUID | None = None,
+        roots_only: bool | None = None,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        timeout: float | None = None,
+    ) -> ListRunsResponse:
+        """Return runs, newest first.
+
+        Args:
+            status: Only runs that stand so.
+            limit: Maximum number of runs. None gives all of them: servers have no limit of their own; `iter_runs`
+                pages.
+            offset: Leave out so many of the newest.
+            flow_name: Only runs of flows of this name.
+            root_run_id: Only this run and the runs below it.
+            parent_run_id: Only runs created by a step of this run.
+            roots_only: True leaves out the runs that steps created.
+            since: Only runs created then or later, by the server's clock: a datetime, or a text in ISO 8601 such as
+                `2026-11-25T14:00:00Z`. Local time where it has no time zone. Run ids hold the time to the millisecond.
+            until: Only runs created before then. No server has such a filter: the client pages through all that are
+                newer.
+            timeout: Seconds for each request, instead of the client's.
+
+        Raises:
+            InvalidArgumentError: If an argument is wrong. (Servers drop a filter they cannot read and list all.)
+        """
+        return await self._lister.list_runs(
+            status,
+            limit,
+            offset,
+            flow_name=flow_name,
+            root_run_id=root_run_id,
+            parent_run_id=parent_run_id,
+            roots_only=roots_only,
+            since=since,
+            until=until,
+            timeout=timeout,
+        )
+
+    def iter_runs(
+        self,
+        status: ExecutionStatus | str | None = None,
+        *,
+        page_size: int = PAGE,
+        flow_name: str | None = None,
+        root_run_id: str | UUID | None = None,
+        parent_run_id: str | UUID | None = None,
+        roots_only: bool | None = None,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        timeout: float | None = None,
+    ) -> AsyncIterator[RunDetails]:
+        """Iterate over runs, newest first, page by page.
+
+        No run comes twice, and none that was there from the start to the end is missed, though new runs arrive or
+        runs leave the filter meanwhile: pages overlap, and a page that does not meet the one before is asked for
+        again further up.
+
+        Args:
+            status: As for `list_runs`, like the other filters.
+            page_size: How many runs a request asks for, at least 2.
+            flow_name: Only runs of flows of this name.
+            root_run_id: Only this run and the runs below it.
+            parent_run_id: Only runs created by a step of this run.
+            roots_only: True leaves out the runs that steps created.
+            since: Only runs created then or later: the pages end there.
+            until: Only runs created before then.
+            timeout: Seconds for each request, instead of the client's.
+        """
+        return self._lister.iter_runs(
+            status,
+            page_size=page_size,
+            flow_name=flow_name,
+            root_run_id=root_run_id,
+            parent_run_id=parent_run_id,
+            roots_only=roots_only,
+            since=since,
+            until=until,
+            timeout=timeout,
+        )
+
+    # Waiting
+
+    async def wait_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
+        """Wait until a run ends and return it.
+
+        Lost connections and a server that is started again are waited for too: within the timeout, or for two
+        minutes where there is none.
+
+        Args:
+            run_id: The run.
+            timeout: Seconds to wait; None waits as long as it takes.
+
+        Raises:
+            NotFoundError: If the server has no such run.
+            RunTimeoutError: If the run has not ended in time. It goes on.
+            UnsupportedByServerError: If the run will not end: its server was started again and resumes none (0.9).
+            TransportError: If the server is not there.
+        """
+        return await self._waiter.wait_run(run_id, timeout=timeout)
+
+    # Events
+
+    def run_events(
+        self,
+        run_id: str | UUID,
+        *,
+        since: str | int | None = None,
+        include_results: bool = False,
+        include_sub_runs: bool = False,
+        heartbeat: float | None = None,
+    ) -> AsyncGenerator[RunEvent, None]:
+        """Return an iterator over the events of a run, from its beginning or a cursor on, until the run ends.
+
+        Each event comes exactly once and in order, though the connection may break in between: the client connects
+        again by itself. The last event is a `RunCompletedEvent`. Servers send none for a run that was cancelled, nor
+        for one that they lost (a failed recovery after a restart, an exhausted store): the client then infers it
+        (`event.inferred`) about 13 s after the last event.
+
+        Servers before 0.12 have no stream of events; there the client looks at the run again and again and infers
+        what happened. From 0.10 to 0.11 steps show only when the run has ended, on 0.9 those of batches not at all.
+
+        Example:
+            async for event in client.run_events(run_id):
+                print(event.type, event.timestamp)
+
+        Who leaves the loop early closes the stream at once with `contextlib.aclosing(client.run_events(...))`.
+
+        Args:
+            run_id: The run.
+            since: The `cursor` of the last event that was handled, or a sequence number to begin with.
+            include_results: Whether `StepCompletedEvent.output` is filled.
+            include_sub_runs: Whether events of runs that steps created come too. Their step ids are not reliable
+                (0.12 and 0.13 give the parent's, or none): `get_run_steps` of the sub-run tells them.
+            heartbeat: Seconds without an event after which a `HeartbeatEvent` comes, again and again, so that what
+                relays the events (a web page) can keep its own connection open. It may be late by the time that a
+                request takes, for example while the server is away. None, the default: no heartbeats.
+
+        Raises:
+            InvalidArgumentError: At once, if an argument is wrong; while iterating, if `since` is the cursor of
+                events that were asked for in another way.
+            NotFoundError: If the server has no such run. This and what follows is raised while iterating.
+            ServerConnectionError: If the server cannot be reached for a minute.
+            UnsupportedByServerError: If the run will not end: its server was started again and resumes none (0.9).
+        """
+        return self._events.run_events(
+            run_id, since=since, include_results=include_results, include_sub_runs=include_sub_runs, heartbeat=heartbeat
+        )
+
+    # Blobs
+
+    async def store_blob(
+        self, data: Any, *, filename: str | None = None, blob_type: str | None = None, timeout: float | None = None
+    ) -> StoreBlobResponse:
+        """Store a blob and return its id, the SHA-256 of its content.
+
+        Args:
+            data: Bytes, or any JSON value. JSON is kept exactly on every release.
+            filename: A name to keep with it, for bytes in ASCII. Where the same content is stored twice, the last
+                name holds.
+            blob_type: For JSON: `data` (the default) or `flow`.
+            timeout: Seconds, instead of the client's.
+
+        Raises:
+            InvalidArgumentError: If JSON cannot hold the value.
+            UnsupportedByServerError: If the server has no blobs (0.9).
+        """
+        return await self._blobs.store_blob(data, filename=filename, blob_type=blob_type, timeout=timeout)
+
+    async def get_blob(self, blob_id: str, *, timeout: float | None = None) -> BlobContent:
+        """Return a blob: `data` is the JSON value, or `bytes` for a binary one.
+
+        Raises:
+            NotFoundError: If the server has no such blob.
+            UnsupportedByServerError: If the server has no blobs (0.9).
+        """
+        return await self._blobs.get_blob(blob_id, timeout=timeout)

@@ -3,33 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from .._codec import requests
+from .._codec.requests import RunArguments, Variables
+from .._codec.secrets import secrets_of
 from .._lazy import lazy_module
 from .._logging import logger
 from .._rules import operations as api
-from .._rules.creation import Call, RunRegistry, born, may_arrive_later, may_have_created, this_process
+from .._rules.creation import Call, RunRegistry, born, may_arrive_later, may_have_created
 from .._rules.deadline import current_deadline, deadline_override, has_passed
+from .._tracing import annotate
 from ..errors import (
     AmbiguousRunError,
     ApiError,
+    InvalidArgumentError,
     InvalidResponseError,
+    NotFoundError,
     RateLimitError,
     ServerFaultError,
     StepflowClientError,
     TransportError,
 )
+from ..flows.file import is_flow_id
 from .connection import Connection
+from .flows import FlowStore
 
 if TYPE_CHECKING:
     from .._codec import responses
+    from ..flows.file import FlowSource
+    from ..types import CreateRunResponse, FlowVariable
 else:
     responses = lazy_module("stepflow_client._codec.responses")
 
-__all__ = ["Creation"]
+__all__ = ["RunCreator"]
 
 
 _RUNS_LOOKED_AT = 1000
@@ -57,21 +69,146 @@ class _Run(Protocol):
 Created = TypeVar("Created", bound=_Run)
 
 
-class Creation:
-    """The part of the client that creates runs: never twice, never unseen, never another program's."""
+class RunCreator:
+    """Creates runs: never twice, never unseen, never another program's.
 
-    _connection: Connection
+    Args:
+        connection: The connection.
+        flows: The flows of the client.
+        exact_integers: Whether integers are refused that the server would change.
+    """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._claims_by_process: dict[str, RunRegistry] = {}
+    def __init__(self, connection: Connection, flows: FlowStore, *, exact_integers: bool) -> None:
+        self._connection = connection
+        self._flows = flows
+        self._exact_integers = exact_integers
 
-    @property
-    def _claims(self) -> RunRegistry:
-        """What this client has started in this process: a fork has flows and runs of its own."""
-        process = this_process()
-        found = self._claims_by_process.get(process)
-        return found if found is not None else self._claims_by_process.setdefault(process, RunRegistry())
+    async def start(
+        self,
+        flow: FlowSource,
+        input: Any,
+        overrides: Any,
+        variables: Variables | None,
+        variables_from_env: bool,
+        *,
+        max_concurrency: int | None,
+        wait: int | None,
+        deduplicate: bool,
+    ) -> responses.Started:
+        """Store a flow, create a run of it and return what the server answered.
+
+        Args:
+            flow: The flow, or the id of a stored one.
+            input: The input, or a list of them.
+            overrides: Changes to steps.
+            variables: Values of the flow's variables.
+            variables_from_env: Whether missing variables are read from the environment.
+            max_concurrency: How many tasks are executed at once.
+            wait: Seconds that the server may hold the request; None for none.
+            deduplicate: Whether the run gets a copy of the flow of its own.
+        """
+        if is_flow_id(flow):
+            if deduplicate:
+                raise InvalidArgumentError("deduplicate=True needs the flow itself, not its id")
+            arguments = await self._arguments(input, variables, overrides, max_concurrency)
+            arguments = await self._completed(str(flow), arguments, variables_from_env)
+            return await self._create_run(str(flow), arguments, responses.started, wait=_held(wait))
+        content, digest = self._flows.checked(flow)
+        annotate(flow_name=content.get("name"))
+        arguments = await self._arguments(input, variables, overrides, max_concurrency)
+        needs = self._flows.needs_of_flow(content, digest)
+        arguments = requests.completed(arguments, needs, os.environ, variables_from_env)
+        for again in (self._flows.registries.current.shared_flow(digest) is not None, False):
+            flow_id, declared = await self._flows.store_to_run(content, digest, is_single=deduplicate)
+            try:
+                run = await self._create_run(
+                    flow_id,
+                    arguments,
+                    responses.started,
+                    declared=declared,
+                    output=content.get("output"),
+                    wait=_held(wait),
+                )
+            except NotFoundError:
+                # A server that was started again without a store has lost the flow.
+                self._flows.forget(flow_id)
+                if not again:
+                    raise
+            else:
+                annotate(run_id=run.run_id)
+                return run
+        raise InvalidArgumentError("the flow cannot be stored")  # pragma: no cover - the loop returns or raises
+
+    async def create_run(
+        self,
+        flow_id: str,
+        input: Any = None,
+        variables: Variables | None = None,
+        overrides: Any = None,
+        debug: bool = False,
+        max_concurrency: int | None = None,
+        *,
+        variables_from_env: bool = False,
+        timeout: float | None = None,
+    ) -> CreateRunResponse:
+        """Start a run of a stored flow and return it, usually still running."""
+        requests.check_debug(debug)
+        flow_id = requests.check_id(flow_id, "flow_id")
+        arguments = await self._arguments(input, variables, overrides, max_concurrency)
+        arguments = await self._completed(flow_id, arguments, variables_from_env, timeout=timeout)
+        return await self._create_run(flow_id, arguments, responses.created, timeout=timeout)
+
+    async def _arguments(
+        self, input: Any, variables: Variables | None, overrides: Any, max_concurrency: int | None
+    ) -> RunArguments:
+        server = await self._connection.server()
+        exact = server.capabilities["exact_numbers"] or not self._exact_integers
+        return requests.run_arguments(input, variables, overrides, max_concurrency, exact_integers=exact)
+
+    async def _completed(
+        self, flow_id: str, arguments: RunArguments, variables_from_env: bool, *, timeout: float | None = None
+    ) -> RunArguments:
+        """Check arguments against the flow, where it is known here, and return them with the variables filled in."""
+        if variables_from_env:
+            await self._flows.variables_of(flow_id, timeout=timeout)
+        needs = self._flows.needs_by_id(flow_id)
+        return arguments if needs is None else requests.completed(arguments, needs, os.environ, variables_from_env)
+
+    async def _create_run(
+        self,
+        flow_id: str,
+        arguments: RunArguments,
+        read: Callable[[dict[str, Any]], Created],
+        *,
+        declared: Mapping[str, FlowVariable] | None = None,
+        output: Any = None,
+        wait: int | None = None,
+        timeout: float | None = None,
+    ) -> Created:
+        values = arguments.variables
+        declared = declared if declared is not None else self._flows.declared(flow_id)
+        request = api.create_run._get_kwargs(
+            body=api.CreateRunRequest(
+                flow_id=flow_id,
+                input_=arguments.inputs,
+                variables=values or api.UNSET,
+                overrides={"steps": arguments.overrides} if arguments.overrides else api.UNSET,
+                max_concurrency=_or_unset(arguments.max_concurrency),
+                wait=True if wait is not None else api.UNSET,
+                timeout_secs=_or_unset(wait),
+            )
+        )
+        send = partial(self._connection.call, "create_run", request, read, timeout=timeout, waits=wait or 0)
+        secrets = secrets_of(values, declared)
+        try:
+            created = await self._create_once(flow_id, send, read)
+        except StepflowClientError as error:
+            # A server may quote what it was sent.
+            secrets.clean(error)
+            raise error from None
+        like = output if output is not None else self._flows.output(flow_id)
+        self._connection.readings.note(created.run_id, like, secrets)
+        return created
 
     async def _create_once(
         self, flow_id: str, send: Callable[[], Awaitable[Created]], read: Callable[[dict[str, Any]], Created]
@@ -90,7 +227,7 @@ class Creation:
         Raises:
             AmbiguousRunError: If it cannot be told which run it is, or whether there is one.
         """
-        claims = self._claims
+        claims = self._flows.registries.current
         call = claims.begin(flow_id)
         began = time.monotonic()
         is_settled = False
@@ -261,3 +398,13 @@ def _is_transient(error: StepflowClientError) -> bool:
     if isinstance(error, InvalidResponseError):
         return False
     return isinstance(error, (TransportError, ServerFaultError, RateLimitError))
+
+
+def _held(wait: int | None) -> int | None:
+    """Return how many seconds a server may hold a creation: none where the deadline might pass before."""
+    deadline = current_deadline()
+    return 0 if wait and deadline is not None and deadline - time.monotonic() < 2 * wait else wait
+
+
+def _or_unset(value: int | None) -> Any:
+    return api.UNSET if value is None else value

@@ -11,7 +11,17 @@ from uuid import UUID, uuid4
 
 from ..errors import InvalidResponseError, RequestTimeoutError, ServerFaultError, StepflowClientError, TransportError
 
-__all__ = ["Call", "RunRegistry", "born", "may_arrive_later", "may_have_created", "tagged", "this_process", "untagged"]
+__all__ = [
+    "Call",
+    "RunRegistries",
+    "RunRegistry",
+    "born",
+    "may_arrive_later",
+    "may_have_created",
+    "tagged",
+    "this_process",
+    "untagged",
+]
 
 _TAG = "stepflow-client"
 """The key in a flow's metadata that says which client runs it."""
@@ -257,3 +267,17 @@ def _put(known: dict[Any, Value], key: Any, value: Value, most: int) -> None:
     known[key] = value
     if len(known) > most:
         del known[next(iter(known))]
+
+
+class RunRegistries:
+    """The registry of one client in each process that it lives in: a fork has flows and runs of its own."""
+
+    def __init__(self) -> None:
+        self._by_process: dict[str, RunRegistry] = {}
+
+    @property
+    def current(self) -> RunRegistry:
+        """The registry of this process."""
+        process = this_process()
+        found = self._by_process.get(process)
+        return found if found is not None else self._by_process.setdefault(process, RunRegistry())

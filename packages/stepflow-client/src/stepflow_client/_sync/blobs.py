@@ -21,32 +21,25 @@ else:
     responses = lazy_module("stepflow_client._codec.responses")
     types = lazy_module("stepflow_client.types")
 
-__all__ = ["Blobs"]
+__all__ = ["BlobStore"]
 
 _BYTES = (bytes, bytearray, memoryview)
 
 
-class Blobs:
-    """The part of the client that deals with blobs (servers from 0.10 on)."""
+class BlobStore:
+    """Stores and reads blobs.
 
-    _connection: Connection
+    Args:
+        connection: The connection.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
     def store_blob(
         self, data: Any, *, filename: str | None = None, blob_type: str | None = None, timeout: float | None = None
     ) -> StoreBlobResponse:
-        """Store a blob and return its id, the SHA-256 of its content.
-
-        Args:
-            data: Bytes, or any JSON value. JSON is kept exactly on every release.
-            filename: A name to keep with it, for bytes in ASCII. Where the same content is stored twice, the last
-                name holds.
-            blob_type: For JSON: `data` (the default) or `flow`.
-            timeout: Seconds, instead of the client's.
-
-        Raises:
-            InvalidArgumentError: If JSON cannot hold the value.
-            UnsupportedByServerError: If the server has no blobs (0.9).
-        """
+        """Store a blob and return its id, the SHA-256 of its content."""
         check_name = requests.check_header_text if isinstance(data, _BYTES) else requests.check_text
         name = api.UNSET if filename is None else check_name(filename, "filename")
         body: api.File | api.StoreBlobRequest
@@ -64,12 +57,7 @@ class Blobs:
         return self._connection.call("store_blob", request, types.StoreBlobResponse.model_validate, timeout=timeout)
 
     def get_blob(self, blob_id: str, *, timeout: float | None = None) -> BlobContent:
-        """Return a blob: `data` is the JSON value, or `bytes` for a binary one.
-
-        Raises:
-            NotFoundError: If the server has no such blob.
-            UnsupportedByServerError: If the server has no blobs (0.9).
-        """
+        """Return a blob: `data` is the JSON value, or `bytes` for a binary one."""
         blob_id = requests.check_id(blob_id, "blob_id")
         request = api.get_blob._get_kwargs(blob_id=blob_id, accept=api.GetBlobAccept.BYTES)
         response = self._connection.send("get_blob", request, timeout=timeout)

@@ -28,7 +28,9 @@ from ..errors import (
     TransportError,
     UnsupportedByServerError,
 )
-from .waiting import Waiting
+from .connection import Connection
+from .runs import RunReader
+from .waiting import Waiter
 
 if TYPE_CHECKING:
     from .. import events
@@ -41,7 +43,7 @@ else:
     events = lazy_module("stepflow_client.events")
     responses = lazy_module("stepflow_client._codec.responses")
 
-__all__ = ["Events"]
+__all__ = ["EventFollower"]
 
 
 _SILENCE = 10.0
@@ -56,8 +58,19 @@ _UNTOLD = ("cancelled", "recovery_failed")
 """How a run may end without an event, on every server that has events."""
 
 
-class Events(Waiting):
-    """The part of the client that follows runs."""
+class EventFollower:
+    """Follows the events of runs.
+
+    Args:
+        connection: The connection.
+        runs: Reads runs.
+        waiter: Knows which runs will not end.
+    """
+
+    def __init__(self, connection: Connection, runs: RunReader, waiter: Waiter) -> None:
+        self._connection = connection
+        self._runs = runs
+        self._waiter = waiter
 
     def run_events(
         self,
@@ -68,39 +81,7 @@ class Events(Waiting):
         include_sub_runs: bool = False,
         heartbeat: float | None = None,
     ) -> Generator[RunEvent, None, None]:
-        """Return an iterator over the events of a run, from its beginning or a cursor on, until the run ends.
-
-        Each event comes exactly once and in order, though the connection may break in between: the client connects
-        again by itself. The last event is a `RunCompletedEvent`. Servers send none for a run that was cancelled, nor
-        for one that they lost (a failed recovery after a restart, an exhausted store): the client then infers it
-        (`event.inferred`) about 13 s after the last event.
-
-        Servers before 0.12 have no stream of events; there the client looks at the run again and again and infers
-        what happened. From 0.10 to 0.11 steps show only when the run has ended, on 0.9 those of batches not at all.
-
-        Example:
-            for event in client.run_events(run_id):
-                print(event.type, event.timestamp)
-
-        Who leaves the loop early closes the stream at once with `contextlib.closing(client.run_events(...))`.
-
-        Args:
-            run_id: The run.
-            since: The `cursor` of the last event that was handled, or a sequence number to begin with.
-            include_results: Whether `StepCompletedEvent.output` is filled.
-            include_sub_runs: Whether events of runs that steps created come too. Their step ids are not reliable
-                (0.12 and 0.13 give the parent's, or none): `get_run_steps` of the sub-run tells them.
-            heartbeat: Seconds without an event after which a `HeartbeatEvent` comes, again and again, so that what
-                relays the events (a web page) can keep its own connection open. It may be late by the time that a
-                request takes, for example while the server is away. None, the default: no heartbeats.
-
-        Raises:
-            InvalidArgumentError: At once, if an argument is wrong; while iterating, if `since` is the cursor of
-                events that were asked for in another way.
-            NotFoundError: If the server has no such run. This and what follows is raised while iterating.
-            ServerConnectionError: If the server cannot be reached for a minute.
-            UnsupportedByServerError: If the run will not end: its server was started again and resumes none (0.9).
-        """
+        """Return an iterator over the events of a run, from its beginning or a cursor on, until the run ends."""
         run_id = requests.check_run_id(run_id)
         Cursor.check(since, "s" if include_sub_runs else "e")
         pulse = _Pulse(math.inf if heartbeat is None else check_positive(heartbeat, "heartbeat"))
@@ -167,7 +148,7 @@ class Events(Waiting):
                             contact.has_event()
                         if event.type == "run_completed" and event.run_id == run_id:
                             return
-                run = self._state(run_id)
+                run = self._runs.state(run_id)
             except (TransportError, ServerFaultError, RateLimitError) as error:
                 if isinstance(error, InvalidResponseError) or self._connection.closed:
                     raise
@@ -235,14 +216,14 @@ class Events(Waiting):
         while True:
             steps: ListStepsResponse | None = None
             try:
-                run = self.get_run(run_id)
+                run = self._runs.get_run(run_id)
                 try:
-                    steps = self.get_run_steps(run_id)
+                    steps = self._runs.get_run_steps(run_id)
                 except UnsupportedByServerError:
                     # 0.9 does not tell the steps of a batch.
                     steps = None
                 if not run.is_finished:
-                    self._check_recovery(run, began)
+                    self._waiter.check_recovery(run, began)
             except (TransportError, ServerFaultError, RateLimitError) as error:
                 if isinstance(error, InvalidResponseError) or time.monotonic() - last_contact > _OUTAGE:
                     raise
@@ -295,14 +276,14 @@ class _Contact:
 
     def __init__(self) -> None:
         """Begin now."""
-        self._answered = self._error_from = time.monotonic()
+        self._answered = self._last_event = time.monotonic()
         self._pause = _FIRST_PAUSE
         self._is_outage = False
 
     def has_event(self) -> None:
         """Note an event."""
         self.has_answer()
-        self._error_from, self._pause = self._answered, _FIRST_PAUSE
+        self._last_event, self._pause = self._answered, _FIRST_PAUSE
 
     def has_answer(self) -> None:
         """Note that the server is there."""
@@ -331,7 +312,7 @@ class _Contact:
     @property
     def is_silent(self) -> bool:
         """Whether it has been there, and told nothing, for too long."""
-        return time.monotonic() - self._error_from > _OUTAGE
+        return time.monotonic() - self._last_event > _OUTAGE
 
 
 def _broke_off(run_id: str, reason: str, position: Cursor) -> ServerConnectionError:

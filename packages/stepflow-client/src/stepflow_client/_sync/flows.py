@@ -15,12 +15,12 @@ from .._codec import requests
 from .._codec.values import check_json
 from .._lazy import lazy_module
 from .._rules import operations as api
-from .._rules.creation import tagged
+from .._rules.creation import RunRegistries, tagged
 from .._rules.deadline import current_deadline, has_passed
 from ..errors import InvalidArgumentError, InvalidFlowError, InvalidRequestError
 from ..flows.file import is_flow_id, load_flow
 from ..flows.needs import FlowNeeds, needs_of
-from .creation import Creation
+from .connection import Connection
 
 if TYPE_CHECKING:
     from .. import types
@@ -31,7 +31,7 @@ else:
     responses = lazy_module("stepflow_client._codec.responses")
     types = lazy_module("stepflow_client.types")
 
-__all__ = ["Flows"]
+__all__ = ["FlowStore"]
 
 _MOST_FILES, _MOST_FLOWS = 32, 1_000
 """How many files and flows a client remembers."""
@@ -43,11 +43,16 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-class Flows(Creation):
-    """The part of the client that deals with flows."""
+class FlowStore:
+    """Stores flows, once each, and remembers what is needed of them.
 
-    def __init__(self) -> None:
-        super().__init__()
+    Args:
+        connection: The connection.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.registries = RunRegistries()
         # What the server has accepted and what this client has stored, by content: neither is sent again.
         self._accepted: dict[bytes, list[Diagnostic]] = {}
         self._stored: dict[bytes, StoreFlowResponse] = {}
@@ -58,26 +63,13 @@ class Flows(Creation):
         self._needs: dict[bytes | str, FlowNeeds] = {}
 
     def store_flow(self, flow: FlowSource, *, timeout: float | None = None) -> StoreFlowResponse:
-        """Store a flow and return its id.
-
-        The same flow has the same id, on every server from 0.10 on. Integers in the flow survive (a plain POST /flows
-        turns them into floats on servers from 0.12 on). A flow this client has stored before is not sent again.
-
-        Args:
-            flow: The path of a YAML or JSON file, or the flow as a mapping or an object (see `run`).
-            timeout: Seconds for each request, instead of the client's.
-
-        Raises:
-            FlowFileError: If the file cannot be read.
-            InvalidArgumentError: If it is no flow, or the id of a stored one.
-            InvalidFlowError: If the server refuses the flow; `diagnostics` say why.
-        """
+        """Store a flow and return its id."""
         if is_flow_id(flow):
             raise InvalidArgumentError("this is the id of a stored flow, not a flow to be stored")
-        content, digest = self._checked(flow)
+        content, digest = self.checked(flow)
         return self._store(content, digest, timeout=timeout)
 
-    def _needs_of(self, flow: dict[str, Any], digest: bytes) -> FlowNeeds:
+    def needs_of_flow(self, flow: dict[str, Any], digest: bytes) -> FlowNeeds:
         """Return what runs of a flow need; found out once."""
         known = self._needs.get(digest)
         if known is None:
@@ -85,7 +77,19 @@ class Flows(Creation):
             self._needs = {**_newest(self._needs), digest: known}
         return known
 
-    def _checked(self, flow: FlowSource) -> tuple[dict[str, Any], bytes]:
+    def declared(self, flow_id: str) -> Mapping[str, FlowVariable] | None:
+        """Return the variables that a flow declares, as far as this client knows the flow."""
+        return self._declared.get(flow_id)
+
+    def output(self, flow_id: str) -> Any:
+        """Return the `output` of a flow that this client knows, None of others."""
+        return self._outputs.get(flow_id)
+
+    def needs_by_id(self, flow_id: str) -> FlowNeeds | None:
+        """Return what runs of a stored flow need, as far as this client knows the flow."""
+        return self._needs.get(flow_id)
+
+    def checked(self, flow: FlowSource) -> tuple[dict[str, Any], bytes]:
         """Return a flow that can be sent and its digest; what was checked before is not checked again."""
         stamp = None if isinstance(flow, Mapping) else requests.file_stamp(flow)
         if stamp is not None and stamp in self._files:
@@ -111,7 +115,7 @@ class Flows(Creation):
         self._know_flow(flow_id, flow)
         return stored
 
-    def _store_to_run(
+    def store_to_run(
         self, flow: dict[str, Any], digest: bytes, *, is_single: bool
     ) -> tuple[str, Mapping[str, FlowVariable] | None]:
         """Store a copy of a flow that nobody but this client runs, and return its id and the variables it declares.
@@ -121,7 +125,7 @@ class Flows(Creation):
             digest: Its digest.
             is_single: Whether only one call runs the copy. Otherwise all calls of the client share it.
         """
-        claims = self._claims
+        claims = self.registries.current
         if is_single:
             flow_id = self._store_accepted(flow, tagged(flow, uuid4().hex), digest)
             claims.reserve(flow_id)
@@ -192,49 +196,33 @@ class Flows(Creation):
             )
             return types.ValidationResult(diagnostics=[finding]), ""
 
-    def _forget_flow(self, flow_id: str) -> None:
-        self._claims.forget_flow(flow_id)
+    def forget(self, flow_id: str) -> None:
+        """Note that the server may not have a flow any more."""
+        self.registries.current.forget_flow(flow_id)
         # Another server may stand there now, which accepts other flows.
         self._accepted = {}
         self._stored = {digest: stored for digest, stored in self._stored.items() if stored.flow_id != flow_id}
 
     def get_flow(self, flow_id: str, *, timeout: float | None = None) -> StoredFlow:
-        """Return a stored flow, with its examples and the inputs of its test cases.
-
-        The tag that clients add to the flows of their runs is left out. Keys the server does not know are not in it,
-        and servers from 0.12 on give numbers back as floats: whole ones are integers again here.
-
-        Raises:
-            NotFoundError: If the server has no such flow.
-            InvalidRequestError: If this cannot be a flow id.
-        """
+        """Return a stored flow, with its examples and the inputs of its test cases."""
         request = api.get_flow._get_kwargs(flow_id=requests.check_id(flow_id, "flow_id"))
         read = partial(responses.flow, flow_id=flow_id)
         return self._connection.call("get_flow", request, read, timeout=timeout)
 
     def delete_flow(self, flow_id: str, *, timeout: float | None = None) -> None:
-        """Ask the server to delete a flow.
-
-        Released servers (0.9 to 0.13) accept this and delete nothing; an unknown id is accepted too from 0.12 on.
-        """
+        """Ask the server to delete a flow."""
         request = api.delete_flow._get_kwargs(flow_id=requests.check_id(flow_id, "flow_id"))
         self._connection.send("delete_flow", request, timeout=timeout)
-        self._forget_flow(flow_id)
+        self.forget(flow_id)
 
     def get_flow_variables(self, flow_id: str, *, timeout: float | None = None) -> FlowVariables:
-        """Return the variables a stored flow declares, as its author wrote them.
-
-        Read from the flow itself, so that every release gives the same: the servers' own answer lacks descriptions
-        and schemas, and releases before 0.11 have none.
-
-        Raises:
-            NotFoundError: If the server has no such flow.
-        """
-        declared = dict(self._variables_of(flow_id, timeout=timeout))
+        """Return the variables a stored flow declares, as its author wrote them."""
+        declared = dict(self.variables_of(flow_id, timeout=timeout))
         read = partial(types.FlowVariables, flow_id=flow_id, variables=declared)
         return responses.build(lambda _: read(), {}, f"GET /flows/{flow_id}")
 
-    def _variables_of(self, flow_id: str, *, timeout: float | None = None) -> Mapping[str, FlowVariable]:
+    def variables_of(self, flow_id: str, *, timeout: float | None = None) -> Mapping[str, FlowVariable]:
+        """Return the variables that a stored flow declares; the server is asked once."""
         declared = self._declared.get(flow_id)
         if declared is None:
             stored = self.get_flow(flow_id, timeout=timeout)
@@ -242,17 +230,7 @@ class Flows(Creation):
         return declared
 
     def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
-        """Ask the server what it thinks of a flow. Nothing is stored.
-
-        Args:
-            flow: The flow, as for `run`. The flow of an id is fetched from the server first, where keys that servers
-                do not know are gone.
-            timeout: Seconds for each request, instead of the client's.
-
-        Raises:
-            FlowFileError: If the file cannot be read. (A flow that is wrong is no error here, but a finding.)
-            NotFoundError: If the server has no flow of this id.
-        """
+        """Ask the server what it thinks of a flow. Nothing is stored."""
         if is_flow_id(flow):
             content: Any = (self.get_flow(str(flow), timeout=timeout)).flow
         else:

@@ -15,7 +15,7 @@ from .._lazy import lazy_module
 from .._rules import operations as api
 from .._rules.listing import Window, is_coarse, newest_first, second
 from ..errors import InvalidArgumentError, InvalidResponseError
-from .flows import Flows
+from .connection import Connection
 
 if TYPE_CHECKING:
     from .. import types
@@ -25,14 +25,22 @@ else:
     responses = lazy_module("stepflow_client._codec.responses")
     types = lazy_module("stepflow_client.types")
 
-__all__ = ["Listing"]
+__all__ = ["PAGE", "RunLister"]
 
-_PAGE = 100
+PAGE = 100
+"""Runs that a request asks for."""
 _OVERLAP = 10
 
 
-class Listing(Flows):
-    """The part of the client that lists runs."""
+class RunLister:
+    """Lists runs.
+
+    Args:
+        connection: The connection.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
     def list_runs(
         self,
@@ -48,26 +56,7 @@ class Listing(Flows):
         until: datetime | str | None = None,
         timeout: float | None = None,
     ) -> ListRunsResponse:
-        """Return runs, newest first.
-
-        Args:
-            status: Only runs that stand so.
-            limit: Maximum number of runs. None gives all of them: servers have no limit of their own; `iter_runs`
-                pages.
-            offset: Leave out so many of the newest.
-            flow_name: Only runs of flows of this name.
-            root_run_id: Only this run and the runs below it.
-            parent_run_id: Only runs created by a step of this run.
-            roots_only: True leaves out the runs that steps created.
-            since: Only runs created then or later, by the server's clock: a datetime, or a text in ISO 8601 such as
-                `2026-11-25T14:00:00Z`. Local time where it has no time zone. Run ids hold the time to the millisecond.
-            until: Only runs created before then. No server has such a filter: the client pages through all that are
-                newer.
-            timeout: Seconds for each request, instead of the client's.
-
-        Raises:
-            InvalidArgumentError: If an argument is wrong. (Servers drop a filter they cannot read and list all.)
-        """
+        """Return runs, newest first."""
         start = requests.check_limit(offset, "offset") or 0
         limit = requests.check_limit(limit, "limit")
         window = Window(since, until)
@@ -82,7 +71,7 @@ class Listing(Flows):
         found: list[RunDetails] = []
         end = None if limit is None else start + limit
         if end is None or end > start:
-            with closing(self._go_through(filters, window, max(_PAGE, min(end or 0, 1000)), timeout)) as runs:
+            with closing(self._go_through(filters, window, max(PAGE, min(end or 0, 1000)), timeout)) as runs:
                 for run in runs:
                     found.append(run)
                     if len(found) == end:
@@ -93,7 +82,7 @@ class Listing(Flows):
         self,
         status: ExecutionStatus | str | None = None,
         *,
-        page_size: int = _PAGE,
+        page_size: int = PAGE,
         flow_name: str | None = None,
         root_run_id: str | UUID | None = None,
         parent_run_id: str | UUID | None = None,
@@ -102,23 +91,7 @@ class Listing(Flows):
         until: datetime | str | None = None,
         timeout: float | None = None,
     ) -> Iterator[RunDetails]:
-        """Iterate over runs, newest first, page by page.
-
-        No run comes twice, and none that was there from the start to the end is missed, though new runs arrive or
-        runs leave the filter meanwhile: pages overlap, and a page that does not meet the one before is asked for
-        again further up.
-
-        Args:
-            status: As for `list_runs`, like the other filters.
-            page_size: How many runs a request asks for, at least 2.
-            flow_name: Only runs of flows of this name.
-            root_run_id: Only this run and the runs below it.
-            parent_run_id: Only runs created by a step of this run.
-            roots_only: True leaves out the runs that steps created.
-            since: Only runs created then or later: the pages end there.
-            until: Only runs created before then.
-            timeout: Seconds for each request, instead of the client's.
-        """
+        """Iterate over runs, newest first, page by page."""
         requests.check_limit(page_size, "page_size", least=2)
         window = Window(since, until)
         filters = _filters(status, flow_name, root_run_id, parent_run_id, roots_only)

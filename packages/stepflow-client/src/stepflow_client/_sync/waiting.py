@@ -14,6 +14,7 @@ from .._codec import requests
 from .._lazy import lazy_module
 from .._logging import logger
 from .._rules import operations as api
+from .._rules.creation import RunRegistries
 from .._rules.deadline import deadline_of, deadline_scope, has_passed
 from ..errors import (
     ApiError,
@@ -27,15 +28,16 @@ from ..errors import (
     TransportError,
     UnsupportedByServerError,
 )
-from .runs import Runs
+from .connection import Connection
+from .runs import RunReader
 
 if TYPE_CHECKING:
     from .._codec import responses
-    from ..types import ExecutionStatus, ListItemsResponse, RunDetails
+    from ..types import ExecutionStatus, FlowResult, ListItemsResponse, RunDetails
 else:
     responses = lazy_module("stepflow_client._codec.responses")
 
-__all__ = ["Waiting"]
+__all__ = ["Waiter"]
 
 
 _SLICE = 25.0
@@ -56,34 +58,31 @@ _NO_RESULT = "has ended, but its result did not come in time", "get_result() ask
 Answer = TypeVar("Answer")
 
 
-class Waiting(Runs):
-    """The part of the client that waits."""
+class Waiter:
+    """Waits until runs end, through lost connections and restarts of the server.
+
+    Args:
+        connection: The connection.
+        runs: Reads runs.
+        registries: Which runs this client has created.
+    """
+
+    def __init__(self, connection: Connection, runs: RunReader, registries: RunRegistries) -> None:
+        self._connection = connection
+        self._runs = runs
+        self._registries = registries
 
     def wait_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
-        """Wait until a run ends and return it.
-
-        Lost connections and a server that is started again are waited for too: within the timeout, or for two
-        minutes where there is none.
-
-        Args:
-            run_id: The run.
-            timeout: Seconds to wait; None waits as long as it takes.
-
-        Raises:
-            NotFoundError: If the server has no such run.
-            RunTimeoutError: If the run has not ended in time. It goes on.
-            UnsupportedByServerError: If the run will not end: its server was started again and resumes none (0.9).
-            TransportError: If the server is not there.
-        """
+        """Wait until a run ends and return it."""
         run_id = requests.check_run_id(run_id)
         deadline = deadline_of(timeout)
         with deadline_scope(deadline):
-            return self._wait(run_id, deadline)
+            return self.wait(run_id, deadline)
 
-    def _wait(self, run_id: str, deadline: float | None, *, total: int | None = None) -> RunDetails:
+    def wait(self, run_id: str, deadline: float | None, *, total: int | None = None) -> RunDetails:
         if total is None:
             # Asked to wait for a run they do not know, 0.10 and 0.11 answer 500 instead of 404: so ask without first.
-            run = self._retry_until(partial(self._state, run_id), run_id, deadline)
+            run = self._retry_until(partial(self._runs.state, run_id), run_id, deadline)
             if run.is_finished:
                 return run
             total = run.items.total
@@ -97,7 +96,7 @@ class Waiting(Runs):
             try:
                 run = self._look(run_id, held, total)
                 if not run.is_finished:
-                    self._check_recovery(run, began)
+                    self.check_recovery(run, began)
             except _TRANSIENT as error:
                 # The run goes on, or the server resumes it when it is started again.
                 self._raise_if_hopeless(error, run_id, deadline, last_contact)
@@ -118,6 +117,21 @@ class Waiting(Runs):
                 time.sleep(wanted if deadline is None else min(wanted, max(0.0, deadline - now)))
                 # The end is noticed late by a tenth of what the run took, at most.
                 pause = min(max(pause, 0.1 * (now - began)), _LONGEST_PAUSE)
+
+    def result_of(self, run: responses.Started, deadline: float | None) -> FlowResult:
+        """Return the result of a run of one item that was just created, waiting for its end."""
+        if run.answers and run.status.is_final:
+            reading = self._connection.reading(run.run_id)
+            result = responses.single_result(run.run_id, run.answers, run.status, reading)
+            if result is not None:
+                return result
+            listed = self._runs.explain(responses.items(run.run_id, run.answers, reading), run.status)
+            return responses.only_result(listed, run.status, reading)
+        status = run.status
+        if not status.is_final:
+            status = (self.wait(run.run_id, deadline, total=1)).status
+        listed = self.items_of_ended(run.run_id, status, deadline)
+        return responses.only_result(listed, status, self._connection.reading(run.run_id))
 
     def _retry_until(
         self,
@@ -162,7 +176,7 @@ class Waiting(Runs):
             time.sleep(wanted)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
-    def _check_recovery(self, run: RunDetails, began: float) -> None:
+    def check_recovery(self, run: RunDetails, began: float) -> None:
         """Refuse to wait for a run that was there before its server was gone, where servers resume none.
 
         Args:
@@ -173,7 +187,7 @@ class Waiting(Runs):
             UnsupportedByServerError: If the run will not end.
         """
         gone_at = self._connection.last_unreachable_at
-        created = self._claims.owned_since(run.run_id)
+        created = self._registries.current.owned_since(run.run_id)
         if gone_at is None or gone_at < (began if created is None else min(began, created)):
             return
         server = self._connection.server()
@@ -187,7 +201,7 @@ class Waiting(Runs):
 
     def _look(self, run_id: str, held: int, total: int) -> RunDetails:
         if total > _LARGE:
-            summary = self._summary(run_id)
+            summary = self._runs.summary(run_id)
             if summary is not None:
                 return summary
         request = api.get_run._get_kwargs(
@@ -196,13 +210,13 @@ class Waiting(Runs):
         read = partial(responses.run, run_id=run_id)
         return self._connection.call("get_run", request, read, run_id=run_id, waits=held)
 
-    def _finished(
+    def finished(
         self, run_id: str | UUID, *, wait: bool, timeout: float | None, single: bool
     ) -> tuple[RunDetails, ListItemsResponse]:
         run_id = requests.check_run_id(run_id)
         deadline = deadline_of(timeout)
         with deadline_scope(deadline):
-            look = partial(self._state, run_id)
+            look = partial(self._runs.state, run_id)
             # Who does not want to wait for the run does not wait for its server either.
             run = self._retry_until(look, run_id, deadline) if wait else look()
             if single and run.items.total != 1:
@@ -214,9 +228,9 @@ class Waiting(Runs):
             if not run.is_finished:
                 if not wait:
                     raise _timed_out(run_id)
-                run = self._wait(run_id, deadline, total=run.items.total)
+                run = self.wait(run_id, deadline, total=run.items.total)
             if wait:
-                return run, self._items_of_ended(run_id, run.status, deadline)
+                return run, self.items_of_ended(run_id, run.status, deadline)
             return run, self._ended_items(run_id, run.status)
 
     def _raise_if_hopeless(
@@ -235,11 +249,11 @@ class Waiting(Runs):
             error.run_id = run_id
             raise error
 
-    def _items_of_ended(self, run_id: str, status: ExecutionStatus, deadline: float | None) -> ListItemsResponse:
+    def items_of_ended(self, run_id: str, status: ExecutionStatus, deadline: float | None) -> ListItemsResponse:
         return self._retry_until(partial(self._ended_items, run_id, status), run_id, deadline, _NO_RESULT)
 
     def _ended_items(self, run_id: str, status: ExecutionStatus) -> ListItemsResponse:
-        return self._explain(self._listed_items(run_id, None), status)
+        return self._runs.explain(self._runs.listed_items(run_id, None), status)
 
 
 def _asked_pause(error: StepflowClientError) -> float:
