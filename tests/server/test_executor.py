@@ -199,7 +199,7 @@ async def test_validate_tells_what_is_wrong(executor: Any) -> None:
 async def test_list_components(executor: Any, release: str) -> None:
     listed = {component.name: component for component in await executor.list_components()}
     assert {"echo", "sleep", "fail", "create_messages", "eval", "map"} <= set(listed)
-    assert listed["echo"].description == "Give the input back."
+    assert listed["echo"].description == "Return the input back."
     assert listed["create_messages"].input_schema is not None
     bare = {component.name: component for component in await executor.list_components(schemas=False)}
     assert bare["create_messages"].input_schema is None

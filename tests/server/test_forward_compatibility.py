@@ -182,7 +182,7 @@ async def test_unknown_fields_everywhere(make: Callable[..., Any]) -> None:
     assert [step.step_id for step in (await client.get_run_steps(run.run_id)).steps] == ["one", "two"]
     assert (await client.get_run_step(run.run_id, "two")).output == {"was": {"n": 1}}
     assert (await client.get_run_items(run.run_id)).items[0].result == result
-    assert (await client.get_run_flow(run.run_id)).flow_id == flow_id
+    assert (await client.get_run_flow(run.run_id)).flow_id == run.flow_id
     assert run in (await client.list_runs()).runs
     with pytest.raises(ConflictError):
         await client.cancel_run(run.run_id)

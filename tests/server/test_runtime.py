@@ -654,7 +654,7 @@ def ended(holder: subprocess.Popen[str]) -> int:
 
 def watchdogs_of(pid: int) -> list[int]:
     found = []
-    for each in processes_of("_watchdog.py"):
+    for each in processes_of("watchdog.py"):
         # It may end between the two looks.
         with contextlib.suppress(psutil.NoSuchProcess):
             if f" {pid} " in " ".join(psutil.Process(each).cmdline()):

@@ -69,11 +69,12 @@ def test_from_env_takes_what_the_class_takes(cls: type) -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_one_waits_and_the_other_does_not(name: str) -> None:
     ours, theirs = getattr(StepflowClient, name), getattr(SyncStepflowClient, same_name(name))
-    # Events are iterated over, but what is asked for is checked when it is asked for.
-    if name == "run_events":
+    # Events and runs are iterated over, but what is asked for is checked when it is asked for.
+    if name in ("run_events", "iter_runs"):
+        arguments = (RUN_ID,) if name == "run_events" else ()
         made = (
-            ours(StepflowClient("http://127.0.0.1:9"), RUN_ID),
-            theirs(SyncStepflowClient("http://127.0.0.1:9"), RUN_ID),
+            ours(StepflowClient("http://127.0.0.1:9"), *arguments),
+            theirs(SyncStepflowClient("http://127.0.0.1:9"), *arguments),
         )
         assert (inspect.isasyncgen(made[0]), inspect.isgenerator(made[1])) == (True, True)
     elif name != "from_env":

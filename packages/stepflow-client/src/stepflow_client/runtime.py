@@ -126,6 +126,7 @@ class StepflowRuntime(EmbeddedExecutor):
         for name, value in (("allow_load_file", allow_load_file), ("all_interfaces", all_interfaces)):
             if not isinstance(value, bool):
                 raise InvalidArgumentError(f"{name} is True or False, not {value!r}")
+        crashed = _two_arguments(on_crash)
         if config is not None or config_path is not None:
             prepared = prepare_config(config_path, config, None, allow_load_file)
             binary = find_binary()
@@ -144,7 +145,7 @@ class StepflowRuntime(EmbeddedExecutor):
             startup_timeout=float(startup_timeout),
             worker_timeout=None if worker_timeout is None else float(worker_timeout),
             all_interfaces=all_interfaces,
-            on_crash=_two_arguments(on_crash),
+            on_crash=crashed,
         )
         return cls(Supervisor(plan))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -703,8 +703,8 @@ class StepflowClient(Picklable):
         since: datetime | str | None = None,
         until: datetime | str | None = None,
         timeout: float | None = None,
-    ) -> AsyncIterator[RunDetails]:
-        """Iterate over runs, newest first, page by page.
+    ) -> AsyncGenerator[RunDetails, None]:
+        """Return an iterator over runs, newest first, page by page; arguments are checked at the call.
 
         No run comes twice, and none that was there from the start to the end is missed, though new runs arrive or
         runs leave the filter meanwhile: pages overlap, and a page that does not meet the one before is asked for

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -76,7 +76,7 @@ class RunLister:
                         break
         return types.ListRunsResponse(runs=found[start:])
 
-    async def iter_runs(
+    def iter_runs(
         self,
         status: ExecutionStatus | str | None = None,
         *,
@@ -88,14 +88,12 @@ class RunLister:
         since: datetime | str | None = None,
         until: datetime | str | None = None,
         timeout: float | None = None,
-    ) -> AsyncIterator[RunDetails]:
+    ) -> AsyncGenerator[RunDetails, None]:
         """Iterate over runs, newest first, page by page."""
         requests.check_limit(page_size, "page_size", least=2)
         window = Window(since, until)
         filters = _filters(status, flow_name, root_run_id, parent_run_id, roots_only)
-        async with aclosing(self._go_through(filters, window, page_size, timeout)) as runs:
-            async for run in runs:
-                yield run
+        return self._go_through(filters, window, page_size, timeout)
 
     async def _go_through(
         self, filters: dict[str, Any], window: Window, page_size: int, timeout: float | None

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import closing
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -90,14 +90,12 @@ class RunLister:
         since: datetime | str | None = None,
         until: datetime | str | None = None,
         timeout: float | None = None,
-    ) -> Iterator[RunDetails]:
+    ) -> Generator[RunDetails, None, None]:
         """Iterate over runs, newest first, page by page."""
         requests.check_limit(page_size, "page_size", least=2)
         window = Window(since, until)
         filters = _filters(status, flow_name, root_run_id, parent_run_id, roots_only)
-        with closing(self._go_through(filters, window, page_size, timeout)) as runs:
-            for run in runs:
-                yield run
+        return self._go_through(filters, window, page_size, timeout)
 
     def _go_through(
         self, filters: dict[str, Any], window: Window, page_size: int, timeout: float | None
