@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, assert_type
@@ -93,7 +93,7 @@ async def asynchronous(client: StepflowClient, run_id: str) -> None:
     assert_type(await client.cancel_run(run_id), RunDetails)
     assert_type(await client.delete_run(run_id), None)
     assert_type(await client.list_runs(status=ExecutionStatus.COMPLETED, limit=10), ListRunsResponse)
-    assert_type(client.iter_runs(), AsyncIterator[RunDetails])
+    assert_type(client.iter_runs(), AsyncGenerator[RunDetails, None])
     assert_type(client.run_events(run_id), AsyncGenerator[RunEvent, None])
     assert_type(await client.store_blob(b"a"), StoreBlobResponse)
     assert_type(await client.get_blob("id"), BlobContent)
@@ -137,7 +137,7 @@ def from_environment() -> None:
 def synchronous(client: SyncStepflowClient, run_id: str) -> None:
     assert_type(client.run("flow.yaml", {"a": 1}), FlowResult)
     assert_type(client.get_run_items(run_id).items, Sequence[RunItem])
-    assert_type(client.iter_runs(), Iterator[RunDetails])
+    assert_type(client.iter_runs(), Generator[RunDetails, None, None])
     assert_type(client.run_events(run_id), Generator[RunEvent, None, None])
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .._codec import requests
 from .._codec.values import check_json
 from .._lazy import lazy_module
-from .._rules import operations as api
+from .._rules import bindings as api
 from ..errors import InvalidArgumentError
 from .connection import Connection
 

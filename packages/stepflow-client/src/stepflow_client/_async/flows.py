@@ -12,7 +12,7 @@ from uuid import uuid4
 from .._codec import requests
 from .._codec.values import check_json
 from .._lazy import lazy_module
-from .._rules import operations as api
+from .._rules import bindings as api
 from .._rules.creation import RunRegistries, tagged
 from .._rules.deadline import current_deadline, has_passed
 from ..errors import InvalidArgumentError, InvalidFlowError, InvalidRequestError

@@ -10,7 +10,7 @@ from uuid import UUID
 from .._codec import requests
 from .._gather import async_together
 from .._lazy import lazy_module
-from .._rules import operations as api
+from .._rules import bindings as api
 from ..errors import ConflictError, RateLimitError, ServerFaultError, TransportError
 from .connection import Connection
 

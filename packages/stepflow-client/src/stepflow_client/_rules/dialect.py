@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from .operations import operation_of
 from .releases import require
 
 if TYPE_CHECKING:
@@ -84,6 +85,9 @@ def translate(server: ServerInfo, request: Request) -> Translation:
         UnsupportedByServerError: If the server cannot do it (while it is driven).
         ShapeChangedError: If an answer has the current shape already (while it is driven).
     """
+    operation = operation_of(request.method, request.path)
+    if operation is not None and operation.capability is not None:
+        require(server, operation.capability, operation.needs)
     for method, pattern, translator in _ROUTES:
         if method == request.method and (match := pattern.fullmatch(request.path)):
             reply = yield from translator(server, request, **match.groupdict())
@@ -283,7 +287,6 @@ def _list_components(server: ServerInfo, request: Request) -> Translation:
 
 
 def _get_blob(server: ServerInfo, request: Request, blob_id: str) -> Translation:
-    require(server, "blobs", "blobs")
     reply = yield request
     if reply.status == 500 and "deserialize blob" in str(reply.body):
         # 0.10 and 0.11 cannot give a binary blob as JSON; current servers give null for its data.
@@ -292,12 +295,6 @@ def _get_blob(server: ServerInfo, request: Request, blob_id: str) -> Translation
 
 
 def _store_blob(server: ServerInfo, request: Request) -> Translation:
-    require(server, "blobs", "blobs")
-    return (yield request)
-
-
-def _get_run_events(server: ServerInfo, request: Request, run_id: str) -> Translation:
-    require(server, "events", "a stream of events")
     return (yield request)
 
 
@@ -313,7 +310,6 @@ _ROUTES: list[tuple[str, re.Pattern[str], Callable[..., Translation]]] = [
         ("GET", _RUN + "/items", _get_run_items),
         ("GET", _RUN + "/steps", _get_run_steps),
         ("GET", _RUN + "/steps/(?P<step_id>[^/]+)", _get_run_step),
-        ("GET", _RUN + "/events", _get_run_events),
         ("POST", "/flows", _store_flow),
         ("GET", "/flows/(?P<flow_id>[^/]+)", _get_flow),
         ("DELETE", "/flows/(?P<flow_id>[^/]+)", _delete),

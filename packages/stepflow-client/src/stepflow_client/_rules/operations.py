@@ -1,75 +1,72 @@
-"""The generated operations and models, each imported when it is first used."""
+"""The operations of the HTTP API: one table of what a client must know of each before it sends it."""
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import re
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from stepflow_api.api.blob import get_blob, store_blob
-    from stepflow_api.api.component import list_components
-    from stepflow_api.api.flow import delete_flow, get_flow, store_flow
-    from stepflow_api.api.health import health_check
-    from stepflow_api.api.run import (
-        cancel_run,
-        create_run,
-        delete_run,
-        get_run,
-        get_run_events,
-        get_run_flow,
-        get_run_items,
-        get_run_step,
-        get_run_steps,
-        list_runs,
+__all__ = ["OPERATIONS", "Operation", "operation_of"]
+
+
+class Operation(NamedTuple):
+    """An operation of the API, in the shape of the current server.
+
+    Attributes:
+        name: Its name in the API description.
+        method: The HTTP method.
+        path: Its path below `/api/v1`, with `{placeholders}`.
+        is_idempotent: Whether sending it twice does no more than sending it once. Storing is content-addressed;
+            cancelling and deleting end in the same state.
+        capability: What the server must be able to do, None for any; `ServerInfo.capabilities` has the names.
+        needs: What needs it, as the beginning of a sentence.
+        not_found: What a 404 says.
+    """
+
+    name: str
+    method: str
+    path: str
+    is_idempotent: bool = True
+    capability: str | None = None
+    needs: str = ""
+    not_found: str = ""
+
+
+_RUN, _FLOW, _BLOB = "the server has no such run", "the server has no such flow", "the server has no such blob"
+
+OPERATIONS = {
+    operation.name: operation
+    for operation in (
+        Operation("health_check", "GET", "/health", not_found="what answers is no Stepflow server"),
+        Operation("list_components", "GET", "/components", not_found="what answers is no Stepflow server"),
+        Operation("store_flow", "POST", "/flows", not_found="what answers is no Stepflow server"),
+        Operation("get_flow", "GET", "/flows/{flow_id}", not_found=_FLOW),
+        Operation("delete_flow", "DELETE", "/flows/{flow_id}", not_found=_FLOW),
+        Operation("get_flow_variables", "GET", "/flows/{flow_id}/variables", not_found=_FLOW),
+        # Sent twice it creates two runs; and a server that was started again without a store has lost the flow.
+        Operation("create_run", "POST", "/runs", is_idempotent=False, not_found=_FLOW),
+        Operation("list_runs", "GET", "/runs", not_found="what answers is no Stepflow server"),
+        Operation("get_run", "GET", "/runs/{run_id}", not_found=_RUN),
+        Operation("delete_run", "DELETE", "/runs/{run_id}", not_found=_RUN),
+        Operation("cancel_run", "POST", "/runs/{run_id}/cancel", not_found=_RUN),
+        # Before 0.12; later an unknown run has no items and no steps.
+        Operation("get_run_items", "GET", "/runs/{run_id}/items", not_found=_RUN),
+        Operation("get_run_steps", "GET", "/runs/{run_id}/steps", not_found=_RUN),
+        Operation("get_run_step", "GET", "/runs/{run_id}/steps/{step_id}", not_found="there is no such step yet"),
+        Operation("get_run_flow", "GET", "/runs/{run_id}/flow", not_found=_RUN),
+        Operation("get_run_events", "GET", "/runs/{run_id}/events", True, "events", "a stream of events", _RUN),
+        Operation("store_blob", "POST", "/blobs", True, "blobs", "blobs"),
+        Operation("get_blob", "GET", "/blobs/{blob_id}", True, "blobs", "blobs", _BLOB),
     )
-    from stepflow_api.models import CreateRunRequest, GetBlobAccept, RunStatus, StoreBlobRequest, StoreFlowRequest
-    from stepflow_api.types import UNSET, File
-
-__all__ = [
-    "UNSET",
-    "CreateRunRequest",
-    "File",
-    "GetBlobAccept",
-    "RunStatus",
-    "StoreBlobRequest",
-    "StoreFlowRequest",
-    "cancel_run",
-    "create_run",
-    "delete_flow",
-    "delete_run",
-    "get_blob",
-    "get_flow",
-    "get_run",
-    "get_run_events",
-    "get_run_flow",
-    "get_run_items",
-    "get_run_step",
-    "get_run_steps",
-    "health_check",
-    "list_components",
-    "list_runs",
-    "store_blob",
-    "store_flow",
-]
-
-_TAGS = {
-    "blob": ("get_blob", "store_blob"),
-    "component": ("list_components",),
-    "flow": ("delete_flow", "get_flow", "store_flow"),
-    "health": ("health_check",),
 }
-_MODULES = {name: f"stepflow_api.api.{tag}.{name}" for tag, names in _TAGS.items() for name in names}
+
+_PATTERNS = [(each, re.compile(re.sub(r"\{\w+\}", "[^/]+", each.path))) for each in OPERATIONS.values()]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: Any
-    if name in ("UNSET", "File"):
-        value = getattr(import_module("stepflow_api.types"), name)
-    elif name[0].isupper():
-        value = getattr(import_module("stepflow_api.models"), name)
-    else:
-        value = import_module(_MODULES.get(name, f"stepflow_api.api.run.{name}"))
-    globals()[name] = value
-    return value
+def operation_of(method: str, path: str) -> Operation | None:
+    """Return the operation of a request, None for one that the API does not have.
+
+    Args:
+        method: The HTTP method.
+        path: The path below `/api/v1`, without the query.
+    """
+    return next((each for each, pattern in _PATTERNS if each.method == method and pattern.fullmatch(path)), None)

@@ -19,7 +19,7 @@ from .._http.messages import MOST_BYTES
 from .._http.sockets import SyncCancelled
 from .._lazy import lazy_module
 from .._pickling import Picklable
-from .._rules import operations as api
+from .._rules import bindings as api
 from .._rules.deadline import deadline_of, deadline_override, deadline_scope
 from .._rules.transient import RetryPolicy
 from .._settings import Token

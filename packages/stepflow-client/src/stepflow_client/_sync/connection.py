@@ -36,9 +36,10 @@ from .._http.sse import LARGEST_EVENT, EventDecoder
 from .._http.tls import refusal, ssl_context
 from .._lazy import lazy_module
 from .._logging import logger
-from .._rules import operations as api
+from .._rules import bindings as api
 from .._rules.deadline import current_deadline, has_passed
-from .._rules.releases import pinned, recognise, require
+from .._rules.operations import OPERATIONS
+from .._rules.releases import pinned, recognise
 from .._rules.transient import RetryPolicy, retry_after, was_not_processed
 from .._settings import (
     API_PATH,
@@ -218,7 +219,6 @@ class Connection:
         timeout: float | httpx.Timeout | None = None,
         run_id: str | None = None,
         waits: float = 0,
-        needs: str | None = None,
         raw: bool = False,
     ) -> Answer:
         """Send a request and return what `make` makes of the JSON object that comes back.
@@ -230,11 +230,8 @@ class Connection:
             timeout: In seconds, instead of the client's.
             run_id: The run concerned, for the errors.
             waits: Seconds the server was asked to hold the request; they come on top of the timeout.
-            needs: The capability that the server must have.
             raw: Leave the numbers as the server sent them: `make` restores what it reads.
         """
-        if needs is not None:
-            require(self.server(), needs, needs)
         try:
             with self.traced(operation) as span:
                 response = self._send(span, operation, request, timeout=timeout, run_id=run_id, waits=waits)
@@ -304,7 +301,7 @@ class Connection:
         limit = self.timeout if timeout is None else check_timeout(timeout, of_a_call=True)
         if waits:
             limit = limit.reading(limit.read + waits)
-        sent = self._request(request, limit, idempotent=operation != "create_run")
+        sent = self._request(request, limit, idempotent=OPERATIONS[operation].is_idempotent)
         started = time.monotonic()
         span.sends(sent, self.url, run_id)
         try:

@@ -17,7 +17,7 @@ from uuid import UUID
 from .._codec import requests
 from .._lazy import lazy_module
 from .._logging import logger
-from .._rules import operations as api
+from .._rules import bindings as api
 from .._rules.cursor import Cursor
 from .._settings import check_positive
 from ..errors import (

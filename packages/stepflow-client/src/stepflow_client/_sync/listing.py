@@ -12,7 +12,7 @@ from uuid import UUID
 
 from .._codec import requests
 from .._lazy import lazy_module
-from .._rules import operations as api
+from .._rules import bindings as api
 from .._rules.listing import Window, is_coarse, newest_first, second
 from ..errors import InvalidArgumentError, InvalidResponseError
 from .connection import Connection

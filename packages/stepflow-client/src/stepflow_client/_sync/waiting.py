@@ -13,7 +13,7 @@ from uuid import UUID
 from .._codec import requests
 from .._lazy import lazy_module
 from .._logging import logger
-from .._rules import operations as api
+from .._rules import bindings as api
 from .._rules.creation import RunRegistries
 from .._rules.deadline import deadline_of, deadline_scope, has_passed
 from ..errors import (

@@ -12,6 +12,7 @@ from ..._codec.values import decode, encode
 from ..._http.messages import ConnectFailed, ConnectionBroken, HttpError, HttpRequest, HttpResponse
 from ..._lazy import lazy_module
 from ..._rules import releases
+from ..._rules.operations import OPERATIONS
 from ..._rules.transient import TRANSIENT_STATUSES
 from ...errors import InvalidResponseError
 from .base import Middleware, Stream, Transport
@@ -25,8 +26,8 @@ else:
 
 __all__ = ["Dialect"]
 
-_HEALTH = "/health"
-_COMPONENTS = "/components"
+_HEALTH = OPERATIONS["health_check"].path
+_COMPONENTS = OPERATIONS["list_components"].path
 _UNAUTHORISED = frozenset({401, 403, 407})
 
 

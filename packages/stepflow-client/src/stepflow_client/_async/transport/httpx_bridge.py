@@ -33,6 +33,7 @@ from ..._http.sockets import async_home
 from ..._http.time_limit import async_limited
 from ..._http.unpacking import Unpacker
 from ..._rules.deadline import has_passed
+from ..._rules.operations import operation_of
 from ..._settings import API_PATH, ServerUrl, TokenAuth, check_headers
 from ...errors import InvalidArgumentError, RequestTimeoutError, StepflowClientError
 from .base import Middleware, Stream, Transport
@@ -300,16 +301,18 @@ class TransportBridge(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and return the answer."""
         raw_path, _, query = request.url.raw_path.decode("ascii").partition("?")
+        path = raw_path.removeprefix(self._root_path)
+        known = operation_of(request.method, path)
         ours = HttpRequest(
             method=request.method,
-            path=raw_path.removeprefix(self._root_path),
+            path=path,
             query=query,
             headers={
                 name: value for name, value in lower(request.headers.multi_items()).items() if name not in _CONNECTION
             },
             content=await request.aread(),
             timeout=_timeouts(request.extensions.get("timeout") or {}),
-            idempotent=not (request.method == "POST" and raw_path.endswith("/runs")),
+            idempotent=known is None or known.is_idempotent,
             max_response_bytes=self._max_response_bytes,
         )
         try:
