@@ -18,17 +18,14 @@ from .._logging import logger
 from .._rules import bindings as api
 from .._rules.creation import Call, RunRegistry, born, may_arrive_later, may_have_created
 from .._rules.deadline import current_deadline, deadline_override, has_passed
+from .._rules.transient import is_transient
 from .._tracing import annotate
 from ..errors import (
     AmbiguousRunError,
     ApiError,
     InvalidArgumentError,
-    InvalidResponseError,
     NotFoundError,
-    RateLimitError,
-    ServerFaultError,
     StepflowClientError,
-    TransportError,
 )
 from ..flows.file import is_flow_id
 from .connection import Connection
@@ -276,7 +273,7 @@ class RunCreator:
                     with deadline_override(search.last_look):
                         seen = await self._runs_of(search)
                 except StepflowClientError as failure:
-                    if not _is_transient(failure) or has_passed(search.give_up):
+                    if not is_transient(failure) or has_passed(search.give_up):
                         raise search.ambiguous([]) from failure
                     await asyncio.sleep(_LATE)
                     continue
@@ -392,12 +389,6 @@ def _pause(error: StepflowClientError, attempt: int) -> float | None:
     deadline = current_deadline()
     left = _LONGEST_PAUSE if deadline is None else min(_LONGEST_PAUSE, deadline - time.monotonic())
     return pause if pause < left else None
-
-
-def _is_transient(error: StepflowClientError) -> bool:
-    if isinstance(error, InvalidResponseError):
-        return False
-    return isinstance(error, (TransportError, ServerFaultError, RateLimitError))
 
 
 def _held(wait: int | None) -> int | None:

@@ -11,7 +11,8 @@ from .._codec import requests
 from .._gather import async_together
 from .._lazy import lazy_module
 from .._rules import bindings as api
-from ..errors import ConflictError, RateLimitError, ServerFaultError, TransportError
+from .._rules.transient import TRANSIENT_ERRORS
+from ..errors import ConflictError
 from .connection import Connection
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class RunReader:
     ) -> list[StepDetails] | None:
         try:
             return (await self._listed_steps(run_id, item_index, timeout)).steps
-        except (TransportError, ServerFaultError, RateLimitError):
+        except TRANSIENT_ERRORS:
             return None
 
     async def _listed_steps(self, run_id: str, item_index: int | None, timeout: float | None) -> ListStepsResponse:

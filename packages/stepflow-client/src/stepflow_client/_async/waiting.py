@@ -15,16 +15,13 @@ from .._logging import logger
 from .._rules import bindings as api
 from .._rules.creation import RunRegistries
 from .._rules.deadline import deadline_of, deadline_scope, has_passed
+from .._rules.transient import TRANSIENT_ERRORS, Backoff, is_transient
 from ..errors import (
     ApiError,
     InvalidArgumentError,
-    InvalidResponseError,
-    RateLimitError,
     RunTimeoutError,
     ServerConnectionError,
-    ServerFaultError,
     StepflowClientError,
-    TransportError,
     UnsupportedByServerError,
 )
 from .connection import Connection
@@ -48,8 +45,6 @@ _LARGE = 200
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 _OUTAGE = 120.0
 """Seconds without an answer after which we give up, though the caller has set no limit."""
-_TRANSIENT = (TransportError, ServerFaultError, RateLimitError)
-"""What may come of a question though the run goes on."""
 
 _NOT_ENDED = "has not ended yet", "it goes on; wait_run() waits again"
 _NO_RESULT = "has ended, but its result did not come in time", "get_result() asks again"
@@ -96,7 +91,7 @@ class Waiter:
                 run = await self._look(run_id, held, total)
                 if not run.is_finished:
                     await self.check_recovery(run, began)
-            except _TRANSIENT as error:
+            except TRANSIENT_ERRORS as error:
                 # The run goes on, or the server resumes it when it is started again.
                 self._raise_if_hopeless(error, run_id, deadline, last_contact)
                 if not (lost or has_passed(deadline)):
@@ -151,16 +146,16 @@ class Waiter:
             RunTimeoutError: If a server does not answer in time.
             TransportError: If there is none.
         """
-        pause, last_contact, lost = _FIRST_PAUSE, time.monotonic(), False
+        backoff, last_contact, lost = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE), time.monotonic(), False
         while True:
             try:
                 return await ask()
-            except _TRANSIENT as error:
+            except TRANSIENT_ERRORS as error:
                 if deadline is None and not self._connection.has_answered:
                     # Nobody has ever been there.
                     raise
                 self._raise_if_hopeless(error, run_id, deadline, last_contact)
-                wanted = max(pause, _asked_pause(error))
+                wanted = max(backoff.next(), _asked_pause(error))
                 left = wanted if deadline is None else max(0.0, deadline - time.monotonic())
                 if left <= wanted and deadline is not None:
                     await asyncio.sleep(left)
@@ -173,7 +168,6 @@ class Waiter:
                     lost = True
                     logger.warning("run %s: %s; asking again", run_id, error.message)
             await asyncio.sleep(wanted)
-            pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def check_recovery(self, run: RunDetails, began: float) -> None:
         """Refuse to wait for a run that was there before its server was gone, where servers resume none.
@@ -244,7 +238,7 @@ class Waiter:
             last_contact: When the server answered last.
         """
         is_over = deadline is None and time.monotonic() - last_contact > _OUTAGE
-        if isinstance(error, InvalidResponseError) or is_over or self._connection.closed:
+        if not is_transient(error) or is_over or self._connection.closed:
             error.run_id = run_id
             raise error
 

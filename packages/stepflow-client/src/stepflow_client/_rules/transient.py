@@ -16,14 +16,25 @@ from .._http.messages import (
     NotHttp,
     PoolTimeout,
 )
-from ..errors import InvalidArgumentError
+from ..errors import (
+    InvalidArgumentError,
+    InvalidResponseError,
+    RateLimitError,
+    ServerFaultError,
+    StepflowClientError,
+    TransportError,
+)
 
 __all__ = [
+    "TRANSIENT_ERRORS",
     "TRANSIENT_STATUSES",
+    "Backoff",
     "Budget",
     "RetryPolicy",
     "delay_before_retry",
     "describe",
+    "is_transient",
+    "is_transient_status",
     "retry_after",
     "was_not_processed",
     "was_unreachable",
@@ -34,6 +45,10 @@ TRANSIENT_STATUSES = frozenset({408, 429, 502, 503, 504})
 _UNPROCESSED = frozenset({429})
 """What is answered by one that has not done what was asked. (Proxies say 408 and 503 of requests, too, that they have
 passed on.)"""
+
+
+TRANSIENT_ERRORS = (TransportError, ServerFaultError, RateLimitError)
+"""What a call may fail with though the same call may succeed in a moment; see `is_transient`."""
 
 
 @dataclass(frozen=True)
@@ -174,3 +189,36 @@ def describe(outcome: HttpError | HttpResponse) -> str:
     if isinstance(outcome, HttpResponse):
         return f"answered {outcome.status}"
     return str(outcome) or type(outcome).__name__
+
+
+def is_transient(error: StepflowClientError) -> bool:
+    """Return whether the same call may succeed in a moment. What speaks another protocol will not learn it."""
+    return isinstance(error, TRANSIENT_ERRORS) and not isinstance(error, InvalidResponseError)
+
+
+def is_transient_status(status: int) -> bool:
+    """Return whether a status may come from any server, by itself or by a proxy, to any request."""
+    return status in TRANSIENT_STATUSES or status >= 500
+
+
+class Backoff:
+    """Seconds between tries that grow from one to the next.
+
+    Args:
+        first: Seconds after the first try.
+        longest: Maximum number of seconds.
+        factor: By how much each pause is longer than the one before.
+    """
+
+    def __init__(self, first: float, longest: float, factor: float = 2.0) -> None:
+        self._first, self._longest, self._factor = first, longest, factor
+        self._next = first
+
+    def next(self) -> float:
+        """Return the seconds to wait before the next try."""
+        pause, self._next = self._next, min(self._next * self._factor, self._longest)
+        return pause
+
+    def reset(self) -> None:
+        """Begin anew: the last try succeeded."""
+        self._next = self._first

@@ -19,6 +19,7 @@ from .._logging import logger
 from .._rules import bindings as api
 from .._rules.creation import Call, RunRegistry, born, may_arrive_later, may_have_created
 from .._rules.deadline import current_deadline, deadline_override, has_passed
+from .._rules.transient import is_transient
 from .._tracing import annotate
 from ..errors import (
     AmbiguousRunError,
@@ -277,7 +278,7 @@ class RunCreator:
                     with deadline_override(search.last_look):
                         seen = self._runs_of(search)
                 except StepflowClientError as failure:
-                    if not _is_transient(failure) or has_passed(search.give_up):
+                    if not is_transient(failure) or has_passed(search.give_up):
                         raise search.ambiguous([]) from failure
                     time.sleep(_LATE)
                     continue
@@ -393,12 +394,6 @@ def _pause(error: StepflowClientError, attempt: int) -> float | None:
     deadline = current_deadline()
     left = _LONGEST_PAUSE if deadline is None else min(_LONGEST_PAUSE, deadline - time.monotonic())
     return pause if pause < left else None
-
-
-def _is_transient(error: StepflowClientError) -> bool:
-    if isinstance(error, InvalidResponseError):
-        return False
-    return isinstance(error, (TransportError, ServerFaultError, RateLimitError))
 
 
 def _held(wait: int | None) -> int | None:

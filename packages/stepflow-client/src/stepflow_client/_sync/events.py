@@ -19,6 +19,7 @@ from .._lazy import lazy_module
 from .._logging import logger
 from .._rules import bindings as api
 from .._rules.cursor import Cursor
+from .._rules.transient import TRANSIENT_ERRORS, Backoff, is_transient
 from .._settings import check_positive
 from ..errors import (
     InvalidResponseError,
@@ -149,8 +150,8 @@ class EventFollower:
                         if event.type == "run_completed" and event.run_id == run_id:
                             return
                 run = self._runs.state(run_id)
-            except (TransportError, ServerFaultError, RateLimitError) as error:
-                if isinstance(error, InvalidResponseError) or self._connection.closed:
+            except TRANSIENT_ERRORS as error:
+                if not is_transient(error) or self._connection.closed:
                     raise
                 if contact.is_lost:
                     raise _broke_off(run_id, error.message, position) from error
@@ -211,7 +212,8 @@ class EventFollower:
         """Iterate over what must have happened, as far as the run itself shows it; None as in `_streamed_events`."""
         first = position.number + (1 if position.handled else 0)
         observer = inference.Inference(include_results)
-        pause, began = _FIRST_PAUSE, time.monotonic()
+        outage, backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE), Backoff(_FIRST_PAUSE, _LONGEST_PAUSE, 1.5)
+        began = time.monotonic()
         last_contact = began
         while True:
             steps: ListStepsResponse | None = None
@@ -224,23 +226,22 @@ class EventFollower:
                     steps = None
                 if not run.is_finished:
                     self._waiter.check_recovery(run, began)
-            except (TransportError, ServerFaultError, RateLimitError) as error:
-                if isinstance(error, InvalidResponseError) or time.monotonic() - last_contact > _OUTAGE:
+            except TRANSIENT_ERRORS as error:
+                if not is_transient(error) or time.monotonic() - last_contact > _OUTAGE:
                     raise
-                for _ in pulse.during(pause):
+                for _ in pulse.during(outage.next()):
                     yield None
-                pause = min(pause * 2, _LONGEST_PAUSE)
                 continue
             last_contact = time.monotonic()
+            outage.reset()
             for event in observer.look(run, steps):
-                pause = _FIRST_PAUSE
+                backoff.reset()
                 if event.sequence_number >= first:
                     yield event
             if run.is_finished:
                 return
-            for _ in pulse.during(pause):
+            for _ in pulse.during(backoff.next()):
                 yield None
-            pause = min(pause * 1.5, _LONGEST_PAUSE)
 
 
 class _Pulse:
@@ -277,13 +278,14 @@ class _Contact:
     def __init__(self) -> None:
         """Begin now."""
         self._answered = self._last_event = time.monotonic()
-        self._pause = _FIRST_PAUSE
+        self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         self._is_outage = False
 
     def has_event(self) -> None:
         """Note an event."""
         self.has_answer()
-        self._last_event, self._pause = self._answered, _FIRST_PAUSE
+        self._last_event = self._answered
+        self._backoff.reset()
 
     def has_answer(self) -> None:
         """Note that the server is there."""
@@ -301,8 +303,7 @@ class _Contact:
 
     def next_pause(self) -> float:
         """Return the seconds to wait; it is longer each time."""
-        pause, self._pause = self._pause, min(self._pause * 2, _LONGEST_PAUSE)
-        return pause
+        return self._backoff.next()
 
     @property
     def is_lost(self) -> bool:

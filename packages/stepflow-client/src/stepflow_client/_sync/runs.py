@@ -13,6 +13,7 @@ from .._codec import requests
 from .._gather import sync_together
 from .._lazy import lazy_module
 from .._rules import bindings as api
+from .._rules.transient import TRANSIENT_ERRORS
 from ..errors import ConflictError, RateLimitError, ServerFaultError, TransportError
 from .connection import Connection
 
@@ -148,7 +149,7 @@ class RunReader:
     def _steps_or_none(self, run_id: str, item_index: int | None, timeout: float | None) -> list[StepDetails] | None:
         try:
             return (self._listed_steps(run_id, item_index, timeout)).steps
-        except (TransportError, ServerFaultError, RateLimitError):
+        except TRANSIENT_ERRORS:
             return None
 
     def _listed_steps(self, run_id: str, item_index: int | None, timeout: float | None) -> ListStepsResponse:

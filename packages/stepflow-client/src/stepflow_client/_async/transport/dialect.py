@@ -13,7 +13,7 @@ from ..._http.messages import ConnectFailed, ConnectionBroken, HttpError, HttpRe
 from ..._lazy import lazy_module
 from ..._rules import releases
 from ..._rules.operations import OPERATIONS
-from ..._rules.transient import TRANSIENT_STATUSES
+from ..._rules.transient import is_transient_status
 from ...errors import InvalidResponseError
 from .base import Middleware, Stream, Transport
 
@@ -115,9 +115,9 @@ class Dialect(Middleware):
             raise _not_sent(str(error), error.attempts) from error
         if server is not None:
             return response, server
-        if response.status in _UNAUTHORISED or (request.idempotent and _is_transient(response.status)):
+        if response.status in _UNAUTHORISED or (request.idempotent and is_transient_status(response.status)):
             return response, None
-        if _is_transient(response.status):
+        if is_transient_status(response.status):
             raise _not_sent(f"it answered {response.status}", response.attempts)
         about = f"{response.status}, {response.content_type or 'no content type'}"
         raise InvalidResponseError(
@@ -186,11 +186,6 @@ def _request(request: HttpRequest, current: dialect.Request, wanted: dialect.Req
         content=content,
         idempotent=request.idempotent or wanted.method == "GET",
     )
-
-
-def _is_transient(status: int) -> bool:
-    """Return whether this may be said of any server, by itself or by a proxy, and of any request."""
-    return status in TRANSIENT_STATUSES or status >= 500
 
 
 def _not_sent(reason: str, attempts: Sequence[str]) -> ConnectFailed:
