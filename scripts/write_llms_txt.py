@@ -28,10 +28,11 @@ def pages(nav: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
 
 def first_sentence(page: Path) -> str:
     """Return the first sentence of a page; empty where it begins with a table, a list or code."""
-    for paragraph in page.read_text("utf-8").split("\n\n"):
+    beginning = re.split(r"^(?:## |```|\||1\. )", page.read_text("utf-8"), maxsplit=1, flags=re.M)[0]
+    for paragraph in beginning.split("\n\n"):
         text = " ".join(paragraph.split())
         if text and text[0].isalnum():
-            sentence = re.split(r"(?<=[.:]) ", text)[0].rstrip(":.") + "."
+            sentence = re.split(r"(?<=[.:]) (?=[A-Z])", text)[0].rstrip(":.") + "."
             return re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", sentence)
     return ""
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import griffe
 import pytest
+from stepflow_cli.main import cli
 
-from scripts import write_llms_txt
+from scripts import public_surface, write_cli_page, write_llms_txt
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -18,12 +19,6 @@ PAGES = sorted(
     for pattern in ("*.md", "docs/**/*.md", "packages/*/README.md", "openapi/*.md", "benchmarks/README.md")
     for path in ROOT.glob(pattern)
     if path.name != "CHANGELOG.md"
-)
-SOURCES = sorted(
-    path.relative_to(ROOT).as_posix()
-    for package in ("stepflow-client", "stepflow-cli")
-    for path in (ROOT / "packages" / package / "src").rglob("*.py")
-    if "_sync" not in path.parts
 )
 PHRASES = {
     r"loses nothing on the way": "survives dropped connections",
@@ -65,10 +60,17 @@ def found(text: str) -> list[str]:
     ]
 
 
-def docstrings(source: str) -> Iterator[str]:
-    for node in ast.walk(ast.parse((ROOT / source).read_text("utf-8"))):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            yield ast.get_docstring(node) or ""
+def docstrings() -> Iterator[tuple[str, str]]:
+    """Return the name and text of each public docstring of the client, and of each help text of the command."""
+    package = griffe.load("stepflow_client", search_paths=[str(public_surface.SOURCES)], resolve_aliases=True)
+    yield "stepflow_client", package.docstring.value
+    for name in map(str, package.exports):
+        exported = package[name.strip("'")].final_target
+        for each in (exported, *exported.members.values()):
+            if each.docstring and (each is exported or not each.name.startswith("_")):
+                yield each.path, each.docstring.value
+    for path, context in write_cli_page.walk("stepflow", cli):
+        yield path, context.get_help()
 
 
 def slug(heading: str) -> str:
@@ -95,7 +97,9 @@ def test_pages_are_in_plain_english(page: str) -> None:
 
 
 def test_docstrings_are_in_plain_english() -> None:
-    told = [f"{source}: {phrase}" for source in SOURCES for text in docstrings(source) for phrase in found(text)]
+    read = list(docstrings())
+    assert len(read) > 200
+    told = [f"{name}: {phrase}" for name, text in read for phrase in found(text)]
     assert not told, "\n".join(told)
 
 

@@ -38,9 +38,9 @@ passed on.)"""
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often and how fast requests are sent again.
+    """How often and how fast requests are retried.
 
-    Only what may be sent twice is: reading, storing (content-addressed), cancelling, deleting, and the creation of a
+    Only requests that are safe to repeat are: reading, storing (content-addressed), cancelling, deleting, and the creation of a
     run where it is certain that the server did not process it.
 
     Attributes:
