@@ -40,8 +40,8 @@ passed on.)"""
 class RetryPolicy:
     """How often and how fast requests are retried.
 
-    Only requests that are safe to repeat are: reading, storing (content-addressed), cancelling, deleting, and the creation of a
-    run where it is certain that the server did not process it.
+    Only requests that are safe to repeat are: reading, storing (content-addressed), cancelling, deleting, and the
+    creation of a run where it is certain that the server did not process it.
 
     Attributes:
         max_attempts: How often a request is sent at most, the first time included. 1 never sends one again.
