@@ -241,3 +241,13 @@ def test_examples(example: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("example", ["hello_async.py", "hello_sync.py"])
 def test_examples_on_a_server_that_is_named(example: str, tmp_path: Path, server_url: str) -> None:
     assert run_example(example, tmp_path, STEPFLOW_URL=server_url) == "World\n"
+
+
+def test_the_pages_are_found(capsys: pytest.CaptureFixture[str]) -> None:
+    python = sum(len(in_language(readme, "python")) for readme in READMES)
+    shell = sum(run_in_shell(block) for readme in READMES for block in in_language(readme, "bash"))
+    with capsys.disabled():
+        print(f"\n{len(READMES)} pages: {python} Python blocks and {shell} shell blocks are run")
+    assert "docs/guides/hosts.md" in READMES
+    assert python
+    assert shell
