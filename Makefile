@@ -12,7 +12,7 @@ export UV_SYSTEM_CERTS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-all test-faults test-uvloop test-environments test-ha soak check-server generate check-generated lint types build smoke bench bump clean
+.PHONY: help env demo test test-all test-faults test-uvloop test-environments test-ha soak check-server generate check-generated lint types docs build smoke bench bump clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,6 +88,10 @@ lint: $(ENV) ## Check style and the workflows
 types: $(ENV) ## Check types with mypy and pyright
 	$(BIN)/mypy packages/stepflow-client/src packages/stepflow-cli/src scripts examples tests/typing
 	$(BIN)/pyright
+
+docs: $(ENV) ## Build the documentation site into .build/site; fails on a warning or a dead link
+	$(BIN)/python scripts/write_llms_txt.py
+	$(BIN)/zensical build --strict --clean
 
 build: $(ENV) ## Build the wheels and source archives into dist/
 	rm -rf dist

@@ -1,4 +1,4 @@
-"""What the READMEs and the examples show, run on the real server, the newest one.
+"""What the READMEs, the documentation and the examples show, run on the real server, the newest one.
 
 A README reads like a session. Its Python blocks are run from top to bottom in one namespace, which has a `client`; its
 shell blocks are run but for installations. The rules are few:
@@ -35,10 +35,13 @@ from tests import releases
 from tests.releases import ROOT
 
 WRITTEN_URL = "http://localhost:7837"
-READMES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("packages/*/README.md"))]
+GENERATED = {"docs/cli.md", "docs/servers.md"}
+PAGES = [*ROOT.glob("packages/*/README.md"), *ROOT.glob("docs/**/[!.]*.md")]
+READMES = ["README.md", *sorted({path.relative_to(ROOT).as_posix() for path in PAGES} - GENERATED)]
+"""The pages of the documentation too; those that scripts write hold no code to run."""
 EXAMPLES = sorted(path.name for path in ROOT.glob("examples/*.py"))
 """Each brings a server of its own; those of a greeting use the one that STEPFLOW_URL names, if any."""
-LANGUAGES = {"python", "bash", "yaml", "json", "toml"}
+LANGUAGES = {"python", "bash", "yaml", "json", "toml", "text"}
 NOT_RUN = ("pip install", "make ")
 
 FENCE = re.compile(r"^ {0,3}(?:```|~~~)(?P<language>.*)$")
@@ -105,6 +108,10 @@ def folder(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.M
     """An empty folder, the current one, with the examples and the files that the README of the test shows."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    # The guides use the flow of the quick start.
+    for quickstart in in_language("docs/quickstart.md", "yaml"):
+        if named := FILE_NAME.match(quickstart.text):
+            (tmp_path / named["name"]).write_text(quickstart.text)
     for block in in_language(request.getfixturevalue("readme"), "yaml"):
         if named := FILE_NAME.match(block.text):
             (tmp_path / named["name"]).write_text(block.text)
@@ -234,3 +241,13 @@ def test_examples(example: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("example", ["hello_async.py", "hello_sync.py"])
 def test_examples_on_a_server_that_is_named(example: str, tmp_path: Path, server_url: str) -> None:
     assert run_example(example, tmp_path, STEPFLOW_URL=server_url) == "World\n"
+
+
+def test_the_pages_are_found(capsys: pytest.CaptureFixture[str]) -> None:
+    python = sum(len(in_language(readme, "python")) for readme in READMES)
+    shell = sum(run_in_shell(block) for readme in READMES for block in in_language(readme, "bash"))
+    with capsys.disabled():
+        print(f"\n{len(READMES)} pages: {python} Python blocks and {shell} shell blocks are run")
+    assert "docs/guides/hosts.md" in READMES
+    assert python
+    assert shell

@@ -144,5 +144,69 @@ def test_a_reference_to_nothing_is_refused(tmp_path: Path) -> None:
     spec.write_text(generate_api.SPEC.read_text().replace("schemas/Empty", "schemas/Emptied"))
     done = run(spec, "--output", tmp_path / "package")
     assert done.returncode == 2
-    assert "Could not find reference" in done.stderr
+    assert "refers to #/components/schemas/Emptied, which does not exist, at paths./runs/{runId}.delete." in done.stderr
+    assert done.stderr.count("\n") == 1
     assert not (tmp_path / "package").exists()
+
+
+def regenerate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "stepflow_api.regenerate", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_users_write_a_package_of_their_own_name(package: Path, tmp_path: Path) -> None:
+    done = regenerate("--output", tmp_path / "own_bindings")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    written = tmp_path / "own_bindings" / "api" / "run" / "create_run.py"
+    ours = (package / "api" / "run" / "create_run.py").read_text().splitlines()
+    lines = written.read_text().splitlines()
+    assert "regenerate" in lines[0]
+    assert lines[1:] == ours[1:]
+    script = (
+        "from own_bindings.api.run import create_run; from own_bindings.models import RunSummary; print('imported')"
+    )
+    used = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (used.stdout, used.stderr) == ("imported\n", "")
+    assert regenerate(generate_api.SPEC, "--output", tmp_path / "own_bindings").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("spec", "output", "words"),
+    [
+        (None, "bindings", "cannot read the description"),
+        (
+            "http://127.0.0.1:9/openapi.yaml",
+            "bindings",
+            "cannot read the description http://127.0.0.1:9/openapi.yaml: ",
+        ),
+        ("swagger: '2.0'", "bindings", "is not an OpenAPI description"),
+        ("openapi: 3.1.0\ninfo: {title: x, version: '1'}\npaths: {}", "bindings", "describes another API"),
+        ("{}", "my-bindings", "'my-bindings' cannot be the name of a package"),
+        ("{}", "precious", "precious holds something else than a generated package"),
+    ],
+)
+def test_what_regenerate_refuses_is_one_sentence(spec: str | None, output: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "__init__.py").write_text("mine = 1\n")
+    (tmp_path / "precious" / "py.typed").touch()
+    given = tmp_path / "spec.yaml"
+    if spec is not None:
+        given.write_text(spec)
+    done = regenerate(spec if spec and spec.startswith("http") else given, "--output", tmp_path / output)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("regenerate: ")
+    assert done.stderr.count("\n") == 1
+    assert words in done.stderr
+    assert (tmp_path / "precious" / "__init__.py").read_text() == "mine = 1\n"
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["precious"]
+
+
+def test_what_the_client_loses_is_told_before_the_bindings_are_replaced(tmp_path: Path) -> None:
+    spec = tmp_path / "other.yaml"
+    spec.write_text(generate_api.SPEC.read_text().replace("operationId: cancel_run", "operationId: stop_run"))
+    done = run(spec, "--output", tmp_path / "package")
+    assert done.returncode == 0
+    assert "stepflow_api.api.run.cancel_run will be missing; " in done.stderr
+    assert "get_run_items" not in done.stderr
+    same = run("--output", tmp_path / "package")
+    assert (same.returncode, same.stderr) == (0, "")

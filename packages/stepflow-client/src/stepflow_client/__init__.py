@@ -4,7 +4,7 @@ Example:
     async with StepflowClient("http://localhost:7837") as client:
         result = await client.run("workflow.yaml", {"name": "World"})
 
-`SyncStepflowClient` is the same without `await`; `StepflowRuntime` brings its own server. The loggers are
+`SyncStepflowClient` is the same without `await`; `StepflowRuntime` starts its own server. The loggers are
 `stepflow.client`, `stepflow.runtime` and `stepflow.server`; the environment variable STEPFLOW_LOG=debug shows them on
 standard error.
 """

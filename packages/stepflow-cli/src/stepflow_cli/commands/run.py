@@ -37,7 +37,7 @@ def command(
     FLOW is a YAML or JSON file, - for standard input, or the id of a flow that the server has. The input is null unless
     one is given.
 
-    The output is printed as JSON; with -o the whole result is, of a run that failed too.
+    The output is printed as JSON; with -o the whole result is printed, even for failed runs.
 
     With --inputs, all inputs are run as one batch, and a line of JSON is printed for each, in their order.
     """

@@ -53,10 +53,10 @@ TRANSIENT_ERRORS = (TransportError, ServerFaultError, RateLimitError)
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often and how fast requests are sent again.
+    """How often and how fast requests are retried.
 
-    Only what may be sent twice is: reading, storing (content-addressed), cancelling, deleting, and the creation of a
-    run where it is certain that the server did not process it.
+    Only requests that are safe to repeat are: reading, storing (content-addressed), cancelling, deleting, and the
+    creation of a run where it is certain that the server did not process it.
 
     Attributes:
         max_attempts: How often a request is sent at most, the first time included. 1 never sends one again.

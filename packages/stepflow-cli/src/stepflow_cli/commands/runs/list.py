@@ -32,7 +32,7 @@ _LIMIT = 30
 @click.option("--since", metavar="TIME", help="Only runs created then or later: 2026-11-25, or 2026-11-25T14:00:00Z.")
 @click.option("--until", metavar="TIME", help="Only runs created before then; without a time zone it is local time.")
 @click.option(
-    "-L", "--limit", type=click.IntRange(min=1), metavar="N", help=f"At most so many runs. [default: {_LIMIT}]"
+    "-L", "--limit", type=click.IntRange(min=1), metavar="N", help=f"Maximum number of runs. [default: {_LIMIT}]"
 )
 @click.option("--all", "everything", is_flag=True, help="All runs; with jsonl and name each is printed as it comes.")
 @server_options(default="server")

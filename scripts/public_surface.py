@@ -1,0 +1,194 @@
+"""Compare what users rely on with tests/surface: python scripts/public_surface.py [--rewrite]
+
+- client.txt: the public names of stepflow_client with their signatures, read by griffe from the source
+- command.txt: every command of `stepflow` with its arguments and flags
+- description.txt: the operations, parameters and schemas of openapi/stepflow.yaml
+
+A line that is gone or changed breaks callers; a line that is new is recorded by `--rewrite`. Without it, any difference
+is printed and the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import griffe
+import yaml
+from stepflow_cli.main import cli
+
+ROOT = Path(__file__).resolve().parent.parent
+SNAPSHOTS = ROOT / "tests" / "surface"
+SOURCES = ROOT / "packages" / "stepflow-client" / "src"
+SPEC = ROOT / "openapi" / "stepflow.yaml"
+METHODS = ("get", "put", "post", "delete", "patch")
+
+
+def client_lines(sources: Path = SOURCES) -> list[str]:
+    """Return a line for each public name of stepflow_client and each public member of its classes."""
+    package = griffe.load("stepflow_client", search_paths=[str(sources)], resolve_aliases=True)
+    lines: list[str] = []
+    for name in sorted(str(each).strip("'\"") for each in package.exports or []):
+        lines += _object_lines(name, package[name].final_target)
+    return lines
+
+
+def _object_lines(name: str, found: Any) -> Iterator[str]:
+    if found.is_function:
+        yield f"{name}{_signature(found)}"
+    elif found.is_class:
+        yield f"class {name}({', '.join(str(base) for base in found.bases)})"
+        for member in sorted(found.all_members):
+            if member == "__init__" or not (member.startswith("_") or member == "model_config"):
+                target = found.all_members[member]
+                yield from _member_lines(f"{name}.{member}", target.final_target if target.is_alias else target)
+    else:
+        yield f"{name} = {found.value if found.value is not None else found.annotation}"
+
+
+def _member_lines(name: str, member: Any) -> Iterator[str]:
+    if member.is_function:
+        yield f"{'async ' if 'async' in member.labels else ''}{name}{_signature(member)}"
+    elif member.is_attribute:
+        read_only = " (read-only)" if "property" in member.labels else ""
+        value = f" = {member.value}" if member.value is not None else ""
+        yield f"{name}: {member.annotation}{value}{read_only}"
+
+
+def _signature(function: Any) -> str:
+    parts: list[str] = []
+    marked = False
+    for parameter in function.parameters:
+        kind = str(parameter.kind.value)
+        if kind == "keyword-only" and not marked:
+            parts, marked = [*parts, "*"], True
+        stars = {"variadic positional": "*", "variadic keyword": "**"}.get(kind, "")
+        marked = marked or stars == "*"
+        annotation = f": {parameter.annotation}" if parameter.annotation is not None else ""
+        default = f" = {parameter.default}" if parameter.default is not None and not stars else ""
+        parts.append(f"{stars}{parameter.name}{annotation}{default}")
+    return f"({', '.join(parts)}) -> {function.returns}"
+
+
+def command_lines(command: click.Command = cli, path: str = "stepflow") -> list[str]:
+    """Return a line for each command, argument and flag, hidden ones too."""
+    lines = [path]
+    for parameter in command.params:
+        names = "/".join(sorted([*parameter.opts, *parameter.secondary_opts]))
+        kind = _kind_of(parameter)
+        required = " required" if parameter.required else ""
+        repeated = " repeatable" if parameter.multiple or parameter.nargs == -1 else ""
+        lines.append(f"{path} {names} {kind}{required}{repeated}")
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            lines += command_lines(below, f"{path} {name}")
+    return lines
+
+
+def _kind_of(parameter: click.Parameter) -> str:
+    if isinstance(parameter, click.Option) and parameter.is_flag:
+        return "flag"
+    if isinstance(parameter.type, click.Choice):
+        return "|".join(str(choice) for choice in parameter.type.choices)
+    return parameter.type.name
+
+
+def description_lines(spec: Path = SPEC) -> list[str]:
+    """Return a line for each operation, parameter, response and property of the OpenAPI description."""
+    description = yaml.safe_load(spec.read_text("utf-8"))
+    lines: list[str] = []
+    for path, item in description["paths"].items():
+        for method in METHODS:
+            if method in item:
+                operation = item[method]
+                place = f"{method.upper()} {path}"
+                lines.append(f"{place} {operation['operationId']}")
+                for parameter in [*item.get("parameters", []), *operation.get("parameters", [])]:
+                    lines.append(f"{place} parameter {_parameter(description, parameter)}")
+                for content, body in operation.get("requestBody", {}).get("content", {}).items():
+                    lines.append(f"{place} body {content}: {_type(body.get('schema', {}))}")
+                for status, response in operation["responses"].items():
+                    for content, body in response.get("content", {}).items():
+                        lines.append(f"{place} {status} {content}: {_type(body.get('schema', {}))}")
+    for name, schema in description["components"]["schemas"].items():
+        lines.append(f"{name}: {_type(schema)}")
+        for key, value in schema.get("properties", {}).items():
+            lines.append(f"{name}.{key}: {_type(value)}{' required' if key in schema.get('required', []) else ''}")
+    return sorted(lines)
+
+
+def _parameter(description: dict[str, Any], parameter: dict[str, Any]) -> str:
+    if "$ref" in parameter:
+        parameter = description["components"]["parameters"][parameter["$ref"].rpartition("/")[2]]
+    required = " required" if parameter.get("required") else ""
+    return f"{parameter['in']} {parameter['name']}: {_type(parameter.get('schema', {}))}{required}"
+
+
+def _type(schema: Any) -> str:
+    if not isinstance(schema, dict):
+        return str(schema)
+    if "$ref" in schema:
+        return str(schema["$ref"]).rpartition("/")[2]
+    for word in ("oneOf", "anyOf", "allOf"):
+        if word in schema:
+            return f"{word}({', '.join(_type(each) for each in schema[word])})"
+    kind = schema.get("type", "any")
+    text = " | ".join(kind) if isinstance(kind, list) else str(kind)
+    if "items" in schema:
+        text += f" of {_type(schema['items'])}"
+    if isinstance(schema.get("additionalProperties"), dict):
+        text += f" to {_type(schema['additionalProperties'])}"
+    return text + (f" {schema['enum']}" if "enum" in schema else "")
+
+
+SURFACES: dict[str, Callable[[], list[str]]] = {
+    "client.txt": client_lines,
+    "command.txt": command_lines,
+    "description.txt": description_lines,
+}
+WHO_BREAKS = {
+    "client.txt": "programs that use these names stop working",
+    "command.txt": "scripts that use these flags stop working",
+    "description.txt": "users of the generated functions stop working",
+}
+
+
+def differences(name: str, now: list[str]) -> str:
+    """Return what differs from a snapshot and what to do about it; empty if nothing does."""
+    before = (SNAPSHOTS / name).read_text("utf-8").splitlines()
+    gone = [f"  - {line}" for line in before if line not in set(now)]
+    new = [f"  + {line}" for line in now if line not in set(before)]
+    parts: list[str] = []
+    if gone:
+        parts += [f"tests/surface/{name}: gone or changed; {WHO_BREAKS[name]}:", *gone]
+        parts += ["Restore them, or keep the old form working. A break that is meant needs a line in CHANGELOG.md."]
+    if new:
+        parts += [f"tests/surface/{name}: new:", *new]
+    if parts:
+        parts += ["Record it with `python scripts/public_surface.py --rewrite`, and read the difference."]
+    return "\n".join(parts)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rewrite", action="store_true", help="write the snapshots anew")
+    rewrite = parser.parse_args().rewrite
+    told: list[str] = []
+    for name, lines in SURFACES.items():
+        if rewrite:
+            (SNAPSHOTS / name).write_text("".join(f"{line}\n" for line in lines()), encoding="utf-8")
+        elif text := differences(name, lines()):
+            told.append(text)
+    print(*told, sep="\n", end="\n" if told else "", file=sys.stderr)
+    return 1 if told else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""What users rely on is what the committed snapshots say, and every operation of the description is offered.
+
+`python scripts/public_surface.py --rewrite` writes the snapshots in tests/surface.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+from stepflow_cli.main import cli
+from stepflow_client import StepflowClient, SyncStepflowClient
+
+from scripts import public_surface
+
+METHODS = {"get_run_events": "run_events"}
+"""The facade's method, where it is not named after its operation."""
+COMMANDS = {
+    "health_check": "health",
+    "list_components": "list-components",
+    "store_flow": "flows store",
+    "get_flow": "flows get",
+    "delete_flow": "flows delete",
+    "get_flow_variables": "flows variables",
+    "create_run": "submit",
+    "list_runs": "runs list",
+    "get_run": "runs get",
+    "delete_run": "runs delete",
+    "cancel_run": "runs cancel",
+    "get_run_items": "runs items",
+    "get_run_steps": "runs steps",
+    "get_run_step": "runs steps --step",
+    "get_run_flow": "runs flow",
+    "get_run_events": "runs events",
+    "store_blob": "blobs put",
+    "get_blob": "blobs get",
+}
+"""The command that offers an operation, with its flag where the flag does it."""
+
+
+def operations(spec: Path) -> list[str]:
+    description = yaml.safe_load(spec.read_text("utf-8"))
+    items = description["paths"].values()
+    return [item[method]["operationId"] for item in items for method in public_surface.METHODS if method in item]
+
+
+def exists(path: str) -> bool:
+    """Return whether a command exists, and its flag if one is named."""
+    words, _, flag = path.partition(" --")
+    command: click.Command = cli
+    for word in words.split():
+        assert isinstance(command, click.Group)
+        found = command.get_command(click.Context(command), word)
+        if found is None:
+            return False
+        command = found
+    return not flag or any(f"--{flag}" in parameter.opts for parameter in command.params)
+
+
+def not_offered(spec: Path) -> list[str]:
+    """Return what is missing for each operation of a description, and what to do about it."""
+    missing: list[str] = []
+    for operation in operations(spec):
+        method = METHODS.get(operation, operation)
+        if not hasattr(StepflowClient, method):
+            missing.append(f"{operation}: StepflowClient has no method {method}; add it to _async/")
+        if not hasattr(SyncStepflowClient, method):
+            missing.append(f"{operation}: SyncStepflowClient has no method {method}; run `make generate`")
+        if operation not in COMMANDS or not exists(COMMANDS[operation]):
+            missing.append(f"{operation}: no command offers it; add one to commands/ and name it in COMMANDS")
+    return missing
+
+
+@pytest.mark.parametrize("name", sorted(public_surface.SURFACES))
+def test_the_public_surface_is_the_recorded_one(name: str) -> None:
+    told = public_surface.differences(name, public_surface.SURFACES[name]())
+    assert not told, f"\n{told}"
+
+
+def test_every_operation_is_offered_by_facade_twin_and_command() -> None:
+    missing = not_offered(public_surface.SPEC)
+    assert not missing, "\n".join(missing)
+
+
+def test_a_changed_signature_and_a_new_name_are_told(tmp_path: Path) -> None:
+    sources = Path(shutil.copytree(public_surface.SOURCES, tmp_path / "src"))
+    changed = sources / "stepflow_client" / "runtime.py"
+    text = changed.read_text("utf-8")
+    assert "startup_timeout: float" in text
+    changed.write_text(text.replace("startup_timeout: float", "ready_within: float"), "utf-8")
+    told = public_surface.differences("client.txt", public_surface.client_lines(sources))
+    assert "- StepflowRuntime.start(" in told
+    assert "+ StepflowRuntime.start(" in told
+    assert "programs that use these names stop working" in told
+    assert "--rewrite" in told
+
+
+def test_a_lost_flag_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(cli, click.Group)
+    health = cli.get_command(click.Context(cli), "health")
+    assert health is not None
+    monkeypatch.setattr(health, "params", [each for each in health.params if "--url" not in each.opts])
+    told = public_surface.differences("command.txt", public_surface.command_lines())
+    assert "- stepflow health --url text" in told
+    assert "scripts that use these flags stop working" in told
+
+
+def planted(tmp_path: Path, before: str, after: str) -> Path:
+    text = public_surface.SPEC.read_text("utf-8")
+    assert before in text
+    spec = tmp_path / "stepflow.yaml"
+    spec.write_text(text.replace(before, after), "utf-8")
+    return spec
+
+
+def test_a_break_of_the_description_is_told(tmp_path: Path) -> None:
+    spec = planted(
+        tmp_path, "        flowName:\n          type: string\n", "        flowName:\n          type: integer\n"
+    )
+    told = public_surface.differences("description.txt", public_surface.description_lines(spec))
+    assert "- RunSummary.flowName: string" in told
+    assert "+ RunSummary.flowName: integer" in told
+    assert "users of the generated functions stop working" in told
+
+
+def test_an_operation_that_nothing_offers_is_told(tmp_path: Path) -> None:
+    spec = planted(tmp_path, "operationId: cancel_run", "operationId: pause_run")
+    assert not_offered(spec) == [
+        "pause_run: StepflowClient has no method pause_run; add it to _async/",
+        "pause_run: SyncStepflowClient has no method pause_run; run `make generate`",
+        "pause_run: no command offers it; add one to commands/ and name it in COMMANDS",
+    ]
