@@ -25,12 +25,8 @@ from ..errors import (
     AmbiguousRunError,
     ApiError,
     InvalidArgumentError,
-    InvalidResponseError,
     NotFoundError,
-    RateLimitError,
-    ServerFaultError,
     StepflowClientError,
-    TransportError,
 )
 from ..flows.file import is_flow_id
 from .connection import Connection

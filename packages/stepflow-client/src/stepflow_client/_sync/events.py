@@ -22,11 +22,7 @@ from .._rules.cursor import Cursor
 from .._rules.transient import TRANSIENT_ERRORS, Backoff, is_transient
 from .._settings import check_positive
 from ..errors import (
-    InvalidResponseError,
-    RateLimitError,
     ServerConnectionError,
-    ServerFaultError,
-    TransportError,
     UnsupportedByServerError,
 )
 from .connection import Connection

@@ -14,7 +14,7 @@ from .._gather import sync_together
 from .._lazy import lazy_module
 from .._rules import bindings as api
 from .._rules.transient import TRANSIENT_ERRORS
-from ..errors import ConflictError, RateLimitError, ServerFaultError, TransportError
+from ..errors import ConflictError
 from .connection import Connection
 
 if TYPE_CHECKING:

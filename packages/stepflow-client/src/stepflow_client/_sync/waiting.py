@@ -20,13 +20,9 @@ from .._rules.transient import TRANSIENT_ERRORS, Backoff, is_transient
 from ..errors import (
     ApiError,
     InvalidArgumentError,
-    InvalidResponseError,
-    RateLimitError,
     RunTimeoutError,
     ServerConnectionError,
-    ServerFaultError,
     StepflowClientError,
-    TransportError,
     UnsupportedByServerError,
 )
 from .connection import Connection
