@@ -63,7 +63,7 @@ def test_no_server(stepflow: Stepflow, golden: Golden) -> None:
 def test_an_embedded_server_is_asked_where_none_is_named(stepflow: Stepflow) -> None:
     done = stepflow("validate", "refused.yaml", "-o", "json")
     assert done.code == 3
-    assert json.loads(done.stdout)[0]["kind"] == "undefinedStepReference"
+    assert json.loads(done.stdout)[0]["kind"] == "undefined-step"
 
 
 @pytest.mark.parametrize("width", [60, 120])

@@ -49,7 +49,9 @@ _SHAPE = [
     Fault("retries negative", "wrong-type", _step("    onError: {action: retry, maxRetries: «-1}\n")),
     Fault("retries unused", "unused-key", _step("    onError: {action: fail, «maxRetries: 1}\n")),
     Fault("default unused", "unused-key", _step("    onError: {action: retry, «defaultValue: 1}\n")),
-    Fault("default evaluated", "not-evaluated", _step("    onError: {action: useDefault, defaultValue: {«$step: b}}\n")),
+    Fault(
+        "default evaluated", "not-evaluated", _step("    onError: {action: useDefault, defaultValue: {«$step: b}}\n")
+    ),
     Fault("version number", "wrong-type", "version: «1.0\nsteps: []\noutput: 1\n"),
     Fault("steps mapping", "wrong-type", "steps: «{a: 1}\noutput: 1\n"),
     Fault("must execute text", "wrong-type", _step("    mustExecute: «'yes'\n")),
@@ -94,8 +96,18 @@ _GRAPH = [
     Fault("case of ids", "undefined-step", _output("[{$step: a}, {$step: «A}]")),
     Fault("undefined in input", "undefined-step", _step("    input: {$step: «x}\n")),
     Fault("self", "self-reference", _step("    input: {$step: «a}\n")),
-    Fault("later", "later-step", _TWO.replace("{id: a, component: /builtin/noop}", "{id: a, component: /builtin/noop, input: {$step: «b}}") % ("1", "{$step: a}")),
-    Fault("cycle", "cycle", _TWO.replace("{id: a, component: /builtin/noop}", "{id: a, component: /builtin/noop, input: {$step: «b}}") % ("{$step: a}", "{$step: a}")),
+    Fault(
+        "later",
+        "later-step",
+        _TWO.replace("{id: a, component: /builtin/noop}", "{id: a, component: /builtin/noop, input: {$step: «b}}")
+        % ("1", "{$step: a}"),
+    ),
+    Fault(
+        "cycle",
+        "cycle",
+        _TWO.replace("{id: a, component: /builtin/noop}", "{id: a, component: /builtin/noop, input: {$step: «b}}")
+        % ("{$step: a}", "{$step: a}"),
+    ),
     Fault("duplicate", "duplicate-id", _TWO.replace("id: b", "id: «a") % ("1", "{$step: a}")),
     Fault("empty id", "empty-id", _TWO.replace("id: b", "id: «' '") % ("1", "{$step: a}")),
     Fault("unused", "unused-step", _TWO.replace("id: b", "id: «b") % ("1", "{$step: a}")),
@@ -109,20 +121,47 @@ _CLOSED = "[{$step: a}, {$input: «$.nam}]"
 _SCHEMAS = [
     Fault("unknown input", "unknown-input", _schema("input", _INPUT, _CLOSED)),
     Fault("field of text", "unknown-input", _schema("input", _INPUT, "[{$step: a}, {$input: «$.name.first}]")),
-    Fault("undeclared", "undeclared-variable", _schema("variables", "{properties: {}}", "[{$step: a}, {$variable: «v}]")),
+    Fault(
+        "undeclared", "undeclared-variable", _schema("variables", "{properties: {}}", "[{$step: a}, {$variable: «v}]")
+    ),
     Fault("unused variable", "unused-variable", _schema("variables", "{properties: {«v: {}}}", "{$step: a}")),
-    Fault("variable path", "variable-path", _schema("variables", "{properties: {v: {type: string}}}", "[{$step: a}, {$variable: «$.v.x}]")),
-    Fault("dead default", "dead-default", _schema("variables", "{properties: {v: {type: string}}}", "[{$step: a}, {$variable: v, «default: 1}]")),
-    Fault("default type", "default-type", _schema("variables", "{properties: {v: {type: integer, default: «x}}}", "[{$step: a}, {$variable: v}]")),
+    Fault(
+        "variable path",
+        "variable-path",
+        _schema("variables", "{properties: {v: {type: string}}}", "[{$step: a}, {$variable: «$.v.x}]"),
+    ),
+    Fault(
+        "dead default",
+        "dead-default",
+        _schema("variables", "{properties: {v: {type: string}}}", "[{$step: a}, {$variable: v, «default: 1}]"),
+    ),
+    Fault(
+        "default type",
+        "default-type",
+        _schema("variables", "{properties: {v: {type: integer, default: «x}}}", "[{$step: a}, {$variable: v}]"),
+    ),
     Fault("type", "not-a-schema", _schema("input", "{type: «objekt}", "{$step: a}")),
     Fault("number as schema", "not-a-schema", _schema("input", "«5", "{$step: a}")),
     Fault("ref", "dangling-ref", _schema("input", "{$ref: «'#/$defs/X'}", "{$step: a}")),
     Fault("required", "required-undeclared", _schema("input", "{properties: {a: {}}, required: [«b]}", "{$step: a}")),
     Fault("unknown step schema", "schema-of-unknown-step", _schema("steps", "{properties: {«x: {}}}", "{$step: a}")),
     Fault("steps without properties", "misplaced-schema", _schema("steps", "«{a: {}}", "{$step: a}")),
-    Fault("example input", "case-input", _schema("input", _INPUT, "{$step: a}") + "examples: [{name: x, input: {name: «1}}]\n"),
-    Fault("case input", "case-input", _schema("input", _INPUT, "{$step: a}") + "test: {cases: [{name: x, input: {«nam: a}}]}\n"),
-    Fault("expected output", "case-output", _schema("output", "{type: string}", "{$step: a}") + "test: {cases: [{name: x, input: 1, output: {outcome: success, result: «1}}]}\n"),
+    Fault(
+        "example input",
+        "case-input",
+        _schema("input", _INPUT, "{$step: a}") + "examples: [{name: x, input: {name: «1}}]\n",
+    ),
+    Fault(
+        "case input",
+        "case-input",
+        _schema("input", _INPUT, "{$step: a}") + "test: {cases: [{name: x, input: {«nam: a}}]}\n",
+    ),
+    Fault(
+        "expected output",
+        "case-output",
+        _schema("output", "{type: string}", "{$step: a}")
+        + "test: {cases: [{name: x, input: 1, output: {outcome: success, result: «1}}]}\n",
+    ),
     Fault("large integer", "large-integer", _output("[{$step: a}, «18446744073709551616]")),
 ]
 
@@ -132,13 +171,33 @@ _COMPONENTS = [
     Fault("misspelt builtin", "unknown-component", _component("«/builtin/creat_messages", "{user_prompt: a}")),
     Fault("misspelt plugin", "unknown-component", _component("«/bulitin/noop", "1")),
     Fault("missing input", "component-input", _component("/builtin/create_messages", "«{system_instructions: a}")),
-    Fault("misspelt input", "component-input", _component("/builtin/create_messages", "{user_prompt: a, «system_instruction: b}")),
+    Fault(
+        "misspelt input",
+        "component-input",
+        _component("/builtin/create_messages", "{user_prompt: a, «system_instruction: b}"),
+    ),
     Fault("input type", "component-input", _component("/builtin/create_messages", "{user_prompt: «[1]}")),
     Fault("blob type", "component-input", _component("/builtin/put_blob", "{data: 1, blob_type: «date}")),
-    Fault("output path", "unknown-output-path", _component("/builtin/put_blob", "{data: 1, blob_type: data}", "{$step: a, path: «blobId}")),
-    Fault("unescaped", "unescaped-subflow", _component("/builtin/map", "{items: [1], workflow: «{steps: [], output: {$input: $}}}")),
-    Fault("sub-flow step", "undefined-step", _component("/builtin/map", "{items: [1], workflow: {$literal: " + _FLOW % "[{$step: x}, {$step: «y}]" + "}}")),
-    Fault("sub-flow key", "unknown-key", _component("/builtin/iterate", "{initial_input: 1, flow: {$literal: {«outputs: 1, output: {result: 1}}}}")),
+    Fault(
+        "output path",
+        "unknown-output-path",
+        _component("/builtin/put_blob", "{data: 1, blob_type: data}", "{$step: a, path: «blobId}"),
+    ),
+    Fault(
+        "unescaped",
+        "unescaped-subflow",
+        _component("/builtin/map", "{items: [1], workflow: «{steps: [], output: {$input: $}}}"),
+    ),
+    Fault(
+        "sub-flow step",
+        "undefined-step",
+        _component("/builtin/map", "{items: [1], workflow: {$literal: " + _FLOW % "[{$step: x}, {$step: «y}]" + "}}"),
+    ),
+    Fault(
+        "sub-flow key",
+        "unknown-key",
+        _component("/builtin/iterate", "{initial_input: 1, flow: {$literal: {«outputs: 1, output: {result: 1}}}}"),
+    ),
 ]
 
 FAULTS = [*_SHAPE, *_EXPRESSIONS, *_GRAPH, *_SCHEMAS, *_COMPONENTS]

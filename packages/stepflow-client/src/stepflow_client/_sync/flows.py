@@ -241,6 +241,32 @@ class Flows(Creation):
             declared = self._know_flow(flow_id, stored.flow)
         return declared
 
+    def check(self, flow: FlowSource, *, offline: bool = False, timeout: float | None = None) -> ValidationResult:
+        """Check a flow with the offline rules of `stepflow_client.flows.check` and the components of the server.
+
+        It finds what servers do not look at, such as unknown keys, components and inputs. `validate` asks the server
+        for its own opinion.
+
+        Args:
+            flow: The path of a YAML or JSON file, or the flow itself.
+            offline: Do not ask the server for its components: only the builtin ones are known then.
+            timeout: Seconds for the request, instead of the client's.
+
+        Returns:
+            The diagnostics, with line and column if the flow is a file.
+
+        Raises:
+            FlowFileError: If the file cannot be read.
+            TransportError: If the server cannot be reached, unless `offline`.
+        """
+        from ..flows import check
+
+        components = None
+        if not offline:
+            request = api.list_components._get_kwargs()
+            components = self._connection.call("list_components", request, responses.components, timeout=timeout)
+        return check(flow, components=components)
+
     def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
         """Ask the server what it thinks of a flow. Nothing is stored.
 

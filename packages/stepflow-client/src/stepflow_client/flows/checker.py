@@ -90,7 +90,7 @@ def find_in_text(text: str, source: str, components: Components | None = None) -
         found = _check_root(read_nodes(text, source), components)
     except FlowFileError as error:
         rule = "duplicate-key" if "stands twice" in error.message else "syntax"
-        message = error.message.removeprefix(f"{source} ")
+        message = re.sub(r" \(line \d+, column \d+\)$", "", error.message.removeprefix(f"{source} "))
         found = [Finding(rule, "fatal", message, "$", error.line or 1, error.column or 1)]
     placed = (replace(each, file=source, excerpt=excerpt_of(lines, each.line, each.column)) for each in found)
     return _sorted([each for each in placed if not _is_ignored(each, lines)])
@@ -196,14 +196,20 @@ def fixed(text: str, found: Sequence[Finding]) -> tuple[str, int]:
 
 
 def components_of(components: Any) -> Components | None:
-    """Return components (`ComponentInfo`, or their JSON) as the checks take them; None stays None."""
-    if components is None:
+    """Return components (`ComponentInfo`, or their JSON) as the checks take them.
+
+    Servers do not tell route prefixes: a component without `path` stands under its name, without a leading slash. None
+    stays None, and so is what a list with plugins that could not be asked becomes.
+    """
+    if components is None or getattr(components, "failed_plugins", None):
         return None
     found: dict[str, tuple[Any, Any]] = {}
     for each in components:
         record = each if isinstance(each, Mapping) else each.model_dump()
-        path = record.get("path") or "/".join(("", str(record.get("plugin") or "builtin"), str(record.get("name"))))
-        found[path] = (record.get("input_schema") or {}, record.get("output_schema") or {})
+        name = record.get("path") or str(record.get("name")).strip("/")
+        schemas = (record.get("input_schema") or {}, record.get("output_schema") or {})
+        # Two plugins may have components of one name: then nothing is known of it.
+        found[name] = ({}, {}) if name in found else schemas
     return found
 
 

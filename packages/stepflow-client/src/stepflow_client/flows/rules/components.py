@@ -38,8 +38,8 @@ def check_components(model: FlowModel, components: Components | None, found: Fin
         if not node.value.startswith("/"):
             found.add("component-slash", "error", node, f"{step.path}.component", f"component {node.value!r} does not "
                       "begin with /: it has no route", near(node.value, [*known, "/" + node.value]))  # fmt: skip
-        elif node.value in known:
-            _check_input(step, known[node.value][0], found)
+        elif schemas := _schemas_of(node.value, known):
+            _check_input(step, schemas[0], found)
         else:
             _unknown(step, node, known, components is not None, found)
     for read in [each for step in model.steps for each in step.reads] + model.output_reads:
@@ -47,12 +47,25 @@ def check_components(model: FlowModel, components: Components | None, found: Fin
             _check_path(model, read, known, found)
 
 
+def _schemas_of(component: str, known: Components) -> tuple[Any, Any] | None:
+    """Return the schemas of a component by its path, else by the name behind the prefix of its route."""
+    if component in known:
+        return known[component]
+    if component.startswith("/builtin/"):
+        return None
+    parts = component.strip("/").split("/")
+    return next((known[name] for i in range(1, len(parts)) if (name := "/".join(parts[i:])) in known), None)
+
+
 def _unknown(step: Step, node: Node, known: Components, is_whole: bool, found: Findings) -> None:
     plugin = node.value.split("/")[1]
     hint = near(node.value, known, "components are")
     if plugin == "builtin" or is_whole:
-        found.add("unknown-component", "error", node, f"{step.path}.component", f"there is no component {node.value!r}",
-                  hint)  # fmt: skip
+        # Without the routes, which may rename a component, one cannot be sure.
+        is_sure = plugin == "builtin" or all(name.startswith("/") for name in known)
+        level = "error" if is_sure else "warning"
+        message = f"there is no component {node.value!r}"
+        found.add("unknown-component", level, node, f"{step.path}.component", message, hint)
     elif SequenceMatcher(None, plugin.lower(), "builtin").ratio() >= 0.75:
         found.add("unknown-component", "warning", node, f"{step.path}.component", f"{node.value!r} looks misspelt",
                   hint)  # fmt: skip
@@ -84,8 +97,10 @@ def _check_path(model: FlowModel, read: Read, known: Components, found: Findings
     component = step.node.get("component")
     if own is not None:
         schema, defs, whose = own.value, defs_of(model), f"the schema of step {step.id!r}"
-    elif component is not None and isinstance(component.value, str) and component.value in known:
-        schema, whose = known[component.value][1], f"the output of {component.value}"
+    elif (
+        component is not None and isinstance(component.value, str) and (schemas := _schemas_of(component.value, known))
+    ):
+        schema, whose = schemas[1], f"the output of {component.value}"
         defs = schema.get("$defs", {}) if isinstance(schema, Mapping) else {}
     else:
         return

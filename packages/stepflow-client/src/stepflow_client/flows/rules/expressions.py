@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ..findings import Findings, Fix, near
 from ..paths import PathError, ambiguity, parse_path
 from ..positions import Node
@@ -9,6 +11,7 @@ from ..positions import Node
 __all__ = ["check_expression"]
 
 _WORDS = ("$literal", "$if", "$coalesce", "$from", "$step", "$input", "$variable")
+_TEMPLATE = re.compile(r"\{\{[^{}]*\$[^{}]*\}\}")
 _BESIDE = {"$if": ("then", "else"), "$step": ("path",), "$variable": ("default",)}
 
 
@@ -50,7 +53,7 @@ def _check_plain(node: Node, path: str, found: Findings) -> None:
         check_expression(child, f"{path}.{key}", found)
     for index, child in enumerate(node.elements):
         check_expression(child, f"{path}[{index}]", found)
-    if isinstance(node.value, str) and "{{" in node.value and "}}" in node.value and "$" in node.value:
+    if isinstance(node.value, str) and _TEMPLATE.search(node.value):
         found.add("template", "warning", node, path, "text is never evaluated: {{ }} reaches the component as it is",
                   "put the expression in place of the text")  # fmt: skip
 
