@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-
 from stepflow_client.flows.checker import find, find_in_text, fixed
+
 from tests.flows.faults import FAULTS, Fault
 from tests.flows.valid import VALID
 

@@ -85,7 +85,7 @@ _WHOLE: list[tuple[dict[str, Any], Any]] = [
             },
         ),
         None,
-    ),  # fmt: skip
+    ),
     (
         _flow(
             _A,
@@ -102,14 +102,14 @@ _WHOLE: list[tuple[dict[str, Any], Any]] = [
             },
         ),
         None,
-    ),  # fmt: skip
+    ),
     (_flow(_ALL, _step("a"), schemas=_schemas(variables=_VARIABLES)), None),
     (_flow([_A, {"$variable": "v", "default": 5}], _step("a")), None),
     (_flow([_A, {"$variable": "v", "default": {"$input": "$"}}], _step("a")), 1),
     (
         _flow(_A, _step("a"), schemas={"$defs": {"T": _TEXT}, **_schemas(input={"$ref": "#/$defs/T"}, output={})}),
         "x",
-    ),  # fmt: skip
+    ),
     (
         _flow(
             [_A, {"$input": "$.q"}],
@@ -117,7 +117,7 @@ _WHOLE: list[tuple[dict[str, Any], Any]] = [
             schemas=_schemas(input={"type": "object", "additionalProperties": _TEXT}),
         ),
         {"q": "1"},
-    ),  # fmt: skip
+    ),
     (
         _flow(
             {"$step": "a", "path": "$.messages"},
@@ -127,7 +127,7 @@ _WHOLE: list[tuple[dict[str, Any], Any]] = [
             ),
         ),
         None,
-    ),  # fmt: skip
+    ),
     (
         _flow(
             _A,
@@ -145,7 +145,7 @@ _WHOLE: list[tuple[dict[str, Any], Any]] = [
             },
         ),
         ["a"],
-    ),  # fmt: skip
+    ),
     (
         _flow(
             {"$step": "a", "path": "iterations"},
@@ -156,7 +156,7 @@ _WHOLE: list[tuple[dict[str, Any], Any]] = [
             },
         ),
         None,
-    ),  # fmt: skip
+    ),
     (_flow(_A, {"id": "a", "component": "/builtin/put_blob", "input": {"data": {"x": 1}, "blob_type": "data"}}), None),
     (
         _flow(
@@ -165,7 +165,7 @@ _WHOLE: list[tuple[dict[str, Any], Any]] = [
             {"id": "b", "component": "/builtin/get_blob", "input": {"blob_id": {"$step": "a", "path": "blob_id"}}},
         ),
         None,
-    ),  # fmt: skip
+    ),
     (
         _flow(
             {"$step": "b", "path": "result"},
@@ -177,7 +177,7 @@ _WHOLE: list[tuple[dict[str, Any], Any]] = [
             },
         ),
         None,
-    ),  # fmt: skip
+    ),
 ]
 
 VALID: list[tuple[dict[str, Any], Any]] = [
