@@ -48,6 +48,6 @@ BUILTINS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         _object(response=_ANY),
     ),
     "/builtin/noop": (_ANY, _ANY),
-    "/builtin/sleep": (_object("duration_ms", duration_ms={"type": "number"}, passthrough=_ANY), _ANY),
+    "/builtin/sleep": (_object("duration_ms", duration_ms=_WHOLE, passthrough=_ANY), _ANY),
 }
 """The schemas of input and output, by the component's path. `noop` and `sleep` exist from 0.13 on."""

@@ -21,7 +21,8 @@ class Mismatch(NamedTuple):
     path: str
     message: str
     hint: str | None = None
-    is_certain: bool = True
+    is_extra: bool = False
+    """Whether it is a field that the schema does not have."""
 
 
 def resolve(schema: Any, defs: Mapping[str, Any]) -> Any:
@@ -132,7 +133,8 @@ def _fields(
         elif closed or (missing and near(name, missing).startswith("did")):
             key = node.keys[name]
             at = Node(None, key.line, key.column)
-            yield Mismatch(at, f"{path}.{name}", f"there is no field {name!r}", near(name, properties, "fields are"))
+            hint = near(name, properties, "fields are")
+            yield Mismatch(at, f"{path}.{name}", f"there is no field {name!r}", hint, is_extra=True)
     for name in missing:
         yield Mismatch(node, path, f"the required field {name!r} is missing", f"add {name}: ...")
 

@@ -76,9 +76,15 @@ def _check_input(step: Step, schema: Any, found: Findings) -> None:
     defs = schema.get("$defs", {}) if isinstance(schema, Mapping) else {}
     path = f"{step.path}.input"
     node = given or Node(None, step.node.items["component"].line, step.node.items["component"].column)
+    name = step.node.items["component"].value
     for wrong in mismatches(node, schema or {}, defs, path, evaluated=True):
-        found.add("component-input", "error", wrong.node, wrong.path, f"{step.node.items['component'].value} refuses "
-                  f"this input: {wrong.message}", wrong.hint)  # fmt: skip
+        if wrong.is_extra:
+            # Components pass over what they do not know: it is a fault only if something else was meant.
+            level = "error" if (wrong.hint or "").startswith("did") else "warning"
+            message = f"{name} ignores this: {wrong.message}"
+        else:
+            level, message = "error", f"{name} refuses this input: {wrong.message}"
+        found.add("component-input", level, wrong.node, wrong.path, message, wrong.hint)
 
 
 def _check_path(model: FlowModel, read: Read, known: Components, found: Findings) -> None:
@@ -128,6 +134,8 @@ def subflows(model: FlowModel, found: Findings) -> Iterator[tuple[Node, str]]:
         if key == "data" and (kind is None or kind.value != "flow"):
             continue
         path = f"{step.path}.input.{key}"
+        if key == "flow":
+            _check_turn(inner.get("$literal") or inner, path, found)
         if "$literal" in inner.items:
             yield inner.items["$literal"], f"{path}.$literal"
         elif "steps" in inner.items or "output" in inner.items:
@@ -136,3 +144,13 @@ def subflows(model: FlowModel, found: Findings) -> Iterator[tuple[Node, str]]:
                           "outer flow, not in its own runs", "write it below $literal:")  # fmt: skip
             else:
                 yield inner, path
+
+
+def _check_turn(flow: Node, path: str, found: Findings) -> None:
+    """Find a flow for iterate whose output has neither `result` nor `next`."""
+    output = flow.get("output")
+    if output is None or not isinstance(output.value, dict) or any(key.startswith("$") for key in output.items):
+        return
+    if "result" not in output.items and "next" not in output.items:
+        found.add("iterate-output", "error", output, f"{path}.output", "iterate needs 'result' or 'next' in the output "
+                  "of its flow", near(next(iter(output.items), ""), ("result", "next"), "write one of"))  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 
 from ..findings import Findings, Fix, near
 from ..paths import PathError, ambiguity, parse_path
@@ -11,6 +12,8 @@ from ..positions import Node
 __all__ = ["check_expression"]
 
 _WORDS = ("$literal", "$if", "$coalesce", "$from", "$step", "$input", "$variable")
+_OF_SCHEMAS = ("$schema", "$id", "$ref", "$defs", "$anchor", "$dynamicRef", "$dynamicAnchor", "$comment", "$vocabulary")
+"""Keys of JSON Schema, which flows hand to components as data."""
 _TEMPLATE = re.compile(r"\{\{[^{}]*\$[^{}]*\}\}")
 _BESIDE = {"$if": ("then", "else"), "$step": ("path",), "$variable": ("default",)}
 
@@ -46,10 +49,11 @@ def check_expression(node: Node, path: str, found: Findings) -> None:
 
 def _check_plain(node: Node, path: str, found: Findings) -> None:
     for key, child in node.items.items():
-        if key.startswith("$"):
-            guess = near(key, _WORDS, "expressions are")
-            found.add("unknown-keyword", "error" if guess.startswith("did") else "warning", node.keys[key],
-                      f"{path}.{key}", f"{key!r} is no keyword: the object is passed on as data", guess)  # fmt: skip
+        if key.startswith("$") and key not in _OF_SCHEMAS:
+            is_close = bool(get_close_matches(key, _WORDS, n=1, cutoff=0.85))
+            found.add("unknown-keyword", "error" if is_close else "warning", node.keys[key], f"{path}.{key}",
+                      f"{key!r} is no keyword: the object is passed on as data",
+                      near(key, _WORDS, "expressions are"))  # fmt: skip
         check_expression(child, f"{path}.{key}", found)
     for index, child in enumerate(node.elements):
         check_expression(child, f"{path}[{index}]", found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,7 +35,9 @@ def check_schemas(model: FlowModel, found: Findings) -> None:
     for name in ("input", "output", "variables"):
         schema = model.schema(name)
         if schema is not None and schema.value is not None:
-            _check_schema(schema, f"{model.path}.schemas.properties.{name}", defs, found)
+            own = schema.get("$defs")
+            known = {**defs, **own.value} if own is not None and isinstance(own.value, dict) else defs
+            _check_schema(schema, f"{model.path}.schemas.properties.{name}", known, found)
     _check_step_schemas(model, defs, found)
     _check_cases(model, defs, found)
     given = model.schema("input")
@@ -60,9 +63,13 @@ def _check_schema(node: Node, path: str, defs: Mapping[str, Any], found: Finding
             found.add("not-a-schema", "error", each, f"{path}.type", f"there is no type {each.value!r}",
                       near(str(each.value), _TYPES, "types are"))  # fmt: skip
     reference = node.get("$ref")
-    if reference is not None and isinstance(reference.value, str) and reference.value.startswith("#/"):
+    if (
+        reference is not None
+        and isinstance(reference.value, str)
+        and re.match(r"#/(schemas/)?\$defs/", reference.value)
+    ):
         name = reference.value.removeprefix("#/schemas/$defs/").removeprefix("#/$defs/")
-        if name == reference.value or (name.split("/")[0] not in defs):
+        if name.split("/")[0] not in defs:
             found.add("dangling-ref", "error", reference, f"{path}.$ref", f"$ref leads nowhere: {reference.value}",
                       near(name, defs, "schemas.$defs has"))  # fmt: skip
     _check_required(node, path, found)
