@@ -167,6 +167,12 @@ _SCHEMAS = [
 
 _FLOW = "{steps: [{id: x, component: /builtin/noop}], output: %s}"
 _COMPONENTS = [
+    Fault(
+        "turn",
+        "iterate-output",
+        _component("/builtin/iterate", "{initial_input: 1, flow: {$literal: {output: «{reslt: 1}}}}"),
+    ),
+    Fault("extra input", "component-input", _component("/builtin/create_messages", "{user_prompt: a, «zzz: b}")),
     Fault("no slash", "component-slash", _component("«builtin/noop", "1")),
     Fault("misspelt builtin", "unknown-component", _component("«/builtin/creat_messages", "{user_prompt: a}")),
     Fault("misspelt plugin", "unknown-component", _component("«/bulitin/noop", "1")),

@@ -25,7 +25,8 @@ from .._rules.transient import RetryPolicy
 from .._settings import Token
 from .._tracing import annotate
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError
-from ..flows.file import is_flow_id
+from ..flows.file import is_flow_id, load_flow
+from ..flows.inputs import check_inputs
 from .blobs import Blobs
 from .connection import Connection
 from .events import Events
@@ -263,6 +264,7 @@ class SyncStepflowClient(Events, Blobs, Picklable):
         timeout: float | None = None,
         deduplicate: bool = False,
         on_cancel: Literal["detach", "cancel"] = "detach",
+        check: bool = False,
     ) -> FlowResult:
         """Run a flow on one input and return its result, a failure too.
 
@@ -288,6 +290,8 @@ class SyncStepflowClient(Events, Blobs, Picklable):
                 runs, and a lost run is found unless another call of this client loses one of the same flow at once.
             on_cancel: What a KeyboardInterrupt means for the run: `detach`
                 leaves it alone, `cancel` marks it as cancelled if its id is known by then.
+            check: Refuse an input that does not fit the input schema of the flow, before anything is sent. Servers
+                check nothing of it. A flow that is given by its id is not checked.
 
         Raises:
             FlowFileError: If a file cannot be read.
@@ -303,6 +307,9 @@ class SyncStepflowClient(Events, Blobs, Picklable):
         """
         deadline = deadline_of(timeout)
         requests.single_input(input)
+        if check and not is_flow_id(flow):
+            flow = load_flow(flow)
+            check_inputs(flow, requests.items_of(input))
         if on_cancel not in ("detach", "cancel"):
             raise InvalidArgumentError(f"on_cancel is 'detach' or 'cancel', not {on_cancel!r}")
         with deadline_scope(deadline), self._connection.traced("run", kind="INTERNAL") as span:
