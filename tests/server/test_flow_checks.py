@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from stepflow_client import FlowFileError, LogConfig, StepflowClientError, StepflowRuntime, SyncStepflowClient
+from stepflow_client import (
+    FlowFileError,
+    InvalidArgumentError,
+    LogConfig,
+    StepflowClientError,
+    StepflowRuntime,
+    SyncStepflowClient,
+)
 from stepflow_client.flows.checker import find_in_text
 from stepflow_client.flows.file import parse_yaml
 
@@ -86,3 +93,16 @@ def test_mutations_that_a_server_refuses_are_found_offline(client: SyncStepflowC
         print(reason, "\n", text)
     assert broken > 100
     assert len(missed) <= broken * (1 - _FEWEST)
+
+
+def test_the_components_of_a_server_are_known(client: SyncStepflowClient) -> None:
+    flow = {"steps": [{"id": "a", "component": "/python/nothing"}], "output": {"$step": "a"}}
+    assert [each.rule for each in client.check(flow).diagnostics] == ["unknown-component"]
+    assert client.check(flow, offline=True).diagnostics == []
+
+
+def test_an_input_is_checked_before_anything_is_sent(client: SyncStepflowClient) -> None:
+    with pytest.raises(InvalidArgumentError, match="'name' is missing"):
+        client.run("examples/hello.yaml", {}, check=True)
+    assert client.run("examples/hello.yaml", {}).is_failed
+    assert client.run("examples/hello.yaml", {"name": "x"}, check=True).is_success
