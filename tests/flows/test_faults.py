@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from stepflow_client.flows.checker import find, find_in_text, fixed
+from stepflow_client.flows.findings import RULES
 
 from tests.flows.faults import FAULTS, Fault
 from tests.flows.valid import VALID
@@ -38,6 +39,12 @@ def test_a_valid_flow_has_no_findings(index: int) -> None:
 @pytest.mark.parametrize("path", sorted(Path("examples").glob("*.yaml")), ids=str)
 def test_examples_have_no_findings(path: Path) -> None:
     assert find(path) == []
+
+
+def test_every_rule_is_documented_and_no_other_is_found() -> None:
+    page = Path("docs/editing-flows.md").read_text(encoding="utf-8")
+    assert not [rule for rule in RULES if f"`{rule}`" not in page]
+    assert {fault.rule for fault in FAULTS} == RULES
 
 
 def test_there_are_enough_valid_flows() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from .._version import VERSION
-from ..errors import Problem, problem_of, show, usage
+from ..errors import Problem, nearest, problem_of, show, usage
 from ..output.view import Output
 from ..params.flow import flows_argument
 from ..params.options import formatted_output, server_options
@@ -64,6 +64,7 @@ def command(
     settings = read_rules()
     chosen = _names(select) or settings.get("select", [])
     ignored = [*_names(ignore), *settings.get("ignore", [])]
+    _check_rules([*chosen, *ignored])
     lowest = "warning" if strict else fail_on or settings.get("fail-on", "error")
     known = read_components(components)
     checked = [check_flow(name, known) for name in flow_files(flows)]
@@ -77,6 +78,15 @@ def command(
 
 def _names(values: Sequence[str]) -> list[str]:
     return [name.strip() for value in values for name in value.split(",") if name.strip()]
+
+
+def _check_rules(names: Sequence[str]) -> None:
+    from stepflow_client.flows.findings import RULES
+
+    for name in names:
+        # The rules of servers are written in another way, as in unreachableStep.
+        if name not in RULES and name == name.lower():
+            raise usage(f"there is no rule {name!r}", nearest(name, RULES) or "docs/editing-flows.md lists them")
 
 
 def _fix(checked: Any, components: Any) -> Any:

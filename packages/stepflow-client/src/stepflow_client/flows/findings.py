@@ -8,7 +8,67 @@ from typing import NamedTuple
 
 from .positions import Key, Node
 
-__all__ = ["Finding", "Findings", "Fix", "near"]
+__all__ = ["RULES", "Finding", "Findings", "Fix", "near"]
+
+RULES = frozenset(
+    {
+        "ambiguous-path",
+        "case-input",
+        "case-output",
+        "coalesce-list",
+        "component-input",
+        "component-slash",
+        "conditional-stall",
+        "config-twice",
+        "constant-condition",
+        "cycle",
+        "dangling-ref",
+        "dead-default",
+        "default-step",
+        "default-type",
+        "duplicate-case",
+        "duplicate-id",
+        "duplicate-key",
+        "empty-id",
+        "expected-output",
+        "from-expression",
+        "ignored-key",
+        "iterate-output",
+        "large-integer",
+        "later-step",
+        "malformed-path",
+        "misplaced-schema",
+        "missing-key",
+        "missing-then",
+        "no-output",
+        "not-a-schema",
+        "not-evaluated",
+        "path-not-text",
+        "required-undeclared",
+        "schema-of-unknown-step",
+        "self-reference",
+        "step-not-text",
+        "syntax",
+        "template",
+        "two-keywords",
+        "undeclared-variable",
+        "undefined-step",
+        "unescaped-subflow",
+        "unknown-action",
+        "unknown-component",
+        "unknown-input",
+        "unknown-key",
+        "unknown-keyword",
+        "unknown-output-path",
+        "unused-key",
+        "unused-step",
+        "unused-variable",
+        "variable-name",
+        "variable-path",
+        "wrong-type",
+    }
+)
+"""The names of all rules."""
 
 
 class Fix(NamedTuple):
