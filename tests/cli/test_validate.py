@@ -63,7 +63,7 @@ def test_no_server(stepflow: Stepflow, golden: Golden) -> None:
 def test_an_embedded_server_is_asked_where_none_is_named(stepflow: Stepflow) -> None:
     done = stepflow("validate", "refused.yaml", "-o", "json")
     assert done.code == 3
-    assert json.loads(done.stdout)[0]["kind"] == "undefinedStepReference"
+    assert json.loads(done.stdout)[0]["kind"] == "undefined-step"
 
 
 @pytest.mark.parametrize("width", [60, 120])
@@ -72,3 +72,49 @@ def test_on_a_terminal(width: int, terminal: Callable[..., Terminal], server: st
         terminal("validate", "refused.yaml", width=width),
         terminal("validate", "refused.yaml", "grave.yaml", "clean.yaml", width=width),
     )
+
+
+_FAULTY = """\
+name: faulty  # kept
+description: 'it''s'
+steps:
+- id: first
+  component: /builtin/create_messages
+  input: {user_prompt: hello}
+  on_error: {action: fail}
+output: {$step: frist}
+"""
+
+
+def test_offline(stepflow: Stepflow, golden: Golden) -> None:
+    (stepflow.folder / "faulty.yaml").write_text(_FAULTY)
+    (stepflow.folder / "suppressed.yaml").write_text(
+        _FAULTY.replace("$step: frist}", "$step: first}").replace("fail}", "fail}  # stepflow: ignore")
+    )
+    (stepflow.folder / "inner").mkdir()
+    (stepflow.folder / "inner" / "one.yaml").write_text(_FAULTY)
+    (stepflow.folder / "inner" / "notes.yaml").write_text("a: 1\n")
+    (stepflow.folder / "empty").mkdir()
+    forms = ("table", "json", "github", "sarif")
+    golden(
+        *(stepflow("validate", "--offline", "faulty.yaml", "-o", form) for form in forms),
+        stepflow("validate", "--offline", "-", stdin=_FAULTY),
+        stepflow("validate", "--offline", "inner"),
+        stepflow("validate", "--offline", "empty"),
+        stepflow("validate", "--offline", "suppressed.yaml", "hello.yaml"),
+        stepflow("validate", "--offline", "faulty.yaml", "--select", "unknown-key", "--fail-on", "fatal"),
+        stepflow("validate", "--offline", "faulty.yaml", "--ignore", "unknown-key,undefined-step"),
+        stepflow("validate", "faulty.yaml", "--url", "http://127.0.0.1:9"),
+        stepflow("validate", "--offline", "-", "--fix", stdin=_FAULTY),
+        stepflow("validate", "--offline", "faulty.yaml", "--fix"),
+    )
+    assert (stepflow.folder / "faulty.yaml").read_text() == _FAULTY.replace("on_error", "onError")
+
+
+def test_settings_of_a_project(stepflow: Stepflow, golden: Golden) -> None:
+    (stepflow.folder / "faulty.yaml").write_text(_FAULTY)
+    settings = stepflow.folder / "pyproject.toml"
+    settings.write_text('[tool.stepflow.validate]\nignore = ["undefined-step"]\nfail-on = "fatal"\n')
+    ignoring = stepflow("validate", "--offline", "faulty.yaml")
+    settings.write_text("[tool.stepflow.validate]\nignored = []\n")
+    golden(ignoring, stepflow("validate", "--offline", "faulty.yaml"))

@@ -48,6 +48,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "server_info": lambda client: client.server_info(),
     "list_components": lambda client: client.list_components(),
     "store_flow": lambda client: client.store_flow(FLOW),
+    "check": lambda client: client.check(FLOW),
     "validate": lambda client: client.validate(FLOW),
     "get_flow": lambda client: client.get_flow("f"),
     "get_flow_variables": lambda client: client.get_flow_variables("f"),

@@ -501,7 +501,7 @@ class ListRunsResponse(_Listing[RunDetails]):
 
 
 class Diagnostic(_Model):
-    """One finding of the server about a flow."""
+    """One finding about a flow, of the server or of the offline checks (`stepflow_client.flows.check`)."""
 
     level: _Level
     kind: str = ""
@@ -515,6 +515,18 @@ class Diagnostic(_Model):
     """What the message was made from."""
     experimental: bool = False
     """True for a check that the server itself calls experimental."""
+    rule: str | None = None
+    """The rule's name, of a finding of the offline checks."""
+    file: str | None = None
+    """The file, where it is known."""
+    line: int | None = None
+    """The line in the file, from 1 on."""
+    column: int | None = None
+    """The column in the line, from 1 on."""
+    excerpt: str | None = None
+    """The line, with a mark below the place."""
+    hint: str | None = None
+    """How to mend it."""
 
     @property
     def location(self) -> str:

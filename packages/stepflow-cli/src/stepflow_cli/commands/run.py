@@ -6,7 +6,7 @@ import click
 
 from ..inputs.values import Values
 from ..output.view import Output
-from ..params.flow import batch_options, flow_argument, value_options
+from ..params.flow import batch_options, check_option, flow_argument, value_options
 from ..params.options import file_output_options, server_options, wait_options
 from ..params.parsing import Command
 from ..runs.wait import Wait
@@ -19,6 +19,7 @@ __all__ = ["command"]
 @click.command("run", cls=Command)
 @flow_argument
 @value_options
+@check_option
 @batch_options
 @server_options(default="embedded")
 @wait_options
@@ -28,6 +29,7 @@ def command(
     values: Values,
     inputs: str | None,
     max_concurrency: int | None,
+    check: bool,
     server: ServerOptions,
     wait: Wait,
     output: Output,
@@ -43,6 +45,6 @@ def command(
     """
     from ..runs.execute import prepare, run_job
 
-    job = prepare(flow, values, inputs=inputs, max_concurrency=max_concurrency)
+    job = prepare(flow, values, inputs=inputs, max_concurrency=max_concurrency, check=check)
     with connect(server, flow=flow) as target:
         run_job(target, job, wait, output)

@@ -7,7 +7,7 @@ import click
 from ..errors import usage
 from ..inputs.values import Values
 from ..output.view import Column, Output, View
-from ..params.flow import batch_options, flow_argument, value_options
+from ..params.flow import batch_options, check_option, flow_argument, value_options
 from ..params.options import file_output_options, server_options, wait_options
 from ..params.parsing import Command
 from ..runs.wait import Wait
@@ -22,6 +22,7 @@ _RUN = View(columns=(Column("run_id", kind="id"),))
 @click.command("submit", cls=Command)
 @flow_argument
 @value_options
+@check_option
 @batch_options
 @server_options(default="server")
 @click.option("--detach", is_flag=True, help="Do not wait: print the run's id and exit.")
@@ -32,6 +33,7 @@ def command(
     values: Values,
     inputs: str | None,
     max_concurrency: int | None,
+    check: bool,
     server: ServerOptions,
     detach: bool,
     wait: Wait,
@@ -48,7 +50,7 @@ def command(
         check_known(output.fields, _RUN)
         if server.local or server.config is not None:
             raise usage("--detach leaves no run behind on an embedded server, which ends with the command")
-    job = prepare(flow, values, inputs=inputs, max_concurrency=max_concurrency)
+    job = prepare(flow, values, inputs=inputs, max_concurrency=max_concurrency, check=check)
     with connect(server, flow=flow) as target:
         if detach:
             run_id = start(target, job)

@@ -2,63 +2,173 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import click
 
+from .._version import VERSION
+from ..errors import Problem, nearest, problem_of, show, usage
 from ..output.view import Output
 from ..params.flow import flows_argument
-from ..params.options import output_options, server_options
-from ..params.parsing import Command
+from ..params.options import formatted_output, server_options
+from ..params.parsing import FILE, Choice, Command
 from ..server.connect import connect
 from ..settings.resolve import ServerOptions
 
 __all__ = ["command"]
 
+_LEVELS = ("fatal", "error", "warning")
+
 
 @click.command("validate", cls=Command)
 @flows_argument
-@click.option("--strict", is_flag=True, help="A flow with warnings is invalid too.")
+@click.option("--offline", is_flag=True, help="Ask no server: apply the offline checks only, which takes a moment.")
+@click.option("--components", type=FILE, metavar="FILE", help="Check components by a file of list-components -o json.")
+@click.option("--select", multiple=True, metavar="RULE,...", help="Report only these rules; repeatable.")
+@click.option("--ignore", multiple=True, metavar="RULE,...", help="Leave these rules out; repeatable.")
+@click.option(
+    "--fail-on",
+    type=Choice(_LEVELS),
+    metavar="LEVEL",
+    help="The lowest level that makes a flow invalid: fatal, error or warning. [default: error]",
+)
+@click.option("--strict", is_flag=True, help="A flow with warnings is invalid too: --fail-on warning.")
+@click.option("--fix", is_flag=True, help="Correct misspelt keys in the files; all else stays as it is.")
 @server_options(default="embedded")
-@output_options
-def command(flows: list[str], strict: bool, server: ServerOptions, output: Output) -> None:
-    """Validate flows and print the server's diagnostics.
+@formatted_output(sarif="sarif", github="github")
+def command(
+    flows: list[str],
+    offline: bool,
+    components: str | None,
+    select: tuple[str, ...],
+    ignore: tuple[str, ...],
+    fail_on: str | None,
+    strict: bool,
+    fix: bool,
+    server: ServerOptions,
+    output: Output,
+) -> None:
+    """Validate flows: offline checks, and what a server adds to them.
 
-    FLOW is a YAML or JSON file, - for standard input, or the id of a flow that the server has. Nothing is stored and
-    nothing is run.
+    FLOW is a YAML or JSON file, a folder of such files, - for standard input, or the id of a flow that the server has.
+    Nothing is stored and nothing is run.
 
     A flow with a fatal error is refused by servers; one with other errors is accepted, but will likely fail. Both are
-    invalid (exit code 3); warnings are allowed.
+    invalid (exit code 3); warnings are allowed. A comment # stepflow: ignore[RULE] in a line suppresses a rule there;
+    [tool.stepflow.validate] in pyproject.toml has select, ignore and fail-on.
     """
-    from ..inputs.flow import load_flow_or_id
-    from ..records.diagnostics import DIAGNOSTICS, diagnostic_records
+    from ..checks.flows import check_flow, flow_files, read_components, read_rules
 
-    contents = [(flow, load_flow_or_id(flow)) for flow in flows]
-    with connect(server, flow=flows[0]) as target:
-        validate = target.client.validate
-        found = {flow: diagnostic_records(flow, validate(content).diagnostics) for flow, content in contents}
-    records = [record for each in found.values() for record in each]
-    as_table = output.format in (None, "table")
-    if records or output.fields or not as_table:
-        # The table of one flow's diagnostics does not name it in every line.
-        columns = DIAGNOSTICS.columns[1:] if len(flows) == 1 else DIAGNOSTICS.columns
-        output.records(records, replace(DIAGNOSTICS, columns=columns))
-    _judge(found, strict, tell=as_table)
+    settings = read_rules()
+    chosen = _names(select) or settings.get("select", [])
+    ignored = [*_names(ignore), *settings.get("ignore", [])]
+    _check_rules([*chosen, *ignored])
+    lowest = "warning" if strict else fail_on or settings.get("fail-on", "error")
+    known = read_components(components)
+    checked = [check_flow(name, known) for name in flow_files(flows)]
+    if fix:
+        checked = [_fix(each, known) for each in checked]
+    failure = None if offline else _ask(checked, server)
+    found = {each.name: _records(each, chosen, ignored) for each in checked}
+    _print([record for records in found.values() for record in records], output, len(found))
+    _judge(found, lowest, failure, tell=output.format in (None, "table"))
 
 
-def _judge(found: dict[str, list[dict[str, object]]], strict: bool, *, tell: bool) -> None:
-    """Say which flows are valid, and fail if one is not."""
+def _names(values: Sequence[str]) -> list[str]:
+    return [name.strip() for value in values for name in value.split(",") if name.strip()]
+
+
+def _check_rules(names: Sequence[str]) -> None:
+    from stepflow_client.flows.findings import RULES
+
+    for name in names:
+        # The rules of servers are written in another way, as in unreachableStep.
+        if name not in RULES and name == name.lower():
+            raise usage(f"there is no rule {name!r}", nearest(name, RULES) or "docs/editing-flows.md lists them")
+
+
+def _fix(checked: Any, components: Any) -> Any:
+    """Correct the keys of a file and check it again."""
+    from stepflow_client.flows.checker import fixed
+
+    from ..checks.flows import check_flow
+
+    if checked.text is None:
+        return checked
+    if checked.name == "-":
+        raise usage("--fix changes files, not standard input")
+    text, number = fixed(checked.text, checked.findings)
+    if not number:
+        return checked
+    with open(checked.name, "rb") as file:
+        mark = b"\xef\xbb\xbf" if file.read(3) == b"\xef\xbb\xbf" else b""
+    with open(checked.name, "wb") as file:
+        file.write(mark + text.encode())
+    click.echo(f"{checked.name}: {number} key{'' if number == 1 else 's'} corrected", err=True)
+    return check_flow(checked.name, components)
+
+
+def _ask(checked: Sequence[Any], server: ServerOptions) -> Problem | None:
+    """Add what the server finds; return why it could not be asked."""
+    from ..checks.flows import ask_server
+
+    if not any(each.is_readable for each in checked):
+        return None
+    try:
+        with connect(server, flow=checked[0].name) as target:
+            for each in checked:
+                ask_server(each, target.client)
+    except Exception as error:
+        return problem_of(error)
+    return None
+
+
+def _records(checked: Any, select: Sequence[str], ignore: Sequence[str]) -> list[dict[str, Any]]:
+    from ..records.places import finding_record
+
+    records = [{"flow": checked.name, **finding_record(checked.name, each)} for each in checked.findings]
+    records += checked.records
+    kept = [each for each in records if (not select or each["kind"] in select) and each["kind"] not in ignore]
+    return sorted(kept, key=lambda each: _LEVELS.index(each["level"]) if each["level"] in _LEVELS else len(_LEVELS))
+
+
+def _print(records: list[dict[str, Any]], output: Output, flows: int) -> None:
+    from ..records.diagnostics import DIAGNOSTICS
+    from ..records.places import github_text, sarif_text, source_text
+
+    match output.format:
+        case None if not output.fields:
+            output.write(source_text(records))
+        case "github":
+            output.write(github_text(records))
+        case "sarif":
+            output.write(sarif_text(records, VERSION))
+        case _ if records or output.fields or output.format not in (None, "table"):
+            # The table of one flow's diagnostics does not name it in every line.
+            columns = DIAGNOSTICS.columns[1:] if flows == 1 else DIAGNOSTICS.columns
+            output.records(records, replace(DIAGNOSTICS, columns=columns))
+
+
+def _judge(found: dict[str, list[dict[str, Any]]], lowest: str, failure: Problem | None, *, tell: bool) -> None:
+    """Say which flows are valid, and fail if one is not, or if the server could not be asked."""
     from ..records.diagnostics import InvalidFlow, called, counted
 
     invalid, only_warned = [], True
     for flow, records in found.items():
-        blocking = [record for record in records if strict or record["level"] in ("fatal", "error")]
+        blocking = [each for each in records if each["level"] in _LEVELS[: _LEVELS.index(lowest) + 1]]
         counts = counted(records)
         name = called(flow)
         if blocking:
             invalid.append(f"{name} is invalid: {counts}")
             only_warned = only_warned and all(record["level"] == "warning" for record in records)
-        elif tell:
+        elif tell and failure is None:
             click.echo(f"{name} is valid{f': {counts}' if counts else ''}", err=True)
     if invalid:
-        raise InvalidFlow("; ".join(invalid), hint="without --strict, warnings are allowed" if only_warned else None)
+        if failure is not None:
+            show(failure, as_json=False)
+        hint = "without --strict and --fail-on warning, warnings are allowed" if only_warned else None
+        raise InvalidFlow("; ".join(invalid), hint=hint)
+    if failure is not None:
+        raise failure

@@ -15,6 +15,7 @@ __all__ = [
     "declared_variables",
     "example_input",
     "find_config",
+    "find_missing",
     "in_reading_order",
     "load_flow_file",
     "load_flow_or_id",
@@ -39,9 +40,18 @@ def load_flow_file(path: str) -> dict[str, Any]:
         if not isinstance(flow, dict):
             raise usage("standard input holds no flow: it is not a mapping")
         return flow
+    find_missing(path)
+    return load_flow(path)
+
+
+def find_missing(path: str) -> None:
+    """Refuse a file that does not exist.
+
+    Raises:
+        Problem: With the nearest name in its folder as a hint.
+    """
     if not os.path.lexists(path):
         raise usage(f"{path} does not exist", _nearest_file(path))
-    return load_flow(path)
 
 
 def load_flow_or_id(name: str) -> dict[str, Any] | str:

@@ -12,7 +12,7 @@ from ..inputs.values import Form, Given, Values
 from .options import Decorator, Function, option_in, together
 from .parsing import FILE, Choice, given_order
 
-__all__ = ["batch_options", "flow_argument", "flows_argument", "value_options"]
+__all__ = ["batch_options", "check_option", "flow_argument", "flows_argument", "value_options"]
 
 
 def flow_argument(function: Function) -> Function:
@@ -68,6 +68,20 @@ def flows_argument(function: Function) -> Function:
 def value_options(function: Function) -> Function:
     """Add all that gives input, variables and overrides; the command gets `values`, a `Values`."""
     decorate = together("values", _values, *_input_options(), *_variable_options(), *_override_options())
+    return decorate(function)  # type: ignore[return-value]
+
+
+def check_option(function: Function) -> Function:
+    """Add --no-check; the command gets `check`."""
+    decorate = option_in(
+        "--no-check",
+        "check",
+        is_flag=True,
+        flag_value=False,
+        default=True,
+        section="Input",
+        help="Run inputs that do not fit the flow's schema too.",
+    )
     return decorate(function)  # type: ignore[return-value]
 
 

@@ -25,9 +25,11 @@ DIAGNOSTICS = View(
         Column("kind"),
     ),
     name="kind",
-    fields=("flow", "code", "data", "experimental"),
+    fields=("flow", "code", "data", "experimental", "rule", "file", "line", "column", "excerpt", "hint"),
 )
 """The diagnostics of some flows."""
+
+_PLACES = ("rule", "file", "line", "column", "excerpt", "hint")
 
 
 class InvalidFlow(Problem):
@@ -56,12 +58,18 @@ def diagnostic_records(flow: str, diagnostics: Iterable[Diagnostic]) -> list[dic
         flow: What the flow is called: its file.
         diagnostics: What the server found.
     """
-    records = [{"flow": flow, **each.model_dump(mode="json")} for each in diagnostics]
+    records = [{"flow": flow, **_dumped(each)} for each in diagnostics]
     for record in records:
         if isinstance(record["data"], dict):
             # Servers give the keys in another order each time.
             record["data"] = dict(sorted(record["data"].items()))
     return records
+
+
+def _dumped(diagnostic: Diagnostic) -> dict[str, Any]:
+    # What only the offline checks know is left out.
+    empty = {name for name in _PLACES if getattr(diagnostic, name) is None}
+    return diagnostic.model_dump(mode="json", exclude=empty)
 
 
 def called(flow: str) -> str:

@@ -43,9 +43,13 @@ class Job:
     env_variables: bool = False
     max_concurrency: int | None = None
     """How many inputs run at once."""
+    check: bool = True
+    """Whether the inputs have to fit the flow's schema."""
 
 
-def prepare(flow: str, values: Values, *, inputs: str | None = None, max_concurrency: int | None = None) -> Job:
+def prepare(
+    flow: str, values: Values, *, inputs: str | None = None, max_concurrency: int | None = None, check: bool = True
+) -> Job:
     """Read the flow and the values, before anything is sent or started.
 
     Args:
@@ -53,6 +57,7 @@ def prepare(flow: str, values: Values, *, inputs: str | None = None, max_concurr
         values: What the command line says.
         inputs: The file of a batch's inputs; there is no single input then.
         max_concurrency: How many steps are executed at once, of all inputs together.
+        check: Whether the inputs have to fit the flow's schema.
 
     Raises:
         Problem, FlowFileError: If something is wrong.
@@ -68,6 +73,7 @@ def prepare(flow: str, values: Values, *, inputs: str | None = None, max_concurr
         batch=None if inputs is None else read_inputs(inputs, values.stdin_format),
         env_variables=values.env_variables,
         max_concurrency=max_concurrency,
+        check=check,
     )
     return job if is_stored else _with_values(job)
 
@@ -83,8 +89,21 @@ def _with_values(job: Job) -> Job:
         overrides=values.read_overrides(job.flow),
         variables=values.read_variables(job.flow),
     )
+    if job.check:
+        _check_inputs(job)
     current_session().job = job
     return job
+
+
+def _check_inputs(job: Job) -> None:
+    from stepflow_client import InvalidArgumentError
+    from stepflow_client.flows.inputs import check_inputs
+
+    try:
+        check_inputs(job.flow, [job.input] if job.batch is None else job.batch)
+    except InvalidArgumentError as error:
+        raise problem_of(error, hint=f"{error.hint}; --no-check runs it all the same" if error.hint else "--no-check "
+                         "runs it all the same") from None  # fmt: skip
 
 
 def _completed(target: Target, job: Job) -> Job:

@@ -22,6 +22,8 @@ from .._rules.deadline import deadline_of, deadline_override, deadline_scope
 from .._rules.transient import RetryPolicy
 from .._settings import Token
 from ..errors import InvalidArgumentError, StepflowClientError
+from ..flows.file import is_flow_id, load_flow
+from ..flows.inputs import check_inputs
 from .blobs import BlobStore
 from .connection import Connection
 from .creation import RunCreator
@@ -289,6 +291,7 @@ class StepflowClient(Picklable):
         timeout: float | None = None,
         deduplicate: bool = False,
         on_cancel: Literal["detach", "cancel"] = "detach",
+        check: bool = False,
     ) -> FlowResult:
         """Run a flow on one input and return its result, a failure too.
 
@@ -314,6 +317,8 @@ class StepflowClient(Picklable):
                 runs, and a lost run is found unless another call of this client loses one of the same flow at once.
             on_cancel: What a cancelled task (in the sync client: a KeyboardInterrupt) means for the run: `detach`
                 leaves it alone, `cancel` marks it as cancelled if its id is known by then.
+            check: Refuse an input that does not fit the input schema of the flow, before anything is sent. Servers
+                check nothing of it. A flow that is given by its id is not checked.
 
         Raises:
             FlowFileError: If a file cannot be read.
@@ -329,6 +334,9 @@ class StepflowClient(Picklable):
         """
         deadline = deadline_of(timeout)
         requests.single_input(input)
+        if check and not is_flow_id(flow):
+            flow = load_flow(flow)
+            check_inputs(flow, requests.items_of(input))
         if on_cancel not in ("detach", "cancel"):
             raise InvalidArgumentError(f"on_cancel is 'detach' or 'cancel', not {on_cancel!r}")
         with deadline_scope(deadline), self._connection.traced("run", kind="INTERNAL") as span:
@@ -489,6 +497,26 @@ class StepflowClient(Picklable):
             NotFoundError: If the server has no such flow.
         """
         return await self._flows.get_flow_variables(flow_id, timeout=timeout)
+
+    async def check(self, flow: FlowSource, *, offline: bool = False, timeout: float | None = None) -> ValidationResult:
+        """Check a flow with the offline rules of `stepflow_client.flows.check` and the components of the server.
+
+        It finds what servers do not look at, such as unknown keys, components and inputs. `validate` asks the server
+        for its own opinion.
+
+        Args:
+            flow: The path of a YAML or JSON file, or the flow itself.
+            offline: Do not ask the server for its components: only the builtin ones are known then.
+            timeout: Seconds for the request, instead of the client's.
+
+        Returns:
+            The diagnostics, with line and column if the flow is a file.
+
+        Raises:
+            FlowFileError: If the file cannot be read.
+            TransportError: If the server cannot be reached, unless `offline`.
+        """
+        return await self._flows.check(flow, offline=offline, timeout=timeout)
 
     async def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
         """Ask the server what it thinks of a flow. Nothing is stored.

@@ -187,6 +187,12 @@ def single_input(value: Any) -> None:
         )
 
 
+def items_of(value: Any) -> list[Any]:
+    """Return the inputs of a run's items as JSON values: those of a list, else the one."""
+    plain = check_json(value, "the input")
+    return plain if isinstance(plain, list) else [plain]
+
+
 def run_variables(variables: Variables | None, *, exact_integers: bool) -> dict[str, Any]:
     """Return the values of a flow's variables.
 

@@ -1,0 +1,192 @@
+"""Checks of flow files by `stepflow validate`: the offline ones, and what a server adds to them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import usage
+from ..inputs.flow import find_missing
+from ..stdio import read_stdin
+
+if TYPE_CHECKING:
+    from stepflow_client import SyncStepflowClient
+    from stepflow_client.flows.findings import Finding
+
+__all__ = ["Checked", "ask_server", "check_flow", "flow_files", "read_components", "read_rules"]
+
+_SAME = {
+    "unreachableStep": ("unused-step",),
+    "undefinedVariable": ("undeclared-variable",),
+    "undefinedRequiredVariable": ("undeclared-variable",),
+    "invalidComponent": ("component-slash",),
+    "duplicateStepId": ("duplicate-id",),
+    "emptyStepId": ("empty-id",),
+    "selfReference": ("self-reference",),
+    "undefinedStepReference": ("undefined-step", "later-step", "cycle"),
+}
+"""The server's findings that the offline checks make too, by its kind."""
+_FLOW_SUFFIXES = (".yaml", ".yml", ".json")
+
+
+@dataclass
+class Checked:
+    """A flow and what was found."""
+
+    name: str
+    """The file, `-`, or the id of a stored flow."""
+    text: str | None = None
+    source: str = ""
+    """What the text is called for its reader: the file, or `standard input`."""
+    findings: list[Finding] = field(default_factory=list)
+    records: list[dict[str, Any]] = field(default_factory=list)
+    is_readable: bool = True
+
+
+def flow_files(names: Sequence[str]) -> list[str]:
+    """Return the flows that are named: of folders the files in them that hold flows.
+
+    Raises:
+        Problem: If a folder holds none.
+    """
+    found: list[str] = []
+    for name in names:
+        if not os.path.isdir(name):
+            found.append(name)
+            continue
+        inside = sorted(
+            str(path)
+            for path in Path(name).rglob("*")
+            if path.suffix in _FLOW_SUFFIXES and path.is_file() and _is_flow(path)
+        )
+        if not inside:
+            raise usage(f"{name} holds no flow", "a flow is a .yaml, .yml or .json file with steps or an output")
+        found += inside
+    return list(dict.fromkeys(found))
+
+
+def _is_flow(path: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.parts if part not in (".", ".."))
+    if hidden or path.stem.replace("_", "-").startswith("stepflow-config"):
+        return False
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    keys = {line.split(":")[0].strip(" \"'{") for line in lines if ":" in line and not line.startswith((" ", "-", "#"))}
+    if path.suffix == ".json":
+        keys = {line.split(":")[0].strip(" \"'{\t") for line in lines if ":" in line}
+    return "steps" in keys or ("output" in keys and "plugins" not in keys)
+
+
+def check_flow(name: str, components: Any) -> Checked:
+    """Check one flow offline; of a stored one nothing is known before its server is asked.
+
+    Raises:
+        Problem, FlowFileError: If the file cannot be read.
+    """
+    from stepflow_client.flows.file import is_flow_id, read_file
+
+    if is_flow_id(name):
+        return Checked(name)
+    from stepflow_client.flows.checker import find_in_text
+
+    if name == "-":
+        checked = Checked(name, read_stdin(), "standard input")
+    else:
+        find_missing(name)
+        checked = Checked(name, read_file(name).decode("utf-8-sig", "replace"), name)
+    assert checked.text is not None
+    checked.findings = find_in_text(checked.text, checked.source, components)
+    checked.is_readable = not any(each.rule in ("syntax", "duplicate-key") for each in checked.findings)
+    return checked
+
+
+def ask_server(checked: Checked, client: SyncStepflowClient) -> None:
+    """Add what a server finds and the offline checks do not."""
+    from stepflow_client.flows.checker import excerpt_of, place_of
+    from stepflow_client.flows.file import parse_json, parse_yaml
+
+    from ..records.diagnostics import diagnostic_records
+
+    if not checked.is_readable:
+        return
+    flow: Any = checked.name
+    text = checked.text
+    if text is not None:
+        flow = (parse_json if checked.source.lower().endswith(".json") else parse_yaml)(text, checked.source)
+        if not isinstance(flow, dict):
+            return
+    diagnostics = client.validate(flow).diagnostics
+    if any(each.level == "fatal" for each in checked.findings):
+        # What a server cannot read it does not locate; the offline checks have.
+        diagnostics = [each for each in diagnostics if each.kind != "unreadableFlow"]
+    for record in diagnostic_records(checked.name, diagnostics):
+        if text is not None:
+            line, column = place_of(text, checked.source, record["path"])
+            if _is_known(record, line, checked.findings):
+                continue
+            record |= {"file": checked.name, "line": line, "column": column}
+            record["excerpt"] = excerpt_of(text.splitlines(), line, column)
+        checked.records.append(record)
+
+
+def _is_known(record: Mapping[str, Any], line: int, findings: Iterable[Finding]) -> bool:
+    same = _SAME.get(record["kind"], ())
+    return any(each.rule in same and (each.line == line or each.path == record["path"]) for each in findings)
+
+
+def read_components(path: str | None) -> Any:
+    """Return the components that `list-components -o json` saved, as the checks take them; None without a file.
+
+    Raises:
+        Problem: If the file holds no components.
+        FlowFileError: If it cannot be read.
+    """
+    if path is None:
+        return None
+    from stepflow_client.flows.checker import components_of
+    from stepflow_client.flows.file import load_file
+
+    listed = load_file(path)
+    listed = listed.get("components") if isinstance(listed, dict) else listed
+    if not isinstance(listed, list) or not all(isinstance(each, dict) and "name" in each for each in listed):
+        raise usage(f"{path} holds no components", "stepflow list-components -o json writes them")
+    return components_of(listed)
+
+
+def read_rules() -> dict[str, Any]:
+    """Return the settings of `validate` in the working folder: stepflow.toml, else [tool.stepflow] of pyproject.toml.
+
+    Raises:
+        Problem: If the file is no TOML, or a setting is wrong.
+    """
+    for name, keys in (("stepflow.toml", ("validate",)), ("pyproject.toml", ("tool", "stepflow", "validate"))):
+        if not os.path.isfile(name):
+            continue
+        import tomllib
+
+        try:
+            value: Any = tomllib.loads(Path(name).read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+            raise usage(f"{name} cannot be read: {error}") from None
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        if value is not None:
+            return _checked_rules(value, name)
+    return {}
+
+
+def _checked_rules(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise usage(f"{name}: validate is a table")
+    for key, setting in value.items():
+        if key not in ("select", "ignore", "fail-on"):
+            raise usage(f"{name}: validate has no setting {key!r}", "it has select, ignore and fail-on")
+        if key == "fail-on":
+            if setting not in ("fatal", "error", "warning"):
+                raise usage(f"{name}: fail-on is fatal, error or warning, not {json.dumps(setting)}")
+        elif not isinstance(setting, list) or not all(isinstance(each, str) for each in setting):
+            raise usage(f"{name}: {key} is a list of rule names")
+    return value

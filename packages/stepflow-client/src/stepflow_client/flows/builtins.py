@@ -1,0 +1,53 @@
+"""The builtin components of servers from 0.9 to 0.13: what they take and what they return."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["BUILTINS"]
+
+_ANY: dict[str, Any] = {}
+_TEXT: dict[str, Any] = {"type": "string"}
+_WHOLE: dict[str, Any] = {"type": "integer"}
+
+
+def _object(required: str = "", **properties: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": required.split(),
+        "additionalProperties": False,
+    }
+
+
+BUILTINS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "/builtin/create_messages": (
+        _object("user_prompt", user_prompt=_TEXT, system_instructions={"type": ["string", "null"]}),
+        _object(messages={"type": "array", "items": _object(role=_TEXT, content=_TEXT)}),
+    ),
+    "/builtin/put_blob": (
+        _object("data blob_type", data=_ANY, blob_type={"enum": ["data", "flow", "binary"]}),
+        _object(blob_id=_TEXT),
+    ),
+    "/builtin/get_blob": (_object("blob_id", blob_id=_TEXT), _object(data=_ANY)),
+    "/builtin/load_file": (
+        _object("path", path=_TEXT, format={"enum": ["json", "yaml", "text", None]}),
+        _object(data=_ANY, metadata=_object(resolved_path=_TEXT, size_bytes=_WHOLE, format=_TEXT)),
+    ),
+    "/builtin/map": (
+        _object("workflow items", workflow={"type": "object"}, items={"type": "array"}, max_concurrency=_ANY),
+        _object(results={"type": "array"}, successful=_WHOLE, failed=_WHOLE),
+    ),
+    "/builtin/iterate": (
+        _object("flow initial_input", flow={"type": "object"}, initial_input=_ANY, max_iterations=_ANY),
+        _object(result=_ANY, iterations=_WHOLE, terminated={"type": "boolean"}),
+    ),
+    "/builtin/eval": (_object("flow_id input", flow_id=_TEXT, input=_ANY), _object(result=_ANY, run_id=_TEXT)),
+    "/builtin/openai": (
+        _object("messages", messages={"type": "array"}, max_tokens=_ANY, temperature=_ANY, api_key=_ANY),
+        _object(response=_ANY),
+    ),
+    "/builtin/noop": (_ANY, _ANY),
+    "/builtin/sleep": (_object("duration_ms", duration_ms=_WHOLE, passthrough=_ANY), _ANY),
+}
+"""The schemas of input and output, by the component's path. `noop` and `sleep` exist from 0.13 on."""

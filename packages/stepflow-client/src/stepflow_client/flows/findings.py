@@ -1,0 +1,141 @@
+"""What the offline checks find: one place in a file, the rule's name, and how to mend it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import NamedTuple
+
+from .positions import Key, Node
+
+__all__ = ["RULES", "Finding", "Findings", "Fix", "near"]
+
+RULES = frozenset(
+    {
+        "ambiguous-path",
+        "case-input",
+        "case-output",
+        "coalesce-list",
+        "component-input",
+        "component-slash",
+        "conditional-stall",
+        "config-twice",
+        "constant-condition",
+        "cycle",
+        "dangling-ref",
+        "dead-default",
+        "default-step",
+        "default-type",
+        "duplicate-case",
+        "duplicate-id",
+        "duplicate-key",
+        "empty-id",
+        "expected-output",
+        "from-expression",
+        "ignored-key",
+        "iterate-output",
+        "large-integer",
+        "later-step",
+        "malformed-path",
+        "misplaced-schema",
+        "missing-key",
+        "missing-then",
+        "no-output",
+        "not-a-schema",
+        "not-evaluated",
+        "path-not-text",
+        "required-undeclared",
+        "schema-of-unknown-step",
+        "self-reference",
+        "step-not-text",
+        "syntax",
+        "template",
+        "two-keywords",
+        "undeclared-variable",
+        "undefined-step",
+        "unescaped-subflow",
+        "unknown-action",
+        "unknown-component",
+        "unknown-input",
+        "unknown-key",
+        "unknown-keyword",
+        "unknown-output-path",
+        "unused-key",
+        "unused-step",
+        "unused-variable",
+        "variable-name",
+        "variable-path",
+        "wrong-type",
+    }
+)
+"""The names of all rules."""
+
+
+class Fix(NamedTuple):
+    """A safe change: the characters of the file from `start` up to `end` become `text`."""
+
+    start: int
+    end: int
+    old: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One fault of a flow file."""
+
+    rule: str
+    level: str
+    """`fatal`: servers refuse the flow. `error`: it will likely fail. `warning`: it may surprise."""
+    message: str
+    path: str
+    line: int
+    column: int
+    hint: str | None = None
+    fix: Fix | None = None
+    excerpt: str = ""
+    file: str = ""
+
+
+class Findings:
+    """Collects what the rules find, each fault once."""
+
+    def __init__(self) -> None:
+        """Start without any."""
+        self.all: dict[tuple[str, int, int, str], Finding] = {}
+
+    def add(
+        self,
+        rule: str,
+        level: str,
+        at: Node | Key,
+        path: str,
+        message: str,
+        hint: str | None = None,
+        fix: Fix | None = None,
+    ) -> None:
+        """Add a fault.
+
+        Args:
+            rule: Its rule's name.
+            level: `fatal`, `error` or `warning`.
+            at: Where it stands.
+            path: The same as a path of the flow.
+            message: One sentence.
+            hint: How to mend it.
+            fix: The change that mends it, where that is safe.
+        """
+        found = Finding(rule, level, message, path, at.line, at.column, hint, fix)
+        self.all.setdefault((rule, at.line, at.column, path), found)
+
+
+def near(word: str, known: object, what: str = "known") -> str:
+    """Return a hint with the nearest known name, or with all of them."""
+    names = [str(each) for each in known]  # type: ignore[attr-defined]
+    lowered = {name.lower(): name for name in names}
+    found = get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
+    if found:
+        return f"did you mean {lowered[found[0]]!r}?"
+    if not names:
+        return f"{what}: none"
+    return f"{what}: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"

@@ -1,0 +1,41 @@
+"""Whether inputs fit a flow's own schema. Pure: servers check nothing of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import InvalidArgumentError
+from .positions import node_of
+from .schema_paths import mismatches
+
+__all__ = ["check_inputs"]
+
+
+def check_inputs(flow: Mapping[str, Any], inputs: Sequence[Any]) -> None:
+    """Refuse inputs that the input schema of a flow excludes.
+
+    The keywords `type`, `properties`, `required`, `additionalProperties`, `items`, `enum`, `const` and `$ref` are
+    understood; of others nothing is known, and nothing is refused.
+
+    Args:
+        flow: The flow; one without an input schema takes any input.
+        inputs: One for each item of the run.
+
+    Raises:
+        InvalidArgumentError: With the place in the input, and how to mend it.
+    """
+    schemas = flow.get("schemas")
+    properties = schemas.get("properties") if isinstance(schemas, Mapping) else None
+    schema = properties.get("input") if isinstance(properties, Mapping) else None
+    if not isinstance(schemas, Mapping) or not isinstance(schema, Mapping):
+        return
+    shared, own = schemas.get("$defs"), schema.get("$defs")
+    defs = {**(shared if isinstance(shared, Mapping) else {}), **(own if isinstance(own, Mapping) else {})}
+    for index, value in enumerate(inputs):
+        wrong = next(mismatches(node_of(value), schema, defs, "$"), None)
+        if wrong is not None:
+            which = f"input {index}" if len(inputs) > 1 else "the input"
+            raise InvalidArgumentError(
+                f"{which} does not fit the flow's schema: {wrong.message} (at {wrong.path})", hint=wrong.hint
+            )

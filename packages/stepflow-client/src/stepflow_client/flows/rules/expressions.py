@@ -1,0 +1,117 @@
+"""Expressions: what servers refuse in them, and keys that are not what they look like."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+
+from ..findings import Findings, Fix, near
+from ..paths import PathError, ambiguity, parse_path
+from ..positions import Node
+
+__all__ = ["check_expression"]
+
+_WORDS = ("$literal", "$if", "$coalesce", "$from", "$step", "$input", "$variable")
+_OF_SCHEMAS = ("$schema", "$id", "$ref", "$defs", "$anchor", "$dynamicRef", "$dynamicAnchor", "$comment", "$vocabulary")
+"""Keys of JSON Schema, which flows hand to components as data."""
+_TEMPLATE = re.compile(r"\{\{[^{}]*\$[^{}]*\}\}")
+_BESIDE = {"$if": ("then", "else"), "$step": ("path",), "$variable": ("default",)}
+
+
+def check_expression(node: Node, path: str, found: Findings) -> None:
+    """Find faults of an expression and of those within it."""
+    word = next((each for each in _WORDS if each in node.items), None)
+    if word is None:
+        _check_plain(node, path, found)
+        return
+    for key in node.items:
+        if key != word and key not in _BESIDE.get(word, ()):
+            _beside(node, word, key, path, found)
+    value = node.items[word]
+    if word == "$from":
+        found.add("from-expression", "fatal", node.keys[word], path, "$from is not read any more (0.13 refuses it)",
+                  "write $step, $input or $variable")  # fmt: skip
+    elif word == "$if":
+        if "then" not in node.items:
+            found.add("missing-then", "fatal", node.keys[word], path, "an $if needs 'then'", "add then: ...")
+        _check_condition(value, f"{path}.$if", found)
+        for key in ("$if", "then", "else"):
+            if key in node.items:
+                check_expression(node.items[key], f"{path}.{key}", found)
+    elif word == "$coalesce":
+        if not isinstance(value.value, list):
+            found.add("coalesce-list", "fatal", value, path, "$coalesce takes a list", "write $coalesce: [a, b]")
+        for index, each in enumerate(value.elements):
+            check_expression(each, f"{path}.$coalesce[{index}]", found)
+    elif word != "$literal":
+        _check_reference(node, word, path, found)
+
+
+def _check_plain(node: Node, path: str, found: Findings) -> None:
+    for key, child in node.items.items():
+        if key.startswith("$") and key not in _OF_SCHEMAS:
+            is_close = bool(get_close_matches(key, _WORDS, n=1, cutoff=0.85))
+            found.add("unknown-keyword", "error" if is_close else "warning", node.keys[key], f"{path}.{key}",
+                      f"{key!r} is no keyword: the object is passed on as data",
+                      near(key, _WORDS, "expressions are"))  # fmt: skip
+        check_expression(child, f"{path}.{key}", found)
+    for index, child in enumerate(node.elements):
+        check_expression(child, f"{path}[{index}]", found)
+    if isinstance(node.value, str) and _TEMPLATE.search(node.value):
+        found.add("template", "warning", node, path, "text is never evaluated: {{ }} reaches the component as it is",
+                  "put the expression in place of the text")  # fmt: skip
+
+
+def _beside(node: Node, word: str, key: str, path: str, found: Findings) -> None:
+    at = node.keys[key]
+    if key in _WORDS:
+        found.add("two-keywords", "error", at, path, f"{word} and {key} in one object: only {word} is read",
+                  "keep one of them")  # fmt: skip
+        return
+    allowed = _BESIDE.get(word, ())
+    hint = near(key, allowed, f"beside {word}") if allowed else f"nothing beside {word} is read"
+    if word == "$input" and key == "path":
+        hint = "write the path as the value of $input"
+    guess = hint[len("did you mean '") : -2] if hint.startswith("did you mean '") else None
+    fix = Fix(at.start, at.end, key, guess) if guess and guess not in node.items and at.start >= 0 else None
+    found.add("ignored-key", "warning" if not guess else "error", at, f"{path}.{key}",
+              f"{key!r} beside {word} is ignored", hint, fix)  # fmt: skip
+
+
+def _check_condition(value: Node, path: str, found: Findings) -> None:
+    if value.value is not None and not isinstance(value.value, (bool, dict)):
+        found.add("constant-condition", "warning", value, path, "this condition is always true: only null, false and a "
+                  "failed condition are false", "0, empty text and empty lists are true")  # fmt: skip
+
+
+def _check_reference(node: Node, word: str, path: str, found: Findings) -> None:
+    value = node.items[word]
+    if word == "$step":
+        if not isinstance(value.value, str):
+            found.add("step-not-text", "fatal", value, path, "$step takes the id of a step, as text")
+        if "path" in node.items:
+            _check_path(node.items["path"], f"{path}.path", "path", found)
+        return
+    _check_path(value, path, word, found)
+    if word == "$variable":
+        if value.value is None or (isinstance(value.value, str) and value.value.strip() in ("", "$")):
+            found.add("variable-name", "error", value, path, "a $variable needs a name: this fails at run time")
+        if "default" in node.items:
+            check_expression(node.items["default"], f"{path}.default", found)
+
+
+def _check_path(node: Node, path: str, word: str, found: Findings) -> None:
+    if node.value is None:
+        return
+    if not isinstance(node.value, str):
+        found.add("path-not-text", "fatal", node, path, f"{word} takes a path as text, such as $.name")
+        return
+    try:
+        parse_path(node.value)
+    except PathError as error:
+        found.add("malformed-path", "fatal", node, path, f"the path {node.value!r} is refused: {error}",
+                  "write $.name[0]['other name']")  # fmt: skip
+        return
+    reason = ambiguity(node.value)
+    if reason:
+        found.add("ambiguous-path", "warning", node, path, reason)

@@ -1,0 +1,223 @@
+"""The flow's own schemas: whether they are schemas, and whether paths, variables, cases and defaults fit them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ..findings import Findings, near
+from ..model import FlowModel, Read
+from ..paths import PathError, parse_path
+from ..positions import Node
+from ..schema_paths import mismatches, resolve, schema_at
+
+__all__ = ["check_schemas", "defs_of"]
+
+_TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
+_NESTED = ("items", "additionalProperties", "contains", "not", "if", "then", "else", "propertyNames")
+_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
+_MAPS = ("properties", "$defs", "patternProperties", "dependentSchemas")
+
+
+def defs_of(model: FlowModel) -> Mapping[str, Any]:
+    """Return the shared schemas of a flow."""
+    node = model.root.walk("schemas", "$defs")
+    return node.value if node is not None and isinstance(node.value, dict) else {}
+
+
+def check_schemas(model: FlowModel, found: Findings) -> None:
+    """Find faults of the schemas, and of what they speak about."""
+    defs = defs_of(model)
+    shared = model.root.walk("schemas", "$defs")
+    for name, node in shared.items.items() if shared else ():
+        _check_schema(node, f"{model.path}.schemas.$defs.{name}", defs, found)
+    for name in ("input", "output", "variables"):
+        schema = model.schema(name)
+        if schema is not None and schema.value is not None:
+            own = schema.get("$defs")
+            known = {**defs, **own.value} if own is not None and isinstance(own.value, dict) else defs
+            _check_schema(schema, f"{model.path}.schemas.properties.{name}", known, found)
+    _check_step_schemas(model, defs, found)
+    _check_cases(model, defs, found)
+    given = model.schema("input")
+    for read in _all_reads(model):
+        if read.kind == "$input" and given is not None:
+            _check_input_path(read, given.value, defs, found)
+    _check_variables(model, defs, found)
+
+
+def _all_reads(model: FlowModel) -> list[Read]:
+    return [read for step in model.steps for read in step.reads] + model.output_reads
+
+
+def _check_schema(node: Node, path: str, defs: Mapping[str, Any], found: Findings) -> None:
+    if isinstance(node.value, bool):
+        return
+    if not isinstance(node.value, dict):
+        found.add("not-a-schema", "error", node, path, "a schema is a mapping", "write {type: string} or the like")
+        return
+    kind = node.get("type")
+    for each in (kind.elements or [kind]) if kind is not None else []:
+        if each.value not in _TYPES:
+            found.add("not-a-schema", "error", each, f"{path}.type", f"there is no type {each.value!r}",
+                      near(str(each.value), _TYPES, "types are"))  # fmt: skip
+    reference = node.get("$ref")
+    if (
+        reference is not None
+        and isinstance(reference.value, str)
+        and re.match(r"#/(schemas/)?\$defs/", reference.value)
+    ):
+        name = reference.value.removeprefix("#/schemas/$defs/").removeprefix("#/$defs/")
+        if name.split("/")[0] not in defs:
+            found.add("dangling-ref", "error", reference, f"{path}.$ref", f"$ref leads nowhere: {reference.value}",
+                      near(name, defs, "schemas.$defs has"))  # fmt: skip
+    _check_required(node, path, found)
+    for key in _MAPS:
+        held = node.get(key)
+        for name, child in held.items.items() if held else ():
+            _check_schema(child, f"{path}.{key}.{name}", defs, found)
+    for key in _NESTED:
+        if key in node.items:
+            _check_schema(node.items[key], f"{path}.{key}", defs, found)
+    for key in _LISTS:
+        held = node.get(key)
+        for index, child in enumerate(held.elements if held else ()):
+            _check_schema(child, f"{path}.{key}[{index}]", defs, found)
+    if "default" in node.items:
+        for wrong in mismatches(node.items["default"], node.value, defs, f"{path}.default"):
+            found.add("default-type", "error", wrong.node, wrong.path, f"the default does not fit: {wrong.message}",
+                      wrong.hint)  # fmt: skip
+
+
+def _check_required(node: Node, path: str, found: Findings) -> None:
+    required, properties = node.get("required"), node.get("properties")
+    if required is None:
+        return
+    if not isinstance(required.value, list) or not all(isinstance(each, str) for each in required.value):
+        found.add("not-a-schema", "error", required, f"{path}.required", "required is a list of names",
+                  "write required: [a, b] beside properties")  # fmt: skip
+        return
+    for each in required.elements:
+        if properties is not None and isinstance(properties.value, dict) and each.value not in properties.items:
+            found.add("required-undeclared", "warning", each, f"{path}.required", f"{each.value!r} is required but not "
+                      "declared", near(each.value, properties.items, "properties are"))  # fmt: skip
+
+
+def _check_step_schemas(model: FlowModel, defs: Mapping[str, Any], found: Findings) -> None:
+    held = model.schema("steps")
+    if held is None or not isinstance(held.value, dict):
+        return
+    path = f"{model.path}.schemas.properties.steps"
+    if held.value and "properties" not in held.items:
+        found.add("misplaced-schema", "warning", held, path, "schemas of steps without 'properties' are dropped",
+                  "write steps: {properties: {id: ...}}")  # fmt: skip
+    inner = held.get("properties")
+    for name, node in inner.items.items() if inner else ():
+        if name not in model.by_id:
+            found.add("schema-of-unknown-step", "warning", inner.keys[name] if inner else node, f"{path}.{name}",
+                      f"there is no step {name!r}", near(name, model.by_id, "steps are"))  # fmt: skip
+        _check_schema(node, f"{path}.properties.{name}", defs, found)
+
+
+def _check_cases(model: FlowModel, defs: Mapping[str, Any], found: Findings) -> None:
+    given, wanted = model.schema("input"), model.schema("output")
+    cases = model.root.walk("test", "cases")
+    examples = model.root.get("examples")
+    for what, path, group in (
+        ("test case", f"{model.path}.test.cases", cases),
+        ("example", f"{model.path}.examples", examples),
+    ):
+        names = set[str]()
+        for index, case in enumerate(group.elements if group else ()):
+            name = case.get("name")
+            if name is not None and isinstance(name.value, str):
+                if name.value in names:
+                    found.add("duplicate-case", "warning", name, f"{path}[{index}].name", f"two {what}s are called "
+                              f"{name.value!r}", "rename one of them")  # fmt: skip
+                names.add(name.value)
+            value = case.get("input")
+            if value is not None and given is not None:
+                for wrong in mismatches(value, given.value, defs, f"{path}[{index}].input"):
+                    found.add("case-input", "error", wrong.node, wrong.path, f"the {what}'s input does not fit the "
+                              f"flow's schema: {wrong.message}", wrong.hint)  # fmt: skip
+            result = case.walk("output", "result")
+            if result is not None and wanted is not None:
+                _check_result(result, wanted.value, defs, f"{path}[{index}].output.result", found)
+
+
+def _check_result(result: Node, schema: Any, defs: Mapping[str, Any], path: str, found: Findings) -> None:
+    for wrong in mismatches(result, schema, defs, path):
+        # Expected objects may be a part of what comes.
+        if "is missing" not in wrong.message:
+            found.add("case-output", "error", wrong.node, wrong.path, "this output cannot occur, by the flow's schema: "
+                      f"{wrong.message}", wrong.hint)  # fmt: skip
+
+
+def _check_input_path(read: Read, schema: Any, defs: Mapping[str, Any], found: Findings) -> None:
+    try:
+        parts = parse_path(read.name)
+    except PathError:
+        return
+    if len(parts) == 1 and read.name and not read.name.strip().startswith("$") and any(c in read.name for c in ".["):
+        return
+    _, wrong, hint, certain = schema_at(schema, parts, defs)
+    if wrong:
+        found.add("unknown-input", "error" if certain else "warning", read.target, read.path, f"{wrong} (the flow's "
+                  "input schema)", hint)  # fmt: skip
+
+
+def _check_variables(model: FlowModel, defs: Mapping[str, Any], found: Findings) -> None:
+    schema = model.schema("variables")
+    if schema is None or not isinstance(schema.value, dict):
+        return
+    held = schema.get("properties")
+    declared = held.items if held is not None else {}
+    required = schema.value.get("required")
+    required = required if isinstance(required, list) else []
+    used = set[Any]()
+    for read in _all_reads(model):
+        if read.kind != "$variable" or read.name is None:
+            continue
+        try:
+            parts = parse_path(read.name)
+        except PathError:
+            continue
+        if not parts:
+            continue
+        used.add(parts[0])
+        if parts[0] not in declared:
+            found.add("undeclared-variable", "error", read.target, read.path, f"variable {parts[0]!r} is not declared",
+                      near(str(parts[0]), declared, "declared are"))  # fmt: skip
+            continue
+        value = declared[str(parts[0])].value
+        _, wrong, hint, certain = schema_at(value, parts[1:], defs)
+        if wrong:
+            found.add("variable-path", "error" if certain else "warning", read.target, read.path, wrong, hint)
+        if "default" in read.node.items and len(parts) == 1:
+            _check_dead_default(read, value, parts[0] in required, defs, found)
+    for name in declared:
+        if name not in used and not _passes_on(model):
+            found.add("unused-variable", "warning", (held or schema).keys[name], f"{model.path}.variables.{name}",
+                      f"variable {name!r} is never read", "remove it")  # fmt: skip
+
+
+def _passes_on(model: FlowModel) -> bool:
+    return any(read.kind == "$variable" and read.name in ("", "$") for read in _all_reads(model))
+
+
+def _check_dead_default(read: Read, schema: Any, is_required: bool, defs: Mapping[str, Any], found: Findings) -> None:
+    schema = resolve(schema, defs)
+    if not isinstance(schema, Mapping):
+        return
+    kind = schema.get("type")
+    if "default" in schema:
+        why = "the schema's default is used first"
+    elif not is_required and (
+        kind in ("string", "number", "integer", "boolean") or (isinstance(kind, list) and "null" in kind)
+    ):
+        why = f"a variable of type {kind} that is not required gets an empty value instead"
+    else:
+        return
+    found.add("dead-default", "warning", read.node.keys["default"], f"{read.path}.default", f"this default is never "
+              f"used: {why}", "write the default into the schema of the variable")  # fmt: skip

@@ -1,0 +1,74 @@
+"""Planted faults are found with their rule, line and column; what is valid has no findings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from stepflow_client.flows.checker import find, find_in_text, fixed
+from stepflow_client.flows.findings import RULES
+
+from tests.flows.faults import FAULTS, Fault
+from tests.flows.valid import VALID
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_fault_is_found_at_its_place(fault: Fault) -> None:
+    before, mark, after = fault.text.partition("«")
+    assert mark
+    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    found = find_in_text(before + after, "flow.yaml")
+    assert (fault.rule, line, column) in {(each.rule, each.line, each.column) for each in found}
+    own = next(each for each in found if each.rule == fault.rule)
+    assert own.message
+    assert own.excerpt.endswith("^")
+
+
+def test_there_are_enough_faults_and_each_is_another() -> None:
+    assert len({fault.text for fault in FAULTS}) == len(FAULTS) >= 60
+
+
+@pytest.mark.parametrize("index", range(len(VALID)))
+def test_a_valid_flow_has_no_findings(index: int) -> None:
+    text = json.dumps(VALID[index][0], indent=1)
+    for source in ("flow.json", "flow.yaml"):
+        assert find_in_text(text, source) == []
+
+
+@pytest.mark.parametrize("path", sorted(Path("examples").glob("*.yaml")), ids=str)
+def test_examples_have_no_findings(path: Path) -> None:
+    assert find(path) == []
+
+
+def test_every_rule_is_documented_and_no_other_is_found() -> None:
+    page = Path("docs/editing-flows.md").read_text(encoding="utf-8")
+    assert not [rule for rule in RULES if f"`{rule}`" not in page]
+    assert {fault.rule for fault in FAULTS} == RULES
+
+
+def test_there_are_enough_valid_flows() -> None:
+    assert len(VALID) >= 60
+    assert list(Path("examples").glob("*.yaml"))
+
+
+def test_a_comment_suppresses_a_rule_at_its_place() -> None:
+    text = (
+        "name: f  # stepflow: ignore[unknown-key]\nnames: 1\noutputs: 1  # stepflow: ignore[unknown-key]\noutput: 1\n"
+    )
+    assert [(each.rule, each.line) for each in find_in_text(text, "f.yaml")] == [("unknown-key", 2)]
+    assert find_in_text("# stepflow: ignore-file\n" + text, "f.yaml") == []
+    assert find_in_text(text.replace("name: f  # stepflow: ignore[unknown-key]", "# stepflow: ignore"), "f.yaml") == []
+
+
+def test_a_fix_changes_only_the_keys() -> None:
+    text = (
+        "# a comment\nname: &n 'it''s'\ndescription: >-\n  folded\n  text\n\nsteps:\n"
+        '- "id": \'a\'   # odd\n  component: /builtin/noop\n  "must_execute": true # kept\n'
+        "  on_error: {action: retry, max_retries: 3}\n  metadata: {on_error: *n}\noutput: {$step: a, paht: $.x}\n"
+    )
+    fixed_text, number = fixed(text, find_in_text(text, "f.yaml"))
+    assert number == 3
+    expected = text.replace("must_execute", "mustExecute").replace("  on_error: {", "  onError: {")
+    again, _ = fixed(fixed_text, find_in_text(fixed_text, "f.yaml"))
+    assert again == expected.replace("max_retries", "maxRetries").replace("paht", "path")

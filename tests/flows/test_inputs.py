@@ -1,0 +1,43 @@
+"""Inputs against a flow's schema, before anything is sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from stepflow_client import InvalidArgumentError
+from stepflow_client.flows.inputs import check_inputs
+
+_SCHEMA = {
+    "type": "object",
+    "properties": {"name": {"$ref": "#/$defs/T"}, "n": {"type": "integer"}, "k": {"enum": ["a", "b"]}},
+    "required": ["name"],
+}
+_FLOW = {"schemas": {"$defs": {"T": {"type": "string"}}, "properties": {"input": _SCHEMA}}, "output": 1}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "'name' is missing"),
+        ({"name": 1}, r"wants string, this is integer \(at \$.name\)"),
+        ({"name": "x", "n": 1.5}, "wants integer"),
+        ({"name": "x", "k": "c"}, "none of the allowed"),
+        ({"nam": "x"}, "no field 'nam'"),
+        (None, "wants object"),
+    ],
+)
+def test_what_does_not_fit_is_refused(given: Any, said: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=said):
+        check_inputs(_FLOW, [given])
+
+
+@pytest.mark.parametrize("given", [{"name": "x"}, {"name": "x", "n": 2.0, "other": None}, {"name": "x", "k": "a"}])
+def test_what_fits_is_not(given: Any) -> None:
+    check_inputs(_FLOW, [given])
+    check_inputs({"output": 1}, [given])
+
+
+def test_the_item_of_a_batch_is_named() -> None:
+    with pytest.raises(InvalidArgumentError, match="input 1 does not fit"):
+        check_inputs(_FLOW, [{"name": "x"}, 5])

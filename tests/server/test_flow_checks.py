@@ -1,0 +1,108 @@
+"""The offline checks against a real server: what is valid runs, and what a server refuses or fails at is found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from stepflow_client import (
+    FlowFileError,
+    InvalidArgumentError,
+    LogConfig,
+    StepflowClientError,
+    StepflowRuntime,
+    SyncStepflowClient,
+)
+from stepflow_client.flows.checker import find_in_text
+from stepflow_client.flows.file import parse_yaml
+
+from tests.flows.faults import FAULTS
+from tests.flows.mutations import mutations
+from tests.flows.valid import VALID
+
+_VARIABLES = {"r": "R"}
+_FEWEST = 0.9
+"""The share of broken mutations that the offline checks find."""
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[SyncStepflowClient]:
+    """A 0.13 server that gives up at once instead of trying a failing builtin for 4 s."""
+    config = {
+        "plugins": {"builtin": {"type": "builtin"}},
+        "routes": {"/builtin": [{"plugin": "builtin"}]},
+        "retry": {"transportMaxRetries": 0},
+        "recovery": {"checkIntervalSecs": 1},
+    }
+    with StepflowRuntime.start(config=config, log_config=LogConfig(level="error")) as server:
+        yield server.sync_client
+
+
+def _failure(client: SyncStepflowClient, flow: Any, given: Any) -> str | None:
+    """Return why a server refuses a flow or fails at it; None if it runs."""
+    if not isinstance(flow, dict):
+        return "no mapping"
+    try:
+        checked = client.validate(flow)
+        if checked.errors:
+            return f"refused: {checked.errors[0].message}"
+        taken = {key: value for key, value in flow.items() if key not in ("test", "examples")}
+        result = client.run(taken, [given] if isinstance(given, list) else given, variables=_VARIABLES, timeout=10)
+    except StepflowClientError as error:
+        return f"{type(error).__name__}: {error.message}"
+    return None if result.is_success else f"failed: {result.error.message if result.error else ''}"
+
+
+@pytest.mark.parametrize("index", range(len(VALID)))
+def test_a_valid_flow_runs(client: SyncStepflowClient, index: int) -> None:
+    flow, given = VALID[index]
+    assert _failure(client, flow, given) is None, json.dumps(flow)
+
+
+def test_a_server_finds_fewer_faults(client: SyncStepflowClient) -> None:
+    found = 0
+    for fault in FAULTS:
+        try:
+            flow = parse_yaml(fault.text.replace("«", ""), "flow.yaml")
+        except FlowFileError:
+            continue
+        found += isinstance(flow, dict) and bool(client.validate(flow).errors)
+    print(f"a server finds {found} of {len(FAULTS)}")
+    assert 0 < found < len(FAULTS)
+
+
+def test_mutations_that_a_server_refuses_are_found_offline(client: SyncStepflowClient) -> None:
+    broken, missed = 0, []
+    for text, given in mutations(500):
+        findings = find_in_text(text, "flow.yaml")
+        try:
+            flow = parse_yaml(text, "flow.yaml")
+        except FlowFileError:
+            assert findings
+            broken += 1
+            continue
+        reason = _failure(client, flow, given)
+        if reason is not None:
+            broken += 1
+            if not findings:
+                missed.append((reason, text))
+    print(f"{broken} broken, {len(missed)} missed")
+    for reason, text in missed:
+        print(reason, "\n", text)
+    assert broken > 100
+    assert len(missed) <= broken * (1 - _FEWEST)
+
+
+def test_the_components_of_a_server_are_known(client: SyncStepflowClient) -> None:
+    flow = {"steps": [{"id": "a", "component": "/python/nothing"}], "output": {"$step": "a"}}
+    assert [each.rule for each in client.check(flow).diagnostics] == ["unknown-component"]
+    assert client.check(flow, offline=True).diagnostics == []
+
+
+def test_an_input_is_checked_before_anything_is_sent(client: SyncStepflowClient) -> None:
+    with pytest.raises(InvalidArgumentError, match="'name' is missing"):
+        client.run("examples/hello.yaml", {}, check=True)
+    assert client.run("examples/hello.yaml", {}).is_failed
+    assert client.run("examples/hello.yaml", {"name": "x"}, check=True).is_success
