@@ -90,8 +90,8 @@ def _cases(name: str, listed: Any) -> tuple[FlowCase, ...]:
         try:
             cases.append(_case(each, index))
         except InvalidArgumentError as error:
-            message = f"{name}: test.cases[{index}]: {error.message}"
-            raise FlowFileError(message, path=name, hint=error.hint) from None
+            message = f"{name}: test.cases[{index}]: {error.message}" + (f"; {error.hint}" if error.hint else "")
+            raise FlowFileError(message, path=name) from None
     names = [case.name for case in cases]
     twice = next((each for each in names if names.count(each) > 1), None)
     if twice is not None:

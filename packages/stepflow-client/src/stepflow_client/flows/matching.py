@@ -1,4 +1,4 @@
-"""Compares an expected value with an actual one, as Stepflow's tests do, with matchers for what changes from run to run.
+"""Compares an expected value with an actual one, as Stepflow's tests do, with matchers for what varies between runs.
 
 Objects are compared in part: further keys of the actual value are allowed. Lists have the same length and are compared
 element by element. All else is equal by value; `3` and `3.0` are equal, because servers from 0.12 on send every number

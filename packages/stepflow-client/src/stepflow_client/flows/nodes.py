@@ -60,7 +60,7 @@ def parse_nodes(text: str, source: str) -> Node | None:
         FlowFileError: If it is not YAML.
     """
     try:
-        events = iter([each for each in yaml.parse(text, Loader=yaml.SafeLoader)])
+        events = iter(list(yaml.parse(text, Loader=yaml.SafeLoader)))
     except yaml.YAMLError as error:
         raise FlowFileError(f"{source} is not YAML: {error}", path=source) from None
     for event in events:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..errors import FlowFileError
@@ -70,11 +70,13 @@ def update_expected(content: bytes, expected: Mapping[int, Any], source: str) ->
     text = text.removeprefix("\ufeff")
     parse = parse_json if source.lower().endswith(".json") else parse_yaml
     root = parse_nodes(text, source)
-    edits = sorted((_edit(text, root, index, value, source) for index, value in expected.items()), reverse=True)
-    changed = text
-    for start, end, new in edits:
-        changed = changed[:start] + new + changed[end:]
     wanted = parse(text, source)
+    edits: list[_Edit] = []
+    for index, value in expected.items():
+        edits += _edits(text, root, index, wanted["test"]["cases"][index], value, source)
+    changed = text
+    for start, end, new in sorted(edits, reverse=True):
+        changed = changed[:start] + new + changed[end:]
     for index, value in expected.items():
         wanted["test"]["cases"][index]["output"] = value
     try:
@@ -86,45 +88,98 @@ def update_expected(content: bytes, expected: Mapping[int, Any], source: str) ->
     return (mark + changed).encode()
 
 
-def _edit(text: str, root: Node | None, index: int, value: Any, source: str) -> tuple[int, int, str]:
-    """Return which characters to replace by what."""
+_Edit = tuple[int, int, str]
+"""Which characters to replace by what."""
+
+
+def _edits(
+    text: str, root: Node | None, index: int, old: Mapping[str, Any], value: Any, source: str
+) -> Iterator[_Edit]:
+    """Return the edits that give a case another expected output."""
     test = root.get("test") if root else None
     cases = test.get("cases") if test else None
     case = cases.items[index] if cases and index < len(cases.items) else None
     if root is None or case is None or not case.keys:
         raise FlowFileError(f"{source}: test case {index} is an alias; write it out to update it", path=source)
-    newline = "\r\n" if "\r\n" in text else "\n"
     for key, node in case.keys:
-        if key.value != "output":
-            continue
-        _refuse_shared(root, node, source)
-        return _replacement(text, case, key, node, value)
+        if key.value == "output":
+            _refuse_shared(root, node, source)
+            yield from _changes(text, case, key, node, old["output"], value)
+            return
+    yield _addition(text, case, value)
+
+
+def _changes(text: str, parent: Node, key: Node, node: Node, old: Any, new: Any) -> Iterator[_Edit]:
+    """Return edits of as little as can be: values that stay keep their layout and their comments."""
+    if old == new and json.dumps(old) == json.dumps(new):
+        return
+    if node.keys and isinstance(old, dict) and isinstance(new, dict) and [*old] == [*new] == _names(node):
+        for (name, part), before, after in zip(node.keys, old.values(), new.values(), strict=True):
+            yield from _changes(text, node, name, part, before, after)
+    elif node.items and isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for part, before, after in zip(node.items, old, new, strict=True):
+            yield from _item_changes(text, part, before, after)
+    else:
+        yield _replacement(text, parent, key, node, new)
+
+
+def _item_changes(text: str, node: Node, old: Any, new: Any) -> Iterator[_Edit]:
+    if old == new and json.dumps(old) == json.dumps(new):
+        return
+    if node.keys and isinstance(old, dict) and isinstance(new, dict) and [*old] == [*new] == _names(node):
+        for (name, part), before, after in zip(node.keys, old.values(), new.values(), strict=True):
+            yield from _changes(text, node, name, part, before, after)
+    else:
+        yield node.start, node.end, json.dumps(new, ensure_ascii=False)
+
+
+def _names(node: Node) -> list[str | None]:
+    return [key.value for key, _ in node.keys]
+
+
+def _addition(text: str, case: Node, value: Any) -> _Edit:
+    """Return the edit that adds `output` behind the last key of a case."""
+    newline = "\r\n" if "\r\n" in text else "\n"
     last_key, last = case.keys[-1]
     if case.is_flow:
-        is_json = text.lstrip().startswith("{")
-        name = '"output"' if is_json else "output"
-        one_line = text.count("\n", case.keys[0][0].start, last.end) == 0
-        between = ", " if one_line else "," + newline + " " * last_key.column
+        name = '"output"' if text.lstrip().startswith("{") else "output"
+        is_one_line = "\n" not in text[case.keys[0][0].start : last.end]
+        between = ", " if is_one_line else "," + newline + " " * last_key.column
         return last.end, last.end, f"{between}{name}: {_flow_text(text, last_key, value, newline)}"
     indent = case.keys[0][0].column
     end = _line_end(text, last.end)
-    block = _block_text(value, indent + 2, newline)
-    return end, end, f"{newline}{' ' * indent}output:{newline}{block}"
+    return end, end, f"{newline}{' ' * indent}output:{newline}{_block_text(value, indent + 2, newline)}"
 
 
-def _replacement(text: str, case: Node, key: Node, node: Node, value: Any) -> tuple[int, int, str]:
+def _replacement(text: str, parent: Node, key: Node, node: Node, value: Any) -> _Edit:
     newline = "\r\n" if "\r\n" in text else "\n"
     colon = text.index(":", key.end) + 1
+    is_simple = not isinstance(value, (dict, list)) or not value
     if node.value == "" and node.start == node.end:
         # Nothing at all: the place of an empty value is somewhere behind the colon.
-        new = _flow_text(text, key, value, newline) if case.is_flow else ""
-        return colon, colon, f" {new}" if new else newline + _block_text(value, key.column + 2, newline)
-    if case.is_flow or (node.is_flow and node.value is None and node.alias is None):
-        return node.start, node.end, _flow_text(text, key, value, newline)
+        if parent.is_flow or is_simple:
+            return colon, colon, f" {json.dumps(value, ensure_ascii=False)}"
+        return colon, colon, newline + _block_text(value, key.column + 2, newline)
+    if parent.is_flow or (node.is_flow and node.value is None and node.alias is None):
+        is_one_line = "\n" not in text[node.start : node.end]
+        keeps_line = is_one_line and not (is_simple or text.lstrip().startswith("{"))
+        return node.start, node.end, _flow_text(text, key, value, newline, one_line=keeps_line)
+    if is_simple and (node.alias or node.value is not None):
+        return node.start, node.end, json.dumps(value, ensure_ascii=False) if _needs_quotes(value) else _plain(value)
     if node.line == key.line:
         return colon, node.end, newline + _block_text(value, key.column + 2, newline)
     # On lines of its own: comments between the key and the value stay.
     return node.start, node.end, _block_text(value, node.column, newline).lstrip(" ")
+
+
+def _needs_quotes(value: Any) -> bool:
+    return isinstance(value, str) and (not value.isprintable() or "\n" in value)
+
+
+def _plain(value: Any) -> str:
+    from .._codec.yaml_writer import write_yaml
+
+    return write_yaml(value).rstrip("\n")
 
 
 def _refuse_shared(root: Node, node: Node, source: str) -> None:
@@ -145,10 +200,10 @@ def _line_end(text: str, position: int) -> int:
     return end - 1 if text[end - 1] == "\r" else end
 
 
-def _flow_text(text: str, key: Node, value: Any, newline: str) -> str:
+def _flow_text(text: str, key: Node, value: Any, newline: str, *, one_line: bool = False) -> str:
     """Return a value as JSON: over several lines, in steps of the file, where each key has its own line."""
     before = text[text.rfind("\n", 0, key.start) + 1 : key.start]
-    if before.strip():
+    if one_line or before.strip():
         return json.dumps(value, ensure_ascii=False)
     lines = json.dumps(value, ensure_ascii=False, indent=_json_step(text)).split("\n")
     return (newline + before).join(lines)

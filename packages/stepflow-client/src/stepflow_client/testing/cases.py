@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import StepflowClientError
@@ -119,7 +119,7 @@ def _run_pinned(
         flow, overrides = pinned(client, tests.flow, known)
     except StepflowClientError as error:
         return [CaseResult(wanted[0], "error", message=error.message, attempt=wanted[1])]
-    return [replace(each) for each in _run_batch(client, tests, [wanted], None, timeout, flow, overrides)]
+    return _run_batch(client, tests, [wanted], None, timeout, flow, overrides)
 
 
 def _step_outputs(

@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 
 __all__ = ["TestConfig", "config_of"]
 
-_TEST_NAMES = ("stepflow-config.test.yml", "stepflow-config.test.yaml", "stepflow_config.test.yml")
-_TEST_NAMES += ("stepflow_config.test.yaml",)
+_TEST_NAMES = (
+    "stepflow-config.test.yml",
+    "stepflow-config.test.yaml",
+    "stepflow_config.test.yml",
+    "stepflow_config.test.yaml",
+)
 _NAMES = ("stepflow-config.yml", "stepflow-config.yaml", "stepflow_config.yml", "stepflow_config.yaml")
 
 
@@ -77,8 +81,8 @@ def config_of(tests: FlowTests, given: str | Path | None = None) -> TestConfig:
     for place in (folder, Path()):
         found = [place / name for name in _NAMES if (place / name).is_file()]
         if len(found) > 1:
-            message = f"there are two configurations, {found[0]} and {found[1]}"
-            raise FlowFileError(message, path=str(found[0]), hint="remove one, or name one with --config")
+            message = f"there are two configurations, {found[0]} and {found[1]}; remove one, or name one with --config"
+            raise FlowFileError(message, path=str(found[0]))
         if found:
             return TestConfig(path=found[0])
     return TestConfig()

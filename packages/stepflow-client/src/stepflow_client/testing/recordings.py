@@ -35,8 +35,8 @@ class Recording:
         flows = value.get("flows") if isinstance(value, Mapping) else None
         is_known = isinstance(value, Mapping) and value.get("stepflow_recording") == _VERSION
         if not is_known or not isinstance(flows, Mapping) or not all(map(_is_cases, flows.values())):
-            hint = "stepflow test --record FILE writes one"
-            raise FlowFileError(f"{path} is no recording of steps", path=str(path), hint=hint)
+            message = f"{path} is no recording of steps; stepflow test --record FILE writes one"
+            raise FlowFileError(message, path=str(path))
         return cls(path, flows)
 
     def outputs(self, flow: Path, case: str) -> dict[str, Any]:
