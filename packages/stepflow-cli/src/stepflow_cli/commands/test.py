@@ -139,12 +139,12 @@ def _kept(results: Iterable[FileResults], done: list[FileResults]) -> Iterator[F
 
 def _print(results: Iterable[FileResults], output: Output, diff: bool) -> None:
     """Print each file's results as soon as they are there."""
-    from ..flow_tests.report import CASES, case_lines, case_records, file_lines, github_lines
+    from ..flow_tests.report import CASES, case_records, file_lines, github_lines
 
     if output.format == "github":
         output.write_all((line + "\n" for each in results for line in github_lines(each)), flush=True)
     elif output.format is None and not output.fields:
-        lines = (line for each in results for line in file_lines(each, diff=diff, lines=case_lines(each)))
+        lines = (line for each in results for line in file_lines(each, diff=diff))
         output.write_all((line + "\n" for line in lines), flush=True)
     else:
         output.records((record for each in results for record in case_records(each)), CASES, flush=True)

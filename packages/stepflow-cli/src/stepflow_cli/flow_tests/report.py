@@ -34,9 +34,9 @@ CASES = View(
 
 def case_records(done: FileResults) -> list[dict[str, Any]]:
     """Return a record for each case of a file, and for each time it ran."""
-    from stepflow_client.testing import failure_text
+    from stepflow_client.testing import case_lines, failure_text
 
-    lines = case_lines(done)
+    lines = case_lines(done.file.tests.path)
     return [
         {
             "file": done.file.name,
@@ -56,23 +56,13 @@ def case_records(done: FileResults) -> list[dict[str, Any]]:
     ]
 
 
-def case_lines(done: FileResults) -> dict[int, int]:
-    """Return the line of each case in its file, by its place among the cases."""
-    from stepflow_client.testing import parse_nodes
-
-    text = done.file.tests.path.read_bytes().decode("utf-8-sig", "replace")
-    root = parse_nodes(text, done.file.name)
-    test = root.get("test") if root else None
-    cases = test.get("cases") if test else None
-    return {index: node.line for index, node in enumerate(cases.items)} if cases else {}
-
-
-def file_lines(done: FileResults, *, diff: bool, lines: Mapping[int, int]) -> list[str]:
+def file_lines(done: FileResults, *, diff: bool) -> list[str]:
     """Return what people read about a file: one line, and below it each case that needs attention."""
-    from stepflow_client.testing import failure_text
+    from stepflow_client.testing import case_lines, failure_text
 
     if not done.results:
         return [f"{done.file.name}: not run"]
+    lines = case_lines(done.file.tests.path)
     counts = _counted(Counter(each.verdict for each in done.results))
     text = [f"{done.file.name}: {counts} ({done.seconds:.2f} s)"]
     for each in done.results:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..flows.cases import FlowCase, FlowTests, read_tests, select_cases
     from ..flows.matching import Difference, compare
-    from ..flows.nodes import parse_nodes
     from ..flows.pins import pin_overrides, pinned_flow
     from ..flows.updating import expectation_of, update_expected
     from .cases import CaseResult, failure_text, run_cases
     from .configs import TestConfig, config_of
     from .fake import FakeServer, fake_server
+    from .lines import case_lines
     from .mocks import StepflowMock, run_mocked
     from .recordings import Recording
     from .servers import Servers
@@ -30,7 +30,7 @@ _HOMES = {
     **dict.fromkeys(("Difference", "compare"), "..flows.matching"),
     **dict.fromkeys(("pin_overrides", "pinned_flow"), "..flows.pins"),
     **dict.fromkeys(("expectation_of", "update_expected"), "..flows.updating"),
-    "parse_nodes": "..flows.nodes",
+    "case_lines": ".lines",
     **dict.fromkeys(("CaseResult", "failure_text", "run_cases"), ".cases"),
     **dict.fromkeys(("TestConfig", "config_of"), ".configs"),
     **dict.fromkeys(("FakeServer", "fake_server"), ".fake"),
@@ -49,12 +49,12 @@ __all__ = [
     "Servers",
     "StepflowMock",
     "TestConfig",
+    "case_lines",
     "compare",
     "config_of",
     "expectation_of",
     "failure_text",
     "fake_server",
-    "parse_nodes",
     "pin_overrides",
     "pinned_flow",
     "read_tests",

@@ -73,7 +73,7 @@ def run_mocked(
         mock = mocks.get(step["id"]) if step.get("id") in mocks else None
         if not callable(mock):
             continue
-        probe = _probe(content, step, {*mocks} - {*outputs})
+        probe = _probe(content, step)
         given = _run_pinned(client, probe, input, outputs, variables, timeout)
         if given.is_success:
             outputs[step["id"]] = mock(given.output)
@@ -95,15 +95,14 @@ def _run_pinned(
     return client.run(sent, [input], overrides, variables=variables, timeout=timeout)
 
 
-def _probe(flow: Mapping[str, Any], step: Mapping[str, Any], without: set[str]) -> dict[str, Any]:
+def _probe(flow: Mapping[str, Any], step: Mapping[str, Any]) -> dict[str, Any]:
     """Return a flow whose output is the input of a step: only the steps before it run, and none that is mocked."""
     before: list[Any] = []
     for each in flow["steps"]:
         if each is step:
             break
         before.append({key: value for key, value in each.items() if key != "mustExecute"})
-    kept = [each for each in before if each.get("id") not in without]
-    return {**flow, "steps": kept, "output": step.get("input")}
+    return {**flow, "steps": before, "output": step.get("input")}
 
 
 class StepflowMock:
