@@ -165,15 +165,26 @@ def _replacement(text: str, parent: Node, key: Node, node: Node, value: Any) -> 
         keeps_line = is_one_line and not (is_simple or text.lstrip().startswith("{"))
         return node.start, node.end, _flow_text(text, key, value, newline, one_line=keeps_line)
     if is_simple and (node.alias or node.value is not None):
-        return node.start, node.end, json.dumps(value, ensure_ascii=False) if _needs_quotes(value) else _plain(value)
+        return node.start, node.end, _scalar(value, " " * (key.column + 2), newline)
     if node.line == key.line:
         return colon, node.end, newline + _block_text(value, key.column + 2, newline)
     # On lines of its own: comments between the key and the value stay.
     return node.start, node.end, _block_text(value, node.column, newline).lstrip(" ")
 
 
-def _needs_quotes(value: Any) -> bool:
-    return isinstance(value, str) and (not value.isprintable() or "\n" in value)
+def _scalar(value: Any, indent: str, newline: str) -> str:
+    """Return a value that is no collection, or an empty one; a text of several lines as a literal block."""
+    if not isinstance(value, str) or "\n" not in value:
+        return _plain(value) if not isinstance(value, str) or value.isprintable() else _quoted(value)
+    lines = value.removesuffix("\n").split("\n")
+    if not all(map(str.isprintable, lines)) or not lines[0][:1].strip() or not lines[-1]:
+        return _quoted(value)
+    kept = "|" if value.endswith("\n") else "|-"
+    return newline.join([kept, *(indent + line if line else line for line in lines)])
+
+
+def _quoted(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _plain(value: Any) -> str:
@@ -188,9 +199,8 @@ def _refuse_shared(root: Node, node: Node, source: str) -> None:
     for each in root.walk():
         if each.alias in anchors and id(each) not in inside:
             message = f"{source}: line {node.line}: the expected output holds the anchor &{each.alias}"
-            raise FlowFileError(
-                f"{message}, which line {each.line} uses", path=source, line=node.line, hint="write it out there"
-            )
+            message += f", which line {each.line} uses; write it out there"
+            raise FlowFileError(message, path=source, line=node.line)
 
 
 def _line_end(text: str, position: int) -> int:

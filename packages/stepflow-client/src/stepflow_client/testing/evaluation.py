@@ -99,7 +99,9 @@ class Evaluation:
         return None if done.output is None else _at(done.output, path, "Path")
 
     def _variable(self, expression: Mapping[str, Any]) -> Any:
-        name, *below = _parts(expression["$variable"])
+        name, *below = _parts(expression["$variable"]) or [""]
+        if not isinstance(name, str):
+            raise Failure(8, f"Undefined variable: {name}")
         declared = self.flow.get("schemas") or {}
         declared = ((declared.get("properties") or {}).get("variables") or {}).get("properties") or {}
         try:
@@ -190,7 +192,10 @@ def _parts(path: Any) -> list[str | int]:
 
 def _down(value: Any, parts: list[str | int]) -> Any:
     for part in parts:
-        if not isinstance(value, list if isinstance(part, int) else Mapping):
+        if isinstance(part, int) and isinstance(value, list):
+            value = value[part]
+        elif isinstance(part, str) and isinstance(value, Mapping):
+            value = value[part]
+        else:
             raise LookupError(part)
-        value = value[part]
     return value
