@@ -91,7 +91,7 @@ def test_the_server_of_0_13_gives_the_same(newest_server: StepflowRuntime) -> No
         {"id": "a", "component": "/builtin/create_messages", "input": {"user_prompt": {"$input": "$.who"}}},
         {"id": "b", "component": "/builtin/noop", "input": [{"$step": "a"}, {"$literal": {"$step": "x"}}, 5]},
         {"id": "c", "component": "/no/such", "input": {"$step": "b"}},
-        {"id": "d", "component": "/builtin/noop", "input": {"$variable": "v", "default": {"$step": "b"}}},
+        {"id": "d", "component": "/builtin/noop", "input": {"$variable": "v", "default": [{"$input": "$.who"}]}},
     ]
     outputs: list[Any] = [
         {"$step": "b"},
@@ -99,7 +99,7 @@ def test_the_server_of_0_13_gives_the_same(newest_server: StepflowRuntime) -> No
         {"$if": {"$step": "c"}, "then": 1, "else": {"$coalesce": [None, {"$input": "$.none"}]}},
         {"$if": {"$input": "$.no"}, "then": 1, "else": {"$input": "$.who"}},
         {"$coalesce": [{"$input": "$.none"}, 0]},
-        {"all": {"$step": "d", "path": "$[0].messages[0].content"}, "b": {"$step": "b"}},
+        {"all": {"$step": "d", "path": "$[0]"}, "b": {"$step": "b"}},
         {"$input": "$.list[1]['x']"},
         {"$variable": "missing"},
     ]

@@ -192,9 +192,9 @@ def _parts(path: Any) -> list[str | int]:
 
 def _down(value: Any, parts: list[str | int]) -> Any:
     for part in parts:
-        if isinstance(part, int) and isinstance(value, list):
-            value = value[part]
-        elif isinstance(part, str) and isinstance(value, Mapping):
+        if (isinstance(part, int) and isinstance(value, list)) or (
+            isinstance(part, str) and isinstance(value, Mapping)
+        ):
             value = value[part]
         else:
             raise LookupError(part)

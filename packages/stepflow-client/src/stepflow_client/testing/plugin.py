@@ -167,12 +167,11 @@ class FlowItem(pytest.Item):
 
         assert isinstance(self.parent, FlowFile)
         done = self.parent.result_of(self)
-        if done.result is not None:
-            self.add_report_section("call", "run", f"run {done.result.run_id}")
         if done.verdict == "unchecked":
             pytest.skip("the case expects no output; stepflow test --update writes one")
         if done.is_failed:
-            raise CaseFailed(failure_text(done))
+            run = f"\nrun {done.result.run_id}" if done.result is not None else ""
+            raise CaseFailed(failure_text(done) + run)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Return where the result differs, without a traceback: no Python code of the user's took part."""
