@@ -6,7 +6,7 @@ import difflib
 from typing import Any
 
 import pytest
-from stepflow_client import FlowError, FlowFileError, FlowResult
+from stepflow_client import ErrorCode, ExecutionStatus, FlowError, FlowFileError, FlowResult
 from stepflow_client.flows.file import parse_json, parse_yaml
 from stepflow_client.flows.updating import expectation_of, update_expected
 
@@ -117,13 +117,13 @@ def test_an_anchor_that_others_use_is_not_replaced() -> None:
 
 def test_what_fits_stays_as_it_is_written() -> None:
     before = {**SUCCESS, "result": {"id": {"$type": "integer"}, "n": 1, "gone": 1, "list": [{"$any": True}, 2]}}
-    result = FlowResult(status="completed", output={"id": 7, "n": 2, "more": 1, "list": [5, 3]})
+    result = FlowResult(status=ExecutionStatus.COMPLETED, output={"id": 7, "n": 2, "more": 1, "list": [5, 3]})
     after = expectation_of(result, before)
     assert after == {**SUCCESS, "result": {"id": {"$type": "integer"}, "n": 2, "list": [{"$any": True}, 3]}}
 
 
 def test_a_failure_becomes_an_expected_failure() -> None:
-    result = FlowResult(status="failed", error=FlowError(message="boom", code=3))
+    result = FlowResult(status=ExecutionStatus.FAILED, error=FlowError(message="boom", code=ErrorCode.COMPONENT_FAILED))
     assert expectation_of(result) == {"outcome": "failed", "error": {"code": "COMPONENT_FAILED", "message": "boom"}}
     kept = {"outcome": "failed", "error": {"code": 3, "message": {"$contains": "oo"}}}
     assert expectation_of(result, kept) == kept

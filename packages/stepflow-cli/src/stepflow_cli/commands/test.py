@@ -82,7 +82,8 @@ def command(
     an embedded server with the configuration that the file's tests name (test.configFile, test.config, or
     stepflow-config.test.yml beside the flow), or on the server of --url or --profile.
 
-    Outputs are compared with the expected ones. A failed case makes the exit code 1. A case that expects no output is reported, and does not fail.
+    Outputs are compared with the expected ones. A failed case makes the exit code 1. A case that expects no output is
+    reported, and does not fail.
     """
     from ..flow_tests.execute import run_files
     from ..flow_tests.plan import chosen_cases

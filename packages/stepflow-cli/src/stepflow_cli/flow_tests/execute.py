@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..context import current_session
@@ -121,9 +122,12 @@ def _clients(server: ServerOptions) -> Iterator[_Client]:
             yield lambda file: target.client
             return
         from stepflow_client import LogConfig
-        from stepflow_client.testing import Servers, config_of
+        from stepflow_client.testing import Servers, TestConfig, config_of
 
         level = current_session().server_log_level
         log_config = LogConfig(level="warn") if level is None else LogConfig(level=level)  # type: ignore[arg-type]
         servers = stack.enter_context(Servers(log_config))
+        if server.config is not None:
+            # One that does not work is a fault of the command line, not of each case.
+            servers.get(TestConfig(path=Path(server.config)))
         yield lambda file: servers.get(config_of(file.tests, server.config)).sync_client

@@ -40,7 +40,7 @@ def fake_server(components: Mapping[str, Any] | None = None) -> FakeServer:
     It stores flows and blobs, runs flows at once, and tells runs, items, steps, errors and events as 0.13 does. It has
     `/builtin/create_messages`, `noop`, `put_blob` and `get_blob`; `map`, `iterate`, `eval`, `openai` and `load_file` it
     has not, and of a flow it finds only duplicate, empty and undefined steps. What it is no model of: time, the order
-    of steps, retries of the server's own, and the conditional stall. For all that use a real server (`stepflow_runtime`).
+    of steps, retries of the server's own, and the conditional stall. Use a real server (`stepflow_runtime`) for these.
 
     Args:
         components: Outputs, or functions of the input, by the path that flows write. A function that raises makes the
