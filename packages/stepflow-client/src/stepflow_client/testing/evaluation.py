@@ -191,11 +191,13 @@ def _parts(path: Any) -> list[str | int]:
 
 
 def _down(value: Any, parts: list[str | int]) -> Any:
+    found: Any = value
     for part in parts:
-        if (isinstance(part, int) and isinstance(value, list)) or (
-            isinstance(part, str) and isinstance(value, Mapping)
-        ):
-            value = value[part]
-        else:
+        if not isinstance(found, list if isinstance(part, int) else Mapping):
             raise LookupError(part)
-    return value
+        found = _child(found, part)
+    return found
+
+
+def _child(value: Any, part: Any) -> Any:
+    return value[part]

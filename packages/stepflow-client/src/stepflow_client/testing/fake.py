@@ -7,7 +7,6 @@ a client with a `transport` uses httpx, and this is one.
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import re
 import uuid
@@ -18,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from .evaluation import Evaluation, Failure, references
+from .evaluation import Evaluation, Failure
+from .fake_flows import BUILTINS, findings, floats, overridden, value_id
 
 if TYPE_CHECKING:
     from .._async.client import StepflowClient
@@ -91,7 +91,7 @@ class FakeServer:
 
     def __init__(self, components: Mapping[str, Any] | None = None) -> None:
         """Begin with nothing stored."""
-        self.components: dict[str, Any] = {**_BUILTINS, **(components or {})}
+        self.components: dict[str, Any] = {**BUILTINS, **(components or {})}
         self.requests: list[tuple[str, str]] = []
         """The method and the path of each request, in their order."""
         self.calls: list[tuple[str, Any]] = []
@@ -152,9 +152,9 @@ class FakeServer:
         flow = body["flow"]
         if not isinstance(flow, dict) or not isinstance(flow.get("steps", []), list):
             raise _Refusal(400, "invalid flow definition")
-        flow = _floats(flow)
-        found = _findings(flow)
-        flow_id = _hash(flow)
+        flow = floats(flow)
+        found = findings(flow)
+        flow_id = value_id(flow)
         stored = not found and not body.get("dryRun")
         if stored:
             self._flows[flow_id] = flow
@@ -166,7 +166,7 @@ class FakeServer:
         flow = self._flow(flow_id)
         examples = [*flow.get("examples", ()), *((flow.get("test") or {}).get("cases") or ())]
         named = [{"name": each["name"], "input": each.get("input")} for each in examples]
-        return httpx.Response(200, json={"flowId": flow_id, "flow": _floats(flow), "allExamples": named})
+        return httpx.Response(200, json={"flowId": flow_id, "flow": floats(flow), "allExamples": named})
 
     def _flow(self, flow_id: str) -> dict[str, Any]:
         if flow_id not in self._flows:
@@ -177,7 +177,7 @@ class FakeServer:
         return httpx.Response(200, json={})
 
     def _put_blob(self, data: Any, blob_type: str) -> str:
-        blob_id = _hash(data)
+        blob_id = value_id(data)
         if blob_type == "flow":
             self._flows[blob_id] = data
         self._blobs[blob_id] = {"data": data, "blobType": blob_type, "blobId": blob_id}
@@ -197,8 +197,11 @@ class FakeServer:
     def _create_run(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
         flow_id = body["flowId"]
-        flow = _overridden(self._flow(flow_id), body.get("overrides") or {})
-        found = _findings(flow)
+        try:
+            flow = overridden(self._flow(flow_id), body.get("overrides") or {})
+        except LookupError as error:
+            raise _Refusal(400, str(error.args[0])) from None
+        found = findings(flow)
         if found:
             raise _Refusal(400, f"error analyzing workflow: {found[0]['formatted']}")
         run = _Run(str(uuid.uuid4()), flow_id, flow, created_at=_now())
@@ -215,7 +218,7 @@ class FakeServer:
         evaluation = Evaluation(run.flow, given, variables, self._call)
         item: dict[str, Any] = {"itemIndex": index, "completedAt": _now()}
         try:
-            item |= {"status": 2, "output": _floats(evaluation.run())}
+            item |= {"status": 2, "output": floats(evaluation.run())}
         except Failure as failure:
             item |= {"status": 3, "errorMessage": failure.message, "errorCode": failure.code}
         run.items.append(item)
@@ -224,7 +227,7 @@ class FakeServer:
             where = {"itemIndex": index, "stepIndex": done.index, "stepId": step_id}
             for attempt in range(1, done.attempts + 1):
                 _event(run, "StepStarted", **where, attempt=attempt)
-            step = {"status": 2, "output": _floats(done.output)}
+            step = {"status": 2, "output": floats(done.output)}
             if done.failure:
                 step = {"status": 3, "errorMessage": done.failure.message, "errorCode": done.failure.code}
             about = {"component": done.step["component"], "journalSeqno": len(run.events), "updatedAt": _now()}
@@ -237,7 +240,7 @@ class FakeServer:
             raise Failure(9, f"no route for {path}")
         self.calls.append((path, given))
         answer = self.components[path]
-        if path in ("/builtin/put_blob", "/builtin/get_blob") and answer is _BUILTINS[path]:
+        if path in ("/builtin/put_blob", "/builtin/get_blob") and answer is BUILTINS[path]:
             return self._blob_step(path, given)
         if not callable(answer):
             return copy.deepcopy(answer)
@@ -316,85 +319,9 @@ def _event(run: _Run, kind: str, **content: Any) -> None:
     run.events.append({"sequenceNumber": len(run.events), "timestamp": _now(), "event": event})
 
 
-def _overridden(flow: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    changes = overrides.get("steps", {})
-    known = {step["id"] for step in flow.get("steps") or ()}
-    unknown = next((step_id for step_id in changes if step_id not in known), None)
-    if unknown is not None:
-        raise _Refusal(400, f"failed to apply workflow overrides: step {unknown} not found")
-    steps = [_merged(step, (changes.get(step["id"]) or {}).get("value", {})) for step in flow.get("steps") or ()]
-    return {**flow, "steps": steps}
-
-
-def _merged(value: Any, patch: Any) -> Any:
-    """Return a value with a JSON merge patch applied (RFC 7386)."""
-    if not isinstance(patch, Mapping):
-        return patch
-    merged = dict(value) if isinstance(value, Mapping) else {}
-    for key, change in patch.items():
-        if change is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = _merged(merged.get(key), change)
-    return merged
-
-
-def _findings(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the fatal findings about steps, as servers tell them."""
-    found: list[dict[str, Any]] = []
-    seen: set[str] = set()
-
-    def add(code: int, kind: str, text: str, path: str) -> None:
-        found.append({"kind": kind, "code": code, "level": 1, "formatted": text, "path": path})
-
-    for index, step in enumerate(flow.get("steps") or ()):
-        step_id, place = step.get("id") or "", f"$.steps[{index}]"
-        if not step_id.strip():
-            add(3001, "emptyStepId", "Step has empty ID", f"{place}.id")
-        if step_id in seen:
-            add(3000, "duplicateStepId", f"Duplicate step ID '{step_id}'", f"{place}.id")
-        for named in sorted(references(step.get("input")) - seen):
-            kind = (3002, "selfReference") if named == step_id else (3003, "undefinedStepReference")
-            verb = "itself" if named == step_id else f"undefined step '{named}'"
-            add(*kind, f"Step '{step_id}' references {verb}", f"{place}.input")
-        seen.add(step_id)
-    for named in sorted(references(flow.get("output")) - seen):
-        text = f"Step 'workflow_output' references undefined step '{named}'"
-        add(3003, "undefinedStepReference", text, "$.output")
-    return found
-
-
-def _floats(value: Any) -> Any:
-    """Return a value with every number as a float, as servers from 0.12 on send results."""
-    if isinstance(value, Mapping):
-        return {key: _floats(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_floats(each) for each in value]
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()).hexdigest()
-
-
 def _now() -> str:
     return datetime.now(UTC).isoformat().replace("+00:00", "Z")
 
-
-def _create_messages(given: Any) -> dict[str, Any]:
-    if not isinstance(given, Mapping) or not isinstance(given.get("user_prompt"), str):
-        raise Failure(5, "missing field `user_prompt`", is_own=True)
-    system = given.get("system_instructions")
-    messages = [{"role": "system", "content": system}] if system else []
-    return {"messages": [*messages, {"role": "user", "content": given["user_prompt"]}]}
-
-
-_BUILTINS: dict[str, Any] = {
-    "/builtin/create_messages": _create_messages,
-    "/builtin/noop": lambda given: given,
-    "/builtin/put_blob": lambda given: given,
-    "/builtin/get_blob": lambda given: given,
-}
 
 _ROUTES: list[tuple[str, str, Callable[..., httpx.Response]]] = [
     ("GET", "/health", FakeServer._health),
