@@ -79,7 +79,8 @@ def run_files(plan: Sequence[FileCases], server: ServerOptions, settings: Settin
         try:
             yield from pool.map(run, plan)
         finally:
-            pool.shutdown(cancel_futures=True)
+            # After Ctrl-C nobody waits for runs: the end of their server ends the threads.
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _run_file(file: FileCases, client_for: _Client, settings: Settings) -> list[CaseResult]:

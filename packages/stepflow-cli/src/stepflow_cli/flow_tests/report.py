@@ -93,7 +93,7 @@ def _diff(done: CaseResult) -> str:
 
 
 def _counted(counts: Mapping[str, int]) -> str:
-    words = {"passed": "passed", "failed": "failed", "error": "not run", "unchecked": "without an expectation"}
+    words = {"passed": "passed", "failed": "failed", "error": "with an error", "unchecked": "without an expectation"}
     return ", ".join(f"{counts[key]} {word}" for key, word in words.items() if counts.get(key))
 
 

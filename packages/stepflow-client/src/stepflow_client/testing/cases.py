@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import StepflowClientError
+from ..errors import RunTimeoutError, StepflowClientError
 from ..flows.matching import Difference, shorten
 from .recordings import Recording
 
@@ -99,7 +99,7 @@ def _run_batch(
         steps = _step_outputs(client, run_id, record, len(wanted)) if record else [{}] * len(wanted)
     except StepflowClientError as error:
         seconds = time.monotonic() - started
-        told = error.message if error.hint is None else f"{error.message} ({error.hint})"
+        told = _told(error, timeout)
         return [CaseResult(case, "error", message=told, attempt=each, seconds=seconds) for case, each in wanted]
     seconds = time.monotonic() - started
     done = []
@@ -107,6 +107,12 @@ def _run_batch(
         verdict, differences = judge(case, result)
         done.append(CaseResult(case, verdict, differences, result, "", attempt, seconds, outputs))
     return done
+
+
+def _told(error: StepflowClientError, timeout: float | None) -> str:
+    if isinstance(error, RunTimeoutError) and timeout is not None:
+        return f"run {error.run_id} had not ended after {timeout:g} s; on a server of its own it goes on"
+    return error.message if error.hint is None else f"{error.message} ({error.hint})"
 
 
 def _run_pinned(
@@ -141,7 +147,7 @@ def failure_text(done: CaseResult, *, limit: int = 20) -> str:
         limit: How many differences are written out. Default 20.
     """
     if done.verdict == "error":
-        return f"could not be run: {done.message}"
+        return done.message
     lines = [str(each) for each in done.differences[:limit]]
     if len(done.differences) > limit:
         lines.append(f"and {len(done.differences) - limit} more")
