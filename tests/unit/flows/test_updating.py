@@ -6,6 +6,7 @@ import difflib
 from typing import Any
 
 import pytest
+from hypothesis import given, settings, strategies
 from stepflow_client import ErrorCode, ExecutionStatus, FlowError, FlowFileError, FlowResult
 from stepflow_client.flows.file import parse_json, parse_yaml
 from stepflow_client.flows.updating import expectation_of, update_expected
@@ -127,3 +128,32 @@ def test_a_failure_becomes_an_expected_failure() -> None:
     assert expectation_of(result) == {"outcome": "failed", "error": {"code": "COMPONENT_FAILED", "message": "boom"}}
     kept = {"outcome": "failed", "error": {"code": 3, "message": {"$contains": "oo"}}}
     assert expectation_of(result, kept) == kept
+
+
+JSON = strategies.recursive(
+    strategies.none()
+    | strategies.booleans()
+    | strategies.integers(-(2**60), 2**60)
+    | strategies.floats(allow_nan=False, allow_infinity=False)
+    | strategies.text()
+    | strategies.sampled_from(
+        ["1e3", "012", "0b1", "~", "no", "- a", "a: b", "# x", "x #y", "two\nlines", " s ", "'", '"']
+    ),
+    lambda inner: strategies.lists(inner, max_size=3) | strategies.dictionaries(strategies.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(JSON, JSON, strategies.sampled_from(["\n", "\r\n"]))
+def test_any_value_is_written_and_replaced(first: Any, second: Any, newline: str) -> None:
+    before = ODD.replace(b"\n", newline.encode())
+    content = before
+    for value in (first, second):
+        new = {index: {**SUCCESS, "result": value} for index in range(4)}
+        content = update_expected(content, new, "odd.yaml")
+        cases = parse_yaml(content.decode("utf-8-sig"))["test"]["cases"]
+        assert [case["output"] for case in cases] == list(new.values())
+        assert content.startswith(before[: before.index(b"outcome: success")])
+        assert content.endswith(before[before.index(newline.encode() * 2 + b"# the end") :])
+        assert all(f"# kept {number}".encode() in content for number in (1, 2, 3, 6, 7, 8))

@@ -130,7 +130,7 @@ def _item_changes(text: str, node: Node, old: Any, new: Any) -> Iterator[_Edit]:
         for (name, part), before, after in zip(node.keys, old.values(), new.values(), strict=True):
             yield from _changes(text, node, name, part, before, after)
     else:
-        yield node.start, node.end, json.dumps(new, ensure_ascii=False)
+        yield node.start, node.end, _json(new)
 
 
 def _names(node: Node) -> list[str | None]:
@@ -158,7 +158,7 @@ def _replacement(text: str, parent: Node, key: Node, node: Node, value: Any) -> 
     if node.value == "" and node.start == node.end:
         # Nothing at all: the place of an empty value is somewhere behind the colon.
         if parent.is_flow or is_simple:
-            return colon, colon, f" {json.dumps(value, ensure_ascii=False)}"
+            return colon, colon, f" {_json(value)}"
         return colon, colon, newline + _block_text(value, key.column + 2, newline)
     if parent.is_flow or (node.is_flow and node.value is None and node.alias is None):
         is_one_line = "\n" not in text[node.start : node.end]
@@ -169,22 +169,30 @@ def _replacement(text: str, parent: Node, key: Node, node: Node, value: Any) -> 
     if node.line == key.line:
         return colon, node.end, newline + _block_text(value, key.column + 2, newline)
     # On lines of its own: comments between the key and the value stay.
-    return node.start, node.end, _block_text(value, node.column, newline).lstrip(" ")
+    # A list may stand as far left as its key; nothing else may.
+    indent = node.column if node.column > key.column else key.column + 2
+    return node.start, node.end, " " * (indent - node.column) + _block_text(value, indent, newline).lstrip(" ")
 
 
 def _scalar(value: Any, indent: str, newline: str) -> str:
     """Return a value that is no collection, or an empty one; a text of several lines as a literal block."""
     if not isinstance(value, str) or "\n" not in value:
-        return _plain(value) if not isinstance(value, str) or value.isprintable() else _quoted(value)
+        return _plain(value) if not isinstance(value, str) or value.isprintable() else _json(value)
     lines = value.removesuffix("\n").split("\n")
     if not all(map(str.isprintable, lines)) or not lines[0][:1].strip() or not lines[-1]:
-        return _quoted(value)
+        return _json(value)
     kept = "|" if value.endswith("\n") else "|-"
     return newline.join([kept, *(indent + line if line else line for line in lines)])
 
 
-def _quoted(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False)
+def _json(value: Any, indent: int | None = None) -> str:
+    """Return a value as JSON that is YAML too: which has no surrogate pairs, and wants odd characters escaped."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return "".join(each if each.isprintable() or each == "\n" or each > "\uffff" else _escape(each) for each in text)
+
+
+def _escape(character: str) -> str:
+    return f"\\u{ord(character):04x}"
 
 
 def _plain(value: Any) -> str:
@@ -214,8 +222,8 @@ def _flow_text(text: str, key: Node, value: Any, newline: str, *, one_line: bool
     """Return a value as JSON: over several lines, in steps of the file, where each key has its own line."""
     before = text[text.rfind("\n", 0, key.start) + 1 : key.start]
     if one_line or before.strip():
-        return json.dumps(value, ensure_ascii=False)
-    lines = json.dumps(value, ensure_ascii=False, indent=_json_step(text)).split("\n")
+        return _json(value)
+    lines = _json(value, _json_step(text)).split("\n")
     return (newline + before).join(lines)
 
 
@@ -227,5 +235,9 @@ def _json_step(text: str) -> int:
 def _block_text(value: Any, indent: int, newline: str) -> str:
     from .._codec.yaml_writer import write_yaml
 
-    lines = write_yaml(value).rstrip("\n").split("\n")
+    text = write_yaml(value).rstrip("\n")
+    lines = text.split("\n")
+    if "\\" in text or not all(map(str.isprintable, lines)):
+        # Odd characters, which block style would spread over lines.
+        lines = [_json(value)]
     return newline.join(" " * indent + line if line else line for line in lines)
