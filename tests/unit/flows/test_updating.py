@@ -144,7 +144,7 @@ JSON = strategies.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(JSON, JSON, strategies.sampled_from(["\n", "\r\n"]))
 def test_any_value_is_written_and_replaced(first: Any, second: Any, newline: str) -> None:
     before = ODD.replace(b"\n", newline.encode())
