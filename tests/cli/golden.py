@@ -21,6 +21,8 @@ _SAME_FOR_ALL = [
     # On a busy machine runs take longer; from ten seconds on without tenths.
     (re.compile(r"(?m)^(DURATION +)\d\ds\b"), r"\g<1>0.0s"),
     (re.compile(r"\b\d\.\ds\b| \d\ds\b"), "0.0s"),
+    (re.compile(r"\b\d+\.\d\d s\b"), "0.00 s"),
+    (re.compile(r"(\bseconds\"?: |\btime=\")\d+\.\d+"), r"\g<1>0.0"),
     (re.compile(r"(\bduration\"?: )\d+(\.\d+)?(e-\d+)?"), r"\g<1>0.0"),
     (re.compile(r"(127\.0\.0\.1|localhost):\d{5}\b"), r"\g<1>:10000"),
 ]

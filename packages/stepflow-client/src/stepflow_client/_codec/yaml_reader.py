@@ -17,7 +17,7 @@ import yaml
 
 from ..errors import FlowFileError
 
-__all__ = ["read_yaml"]
+__all__ = ["plain_scalar_resolvers", "read_yaml"]
 
 _MOST_VALUES = 1_000_000
 """Aliases and merges may repeat this many values: aliases of aliases can grow a small file without end."""
@@ -53,6 +53,12 @@ for _tag, _pattern, _first in (
     ("merge", r"<<", ["<"]),
 ):
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
+
+
+def plain_scalar_resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
+    """Return which plain scalars are no texts: patterns by first character, in PyYAML's form."""
+    resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = _Loader.yaml_implicit_resolvers
+    return resolvers
 
 
 def read_yaml(text: str, source: str) -> Any:

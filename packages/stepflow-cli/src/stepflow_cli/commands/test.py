@@ -1,0 +1,200 @@
+"""`stepflow test`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..completion.words import complete_flow_files
+from ..errors import Problem, printable, usage
+from ..exit_codes import ExitCode
+from ..output.messages import note
+from ..output.view import Output
+from ..params.options import formatted_output, option_in, server_options
+from ..params.parsing import FILE, Command
+from ..settings.resolve import ServerOptions
+
+if TYPE_CHECKING:
+    from ..flow_tests.execute import FileResults, Settings
+
+__all__ = ["command"]
+
+
+@click.command("test", cls=Command)
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=complete_flow_files)
+@option_in("--case", "patterns", multiple=True, section="Cases", metavar="GLOB", help="Cases by name; repeatable.")
+@option_in("--tag", "tags", multiple=True, section="Cases", metavar="TAG", help="Cases with this tag; repeatable.")
+@option_in("--repeat", type=click.IntRange(1), default=1, section="Cases", metavar="N", help="Run each case N times.")
+@option_in("--fail-fast", is_flag=True, section="Cases", help="Start no further file after a failed case.")
+@option_in(
+    "--jobs",
+    type=click.IntRange(1),
+    default=4,
+    section="Cases",
+    metavar="N",
+    help="How many files are run at once. [default: 4]",
+)
+@option_in(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    section="Cases",
+    metavar="SECONDS",
+    help="How long the cases of one file may take. [default: no limit]",
+)
+@option_in("--update", is_flag=True, section="Files", help="Write actual outputs into the files as expected ones.")
+@option_in("--record", type=FILE, section="Files", metavar="FILE", help="Write the outputs of steps into this file.")
+@option_in(
+    "--record-step",
+    "record_steps",
+    multiple=True,
+    section="Files",
+    metavar="GLOB",
+    help="Steps to record, by id; repeatable. [default: all]",
+)
+@option_in(
+    "--replay",
+    type=FILE,
+    section="Files",
+    metavar="FILE",
+    help="Take the outputs of steps from this file instead of executing them.",
+)
+@option_in("--junit", type=FILE, section="Files", metavar="FILE", help="Write a JUnit XML report.")
+@server_options(default="embedded")
+@option_in("--diff", is_flag=True, section="Output", help="Show failed cases as a diff of expected and actual output.")
+@formatted_output(github="github")
+def command(
+    paths: tuple[str, ...],
+    patterns: tuple[str, ...],
+    tags: tuple[str, ...],
+    update: bool,
+    junit: str | None,
+    diff: bool,
+    server: ServerOptions,
+    output: Output,
+    **how: Any,
+) -> None:
+    """Run the test cases in flow files.
+
+    PATH is a flow file, or a folder, which is searched for flows with cases. The cases of a file run as one batch, on
+    an embedded server with the configuration that the file's tests name (test.configFile, test.config, or
+    stepflow-config.test.yml beside the flow), or on the server of --url or --profile.
+
+    Outputs are compared with the expected ones. A failed case makes the exit code 1. A case that expects no output is
+    reported, and does not fail.
+    """
+    from ..flow_tests.execute import run_files
+    from ..flow_tests.plan import chosen_cases
+    from ..flow_tests.report import summary, write_junit
+
+    if update and how["repeat"] > 1:
+        raise usage("--update and --repeat cannot be combined")
+    if how["record"] and how["replay"]:
+        raise usage("--record and --replay cannot be combined")
+    if how["record_steps"] and not how["record"]:
+        raise usage("--record-step needs --record")
+    plan = chosen_cases(paths, patterns, tags)
+    settings = _settings(how)
+    if settings.replay is not None:
+        _tell_unrecorded(plan, settings)
+    started = time.monotonic()
+    done: list[FileResults] = []
+    _print(_kept(run_files(plan, server, settings), done), output, diff)
+    seconds = time.monotonic() - started
+    if junit is not None:
+        write_junit(junit, done, seconds)
+    if how["record"]:
+        _record(how["record"], done)
+    if output.format in (None, "table", "github"):
+        click.echo(printable(summary(done, seconds)), err=True)
+    updated = _update(done) if update else 0
+    _judge(done, updated)
+
+
+def _settings(how: dict[str, Any]) -> Settings:
+    from fnmatch import fnmatchcase
+
+    from stepflow_client.testing import Recording
+
+    from ..flow_tests.execute import Settings
+
+    globs = how["record_steps"] or ("*",)
+    record: Callable[[str], bool] = lambda step_id: any(fnmatchcase(step_id, glob) for glob in globs)  # noqa: E731
+    return Settings(
+        jobs=how["jobs"],
+        repeat=how["repeat"],
+        fail_fast=how["fail_fast"],
+        timeout=how["timeout"],
+        replay=Recording.load(how["replay"]) if how["replay"] else None,
+        record=record if how["record"] else None,
+    )
+
+
+def _kept(results: Iterable[FileResults], done: list[FileResults]) -> Iterator[FileResults]:
+    for each in results:
+        done.append(each)
+        yield each
+
+
+def _print(results: Iterable[FileResults], output: Output, diff: bool) -> None:
+    """Print each file's results as soon as they are there."""
+    from ..flow_tests.report import CASES, case_records, file_lines, github_lines
+
+    if output.format == "github":
+        output.write_all((line + "\n" for each in results for line in github_lines(each)), flush=True)
+    elif output.format is None and not output.fields:
+        lines = (line for each in results for line in file_lines(each, diff=diff))
+        output.write_all((line + "\n" for line in lines), flush=True)
+    else:
+        output.records((record for each in results for record in case_records(each)), CASES, flush=True)
+
+
+def _tell_unrecorded(plan: Iterable[Any], settings: Settings) -> None:
+    assert settings.replay is not None
+    missing = [
+        case.name for file in plan for case in file.cases if not settings.replay.outputs(file.tests.path, case.name)
+    ]
+    if missing:
+        note(f"{settings.replay.path} has nothing for {', '.join(missing)}: their steps are executed")
+
+
+def _record(path: str, done: Iterable[FileResults]) -> None:
+    from os.path import exists
+
+    from stepflow_client.testing import Recording
+
+    recording = Recording.load(path) if exists(path) else Recording(path)
+    count = 0
+    for file in done:
+        for each in file.results:
+            recording.add(file.file.tests.path, each.case.name, each.steps)
+            count += len(each.steps)
+    recording.save()
+    note(f"recorded {count} outputs of steps in {path}")
+
+
+def _update(done: Iterable[FileResults]) -> int:
+    from ..flow_tests.update import update_file
+
+    count = 0
+    for each in done:
+        names = update_file(each)
+        count += len(names)
+        if names:
+            note(f"updated {each.file.name}: {', '.join(names)}")
+    return count
+
+
+def _judge(done: list[FileResults], updated: int) -> None:
+    """Fail if a case did, unless its expectation was updated."""
+    every = [each for file in done for each in file.results]
+    failed = [each for each in every if each.verdict == "error" or (each.is_failed and not updated)]
+    if not failed:
+        return
+    hint = None if updated else "--diff shows what differs, --update accepts the actual outputs"
+    if all(each.verdict == "error" for each in failed):
+        hint = None
+    ran = f"{len(failed)} of {len(every)} test cases failed"
+    raise Problem(ran, kind="test_failed", exit_code=ExitCode.FAILED, hint=hint)

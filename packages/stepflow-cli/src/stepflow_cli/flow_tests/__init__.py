@@ -1,0 +1,1 @@
+"""What `stepflow test` does: find cases, run them, report and update."""

@@ -1,0 +1,192 @@
+"""What `stepflow test` prints: lines for people, records, workflow commands of GitHub, and JUnit's XML."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+from ..errors import printable
+from ..inputs.files import writing
+from ..output.tables import Column, View
+from ..output.view import yaml_text
+from .execute import FileResults
+
+if TYPE_CHECKING:
+    from stepflow_client.testing import CaseResult
+
+__all__ = ["CASES", "case_records", "file_lines", "github_lines", "summary", "write_junit"]
+
+CASES = View(
+    columns=(
+        Column("file"),
+        Column("case"),
+        Column("verdict", kind="status"),
+        Column("seconds", kind="number"),
+        Column("message", optional=True),
+    ),
+    fields=("line", "attempt", "run_id", "output", "differences"),
+    name="case",
+)
+
+
+def case_records(done: FileResults) -> list[dict[str, Any]]:
+    """Return a record for each case of a file, and for each time it ran."""
+    from stepflow_client.testing import case_lines, failure_text
+
+    lines = case_lines(done.file.tests.path)
+    return [
+        {
+            "file": done.file.name,
+            "line": lines.get(each.case.index),
+            "case": each.case.name,
+            "attempt": each.attempt,
+            "verdict": each.verdict,
+            "seconds": round(each.seconds, 3),
+            "run_id": each.result.run_id if each.result else None,
+            "output": each.result.output if each.result else None,
+            "message": failure_text(each) if each.is_failed else "",
+            "differences": [
+                {"path": found.path, "expected": found.expected, "actual": found.actual} for found in each.differences
+            ],
+        }
+        for each in done.results
+    ]
+
+
+def file_lines(done: FileResults, *, diff: bool) -> list[str]:
+    """Return what people read about a file: one line, and below it each case that needs attention."""
+    from stepflow_client.testing import case_lines, failure_text
+
+    if not done.results:
+        return [f"{done.file.name}: not run"]
+    lines = case_lines(done.file.tests.path)
+    counts = _counted(Counter(each.verdict for each in done.results))
+    text = [f"{done.file.name}: {counts} ({done.seconds:.2f} s)"]
+    for each in done.results:
+        if each.verdict == "passed":
+            continue
+        where = f"{done.file.name}:{lines.get(each.case.index, 1)}"
+        again = f" (run {each.attempt})" if each.attempt > 1 else ""
+        word = "UNCHECKED" if each.verdict == "unchecked" else each.verdict.upper()
+        text.append(f"  {word} {each.case.name}{again} at {where}")
+        if each.verdict == "unchecked":
+            text.append("    the case expects no output; --update writes one")
+            continue
+        detail = _diff(each) if diff and each.result is not None else failure_text(each)
+        text += [f"    {line}" for line in detail.splitlines()]
+    return [printable(line) for line in text]
+
+
+def _diff(done: CaseResult) -> str:
+    """Return what was expected and what came, as YAML, line by line; with the places of the differences before it."""
+    from stepflow_client.testing import expectation_of
+
+    expected = done.case.expected or {}
+    assert done.result is not None
+    actual = expectation_of(done.result, expected)
+    before, after = (yaml_text(value).splitlines() for value in (expected, actual))
+    lines = list(difflib.unified_diff(before, after, "expected", "actual", n=3, lineterm=""))
+    return "\n".join([*(str(each) for each in done.differences), *lines])
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    words = {"passed": "passed", "failed": "failed", "error": "with an error", "unchecked": "without an expectation"}
+    return ", ".join(f"{counts[key]} {word}" for key, word in words.items() if counts.get(key))
+
+
+def summary(done: Sequence[FileResults], seconds: float) -> str:
+    """Return the last line: how many cases passed, failed, and how long all took."""
+    every = [each for file in done for each in file.results]
+    flaky = _flaky(done)
+    text = f"{_counted(Counter(each.verdict for each in every))} in {seconds:.2f} s"
+    if flaky:
+        text += f"; flaky: {', '.join(flaky)}"
+    skipped = sum(len(file.file.cases) for file in done if not file.results)
+    return text + (f"; {skipped} skipped after the first failure" if skipped else "")
+
+
+def _flaky(done: Sequence[FileResults]) -> list[str]:
+    """Return the cases that passed in one run and failed in another."""
+    found = []
+    for file in done:
+        for case in file.file.cases:
+            verdicts = {each.is_failed for each in file.results if each.case is case}
+            if len(verdicts) == 2:
+                failed = sum(each.is_failed for each in file.results if each.case is case)
+                runs = sum(each.case is case for each in file.results)
+                found.append(f"{case.name} ({failed} of {runs} failed)")
+    return found
+
+
+def github_lines(done: FileResults) -> list[str]:
+    """Return annotations for GitHub: an error for each failed case, a warning for one without an expectation."""
+    lines = []
+    for each in case_records(done):
+        if each["verdict"] == "passed":
+            continue
+        level = "warning" if each["verdict"] == "unchecked" else "error"
+        message = each["message"] or "the case expects no output"
+        place = f"file={_property(each['file'])},line={each['line'] or 1},title={_property(each['case'])}"
+        lines.append(f"::{level} {place}::{_escaped(message)}")
+    return lines
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _escaped(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def write_junit(path: str, done: Sequence[FileResults], seconds: float) -> None:
+    """Write the results as JUnit's XML: a suite for each file.
+
+    Raises:
+        Problem: If the file cannot be written.
+    """
+    root = ElementTree.Element("testsuites", name="stepflow test", time=f"{seconds:.3f}")
+    for file in done:
+        records = case_records(file)
+        verdicts = Counter(each["verdict"] for each in records)
+        skipped = len(file.file.cases) if not records else 0
+        suite = ElementTree.SubElement(
+            root,
+            "testsuite",
+            name=file.file.name,
+            tests=str(len(records) + skipped),
+            failures=str(verdicts["failed"]),
+            errors=str(verdicts["error"]),
+            skipped=str(verdicts["unchecked"] + skipped),
+            time=f"{file.seconds:.3f}",
+        )
+        for each in records:
+            _junit_case(suite, each)
+        for case in file.file.cases if skipped else ():
+            element = ElementTree.SubElement(suite, "testcase", name=case.name, classname=file.file.name)
+            ElementTree.SubElement(element, "skipped", message="not run after the first failure")
+    ElementTree.indent(root)
+    with writing(path):
+        ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+
+
+def _junit_case(suite: ElementTree.Element, each: Mapping[str, Any]) -> None:
+    name = each["case"] if each["attempt"] == 1 else f"{each['case']} [{each['attempt']}]"
+    place = {"name": _xml(name), "classname": _xml(each["file"]), "file": _xml(each["file"])}
+    element = ElementTree.SubElement(suite, "testcase", {**place, "time": f"{each['seconds']:.3f}"})
+    if each["line"]:
+        element.set("line", str(each["line"]))
+    if each["verdict"] in ("failed", "error"):
+        kind = "failure" if each["verdict"] == "failed" else "error"
+        message = _xml(each["message"])
+        ElementTree.SubElement(element, kind, message=message.split("\n")[0]).text = message
+    elif each["verdict"] == "unchecked":
+        ElementTree.SubElement(element, "skipped", message="the case expects no output")
+
+
+def _xml(text: str) -> str:
+    """Return a text without what XML cannot hold."""
+    return printable(text)

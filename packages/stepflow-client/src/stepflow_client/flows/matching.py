@@ -1,0 +1,204 @@
+"""Compares an expected value with an actual one, as Stepflow's tests do, with matchers for what varies between runs.
+
+Objects are compared in part: further keys of the actual value are allowed. Lists have the same length and are compared
+element by element. All else is equal by value; `3` and `3.0` are equal, because servers from 0.12 on send every number
+as a float, and `true` is not `1`.
+
+A matcher is an object with one of these keys alone, in place of an expected value:
+
+    $any: true                    anything, null too; `$any: false` is a mistake
+    $contains: x                  a text with this part, an object with this key (x is a text), or a list with an
+                                  element that x describes
+    $range: [low, high]           a number from low to high, both included; null for an open end
+    $regex: pattern               a text in which the pattern is found (Python's `re.search`; anchor it with ^ and $)
+    $type: name                   null, boolean, integer, number, string, array or object
+    $equals: value                exactly this value: nothing in it is a matcher, and objects have no further keys
+
+`$equals` is the escape: `{$equals: {$any: true}}` expects the object `{"$any": true}` itself.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import InvalidArgumentError
+
+__all__ = ["MATCHERS", "Difference", "check_expected", "compare", "is_matcher", "shorten"]
+
+_TYPES: dict[str, Callable[[Any], bool]] = {
+    "null": lambda value: value is None,
+    "boolean": lambda value: isinstance(value, bool),
+    "integer": lambda value: _is_number(value) and float(value).is_integer(),
+    "number": lambda value: _is_number(value),
+    "string": lambda value: isinstance(value, str),
+    "array": lambda value: isinstance(value, list),
+    "object": lambda value: isinstance(value, Mapping),
+}
+
+MATCHERS = ("$any", "$contains", "$range", "$regex", "$type", "$equals")
+"""The keys that make an object of one key a matcher."""
+
+_MISSING = object()
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One place where a value is not what was expected."""
+
+    path: str
+    """Where: `$.items[2].name`."""
+    expected: str
+    """What was expected there, as a short text."""
+    actual: str
+    """What stands there, as a short text; `nothing` for a key that is missing."""
+
+    def __str__(self) -> str:
+        return f"{self.path}: expected {self.expected}, got {self.actual}"
+
+
+def is_matcher(expected: object) -> bool:
+    """Return whether an expected value is a matcher: an object whose only key is one of `MATCHERS`."""
+    return isinstance(expected, Mapping) and len(expected) == 1 and next(iter(expected)) in MATCHERS
+
+
+def compare(expected: Any, actual: Any, path: str = "$") -> list[Difference]:
+    """Return where a value differs from what is expected; an empty list if it does not.
+
+    Args:
+        expected: A JSON value that may hold matchers.
+        actual: A JSON value.
+        path: What to call the whole.
+
+    Raises:
+        InvalidArgumentError: If a matcher is malformed.
+    """
+    return list(_differences(expected, actual, path))
+
+
+def check_expected(expected: Any, path: str = "$") -> None:
+    """Raise InvalidArgumentError if a matcher in an expected value is malformed; `path` names its place."""
+    if is_matcher(expected):
+        name, argument = next(iter(expected.items()))
+        _check_matcher(name, argument, path)
+        if name == "$contains":
+            check_expected(argument, path)
+    elif isinstance(expected, Mapping):
+        for key, value in expected.items():
+            check_expected(value, _below(path, key))
+    elif isinstance(expected, list):
+        for index, value in enumerate(expected):
+            check_expected(value, f"{path}[{index}]")
+
+
+def shorten(value: Any, limit: int = 200) -> str:
+    """Return a JSON value as a text of one line, cut at `limit` characters."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _differences(expected: Any, actual: Any, path: str) -> Iterator[Difference]:
+    if is_matcher(expected):
+        yield from _matcher_differences(expected, actual, path)
+    elif isinstance(expected, Mapping) and isinstance(actual, Mapping):
+        for key, value in expected.items():
+            found = actual.get(key, _MISSING)
+            if found is _MISSING:
+                yield Difference(_below(path, key), shorten(value), "nothing")
+            else:
+                yield from _differences(value, found, _below(path, key))
+    elif isinstance(expected, list) and isinstance(actual, list):
+        if len(expected) != len(actual):
+            yield Difference(path, _counted(expected), f"{_counted(actual)}: {shorten(actual)}")
+        for index, (value, found) in enumerate(zip(expected, actual, strict=False)):
+            yield from _differences(value, found, f"{path}[{index}]")
+    elif not _equal(expected, actual):
+        yield Difference(path, shorten(expected), shorten(actual))
+
+
+def _matcher_differences(expected: Mapping[str, Any], actual: Any, path: str) -> Iterator[Difference]:
+    name, argument = next(iter(expected.items()))
+    _check_matcher(name, argument, path)
+    if not _matches(name, argument, actual):
+        yield Difference(path, shorten(dict(expected)), shorten(actual))
+
+
+def _matches(name: str, argument: Any, actual: Any) -> bool:
+    match name:
+        case "$any":
+            return True
+        case "$equals":
+            return _equal(argument, actual)
+        case "$type":
+            return _TYPES[argument](actual)
+        case "$regex":
+            return isinstance(actual, str) and re.search(argument, actual) is not None
+        case "$range":
+            low, high = argument
+            return _is_number(actual) and (low is None or low <= actual) and (high is None or actual <= high)
+        case _:
+            return _contains(argument, actual)
+
+
+def _contains(part: Any, actual: Any) -> bool:
+    if isinstance(actual, str):
+        return isinstance(part, str) and part in actual
+    if isinstance(actual, Mapping):
+        return isinstance(part, str) and part in actual
+    return isinstance(actual, list) and any(not compare(part, each) for each in actual)
+
+
+def _check_matcher(name: str, argument: Any, path: str) -> None:
+    match name:
+        case "$any":
+            problem = None if argument is True else "$any takes true"
+        case "$range":
+            is_pair = isinstance(argument, list) and len(argument) == 2
+            fits = is_pair and all(end is None or _is_number(end) for end in argument)
+            problem = None if fits else "$range takes [low, high], numbers or null"
+        case "$regex":
+            problem = _regex_problem(argument)
+        case "$type":
+            known = ", ".join(_TYPES)
+            problem = None if isinstance(argument, str) and argument in _TYPES else f"$type takes one of {known}"
+        case _:
+            problem = None
+    if problem is not None:
+        hint = "to expect this object itself, write {$equals: {...}} around it"
+        raise InvalidArgumentError(f"{path}: {problem}, not {shorten(argument)}", hint=hint)
+
+
+def _regex_problem(pattern: Any) -> str | None:
+    if not isinstance(pattern, str):
+        return "$regex takes a text"
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        return f"$regex takes a regular expression ({error})"
+    return None
+
+
+def _equal(expected: Any, actual: Any) -> bool:
+    if isinstance(expected, Mapping) and isinstance(actual, Mapping):
+        same_keys = expected.keys() == actual.keys()
+        return same_keys and all(_equal(value, actual[key]) for key, value in expected.items())
+    if isinstance(expected, list) and isinstance(actual, list):
+        return len(expected) == len(actual) and all(map(_equal, expected, actual))
+    if _is_number(expected) and _is_number(actual):
+        return bool(expected == actual)
+    return type(expected) is type(actual) and bool(expected == actual)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _counted(values: list[Any]) -> str:
+    return f"{len(values)} element{'' if len(values) == 1 else 's'}"
+
+
+def _below(path: str, key: str) -> str:
+    return f"{path}.{key}" if re.fullmatch(r"\w+", key) else f"{path}[{json.dumps(key, ensure_ascii=False)}]"

@@ -1,0 +1,67 @@
+"""Pins steps of a flow to outputs that are known: for tests without slow or paid steps, and for reruns.
+
+Two ways, of which the first leaves the flow as it is:
+
+- by overrides, with a component that gives back its input (`/builtin/noop`, 0.13);
+- by a derived flow, on every release: the step fails at once, and its error handling gives the output.
+
+Only steps of the flow itself can be pinned, not those of subflows that `map` and `iterate` run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import InvalidArgumentError
+
+__all__ = ["pin_overrides", "pinned_flow"]
+
+
+def pin_overrides(outputs: Mapping[str, Any], *, component: str = "/builtin/noop") -> dict[str, Any]:
+    """Return overrides with which each of these steps gives its output without being executed.
+
+    An override is a JSON merge patch: nulls in objects delete keys, and objects are merged into those of the old input.
+    A list is replaced as a whole, so the output travels within one, and the two nulls remove keywords of the old input
+    that would be stronger.
+
+    Args:
+        outputs: Outputs by step id; any JSON values.
+        component: A component that gives back its input. Default `/builtin/noop`, which 0.13 has.
+    """
+    return {step: {"component": component, "input": _exact(output)} for step, output in outputs.items()}
+
+
+def _exact(output: Any) -> dict[str, Any]:
+    return {"$literal": None, "$if": None, "$coalesce": [{"$literal": output}]}
+
+
+def pinned_flow(flow: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a flow in which each of these steps gives its output; works on servers of 0.9 to 0.13.
+
+    Store it by the client's own methods: its integers survive there. The configuration must route `/builtin`.
+
+    Args:
+        flow: The flow; it is not changed.
+        outputs: Outputs by step id; any JSON values.
+
+    Raises:
+        InvalidArgumentError: If the flow has no step of an id.
+    """
+    steps = flow.get("steps") or []
+    known = {step.get("id") for step in steps if isinstance(step, Mapping)}
+    for step_id in outputs:
+        if step_id not in known:
+            raise InvalidArgumentError(f"the flow has no step {step_id!r} to pin")
+    pinned = [
+        _pinned_step(step, outputs[step["id"]]) if isinstance(step, Mapping) and step.get("id") in outputs else step
+        for step in steps
+    ]
+    return {**flow, "steps": pinned}
+
+
+def _pinned_step(step: Mapping[str, Any], output: Any) -> dict[str, Any]:
+    """Return a step that fails at once, without the input its component requires, and gives its default instead."""
+    kept = {key: step[key] for key in ("id", "mustExecute", "metadata") if key in step}
+    on_error = {"action": "useDefault", "defaultValue": output}
+    return {**kept, "component": "/builtin/create_messages", "onError": on_error}

@@ -1,0 +1,77 @@
+"""Tests of flows: the cases that flow files carry, mocked steps, and a server without a process.
+
+    from stepflow_client.testing import fake_server, run_mocked
+
+`pytest` finds the fixtures `stepflow_runtime`, `stepflow_client` and `stepflow_mock` by itself, and with `--stepflow`
+it collects the test cases of flow files.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..flows.cases import FlowCase, FlowTests, read_tests, select_cases
+    from ..flows.matching import Difference, compare
+    from ..flows.pins import pin_overrides, pinned_flow
+    from ..flows.updating import expectation_of, update_expected
+    from .cases import CaseResult, failure_text, run_cases
+    from .configs import TestConfig, config_of
+    from .fake import FakeServer, fake_server
+    from .lines import case_lines
+    from .mocks import StepflowMock, run_mocked
+    from .recordings import Recording
+    from .servers import Servers
+
+# pytest imports this package in every run of every project that has it installed: nothing else is imported by that.
+_HOMES = {
+    **dict.fromkeys(("FlowCase", "FlowTests", "read_tests", "select_cases"), "..flows.cases"),
+    **dict.fromkeys(("Difference", "compare"), "..flows.matching"),
+    **dict.fromkeys(("pin_overrides", "pinned_flow"), "..flows.pins"),
+    **dict.fromkeys(("expectation_of", "update_expected"), "..flows.updating"),
+    "case_lines": ".lines",
+    **dict.fromkeys(("CaseResult", "failure_text", "run_cases"), ".cases"),
+    **dict.fromkeys(("TestConfig", "config_of"), ".configs"),
+    **dict.fromkeys(("FakeServer", "fake_server"), ".fake"),
+    **dict.fromkeys(("StepflowMock", "run_mocked"), ".mocks"),
+    "Recording": ".recordings",
+    "Servers": ".servers",
+}
+
+__all__ = [
+    "CaseResult",
+    "Difference",
+    "FakeServer",
+    "FlowCase",
+    "FlowTests",
+    "Recording",
+    "Servers",
+    "StepflowMock",
+    "TestConfig",
+    "case_lines",
+    "compare",
+    "config_of",
+    "expectation_of",
+    "failure_text",
+    "fake_server",
+    "pin_overrides",
+    "pinned_flow",
+    "read_tests",
+    "run_cases",
+    "run_mocked",
+    "select_cases",
+    "update_expected",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,88 @@
+"""Which server configuration the tests of a flow run with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import FlowFileError
+
+if TYPE_CHECKING:
+    from ..flows.cases import FlowTests
+
+__all__ = ["TestConfig", "config_of"]
+
+_TEST_NAMES = (
+    "stepflow-config.test.yml",
+    "stepflow-config.test.yaml",
+    "stepflow_config.test.yml",
+    "stepflow_config.test.yaml",
+)
+_NAMES = ("stepflow-config.yml", "stepflow-config.yaml", "stepflow_config.yml", "stepflow_config.yaml")
+
+
+@dataclass(frozen=True)
+class TestConfig:
+    """A configuration: a file, one written into a flow, or neither for the builtin components."""
+
+    __test__ = False
+
+    path: Path | None = None
+    inline: Mapping[str, Any] | None = None
+    folder: Path | None = None
+    """The folder of the flow that an inline configuration stands in."""
+
+    @property
+    def key(self) -> str:
+        """What configurations that can share a server have in common."""
+        if self.path is not None:
+            return str(self.path.resolve())
+        if self.inline is None:
+            return ""
+        return f"{self.folder}\n{json.dumps(self.inline, sort_keys=True, default=str)}"
+
+    @property
+    def label(self) -> str:
+        """What to call it in messages."""
+        if self.path is not None:
+            return str(self.path)
+        return "the builtin components" if self.inline is None else f"test.config in {self.folder}"
+
+
+def config_of(tests: FlowTests, given: str | Path | None = None) -> TestConfig:
+    """Return the configuration for the tests of a flow: the first that there is of these.
+
+    1. `given`, for example `--config`;
+    2. `test.configFile`, relative to the flow's folder;
+    3. `test.config`, in the flow itself;
+    4. in the flow's folder `stepflow-config.test.yml` (or `.yaml`, or with `_` for `-`);
+    5. there, then in the current folder, `stepflow-config.yml` (or `.yaml`, or with `_` for `-`);
+    6. the builtin components alone.
+
+    Raises:
+        FlowFileError: If `test.configFile` does not exist, or a folder has two configurations of rank 5.
+    """
+    folder = tests.path.parent
+    if given is not None:
+        return TestConfig(path=Path(given))
+    if tests.config_file is not None:
+        path = folder / tests.config_file
+        if not path.is_file():
+            raise FlowFileError(f"{tests.path}: test.configFile: {path} does not exist", path=str(path))
+        return TestConfig(path=path)
+    if tests.config is not None:
+        return TestConfig(inline=tests.config, folder=folder.resolve())
+    named = next((folder / name for name in _TEST_NAMES if (folder / name).is_file()), None)
+    if named is not None:
+        return TestConfig(path=named)
+    for place in (folder, Path()):
+        found = [place / name for name in _NAMES if (place / name).is_file()]
+        if len(found) > 1:
+            message = f"there are two configurations, {found[0]} and {found[1]}; remove one, or name one with --config"
+            raise FlowFileError(message, path=str(found[0]))
+        if found:
+            return TestConfig(path=found[0])
+    return TestConfig()

@@ -1,0 +1,203 @@
+"""Evaluates a flow as servers do: expressions, lazily needed steps, error handling. Pure; components are functions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Evaluation", "Failure", "StepRun", "references"]
+
+_PART = re.compile(r"\.([^.\[]*)|\[([^\]]*)\]")
+_CAUGHT = (2, 3, 4, 5, 6, 7, 8, 10)
+_RETRIED = (3, 7)
+_INDEX = re.compile(r"\+?\d+")
+
+
+class Failure(Exception):
+    """A step or an item fails: a code of the wire and a message."""
+
+    def __init__(self, code: int, message: str, *, is_own: bool = False) -> None:
+        """Keep both; `is_own` says that a component failed, so that the step's error handling applies."""
+        super().__init__(message)
+        self.code, self.message, self.is_own = code, message, is_own
+
+
+@dataclass
+class StepRun:
+    """How a step ended."""
+
+    step: Mapping[str, Any]
+    index: int
+    attempts: int = 0
+    output: Any = None
+    failure: Failure | None = None
+
+
+@dataclass
+class Evaluation:
+    """One item of a run."""
+
+    flow: Mapping[str, Any]
+    input: Any
+    variables: Mapping[str, Any]
+    call: Callable[[str, Any], Any]
+    """Calls a component by its path; raises Failure."""
+    steps: dict[str, StepRun] = field(default_factory=dict)
+    """The steps that ran, in the order in which they ended."""
+
+    def run(self) -> Any:
+        """Return the flow's output; steps with mustExecute run too.
+
+        Raises:
+            Failure: If the item fails.
+        """
+        for step in self.flow.get("steps") or ():
+            if step.get("mustExecute"):
+                self._step(step["id"])
+        # Servers run every step that the output names, also those behind a failed one.
+        for step_id in sorted(references(self.flow.get("output")) - {*self.steps}, key=self._place):
+            if not _is_lazy(self.flow.get("output")):
+                self._step(step_id)
+        return self.value(self.flow.get("output"))
+
+    def _place(self, step_id: str) -> int:
+        return next((index for index, step in enumerate(self.flow["steps"]) if step["id"] == step_id), -1)
+
+    def value(self, expression: Any) -> Any:
+        """Return what an expression gives."""
+        if isinstance(expression, list):
+            return [self.value(each) for each in expression]
+        if not isinstance(expression, Mapping):
+            return expression
+        if "$literal" in expression:
+            return expression["$literal"]
+        if "$if" in expression:
+            return self.value(expression["then"] if self._holds(expression["$if"]) else expression.get("else"))
+        if "$coalesce" in expression:
+            return next((found for each in expression["$coalesce"] if (found := self.value(each)) is not None), None)
+        if "$step" in expression:
+            return self._of_step(expression["$step"], expression.get("path"))
+        if "$input" in expression:
+            return _at(self.input, expression["$input"], "Input path")
+        if "$variable" in expression:
+            return self._variable(expression)
+        return {key: self.value(each) for key, each in expression.items()}
+
+    def _holds(self, condition: Any) -> bool:
+        try:
+            found = self.value(condition)
+        except Failure:
+            return False
+        return found is not None and found is not False
+
+    def _of_step(self, step_id: str, path: Any) -> Any:
+        done = self._step(step_id)
+        if done.failure is not None:
+            raise Failure(done.failure.code, done.failure.message)
+        return None if done.output is None else _at(done.output, path, "Path")
+
+    def _variable(self, expression: Mapping[str, Any]) -> Any:
+        name, *below = _parts(expression["$variable"]) or [""]
+        if not isinstance(name, str):
+            raise Failure(8, f"Undefined variable: {name}")
+        declared = self.flow.get("schemas") or {}
+        declared = ((declared.get("properties") or {}).get("variables") or {}).get("properties") or {}
+        try:
+            if name in self.variables:
+                return _down(self.variables[name], below)
+            if "default" in (declared.get(name) or {}):
+                return _down(declared[name]["default"], below)
+        except LookupError:
+            pass
+        if "default" in expression:
+            return self.value(expression["default"])
+        raise Failure(8, f"Undefined variable: {name}")
+
+    def _step(self, step_id: str) -> StepRun:
+        if step_id in self.steps:
+            return self.steps[step_id]
+        index = self._place(step_id)
+        if index < 0:
+            raise Failure(9, f"Step {step_id} not completed")
+        done = StepRun(self.flow["steps"][index], index)
+        try:
+            given = self.value(done.step.get("input"))
+            done.output = self._attempts(done, given)
+        except Failure as failure:
+            handling = done.step.get("onError") or {}
+            if failure.is_own and failure.code in _CAUGHT and handling.get("action") == "useDefault":
+                done.output = handling.get("defaultValue")
+            else:
+                done.failure = failure
+        self.steps[step_id] = done
+        return done
+
+    def _attempts(self, done: StepRun, given: Any) -> Any:
+        handling = done.step.get("onError") or {}
+        most = 1 + int(handling.get("maxRetries", 3)) if handling.get("action") == "retry" else 1
+        while True:
+            done.attempts += 1
+            try:
+                return self.call(done.step["component"], given)
+            except Failure as failure:
+                if done.attempts >= most or failure.code not in _RETRIED:
+                    raise
+
+
+def references(expression: Any) -> set[str]:
+    """Return the ids of the steps that an expression names."""
+    if isinstance(expression, list):
+        return set().union(*map(references, expression))
+    if not isinstance(expression, Mapping) or "$literal" in expression:
+        return set()
+    if isinstance(expression.get("$step"), str) and not {"$if", "$coalesce"} & {*expression}:
+        return {expression["$step"]}
+    return set().union(*map(references, expression.values()))
+
+
+def _is_lazy(expression: Any) -> bool:
+    if isinstance(expression, list):
+        return any(map(_is_lazy, expression))
+    if not isinstance(expression, Mapping) or "$literal" in expression:
+        return False
+    return bool({"$if", "$coalesce"} & {*expression}) or any(map(_is_lazy, expression.values()))
+
+
+def _at(value: Any, path: Any, what: str) -> Any:
+    try:
+        return _down(value, _parts(path))
+    except LookupError:
+        raise Failure(8, f"{what} {path} not found") from None
+
+
+def _parts(path: Any) -> list[str | int]:
+    """Return the fields and indexes of a path; a bare one is one field, as in flows that are stored by /blobs."""
+    if path is None or not path.strip():
+        return []
+    if not path.strip().startswith("$"):
+        return [path]
+    parts: list[str | int] = []
+    for name, inside in _PART.findall(path.strip()[1:]):
+        inside = inside.strip()
+        if name:
+            parts.append(name)
+        elif _INDEX.fullmatch(inside):
+            parts.append(int(inside))
+        elif inside:
+            parts.append(inside[1:-1])
+    return parts
+
+
+def _down(value: Any, parts: list[str | int]) -> Any:
+    found: Any = value
+    for part in parts:
+        if not isinstance(found, list if isinstance(part, int) else Mapping):
+            raise LookupError(part)
+        found = _child(found, part)
+    return found
+
+
+def _child(value: Any, part: Any) -> Any:
+    return value[part]

@@ -1,0 +1,92 @@
+"""What the server in memory does with flows and values; pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from .evaluation import Failure, references
+
+__all__ = ["BUILTINS", "findings", "floats", "overridden", "value_id"]
+
+
+def overridden(flow: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a flow with overrides applied; raise LookupError for an unknown step."""
+    changes = overrides.get("steps", {})
+    known = {step["id"] for step in flow.get("steps") or ()}
+    unknown = next((step_id for step_id in changes if step_id not in known), None)
+    if unknown is not None:
+        raise LookupError(f"failed to apply workflow overrides: step {unknown} not found")
+    steps = [_merged(step, (changes.get(step["id"]) or {}).get("value", {})) for step in flow.get("steps") or ()]
+    return {**flow, "steps": steps}
+
+
+def _merged(value: Any, patch: Any) -> Any:
+    """Return a value with a JSON merge patch applied (RFC 7386)."""
+    if not isinstance(patch, Mapping):
+        return patch
+    merged = dict(value) if isinstance(value, Mapping) else {}
+    for key, change in patch.items():
+        if change is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = _merged(merged.get(key), change)
+    return merged
+
+
+def findings(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the fatal findings about steps, as servers tell them."""
+    found: list[dict[str, Any]] = []
+    seen: set[str] = set()
+
+    def add(code: int, kind: str, text: str, path: str) -> None:
+        found.append({"kind": kind, "code": code, "level": 1, "formatted": text, "path": path})
+
+    for index, step in enumerate(flow.get("steps") or ()):
+        step_id, place = step.get("id") or "", f"$.steps[{index}]"
+        if not step_id.strip():
+            add(3001, "emptyStepId", "Step has empty ID", f"{place}.id")
+        if step_id in seen:
+            add(3000, "duplicateStepId", f"Duplicate step ID '{step_id}'", f"{place}.id")
+        for named in sorted(references(step.get("input")) - seen):
+            kind = (3002, "selfReference") if named == step_id else (3003, "undefinedStepReference")
+            verb = "itself" if named == step_id else f"undefined step '{named}'"
+            add(*kind, f"Step '{step_id}' references {verb}", f"{place}.input")
+        seen.add(step_id)
+    for named in sorted(references(flow.get("output")) - seen):
+        text = f"Step 'workflow_output' references undefined step '{named}'"
+        add(3003, "undefinedStepReference", text, "$.output")
+    return found
+
+
+def floats(value: Any) -> Any:
+    """Return a value with every number as a float, as servers from 0.12 on send results."""
+    if isinstance(value, Mapping):
+        return {key: floats(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [floats(each) for each in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def value_id(value: Any) -> str:
+    """Return the id of a stored value: SHA-256 of its compact JSON."""
+    return hashlib.sha256(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()).hexdigest()
+
+
+def _create_messages(given: Any) -> dict[str, Any]:
+    """Return what /builtin/create_messages gives."""
+    if not isinstance(given, Mapping) or not isinstance(given.get("user_prompt"), str):
+        raise Failure(5, "missing field `user_prompt`", is_own=True)
+    system = given.get("system_instructions")
+    messages = [{"role": "system", "content": system}] if system else []
+    return {"messages": [*messages, {"role": "user", "content": given["user_prompt"]}]}
+
+
+BUILTINS: dict[str, Any] = {
+    "/builtin/create_messages": _create_messages,
+    "/builtin/noop": lambda given: given,
+    "/builtin/put_blob": lambda given: given,
+    "/builtin/get_blob": lambda given: given,
+}

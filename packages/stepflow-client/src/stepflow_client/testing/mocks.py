@@ -1,0 +1,162 @@
+"""Runs of flows in which some steps are answered by the test instead of a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InvalidArgumentError
+from ..flows.file import FlowSource, load_flow
+from ..flows.pins import pin_overrides, pinned_flow
+
+if TYPE_CHECKING:
+    from .._sync.client import SyncStepflowClient
+    from ..types import FlowResult
+
+__all__ = ["Mock", "StepflowMock", "pinned", "run_mocked"]
+
+Mock = Any | Callable[[Any], Any]
+"""The output of a step, any JSON value, or a function that gets the step's input and returns the output."""
+
+
+def pinned(
+    client: SyncStepflowClient, flow: Mapping[str, Any], outputs: Mapping[str, Any]
+) -> tuple[Mapping[str, Any], dict[str, Any] | None]:
+    """Return the flow and the overrides with which steps give these outputs without being executed."""
+    if not outputs:
+        return flow, None
+    # 0.13 has a component that gives back its input. Overrides there keep the flow, its id and its diagrams.
+    components = client.list_components(schemas=False)
+    if any(each.name in ("noop", "builtin/noop") for each in components):
+        return flow, pin_overrides(outputs)
+    return pinned_flow(flow, outputs), None
+
+
+def run_mocked(
+    client: SyncStepflowClient,
+    flow: FlowSource,
+    input: Any = None,
+    *,
+    mocks: Mapping[str, Mock],
+    variables: Mapping[str, Any] | None = None,
+    timeout: float | None = None,
+) -> FlowResult:
+    """Run a flow with some of its steps mocked, and return its result.
+
+    Example:
+        result = run_mocked(client, "answer.yaml", {"q": "?"}, mocks={"model": {"text": "42"}})
+        result = run_mocked(client, "price.yaml", {"sku": "tea"}, mocks={"shop": lambda given: {"eur": len(given)}})
+
+    A step with a mock is never executed; its component need not exist. A function is called once, with the step's input
+    as the flow computes it: for that the steps before it run once more, mocked where they have mocks. It is called
+    whether or not a branch needs the step; what it raises ends the call. Where the step's input cannot be computed,
+    because a step before it fails, it is not called.
+
+    Args:
+        client: A client of a server that routes `/builtin`.
+        flow: The flow: a path, a mapping or an object.
+        input: The input.
+        mocks: Outputs, or functions, by step id.
+        variables: Values of the flow's variables.
+        timeout: Seconds for each run.
+
+    Raises:
+        InvalidArgumentError: If the flow has no step of an id.
+    """
+    content = load_flow(flow)
+    steps = [step for step in content.get("steps") or () if isinstance(step, Mapping)]
+    unknown = [step_id for step_id in mocks if step_id not in {step.get("id") for step in steps}]
+    if unknown:
+        raise InvalidArgumentError(f"the flow has no step {unknown[0]!r} to mock")
+    outputs = {step_id: mock for step_id, mock in mocks.items() if not callable(mock)}
+    for step in steps:
+        mock = mocks.get(step["id"]) if step.get("id") in mocks else None
+        if not callable(mock):
+            continue
+        probe = _probe(content, step)
+        given = _run_pinned(client, probe, input, outputs, variables, timeout)
+        if given.is_success:
+            outputs[step["id"]] = mock(given.output)
+    return _run_pinned(client, content, input, outputs, variables, timeout)
+
+
+def _run_pinned(
+    client: SyncStepflowClient,
+    flow: Mapping[str, Any],
+    input: Any,
+    outputs: Mapping[str, Any],
+    variables: Mapping[str, Any] | None,
+    timeout: float | None,
+) -> FlowResult:
+    ids = {step.get("id") for step in flow.get("steps") or ()}
+    known = {step_id: output for step_id, output in outputs.items() if step_id in ids}
+    sent, overrides = pinned(client, flow, known)
+    # One item, even if it is a list.
+    return client.run(sent, [input], overrides, variables=variables, timeout=timeout)
+
+
+def _probe(flow: Mapping[str, Any], step: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a flow whose output is the input of a step: only the steps before it run, and none that is mocked."""
+    before: list[Any] = []
+    for each in flow["steps"]:
+        if each is step:
+            break
+        before.append({key: value for key, value in each.items() if key != "mustExecute"})
+    return {**flow, "steps": before, "output": step.get("input")}
+
+
+class StepflowMock:
+    """Mocks for the runs of a test: by step, or by component for all its steps.
+
+    Example:
+        def test_price(stepflow_mock):
+            stepflow_mock.component("/shop/price", lambda given: {"eur": 3})
+            assert stepflow_mock.run("order.yaml", {"sku": "tea"}).output == {"total": 3}
+
+    Steps of subflows, which `map` and `iterate` run, are not reached.
+    """
+
+    def __init__(self, client: SyncStepflowClient) -> None:
+        """Mock runs of this client."""
+        self._client = client
+        self._steps: dict[str, Mock] = {}
+        self._components: dict[str, Mock] = {}
+        self.calls: list[tuple[str, Any]] = []
+        """The step and the input of each function that was called."""
+
+    def step(self, step_id: str, mock: Mock) -> None:
+        """Mock the step of this id: an output, or a function of the step's input."""
+        self._steps[step_id] = mock
+
+    def component(self, path: str, mock: Mock) -> None:
+        """Mock all steps with this component, as the flow writes it: an output, or a function of the step's input."""
+        self._components[path] = mock
+
+    def run(
+        self,
+        flow: FlowSource,
+        input: Any = None,
+        *,
+        variables: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+    ) -> FlowResult:
+        """Run a flow with the mocks that fit its steps, and return its result; as `run_mocked`."""
+        content = load_flow(flow)
+        mocks: dict[str, Mock] = {}
+        for step in content.get("steps") or ():
+            step_id, component = step.get("id"), step.get("component")
+            if step_id in self._steps:
+                mocks[step_id] = self._noted(step_id, self._steps[step_id])
+            elif component in self._components:
+                mocks[step_id] = self._noted(step_id, self._components[component])
+        return run_mocked(self._client, content, input, mocks=mocks, variables=variables, timeout=timeout)
+
+    def _noted(self, step_id: str, mock: Mock) -> Mock:
+        if not callable(mock):
+            return mock
+
+        def call(given: Any) -> Any:
+            self.calls.append((step_id, given))
+            return mock(given)
+
+        return call

@@ -1,0 +1,188 @@
+"""The pytest plugin: fixtures for tests of flows, and the test cases of flow files as tests of their own.
+
+pytest loads this in every project that has the package installed, so that nothing but pytest is imported here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from .._sync.client import SyncStepflowClient
+    from ..flows.cases import FlowCase, FlowTests
+    from ..runtime import StepflowRuntime
+    from .cases import CaseResult
+    from .mocks import StepflowMock
+    from .recordings import Recording
+    from .servers import Servers
+
+__all__ = ["CaseFailed", "FlowFile", "FlowItem"]
+
+_ENDINGS = (".yaml", ".yml", ".json")
+
+
+class CaseFailed(Exception):
+    """A test case of a flow file failed; the text says where its result differs."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options and settings."""
+    group = parser.getgroup("stepflow", "flows of Stepflow")
+    group.addoption("--stepflow", action="store_true", help="collect the test cases in flow files")
+    group.addoption(
+        "--stepflow-config", metavar="FILE", help="configuration of the embedded server, for all flows and fixtures"
+    )
+    group.addoption("--stepflow-replay", metavar="FILE", help="take the outputs of steps from a recording")
+    parser.addini("stepflow_config", "configuration of the embedded server, relative to the root folder")
+    parser.addini("stepflow_replay", "recording that the test cases of flow files replay, relative to the root folder")
+
+
+def _setting(config: pytest.Config, name: str) -> Path | None:
+    """Return a file that an option names, relative to where pytest was called, or a setting, relative to its root."""
+    option = config.getoption(f"--stepflow-{name}")
+    if option:
+        return Path(config.invocation_params.dir, option)
+    value = config.getini(f"stepflow_{name}")
+    return Path(config.rootpath, value) if value else None
+
+
+_SERVERS = pytest.StashKey["Servers"]()
+
+
+def _servers(config: pytest.Config) -> Servers:
+    if _SERVERS not in config.stash:
+        from .servers import Servers
+
+        config.stash[_SERVERS] = Servers()
+    return config.stash[_SERVERS]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the servers that were started for flow files."""
+    if _SERVERS in config.stash:
+        config.stash[_SERVERS].close()
+
+
+@pytest.fixture(scope="session")
+def stepflow_runtime(request: pytest.FixtureRequest) -> Iterator[StepflowRuntime]:
+    """An embedded server for the whole session.
+
+    Its configuration is `--stepflow-config`, the setting `stepflow_config`, or the builtin components.
+    """
+    from ..runtime import StepflowRuntime
+
+    with StepflowRuntime.start(_setting(request.config, "config")) as runtime:
+        yield runtime
+
+
+@pytest.fixture
+def stepflow_client(stepflow_runtime: StepflowRuntime) -> SyncStepflowClient:
+    """A synchronous client of `stepflow_runtime`; `stepflow_runtime.client` is the asynchronous one."""
+    return stepflow_runtime.sync_client
+
+
+@pytest.fixture
+def stepflow_mock(stepflow_client: SyncStepflowClient) -> StepflowMock:
+    """Mocks for the steps of the flows that this test runs."""
+    from .mocks import StepflowMock
+
+    return StepflowMock(stepflow_client)
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> FlowFile | None:
+    """Collect flow files with test cases, if `--stepflow` is given."""
+    if not parent.config.getoption("--stepflow") or file_path.suffix not in _ENDINGS:
+        return None
+    content = file_path.read_bytes()
+    if not all(word in content for word in (b"cases", b"test", b"steps")):
+        return None
+    collected: FlowFile = FlowFile.from_parent(parent, path=file_path)
+    return collected
+
+
+class FlowFile(pytest.File):
+    """A flow file whose test cases are tests."""
+
+    tests: FlowTests
+
+    def collect(self) -> Iterator[FlowItem]:
+        """Return a test for each case."""
+        from ..errors import FlowFileError
+        from ..flows.cases import read_tests
+        from .lines import case_lines
+
+        try:
+            self.tests = read_tests(self.path)
+            lines = case_lines(self.path)
+        except FlowFileError as error:
+            raise self.CollectError(error.message) from None
+        self.done: dict[str, CaseResult] = {}
+        for case in self.tests.cases:
+            item: FlowItem = FlowItem.from_parent(self, name=case.name)
+            item.case, item.line = case, lines.get(case.index, 1)
+            for tag in case.tags:
+                item.extra_keyword_matches.add(tag)
+            yield item
+
+    def result_of(self, item: FlowItem) -> CaseResult:
+        """Return how a case ended; the first that is asked for runs all that this session chose, as one batch."""
+        if item.case.name not in self.done:
+            chosen = [each.case for each in self.session.items if isinstance(each, FlowItem) and each.parent is self]
+            chosen = [case for case in chosen if case.name not in self.done] or [item.case]
+            self.done |= {each.case.name: each for each in self._run(chosen)}
+        return self.done.pop(item.case.name)
+
+    def _run(self, cases: list[FlowCase]) -> list[CaseResult]:
+        from .cases import run_cases
+        from .configs import config_of
+
+        config = config_of(self.tests, _setting(self.config, "config"))
+        client = _servers(self.config).get(config).sync_client
+        return run_cases(client, self.tests, cases, replay=self._replay())
+
+    def _replay(self) -> Recording | None:
+        from .recordings import Recording
+
+        path = _setting(self.config, "replay")
+        return Recording.load(path) if path is not None else None
+
+
+class FlowItem(pytest.Item):
+    """One test case of a flow file."""
+
+    case: FlowCase
+    line: int = 1
+
+    def runtest(self) -> None:
+        """Run the case, with all others of its file.
+
+        Raises:
+            CaseFailed: If its result is not what is expected.
+        """
+        from .cases import failure_text
+
+        assert isinstance(self.parent, FlowFile)
+        done = self.parent.result_of(self)
+        if done.verdict == "unchecked":
+            pytest.skip("the case expects no output; stepflow test --update writes one")
+        if done.is_failed:
+            run = f"\nrun {done.result.run_id}" if done.result is not None else ""
+            raise CaseFailed(failure_text(done) + run)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Return where the result differs, without a traceback: no Python code of the user's took part."""
+        from ..errors import StepflowClientError
+
+        if isinstance(excinfo.value, CaseFailed):
+            return f"{self.path}:{self.line}: case {self.case.name!r}\n{excinfo.value}"
+        if isinstance(excinfo.value, StepflowClientError):
+            return f"{self.path}:{self.line}: case {self.case.name!r} could not be run: {excinfo.value.message}"
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Return the place of the case."""
+        return self.path, self.line - 1, f"case: {self.name}"

@@ -1,0 +1,104 @@
+"""Servers for tests: one embedded server for each configuration, started once."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .configs import TestConfig
+
+if TYPE_CHECKING:
+    from ..logs import LogConfig
+    from ..runtime import StepflowRuntime
+
+__all__ = ["Servers"]
+
+
+class Servers:
+    """Embedded servers by configuration; a context manager that ends them all. Its methods may be called from threads.
+
+    Args:
+        log_config: How much the servers write. Default `LogConfig(level="warn")`.
+        env: Environment variables for servers and workers, over those of this process.
+    """
+
+    def __init__(self, log_config: LogConfig | None = None, env: dict[str, str] | None = None) -> None:
+        """Keep the settings; nothing is started."""
+        self._log_config = log_config
+        self._env = env
+        self._lock = threading.Lock()
+        self._started: dict[str, Future[StepflowRuntime]] = {}
+        self._files: list[Path] = []
+
+    def get(self, config: TestConfig) -> StepflowRuntime:
+        """Return the server of a configuration, ready to use; a second call waits for the same server.
+
+        Raises:
+            FlowFileError: If the configuration cannot be read.
+            ServerStartError: If the server does not start.
+            ServerNotInstalledError: If there is none.
+        """
+        with self._lock:
+            known = self._started.get(config.key)
+            mine = known is None
+            if known is None:
+                known = self._started[config.key] = Future()
+        if mine:
+            try:
+                known.set_result(self._start(config))
+            except BaseException as error:
+                known.set_exception(error)
+        return known.result()
+
+    def _start(self, config: TestConfig) -> StepflowRuntime:
+        from ..logs import LogConfig
+        from ..runtime import StepflowRuntime
+
+        runtime = StepflowRuntime.start(
+            self._path(config),
+            log_config=self._log_config or LogConfig(level="warn"),
+            env=self._env,
+        )
+        try:
+            runtime.wait_ready()
+        except BaseException:
+            runtime.stop()
+            raise
+        return runtime
+
+    def _path(self, config: TestConfig) -> Path | None:
+        if config.inline is None:
+            return config.path
+        # Commands of workers are relative to the folder of the configuration's file: so it is written beside the flow.
+        import json
+
+        descriptor, name = tempfile.mkstemp(prefix=".stepflow-test-", suffix=".json", dir=config.folder)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(config.inline, file)
+        with self._lock:
+            self._files.append(Path(name))
+        return Path(name)
+
+    def close(self) -> None:
+        """Stop all servers, at once."""
+        with self._lock:
+            started, self._started = list(self._started.values()), {}
+            files, self._files = self._files, []
+        runtimes = [each.result() for each in started if each.exception() is None]
+        threads = [threading.Thread(target=runtime.stop) for runtime in runtimes]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for file in files:
+            file.unlink(missing_ok=True)
+
+    def __enter__(self) -> Servers:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()

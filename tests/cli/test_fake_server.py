@@ -1,0 +1,112 @@
+"""The server in memory, beside a real one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from stepflow_client import (
+    ErrorCode,
+    ExecutionStatus,
+    InvalidFlowError,
+    NotFoundError,
+    StepflowRuntime,
+    SyncStepflowClient,
+)
+from stepflow_client.testing import fake_server
+
+FLOW: dict[str, Any] = {
+    "name": "order",
+    "steps": [
+        {"id": "price", "component": "/shop/price", "input": {"sku": {"$input": "$.sku"}}},
+        {"id": "twice", "component": "/shop/twice", "input": {"$step": "price", "path": "$.eur"}},
+    ],
+    "output": {"total": {"$step": "twice"}, "note": {"$variable": "note", "default": "none"}},
+}
+
+
+def components(**more: Any) -> dict[str, Any]:
+    return {"/shop/price": {"eur": 3}, "/shop/twice": lambda given: given * 2, **more}
+
+
+def test_a_run_its_items_steps_and_events() -> None:
+    server = fake_server(components())
+    with server.sync_client() as client:
+        result = client.run(FLOW, {"sku": "tea"})
+        assert result.output == {"total": 6, "note": "none"}
+        run = client.get_run(result.run_id)
+        assert (run.status, run.items.completed, run.flow_name) == (ExecutionStatus.COMPLETED, 1, "order")
+        assert [(step.step_id, step.output) for step in client.get_run_steps(result.run_id)] == [
+            ("price", {"eur": 3}),
+            ("twice", 6),
+        ]
+        assert [event.type for event in client.run_events(result.run_id)] == [
+            "run_created",
+            "steps_needed",
+            "step_started",
+            "step_completed",
+            "step_started",
+            "step_completed",
+            "run_completed",
+        ]
+        assert [each.run_id for each in client.list_runs(limit=10).runs] == [result.run_id]
+    assert server.calls == [("/shop/price", {"sku": "tea"}), ("/shop/twice", 3)]
+
+
+async def test_the_asynchronous_client_of_it() -> None:
+    async with fake_server(components()).client() as client:
+        run_id = await client.submit(FLOW, [{"sku": "tea"}, {}], variables={"note": "x"})
+        results = await client.get_results(run_id)
+    assert [result.status.value for result in results] == ["completed", "failed"]
+    assert results[0].output == {"total": 6, "note": "x"}
+    assert results[1].error.message == "Input path $.sku not found"
+    assert results[1].error.code is ErrorCode.EXPRESSION_FAILED
+
+
+def test_a_component_that_raises_and_error_handling() -> None:
+    def broken(given: Any) -> Any:
+        raise ValueError("too dear")
+
+    server = fake_server(components(**{"/shop/price": broken}))
+    handled = {**FLOW, "steps": [{**FLOW["steps"][0], "onError": {"action": "useDefault", "defaultValue": {"eur": 1}}}]}
+    handled |= {"output": {"$step": "price"}}
+    with server.sync_client() as client:
+        failed = client.run(FLOW, {"sku": "tea"})
+        assert (failed.error.code, failed.error.message) == (ErrorCode.COMPONENT_FAILED, "too dear")
+        assert client.run(handled, {"sku": "tea"}).output == {"eur": 1}
+
+
+def test_what_it_refuses() -> None:
+    with fake_server().sync_client() as client:
+        with pytest.raises(InvalidFlowError, match="undefined step 'nobody'"):
+            client.run({"steps": [], "output": {"$step": "nobody"}})
+        with pytest.raises(NotFoundError):
+            client.get_run("00000000-0000-0000-0000-000000000000")
+        result = client.run({"steps": [{"id": "a", "component": "/no/such"}], "output": {"$step": "a"}})
+        assert result.error.code is ErrorCode.ORCHESTRATOR
+
+
+def test_the_server_of_0_13_gives_the_same(newest_server: StepflowRuntime) -> None:
+    steps = [
+        {"id": "a", "component": "/builtin/create_messages", "input": {"user_prompt": {"$input": "$.who"}}},
+        {"id": "b", "component": "/builtin/noop", "input": [{"$step": "a"}, {"$literal": {"$step": "x"}}, 5]},
+        {"id": "c", "component": "/no/such", "input": {"$step": "b"}},
+        {"id": "d", "component": "/builtin/noop", "input": {"$variable": "v", "default": [{"$input": "$.who"}]}},
+    ]
+    outputs: list[Any] = [
+        {"$step": "b"},
+        {"$step": "c"},
+        {"$if": {"$step": "c"}, "then": 1, "else": {"$coalesce": [None, {"$input": "$.none"}]}},
+        {"$if": {"$input": "$.no"}, "then": 1, "else": {"$input": "$.who"}},
+        {"$coalesce": [{"$input": "$.none"}, 0]},
+        {"all": {"$step": "d", "path": "$[0]"}, "b": {"$step": "b"}},
+        {"$input": "$.list[1]['x']"},
+        {"$variable": "missing"},
+    ]
+    given = {"who": "Bob", "none": None, "list": [1, {"x": 2}]}
+    with fake_server().sync_client() as fake, SyncStepflowClient(newest_server.url) as real:
+        for output in outputs:
+            flow = {"name": "x", "steps": steps, "output": output}
+            results = [client.run(flow, given) for client in (fake, real)]
+            ends = [(each.status, each.output, each.error and each.error.code) for each in results]
+            assert ends[0] == ends[1], output

@@ -1,0 +1,93 @@
+"""The pytest plugin in a project of its own: with installed wheels, mocks, a recording and a case that fails."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.packaging.test_wheels import clean_environment, uv, wheel
+from tests.packaging.test_wheels import wheels as wheels  # the fixture
+
+pytestmark = pytest.mark.timeout(300)
+
+FLOW = """\
+name: order
+steps:
+  - {id: model, component: /model/paid, input: {$input: $.sku}}
+output: {answer: {$step: model, path: $.text}, sku: {$input: $.sku}}
+test:
+  cases:
+    - name: right
+      tags: [quick]
+      input: {sku: tea}
+      output: {outcome: success, result: {answer: {$regex: "^re"}}}
+    - name: wrong
+      input: {sku: milk}
+      output: {outcome: success, result: {answer: other, sku: milk}}
+    - name: open
+      input: {sku: x}
+"""
+
+TESTS = """\
+import pytest
+from stepflow_client.testing import fake_server, run_mocked
+
+def test_values_and_functions(stepflow_mock):
+    stepflow_mock.component("/model/paid", lambda given: {"text": given.upper(), "none": None})
+    result = stepflow_mock.run("order.yaml", {"sku": "tea"})
+    assert result.output == {"answer": "TEA", "sku": "tea"}
+    assert stepflow_mock.calls == [("model", "tea")]
+
+def test_a_run_with_mocks(stepflow_client):
+    given = run_mocked(stepflow_client, "order.yaml", {"sku": "tea"}, mocks={"model": {"text": "x"}})
+    assert given.output == {"answer": "x", "sku": "tea"}
+
+def test_in_memory():
+    with fake_server({"/model/paid": {"text": "y"}}).sync_client() as client:
+        assert client.run("order.yaml", {"sku": "tea"}).output["answer"] == "y"
+
+def test_what_a_mock_raises_ends_the_call(stepflow_mock):
+    stepflow_mock.step("model", lambda given: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        stepflow_mock.run("order.yaml", {"sku": "tea"})
+"""
+
+
+def recording() -> str:
+    cases = {name: {"model": {"text": "recorded", "none": None}} for name in ("right", "wrong", "open")}
+    return json.dumps({"stepflow_recording": 1, "flows": {"order.yaml": cases}})
+
+
+def test_a_project_with_flow_tests(wheels: Path, tmp_path: Path) -> None:
+    environment, project = tmp_path / "env", tmp_path / "project"
+    project.mkdir()
+    uv("venv", "--quiet", "--python", "python3.11", environment)
+    python = environment / "bin" / "python"
+    files = [wheel(wheels, "stepflow_api"), f"{wheel(wheels, 'stepflow_client')}[runtime]", "pytest"]
+    uv("pip", "install", "--quiet", "--no-build", "--python", python, *files)
+    (project / "order.yaml").write_text(FLOW)
+    (project / "test_order.py").write_text(TESTS)
+    (project / "steps.json").write_text(recording())
+    (project / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\nstepflow_replay = steps.json\n")
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+        return subprocess.run(command, cwd=project, env=clean_environment(), capture_output=True, text=True)
+
+    plain = call()
+    assert (plain.returncode, plain.stdout.splitlines()[-1].split(" in ")[0]) == (0, "4 passed"), plain.stdout
+    whole = call("--stepflow", "order.yaml")
+    assert whole.returncode == 1
+    assert whole.stdout.splitlines()[-1].split(" in ")[0] == "1 failed, 1 passed, 1 skipped", whole.stdout
+    failure = whole.stdout[whole.stdout.index("case: wrong") :].splitlines()[1:4]
+    assert failure[0].endswith("order.yaml:11: case 'wrong'")
+    assert failure[1:] == [
+        '$.result.answer: expected "other", got "recorded"',
+        'the output was {"answer": "recorded", "sku": "milk"}',
+    ]
+    assert "Traceback" not in whole.stdout
+    chosen = call("--stepflow", "order.yaml", "-k", "quick")
+    assert chosen.returncode == 0, chosen.stdout

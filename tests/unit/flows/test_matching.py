@@ -1,0 +1,72 @@
+"""How expected values are compared with actual ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from stepflow_client import InvalidArgumentError
+from stepflow_client.flows.matching import check_expected, compare
+
+
+@pytest.mark.parametrize(
+    ("expected", "actual"),
+    [
+        ({"a": 1}, {"a": 1.0, "b": 2}),
+        ([{"a": 1}], [{"a": 1, "b": 2}]),
+        (None, None),
+        ({}, {"any": "thing"}),
+        ({"a": {"$any": True}}, {"a": None}),
+        ({"$contains": "ell"}, "hello"),
+        ({"$contains": "key"}, {"key": 1}),
+        ({"$contains": {"id": {"$type": "integer"}}}, [{"id": "x"}, {"id": 3.0, "n": 1}]),
+        ({"$range": [1, 2]}, 2.0),
+        ({"$range": [None, 2]}, -7),
+        ({"$regex": "^a.c$"}, "abc"),
+        ({"$type": "integer"}, 3.0),
+        ({"$type": "null"}, None),
+        ({"$equals": {"$any": True}}, {"$any": True}),
+        ({"$any": True, "other": 1}, {"$any": True, "other": 1}),
+    ],
+)
+def test_a_value_that_is_as_expected(expected: Any, actual: Any) -> None:
+    assert compare(expected, actual) == []
+
+
+@pytest.mark.parametrize(
+    ("expected", "actual", "told"),
+    [
+        ({"a": 1}, {}, ["$.a: expected 1, got nothing"]),
+        (True, 1, ["$: expected true, got 1"]),
+        (0, False, ["$: expected 0, got false"]),
+        ([1, 2], [1], ["$: expected 2 elements, got 1 element: [1]"]),
+        ({"a b": [{"x": 1}]}, {"a b": [{"x": 2}]}, ['$["a b"][0].x: expected 1, got 2']),
+        ({"$range": [1, 2]}, 3, ['$: expected {"$range": [1, 2]}, got 3']),
+        ({"$range": [0, 2]}, True, ['$: expected {"$range": [0, 2]}, got true']),
+        ({"$type": "integer"}, 3.5, ['$: expected {"$type": "integer"}, got 3.5']),
+        ({"$regex": "^b"}, "abc", ['$: expected {"$regex": "^b"}, got "abc"']),
+        ({"$contains": "x"}, 5, ['$: expected {"$contains": "x"}, got 5']),
+        ({"$equals": {"a": 1}}, {"a": 1, "b": 2}, ['$: expected {"$equals": {"a": 1}}, got {"a": 1, "b": 2}']),
+        ({"$any": True, "other": 1}, {"other": 1}, ['$["$any"]: expected true, got nothing']),
+    ],
+)
+def test_where_a_value_differs(expected: Any, actual: Any, told: list[str]) -> None:
+    assert [str(each) for each in compare(expected, actual)] == told
+
+
+@pytest.mark.parametrize(
+    ("expected", "words"),
+    [
+        ({"$any": False}, "$any takes true"),
+        ({"$range": [1]}, "$range takes"),
+        ({"$range": ["a", 2]}, "$range takes"),
+        ({"$regex": "("}, "$regex takes a regular expression"),
+        ({"$type": "int"}, "$type takes one of"),
+        ({"a": [{"$contains": {"$type": 1}}]}, "$.a[0]"),
+    ],
+)
+def test_a_malformed_matcher_is_an_error(expected: Any, words: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        check_expected(expected)
+    assert words in caught.value.message
+    assert "$equals" in str(caught.value.hint)
