@@ -23,6 +23,7 @@ _COMMANDS = {
     "run": "Run a flow and print its output.",
     "submit": "Run a flow on a server and print its output.",
     "validate": "Validate flows and print the server's diagnostics.",
+    "visualize": "Draw the graph of a flow, as SVG, PNG, HTML, DOT or Mermaid.",
     "flows": "Store, read and delete flows on a server.",
     "blobs": "Store and read blobs: JSON values and files, addressed by their content.",
     "config": "Show and change settings, and manage server profiles.",
