@@ -1,4 +1,4 @@
-"""Pictures of flows.
+"""Pictures of flows, and reports of runs.
 
 `to_dot` and `to_mermaid` need nothing; SVG, HTML and PNG need the extra `stepflow-client[draw]`.
 
@@ -21,9 +21,11 @@ from . import text
 from .html import PAGE_STYLE, page
 from .labels import visible
 from .layout import DrawingUnavailableError
+from .report import RunReport, gather
+from .report_page import report_page
 from .svg import STYLE, svg
 
-__all__ = ["Drawing", "DrawingUnavailableError", "draw", "to_dot", "to_mermaid"]
+__all__ = ["Drawing", "DrawingUnavailableError", "RunReport", "draw", "gather", "report_page", "to_dot", "to_mermaid"]
 
 
 @dataclass(frozen=True)

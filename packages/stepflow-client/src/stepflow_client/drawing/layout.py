@@ -164,9 +164,17 @@ def _read(graph: FlowGraph, found: dict[str, Any]) -> Layout:
         words = each["pos"].split()
         points = [place(word) for word in words if not word.startswith(("e,", "s,"))]
         # The tip of the arrow comes first; a straight line leads to it.
-        curves[int(each["id"])] = (*points, *([place(words[0][2:])] * 3 if words[0].startswith("e,") else []))
+        tip = _line(points[-1], place(words[0][2:])) if words[0].startswith("e,") else ()
+        curves[int(each["id"])] = (*points, *tip)
     edges = [
         Route(tuple(curves[part] for part in (2 * index, 2 * index + 1) if part in curves), labels.get(index))
         for index in range(len(graph.edges))
     ]
     return Layout(right - left + 2 * margin, top - low + 2 * margin, nodes, edges, sub_flows)
+
+
+def _line(start: Point, end: Point) -> tuple[Point, ...]:
+    """Return a straight line as a curve, without its start."""
+    (x, y), (to_x, to_y) = start, end
+    steps = ((x + (to_x - x) * part / 3, y + (to_y - y) * part / 3) for part in (1, 2))
+    return (*steps, end)

@@ -10,6 +10,7 @@ __all__ = ["png"]
 
 _DARK = re.compile(r"@media \(prefers-color-scheme:dark\)\{.*?\}\}", re.DOTALL)
 _VARIABLE = re.compile(r"--(sf-[a-z]+):(#[0-9a-f]+)")
+_DECLARED = re.compile(r"--sf-[a-z]+:[^;}]+;?")
 _USE = re.compile(r"var\(--(sf-[a-z]+)\)")
 
 
@@ -32,5 +33,6 @@ def png(svg: str, scale: int) -> bytes:
     head, mark, rest = svg.partition("</style>")
     head = _DARK.sub("", head)
     colours = dict(_VARIABLE.findall(head))
-    plain = _USE.sub(lambda use: colours[use[1]], head) + mark + rest
+    head = _USE.sub(lambda use: colours[use[1]], _DECLARED.sub("", head))
+    plain = head + mark + rest
     return bytes(svg_to_bytes(svg_string=plain, zoom=scale, background="#ffffff", font_family="DejaVu Sans Mono"))

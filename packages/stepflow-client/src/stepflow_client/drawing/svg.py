@@ -139,7 +139,8 @@ def _edge(edge: GraphEdge, route: Route, name: str) -> str:
         box = route.label
         middle = f'x="{box.x + box.width / 2:.1f}" y="{box.y + box.height / 2:.1f}"'
         label = f"<text {middle}>{_text(edge_label(edge))}</text>"
-    return f'<g class="sf-edge sf-{edge.kind}">{_title(about)}<path d="{line}" marker-end="url(#{name}-arrow)"/>{label}</g>'
+    path = f'<path d="{line}" marker-end="url(#{name}-arrow)"/>'
+    return f'<g class="sf-edge sf-{edge.kind}">{_title(about)}{path}{label}</g>'
 
 
 def _node(node: GraphNode, box: Box, plugin: int | None, status: str, details: bool) -> str:

@@ -26,8 +26,8 @@ class GraphNode:
     """A place in the picture: a step, or the input, the output or the variables of a flow."""
 
     id: str
-    """Unique in the whole graph. Of a step of the flow itself it is the step's id; within sub-flows the ids of the steps
-    around it stand in front, joined by NUL, and NUL begins the name of what is no step."""
+    """Unique in the whole graph. Of a step of the flow itself it is the step's id; within sub-flows the ids
+    of the steps around it stand in front, joined by NUL, and NUL begins the name of what is no step."""
     kind: Literal["step", "input", "output", "variables", "missing"]
     label: str
     """The step's id, or `input`, `output` or `variables`."""
