@@ -97,7 +97,11 @@ def _secrets(flow: Mapping[str, Any]) -> Secrets:
         for name, each in (declared.items() if isinstance(declared, Mapping) else ())
         if isinstance(each, Mapping)
     }
-    given = {name: os.environ[each.env_var] for name, each in variables.items() if each.env_var in os.environ}
+    given = {
+        name: os.environ[each.env_var]
+        for name, each in variables.items()
+        if each.env_var and each.env_var in os.environ
+    }
     return secrets_of(given, variables)
 
 

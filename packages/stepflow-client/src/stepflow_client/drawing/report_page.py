@@ -30,7 +30,7 @@ b.recovery_failed{color:var(--bad)}b.running{color:var(--run)}
 @media (min-width:1000px){.two{grid-template-columns:1fr 1fr}}
 details.page{margin:6px 0}details.page>summary{cursor:pointer;padding:4px 0}
 pre{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--panel);padding:8px}
-@media print{body{max-width:none;padding:0;background:#fff;color:#000}section{break-inside:auto}tr,svg{break-inside:avoid}
+@media print{body{max-width:none;padding:0;background:#fff;color:#000}tr,svg{break-inside:avoid}
 svg{max-width:100%;height:auto}.two{display:block}}
 """
 _PAGE = 100
