@@ -34,7 +34,9 @@ class Bar:
 
 
 def duration(seconds: float) -> str:
-    """Return a time with its unit: `0.3 ms`, `12 ms`, `1.25 s`, `3 min 5 s`."""
+    """Return a time with its unit: `300 µs`, `12 ms`, `1.25 s`, `3 min 5 s`."""
+    if seconds < 0.001:
+        return f"{seconds * 1_000_000:.0f} µs"
     if seconds < 0.01:
         return f"{seconds * 1000:.1f} ms"
     if seconds < 1:
