@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -67,11 +67,29 @@ def gather(client: SyncStepflowClient, run_id: str | UUID) -> RunReport:
         steps = list(client.get_run_steps(run_id))
     except UnsupportedByServerError:
         steps = []
-    items = list(client.get_run_items(run_id))
+    items = _with_causes(client.get_run_items(run_id), steps)
     times = _times(client, run.run_id) if client.server_info().capabilities.get("events") else []
     return RunReport(
         run, [_hide(each, secrets) for each in items], [_hide_step(each, secrets) for each in steps], flow, times
     )
+
+
+def _with_causes(items: Iterable[RunItem], steps: Iterable[StepDetails]) -> list[RunItem]:
+    """Return items with the failed step and what it said where they do not tell it: in large runs most do not."""
+    failed: dict[int, StepDetails] = {}
+    for step in steps:
+        if step.error is not None:
+            failed.setdefault(step.item_index, step)
+
+    def explained(item: RunItem) -> RunItem:
+        cause = failed.get(item.index)
+        result = item.result
+        if cause is None or cause.error is None or result is None or result.error is None or result.error.step_id:
+            return item
+        error = cause.error.model_copy(update={"step_id": cause.step_id})
+        return item.model_copy(update={"result": result.model_copy(update={"error": error})})
+
+    return [explained(item) for item in items]
 
 
 def _times(client: SyncStepflowClient, run_id: str) -> list[StepTime]:
