@@ -12,7 +12,7 @@ export UV_SYSTEM_CERTS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-all test-faults test-uvloop test-environments test-ha soak check-server generate check-generated lint types docs build smoke bench bump clean
+.PHONY: help env demo test test-all test-faults test-uvloop test-environments test-pages test-ha soak check-server generate check-generated lint types docs build smoke bench bump clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,15 @@ UNIT_ON_SOCKETS := tests/unit/http tests/unit/transport/test_httpx_bridge.py
 test-uvloop: $(ENV) ## Run the server and fault tests of the async client in uvloop's event loop
 	$(BIN)/python -m pytest $(UNIT_ON_SOCKETS) tests/server --loop uvloop -n auto --dist loadfile -m "not faults"
 	$(BIN)/python -m pytest tests/server --loop uvloop -m faults
+
+PAGES := .build/pages
+
+# Playwright drives Debian's Chromium; it brings none of its own.
+test-pages: $(ENV) ## Look at pictures, reports and a notebook in Chromium (Debian: apt-get install chromium)
+	[ -e $(PAGES) ] || $(BIN)/uv venv --quiet --python $(BIN)/python $(PAGES)
+	$(BIN)/uv pip install --quiet --python $(PAGES)/bin/python pytest pytest-timeout playwright nbclient ipykernel \
+	  -e packages/stepflow-api -e 'packages/stepflow-client[draw,runtime]'
+	$(PAGES)/bin/python -m pytest tests/pages -W ignore::DeprecationWarning
 
 test-environments: $(ENV) ## Run flows inside of web servers, notebooks and process pools
 	$(BIN)/python -m pytest tests/environments

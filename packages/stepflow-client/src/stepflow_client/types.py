@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import Enum, StrEnum
-from html import escape
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Self, TypeVar, overload
 
 from pydantic import (
     AliasChoices,
@@ -27,6 +26,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from ._codec.secrets import HIDDEN, hidden_flow, hidden_schema
+from ._dataframe import data_frame
 from .errors import RunFailedError
 
 __all__ = [
@@ -183,6 +183,18 @@ def status_number(status: ExecutionStatus | str) -> int | None:
     return int(digits) if prefix == "unknown" and digits.isdecimal() and len(digits) < 10 else None
 
 
+class _Shown:
+    """What notebooks show as HTML."""
+
+    def _repr_html_(self) -> str:
+        raise NotImplementedError
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        from .drawing.notebook import bundle
+
+        return bundle(self, self._repr_html_())
+
+
 class _Model(BaseModel):
     """Immutable; built by field name or by the wire's camelCase name; what is not declared is ignored."""
 
@@ -192,8 +204,11 @@ class _Model(BaseModel):
 Entry = TypeVar("Entry", bound=BaseModel)
 
 
-class _Listing(_Model, Generic[Entry]):
+class _Listing(_Model, _Shown, Generic[Entry]):
     """What is made of entries: it iterates over them, has a length, and takes an index or a slice."""
+
+    _shown: ClassVar[tuple[str, ...]] = ()
+    """The columns that notebooks show, then the word for the entries."""
 
     def _entries(self) -> Sequence[Entry]:
         raise NotImplementedError
@@ -218,6 +233,20 @@ class _Listing(_Model, Generic[Entry]):
         Statuses and codes are plain texts, times are datetimes, and what has parts of its own is a dict again.
         """
         return _to_dicts(self)
+
+    def to_dataframe(self) -> Any:
+        """Return the entries as a data frame of pandas, or of polars where pandas is not installed.
+
+        Raises:
+            StepflowClientError: If neither is installed.
+        """
+        return data_frame(self.to_dicts())
+
+    def _repr_html_(self) -> str:
+        from .drawing.notebook import records_html
+
+        *columns, what = self._shown
+        return records_html(self._entries(), columns, what)
 
 
 def _to_dicts(entries: Iterable[BaseModel]) -> list[dict[str, Any]]:
@@ -248,7 +277,7 @@ class FlowError(_Model):
     """What else the server said: the raw code, the stack of causes of servers before 0.11, and so on."""
 
 
-class FlowResult(_Model):
+class FlowResult(_Model, _Shown):
     """The end of a run of one item, or of one item of a batch."""
 
     run_id: str = ""
@@ -320,7 +349,7 @@ class FlowResult(_Model):
             rows += [("step", self.error.step_id or ""), ("error", self.error.message)]
         else:
             rows.append(("output", self.output))
-        return _html_table(rows)
+        return _fields_html(rows)
 
 
 class ItemCounts(_Model):
@@ -333,7 +362,7 @@ class ItemCounts(_Model):
     cancelled: int = 0
 
 
-class RunDetails(_Model):
+class RunDetails(_Model, _Shown):
     """A run as a whole."""
 
     run_id: str
@@ -359,7 +388,7 @@ class RunDetails(_Model):
     def _repr_html_(self) -> str:
         items = self.items
         counts = f"{items.completed} completed, {items.failed} failed, {items.running} running of {items.total}"
-        return _html_table(
+        return _fields_html(
             [
                 ("run", self.run_id),
                 ("flow", self.flow_name or self.flow_id),
@@ -375,7 +404,7 @@ class CreateRunResponse(RunDetails):
     """A run just created."""
 
 
-class RunItem(_Model):
+class RunItem(_Model, _Shown):
     """One item of a run."""
 
     index: int
@@ -385,8 +414,16 @@ class RunItem(_Model):
     """The item's end; None while it runs."""
     completed_at: datetime | None = None
 
+    def _repr_html_(self) -> str:
+        error = self.result.error if self.result else None
+        value = ("error", error.message) if error else ("output", self.result.output if self.result else None)
+        return _fields_html([("item", self.index), ("status", self.status.value), value])
 
-class RunItems(Sequence[RunItem]):
+
+_ITEM_COLUMNS = ("index", "status", "result.output", "result.error.message")
+
+
+class RunItems(Sequence[RunItem], _Shown):
     """The items of a run: a sequence that reads each item when it is first looked at.
 
     An answer may hold 100,000 items, of which a caller may want the failed ones.
@@ -441,6 +478,19 @@ class RunItems(Sequence[RunItem]):
         """Return the items as dicts by field name, for `pandas.DataFrame` and the like."""
         return _to_dicts(self)
 
+    def to_dataframe(self) -> Any:
+        """Return the items as a data frame of pandas, or of polars where pandas is not installed.
+
+        Raises:
+            StepflowClientError: If neither is installed.
+        """
+        return data_frame(self.to_dicts())
+
+    def _repr_html_(self) -> str:
+        from .drawing.notebook import records_html
+
+        return records_html(self, _ITEM_COLUMNS, "items")
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence) or isinstance(other, str):
             return NotImplemented
@@ -460,6 +510,7 @@ class ListItemsResponse(_Listing[RunItem]):
     """The items of a run, in the order of their inputs: iterate over it, index it, or use `items`."""
 
     run_id: str
+    _shown: ClassVar = (*_ITEM_COLUMNS, "items")
     items: Annotated[SkipValidation[Sequence[RunItem]], PlainSerializer(list)]
     """A sequence of `RunItem`; each is read from the answer when it is first looked at."""
 
@@ -467,7 +518,7 @@ class ListItemsResponse(_Listing[RunItem]):
         return self.items
 
 
-class StepDetails(_Model):
+class StepDetails(_Model, _Shown):
     """One step of one item, as far as it came."""
 
     step_id: str
@@ -480,10 +531,16 @@ class StepDetails(_Model):
     error: FlowError | None = None
     updated_at: datetime | None = None
 
+    def _repr_html_(self) -> str:
+        value = ("error", self.error.message) if self.error else ("output", self.output)
+        rows = [("step", self.step_id), ("component", self.component), ("item", self.item_index)]
+        return _fields_html([*rows, ("status", self.status.value), value])
+
 
 class ListStepsResponse(_Listing[StepDetails]):
     """The steps of a run, by item, then in the order of the flow: iterate over it, index it, or use `steps`."""
 
+    _shown: ClassVar = ("item_index", "step_id", "component", "status", "output", "error.message", "steps")
     run_id: str
     steps: list[StepDetails]
 
@@ -494,6 +551,7 @@ class ListStepsResponse(_Listing[StepDetails]):
 class ListRunsResponse(_Listing[RunDetails]):
     """Runs, newest first: iterate over it, index it, or use `runs`."""
 
+    _shown: ClassVar = ("run_id", "flow_name", "status", "items.total", "created_at", "runs")
     runs: list[RunDetails]
 
     def _entries(self) -> Sequence[RunDetails]:
@@ -534,7 +592,7 @@ class Diagnostic(_Model):
         return self.path
 
 
-class ValidationResult(_Model):
+class ValidationResult(_Model, _Shown):
     """What the server thinks of a flow."""
 
     valid: bool = True
@@ -567,7 +625,7 @@ class ValidationResult(_Model):
     def _repr_html_(self) -> str:
         rows: list[tuple[str, object]] = [("valid", "yes" if self.is_valid else "no")]
         rows += [(d.level.value, f"{d.path}: {d.message}") for d in self.diagnostics]
-        return _html_table(rows)
+        return _fields_html(rows)
 
 
 class StoreFlowResponse(_Model):
@@ -587,13 +645,18 @@ class FlowExample(_Model):
     input: Any = None
 
 
-class StoredFlow(_Model):
+class StoredFlow(_Model, _Shown):
     """A flow as the server keeps it. Keys that the server does not know are gone."""
 
     flow_id: str
     flow: dict[str, Any]
     examples: list[FlowExample] = Field(default=[], validation_alias=AliasChoices("examples", "allExamples"))
     """The flow's examples and the inputs of its test cases."""
+
+    def _repr_html_(self) -> str:
+        from .drawing.notebook import flow_html
+
+        return flow_html(self)
 
     def without_secrets(self) -> Self:
         """Return the flow as it may be shown: what it holds of secret variables, such as defaults, is `***`."""
@@ -640,7 +703,7 @@ class FailedPlugin(_Model):
     error: str
 
 
-class ComponentInfo(_Model):
+class ComponentInfo(_Model, _Shown):
     """A component that flows may use."""
 
     name: str = ""
@@ -660,8 +723,13 @@ class ComponentInfo(_Model):
             object.__setattr__(self, "name", self.path.strip("/"))
         return self
 
+    def _repr_html_(self) -> str:
+        rows: list[tuple[str, object]] = [("component", self.path or self.name), ("plugin", self.plugin)]
+        rows += [("description", self.description), ("input", self.input_schema), ("output", self.output_schema)]
+        return _fields_html([row for row in rows if row[1] is not None])
 
-class ComponentList(list[ComponentInfo]):
+
+class ComponentList(list[ComponentInfo], _Shown):
     """The components of a server: a list that also says what could not be listed.
 
     Attributes:
@@ -676,6 +744,19 @@ class ComponentList(list[ComponentInfo]):
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return the components as dicts by field name, for `pandas.DataFrame` and the like."""
         return _to_dicts(self)
+
+    def to_dataframe(self) -> Any:
+        """Return the components as a data frame of pandas, or of polars where pandas is not installed.
+
+        Raises:
+            StepflowClientError: If neither is installed.
+        """
+        return data_frame(self.to_dicts())
+
+    def _repr_html_(self) -> str:
+        from .drawing.notebook import records_html
+
+        return records_html(self, ("name", "plugin", "description"), "components")
 
 
 class HealthResponse(_Model):
@@ -710,18 +791,10 @@ class BlobContent(_Model):
     """The JSON value, or `bytes` for a binary blob."""
 
 
-def _html_table(rows: list[tuple[str, object]]) -> str:
-    body = "".join(
-        f"<tr><th style='text-align:left'>{escape(name)}</th>"
-        f"<td style='text-align:left'>{escape(_shorten(value))}</td></tr>"
-        for name, value in rows
-    )
-    return f"<table>{body}</table>"
+def _fields_html(rows: list[tuple[str, object]]) -> str:
+    from .drawing.notebook import fields_html
 
-
-def _shorten(value: object, limit: int = 2000) -> str:
-    text = value if isinstance(value, str) else repr(value) if not isinstance(value, datetime) else value.isoformat()
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return fields_html(rows)
 
 
 class ServerInfo(_Model):

@@ -1,0 +1,68 @@
+"""`stepflow visualize`."""
+
+from __future__ import annotations
+
+import click
+
+from ..errors import usage
+from ..output.pages import open_in_browser, write_document
+from ..output.view import Output
+from ..params.flow import flow_argument
+from ..params.options import option_in
+from ..params.parsing import FILE, Choice, Command
+
+__all__ = ["command"]
+
+_FORMATS = ("svg", "png", "html", "dot", "mermaid")
+_ENDINGS = {"svg": "svg", "png": "png", "html": "html", "htm": "html", "dot": "dot", "gv": "dot", "mmd": "mermaid"}
+
+
+@click.command("visualize", cls=Command)
+@flow_argument
+@option_in(
+    "--format",
+    type=Choice(_FORMATS),
+    section="Output",
+    metavar="FORMAT",
+    help=f"One of {', '.join(_FORMATS)}. [default: by the ending of --output, else svg]",
+)
+@option_in(
+    "--output",
+    type=FILE,
+    section="Output",
+    metavar="FILE",
+    help="Write the picture to this file, - for standard output.",
+)
+@option_in("--open", "show", is_flag=True, section="Output", help="Show the file in the browser; needs --output.")
+@option_in("--no-servers", is_flag=True, section="Output", help="Without the colours and the legend of plugins.")
+@option_in("--no-details", is_flag=True, section="Output", help="Steps by name only, without component and marks.")
+def command(flow: str, format: str | None, output: str | None, show: bool, no_servers: bool, no_details: bool) -> None:
+    """Draw the graph of a flow. No server is asked.
+
+    FLOW is a YAML or JSON file, or - for standard input. Steps that never run are pale, steps that always run have a
+    bold frame, conditional branches are dashed with their condition, alternatives of $coalesce are numbered, and flows
+    inside of the flow have a frame of their own.
+
+    dot and mermaid are texts and need nothing; the other formats need the extra stepflow-client[draw].
+    """
+    from ..inputs.flow import load_flow_file
+
+    if show and output in (None, "-"):
+        raise usage("--open shows a file", "name it with --output FILE")
+    Output(path=output).check()
+    form = format or _ENDINGS.get((output or "").lower().rpartition(".")[2], "svg")
+    content = _document(load_flow_file(flow), form, servers=not no_servers, details=not no_details)
+    write_document(content, output)
+    if show:
+        open_in_browser(str(output))
+
+
+def _document(flow: dict[str, object], form: str, *, servers: bool, details: bool) -> bytes:
+    from stepflow_client.drawing import draw, to_dot, to_mermaid
+
+    if form in ("dot", "mermaid"):
+        return (to_dot if form == "dot" else to_mermaid)(flow, details=details).encode()
+    drawing = draw(flow, servers=servers, details=details)
+    if form == "png":
+        return drawing.png()
+    return (drawing.html() if form == "html" else drawing.svg()).encode()

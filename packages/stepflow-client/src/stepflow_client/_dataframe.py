@@ -1,0 +1,39 @@
+"""Lists as data frames of pandas or polars, whichever is installed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .errors import StepflowClientError
+
+__all__ = ["data_frame"]
+
+
+def data_frame(records: Sequence[Mapping[str, Any]]) -> Any:
+    """Return records as a data frame: of pandas if it is installed, else of polars.
+
+    With polars, whose columns have one type, values with parts of their own and outputs are JSON text.
+
+    Raises:
+        StepflowClientError: If neither is installed.
+    """
+    try:
+        import pandas
+    except ImportError:
+        pass
+    else:
+        return pandas.DataFrame(records)
+    try:
+        import polars
+    except ImportError:
+        message = "data frames need pandas or polars; neither is installed"
+        raise StepflowClientError(message, hint="pip install pandas; to_dicts() needs neither") from None
+    return polars.DataFrame([{name: _flat(name, value) for name, value in each.items()} for each in records])
+
+
+def _flat(name: str, value: Any) -> Any:
+    if isinstance(value, (dict, list)) or name == "output":
+        return None if value is None else json.dumps(value, ensure_ascii=False, default=str)
+    return value

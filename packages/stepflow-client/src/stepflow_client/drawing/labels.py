@@ -1,0 +1,83 @@
+"""What is written in a picture: labels that fit, and the words of a node."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from unicodedata import category, east_asian_width
+
+from ..flows.graph import GraphEdge, GraphNode
+
+__all__ = ["columns", "cut", "edge_label", "node_lines", "node_title", "visible"]
+
+_LONGEST_NAME = 28
+_LONGEST_EDGE = 20
+
+
+def visible(text: str) -> str:
+    """Return a text on one line in which everything can be seen: what controls, hides or turns text becomes `·`."""
+    return "".join("·" if category(letter) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") else letter for letter in text)
+
+
+def columns(text: str) -> int:
+    """Return how wide a text is, in letters of one width; wide letters count twice."""
+    return sum(2 if east_asian_width(letter) in "WF" else 0 if category(letter) == "Mn" else 1 for letter in text)
+
+
+def cut(text: str, longest: int = _LONGEST_NAME) -> str:
+    """Return a text of at most so many columns; the end of a longer one is `…`."""
+    text = visible(text)
+    if columns(text) <= longest:
+        return text
+    kept = ""
+    used = 1
+    for letter in text:
+        used += columns(letter)
+        if used > longest:
+            break
+        kept += letter
+    return f"{kept}…"
+
+
+def node_lines(node: GraphNode, details: bool) -> list[str]:
+    """Return the lines in a node's box: its name, its component, its marks."""
+    if node.kind == "missing":
+        return [cut(node.label), "no such step"]
+    if node.kind != "step" or not details:
+        return [cut(node.label)]
+    lines = [cut(node.label), cut(node.component)]
+    marks = list(_marks(node))
+    return [*lines, cut(", ".join(marks))] if marks else lines
+
+
+def _marks(node: GraphNode) -> Iterator[str]:
+    if node.on_error == "default":
+        yield "on error: default"
+    if node.on_error == "retry":
+        yield f"retries: {node.retries}"
+    if node.must_execute:
+        yield "must run"
+    if not node.is_needed:
+        yield "never runs"
+
+
+def node_title(node: GraphNode) -> str:
+    """Return the whole text about a node, one line for each fact, for whoever points at it."""
+    lines = [node.label]
+    if node.component:
+        lines.append(f"component: {node.component}")
+    lines += _marks(node)
+    if node.on_error == "default":
+        lines.append(f"default: {_short_json(node.default)}")
+    return "\n".join(visible(line) for line in lines)
+
+
+def _short_json(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 200 else f"{text[:199]}…"
+
+
+def edge_label(edge: GraphEdge) -> str:
+    """Return what stands at an edge."""
+    return cut(edge.label, _LONGEST_EDGE)

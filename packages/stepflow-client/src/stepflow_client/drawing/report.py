@@ -1,0 +1,146 @@
+"""What a report of a run is made of, read from a server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from .._codec.secrets import Secrets, secrets_of
+from ..errors import NotFoundError, UnsupportedByServerError
+from ..types import FlowVariable, RunDetails, RunItem, StepDetails
+from .timing import StepTime, step_times
+
+if TYPE_CHECKING:
+    from .._sync.client import SyncStepflowClient
+
+__all__ = ["RunReport", "gather"]
+
+_QUIET_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """One run: what a report shows of it. Values of secret variables, as far as they are known, are `***`."""
+
+    run: RunDetails
+    items: list[RunItem]
+    steps: list[StepDetails]
+    """Empty where the server does not tell them (batches on 0.9)."""
+    flow: dict[str, Any] = field(default_factory=dict)
+    """Empty where the server does not have it."""
+    times: list[StepTime] = field(default_factory=list)
+    """Empty where the server has no events (before 0.12)."""
+
+    def html(self) -> str:
+        """Return the report as a page: one file that loads nothing and has no scripts."""
+        from .report_page import report_page
+
+        return report_page([self])
+
+
+def gather(client: SyncStepflowClient, run_id: str | UUID) -> RunReport:
+    """Return what a server knows of a run, now; a run that has not ended is shown as far as it came.
+
+    Secret are the defaults of the flow's secret variables and the values of the environment variables that it names for
+    them, and all that the client itself has given if it started the run.
+
+    Args:
+        client: A client of the server.
+        run_id: The run.
+
+    Raises:
+        NotFoundError: If the server has no such run.
+    """
+    run = client.get_run(run_id)
+    try:
+        stored = client.get_run_flow(run_id)
+    except (NotFoundError, UnsupportedByServerError):
+        flow: dict[str, Any] = {}
+        secrets = secrets_of({}, {})
+    else:
+        flow = stored.without_secrets().flow
+        secrets = _secrets(stored.flow)
+    try:
+        steps = list(client.get_run_steps(run_id))
+    except UnsupportedByServerError:
+        steps = []
+    items = _with_causes(client.get_run_items(run_id), steps)
+    times = _times(client, run.run_id) if client.server_info().capabilities.get("events") else []
+    return RunReport(
+        run, [_hide(each, secrets) for each in items], [_hide_step(each, secrets) for each in steps], flow, times
+    )
+
+
+def _with_causes(items: Iterable[RunItem], steps: Iterable[StepDetails]) -> list[RunItem]:
+    """Return items with the failed step and what it said where they do not tell it: in large runs most do not."""
+    failed: dict[int, StepDetails] = {}
+    for step in steps:
+        if step.error is not None:
+            failed.setdefault(step.item_index, step)
+
+    def explained(item: RunItem) -> RunItem:
+        cause = failed.get(item.index)
+        result = item.result
+        if cause is None or cause.error is None or result is None or result.error is None or result.error.step_id:
+            return item
+        error = cause.error.model_copy(update={"step_id": cause.step_id})
+        return item.model_copy(update={"result": result.model_copy(update={"error": error})})
+
+    return [explained(item) for item in items]
+
+
+def _times(client: SyncStepflowClient, run_id: str) -> list[StepTime]:
+    found = []
+    # No server says which event of a running run is the last so far; cancelled runs have no last event.
+    for event in client.run_events(run_id, heartbeat=_QUIET_SECONDS):
+        if event.type == "heartbeat":
+            break
+        found.append(event)
+    return step_times(found, run_id)
+
+
+def _secrets(flow: Mapping[str, Any]) -> Secrets:
+    declared: Any = flow
+    for key in ("schemas", "properties", "variables", "properties"):
+        declared = declared.get(key) if isinstance(declared, Mapping) else None
+    variables = {
+        name: FlowVariable(
+            is_secret=each.get("is_secret") is True,
+            env_var=each["env_var"] if isinstance(each.get("env_var"), str) else None,
+            value_schema=dict(each),
+        )
+        for name, each in (declared.items() if isinstance(declared, Mapping) else ())
+        if isinstance(each, Mapping)
+    }
+    given = {
+        name: os.environ[each.env_var]
+        for name, each in variables.items()
+        if each.env_var and each.env_var in os.environ
+    }
+    return secrets_of(given, variables)
+
+
+def _hide(item: RunItem, secrets: Secrets) -> RunItem:
+    if not secrets or item.result is None:
+        return item
+    result = item.result
+    error = result.error
+    hidden = {
+        "output": secrets.hide_in(result.output),
+        "error": error.model_copy(update=secrets.hide_in({"message": error.message, "details": error.details}))
+        if error is not None
+        else None,
+    }
+    return item.model_copy(update={"result": result.model_copy(update=hidden)})
+
+
+def _hide_step(step: StepDetails, secrets: Secrets) -> StepDetails:
+    if not secrets:
+        return step
+    error = step.error
+    if error is not None:
+        error = error.model_copy(update=secrets.hide_in({"message": error.message, "details": error.details}))
+    return step.model_copy(update={"output": secrets.hide_in(step.output), "error": error})

@@ -1,0 +1,276 @@
+"""A report as a page."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from html import escape
+
+from ..flows.graph import flow_graph
+from ..types import RunItem, StepDetails
+from .charts import CHART_STYLE, Bar, duration, histogram, timeline
+from .html import PAGE_STYLE, page
+from .labels import visible
+from .layout import DrawingUnavailableError
+from .report import RunReport
+from .svg import STYLE, svg
+from .text import mermaid
+from .timing import StepTime, item_times, percentile
+from .trees import TREE_STYLE, json_tree, short_json
+
+__all__ = ["report_page"]
+
+_STYLE = """
+table{border-collapse:collapse;font-size:13px;max-width:100%}th,td{border-bottom:1px solid var(--line);padding:4px 10px;
+text-align:left;vertical-align:top;overflow-wrap:anywhere}th{color:var(--soft);font-weight:600}
+th,td>b{overflow-wrap:normal;white-space:nowrap}
+td.n{text-align:right;white-space:nowrap}.completed b,b.completed{color:var(--good)}.failed b,b.failed,
+b.recovery_failed{color:var(--bad)}b.running{color:var(--run)}
+.runs{display:grid;gap:32px}.runs>*{min-width:0}
+@media (min-width:1000px){.two{grid-template-columns:1fr 1fr}}
+details.page{margin:6px 0}details.page>summary{cursor:pointer;padding:4px 0}
+pre{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--panel);padding:8px}
+@media print{body{max-width:none;padding:0;background:#fff;color:#000}tr,svg{break-inside:avoid}
+svg{max-width:100%;height:auto}.two{display:block}}
+"""
+_PAGE = 100
+_MOST_BARS = 40
+_ALL_ITEMS_BYTES = 1_200_000
+
+
+def report_page(reports: Sequence[RunReport]) -> str:
+    """Return one page about runs: two stand side by side, with their steps compared above.
+
+    Args:
+        reports: One run or more.
+    """
+    runs = " and ".join(report.run.flow_name or report.run.run_id for report in reports)
+    kind = "runs two" if len(reports) == 2 else "runs"
+    parts = [f"<h1>{escape(visible(runs))}</h1>"]
+    if len(reports) > 1:
+        parts.append(_comparison(reports))
+    parts.append(f'<div class="{kind}">')
+    for number, report in enumerate(reports):
+        parts.append(f"<article>{''.join(_sections(report, number))}</article>")
+    style = PAGE_STYLE + STYLE + CHART_STYLE + TREE_STYLE + _STYLE
+    return page(f"Report of {runs}", "".join([*parts, "</div>"]), style)
+
+
+def _sections(report: RunReport, number: int) -> Iterator[str]:
+    yield _section("Run", _summary(report))
+    if report.flow:
+        yield _section("Graph", f'<div class="scroll">{_picture(report, number)}</div>')
+    bars = _bars(report)
+    if bars:
+        what = "Timeline" if len(report.items) < 2 else f"Timeline of the {len(bars)} slowest items"
+        yield _section(what, f'<div class="scroll">{timeline(bars)}</div>')
+    errors = _errors(report.items)
+    if errors:
+        yield _section("Errors", errors)
+    latency = _latency(report)
+    if latency:
+        yield _section("Latency of items", latency)
+    if report.steps:
+        yield _section("Steps", _steps(report))
+    yield _section("Items" if len(report.items) != 1 else "Result", _items(report.items))
+
+
+def _section(title: str, content: str) -> str:
+    return f"<section><h2>{title}</h2>{content}</section>"
+
+
+def _text(value: object) -> str:
+    return escape(visible(str(value)))
+
+
+def _table(heads: Sequence[str], rows: Iterator[str] | Sequence[str]) -> str:
+    head = "".join(f"<th>{each}</th>" for each in heads)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def _row(*cells: str) -> str:
+    """Return a row; a cell that begins with a digit stands at the right."""
+    return "<tr>" + "".join(f"<td{' class=n' if cell[:1].isdigit() else ''}>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def _status(status: str) -> str:
+    return f'<b class="{_text(status)}">{_text(status)}</b>'
+
+
+def _summary(report: RunReport) -> str:
+    run = report.run
+    rows = [("run", _text(run.run_id)), ("flow", _text(run.flow_name or "-")), ("flow id", _text(run.flow_id))]
+    rows.append(("status", _status(run.status.value)))
+    counts = Counter(item.status.value for item in report.items)
+    rows.append(("items", ", ".join(f"{count} {_text(status)}" for status, count in counts.most_common()) or "none"))
+    rows += [("created", _text(run.created_at.isoformat()))] if run.created_at else []
+    if run.created_at and run.completed_at:
+        rows.append(("took", duration((run.completed_at - run.created_at).total_seconds())))
+    if not report.times:
+        rows.append(("times", "not told by this server (before 0.12), or no step has started"))
+    return "<table>" + "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows) + "</table>"
+
+
+def _picture(report: RunReport, number: int) -> str:
+    graph = flow_graph(report.flow)
+    worst = {"failed": 3, "running": 2, "cancelled": 1}
+    statuses: dict[str, str] = {}
+    for step in report.steps:
+        status = step.status.value
+        if worst.get(status, 0) >= worst.get(statuses.get(step.step_id, ""), 0):
+            statuses[step.step_id] = status
+    try:
+        return svg(graph, statuses=statuses, style=False, name=f"run{number}")
+    except DrawingUnavailableError:
+        hint = (
+            "Pictures need <code>pip install 'stepflow-client[draw]'</code>; this is the graph in Mermaid's language."
+        )
+        return f"<p>{hint}</p><pre>{escape(mermaid(graph))}</pre>"
+
+
+def _bars(report: RunReport) -> list[Bar]:
+    started = [step for step in report.times if step.attempts]
+    if not started:
+        return []
+    begin = min(step.attempts[0] for step in started)
+    last = max(step.end or step.attempts[-1] for step in started)
+    if len(report.items) > 1:
+        status = {item.index: item.status.value for item in report.items}
+        slowest = sorted(item_times(started), key=lambda item: -item.seconds)[:_MOST_BARS]
+        return [
+            Bar(
+                f"item {item.index}",
+                (item.start - begin).total_seconds(),
+                (item.end - begin).total_seconds(),
+                status.get(item.index, "running"),
+            )
+            for item in slowest
+        ]
+    return [
+        Bar(
+            step.step_id,
+            (step.attempts[0] - begin).total_seconds(),
+            ((step.end or last) - begin).total_seconds(),
+            step.status,
+            tuple((time - begin).total_seconds() for time in step.attempts[1:]),
+        )
+        for step in started
+    ]
+
+
+def _errors(items: Sequence[RunItem]) -> str:
+    groups: dict[tuple[str, str, str], list[RunItem]] = defaultdict(list)
+    for item in items:
+        if item.result is not None and item.result.error is not None:
+            error = item.result.error
+            code = error.code.value if error.code else ""
+            # What differs in numbers and quoted texts only is one error.
+            pattern = re.sub(r"\d+|'[^']*'|\"[^\"]*\"", "#", error.message)
+            groups[error.step_id or "", code, pattern].append(item)
+    rows = []
+    for (step, code, _), found in sorted(groups.items(), key=lambda group: -len(group[1])):
+        which = ", ".join(str(item.index) for item in found[:10]) + (", …" if len(found) > 10 else "")
+        error = found[0].result.error if found[0].result else None
+        message = f"<div>{escape(error.message[:1000])}</div>" if error else ""
+        cause = (
+            f"<details><summary>cause</summary>{json_tree(error.details)}</details>" if error and error.details else ""
+        )
+        rows.append(_row(str(len(found)), _text(step), _text(code), message + cause, f"<span>{which}</span>"))
+    return _table(("count", "step", "code", "message of the first", "items"), rows) if rows else ""
+
+
+def _latency(report: RunReport) -> str:
+    times = item_times(report.times)
+    if len(times) < 2:
+        return ""
+    seconds = sorted(item.seconds for item in times)
+    parts = {"50 %": 0.5, "90 %": 0.9, "95 %": 0.95, "99 %": 0.99, "slowest": 1.0}
+    table = _table(list(parts), [_row(*(duration(percentile(seconds, part)) for part in parts.values()))])
+    return f'{table}<div class="scroll">{histogram(seconds)}</div>'
+
+
+def _by_step(times: Sequence[StepTime]) -> dict[str, list[StepTime]]:
+    found: dict[str, list[StepTime]] = defaultdict(list)
+    for time in times:
+        found[time.step_id].append(time)
+    return found
+
+
+def _steps(report: RunReport) -> str:
+    times = _by_step(report.times)
+    if len(report.items) > 1:
+        groups: dict[str, list[StepDetails]] = defaultdict(list)
+        for step in report.steps:
+            groups[step.step_id].append(step)
+        rows = []
+        for name, steps in groups.items():
+            counts = Counter(step.status.value for step in steps)
+            told = ", ".join(f"{_status(status)} {count}" for status, count in counts.items())
+            again = sum(len(time.attempts) > 1 for time in times.get(name, ()))
+            rows.append(
+                _row(_text(name), _text(steps[0].component or ""), told, str(again), *_spread(times.get(name, [])))
+            )
+        return _table(("step", "component", "status", "repeated", "median", "95 %", "slowest"), rows)
+    rows = []
+    for step in report.steps:
+        found = times.get(step.step_id, [])
+        took = duration(found[0].seconds) if found and found[0].seconds is not None else "-"
+        attempts = str(len(found[0].attempts)) if found else "-"
+        value = escape(step.error.message[:2000]) if step.error else json_tree(step.output)
+        rows.append(
+            _row(_text(step.step_id), _text(step.component or ""), _status(step.status.value), took, attempts, value)
+        )
+    return _table(("step", "component", "status", "duration", "attempts", "output or error"), rows)
+
+
+def _spread(times: Sequence[StepTime]) -> tuple[str, ...]:
+    seconds = sorted(time.seconds for time in times if time.seconds is not None)
+    return tuple(duration(percentile(seconds, part)) for part in (0.5, 0.95, 1.0)) if seconds else ("-", "-", "-")
+
+
+def _items(items: Sequence[RunItem]) -> str:
+    if len(items) == 1:
+        result = items[0].result
+        if result is None:
+            return "<p>It has not ended.</p>"
+        return f"<p>{escape(result.error.message)}</p>" if result.error else json_tree(result.output, most=2_000)
+    longest = max(100, min(4_000, _ALL_ITEMS_BYTES // max(1, len(items))))
+    pages = []
+    for begin in range(0, len(items), _PAGE):
+        found = items[begin : begin + _PAGE]
+        failed = sum(item.status.value == "failed" for item in found)
+        title = f"{begin} to {begin + len(found) - 1}" + (f": {failed} failed" if failed else "")
+        table = _table(("item", "status", "step", "output or error"), [_item(item, longest) for item in found])
+        pages.append(
+            f'<details class="page"{" open" if begin == 0 else ""}><summary>{title}</summary>{table}</details>'
+        )
+    return "".join(pages)
+
+
+def _item(item: RunItem, longest: int) -> str:
+    result = item.result
+    error = result.error if result else None
+    text = error.message[:longest] if error else short_json(result.output, longest) if result else ""
+    shown = escape(text)
+    if len(text) > 160:
+        shown = f"<details><summary>{escape(text[:120])}…</summary>{shown}</details>"
+    return _row(
+        str(item.index), _status(item.status.value), _text(error.step_id or "") if error else "", f"<div>{shown}</div>"
+    )
+
+
+def _comparison(reports: Sequence[RunReport]) -> str:
+    names = list(dict.fromkeys(step.step_id for report in reports for step in report.steps))
+    rows = []
+    for name in names:
+        cells = [_text(name)]
+        for report in reports:
+            counts = Counter(step.status.value for step in report.steps if step.step_id == name)
+            told = ", ".join(f"{_status(status)} {count}" for status, count in counts.items()) or "-"
+            cells += [told, _spread(_by_step(report.times).get(name, []))[0]]
+        rows.append(_row(*cells))
+    heads = ["step"]
+    for number in range(1, len(reports) + 1):
+        heads += [f"run {number}", "median"]
+    return _section("Comparison of steps", _table(heads, rows))

@@ -1,0 +1,165 @@
+"""A graph as SVG: text in one size, colours for light and dark, the whole text for whoever points at a part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from html import escape
+
+from ..flows.graph import FlowGraph, GraphEdge, GraphNode, SubFlow
+from .labels import columns, cut, edge_label, node_lines, node_title, visible
+from .layout import COLUMN, LINE, Box, Layout, Route, lay_out
+
+__all__ = ["STYLE", "svg"]
+
+_COLOURS = ("#2563eb", "#c2410c", "#15803d", "#9333ea", "#be123c", "#0e7490", "#a16207", "#4b5563")
+
+STYLE = (
+    """
+.sf{--sf-bg:#fff;--sf-box:#f8fafc;--sf-line:#64748b;--sf-text:#0f172a;--sf-soft:#475569;--sf-group:#eef2f7;
+--sf-completed:#15803d;--sf-failed:#b91c1c;--sf-running:#1d4ed8;--sf-cancelled:#6b7280;background:var(--sf-bg);
+font-size:12px;
+font-family:ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,monospace}
+@media (prefers-color-scheme:dark){.sf{--sf-bg:#0f172a;--sf-box:#1e293b;--sf-line:#94a3b8;--sf-text:#f1f5f9;
+--sf-soft:#cbd5e1;--sf-group:#172033;--sf-completed:#4ade80;--sf-failed:#f87171;--sf-running:#60a5fa;
+--sf-cancelled:#9ca3af}}
+.sf text{fill:var(--sf-text);text-anchor:middle;dominant-baseline:central}
+.sf .sf-soft,.sf .sf-edge text{fill:var(--sf-soft);font-size:11px}.sf .sf-name{font-weight:600}
+.sf .sf-node rect{fill:var(--sf-box);stroke:var(--sf-line);stroke-width:1.2}
+.sf .sf-edge path{fill:none;stroke:var(--sf-line);stroke-width:1.3}
+.sf .sf-condition path,.sf .sf-then path,.sf .sf-else path{stroke-dasharray:6 4}
+.sf .sf-default path,.sf .sf-subflow path{stroke-dasharray:2 4}
+.sf marker path{fill:var(--sf-line)}
+.sf .sf-group rect{fill:var(--sf-group);stroke:var(--sf-line);stroke-dasharray:4 3}
+.sf .sf-group text,.sf .sf-legend text{text-anchor:start}
+.sf .sf-unneeded{opacity:.6}.sf .sf-missing rect{stroke:var(--sf-failed);stroke-dasharray:4 3}
+.sf .sf-must rect.sf-body{stroke-width:2.6}
+"""
+    + "".join(f".sf .sf-p{index} .sf-band{{fill:{colour};stroke:none}}" for index, colour in enumerate(_COLOURS))
+    + "".join(
+        f".sf .sf-is-{status} rect.sf-body{{stroke:var(--sf-{status});stroke-width:3}}"
+        f".sf .sf-is-{status} .sf-status{{fill:var(--sf-{status})}}"
+        for status in ("completed", "failed", "running", "cancelled")
+    )
+)
+"""The style of all pictures; a page that holds several needs it once."""
+
+_MARKS = {"completed": "✓", "failed": "✗", "running": "▶", "cancelled": "■"}
+
+
+def svg(
+    graph: FlowGraph,
+    *,
+    statuses: Mapping[str, str] | None = None,
+    servers: bool = True,
+    details: bool = True,
+    style: bool = True,
+    name: str = "flow",
+) -> str:
+    """Return the picture of a graph as SVG text.
+
+    Args:
+        graph: The graph.
+        statuses: What became of nodes, by node id: `completed`, `failed`, `running`, `cancelled`.
+        servers: Whether plugins have colours and a legend.
+        details: Whether boxes have the component and the marks of a step.
+        style: Whether the picture has its style; else the page has `STYLE`.
+        name: Unique in its page.
+
+    Raises:
+        DrawingUnavailableError: If the extra `stepflow-client[draw]` is not installed.
+    """
+    layout = lay_out(graph, details=details)
+    return "".join(_parts(graph, layout, statuses or {}, servers, details, style, name))
+
+
+def _parts(
+    graph: FlowGraph,
+    layout: Layout,
+    statuses: Mapping[str, str],
+    servers: bool,
+    details: bool,
+    style: bool,
+    name: str,
+) -> Iterator[str]:
+    plugins = {plugin: index % len(_COLOURS) for index, plugin in enumerate(graph.plugins)} if servers else {}
+    height = layout.height + (len(plugins) * LINE + 12 if plugins else 0)
+    width = max(layout.width, *(columns(cut(plugin)) * COLUMN + 50 for plugin in plugins), 120.0)
+    yield (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="sf" role="img" width="{width:.0f}" height="{height:.0f}" '
+        f'viewBox="0 0 {width:.1f} {height:.1f}"><title>{_text(graph.name or "flow")}</title>'
+    )
+    if style:
+        yield f"<style>{STYLE}</style>"
+    yield (
+        f'<defs><marker id="{name}-arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" '
+        'orient="auto" markerUnits="userSpaceOnUse"><path d="M0 0L8 4L0 8z"/></marker></defs>'
+    )
+    for sub in graph.sub_flows:
+        if sub.id in layout.sub_flows:
+            yield _sub_flow(sub, layout.sub_flows[sub.id])
+    for edge, route in zip(graph.edges, layout.edges, strict=True):
+        yield _edge(edge, route, name)
+    for node in graph.nodes:
+        yield _node(node, layout.nodes[node.id], plugins.get(node.plugin), statuses.get(node.id, ""), details)
+    for index, (plugin, colour) in enumerate(plugins.items()):
+        y = layout.height + index * LINE
+        yield f'<g class="sf-legend sf-p{colour}"><rect class="sf-band" x="12" y="{y:.1f}" width="12" height="12"/>'
+        yield f'<text x="30" y="{y + 6:.1f}">{_text(cut(plugin))}</text></g>'
+    yield "</svg>"
+
+
+def _text(text: str) -> str:
+    return escape(visible(text))
+
+
+def _title(text: str) -> str:
+    return "<title>" + "\n".join(_text(line) for line in text.split("\n")) + "</title>"
+
+
+def _sub_flow(sub: SubFlow, box: Box) -> str:
+    return (
+        f'<g class="sf-group">{_title(sub.label)}{_rect(box, "")}'
+        f'<text x="{box.x + 10:.1f}" y="{box.y + 14:.1f}">{_text(cut(sub.label))}</text></g>'
+    )
+
+
+def _rect(box: Box, of: str) -> str:
+    kind = f' class="{of}"' if of else ""
+    size = f'width="{box.width:.1f}" height="{box.height:.1f}"'
+    return f'<rect{kind} x="{box.x:.1f}" y="{box.y:.1f}" {size} rx="5"/>'
+
+
+def _edge(edge: GraphEdge, route: Route, name: str) -> str:
+    line = "".join(
+        f"M{x:.1f} {y:.1f}C" + " ".join(f"{x:.1f} {y:.1f}" for x, y in others) for (x, y), *others in route.curves
+    )
+    about = " ".join(part for part in (edge.kind if edge.kind != "plain" else "", edge.label, edge.path) if part)
+    label = ""
+    if route.label is not None:
+        box = route.label
+        middle = f'x="{box.x + box.width / 2:.1f}" y="{box.y + box.height / 2:.1f}"'
+        label = f"<text {middle}>{_text(edge_label(edge))}</text>"
+    path = f'<path d="{line}" marker-end="url(#{name}-arrow)"/>'
+    return f'<g class="sf-edge sf-{edge.kind}">{_title(about)}{path}{label}</g>'
+
+
+def _node(node: GraphNode, box: Box, plugin: int | None, status: str, details: bool) -> str:
+    classes = ["sf-node", f"sf-{node.kind}"]
+    classes += [f"sf-p{plugin}"] if plugin is not None else []
+    classes += [f"sf-is-{status}"] if status in _MARKS else []
+    classes += ["sf-unneeded"] if not node.is_needed else []
+    classes += ["sf-must"] if node.must_execute else []
+    middle = box.x + box.width / 2
+    lines = node_lines(node, details)
+    top = box.y + box.height / 2 - (len(lines) - 1) * LINE / 2
+    parts = [f'<g class="{" ".join(classes)}">', _title(node_title(node) + (f"\n{status}" if status else ""))]
+    parts.append(_rect(box, "sf-body"))
+    if plugin is not None:
+        parts.append(_rect(Box(box.x, box.y, 5, box.height), "sf-band"))
+    for index, line in enumerate(lines):
+        kind = "sf-name" if index == 0 else "sf-soft"
+        parts.append(f'<text class="{kind}" x="{middle:.1f}" y="{top + index * LINE:.1f}">{_text(line)}</text>')
+    if status in _MARKS:
+        place = f'x="{box.x + box.width - 9:.1f}" y="{box.y + 9:.1f}"'
+        parts.append(f'<text class="sf-status" {place}>{_MARKS[status]}</text>')
+    return "".join(parts) + "</g>"

@@ -1,0 +1,83 @@
+"""`stepflow visualize` and `stepflow runs report`."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.cli.command import Stepflow
+from tests.cli.golden import Golden
+
+FLOW = """
+name: conditional
+steps:
+- {id: ask, component: /python/ask, input: {q: {$input: $.q}}, onError: {action: retry, maxRetries: 5}}
+- {id: log, component: /mcp/log, input: {$step: ask}, mustExecute: true}
+- {id: unused, component: /mcp/log, input: {$step: ask}}
+output: {$if: {$step: ask, path: $.ok}, then: {$step: ask}, else: {$coalesce: [{$step: log}, {$variable: v}]}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def flow(stepflow: Stepflow) -> None:
+    (stepflow.folder / "conditional.yaml").write_text(FLOW)
+
+
+def test_texts(stepflow: Stepflow, golden: Golden) -> None:
+    golden(
+        stepflow("visualize", "conditional.yaml", "--format", "dot"),
+        stepflow("visualize", "conditional.yaml", "--format", "mermaid"),
+        stepflow("visualize", "-", "--format", "mermaid", "--no-details", stdin=FLOW),
+        stepflow("visualize", "conditional.yaml", "--output", "flow.mmd"),
+    )
+    assert (stepflow.folder / "flow.mmd").read_text().startswith("flowchart TD")
+
+
+@pytest.mark.parametrize(("name", "begin"), [("f.svg", b"<svg"), ("f.html", b"<!doctype"), ("f.png", b"\x89PNG")])
+def test_pictures(stepflow: Stepflow, name: str, begin: bytes) -> None:
+    done = stepflow("visualize", "--flow", "conditional.yaml", "--output", name)
+    assert (done.code, done.stdout, done.stderr) == (0, "", "")
+    assert (stepflow.folder / name).read_bytes().startswith(begin)
+
+
+def test_svg_goes_to_a_pipe(stepflow: Stepflow) -> None:
+    done = stepflow("visualize", "conditional.yaml")
+    assert done.code == 0
+    ElementTree.fromstring(done.stdout)
+
+
+def test_wrong_usage(stepflow: Stepflow, golden: Golden) -> None:
+    golden(
+        stepflow("visualize"),
+        stepflow("visualize", "conditionl.yaml"),
+        stepflow("visualize", "conditional.yaml", "--open"),
+        stepflow("visualize", "conditional.yaml", "--output", "none/f.svg"),
+        stepflow("visualize", "conditional.yaml", "--format", "gif"),
+        stepflow("runs", "report", "x"),
+        stepflow("runs", "report", "00000000-0000-0000-0000-000000000000", "--open"),
+    )
+
+
+def test_report(stepflow: Stepflow, failed: str, batch: str) -> None:
+    done = stepflow("runs", "report", failed, batch, "-o", "report.html")
+    assert (done.code, done.stdout, done.stderr) == (0, "", "")
+    page = (stepflow.folder / "report.html").read_text()
+    for title in ("Comparison of steps", "Timeline", "Latency of items", "Errors", "Steps", "Items", "Result"):
+        assert f"<h2>{title}" in page
+    assert "<script" not in page
+    assert stepflow("runs", "report", failed).stdout.startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize("status", ["running", "cancelled"])
+def test_report_of_a_run_without_an_end(stepflow: Stepflow, request: pytest.FixtureRequest, status: str) -> None:
+    done = stepflow("runs", "report", request.getfixturevalue(status))
+    assert done.code == 0
+    assert "sleeping" in done.stdout
+
+
+@pytest.mark.usefixtures("server")
+def test_report_of_no_run(stepflow: Stepflow) -> None:
+    done = stepflow("runs", "report", "00000000-0000-0000-0000-000000000000", "-o", "report.html")
+    assert done.code == 1
+    assert not (stepflow.folder / "report.html").exists()

@@ -1,0 +1,45 @@
+"""Chromium, and what its pages are made of."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium; STEPFLOW_CHROMIUM names another one."""
+    program = os.environ.get("STEPFLOW_CHROMIUM") or shutil.which("chromium")
+    assert program, "there is no chromium; install it (Debian: apt-get install chromium)"
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser, tmp_path: Any) -> Iterator[Any]:
+    """What opens HTML as a file and gives the page; a request or a message of the browser fails the test."""
+    opened = []
+    seen: list[str] = []
+
+    def show(html: str, scheme: str = "light") -> Any:
+        path = tmp_path / f"page{len(opened)}.html"
+        path.write_text(html, encoding="utf-8")
+        page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
+        opened.append(page)
+        page.on("request", lambda request: seen.append(request.url) if request.url != path.as_uri() else None)
+        page.on("console", lambda message: seen.append(message.text))
+        page.on("dialog", lambda dialog: seen.append("dialog"))
+        page.goto(path.as_uri())
+        return page
+
+    yield show
+    for page in opened:
+        page.close()
+    assert seen == []

