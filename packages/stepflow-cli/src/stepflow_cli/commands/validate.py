@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import click
 
+from ..output.safety import printable
 from ..output.view import Output
 from ..params.flow import flows_argument
 from ..params.options import output_options, server_options
@@ -59,6 +60,6 @@ def _judge(found: dict[str, list[dict[str, object]]], strict: bool, *, tell: boo
             invalid.append(f"{name} is invalid: {counts}")
             only_warned = only_warned and all(record["level"] == "warning" for record in records)
         elif tell:
-            click.echo(f"{name} is valid{f': {counts}' if counts else ''}", err=True)
+            click.echo(f"{printable(name)} is valid{f': {counts}' if counts else ''}", err=True)
     if invalid:
         raise InvalidFlow("; ".join(invalid), hint="without --strict, warnings are allowed" if only_warned else None)
