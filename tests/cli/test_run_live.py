@@ -98,6 +98,33 @@ def test_items_are_counted_by_their_steps() -> None:
     assert run.ended_items() == (1, 1)
 
 
+@pytest.mark.parametrize(
+    ("component", "hint"),
+    [
+        ("/builtin/nop", "there is no component /builtin/nop; did you mean /builtin/noop?"),
+        ("/nowhere/xyz", "there is no component /nowhere/xyz; 'list-components' lists them"),
+        ("noop", "nothing is routed to noop; component names begin with a route, as in /builtin/noop"),
+        ("/builtin/create_messages", "component /builtin/create_messages requires user_prompt in its input"),
+    ],
+)
+def test_a_reason_that_the_server_leaves_out_is_told(
+    component: str, hint: str, stepflow: Stepflow, server: str
+) -> None:
+    flow = {"steps": [{"id": "a", "component": component, "input": {"x": 1}}], "output": {"$step": "a"}}
+    (stepflow.folder / "wrong.json").write_text(json.dumps(flow))
+    done = stepflow("run", "wrong.json", "--url", server)
+    assert (done.code, done.stderr.splitlines()[-1]) == (1, f"hint: {hint}")
+
+
+def test_a_path_of_several_parts_that_is_not_found(stepflow: Stepflow, server: str) -> None:
+    step = {"id": "a", "component": "/builtin/noop", "input": {"x": {"$input": "numbers.a"}}}
+    (stepflow.folder / "path.json").write_text(json.dumps({"steps": [step], "output": {"$step": "a"}}))
+    done = stepflow("run", "path.json", "--url", server, "--input-json", '{"numbers": {"a": 1}}')
+    assert done.stderr.endswith(
+        "hint: a path without $ names one field: numbers.a is a single key, $.numbers.a is a field within a field\n"
+    )
+
+
 def _failed(message: str, step: str | None) -> FlowResult:
     return FlowResult(run_id="run", status="failed", error=FlowError(message=message, step_id=step))
 

@@ -19,6 +19,7 @@ from ..output.view import Output
 from ..params.fields import check_known
 from ..records.results import BATCH_RESULT, RESULT, print_result, print_results
 from ..server.connect import Target
+from .explain import explained
 from .live import shown_while_waiting
 from .wait import Wait, or_come_back
 
@@ -174,7 +175,12 @@ def _run_one(target: Target, job: Job, wait: Wait, output: Output) -> None:
     with naming(target, run_id):
         with or_come_back(target, run_id, wait), shown_while_waiting(target, run_id):
             result = target.client.get_result(run_id, timeout=wait.timeout)
-        print_result(result, output)
+        try:
+            print_result(result, output)
+        except Problem as problem:
+            if problem.kind == "run_failed" and not job.overrides:
+                problem.hint = problem.hint or explained(target, job.flow, result)
+            raise
 
 
 def _run_batch(target: Target, job: Job, wait: Wait, output: Output) -> None:
