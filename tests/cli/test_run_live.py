@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 from stepflow_cli.records.failures import failure_lines
+from stepflow_cli.runs.cycles import cycle_in
 from stepflow_cli.runs.progress import RunProgress
 from stepflow_cli.runs.rate import counted
 from stepflow_client import FlowError, FlowResult
@@ -114,6 +115,21 @@ def test_a_reason_that_the_server_leaves_out_is_told(
     (stepflow.folder / "wrong.json").write_text(json.dumps(flow))
     done = stepflow("run", "wrong.json", "--url", server)
     assert (done.code, done.stderr.splitlines()[-1]) == (1, f"hint: {hint}")
+
+
+def test_a_cycle_is_called_one(stepflow: Stepflow, server: str) -> None:
+    needs = {"a": "c", "b": "a", "c": "b", "d": "a"}
+    steps = [
+        {"id": name, "component": "/builtin/noop", "input": {"x": [{"$step": other}]}} for name, other in needs.items()
+    ]
+    flow = {"steps": steps, "output": {"$step": "d"}}
+    (stepflow.folder / "cycle.json").write_text(json.dumps(flow))
+    done = stepflow("run", "cycle.json", "--url", server)
+    assert done.code == 3, done
+    assert done.stderr.endswith("hint: the steps form a cycle: a -> c -> b -> a\n"), done
+    steps[0]["input"] = {"$literal": {"$step": "c"}}
+    assert cycle_in(flow) == []
+    assert cycle_in({"steps": [{"id": "a", "input": {"$step": "a"}}]}) == ["a", "a"]
 
 
 def test_a_path_of_several_parts_that_is_not_found(stepflow: Stepflow, server: str) -> None:

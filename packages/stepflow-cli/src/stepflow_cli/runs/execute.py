@@ -19,6 +19,7 @@ from ..output.view import Output
 from ..params.fields import check_known
 from ..records.results import BATCH_RESULT, RESULT, print_result, print_results
 from ..server.connect import Target
+from .cycles import cycle_in
 from .explain import explained
 from .live import shown_while_waiting
 from .wait import Wait, or_come_back
@@ -110,8 +111,10 @@ def start(target: Target, job: Job) -> str:
     """Start the run of a job and return its id.
 
     Raises:
-        Problem: If that is interrupted: whether there is a run is not known then.
+        Problem: If that is interrupted: whether there is a run is not known then; if the steps form a cycle.
     """
+    from stepflow_client import InvalidFlowError
+
     try:
         with waiting("submitting"):
             job = _completed(target, job)
@@ -124,6 +127,11 @@ def start(target: Target, job: Job) -> str:
                 variables_from_env=job.env_variables,
                 max_concurrency=job.max_concurrency,
             )
+    except InvalidFlowError as error:
+        cycle = cycle_in(job.flow)
+        if not cycle:
+            raise
+        raise problem_of(error, hint=f"the steps form a cycle: {' -> '.join(cycle)}") from error
     except KeyboardInterrupt:
         if target.ends_with_command:
             raise
