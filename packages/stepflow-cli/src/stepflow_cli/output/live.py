@@ -34,10 +34,10 @@ def live_picture(
         color: auto, always or never; None as the command line says, which only the main thread knows.
         stays: Whether the last picture stays, whole; otherwise nothing of it does.
     """
-    stream = stream or sys.stdout
-    colored = has_color(stream, color or current_session().color)
+    screen: TextIO = sys.stdout if stream is None else stream
+    colored = has_color(screen, color or current_session().color)
     console = Console(
-        file=stream,
+        file=screen,
         no_color=not colored,
         color_system="standard" if colored else None,
         highlight=False,
@@ -46,7 +46,7 @@ def live_picture(
     )
     live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False)
     try:
-        with live, cursor_shown_when_killed(stream):
+        with live, cursor_shown_when_killed(screen):
             yield lambda: live.update(draw(console.height - 1), refresh=True)
     finally:
         if stays:
