@@ -19,6 +19,10 @@ PASS = "python -c pass"
 CLIENT = "import stepflow_client, make a client"
 UPSTREAM_IMPORT = "from stepflow_py import StepflowClient"
 VERSION = "stepflow --version"
+HELP = "stepflow --help"
+RUN = "stepflow run, remote"
+LIST = "stepflow runs list -o json"
+COMPLETION = "completion of `stepflow ru`"
 FIRST_RESULT = "StepflowRuntime.start() to the first result"
 
 Command = list[str | Path]
@@ -65,8 +69,10 @@ def _commands(url: str) -> dict[str, Command]:
         UPSTREAM_IMPORT: [BENCH_PYTHON, "-c", UPSTREAM_IMPORT],
         **{f"import {name}": [OUR_PYTHON, "-c", f"import {name}"] for name in _IMPORTS},
         VERSION: [stepflow, "--version"],
-        "stepflow --help": [stepflow, "--help"],
-        "stepflow run, remote": [stepflow, "run", flow, "--url", url, "--input-json", json.dumps(INPUT)],
+        HELP: [stepflow, "--help"],
+        COMPLETION: ["env", "_STEPFLOW_COMPLETE=bash_complete", "COMP_WORDS=stepflow ru", "COMP_CWORD=1", stepflow],
+        LIST: [stepflow, "runs", "list", "-o", "json", "--url", url],
+        RUN: [stepflow, "run", flow, "--url", url, "--input-json", json.dumps(INPUT)],
     }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from stepflow_client import StepflowRuntime
 
 from tests import releases
 from tests.cli.command import STEPFLOW, Done, Stepflow
@@ -66,6 +67,17 @@ def test_without_a_server(stepflow: Stepflow, golden: Golden) -> None:
         steady(stepflow("doctor", "--local", "--url", "http://x")),
         steady(stepflow("doctor", "--no-rnu")),
     )
+
+
+def test_a_server_that_nothing_names_gets_no_run(stepflow: Stepflow, newest_server: StepflowRuntime) -> None:
+    (stepflow.home / "sitecustomize.py").write_text(
+        f"import stepflow_cli.settings.resolve\nstepflow_cli.settings.resolve.DEFAULT_URL = {newest_server.url!r}\n"
+    )
+    client = newest_server.sync_client
+    before = len(client.list_runs(flow_name="stepflow-doctor").runs)
+    check = found(stepflow("doctor", "-o", "json", PYTHONPATH=str(stepflow.home)))["events"]
+    assert (check["status"], check["message"]) == ("skipped", "not measured, nothing names this server; --url does")
+    assert len(client.list_runs(flow_name="stepflow-doctor").runs) == before
 
 
 def test_an_embedded_server(stepflow: Stepflow) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 from stepflow_cli.errors import Problem, printable, wants_json
-from stepflow_cli.output.view import Column, Output, View, json_text, tables, yaml_text
+from stepflow_cli.output import tables
+from stepflow_cli.output.view import Column, Output, View, json_text, yaml_text
 from stepflow_cli.params.fields import select
 
 VIEW = View(columns=(Column("id", kind="id"), Column("n", kind="number"), Column("at", kind="time")), name="id")
@@ -71,7 +72,7 @@ def test_fields() -> None:
 def test_a_file(tmp_path: Any) -> None:
     path = tmp_path / "out.json"
     Output(path=str(path)).value({"ä": "\u2028"})
-    assert path.read_text(encoding="utf-8") == '{\n  "ä": "\u2028"\n}\n'
+    assert path.read_text(encoding="utf-8") == '{\n  "ä": "\\u2028"\n}\n'
     for wrong in (tmp_path, tmp_path / "no" / "file"):
         with pytest.raises(Problem):
             Output(path=str(wrong)).check()
@@ -86,8 +87,8 @@ def test_text_that_no_encoding_holds() -> None:
 
 def test_what_a_terminal_would_obey_is_shown_instead() -> None:
     text = tables.plain([{"id": "\x1b[31mred\r\nnext", "n": 1}], View((Column("id"),)))
-    assert text == "ID\n\\x1b[31mred\\x0d\\nnext\n"
-    assert printable("a\u202eb\tc\n") == "a\\x202eb\tc\n"
+    assert text == "ID\n\\x1b[31mred\\r\\nnext\n"
+    assert printable("a\u202eb\tc\n") == "a\\u202eb\tc\\n"
     assert "\x1b]" not in tables.for_terminal([{"id": "\x1b]0;title\x07"}], View((Column("id"),)), color=False)
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from stepflow_cli.errors import Problem
 from stepflow_cli.exit_codes import ExitCode
+from stepflow_cli.settings import profiles
 from stepflow_cli.settings.profiles import Profile, Profiles
-from stepflow_cli.settings.resolve import DEFAULT_URL, ServerOptions, profiles, resolve
+from stepflow_cli.settings.resolve import DEFAULT_URL, ServerOptions, resolve
 from stepflow_client import StepflowClient
 
 TABLES: dict[str, Any] = {"prod": {"url": "https://prod", "timeout": 60}, "dev": {"url": "http://dev"}}
@@ -106,6 +107,19 @@ def test_a_token_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 def test_a_token_command_that_gives_none(command: tuple[str, ...], tmp_path: Path) -> None:
     with pytest.raises(Problem, match=f"token command {command[0]}"):
         Profile("a", tmp_path, "u", token_command=command).token()
+
+
+def test_a_token_command_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stepflow_cli.settings.profiles._TOKEN_SECONDS", 0.2)
+    with pytest.raises(Problem, match=r"token command sleep did not end within 0\.2 s"):
+        Profile("a", tmp_path, "u", token_command=("sleep", "60")).token()
+
+
+def test_a_file_that_is_nested_too_deeply(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(f"x = {'[' * 100_000}")
+    with pytest.raises(Problem, match="nested too deeply"):
+        profiles.load(path)
 
 
 @pytest.mark.parametrize(

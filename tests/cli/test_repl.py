@@ -180,7 +180,7 @@ def test_words_that_leave(word: str, prompt: Terminal) -> None:
 
 def test_an_interrupt_ends_the_command_only(prompt: Terminal) -> None:
     prompt.send("run steps.yaml --input-json '{\"ms\": 20000}'\r")
-    prompt.wait_for("waiting for run")
+    prompt.wait_for("running  1.")
     prompt.interrupt()
     prompt.wait_for("hint: runs watch ")
     match = re.search(r"hint: (runs watch \S+)", prompt.screen)

@@ -179,8 +179,8 @@ def test_the_end_of_waiting(stepflow: Stepflow, server: str, golden: Golden) -> 
 def test_an_interrupt(what: str, terminal: Callable[..., Terminal], server: str, golden: Golden) -> None:
     option = {"detach": (), "cancel": ("--cancel-on-interrupt",), "embedded": ("--local",)}[what]
     shown = terminal("run", "slow.yaml", *option)
-    # Nothing is shown in the first second; then what the command is waiting for.
-    shown.wait_for("waiting for run")
+    # Nothing is shown in the first second; then the steps.
+    shown.wait_for("running  1.")
     shown.interrupt()
     golden(shown)
 

@@ -37,13 +37,16 @@ class Session:
     def start_logging(self) -> None:
         """Let the loggers of the client and of an embedded server write, if the command line asks for it."""
         level = self.log_level or ("debug" if self.verbosity > 1 else "info" if self.verbosity else None)
+        level = level or _level_of(os.environ.get("STEPFLOW_LOG", ""))
         if level is None and self.log_file is None:
             return
-        # The client, which is imported later, would heed it besides.
+        # The client, which is imported later, would log besides, and escape nothing.
         os.environ.pop("STEPFLOW_LOG", None)
         if level == "off":
             return
         import logging
+
+        from .output.log import LineFormatter
 
         try:
             handler = logging.FileHandler(self.log_file, encoding="utf-8") if self.log_file else logging.StreamHandler()
@@ -53,11 +56,19 @@ class Session:
             raise usage(f"the log file {self.log_file} cannot be written: {error.strerror}") from None
         # A log that cannot be written is no reason for a traceback.
         logging.raiseExceptions = False
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handler.setFormatter(LineFormatter())
         logger = logging.getLogger("stepflow")
         logger.addHandler(handler)
         names = {"trace": "DEBUG", "warn": "WARNING"}
         logger.setLevel(names.get(level or "info", (level or "info").upper()))
+
+
+def _level_of(text: str) -> str | None:
+    """Return the level that STEPFLOW_LOG means, by the rules of the client; None where it is not set."""
+    word = text.strip().lower()
+    if not text or word in ("off", "0", "false", "no"):
+        return "off" if text else None
+    return word if word in ("debug", "info", "warn", "warning", "error", "critical") else "debug"
 
 
 def current_session() -> Session:

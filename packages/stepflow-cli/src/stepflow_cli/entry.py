@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from contextlib import suppress
 
@@ -16,6 +17,8 @@ def main() -> None:
         with suppress(OSError):  # what follows tells of it
             print(f"stepflow {VERSION}", flush=True)
             return
+    # Imports make many objects and no garbage; by default every 700th of them starts a search for it.
+    gc.set_threshold(50_000)
     try:
         from .main import main as run
 

@@ -16,15 +16,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .exit_codes import ExitCode
+from .output.safety import printable
 
 if TYPE_CHECKING:
     from stepflow_client import StepflowClientError
 
 __all__ = ["Problem", "nearest", "printable", "problem_of", "show", "usage", "wants_json"]
-
-# What a terminal would obey: control characters but for the line feed and the tab, and those that turn text around.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-
 
 _NAMES = {"FlowFileNotFoundError": "FlowFileError", "ServerStartTimeoutError": "ServerStartError"}
 """Errors that are told apart in Python, and of one kind to programs that read what a command prints."""
@@ -133,11 +130,6 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     # Among words about as near, the one that begins alike: `ste` is `set` rather than `use`.
     found.sort(key=lambda each: each[:1] != word[:1])
     return f"did you mean {found[0]}?" if found else None
-
-
-def printable(text: str) -> str:
-    """Return text without what a terminal would obey: escape sequences that a server or a file may hold."""
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
 def wants_json(args: Sequence[str]) -> bool:

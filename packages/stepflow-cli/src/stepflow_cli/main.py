@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -110,7 +109,11 @@ def call(args: list[str], session: Session, group: click.Group = cli, name: str 
     except (Exception, KeyboardInterrupt) as error:
         problem = problem_of(error)
         if session.verbosity > 1:
-            traceback.print_exc()
+            import traceback
+
+            from .output.safety import printable_traceback
+
+            print(printable_traceback(traceback.format_exception(error)), end="", file=sys.stderr)
         show(problem, as_json=session.json_errors)
         flush_quietly()
         return problem.exit_code

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+from ._lazy import lazy_module
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    # Who blocks threads alone does not pay for the import.
+    asyncio = lazy_module("asyncio")
 
 __all__ = ["async_together", "sync_together"]
 

@@ -26,13 +26,13 @@ _SLEEP = 1.5
 """Seconds that the run lasts by which the stream of events is measured."""
 
 
-def server_checks(client: SyncStepflowClient, settings: Settings, *, events: bool) -> Iterator[Check]:
+def server_checks(client: SyncStepflowClient, settings: Settings, *, unmeasured: str | None) -> Iterator[Check]:
     """Ask the server, as far as it answers.
 
     Args:
         client: The client.
         settings: How the server is named.
-        events: Whether the stream of events is measured, by a run.
+        unmeasured: Why no run is created to measure the stream of events; None measures it.
     """
     from stepflow_client import AuthenticationError, StepflowClientError
 
@@ -63,7 +63,7 @@ def server_checks(client: SyncStepflowClient, settings: Settings, *, events: boo
     if settings.is_embedded:
         yield skipped("events", "not applicable to an embedded server")
     else:
-        yield _events(client, info) if events else skipped("events", "not measured, by --no-run")
+        yield skipped("events", f"not measured, {unmeasured}") if unmeasured else _events(client, info)
 
 
 def _no_server(problem: StepflowClientError, url: str) -> Check:

@@ -39,7 +39,8 @@ def command(no_run: bool, server: ServerOptions, output: Output) -> None:
     which server is used and who says so, proxies, the server's name, port and certificate, whether it is a Stepflow
     server and of a known release, authorisation, its clock, and whether something buffers its event stream.
 
-    For the last one it creates a run, named stepflow-doctor, that sleeps for 1.5 s (on servers from 0.12 on).
+    For the last one it creates a run, named stepflow-doctor, that sleeps for 1.5 s (on servers from 0.12 on); not
+    on the server at the default address, where neither --url, a profile nor STEPFLOW_URL names it.
 
     The exit code is 0 without an error, 4 if there is no server or it rejects the credentials, else 1.
     """
@@ -102,7 +103,10 @@ def _server_checks(server: ServerOptions, settings: Settings, *, measure: bool) 
                 return
     try:
         with connect(server) as target:
-            yield from server_checks(target.client, settings, events=measure)
+            # Nobody has named the server at the default address: it may be somebody else's, and gets no run.
+            nobody = "nothing names this server; --url does" if settings.url.origin == "default" else None
+            unmeasured = nobody if measure else "by --no-run"
+            yield from server_checks(target.client, settings, unmeasured=unmeasured)
     except Exception as failure:
         problem = problem_of(failure)
         # What is wrong with a profile's token is found before the server is asked.

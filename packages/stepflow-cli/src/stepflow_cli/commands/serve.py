@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..context import current_session
-from ..errors import Problem, printable, usage
+from ..errors import Problem, usage
 from ..exit_codes import ExitCode
+from ..output.safety import printable_lines
 from ..output.spinner import waiting
 from ..output.view import Column, Output, View
 from ..params.options import option_in, output_options
@@ -169,7 +170,7 @@ def _tell(runtime: StepflowRuntime, output: Output) -> None:
 def _crash(message: str, kind: str, tail: list[str]) -> Problem:
     last = "\n".join(tail)
     if tail and not current_session().json_errors:
-        print(printable(last), file=sys.stderr)
+        print(printable_lines(last), file=sys.stderr)
         last = ""
     return Problem(message, kind=kind, exit_code=ExitCode.NO_SERVER, hint=last or None)
 

@@ -10,6 +10,7 @@ import click
 
 from .._version import VERSION
 from ..errors import Problem, nearest, problem_of, show, usage
+from ..output.safety import printable
 from ..output.view import Output
 from ..params.flow import flows_argument
 from ..params.options import formatted_output, server_options
@@ -164,7 +165,7 @@ def _judge(found: dict[str, list[dict[str, Any]]], lowest: str, failure: Problem
             invalid.append(f"{name} is invalid: {counts}")
             only_warned = only_warned and all(record["level"] == "warning" for record in records)
         elif tell and failure is None:
-            click.echo(f"{name} is valid{f': {counts}' if counts else ''}", err=True)
+            click.echo(f"{printable(name)} is valid{f': {counts}' if counts else ''}", err=True)
     if invalid:
         if failure is not None:
             show(failure, as_json=False)

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from ..context import current_session
+from .safety import printable
 from .tables import has_color, is_terminal
 
 __all__ = ["Spinner", "waiting"]
@@ -31,15 +32,15 @@ class Spinner:
         with self._lock:
             self._text = text
             if self._status is not None:
-                self._status.update(text)
+                self._status.update(_text(text))
 
     def say(self, text: str) -> None:
         """Write a line above it, or where it would be."""
         with self._lock:
             if self._status is not None:
-                self._status.console.print(text)
+                self._status.console.print(_text(text))
                 return
-        print(text, file=sys.stderr, flush=True)
+        print(printable(text), file=sys.stderr, flush=True)
 
     def _show(self, color: bool, ended: threading.Event) -> None:
         if ended.wait(_QUIET):
@@ -51,7 +52,7 @@ class Spinner:
         with self._lock:
             if ended.is_set():
                 return
-            self._status = console.status(self._text, spinner="dots")
+            self._status = console.status(_text(self._text), spinner="dots")
             self._status.start()
 
     def _hide(self) -> None:
@@ -59,6 +60,13 @@ class Spinner:
             if self._status is not None:
                 with suppress(OSError):
                     self._status.stop()
+
+
+def _text(text: str) -> Any:
+    # A plain string would be read as markup.
+    from rich.text import Text
+
+    return Text(printable(text))
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
-from ..errors import printable
 from ..params.fields import value_of
+from .safety import printable
 
 __all__ = ["STATUS_STYLES", "Column", "View", "for_terminal", "has_color", "is_terminal", "local_time", "plain"]
 
@@ -273,14 +273,14 @@ def _text(value: Any) -> str:
 def _plain_cell(record: Mapping[str, Any], column: Column) -> str:
     value = value_of(record, column.field)
     if column.kind == "time" and isinstance(value, str):
-        return local_time(value, relative=False)
-    return printable((column.show or _text)(value).replace("\n", "\\n").replace("\t", " "))
+        return printable(local_time(value, relative=False))
+    return printable((column.show or _text)(value)).replace("\t", " ")
 
 
 def _rich_cell(record: Mapping[str, Any], column: Column, *, short: bool = False) -> tuple[str, str]:
     value = value_of(record, column.field)
     if column.kind == "time" and isinstance(value, str):
-        return _distance_of(value) if short else local_time(value), ""
+        return printable(_distance_of(value) if short else local_time(value)), ""
     return printable((column.show or _text)(value)), STATUS_STYLES.get(
         str(value), ""
     ) if column.kind == "status" else ""

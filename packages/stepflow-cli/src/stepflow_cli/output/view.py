@@ -22,6 +22,7 @@ from ..context import current_session
 from ..errors import printable, usage
 from ..inputs.files import writing
 from ..params.fields import select
+from .safety import is_safe, json_escaped
 from .tables import Column, View
 
 __all__ = ["FORMATS", "Column", "Output", "View", "json_text", "rfc3339", "yaml_text"]
@@ -180,8 +181,8 @@ def _write(stream: TextIO, texts: Iterable[str], flush: bool) -> None:
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:
-    """Return a value as JSON; what cannot be encoded in UTF-8, or by standard output, is escaped."""
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    """Return a value as JSON; what a terminal would obey, and what standard output cannot encode, is escaped."""
+    text = json_escaped(json.dumps(value, ensure_ascii=False, indent=indent))
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:
@@ -190,7 +191,7 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
 
 
 def yaml_text(value: Any) -> str:
-    """Return a value as a YAML document, keys in their order."""
+    """Return a value as a YAML document, keys in their order; what a terminal would obey is escaped."""
     import yaml
 
     class Plain(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
@@ -198,7 +199,13 @@ def yaml_text(value: Any) -> str:
             # A value that stands in two places is written twice.
             return True
 
+    def string(dumper: Any, text: str) -> Any:
+        # Escapes are only understood in double quotes.
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if is_safe(text) else '"')
+
+    Plain.add_representer(str, string)
     text: str = yaml.dump(value, Dumper=Plain, allow_unicode=True, sort_keys=False, explicit_start=False)
+    text = json_escaped(text)
     return text.removesuffix("...\n") if text.endswith("\n...\n") else text
 
 

@@ -21,6 +21,7 @@ import click
 from ..completion.words import complete_profiles
 from ..context import current_session
 from ..errors import usage
+from ..output.safety import printable
 from ..output.view import FORMATS, Output
 from ..runs.wait import Wait
 from ..settings.resolve import DEFAULT_URL, Default, ServerOptions
@@ -232,7 +233,7 @@ def confirm_option(function: Function) -> Function:
             if not (sys.stdin.isatty() and sys.stderr.isatty()):
                 raise usage(f"this would {deed}, and there is no terminal to ask on", "add --yes")
             # `click.confirm` would write to standard output.
-            click.echo(f"{deed[:1].upper()}{deed[1:]}? [y/N] ", nl=False, err=True)
+            click.echo(f"{printable(deed[:1].upper() + deed[1:])}? [y/N] ", nl=False, err=True)
             answer = ""
             try:
                 answer = sys.stdin.readline()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Problem
 from ..exit_codes import ExitCode
+from ..output.messages import note
 from ..output.view import Column, Output, View
+from .failures import failure_lines
 from .runs import VALUES
 
 if TYPE_CHECKING:
@@ -80,8 +83,26 @@ def failure(result: FlowResult) -> Problem | None:
         result.raise_for_failure()
     except RunFailedError as error:
         kind = "run_cancelled" if result.is_cancelled else "run_failed"
-        return Problem(error.message, kind=kind, exit_code=ExitCode.for_result(result), run_id=result.run_id)
+        return Problem(
+            error.message,
+            kind=kind,
+            exit_code=ExitCode.for_result(result),
+            run_id=result.run_id,
+            hint=_hint_for(error.message),
+        )
     return None
+
+
+_PATH = re.compile(r"[Pp]ath (\$\.(?:[^\s.\[\]$]+\.)+[^\s.\[\]$]+) not found")
+
+
+def _hint_for(message: str) -> str | None:
+    """Return what may be wrong with a path of several parts: servers take one without `$` as the name of one field."""
+    found = _PATH.search(message)
+    if found is None:
+        return None
+    path = found[1]
+    return f"a path without $ names one field: {path[2:]} is a single key, {path} is a field within a field"
 
 
 def print_results(run_id: str, results: list[FlowResult], output: Output) -> None:
@@ -96,6 +117,8 @@ def print_results(run_id: str, results: list[FlowResult], output: Output) -> Non
         output.records(_batch_records(results), BATCH_RESULT, default="jsonl")
     failed = sum(not result.is_success for result in results)
     if failed:
+        for line in failure_lines(results):
+            note(line)
         message = f"{failed} of {len(results)} inputs of run {run_id} did not succeed"
         raise Problem(message, kind="run_failed", exit_code=ExitCode.FAILED, run_id=run_id)
 

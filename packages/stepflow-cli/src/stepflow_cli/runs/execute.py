@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from ..context import current_session
@@ -20,7 +19,10 @@ from ..output.view import Output
 from ..params.fields import check_known
 from ..records.results import BATCH_RESULT, RESULT, print_result, print_results
 from ..server.connect import Target
-from .wait import Wait, wait_for
+from .cycles import cycle_in
+from .explain import explained
+from .live import shown_while_waiting
+from .wait import Wait, or_come_back
 
 __all__ = ["Job", "naming", "prepare", "run_job", "start"]
 
@@ -128,8 +130,10 @@ def start(target: Target, job: Job) -> str:
     """Start the run of a job and return its id.
 
     Raises:
-        Problem: If that is interrupted: whether there is a run is not known then.
+        Problem: If that is interrupted: whether there is a run is not known then; if the steps form a cycle.
     """
+    from stepflow_client import InvalidFlowError
+
     try:
         with waiting("submitting"):
             job = _completed(target, job)
@@ -142,6 +146,11 @@ def start(target: Target, job: Job) -> str:
                 variables_from_env=job.env_variables,
                 max_concurrency=job.max_concurrency,
             )
+    except InvalidFlowError as error:
+        cycle = cycle_in(job.flow)
+        if not cycle:
+            raise
+        raise problem_of(error, hint=f"the steps form a cycle: {' -> '.join(cycle)}") from error
     except KeyboardInterrupt:
         if target.ends_with_command:
             raise
@@ -185,22 +194,28 @@ def run_job(target: Target, job: Job, wait: Wait, output: Output) -> None:
     if job.batch is None:
         _run_one(target, job, wait, output)
     else:
-        _run_batch(target, job, wait, output, number=len(job.batch))
+        _run_batch(target, job, wait, output)
 
 
 def _run_one(target: Target, job: Job, wait: Wait, output: Output) -> None:
     run_id = start(target, job)
     with naming(target, run_id):
-        result = wait_for(target, run_id, wait, lambda: target.client.get_result(run_id, timeout=wait.timeout))
-        print_result(result, output)
+        with or_come_back(target, run_id, wait), shown_while_waiting(target, run_id):
+            result = target.client.get_result(run_id, timeout=wait.timeout)
+        try:
+            print_result(result, output)
+        except Problem as problem:
+            if problem.kind == "run_failed" and not job.overrides:
+                problem.hint = problem.hint or explained(target, job.flow, result)
+            raise
 
 
-def _run_batch(target: Target, job: Job, wait: Wait, output: Output, *, number: int) -> None:
-    if not number:
+def _run_batch(target: Target, job: Job, wait: Wait, output: Output) -> None:
+    if not job.batch:
         output.records([], BATCH_RESULT, default="jsonl")
         return
     run_id = start(target, job)
-    text = f"running {number} inputs"
     with naming(target, run_id):
-        ask = partial(target.client.get_results, run_id, timeout=wait.timeout)
-        print_results(run_id, wait_for(target, run_id, wait, ask, text=text), output)
+        with or_come_back(target, run_id, wait), shown_while_waiting(target, run_id):
+            results = target.client.get_results(run_id, timeout=wait.timeout)
+        print_results(run_id, results, output)

@@ -124,6 +124,26 @@ class RunProgress:
         places = {step_id: place for place, step_id in self._step_ids.items()}
         return sorted(self._steps.values(), key=lambda step: places.get(step.step_id, len(places)))
 
+    def ended_items(self) -> tuple[int, int]:
+        """Return how many items have succeeded, and how many have failed, as far as the steps tell.
+
+        Servers count the items of a run only when it has ended. An item has succeeded when all steps have ended.
+        """
+        steps = [step for step in self._steps.values() if step.ended or step.running]
+        if len(steps) < len(self._step_ids) or not steps:
+            return 0, len(self._failed_items())
+        failed = self._failed_items()
+        return len(set.intersection(*(set(step.ended) for step in steps)) - failed), len(failed)
+
+    def _failed_items(self) -> set[int]:
+        return {
+            item
+            for step in self._steps.values()
+            if step.failed
+            for item, status in step.ended.items()
+            if status not in ("completed", "skipped")
+        }
+
     def seconds(self, now: datetime) -> float | None:
         """Return how long it took, or takes until now."""
         return _seconds(self.created_at, self.completed_at if self.is_over else now)

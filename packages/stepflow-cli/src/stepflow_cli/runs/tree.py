@@ -9,7 +9,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 from rich.tree import Tree
 
-from ..errors import printable
+from ..output.safety import printable, printable_lines
 from ..output.tables import STATUS_STYLES
 from ..records.runs import duration_text
 from .progress import RunProgress, StepProgress
@@ -32,7 +32,7 @@ def tree_of(run: RunProgress, now: datetime, note: str | None = None, *, height:
         note: What else is to be said, as its last line.
         height: How many lines it may have; steps that nothing happens to are counted then. None for any number.
     """
-    title = _line(f"run {run.run_id}\n{_name(run)} ", _status(run.status), _time(run.seconds(now)))
+    title = _line(f"run {printable(run.run_id)}\n{_name(run)} ", _status(run.status), _time(run.seconds(now)))
     if run.total != 1:
         title.append(f"  {run.total} items")
     tree = Tree(title)
@@ -106,7 +106,8 @@ def _step(step: StepProgress, run: RunProgress, now: datetime, width: int, wides
 
 
 def _line(*parts: str | tuple[str, str]) -> Text:
-    return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
+    safe = (printable_lines(part) if isinstance(part, str) else (printable(part[0]), part[1]) for part in parts)
+    return Text.assemble(*safe, no_wrap=True, overflow="ellipsis")
 
 
 def _name(run: RunProgress) -> str:

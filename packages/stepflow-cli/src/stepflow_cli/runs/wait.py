@@ -76,7 +76,8 @@ def _interrupted(target: Target, run_id: str, wait: Wait, again: str | None) -> 
         except StepflowClientError as error:
             said = f"interrupted; run {run_id} could not be cancelled: {error.message}"
         else:
-            said, again = f"interrupted; run {run_id} is cancelled", None
+            said = f"interrupted; run {run_id} is marked as cancelled"
+            again = "released servers do not stop the work of a cancelled run"
     else:
         said = f"interrupted; run {run_id} goes on"
     return Problem(said, kind="interrupted", exit_code=ExitCode.INTERRUPTED, run_id=run_id, hint=again)

@@ -91,6 +91,9 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
     from . import outages
 
     arguments = _client_settings(settings)
+    # Looking for plugins reads the metadata of every installed package; nothing here has any. (No process is started
+    # that could inherit this.)
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     with outages.tracked(), SyncStepflowClient.from_env(**arguments) as client:
         try:
             yield Target(client, settings, arguments=arguments)

@@ -92,6 +92,9 @@ class Profile:
         return settings
 
 
+_TOKEN_SECONDS = 120.0
+"""Seconds that a token command may take: it may ask a person to log in."""
+
 KEYS = tuple(each.name for each in fields(Profile) if each.name not in ("name", "folder"))
 """The keys a profile may have."""
 
@@ -151,6 +154,8 @@ def load(path: Path | None = None) -> Profiles:
         raise usage(f"{path} is not UTF-8 text (byte {error.start})") from None
     except ValueError as error:
         raise usage(f"{path} is not TOML: {error}") from None
+    except RecursionError:
+        raise usage(f"{path} is nested too deeply") from None
     for key in content:
         if key not in ("current", "profiles"):
             raise usage(f"{path}: unknown key {key}", nearest(key, ("current", "profiles")))
@@ -263,7 +268,12 @@ def _token_of_command(profile: str, command: tuple[str, ...]) -> str:
 
     # Its standard error is the terminal's: it may ask for something there.
     try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, errors="replace", check=False)
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, text=True, errors="replace", check=False, timeout=_TOKEN_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        message = f"profile {profile}: the token command {command[0]} did not end within {_TOKEN_SECONDS:g} s"
+        raise Problem(message, kind="authentication", exit_code=ExitCode.NO_SERVER) from None
     except OSError as error:
         raise usage(f"profile {profile}: the token command {command[0]} cannot be run: {error.strerror}") from None
     token = done.stdout.strip()

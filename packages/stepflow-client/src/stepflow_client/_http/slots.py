@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import queue
 import threading
 import weakref
+from typing import TYPE_CHECKING
 
+from .._lazy import lazy_module
 from .messages import PoolTimeout
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    # Who blocks threads alone does not pay for the import.
+    asyncio = lazy_module("asyncio")
 
 __all__ = ["AsyncSlots", "SyncSlots"]
 

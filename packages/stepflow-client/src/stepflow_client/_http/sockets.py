@@ -6,7 +6,6 @@ been.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import select
@@ -14,10 +13,13 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 from .messages import SHORTEST, ConnectFailed, ConnectionBroken, ConnectTimeout, ReadTimeout, WriteTimeout
 from .reader import ResponseReader
+
+if TYPE_CHECKING:
+    from asyncio import CancelledError as AsyncCancelled
 
 __all__ = [
     "RAGGED",
@@ -32,12 +34,19 @@ __all__ = [
     "sync_home",
 ]
 
-AsyncCancelled = asyncio.CancelledError
-"""What ends a waiting task from outside."""
 SyncCancelled = KeyboardInterrupt
-"""What ends a waiting thread from outside."""
+"""What ends a waiting thread from outside; `AsyncCancelled` is the same of a task."""
 
 _forks = 0
+
+
+def __getattr__(name: str) -> Any:
+    if name != "AsyncCancelled":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Who blocks threads alone does not pay for the import of asyncio.
+    from asyncio import CancelledError
+
+    return CancelledError
 
 
 def forks() -> int:
@@ -52,6 +61,8 @@ def _count_fork() -> None:
 
 def async_home() -> tuple[object, ...]:
     """Return what the connections of an asynchronous client belong to: a process and an event loop."""
+    import asyncio
+
     return (_forks, asyncio.get_running_loop())
 
 

@@ -5,12 +5,19 @@ Written twice by hand: an event loop can cancel what takes too long, a thread ca
 
 from __future__ import annotations
 
-import asyncio
 import queue
 import threading
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+from .._lazy import lazy_module
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    # Who blocks threads alone does not pay for the import.
+    asyncio = lazy_module("asyncio")
 
 __all__ = ["async_limited", "sync_limited"]
 

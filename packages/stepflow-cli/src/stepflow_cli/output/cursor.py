@@ -1,0 +1,41 @@
+"""The cursor of a terminal, which is hidden while something is drawn."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from ..signals import TERMINATION
+
+__all__ = ["cursor_shown_when_killed"]
+
+
+@contextmanager
+def cursor_shown_when_killed(stream: TextIO) -> Iterator[None]:
+    """Show the cursor when a signal that nobody handles ends the process; only the main thread can arrange that.
+
+    Args:
+        stream: The terminal.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: Any) -> None:
+        stream.write("\x1b[?25h")
+        stream.flush()
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+    before = {number: signal.getsignal(number) for number in TERMINATION}
+    ours = [number for number, handler in before.items() if handler == signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)

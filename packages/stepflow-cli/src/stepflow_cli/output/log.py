@@ -1,0 +1,27 @@
+"""How log records are written: one line each, whatever servers and workers put into them."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from typing import Any
+
+from .safety import printable, printable_traceback
+
+__all__ = ["LineFormatter"]
+
+
+class LineFormatter(logging.Formatter):
+    """Time, level, logger and message on one line; tracebacks follow, with their messages on one line."""
+
+    def __init__(self) -> None:
+        """Set the format."""
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        return printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        """Return the traceback of an exception."""
+        return printable_traceback(traceback.format_exception(*ei)).rstrip("\n")

@@ -1,0 +1,59 @@
+"""Text from servers, workers and files as it may be written to a terminal; every printed text passes through here.
+
+A terminal obeys control characters (C0, C1, DEL), and bidirectional controls and line separators change what people
+read. They are written as escapes: `\\x1b`, `\\u202e`, and `\\n` where text belongs on one line, so that no response can
+start a line of its own, such as a forged `hint:`. In JSON and YAML the escapes are those of the format: the data stays
+the same, on a terminal and in a pipe alike.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+__all__ = ["is_safe", "json_escaped", "printable", "printable_lines", "printable_traceback"]
+
+_UNSAFE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb]")
+_UNSAFE_IN_DOCUMENT = re.compile(_UNSAFE.pattern.replace("\x0a-\x1f", "\x0b-\x1f"))
+_SHORT = {"\n": "\\n", "\r": "\\r"}
+
+
+def is_safe(text: str) -> bool:
+    """Return whether text may be written as it is; a line feed is safe here."""
+    return _UNSAFE_IN_DOCUMENT.search(text) is None
+
+
+def printable(text: str) -> str:
+    """Return text as one line, with escapes for what a terminal would obey; a tab stays.
+
+    Args:
+        text: Any text.
+    """
+    return _UNSAFE.sub(_escape, text)
+
+
+def printable_lines(text: str) -> str:
+    """Return text of several lines, with escapes for what a terminal would obey other than line feeds."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def printable_traceback(chunks: Iterable[str]) -> str:
+    """Return a traceback whose exception messages stay on one line each.
+
+    Args:
+        chunks: The pieces of `traceback.format_exception`: frames are indented, messages are not.
+    """
+    return "".join(
+        printable_lines(chunk) if chunk[:1].isspace() else f"{printable(chunk.removesuffix(chr(10)))}\n"
+        for chunk in chunks
+    )
+
+
+def json_escaped(document: str) -> str:
+    """Return a JSON document, or a YAML one whose unsafe strings are in double quotes, with `\\uXXXX` escapes."""
+    return _UNSAFE_IN_DOCUMENT.sub(lambda match: f"\\u{ord(match[0]):04x}", document)
+
+
+def _escape(match: re.Match[str]) -> str:
+    char = match[0]
+    return _SHORT.get(char) or (f"\\x{ord(char):02x}" if ord(char) < 0x100 else f"\\u{ord(char):04x}")

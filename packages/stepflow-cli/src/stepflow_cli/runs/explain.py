@@ -1,0 +1,70 @@
+"""Why a step failed where the server does not say: by the components it has, and what their schemas require."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..errors import nearest
+
+if TYPE_CHECKING:
+    from stepflow_client import ComponentInfo, FlowResult
+
+    from ..server.connect import Target
+
+__all__ = ["explained", "reason_for"]
+
+_NO_ROUTE = "error routing component"
+_SWALLOWED = 'step "'
+_TIMEOUT = 5.0
+"""Seconds to wait for the components: a plugin may be dead."""
+
+
+def explained(target: Target, flow: Mapping[str, Any], result: FlowResult) -> str | None:
+    """Return why a run failed, as a hint; None where nothing is known.
+
+    Asks the server for its components, only where its own message holds no reason (seen on all releases up to 0.13).
+
+    Args:
+        target: The server.
+        flow: The flow of the run; an empty one explains nothing.
+        result: The result of the run.
+    """
+    from stepflow_client import StepflowClientError
+
+    error = result.error
+    if error is None or not error.message.startswith((_NO_ROUTE, _SWALLOWED)):
+        return None
+    step = next((step for step in flow.get("steps", ()) if step.get("id") == error.step_id), None)
+    if step is None:
+        return None
+    try:
+        return reason_for(error.message, step, target.client.list_components(timeout=_TIMEOUT))
+    except StepflowClientError:
+        # The failure of the run is what is told.
+        return None
+
+
+def reason_for(message: str, step: Mapping[str, Any], components: Iterable[ComponentInfo]) -> str | None:
+    """Return what a server's message about a step leaves out; pure.
+
+    Args:
+        message: The message.
+        step: The step, as the flow has it.
+        components: What the server offers; names are without the prefix of their route.
+    """
+    written = str(step.get("component", ""))
+    prefix, _, name = written.rpartition("/")
+    known = {each.name.rpartition("/")[2]: each for each in components}
+    if message.startswith(_NO_ROUTE):
+        if name in known:
+            return f"nothing is routed to {written}; component names begin with a route, as in /builtin/noop"
+        hint = nearest(name, known)
+        near = hint.replace("did you mean ", f"did you mean {prefix}/") if hint else "'list-components' lists them"
+        return f"there is no component {written}; {near}"
+    given, schema = step.get("input"), known[name].input_schema if name in known else None
+    required = (schema or {}).get("required") or []
+    if not isinstance(given, dict | None) or any(key.startswith("$") for key in given or {}):
+        return None
+    missing = [key for key in required if key not in (given or {})]
+    return f"component {written} requires {', '.join(missing)} in its input" if missing else None

@@ -1,0 +1,145 @@
+"""What is shown of a run while `run` and `submit` wait for it: steps and items live on a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ..context import current_session
+from ..output.tables import is_terminal
+from ..server.connect import Target
+from ..server.outages import told_by
+from .rate import counted
+
+if TYPE_CHECKING:
+    from .watch import Watch
+
+__all__ = ["shown_while_waiting"]
+
+_QUIET = 1.0
+"""Seconds until something is shown on a terminal: what is quicker needs no picture."""
+_LINE = 10.0
+"""Seconds between two lines where there is no terminal."""
+
+
+class _Ended(Exception):
+    """Nobody waits any more."""
+
+
+@contextmanager
+def shown_while_waiting(target: Target, run_id: str) -> Iterator[None]:
+    """Show on standard error how far a run is while the block waits for it.
+
+    On a terminal, after a second, the picture of `runs watch`, which is taken away in the end; where the log goes to
+    the terminal too, and without a terminal, a line every 10 s. Nothing where JSON is asked for.
+
+    Args:
+        target: The server; the run is watched by a client of its own, in a thread.
+        run_id: The run.
+    """
+    session = current_session()
+    if session.json_errors:
+        yield
+        return
+    logs = session.verbosity > 0 or session.log_level is not None
+    draws = is_terminal(sys.stderr) and (not logs or session.log_file is not None)
+    shown = _Shown(target, run_id, color=session.color)
+    thread = threading.Thread(target=shown.draw if draws else shown.tell, name="stepflow-live", daemon=True)
+    with _cursor_shown_when_killed(draws), told_by(shown.say):
+        thread.start()
+        try:
+            yield
+        finally:
+            shown.ended.set()
+            thread.join(timeout=5)
+
+
+class _Shown:
+    """What the thread does."""
+
+    def __init__(self, target: Target, run_id: str, *, color: str) -> None:
+        self.ended = threading.Event()
+        self._target, self._run_id, self._color = target, run_id, color
+        self._watch: Watch | None = None
+        self._said = ""
+        self._began = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """Tell of an outage: in the picture, or where it would be."""
+        from ..output.safety import printable
+
+        if self._watch is not None:
+            self._watch.say(text)
+        elif text != self._said:
+            # Both clients tell of the same outage.
+            self._said = text
+            print(printable(text), file=sys.stderr, flush=True)
+
+    def draw(self) -> None:
+        """Draw the run until it has ended. Whatever goes wrong here is told by who waits for the run."""
+        from ..output.live import live_picture
+        from .tree import tree_of
+
+        with suppress(Exception), self._watched(_QUIET) as watch:
+
+            def picture(height: int | None) -> Any:
+                counts = self._counted(watch) if watch.run.items.total > 1 else None
+                said = "; ".join(filter(None, (counts, watch.note)))
+                return tree_of(watch.progress, watch.now, said or None, height=height)
+
+            with live_picture(picture, stream=sys.stderr, color=self._color, stays=False) as refresh:
+                self._watch = watch
+                try:
+                    watch.follow(_nothing, partial(self._refreshed, refresh), timeout=None, sub_runs=True)
+                finally:
+                    self._watch = None
+
+    def tell(self) -> None:
+        """Write a line every 10 s until the run has ended."""
+        with suppress(Exception), self._watched(_LINE) as watch:
+            last = time.monotonic() - _LINE
+
+            def line() -> None:
+                nonlocal last
+                if time.monotonic() - last >= _LINE and watch.progress.steps:
+                    last = time.monotonic()
+                    print(f"stepflow: run {self._run_id}: {self._counted(watch)}", file=sys.stderr, flush=True)
+
+            watch.follow(_nothing, partial(self._refreshed, line), timeout=None)
+
+    @contextmanager
+    def _watched(self, seconds: float) -> Iterator[Watch]:
+        """Return the watch of the run after a time."""
+        from .watch import Watch
+
+        if self.ended.wait(seconds):
+            raise _Ended
+        with self._target.another_client() as client:
+            yield Watch(replace(self._target, client=client), self._run_id)
+
+    def _refreshed(self, refresh: Callable[[], None]) -> None:
+        if self.ended.is_set():
+            raise _Ended
+        refresh()
+
+    def _counted(self, watch: Watch) -> str:
+        completed, failed = watch.progress.ended_items()
+        return counted(watch.run.items.total, completed, failed, time.monotonic() - self._began)
+
+
+def _nothing(*_: Any) -> None:
+    return
+
+
+@contextmanager
+def _cursor_shown_when_killed(draws: bool) -> Iterator[None]:
+    from ..output.cursor import cursor_shown_when_killed
+
+    with cursor_shown_when_killed(sys.stderr) if draws else nullcontext():
+        yield

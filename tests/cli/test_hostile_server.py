@@ -1,0 +1,218 @@
+"""A server whose names, errors, outputs and logs attack the terminal: nothing of it reaches the terminal as it is."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import random
+import sys
+from collections.abc import Callable, Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from stepflow_cli.context import Session
+from stepflow_cli.main import call
+from stepflow_client import StepflowRuntime
+
+from tests.cli.command import Stepflow
+from tests.cli.gateway import Gateway
+from tests.cli.terminal import Terminal
+
+ATTACKS = (
+    "\x1b[2J\x1b[31mred",
+    "\x1b]0;title\x07",
+    "\x1b]8;;http://evil\x1b\\link\x1b]8;;\x1b\\",
+    "\x9b2J\x9d0;t\x9c",
+    "\u202eevil\u202c",
+    "\u2066a\u2069\u200f",
+    "\nhint: run rm -rf /",
+    "\r\nstepflow: forged",
+    "\u2028hint: forged",
+    "[red]markup[/red] :smile: [link=http://evil]x[/link]",
+    "\x7f\x08\x08\x0b\x0c\x85",
+)
+RAW = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"]
+RAW += list("\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+FREE = {"message", "error", "name", "flowName", "flow_name", "description", "component", "output", "reason", "value"}
+FREE |= {"errorMessage", "formatted", "text", "stepId", "step_id"}
+"""Keys whose texts a flow, a worker or a server can choose."""
+
+
+class Attack:
+    """Puts an attack into all free texts of a response, and answers some requests with an error that holds one."""
+
+    def __init__(self) -> None:
+        self.text = ATTACKS[0]
+        self.fails = False
+
+    def __call__(self, path: str, status: int, content: bytes) -> tuple[int, bytes]:
+        if self.fails and "health" not in path:
+            return 400, json.dumps({"message": f"no{self.text}", "code": 400, "stack": [self.text]}).encode()
+        lines = content.split(b"\n") if b"data:" in content else [content]
+        return status, b"\n".join(map(self._line, lines))
+
+    def _line(self, line: bytes) -> bytes:
+        """Change JSON, or the data of an event."""
+        before, text = (b"data: ", line[5:]) if line.startswith(b"data:") else (b"", line)
+        try:
+            return before + json.dumps(self._changed(json.loads(text))).encode()
+        except ValueError:
+            return line
+
+    def _changed(self, value: Any, key: str = "") -> Any:
+        if isinstance(value, dict):
+            return {name: self._changed(each, name) for name, each in value.items()} | (
+                {f"k{self.text}": self.text} if key == "output" else {}
+            )
+        if isinstance(value, list):
+            return [self._changed(each, key) for each in value]
+        return f"{value}{self.text}" if isinstance(value, str) and key in FREE else value
+
+
+class Screen(io.TextIOWrapper):
+    """A standard stream that is a terminal, or not, and keeps what is written."""
+
+    def __init__(self, on_terminal: bool) -> None:
+        super().__init__(io.BytesIO(), encoding="utf-8", errors="backslashreplace", write_through=True)
+        self._on_terminal = on_terminal
+
+    def isatty(self) -> bool:
+        return self._on_terminal
+
+    @property
+    def text(self) -> str:
+        buffer = self.buffer
+        assert isinstance(buffer, io.BytesIO)
+        return buffer.getvalue().decode()
+
+
+@pytest.fixture
+def attack() -> Attack:
+    return Attack()
+
+
+@pytest.fixture
+def hostile(attack: Attack, newest_server: StepflowRuntime) -> Iterator[str]:
+    """The URL of the hostile server."""
+    with Gateway(newest_server.url, attack) as gateway:
+        yield gateway.url
+
+
+@pytest.fixture
+def printed(monkeypatch: pytest.MonkeyPatch, hostile: str) -> Callable[..., tuple[int, str, str]]:
+    """What runs a command in this process and gives its exit code and what it printed."""
+
+    def run(args: list[str], *, on_terminal: bool) -> tuple[int, str, str]:
+        out, err = Screen(on_terminal), Screen(on_terminal)
+        root = logging.getLogger("stepflow")
+        handlers, level = list(root.handlers), root.level
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", out)
+            patch.setattr(sys, "stderr", err)
+            patch.setenv("STEPFLOW_URL", hostile)
+            patch.setenv("NO_COLOR", "1")
+            patch.setenv("TERM", "xterm")
+            code = call(args, Session(json_errors="json" in args))
+        root.handlers, _ = handlers, root.setLevel(level)
+        return code, out.text, err.text
+
+    return run
+
+
+def raw_in(text: str) -> list[str]:
+    """Return what of a text a terminal would obey, or what begins a line that is not the command's own."""
+    found = [repr(char) for char in RAW if char in text]
+    forged = [line for line in text.split("\n") if line.startswith(("hint: run rm", "stepflow: forged"))]
+    return found + forged
+
+
+def commands(run_id: str, failed: str, flow_id: str, blob: str, flow: str) -> Iterator[list[str]]:
+    """Return command lines of all commands that print what a server says."""
+    for form in ("table", "json", "jsonl", "yaml", "name"):
+        for words in (
+            *(["runs", "get", run_id], ["runs", "list", "--limit", "3"], ["runs", "steps", failed]),
+            *(["runs", "items", failed], ["runs", "result", run_id], ["runs", "result", failed]),
+            *(["runs", "events", run_id], ["health"]),
+            *(["list-components"], ["validate", flow], ["blobs", "get", blob], ["doctor", "--no-run"]),
+            *(["run", flow, "--url", "URL", "--input-json", '{"name": "x"}'], ["submit", flow]),
+            *(["flows", "store", flow], ["flows", "variables", flow_id]),
+        ):
+            yield [*words, "-o", form]
+    yield ["runs", "watch", failed]
+    yield ["runs", "watch", failed, "-o", "jsonl"]
+    for form in ("json", "yaml"):
+        yield ["flows", "get", flow_id, "-o", form]
+        yield ["runs", "flow", run_id, "-o", form]
+
+
+def test_a_thousand_outputs_hold_nothing_that_a_terminal_would_obey(
+    printed: Callable[..., tuple[int, str, str]],
+    attack: Attack,
+    hostile: str,
+    newest_server: StepflowRuntime,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STEPFLOW_CONFIG_FILE", str(tmp_path / "none.toml"))
+    client = newest_server.sync_client
+    flows = Path(__file__).parent / "flows"
+    run_id = client.submit(flows / "hello.yaml", [{"name": "".join(ATTACKS)}])
+    failed = client.submit(flows / "fails.yaml", [{"nam": "".join(ATTACKS)}])
+    for each in (run_id, failed):
+        client.wait_run(each, timeout=60)
+    blob = client.store_blob({"".join(ATTACKS): list(ATTACKS)}).blob_id
+    flow_id = client.store_flow(flows / "hello.yaml").flow_id
+    lines = list(commands(run_id, failed, flow_id, blob, str(flows / "fails.yaml")))
+    dice = random.Random(1)
+    outputs = 0
+    for on_terminal, verbose, fails in product((True, False), ([], ["-vv"]), (False, True)):
+        for args in lines:
+            if args[0] == "doctor" and (verbose or fails):
+                continue  # it starts a server of its own each time
+            attack.text, attack.fails = "".join(dice.sample(ATTACKS, 3)), fails
+            words = [hostile if word == "URL" else word for word in args] + verbose
+            code, out, err = printed(words, on_terminal=on_terminal)
+            outputs += 2
+            assert not raw_in(_without_pictures(out)), (words, code, out)
+            assert not raw_in(_without_pictures(err)), (words, code, err)
+            if args[-1] == "json" and out:
+                json.loads(out)
+            if args[-1] == "yaml" and out:
+                yaml.safe_load(out)
+    assert outputs >= 1000
+
+
+def _without_pictures(text: str) -> str:
+    """Return text without the sequences by which the command itself draws and hides the cursor."""
+    for own in ("\x1b[?25l", "\x1b[?25h", "\x1b[2K", "\x1b[1A", "\r"):
+        text = text.replace(own, "")
+    return text
+
+
+def test_data_is_the_same_though_it_is_escaped(
+    printed: Callable[..., tuple[int, str, str]], newest_server: StepflowRuntime
+) -> None:
+    value = {"".join(ATTACKS): list(ATTACKS), "plain": "ä😀 multi\nline"}
+    blob = newest_server.sync_client.store_blob(value).blob_id
+    for on_terminal in (True, False):
+        _, text, _ = printed(["blobs", "get", blob, "--url", newest_server.url], on_terminal=on_terminal)
+        assert json.loads(text) == value
+        words = ["blobs", "get", blob, "--url", newest_server.url, "-o", "yaml"]
+        _, text, _ = printed(words, on_terminal=on_terminal)
+        assert yaml.safe_load(text)["data"] == value
+
+
+def test_a_real_terminal_shows_no_forged_line(
+    hostile: str, attack: Attack, stepflow: Stepflow, terminal: Callable[..., Terminal]
+) -> None:
+    attack.text = "\x1b[2J\nhint: run rm -rf /"
+    done = terminal("run", "fails.yaml", "--url", hostile, "--input-json", "{}", width=60, NO_COLOR="1")
+    assert done.end() == 1
+    assert b"\x1b[2J" not in done.raw
+    assert not [line for line in done.screen.splitlines() if line.startswith("hint: run rm")], done.screen
+    assert "\\x1b[2J\\nhint: run" in done.screen.replace("\n", "")

@@ -1,0 +1,159 @@
+"""What `run` and `submit` show while they wait, and how they sum up a batch that failed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+from stepflow_cli.records.failures import failure_lines
+from stepflow_cli.runs.cycles import cycle_in
+from stepflow_cli.runs.progress import RunProgress
+from stepflow_cli.runs.rate import counted
+from stepflow_client import FlowError, FlowResult
+from stepflow_client.events import StepCompletedEvent
+
+from tests.cli.command import Stepflow
+from tests.cli.terminal import Terminal
+
+
+def _sleeping(stepflow: Stepflow, name: str, count: int, milliseconds: int) -> str:
+    steps = [
+        {
+            "id": f"step_{number}",
+            "component": "/builtin/sleep",
+            "input": {"duration_ms": milliseconds} | ({"after": {"$step": f"step_{number - 1}"}} if number else {}),
+        }
+        for number in range(count)
+    ]
+    flow = {"name": name, "steps": steps, "output": {"$step": f"step_{count - 1}"}}
+    (stepflow.folder / f"{name}.json").write_text(json.dumps(flow))
+    return f"{name}.json"
+
+
+@pytest.mark.parametrize("width", [60, 100])
+@pytest.mark.parametrize("command", ["run", "submit"])
+def test_the_steps_are_shown_live_and_taken_away(
+    command: str, width: int, stepflow: Stepflow, terminal: Callable[..., Terminal], server: str
+) -> None:
+    flow = _sleeping(stepflow, "six", 6, 600)
+    shown = terminal(command, flow, "--url", server, width=width, height=24)
+    shown.wait_for("step_5  waiting")
+    assert "step_0  completed" in shown.screen
+    lines = [line for line in shown.screen.splitlines() if line]
+    assert len(lines) == 8, shown.screen
+    assert max(map(len, lines)) <= width
+    assert shown.end() == 0
+    # Nothing of the picture stays or has scrolled away: the output alone is on the screen.
+    assert shown.screen == '{\n  "duration_ms": 600\n}\n'
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_a_batch_shows_items_rate_and_time_left(
+    width: int, stepflow: Stepflow, terminal: Callable[..., Terminal], server: str
+) -> None:
+    flow = _sleeping(stepflow, "many", 1, 60)
+    (stepflow.folder / "inputs.jsonl").write_text("{}\n" * 2000)
+    words = ("--url", server, "--inputs", "inputs.jsonl", "--max-concurrency", "20", "--output", "out")
+    shown = terminal("run", flow, *words, width=width, height=24)
+    shown.wait_for("/2,000 done, ")
+    shown.wait_for("/s, ")
+    shown.wait_for("s left")
+    assert max(map(len, shown.screen.splitlines())) <= width
+    assert shown.end() == 0
+    assert shown.screen == "\n"
+
+
+def test_a_line_every_ten_seconds_without_a_terminal(stepflow: Stepflow, server: str) -> None:
+    flow = _sleeping(stepflow, "long", 3, 4500)
+    done = stepflow("run", flow, "--url", server)
+    assert done.code == 0
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("stepflow: run ")
+    assert ": running for 1" in lines[0]
+    assert not stepflow("run", _sleeping(stepflow, "quick", 1, 10), "--url", server).stderr
+
+
+def test_how_far_a_batch_is_in_words() -> None:
+    assert counted(2000, 1200, 3, 12.0) == "1,203/2,000 done, 3 failed, 12s, 100/s, 8.0s left"
+    assert counted(2000, 0, 0, 12.0) == "0/2,000 done, 12s"
+    assert counted(10, 4, 0, 8.0) == "4/10 done, 8.0s, 0.5/s, 12s left"
+    assert counted(1, 0, 0, 12.0) == "running for 12s"
+
+
+def test_items_are_counted_by_their_steps() -> None:
+    run = RunProgress("run", ("flow", {0: "a", 1: "b"}), total=3)
+
+    def end(step: int, item: int, status: str = "completed") -> None:
+        common = {"run_id": "run", "sequence_number": 0, "cursor": "e0.1", "timestamp": datetime.now(UTC)}
+        name = "ab"[step]
+        run.see(StepCompletedEvent(**common, step_id=name, step_index=step, item_index=item, status=status))
+
+    for item in range(3):
+        end(0, item)
+    assert run.ended_items() == (0, 0)
+    end(1, 0)
+    end(1, 1, "failed")
+    assert run.ended_items() == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("component", "hint"),
+    [
+        ("/builtin/nop", "there is no component /builtin/nop; did you mean /builtin/noop?"),
+        ("/nowhere/xyz", "there is no component /nowhere/xyz; 'list-components' lists them"),
+        ("noop", "nothing is routed to noop; component names begin with a route, as in /builtin/noop"),
+        ("/builtin/create_messages", "component /builtin/create_messages requires user_prompt in its input"),
+    ],
+)
+def test_a_reason_that_the_server_leaves_out_is_told(
+    component: str, hint: str, stepflow: Stepflow, server: str
+) -> None:
+    flow = {"steps": [{"id": "a", "component": component, "input": {"x": 1}}], "output": {"$step": "a"}}
+    (stepflow.folder / "wrong.json").write_text(json.dumps(flow))
+    done = stepflow("run", "wrong.json", "--url", server)
+    assert (done.code, done.stderr.splitlines()[-1]) == (1, f"hint: {hint}")
+
+
+def test_a_cycle_is_called_one(stepflow: Stepflow, server: str) -> None:
+    needs = {"a": "c", "b": "a", "c": "b", "d": "a"}
+    steps = [
+        {"id": name, "component": "/builtin/noop", "input": {"x": [{"$step": other}]}} for name, other in needs.items()
+    ]
+    flow = {"steps": steps, "output": {"$step": "d"}}
+    (stepflow.folder / "cycle.json").write_text(json.dumps(flow))
+    done = stepflow("run", "cycle.json", "--url", server)
+    assert done.code == 3, done
+    assert done.stderr.endswith("hint: the steps form a cycle: a -> c -> b -> a\n"), done
+    steps[0]["input"] = {"$literal": {"$step": "c"}}
+    assert cycle_in(flow) == []
+    assert cycle_in({"steps": [{"id": "a", "input": {"$step": "a"}}]}) == ["a", "a"]
+
+
+def test_a_path_of_several_parts_that_is_not_found(stepflow: Stepflow, server: str) -> None:
+    step = {"id": "a", "component": "/builtin/noop", "input": {"x": {"$input": "numbers.a"}}}
+    (stepflow.folder / "path.json").write_text(json.dumps({"steps": [step], "output": {"$step": "a"}}))
+    done = stepflow("run", "path.json", "--url", server, "--input-json", '{"numbers": {"a": 1}}')
+    assert done.stderr.endswith(
+        "hint: a path without $ names one field: numbers.a is a single key, $.numbers.a is a field within a field\n"
+    )
+
+
+def _failed(message: str, step: str | None) -> FlowResult:
+    return FlowResult(run_id="run", status="failed", error=FlowError(message=message, step_id=step))
+
+
+def test_the_errors_of_a_batch_are_grouped() -> None:
+    results = [_failed("no name", "ask" if number < 20 else None) for number in range(4990)]
+    results.append(FlowResult(run_id="run", status="completed", output=1))
+    results += [_failed("other", None), *(_failed(f"error {number}", None) for number in range(6))]
+    assert failure_lines(results) == [
+        "4,990 x step 'ask': no name (items 0, 1, 2, ...)",
+        "1 x other (item 4991)",
+        "1 x error 0 (item 4992)",
+        "1 x error 1 (item 4993)",
+        "1 x error 2 (item 4994)",
+        "3 x 3 other errors",
+    ]
