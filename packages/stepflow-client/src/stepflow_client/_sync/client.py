@@ -28,7 +28,7 @@ from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError
 from ..flows.file import is_flow_id
 from .blobs import Blobs
 from .connection import Connection
-from .events import Events
+from .rerun import Reruns
 
 if TYPE_CHECKING:
     import ssl
@@ -51,7 +51,7 @@ _FIRST_WAIT = 1
 and of a long one the id is known soon."""
 
 
-class SyncStepflowClient(Events, Blobs, Picklable):
+class SyncStepflowClient(Reruns, Blobs, Picklable):
     """Talks to a Stepflow server over HTTP.
 
     Example:

@@ -1,0 +1,259 @@
+# Written from _async/rerun.py by `make generate`. Change that file instead.
+
+"""Running a run again, from a step or only what failed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
+
+from .._codec import requests
+from .._codec.requests import Variables
+from .._gather import sync_together
+from .._rules.creation import untagged
+from .._rules.deadline import deadline_of, deadline_scope
+from ..errors import ConflictError, InvalidArgumentError, StepflowClientError, UnsupportedByServerError
+from ..flows import rerun as rules
+from ..flows.dependencies import steps_by_id
+from ..flows.file import is_flow_id, load_flow
+from ..flows.pins import pin_overrides, pinned_flow
+from ..reruns import RerunItem, RerunPlan, RerunResult
+from .events import Events
+
+if TYPE_CHECKING:
+    from ..flows.file import FlowSource
+    from ..types import FlowResult, ServerInfo, StepDetails
+    from .client import SyncStepflowClient
+
+__all__ = ["Reruns"]
+
+_AT_ONCE = 8
+"""How many runs a rerun has under way: each item with outputs of its own is a run of its own."""
+_NOT_GIVEN: Any = object()
+
+
+class Reruns(Events):
+    """The part of the client that runs a run again."""
+
+    def plan_rerun(
+        self,
+        run_id: str | UUID,
+        *,
+        from_step: str | None = None,
+        failed: bool = False,
+        only_missing: bool = False,
+        variables: Variables | None = None,
+        overrides: Any = None,
+        flow: FlowSource | None = None,
+        force: bool = False,
+        timeout: float | None = None,
+    ) -> RerunPlan:
+        """Return what `rerun` would keep and execute; nothing is started. Arguments and errors as for `rerun`."""
+        with deadline_scope(deadline_of(timeout)):
+            plan, _ = self._planned(run_id, from_step, failed, only_missing, variables, overrides, flow, force=force)
+            return plan
+
+    def rerun(
+        self,
+        run_id: str | UUID,
+        *,
+        from_step: str | None = None,
+        failed: bool = False,
+        only_missing: bool = False,
+        input: Any = _NOT_GIVEN,
+        variables: Variables | None = None,
+        overrides: Any = None,
+        flow: FlowSource | None = None,
+        force: bool = False,
+        timeout: float | None = None,
+    ) -> RerunResult:
+        """Run a finished run again, keeping outputs of steps, and return all results.
+
+        A kept step is not executed: it gives the output that it gave in the earlier run. Kept outputs can be read on
+        0.12 and newer, and on 0.9 for runs of one item. Everywhere `failed` alone works: where outputs cannot be read,
+        the failed items are executed as a whole. The server's builtin components must be at `/builtin`.
+
+        Servers do not give back variables, and from 0.12 on neither inputs nor overrides: give them again. Kept steps
+        keep what they made of the earlier ones.
+
+        Example:
+            again = client.rerun(run_id, from_step="summarise", input=document, overrides=changes)
+            print(again.result.output)
+
+        Args:
+            run_id: The earlier run.
+            from_step: Execute this step and all that read it, directly or through others; keep what else completed.
+            failed: Only the items that did not succeed. Without `from_step` their completed steps are kept.
+            only_missing: Keep every completed step, of all items: execute those that failed or have been added.
+            input: The input of the earlier run; for a batch the list of all its inputs. It may be left out if nothing
+                that is executed reads it.
+            variables: Values of the flow's variables, as for `run`.
+            overrides: Changes to steps that are executed, as for `run`.
+            flow: A changed flow; None takes that of the run.
+            force: Keep steps whose definition has changed or that are overridden.
+            timeout: Seconds for the whole call; None waits as long as it takes.
+
+        Raises:
+            NotFoundError: If the server has no such run.
+            ConflictError: If the run has not ended.
+            InvalidArgumentError: If the flow has no such step, the input is needed or is not that of the batch, or a
+                kept step has changed.
+            UnsupportedByServerError: If the server does not give back the outputs of steps (0.10, 0.11, batches on 0.9).
+            RunTimeoutError: If it has not ended in time. The runs go on.
+        """
+        deadline = deadline_of(timeout)
+        with deadline_scope(deadline):
+            plan, earlier = self._planned(
+                run_id, from_step, failed, only_missing, variables, overrides, flow, force=force
+            )
+            inputs = _inputs(plan, input)
+            overridden = _has_noop(self._connection.server())
+            calls = [
+                partial(self._run_group, plan, group, inputs, variables, overrides, deadline, overridden=overridden)
+                for group in _groups(plan.items)
+            ]
+            results = dict(enumerate(earlier))
+            for found in sync_together(calls, _AT_ONCE):
+                results |= found
+            return RerunResult(plan=plan, results=[results[index] for index in range(plan.total)])
+
+    def _planned(
+        self,
+        run_id: str | UUID,
+        from_step: str | None,
+        failed: bool,
+        only_missing: bool,
+        variables: Variables | None,
+        overrides: Any,
+        flow: FlowSource | None,
+        *,
+        force: bool,
+    ) -> tuple[RerunPlan, Sequence[FlowResult]]:
+        client = cast("SyncStepflowClient", self)
+        run_id = requests.check_run_id(run_id)
+        run = client.get_run(run_id)
+        if not run.is_finished:
+            raise ConflictError(f"run {run_id} has not ended yet: it is {run.status.value}", run_id=run_id)
+        old = self._flow_of(run_id, run.flow_id)
+        new = old if flow is None else self._given_flow(flow)
+        if from_step is not None:
+            rules.check_step(new, from_step)
+        earlier = client.get_results(run_id, wait=False)
+        keeps = from_step is not None or only_missing or failed
+        indexes = [index for index, result in enumerate(earlier) if not (failed and result.is_success)]
+        readable = _gives_outputs(self._connection.server(), len(earlier))
+        if keeps and not readable and (from_step is not None or only_missing):
+            raise UnsupportedByServerError(
+                "this server does not give back the outputs of the run's steps",
+                run_id=run_id,
+                hint="0.12 and newer do, and 0.9 for runs of one item; failed=True alone runs failed items as a whole",
+            )
+        steps = self._steps_of_items(run_id, indexes) if keeps and readable and indexes else {}
+        keep = only_missing or failed
+        items = [self._item(new, index, steps.get(index, ()), from_step, keep) for index in indexes]
+        rules.check_kept(old, new, overrides, items, force=force)
+        unknown = rules.unknown_of(new, items, variables, overrides)
+        return RerunPlan(run_id=run_id, flow=new, items=items, total=len(earlier), unknown=unknown), earlier
+
+    @staticmethod
+    def _item(
+        flow: Mapping[str, Any], index: int, steps: Sequence[StepDetails], from_step: str | None, keep: bool
+    ) -> RerunItem:
+        kept = rules.kept_outputs(flow, steps, from_step, keep)
+        return RerunItem(index=index, kept=kept, executed=[step for step in steps_by_id(flow) if step not in kept])
+
+    def _given_flow(self, flow: FlowSource) -> dict[str, Any]:
+        client = cast("SyncStepflowClient", self)
+        return (client.get_flow(str(flow))).flow if is_flow_id(flow) else load_flow(flow)
+
+    def _flow_of(self, run_id: str, flow_id: str) -> dict[str, Any]:
+        """Return the flow of a run as it was stored: `get_run_flow` gives it with other paths and without integers."""
+        client = cast("SyncStepflowClient", self)
+        if (self._connection.server()).capabilities["blobs"]:
+            try:
+                data = (client.get_blob(flow_id)).data
+            except StepflowClientError:
+                data = None
+            if isinstance(data, dict):
+                return untagged(data)
+        return (client.get_run_flow(run_id)).flow
+
+    def _steps_of_items(self, run_id: str, indexes: Sequence[int]) -> dict[int, list[StepDetails]]:
+        client = cast("SyncStepflowClient", self)
+        wanted = set(indexes)
+        found: dict[int, list[StepDetails]] = {index: [] for index in wanted}
+        for step in (client.get_run_steps(run_id)).steps:
+            if step.item_index in wanted:
+                found[step.item_index].append(step)
+        return found
+
+    def _run_group(
+        self,
+        plan: RerunPlan,
+        group: Sequence[RerunItem],
+        inputs: Mapping[int, Any],
+        variables: Variables | None,
+        overrides: Any,
+        deadline: float | None,
+        *,
+        overridden: bool,
+    ) -> dict[int, FlowResult]:
+        """Run items that keep the same outputs as one run, and return their results by index."""
+        client = cast("SyncStepflowClient", self)
+        kept = group[0].kept
+        changes = rules.overrides_of_executed(overrides, kept)
+        if overridden:
+            flow, changes = dict(plan.flow), changes | pin_overrides(kept)
+        else:
+            flow = pinned_flow(plan.flow, kept)
+        run_id = client.submit(flow, [inputs[item.index] for item in group], changes or None, variables=variables)
+        left = None if deadline is None else max(0.001, deadline - time.monotonic())
+        results = client.get_results(run_id, timeout=left)
+        return {item.index: result for item, result in zip(group, results, strict=True)}
+
+
+def _has_noop(server: ServerInfo) -> bool:
+    """Return whether a server has `/builtin/noop`, so that steps are pinned without another flow being stored."""
+    major, _, rest = (server.release or "").partition(".")
+    minor = rest.partition(".")[0]
+    return major.isdecimal() and minor.isdecimal() and (int(major), int(minor)) >= (0, 13)
+
+
+def _gives_outputs(server: ServerInfo, items: int) -> bool:
+    return server.capabilities["step_outputs"] or (server.dialect == "0.9" and items == 1)
+
+
+def _groups(items: Sequence[RerunItem]) -> list[list[RerunItem]]:
+    groups: dict[str, list[RerunItem]] = {}
+    for item in items:
+        groups.setdefault(json.dumps(item.kept, sort_keys=True), []).append(item)
+    return list(groups.values())
+
+
+def _inputs(plan: RerunPlan, given: Any) -> dict[int, Any]:
+    """Return the input of each item that is run again.
+
+    Raises:
+        InvalidArgumentError: If it is needed and not given, or has not as many as the batch has items.
+    """
+    indexes = [item.index for item in plan.items]
+    if given is _NOT_GIVEN:
+        if plan.items and rules.needs_input(plan.flow, plan.items):
+            raise InvalidArgumentError(
+                "the steps that are executed read the flow's input, which the server does not give back",
+                run_id=plan.run_id,
+                hint="give it again with input=; of a batch the list of all its inputs",
+            )
+        return dict.fromkeys(indexes)
+    if plan.total == 1:
+        requests.single_input(given)
+        return {index: given[0] if isinstance(given, (list, tuple)) else given for index in indexes}
+    if not isinstance(given, (list, tuple)) or len(given) != plan.total:
+        raise InvalidArgumentError(
+            f"run {plan.run_id} is a batch of {plan.total} items: input is the list of all their inputs"
+        )
+    return {index: given[index] for index in indexes}
