@@ -56,6 +56,7 @@ TOKENS = {
 }
 TEXTS = {
     r"contextlib\.aclosing": "contextlib.closing",
+    r"Callable\[\.\.\., Awaitable\[(\w+)\]\]": r"Callable[..., \1]",
     r"Callable\[\[\], Awaitable\[(\w+)\]\]": r"Callable[[], \1]",
     r"What a cancelled task \(in the sync client: a KeyboardInterrupt\) means": "What a KeyboardInterrupt means",
     r"\bGenerator\[(.*), None\]:": r"Generator[\1, None, None]:",

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
@@ -66,6 +66,7 @@ class Reruns(Events):
         only_missing: bool = False,
         input: Any = _NOT_GIVEN,
         variables: Variables | None = None,
+        variables_from_env: bool = False,
         overrides: Any = None,
         flow: FlowSource | None = None,
         force: bool = False,
@@ -77,8 +78,8 @@ class Reruns(Events):
         0.12 and newer, and on 0.9 for runs of one item. Everywhere `failed` alone works: where outputs cannot be read,
         the failed items are executed as a whole. The server's builtin components must be at `/builtin`.
 
-        Servers do not give back variables, and from 0.12 on neither inputs nor overrides: give them again. Kept steps
-        keep what they made of the earlier ones.
+        The input, variables and overrides of the earlier run are not taken over (no server gives back variables, and
+        those from 0.12 on none of the three): give them again. Kept steps keep what they made of the earlier ones.
 
         Example:
             again = client.rerun(run_id, from_step="summarise", input=document, overrides=changes)
@@ -92,6 +93,7 @@ class Reruns(Events):
             input: The input of the earlier run; for a batch the list of all its inputs. It may be left out if nothing
                 that is executed reads it.
             variables: Values of the flow's variables, as for `run`.
+            variables_from_env: Fill missing variables from the environment, as for `run`.
             overrides: Changes to steps that are executed, as for `run`.
             flow: A changed flow; None takes that of the run.
             force: Keep steps whose definition has changed or that are overridden.
@@ -102,9 +104,11 @@ class Reruns(Events):
             ConflictError: If the run has not ended.
             InvalidArgumentError: If the flow has no such step, the input is needed or is not that of the batch, or a
                 kept step has changed.
-            UnsupportedByServerError: If the server does not give back the outputs of steps (0.10, 0.11, batches on 0.9).
+            UnsupportedByServerError: If the server does not give back the outputs of steps: 0.10 and 0.11, and 0.9 for
+                batches.
             RunTimeoutError: If it has not ended in time. The runs go on.
         """
+        client = cast("SyncStepflowClient", self)
         deadline = deadline_of(timeout)
         with deadline_scope(deadline):
             plan, earlier = self._planned(
@@ -112,8 +116,9 @@ class Reruns(Events):
             )
             inputs = _inputs(plan, input)
             overridden = _has_noop(self._connection.server())
+            start = partial(client.submit, variables=variables, variables_from_env=variables_from_env)
             calls = [
-                partial(self._run_group, plan, group, inputs, variables, overrides, deadline, overridden=overridden)
+                partial(self._run_group, start, plan, group, inputs, overrides, deadline, overridden=overridden)
                 for group in _groups(plan.items)
             ]
             results = dict(enumerate(earlier))
@@ -150,7 +155,7 @@ class Reruns(Events):
             raise UnsupportedByServerError(
                 "this server does not give back the outputs of the run's steps",
                 run_id=run_id,
-                hint="0.12 and newer do, and 0.9 for runs of one item; failed=True alone runs failed items as a whole",
+                hint="0.12 and newer do, and 0.9 for one item; failed items can be run again as a whole: failed alone",
             )
         steps = self._steps_of_items(run_id, indexes) if keeps and readable and indexes else {}
         keep = only_missing or failed
@@ -193,10 +198,10 @@ class Reruns(Events):
 
     def _run_group(
         self,
+        start: Callable[..., str],
         plan: RerunPlan,
         group: Sequence[RerunItem],
         inputs: Mapping[int, Any],
-        variables: Variables | None,
         overrides: Any,
         deadline: float | None,
         *,
@@ -210,7 +215,7 @@ class Reruns(Events):
             flow, changes = dict(plan.flow), changes | pin_overrides(kept)
         else:
             flow = pinned_flow(plan.flow, kept)
-        run_id = client.submit(flow, [inputs[item.index] for item in group], changes or None, variables=variables)
+        run_id = start(flow, [inputs[item.index] for item in group], changes or None)
         left = None if deadline is None else max(0.001, deadline - time.monotonic())
         results = client.get_results(run_id, timeout=left)
         return {item.index: result for item, result in zip(group, results, strict=True)}
@@ -246,7 +251,7 @@ def _inputs(plan: RerunPlan, given: Any) -> dict[int, Any]:
             raise InvalidArgumentError(
                 "the steps that are executed read the flow's input, which the server does not give back",
                 run_id=plan.run_id,
-                hint="give it again with input=; of a batch the list of all its inputs",
+                hint="give the input again; of a batch all its inputs",
             )
         return dict.fromkeys(indexes)
     if plan.total == 1:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_kept", "check_step", "kept_outputs", "needs_input", "overrides_of_executed", "unknown_of"]
 
-_FORCE = "force=True keeps it all the same; from_step= an earlier step executes it"
+_FORCE = "force keeps it all the same; an earlier step to start from executes it"
 
 
 def check_step(flow: Mapping[str, Any], step: str) -> None:

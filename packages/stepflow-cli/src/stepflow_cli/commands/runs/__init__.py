@@ -16,6 +16,7 @@ _COMMANDS = {
     "steps": "List the steps of a run that were started, by item, then in the order of the flow.",
     "flow": "Print the flow of a run, as YAML unless another format is asked for.",
     "result": "Print the result of a run, waiting for it to end.",
+    "rerun": "Run a finished run again, keeping outputs of its steps.",
     "cancel": "Mark runs as cancelled; released servers do not stop them.",
     "delete": "Ask the server to delete runs; released servers keep them.",
 }
