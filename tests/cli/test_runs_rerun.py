@@ -35,7 +35,8 @@ def test_rerun_plans(stepflow: Stepflow, start: Start) -> None:
     done = stepflow("runs", "rerun", run_id, "--from", "second", "--dry-run")
     assert json.loads(done.stdout) == {"index": 0, "kept": ["first"], "executed": ["second"]}
     table = stepflow("runs", "rerun", run_id, "--from", "second", "--dry-run", "-o", "table")
-    assert table.code == 0 and "KEPT" in table.stdout
+    assert table.code == 0
+    assert "KEPT" in table.stdout
     assert stepflow("runs", "list", "--flow-name", "again", "-o", "name").stdout == before
 
 
