@@ -145,15 +145,13 @@ async def test_rerun_keeps_maps_defaults_and_steps_that_must_execute(client: Any
 
 async def test_rerun_of_failed_items_of_a_batch(client: Any, release: str, tmp_path: Path) -> None:
     file = tmp_path / "counted"
+    if releases.number(release) < (0, 11):
+        pytest.skip("each failure restarts the worker there, and the steps of the other items run again")
     number, failing = 1_000, 37
     step = counted(file, "only", {"$input": "$.n"}, fails={"$input": "$.fails"})
     flow = {"name": unique("batch"), "steps": [step], "output": {"$step": "only"}}
     inputs = [{"n": n, "fails": n % 27 == 5} for n in range(number)]
     assert sum(each["fails"] for each in inputs) == failing
-    if releases.number(release) < (0, 11):
-        # Each failure restarts the worker there, three times, one second apart.
-        inputs = inputs[:40]
-        number, failing = 40, 2
     run_id = await client.submit(flow, inputs)
     await client.wait_run(run_id, timeout=240)
     executions(file)

@@ -21,7 +21,7 @@ from ..flows import rerun as rules
 from ..flows.dependencies import steps_by_id
 from ..flows.file import is_flow_id, load_flow
 from ..flows.pins import pin_overrides, pinned_flow
-from ..reruns import RerunItem, RerunPlan, RerunResult
+from ..reruns import NOT_GIVEN, RerunItem, RerunPlan, RerunResult
 from .events import Events
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ __all__ = ["Reruns"]
 
 _AT_ONCE = 8
 """How many runs a rerun has under way: each item with outputs of its own is a run of its own."""
-_NOT_GIVEN: Any = object()
 
 
 class Reruns(Events):
@@ -64,7 +63,7 @@ class Reruns(Events):
         from_step: str | None = None,
         failed: bool = False,
         only_missing: bool = False,
-        input: Any = _NOT_GIVEN,
+        input: Any = NOT_GIVEN,
         variables: Variables | None = None,
         variables_from_env: bool = False,
         overrides: Any = None,
@@ -246,7 +245,7 @@ def _inputs(plan: RerunPlan, given: Any) -> dict[int, Any]:
         InvalidArgumentError: If it is needed and not given, or has not as many as the batch has items.
     """
     indexes = [item.index for item in plan.items]
-    if given is _NOT_GIVEN:
+    if given is NOT_GIVEN:
         if plan.items and rules.needs_input(plan.flow, plan.items):
             raise InvalidArgumentError(
                 "the steps that are executed read the flow's input, which the server does not give back",
