@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["flow_until", "reads_of", "steps_behind", "steps_by_id"]
+__all__ = ["reads_of", "steps_behind", "steps_by_id"]
 
 
 def steps_by_id(flow: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -38,18 +38,3 @@ def steps_behind(flow: Mapping[str, Any], chosen: Iterable[str]) -> set[str]:
         behind |= grown
         grown = {name for name, read in reads.items() if name not in behind and read & behind}
     return behind
-
-
-def flow_until(flow: Mapping[str, Any], step: str) -> dict[str, Any]:
-    """Return the part of a flow that one of its steps needs; the step's output is the flow's.
-
-    Steps that would run in any case (`mustExecute`) are left out where the step does not need them.
-    """
-    steps = steps_by_id(flow)
-    needed, waiting = set[str](), {step}
-    while waiting:
-        name = waiting.pop()
-        needed.add(name)
-        waiting |= {each for each in reads_of(steps[name].get("input"), "$step") if each in steps} - needed
-    kept = [each for name, each in steps.items() if name in needed]
-    return {**flow, "steps": kept, "output": {"$step": step}}
