@@ -55,8 +55,8 @@ TOKENS = {
     "set_async_httpx_client": "set_httpx_client",
 }
 TEXTS = {
+    r"Callable\[(\[\]|\.\.\.), Awaitable\[(\w+|\w+\[\w+\])\]\]": r"Callable[\1, \2]",
     r"contextlib\.aclosing": "contextlib.closing",
-    r"Callable\[\[\], Awaitable\[(\w+)\]\]": r"Callable[[], \1]",
     r"What a cancelled task \(in the sync client: a KeyboardInterrupt\) means": "What a KeyboardInterrupt means",
     r"\bGenerator\[(.*), None\]:": r"Generator[\1, None, None]:",
     r"\bawait (?=client\.|get_run\.)": "",

@@ -1,4 +1,4 @@
-"""The worker of the server tests: echoes, sleeps and fails.
+"""The worker of the server tests: echoes, sleeps, fails and counts its executions.
 
 Run by the Python of a release's worker environment, with how that release starts workers as its argument:
 `http` (until 0.11) or `grpc`.
@@ -31,6 +31,16 @@ def fail(input: dict[str, Any]) -> Any:
     """Fail with `message` where there is one, else give `value` back."""
     if input.get("message") is not None:
         raise RuntimeError(input["message"])
+    return input.get("value")
+
+
+@server.component
+def count(input: dict[str, Any]) -> Any:
+    """Add the line `name` to the file `file`, then fail where `fails` is true, else give `value` back."""
+    with open(input["file"], "a", encoding="utf-8") as file:
+        file.write(f"{input['name']}\n")
+    if input.get("fails"):
+        raise RuntimeError(f"{input['name']} fails")
     return input.get("value")
 
 

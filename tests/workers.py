@@ -1,6 +1,6 @@
 """A Python worker for every release: its environment, made once and kept, and the configuration that starts it.
 
-Its components are `/python/echo`, `/python/sleep` and `/python/fail` (see worker_program.py).
+Its components are `/python/echo`, `/python/sleep`, `/python/fail` and `/python/count` (see worker_program.py).
 """
 
 from __future__ import annotations

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     )
     from .executor import StepflowExecutor
     from .logs import LogConfig, LogEntry
+    from .reruns import RerunItem, RerunPlan, RerunResult
     from .runtime import RestartPolicy, StepflowRuntime
     from .types import (
         BlobContent,
@@ -99,6 +100,7 @@ _HOMES = {
     "StepflowRuntime": "runtime",
     "RestartPolicy": "runtime",
     "RetryPolicy": "_rules.transient",
+    **dict.fromkeys(("RerunItem", "RerunPlan", "RerunResult"), "reruns"),
     "LogConfig": "logs",
     "LogEntry": "logs",
     **dict.fromkeys(
@@ -179,6 +181,9 @@ __all__ = [
     "NotFoundError",
     "RateLimitError",
     "RequestTimeoutError",
+    "RerunItem",
+    "RerunPlan",
+    "RerunResult",
     "RestartPolicy",
     "RetryPolicy",
     "RunCompletedEvent",

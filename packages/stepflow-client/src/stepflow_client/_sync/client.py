@@ -26,12 +26,14 @@ from .._settings import Token
 from ..errors import InvalidArgumentError, StepflowClientError
 from ..flows.file import is_flow_id, load_flow
 from ..flows.inputs import check_inputs
+from ..reruns import NOT_GIVEN
 from .blobs import BlobStore
 from .connection import Connection
 from .creation import RunCreator
 from .events import EventFollower
 from .flows import FlowStore
 from .listing import PAGE, RunLister
+from .rerun import Rerunner
 from .runs import RunReader
 from .waiting import Waiter
 
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from .._codec import responses
     from ..events import RunEvent
     from ..flows.file import FlowSource
+    from ..reruns import RerunPlan, RerunResult
     from ..types import (
         BlobContent,
         ComponentList,
@@ -857,3 +860,99 @@ class SyncStepflowClient(Picklable):
             UnsupportedByServerError: If the server has no blobs (0.9).
         """
         return self._blobs.get_blob(blob_id, timeout=timeout)
+
+    # Running a run again
+
+    def _rerunner(self) -> Rerunner:
+        return Rerunner(self._connection, self._flows, self._runs, self._blobs, self.submit, self.get_results)
+
+    def plan_rerun(
+        self,
+        run_id: str | UUID,
+        *,
+        from_step: str | None = None,
+        failed: bool = False,
+        only_missing: bool = False,
+        variables: Variables | None = None,
+        overrides: Any = None,
+        flow: FlowSource | None = None,
+        force: bool = False,
+        timeout: float | None = None,
+    ) -> RerunPlan:
+        """Return what `rerun` would keep and execute; nothing is started. Arguments and errors as for `rerun`."""
+        return self._rerunner().plan_rerun(
+            run_id,
+            from_step=from_step,
+            failed=failed,
+            only_missing=only_missing,
+            variables=variables,
+            overrides=overrides,
+            flow=flow,
+            force=force,
+            timeout=timeout,
+        )
+
+    def rerun(
+        self,
+        run_id: str | UUID,
+        *,
+        from_step: str | None = None,
+        failed: bool = False,
+        only_missing: bool = False,
+        input: Any = NOT_GIVEN,
+        variables: Variables | None = None,
+        variables_from_env: bool = False,
+        overrides: Any = None,
+        flow: FlowSource | None = None,
+        force: bool = False,
+        timeout: float | None = None,
+    ) -> RerunResult:
+        """Run a finished run again, keeping outputs of steps, and return all results.
+
+        A kept step is not executed: it gives the output that it gave in the earlier run. Kept outputs can be read on
+        0.12 and newer, and on 0.9 for runs of one item. Everywhere `failed` alone works: where outputs cannot be read,
+        the failed items are executed as a whole. The server's builtin components must be at `/builtin`.
+
+        The input, variables and overrides of the earlier run are not taken over (no server gives back variables, and
+        those from 0.12 on none of the three): give them again. Kept steps keep what they made of the earlier ones.
+
+        Example:
+            again = client.rerun(run_id, from_step="summarise", input=document, overrides=changes)
+            print(again.result.output)
+
+        Args:
+            run_id: The earlier run.
+            from_step: Execute this step and all that read it, directly or through others; keep what else completed.
+            failed: Only the items that did not succeed. Without `from_step` their completed steps are kept.
+            only_missing: Keep every completed step, of all items: execute those that failed or have been added.
+            input: The input of the earlier run; for a batch the list of all its inputs. It may be left out if nothing
+                that is executed reads it.
+            variables: Values of the flow's variables, as for `run`.
+            variables_from_env: Fill missing variables from the environment, as for `run`.
+            overrides: Changes to steps that are executed, as for `run`.
+            flow: A changed flow; None takes that of the run.
+            force: Keep steps whose definition has changed or that are overridden.
+            timeout: Seconds for the whole call; None waits as long as it takes.
+
+        Raises:
+            NotFoundError: If the server has no such run.
+            ConflictError: If the run has not ended.
+            InvalidArgumentError: If the flow has no such step, the input is needed or is not that of the batch, or a
+                kept step has changed.
+            UnsupportedByServerError: If the server does not give back the outputs of steps: 0.10 and 0.11, and 0.9 for
+                batches.
+            RunTimeoutError: If it has not ended in time. The runs go on.
+        """
+        return self._rerunner().rerun(
+            run_id,
+            from_step=from_step,
+            failed=failed,
+            only_missing=only_missing,
+            input=input,
+            variables=variables,
+            variables_from_env=variables_from_env,
+            overrides=overrides,
+            flow=flow,
+            force=force,
+            timeout=timeout,
+        )

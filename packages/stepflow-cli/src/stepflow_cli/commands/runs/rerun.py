@@ -1,0 +1,146 @@
+"""`stepflow runs rerun`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ...completion.words import complete_flow_files
+from ...inputs.batch import read_inputs
+from ...inputs.flow import load_flow_or_id
+from ...inputs.values import Values
+from ...output.messages import note
+from ...output.spinner import waiting
+from ...output.view import Column, Output, View
+from ...params.flow import value_options
+from ...params.options import file_output_options, option_in, server_options, timeout_option
+from ...params.parsing import FILE, Command
+from ...params.runs import run_argument
+from ...records.results import BATCH_RESULT, print_result, print_results
+from ...runs.wait import Wait, or_come_back
+from ...server.connect import Target, connect
+from ...settings.resolve import ServerOptions
+
+if TYPE_CHECKING:
+    from stepflow_client import RerunPlan, RerunResult
+
+__all__ = ["command"]
+
+_PLAN = View(columns=(Column("index", kind="number"), Column("kept"), Column("executed")))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is run again, and with what, as the client takes it."""
+
+    run_id: str
+    chosen: dict[str, Any]
+    given: dict[str, Any]
+
+
+@click.command("rerun", cls=Command)
+@run_argument
+@option_in("--from", "from_step", section="Rerun", metavar="STEP", help="Execute this step and all that depend on it.")
+@option_in("--failed", is_flag=True, section="Rerun", help="Only the items that did not succeed.")
+@option_in("--only-missing", is_flag=True, section="Rerun", help="Only steps that did not complete, or are new.")
+@option_in(
+    "--flow", section="Rerun", metavar="FILE", shell_complete=complete_flow_files, help="A changed flow, or its id."
+)
+@option_in("--force", is_flag=True, section="Rerun", help="Keep steps though they have changed.")
+@option_in("--dry-run", is_flag=True, section="Rerun", help="Print what would be kept and executed; run nothing.")
+@option_in("--inputs", type=FILE, section="Rerun", metavar="FILE", help="All inputs of a batch, as for run.")
+@value_options
+@timeout_option
+@server_options(default="server")
+@file_output_options
+def command(
+    run_id: str,
+    from_step: str | None,
+    failed: bool,
+    only_missing: bool,
+    flow: str | None,
+    force: bool,
+    dry_run: bool,
+    inputs: str | None,
+    values: Values,
+    wait: Wait,
+    server: ServerOptions,
+    output: Output,
+) -> None:
+    """Run a finished run again, keeping outputs of its steps.
+
+    Kept steps are not executed: they give the output they gave. Without --from, --failed or --only-missing everything
+    is executed. --failed alone keeps the completed steps of the failed items.
+
+    The input, variables and overrides of the run are not taken over: give them again. Outputs of steps can be kept on
+    0.12 and newer, and on 0.9 for runs of one item; elsewhere --failed runs the failed items as a whole.
+
+    It prints what run prints; of a batch, a line for each item of the earlier run, the kept ones too.
+    """
+    values.check(flow=flow or "", inputs=inputs)
+    changed = None if flow is None else load_flow_or_id(flow)
+    chosen = {"from_step": from_step, "failed": failed, "only_missing": only_missing, "flow": changed, "force": force}
+    with connect(server) as target:
+        asked = _asked(target, run_id, chosen, values, inputs)
+        plan = target.client.plan_rerun(run_id, **asked.chosen)
+        if dry_run:
+            output.records(_plan_records(plan), _PLAN, default="jsonl")
+            return
+        _say(plan)
+        _print(_rerun(target, asked, wait), output)
+
+
+def _asked(target: Target, run_id: str, chosen: dict[str, Any], values: Values, inputs: str | None) -> _Asked:
+    """Read the values, which depend on the flow."""
+    flow = chosen["flow"]
+    if flow is None:
+        flow = target.client.get_run_flow(run_id).flow
+    elif isinstance(flow, str):
+        flow = target.client.get_flow(flow).flow
+    chosen = chosen | {"overrides": values.read_overrides(flow), "variables": values.read_variables(flow)}
+    given: dict[str, Any] = {"variables_from_env": values.env_variables}
+    if inputs is not None:
+        given["input"] = read_inputs(inputs, values.stdin_format)
+    elif values.input or values.example is not None or values.stdin_format:
+        # One input that is a list would be a batch.
+        given["input"] = [values.read_input(flow)]
+    return _Asked(run_id, chosen, given)
+
+
+def _rerun(target: Target, asked: _Asked, wait: Wait) -> RerunResult:
+    again = target.come_back("runs list --limit", "5")
+    with or_come_back(target, asked.run_id, wait, again), waiting(f"running {asked.run_id} again"):
+        return target.client.rerun(asked.run_id, timeout=wait.timeout, **asked.chosen, **asked.given)
+
+
+def _plan_records(plan: RerunPlan) -> list[dict[str, Any]]:
+    return [{"index": item.index, "kept": list(item.kept), "executed": list(item.executed)} for item in plan.items]
+
+
+def _say(plan: RerunPlan) -> None:
+    """Say which items and steps are run, before any is."""
+    if not plan.items:
+        note(f"nothing to run again: all items of run {plan.run_id} succeeded")
+        return
+    if plan.total > 1:
+        note(f"runs {len(plan.items)} of {plan.total} items again")
+    kinds = {(tuple(item.kept), tuple(item.executed)) for item in plan.items}
+    if len(kinds) == 1:
+        kept, executed = kinds.pop()
+        note(f"keeps {', '.join(kept) or 'no step'}; executes {', '.join(executed) or 'no step'}")
+    else:
+        note("keeps other steps of each item; --dry-run lists them")
+    if plan.unknown:
+        what = " and ".join(plan.unknown)
+        note(f"{what} of the earlier run are not taken over: give them again if it had any")
+
+
+def _print(again: RerunResult, output: Output) -> None:
+    if output.format == "name" and not output.fields:
+        output.records([{"run_id": run_id} for run_id in again.run_ids], BATCH_RESULT, default="jsonl")
+    elif len(again.results) == 1:
+        print_result(again.results[0], output)
+    else:
+        print_results(again.plan.run_id, list(again.results), output)

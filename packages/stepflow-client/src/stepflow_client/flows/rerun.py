@@ -1,0 +1,110 @@
+"""Which steps of a run are kept when it is run again. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .._codec.values import merge_overrides
+from ..errors import InvalidArgumentError
+from .dependencies import reads_of, steps_behind, steps_by_id
+from .needs import nearest_hint
+
+if TYPE_CHECKING:
+    from ..reruns import RerunItem
+    from ..types import StepDetails
+
+__all__ = ["check_kept", "check_step", "kept_outputs", "needs_input", "overrides_of_executed", "unknown_of"]
+
+_FORCE = "force keeps it all the same; an earlier step to start from executes it"
+
+
+def check_step(flow: Mapping[str, Any], step: str) -> None:
+    """Refuse a step that the flow does not have.
+
+    Raises:
+        InvalidArgumentError: With the nearest one, or all of them.
+    """
+    steps = steps_by_id(flow)
+    if step not in steps:
+        hint = nearest_hint(step, steps) or f"it has {', '.join(steps) or 'no steps'}"
+        raise InvalidArgumentError(f"the flow has no step {step!r}", hint=hint)
+
+
+def kept_outputs(
+    flow: Mapping[str, Any], steps: Iterable[StepDetails], from_step: str | None, failed: bool
+) -> dict[str, Any]:
+    """Return the outputs of the steps of an item that are kept, by step id.
+
+    Kept is what completed and reads neither the chosen step nor one that did not complete, directly or through others.
+
+    Args:
+        flow: The flow to be run.
+        steps: The steps of the item in the earlier run.
+        from_step: The chosen step; None chooses none.
+        failed: Keep completed steps though no step is chosen; otherwise nothing is kept then.
+    """
+    if from_step is None and not failed:
+        return {}
+    listed = list(steps)
+    again = {step.step_id for step in listed if step.status.value != "completed"}
+    behind = steps_behind(flow, again | ({from_step} if from_step is not None else set()))
+    there = steps_by_id(flow)
+    return {
+        step.step_id: step.output
+        for step in listed
+        if step.step_id in there and step.step_id not in behind and step.status.value == "completed"
+    }
+
+
+def check_kept(
+    old: Mapping[str, Any], new: Mapping[str, Any], overrides: Any, items: Sequence[RerunItem], *, force: bool
+) -> None:
+    """Refuse to keep a step that would no longer give what it gave.
+
+    Raises:
+        InvalidArgumentError: If the step, or one that it reads, has changed in the flow or is overridden.
+    """
+    if force:
+        return
+    kept = {step for item in items for step in item.kept}
+    before, after = steps_by_id(old), steps_by_id(new)
+    changed = {step for step in after if step not in before or _definition(before[step]) != _definition(after[step])}
+    for step in after:
+        if step in kept and step in (merge_overrides(overrides) or {}):
+            raise InvalidArgumentError(f"step {step!r} is kept, so its override would have no effect", hint=_FORCE)
+        if step in kept and step in changed:
+            raise InvalidArgumentError(f"step {step!r} is kept, but its definition has changed", hint=_FORCE)
+    behind = steps_behind(new, changed | set(merge_overrides(overrides) or {}))
+    stale = next((step for item in items for step in after if step in item.kept and step in behind), None)
+    if stale is not None:
+        raise InvalidArgumentError(f"step {stale!r} is kept, but reads a step that has changed", hint=_FORCE)
+
+
+def _definition(step: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what decides the output of a step."""
+    on_error = step.get("onError") or {"action": "fail"}
+    return step.get("component"), step.get("input"), {k: v for k, v in on_error.items() if v is not None}
+
+
+def overrides_of_executed(overrides: Any, kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Return overrides without those of kept steps."""
+    return {step: change for step, change in (merge_overrides(overrides) or {}).items() if step not in kept}
+
+
+def _read(flow: Mapping[str, Any], items: Sequence[RerunItem], keyword: str) -> set[str]:
+    steps = steps_by_id(flow)
+    executed = {step for item in items for step in item.executed}
+    inputs = [steps[step].get("input") for step in executed if step in steps]
+    return reads_of([*inputs, flow.get("output")], keyword)
+
+
+def needs_input(flow: Mapping[str, Any], items: Sequence[RerunItem]) -> bool:
+    """Return whether anything that is executed, or the output, may read the flow's input."""
+    return bool(_read(flow, items, "$input"))
+
+
+def unknown_of(flow: Mapping[str, Any], items: Sequence[RerunItem], variables: Any, overrides: Any) -> list[str]:
+    """Return what of the earlier run is not known and may matter to what is executed."""
+    missing = ["variables"] if variables is None and _read(flow, items, "$variable") else []
+    return missing + (["overrides"] if overrides is None else [])

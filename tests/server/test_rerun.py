@@ -1,0 +1,199 @@
+"""Running a run again: what is kept is not executed, what is executed is executed once. A worker counts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stepflow_client import ConflictError, InvalidArgumentError, NotFoundError, UnsupportedByServerError
+
+from tests import releases
+from tests.server.flows import going_on, unique
+
+pytestmark = pytest.mark.anyio
+
+COUNT = "/python/count"
+ODD: dict[str, Any] = {"$step": "a", "none": None, "list": [None, {"$literal": {"x": None}}], "n": 2, "f": 0.5}
+"""An output that a pin must not evaluate, nor lose a null of."""
+
+
+def counted(file: Path, step: str, value: Any = None, **more: Any) -> dict[str, Any]:
+    """A step that counts its executions; `more` is further input."""
+    return {"id": step, "component": COUNT, "input": {"file": str(file), "name": step, "value": value, **more}}
+
+
+def six(file: Path) -> dict[str, Any]:
+    """Six steps in a row; the third gives an odd output, and the output has them all."""
+    steps = [
+        counted(file, "a", {"$input": "$.n"}),
+        counted(file, "b", {"a": {"$step": "a"}}),
+        counted(file, "c", {"$literal": ODD}, b={"$step": "b"}),
+        counted(file, "d", {"c": {"$step": "c"}}),
+        counted(file, "e", "old", d={"$step": "d"}),
+        counted(file, "f", [{"$step": "e"}, {"$step": "d", "path": "$.c.none"}]),
+    ]
+    return {"name": unique("six"), "steps": steps, "output": {each: {"$step": each} for each in "abcdef"}}
+
+
+def executions(file: Path) -> dict[str, int]:
+    """Return how often each step was executed since the last look, and begin to count anew."""
+    found = dict(Counter(file.read_text().split())) if file.exists() else {}
+    file.unlink(missing_ok=True)
+    return found
+
+
+def readable(release: str) -> bool:
+    """Return whether the outputs of a run of one item can be read."""
+    return releases.number(release) < (0, 10) or releases.number(release) >= (0, 12)
+
+
+def readable_batch(release: str) -> bool:
+    """Return whether the outputs of the steps of a batch can be read."""
+    return releases.number(release) >= (0, 12)
+
+
+async def run(client: Any, flow: Any, value: Any, **more: Any) -> Any:
+    """Return the id of a run that has ended."""
+    run_id = await client.submit(flow, value, **more)
+    await client.wait_run(run_id, timeout=60)
+    return run_id
+
+
+async def test_rerun_from_a_step_executes_it_and_what_is_behind_it(client: Any, release: str, tmp_path: Path) -> None:
+    file = tmp_path / "counted"
+    flow = six(file)
+    run_id = await run(client, flow, {"n": 1})
+    before = (await client.get_result(run_id)).output
+    assert executions(file) == dict.fromkeys("abcdef", 1)
+    change = {"e": {"input": {"value": "new"}}}
+    if not readable(release):
+        with pytest.raises(UnsupportedByServerError) as refused:
+            await client.rerun(run_id, from_step="d", overrides=change)
+        assert "0.12" in (refused.value.hint or "")
+        assert executions(file) == {}
+        return
+    plan = await client.plan_rerun(run_id, from_step="d", overrides=change)
+    assert [(sorted(item.kept), list(item.executed)) for item in plan.items] == [(["a", "b", "c"], ["d", "e", "f"])]
+    assert executions(file) == {}
+    again = await client.rerun(run_id, from_step="d", overrides=change, timeout=60)
+    assert executions(file) == {"d": 1, "e": 1, "f": 1}
+    assert before["c"] == ODD
+    assert again.result.raise_for_failure().output == {**before, "e": "new", "f": ["new", None]}
+    assert again.run_ids == [again.result.run_id] != [run_id]
+
+
+async def test_rerun_of_a_changed_flow(client: Any, release: str, tmp_path: Path) -> None:
+    if not readable(release):
+        pytest.skip("the outputs of steps cannot be read")
+    file = tmp_path / "counted"
+    flow = six(file)
+    run_id = await run(client, flow, {"n": 1})
+    executions(file)
+    changed = {**flow, "steps": [*flow["steps"][:4], counted(file, "e", "changed"), flow["steps"][5]]}
+    again = await client.rerun(run_id, from_step="e", flow=changed, timeout=60)
+    assert again.result.output["f"] == ["changed", None]
+    assert executions(file) == {"e": 1, "f": 1}
+    changed["steps"][1] = counted(file, "b", "changed")
+    for refused in ({"flow": changed}, {"overrides": {"b": {"input": {"value": 1}}}}):
+        with pytest.raises(InvalidArgumentError, match="step 'b' is kept"):
+            await client.rerun(run_id, from_step="e", **refused)
+    assert executions(file) == {}
+    forced = await client.rerun(run_id, from_step="e", flow=changed, force=True, timeout=60)
+    assert forced.result.output["b"] == {"a": 1}
+    assert executions(file) == {"e": 1, "f": 1}
+
+
+async def test_rerun_only_missing_executes_added_steps(client: Any, release: str, tmp_path: Path) -> None:
+    if not readable(release):
+        pytest.skip("the outputs of steps cannot be read")
+    file = tmp_path / "counted"
+    flow = six(file)
+    run_id = await run(client, flow, {"n": 1})
+    executions(file)
+    added = {**flow, "steps": [*flow["steps"], counted(file, "g", {"$step": "f"})], "output": {"$step": "g"}}
+    again = await client.rerun(run_id, only_missing=True, flow=added, timeout=60)
+    assert again.result.output == ["old", None]
+    assert executions(file) == {"g": 1}
+
+
+async def test_rerun_keeps_maps_defaults_and_steps_that_must_execute(client: Any, release: str, tmp_path: Path) -> None:
+    if not readable(release):
+        pytest.skip("the outputs of steps cannot be read")
+    file = tmp_path / "counted"
+    inner = {"steps": [counted(file, "inner", {"$input": "$"})], "output": {"$step": "inner"}}
+    mapped = {"workflow": {"$literal": inner}, "items": [1, 2, 3]}
+    defaulted = {
+        **counted(file, "defaulted", fails=True),
+        "onError": {"action": "useDefault", "defaultValue": {"d": None}},
+    }
+    steps = [
+        {"id": "map", "component": "/builtin/map", "input": mapped},
+        defaulted,
+        {**counted(file, "must"), "mustExecute": True},
+        counted(file, "last", [{"$step": "map", "path": "$.successful"}, {"$step": "defaulted"}]),
+    ]
+    flow = {"name": unique("kinds"), "steps": steps, "output": {"last": {"$step": "last"}, "map": {"$step": "map"}}}
+    run_id = await run(client, flow, None)
+    before = (await client.get_result(run_id)).raise_for_failure().output
+    assert executions(file)["inner"] == 3
+    again = await client.rerun(run_id, from_step="last", timeout=60)
+    assert again.result.raise_for_failure().output == before
+    assert executions(file) == {"last": 1}
+
+
+async def test_rerun_of_failed_items_of_a_batch(client: Any, release: str, tmp_path: Path) -> None:
+    file = tmp_path / "counted"
+    if releases.number(release) < (0, 11):
+        pytest.skip("each failure restarts the worker there, and the steps of the other items run again")
+    number, failing = 1_000, 37
+    step = counted(file, "only", {"$input": "$.n"}, fails={"$input": "$.fails"})
+    flow = {"name": unique("batch"), "steps": [step], "output": {"$step": "only"}}
+    inputs = [{"n": n, "fails": n % 27 == 5} for n in range(number)]
+    assert sum(each["fails"] for each in inputs) == failing
+    run_id = await client.submit(flow, inputs)
+    await client.wait_run(run_id, timeout=240)
+    executions(file)
+    mended = [{**each, "fails": False} for each in inputs]
+    again = await client.rerun(run_id, failed=True, input=mended, timeout=120)
+    assert executions(file) == {"only": failing}
+    assert [result.output for result in again.results] == list(range(number))
+    assert len(again.run_ids) == 1
+    assert {result.run_id for result in again.results} == {run_id, *again.run_ids}
+
+
+async def test_rerun_of_a_batch_keeps_outputs_item_by_item(client: Any, release: str, tmp_path: Path) -> None:
+    file = tmp_path / "counted"
+    first = counted(file, "first", {"$input": "$.n"})
+    second = counted(file, "second", {"$step": "first"}, fails={"$input": "$.fails"})
+    flow = {"name": unique("items"), "steps": [first, second], "output": [{"$step": "first"}, {"$step": "second"}]}
+    inputs = [{"n": n, "fails": n in (1, 3)} for n in range(5)]
+    run_id = await run(client, flow, inputs)
+    executions(file)
+    mended = [{**each, "fails": False} for each in inputs]
+    again = await client.rerun(run_id, failed=True, input=mended, timeout=120)
+    assert [result.output for result in again.results] == [[n, n] for n in range(5)]
+    assert executions(file) == ({"second": 2} if readable_batch(release) else {"first": 2, "second": 2})
+    if readable_batch(release):
+        everything = await client.rerun(run_id, from_step="second", input=mended, timeout=120)
+        assert [result.output for result in everything.results] == [[n, n] for n in range(5)]
+        assert executions(file) == {"second": 5}
+
+
+async def test_rerun_refuses_what_cannot_be_right(client: Any, release: str, tmp_path: Path) -> None:
+    file = tmp_path / "counted"
+    run_id = await run(client, six(file), {"n": 1})
+    executions(file)
+    with pytest.raises(InvalidArgumentError, match="no step 'dd'") as unknown:
+        await client.rerun(run_id, from_step="dd")
+    assert "'d'" in (unknown.value.hint or "")
+    with pytest.raises(InvalidArgumentError, match="read the flow's input"):
+        await client.rerun(run_id)
+    with pytest.raises(NotFoundError):
+        await client.rerun("00000000-0000-7000-8000-000000000000", failed=True)
+    assert (await client.rerun(run_id, failed=True)).results == await client.get_results(run_id)
+    async with going_on(client, release) as running:
+        with pytest.raises(ConflictError, match="has not ended"):
+            await client.rerun(running, failed=True)
+    assert executions(file) == {}
