@@ -26,6 +26,8 @@ class Session:
     """auto, always or never."""
     json_errors: bool = False
     """Whether a failure is told as a line of JSON."""
+    quiet: bool = False
+    """Whether nothing is told but failures."""
     job: Job | None = None
     """What the command runs, where it runs something."""
 

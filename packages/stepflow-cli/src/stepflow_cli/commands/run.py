@@ -34,8 +34,8 @@ def command(
 ) -> None:
     """Run a flow and print its output.
 
-    FLOW is a YAML or JSON file, - for standard input, or the id of a flow that the server has. The input is null unless
-    one is given.
+    FLOW is a YAML or JSON file, - for standard input, or the id of a flow that the server has. The input is what an
+    option gives, else the JSON that is piped into the command, else null.
 
     The output is printed as JSON; with -o the whole result is, of a run that failed too.
 

@@ -114,8 +114,15 @@ def _input_options() -> list[Decorator]:
         option_in(
             "--stdin-format",
             type=Choice(["json", "yaml"]),
-            help="What standard input holds; without another input, it is the input. [default: yaml, or JSON; for "
-            "--inputs lines of JSON]",
+            help="What standard input holds. [default: json where no option names it; yaml, or JSON, for -; lines of "
+            "JSON for --inputs -]",
+            **where,
+        ),
+        option_in(
+            "--no-stdin",
+            is_flag=True,
+            help="Leave standard input alone, in a loop for example. Without an input option it is the input, if it "
+            "is a pipe or a file.",
             **where,
         ),
     ]
@@ -203,4 +210,5 @@ def _values(**given: Any) -> Values:
         env_variables=given["env_variables"],
         overrides=[Given(*forms[name], next(texts[name])) for name in order],
         stdin_format=given["stdin_format"],
+        reads_stdin=not given["no_stdin"],
     )

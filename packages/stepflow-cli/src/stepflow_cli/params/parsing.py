@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -109,7 +112,16 @@ class Command(click.Command):
         """Parse, and keep the order of the options, which click forgets."""
         if not ctx.resilient_parsing:
             _, _, ctx.meta[_ORDER] = self.make_parser(ctx).parse_args(args=list(args))
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            pair = re.search(r"unexpected extra argument \(([^\s=]+)=(\S*)\)", error.message)
+            if pair is None or not any(param.name == "var" for param in self.params):
+                raise
+            name, value = pair.groups()
+            given = shlex.quote(json.dumps({name: value}, ensure_ascii=False))
+            hint = f"an input is --input-json {given}, a variable is --var {shlex.quote(f'{name}={value}')}"
+            raise usage(f"got unexpected extra argument ({name}={value})", hint) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, with its log."""
