@@ -8,8 +8,11 @@ A command raises `Problem`; errors of the client, of click and of Python become 
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -157,12 +160,28 @@ def wants_json(args: Sequence[str]) -> bool:
     return False
 
 
-def show(problem: Problem, *, as_json: bool) -> None:
-    """Write a problem to standard error: as one line of JSON, or as a sentence and a hint."""
+def show(problem: Problem, *, as_json: bool, color: str = "auto") -> None:
+    """Write a problem to standard error: as one line of JSON, or as a sentence and a hint.
+
+    Args:
+        problem: What is written. On a terminal its lines break between words.
+        as_json: Whether it is JSON.
+        color: auto, always or never.
+    """
     if as_json:
-        text = json.dumps(problem.record())
-    else:
-        text = f"stepflow: {printable(problem.message)}"
-        if problem.hint:
-            text += f"\nhint: {printable(problem.hint)}"
-    print(text, file=sys.stderr, flush=True)
+        print(json.dumps(problem.record()), file=sys.stderr, flush=True)
+        return
+    lines = [("stepflow:", "31", problem.message), ("hint:", "36", problem.hint or "")]
+    for title, style, words in lines:
+        if words:
+            print(_line_of_error(title, style, printable(words), color), file=sys.stderr, flush=True)
+
+
+def _line_of_error(title: str, style: str, words: str, color: str) -> str:
+    text, is_terminal = f"{title} {words}", sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    if is_terminal and "\n" not in words:
+        width = shutil.get_terminal_size().columns
+        text = textwrap.fill(text, max(width, 20), break_long_words=False, break_on_hyphens=False)
+    if color == "always" or (color == "auto" and is_terminal and not os.environ.get("NO_COLOR")):
+        text = f"\x1b[1;{style}m{title}\x1b[0m{text[len(title) :]}"
+    return text

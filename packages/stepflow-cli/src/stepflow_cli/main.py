@@ -33,6 +33,15 @@ _COMMANDS = {
     "health": "Show a server's health, release and capabilities.",
     "doctor": "Diagnose what keeps commands from working, and suggest fixes.",
     "completion": "Print a shell completion script for this command.",
+    "help": "Show the help of a command.",
+    "version": "Show the version.",
+}
+
+_SECTIONS = {
+    "Run flows": ("run", "submit", "validate", "list-components"),
+    "On a server": ("runs", "flows", "blobs", "health"),
+    "Servers": ("serve", "repl"),
+    "Setup and help": ("config", "doctor", "completion", "help", "version"),
 }
 
 
@@ -46,6 +55,8 @@ cli = LazyGroup(
     "stepflow",
     commands_of=_COMMANDS,
     package=f"{__package__}.commands",
+    aliases={"components": "list-components"},
+    sections=_SECTIONS,
     help="""Run Stepflow flows on a server, remote or embedded.
 
     Only results go to standard output; everything else goes to standard error.
@@ -53,7 +64,7 @@ cli = LazyGroup(
     epilog=ExitCode.help_text(),
     params=[
         click.Option(
-            ["--version"],
+            ["-V", "--version"],
             is_flag=True,
             is_eager=True,
             expose_value=False,
@@ -109,7 +120,7 @@ def call(args: list[str], session: Session, group: click.Group = cli, name: str 
         problem = problem_of(error)
         if session.verbosity > 1:
             traceback.print_exc()
-        show(problem, as_json=session.json_errors)
+        show(problem, as_json=session.json_errors, color=session.color)
         flush_quietly()
         return problem.exit_code
     return code

@@ -48,7 +48,14 @@ class ReplGroup(LazyGroup):
         """Put both together."""
         others = {name: text for name, text in commands.commands_of.items() if name != "repl"}
         help = "Commands are written as in a shell, without the word stepflow before them; it may be there."
-        super().__init__("", commands_of={**others, **_WORDS}, package="", help=help, params=session_options())
+        super().__init__(
+            "",
+            commands_of={**others, **_WORDS},
+            package="",
+            aliases=commands.aliases,
+            help=help,
+            params=session_options(),
+        )
         self._others = commands
         self._shell = shell
 
@@ -65,7 +72,8 @@ class ReplGroup(LazyGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a word of the repl, or a command of `stepflow`."""
         if cmd_name not in _WORDS:
-            return self._others.get_command(ctx, cmd_name) if cmd_name in self.commands_of else None
+            is_known = cmd_name in self.commands_of or cmd_name in self.aliases
+            return self._others.get_command(ctx, cmd_name) if is_known else None
         make = {"rerun": _rerun, "status": _status, "workflow": _workflow, "input": _input, "help": _help}
         return make.get(cmd_name, _leave)(self._shell)
 
@@ -76,7 +84,7 @@ class ReplGroup(LazyGroup):
         name = args[0]
         if name == "repl" and not ctx.resilient_parsing:
             raise usage("this is already the repl")
-        if name not in self.commands_of and not ctx.resilient_parsing:
+        if name not in self.commands_of and name not in self.aliases and not ctx.resilient_parsing:
             raise usage(f"there is no command {name}", nearest(name, self.commands_of) or "help lists the commands")
         return super().resolve_command(ctx, args)
 
