@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 from stepflow_cli.errors import Problem, printable, wants_json
-from stepflow_cli.output.view import Column, Output, View, json_text, tables, yaml_text
+from stepflow_cli.output import tables
+from stepflow_cli.output.view import Column, Output, View, json_text, yaml_text
 from stepflow_cli.params.fields import select
 
 VIEW = View(columns=(Column("id", kind="id"), Column("n", kind="number"), Column("at", kind="time")), name="id")

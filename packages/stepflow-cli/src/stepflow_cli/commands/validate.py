@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import click
 
+from ..context import current_session
 from ..output.view import Output
 from ..params.flow import flows_argument
 from ..params.options import output_options, server_options
@@ -43,7 +44,7 @@ def command(flows: list[str], strict: bool, server: ServerOptions, output: Outpu
         # The table of one flow's diagnostics does not name it in every line.
         columns = DIAGNOSTICS.columns[1:] if len(flows) == 1 else DIAGNOSTICS.columns
         output.records(records, replace(DIAGNOSTICS, columns=columns))
-    _judge(found, strict, tell=as_table)
+    _judge(found, strict, tell=as_table and not current_session().quiet)
 
 
 def _judge(found: dict[str, list[dict[str, object]]], strict: bool, *, tell: bool) -> None:

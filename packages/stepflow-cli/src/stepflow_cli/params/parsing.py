@@ -58,7 +58,7 @@ def session_options() -> list[click.Parameter]:
 
     def into_session(ctx: click.Context, param: click.Parameter, value: Any) -> None:
         session = ctx.find_root().obj
-        if not isinstance(session, Session) or param.name is None or value in (None, 0):
+        if not isinstance(session, Session) or param.name is None or value in (None, 0, False):
             return
         if param.name == "verbosity":
             value += session.verbosity
@@ -72,6 +72,9 @@ def session_options() -> list[click.Parameter]:
             count=True,
             help="Print more messages; -vv adds debug logs and tracebacks.",
             **shared,
+        ),
+        Option(
+            ["-q", "--quiet"], is_flag=True, help="Print no notes and no progress, only results and errors.", **shared
         ),
         Option(
             ["--log-level"],

@@ -34,7 +34,8 @@ def tracked() -> Iterator[None]:
     """Tell of outages in the block; not where JSON is asked for, nor where the log has them."""
     parent = _LOGGER.parent
     has_log = parent is not None and any(not isinstance(each, logging.NullHandler) for each in parent.handlers)
-    if has_log or current_session().json_errors:
+    session = current_session()
+    if has_log or session.json_errors or session.quiet:
         yield
         return
     teller = _Teller(logging.WARNING)
