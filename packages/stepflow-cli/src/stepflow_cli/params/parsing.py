@@ -119,6 +119,10 @@ class Command(click.Command):
             _, _, ctx.meta[_ORDER] = self.make_parser(ctx).parse_args(args=list(args))
         try:
             return super().parse_args(ctx, args)
+        except click.BadOptionUsage as error:
+            if error.option_name == "--json":
+                raise usage("--json takes the names of fields, such as a,b.c", "-o json prints all of them") from None
+            raise
         except click.UsageError as error:
             pair = re.search(r"unexpected extra argument \(([^\s=]+)=(\S*)\)", error.message)
             if pair is None or not any(param.name == "var" for param in self.params):

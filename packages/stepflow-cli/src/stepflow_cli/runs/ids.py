@@ -18,14 +18,12 @@ from ..exit_codes import ExitCode
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
 
-__all__ = ["is_whole", "short_ids", "whole_id", "whole_ids"]
+__all__ = ["is_whole", "whole_id", "whole_ids"]
 
 _CANDIDATES = 5
 """How many are listed where the beginning is that of several."""
 _CLOCK = timedelta(seconds=2)
 """Servers up to 0.9 tell the time of creation in whole seconds."""
-_SHORTEST = 8
-"""How many digits of an id are shown at least."""
 
 
 def is_whole(text: str) -> bool:
@@ -70,16 +68,6 @@ def whole_ids(client: SyncStepflowClient, texts: Sequence[str]) -> list[str]:
         Problem: As for `whole_id`.
     """
     return list(dict.fromkeys(whole_id(client, each) for each in texts))
-
-
-def short_ids(ids: Sequence[str]) -> dict[str, str]:
-    """Return the beginnings that tell these ids apart, all of one length, by id."""
-    longest = max(map(len, ids), default=0)
-    for length in range(_SHORTEST, longest):
-        short = {each: each[:length].rstrip("-") for each in ids}
-        if len(set(short.values())) == len(set(ids)):
-            return short
-    return {each: each for each in ids}
 
 
 def _beginning_with(client: SyncStepflowClient, text: str) -> Iterator[str]:
