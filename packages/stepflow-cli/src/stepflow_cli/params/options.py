@@ -125,6 +125,16 @@ def _read_json(ctx: click.Context, param: click.Parameter, value: str | None) ->
     return value
 
 
+_JSON = option_in(
+    "--json",
+    "json_fields",
+    section="Output",
+    metavar="A,B.C",
+    callback=_read_json,
+    help="The same as -o json --fields A,B.C.",
+)
+
+
 def output_options(function: Function) -> Function:
     """Add -o/--format and --fields; the command gets `output`, an `Output`."""
     return formatted_output()(function)
@@ -164,20 +174,21 @@ def _output(
     return output
 
 
-def formatted_output(**aliases: str) -> Callable[[Function], Function]:
+def formatted_output(*, has_json: bool = True, **aliases: str) -> Callable[[Function], Function]:
     """Add -o/--format and --fields as `output_options` does.
 
     Args:
+        has_json: Whether there is --json; a command may have another option of this name.
         **aliases: Further names of formats, for example `pretty="table"`.
     """
 
-    def build(format: str | None, **given: Any) -> Output:
-        return _output(aliases.get(format or "", format), **given)
+    def build(format: str | None, json_fields: str | None = None, **given: Any) -> Output:
+        return _output(aliases.get(format or "", format), json_fields=json_fields, **given)
 
-    return together("output", build, *_format_options(*aliases))  # type: ignore[return-value]
+    return together("output", build, *_format_options(*aliases, has_json=has_json))  # type: ignore[return-value]
 
 
-def _format_options(*aliases: str) -> list[Decorator]:
+def _format_options(*aliases: str, has_json: bool = True) -> list[Decorator]:
     names = [*FORMATS, *aliases]
     return [
         option_in(
@@ -190,14 +201,7 @@ def _format_options(*aliases: str) -> list[Decorator]:
             help=f"Output format: {', '.join(names)}. With json and jsonl errors are JSON too.",
         ),
         option_in("--fields", section="Output", metavar="A,B.C", help="Print only these fields."),
-        option_in(
-            "--json",
-            "json_fields",
-            section="Output",
-            metavar="A,B.C",
-            callback=_read_json,
-            help="The same as -o json --fields A,B.C.",
-        ),
+        *([_JSON] if has_json else []),
         option_in(
             "--wide",
             is_flag=True,

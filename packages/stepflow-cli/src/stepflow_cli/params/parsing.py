@@ -115,9 +115,9 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse, and keep the order of the options, which click forgets."""
-        if not ctx.resilient_parsing:
-            _, _, ctx.meta[_ORDER] = self.make_parser(ctx).parse_args(args=list(args))
         try:
+            if not ctx.resilient_parsing:
+                _, _, ctx.meta[_ORDER] = self.make_parser(ctx).parse_args(args=list(args))
             return super().parse_args(ctx, args)
         except click.BadOptionUsage as error:
             if error.option_name == "--json":
