@@ -54,7 +54,7 @@ def test_an_alias_is_the_command(stepflow: Stepflow, typed: str, meant: str) -> 
 WRONG = [
     ("vlaidate", "did you mean validate?"),
     ("cancel", "did you mean stepflow runs cancel?"),
-    ("list", "did you mean stepflow config list or stepflow runs list?"),
+    ("list", "did you mean stepflow flows list or stepflow config list or stepflow runs list?"),
     ("component", "did you mean list-components?"),
     ("runs submit", "did you mean stepflow submit?"),
     ("runs lst", "did you mean list?"),

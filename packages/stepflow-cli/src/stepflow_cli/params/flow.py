@@ -12,7 +12,7 @@ from ..inputs.values import Form, Given, Values
 from .options import Decorator, Function, option_in, together
 from .parsing import FILE, Choice, given_order
 
-__all__ = ["batch_options", "flow_argument", "flows_argument", "value_options"]
+__all__ = ["batch_options", "dry_run_option", "flow_argument", "flows_argument", "value_options"]
 
 
 def flow_argument(function: Function) -> Function:
@@ -90,6 +90,17 @@ def batch_options(function: Function) -> Function:
         "[default: the server decides]",
     )
     return inputs(at_once(function))  # type: ignore[return-value]
+
+
+def dry_run_option(function: Function) -> Function:
+    """Add --dry-run; the command gets `dry_run`."""
+    decorate = option_in(
+        "--dry-run",
+        is_flag=True,
+        section="Flow",
+        help="Run nothing: validate the flow, and print what would be sent, without secrets.",
+    )
+    return decorate(function)  # type: ignore[return-value]
 
 
 def _input_options() -> list[Decorator]:

@@ -22,7 +22,7 @@ from ..records.results import BATCH_RESULT, RESULT, print_result, print_results
 from ..server.connect import Target
 from .wait import Wait, wait_for
 
-__all__ = ["Job", "naming", "prepare", "run_job", "start"]
+__all__ = ["Job", "completed", "naming", "prepare", "run_job", "start"]
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _with_values(job: Job) -> Job:
     return job
 
 
-def _completed(target: Target, job: Job) -> Job:
+def completed(target: Target, job: Job) -> Job:
     """Return a job with what depends on its flow, which is asked for where it is a stored one.
 
     Raises:
@@ -113,7 +113,7 @@ def start(target: Target, job: Job) -> str:
     """
     try:
         with waiting("submitting"):
-            job = _completed(target, job)
+            job = completed(target, job)
             return target.client.submit(
                 job.flow_id or job.flow,
                 # One input that is a list would be a batch.
