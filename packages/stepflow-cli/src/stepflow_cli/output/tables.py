@@ -6,14 +6,14 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 
 from ..errors import printable
 from ..params.fields import value_of
 from .cells import cell_width, cut, shared_width, short_ids
+from .columns import Column, View
 
 __all__ = ["STATUS_STYLES", "Column", "View", "for_terminal", "has_color", "is_terminal", "local_time", "plain"]
 
@@ -31,53 +31,6 @@ STATUS_STYLES = {
     "fatal": "red",
 }
 """The colour of a status on a terminal; the word itself is always there."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a table."""
-
-    field: str
-    """The dotted name of the field it shows."""
-    title: str = ""
-    """Its heading. By default the last part of the field's name."""
-    kind: Literal["text", "id", "status", "time", "number"] = "text"
-    """A status has a colour, a time is shown local and relative, a number stands to the right."""
-    show: Callable[[Any], str] | None = None
-    """Makes text of a value, where the usual one would not be what people read."""
-    optional: bool = False
-    """It is left out on a terminal that is too narrow, the rightmost first."""
-
-    @property
-    def heading(self) -> str:
-        """What stands above it."""
-        return self.title or self.field.rpartition(".")[2].replace("_", " ").upper()
-
-
-@dataclass(frozen=True)
-class View:
-    """What records of one kind are made of."""
-
-    columns: tuple[Column, ...]
-    """Of a table, where --fields does not name others."""
-    name: str = "run_id"
-    """The field that `-o name` prints."""
-    fields: tuple[str, ...] = ()
-    """Further fields that records have; these and the columns' may be asked for though no record is there."""
-    open_fields: tuple[str, ...] = ()
-    """Fields that hold any JSON value, so that nobody can tell what is in them."""
-
-    @property
-    def known(self) -> tuple[str, ...]:
-        """The fields that exist for sure."""
-        return tuple(dict.fromkeys([*(column.field for column in self.columns), self.name, *self.fields]))
-
-    def only(self, fields: Sequence[str]) -> View:
-        """Return the view whose columns are these fields."""
-        # What was asked for is not left out.
-        known = {column.field: replace(column, optional=False) for column in self.columns}
-        columns = tuple(known.get(name) or Column(name, title=name.upper()) for name in fields)
-        return View(columns, self.name, open_fields=self.open_fields)
 
 
 def plain(records: Sequence[Mapping[str, Any]], view: View, *, vertical: bool = False) -> str:

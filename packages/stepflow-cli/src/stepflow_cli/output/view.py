@@ -22,7 +22,7 @@ from ..context import current_session
 from ..errors import printable, usage
 from ..inputs.files import writing
 from ..params.fields import select
-from .tables import Column, View
+from .columns import Column, View
 
 __all__ = ["FORMATS", "Column", "Output", "View", "json_text", "rfc3339", "yaml_text"]
 

@@ -42,10 +42,7 @@ def nearest_command(word: str, ctx: click.Context) -> str | None:
 
 def _groups(root: click.Context) -> Iterator[tuple[Any, str]]:
     """Return each group with what is typed for it; only the groups themselves are imported, not their commands."""
-    yield root.command, root.command_path
-    from .parsing import LazyGroup
-
-    command = root.command
-    assert isinstance(command, LazyGroup)
+    command: Any = root.command
+    yield command, root.command_path
     for name in command.group_names():
         yield command.get_command(root, name), f"{root.command_path} {name}".strip()

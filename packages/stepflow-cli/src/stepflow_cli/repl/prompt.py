@@ -16,12 +16,12 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.output import create_output
 
 if TYPE_CHECKING:
-    from .shell import Shell
+    from .caller import Caller
 
 __all__ = ["make_prompt"]
 
 
-def make_prompt(shell: Shell) -> Callable[[], str]:
+def make_prompt(shell: Caller) -> Callable[[], str]:
     """Return what asks for a line; it raises KeyboardInterrupt at Ctrl-C and EOFError at Ctrl-D."""
     session: PromptSession[str] = PromptSession(
         "stepflow> ",
@@ -56,7 +56,7 @@ class _Completer(Completer):
         shell: The repl.
     """
 
-    def __init__(self, shell: Shell) -> None:
+    def __init__(self, shell: Caller) -> None:
         self._complete = ShellComplete(shell.group, {}, "", "")
         self._files = PathCompleter(expanduser=True)
 

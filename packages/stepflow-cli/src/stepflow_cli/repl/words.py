@@ -14,7 +14,7 @@ from ..params.parsing import Command, LazyGroup, session_options
 
 if TYPE_CHECKING:
     from ..runs.execute import Job
-    from .shell import Shell
+    from .caller import Caller
 
 __all__ = ["Leave", "ReplGroup"]
 
@@ -44,7 +44,7 @@ class ReplGroup(LazyGroup):
         shell: The repl.
     """
 
-    def __init__(self, commands: LazyGroup, shell: Shell) -> None:
+    def __init__(self, commands: LazyGroup, shell: Caller) -> None:
         """Put both together."""
         others = {name: text for name, text in commands.commands_of.items() if name != "repl"}
         help = "Commands are written as in a shell, without the word stepflow before them; it may be there."
@@ -77,6 +77,10 @@ class ReplGroup(LazyGroup):
         make = {"rerun": _rerun, "status": _status, "workflow": _workflow, "input": _input, "help": _help}
         return make.get(cmd_name, _leave)(self._shell)
 
+    def group_names(self) -> list[str]:
+        """Return the names of the commands of `stepflow` that are groups."""
+        return self._others.group_names()
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -89,7 +93,7 @@ class ReplGroup(LazyGroup):
         return super().resolve_command(ctx, args)
 
 
-def _rerun(shell: Shell) -> click.Command:
+def _rerun(shell: Caller) -> click.Command:
     # All options are those of the command that is called again.
     @click.command("rerun", context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]})
     @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS]")
@@ -120,7 +124,7 @@ def _without_inputs(args: list[str]) -> list[str]:
     return kept
 
 
-def _status(shell: Shell) -> click.Command:
+def _status(shell: Caller) -> click.Command:
     @click.command("status", cls=Command)
     @output_options
     def command(output: Output) -> None:
@@ -137,7 +141,7 @@ def _status(shell: Shell) -> click.Command:
     return command
 
 
-def _workflow(shell: Shell) -> click.Command:
+def _workflow(shell: Caller) -> click.Command:
     @click.command("workflow", cls=Command)
     @output_options
     def command(output: Output) -> None:
@@ -147,7 +151,7 @@ def _workflow(shell: Shell) -> click.Command:
     return command
 
 
-def _input(shell: Shell) -> click.Command:
+def _input(shell: Caller) -> click.Command:
     @click.command("input", cls=Command)
     @output_options
     def command(output: Output) -> None:
@@ -157,7 +161,7 @@ def _input(shell: Shell) -> click.Command:
     return command
 
 
-def _help(shell: Shell) -> click.Command:
+def _help(shell: Caller) -> click.Command:
     @click.command("help", cls=Command)
     @click.argument("words", nargs=-1, metavar="[COMMAND]")
     def command(words: tuple[str, ...]) -> int:
@@ -167,7 +171,7 @@ def _help(shell: Shell) -> click.Command:
     return command
 
 
-def _leave(shell: Shell) -> click.Command:
+def _leave(shell: Caller) -> click.Command:
     @click.command("exit", cls=Command)
     def command(**_: Any) -> None:
         """Exit, like Ctrl-D."""
@@ -176,7 +180,7 @@ def _leave(shell: Shell) -> click.Command:
     return command
 
 
-def _job(shell: Shell) -> Job:
+def _job(shell: Caller) -> Job:
     if shell.job is None:
         raise _nothing_yet()
     return shell.job

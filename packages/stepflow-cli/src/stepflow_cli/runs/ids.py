@@ -76,10 +76,8 @@ def _beginning_with(client: SyncStepflowClient, text: str) -> Iterator[str]:
     since, until = _time(first), _time(last)
     if since is None:  # no such time will come: the id cannot be one
         return
-    window = {"since": since - _CLOCK if since.year > 1970 else since}
-    if until is not None:
-        window["until"] = until + _CLOCK
-    for run in client.iter_runs(**window):
+    begin = since - _CLOCK if since.year > 1970 else since
+    for run in client.iter_runs(since=begin, until=None if until is None else until + _CLOCK):
         if run.run_id.startswith(text):
             yield run.run_id
 
