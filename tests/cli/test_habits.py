@@ -81,3 +81,18 @@ def test_help_on_a_terminal(terminal: Callable[..., Terminal], words: list[str],
     assert ran.end() == 0
     assert ran.screen.startswith("Usage: stepflow")
     assert max(map(len, ran.screen.splitlines())) <= width
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["run", "hello.yaml", "--other-log-level", "warn"], "--log-level is that of the client and the server"),
+        (["--log-destination", "stderr", "run", "hello.yaml"], "the file that --log-file names"),
+        (["validate", "hello.yaml", "--type-check"], "--strict makes warnings errors"),
+        (["run", "hello.yaml", "--otlp-endpoint=x"], "traces it with OpenTelemetry"),
+    ],
+)
+def test_an_option_of_another_command(stepflow: Stepflow, words: list[str], hint: str) -> None:
+    done = stepflow(*words)
+    assert (done.code, done.stdout) == (2, "")
+    assert hint in done.stderr

@@ -33,6 +33,19 @@ _NAMES = {"FlowFileNotFoundError": "FlowFileError", "ServerStartTimeoutError": "
 """Errors that are told apart in Python, and of one kind to programs that read what a command prints."""
 
 
+_TRACING = "the command does no tracing: an application that uses the client traces it with OpenTelemetry"
+_ELSEWHERE = {
+    "--other-log-level": "there are no logs of other packages; --log-level is that of the client and the server",
+    "--log-destination": "logs go to standard error, or into the file that --log-file names",
+    "--log-format": "logs are for people; -o json prints results and errors for programs",
+    "--trace-enabled": _TRACING,
+    "--metrics-enabled": _TRACING,
+    "--otlp-endpoint": _TRACING,
+    "--type-check": "servers infer no types over HTTP; --strict makes warnings errors",
+}
+"""Options that other releases of a `stepflow` command have, and what to use instead."""
+
+
 class Problem(Exception):
     """A failure of a command.
 
@@ -121,7 +134,8 @@ def _problem_of_click(error: click.ClickException) -> Problem:
     message = error.message if hasattr(error, "possibilities") else error.format_message()
     guesses = getattr(error, "possibilities", None)
     context = getattr(error, "ctx", None)
-    hint = f"did you mean {guesses[0]}?" if guesses else getattr(error, "hint", None)
+    elsewhere = _ELSEWHERE.get(getattr(error, "option_name", None) or "")
+    hint = elsewhere or (f"did you mean {guesses[0]}?" if guesses else getattr(error, "hint", None))
     if hint is None and context is not None:
         hint = f"'{context.command_path} --help' lists the options"
     message = " ".join(message.split()).rstrip(".")
