@@ -40,6 +40,8 @@ class View:
     """The field that `-o name` prints."""
     fields: tuple[str, ...] = ()
     """Further fields that records have; these and the columns' may be asked for though no record is there."""
+    folds: bool = False
+    """Whether a text that is too long for its column is folded, and not cut: sentences that people have to read."""
     open_fields: tuple[str, ...] = ()
     """Fields that hold any JSON value, so that nobody can tell what is in them."""
 
@@ -53,4 +55,4 @@ class View:
         # What was asked for is not left out.
         known = {column.field: replace(column, optional=False) for column in self.columns}
         columns = tuple(known.get(name) or Column(name, title=name.upper()) for name in fields)
-        return View(columns, self.name, open_fields=self.open_fields)
+        return View(columns, self.name, folds=self.folds, open_fields=self.open_fields)

@@ -100,9 +100,12 @@ def for_terminal(
     if wide:
         width = max(width, _needed(columns, whole=True))
     else:
-        columns = _cut(_fitting(records, view.columns, width, full_ids), width)
+        columns = _fitting(records, view, width, full_ids)
+        columns = columns if view.folds else _cut(columns, width)
     for column, _ in columns:
-        table.add_column(Text(column.heading), justify="right" if column.kind == "number" else "left", no_wrap=True)
+        folds = view.folds and not wide and column.kind in ("text", "time")
+        justify: Any = "right" if column.kind == "number" else "left"
+        table.add_column(Text(column.heading), justify=justify, no_wrap=not folds, overflow="fold")
     for row in zip(*(texts for _, texts in columns), strict=True):
         table.add_row(*(Text(*cell) for cell in row))
     return _rendered(table, color, width)
@@ -115,22 +118,23 @@ _Cells = list[tuple[str, str]]
 
 
 def _fitting(
-    records: Sequence[Mapping[str, Any]], columns: Sequence[Column], width: int, full_ids: bool
+    records: Sequence[Mapping[str, Any]], view: View, width: int, full_ids: bool
 ) -> list[tuple[Column, _Cells]]:
     """Return the columns that a terminal has room for, with their texts and styles.
 
     On a narrow one times are told by their distance alone, then run ids by their beginnings, then optional columns
     are left out.
     """
-    fitting = [(column, [_one_line(record, column) for record in records]) for column in columns]
+    cell = _rich_cell if view.folds else _one_line
+    fitting = [(column, [cell(record, column) for record in records]) for column in view.columns]
     if _needed(fitting) > width:
-        for place, column in enumerate(columns):
+        for place, column in enumerate(view.columns):
             if column.kind == "time":
-                fitting[place] = column, [_one_line(record, column, short=True) for record in records]
+                fitting[place] = column, [cell(record, column, short=True) for record in records]
     for place, (column, texts) in enumerate(fitting):
         if column.kind == "id" and not full_ids and _needed(fitting) > width:
             fitting[place] = column, _shortened(texts)
-    for column in reversed(columns):
+    for column in reversed(view.columns):
         if column.optional and _needed(fitting) > width:
             fitting = [each for each in fitting if each[0] is not column]
     return fitting

@@ -22,13 +22,13 @@ def nearest_command(word: str, ctx: click.Context) -> str | None:
     from difflib import SequenceMatcher
 
     here = ctx.command_path
-    found: dict[str, tuple[float, bool, bool]] = {}
+    found: dict[str, tuple[bool, bool, bool, float]] = {}
     for group, path in _groups(ctx.find_root()):
         for name in (*group.commands_of, *group.aliases):
             likeness = SequenceMatcher(None, word.lower(), name).ratio()
             if likeness >= 0.6:
-                # Among those as near: one that begins alike, and one of this group.
-                rank = round(likeness, 1), name[:1] == word[:1], path == here
+                # The same word in another group, else one of this group; among those, one that begins alike.
+                rank = likeness >= 0.9, path == here, name[:1] == word[:1], round(likeness, 1)
                 command = group.aliases.get(name, name)
                 full = command if path == here else f"{path} {command}".strip()
                 found[full] = max(found.get(full, rank), rank)

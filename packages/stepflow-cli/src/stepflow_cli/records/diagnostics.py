@@ -25,6 +25,7 @@ DIAGNOSTICS = View(
         Column("kind"),
     ),
     name="kind",
+    folds=True,
     fields=("flow", "code", "data", "experimental"),
 )
 """The diagnostics of some flows."""
