@@ -86,6 +86,7 @@ def complete_steps_of_run(ctx: click.Context, incomplete: str) -> Iterable[Compl
 
 def _ask(ctx: click.Context, question: Callable[[SyncStepflowClient], Iterable[Any]]) -> tuple[Any, ...]:
     """Return what the server answers, as far as it comes in time."""
+    from ..context import Session
     from ..server.connect import connect, kept_server
     from ..settings.resolve import ServerOptions, resolve
 
@@ -95,7 +96,8 @@ def _ask(ctx: click.Context, question: Callable[[SyncStepflowClient], Iterable[A
     # The command that gives a token may ask for something on the terminal, where the shell is.
     asks = settings.profile is not None and bool(settings.profile.token_command)
     # Looked up here: the thread below has no context of its own.
-    kept = kept_server(options)
+    session = ctx.find_root().obj
+    kept = kept_server(options, session if isinstance(session, Session) else None)
     if (settings.is_embedded or asks) and kept is None:
         return ()
     # Imported before the clock starts: the time is the server's.

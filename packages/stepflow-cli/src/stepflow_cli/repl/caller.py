@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 if TYPE_CHECKING:
+    from ..context import Session
     from ..runs.execute import Job
     from .server import KeptServer
 
@@ -19,6 +20,10 @@ class Caller(Protocol):
     @property
     def server(self) -> KeptServer:
         """The server of all commands."""
+
+    @property
+    def session(self) -> Session:
+        """What holds for all commands."""
 
     @property
     def group(self) -> click.Group:

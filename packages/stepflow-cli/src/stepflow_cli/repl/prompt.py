@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,7 @@ class _Completer(Completer):
     """
 
     def __init__(self, shell: Caller) -> None:
+        self._shell = shell
         self._complete = ShellComplete(shell.group, {}, "", "")
         self._files = PathCompleter(expanduser=True)
 
@@ -68,6 +70,8 @@ class _Completer(Completer):
         except ValueError:
             return
         words = words[1:] if words[:1] == ["stepflow"] else words
+        # Not the session itself, which the options on the line would change; it may run in a thread of its own.
+        self._complete.ctx_args = {"obj": replace(self._shell.session)}
         items = self._complete.get_completions(words, incomplete)
         # In `--flow=par` only what follows the sign is completed.
         start, value = "", incomplete

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ..context import current_session
+from ..context import Session, current_session
 from ..errors import problem_of
 from ..output.spinner import waiting
 from ..settings.resolve import ServerOptions, Settings, resolve
@@ -112,9 +112,9 @@ def keep(target: Target) -> Iterator[None]:
         session.kept = before
 
 
-def kept_server(server: ServerOptions) -> Target | None:
-    """Return the server that is kept, if these options name none."""
-    kept = current_session().kept
+def kept_server(server: ServerOptions, session: Session | None = None) -> Target | None:
+    """Return the server that is kept in a session, by default the current one, if these options name none."""
+    kept = (session or current_session()).kept
     is_named = server.url or server.profile or server.local or server.config is not None
     return kept if isinstance(kept, Target) and not is_named else None
 
