@@ -103,7 +103,7 @@ def for_terminal(
         columns = _fitting(records, view, width, full_ids)
         columns = columns if view.folds else _cut(columns, width)
     for column, _ in columns:
-        folds = view.folds and not wide and column.kind in ("text", "time")
+        folds = view.folds and not wide and column.kind in ("text", "time", "id")
         justify: Any = "right" if column.kind == "number" else "left"
         table.add_column(Text(column.heading), justify=justify, no_wrap=not folds, overflow="fold")
     for row in zip(*(texts for _, texts in columns), strict=True):
