@@ -73,10 +73,11 @@ def test_as_a_module() -> None:
     assert done.stdout.startswith("Usage: stepflow ")
 
 
-def test_without_a_command_the_help_is_an_error(stepflow: Stepflow) -> None:
-    done = stepflow()
-    assert (done.code, done.stdout) == (2, "")
-    assert done.stderr == stepflow("--help").stdout
+@pytest.mark.parametrize("group", [[], ["runs"]])
+def test_without_a_command_the_help_is_printed(stepflow: Stepflow, group: list[str]) -> None:
+    done = stepflow(*group)
+    assert (done.code, done.stderr) == (0, "")
+    assert done.stdout == stepflow(*group, "--help").stdout
 
 
 @pytest.mark.usefixtures("nobody_at_default_url")

@@ -103,11 +103,15 @@ def test_a_run_that_fails(server_url: str) -> None:
         (["run"], 2, "give one flow file"),
         (["run", HELLO, "--flow", HELLO], 2, "give one flow file"),
         (["run", HELLO, "--no-such-option"], 2, "no such option"),
-        (["run", HELLO, "--url", "ftp://server"], 2, "is not an http or https URL"),
-        (["run", HELLO, "--timeout", "0"], 2, "timeout"),
-        (["run", HELLO, "--config", "missing.yml"], 2, "missing.yml"),
+        (["run", HELLO, "--example", "greets the world", "--url", "ftp://server"], 2, "is not an http or https URL"),
+        (["run", HELLO, "--example", "greets the world", "--timeout", "0"], 2, "timeout"),
+        (["run", HELLO, "--example", "greets the world", "--config", "missing.yml"], 2, "missing.yml"),
         (["run", "refused.yaml"], 3, "the server refuses the flow"),
-        (["run", HELLO, "--url", "http://127.0.0.1:9"], 4, "http://127.0.0.1:9 cannot be reached"),
+        (
+            ["run", HELLO, "--example", "greets the world", "--url", "http://127.0.0.1:9"],
+            4,
+            "http://127.0.0.1:9 cannot be reached",
+        ),
         (["nonsense"], 2, "there is no command stepflow nonsense"),
     ],
 )
@@ -126,7 +130,7 @@ def test_bad_input_is_one_sentence(
 
 
 def test_a_server_that_cannot_be_installed_says_what_to_do() -> None:
-    done = stepflow("run", HELLO, STEPFLOW_SERVER_BINARY="/no/such/binary")
+    done = stepflow("run", HELLO, "--example", "greets the world", STEPFLOW_SERVER_BINARY="/no/such/binary")
     assert (done.returncode, done.stdout) == (4, "")
     assert "/no/such/binary" in done.stderr
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import click
-
-if TYPE_CHECKING:
-    from .runs.execute import Job
 
 __all__ = ["Session", "current_session"]
 
@@ -26,8 +23,14 @@ class Session:
     """auto, always or never."""
     json_errors: bool = False
     """Whether a failure is told as a line of JSON."""
-    job: Job | None = None
-    """What the command runs, where it runs something."""
+    quiet: bool = False
+    """Whether nothing is told but failures."""
+    job: object = None
+    """What the command runs, where it runs something: a `Job`."""
+    kept: object = None
+    """The server of those commands that name none: the `Target` of the repl they are typed in, or None."""
+    tellers: list[Callable[[str], None]] = field(default_factory=list)
+    """The last one writes a line while something draws on the terminal; shared by the commands of a repl."""
 
     @property
     def server_log_level(self) -> str | None:

@@ -8,8 +8,11 @@ A command raises `Problem`; errors of the client, of click and of Python become 
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +28,19 @@ __all__ = ["Problem", "nearest", "printable", "problem_of", "show", "usage", "wa
 
 _NAMES = {"FlowFileNotFoundError": "FlowFileError", "ServerStartTimeoutError": "ServerStartError"}
 """Errors that are told apart in Python, and of one kind to programs that read what a command prints."""
+
+
+_TRACING = "the command does no tracing: an application that uses the client traces it with OpenTelemetry"
+_ELSEWHERE = {
+    "--other-log-level": "there are no logs of other packages; --log-level is that of the client and the server",
+    "--log-destination": "logs go to standard error, or into the file that --log-file names",
+    "--log-format": "logs are for people; -o json prints results and errors for programs",
+    "--trace-enabled": _TRACING,
+    "--metrics-enabled": _TRACING,
+    "--otlp-endpoint": _TRACING,
+    "--type-check": "servers infer no types over HTTP; --strict makes warnings errors",
+}
+"""Options that other releases of a `stepflow` command have, and what to use instead."""
 
 
 class Problem(Exception):
@@ -115,7 +131,8 @@ def _problem_of_click(error: click.ClickException) -> Problem:
     message = error.message if hasattr(error, "possibilities") else error.format_message()
     guesses = getattr(error, "possibilities", None)
     context = getattr(error, "ctx", None)
-    hint = f"did you mean {guesses[0]}?" if guesses else getattr(error, "hint", None)
+    elsewhere = _ELSEWHERE.get(getattr(error, "option_name", None) or "")
+    hint = elsewhere or (f"did you mean {guesses[0]}?" if guesses else getattr(error, "hint", None))
     if hint is None and context is not None:
         hint = f"'{context.command_path} --help' lists the options"
     message = " ".join(message.split()).rstrip(".")
@@ -149,12 +166,28 @@ def wants_json(args: Sequence[str]) -> bool:
     return False
 
 
-def show(problem: Problem, *, as_json: bool) -> None:
-    """Write a problem to standard error: as one line of JSON, or as a sentence and a hint."""
+def show(problem: Problem, *, as_json: bool, color: str = "auto") -> None:
+    """Write a problem to standard error: as one line of JSON, or as a sentence and a hint.
+
+    Args:
+        problem: What is written. On a terminal its lines break between words.
+        as_json: Whether it is JSON.
+        color: auto, always or never.
+    """
     if as_json:
-        text = json.dumps(problem.record())
-    else:
-        text = f"stepflow: {printable(problem.message)}"
-        if problem.hint:
-            text += f"\nhint: {printable(problem.hint)}"
-    print(text, file=sys.stderr, flush=True)
+        print(json.dumps(problem.record()), file=sys.stderr, flush=True)
+        return
+    lines = [("stepflow:", "31", problem.message), ("hint:", "36", problem.hint or "")]
+    for title, style, words in lines:
+        if words:
+            print(_line_of_error(title, style, printable(words), color), file=sys.stderr, flush=True)
+
+
+def _line_of_error(title: str, style: str, words: str, color: str) -> str:
+    text, is_terminal = f"{title} {words}", sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    if is_terminal and "\n" not in words:
+        width = shutil.get_terminal_size().columns
+        text = textwrap.fill(text, max(width, 20), break_long_words=False, break_on_hyphens=False)
+    if color == "always" or (color == "auto" and is_terminal and not os.environ.get("NO_COLOR")):
+        text = f"\x1b[1;{style}m{title}\x1b[0m{text[len(title) :]}"
+    return text

@@ -34,6 +34,15 @@ _COMMANDS = {
     "health": "Show a server's health, release and capabilities.",
     "doctor": "Diagnose what keeps commands from working, and suggest fixes.",
     "completion": "Print a shell completion script for this command.",
+    "help": "Show the help of a command.",
+    "version": "Show the version.",
+}
+
+_SECTIONS = {
+    "Run flows": ("run", "submit", "validate", "list-components"),
+    "On a server": ("runs", "flows", "blobs", "health"),
+    "Servers": ("serve", "repl"),
+    "Setup and help": ("config", "doctor", "completion", "help", "version"),
 }
 
 
@@ -47,6 +56,8 @@ cli = LazyGroup(
     "stepflow",
     commands_of=_COMMANDS,
     package=f"{__package__}.commands",
+    aliases={"components": "list-components"},
+    sections=_SECTIONS,
     help="""Run Stepflow flows on a server, remote or embedded.
 
     Only results go to standard output; everything else goes to standard error.
@@ -54,7 +65,7 @@ cli = LazyGroup(
     epilog=ExitCode.help_text(),
     params=[
         click.Option(
-            ["--version"],
+            ["-V", "--version"],
             is_flag=True,
             is_eager=True,
             expose_value=False,
@@ -114,7 +125,7 @@ def call(args: list[str], session: Session, group: click.Group = cli, name: str 
             from .output.safety import printable_traceback
 
             print(printable_traceback(traceback.format_exception(error)), end="", file=sys.stderr)
-        show(problem, as_json=session.json_errors)
+        show(problem, as_json=session.json_errors, color=session.color)
         flush_quietly()
         return problem.exit_code
     return code

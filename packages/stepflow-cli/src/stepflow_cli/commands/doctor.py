@@ -24,7 +24,7 @@ __all__ = ["command"]
 _CHECKS = View(
     columns=(Column("check"), Column("status", kind="status"), Column("message")), name="check", fields=("hint",)
 )
-_TABLE = View(columns=(Column("check"), Column("status", kind="status"), Column("found")))
+_TABLE = View(columns=(Column("check"), Column("status", kind="status"), Column("found")), folds=True)
 """What people read: the message and the hint in one."""
 
 

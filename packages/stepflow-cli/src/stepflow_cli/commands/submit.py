@@ -7,7 +7,7 @@ import click
 from ..errors import usage
 from ..inputs.values import Values
 from ..output.view import Column, Output, View
-from ..params.flow import batch_options, check_option, flow_argument, value_options
+from ..params.flow import batch_options, check_option, dry_run_option, flow_argument, value_options
 from ..params.options import file_output_options, server_options, wait_options
 from ..params.parsing import Command
 from ..runs.wait import Wait
@@ -21,6 +21,7 @@ _RUN = View(columns=(Column("run_id", kind="id"),))
 
 @click.command("submit", cls=Command)
 @flow_argument
+@dry_run_option
 @value_options
 @check_option
 @batch_options
@@ -30,6 +31,7 @@ _RUN = View(columns=(Column("run_id", kind="id"),))
 @file_output_options
 def command(
     flow: str,
+    dry_run: bool,
     values: Values,
     inputs: str | None,
     max_concurrency: int | None,
@@ -44,6 +46,7 @@ def command(
     As run, but on a server that goes on with the run when this command ends: Ctrl-C and --timeout only end the wait.
     """
     from ..params.fields import check_known
+    from ..runs.dry_run import dry_run as print_request
     from ..runs.execute import naming, prepare, run_job, start
 
     if detach:
@@ -52,7 +55,9 @@ def command(
             raise usage("--detach leaves no run behind on an embedded server, which ends with the command")
     job = prepare(flow, values, inputs=inputs, max_concurrency=max_concurrency, check=check)
     with connect(server, flow=flow) as target:
-        if detach:
+        if dry_run:
+            print_request(target, job, output, flow)
+        elif detach:
             run_id = start(target, job)
             with naming(target, run_id):
                 output.record({"run_id": run_id}, _RUN, default="name")

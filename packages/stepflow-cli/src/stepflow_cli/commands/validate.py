@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from .._version import VERSION
+from ..context import current_session
 from ..errors import Problem, nearest, problem_of, show, usage
 from ..output.safety import printable
 from ..output.view import Output
@@ -74,7 +75,7 @@ def command(
     failure = None if offline else _ask(checked, server)
     found = {each.name: _records(each, chosen, ignored) for each in checked}
     _print([record for records in found.values() for record in records], output, len(found))
-    _judge(found, lowest, failure, tell=output.format in (None, "table"))
+    _judge(found, lowest, failure, tell=output.format in (None, "table") and not current_session().quiet)
 
 
 def _names(values: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -86,7 +86,8 @@ def complete_steps_of_run(ctx: click.Context, incomplete: str) -> Iterable[Compl
 
 def _ask(ctx: click.Context, question: Callable[[SyncStepflowClient], Iterable[Any]]) -> tuple[Any, ...]:
     """Return what the server answers, as far as it comes in time."""
-    from ..server.connect import connect, is_kept
+    from ..context import Session
+    from ..server.connect import connect, kept_server
     from ..settings.resolve import ServerOptions, resolve
 
     names = ("url", "profile", "local", "config")
@@ -94,7 +95,10 @@ def _ask(ctx: click.Context, question: Callable[[SyncStepflowClient], Iterable[A
     settings = resolve(options)
     # The command that gives a token may ask for something on the terminal, where the shell is.
     asks = settings.profile is not None and bool(settings.profile.token_command)
-    if (settings.is_embedded or asks) and not is_kept(options):
+    # Looked up here: the thread below has no context of its own.
+    session = ctx.find_root().obj
+    kept = kept_server(options, session if isinstance(session, Session) else None)
+    if (settings.is_embedded or asks) and kept is None:
         return ()
     # Imported before the clock starts: the time is the server's.
     import stepflow_client.types  # noqa: F401
@@ -102,7 +106,7 @@ def _ask(ctx: click.Context, question: Callable[[SyncStepflowClient], Iterable[A
     found: list[Any] = []
 
     def ask() -> None:
-        with suppress(Exception), connect(options) as target:
+        with suppress(Exception), nullcontext(kept) if kept else connect(options) as target:
             found.extend(question(target.client))
 
     # A request's timeout bounds each read and not the whole.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..context import current_session
 from ..errors import usage
 from ..output.spinner import waiting
-from ..server.connect import connect, is_kept
+from ..server.connect import connect, kept_server
 from ..settings.resolve import ServerOptions, resolve
 from .plan import FileCases
 
@@ -118,7 +118,7 @@ def _check_recordable(client: SyncStepflowClient) -> None:
 def _clients(server: ServerOptions) -> Iterator[_Client]:
     """Return what gives the client for a file: of the server that is named, or of one for its configuration."""
     with ExitStack() as stack:
-        if is_kept(server) or not resolve(server).is_embedded:
+        if kept_server(server) is not None or not resolve(server).is_embedded:
             target = stack.enter_context(connect(server))
             yield lambda file: target.client
             return

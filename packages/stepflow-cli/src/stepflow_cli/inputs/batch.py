@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
-from ..errors import usage
+from ..errors import Problem, usage
 from ..stdio import read_stdin
 from .files import read_text
 
@@ -12,7 +13,7 @@ __all__ = ["read_inputs"]
 
 
 def read_inputs(path: str, stdin_format: str | None = None) -> list[Any]:
-    """Return the inputs in a file: the lines of a `.jsonl`, else the elements of the list in a YAML or JSON file.
+    """Return the inputs in a file: the elements of the list in a YAML or JSON file, else lines of JSON.
 
     Lines that are empty, or hold only spaces, are no inputs and are not counted.
 
@@ -23,18 +24,36 @@ def read_inputs(path: str, stdin_format: str | None = None) -> list[Any]:
     Raises:
         Problem, FlowFileError: If it cannot be read; for a line, with its number.
     """
-    from stepflow_client.flows.file import load_file, parse_yaml
+    from stepflow_client.flows.file import parse_yaml
 
     if path == "-":
         text = read_stdin()
         value = parse_yaml(text, "standard input") if stdin_format == "yaml" else _lines(text, "standard input")
     elif path.lower().endswith((".jsonl", ".ndjson")):
         value = _lines(read_text(path), path)
+    elif path.lower().endswith((".yaml", ".yml", ".json")):
+        value = _list_or_lines(path)
     else:
-        value = load_file(path)
+        # Another ending says nothing: most such files are lines of JSON.
+        text = read_text(path)
+        value = parse_yaml(text, path) if text.lstrip()[:1] in ("[", "-") else _lines(text, path)
     if not isinstance(value, list):
         raise usage(f"{path} is not a list of inputs", "a file of lines of JSON ends in .jsonl")
     return value
+
+
+def _list_or_lines(path: str) -> Any:
+    from stepflow_client import FlowFileError
+    from stepflow_client.flows.file import load_file
+
+    try:
+        return load_file(path)
+    except FlowFileError:
+        if not path.lower().endswith(".json"):
+            raise
+        with suppress(Problem):
+            return _lines(read_text(path), path)
+        raise
 
 
 def _lines(text: str, source: str) -> list[Any]:

@@ -19,6 +19,7 @@ __all__ = [
     "in_reading_order",
     "load_flow_file",
     "load_flow_or_id",
+    "required_inputs",
     "step_ids",
 ]
 
@@ -121,6 +122,23 @@ def declared_variables(flow: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         for name, declared in (properties.items() if isinstance(properties, Mapping) else ())
         if isinstance(declared, Mapping)
     }
+
+
+def required_inputs(flow: Mapping[str, Any]) -> list[str]:
+    """Return the names of the input's fields that a flow's schema requires and gives no default for."""
+    schema: Any = flow
+    for key in ("schemas", "properties", "input"):
+        schema = schema.get(key) if isinstance(schema, Mapping) else None
+    if not isinstance(schema, Mapping) or not isinstance(schema.get("required"), list):
+        return []
+    declared = schema.get("properties")
+    properties: Mapping[str, Any] = declared if isinstance(declared, Mapping) else {}
+
+    def has_default(name: str) -> bool:
+        each = properties.get(name)
+        return isinstance(each, Mapping) and "default" in each
+
+    return [str(name) for name in schema["required"] if not has_default(str(name))]
 
 
 _READING_ORDER = ("name", "title", "description", "version", "schemas", "steps", "output", "examples", "test", "id")

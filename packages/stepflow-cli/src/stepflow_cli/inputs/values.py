@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,7 +12,8 @@ from typing import Any, Literal
 
 from ..errors import nearest, usage
 from ..stdio import read_stdin
-from .flow import declared_variables, example_input, step_ids
+from .flow import case_names, declared_variables, example_input, required_inputs, step_ids
+from .piped import read_piped
 
 __all__ = ["Given", "Values", "read_scalar", "read_value"]
 
@@ -41,6 +45,8 @@ class Values:
     overrides: Sequence[Given] = ()
     """In the order of the command line; a later one goes over an earlier one."""
     stdin_format: str | None = None
+    reads_stdin: bool = True
+    """Whether standard input is the input where nothing else is, if it is a pipe or a file."""
 
     def check(self, *, flow: str, inputs: str | None = None) -> None:
         """Refuse what contradicts itself, before anything is read.
@@ -59,24 +65,30 @@ class Values:
         if len(self.variables) > 1:
             raise usage("--variables, --variables-json and --variables-yaml are mutually exclusive")
         given = [*self.input, *self.variables, *self.overrides]
+        for each in given:
+            _check_file(each)
         readers = [each.option for each in given if each.form == "file" and each.text == "-"]
         readers += ["FLOW"] * (flow == "-") + ["--inputs"] * (inputs == "-")
         if len(readers) > 1:
             raise usage(f"{' and '.join(readers)} cannot both be read from standard input")
 
     def read_input(self, flow: Mapping[str, Any]) -> Any:
-        """Return the input; null where none is given, standard input where only its format is.
+        """Return the input: the one that is given, else what is piped into the command, else null.
 
         Raises:
-            Problem, FlowFileError: If it cannot be read.
+            Problem, FlowFileError: If it cannot be read, or there is none and the flow requires one.
         """
         if self.example is not None:
             return example_input(flow, self.example)
         if self.input:
             return read_value(self.input[0], self.stdin_format)
         taken = any(each.form == "file" and each.text == "-" for each in (*self.variables, *self.overrides))
-        if self.stdin_format and not taken:
-            return read_value(Given("--input", "file", "-"), self.stdin_format)
+        piped = read_piped(self.stdin_format) if self.reads_stdin and not taken else None
+        if piped is not None:
+            return piped[0]
+        required = required_inputs(flow)
+        if required:
+            raise usage(f"the flow requires an input with {', '.join(required)}", _ways_to_give(flow, required))
         return None
 
     def read_variables(self, flow: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -161,6 +173,26 @@ def read_scalar(text: str) -> Any:
         if isinstance(value, (bool, int, float)) or (value is None and text.lower() in ("null", "~")):
             return value
     return text
+
+
+def _ways_to_give(flow: Mapping[str, Any], required: Sequence[str]) -> str:
+    sample = json.dumps(dict.fromkeys(required, "..."), ensure_ascii=False)
+    names = case_names(flow)
+    example = f", or --example NAME: {', '.join(names)}" if names else ""
+    return f"give --input-json {shlex.quote(sample)}, --input FILE{example}"
+
+
+def _check_file(given: Given) -> None:
+    """Refuse JSON where the name of a file is meant.
+
+    Raises:
+        Problem: If so; the hint has the option to use.
+    """
+    if given.form == "file" and given.text.lstrip()[:1] in ("{", "[") and not os.path.lexists(given.text):
+        raise usage(
+            f"{given.option} takes the name of a file, not JSON",
+            f"{given.option}-json {shlex.quote(given.text)}",
+        )
 
 
 def _split(text: str, option: str, form: str) -> tuple[str, str]:

@@ -11,6 +11,7 @@ __all__ = ["note"]
 
 
 def note(text: str) -> None:
-    """Say something on standard error; those who asked for JSON get nothing but errors there."""
-    if not current_session().json_errors:
+    """Say something on standard error; those who asked for JSON, or for quiet, get nothing but errors there."""
+    session = current_session()
+    if not session.json_errors and not session.quiet:
         click.echo(f"stepflow: {printable(text)}", err=True)

@@ -77,7 +77,7 @@ def waiting(text: str) -> Iterator[Spinner]:
         text: What is going on, for example `waiting for run ...`.
     """
     spinner = Spinner(text)
-    if not is_terminal(sys.stderr):
+    if not is_terminal(sys.stderr) or current_session().quiet:
         yield spinner
         return
     from ..server.outages import told_by

@@ -6,12 +6,13 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 
 from ..params.fields import value_of
+from .cells import cell_width, cut, shared_width, short_ids
+from .columns import Column, View
 from .safety import printable
 
 __all__ = ["STATUS_STYLES", "Column", "View", "for_terminal", "has_color", "is_terminal", "local_time", "plain"]
@@ -30,53 +31,6 @@ STATUS_STYLES = {
     "fatal": "red",
 }
 """The colour of a status on a terminal; the word itself is always there."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a table."""
-
-    field: str
-    """The dotted name of the field it shows."""
-    title: str = ""
-    """Its heading. By default the last part of the field's name."""
-    kind: Literal["text", "id", "status", "time", "number"] = "text"
-    """A status has a colour, a time is shown local and relative, a number stands to the right."""
-    show: Callable[[Any], str] | None = None
-    """Makes text of a value, where the usual one would not be what people read."""
-    optional: bool = False
-    """It is left out on a terminal that is too narrow, the rightmost first."""
-
-    @property
-    def heading(self) -> str:
-        """What stands above it."""
-        return self.title or self.field.rpartition(".")[2].replace("_", " ").upper()
-
-
-@dataclass(frozen=True)
-class View:
-    """What records of one kind are made of."""
-
-    columns: tuple[Column, ...]
-    """Of a table, where --fields does not name others."""
-    name: str = "run_id"
-    """The field that `-o name` prints."""
-    fields: tuple[str, ...] = ()
-    """Further fields that records have; these and the columns' may be asked for though no record is there."""
-    open_fields: tuple[str, ...] = ()
-    """Fields that hold any JSON value, so that nobody can tell what is in them."""
-
-    @property
-    def known(self) -> tuple[str, ...]:
-        """The fields that exist for sure."""
-        return tuple(dict.fromkeys([*(column.field for column in self.columns), self.name, *self.fields]))
-
-    def only(self, fields: Sequence[str]) -> View:
-        """Return the view whose columns are these fields."""
-        # What was asked for is not left out.
-        known = {column.field: replace(column, optional=False) for column in self.columns}
-        columns = tuple(known.get(name) or Column(name, title=name.upper()) for name in fields)
-        return View(columns, self.name, open_fields=self.open_fields)
 
 
 def plain(records: Sequence[Mapping[str, Any]], view: View, *, vertical: bool = False) -> str:
@@ -107,30 +61,29 @@ def _aligned(rows: Sequence[Sequence[str]], right: set[int]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def cell_width(text: str) -> int:
-    """Return how many columns of a terminal a text takes: some characters take two, and some none."""
-    if text.isascii():
-        return len(text)
-    from rich.cells import cell_len
-
-    return cell_len(text)
-
-
 def _padded(text: str, width: int, *, left: bool) -> str:
     space = " " * (width - cell_width(text))
     return space + text if left else text + space
 
 
 def for_terminal(
-    records: Sequence[Mapping[str, Any]], view: View, *, vertical: bool = False, color: bool = True
+    records: Sequence[Mapping[str, Any]],
+    view: View,
+    *,
+    vertical: bool = False,
+    color: bool = True,
+    wide: bool = False,
+    full_ids: bool = False,
 ) -> str:
-    """Return a table as wide as the terminal, with the colours of the statuses.
+    """Return a table as wide as the terminal, with the colours of the statuses; each record is one line.
 
     Args:
         records: The rows.
         view: The columns.
-        vertical: One line for each field of the first record instead.
+        vertical: One line for each field of the first record instead; longer values are folded.
         color: Whether there are colours.
+        wide: Whether nothing is cut, however long the lines are.
+        full_ids: Whether run ids are not shortened, though there is no room for them.
     """
     from rich.table import Table
     from rich.text import Text
@@ -142,55 +95,95 @@ def for_terminal(
         table.add_column(overflow="fold")
         for column in view.columns:
             table.add_row(column.heading, Text(*_rich_cell(records[0], column)))
+        return _rendered(table, color, width)
+    columns = [(column, [_one_line(record, column) for record in records]) for column in view.columns]
+    if wide:
+        width = max(width, _needed(columns, whole=True))
     else:
-        columns = _fitting(records, view.columns, width)
-        for column, texts in columns:
-            longest = max((cell_width(text) for text, _ in texts), default=0)
-            table.add_column(
-                Text(column.heading),
-                justify="right" if column.kind == "number" else "left",
-                overflow="fold",
-                # What people copy stays in one piece; the other columns share the rest of the width, if there is any.
-                no_wrap=column.kind in ("status", "number") or (column.kind == "id" and longest <= width - 24),
-            )
-        for row in zip(*(texts for _, texts in columns), strict=True):
-            table.add_row(*(Text(*cell) for cell in row))
-    return _rendered(table, color)
+        columns = _fitting(records, view, width, full_ids)
+        columns = columns if view.folds else _cut(columns, width)
+    for column, _ in columns:
+        folds = view.folds and not wide and column.kind in ("text", "time", "id")
+        justify: Any = "right" if column.kind == "number" else "left"
+        table.add_column(Text(column.heading), justify=justify, no_wrap=not folds, overflow="fold")
+    for row in zip(*(texts for _, texts in columns), strict=True):
+        table.add_row(*(Text(*cell) for cell in row))
+    return _rendered(table, color, width)
 
 
 _TEXT_WIDTH = 12
-"""What a column of text needs; the rest is folded."""
+"""What a column of text needs; the rest is cut."""
 
 _Cells = list[tuple[str, str]]
 
 
 def _fitting(
-    records: Sequence[Mapping[str, Any]], columns: Sequence[Column], width: int
+    records: Sequence[Mapping[str, Any]], view: View, width: int, full_ids: bool
 ) -> list[tuple[Column, _Cells]]:
     """Return the columns that a terminal has room for, with their texts and styles.
 
-    On a narrow one times are told by their distance alone, then optional columns are left out.
+    On a narrow one times are told by their distance alone, then run ids by their beginnings, then optional columns
+    are left out.
     """
-    fitting = [(column, [_rich_cell(record, column) for record in records]) for column in columns]
+    cell = _rich_cell if view.folds else _one_line
+    fitting = [(column, [cell(record, column) for record in records]) for column in view.columns]
     if _needed(fitting) > width:
-        for place, column in enumerate(columns):
+        for place, column in enumerate(view.columns):
             if column.kind == "time":
-                fitting[place] = column, [_rich_cell(record, column, short=True) for record in records]
-    for column in reversed(columns):
+                fitting[place] = column, [cell(record, column, short=True) for record in records]
+    for place, (column, texts) in enumerate(fitting):
+        if column.kind == "id" and not full_ids and _needed(fitting) > width:
+            fitting[place] = column, _shortened(texts)
+    for column in reversed(view.columns):
         if column.optional and _needed(fitting) > width:
             fitting = [each for each in fitting if each[0] is not column]
     return fitting
 
 
-def _needed(columns: Sequence[tuple[Column, _Cells]]) -> int:
+_RUN_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def _shortened(texts: _Cells) -> _Cells:
+    short = short_ids([text for text, _ in texts if _RUN_ID.fullmatch(text)])
+    return [(short.get(text, text), style) for text, style in texts]
+
+
+def _cut(columns: list[tuple[Column, _Cells]], width: int) -> list[tuple[Column, _Cells]]:
+    """Return columns whose texts are cut to what the terminal has room for."""
+
+    def longest(texts: _Cells) -> int:
+        return max((cell_width(text) for text, _ in texts), default=0)
+
+    # What people copy stays in one piece, if anything else has room beside it.
+    shared = [
+        place
+        for place, (column, texts) in enumerate(columns)
+        if column.kind == "text" or (column.kind == "id" and longest(texts) > width - 24)
+    ]
+    needed = [max(len(column.heading), longest(texts)) for column, texts in columns]
+    rest = width - 2 * (len(columns) - 1) - sum(each for place, each in enumerate(needed) if place not in shared)
+    least = [len(columns[place][0].heading) for place in shared]
+    widths = dict(zip(shared, shared_width([needed[place] for place in shared], least, rest), strict=True))
+    return [
+        (column, [(cut(text, widths.get(place, needed[place])), style) for text, style in texts])
+        for place, (column, texts) in enumerate(columns)
+    ]
+
+
+def _one_line(record: Mapping[str, Any], column: Column, *, short: bool = False) -> tuple[str, str]:
+    text, style = _rich_cell(record, column, short=short)
+    return text.replace("\n", "\\n").replace("\t", " "), style
+
+
+def _needed(columns: Sequence[tuple[Column, _Cells]], *, whole: bool = False) -> int:
     total = 2 * (len(columns) - 1)
     for column, texts in columns:
         longest = max([len(column.heading), *(cell_width(text) for text, _ in texts)])
-        total += min(longest, max(_TEXT_WIDTH, len(column.heading))) if column.kind == "text" else longest
+        total += min(longest, max(_TEXT_WIDTH, len(column.heading))) if column.kind == "text" and not whole else longest
     return total
 
 
-def _rendered(table: Any, color: bool) -> str:
+def _rendered(table: Any, color: bool, width: int) -> str:
     """Return a table as text: whoever writes it deals with broken pipes, which rich would end the process for."""
     from io import StringIO
 
@@ -198,7 +191,7 @@ def _rendered(table: Any, color: bool) -> str:
 
     console = Console(
         file=StringIO(),
-        width=shutil.get_terminal_size().columns,
+        width=width,
         force_terminal=True,
         color_system="standard" if color else None,
         no_color=not color,

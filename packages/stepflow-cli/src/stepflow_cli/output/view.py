@@ -22,8 +22,8 @@ from ..context import current_session
 from ..errors import printable, usage
 from ..inputs.files import writing
 from ..params.fields import select
+from .columns import Column, View
 from .safety import is_safe, json_escaped
-from .tables import Column, View
 
 __all__ = ["FORMATS", "Column", "Output", "View", "json_text", "rfc3339", "yaml_text"]
 
@@ -45,6 +45,10 @@ class Output:
     """How `value` and `records` print where no format was given; None leaves it to them."""
     path: str | None = None
     """The file to write to; None or `-` for standard output."""
+    wide: bool = False
+    """Whether a table on a terminal is as wide as its longest line, and nothing in it is cut."""
+    full_ids: bool = False
+    """Whether run ids are whole on a narrow terminal too."""
 
     def check(self) -> None:
         """Fail before any work is done if the file cannot be written.
@@ -157,7 +161,10 @@ class Output:
         on_terminal = self.path in (None, "-") and tables.is_terminal(sys.stdout)
         color = current_session().color
         if on_terminal or color == "always":
-            return tables.for_terminal(records, view, vertical=vertical, color=tables.has_color(sys.stdout, color))
+            has_color = tables.has_color(sys.stdout, color)
+            return tables.for_terminal(
+                records, view, vertical=vertical, color=has_color, wide=self.wide, full_ids=self.full_ids
+            )
         return tables.plain(records, view, vertical=vertical)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import nearest, usage
 
 if TYPE_CHECKING:
-    from ..output.tables import View
+    from ..output.columns import View
 
 __all__ = ["check_known", "select", "value_of"]
 

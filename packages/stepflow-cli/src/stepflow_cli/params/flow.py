@@ -12,7 +12,7 @@ from ..inputs.values import Form, Given, Values
 from .options import Decorator, Function, option_in, together
 from .parsing import FILE, Choice, given_order
 
-__all__ = ["batch_options", "check_option", "flow_argument", "flows_argument", "value_options"]
+__all__ = ["batch_options", "check_option", "dry_run_option", "flow_argument", "flows_argument", "value_options"]
 
 
 def flow_argument(function: Function) -> Function:
@@ -106,6 +106,17 @@ def batch_options(function: Function) -> Function:
     return inputs(at_once(function))  # type: ignore[return-value]
 
 
+def dry_run_option(function: Function) -> Function:
+    """Add --dry-run; the command gets `dry_run`."""
+    decorate = option_in(
+        "--dry-run",
+        is_flag=True,
+        section="Flow",
+        help="Run nothing: validate the flow, and print what would be sent, without secrets.",
+    )
+    return decorate(function)  # type: ignore[return-value]
+
+
 def _input_options() -> list[Decorator]:
     where: dict[str, Any] = {"section": "Input"}
     return [
@@ -128,8 +139,15 @@ def _input_options() -> list[Decorator]:
         option_in(
             "--stdin-format",
             type=Choice(["json", "yaml"]),
-            help="What standard input holds; without another input, it is the input. [default: yaml, or JSON; for "
-            "--inputs lines of JSON]",
+            help="What standard input holds. [default: json where no option names it; yaml, or JSON, for -; lines of "
+            "JSON for --inputs -]",
+            **where,
+        ),
+        option_in(
+            "--no-stdin",
+            is_flag=True,
+            help="Leave standard input alone, in a loop for example. Without an input option it is the input, if it "
+            "is a pipe or a file.",
             **where,
         ),
     ]
@@ -217,4 +235,5 @@ def _values(**given: Any) -> Values:
         env_variables=given["env_variables"],
         overrides=[Given(*forms[name], next(texts[name])) for name in order],
         stdin_format=given["stdin_format"],
+        reads_stdin=not given["no_stdin"],
     )

@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import click
@@ -119,6 +120,22 @@ def _read_format(ctx: click.Context, param: click.Parameter, value: str | None) 
     return value
 
 
+def _read_json(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is not None:
+        current_session().json_errors = True
+    return value
+
+
+_JSON = option_in(
+    "--json",
+    "json_fields",
+    section="Output",
+    metavar="A,B.C",
+    callback=_read_json,
+    help="The same as -o json --fields A,B.C.",
+)
+
+
 def output_options(function: Function) -> Function:
     """Add -o/--format and --fields; the command gets `output`, an `Output`."""
     return formatted_output()(function)
@@ -137,29 +154,42 @@ def file_output_options(function: Function) -> Function:
     return together("output", _output, file, *_format_options())(function)  # type: ignore[return-value]
 
 
-def _output(format: str | None, fields: str | None, path: str | None = None) -> Output:
+def _output(
+    format: str | None,
+    fields: str | None,
+    json_fields: str | None,
+    wide: bool,
+    full_ids: bool,
+    path: str | None = None,
+) -> Output:
+    if json_fields is not None:
+        if format not in (None, "json") or fields is not None:
+            raise usage("--json FIELDS stands for -o json --fields FIELDS: it cannot be combined with them")
+        format, fields = "json", json_fields
     names = [name.strip() for name in fields.split(",")] if fields is not None else []
     # The value alone stays what is written into a file: its ending says how it is written, not what.
     by_ending = {"yaml": "yaml", "yml": "yaml", "jsonl": "jsonl"}.get((path or "").lower().rpartition(".")[2])
     output = Output(format=format, fields=names, path=path, value_format=None if format else by_ending)
+    output = replace(output, wide=wide, full_ids=full_ids)
     output.check()
     return output
 
 
-def formatted_output(**aliases: str) -> Callable[[Function], Function]:
+def formatted_output(*, has_json: bool = True, **aliases: str) -> Callable[[Function], Function]:
     """Add -o/--format and --fields as `output_options` does.
 
     Args:
+        has_json: Whether there is --json; a command may have another option of this name.
         **aliases: Further names of formats, for example `pretty="table"`.
     """
 
-    def build(format: str | None, fields: str | None) -> Output:
-        return _output(aliases.get(format or "", format), fields)
+    def build(format: str | None, json_fields: str | None = None, **given: Any) -> Output:
+        return _output(aliases.get(format or "", format), json_fields=json_fields, **given)
 
-    return together("output", build, *_format_options(*aliases))  # type: ignore[return-value]
+    return together("output", build, *_format_options(*aliases, has_json=has_json))  # type: ignore[return-value]
 
 
-def _format_options(*aliases: str) -> list[Decorator]:
+def _format_options(*aliases: str, has_json: bool = True) -> list[Decorator]:
     names = [*FORMATS, *aliases]
     return [
         option_in(
@@ -172,6 +202,16 @@ def _format_options(*aliases: str) -> list[Decorator]:
             help=f"Output format: {', '.join(names)}. With json and jsonl errors are JSON too.",
         ),
         option_in("--fields", section="Output", metavar="A,B.C", help="Print only these fields."),
+        *([_JSON] if has_json else []),
+        option_in(
+            "--wide",
+            is_flag=True,
+            section="Output",
+            help="Cut nothing in a table, however long its lines are.",
+        ),
+        option_in(
+            "--full-ids", is_flag=True, section="Output", help="Whole run ids in a table on a narrow terminal too."
+        ),
     ]
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..context import Session
 from ..errors import nearest, usage
+from .near import nearest_command
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -53,7 +58,7 @@ def session_options() -> list[click.Parameter]:
 
     def into_session(ctx: click.Context, param: click.Parameter, value: Any) -> None:
         session = ctx.find_root().obj
-        if not isinstance(session, Session) or param.name is None or value in (None, 0):
+        if not isinstance(session, Session) or param.name is None or value in (None, 0, False):
             return
         if param.name == "verbosity":
             value += session.verbosity
@@ -67,6 +72,9 @@ def session_options() -> list[click.Parameter]:
             count=True,
             help="Print more messages; -vv adds debug logs and tracebacks.",
             **shared,
+        ),
+        Option(
+            ["-q", "--quiet"], is_flag=True, help="Print no notes and no progress, only results and errors.", **shared
         ),
         Option(
             ["--log-level"],
@@ -107,9 +115,22 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse, and keep the order of the options, which click forgets."""
-        if not ctx.resilient_parsing:
-            _, _, ctx.meta[_ORDER] = self.make_parser(ctx).parse_args(args=list(args))
-        return super().parse_args(ctx, args)
+        try:
+            if not ctx.resilient_parsing:
+                _, _, ctx.meta[_ORDER] = self.make_parser(ctx).parse_args(args=list(args))
+            return super().parse_args(ctx, args)
+        except click.BadOptionUsage as error:
+            if error.option_name == "--json":
+                raise usage("--json takes the names of fields, such as a,b.c", "-o json prints all of them") from None
+            raise
+        except click.UsageError as error:
+            pair = re.search(r"unexpected extra argument \(([^\s=]+)=(\S*)\)", error.message)
+            if pair is None or not any(param.name == "var" for param in self.params):
+                raise
+            name, value = pair.groups()
+            given = shlex.quote(json.dumps({name: value}, ensure_ascii=False))
+            hint = f"an input is --input-json {given}, a variable is --var {shlex.quote(f'{name}={value}')}"
+            raise usage(f"got unexpected extra argument ({name}={value})", hint) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, with its log."""
@@ -135,6 +156,10 @@ def given_order(ctx: click.Context, names: Sequence[str]) -> list[str]:
     return [param.name for param in ctx.meta.get(_ORDER, ()) if param.name in names]
 
 
+_ALIASES = {"ls": "list", "rm": "delete", "show": "get", "describe": "get"}
+"""What other commands are called elsewhere."""
+
+
 class LazyGroup(click.Group):
     """A group that imports a command's module when the command is called; its own help needs none of them.
 
@@ -143,21 +168,42 @@ class LazyGroup(click.Group):
         commands_of: What each command does in one sentence, by name. The module of `name` is `name` in the package,
             with `_` for `-`, and holds it as `command`.
         package: The package with the commands' modules.
+        aliases: Further words for commands of this group; `ls`, `rm`, `show` and `describe` are known where there is a
+            command that they stand for.
+        sections: Headings of the help, and the commands under each.
     """
 
-    def __init__(self, name: str, *, commands_of: Mapping[str, str], package: str, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        commands_of: Mapping[str, str],
+        package: str,
+        aliases: Mapping[str, str] | None = None,
+        sections: Mapping[str, Sequence[str]] | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Keep where the commands are."""
         kwargs.setdefault("context_settings", _SETTINGS)
         super().__init__(name, no_args_is_help=False, **kwargs)
         self.commands_of = commands_of
+        known = {word: command for word, command in _ALIASES.items() if command in commands_of}
+        self.aliases = {**known, **(aliases or {})}
         self._package = package
+        self._sections = sections or {"Commands": list(commands_of)}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names, in the order of the help."""
         return list(self.commands_of)
 
+    def group_names(self) -> list[str]:
+        """Return the names of the commands that are groups themselves; their modules are packages."""
+        folder = Path(import_module(self._package).__file__ or "").parent
+        return [name for name in self.commands_of if (folder / name.replace("-", "_") / "__init__.py").is_file()]
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return a command; None for an unknown name."""
+        """Import and return a command, also by an alias; None for an unknown name."""
+        cmd_name = self.aliases.get(cmd_name, cmd_name)
         if cmd_name not in self.commands_of:
             return None
         command: click.Command = import_module(f"{self._package}.{cmd_name.replace('-', '_')}").command
@@ -177,10 +223,10 @@ class LazyGroup(click.Group):
         ]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse; without any argument, show the help as an error."""
+        """Parse; without any argument, print the help."""
         if not args and not ctx.resilient_parsing:
-            click.echo(ctx.get_help(), err=True)
-            ctx.exit(2)
+            click.echo(ctx.get_help())
+            ctx.exit()
         return super().parse_args(ctx, args)
 
     def resolve_command(
@@ -189,15 +235,19 @@ class LazyGroup(click.Group):
         """Return the command that is named.
 
         Raises:
-            Problem: If there is none of this name; the hint has the nearest.
+            Problem: If there is none of this name; the hint has the nearest, of this group or of another.
         """
         name = args[0]
-        if name not in self.commands_of and not ctx.resilient_parsing:
-            hint = nearest(name, self.commands_of) or f"'{ctx.command_path} --help' lists the commands"
+        if name not in self.commands_of and name not in self.aliases and not ctx.resilient_parsing:
+            hint = nearest_command(name, ctx) or f"'{ctx.command_path} --help' lists the commands"
             raise usage(f"there is no command {ctx.command_path} {name}", hint)
-        return super().resolve_command(ctx, args)
+        found, command, rest = super().resolve_command(ctx, args)
+        # What is said about the command is said under its own name.
+        return self.aliases.get(found or "", found), command, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(self.commands_of.items()))
+        """Write the commands under their headings, all in the same columns."""
+        widest = max(map(len, self.commands_of))
+        for heading, names in self._sections.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(widest), self.commands_of[name]) for name in names])

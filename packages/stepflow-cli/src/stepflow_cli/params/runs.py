@@ -1,12 +1,13 @@
 """The runs that a command line names: RUN, or RUN... with `-` for ids on standard input, one a line.
 
-A run is named by its whole id. Ids begin with the time of their creation, so that all runs of a minute share the first
-eight characters, and no server looks for the beginning of an id.
+A run is named by its id, or by the beginning of it: four digits or more. Commands pass it to `runs.ids.whole_id` when
+the server is known.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from string import hexdigits
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -20,12 +21,15 @@ from .parsing import Choice, Option
 
 __all__ = ["read_run_ids", "run_argument", "run_id_option", "runs_argument", "runs_text", "status_option"]
 
+_DASHES = (8, 13, 18, 23)
+"""Where a run id has them."""
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def run_argument(function: Function) -> Function:
-    """Add RUN; the command gets `run_id`, as servers write it."""
-    decorate = click.argument("run_id", metavar="RUN", callback=_whole_id, shell_complete=complete_run_ids)
+    """Add RUN; the command gets `run_id`, as servers write it, or its beginning."""
+    decorate = click.argument("run_id", metavar="RUN", callback=_id_or_beginning, shell_complete=complete_run_ids)
     return decorate(function)
 
 
@@ -36,17 +40,43 @@ def runs_argument(function: Function) -> Function:
 
 
 def run_id_option(name: str, help: str) -> Callable[[Function], Function]:
-    """Return an option whose value is a run."""
-    return click.option(name, cls=Option, metavar="RUN", callback=_whole_id, shell_complete=complete_run_ids, help=help)
+    """Return an option whose value is a run, or the beginning of its id."""
+    return click.option(
+        name, cls=Option, metavar="RUN", callback=_id_or_beginning, shell_complete=complete_run_ids, help=help
+    )
 
 
 def status_option(what: str) -> Callable[[Function], Function]:
-    """Return the decorator that adds -s/--status; `what` has it, for the help."""
-    text = f"Only {what} of this status: {', '.join(STATUSES)}."
-    return click.option("-s", "--status", cls=Option, type=Choice(STATUSES), metavar="STATUS", help=text)
+    """Return the decorator that adds -s/--status; the command gets `status`, the words that were given.
+
+    Args:
+        what: What has the status, for the help.
+    """
+    text = f"Only {what} of this status, or of these, with commas between: {', '.join(STATUSES)}."
+    return click.option("-s", "--status", cls=Option, type=_Statuses(STATUSES), metavar="STATUS", help=text, default="")
 
 
-def _whole_id(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+class _Statuses(Choice):
+    """Several statuses, with commas between them, in any case."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return them as a tuple, each once."""
+        if isinstance(value, tuple):
+            return value
+        words = [word.strip().lower() for word in value.split(",")] if value else []
+        single = super().convert
+        return tuple(dict.fromkeys(single(word, param, ctx) for word in words))
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        """Return what completes the last of them."""
+        before, comma, last = incomplete.rpartition(",")
+        found = super().shell_complete(ctx, param, last)
+        for each in found:
+            each.value = f"{before}{comma}{each.value}"
+        return found
+
+
+def _id_or_beginning(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     return value if value is None or ctx.resilient_parsing else _checked(value)
 
 
@@ -54,7 +84,13 @@ def _checked(text: str, where: str = "") -> str:
     try:
         return str(UUID(text))
     except ValueError:
-        raise usage(f"{where}a run id is a UUID, not {text!r}", "'stepflow runs list' shows them") from None
+        lower = text.lower()
+        if 4 <= len(text) < 36 and all(
+            each == "-" if place in _DASHES else each in hexdigits for place, each in enumerate(lower)
+        ):
+            return lower
+        hint = "'stepflow runs list' shows them; the beginning will do, of at least four digits"
+        raise usage(f"{where}a run id is a UUID, not {text!r}", hint) from None
 
 
 def read_run_ids(given: Sequence[str]) -> list[str]:

@@ -25,6 +25,7 @@ DIAGNOSTICS = View(
         Column("kind"),
     ),
     name="kind",
+    folds=True,
     fields=("flow", "code", "data", "experimental", "rule", "file", "line", "column", "excerpt", "hint"),
 )
 """The diagnostics of some flows."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,12 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.output import create_output
 
 if TYPE_CHECKING:
-    from .shell import Shell
+    from .caller import Caller
 
 __all__ = ["make_prompt"]
 
 
-def make_prompt(shell: Shell) -> Callable[[], str]:
+def make_prompt(shell: Caller) -> Callable[[], str]:
     """Return what asks for a line; it raises KeyboardInterrupt at Ctrl-C and EOFError at Ctrl-D."""
     session: PromptSession[str] = PromptSession(
         "stepflow> ",
@@ -56,7 +57,8 @@ class _Completer(Completer):
         shell: The repl.
     """
 
-    def __init__(self, shell: Shell) -> None:
+    def __init__(self, shell: Caller) -> None:
+        self._shell = shell
         self._complete = ShellComplete(shell.group, {}, "", "")
         self._files = PathCompleter(expanduser=True)
 
@@ -68,6 +70,8 @@ class _Completer(Completer):
         except ValueError:
             return
         words = words[1:] if words[:1] == ["stepflow"] else words
+        # Not the session itself, which the options on the line would change; it may run in a thread of its own.
+        self._complete.ctx_args = {"obj": replace(self._shell.session)}
         items = self._complete.get_completions(words, incomplete)
         # In `--flow=par` only what follows the sign is completed.
         start, value = "", incomplete

@@ -67,13 +67,14 @@ class Shell:
     def call(self, args: list[str]) -> int:
         """Run the words of a line."""
         from ..main import call
+        from ..runs.execute import Job
 
         if not args:
             return ExitCode.OK
         session = dataclasses.replace(self.session, json_errors=wants_json(args), job=None)
         with _own_logging():
             code = call(args, session, self.group, "")
-        if session.job is not None:
+        if isinstance(session.job, Job):
             self.job, self.last = session.job, args
         return code
 

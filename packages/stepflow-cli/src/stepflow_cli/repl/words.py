@@ -14,7 +14,7 @@ from ..params.parsing import Command, LazyGroup, session_options
 
 if TYPE_CHECKING:
     from ..runs.execute import Job
-    from .shell import Shell
+    from .caller import Caller
 
 __all__ = ["Leave", "ReplGroup"]
 
@@ -44,11 +44,18 @@ class ReplGroup(LazyGroup):
         shell: The repl.
     """
 
-    def __init__(self, commands: LazyGroup, shell: Shell) -> None:
+    def __init__(self, commands: LazyGroup, shell: Caller) -> None:
         """Put both together."""
         others = {name: text for name, text in commands.commands_of.items() if name != "repl"}
         help = "Commands are written as in a shell, without the word stepflow before them; it may be there."
-        super().__init__("", commands_of={**others, **_WORDS}, package="", help=help, params=session_options())
+        super().__init__(
+            "",
+            commands_of={**others, **_WORDS},
+            package="",
+            aliases=commands.aliases,
+            help=help,
+            params=session_options(),
+        )
         self._others = commands
         self._shell = shell
 
@@ -65,9 +72,14 @@ class ReplGroup(LazyGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a word of the repl, or a command of `stepflow`."""
         if cmd_name not in _WORDS:
-            return self._others.get_command(ctx, cmd_name) if cmd_name in self.commands_of else None
+            is_known = cmd_name in self.commands_of or cmd_name in self.aliases
+            return self._others.get_command(ctx, cmd_name) if is_known else None
         make = {"rerun": _rerun, "status": _status, "workflow": _workflow, "input": _input, "help": _help}
         return make.get(cmd_name, _leave)(self._shell)
+
+    def group_names(self) -> list[str]:
+        """Return the names of the commands of `stepflow` that are groups."""
+        return self._others.group_names()
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -76,12 +88,12 @@ class ReplGroup(LazyGroup):
         name = args[0]
         if name == "repl" and not ctx.resilient_parsing:
             raise usage("this is already the repl")
-        if name not in self.commands_of and not ctx.resilient_parsing:
+        if name not in self.commands_of and name not in self.aliases and not ctx.resilient_parsing:
             raise usage(f"there is no command {name}", nearest(name, self.commands_of) or "help lists the commands")
         return super().resolve_command(ctx, args)
 
 
-def _rerun(shell: Shell) -> click.Command:
+def _rerun(shell: Caller) -> click.Command:
     # All options are those of the command that is called again.
     @click.command("rerun", context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]})
     @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS]")
@@ -112,7 +124,7 @@ def _without_inputs(args: list[str]) -> list[str]:
     return kept
 
 
-def _status(shell: Shell) -> click.Command:
+def _status(shell: Caller) -> click.Command:
     @click.command("status", cls=Command)
     @output_options
     def command(output: Output) -> None:
@@ -129,7 +141,7 @@ def _status(shell: Shell) -> click.Command:
     return command
 
 
-def _workflow(shell: Shell) -> click.Command:
+def _workflow(shell: Caller) -> click.Command:
     @click.command("workflow", cls=Command)
     @output_options
     def command(output: Output) -> None:
@@ -139,7 +151,7 @@ def _workflow(shell: Shell) -> click.Command:
     return command
 
 
-def _input(shell: Shell) -> click.Command:
+def _input(shell: Caller) -> click.Command:
     @click.command("input", cls=Command)
     @output_options
     def command(output: Output) -> None:
@@ -149,7 +161,7 @@ def _input(shell: Shell) -> click.Command:
     return command
 
 
-def _help(shell: Shell) -> click.Command:
+def _help(shell: Caller) -> click.Command:
     @click.command("help", cls=Command)
     @click.argument("words", nargs=-1, metavar="[COMMAND]")
     def command(words: tuple[str, ...]) -> int:
@@ -159,7 +171,7 @@ def _help(shell: Shell) -> click.Command:
     return command
 
 
-def _leave(shell: Shell) -> click.Command:
+def _leave(shell: Caller) -> click.Command:
     @click.command("exit", cls=Command)
     def command(**_: Any) -> None:
         """Exit, like Ctrl-D."""
@@ -168,7 +180,7 @@ def _leave(shell: Shell) -> click.Command:
     return command
 
 
-def _job(shell: Shell) -> Job:
+def _job(shell: Caller) -> Job:
     if shell.job is None:
         raise _nothing_yet()
     return shell.job

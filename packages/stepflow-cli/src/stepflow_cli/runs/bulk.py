@@ -8,7 +8,7 @@ from typing import TypeVar
 from ..context import current_session
 from ..errors import Problem, problem_of, show
 from ..exit_codes import ExitCode
-from ..output.tables import View
+from ..output.columns import View
 from ..output.view import Output, Record
 
 __all__ = ["for_each_run", "print_done", "raise_worst"]

@@ -24,7 +24,7 @@ from .explain import explained
 from .live import shown_while_waiting
 from .wait import Wait, or_come_back
 
-__all__ = ["Job", "naming", "prepare", "run_job", "start"]
+__all__ = ["Job", "completed", "naming", "prepare", "run_job", "start"]
 
 
 @dataclass(frozen=True)
@@ -104,11 +104,11 @@ def _check_inputs(job: Job) -> None:
     try:
         check_inputs(job.flow, [job.input] if job.batch is None else job.batch)
     except InvalidArgumentError as error:
-        raise problem_of(error, hint=f"{error.hint}; --no-check runs it all the same" if error.hint else "--no-check "
-                         "runs it all the same") from None  # fmt: skip
+        advice = "--no-check runs it all the same"
+        raise problem_of(error, hint=f"{error.hint}; {advice}" if error.hint else advice) from None
 
 
-def _completed(target: Target, job: Job) -> Job:
+def completed(target: Target, job: Job) -> Job:
     """Return a job with what depends on its flow, which is asked for where it is a stored one.
 
     Raises:
@@ -136,7 +136,7 @@ def start(target: Target, job: Job) -> str:
 
     try:
         with waiting("submitting"):
-            job = _completed(target, job)
+            job = completed(target, job)
             return target.client.submit(
                 job.flow_id or job.flow,
                 # One input that is a list would be a batch.

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ..context import current_session
+from ..context import Session, current_session
 from ..errors import problem_of
 from ..output.spinner import waiting
 from ..settings.resolve import ServerOptions, Settings, resolve
@@ -17,7 +17,7 @@ from ..settings.resolve import ServerOptions, Settings, resolve
 if TYPE_CHECKING:
     from stepflow_client import StepflowRuntime, SyncStepflowClient
 
-__all__ = ["Target", "connect", "is_kept", "keep"]
+__all__ = ["Target", "connect", "keep", "kept_server"]
 
 _NO_SERVER = "start one with 'stepflow serve', name one with --url or STEPFLOW_URL, or add --local for an embedded one"
 
@@ -77,9 +77,10 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
     Raises:
         Problem: If the options are wrong, or the server cannot be reached.
     """
-    if is_kept(server):
-        with _told_of_its_end(_kept[-1]):
-            yield _kept[-1]
+    kept = kept_server(server)
+    if kept is not None:
+        with _told_of_its_end(kept):
+            yield kept
         return
     settings = resolve(server)
     if settings.is_embedded:
@@ -105,20 +106,20 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
 
 @contextmanager
 def keep(target: Target) -> Iterator[None]:
-    """Let all commands within the block that name no server use this one."""
-    _kept.append(replace(target, is_kept=True))
+    """Let all commands of this session within the block that name no server use this one."""
+    session = current_session()
+    before, session.kept = session.kept, replace(target, is_kept=True)
     try:
         yield
     finally:
-        _kept.pop()
+        session.kept = before
 
 
-def is_kept(server: ServerOptions) -> bool:
-    """Return whether these options name the server that is kept."""
-    return bool(_kept) and not (server.url or server.profile or server.local or server.config is not None)
-
-
-_kept: list[Target] = []
+def kept_server(server: ServerOptions, session: Session | None = None) -> Target | None:
+    """Return the server that is kept in a session, by default the current one, if these options name none."""
+    kept = (session or current_session()).kept
+    is_named = server.url or server.profile or server.local or server.config is not None
+    return kept if isinstance(kept, Target) and not is_named else None
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import click
 
-from ..context import current_session
+from ..context import Session, current_session
 from ..errors import printable
 
 __all__ = ["told_by", "tracked"]
@@ -20,13 +20,17 @@ def _on_standard_error(text: str) -> None:
     click.echo(text, err=True)
 
 
-_tellers: list[Callable[[str], None]] = [_on_standard_error]
-"""The last one tells: whoever draws on the terminal knows how to write there."""
-
-
 class _Teller(logging.Handler):
+    """Tells on the session's terminal; logged from whatever thread."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(logging.WARNING)
+        self._session = session
+
     def emit(self, record: logging.LogRecord) -> None:
-        _tellers[-1](f"stepflow: {printable(record.getMessage())}")
+        tellers = self._session.tellers
+        tell = tellers[-1] if tellers else _on_standard_error
+        tell(f"stepflow: {printable(record.getMessage())}")
 
 
 @contextmanager
@@ -34,10 +38,11 @@ def tracked() -> Iterator[None]:
     """Tell of outages in the block; not where JSON is asked for, nor where the log has them."""
     parent = _LOGGER.parent
     has_log = parent is not None and any(not isinstance(each, logging.NullHandler) for each in parent.handlers)
-    if has_log or current_session().json_errors:
+    session = current_session()
+    if has_log or session.json_errors or session.quiet:
         yield
         return
-    teller = _Teller(logging.WARNING)
+    teller = _Teller(session)
     _LOGGER.addHandler(teller)
     try:
         yield
@@ -52,8 +57,9 @@ def told_by(tell: Callable[[str], None]) -> Iterator[None]:
     Args:
         tell: Writes one line.
     """
-    _tellers.append(tell)
+    tellers = current_session().tellers
+    tellers.append(tell)
     try:
         yield
     finally:
-        _tellers.remove(tell)
+        tellers.remove(tell)

@@ -235,6 +235,9 @@ def _change(path: Path, edit: Callable[[Any], None]) -> None:
 
     import tomlkit
 
+    if path.exists() and not path.is_file():
+        # A device, for example: the new file would take its place.
+        raise usage(f"{path} is no regular file, and is not changed", "STEPFLOW_CONFIG_FILE names another file")
     text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
     document, wanted = tomlkit.parse(text), tomllib.loads(text)
     edit(wanted)

@@ -10,7 +10,7 @@ import click
 from ...errors import usage
 from ...inputs.files import read_bytes
 from ...output.view import Column, Output, View
-from ...params.options import output_options, server_options
+from ...params.options import formatted_output, server_options
 from ...params.parsing import FILE, Choice, Command
 from ...server.connect import connect
 from ...settings.resolve import ServerOptions
@@ -36,7 +36,7 @@ _STORED = View(
 )
 @click.option("--filename", metavar="NAME", help="The file name to store with it. [default: FILE's]")
 @server_options(default="server")
-@output_options
+@formatted_output(has_json=False)
 def command(
     file: str,
     as_json: bool,

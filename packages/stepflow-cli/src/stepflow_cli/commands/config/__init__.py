@@ -18,6 +18,7 @@ command = LazyGroup(
     "config",
     commands_of=_COMMANDS,
     package=__name__,
+    aliases={"show": "list", "rm": "unset"},
     help="""Show and change settings, and manage server profiles.
 
     Profiles are in a TOML file, config.toml in the user's configuration folder, or the one that STEPFLOW_CONFIG_FILE

@@ -14,7 +14,7 @@ from ...settings.resolve import ServerOptions, Setting
 
 __all__ = ["command"]
 
-_SETTINGS = View(columns=(Column("name"), Column("value"), Column("origin")), name="name")
+_SETTINGS = View(columns=(Column("name"), Column("value"), Column("origin")), name="name", folds=True)
 
 
 @click.command("list", cls=Command)

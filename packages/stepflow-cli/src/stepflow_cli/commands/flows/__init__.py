@@ -7,6 +7,7 @@ from ...params.parsing import LazyGroup
 __all__ = ["command"]
 
 _COMMANDS = {
+    "list": "List the flows of recent runs, the one that ran last first.",
     "store": "Store flows on a server and print their ids.",
     "get": "Print a flow that is stored on a server.",
     "delete": "Ask a server to delete flows.",

@@ -15,7 +15,7 @@ from ...settings.resolve import ServerOptions
 
 __all__ = ["command"]
 
-_DELETED = View(columns=(Column("flow_id", kind="id"), Column("status", kind="status")), name="flow_id")
+_DELETED = View(columns=(Column("flow_id", kind="id"), Column("status", kind="status")), name="flow_id", folds=True)
 
 
 @click.command("delete", cls=Command)

@@ -27,6 +27,7 @@ _VARIABLES = View(
     ),
     name="name",
     fields=("value_schema",),
+    folds=True,
 )
 
 

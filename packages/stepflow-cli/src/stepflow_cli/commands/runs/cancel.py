@@ -12,6 +12,7 @@ from ...params.parsing import Command
 from ...params.runs import read_run_ids, runs_argument, runs_text
 from ...records.runs import RUN, run_record
 from ...runs.bulk import for_each_run, print_done, raise_worst
+from ...runs.ids import whole_ids
 from ...server.connect import connect
 from ...settings.resolve import ServerOptions
 
@@ -32,10 +33,11 @@ def command(runs: tuple[str, ...], confirm: Confirm, server: ServerOptions, outp
     end the status may turn to completed or failed. A run that has ended is left alone; the exit code is then 1.
     """
     ids = read_run_ids(runs)
-    if ids:
-        confirm(f"cancel {runs_text(ids)}")
     problems: list[Problem] = []
     with connect(server) as target:
+        ids = whole_ids(target.client, ids)
+        if ids:
+            confirm(f"cancel {runs_text(ids)}")
         cancelled = [run_record(run) for run in for_each_run(ids, target.client.cancel_run, problems)]
     print_done(output, cancelled, RUN)
     if cancelled:

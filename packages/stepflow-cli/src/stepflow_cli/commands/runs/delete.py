@@ -14,6 +14,7 @@ from ...params.parsing import Command
 from ...params.runs import read_run_ids, runs_argument, runs_text
 from ...records.deletions import deletion_status, note_what_is_kept
 from ...runs.bulk import for_each_run, print_done, raise_worst
+from ...runs.ids import whole_ids
 from ...server.connect import connect
 from ...settings.resolve import ServerOptions
 
@@ -39,10 +40,11 @@ def command(runs: tuple[str, ...], confirm: Confirm, server: ServerOptions, outp
     deleted where a run is gone, and kept where it is still there.
     """
     ids = read_run_ids(runs)
-    if ids:
-        confirm(f"delete {runs_text(ids)}")
     problems: list[Problem] = []
     with connect(server) as target:
+        ids = whole_ids(target.client, ids)
+        if ids:
+            confirm(f"delete {runs_text(ids)}")
         deletions = list(for_each_run(ids, partial(delete, target.client), problems))
     print_done(output, deletions, _DELETION)
     note_what_is_kept(deletions)

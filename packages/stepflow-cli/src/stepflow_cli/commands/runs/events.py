@@ -19,6 +19,7 @@ from ...params.parsing import Choice, Command
 from ...params.runs import run_argument
 from ...records.events import EVENT, event_record
 from ...runs.events import EventReader
+from ...runs.ids import whole_id
 from ...server.connect import Target, connect
 from ...settings.resolve import ServerOptions
 
@@ -106,8 +107,9 @@ def command(
     There is no end but that of the run: no server says which event of a running run is the last one so far. Servers
     before 0.12 have no events; there they are inferred from the state of the run, and those of steps come in the end.
     """
-    asked = _Asked(run_id, since, include_results, include_sub_runs, heartbeat, types)
     with connect(server) as target:
+        run_id = whole_id(target.client, run_id)
+        asked = _Asked(run_id, since, include_results, include_sub_runs, heartbeat, types)
         events = _events(target, asked)
         form = output.format or ("table" if is_terminal(sys.stdout) else None)
         if form == "table" and not output.fields:

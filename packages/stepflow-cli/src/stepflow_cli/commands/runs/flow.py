@@ -8,6 +8,7 @@ from ...output.view import Output
 from ...params.options import file_output_options, server_options
 from ...params.parsing import Command
 from ...params.runs import run_argument
+from ...runs.ids import whole_id
 from ...server.connect import connect
 from ...settings.resolve import ServerOptions
 
@@ -27,5 +28,6 @@ def command(run_id: str, server: ServerOptions, output: Output) -> None:
     from ...records.flows import print_flow
 
     with connect(server) as target:
+        run_id = whole_id(target.client, run_id)
         stored = target.client.get_run_flow(run_id).without_secrets()
     print_flow(stored, output)

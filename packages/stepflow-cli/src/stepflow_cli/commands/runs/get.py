@@ -9,6 +9,7 @@ from ...params.options import output_options, server_options
 from ...params.parsing import Command
 from ...params.runs import run_argument
 from ...records.runs import RUN_IN_FULL, run_record
+from ...runs.ids import whole_id
 from ...server.connect import connect
 from ...settings.resolve import ServerOptions
 
@@ -26,5 +27,6 @@ def command(run_id: str, server: ServerOptions, output: Output) -> None:
     failed, is with result, items and steps.
     """
     with connect(server) as target:
+        run_id = whole_id(target.client, run_id)
         run = target.client.get_run(run_id)
     output.record(run_record(run), RUN_IN_FULL)

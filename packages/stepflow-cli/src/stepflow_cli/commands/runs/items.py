@@ -13,6 +13,7 @@ from ...params.options import output_options, server_options
 from ...params.parsing import Command
 from ...params.runs import run_argument, status_option
 from ...records.runs import ITEM, STATUSES, item_record
+from ...runs.ids import whole_id
 from ...server.connect import connect
 from ...settings.resolve import ServerOptions
 
@@ -30,15 +31,16 @@ _FAILED = ("failed", "recovery_failed")
 @click.option("--failed", is_flag=True, help="Only items that failed.")
 @server_options(default="server")
 @output_options
-def command(run_id: str, status: str | None, failed: bool, server: ServerOptions, output: Output) -> None:
+def command(run_id: str, status: tuple[str, ...], failed: bool, server: ServerOptions, output: Output) -> None:
     """List the items of a run, in the order of their inputs: their output, or why they failed.
 
     Servers tell the state of the items when the whole run ends; until then all of them may be shown as running.
     """
     if failed and status:
         raise usage("--failed and --status exclude each other")
-    wanted = _FAILED if failed else (status,) if status else STATUSES
+    wanted = _FAILED if failed else status or STATUSES
     with connect(server) as target:
+        run_id = whole_id(target.client, run_id)
         listed = target.client.get_run_items(run_id)
     # One by one: each is read from the answer when it is looked at, and `| head` looks at few.
     output.records(_chosen(iter(listed.items), wanted, all_of_them=not (failed or status)), ITEM)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Iterator
+from heapq import merge
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,9 +16,14 @@ from ...output.view import Output
 from ...params.options import output_options, server_options
 from ...params.parsing import Command
 from ...params.runs import run_id_option, status_option
+from ...params.times import time_option
 from ...records.runs import RUN, run_record
+from ...runs.ids import whole_id
 from ...server.connect import connect
 from ...settings.resolve import ServerOptions
+
+if TYPE_CHECKING:
+    from stepflow_client import RunDetails, SyncStepflowClient
 
 __all__ = ["command"]
 
@@ -29,15 +36,17 @@ _LIMIT = 30
 @run_id_option("--root", help="Only this run and the runs below it.")
 @run_id_option("--parent", help="Only runs that a step of this run created.")
 @click.option("--roots-only", is_flag=True, help="Leave out runs that steps created.")
-@click.option("--since", metavar="TIME", help="Only runs created then or later: 2026-11-25, or 2026-11-25T14:00:00Z.")
-@click.option("--until", metavar="TIME", help="Only runs created before then; without a time zone it is local time.")
+@time_option("--since", "Only runs created then or later: 2026-11-25, 2026-11-25T14:00:00Z, or 1h for an hour ago.")
+@time_option("--until", "Only runs created before then; without a time zone it is local time.")
 @click.option(
-    "-L", "--limit", type=click.IntRange(min=1), metavar="N", help=f"Maximum number of runs. [default: {_LIMIT}]"
+    "-n", "-L", "--limit", type=click.IntRange(min=1), metavar="N", help=f"Maximum number of runs. [default: {_LIMIT}]"
 )
 @click.option("--all", "everything", is_flag=True, help="All runs; with jsonl and name each is printed as it comes.")
 @server_options(default="server")
 @output_options
-def command(limit: int | None, everything: bool, server: ServerOptions, output: Output, **given: Any) -> None:
+def command(
+    status: tuple[str, ...], limit: int | None, everything: bool, server: ServerOptions, output: Output, **given: Any
+) -> None:
     """List runs, newest first.
 
     ITEMS are those that have ended, of all; servers count them when the whole run ends. The duration of a run that
@@ -46,7 +55,6 @@ def command(limit: int | None, everything: bool, server: ServerOptions, output: 
     if everything and limit is not None:
         raise usage("--all and --limit exclude each other")
     filters = {
-        "status": given["status"],
         "flow_name": given["flow_name"],
         "root_run_id": given["root"],
         "parent_run_id": given["parent"],
@@ -57,11 +65,30 @@ def command(limit: int | None, everything: bool, server: ServerOptions, output: 
     }
     limit = limit or _LIMIT
     with connect(server) as target:
+        for name in ("root_run_id", "parent_run_id"):
+            if filters[name]:
+                filters[name] = whole_id(target.client, str(filters[name]))
         if everything:
-            output.records(map(run_record, target.client.iter_runs(**filters)), RUN)
+            output.records(map(run_record, _all(target.client, status, filters)), RUN)
             return
         # One more than is shown tells whether there are more.
-        runs = target.client.list_runs(limit=limit + 1, **filters).runs
+        runs = _newest(target.client, status, filters, limit + 1)
     output.records(map(run_record, runs[:limit]), RUN)
     if len(runs) > limit and is_terminal(sys.stderr):
-        note(f"there are more than these {limit} runs; --limit N shows more, --all shows all")
+        shown = "the newest run is" if limit == 1 else f"the newest {limit} runs are"
+        note(f"only {shown} shown; -n N shows more, --all shows all")
+
+
+def _all(client: SyncStepflowClient, status: tuple[str, ...], filters: dict[str, Any]) -> Iterator[RunDetails]:
+    """Iterate over the runs, newest first; servers filter by one status, so several are merged."""
+    listed = [client.iter_runs(status=each, **filters) for each in status or (None,)]
+    return merge(*listed, key=lambda run: run.run_id, reverse=True) if len(listed) > 1 else iter(listed[0])
+
+
+def _newest(
+    client: SyncStepflowClient, status: tuple[str, ...], filters: dict[str, Any], limit: int
+) -> list[RunDetails]:
+    listed = [client.list_runs(status=each, limit=limit, **filters).runs for each in status or (None,)]
+    # A run may end, and turn up in two of the lists.
+    merged = {run.run_id: run for runs in listed for run in runs}
+    return sorted(merged.values(), key=lambda run: run.run_id, reverse=True)[:limit] if len(listed) > 1 else listed[0]

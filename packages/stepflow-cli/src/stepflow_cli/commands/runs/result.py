@@ -13,6 +13,7 @@ from ...params.options import file_output_options, server_options, timeout_optio
 from ...params.parsing import Command
 from ...params.runs import run_argument
 from ...records.results import print_result, print_results
+from ...runs.ids import whole_id
 from ...runs.wait import Wait, wait_for
 from ...server.connect import Target, connect
 from ...settings.resolve import ServerOptions
@@ -46,6 +47,7 @@ def command(
     if no_wait and wait.timeout is not None:
         raise usage("--no-wait and --timeout exclude each other")
     with connect(server) as target:
+        run_id = whole_id(target.client, run_id)
         results = _results(target, run_id, wait, no_wait)
     if item is not None:
         print_result(_of_item(results, item, run_id), output)

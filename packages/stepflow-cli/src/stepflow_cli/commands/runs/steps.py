@@ -10,6 +10,7 @@ from ...params.options import output_options, server_options
 from ...params.parsing import Command
 from ...params.runs import run_argument
 from ...records.runs import STEP, step_record
+from ...runs.ids import whole_id
 from ...server.connect import connect
 from ...settings.resolve import ServerOptions
 
@@ -33,6 +34,7 @@ def command(run_id: str, item: int | None, step: str | None, server: ServerOptio
     Servers of 0.10 and 0.11 tell no outputs of steps, and show the steps of a run only when it ends.
     """
     with connect(server) as target:
+        run_id = whole_id(target.client, run_id)
         if step is not None:
             output.record(step_record(target.client.get_run_step(run_id, step, item_index=item or 0)), STEP)
             return

@@ -17,6 +17,7 @@ from ...params.runs import read_run_ids, runs_argument
 from ...records.results import cancelled_run
 from ...records.runs import RUN, run_record
 from ...runs.bulk import for_each_run, print_done, raise_worst
+from ...runs.ids import whole_ids
 from ...runs.wait import Wait, wait_for
 from ...server.connect import Target, connect
 from ...settings.resolve import ServerOptions
@@ -42,6 +43,7 @@ def command(runs: tuple[str, ...], wait: Wait, server: ServerOptions, output: Ou
     with connect(server) as target:
         # Before there is anything to come back to: is there a server?
         target.client.server_info()
+        ids = whole_ids(target.client, ids)
         print_done(output, _ended(target, ids, wait, problems), RUN)
     raise_worst(problems)
 

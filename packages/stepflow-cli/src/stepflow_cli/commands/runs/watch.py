@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +17,7 @@ from ...params.parsing import Command
 from ...params.runs import run_argument
 from ...records.events import EVENT, event_record
 from ...records.runs import RUN_IN_FULL, run_record
+from ...runs.ids import whole_id
 from ...runs.wait import Wait, or_come_back
 from ...server.connect import connect
 from ...settings.resolve import ServerOptions
@@ -48,7 +50,9 @@ def command(run_id: str, wait: Wait, server: ServerOptions, output: Output) -> N
     """
     from ...runs.watch import Watch, failure_of
 
-    with connect(server) as target, or_come_back(target, run_id, wait):
+    with connect(server) as target, ExitStack() as stack:
+        run_id = whole_id(target.client, run_id)
+        stack.enter_context(or_come_back(target, run_id, wait))
         watch = Watch(target, run_id)
         if output.format == "jsonl":
             _events(watch, wait, output)

@@ -1,0 +1,69 @@
+"""`stepflow flows list`."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+import click
+
+from ...output.view import Column, Output, View, rfc3339
+from ...params.options import output_options, server_options
+from ...params.parsing import Command
+from ...params.times import time_option
+from ...server.connect import connect
+from ...settings.resolve import ServerOptions
+
+__all__ = ["command"]
+
+_LIMIT, _RUNS = 30, 1000
+
+_FLOW = View(
+    columns=(
+        Column("name"),
+        Column("flow_id"),
+        Column("runs", kind="number"),
+        Column("last_run", kind="time"),
+        Column("last_status", title="STATUS", kind="status"),
+    ),
+    name="flow_id",
+    fields=("last_run_id",),
+)
+
+
+@click.command("list", cls=Command)
+@time_option("--since", "Only flows that ran then or later: 2026-11-25, or 1h for an hour ago.")
+@click.option(
+    "-n",
+    "-L",
+    "--limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=_LIMIT,
+    show_default=True,
+    help="At most so many flows.",
+)
+@server_options(default="server")
+@output_options
+def command(since: str | None, limit: int, server: ServerOptions, output: Output) -> None:
+    """List the flows of recent runs, the one that ran last first.
+
+    No server lists the flows that it keeps: these are the flows of its newest 1,000 runs, and RUNS counts those. A
+    flow that never ran is not among them.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    with connect(server) as target:
+        for run in islice(target.client.iter_runs(since=since, page_size=_RUNS), _RUNS):
+            flow = found.setdefault(
+                run.flow_id,
+                {
+                    "name": run.flow_name,
+                    "flow_id": run.flow_id,
+                    "runs": 0,
+                    "last_run": rfc3339(run.created_at),
+                    "last_status": run.status.value,
+                    "last_run_id": run.run_id,
+                },
+            )
+            flow["runs"] += 1
+    output.records(list(found.values())[:limit], _FLOW)

@@ -1,0 +1,84 @@
+"""What a run would be made of: the server validates the flow, and nothing is stored or run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..context import current_session
+from ..output.messages import note
+from ..output.spinner import waiting
+from ..output.view import Column, Output, View
+from ..server.connect import Target
+from .execute import Job, completed
+
+__all__ = ["dry_run"]
+
+_MASK = "***"
+
+_REQUEST = View(
+    columns=tuple(map(Column, ("server", "flow", "input", "inputs", "variables", "overrides", "max_concurrency"))),
+    name="flow",
+    fields=("variables_from_env",),
+    open_fields=("input", "variables", "overrides"),
+)
+
+
+def dry_run(target: Target, job: Job, output: Output, flow: str) -> None:
+    """Validate the flow of a job and print what would be sent, without what the flow's schema calls secret.
+
+    Args:
+        target: The server that validates.
+        job: What would be run.
+        output: Where it is printed.
+        flow: What the command line calls the flow.
+
+    Raises:
+        Problem: If the server would refuse the flow, or the run would likely fail.
+    """
+    from ..records.diagnostics import InvalidFlow, called, counted, diagnostic_records, print_diagnostics
+
+    with waiting("validating"):
+        job = completed(target, job)
+        found = diagnostic_records(flow, target.client.validate(job.flow).diagnostics)
+    if any(record["level"] in ("fatal", "error") for record in found):
+        raise InvalidFlow(f"{called(flow)} is invalid: {counted(found)}", found)
+    session = current_session()
+    if found and not (session.json_errors or session.quiet):
+        print_diagnostics(found)
+    output.record(_request(target, job, flow), _REQUEST, default="yaml")
+    note("nothing was stored or run (--dry-run)")
+
+
+def _request(target: Target, job: Job, flow: str) -> dict[str, Any]:
+    return {
+        "server": "embedded" if target.runtime is not None else target.client.url,
+        "flow": job.flow_id or flow,
+        "input": None if job.batch is not None else _masked(job.input, _schema(job.flow, "input")),
+        "inputs": None if job.batch is None else len(job.batch),
+        "variables": _masked(job.variables, _schema(job.flow, "variables")),
+        "variables_from_env": job.env_variables,
+        "overrides": job.overrides,
+        "max_concurrency": job.max_concurrency,
+    }
+
+
+def _schema(flow: Mapping[str, Any], name: str) -> Any:
+    schema: Any = flow
+    for key in ("schemas", "properties", name):
+        schema = schema.get(key) if isinstance(schema, Mapping) else None
+    return schema
+
+
+def _masked(value: Any, schema: Any) -> Any:
+    """Return a value without what its schema calls secret."""
+    if not isinstance(schema, Mapping) or value is None:
+        return value
+    if schema.get("is_secret") is True:
+        return _MASK
+    if isinstance(value, list):
+        return [_masked(each, schema.get("items")) for each in value]
+    properties = schema.get("properties")
+    if not isinstance(value, Mapping) or not isinstance(properties, Mapping):
+        return value
+    return {name: _masked(each, properties.get(name)) for name, each in value.items()}

@@ -1,0 +1,126 @@
+"""Standard input as the input of a run, and what a command says to those who give none, or in the wrong place."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command import STEPFLOW, Stepflow
+from tests.cli.terminal import Terminal
+
+pytestmark = pytest.mark.usefixtures("server")
+
+ADA = '{"name": "Ada"}'
+GREETED = {"hello": "Ada"}
+REQUIRING = """
+schemas: {type: object, properties: {input: {type: object, required: [name, age], properties: {age: {default: 1}}}}}
+steps: [{id: greeting, component: /builtin/noop, input: {text: {$input: name}}}]
+output: {$step: greeting}
+examples: [{name: ada, input: {name: Ada}}]
+"""
+
+
+@pytest.mark.parametrize("command", ["run", "submit"])
+def test_what_is_piped_is_the_input(stepflow: Stepflow, command: str) -> None:
+    done = stepflow(command, "hello.yaml", stdin=ADA)
+    assert (done.code, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == GREETED
+
+
+@pytest.mark.parametrize(
+    ("line", "output"),
+    [
+        ("stepflow run hello.yaml < ada.json", GREETED),
+        ("echo 'name: Ada' | stepflow run hello.yaml --stdin-format yaml", GREETED),
+        ("echo 'name: [' | stepflow run whole.yaml --no-stdin", None),
+        ("stepflow run whole.yaml < /dev/null", None),
+        ("stepflow run whole.yaml <&-", None),
+        ("printf ' \\n' | stepflow run whole.yaml", None),
+        ("echo 1 | stepflow run whole.yaml --input-json 2", 2),
+        ("echo null | stepflow run whole.yaml", None),
+        ("cat whole.yaml | stepflow run -", None),
+        ("echo '{\"v\": 1}' | stepflow run whole.yaml --variables -", None),
+    ],
+)
+def test_where_the_input_comes_from(stepflow: Stepflow, line: str, output: object) -> None:
+    (stepflow.folder / "ada.json").write_text(ADA)
+    (stepflow.folder / "whole.yaml").write_text("steps: []\noutput: {$input: $}\n")
+    done = stepflow.shell(line)
+    assert (done.code, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == output
+
+
+def test_a_loop_keeps_its_lines(stepflow: Stepflow) -> None:
+    done = stepflow.shell("printf '1\\n2\\n' | while read each; do stepflow run clean.yaml --no-stdin; done")
+    assert (done.code, done.stderr) == (0, "")
+    assert done.stdout == 2 * stepflow("run", "clean.yaml").stdout
+
+
+def test_what_is_piped_and_is_no_json(stepflow: Stepflow) -> None:
+    done = stepflow("run", "hello.yaml", stdin="name: Ada")
+    assert (done.code, done.stdout) == (2, "")
+    assert "standard input is not JSON" in done.stderr
+    assert "hint: --stdin-format yaml reads YAML; --no-stdin leaves standard input alone" in done.stderr
+
+
+def test_who_waits_for_a_pipe_is_told(stepflow: Stepflow) -> None:
+    command = [str(STEPFLOW), "run", "hello.yaml"]
+    with subprocess.Popen(
+        command,
+        cwd=stepflow.folder,
+        env=stepflow.environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stderr is not None
+        assert "--no-stdin leaves it alone" in child.stderr.readline()
+        assert json.loads(child.communicate(ADA, timeout=30)[0]) == GREETED
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_a_terminal_is_no_input(terminal: Callable[..., Terminal], stepflow: Stepflow, width: int) -> None:
+    (stepflow.folder / "whole.yaml").write_text("steps: []\noutput: {$input: $}\n")
+    ran = terminal("run", "whole.yaml", width=width)
+    assert (ran.end(), ran.screen.strip()) == (0, "null")
+
+
+@pytest.mark.parametrize(
+    ("args", "message", "hint"),
+    [
+        (["hello.yaml", "--input", ADA], "--input takes the name of a file, not JSON", f"--input-json '{ADA}'"),
+        (
+            ["hello.yaml", "--variables", ADA],
+            "--variables takes the name of a file, not JSON",
+            f"--variables-json '{ADA}'",
+        ),
+        (
+            ["hello.yaml", "name=World"],
+            "got unexpected extra argument (name=World)",
+            'an input is --input-json \'{"name": "World"}\', a variable is --var name=World',
+        ),
+        (
+            ["requiring.yaml"],
+            "the flow requires an input with name",
+            'give --input-json \'{"name": "..."}\', --input FILE, or --example NAME: ada',
+        ),
+    ],
+)
+def test_what_to_type_instead(stepflow: Stepflow, args: list[str], message: str, hint: str) -> None:
+    (stepflow.folder / "requiring.yaml").write_text(REQUIRING)
+    done = stepflow("run", *args)
+    assert (done.code, done.stdout) == (2, "")
+    assert done.stderr == f"stepflow: {message}\nhint: {hint}\n"
+
+
+@pytest.mark.parametrize("name", ["inputs.txt", "inputs", "inputs.json"])
+def test_lines_of_json_under_another_ending(stepflow: Stepflow, name: str) -> None:
+    Path(stepflow.folder / name).write_text(f"{ADA}\n{ADA}\n")
+    done = stepflow("run", "hello.yaml", "--inputs", name)
+    assert (done.code, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 2

@@ -1,0 +1,70 @@
+"""`--dry-run`, and the flows of recent runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from tests.cli.command import Stepflow
+from tests.cli.runs import Start
+from tests.cli.terminal import Terminal
+
+
+@pytest.mark.parametrize("command", ["run", "submit"])
+def test_nothing_runs_and_secrets_are_masked(stepflow: Stepflow, server: str, command: str) -> None:
+    before = stepflow("runs", "list", "--all", "-o", "name").stdout
+    values = ["--var", "api_key=hush", "--var", "version=1.10", "--input-json", '{"a": 1}']
+    done = stepflow(command, "clean.yaml", *values, "--dry-run", "-o", "json", "--max-concurrency", "3")
+    assert (done.code, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == {
+        "server": server,
+        "flow": "clean.yaml",
+        "input": {"a": 1},
+        "inputs": None,
+        "variables": {"api_key": "***", "version": "1.10"},
+        "variables_from_env": False,
+        "overrides": None,
+        "max_concurrency": 3,
+    }
+    assert stepflow("runs", "list", "--all", "-o", "name").stdout == before
+
+
+def test_of_a_batch_the_inputs_are_counted(stepflow: Stepflow, server: str) -> None:
+    done = stepflow(
+        "run", "hello.yaml", "--inputs", "-", "--dry-run", "--json", "inputs,flow", stdin='{"name": 1}\n' * 3
+    )
+    assert json.loads(done.stdout) == {"inputs": 3, "flow": "hello.yaml"}
+
+
+def test_an_invalid_flow(stepflow: Stepflow, server: str) -> None:
+    done = stepflow("run", "refused.yaml", "--dry-run")
+    assert (done.code, done.stdout) == (3, "")
+    assert "refused.yaml is invalid" in done.stderr
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_on_a_terminal(terminal: Callable[..., Terminal], server: str, width: int) -> None:
+    ran = terminal("run", "hello.yaml", "--example", "ada", "--dry-run", width=width)
+    assert ran.end() == 0
+    assert "input:\n  name: Ada\n" in ran.screen
+    assert "nothing was stored or run" in ran.screen
+
+
+def test_flows_are_those_of_runs(stepflow: Stepflow, ada: str, start: Start) -> None:
+    again = start("hello.yaml", [{"name": "Eve"}])
+    done = stepflow("flows", "ls", "-n", "1", "-o", "json")
+    assert (done.code, done.stderr) == (0, "")
+    (flow,) = json.loads(done.stdout)
+    assert (flow["name"], flow["last_run_id"], flow["runs"] >= 2) == ("hello", again, True)
+    assert stepflow("flows", "get", flow["flow_id"]).code == 0
+    assert stepflow("flows", "list", "--since", "2099-01-01", "-o", "name").stdout == ""
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_flows_on_a_terminal(terminal: Callable[..., Terminal], ada: str, width: int) -> None:
+    ran = terminal("flows", "list", "-n", "1", width=width)
+    assert ran.end() == 0
+    assert len(ran.screen.splitlines()) == 2
+    assert max(map(len, ran.screen.splitlines())) <= width

@@ -1,0 +1,98 @@
+"""What people type by habit, from other commands: it works, or the error says what to type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from stepflow_cli._version import VERSION
+
+from tests.cli.command import Stepflow
+from tests.cli.terminal import Terminal
+
+
+@pytest.mark.parametrize("words", [["version"], ["-V"], ["--version"], ["version", "-v"]])
+def test_the_version(stepflow: Stepflow, words: list[str]) -> None:
+    done = stepflow(*words)
+    assert (done.code, done.stdout, done.stderr) == (0, f"stepflow {VERSION}\n", "")
+
+
+@pytest.mark.parametrize("words", [[], ["run"], ["runs"], ["runs", "list"], ["runs", "ls"], ["components"]])
+def test_help_of_a_command(stepflow: Stepflow, words: list[str]) -> None:
+    done = stepflow("help", *words)
+    assert (done.code, done.stderr) == (0, "")
+    assert done.stdout == stepflow(*words, "--help").stdout
+
+
+def test_help_of_no_command(stepflow: Stepflow) -> None:
+    assert "did you mean list?" in stepflow("help", "runs", "lst").stderr
+    assert "stepflow run has no command list" in stepflow("help", "run", "list").stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("runs ls", "runs list"),
+        ("runs rm", "runs delete"),
+        ("runs show", "runs get"),
+        ("runs describe", "runs get"),
+        ("flows rm", "flows delete"),
+        ("flows show", "flows get"),
+        ("blobs show", "blobs get"),
+        ("config ls", "config list"),
+        ("config show", "config list"),
+        ("config rm", "config unset"),
+        ("components", "list-components"),
+    ],
+)
+def test_an_alias_is_the_command(stepflow: Stepflow, typed: str, meant: str) -> None:
+    helped = stepflow(*typed.split(), "--help").stdout
+    assert helped == stepflow(*meant.split(), "--help").stdout
+    assert helped.startswith(f"Usage: stepflow {meant}")
+
+
+WRONG = [
+    ("vlaidate", "did you mean validate?"),
+    ("cancel", "did you mean stepflow runs cancel?"),
+    ("list", "did you mean stepflow flows list or stepflow config list or stepflow runs list?"),
+    ("component", "did you mean list-components?"),
+    ("runs submit", "did you mean stepflow submit?"),
+    ("runs lst", "did you mean list?"),
+    ("xyzzy", "'stepflow --help' lists the commands"),
+]
+
+
+@pytest.mark.parametrize(("typed", "hint"), WRONG)
+@pytest.mark.parametrize("width", [60, 100])
+def test_a_wrong_word(terminal: Callable[..., Terminal], typed: str, hint: str, width: int) -> None:
+    ran = terminal(*typed.split(), width=width)
+    assert ran.end() == 2
+    first, *_ = ran.screen.splitlines()
+    assert first == f"stepflow: there is no command stepflow {typed}"
+    # Lines break between words.
+    assert " ".join(ran.screen.split()).endswith(f"hint: {hint}")
+    assert b"\x1b[1;31mstepflow:\x1b[0m" in ran.raw
+
+
+@pytest.mark.parametrize("width", [60, 100])
+@pytest.mark.parametrize("words", [[], ["help", "runs"], ["help", "version"]])
+def test_help_on_a_terminal(terminal: Callable[..., Terminal], words: list[str], width: int) -> None:
+    ran = terminal(*words, width=width)
+    assert ran.end() == 0
+    assert ran.screen.startswith("Usage: stepflow")
+    assert max(map(len, ran.screen.splitlines())) <= width
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["run", "hello.yaml", "--other-log-level", "warn"], "--log-level is that of the client and the server"),
+        (["--log-destination", "stderr", "run", "hello.yaml"], "the file that --log-file names"),
+        (["validate", "hello.yaml", "--type-check"], "--strict makes warnings errors"),
+        (["run", "hello.yaml", "--otlp-endpoint=x"], "traces it with OpenTelemetry"),
+    ],
+)
+def test_an_option_of_another_command(stepflow: Stepflow, words: list[str], hint: str) -> None:
+    done = stepflow(*words)
+    assert (done.code, done.stdout) == (2, "")
+    assert hint in done.stderr

@@ -1,0 +1,65 @@
+"""No module of the command imports itself over others, for type checking neither, and none keeps state of its own."""
+
+from __future__ import annotations
+
+import ast
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import stepflow_cli
+
+ROOT = Path(stepflow_cli.__file__).parent
+FILES = {
+    ".".join(["stepflow_cli", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__"): path
+    for path in ROOT.rglob("*.py")
+}
+
+
+def imported(name: str, tree: ast.AST) -> set[str]:
+    """Return the modules of the command that a module imports, in functions and for type checking too."""
+    found = set()
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ImportFrom) or not node.level:
+            continue
+        is_package = FILES[name].name == "__init__.py"
+        parts = name.split(".")
+        base = parts[: len(parts) - node.level + is_package]
+        module = ".".join([*base, *([node.module] if node.module else [])])
+        for each in node.names:
+            inner = f"{module}.{each.name}"
+            found.add(inner if inner in FILES else module)
+    return found & FILES.keys() - {name}
+
+
+def cycle(graph: dict[str, set[str]]) -> list[str] | None:
+    """Return a cycle of a graph; None where there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return None
+
+
+def test_there_is_no_cycle() -> None:
+    graph = {name: imported(name, ast.parse(path.read_text())) for name, path in FILES.items()}
+    assert graph["stepflow_cli.runs.execute"] >= {"stepflow_cli.context", "stepflow_cli.server.connect"}
+    # A repl runs the whole command again.
+    graph["stepflow_cli.repl.shell"].discard("stepflow_cli.main")
+    assert cycle(graph) is None
+
+
+def test_a_cycle_would_be_found() -> None:
+    assert cycle({"a": {"b"}, "b": {"a"}}) == ["a", "b", "a"]
+
+
+def test_no_module_keeps_state() -> None:
+    """A list or a dict that a module makes and no upper-case name holds would be state."""
+    for name, path in FILES.items():
+        for node in ast.parse(path.read_text()).body:
+            value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign)) else None
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            if isinstance(value, (ast.List, ast.Dict, ast.Set)):
+                for target in targets:
+                    is_constant = isinstance(target, ast.Name) and (target.id.isupper() or target.id == "__all__")
+                    assert is_constant, f"{name}: {ast.unparse(node)}"
+        assert not any(isinstance(node, ast.Global) for node in ast.walk(ast.parse(path.read_text()))), name

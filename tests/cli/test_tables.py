@@ -1,0 +1,82 @@
+"""Tables on a terminal: a record is a line, whatever is in it, and runs are told apart."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Callable
+
+import pytest
+from stepflow_cli.output.cells import cut, shared_width
+
+from tests.cli.command import Stepflow
+from tests.cli.runs import Start
+from tests.cli.terminal import Terminal
+
+LONG = " ".join(["word"] * 400) + "\nand a line more"
+
+
+@pytest.fixture
+def long_run(start: Start) -> str:
+    """A run whose output is long."""
+    return start("hello.yaml", [{"name": LONG}])
+
+
+@pytest.mark.parametrize("width", [60, 100])
+@pytest.mark.parametrize("words", ["steps", "items"])
+def test_a_record_is_a_line(terminal: Callable[..., Terminal], long_run: str, words: str, width: int) -> None:
+    ran = terminal("runs", words, long_run, width=width)
+    assert ran.end() == 0
+    lines = ran.screen.splitlines()
+    assert len(lines) == 2
+    assert "…" in lines[1]
+    assert max(map(len, lines)) <= width
+
+
+def test_wide_cuts_nothing(terminal: Callable[..., Terminal], long_run: str, stepflow: Stepflow) -> None:
+    ran = terminal("runs", "items", long_run, "--wide", width=60)
+    assert ran.end() == 0
+    assert LONG.replace("\n", "\\n").encode() in ran.raw
+    assert LONG.replace("\n", "\\n") in stepflow("runs", "items", long_run).stdout
+
+
+@pytest.mark.parametrize("width", [40, 60])
+def test_ids_on_a_narrow_terminal(terminal: Callable[..., Terminal], start: Start, width: int) -> None:
+    ids = [start("hello.yaml", [{"name": name}]) for name in "ab"][::-1]
+    ran = terminal("runs", "list", "-n", "2", "-q", width=width)
+    assert ran.end() == 0
+    _, *shown = (line.split()[0] for line in ran.screen.splitlines())
+    assert [whole.startswith(short) for whole, short in zip(ids, shown, strict=True)] == [True, True]
+    assert shown[0] != shown[1]
+    assert shown[0] != ids[0]
+    whole = terminal("runs", "list", "-n", "2", "-q", "--full-ids", width=60)
+    assert whole.end() == 0
+    assert [line.split()[0] for line in whole.screen.splitlines()[1:]] == ids
+
+
+def test_json_with_fields(stepflow: Stepflow, ada: str) -> None:
+    done = stepflow("runs", "get", ada, "--json", "run_id,items.total")
+    assert json.loads(done.stdout) == {"run_id": ada, "items": {"total": 1}}
+    for args in (["-o", "yaml"], ["--fields", "run_id"]):
+        refused = stepflow("runs", "get", ada, "--json", "run_id", *args)
+        assert (refused.code, "cannot be combined" in refused.stderr) == (2, True)
+    alone = stepflow("runs", "get", ada, "--json")
+    assert alone.stderr.endswith("hint: -o json prints all of them\n")
+
+
+def test_widths() -> None:
+    assert shared_width([5, 100, 40], [3, 3, 3], 60) == [5, 28, 27]
+    assert shared_width([5, 10], [3, 3], 60) == [5, 10]
+    assert shared_width([50, 50], [9, 9], 4) == [9, 9]
+    assert (cut("日本語", 6), cut("日本語", 5), cut("abc", 2)) == ("日本語", "日本…", "a…")
+
+
+def test_what_is_no_regular_file_is_not_replaced(stepflow: Stepflow) -> None:
+    device = stepflow.folder / "device"
+    device.symlink_to("/dev/null")
+    done = stepflow("config", "set", "profiles.a.url", "http://a", STEPFLOW_CONFIG_FILE=str(device))
+    assert (done.code, done.stdout) == (2, "")
+    assert "is no regular file" in done.stderr
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    assert device.is_symlink()
