@@ -101,9 +101,9 @@ def test_what_is_no_duration_is_left_to_the_client(text: str) -> None:
 
 
 def test_quiet(stepflow: Stepflow, ada: str) -> None:
-    assert stepflow("validate", "clean.yaml").stderr != ""
-    done = stepflow("validate", "clean.yaml", "-q")
-    assert (done.code, done.stdout, done.stderr) == (0, "", "")
+    assert stepflow("validate", "hello.yaml").stderr != ""
+    done = stepflow("validate", "hello.yaml", "-q")
+    assert (done.code, done.stderr) == (0, "")
     assert "does not exist" in stepflow("-q", "validate", "nothing.yaml").stderr
 
 

@@ -174,7 +174,7 @@ def test_an_interrupt_cancels(
     shown.wait_for("prepare  running")
     shown.interrupt()
     assert shown.end() == 130
-    assert f"stepflow: interrupted; run {run_id} is cancelled\n" in shown.screen
+    assert f"stepflow: interrupted; run {run_id} is marked as cancelled\n" in shown.screen
     assert stepflow("runs", "get", run_id, "--fields", "status").stdout == "STATUS  cancelled\n"
 
 

@@ -59,7 +59,7 @@ def test_coming_back_and_cancelling(terminal: Callable[..., Terminal], server: s
     again.wait_for("prepare  running")
     again.interrupt()
     assert again.end() == 130
-    assert f"interrupted; run {run_id} is cancelled" in again.screen
+    assert f"interrupted; run {run_id} is marked as cancelled" in again.screen
 
     afterwards = terminal("runs", "watch", run_id, "--url", server)
     assert afterwards.end() == 6

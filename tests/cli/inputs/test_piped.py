@@ -55,9 +55,9 @@ def test_where_the_input_comes_from(stepflow: Stepflow, line: str, output: objec
 
 
 def test_a_loop_keeps_its_lines(stepflow: Stepflow) -> None:
-    done = stepflow.shell("printf '1\\n2\\n' | while read each; do stepflow run clean.yaml --no-stdin; done")
+    done = stepflow.shell("printf '1\\n2\\n' | while read each; do stepflow run clean.yaml --no-check --no-stdin; done")
     assert (done.code, done.stderr) == (0, "")
-    assert done.stdout == 2 * stepflow("run", "clean.yaml").stdout
+    assert done.stdout == 2 * stepflow("run", "clean.yaml", "--no-check").stdout
 
 
 def test_what_is_piped_and_is_no_json(stepflow: Stepflow) -> None:

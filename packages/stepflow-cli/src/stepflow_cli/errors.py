@@ -187,7 +187,10 @@ def _line_of_error(title: str, style: str, words: str, color: str) -> str:
     text, is_terminal = f"{title} {words}", sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
     if is_terminal and "\n" not in words:
         width = shutil.get_terminal_size().columns
-        text = textwrap.fill(text, max(width, 20), break_long_words=False, break_on_hyphens=False)
+        # Indented, so that words from a server cannot begin a line that looks like the command's own.
+        text = textwrap.fill(
+            text, max(width, 20), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        )
     if color == "always" or (color == "auto" and is_terminal and not os.environ.get("NO_COLOR")):
         text = f"\x1b[1;{style}m{title}\x1b[0m{text[len(title) :]}"
     return text

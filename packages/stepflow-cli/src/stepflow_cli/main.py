@@ -23,7 +23,7 @@ _COMMANDS = {
     "submit": "Run a flow on a server and print its output.",
     "validate": "Validate flows: offline checks, and what a server adds to them.",
     "test": "Run the test cases in flow files.",
-    "visualize": "Draw the graph of a flow, as SVG, PNG, HTML, DOT or Mermaid.",
+    "visualize": "Draw the graph of a flow. No server is asked.",
     "flows": "Store, read and delete flows on a server.",
     "blobs": "Store and read blobs: JSON values and files, addressed by their content.",
     "config": "Show and change settings, and manage server profiles.",

@@ -16,7 +16,7 @@ _COMMANDS = {
     "steps": "List the steps of a run that were started, by item, then in the order of the flow.",
     "flow": "Print the flow of a run, as YAML unless another format is asked for.",
     "result": "Print the result of a run, waiting for it to end.",
-    "report": "Write a report of runs: one HTML page with graph, timeline, steps, errors and items.",
+    "report": "Write a report of runs: one HTML page that loads nothing and has no scripts.",
     "rerun": "Run a finished run again, keeping outputs of its steps.",
     "cancel": "Mark runs as cancelled; released servers do not stop them.",
     "delete": "Ask the server to delete runs; released servers keep them.",
