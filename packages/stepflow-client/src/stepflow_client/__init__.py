@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     )
     from .executor import StepflowExecutor
     from .logs import LogConfig, LogEntry
+    from .outcomes import Outcome
     from .runtime import RestartPolicy, StepflowRuntime
     from .types import (
         BlobContent,
@@ -101,6 +102,7 @@ _HOMES = {
     "RetryPolicy": "_rules.transient",
     "LogConfig": "logs",
     "LogEntry": "logs",
+    "Outcome": "outcomes",
     **dict.fromkeys(
         (
             "BlobContent",
@@ -177,6 +179,7 @@ __all__ = [
     "LogConfig",
     "LogEntry",
     "NotFoundError",
+    "Outcome",
     "RateLimitError",
     "RequestTimeoutError",
     "RestartPolicy",

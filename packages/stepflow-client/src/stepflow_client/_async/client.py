@@ -24,6 +24,7 @@ from .._settings import Token
 from .._tracing import annotate
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError
 from ..flows.file import is_flow_id
+from .batches import Batches
 from .blobs import Blobs
 from .connection import Connection
 from .events import Events
@@ -49,7 +50,7 @@ _FIRST_WAIT = 1
 and of a long one the id is known soon."""
 
 
-class StepflowClient(Events, Blobs, Picklable):
+class StepflowClient(Events, Batches, Blobs, Picklable):
     """Talks to a Stepflow server over HTTP.
 
     Example:

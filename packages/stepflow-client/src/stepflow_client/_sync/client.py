@@ -26,6 +26,7 @@ from .._settings import Token
 from .._tracing import annotate
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError
 from ..flows.file import is_flow_id
+from .batches import Batches
 from .blobs import Blobs
 from .connection import Connection
 from .events import Events
@@ -51,7 +52,7 @@ _FIRST_WAIT = 1
 and of a long one the id is known soon."""
 
 
-class SyncStepflowClient(Events, Blobs, Picklable):
+class SyncStepflowClient(Events, Batches, Blobs, Picklable):
     """Talks to a Stepflow server over HTTP.
 
     Example:
