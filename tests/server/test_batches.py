@@ -79,6 +79,9 @@ async def test_failed_items_are_outcomes_or_raise(client: Any) -> None:
     assert outcomes[1].error is not None
     assert outcomes[1].error.code == "invalid_input"
     assert outcomes[1].run_id is None
+    unread = await collect(client, NOOP, [ValueError("line 3 is no JSON")])
+    assert unread[0].error is not None
+    assert unread[0].error.message == "line 3 is no JSON"
     failed = await collect(client, one_step(FAIL, {"message": "no"}), [{}])
     assert failed[0].record()["error"]["step_id"] == "only"
     with pytest.raises(RunFailedError, match="input 0 failed"):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from ..errors import usage
 from ..inputs.values import Values
 from ..output.view import Column, Output, View
-from ..params.flow import batch_options, flow_argument, value_options
+from ..params.flow import batch_options, flow_argument, stream_options, value_options
 from ..params.options import file_output_options, server_options, wait_options
 from ..params.parsing import Command
 from ..runs.wait import Wait
@@ -23,6 +25,7 @@ _RUN = View(columns=(Column("run_id", kind="id"),))
 @flow_argument
 @value_options
 @batch_options
+@stream_options
 @server_options(default="server")
 @click.option("--detach", is_flag=True, help="Do not wait: print the run's id and exit.")
 @wait_options
@@ -32,6 +35,7 @@ def command(
     values: Values,
     inputs: str | None,
     max_concurrency: int | None,
+    streaming: dict[str, Any],
     server: ServerOptions,
     detach: bool,
     wait: Wait,
@@ -40,19 +44,27 @@ def command(
     """Run a flow on a server and print its output.
 
     As run, but on a server that goes on with the run when this command ends: Ctrl-C and --timeout only end the wait.
+
+    With --inputs and --output FILE.jsonl, inputs are read and lines written as the batch goes on, as for run.
     """
     from ..params.fields import check_known
     from ..runs.execute import naming, prepare, run_job, start
+    from ..runs.stream import run_stream, stream_of
 
     if detach:
         check_known(output.fields, _RUN)
+        if any(streaming.values()):
+            raise usage("--detach starts one run of all inputs: it has no use for the options of a batch that streams")
         if server.local or server.config is not None:
             raise usage("--detach leaves no run behind on an embedded server, which ends with the command")
-    job = prepare(flow, values, inputs=inputs, max_concurrency=max_concurrency)
+    stream = None if detach else stream_of(inputs, output, wait, streaming)
+    job = prepare(flow, values, inputs=inputs, max_concurrency=max_concurrency, is_stream=stream is not None)
     with connect(server, flow=flow) as target:
         if detach:
             run_id = start(target, job)
             with naming(target, run_id):
                 output.record({"run_id": run_id}, _RUN, default="name")
+        elif stream is not None:
+            run_stream(target, job, stream, wait)
         else:
             run_job(target, job, wait, output)

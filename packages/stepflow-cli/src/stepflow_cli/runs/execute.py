@@ -22,7 +22,7 @@ from ..records.results import BATCH_RESULT, RESULT, print_result, print_results
 from ..server.connect import Target
 from .wait import Wait, wait_for
 
-__all__ = ["Job", "naming", "prepare", "run_job", "start"]
+__all__ = ["Job", "completed", "naming", "prepare", "run_job", "start"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,14 @@ class Job:
     """How many inputs run at once."""
 
 
-def prepare(flow: str, values: Values, *, inputs: str | None = None, max_concurrency: int | None = None) -> Job:
+def prepare(
+    flow: str,
+    values: Values,
+    *,
+    inputs: str | None = None,
+    max_concurrency: int | None = None,
+    is_stream: bool = False,
+) -> Job:
     """Read the flow and the values, before anything is sent or started.
 
     Args:
@@ -53,6 +60,7 @@ def prepare(flow: str, values: Values, *, inputs: str | None = None, max_concurr
         values: What the command line says.
         inputs: The file of a batch's inputs; there is no single input then.
         max_concurrency: How many steps are executed at once, of all inputs together.
+        is_stream: Whether the inputs are read as they are needed.
 
     Raises:
         Problem, FlowFileError: If something is wrong.
@@ -65,7 +73,7 @@ def prepare(flow: str, values: Values, *, inputs: str | None = None, max_concurr
         flow={} if is_stored else load_flow_file(flow),
         flow_id=flow if is_stored else None,
         unread=values,
-        batch=None if inputs is None else read_inputs(inputs, values.stdin_format),
+        batch=None if inputs is None else [] if is_stream else read_inputs(inputs, values.stdin_format),
         env_variables=values.env_variables,
         max_concurrency=max_concurrency,
     )
@@ -87,7 +95,7 @@ def _with_values(job: Job) -> Job:
     return job
 
 
-def _completed(target: Target, job: Job) -> Job:
+def completed(target: Target, job: Job) -> Job:
     """Return a job with what depends on its flow, which is asked for where it is a stored one.
 
     Raises:
@@ -113,7 +121,7 @@ def start(target: Target, job: Job) -> str:
     """
     try:
         with waiting("submitting"):
-            job = _completed(target, job)
+            job = completed(target, job)
             return target.client.submit(
                 job.flow_id or job.flow,
                 # One input that is a list would be a batch.

@@ -76,8 +76,10 @@ class Batches(Waiting):
         ordered: bool = False,
         on_error: Literal["yield", "raise"] = "yield",
         variables: Variables | None = None,
+        variables_from_env: bool = False,
         overrides: Any = None,
         journal: str | os.PathLike[str] | None = None,
+        on_lost: Literal["fail", "rerun"] = "fail",
         on_cancel: Literal["detach", "cancel"] = "detach",
     ) -> Generator[Outcome, None, None]:
         """Run a flow on each of any number of inputs, and yield one outcome for each.
@@ -95,7 +97,8 @@ class Batches(Waiting):
         Args:
             flow: The flow, as for `run`, but not the id of a stored one.
             inputs: An iterable, or an asynchronous one, of inputs: any JSON value each, a list too. One that JSON
-                cannot hold fails alone, without a run. Outcomes wait while a chunk is filled: for inputs that trickle
+                cannot hold fails alone, without a run; so does an exception, which stands for an input that could not
+                be read. Outcomes wait while a chunk is filled: for inputs that trickle
                 in, choose a `chunk_size` of 1.
             max_concurrency: How many tasks are executed at once, over all chunks; None leaves it to the server, which
                 has ten in each run from 0.11 on.
@@ -103,10 +106,14 @@ class Batches(Waiting):
             ordered: Whether outcomes come in the order of the inputs. A slow chunk then holds up at most seven others.
             on_error: `raise` stops at the first input that does not succeed; `yield` hands it on like the others.
             variables: Values of the flow's variables, as for `run`; for all inputs.
+            variables_from_env: Fill missing variables from the environment, as for `run`.
             overrides: Changes to steps, as for `run`; for all inputs.
             journal: A file that keeps what was done, so that the same call with the same inputs goes on after a crash:
                 it yields the outcomes it has, takes over the runs that were created, and creates the others. It needs
                 a server of 0.10 or newer with a store that survives as long. One batch at a time may use it.
+            on_lost: What becomes of inputs whose run is in the journal, but not on the server any more, which was
+                started again without its store: they `fail` with the code `lost`, as they may have been executed, or
+                they are run once more (`rerun`).
             on_cancel: What becomes of the runs in flight when the iteration ends early: `detach` leaves them alone,
                 `cancel` marks them as cancelled.
 
@@ -124,9 +131,13 @@ class Batches(Waiting):
         """
         _check_choice("on_error", on_error, "yield", "raise")
         _check_choice("on_cancel", on_cancel, "detach", "cancel")
+        _check_choice("on_lost", on_lost, "fail", "rerun")
         batch = _Batch(chunk_size, max_concurrency, ordered, SyncSource(inputs))
         try:
-            self._prepare(batch, flow, variables, overrides, journal)
+            self._prepare(batch, flow, variables, variables_from_env, overrides)
+            batch.reruns = on_lost == "rerun"
+            if journal is not None:
+                self._open_journal(batch, journal)
             while True:
                 while batch.has_room():
                     chunk = batch.read_chunk()
@@ -152,8 +163,8 @@ class Batches(Waiting):
         batch: _Batch,
         flow: FlowSource,
         variables: Variables | None,
+        variables_from_env: bool,
         overrides: Any,
-        journal: str | os.PathLike[str] | None,
     ) -> None:
         if is_flow_id(flow):
             raise InvalidArgumentError("map() needs the flow itself, not the id of a stored one")
@@ -163,11 +174,11 @@ class Batches(Waiting):
         batch.most_bytes = _BYTES if can["events"] else _OLD_BYTES
         arguments = self._arguments([], variables, overrides, None)
         needs = self._needs_of(batch.flow, batch.digest)
-        batch.arguments = requests.completed(arguments, needs, os.environ, False)
+        batch.arguments = requests.completed(arguments, needs, os.environ, variables_from_env)
         batch.declared = responses.flow_variables(batch.flow)
-        if journal is None:
-            return
-        if not can["blobs"]:
+
+    def _open_journal(self, batch: _Batch, journal: str | os.PathLike[str]) -> None:
+        if not (self._connection.server()).capabilities["blobs"]:
             raise UnsupportedByServerError(
                 "a journal needs a server of 0.10 or newer: older ones have no flow ids that can be found again"
             )
@@ -237,6 +248,9 @@ class Batches(Waiting):
         except NotFoundError as error:
             if run_id is None:
                 raise
+            if batch.reruns and chunk.run_id is not None:
+                chunk.run_id = None
+                return self._outcomes(batch, chunk, limit)
             # The server was started again without its store.
             results = [_lost(run_id, error)] * len(chunk.values)
         return [
@@ -293,6 +307,7 @@ class _Batch:
         self.exact, self.most_bytes = True, _OLD_BYTES
         self.tag = uuid4().hex
         self.journal: Journal | None = None
+        self.reruns = False
         self.found: dict[str, str] = {}
         """The runs that were there when the batch began, by flow."""
         self.workers: SyncWorkers[_Done] = SyncWorkers()
@@ -377,6 +392,8 @@ class _Batch:
             return None
         if found is None:
             return None
+        if isinstance(found[0], Exception):
+            return None, InvalidArgumentError(str(found[0]))
         try:
             value = check_json(found[0], "the input", exact_integers=self.exact)
             return value, encode(value)
