@@ -230,7 +230,7 @@ class Batches(Waiting):
 
     def _outcomes(self, batch: _Batch, chunk: Chunk, limit: int | None) -> list[Outcome]:
         run_id = chunk.run_id
-        listed = None
+        listed, status = None, types.ExecutionStatus.RUNNING
         try:
             if run_id is None:
                 run = self._chunk_run(batch, chunk, limit)
