@@ -35,6 +35,8 @@ TOKENS = {
     "AsyncHTTPTransport": "HTTPTransport",
     "AsyncSlots": "SyncSlots",
     "AsyncSocket": "SyncSocket",
+    "AsyncSource": "SyncSource",
+    "AsyncWorkers": "SyncWorkers",
     "StopAsyncIteration": "StopIteration",
     "StepflowClient": "SyncStepflowClient",
     "AsyncGenerator": "Generator",

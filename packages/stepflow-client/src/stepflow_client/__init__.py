@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     )
     from .executor import StepflowExecutor
     from .logs import LogConfig, LogEntry
+    from .outcomes import Outcome
     from .reruns import RerunItem, RerunPlan, RerunResult
     from .runtime import RestartPolicy, StepflowRuntime
     from .types import (
@@ -103,6 +104,7 @@ _HOMES = {
     **dict.fromkeys(("RerunItem", "RerunPlan", "RerunResult"), "reruns"),
     "LogConfig": "logs",
     "LogEntry": "logs",
+    "Outcome": "outcomes",
     **dict.fromkeys(
         (
             "BlobContent",
@@ -179,6 +181,7 @@ __all__ = [
     "LogConfig",
     "LogEntry",
     "NotFoundError",
+    "Outcome",
     "RateLimitError",
     "RequestTimeoutError",
     "RerunItem",

@@ -20,13 +20,13 @@ def data_frame(records: Sequence[Mapping[str, Any]]) -> Any:
         StepflowClientError: If neither is installed.
     """
     try:
-        import pandas
+        import pandas  # pyright: ignore[reportMissingImports]
     except ImportError:
         pass
     else:
         return pandas.DataFrame(records)
     try:
-        import polars
+        import polars  # pyright: ignore[reportMissingImports]
     except ImportError:
         message = "data frames need pandas or polars; neither is installed"
         raise StepflowClientError(message, hint="pip install pandas; to_dicts() needs neither") from None

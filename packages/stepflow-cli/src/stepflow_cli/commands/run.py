@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from ..inputs.values import Values
 from ..output.view import Output
-from ..params.flow import batch_options, check_option, dry_run_option, flow_argument, value_options
+from ..params.flow import (
+    batch_options,
+    check_option,
+    dry_run_option,
+    flow_argument,
+    stream_options,
+    value_options,
+)
 from ..params.options import file_output_options, server_options, wait_options
 from ..params.parsing import Command
 from ..runs.wait import Wait
@@ -22,6 +31,7 @@ __all__ = ["command"]
 @value_options
 @check_option
 @batch_options
+@stream_options
 @server_options(default="embedded")
 @wait_options
 @file_output_options
@@ -32,6 +42,7 @@ def command(
     inputs: str | None,
     max_concurrency: int | None,
     check: bool,
+    streaming: dict[str, Any],
     server: ServerOptions,
     wait: Wait,
     output: Output,
@@ -44,13 +55,22 @@ def command(
     The output is printed as JSON; with -o the whole result is printed, even for failed runs.
 
     With --inputs, all inputs are run as one batch, and a line of JSON is printed for each, in their order.
+
+    With --output FILE.jsonl besides, inputs are read and lines written as the batch goes on, in the order in which
+    inputs end. A journal lies beside the file: --resume goes on with a batch that was interrupted.
     """
     from ..runs.dry_run import dry_run as print_request
     from ..runs.execute import prepare, run_job
+    from ..runs.stream import run_stream, stream_of
 
-    job = prepare(flow, values, inputs=inputs, max_concurrency=max_concurrency, check=check)
+    stream = stream_of(inputs, output, wait, streaming)
+    job = prepare(
+        flow, values, inputs=inputs, max_concurrency=max_concurrency, check=check, is_stream=stream is not None
+    )
     with connect(server, flow=flow) as target:
         if dry_run:
             print_request(target, job, output, flow)
-            return
-        run_job(target, job, wait, output)
+        elif stream is not None:
+            run_stream(target, job, stream, wait)
+        else:
+            run_job(target, job, wait, output)

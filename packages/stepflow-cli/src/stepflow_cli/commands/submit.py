@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from ..errors import usage
 from ..inputs.values import Values
 from ..output.view import Column, Output, View
-from ..params.flow import batch_options, check_option, dry_run_option, flow_argument, value_options
+from ..params.flow import (
+    batch_options,
+    check_option,
+    dry_run_option,
+    flow_argument,
+    stream_options,
+    value_options,
+)
 from ..params.options import file_output_options, server_options, wait_options
 from ..params.parsing import Command
 from ..runs.wait import Wait
@@ -25,6 +34,7 @@ _RUN = View(columns=(Column("run_id", kind="id"),))
 @value_options
 @check_option
 @batch_options
+@stream_options
 @server_options(default="server")
 @click.option("--detach", is_flag=True, help="Do not wait: print the run's id and exit.")
 @wait_options
@@ -36,6 +46,7 @@ def command(
     inputs: str | None,
     max_concurrency: int | None,
     check: bool,
+    streaming: dict[str, Any],
     server: ServerOptions,
     detach: bool,
     wait: Wait,
@@ -44,16 +55,24 @@ def command(
     """Run a flow on a server and print its output.
 
     As run, but on a server that goes on with the run when this command ends: Ctrl-C and --timeout only end the wait.
+
+    With --inputs and --output FILE.jsonl, inputs are read and lines written as the batch goes on, as for run.
     """
     from ..params.fields import check_known
     from ..runs.dry_run import dry_run as print_request
     from ..runs.execute import naming, prepare, run_job, start
+    from ..runs.stream import run_stream, stream_of
 
     if detach:
         check_known(output.fields, _RUN)
+        if any(streaming.values()):
+            raise usage("--detach starts one run of all inputs: it has no use for the options of a batch that streams")
         if server.local or server.config is not None:
             raise usage("--detach leaves no run behind on an embedded server, which ends with the command")
-    job = prepare(flow, values, inputs=inputs, max_concurrency=max_concurrency, check=check)
+    stream = None if detach else stream_of(inputs, output, wait, streaming)
+    job = prepare(
+        flow, values, inputs=inputs, max_concurrency=max_concurrency, check=check, is_stream=stream is not None
+    )
     with connect(server, flow=flow) as target:
         if dry_run:
             print_request(target, job, output, flow)
@@ -61,5 +80,7 @@ def command(
             run_id = start(target, job)
             with naming(target, run_id):
                 output.record({"run_id": run_id}, _RUN, default="name")
+        elif stream is not None:
+            run_stream(target, job, stream, wait)
         else:
             run_job(target, job, wait, output)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from ..errors import usage
 
-__all__ = ["read_bytes", "read_text", "writing"]
+__all__ = ["read_bytes", "read_text", "reading", "writing"]
 
 
 def read_bytes(path: str) -> bytes:
@@ -50,3 +50,16 @@ def writing(path: str) -> Iterator[None]:
         raise
     except OSError as error:
         raise usage(f"{path} cannot be written: {error.strerror}") from None
+
+
+@contextmanager
+def reading(path: str) -> Iterator[None]:
+    """Turn the failure to open a file in the block into a problem.
+
+    Raises:
+        Problem: If it cannot be read.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise usage(f"{path} cannot be read: {error.strerror}") from None

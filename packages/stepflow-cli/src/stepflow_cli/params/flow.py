@@ -12,7 +12,15 @@ from ..inputs.values import Form, Given, Values
 from .options import Decorator, Function, option_in, together
 from .parsing import FILE, Choice, given_order
 
-__all__ = ["batch_options", "check_option", "dry_run_option", "flow_argument", "flows_argument", "value_options"]
+__all__ = [
+    "batch_options",
+    "check_option",
+    "dry_run_option",
+    "flow_argument",
+    "flows_argument",
+    "stream_options",
+    "value_options",
+]
 
 
 def flow_argument(function: Function) -> Function:
@@ -115,6 +123,36 @@ def dry_run_option(function: Function) -> Function:
         help="Run nothing: validate the flow, and print what would be sent, without secrets.",
     )
     return decorate(function)  # type: ignore[return-value]
+
+
+def stream_options(function: Function) -> Function:
+    """Add what a batch that streams has besides; the command gets `streaming`, a dict for `Stream`."""
+    where: dict[str, Any] = {"section": "Batch"}
+    return together(  # type: ignore[return-value]
+        "streaming",
+        dict,
+        option_in(
+            "--input-format",
+            type=Choice(["jsonl", "csv", "json", "yaml"]),
+            help="What --inputs holds. [default: by the file's ending; lines of JSON for -]",
+            **where,
+        ),
+        option_in(
+            "--resume",
+            is_flag=True,
+            help="Go on with an interrupted batch, from the journal beside --output FILE.jsonl.",
+            **where,
+        ),
+        option_in("--skip", type=click.IntRange(min=0), default=0, metavar="N", help="Leave out the first N.", **where),
+        option_in("--limit", type=click.IntRange(min=0), metavar="N", help="Run N inputs at most.", **where),
+        option_in(
+            "--on-bad-line",
+            type=Choice(["fail", "stop"]),
+            default=None,
+            help="A malformed line is a failed input, or ends the batch. [default: fail]",
+            **where,
+        ),
+    )(function)
 
 
 def _input_options() -> list[Decorator]:

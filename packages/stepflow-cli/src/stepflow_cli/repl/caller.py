@@ -20,14 +20,17 @@ class Caller(Protocol):
     @property
     def server(self) -> KeptServer:
         """The server of all commands."""
+        ...
 
     @property
     def session(self) -> Session:
         """What holds for all commands."""
+        ...
 
     @property
     def group(self) -> click.Group:
         """All commands."""
+        ...
 
     @property
     def job(self) -> Job | None:
@@ -39,3 +42,4 @@ class Caller(Protocol):
 
     def call(self, args: list[str]) -> int:
         """Run the words of a line, and return the exit code."""
+        ...

@@ -50,7 +50,13 @@ class Job:
 
 
 def prepare(
-    flow: str, values: Values, *, inputs: str | None = None, max_concurrency: int | None = None, check: bool = True
+    flow: str,
+    values: Values,
+    *,
+    inputs: str | None = None,
+    max_concurrency: int | None = None,
+    check: bool = True,
+    is_stream: bool = False,
 ) -> Job:
     """Read the flow and the values, before anything is sent or started.
 
@@ -60,6 +66,7 @@ def prepare(
         inputs: The file of a batch's inputs; there is no single input then.
         max_concurrency: How many steps are executed at once, of all inputs together.
         check: Whether the inputs have to fit the flow's schema.
+        is_stream: Whether the inputs are read as they are needed.
 
     Raises:
         Problem, FlowFileError: If something is wrong.
@@ -72,7 +79,7 @@ def prepare(
         flow={} if is_stored else load_flow_file(flow),
         flow_id=flow if is_stored else None,
         unread=values,
-        batch=None if inputs is None else read_inputs(inputs, values.stdin_format),
+        batch=None if inputs is None else [] if is_stream else read_inputs(inputs, values.stdin_format),
         env_variables=values.env_variables,
         max_concurrency=max_concurrency,
         check=check,

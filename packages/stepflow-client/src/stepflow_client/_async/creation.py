@@ -78,7 +78,7 @@ class RunCreator:
     def __init__(self, connection: Connection, flows: FlowStore, *, exact_integers: bool) -> None:
         self._connection = connection
         self._flows = flows
-        self._exact_integers = exact_integers
+        self.exact_integers = exact_integers
 
     async def start(
         self,
@@ -107,18 +107,18 @@ class RunCreator:
         if is_flow_id(flow):
             if deduplicate:
                 raise InvalidArgumentError("deduplicate=True needs the flow itself, not its id")
-            arguments = await self._arguments(input, variables, overrides, max_concurrency)
+            arguments = await self.arguments(input, variables, overrides, max_concurrency)
             arguments = await self._completed(str(flow), arguments, variables_from_env)
-            return await self._create_run(str(flow), arguments, responses.started, wait=_held(wait))
+            return await self.create(str(flow), arguments, responses.started, wait=_held(wait))
         content, digest = self._flows.checked(flow)
         annotate(flow_name=content.get("name"))
-        arguments = await self._arguments(input, variables, overrides, max_concurrency)
+        arguments = await self.arguments(input, variables, overrides, max_concurrency)
         needs = self._flows.needs_of_flow(content, digest)
         arguments = requests.completed(arguments, needs, os.environ, variables_from_env)
         for again in (self._flows.registries.current.shared_flow(digest) is not None, False):
             flow_id, declared = await self._flows.store_to_run(content, digest, is_single=deduplicate)
             try:
-                run = await self._create_run(
+                run = await self.create(
                     flow_id,
                     arguments,
                     responses.started,
@@ -151,15 +151,16 @@ class RunCreator:
         """Start a run of a stored flow and return it, usually still running."""
         requests.check_debug(debug)
         flow_id = requests.check_id(flow_id, "flow_id")
-        arguments = await self._arguments(input, variables, overrides, max_concurrency)
+        arguments = await self.arguments(input, variables, overrides, max_concurrency)
         arguments = await self._completed(flow_id, arguments, variables_from_env, timeout=timeout)
-        return await self._create_run(flow_id, arguments, responses.created, timeout=timeout)
+        return await self.create(flow_id, arguments, responses.created, timeout=timeout)
 
-    async def _arguments(
+    async def arguments(
         self, input: Any, variables: Variables | None, overrides: Any, max_concurrency: int | None
     ) -> RunArguments:
+        """Check what a run is given, and return it in the shape of the request."""
         server = await self._connection.server()
-        exact = server.capabilities["exact_numbers"] or not self._exact_integers
+        exact = server.capabilities["exact_numbers"] or not self.exact_integers
         return requests.run_arguments(input, variables, overrides, max_concurrency, exact_integers=exact)
 
     async def _completed(
@@ -171,7 +172,7 @@ class RunCreator:
         needs = self._flows.needs_by_id(flow_id)
         return arguments if needs is None else requests.completed(arguments, needs, os.environ, variables_from_env)
 
-    async def _create_run(
+    async def create(
         self,
         flow_id: str,
         arguments: RunArguments,
@@ -182,6 +183,7 @@ class RunCreator:
         wait: int | None = None,
         timeout: float | None = None,
     ) -> Created:
+        """Create a run, once, and return what `read` makes of the response."""
         values = arguments.variables
         declared = declared if declared is not None else self._flows.declared(flow_id)
         request = api.create_run._get_kwargs(

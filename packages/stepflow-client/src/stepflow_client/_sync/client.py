@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -27,6 +27,7 @@ from ..errors import InvalidArgumentError, StepflowClientError
 from ..flows.file import is_flow_id, load_flow
 from ..flows.inputs import check_inputs
 from ..reruns import NOT_GIVEN
+from .batches import BatchRunner
 from .blobs import BlobStore
 from .connection import Connection
 from .creation import RunCreator
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from .._codec import responses
     from ..events import RunEvent
     from ..flows.file import FlowSource
+    from ..outcomes import Outcome
     from ..reruns import RerunPlan, RerunResult
     from ..types import (
         BlobContent,
@@ -167,6 +169,7 @@ class SyncStepflowClient(Picklable):
         self._waiter = Waiter(self._connection, self._runs, self._flows.registries)
         self._events = EventFollower(self._connection, self._runs, self._waiter)
         self._blobs = BlobStore(self._connection)
+        self._batches = BatchRunner(self._connection, self._flows, self._creator, self._runs, self._waiter)
 
     @classmethod
     def from_env(
@@ -420,6 +423,84 @@ class SyncStepflowClient(Picklable):
                 deduplicate=deduplicate,
             )
             return run.run_id
+
+    def map(
+        self,
+        flow: FlowSource,
+        inputs: Iterable[Any] | Iterable[Any],
+        *,
+        max_concurrency: int | None = None,
+        chunk_size: int | None = None,
+        ordered: bool = False,
+        on_error: Literal["yield", "raise"] = "yield",
+        variables: Variables | None = None,
+        variables_from_env: bool = False,
+        overrides: Any = None,
+        journal: str | os.PathLike[str] | None = None,
+        on_lost: Literal["fail", "rerun"] = "fail",
+        on_cancel: Literal["detach", "cancel"] = "detach",
+    ) -> Generator[Outcome, None, None]:
+        """Run a flow on each of any number of inputs, and yield one outcome for each.
+
+        Inputs are read when there is room for them, so they may be without end, and neither they nor the outcomes fill
+        the memory. Consecutive ones form a chunk, which is one run; up to four chunks are in flight. Nothing is read
+        while the caller is busy with the outcomes of a chunk. Where `inputs` raises, the outcomes of all that was read
+        before come first, then the exception.
+
+        Example:
+            with contextlib.closing(client.map("workflow.yaml", inputs, journal="batch.journal")) as outcomes:
+                for outcome in outcomes:
+                    print(outcome.index, outcome.status, outcome.output)
+
+        Args:
+            flow: The flow, as for `run`, but not the id of a stored one.
+            inputs: An iterable, or an asynchronous one, of inputs: any JSON value each, a list too. One that JSON
+                cannot hold fails alone, without a run; so does an exception, which stands for an input that could not
+                be read. Outcomes wait while a chunk is filled: for inputs that trickle
+                in, choose a `chunk_size` of 1.
+            max_concurrency: How many tasks are executed at once, over all chunks; None leaves it to the server, which
+                has ten in each run from 0.11 on.
+            chunk_size: Inputs in one run, at most; None adapts to the server, up to 400, for about a second each.
+            ordered: Whether outcomes come in the order of the inputs. A slow chunk then holds up at most seven others.
+            on_error: `raise` stops at the first input that does not succeed; `yield` hands it on like the others.
+            variables: Values of the flow's variables, as for `run`; for all inputs.
+            variables_from_env: Fill missing variables from the environment, as for `run`.
+            overrides: Changes to steps, as for `run`; for all inputs.
+            journal: A file that keeps what was done, so that the same call with the same inputs goes on after a crash:
+                it yields the outcomes it has, takes over the runs that were created, and creates the others. It needs
+                a server of 0.10 or newer with a store that survives as long. One batch at a time may use it.
+            on_lost: What becomes of inputs whose run is in the journal, but not on the server any more, which was
+                started again without its store: they `fail` with the code `lost`, as they may have been executed, or
+                they are run once more (`rerun`).
+            on_cancel: What becomes of the runs in flight when the iteration ends early: `detach` leaves them alone,
+                `cancel` marks them as cancelled.
+
+        Raises:
+            FlowFileError: If the flow's file cannot be read.
+            InvalidArgumentError: If an argument is wrong; the journal is in use, or that of another flow, other
+                inputs, variables or overrides.
+            InvalidFlowError: If the server refuses the flow.
+            RunFailedError: If an input does not succeed, with `on_error="raise"`.
+            AmbiguousRunError: If it cannot be told whether a chunk's run was created. With a journal, the same call
+                made later finds out.
+            TransportError: If the server cannot be reached.
+            UnsupportedByServerError: If there is a journal and the server is older than 0.10, where a chunk's run
+                cannot be recognised after a crash.
+        """
+        return self._batches.map(
+            flow,
+            inputs,
+            max_concurrency=max_concurrency,
+            chunk_size=chunk_size,
+            ordered=ordered,
+            on_error=on_error,
+            variables=variables,
+            variables_from_env=variables_from_env,
+            overrides=overrides,
+            journal=journal,
+            on_lost=on_lost,
+            on_cancel=on_cancel,
+        )
 
     def get_result(self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
         """Return the result of a run of one item, waiting for it to end.

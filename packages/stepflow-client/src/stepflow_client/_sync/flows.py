@@ -109,7 +109,7 @@ class FlowStore:
         known = self._stored.get(digest)
         if known is not None:
             return known
-        flow_id = self._store_accepted(flow, flow, digest, timeout=timeout)
+        flow_id = self.store_accepted(flow, flow, digest, timeout=timeout)
         stored = types.StoreFlowResponse(flow_id=flow_id, diagnostics=self._accepted.get(digest, []))
         self._stored = {**_newest(self._stored), digest: stored}
         self._know_flow(flow_id, flow)
@@ -127,14 +127,14 @@ class FlowStore:
         """
         claims = self.registries.current
         if is_single:
-            flow_id = self._store_accepted(flow, tagged(flow, uuid4().hex), digest)
+            flow_id = self.store_accepted(flow, tagged(flow, uuid4().hex), digest)
             claims.reserve(flow_id)
             return flow_id, self._know_flow(flow_id, flow)
         while (known := claims.shared_flow(digest)) is None:
             if claims.start_storing(digest) or has_passed(current_deadline()):
                 try:
                     copy = tagged(flow, claims.shared_tag(digest))
-                    flow_id = self._store_accepted(flow, copy, digest)
+                    flow_id = self.store_accepted(flow, copy, digest)
                     claims.share(digest, flow_id)
                 finally:
                     claims.stop_storing(digest)
@@ -143,7 +143,7 @@ class FlowStore:
             time.sleep(_STORING)
         return known, self._declared.get(known)
 
-    def _store_accepted(
+    def store_accepted(
         self, flow: dict[str, Any], copy: dict[str, Any], digest: bytes, *, timeout: float | None = None
     ) -> str:
         """Store a copy of a flow, once the server has accepted the flow, and return its id.

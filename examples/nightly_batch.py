@@ -1,0 +1,47 @@
+"""Run a flow on all records of a table, as a job that may be killed and started again at any time.
+
+On the server that STEPFLOW_URL names, else on an embedded one, which keeps its runs only as long as it lives.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from stepflow_client import StepflowRuntime, SyncStepflowClient
+
+FLOW = Path(__file__).with_name("hello.yaml")
+
+
+def guests() -> Iterator[dict[str, Any]]:
+    """Return the inputs, read as they are needed: here they are made up."""
+    return ({"id": f"guest-{number}", "name": f"Guest {number}"} for number in range(1_000))
+
+
+def batch(client: SyncStepflowClient, folder: Path) -> None:
+    """Answer every input once: after a crash, the same call goes on where the last one stopped."""
+    failed = count = 0
+    with open(folder / "greetings.jsonl", "w", encoding="utf-8") as file:
+        for outcome in client.map(FLOW, guests(), journal=folder / "greetings.journal"):
+            file.write(json.dumps(outcome.record()) + "\n")
+            count, failed = count + 1, failed + (not outcome.is_success)
+    print(f"{count} guests greeted, {failed} failures")
+
+
+def main() -> None:
+    """Choose the server and a folder that stays."""
+    with tempfile.TemporaryDirectory() as folder:
+        if url := os.environ.get("STEPFLOW_URL"):
+            with SyncStepflowClient(url) as client:
+                batch(client, Path(folder))
+            return
+        with StepflowRuntime.start() as runtime, SyncStepflowClient(runtime.url) as client:
+            batch(client, Path(folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""How a batch is cut into runs. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..outcomes import Outcome
+
+__all__ = ["Chunk", "ChunkSizer", "key_of", "lanes_of"]
+
+_FIRST, _LARGEST = 32, 400
+"""Inputs of one run. From 0.11 on a server's time grows with the square of the items of a run."""
+_WANTED = 1.0
+"""Seconds that a chunk should take: longer ones delay outcomes, shorter ones cost more requests an input."""
+_LANES = 4
+"""Chunks in flight."""
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Consecutive inputs that become one run."""
+
+    number: int
+    """From 0 on, in the order of the inputs."""
+    first: int
+    """The index of the first input."""
+    tag: str
+    """What makes the chunk's flow, and so its run, recognisable."""
+    count: int = 0
+    """Inputs read for it, those that cannot be sent included."""
+    size: int = 0
+    """Bytes of them as JSON."""
+    digest: str = ""
+    """What tells its inputs from others."""
+    indexes: list[int] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
+    keys: list[str | int | None] = field(default_factory=list)
+    refused: list[Outcome] = field(default_factory=list)
+    """The outcomes of inputs that cannot be sent."""
+    run_id: str | None = None
+    """The run, where it is known from a journal."""
+    outcomes: list[Outcome] | None = None
+    """How it ended, where that is known from a journal."""
+
+
+class ChunkSizer:
+    """Chooses how many inputs the next chunk has, by how fast the server answers.
+
+    Args:
+        fixed: A size that the caller has chosen; None adapts.
+    """
+
+    def __init__(self, fixed: int | None) -> None:
+        """Begin small."""
+        self._fixed = fixed
+        self.size = fixed or _FIRST
+
+    def note(self, count: int, seconds: float) -> None:
+        """Note how long a chunk took: the size at most doubles, or halves, at once."""
+        if self._fixed is not None or not count:
+            return
+        wanted = count * _WANTED / max(seconds, 1e-6)
+        self.size = int(max(1, min(max(wanted, count / 2), count * 2, _LARGEST)))
+
+
+def lanes_of(max_concurrency: int | None) -> list[int | None]:
+    """Return the `max_concurrency` of each run in flight; together they are that of the batch.
+
+    Args:
+        max_concurrency: Of all runs together; None leaves each run to the server.
+    """
+    if max_concurrency is None:
+        return [None] * _LANES
+    lanes = min(_LANES, max_concurrency)
+    return [max_concurrency // lanes + (place < max_concurrency % lanes) for place in range(lanes)]
+
+
+def key_of(value: Any) -> str | int | None:
+    """Return the `id`, else the `key`, of an input that is an object."""
+    if isinstance(value, dict):
+        for name in ("id", "key"):
+            found = value.get(name)
+            if isinstance(found, (str, int)) and not isinstance(found, bool):
+                return found
+    return None

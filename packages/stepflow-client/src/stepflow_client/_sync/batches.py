@@ -1,0 +1,412 @@
+# Written from _async/batches.py by `make generate`. Change that file instead.
+
+"""Running a flow on any number of inputs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Generator, Iterable
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from uuid import uuid4
+
+from .._codec import requests
+from .._codec.requests import RunArguments, Variables
+from .._codec.values import check_json, encode
+from .._lazy import lazy_module
+from .._rules import bindings as api
+from .._rules.creation import born, tagged
+from .._rules.deadline import deadline_override
+from .._workers import SyncSource, SyncWorkers
+from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
+from ..flows.file import is_flow_id
+from .connection import Connection
+from .creation import RunCreator
+from .flows import FlowStore
+from .runs import RunReader
+from .waiting import Waiter
+
+if TYPE_CHECKING:
+    from .. import outcomes, types
+    from .._codec import responses
+    from .._rules import chunks
+    from .._rules.chunks import Chunk
+    from ..flows.file import FlowSource
+    from ..journal import Journal
+    from ..outcomes import Outcome
+    from ..types import FlowVariable
+else:
+    responses = lazy_module("stepflow_client._codec.responses")
+    types = lazy_module("stepflow_client.types")
+    outcomes = lazy_module("stepflow_client.outcomes")
+    chunks = lazy_module("stepflow_client._rules.chunks")
+
+__all__ = ["BatchRunner"]
+
+_BYTES, _OLD_BYTES = 8 << 20, 1_750_000
+"""Bytes of inputs in one run; servers before 0.12 take bodies of 2 MiB."""
+_HELD = 1
+"""Seconds that a server may hold the request that creates a chunk: of a longer one the run's id is known soon."""
+_AHEAD = 8
+"""Chunks that may be begun, and not handed on, where the outcomes come in order."""
+_IN_FLIGHT = 0.5
+"""Seconds that a request of a process that was killed may still take to become a run."""
+_APART = 10.0
+"""Seconds by which the clocks of servers that share a store may differ."""
+_LAST_WORD = 5.0
+"""Seconds for cancelling the runs of a batch that is given up."""
+
+
+class _Done(NamedTuple):
+    chunk: Chunk
+    lane: int | None
+    outcomes: list[Outcome]
+    seconds: float
+
+
+class BatchRunner:
+    """Runs a flow on any number of inputs.
+
+    Args:
+        connection: The connection.
+        flows: The flows of the client.
+        creator: Creates runs.
+        runs: Reads runs.
+        waiter: Waits for runs.
+    """
+
+    def __init__(
+        self, connection: Connection, flows: FlowStore, creator: RunCreator, runs: RunReader, waiter: Waiter
+    ) -> None:
+        self._connection = connection
+        self._flows = flows
+        self._creator = creator
+        self._runs = runs
+        self._waiter = waiter
+
+    def map(
+        self,
+        flow: FlowSource,
+        inputs: Iterable[Any] | Iterable[Any],
+        *,
+        max_concurrency: int | None = None,
+        chunk_size: int | None = None,
+        ordered: bool = False,
+        on_error: Literal["yield", "raise"] = "yield",
+        variables: Variables | None = None,
+        variables_from_env: bool = False,
+        overrides: Any = None,
+        journal: str | os.PathLike[str] | None = None,
+        on_lost: Literal["fail", "rerun"] = "fail",
+        on_cancel: Literal["detach", "cancel"] = "detach",
+    ) -> Generator[Outcome, None, None]:
+        """Run a flow on each of any number of inputs, and yield one outcome for each."""
+        _check_choice("on_error", on_error, "yield", "raise")
+        _check_choice("on_cancel", on_cancel, "detach", "cancel")
+        _check_choice("on_lost", on_lost, "fail", "rerun")
+        batch = _Batch(chunk_size, max_concurrency, ordered, SyncSource(inputs))
+        try:
+            self._prepare(batch, flow, variables, variables_from_env, overrides)
+            batch.reruns = on_lost == "rerun"
+            if journal is not None:
+                self._open_journal(batch, journal)
+            while True:
+                while batch.has_room():
+                    chunk = batch.read_chunk()
+                    if not chunk.count:
+                        break
+                    self._begin(batch, chunk)
+                if not len(batch.workers):
+                    break
+                batch.note(batch.workers.finished())
+                for outcome in batch.ready():
+                    yield outcome if on_error == "yield" else outcome.raise_for_failure()
+            if batch.failure is not None:
+                raise batch.failure
+        finally:
+            batch.workers.close()
+            if on_cancel == "cancel" and batch.in_flight:
+                self._cancel_all(list(batch.in_flight.values()))
+            if batch.journal is not None:
+                batch.journal.close()
+
+    def _prepare(
+        self,
+        batch: _Batch,
+        flow: FlowSource,
+        variables: Variables | None,
+        variables_from_env: bool,
+        overrides: Any,
+    ) -> None:
+        if is_flow_id(flow):
+            raise InvalidArgumentError("map() needs the flow itself, not the id of a stored one")
+        batch.flow, batch.digest = self._flows.checked(flow)
+        can = (self._connection.server()).capabilities
+        batch.exact = can["exact_numbers"] or not self._creator.exact_integers
+        batch.most_bytes = _BYTES if can["events"] else _OLD_BYTES
+        arguments = self._creator.arguments([], variables, overrides, None)
+        needs = self._flows.needs_of_flow(batch.flow, batch.digest)
+        batch.arguments = requests.completed(arguments, needs, os.environ, variables_from_env)
+        batch.declared = responses.flow_variables(batch.flow)
+
+    def _open_journal(self, batch: _Batch, journal: str | os.PathLike[str]) -> None:
+        if not (self._connection.server()).capabilities["blobs"]:
+            raise UnsupportedByServerError(
+                "a journal needs a server of 0.10 or newer: older ones have no flow ids that can be found again"
+            )
+        from ..journal import Journal
+
+        batch.journal = Journal(journal)
+        given = {"flow": batch.flow, "variables": batch.arguments.variables, "overrides": batch.arguments.overrides}
+        batch.tag = batch.journal.begin({name: _digest(encode(value)) for name, value in given.items()})
+        # By the server's own clock, every run of the batch is younger than this.
+        newest = self._connection.call("list_runs", api.list_runs._get_kwargs(roots_only=True, limit=1), _flows)
+        since = float(
+            batch.journal.remember("since", str(max((born(run_id) or 0.0 for run_id in newest), default=0.0)))
+        )
+        if batch.journal.has_lost():
+            time.sleep(_IN_FLIGHT)
+            batch.found = {flow_id: run_id for run_id, flow_id in (self._runs_since(since)).items()}
+
+    def _runs_since(self, since: float) -> dict[str, str]:
+        """Return the flows of all root runs that were created after a moment of the server's clock, by run."""
+        limit = 1000
+        while True:
+            request = api.list_runs._get_kwargs(roots_only=True, limit=limit)
+            runs = self._connection.call("list_runs", request, _flows)
+            oldest = min((born(run_id) or 0.0 for run_id in runs), default=0.0)
+            if len(runs) < limit or oldest < since - _APART:
+                return runs
+            limit *= 4
+
+    def _begin(self, batch: _Batch, chunk: Chunk) -> None:
+        """Start the work on a chunk, or hand on how it ended before."""
+        if chunk.outcomes is not None:
+            batch.workers.start(partial(_known, _Done(chunk, None, chunk.outcomes, 0.0)))
+            return
+        if batch.journal is not None:
+            batch.journal.begun(chunk)
+        place = batch.free.pop()
+        batch.workers.start(partial(self._run_chunk, batch, chunk, place))
+
+    def _run_chunk(self, batch: _Batch, chunk: Chunk, place: int) -> _Done:
+        began = time.monotonic()
+        found: list[Outcome] = []
+        if chunk.values:
+            found = self._outcomes(batch, chunk, batch.lanes[place])
+        every = sorted([*found, *chunk.refused], key=lambda outcome: outcome.index)
+        if batch.journal is not None:
+            batch.journal.ended(chunk.number, every)
+        batch.in_flight.pop(chunk.number, None)
+        return _Done(chunk, place, every, time.monotonic() - began)
+
+    def _outcomes(self, batch: _Batch, chunk: Chunk, limit: int | None) -> list[Outcome]:
+        run_id = chunk.run_id
+        listed, status = None, types.ExecutionStatus.RUNNING
+        try:
+            if run_id is None:
+                run = self._chunk_run(batch, chunk, limit)
+                run_id = run.run_id
+                if batch.journal is not None:
+                    batch.journal.created(chunk.number, run_id)
+                if run.status.is_final and len(run.answers) == len(chunk.values):
+                    read = responses.items(run_id, run.answers, self._connection.reading(run_id))
+                    listed, status = self._runs.explain(read, run.status), run.status
+            batch.in_flight[chunk.number] = run_id
+            if listed is None:
+                ended, listed = self._waiter.finished(run_id, wait=True, timeout=None, single=False)
+                status = ended.status
+            results = responses.results(listed, status, self._connection.reading(run_id))
+        except NotFoundError as error:
+            if run_id is None:
+                raise
+            if batch.reruns and chunk.run_id is not None:
+                chunk.run_id = None
+                return self._outcomes(batch, chunk, limit)
+            # The server was started again without its store.
+            results = [_lost(run_id, error)] * len(chunk.values)
+        return [
+            outcomes.Outcome(index, key, run_id, result.status, result.output, result.error)
+            for index, key, result in zip(chunk.indexes, chunk.keys, results, strict=True)
+        ]
+
+    def _chunk_run(self, batch: _Batch, chunk: Chunk, limit: int | None) -> responses.Started:
+        """Create the run of a chunk, or find the one that was created before a crash."""
+        arguments = batch.arguments._replace(inputs=chunk.values, max_concurrency=limit)
+        for again in (True, False):
+            flow_id = self._flows.store_accepted(batch.flow, tagged(batch.flow, chunk.tag), batch.digest)
+            known = batch.found.get(flow_id)
+            if known is not None:
+                return responses.Started(known, types.ExecutionStatus.RUNNING, [])
+            self._flows.registries.current.reserve(flow_id)
+            try:
+                return self._creator.create(
+                    flow_id,
+                    arguments,
+                    responses.started,
+                    declared=batch.declared,
+                    output=batch.flow.get("output"),
+                    wait=_HELD,
+                )
+            except NotFoundError:
+                # A server that was started again in between has lost the flow.
+                if not again:
+                    raise
+        raise AssertionError("unreachable")  # pragma: no cover - the loop returns or raises
+
+    def _cancel_all(self, run_ids: list[str]) -> None:
+        with deadline_override(time.monotonic() + _LAST_WORD):
+            for run_id in run_ids:
+                with suppress(StepflowClientError):
+                    self._runs.cancel_run(run_id)
+
+
+class _Batch:
+    """The state of one batch."""
+
+    flow: dict[str, Any]
+    digest: bytes
+    arguments: RunArguments
+    declared: dict[str, FlowVariable]
+
+    def __init__(self, chunk_size: int | None, max_concurrency: int | None, ordered: bool, source: SyncSource) -> None:
+        """Check the limits."""
+        self.sizer = chunks.ChunkSizer(requests.check_limit(chunk_size, "chunk_size", least=1))
+        self.lanes = chunks.lanes_of(requests.check_concurrency(max_concurrency))
+        self.free = list(range(len(self.lanes)))
+        self.ordered = ordered
+        self.source = source
+        self.exact, self.most_bytes = True, _OLD_BYTES
+        self.tag = uuid4().hex
+        self.journal: Journal | None = None
+        self.reruns = False
+        self.found: dict[str, str] = {}
+        """The runs that were there when the batch began, by flow."""
+        self.workers: SyncWorkers[_Done] = SyncWorkers()
+        self.in_flight: dict[int, str] = {}
+        """The runs that have not ended, by chunk."""
+        self.done: dict[int, list[Outcome]] = {}
+        """What has ended and was not handed on, by chunk."""
+        self.failure: Exception | None = None
+        """What the inputs have raised."""
+        self._left: tuple[Any, bytes | InvalidArgumentError] | None = None
+        self._number = self._index = self._next = 0
+
+    def has_room(self) -> bool:
+        """Return whether one more chunk may be begun."""
+        is_ended = self._left is None and (self.source.ended or self.failure is not None)
+        if is_ended or not self.free or len(self.workers) >= len(self.lanes):
+            return False
+        return not self.ordered or self._number - self._next < _AHEAD
+
+    def note(self, done: _Done) -> None:
+        """Note the end of a chunk."""
+        self.done[done.chunk.number] = done.outcomes
+        if done.lane is not None:
+            self.free.append(done.lane)
+            self.sizer.note(done.chunk.count, done.seconds)
+
+    def ready(self) -> list[Outcome]:
+        """Return the outcomes that may be handed on now."""
+        ready: list[Outcome] = []
+        while self.done and (not self.ordered or self._next in self.done):
+            number = self._next if self.ordered else next(iter(self.done))
+            ready += self.done.pop(number)
+            self._next = max(self._next, number + 1)
+        return ready
+
+    def read_chunk(self) -> Chunk:
+        """Read the inputs of the next chunk: those of the journal's, where it was begun before.
+
+        Raises:
+            InvalidArgumentError: If they are not those of the journal.
+        """
+        known = None if self.journal is None else self.journal.chunk(self._number)
+        chunk = chunks.Chunk(self._number, self._index, f"{self.tag}-{self._number}")
+        seen = hashlib.sha256()
+        while chunk.count < (self.sizer.size if known is None else known.count):
+            entry = self._next_input()
+            if entry is None:
+                break
+            value, text = entry
+            size = len(text) if isinstance(text, bytes) else 0
+            if known is None and chunk.count and chunk.size + size > self.most_bytes:
+                self._left = entry
+                break
+            self._add(chunk, value, text)
+            seen.update(b"%d:" % size + (text if isinstance(text, bytes) else b""))
+        chunk.digest = seen.hexdigest()
+        if known is not None:
+            if chunk.digest != known.digest and self.failure is None:
+                raise InvalidArgumentError(
+                    f"inputs {known.first} to {known.first + known.count - 1} are not those of the journal",
+                    hint="a batch goes on with the same inputs in the same order",
+                )
+            if chunk.digest != known.digest:
+                # What cannot be read is not run either.
+                chunk.count = 0
+                return chunk
+            chunk.run_id, chunk.outcomes = known.run_id, known.outcomes
+        if chunk.count:
+            self._number += 1
+        return chunk
+
+    def _next_input(self) -> tuple[Any, bytes | InvalidArgumentError] | None:
+        left, self._left = self._left, None
+        if left is not None:
+            return left
+        if self.failure is not None or self.source.ended:
+            return None
+        try:
+            found = self.source.next()
+        except Exception as error:
+            self.failure = error
+            return None
+        if found is None:
+            return None
+        if isinstance(found[0], Exception):
+            return None, InvalidArgumentError(str(found[0]))
+        try:
+            value = check_json(found[0], "the input", exact_integers=self.exact)
+            return value, encode(value)
+        except InvalidArgumentError as error:
+            return found[0], error
+
+    def _add(self, chunk: Chunk, value: Any, text: bytes | InvalidArgumentError) -> None:
+        index, key = self._index, chunks.key_of(value)
+        self._index += 1
+        chunk.count += 1
+        if isinstance(text, InvalidArgumentError):
+            error = types.FlowError(message=text.message, code=types.ErrorCode.INVALID_INPUT)
+            chunk.refused.append(outcomes.Outcome(index, key, None, types.ExecutionStatus.FAILED, None, error))
+            return
+        chunk.size += len(text)
+        chunk.indexes.append(index)
+        chunk.keys.append(key)
+        chunk.values.append(value)
+
+
+def _known(done: _Done) -> _Done:
+    return done
+
+
+def _flows(answer: dict[str, Any]) -> dict[str, str]:
+    """Read the flows of a list of runs, by run."""
+    return {str(run["runId"]): str(run["flowId"]) for run in answer["runs"]}
+
+
+def _lost(run_id: str, error: NotFoundError) -> types.FlowResult:
+    said = types.FlowError(message=f"the server has lost the run: {error.message}", code=types.ErrorCode.LOST)
+    return types.FlowResult(run_id=run_id, status=types.ExecutionStatus.FAILED, error=said)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _check_choice(name: str, value: str, *choices: str) -> None:
+    if value not in choices:
+        raise InvalidArgumentError(f"{name} is {' or '.join(map(repr, choices))}, not {value!r}")

@@ -1,0 +1,146 @@
+"""Work in the background and lazy inputs, asynchronous and blocking: written twice by hand, as the sockets are."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextvars import copy_context
+from typing import Any, Generic, TypeVar
+
+from .errors import InvalidArgumentError
+
+__all__ = ["AsyncSource", "AsyncWorkers", "SyncSource", "SyncWorkers"]
+
+Result = TypeVar("Result")
+
+
+class AsyncWorkers(Generic[Result]):
+    """Calls that run in the background, as tasks."""
+
+    def __init__(self) -> None:
+        """Start nothing."""
+        self._tasks: set[asyncio.Task[Result]] = set()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def start(self, call: Callable[[], Awaitable[Result]]) -> None:
+        """Begin a call."""
+
+        async def run() -> Result:
+            return await call()
+
+        self._tasks.add(asyncio.create_task(run()))
+
+    async def finished(self) -> Result:
+        """Wait until one of the calls ends and return its result, or raise its error."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        task = done.pop()
+        self._tasks.discard(task)
+        return task.result()
+
+    async def aclose(self) -> None:
+        """Cancel what still runs."""
+        tasks, self._tasks = self._tasks, set()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class SyncWorkers(Generic[Result]):
+    """Calls that run in the background, as daemon threads: none keeps the process from ending."""
+
+    def __init__(self) -> None:
+        """Start nothing."""
+        self._ended: queue.SimpleQueue[tuple[Result | None, BaseException | None]] = queue.SimpleQueue()
+        self._running = 0
+
+    def __len__(self) -> int:
+        return self._running
+
+    def start(self, call: Callable[[], Result]) -> None:
+        """Begin a call."""
+        context = copy_context()
+
+        def run() -> None:
+            try:
+                self._ended.put((context.run(call), None))
+            except BaseException as error:
+                self._ended.put((None, error))
+
+        self._running += 1
+        threading.Thread(target=run, name="stepflow-client-map", daemon=True).start()
+
+    def finished(self) -> Result:
+        """Wait until one of the calls ends and return its result, or raise its error."""
+        result, error = self._ended.get()
+        self._running -= 1
+        if error is not None:
+            raise error
+        return result  # type: ignore[return-value]
+
+    def close(self) -> None:
+        """Forget what still runs: a thread cannot be cancelled."""
+
+
+_END = object()
+
+
+class AsyncSource:
+    """Inputs, read one by one when they are needed.
+
+    Raises:
+        InvalidArgumentError: If they cannot be gone through.
+    """
+
+    def __init__(self, inputs: Any) -> None:
+        """Read nothing yet."""
+        self._async: AsyncIterator[Any] | None = None
+        self._sync: Iterator[Any] = iter(())
+        if isinstance(inputs, AsyncIterable):
+            self._async = aiter(inputs)
+        else:
+            self._sync = _iterator(inputs)
+        self.ended = False
+
+    async def next(self) -> tuple[Any] | None:
+        """Return the next input in a tuple; None after the last."""
+        try:
+            found = await anext(self._async, _END) if self._async is not None else next(self._sync, _END)
+        except BaseException:
+            self.ended = True
+            raise
+        self.ended = found is _END
+        return None if self.ended else (found,)
+
+
+class SyncSource:
+    """Inputs, read one by one when they are needed.
+
+    Raises:
+        InvalidArgumentError: If they cannot be gone through.
+    """
+
+    def __init__(self, inputs: Any) -> None:
+        """Read nothing yet."""
+        self._sync = _iterator(inputs)
+        self.ended = False
+
+    def next(self) -> tuple[Any] | None:
+        """Return the next input in a tuple; None after the last."""
+        try:
+            found = next(self._sync, _END)
+        except BaseException:
+            self.ended = True
+            raise
+        self.ended = found is _END
+        return None if self.ended else (found,)
+
+
+def _iterator(inputs: Any) -> Iterator[Any]:
+    if not isinstance(inputs, Iterable) or isinstance(inputs, (str, bytes, dict)):
+        raise InvalidArgumentError(f"inputs are an iterable of inputs, not {type(inputs).__name__}")
+    return iter(inputs)

@@ -1,0 +1,58 @@
+"""How a batch is cut into runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from stepflow_client._rules.chunks import ChunkSizer, key_of, lanes_of
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 5, 7, 10, 1000])
+def test_the_runs_in_flight_share_the_limit(limit: int) -> None:
+    lanes = lanes_of(limit)
+    assert len(lanes) == min(limit, 4)
+    assert sum(lane or 0 for lane in lanes) == limit
+    assert all(lanes)
+
+
+def test_without_a_limit_each_run_is_left_to_the_server() -> None:
+    assert lanes_of(None) == [None] * 4
+
+
+def test_chunks_grow_while_the_server_is_fast_and_are_bounded() -> None:
+    sizer = ChunkSizer(None)
+    sizes = [sizer.size]
+    for _ in range(6):
+        sizer.note(sizer.size, 0.001)
+        sizes.append(sizer.size)
+    assert sizes == [32, 64, 128, 256, 400, 400, 400]
+
+
+def test_chunks_shrink_while_the_server_is_slow() -> None:
+    sizer = ChunkSizer(None)
+    for _ in range(8):
+        sizer.note(sizer.size, 1000.0)
+    assert sizer.size == 1
+
+
+def test_a_chosen_size_stays() -> None:
+    sizer = ChunkSizer(1000)
+    sizer.note(1000, 1e9)
+    assert sizer.size == 1000
+
+
+@pytest.mark.parametrize(
+    ("value", "key"),
+    [
+        ({"id": "a", "key": "b"}, "a"),
+        ({"id": None, "key": 0}, 0),
+        ({"id": True}, None),
+        ({"id": ["a"]}, None),
+        ({}, None),
+        ([{"id": "a"}], None),
+        ("id", None),
+    ],
+)
+def test_the_key_of_an_input(value: Any, key: Any) -> None:
+    assert key_of(value) == key
