@@ -211,7 +211,8 @@ def test_the_file_is_in_the_folder_for_state(monkeypatch: pytest.MonkeyPatch, tm
     assert not (tmp_path / "stepflow").exists(), "reading makes no file"
 
 
-@pytest.mark.parametrize("limits", [{"max_age": 0}, {"max_runs": 0}])
-def test_limits_are_positive(limits: dict[str, int]) -> None:
-    with pytest.raises(InvalidArgumentError):
-        History(**limits)
+def test_limits_are_positive() -> None:
+    with pytest.raises(InvalidArgumentError, match="max_age"):
+        History(max_age=0)
+    with pytest.raises(InvalidArgumentError, match="max_runs"):
+        History(max_runs=0)

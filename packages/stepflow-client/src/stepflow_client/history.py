@@ -182,7 +182,7 @@ class History:
             row = _row(str(run_id), _without_secrets(values | about, flow, variables))
             with self._opened() as connection:
                 marks = ", ".join("?" * len(row))
-                cursor = connection.execute(f"INSERT OR REPLACE INTO runs ({_COLUMNS}) VALUES ({marks})", row)
+                cursor = connection.execute(f"INSERT OR REPLACE INTO runs ({_COLUMNS}) VALUES ({marks})", row)  # noqa: S608
                 if (cursor.lastrowid or 0) % min(_PRUNE_EVERY, max(1, self._max_runs // 10)) == 0:
                     self._prune(connection)
 
@@ -197,7 +197,7 @@ class History:
         Raises:
             StepflowClientError: If the file cannot be read.
         """
-        rows = self._read(f"SELECT {_COLUMNS} FROM runs WHERE run_id = ?", [str(run_id)])
+        rows = self._read(f"SELECT {_COLUMNS} FROM runs WHERE run_id = ?", [str(run_id)])  # noqa: S608
         return _entry(rows[0]) if rows else None
 
     def search(
@@ -237,7 +237,7 @@ class History:
             conditions.append("EXISTS (SELECT 1 FROM json_each(runs.labels) WHERE key = ? AND value = ?)")
             values += [name, value]
         where = " AND ".join(conditions)
-        query = f"SELECT {_COLUMNS} FROM runs WHERE {where} ORDER BY number DESC LIMIT ?"
+        query = f"SELECT {_COLUMNS} FROM runs WHERE {where} ORDER BY number DESC LIMIT ?"  # noqa: S608
         return [_entry(row) for row in self._read(query, [*values, limit])]
 
     def clear(self, *, older_than: float = 0.0) -> int:
@@ -286,7 +286,7 @@ class History:
     def _prune(self, connection: sqlite3.Connection) -> None:
         connection.execute("DELETE FROM runs WHERE created < ?", [time.time() - self._max_age])
         newest = "SELECT number FROM runs ORDER BY number DESC LIMIT 1 OFFSET ?"
-        connection.execute(f"DELETE FROM runs WHERE number <= ({newest})", [self._max_runs])
+        connection.execute(f"DELETE FROM runs WHERE number <= ({newest})", [self._max_runs])  # noqa: S608
 
     @contextmanager
     def _warning(self, what: str) -> Iterator[None]:
