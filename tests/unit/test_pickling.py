@@ -10,11 +10,13 @@ import pickle
 import ssl
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from stepflow_client import RetryPolicy, StepflowClient, SyncStepflowClient
+from stepflow_client.history import History
 
 from tests.unit.both_twins import RUN_ID, TWINS, URL, Server
 
@@ -85,6 +87,7 @@ def every_setting() -> dict[str, Any]:
         "retry": RetryPolicy(max_attempts=2),
         "exact_integers": False,
         "max_response_bytes": 2**20,
+        "history": History("/nowhere/history.db"),
     }
 
 
@@ -99,6 +102,7 @@ def test_every_setting_travels(twin: str, way: str) -> None:
     assert client._connection.timeout[:2] == (1.0, 3.0)
     assert client._connection._retry._policy == RetryPolicy(max_attempts=2)
     assert client._creator.exact_integers is False
+    assert client._recorder._history.path == Path("/nowhere/history.db")
     request = sent(client)
     assert request.url == f"https://server.example/api/v1/runs/{RUN_ID}"
     assert request.headers["x-tenant"] == "letters"

@@ -17,6 +17,7 @@ from .._http.messages import MOST_BYTES
 from .._http.sockets import AsyncCancelled
 from .._lazy import lazy_module
 from .._pickling import Picklable
+from .._recording import Recorder
 from .._rules import bindings as api
 from .._rules.deadline import deadline_of, deadline_override, deadline_scope
 from .._rules.transient import RetryPolicy
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from .._codec import responses
     from ..events import RunEvent
     from ..flows.file import FlowSource
+    from ..history import History
     from ..outcomes import Outcome
     from ..reruns import RerunPlan, RerunResult
     from ..types import (
@@ -121,6 +123,8 @@ class StepflowClient(Picklable):
         max_response_bytes: Bytes that an answer may have, and each event of `run_events`; a larger one is an
             InvalidResponseError. The default, 1 GiB, is beyond what servers send; it keeps one answer from taking all
             the memory.
+        history: Where runs that this client creates are recorded, with their inputs, variables and overrides, and how
+            they ended; by default nowhere. Its file is written during the call, usually in less than a millisecond.
 
     Raises:
         InvalidArgumentError: If a setting is wrong.
@@ -142,6 +146,7 @@ class StepflowClient(Picklable):
         retry: RetryPolicy | None = None,
         exact_integers: bool = True,
         max_response_bytes: int = MOST_BYTES,
+        history: History | None = None,
     ) -> None:
         """Keep the settings; nothing is sent."""
         # First of all: every local name is an argument still.
@@ -161,7 +166,8 @@ class StepflowClient(Picklable):
             max_response_bytes=max_response_bytes,
         )
         self._flows = FlowStore(self._connection)
-        self._creator = RunCreator(self._connection, self._flows, exact_integers=exact_integers)
+        self._recorder = Recorder(history, self._connection.url)
+        self._creator = RunCreator(self._connection, self._flows, self._recorder, exact_integers=exact_integers)
         self._runs = RunReader(self._connection)
         self._lister = RunLister(self._connection)
         self._waiter = Waiter(self._connection, self._runs, self._flows.registries)
@@ -186,6 +192,7 @@ class StepflowClient(Picklable):
         retry: RetryPolicy | None = None,
         exact_integers: bool = True,
         max_response_bytes: int = MOST_BYTES,
+        history: History | None = None,
     ) -> Self:
         """Return a client with the settings of the environment.
 
@@ -205,6 +212,7 @@ class StepflowClient(Picklable):
             retry: When a request is sent again.
             exact_integers: Refuse to send integers that the server would change.
             max_response_bytes: Bytes that a response may have, and each event of `run_events`.
+            history: Where runs are recorded.
 
         Raises:
             InvalidArgumentError: If a setting is wrong.
@@ -224,6 +232,7 @@ class StepflowClient(Picklable):
             retry=retry,
             exact_integers=exact_integers,
             max_response_bytes=max_response_bytes,
+            history=history,
         )
 
     @property
@@ -358,6 +367,7 @@ class StepflowClient(Picklable):
             )
             try:
                 result = await self._waiter.result_of(run, deadline)
+                self._recorder.seen(run.run_id, result.status)
                 span.note(run_status=result.status.value)
                 return result
             except StepflowClientError as error:
@@ -514,6 +524,7 @@ class StepflowClient(Picklable):
             RunTimeoutError: If the run has not ended in time. It goes on.
         """
         run, listed = await self._waiter.finished(run_id, wait=wait, timeout=timeout, single=True)
+        self._recorder.seen(run.run_id, run.status)
         return responses.only_result(listed, run.status, self._connection.reading(run.run_id))
 
     async def get_results(
@@ -531,6 +542,7 @@ class StepflowClient(Picklable):
             RunTimeoutError: If the run has not ended in time. It goes on.
         """
         run, listed = await self._waiter.finished(run_id, wait=wait, timeout=timeout, single=False)
+        self._recorder.seen(run.run_id, run.status)
         return responses.results(listed, run.status, self._connection.reading(run.run_id))
 
     # Flows
@@ -741,7 +753,9 @@ class StepflowClient(Picklable):
             NotFoundError: If the server has no such run.
             ConflictError: If the run has ended already.
         """
-        return await self._runs.cancel_run(run_id, timeout=timeout)
+        run = await self._runs.cancel_run(run_id, timeout=timeout)
+        self._recorder.seen(run.run_id, run.status)
+        return run
 
     async def delete_run(self, run_id: str | UUID, *, timeout: float | None = None) -> None:
         """Ask the server to delete a finished run.
@@ -863,7 +877,9 @@ class StepflowClient(Picklable):
             UnsupportedByServerError: If the run will not end: its server was started again and resumes none (0.9).
             TransportError: If the server is not there.
         """
-        return await self._waiter.wait_run(run_id, timeout=timeout)
+        run = await self._waiter.wait_run(run_id, timeout=timeout)
+        self._recorder.seen(run.run_id, run.status)
+        return run
 
     # Events
 

@@ -15,6 +15,7 @@ from .._codec.requests import RunArguments, Variables
 from .._codec.secrets import secrets_of
 from .._lazy import lazy_module
 from .._logging import logger
+from .._recording import Recorder
 from .._rules import bindings as api
 from .._rules.creation import Call, RunRegistry, born, may_arrive_later, may_have_created
 from .._rules.deadline import current_deadline, deadline_override, has_passed
@@ -72,12 +73,14 @@ class RunCreator:
     Args:
         connection: The connection.
         flows: The flows of the client.
+        recorder: Records the runs.
         exact_integers: Whether integers are refused that the server would change.
     """
 
-    def __init__(self, connection: Connection, flows: FlowStore, *, exact_integers: bool) -> None:
+    def __init__(self, connection: Connection, flows: FlowStore, recorder: Recorder, *, exact_integers: bool) -> None:
         self._connection = connection
         self._flows = flows
+        self._recorder = recorder
         self.exact_integers = exact_integers
 
     async def start(
@@ -109,7 +112,9 @@ class RunCreator:
                 raise InvalidArgumentError("deduplicate=True needs the flow itself, not its id")
             arguments = await self.arguments(input, variables, overrides, max_concurrency)
             arguments = await self._completed(str(flow), arguments, variables_from_env)
-            return await self.create(str(flow), arguments, responses.started, wait=_held(wait))
+            run = await self.create(str(flow), arguments, responses.started, wait=_held(wait))
+            self._recorder.created(run.run_id, str(flow), arguments)
+            return run
         content, digest = self._flows.checked(flow)
         annotate(flow_name=content.get("name"))
         arguments = await self.arguments(input, variables, overrides, max_concurrency)
@@ -133,6 +138,7 @@ class RunCreator:
                     raise
             else:
                 annotate(run_id=run.run_id)
+                self._recorder.created(run.run_id, flow_id, arguments, flow, content)
                 return run
         raise InvalidArgumentError("the flow cannot be stored")  # pragma: no cover - the loop returns or raises
 
@@ -153,7 +159,9 @@ class RunCreator:
         flow_id = requests.check_id(flow_id, "flow_id")
         arguments = await self.arguments(input, variables, overrides, max_concurrency)
         arguments = await self._completed(flow_id, arguments, variables_from_env, timeout=timeout)
-        return await self.create(flow_id, arguments, responses.created, timeout=timeout)
+        run = await self.create(flow_id, arguments, responses.created, timeout=timeout)
+        self._recorder.created(run.run_id, flow_id, arguments)
+        return run
 
     async def arguments(
         self, input: Any, variables: Variables | None, overrides: Any, max_concurrency: int | None

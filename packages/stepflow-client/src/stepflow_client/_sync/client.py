@@ -19,6 +19,7 @@ from .._http.messages import MOST_BYTES
 from .._http.sockets import SyncCancelled
 from .._lazy import lazy_module
 from .._pickling import Picklable
+from .._recording import Recorder
 from .._rules import bindings as api
 from .._rules.deadline import deadline_of, deadline_override, deadline_scope
 from .._rules.transient import RetryPolicy
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from .._codec import responses
     from ..events import RunEvent
     from ..flows.file import FlowSource
+    from ..history import History
     from ..outcomes import Outcome
     from ..reruns import RerunPlan, RerunResult
     from ..types import (
@@ -123,6 +125,8 @@ class SyncStepflowClient(Picklable):
         max_response_bytes: Bytes that an answer may have, and each event of `run_events`; a larger one is an
             InvalidResponseError. The default, 1 GiB, is beyond what servers send; it keeps one answer from taking all
             the memory.
+        history: Where runs that this client creates are recorded, with their inputs, variables and overrides, and how
+            they ended; by default nowhere. Its file is written during the call, usually in less than a millisecond.
 
     Raises:
         InvalidArgumentError: If a setting is wrong.
@@ -144,6 +148,7 @@ class SyncStepflowClient(Picklable):
         retry: RetryPolicy | None = None,
         exact_integers: bool = True,
         max_response_bytes: int = MOST_BYTES,
+        history: History | None = None,
     ) -> None:
         """Keep the settings; nothing is sent."""
         # First of all: every local name is an argument still.
@@ -163,7 +168,8 @@ class SyncStepflowClient(Picklable):
             max_response_bytes=max_response_bytes,
         )
         self._flows = FlowStore(self._connection)
-        self._creator = RunCreator(self._connection, self._flows, exact_integers=exact_integers)
+        self._recorder = Recorder(history, self._connection.url)
+        self._creator = RunCreator(self._connection, self._flows, self._recorder, exact_integers=exact_integers)
         self._runs = RunReader(self._connection)
         self._lister = RunLister(self._connection)
         self._waiter = Waiter(self._connection, self._runs, self._flows.registries)
@@ -188,6 +194,7 @@ class SyncStepflowClient(Picklable):
         retry: RetryPolicy | None = None,
         exact_integers: bool = True,
         max_response_bytes: int = MOST_BYTES,
+        history: History | None = None,
     ) -> Self:
         """Return a client with the settings of the environment.
 
@@ -207,6 +214,7 @@ class SyncStepflowClient(Picklable):
             retry: When a request is sent again.
             exact_integers: Refuse to send integers that the server would change.
             max_response_bytes: Bytes that a response may have, and each event of `run_events`.
+            history: Where runs are recorded.
 
         Raises:
             InvalidArgumentError: If a setting is wrong.
@@ -226,6 +234,7 @@ class SyncStepflowClient(Picklable):
             retry=retry,
             exact_integers=exact_integers,
             max_response_bytes=max_response_bytes,
+            history=history,
         )
 
     @property
@@ -360,6 +369,7 @@ class SyncStepflowClient(Picklable):
             )
             try:
                 result = self._waiter.result_of(run, deadline)
+                self._recorder.seen(run.run_id, result.status)
                 span.note(run_status=result.status.value)
                 return result
             except StepflowClientError as error:
@@ -516,6 +526,7 @@ class SyncStepflowClient(Picklable):
             RunTimeoutError: If the run has not ended in time. It goes on.
         """
         run, listed = self._waiter.finished(run_id, wait=wait, timeout=timeout, single=True)
+        self._recorder.seen(run.run_id, run.status)
         return responses.only_result(listed, run.status, self._connection.reading(run.run_id))
 
     def get_results(self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None) -> list[FlowResult]:
@@ -531,6 +542,7 @@ class SyncStepflowClient(Picklable):
             RunTimeoutError: If the run has not ended in time. It goes on.
         """
         run, listed = self._waiter.finished(run_id, wait=wait, timeout=timeout, single=False)
+        self._recorder.seen(run.run_id, run.status)
         return responses.results(listed, run.status, self._connection.reading(run.run_id))
 
     # Flows
@@ -741,7 +753,9 @@ class SyncStepflowClient(Picklable):
             NotFoundError: If the server has no such run.
             ConflictError: If the run has ended already.
         """
-        return self._runs.cancel_run(run_id, timeout=timeout)
+        run = self._runs.cancel_run(run_id, timeout=timeout)
+        self._recorder.seen(run.run_id, run.status)
+        return run
 
     def delete_run(self, run_id: str | UUID, *, timeout: float | None = None) -> None:
         """Ask the server to delete a finished run.
@@ -863,7 +877,9 @@ class SyncStepflowClient(Picklable):
             UnsupportedByServerError: If the run will not end: its server was started again and resumes none (0.9).
             TransportError: If the server is not there.
         """
-        return self._waiter.wait_run(run_id, timeout=timeout)
+        run = self._waiter.wait_run(run_id, timeout=timeout)
+        self._recorder.seen(run.run_id, run.status)
+        return run
 
     # Events
 

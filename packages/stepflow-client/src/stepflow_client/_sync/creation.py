@@ -16,6 +16,7 @@ from .._codec.requests import RunArguments, Variables
 from .._codec.secrets import secrets_of
 from .._lazy import lazy_module
 from .._logging import logger
+from .._recording import Recorder
 from .._rules import bindings as api
 from .._rules.creation import Call, RunRegistry, born, may_arrive_later, may_have_created
 from .._rules.deadline import current_deadline, deadline_override, has_passed
@@ -73,12 +74,14 @@ class RunCreator:
     Args:
         connection: The connection.
         flows: The flows of the client.
+        recorder: Records the runs.
         exact_integers: Whether integers are refused that the server would change.
     """
 
-    def __init__(self, connection: Connection, flows: FlowStore, *, exact_integers: bool) -> None:
+    def __init__(self, connection: Connection, flows: FlowStore, recorder: Recorder, *, exact_integers: bool) -> None:
         self._connection = connection
         self._flows = flows
+        self._recorder = recorder
         self.exact_integers = exact_integers
 
     def start(
@@ -110,7 +113,9 @@ class RunCreator:
                 raise InvalidArgumentError("deduplicate=True needs the flow itself, not its id")
             arguments = self.arguments(input, variables, overrides, max_concurrency)
             arguments = self._completed(str(flow), arguments, variables_from_env)
-            return self.create(str(flow), arguments, responses.started, wait=_held(wait))
+            run = self.create(str(flow), arguments, responses.started, wait=_held(wait))
+            self._recorder.created(run.run_id, str(flow), arguments)
+            return run
         content, digest = self._flows.checked(flow)
         annotate(flow_name=content.get("name"))
         arguments = self.arguments(input, variables, overrides, max_concurrency)
@@ -134,6 +139,7 @@ class RunCreator:
                     raise
             else:
                 annotate(run_id=run.run_id)
+                self._recorder.created(run.run_id, flow_id, arguments, flow, content)
                 return run
         raise InvalidArgumentError("the flow cannot be stored")  # pragma: no cover - the loop returns or raises
 
@@ -154,7 +160,9 @@ class RunCreator:
         flow_id = requests.check_id(flow_id, "flow_id")
         arguments = self.arguments(input, variables, overrides, max_concurrency)
         arguments = self._completed(flow_id, arguments, variables_from_env, timeout=timeout)
-        return self.create(flow_id, arguments, responses.created, timeout=timeout)
+        run = self.create(flow_id, arguments, responses.created, timeout=timeout)
+        self._recorder.created(run.run_id, flow_id, arguments)
+        return run
 
     def arguments(
         self, input: Any, variables: Variables | None, overrides: Any, max_concurrency: int | None

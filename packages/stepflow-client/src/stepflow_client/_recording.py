@@ -1,0 +1,57 @@
+"""What a client tells its history, where it has one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._codec.requests import RunArguments
+    from .history import History
+    from .types import ExecutionStatus
+
+__all__ = ["Recorder"]
+
+
+class Recorder:
+    """Records the runs that a client creates and how they end; does nothing without a history.
+
+    Args:
+        history: The history, or None.
+        server: The URL of the server.
+    """
+
+    def __init__(self, history: History | None, server: str) -> None:
+        self._history = history
+        self._server = server
+
+    def created(self, run_id: str, flow_id: str, arguments: RunArguments, source: Any = None, flow: Any = None) -> None:
+        """Record a run that was created.
+
+        Args:
+            run_id: The run.
+            flow_id: The flow's id.
+            arguments: What the run was created with.
+            source: The flow as the caller gave it: a path is recorded.
+            flow: The flow's content, where it is known.
+        """
+        if self._history is None:
+            return
+        inputs = arguments.inputs
+        self._history.record(
+            run_id,
+            server=self._server,
+            flow=flow if isinstance(flow, Mapping) else None,
+            flow_id=flow_id,
+            flow_file=source if flow is not None and isinstance(source, (str, PathLike)) else None,
+            # In the form that `submit` takes again: an input that is a list stays in a list.
+            input=inputs[0] if len(inputs) == 1 and not isinstance(inputs[0], list) else inputs,
+            variables=arguments.variables or None,
+            overrides=arguments.overrides,
+        )
+
+    def seen(self, run_id: str, status: ExecutionStatus) -> None:
+        """Record the last known status of a run."""
+        if self._history is not None:
+            self._history.update(run_id, status=status.value)

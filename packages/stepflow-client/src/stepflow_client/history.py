@@ -1,0 +1,393 @@
+"""A local record of the runs that this user started.
+
+From 0.12 on no server gives back a run's input, variables or overrides; before it none keeps labels or notes. The
+history keeps them in a SQLite file that only its owner can read. Secrets are replaced by `***` before anything is
+written. Recording never fails a run: what goes wrong is logged once, as a warning.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from .errors import InvalidArgumentError, StepflowClientError
+
+__all__ = ["History", "HistoryEntry", "default_path"]
+
+_log = logging.getLogger("stepflow.client")
+
+_DAY = 86_400.0
+_LARGEST = 1_000_000
+"""Characters that a flow, an input, variables or overrides may take as JSON; what is larger is left out."""
+_LOCK_WAIT = 5.0
+"""Seconds to wait for other processes that write."""
+_PRUNE_EVERY = 50
+_FIELDS = ("flow", "input", "variables", "overrides")
+_COLUMNS = (
+    "run_id, created, server, flow_id, flow_file, status, labels, note, omitted, flow, input, variables, overrides"
+)
+_SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS runs (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, {_COLUMNS.replace("run_id,", "run_id TEXT NOT NULL UNIQUE,")}
+)
+"""
+_PASSWORD_IN_URL = re.compile(r"(?<=://)[^/?#\s@\"]*@")
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One run as it was started."""
+
+    run_id: str
+    created_at: datetime
+    """When it was recorded, in UTC."""
+    server: str | None = None
+    """The URL of the server, without credentials."""
+    flow_id: str | None = None
+    flow_file: str | None = None
+    """The absolute path of the flow's file, if it was one."""
+    status: str | None = None
+    """The last known status; None if nothing was seen after the start."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    note: str | None = None
+    omitted: tuple[str, ...] = ()
+    """The fields that are None because they were too large to keep."""
+    flow: Any = field(default=None, repr=False)
+    input: Any = field(default=None, repr=False)
+    """The input; of a batch, the list of inputs."""
+    variables: Any = field(default=None, repr=False)
+    """The variables that were given; secret ones are `***`."""
+    overrides: Any = field(default=None, repr=False)
+
+
+def default_path() -> Path:
+    """Return the path of the history in the platform's folder for state.
+
+    That is `$XDG_STATE_HOME/stepflow/history.db` (default `~/.local/state`) on Linux, `~/Library/Application Support`
+    on macOS and `%LOCALAPPDATA%` on Windows.
+    """
+    if sys.platform == "win32":
+        folder = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        folder = Path.home() / "Library" / "Application Support"
+    else:
+        given = Path(os.environ.get("XDG_STATE_HOME") or "")
+        folder = given if given.is_absolute() else Path.home() / ".local" / "state"
+    return folder / "stepflow" / "history.db"
+
+
+class History:
+    """The runs that were started, in a SQLite file; several processes and threads may use it at once.
+
+    Example:
+        history = History()
+        history.record(run_id, server=client.url, flow=flow, input={"name": "World"}, labels={"env": "dev"})
+        for entry in history.search("World"):
+            print(entry.run_id, entry.status)
+
+    It can be pickled: the path and the limits travel. The file is made by the first call.
+
+    Args:
+        path: The file; by default `default_path()`. It is made with mode 0600, its folder with mode 0700.
+        max_age: Seconds that a run is kept; by default 90 days.
+        max_runs: Number of runs that are kept, by default 10,000; the oldest are removed first. Both limits are applied
+            after every 50 runs, or more often where `max_runs` is small.
+
+    Raises:
+        InvalidArgumentError: If a limit is not positive.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str] | None = None, *, max_age: float = 90 * _DAY, max_runs: int = 10_000
+    ) -> None:
+        """Keep the settings; nothing is opened."""
+        if not max_age > 0:
+            raise InvalidArgumentError(f"max_age is a positive number of seconds, not {max_age!r}")
+        if max_runs < 1:
+            raise InvalidArgumentError(f"max_runs is a positive number, not {max_runs!r}")
+        self._path = None if path is None else Path(path)
+        self._max_age = max_age
+        self._max_runs = max_runs
+        self._reset()
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._process = 0
+        self._has_warned = False
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path or default_path()
+
+    def __repr__(self) -> str:
+        return f"History({str(self.path)!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_path": self._path, "_max_age": self._max_age, "_max_runs": self._max_runs}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._reset()
+
+    def record(
+        self,
+        run_id: str | UUID,
+        *,
+        server: str | None = None,
+        flow: Mapping[str, Any] | None = None,
+        flow_id: str | None = None,
+        flow_file: str | os.PathLike[str] | None = None,
+        input: Any = None,
+        variables: Mapping[str, Any] | None = None,
+        overrides: Any = None,
+        labels: Mapping[str, str] | None = None,
+        note: str | None = None,
+    ) -> None:
+        """Record that a run was started. A failure is a warning, logged once.
+
+        The values of variables that the flow declares with `is_secret: true` are kept nowhere, and no user and password
+        of a URL. Where the flow is not given, every variable counts as secret.
+
+        Args:
+            run_id: The run; one that is recorded already is replaced.
+            server: The URL of the server.
+            flow: The flow's content.
+            flow_id: The flow's id.
+            flow_file: The flow's file.
+            input: The input; of a batch, the list of inputs.
+            variables: The values of variables.
+            overrides: Changes to steps.
+            labels: Names and values to find it by.
+            note: A text to find it by.
+        """
+        values = {"flow": flow, "input": input, "variables": variables, "overrides": overrides}
+        about = {"server": server, "flow_id": flow_id, "labels": dict(labels or {}), "note": note}
+        with self._warning("record a run"):
+            about["flow_file"] = None if flow_file is None else str(Path(flow_file).absolute())
+            row = _row(str(run_id), _without_secrets(values | about, flow, variables))
+            with self._opened() as connection:
+                marks = ", ".join("?" * len(row))
+                cursor = connection.execute(f"INSERT OR REPLACE INTO runs ({_COLUMNS}) VALUES ({marks})", row)  # noqa: S608
+                if (cursor.lastrowid or 0) % min(_PRUNE_EVERY, max(1, self._max_runs // 10)) == 0:
+                    self._prune(connection)
+
+    def update(self, run_id: str | UUID, *, status: str) -> None:
+        """Set the last known status of a run; one that is not recorded is left alone. A failure is a warning."""
+        with self._warning("update a run"), self._opened() as connection:
+            connection.execute("UPDATE runs SET status = ? WHERE run_id = ?", (str(status), str(run_id)))
+
+    def get(self, run_id: str | UUID) -> HistoryEntry | None:
+        """Return a run, or None if it is not recorded.
+
+        Raises:
+            StepflowClientError: If the file cannot be read.
+        """
+        rows = self._read(f"SELECT {_COLUMNS} FROM runs WHERE run_id = ?", [str(run_id)])  # noqa: S608
+        return _entry(rows[0]) if rows else None
+
+    def search(
+        self,
+        text: str | None = None,
+        *,
+        labels: Mapping[str, str] | None = None,
+        status: str | None = None,
+        limit: int = 20,
+    ) -> list[HistoryEntry]:
+        """Return the runs that match all that is given, newest first.
+
+        Args:
+            text: What a run's id, server, flow, input, variables, overrides, labels or note contain; upper and lower
+                case of ASCII letters are the same.
+            labels: Labels that it has, with these values.
+            status: Its last known status.
+            limit: Maximum number of runs.
+
+        Raises:
+            StepflowClientError: If the file cannot be read.
+        """
+        conditions, values = ["1"], list[Any]()
+        if text:
+            # As it stands in JSON, where quotes and backslashes are escaped.
+            quoted = json.dumps(text, ensure_ascii=False)[1:-1]
+            for mark, escape in (("\\", "\\\\"), ("%", "\\%"), ("_", "\\_")):
+                text, quoted = text.replace(mark, escape), quoted.replace(mark, escape)
+            plain, encoded = ("run_id", "server", "flow_id", "flow_file", "note"), ("labels", *_FIELDS)
+            matches = [f"{each} LIKE ? ESCAPE '\\'" for each in (*plain, *encoded)]
+            conditions.append(f"({' OR '.join(matches)})")
+            values += [f"%{text}%"] * len(plain) + [f"%{quoted}%"] * len(encoded)
+        if status is not None:
+            conditions.append("status = ?")
+            values.append(str(status))
+        for name, value in (labels or {}).items():
+            conditions.append("EXISTS (SELECT 1 FROM json_each(runs.labels) WHERE key = ? AND value = ?)")
+            values += [name, value]
+        where = " AND ".join(conditions)
+        query = f"SELECT {_COLUMNS} FROM runs WHERE {where} ORDER BY number DESC LIMIT ?"  # noqa: S608
+        return [_entry(row) for row in self._read(query, [*values, limit])]
+
+    def clear(self, *, older_than: float = 0.0) -> int:
+        """Remove runs and return how many were removed; what they held is overwritten in the file.
+
+        Args:
+            older_than: Only those recorded more than this many seconds ago.
+
+        Raises:
+            StepflowClientError: If the file cannot be changed.
+        """
+        if not self.path.exists():
+            return 0
+        with self._raising("change"), self._opened() as connection:
+            count = connection.execute("DELETE FROM runs WHERE created <= ?", [time.time() - older_than]).rowcount
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            return count
+
+    def close(self) -> None:
+        """Close the file; the next call opens it again."""
+        with self._lock:
+            if self._connection is not None and self._process == os.getpid():
+                self._connection.close()
+            self._connection = None
+
+    def __del__(self) -> None:
+        connection = vars(self).get("_connection")
+        if connection is not None and self._process == os.getpid():
+            connection.close()
+
+    def _read(self, query: str, values: list[Any]) -> list[tuple[Any, ...]]:
+        if not self.path.exists():
+            return []
+        with self._raising("read"), self._opened() as connection:
+            return connection.execute(query, values).fetchall()
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        """Return the connection of this process, for one thread at a time."""
+        with self._lock:
+            if self._connection is None or self._process != os.getpid():
+                # One that came with a fork belongs to the parent.
+                self._connection, self._process = _connect(self.path), os.getpid()
+            yield self._connection
+
+    def _prune(self, connection: sqlite3.Connection) -> None:
+        connection.execute("DELETE FROM runs WHERE created < ?", [time.time() - self._max_age])
+        newest = "SELECT number FROM runs ORDER BY number DESC LIMIT 1 OFFSET ?"
+        connection.execute(f"DELETE FROM runs WHERE number <= ({newest})", [self._max_runs])  # noqa: S608
+
+    @contextmanager
+    def _warning(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            # Whatever it is, the run goes on: a full disk, a file of another program, a value that is no JSON.
+            if not self._has_warned:
+                self._has_warned = True
+                _log.warning("the history cannot %s in %s: %s", what, self._path or "the state folder", error)
+
+    @contextmanager
+    def _raising(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise StepflowClientError(f"cannot {what} the history {self.path}: {error}") from error
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Open the file, which only its owner can read from the moment it is made."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    connection = sqlite3.connect(path, timeout=_LOCK_WAIT, isolation_level=None, check_same_thread=False)
+    try:
+        _prepare(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    end = time.monotonic() + _LOCK_WAIT
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.OperationalError as error:
+            # SQLite does not wait for its lock here.
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+    # Without a wait for the disk: a power failure loses the last runs and never corrupts the file.
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA secure_delete = ON")
+    connection.execute(_SCHEMA)
+
+
+def _without_secrets(
+    kept: dict[str, Any], flow: Mapping[str, Any] | None, variables: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return what is recorded of a run with each secret in it replaced by `***`."""
+    from ._codec.secrets import HIDDEN, Secrets, hidden_flow
+
+    properties: Any = flow
+    for key in ("schemas", "properties", "variables", "properties"):
+        properties = properties.get(key) if isinstance(properties, Mapping) else None
+    declared = properties if isinstance(properties, Mapping) else {}
+    names = {name for name in variables or {} if flow is None or _holds_secret(declared.get(name))}
+    found = Secrets([each for name, each in (variables or {}).items() if name in names], words=False)
+    hidden: dict[str, Any] = found.hide_in(kept | {"flow": None if flow is None else hidden_flow(flow)})
+    if variables is not None:
+        hidden["variables"] = {
+            name: HIDDEN if name in names else found.hide_in(each) for name, each in variables.items()
+        }
+    return hidden
+
+
+def _holds_secret(schema: Any) -> bool:
+    """Return whether a variable's schema, or a part of it, is declared secret."""
+    if isinstance(schema, Mapping):
+        return schema.get("is_secret") is True or any(_holds_secret(each) for each in schema.values())
+    return isinstance(schema, list) and any(_holds_secret(each) for each in schema)
+
+
+def _row(run_id: str, kept: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the values of the columns."""
+    texts = {name: None if kept[name] is None else _encoded(kept[name]) for name in _FIELDS}
+    omitted = [name for name, text in texts.items() if text is not None and len(text) > _LARGEST]
+    texts |= dict.fromkeys(omitted)
+    plain = [None if kept[name] is None else _bare(str(kept[name])) for name in ("server", "flow_id", "flow_file")]
+    note = None if kept["note"] is None else _bare(str(kept["note"]))
+    return (
+        run_id, time.time(), *plain, None, _encoded(kept["labels"]), note, json.dumps(omitted), *texts.values()
+    )  # fmt: skip
+
+
+def _encoded(value: Any) -> str:
+    return _bare(json.dumps(value, ensure_ascii=False))
+
+
+def _bare(text: str) -> str:
+    """Return a text without the users and passwords of URLs in it."""
+    return _PASSWORD_IN_URL.sub("", text)
+
+
+def _entry(row: tuple[Any, ...]) -> HistoryEntry:
+    run_id, created, server, flow_id, flow_file, status, labels, note, omitted, *texts = row
+    values = {name: None if text is None else json.loads(text) for name, text in zip(_FIELDS, texts, strict=True)}
+    return HistoryEntry(
+        run_id, datetime.fromtimestamp(created, UTC), server, flow_id, flow_file, status, json.loads(labels), note,
+        tuple(json.loads(omitted)), **values,
+    )  # fmt: skip

@@ -1,0 +1,78 @@
+"""A client with a history records what it runs, and how that ended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stepflow_client import StepflowClient, StepflowRuntime, SyncStepflowClient
+from stepflow_client.history import History
+
+from tests.server.awaited import Awaited
+from tests.server.flows import ECHO, FAIL, one_step, unique
+
+pytestmark = pytest.mark.anyio
+
+SECRET = "hunter2-wolpertinger"
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> History:
+    return History(tmp_path / "history.db")
+
+
+@pytest.fixture(params=["async", "sync"])
+async def recorded(
+    request: pytest.FixtureRequest, worker_runtime: StepflowRuntime, history: History
+) -> AsyncIterator[Any]:
+    if request.param == "async":
+        async with StepflowClient(worker_runtime.url, history=history) as made:
+            yield made
+    else:
+        with SyncStepflowClient(worker_runtime.url, history=history) as twin:
+            yield Awaited(twin)
+
+
+async def test_runs_are_recorded_with_their_end(recorded: Any, history: History, tmp_path: Path) -> None:
+    file = tmp_path / "flow.json"
+    file.write_text(json.dumps(one_step(ECHO, name=unique("recorded"))))
+    result = await recorded.run(file, {"n": 1})
+    batch = await recorded.submit(one_step(FAIL), [[1], [2]])
+    started = history.get(batch)
+    assert started is not None
+    assert (started.status, started.input, started.flow_file) == (None, [[1], [2]], None)
+    await recorded.get_results(batch)
+    first, second = history.get(result.run_id), history.get(batch)
+    assert first is not None
+    assert second is not None
+    assert (first.status, first.input, first.flow_file) == ("completed", {"n": 1}, str(file))
+    assert (first.flow, first.server) == (json.loads(file.read_text()), recorded.url)
+    assert second.status == "failed"
+    by_id = await recorded.create_run(first.flow_id, [[1, 2]], variables=None)
+    await recorded.wait_run(by_id.run_id)
+    third = history.get(by_id.run_id)
+    assert third is not None
+    assert (third.status, third.input, third.flow_id) == ("completed", [[1, 2]], first.flow_id)
+
+
+async def test_a_secret_variable_is_nowhere_in_the_file(recorded: Any, history: History) -> None:
+    schema = {"type": "object", "properties": {"key": {"type": "string", "is_secret": True}}}
+    flow = one_step(ECHO, {"$variable": "key"}, schemas={"type": "object", "properties": {"variables": schema}})
+    result = await recorded.run(flow, {"copy": f"Bearer {SECRET}"}, variables={"key": SECRET})
+    assert result.output == SECRET
+    entry = history.get(result.run_id)
+    assert entry is not None
+    assert (entry.variables, entry.input) == ({"key": "***"}, {"copy": "Bearer ***"})
+    assert not [each for each in history.path.parent.iterdir() if SECRET.encode() in each.read_bytes()]
+
+
+async def test_a_history_that_cannot_be_written_fails_no_run(
+    recorded: Any, history: History, caplog: pytest.LogCaptureFixture
+) -> None:
+    history.path.mkdir()
+    for _ in range(2):
+        assert (await recorded.run(one_step(ECHO), 1)).is_success
+    assert caplog.text.count("the history cannot") == 1

@@ -1,0 +1,218 @@
+"""The local record of runs: several processes at once, crashes, full disks, secrets."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import pickle
+import random
+import resource
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from stepflow_client import InvalidArgumentError, StepflowClientError
+from stepflow_client.history import History, default_path
+
+SECRET = "hunter2-wolpertinger"
+FLOW = {
+    "schemas": {
+        "properties": {
+            "variables": {
+                "type": "object",
+                "properties": {
+                    "key": {"type": "string", "is_secret": True, "default": "default-of-the-key"},
+                    "pin": {"type": "integer", "is_secret": True},
+                    "login": {"type": "object", "properties": {"password": {"type": "string", "is_secret": True}}},
+                    "city": {"type": "string"},
+                },
+            }
+        }
+    },
+    "steps": [],
+    "output": {"$variable": "key"},
+}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "history.db"
+
+
+def _write(path: Path, name: int, count: int) -> None:
+    history = History(path)
+    for number in range(count):
+        history.record(f"{name}-{number}", input={"number": number})
+        history.update(f"{name}-{number}", status="completed")
+    history.close()
+
+
+def _files(path: Path) -> bytes:
+    return b"".join(each.read_bytes() for each in path.parent.iterdir())
+
+
+def test_a_run_is_kept_whole(path: Path) -> None:
+    history = History(path)
+    run_id = uuid4()
+    history.record(
+        run_id, server="http://localhost:7837", flow={"steps": []}, flow_id="ab", flow_file=path.parent / "flow.yaml",
+        input=[{"ä": None}], variables={"city": "Rome"}, overrides={"a": {"value": 1}}, labels={"env": "dev"}, note="n",
+    )  # fmt: skip
+    history.update(run_id, status="failed")
+    entry = history.get(run_id)
+    assert entry is not None
+    assert (entry.run_id, entry.status, entry.server) == (str(run_id), "failed", "http://localhost:7837")
+    assert (entry.flow, entry.flow_id, entry.flow_file) == ({"steps": []}, "ab", str(path.parent / "flow.yaml"))
+    assert (entry.input, entry.variables, entry.overrides) == ([{"ä": None}], {"city": "Rome"}, {"a": {"value": 1}})
+    assert (entry.labels, entry.note, entry.omitted) == ({"env": "dev"}, "n", ())
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert {stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()} == {0o600}
+    assert history.get("unknown") is None
+
+
+def test_search_finds_by_text_label_and_status_newest_first(path: Path) -> None:
+    history = History(path)
+    history.record("1", input={"say": 'a "quoted" 100%'}, labels={"env": "dev"})
+    history.record("2", note="about Rome", labels={"env": "prod"})
+    history.record("3", flow_file="/flows/rome.yaml", labels={"env": "prod"})
+    history.update("2", status="completed")
+
+    def found(*args: str, **criteria: object) -> list[str]:
+        return [each.run_id for each in history.search(*args, **criteria)]  # type: ignore[arg-type]
+
+    assert found() == ["3", "2", "1"]
+    assert found(limit=1) == ["3"]
+    assert found("ROME") == ["3", "2"]
+    assert found('"quoted" 100%') == ["1"]
+    assert found("1_0%") == []
+    assert found(labels={"env": "prod"}, status="completed") == ["2"]
+    assert found(labels={"env": "nowhere"}) == []
+
+
+def test_no_secret_is_in_the_file(path: Path) -> None:
+    history = History(path)
+    history.record(
+        "1", server=f"http://user:{SECRET}@localhost:7837", flow=FLOW, note=f"with {SECRET}", labels={"key": SECRET},
+        input={"copy": f"Bearer {SECRET}", "url": "https://me:pa55word@example.com/x"}, overrides={"a": SECRET},
+        variables={"key": SECRET, "pin": 7, "login": {"password": "sesame-open"}, "city": "Rome"},
+    )  # fmt: skip
+    history.record("2", flow_id="ab", variables={"anything": SECRET})
+    for secret in (SECRET, "sesame-open", "pa55word", "default-of-the-key"):
+        assert secret.encode() not in _files(path), secret
+        assert secret not in str(history.search()), secret
+    first = history.get("1")
+    assert first is not None
+    assert first.variables == {"key": "***", "pin": "***", "login": "***", "city": "Rome"}
+    assert first.server == "http://localhost:7837"
+
+
+def test_cleared_runs_are_overwritten(path: Path) -> None:
+    history = History(path)
+    history.record("1", note="remove-me-please")
+    assert history.clear(older_than=3600) == 0
+    assert history.clear() == 1
+    assert history.search() == []
+    assert b"remove-me-please" not in _files(path)
+
+
+def test_it_is_bounded_by_number_age_and_size(path: Path) -> None:
+    history = History(path, max_runs=10)
+    for number in range(25):
+        history.record(str(number), input="x" * (2_000_000 if number == 24 else 1))
+    assert [each.run_id for each in history.search(limit=100)] == [str(number) for number in range(24, 14, -1)]
+    assert history.search()[0].omitted == ("input",)
+    aged = History(path, max_runs=10, max_age=1e-6)
+    time.sleep(0.01)
+    aged.record("last")
+    assert [each.run_id for each in aged.search()] in ([], ["last"])
+
+
+def test_processes_that_write_at_once_lose_nothing(path: Path) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    workers = [spawn.Process(target=_write, args=(path, name, 1_000)) for name in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0] * 8
+    found = {(each.run_id, each.status) for each in History(path).search(limit=20_000)}
+    assert found == {(f"{name}-{number}", "completed") for name in range(8) for number in range(1_000)}
+
+
+def test_killed_processes_leave_it_sound(path: Path) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    for name in range(6):
+        worker = spawn.Process(target=_write, args=(path, name, 1_000_000))
+        worker.start()
+        while not (path.exists() and History(path).search(f"{name}-0")):
+            time.sleep(0.01)
+        time.sleep(random.uniform(0, 0.2))
+        worker.kill()
+        worker.join()
+        connection = sqlite3.connect(path)
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        connection.close()
+    History(path).record("after")
+    assert History(path).get("after") is not None
+
+
+def test_a_full_disk_is_one_warning(path: Path) -> None:
+    program = f"""if True:
+        import logging, resource
+        from stepflow_client.history import History
+        logging.basicConfig(format="%(levelname)s %(message)s")
+        history = History({str(path)!r})
+        history.record("before")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (65536, {resource.RLIM_INFINITY}))
+        for number in range(50):
+            history.record(str(number), input="x" * 20_000)
+        print(history.get("before").run_id, "goes on")
+    """
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout == "before goes on\n"
+    assert ended.stderr.count("WARNING the history cannot record a run") == 1
+
+
+def test_what_goes_wrong_is_a_warning_to_runs_and_an_error_to_readers(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"no database at all " * 100)
+    history = History(path)
+    with caplog.at_level(logging.WARNING):
+        history.record("1")
+        history.update("1", status="failed")
+    assert len(caplog.records) == 1
+    with pytest.raises(StepflowClientError, match="cannot read the history"):
+        history.search()
+
+
+def test_values_that_are_no_json_are_a_warning(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    History(path).record("1", input=object())
+    assert "not JSON serializable" in caplog.text
+
+
+def test_it_is_pickled_as_its_settings(path: Path) -> None:
+    history = History(path, max_runs=7)
+    history.record("1")
+    assert [each.run_id for each in pickle.loads(pickle.dumps(history)).search()] == ["1"]
+
+
+def test_the_file_is_in_the_folder_for_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert default_path() == tmp_path / "stepflow" / "history.db"
+    assert History().search() == []
+    assert not (tmp_path / "stepflow").exists(), "reading makes no file"
+
+
+def test_limits_are_positive() -> None:
+    with pytest.raises(InvalidArgumentError, match="max_age"):
+        History(max_age=0)
+    with pytest.raises(InvalidArgumentError, match="max_runs"):
+        History(max_runs=0)
