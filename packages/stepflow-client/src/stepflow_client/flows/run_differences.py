@@ -47,8 +47,8 @@ def run_differences(a: RunContent, b: RunContent, ignored: Sequence[Place] = ())
         ignored: Places that are left out with all below them.
     """
     shown = _Shown(a.flow, b.flow)
-    whole = [{"status": each.run.status.value, "flow": _by_id(each.flow)} for each in (a, b)]
-    found = [shown.difference(each) for each in changes(*whole) if not is_ignored(each.place, ignored)]
+    before, after = ({"status": each.run.status.value, "flow": _by_id(each.flow)} for each in (a, b))
+    found = [shown.difference(each) for each in changes(before, after) if not is_ignored(each.place, ignored)]
     is_batch = len(a.items_by_index) > 1 or len(b.items_by_index) > 1
     behind = _reads(a.flow, b.flow)
     for index in sorted({*a.items_by_index, *b.items_by_index}):
@@ -106,22 +106,19 @@ def _of_item(
 
 
 def _reads(*flows: Mapping[str, Any]) -> dict[str | None, set[str]]:
-    """Return which steps each step reads, directly or through others, and under None those of the output.
-
-    An error of the item is that of any step, which may not be read by the output: it is found under None too.
-    """
+    """Return which steps each step reads, directly or through others, and under None those of the item: all of them."""
     direct: dict[str | None, set[str]] = {None: set()}
     for flow in flows:
         for name, step in steps_by_id(flow).items():
             direct.setdefault(name, set()).update(reads_of(step, "$step"))
             direct[None].add(name)
     behind: dict[str | None, set[str]] = {}
-    for name in direct:
-        found, grown = set[str](), set(direct[name])
+    for reader, read in direct.items():
+        found, grown = set[str](), set(read)
         while grown:
             found |= grown
             grown = {each for step in grown for each in direct.get(step, ())} - found
-        behind[name] = found
+        behind[reader] = found
     return behind
 
 
