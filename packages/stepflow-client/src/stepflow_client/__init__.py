@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ._async.client import StepflowClient
     from ._rules.transient import RetryPolicy
     from ._sync.client import SyncStepflowClient
+    from .comparison import RunComparison, RunDifference
     from .errors import (
         AmbiguousRunError,
         ApiError,
@@ -101,6 +102,7 @@ _HOMES = {
     "StepflowRuntime": "runtime",
     "RestartPolicy": "runtime",
     "RetryPolicy": "_rules.transient",
+    **dict.fromkeys(("RunComparison", "RunDifference"), "comparison"),
     **dict.fromkeys(("RerunItem", "RerunPlan", "RerunResult"), "reruns"),
     "LogConfig": "logs",
     "LogEntry": "logs",
@@ -189,9 +191,11 @@ __all__ = [
     "RerunResult",
     "RestartPolicy",
     "RetryPolicy",
+    "RunComparison",
     "RunCompletedEvent",
     "RunCreatedEvent",
     "RunDetails",
+    "RunDifference",
     "RunEvent",
     "RunFailedError",
     "RunItem",

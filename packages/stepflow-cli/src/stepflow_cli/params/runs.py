@@ -19,7 +19,15 @@ from ..records.runs import STATUSES
 from ..stdio import read_stdin
 from .parsing import Choice, Option
 
-__all__ = ["read_run_ids", "run_argument", "run_id_option", "runs_argument", "runs_text", "status_option"]
+__all__ = [
+    "read_run_ids",
+    "run_argument",
+    "run_id_option",
+    "runs_argument",
+    "runs_text",
+    "status_option",
+    "two_runs_argument",
+]
 
 _DASHES = (8, 13, 18, 23)
 """Where a run id has them."""
@@ -31,6 +39,14 @@ def run_argument(function: Function) -> Function:
     """Add RUN; the command gets `run_id`, as servers write it, or its beginning."""
     decorate = click.argument("run_id", metavar="RUN", callback=_id_or_beginning, shell_complete=complete_run_ids)
     return decorate(function)
+
+
+def two_runs_argument(function: Function) -> Function:
+    """Add A and B; the command gets `a` and `b`, run ids as servers write them."""
+    for name in ("b", "a"):
+        decorate = click.argument(name, metavar=name.upper(), callback=_whole_id, shell_complete=complete_run_ids)
+        function = decorate(function)
+    return function
 
 
 def runs_argument(function: Function) -> Function:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from stepflow_api import Client
 
     from .._codec import responses
+    from ..comparison import RunComparison
     from ..events import RunEvent
     from ..flows.file import FlowSource
     from ..history import History
@@ -1053,3 +1054,35 @@ class StepflowClient(Picklable):
             force=force,
             timeout=timeout,
         )
+
+    # Comparing runs
+
+    async def compare_runs(
+        self, a: str | UUID, b: str | UUID, *, ignore: str | Iterable[str] = (), timeout: float | None = None
+    ) -> RunComparison:
+        """Return where two runs differ: status, flow, and of each item the steps' outputs, its output and errors.
+
+        Both runs are on this server. Inputs, variables and overrides are not compared, since servers do not give them
+        back; the steps show what came of them. Outputs of steps are compared on 0.12 and newer, and on 0.9. A run that
+        has not ended is compared as it stands.
+
+        Example:
+            compared = await client.compare_runs(before, after, ignore="$.steps.*.output.time")
+            for each in compared.differences:
+                print(each.path, each.a, each.b)
+
+        Args:
+            a: The first run.
+            b: The second run.
+            ignore: Paths that are left out with all below them, as differences name them; `*` is any key or index.
+            timeout: Seconds for the whole call; None sets no limit beyond the client's for each request.
+
+        Raises:
+            NotFoundError: If the server has no such run.
+            InvalidArgumentError: If a path of `ignore` is malformed.
+            RequestTimeoutError: If the time is over.
+        """
+        from .comparing import RunComparer
+
+        comparer = RunComparer(self._connection, self._runs, self._blobs)
+        return await comparer.compare_runs(a, b, ignore=ignore, timeout=timeout)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..errors import StepflowClientError
     from ..types import FlowVariable
 
-__all__ = ["HIDDEN", "NO_SECRETS", "Secrets", "hidden_flow", "hidden_schema", "secrets_of"]
+__all__ = ["HIDDEN", "NO_SECRETS", "Secrets", "flow_secrets", "hidden_flow", "hidden_schema", "secrets_of"]
 
 HIDDEN = "***"
 _SHORT = 4
@@ -119,19 +119,37 @@ def hidden_flow(flow: Mapping[str, Any]) -> dict[str, Any]:
 
     That is the defaults, in schemas and in expressions, and whatever else quotes them.
     """
-    schema: Any = flow
-    for key in ("schemas", "properties", "variables", "properties"):
-        schema = schema.get(key) if isinstance(schema, Mapping) else None
-    declared = {name: each for name, each in schema.items() if isinstance(each, Mapping)} if schema else {}
-    names = {name for name, each in declared.items() if each.get("is_secret") is True}
-    found = [part for each in declared.values() for part in _schema_secrets(each)]
-    found += _expression_defaults(flow, names)
-    if not found:
+    schema, declared = _declarations(flow)
+    secrets = flow_secrets(flow)
+    if secrets is NO_SECRETS:
         return dict(flow)
-    hidden: dict[str, Any] = Secrets(found, words=False).hide_in(_without_defaults(flow, names))
+    hidden: dict[str, Any] = secrets.hide_in(_without_defaults(flow, _secret_names(declared)))
     variables = hidden["schemas"]["properties"]["variables"]
     variables["properties"] = {**schema, **{name: hidden_schema(each) for name, each in declared.items()}}
     return hidden
+
+
+def flow_secrets(flow: Mapping[str, Any]) -> Secrets:
+    """Return the values that a flow itself holds for its secret variables, such as defaults; `NO_SECRETS` for none.
+
+    Short ones are left out: hiding each `1` would leave nothing readable.
+    """
+    declared = _declarations(flow)[1]
+    found = [part for each in declared.values() for part in _schema_secrets(each)]
+    found += _expression_defaults(flow, _secret_names(declared))
+    return Secrets(found, words=False) if found else NO_SECRETS
+
+
+def _declarations(flow: Mapping[str, Any]) -> tuple[Any, dict[str, Mapping[str, Any]]]:
+    """Return what stands where a flow declares its variables, and those that are declared by a schema."""
+    schema: Any = flow
+    for key in ("schemas", "properties", "variables", "properties"):
+        schema = schema.get(key) if isinstance(schema, Mapping) else None
+    return schema, {name: each for name, each in schema.items() if isinstance(each, Mapping)} if schema else {}
+
+
+def _secret_names(declared: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    return {name for name, each in declared.items() if each.get("is_secret") is True}
 
 
 def _without_defaults(value: Any, names: set[str]) -> Any:

@@ -14,9 +14,8 @@ from uuid import UUID
 from .._codec import requests
 from .._codec.requests import Variables
 from .._gather import sync_together
-from .._rules.creation import untagged
 from .._rules.deadline import deadline_of, deadline_scope
-from ..errors import ConflictError, InvalidArgumentError, StepflowClientError, UnsupportedByServerError
+from ..errors import ConflictError, InvalidArgumentError, UnsupportedByServerError
 from ..flows import rerun as rules
 from ..flows.dependencies import steps_by_id
 from ..flows.file import is_flow_id, load_flow
@@ -24,6 +23,7 @@ from ..flows.pins import pin_overrides, pinned_flow
 from ..reruns import NOT_GIVEN, RerunItem, RerunPlan, RerunResult
 from .blobs import BlobStore
 from .connection import Connection
+from .flow_of_run import flow_of_run
 from .flows import FlowStore
 from .runs import RunReader
 
@@ -132,7 +132,7 @@ class Rerunner:
         run = self._runs.get_run(run_id)
         if not run.is_finished:
             raise ConflictError(f"run {run_id} has not ended yet: it is {run.status.value}", run_id=run_id)
-        old = self._flow_of(run_id, run.flow_id)
+        old = flow_of_run(self._connection, self._runs, self._blobs, run_id, run.flow_id)
         new = old if flow is None else self._given_flow(flow)
         if from_step is not None:
             rules.check_step(new, from_step)
@@ -162,17 +162,6 @@ class Rerunner:
 
     def _given_flow(self, flow: FlowSource) -> dict[str, Any]:
         return (self._flows.get_flow(str(flow))).flow if is_flow_id(flow) else load_flow(flow)
-
-    def _flow_of(self, run_id: str, flow_id: str) -> dict[str, Any]:
-        """Return the flow of a run as it was stored: `get_run_flow` gives it with other paths and without integers."""
-        if (self._connection.server()).capabilities["blobs"]:
-            try:
-                data = (self._blobs.get_blob(flow_id)).data
-            except StepflowClientError:
-                data = None
-            if isinstance(data, dict):
-                return untagged(data)
-        return (self._runs.get_run_flow(run_id)).flow
 
     def _steps_of_items(self, run_id: str, indexes: Sequence[int]) -> dict[int, list[StepDetails]]:
         wanted = set(indexes)

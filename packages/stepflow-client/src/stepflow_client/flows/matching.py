@@ -27,7 +27,7 @@ from typing import Any
 
 from ..errors import InvalidArgumentError
 
-__all__ = ["MATCHERS", "Difference", "check_expected", "compare", "is_matcher", "shorten"]
+__all__ = ["MATCHERS", "Difference", "below", "check_expected", "compare", "equal", "is_matcher", "shorten"]
 
 _TYPES: dict[str, Callable[[Any], bool]] = {
     "null": lambda value: value is None,
@@ -88,7 +88,7 @@ def check_expected(expected: Any, path: str = "$") -> None:
             check_expected(argument, path)
     elif isinstance(expected, Mapping):
         for key, value in expected.items():
-            check_expected(value, _below(path, key))
+            check_expected(value, below(path, key))
     elif isinstance(expected, list):
         for index, value in enumerate(expected):
             check_expected(value, f"{path}[{index}]")
@@ -107,15 +107,15 @@ def _differences(expected: Any, actual: Any, path: str) -> Iterator[Difference]:
         for key, value in expected.items():
             found = actual.get(key, _MISSING)
             if found is _MISSING:
-                yield Difference(_below(path, key), shorten(value), "nothing")
+                yield Difference(below(path, key), shorten(value), "nothing")
             else:
-                yield from _differences(value, found, _below(path, key))
+                yield from _differences(value, found, below(path, key))
     elif isinstance(expected, list) and isinstance(actual, list):
         if len(expected) != len(actual):
             yield Difference(path, _counted(expected), f"{_counted(actual)}: {shorten(actual)}")
         for index, (value, found) in enumerate(zip(expected, actual, strict=False)):
             yield from _differences(value, found, f"{path}[{index}]")
-    elif not _equal(expected, actual):
+    elif not equal(expected, actual):
         yield Difference(path, shorten(expected), shorten(actual))
 
 
@@ -131,7 +131,7 @@ def _matches(name: str, argument: Any, actual: Any) -> bool:
         case "$any":
             return True
         case "$equals":
-            return _equal(argument, actual)
+            return equal(argument, actual)
         case "$type":
             return _TYPES[argument](actual)
         case "$regex":
@@ -181,12 +181,13 @@ def _regex_problem(pattern: Any) -> str | None:
     return None
 
 
-def _equal(expected: Any, actual: Any) -> bool:
+def equal(expected: Any, actual: Any) -> bool:
+    """Return whether two JSON values are the same: `3` is `3.0`, and `true` is not `1`."""
     if isinstance(expected, Mapping) and isinstance(actual, Mapping):
         same_keys = expected.keys() == actual.keys()
-        return same_keys and all(_equal(value, actual[key]) for key, value in expected.items())
+        return same_keys and all(equal(value, actual[key]) for key, value in expected.items())
     if isinstance(expected, list) and isinstance(actual, list):
-        return len(expected) == len(actual) and all(map(_equal, expected, actual))
+        return len(expected) == len(actual) and all(map(equal, expected, actual))
     if _is_number(expected) and _is_number(actual):
         return bool(expected == actual)
     return type(expected) is type(actual) and bool(expected == actual)
@@ -200,5 +201,6 @@ def _counted(values: list[Any]) -> str:
     return f"{len(values)} element{'' if len(values) == 1 else 's'}"
 
 
-def _below(path: str, key: str) -> str:
+def below(path: str, key: str) -> str:
+    """Return the path of a key of the object at `path`."""
     return f"{path}.{key}" if re.fullmatch(r"\w+", key) else f"{path}[{json.dumps(key, ensure_ascii=False)}]"

@@ -1,0 +1,64 @@
+"""`stepflow runs diff`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ...exit_codes import ExitCode
+from ...output.messages import note
+from ...output.view import Output
+from ...params.options import output_options, server_options
+from ...params.parsing import Command
+from ...params.runs import two_runs_argument
+from ...records.differences import DIFFERENCE, difference_records
+from ...records.runs import duration_text
+from ...server.connect import connect
+from ...settings.resolve import ServerOptions
+
+if TYPE_CHECKING:
+    from stepflow_client import RunComparison
+
+__all__ = ["command"]
+
+
+@click.command("diff", cls=Command)
+@two_runs_argument
+@click.option(
+    "--ignore", multiple=True, metavar="PATH", help="Leave out a path and all below it; * is any key. Repeatable."
+)
+@click.option("--all", "every", is_flag=True, help="Also differences that only repeat one of a step they read.")
+@server_options(default="server")
+@output_options
+def command(a: str, b: str, ignore: tuple[str, ...], every: bool, server: ServerOptions, output: Output) -> None:
+    """Show where two runs differ; the exit code is 1 if they do.
+
+    Compared are status, flow, and of each item the outputs of its steps, its output and its error: `$.status`,
+    `$.flow.steps.ID.input`, `$.steps.ID.output`, `$.output`; of batches below `$.items[N]`. Times are not compared.
+
+    A value that a step hands on to others is shown once, at the first step that gives it; --all shows every place.
+    Values that the flows hold for secret variables are ***. Inputs cannot be compared: servers do not give them back.
+    """
+    with connect(server) as target:
+        compared = target.client.compare_runs(a, b, ignore=ignore)
+    shown = compared.every_difference if every else compared.differences
+    if shown or output.format is not None:
+        output.records(difference_records(shown), DIFFERENCE)
+    _say(compared, repeated=len(compared.every_difference) - len(shown))
+    if not compared.is_same:
+        raise click.exceptions.Exit(ExitCode.FAILED)
+
+
+def _say(compared: RunComparison, repeated: int) -> None:
+    """Say what the differences are to be read with."""
+    ends = [
+        f"{name} {run.status.value} in {duration_text(seconds)}"
+        for name, run, seconds in zip("AB", (compared.a, compared.b), compared.durations, strict=True)
+    ]
+    note(("no differences: " if compared.is_same else "") + ", ".join(ends))
+    if "step outputs" in compared.not_compared:
+        note("this server does not give back the outputs of steps: they are not compared")
+    if repeated:
+        places = "place repeats" if repeated == 1 else "places repeat"
+        note(f"{repeated} more {places} these differences; --all shows them")

@@ -1,0 +1,158 @@
+"""Where two runs differ. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from .._codec.secrets import HIDDEN, flow_secrets, hidden_flow
+from ..comparison import RunDifference
+from .dependencies import reads_of, steps_by_id
+from .differences import ABSENT, Change, Place, changes, is_ignored, path_text
+
+if TYPE_CHECKING:
+    from ..types import FlowError, RunDetails, RunItem, StepDetails
+
+__all__ = ["RunContent", "run_differences"]
+
+
+@dataclass(frozen=True)
+class RunContent:
+    """All that is known of a run."""
+
+    run: RunDetails
+    flow: Mapping[str, Any]
+    items: Sequence[RunItem]
+    steps: Sequence[StepDetails]
+
+    @cached_property
+    def items_by_index(self) -> dict[int, dict[str, Any]]:
+        """What is compared of each item: its steps by id, status, output and error."""
+        found = {item.index: _item(item) for item in self.items}
+        for step in self.steps:
+            steps = found.setdefault(step.item_index, {"steps": {}})["steps"]
+            steps[step.step_id] = {"status": step.status.value, "output": step.output, "error": _error(step.error)}
+        return found
+
+
+def run_differences(a: RunContent, b: RunContent, ignored: Sequence[Place] = ()) -> list[RunDifference]:
+    """Return where two runs differ: status and flow, then item by item.
+
+    Args:
+        a: One run.
+        b: The other run.
+        ignored: Places that are left out with all below them.
+    """
+    shown = _Shown(a.flow, b.flow)
+    before, after = ({"status": each.run.status.value, "flow": _by_id(each.flow)} for each in (a, b))
+    found = [shown.difference(each) for each in changes(before, after) if not is_ignored(each.place, ignored)]
+    is_batch = len(a.items_by_index) > 1 or len(b.items_by_index) > 1
+    behind = _reads(a.flow, b.flow)
+    for index in sorted({*a.items_by_index, *b.items_by_index}):
+        one, other = (each.items_by_index.get(index, ABSENT) for each in (a, b))
+        place: Place = ("items", index) if is_batch else ()
+        if not is_batch:
+            # It is the status of the run.
+            one, other = (_without_status(each) for each in (one, other))
+        differing = [each for each in changes(one, other, place) if not is_ignored(each.place, ignored)]
+        found += _of_item(differing, len(place), index, behind, shown)
+    return found
+
+
+class _Shown:
+    """Makes differences of changes, without secrets of the two flows."""
+
+    def __init__(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
+        self._flows = [{"flow": _by_id(hidden_flow(each))} for each in (a, b)]
+        self._secrets = [flow_secrets(each) for each in (a, b)]
+
+    def difference(self, change: Change) -> RunDifference:
+        kind = "added" if change.a is ABSENT else "removed" if change.b is ABSENT else "changed"
+        values = [self._value(side, value, change.place) for side, value in enumerate((change.a, change.b))]
+        return RunDifference(path=path_text(change.place), kind=kind, a=values[0], b=values[1])  # type: ignore[arg-type]
+
+    def _value(self, side: int, value: Any, place: Place) -> Any:
+        if value is ABSENT:
+            return None
+        if place[0] == "flow":
+            # Where the whole flow is known, short secrets can be told from other values.
+            value = _at(self._flows[side], place)
+        for secrets in self._secrets:
+            value = secrets.hide_in(value)
+        return value
+
+
+def _of_item(
+    differing: Sequence[Change], depth: int, index: int, behind: Mapping[str | None, set[str]], shown: _Shown
+) -> Iterator[RunDifference]:
+    """Yield the differences of an item, each with the earlier one that it repeats."""
+    seen: dict[str, dict[str, str]] = {}
+    for change in differing:
+        inside = change.place[depth:]
+        step = str(inside[1]) if len(inside) > 1 and inside[0] == "steps" else None
+        made = replace(shown.difference(change), item=index, step=step)
+        if inside[-1:] == ("status",) and len(inside) in (1, 3):
+            yield made
+            continue
+        pair = json.dumps([None if each is ABSENT else [each] for each in (change.a, change.b)], sort_keys=True)
+        there = seen.setdefault(pair, {})
+        origins = [path for name, path in there.items() if name in behind.get(step, ())]
+        if step is not None and not origins:
+            there.setdefault(step, made.path)
+        yield replace(made, origin=origins[0] if origins else None)
+
+
+def _reads(*flows: Mapping[str, Any]) -> dict[str | None, set[str]]:
+    """Return which steps each step reads, directly or through others, and under None those of the item: all of them."""
+    direct: dict[str | None, set[str]] = {None: set()}
+    for flow in flows:
+        for name, step in steps_by_id(flow).items():
+            direct.setdefault(name, set()).update(reads_of(step, "$step"))
+            direct[None].add(name)
+    behind: dict[str | None, set[str]] = {}
+    for reader, read in direct.items():
+        found, grown = set[str](), set(read)
+        while grown:
+            found |= grown
+            grown = {each for step in grown for each in direct.get(step, ())} - found
+        behind[reader] = found
+    return behind
+
+
+def _by_id(flow: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a flow with its steps by their ids: another order of the steps is no difference."""
+    steps, listed = steps_by_id(flow), flow.get("steps")
+    if not isinstance(listed, (list, tuple)) or len(steps) != len(listed):
+        return dict(flow)
+    return {**flow, "steps": {name: {**step, "id": name} for name, step in steps.items()}}
+
+
+def _item(item: RunItem) -> dict[str, Any]:
+    result = item.result
+    return {
+        "status": item.status.value,
+        "steps": {},
+        "output": None if result is None else result.output,
+        "error": None if result is None else _error(result.error),
+    }
+
+
+def _without_status(item: Any) -> Any:
+    return item if item is ABSENT else {key: value for key, value in item.items() if key != "status"}
+
+
+def _error(error: FlowError | None) -> dict[str, Any] | None:
+    return None if error is None else error.model_dump(mode="json", include={"code", "message"})
+
+
+def _at(value: Any, place: Place) -> Any:
+    """Return the value at a place; what lies in something hidden is hidden."""
+    for part in place:
+        try:
+            value = value[part] if not isinstance(value, str) else HIDDEN
+        except (KeyError, IndexError, TypeError):
+            return HIDDEN
+    return value

@@ -1,0 +1,101 @@
+"""`stepflow runs diff`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.cli.command import Stepflow
+from tests.cli.golden import Golden
+from tests.cli.runs import UNKNOWN, Start
+from tests.cli.terminal import Terminal
+
+ONE = {"pages": [{"title": "Owls", "words": 120}, {"title": "Herons", "words": 80}], "language": "en"}
+OTHER = {"pages": [{"title": "Owls", "words": 120}, {"title": "Herons", "words": 81}], "language": "en"}
+
+
+def six(secret: str = "sesame-one") -> dict[str, Any]:
+    """Six steps, each of which hands on what it reads."""
+    steps: list[dict[str, Any]] = [{"id": "a", "component": "/builtin/noop", "input": {"document": {"$input": "$"}}}]
+    for before, name in zip("abcde", "bcdef", strict=True):
+        steps.append({"id": name, "component": "/builtin/noop", "input": {"from": {"$step": before}, "own": name}})
+    key = {"type": "string", "is_secret": True, "default": secret}
+    variables = {"type": "object", "properties": {"key": key}}
+    schemas = {"properties": {"variables": variables}}
+    return {"name": "six", "schemas": schemas, "steps": steps, "output": {"last": {"$step": "f"}}}
+
+
+@pytest.fixture
+def pair(start: Start) -> tuple[str, str]:
+    """Two runs of six steps whose inputs differ in one nested value."""
+    return start(six(), [ONE]), start(six(), [OTHER])
+
+
+def test_one_nested_value_is_the_only_difference(stepflow: Stepflow, pair: tuple[str, str]) -> None:
+    done = stepflow("runs", "diff", *pair, "-o", "json")
+    assert json.loads(done.stdout) == [
+        {
+            "path": "$.steps.a.output.document.pages[1].words",
+            "kind": "changed",
+            "a": 80,
+            "b": 81,
+            "item": 0,
+            "step": "a",
+            "origin": None,
+        }
+    ]
+    assert done.code == 1
+    every = stepflow("runs", "diff", *pair, "--all", "-o", "name")
+    assert len(every.stdout.splitlines()) == 7
+
+
+def test_ignored_and_same(stepflow: Stepflow, pair: tuple[str, str]) -> None:
+    ignored = stepflow("runs", "diff", *pair, "--ignore", "$.steps.*.output", "--ignore", "output.last")
+    assert (ignored.code, ignored.stdout) == (0, "")
+    assert "no differences: A completed in" in ignored.stderr
+    part = stepflow("runs", "diff", *pair, "--ignore", "$.steps.a.output.document.pages[*].words", "-o", "name")
+    assert part.stdout.splitlines()[0] == "$.steps.b.output.from.document.pages[1].words"
+    same = stepflow("runs", "diff", pair[0], pair[0], "-o", "json")
+    assert (same.code, json.loads(same.stdout)) == (0, [])
+
+
+def test_secrets_are_hidden(stepflow: Stepflow, start: Start) -> None:
+    one, other = start(six(), [{"said": "sesame-one"}]), start(six("sesame-two"), [{"said": "sesame-two"}])
+    for form in ("table", "json", "yaml"):
+        done = stepflow("runs", "diff", one, other, "--all", "-o", form)
+        assert done.code == 1
+        assert "sesame" not in done.stdout + done.stderr
+        assert "$.flow.schemas.properties.variables.properties.key.default" in done.stdout
+
+
+def test_failures_and_batches(stepflow: Stepflow, start: Start) -> None:
+    flow = {
+        "name": "maybe",
+        "steps": [{"id": "only", "component": "/builtin/noop", "input": {"n": {"$input": "$.n"}}}],
+        "output": {"$step": "only"},
+    }
+    one, other = start(flow, [{"n": 1}, {"n": 2}]), start(flow, [{"n": 1}, {}, {"n": 3}])
+    done = stepflow("runs", "diff", one, other, "-o", "jsonl")
+    paths = {each["path"]: each["kind"] for each in map(json.loads, done.stdout.splitlines())}
+    assert paths["$.items[1].status"] == "changed"
+    assert paths["$.items[2]"] == "added"
+    assert not any(path.startswith(("$.items[0]", "$.flow")) for path in paths)
+
+
+def test_wrong_use(stepflow: Stepflow, pair: tuple[str, str]) -> None:
+    assert stepflow("runs", "diff", pair[0], UNKNOWN).code == 1
+    assert stepflow("runs", "diff", pair[0]).code == 2
+    wrong = stepflow("runs", "diff", *pair, "--ignore", "$.steps[x]")
+    assert (wrong.code, "cannot ignore '$.steps[x]'" in wrong.stderr) == (2, True)
+    assert stepflow("runs", "diff", *pair, "--ignore", "$").code == 2
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_on_a_terminal(terminal: Callable[..., Terminal], pair: tuple[str, str], golden: Golden, width: int) -> None:
+    shown = terminal("runs", "diff", *pair, width=width)
+    golden(shown)
+    assert "words" in re.sub(r"\s", "", shown.screen)
