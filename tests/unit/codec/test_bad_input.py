@@ -148,6 +148,11 @@ ROWS: list[tuple[str, type[StepflowClientError], Operation]] = [
     ("iter_runs(page_size=None)", InvalidArgumentError, lambda c: c.iter_runs(page_size=1.5)),
     ("iter_runs(status='done')", InvalidArgumentError, lambda c: c.iter_runs("done")),
     ("iter_runs(root_run_id='x')", InvalidArgumentError, lambda c: c.iter_runs(root_run_id="x")),
+    ("rerun('x')", InvalidArgumentError, lambda c: c.rerun("x")),
+    ("plan_rerun('x')", InvalidArgumentError, lambda c: c.plan_rerun("x")),
+    ("compare_runs('x', id)", InvalidArgumentError, lambda c: c.compare_runs("x", RUN_ID)),
+    ("map(on_error='never')", InvalidArgumentError, lambda c: c.map({"steps": []}, [1], on_error="never")),
+    ("check(5)", InvalidArgumentError, lambda c: c.check(5, offline=True)),
     # Blobs
     ("store_blob(object)", InvalidArgumentError, lambda c: c.store_blob(object())),
     ("store_blob(NaN)", InvalidArgumentError, lambda c: c.store_blob([math.nan])),

@@ -42,9 +42,11 @@ def run_argument(function: Function) -> Function:
 
 
 def two_runs_argument(function: Function) -> Function:
-    """Add A and B; the command gets `a` and `b`, run ids as servers write them."""
+    """Add A and B; the command gets `a` and `b`, run ids or their beginnings."""
     for name in ("b", "a"):
-        decorate = click.argument(name, metavar=name.upper(), callback=_whole_id, shell_complete=complete_run_ids)
+        decorate = click.argument(
+            name, metavar=name.upper(), callback=_id_or_beginning, shell_complete=complete_run_ids
+        )
         function = decorate(function)
     return function
 

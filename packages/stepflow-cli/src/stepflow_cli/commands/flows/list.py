@@ -41,7 +41,7 @@ _FLOW = View(
     metavar="N",
     default=_LIMIT,
     show_default=True,
-    help="At most so many flows.",
+    help="Maximum number of flows.",
 )
 @server_options(default="server")
 @output_options

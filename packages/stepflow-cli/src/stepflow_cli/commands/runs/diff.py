@@ -14,6 +14,7 @@ from ...params.parsing import Command
 from ...params.runs import two_runs_argument
 from ...records.differences import DIFFERENCE, difference_records
 from ...records.runs import duration_text
+from ...runs.ids import whole_id
 from ...server.connect import connect
 from ...settings.resolve import ServerOptions
 
@@ -41,6 +42,7 @@ def command(a: str, b: str, ignore: tuple[str, ...], every: bool, server: Server
     Values that the flows hold for secret variables are ***. Inputs cannot be compared: servers do not give them back.
     """
     with connect(server) as target:
+        a, b = (whole_id(target.client, run) for run in (a, b))
         compared = target.client.compare_runs(a, b, ignore=ignore)
     shown = compared.every_difference if every else compared.differences
     if shown or output.format is not None:

@@ -19,6 +19,7 @@ from ...params.options import file_output_options, option_in, server_options, ti
 from ...params.parsing import FILE, Command
 from ...params.runs import run_argument
 from ...records.results import BATCH_RESULT, print_result, print_results
+from ...runs.ids import whole_id
 from ...runs.wait import Wait, or_come_back
 from ...server.connect import Target, connect
 from ...settings.resolve import ServerOptions
@@ -83,6 +84,7 @@ def command(
     changed = None if flow is None else load_flow_or_id(flow)
     chosen = {"from_step": from_step, "failed": failed, "only_missing": only_missing, "flow": changed, "force": force}
     with connect(server) as target:
+        run_id = whole_id(target.client, run_id)
         asked = _asked(target, run_id, chosen, values, inputs)
         plan = target.client.plan_rerun(run_id, **asked.chosen)
         if dry_run:
