@@ -10,6 +10,7 @@ from ...output.view import Output
 from ...params.options import option_in, server_options
 from ...params.parsing import FILE, Command
 from ...params.runs import read_run_ids, runs_argument
+from ...runs.ids import whole_ids
 from ...server.connect import connect
 from ...settings.resolve import ServerOptions
 
@@ -45,7 +46,7 @@ def command(runs: tuple[str, ...], server: ServerOptions, output: str | None, sh
     from stepflow_client.drawing import gather, report_page
 
     with connect(server) as target:
-        reports = [gather(target.client, run_id) for run_id in ids]
+        reports = [gather(target.client, run_id) for run_id in whole_ids(target.client, ids)]
     write_document(report_page(reports).encode(), output)
     if show:
         open_in_browser(str(output))
