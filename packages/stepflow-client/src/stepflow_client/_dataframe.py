@@ -6,8 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .errors import StepflowClientError
-
 __all__ = ["data_frame"]
 
 
@@ -28,6 +26,8 @@ def data_frame(records: Sequence[Mapping[str, Any]]) -> Any:
     try:
         import polars  # pyright: ignore[reportMissingImports]
     except ImportError:
+        from .errors import StepflowClientError
+
         message = "data frames need pandas or polars; neither is installed"
         raise StepflowClientError(message, hint="pip install pandas; to_dicts() needs neither") from None
     return polars.DataFrame([{name: _flat(name, value) for name, value in each.items()} for each in records])

@@ -9,12 +9,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from urllib.parse import quote
-
-if TYPE_CHECKING:
-    from ..errors import StepflowClientError
-    from ..types import FlowVariable
 
 __all__ = ["HIDDEN", "NO_SECRETS", "Secrets", "flow_secrets", "hidden_flow", "hidden_schema", "secrets_of"]
 
@@ -25,6 +21,25 @@ _LONGEST_CUT = 1_000
 """Messages are cut at half of this: no more of a secret can be left at their end."""
 _VALUE_KEYS = ("default", "const", "enum", "examples", "example")
 """What holds values in a JSON schema."""
+
+
+class _Error(Protocol):
+    """What of an error may quote a secret."""
+
+    message: str
+    hint: str | None
+    args: tuple[Any, ...]
+    details: Any
+
+
+class _Declared(Protocol):
+    """What a flow says of a variable."""
+
+    @property
+    def is_secret(self) -> bool: ...
+
+    @property
+    def value_schema(self) -> dict[str, Any]: ...
 
 
 class Secrets:
@@ -83,7 +98,7 @@ class Secrets:
         is_secret = any(value == each and isinstance(value, bool) == isinstance(each, bool) for each in self._values)
         return HIDDEN if is_secret else value
 
-    def clean(self, error: StepflowClientError) -> None:
+    def clean(self, error: _Error) -> None:
         """Hide the secrets in all that an error says."""
         if self._pattern is None:
             return
@@ -96,7 +111,7 @@ class Secrets:
 NO_SECRETS = Secrets()
 
 
-def secrets_of(variables: Mapping[str, Any], declared: Mapping[str, FlowVariable] | None) -> Secrets:
+def secrets_of(variables: Mapping[str, Any], declared: Mapping[str, _Declared] | None) -> Secrets:
     """Return the secrets among the values of a run's variables, and the defaults of its secret variables.
 
     Args:
