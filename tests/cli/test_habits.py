@@ -96,3 +96,9 @@ def test_an_option_of_another_command(stepflow: Stepflow, words: list[str], hint
     done = stepflow(*words)
     assert (done.code, done.stdout) == (2, "")
     assert hint in done.stderr
+
+
+def test_every_command_is_in_a_section() -> None:
+    from stepflow_cli.main import _COMMANDS, _SECTIONS
+
+    assert sorted(name for names in _SECTIONS.values() for name in names) == sorted(_COMMANDS)

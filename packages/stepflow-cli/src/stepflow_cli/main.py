@@ -39,7 +39,8 @@ _COMMANDS = {
 }
 
 _SECTIONS = {
-    "Run flows": ("run", "submit", "validate", "list-components"),
+    "Run flows": ("run", "submit", "list-components"),
+    "Write flows": ("validate", "test", "visualize"),
     "On a server": ("runs", "flows", "blobs", "health"),
     "Servers": ("serve", "repl"),
     "Setup and help": ("config", "doctor", "completion", "help", "version"),
