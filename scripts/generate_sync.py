@@ -71,6 +71,7 @@ TEXTS = {
     ),
     r"\bThe asynchronous client\b": "The synchronous client",
     r" \(it may be a coroutine function\)": "",
+    r"An iterable, or an asynchronous one, of inputs": "An iterable of inputs",
     r"It is cut off\s+when the timeout has passed\.": (
         "It must heed\n            httpx's `timeout` extension, which holds the time that is left; "
         "an `httpx.HTTPTransport` does."

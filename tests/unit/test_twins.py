@@ -115,7 +115,7 @@ def test_the_examples_of_docstrings_compile() -> None:
         assert examples >= 3
 
 
-TAG = re.compile(rb'(?<="stepflow-client":")[0-9a-f]{32}(?=")')
+TAG = re.compile(rb'(?<="stepflow-client":")[0-9a-f]{32}(?=(-\d+)?")')
 
 
 def plain(value: Any) -> Any:

@@ -96,7 +96,7 @@ class Batches(Waiting):
 
         Args:
             flow: The flow, as for `run`, but not the id of a stored one.
-            inputs: An iterable, or an asynchronous one, of inputs: any JSON value each, a list too. One that JSON
+            inputs: An iterable of inputs: any JSON value each, a list too. One that JSON
                 cannot hold fails alone, without a run; so does an exception, which stands for an input that could not
                 be read. Outcomes wait while a chunk is filled: for inputs that trickle
                 in, choose a `chunk_size` of 1.
