@@ -57,6 +57,7 @@ TOKENS = {
     "set_async_httpx_client": "set_httpx_client",
 }
 TEXTS = {
+    r"Iterable\[Any\] \| Iterable\[Any\]": "Iterable[Any]",
     r"Callable\[(\[\]|\.\.\.), Awaitable\[(\w+|\w+\[\w+\])\]\]": r"Callable[\1, \2]",
     r"contextlib\.aclosing": "contextlib.closing",
     r"What a cancelled task \(in the sync client: a KeyboardInterrupt\) means": "What a KeyboardInterrupt means",

@@ -90,7 +90,7 @@ class BatchRunner:
     def map(
         self,
         flow: FlowSource,
-        inputs: Iterable[Any] | Iterable[Any],
+        inputs: Iterable[Any],
         *,
         max_concurrency: int | None = None,
         chunk_size: int | None = None,

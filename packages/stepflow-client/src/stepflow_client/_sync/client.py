@@ -438,7 +438,7 @@ class SyncStepflowClient(Picklable):
     def map(
         self,
         flow: FlowSource,
-        inputs: Iterable[Any] | Iterable[Any],
+        inputs: Iterable[Any],
         *,
         max_concurrency: int | None = None,
         chunk_size: int | None = None,
