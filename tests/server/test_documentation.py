@@ -23,6 +23,7 @@ import shutil
 import subprocess
 import sys
 import tokenize
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -206,6 +207,10 @@ def test_shell_blocks(readme: str, folder: Path, server_url: str) -> None:
 @pytest.mark.parametrize("readme", with_blocks("toml"))
 def test_toml_blocks_are_profiles(readme: str, tmp_path: Path) -> None:
     for block in in_language(readme, "toml"):
+        if block.text.startswith("[tool."):
+            # A part of pyproject.toml.
+            assert tomllib.loads(block.text)
+            continue
         (tmp_path / "config.toml").write_text(block.text)
         read = profiles.load(tmp_path / "config.toml")
         assert read.current in read.tables
