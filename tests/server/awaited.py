@@ -19,7 +19,7 @@ class Awaited:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.client, name)
-        if name in ("run_events", "iter_runs"):
+        if name in ("run_events", "iter_runs", "map"):
             return partial(_iterated, value)
         return partial(asyncio.to_thread, value) if inspect.ismethod(value) else value
 
