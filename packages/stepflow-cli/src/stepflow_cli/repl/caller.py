@@ -20,22 +20,28 @@ class Caller(Protocol):
     @property
     def server(self) -> KeptServer:
         """The server of all commands."""
+        ...
 
     @property
     def session(self) -> Session:
         """What holds for all commands."""
+        ...
 
     @property
     def group(self) -> click.Group:
         """All commands."""
+        ...
 
     @property
     def job(self) -> Job | None:
         """What was run last."""
+        ...
 
     @property
     def last(self) -> list[str] | None:
         """The words that ran it."""
+        ...
 
     def call(self, args: list[str]) -> int:
         """Run the words of a line, and return the exit code."""
+        ...
