@@ -52,12 +52,12 @@ def test_wait_for_several(
 def test_wait_on_a_terminal(
     width: int, terminal: Callable[..., Terminal], ada: str, failed: str, running: str, golden: Golden
 ) -> None:
-    interrupted = terminal("runs", "wait", ada, running, failed, width=width)
+    interrupted = terminal("runs", "wait", ada, running, failed, "--full-ids", width=width)
     # Nothing is shown in the first second; then which of them the command is waiting for.
     interrupted.wait_for("waiting for run")
     assert "(2 of" in interrupted.screen
     interrupted.interrupt()
-    golden(interrupted, terminal("runs", "wait", ada, failed, width=width))
+    golden(interrupted, terminal("runs", "wait", ada, failed, "--full-ids", width=width))
 
 
 def test_cancel(stepflow: Stepflow, start: Start, ada: str, long: Start, golden: Golden) -> None:
@@ -123,7 +123,7 @@ def test_confirmation(
         (("runs", "delete", ada, failed), "yes"),
         (("runs", "delete", ada), ""),
     ):
-        shown = terminal(*line, width=width)
+        shown = terminal(*line, "--full-ids", width=width)
         shown.wait_for("[y/N]")
         shown.send(f"{answer}\r")
         asked.append(shown)

@@ -35,10 +35,12 @@ class Caller(Protocol):
     @property
     def job(self) -> Job | None:
         """What was run last."""
+        ...
 
     @property
     def last(self) -> list[str] | None:
         """The words that ran it."""
+        ...
 
     def call(self, args: list[str]) -> int:
         """Run the words of a line, and return the exit code."""
