@@ -297,7 +297,7 @@ class TokenAuth:
 
 
 def is_httpx_auth(auth: object) -> TypeGuard[httpx.Auth]:
-    """Tell an `httpx.Auth`, without importing httpx where nobody has."""
+    """Return whether this is an `httpx.Auth`, without importing httpx if nobody has."""
     # Another thread may be importing it just now.
     kind = getattr(sys.modules.get("httpx"), "Auth", None)
     return kind is not None and isinstance(auth, kind)

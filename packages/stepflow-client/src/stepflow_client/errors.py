@@ -101,7 +101,7 @@ class StepflowClientError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        """Say the message and the hint."""
+        """Return the message and the hint."""
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -115,7 +115,7 @@ class LogEntry:
     """What else the line holds."""
 
     def __str__(self) -> str:
-        """Say it in one readable piece of text, without backtraces."""
+        """Return the entry as one readable text, without backtraces."""
         text = self.message.partition(_RULE)[0].rstrip()
         return f"{self.level.upper()} {self.target}: {text}" if self.target else text
 

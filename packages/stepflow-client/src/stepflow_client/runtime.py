@@ -307,7 +307,7 @@ class StepflowRuntime(EmbeddedExecutor):
         )
 
     def __repr__(self) -> str:
-        """Say where it is, without waiting."""
+        """Return its address, without waiting."""
         state = f"pid={self.pid}, port={self._supervisor.port}" if self.is_alive else "not running"
         return f"<StepflowRuntime {state}>"
 

@@ -127,7 +127,7 @@ def _certificate(host: str, port: int, profile: Profile | None) -> Check:
 
 
 def _refused(problem: ssl.SSLCertVerificationError, host: str, port: int) -> Check:
-    """Tell apart what can be wrong with a certificate."""
+    """Return what is wrong with a certificate."""
     trust = "if you trust it, name it: ca_file in a profile, or SSL_CERT_FILE in the environment"
     other_name = f"is not valid for {host}", "use a host name that it is valid for"
     # By the numbers of OpenSSL.

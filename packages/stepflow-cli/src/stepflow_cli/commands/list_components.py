@@ -27,7 +27,7 @@ _COMPONENTS = View(
 
 
 def _switch(name: str, help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give an option that takes true or false, and means true without either."""
+    """Return an option that takes true or false, and means true without either."""
     return click.option(name, type=bool, is_flag=False, flag_value="true", metavar="[true|false]", help=help)
 
 

@@ -154,7 +154,7 @@ def _print(records: list[dict[str, Any]], output: Output, flows: int) -> None:
 
 
 def _judge(found: dict[str, list[dict[str, Any]]], lowest: str, failure: Problem | None, *, tell: bool) -> None:
-    """Say which flows are valid, and fail if one is not, or if the server could not be asked."""
+    """Print which flows are valid, and fail if one is not, or if the server could not be asked."""
     from ..records.diagnostics import InvalidFlow, called, counted
 
     invalid, only_warned = [], True

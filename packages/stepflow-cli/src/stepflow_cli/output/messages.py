@@ -11,7 +11,7 @@ __all__ = ["note"]
 
 
 def note(text: str) -> None:
-    """Say something on standard error; those who asked for JSON, or for quiet, get nothing but errors there."""
+    """Print a note on standard error, unless JSON or quiet output was asked for: then only errors stand there."""
     session = current_session()
     if not session.json_errors and not session.quiet:
         click.echo(f"stepflow: {printable(text)}", err=True)

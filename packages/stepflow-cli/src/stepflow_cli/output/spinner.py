@@ -28,7 +28,7 @@ class Spinner:
         self._lock = threading.Lock()
 
     def update(self, text: str) -> None:
-        """Say something else."""
+        """Replace the text."""
         with self._lock:
             self._text = text
             if self._status is not None:

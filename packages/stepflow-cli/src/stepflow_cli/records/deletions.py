@@ -26,7 +26,7 @@ def deletion_status(look: Callable[[], object]) -> str:
 
 
 def note_what_is_kept(deletions: Iterable[Mapping[str, Any]]) -> None:
-    """Say so if something is still there.
+    """Print a note if something is still there.
 
     Args:
         deletions: Records with a `status`.

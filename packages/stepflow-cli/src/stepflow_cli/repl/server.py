@@ -49,7 +49,7 @@ class KeptServer:
         print("the embedded server had ended; a new one was started, without its flows and runs", file=sys.stderr)
 
     def __str__(self) -> str:
-        """Say where it is and what."""
+        """Return its address and release."""
         info = self.target.client.server_info()
         kind = "embedded" if self.target.runtime else self.target.settings.url.origin
         return f"{info.url} ({kind}, release {info.release or info.dialect})"

@@ -14,7 +14,7 @@ __all__ = ["words_for"]
 
 
 def words_for(event: RunEvent, root: RunProgress, seconds: float | None = None, error: str | None = None) -> str:
-    """Say what an event means, in one line.
+    """Return what an event means, in one line.
 
     Args:
         event: The event; `root` has seen it.

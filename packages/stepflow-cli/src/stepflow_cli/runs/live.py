@@ -71,7 +71,7 @@ class _Shown:
         self._began = time.monotonic()
 
     def say(self, text: str) -> None:
-        """Tell of an outage: in the picture, or where it would be."""
+        """Show an outage: in the live view, or in its place."""
         from ..output.safety import printable
 
         if self._watch is not None:

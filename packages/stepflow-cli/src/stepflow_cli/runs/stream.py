@@ -210,7 +210,7 @@ class _Progress:
         return f"{self.done} inputs done, {self._failed} failed, {self.done / seconds:.0f}/s"
 
     def summarise(self) -> None:
-        """Say what became of the batch, the most frequent failures first.
+        """Print the outcome of the batch, the most frequent failures first.
 
         Raises:
             Problem: If not all inputs have succeeded.

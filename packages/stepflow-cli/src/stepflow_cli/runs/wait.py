@@ -49,7 +49,7 @@ def wait_for(
 
 @contextmanager
 def or_come_back(target: Target, run_id: str, wait: Wait, again: str | None = None) -> Iterator[None]:
-    """Say how to come back to a run if the block ends before the run does; arguments and errors as for `wait_for`."""
+    """Print how to return to a run if the block ends before the run does; arguments and errors as for `wait_for`."""
     from stepflow_client import RunTimeoutError, TransportError
 
     again = None if target.ends_with_command else again or target.come_back("runs watch", run_id)

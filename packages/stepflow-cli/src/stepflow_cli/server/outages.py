@@ -35,7 +35,7 @@ class _Teller(logging.Handler):
 
 @contextmanager
 def tracked() -> Iterator[None]:
-    """Tell of outages in the block; not where JSON is asked for, nor where the log has them."""
+    """Print outages within the block; not where JSON is asked for, nor where the log has them."""
     parent = _LOGGER.parent
     has_log = parent is not None and any(not isinstance(each, logging.NullHandler) for each in parent.handlers)
     session = current_session()

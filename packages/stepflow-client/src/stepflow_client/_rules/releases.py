@@ -38,7 +38,7 @@ _UNTIL: dict[str, tuple[int, int]] = {
 
 
 def recognise(url: str, health: Mapping[str, Any]) -> ServerInfo:
-    """Tell a server by its answer to GET /health: by its release until 0.11, by its shape from 0.12 on.
+    """Recognise a server by its response to GET /health: by its release until 0.11, by its shape from 0.12 on.
 
     Raises:
         InvalidResponseError: If no Stepflow server answers so.

@@ -502,7 +502,7 @@ def _signing(
 
 
 def _hint(error: BaseException | None, proxy: str | None) -> str:
-    """Say what may be wrong where there was no connection."""
+    """Return a hint at what may be wrong where no connection could be made."""
     if proxy:
         return "is the proxy right? NO_PROXY names servers that are asked directly"
     words = ""

@@ -58,7 +58,7 @@ def command(blob_id: str, server: ServerOptions, output: Output) -> None:
 
 
 def _blob(client: SyncStepflowClient, blob_id: str) -> BlobContent:
-    """Give the blob; servers answer without words where there is none."""
+    """Return the blob; servers answer without words where there is none."""
     from stepflow_client import InvalidRequestError, NotFoundError
 
     try:

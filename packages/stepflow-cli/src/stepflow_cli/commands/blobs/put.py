@@ -66,7 +66,7 @@ def command(
 
 
 def _kind(file: str, as_json: bool, binary: bool, blob_type: str | None) -> str:
-    """Give the type of the blob: data, flow or binary."""
+    """Return the type of the blob: data, flow or binary."""
     kinds = {"data": as_json, "binary": binary}
     if as_json and binary:
         raise usage("--json and --binary cannot be combined")

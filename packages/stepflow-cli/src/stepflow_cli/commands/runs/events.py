@@ -53,7 +53,7 @@ class _Asked:
         }
 
     def again(self, target: Target, cursor: str | None) -> str | None:
-        """Give the command that goes on behind the last event."""
+        """Return the command that goes on behind the last event."""
         if target.ends_with_command:
             return None
         words = target.come_back("runs events", self.run_id)

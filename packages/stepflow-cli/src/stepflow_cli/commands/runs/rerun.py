@@ -122,7 +122,7 @@ def _plan_records(plan: RerunPlan) -> list[dict[str, Any]]:
 
 
 def _say(plan: RerunPlan) -> None:
-    """Say which items and steps are run, before any is."""
+    """Print which items and steps will be executed."""
     if not plan.items:
         note(f"nothing to run again: all items of run {plan.run_id} succeeded")
         return

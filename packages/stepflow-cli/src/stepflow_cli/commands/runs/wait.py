@@ -49,7 +49,7 @@ def command(runs: tuple[str, ...], wait: Wait, server: ServerOptions, output: Ou
 
 
 def _ended(target: Target, ids: list[str], wait: Wait, problems: list[Problem]) -> Iterator[dict[str, Any]]:
-    """Give the runs that end in time, in the order they were named; what is wrong goes to `problems`."""
+    """Return the runs that end in time, in the order they were named; what is wrong goes to `problems`."""
     late: list[str] = []
     deadline = None if wait.timeout is None else time.monotonic() + wait.timeout
 

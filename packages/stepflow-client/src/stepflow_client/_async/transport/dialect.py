@@ -195,7 +195,7 @@ def _not_sent(reason: str, attempts: Sequence[str]) -> ConnectFailed:
 
 
 def _current_components(response: HttpResponse) -> HttpResponse:
-    """Give 0.12's list of components the field names of 0.13."""
+    """Return 0.12's list of components with the field names of 0.13."""
     body = _json(response.content)
     if response.status != 200 or not isinstance(body, dict):
         return response
