@@ -90,7 +90,7 @@ def transport(request: pytest.FixtureRequest) -> Iterator[None]:
             def sender(root, verify, cert, proxy, limits, transport, kind=kind, bridge=bridge):  # type: ignore[no-untyped-def]
                 return bridge.HttpxTransport(transport or kind(), root)
 
-            patch.setattr(connection, "_sender", sender)
+            patch.setattr(connection, "sender_to", sender)
         yield
 
 

@@ -38,6 +38,7 @@ from .._lazy import lazy_module
 from .._logging import logger
 from .._rules import bindings as api
 from .._rules.deadline import current_deadline, has_passed
+from .._rules.failures import error_from
 from .._rules.operations import OPERATIONS
 from .._rules.releases import pinned, recognise
 from .._rules.transient import RetryPolicy, retry_after, was_not_processed
@@ -68,10 +69,9 @@ from ..errors import (
     TransportError,
     UnsupportedByServerError,
 )
-from .transport.base import Transport
+from .transport.assembly import sender_to, signing
 from .transport.dialect import Dialect
-from .transport.failover import Authorization, Failover
-from .transport.pool import Pool
+from .transport.failover import Failover
 from .transport.retry import Retry
 
 if TYPE_CHECKING:
@@ -92,12 +92,6 @@ Answer = TypeVar("Answer")
 _EVENTS = "text/event-stream"
 _LONGEST_ERROR = 64 * 1024
 """Bytes that are read of an answer in the place of events."""
-
-
-class _Limits(NamedTuple):
-    max_connections: int | None = 256
-    max_keepalive_connections: int | None = 256
-    keepalive_expiry: float | None = 30.0
 
 
 class Connection:
@@ -139,9 +133,9 @@ class Connection:
         header = static_authorization(credentials or (root.user if len(roots) == 1 else None))
         if header is not None:
             self.headers["authorization"] = header
-        senders = [_sender(each, verify, cert, proxy, limits, transport) for each in roots]
+        senders = [sender_to(each, verify, cert, proxy, limits, transport) for each in roots]
         if header is None:
-            senders = [_signing(sender, credentials, each) for sender, each in zip(senders, roots, strict=True)]
+            senders = [signing(sender, credentials, each) for sender, each in zip(senders, roots, strict=True)]
         self.proxy = None if transport is not None else shown_proxy(proxy or environment_proxy(root))
         """The proxy before the server, without its password."""
         sender = senders[0] if len(senders) == 1 else Failover(senders)
@@ -310,7 +304,7 @@ class Connection:
             error.run_id = error.run_id or run_id
             raise
         except (HttpError, OSError, ValueError) as error:
-            raise self._transport_error(error, sent, run_id) from error
+            raise error_from(error, sent, self.url, self.proxy, run_id) from error
         self.has_answered = True
         span.note(status_code=response.status)
         if logger.isEnabledFor(logging.DEBUG):
@@ -396,7 +390,7 @@ class Connection:
             except (HttpError, OSError, ValueError) as error:
                 if isinstance(error, StepflowClientError):
                     raise
-                raise self._transport_error(error, sent, run_id) from error
+                raise error_from(error, sent, self.url, self.proxy, run_id) from error
 
     def _no_events(
         self, sent: HttpRequest, status: int, kind: str, chunks: Iterator[bytes], run_id: str
@@ -408,110 +402,6 @@ class Connection:
                 break
         problem = responses.error_for(status, kind, content, str(sent), run_id=run_id)
         return problem or InvalidResponseError(f"{sent} was not answered with events", run_id=run_id)
-
-    def _transport_error(
-        self, error: Exception, asked: HttpRequest, run_id: str | None
-    ) -> TransportError | InvalidArgumentError:
-        told = self._error_from(error, asked, run_id)
-        if isinstance(error, HttpError):
-            told.attempts = error.attempts
-        if isinstance(told, TransportError):
-            told.was_sent = not was_not_processed(error)
-        return told
-
-    def _error_from(
-        self, error: Exception, asked: HttpRequest, run_id: str | None
-    ) -> TransportError | InvalidArgumentError:
-        reason = str(error) or type(error).__name__
-        limit = asked.timeout
-        match error:
-            case PoolTimeout():
-                return RequestTimeoutError(f"{asked} waited {limit.pool:.3g} s for a free connection", run_id=run_id)
-            case ConnectTimeout():
-                message = f"{self.url} did not accept a connection within {limit.connect:.3g} s"
-                return ServerConnectionError(message, run_id=run_id)
-            case ConnectFailed():
-                through = f" through the proxy {self.proxy}" if self.proxy else ""
-                reason, hint = refusal(error) or (reason, _hint(error, self.proxy))
-                message = f"{self.url} cannot be reached{through}: {reason}"
-                return ServerConnectionError(message, hint=hint, run_id=run_id)
-            case ReadTimeout() | WriteTimeout():
-                seconds = limit.write if isinstance(error, WriteTimeout) else limit.read
-                message = f"{asked} got no answer from {self.url} within {seconds:.3g} s"
-                return RequestTimeoutError(message, run_id=run_id)
-            case CannotSend():
-                return InvalidArgumentError(f"{asked} cannot be sent: {reason}", run_id=run_id)
-            case TooLarge():
-                message = f"the answer to {asked} is too large: {reason}"
-                return InvalidResponseError(message, hint="the client takes max_response_bytes=", run_id=run_id)
-            case NotHttp():
-                message = f"{self.url} does not answer in HTTP: {reason}"
-                return InvalidResponseError(message, hint="is this the URL of a Stepflow server?", run_id=run_id)
-            case Unreadable():
-                return InvalidResponseError(f"the answer to {asked} cannot be read: {reason}", run_id=run_id)
-            case HttpError() | OSError():
-                said, advice = refusal(error) or (reason, None)
-                return ServerConnectionError(f"the connection to {self.url} broke: {said}", hint=advice, run_id=run_id)
-            case _:
-                return InvalidResponseError(f"the answer to {asked} cannot be read: {reason}", run_id=run_id)
-
-
-def _sender(
-    root: ServerUrl,
-    verify: bool | str | ssl.SSLContext,
-    cert: str | tuple[str, ...] | None,
-    proxy: str | httpx.URL | httpx.Proxy | None,
-    limits: httpx.Limits | None,
-    transport: httpx.BaseTransport | None,
-) -> Transport:
-    """Return what sends: connections of our own, or an httpx transport where one is given or a proxy stands between."""
-    tls = ssl_context(root, verify, cert)
-    via = proxy or environment_proxy(root)
-    if transport is None and via is None:
-        return Pool(root, tls, _Limits() if limits is None else check_limits(limits))
-    import httpx
-
-    from .transport.httpx_bridge import HttpxTransport, LocalTransport
-
-    if transport is None:
-        bounds = limits or httpx.Limits(**_Limits()._asdict())
-        try:
-            if isinstance(via, str) and via.startswith("https:"):
-                # A proxy that speaks TLS is verified as a server is.
-                via = httpx.Proxy(via, ssl_context=ssl_context(replace(root, scheme="https"), verify, None))
-            transport = LocalTransport(verify=tls or False, proxy=via, limits=bounds)
-        except (TypeError, ValueError, AttributeError, ImportError, httpx.InvalidURL) as error:
-            raise InvalidArgumentError(f"the proxy cannot be used: {error}") from None
-    return HttpxTransport(transport, root)
-
-
-def _signing(
-    sender: Transport, credentials: httpx.Auth | TokenAuth | tuple[str, str] | None, root: ServerUrl
-) -> Transport:
-    """Return what sends to one server with its credentials: those of the client, or those in its own URL."""
-    if isinstance(credentials, TokenAuth):
-        from .transport.httpx_bridge import Token as TokenMiddleware
-
-        return TokenMiddleware(sender, credentials)
-    if is_httpx_auth(credentials):
-        from .transport.httpx_bridge import HttpxAuth
-
-        return HttpxAuth(sender, credentials, root)
-    header = static_authorization(root.user)
-    return sender if header is None else Authorization(sender, header)
-
-
-def _hint(error: BaseException | None, proxy: str | None) -> str:
-    """Return a hint at what may be wrong where no connection could be made."""
-    if proxy:
-        return "is the proxy right? NO_PROXY names servers that are asked directly"
-    words = ""
-    while error is not None:
-        words += f"{error} ".lower()
-        error = error.__cause__
-    if "wrong version number" in words or "record layer" in words:
-        return "does the server speak http, and not https?"
-    return "is the server running?"
 
 
 def _refuse_errors(response: HttpResponse, asked: str, run_id: str | None) -> None:
