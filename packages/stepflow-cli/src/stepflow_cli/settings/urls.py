@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 __all__ = ["EnvironmentProxy", "environment_proxy", "split_url", "without_password"]
@@ -61,10 +62,22 @@ def environment_proxy(url: str) -> EnvironmentProxy | None:
     variable = next((name for name in names if os.environ.get(name)), None)
     if variable is None:
         return None
-    if host in ("localhost", "::1") or host.startswith("127."):
-        return EnvironmentProxy(None, variable, "a server on this machine is asked directly")
-    from urllib.request import proxy_bypass
+    from stepflow_client import StepflowClientError, SyncStepflowClient
 
-    if proxy_bypass(host):
-        return EnvironmentProxy(None, variable, f"NO_PROXY has {host}")
-    return EnvironmentProxy(without_password(os.environ[variable]), variable)
+    try:
+        with SyncStepflowClient(url) as client:
+            proxy = client.proxy
+    except StepflowClientError:
+        # The value is no URL of a proxy: whoever connects says so.
+        return EnvironmentProxy(without_password(os.environ[variable]), variable)
+    if proxy is not None:
+        return EnvironmentProxy(proxy, variable)
+    why_not = "a server on this machine is asked directly" if _is_here(host) else f"NO_PROXY has {host}"
+    return EnvironmentProxy(None, variable, why_not)
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

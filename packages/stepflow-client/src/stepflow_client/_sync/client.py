@@ -244,6 +244,14 @@ class SyncStepflowClient(Picklable):
         return self._connection.url
 
     @property
+    def proxy(self) -> str | None:
+        """The proxy that requests go through, without its password; None for none.
+
+        It is the one that was given, or the one that the environment names for the server.
+        """
+        return self._connection.proxy
+
+    @property
     def api(self) -> Client:
         """The generated client, for operations of `stepflow_api` (`get_run.sync_detailed(client=client.api, ...)`).
 

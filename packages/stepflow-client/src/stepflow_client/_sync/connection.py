@@ -9,31 +9,20 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlencode
 
 from .._codec.reading import Reading, Readings
 from .._codec.values import encode
 from .._http.messages import (
     SHORTEST,
-    CannotSend,
-    ConnectFailed,
-    ConnectTimeout,
     HttpError,
     HttpRequest,
     HttpResponse,
-    NotHttp,
-    PoolTimeout,
-    ReadTimeout,
     Timeouts,
-    TooLarge,
-    Unreadable,
-    WriteTimeout,
 )
 from .._http.proxies import check_proxy, environment_proxy, shown_proxy
 from .._http.sse import LARGEST_EVENT, EventDecoder
-from .._http.tls import refusal, ssl_context
 from .._lazy import lazy_module
 from .._logging import logger
 from .._rules import bindings as api
@@ -41,32 +30,24 @@ from .._rules.deadline import current_deadline, has_passed
 from .._rules.failures import error_from
 from .._rules.operations import OPERATIONS
 from .._rules.releases import pinned, recognise
-from .._rules.transient import RetryPolicy, retry_after, was_not_processed
+from .._rules.transient import RetryPolicy, retry_after
 from .._settings import (
     API_PATH,
-    ServerUrl,
     Token,
-    TokenAuth,
     check_auth,
     check_bytes,
     check_headers,
-    check_limits,
     check_timeout,
-    is_httpx_auth,
     parse_urls,
     static_authorization,
 )
 from .._tracing import Operation, operation
 from ..errors import (
     ApiError,
-    InvalidArgumentError,
     InvalidRequestError,
     InvalidResponseError,
     NotFoundError,
-    RequestTimeoutError,
-    ServerConnectionError,
     StepflowClientError,
-    TransportError,
     UnsupportedByServerError,
 )
 from .transport.assembly import sender_to, signing
