@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
@@ -14,6 +15,13 @@ from tests import releases
 
 # Not a test module, but its assertions should say what differs as well.
 pytest.register_assert_rewrite("tests.cli.golden")
+
+
+def pytest_configure() -> None:
+    # A shell has its background jobs ignore interrupts, and what is started from here would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -35,7 +35,7 @@ def test_two_that_live_have_two_names(tmp_path: Path) -> None:
 HOLDER = """
 import os, subprocess, sys
 from pathlib import Path
-from stepflow_client._orchestrator import claim_name
+from stepflow_client._embedded.orchestrator import claim_name
 claimed = claim_name(Path(sys.argv[1]))
 server = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(float(" + repr(sys.argv[2]) + "))"],
                           pass_fds=[claimed.lock], stdout=subprocess.DEVNULL)

@@ -51,6 +51,7 @@ from ..errors import (
     UnsupportedByServerError,
 )
 from .transport.assembly import sender_to, signing
+from .transport.base import Stream
 from .transport.dialect import Dialect
 from .transport.failover import Failover
 from .transport.retry import Retry
@@ -355,7 +356,7 @@ class Connection:
                     stream.patience = max(SHORTEST, min(silence, next_look()))
                     with closing(unpacked(stream.chunks, stream.headers.get("content-encoding", ""))) as chunks:
                         if stream.status != 200 or kind.partition(";")[0].strip().lower() != _EVENTS:
-                            raise self._no_events(sent, stream.status, kind, chunks, run_id)
+                            raise self._no_events(sent, stream, chunks, run_id, silence)
                         decoder, heard = EventDecoder(min(LARGEST_EVENT, self.max_response_bytes)), time.monotonic()
                         for chunk in chunks:
                             events = decoder.feed(chunk)
@@ -374,14 +375,15 @@ class Connection:
                 raise error_from(error, sent, self.url, self.proxy, run_id) from error
 
     def _no_events(
-        self, sent: HttpRequest, status: int, kind: str, chunks: Iterator[bytes], run_id: str
+        self, sent: HttpRequest, stream: Stream, chunks: Iterator[bytes], run_id: str, silence: float
     ) -> StepflowClientError:
-        content, until = b"", time.monotonic() + self.timeout.read
+        kind = stream.headers.get("content-type", "")
+        content, until = b"", time.monotonic() + min(silence, self.timeout.read)
         for chunk in chunks:
             content += chunk
             if not chunk or len(content) > _LONGEST_ERROR or has_passed(until):
                 break
-        problem = responses.error_for(status, kind, content, str(sent), run_id=run_id)
+        problem = responses.error_for(stream.status, kind, content, str(sent), run_id=run_id)
         return problem or InvalidResponseError(f"{sent} was not answered with events", run_id=run_id)
 
 
