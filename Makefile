@@ -7,6 +7,10 @@ BIN := .venv/bin
 ENV := .venv/.stamp
 SPEC ?= openapi/stepflow.yaml
 
+# Tests wait for servers most of the time, so more of them run at once than there are cores.
+JOBS ?= 4
+RUN_TESTS := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
 # uv brings its own list of certificate authorities; behind a TLS proxy it needs the system's.
 export UV_SYSTEM_CERTS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -33,25 +37,25 @@ demo: $(ENV) ## Run the example flow on an embedded server
 	$(BIN)/stepflow run examples/hello.yaml --input-json '{"name": "World"}'
 
 test: $(ENV) ## Run the tests, those on the real server too
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "not faults"
+	$(RUN_TESTS) -m "not faults"
 
 SUITE := tests/server/test_specification.py tests/server/test_executor.py tests/server/test_operations.py \
   tests/server/test_round_trip.py tests/server/test_command.py
 
 test-all: $(ENV) ## Run the server tests on every released server, and over plain httpx
-	$(BIN)/python -m pytest $(SUITE) --servers all -n auto --dist loadfile
-	$(BIN)/python -m pytest $(SUITE) tests/server/test_forward_compatibility.py --transport httpx
-	$(BIN)/python -m pytest tests/server/test_faults.py -k "storm or events or lost_calls or cancelled_call" \
-	  --servers 0.9.0,0.10.0,0.11.1,0.12.0 -n auto
+	$(RUN_TESTS) $(SUITE) --servers all
+	$(RUN_TESTS) $(SUITE) tests/server/test_forward_compatibility.py --transport httpx
+	$(RUN_TESTS) --dist load tests/server/test_faults.py -k "storm or events or lost_calls or cancelled_call" \
+	  --servers 0.9.0,0.10.0,0.11.1,0.12.0
 
 test-faults: $(ENV) ## Run the tests that cut connections and kill servers
-	$(BIN)/python -m pytest tests/server -m faults
+	$(RUN_TESTS) --dist load tests/server -m faults
 
 UNIT_ON_SOCKETS := tests/unit/http tests/unit/transport/test_httpx_bridge.py
 
 test-uvloop: $(ENV) ## Run the server and fault tests of the async client in uvloop's event loop
-	$(BIN)/python -m pytest $(UNIT_ON_SOCKETS) tests/server --loop uvloop -n auto --dist loadfile -m "not faults"
-	$(BIN)/python -m pytest tests/server --loop uvloop -m faults
+	$(RUN_TESTS) $(UNIT_ON_SOCKETS) tests/server --loop uvloop -m "not faults"
+	$(RUN_TESTS) --dist load tests/server --loop uvloop -m faults
 
 PAGES := .build/pages
 
