@@ -118,9 +118,7 @@ OPERATIONS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-async def one_error(
-    url: str, call: Callable[[Any], Any], kind: str, timeout: float = PATIENT
-) -> StepflowClientError:
+async def one_error(url: str, call: Callable[[Any], Any], kind: str, timeout: float = PATIENT) -> StepflowClientError:
     """Make the call on a client of the URL and return the error, which came in time and names the URL."""
     async with AsyncExitStack() as stack:
         client: Any
