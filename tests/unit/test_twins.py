@@ -109,7 +109,7 @@ def test_the_examples_of_docstrings_compile() -> None:
     for cls in (StepflowClient, SyncStepflowClient):
         examples = 0
         for name, text in documents(cls).items():
-            for block in re.findall(r"Example:\n((?:    .*\n|\n)+)", text + "\n"):
+            for block in re.findall(r"Example:\n    ```python\n((?:    .*\n|\n)+?)    ```", text + "\n"):
                 lines = [line[4:] for line in block.splitlines()]
                 head = "async def example(client):" if cls is StepflowClient else "def example(client):"
                 compile("\n".join([head, *(f"    {line}" for line in lines)]), name, "exec")

@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 API_PATH = "/api/v1"
-DEFAULT_PORT = 7837
+DEFAULT_URL = "http://localhost:7837"
 """Where `stepflow serve` listens. (The server binary alone, started without a port, listens on 7840.)"""
 _PORTS = {"http": 80, "https": 443}
 _FOR_A_CONNECTION = 600.0
@@ -239,7 +239,7 @@ def environment_settings(environ: Mapping[str, str]) -> dict[str, Any]:
     Raises:
         InvalidArgumentError: If STEPFLOW_TIMEOUT is not a number.
     """
-    settings: dict[str, Any] = {"base_url": environ.get("STEPFLOW_URL") or f"http://localhost:{DEFAULT_PORT}"}
+    settings: dict[str, Any] = {"base_url": environ.get("STEPFLOW_URL") or DEFAULT_URL}
     if token := environ.get("STEPFLOW_TOKEN"):
         settings["auth"] = token
     if timeout := environ.get("STEPFLOW_TIMEOUT"):

@@ -93,10 +93,12 @@ class History:
     """The runs that were started, in a SQLite file; several processes and threads may use it at once.
 
     Example:
+        ```python
         history = History()
         history.record(run_id, server=client.url, flow=flow, input={"name": "World"}, labels={"env": "dev"})
         for entry in history.search("World"):
             print(entry.run_id, entry.status)
+        ```
 
     It can be pickled: the path and the limits travel. The file is made by the first call.
 

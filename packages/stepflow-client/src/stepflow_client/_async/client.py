@@ -86,9 +86,11 @@ class StepflowClient(Picklable):
     """Talks to a Stepflow server over HTTP.
 
     Example:
+        ```python
         async with StepflowClient("http://localhost:7837") as client:
             result = await client.run("workflow.yaml", {"name": "World"})
             print(result.raise_for_failure().output)
+        ```
 
     Nothing is sent before the first call. One client may serve many tasks of one event loop at once.
 
@@ -133,7 +135,7 @@ class StepflowClient(Picklable):
 
     def __init__(
         self,
-        base_url: str | httpx.URL | Sequence[str | httpx.URL] = f"http://localhost:{_settings.DEFAULT_PORT}",
+        base_url: str | httpx.URL | Sequence[str | httpx.URL] = _settings.DEFAULT_URL,
         timeout: float | httpx.Timeout = 30.0,
         *,
         headers: Mapping[str, str] | None = None,
@@ -320,11 +322,13 @@ class StepflowClient(Picklable):
         """Run a flow on one input and return its result, a failure too.
 
         Example:
+            ```python
             result = await client.run("workflow.yaml", {"name": "World"}, timeout=60)
             if result.is_success:
                 print(result.output)
             else:
                 print(result.error.message)
+            ```
 
         Args:
             flow: The path of a YAML or JSON file, or the flow itself: a mapping, a pydantic model, a dataclass, an
@@ -403,8 +407,10 @@ class StepflowClient(Picklable):
         """Start a flow and return the id of its run, without waiting for it.
 
         Example:
+            ```python
             run_id = await client.submit("workflow.yaml", [{"n": 1}, {"n": 2}], max_concurrency=2)
             results = await client.get_results(run_id)
+            ```
 
         Args:
             flow: The flow, or the id of a stored one, as for `run`.
@@ -465,9 +471,11 @@ class StepflowClient(Picklable):
         before come first, then the exception.
 
         Example:
+            ```python
             async with contextlib.aclosing(client.map("workflow.yaml", inputs, journal="batch.journal")) as outcomes:
                 async for outcome in outcomes:
                     print(outcome.index, outcome.status, outcome.output)
+            ```
 
         Args:
             flow: The flow, as for `run`, but not the id of a stored one.
@@ -912,8 +920,10 @@ class StepflowClient(Picklable):
         what happened. From 0.10 to 0.11 steps show only when the run has ended, on 0.9 those of batches not at all.
 
         Example:
+            ```python
             async for event in client.run_events(run_id):
                 print(event.type, event.timestamp)
+            ```
 
         Who leaves the loop early closes the stream at once with `contextlib.aclosing(client.run_events(...))`.
 
@@ -1023,8 +1033,10 @@ class StepflowClient(Picklable):
         those from 0.12 on none of the three): give them again. Kept steps keep what they made of the earlier ones.
 
         Example:
+            ```python
             again = await client.rerun(run_id, from_step="summarise", input=document, overrides=changes)
             print(again.result.output)
+            ```
 
         Args:
             run_id: The earlier run.
@@ -1075,9 +1087,11 @@ class StepflowClient(Picklable):
         has not ended is compared as it stands.
 
         Example:
+            ```python
             compared = await client.compare_runs(before, after, ignore="$.steps.*.output.time")
             for each in compared.differences:
                 print(each.path, each.a, each.b)
+            ```
 
         Args:
             a: The first run.

@@ -88,9 +88,11 @@ class SyncStepflowClient(Picklable):
     """Talks to a Stepflow server over HTTP.
 
     Example:
+        ```python
         with SyncStepflowClient("http://localhost:7837") as client:
             result = client.run("workflow.yaml", {"name": "World"})
             print(result.raise_for_failure().output)
+        ```
 
     Nothing is sent before the first call. One client may serve many threads at once, and works inside a running event loop.
 
@@ -135,7 +137,7 @@ class SyncStepflowClient(Picklable):
 
     def __init__(
         self,
-        base_url: str | httpx.URL | Sequence[str | httpx.URL] = f"http://localhost:{_settings.DEFAULT_PORT}",
+        base_url: str | httpx.URL | Sequence[str | httpx.URL] = _settings.DEFAULT_URL,
         timeout: float | httpx.Timeout = 30.0,
         *,
         headers: Mapping[str, str] | None = None,
@@ -322,11 +324,13 @@ class SyncStepflowClient(Picklable):
         """Run a flow on one input and return its result, a failure too.
 
         Example:
+            ```python
             result = client.run("workflow.yaml", {"name": "World"}, timeout=60)
             if result.is_success:
                 print(result.output)
             else:
                 print(result.error.message)
+            ```
 
         Args:
             flow: The path of a YAML or JSON file, or the flow itself: a mapping, a pydantic model, a dataclass, an
@@ -405,8 +409,10 @@ class SyncStepflowClient(Picklable):
         """Start a flow and return the id of its run, without waiting for it.
 
         Example:
+            ```python
             run_id = client.submit("workflow.yaml", [{"n": 1}, {"n": 2}], max_concurrency=2)
             results = client.get_results(run_id)
+            ```
 
         Args:
             flow: The flow, or the id of a stored one, as for `run`.
@@ -467,9 +473,11 @@ class SyncStepflowClient(Picklable):
         before come first, then the exception.
 
         Example:
+            ```python
             with contextlib.closing(client.map("workflow.yaml", inputs, journal="batch.journal")) as outcomes:
                 for outcome in outcomes:
                     print(outcome.index, outcome.status, outcome.output)
+            ```
 
         Args:
             flow: The flow, as for `run`, but not the id of a stored one.
@@ -912,8 +920,10 @@ class SyncStepflowClient(Picklable):
         what happened. From 0.10 to 0.11 steps show only when the run has ended, on 0.9 those of batches not at all.
 
         Example:
+            ```python
             for event in client.run_events(run_id):
                 print(event.type, event.timestamp)
+            ```
 
         Who leaves the loop early closes the stream at once with `contextlib.closing(client.run_events(...))`.
 
@@ -1023,8 +1033,10 @@ class SyncStepflowClient(Picklable):
         those from 0.12 on none of the three): give them again. Kept steps keep what they made of the earlier ones.
 
         Example:
+            ```python
             again = client.rerun(run_id, from_step="summarise", input=document, overrides=changes)
             print(again.result.output)
+            ```
 
         Args:
             run_id: The earlier run.
@@ -1075,9 +1087,11 @@ class SyncStepflowClient(Picklable):
         has not ended is compared as it stands.
 
         Example:
+            ```python
             compared = client.compare_runs(before, after, ignore="$.steps.*.output.time")
             for each in compared.differences:
                 print(each.path, each.a, each.b)
+            ```
 
         Args:
             a: The first run.
