@@ -35,6 +35,7 @@ from tests.releases import NEWEST
 from tests.releases import number as number_of
 from tests.server.awaited import Awaited
 from tests.server.flows import unique
+from tests.timings import set_timings
 
 pytestmark = [pytest.mark.faults, pytest.mark.anyio]
 
@@ -102,7 +103,7 @@ async def over_proxies(url: str, work: Callable[[FaultProxy, Any], Awaitable[Non
 async def test_cut_at_every_byte_of_a_creation(
     twin: str, direction: str, how: str, server_url: str, release: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(f"stepflow_client._{twin}.creation._RUNS_LOOKED_AT", LOOKED_AT)
+    set_timings(monkeypatch, searched_runs=LOOKED_AT)
     prefix = unique("cut")
     async with StepflowClient(server_url, server=release) as direct:
         with FaultProxy(server_url, first(Script(within=CREATE))) as proxy:
@@ -275,7 +276,7 @@ async def test_each_client_finds_its_own_run_of_a_flow(
 async def test_a_lost_run_is_found_below_many_newer_ones(
     twin: str, server_url: str, release: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(f"stepflow_client._{twin}.creation._RUNS_LOOKED_AT", LOOKED_AT)
+    set_timings(monkeypatch, searched_runs=LOOKED_AT)
     name, others = unique("below"), unique("others")
     async with StepflowClient(server_url, server=release) as direct:
         other = (await direct.store_flow(flow(others))).flow_id
@@ -378,8 +379,7 @@ async def test_the_run_of_a_cancelled_call_is_taken_by_no_other(server_url: str,
 async def test_cut_at_every_byte_of_the_events(
     twin: str, direction: str, server_url: str, release: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for each in ("_async", "_sync"):
-        monkeypatch.setattr(f"stepflow_client.{each}.events._FIRST_PAUSE", 0.005)
+    set_timings(monkeypatch, event_first_pause=0.005)
     step = {"id": "a", "component": "/builtin/create_messages", "input": {"user_prompt": "x"}}
     events = {"name": unique("events"), "steps": [step], "output": {"$step": "a"}}
     async with StepflowClient(server_url, server=release) as direct:
@@ -559,7 +559,7 @@ async def test_a_completed_run_is_told_whole_though_streams_are_empty_at_first(
 ) -> None:
     if not has(release, "events"):
         pytest.skip("before 0.12 events are inferred from the run itself")
-    monkeypatch.setattr("stepflow_client._async.events._FIRST_PAUSE", 0.005)
+    set_timings(monkeypatch, event_first_pause=0.005)
     empty = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 0\r\n\r\n"
     step = {"id": "a", "component": "/builtin/create_messages", "input": {"user_prompt": "x"}}
     async with StepflowClient(server_url, server=release) as direct:
@@ -579,7 +579,7 @@ async def test_a_completed_run_is_told_whole_though_streams_are_empty_at_first(
                 assert [event async for event in client.run_events(run_id)] == uncut
         assert proxy.faults >= 2
         # And where they never come, nobody says that they were all.
-        monkeypatch.setattr("stepflow_client._async.events._OUTAGE", 0.3)
+        set_timings(monkeypatch, event_outage=0.3)
         with FaultProxy(server_url, lambda number: Script(within=b"/events?", instead=empty)) as proxy:
             async with StepflowClient(proxy.url, server=release) as client:
                 with pytest.raises(ServerConnectionError, match="they end before the run does"):
@@ -589,7 +589,7 @@ async def test_a_completed_run_is_told_whole_though_streams_are_empty_at_first(
 async def test_whoever_takes_long_with_an_event_is_not_given_up_on(
     server_url: str, release: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stepflow_client._async.events._OUTAGE", 0.5)
+    set_timings(monkeypatch, event_outage=0.5)
     async with StepflowClient(server_url, server=release) as direct:
         run_id = await direct.submit(flow(unique("handled")), [{"n": 1}, {"n": 2}])
         await direct.wait_run(run_id, timeout=20)

@@ -75,12 +75,6 @@ else:
 
 __all__ = ["StepflowClient"]
 
-_LAST_WORD = 5.0
-"""Seconds that a task which is cancelled may take to have its run cancelled too."""
-_FIRST_WAIT = 1
-"""Seconds that a server may hold the request that creates a run: a short flow ends within it and costs one round trip,
-and of a long one the id is known soon."""
-
 
 class StepflowClient(Picklable):
     """Talks to a Stepflow server over HTTP.
@@ -375,7 +369,7 @@ class StepflowClient(Picklable):
                 variables,
                 variables_from_env,
                 max_concurrency=None,
-                wait=_FIRST_WAIT,
+                wait=self._connection.timings.creation_hold,
                 deduplicate=deduplicate,
             )
             try:
@@ -388,7 +382,8 @@ class StepflowClient(Picklable):
                 raise
             except AsyncCancelled:
                 if on_cancel == "cancel":
-                    with suppress(StepflowClientError), deadline_override(time.monotonic() + _LAST_WORD):
+                    until = time.monotonic() + self._connection.timings.cancel_limit
+                    with suppress(StepflowClientError), deadline_override(until):
                         await self.cancel_run(run.run_id)
                 raise
 

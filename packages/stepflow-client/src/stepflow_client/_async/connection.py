@@ -20,10 +20,11 @@ from .._http.messages import (
     Timeouts,
 )
 from .._http.proxies import check_proxy, environment_proxy, shown_proxy
-from .._http.sse import LARGEST_EVENT, EventDecoder
+from .._http.sse import EventDecoder
 from .._lazy import lazy_module
 from .._logging import logger
 from .._rules import bindings as api
+from .._rules import timings
 from .._rules.deadline import current_deadline, has_passed
 from .._rules.failures import error_from
 from .._rules.operations import OPERATIONS
@@ -102,6 +103,8 @@ class Connection:
         self.max_response_bytes = check_bytes(max_response_bytes, "max_response_bytes")
         self.is_shared = len(roots) > 1
         """Whether the run of one request may be the run of another server."""
+        self.timings = timings.DEFAULT
+        """What the parts of the client wait for, and how far they look."""
         self.closed = False
         self.has_answered = False
         """Whether a server was there at any time."""
@@ -355,7 +358,10 @@ class Connection:
                     async with aclosing(unpacked(stream.chunks, stream.headers.get("content-encoding", ""))) as chunks:
                         if stream.status != 200 or kind.partition(";")[0].strip().lower() != _EVENTS:
                             raise await self._no_events(sent, stream, chunks, run_id, silence)
-                        decoder, heard = EventDecoder(min(LARGEST_EVENT, self.max_response_bytes)), time.monotonic()
+                        decoder, heard = (
+                            EventDecoder(min(self.timings.largest_event, self.max_response_bytes)),
+                            time.monotonic(),
+                        )
                         async for chunk in chunks:
                             events = decoder.feed(chunk)
                             for event in events:

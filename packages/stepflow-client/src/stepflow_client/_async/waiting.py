@@ -36,15 +36,8 @@ else:
 __all__ = ["Waiter"]
 
 
-_SLICE = 25.0
-"""Seconds a server is asked to hold a request at most: proxies cut what is silent for longer, often after 30 or 60."""
-_SHARED_SLICE = 2.0
-"""The same where there are several servers: one that is asked to wait for a run of another does not notice its end."""
 _LARGE = 200
 """A run of more items is asked for its summary only: a server gives all steps of all items along with a run."""
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
-_OUTAGE = 120.0
-"""Seconds without an answer after which we give up, though the caller has set no limit."""
 
 _NOT_ENDED = "has not ended yet", "it goes on; wait_run() waits again"
 _NO_RESULT = "has ended, but its result did not come in time", "get_result() asks again"
@@ -81,8 +74,9 @@ class Waiter:
                 return run
             total = run.items.total
         began = time.monotonic()
-        longest = _SHARED_SLICE if self._connection.is_shared else _SLICE
-        pause, asked, last_contact, lost = _FIRST_PAUSE, 0.0, began, False
+        timings = self._connection.timings
+        longest = timings.longest_shared_hold if self._connection.is_shared else timings.longest_hold
+        pause, asked, last_contact, lost = timings.wait_first_pause, 0.0, began, False
         while True:
             started = time.monotonic()
             remaining = longest if deadline is None else deadline - started
@@ -97,7 +91,7 @@ class Waiter:
                 if not (lost or has_passed(deadline)):
                     lost = True
                     logger.warning("run %s: %s; asking again", run_id, error.message)
-                held, asked = 0, _asked_pause(error)
+                held, asked = 0, self._asked_pause(error)
             else:
                 if run.is_finished:
                     return run
@@ -110,7 +104,7 @@ class Waiter:
                 wanted = max(pause, asked)
                 await asyncio.sleep(wanted if deadline is None else min(wanted, max(0.0, deadline - now)))
                 # The end is noticed late by a tenth of what the run took, at most.
-                pause = min(max(pause, 0.1 * (now - began)), _LONGEST_PAUSE)
+                pause = min(max(pause, 0.1 * (now - began)), timings.wait_longest_pause)
 
     async def result_of(self, run: responses.Started, deadline: float | None) -> FlowResult:
         """Return the result of a run of one item that was just created, waiting for its end."""
@@ -146,7 +140,9 @@ class Waiter:
             RunTimeoutError: If a server does not answer in time.
             TransportError: If there is none.
         """
-        backoff, last_contact, lost = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE), time.monotonic(), False
+        timings = self._connection.timings
+        backoff = Backoff(timings.wait_first_pause, timings.wait_longest_pause)
+        last_contact, lost = time.monotonic(), False
         while True:
             try:
                 return await ask()
@@ -155,7 +151,7 @@ class Waiter:
                     # Nobody has ever been there.
                     raise
                 self._raise_if_hopeless(error, run_id, deadline, last_contact)
-                wanted = max(backoff.next(), _asked_pause(error))
+                wanted = max(backoff.next(), self._asked_pause(error))
                 left = wanted if deadline is None else max(0.0, deadline - time.monotonic())
                 if left <= wanted and deadline is not None:
                     await asyncio.sleep(left)
@@ -237,22 +233,21 @@ class Waiter:
             deadline: When patience ends; None for some time after the last contact.
             last_contact: When the server answered last.
         """
-        is_over = deadline is None and time.monotonic() - last_contact > _OUTAGE
+        is_over = deadline is None and time.monotonic() - last_contact > self._connection.timings.wait_outage
         if not is_transient(error) or is_over or self._connection.closed:
             error.run_id = run_id
             raise error
+
+    def _asked_pause(self, error: StepflowClientError) -> float:
+        """Return the seconds that a server asks to wait, limited to half of the outage that is tolerated."""
+        asked = error.retry_after if isinstance(error, ApiError) else None
+        return min(asked or 0.0, self._connection.timings.wait_outage / 2)
 
     async def items_of_ended(self, run_id: str, status: ExecutionStatus, deadline: float | None) -> ListItemsResponse:
         return await self._retry_until(partial(self._ended_items, run_id, status), run_id, deadline, _NO_RESULT)
 
     async def _ended_items(self, run_id: str, status: ExecutionStatus) -> ListItemsResponse:
         return await self._runs.explain(await self._runs.listed_items(run_id, None), status)
-
-
-def _asked_pause(error: StepflowClientError) -> float:
-    """Return the seconds that a server wants to be left alone for; not more than it may be away."""
-    asked = error.retry_after if isinstance(error, ApiError) else None
-    return min(asked or 0.0, _OUTAGE / 2)
 
 
 def _timed_out(run_id: str, late: tuple[str, str] = _NOT_ENDED) -> RunTimeoutError:

@@ -77,12 +77,6 @@ else:
 
 __all__ = ["SyncStepflowClient"]
 
-_LAST_WORD = 5.0
-"""Seconds that a task which is cancelled may take to have its run cancelled too."""
-_FIRST_WAIT = 1
-"""Seconds that a server may hold the request that creates a run: a short flow ends within it and costs one round trip,
-and of a long one the id is known soon."""
-
 
 class SyncStepflowClient(Picklable):
     """Talks to a Stepflow server over HTTP.
@@ -377,7 +371,7 @@ class SyncStepflowClient(Picklable):
                 variables,
                 variables_from_env,
                 max_concurrency=None,
-                wait=_FIRST_WAIT,
+                wait=self._connection.timings.creation_hold,
                 deduplicate=deduplicate,
             )
             try:
@@ -390,7 +384,8 @@ class SyncStepflowClient(Picklable):
                 raise
             except SyncCancelled:
                 if on_cancel == "cancel":
-                    with suppress(StepflowClientError), deadline_override(time.monotonic() + _LAST_WORD):
+                    until = time.monotonic() + self._connection.timings.cancel_limit
+                    with suppress(StepflowClientError), deadline_override(until):
                         self.cancel_run(run.run_id)
                 raise
 
