@@ -27,6 +27,7 @@ from ..errors import (
     UnsupportedByServerError,
 )
 from .connection import Connection
+from .event_stream import event_stream
 from .runs import RunReader
 from .waiting import Waiter
 
@@ -177,8 +178,8 @@ class EventFollower:
         """
         request = api.get_run_events._get_kwargs(run_id, run_id=run_id, since=position.number or api.UNSET, **flags)
         skip = position.handled
-        frames = self._connection.stream(
-            "get_run_events", request, silence=silence, run_id=run_id, next_look=lambda: pulse.left
+        frames = event_stream(
+            self._connection, "get_run_events", request, silence=silence, run_id=run_id, next_look=lambda: pulse.left
         )
         with closing(frames):
             for frame in frames:
