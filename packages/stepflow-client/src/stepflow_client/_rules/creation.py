@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Iterable
@@ -25,6 +26,7 @@ __all__ = [
 
 _TAG = "stepflow-client"
 """The key in a flow's metadata that says which client runs it."""
+_VERSION_7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 _MOST_OWNED, _MOST_FLOWS = 50_000, 1_000
 """How many runs, and flows that are shared by calls, a client remembers as its own."""
@@ -68,6 +70,9 @@ def born(run_id: str) -> float | None:
 
     All released servers (0.9 to 0.13) give ids of UUID version 7, which hold it to the millisecond.
     """
+    if _VERSION_7.fullmatch(run_id):
+        # The usual case, several times faster than by way of UUID.
+        return int(run_id[:8] + run_id[9:13], 16) / 1000
     try:
         uuid = UUID(run_id)
     except ValueError:
