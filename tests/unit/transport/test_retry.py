@@ -175,7 +175,7 @@ def test_retry_after_is_waited_for(status: int, header: str, seconds: float) -> 
     assert delay(HttpResponse(status, {"retry-after": header})) == seconds
 
 
-def test_a_retry_after_beyond_the_callers_patience_is_a_no() -> None:
+def test_a_retry_after_beyond_the_deadline_is_not_waited_for() -> None:
     assert delay(HttpResponse(503, {"retry-after": "29"})) == 29
     assert delay(HttpResponse(503, {"retry-after": "30"})) is None
     assert delay(HttpResponse(429, {"retry-after": "9" * 4000})) is None

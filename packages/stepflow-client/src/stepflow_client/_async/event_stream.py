@@ -65,7 +65,7 @@ async def event_stream(
         try:
             async with connection.dialect.stream(sent) as stream:
                 span.note(status_code=stream.status)
-                stream.patience = max(SHORTEST, min(silence, next_look()))
+                stream.remaining = max(SHORTEST, min(silence, next_look()))
                 async with aclosing(unpacked(stream.chunks, stream.headers.get("content-encoding", ""))) as chunks:
                     if not _has_events(stream):
                         limit = min(silence, connection.timeout.read)
@@ -82,7 +82,7 @@ async def event_stream(
                             yield None
                         if left <= 0:
                             return
-                        stream.patience = max(SHORTEST, min(left, next_look()))
+                        stream.remaining = max(SHORTEST, min(left, next_look()))
         except (HttpError, OSError, ValueError) as error:
             if isinstance(error, StepflowClientError):
                 raise

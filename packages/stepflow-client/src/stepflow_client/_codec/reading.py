@@ -1,4 +1,4 @@
-"""What a client knows of a run, to read its answers by: the output of its flow, and secrets. Pure, but for a lock."""
+"""What a client knows of a run, to read its responses by: the output of its flow, and secrets. Pure, but for a lock."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST_RUNS = 10_000
 
 
 class Reading(NamedTuple):
-    """How the answers about a run are read."""
+    """How the responses about a run are read."""
 
     like: Any = None
     """The `output` of its flow, whose keys give the order of the keys in the run's outputs; None if it is unknown."""

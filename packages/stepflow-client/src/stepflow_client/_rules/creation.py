@@ -1,4 +1,4 @@
-"""Which run, if any, a request has created whose answer was lost. Pure, but for the lock and the ids."""
+"""Which run, if any, a request has created whose response was lost. Pure, but for the lock and the ids."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _is_own(details: object) -> bool:
 
 
 def may_arrive_later(error: StepflowClientError) -> bool:
-    """Return whether a request that got no answer may still be worked on, so that sending it again could double it.
+    """Return whether a request that got no response may still be worked on, so that sending it again could double it.
 
     A server drops what it does for a connection that breaks; for one that is silent it does not.
     """
@@ -128,7 +128,7 @@ class Call:
         self.flow_id = flow_id
         self.floor = floor
         self.is_lost = False
-        """Whether the answer was lost and the run is looked for."""
+        """Whether the response was lost and the run is looked for."""
         self.sends = 0
         """How many requests may have created a run."""
 
@@ -267,7 +267,7 @@ class RunRegistry:
 
 
 def _put(known: dict[Any, Value], key: Any, value: Value, most: int) -> None:
-    """Remember something as the newest of at most so many."""
+    """Remember something as the newest of a maximum number of entries."""
     known.pop(key, None)
     known[key] = value
     if len(known) > most:

@@ -1,6 +1,6 @@
 # Written from _async/connection.py by `make generate`. Change that file instead.
 
-"""The HTTP side of a client: sends what an operation asks for and gives a usable answer or one of our errors."""
+"""One operation: send its request and return a usable response, or raise one of our errors."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ Answer = TypeVar("Answer")
 
 
 class Connection:
-    """What a client talks through. Nothing is opened before the first request."""
+    """Sends the operations of a client. Nothing is opened before the first request."""
 
     def __init__(
         self,
@@ -159,7 +159,7 @@ class Connection:
         return self.dialect.server or recognise(self.url, answer)
 
     def reading(self, run_id: str | None) -> Reading:
-        """Return how the answers about a run are read."""
+        """Return how responses about a run are read."""
         server = self.dialect.server
         return self.readings.of(run_id, keeps_order=server is not None and server.capabilities["exact_numbers"])
 
@@ -167,7 +167,7 @@ class Connection:
         """Return the server's health.
 
         Raises:
-            InvalidResponseError: If what answers is no Stepflow server.
+            InvalidResponseError: If the responder is no Stepflow server.
         """
         try:
             answer = self.call("health_check", api.health_check._get_kwargs(), dict, timeout=timeout)
@@ -211,7 +211,7 @@ class Connection:
                 return answer
         except StepflowClientError as error:
             error.run_id = error.run_id or run_id
-            # Whoever answers may quote what the run was given.
+            # A response may quote the inputs of the run.
             self.readings.of(run_id).secrets.clean(error)
             raise
 
@@ -237,7 +237,7 @@ class Connection:
         run_id: str | None = None,
         waits: float = 0,
     ) -> HttpResponse:
-        """Send a request and return the answer, read and known to be no error.
+        """Send a request and return the response; raise on error responses.
 
         Args:
             operation: The operation's name in the spec.
@@ -247,8 +247,8 @@ class Connection:
             waits: Seconds the server was asked to hold the request; they come on top of the timeout.
 
         Raises:
-            TransportError: If no usable answer came.
-            ApiError: If the server answered no.
+            TransportError: If no usable response arrived.
+            ApiError: If the server responded with an error.
         """
         with self.traced(operation) as span:
             return self._send(span, operation, request, timeout=timeout, run_id=run_id, waits=waits)

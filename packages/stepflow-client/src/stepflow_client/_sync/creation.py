@@ -1,6 +1,6 @@
 # Written from _async/creation.py by `make generate`. Change that file instead.
 
-"""Creating a run once, though the answer may be lost."""
+"""Creating a run exactly once, even if the response is lost."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class RunCreator:
         wait: int | None,
         deduplicate: bool,
     ) -> responses.Started:
-        """Store a flow, create a run of it and return what the server answered.
+        """Store a flow, create a run of it and return the server's response.
 
         Args:
             flow: The flow, or the id of a stored one.
@@ -211,14 +211,14 @@ class RunCreator:
     ) -> Created:
         """Create a run and return it.
 
-        Where the answer was lost, the run is looked for among the root runs of the flow that no call of this client
+        Where the response was lost, the run is looked for among the root runs of the flow that no call of this client
         has. None of them means that the request may be sent again, unless it may still be worked on. One is the run,
         if nobody but this client runs the flow and no other call of it can have created that one.
 
         Args:
             flow_id: The flow.
-            send: Sends the request once and reads the answer.
-            read: Reads the run from an answer that has its `summary`.
+            send: Sends the request once and reads the response.
+            read: Reads the run from a response that has its `summary`.
 
         Raises:
             AmbiguousRunError: If it cannot be told which run it is, or whether there is one.
@@ -238,7 +238,7 @@ class RunCreator:
                     is_settled = not may_have_created(error)
                     if is_settled:
                         raise
-                    # Whoever waited so long for the answer waits as long again for a trace of it.
+                    # The run is looked for as long as the response was waited for.
                     waited = min(time.monotonic() - sent, timings.search_after_timeout)
                     processing = waited if may_arrive_later(error) else 0.0
                     found = self._find(_Search(timings, claims, call, began, error, processing))
@@ -263,7 +263,7 @@ class RunCreator:
         """Return the summary of the run that a lost request has created; None if it has created none.
 
         Raises:
-            AmbiguousRunError: If nobody can tell.
+            AmbiguousRunError: If the run cannot be identified.
         """
         search.call.is_lost = True
         timings = self._connection.timings
@@ -295,7 +295,7 @@ class RunCreator:
         """Return which of the runs of a flow is that of a call; None if other calls have all of them.
 
         Raises:
-            AmbiguousRunError: If nobody can tell.
+            AmbiguousRunError: If the run cannot be identified.
         """
         claims, call = search.claims, search.call
         # A call that begins later can have created none of them.
@@ -311,7 +311,7 @@ class RunCreator:
                     return run_id
             if all(rival.is_lost for rival in rivals) or has_passed(search.give_up):
                 raise search.ambiguous(left) from search.error
-            # The answer of the other call will tell whether one of them is its own.
+            # The response to the other call shows whether one of them is its own.
             time.sleep(self._connection.timings.arrival_delay / 6)
 
     def _runs_of(self, search: _Search) -> dict[str, dict[str, Any]]:
@@ -341,7 +341,7 @@ def _summaries(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 class _Search:
-    """The search for the run of a request whose answer was lost.
+    """The search for the run of a request whose response was lost.
 
     Args:
         timings: The client's.
@@ -366,16 +366,16 @@ class _Search:
         self.is_ours = claims.is_ours(call.flow_id)
         now, deadline = time.monotonic(), current_deadline()
         self.lost_at = now
-        """When the answer was lost: the server has had the request by then, or never gets it."""
+        """When the response was lost: the server has had the request by then, or never gets it."""
         end = now + timings.search_outage
         self.give_up = end if deadline is None else min(end, deadline)
-        """When a server that does not answer is given up."""
+        """When the search ends if the server does not respond."""
         self.last_look = max(self.give_up, now + timings.last_search)
-        """When the last answer must have come: to know the run is worth more than the caller's time."""
+        """When the last response must have come: to know the run is worth more than the caller's time."""
         # The request may still be on its way to the server.
         wanted = now + max(timings.arrival_delay, processing)
         self.look_until = min(wanted, self.give_up)
-        """When a run that does not show is none, or nobody can tell."""
+        """When a run that has not shown up was not created, or cannot be identified."""
         self.may_come = bool(processing) or self.give_up < wanted
         """Whether a run may show later than that."""
 

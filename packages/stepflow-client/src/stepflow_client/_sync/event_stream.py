@@ -67,7 +67,7 @@ def event_stream(
         try:
             with connection.dialect.stream(sent) as stream:
                 span.note(status_code=stream.status)
-                stream.patience = max(SHORTEST, min(silence, next_look()))
+                stream.remaining = max(SHORTEST, min(silence, next_look()))
                 with closing(unpacked(stream.chunks, stream.headers.get("content-encoding", ""))) as chunks:
                     if not _has_events(stream):
                         limit = min(silence, connection.timeout.read)
@@ -84,7 +84,7 @@ def event_stream(
                             yield None
                         if left <= 0:
                             return
-                        stream.patience = max(SHORTEST, min(left, next_look()))
+                        stream.remaining = max(SHORTEST, min(left, next_look()))
         except (HttpError, OSError, ValueError) as error:
             if isinstance(error, StepflowClientError):
                 raise

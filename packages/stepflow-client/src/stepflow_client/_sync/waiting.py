@@ -101,7 +101,7 @@ class Waiter:
             if has_passed(deadline):
                 raise _timed_out(run_id)
             if now - started < held / 2 or not held:
-                # The server answered at once, because it does not wait or was not asked to.
+                # The server responded at once, because it does not wait or was not asked to.
                 wanted = max(pause, asked)
                 time.sleep(wanted if deadline is None else min(wanted, max(0.0, deadline - now)))
                 # The end is noticed late by a tenth of what the run took, at most.
@@ -129,16 +129,16 @@ class Waiter:
         deadline: float | None,
         late: tuple[str, str] = _NOT_ENDED,
     ) -> Answer:
-        """Ask until there is an answer: a server that is away for a while is no reason to lose a run.
+        """Repeat a request until there is a response: a server that is away for a while is no reason to lose a run.
 
         Args:
             ask: Asks, and may be called again.
             run_id: The run concerned.
-            deadline: When patience ends, by `time.monotonic()`; None for two minutes.
-            late: What is said of the run if there is no answer in time, and the hint.
+            deadline: The deadline, by `time.monotonic()`; None for two minutes.
+            late: What is said of the run if there is no response in time, and the hint.
 
         Raises:
-            RunTimeoutError: If a server does not answer in time.
+            RunTimeoutError: If a server does not respond in time.
             TransportError: If there is none.
         """
         timings = self._connection.timings
@@ -149,7 +149,7 @@ class Waiter:
                 return ask()
             except TRANSIENT_ERRORS as error:
                 if deadline is None and not self._connection.has_answered:
-                    # Nobody has ever been there.
+                    # The server was never reachable.
                     raise
                 self._raise_if_hopeless(error, run_id, deadline, last_contact)
                 wanted = max(backoff.next(), self._asked_pause(error))
@@ -229,10 +229,10 @@ class Waiter:
         """Raise what keeps a run from being waited for, unless it may pass.
 
         Args:
-            error: What came instead of an answer.
+            error: What came instead of a response.
             run_id: The run.
-            deadline: When patience ends; None for some time after the last contact.
-            last_contact: When the server answered last.
+            deadline: The deadline; None for some time after the last contact.
+            last_contact: When the server responded last.
         """
         is_over = deadline is None and time.monotonic() - last_contact > self._connection.timings.wait_outage
         if not is_transient(error) or is_over or self._connection.closed:
