@@ -42,11 +42,13 @@ test: $(ENV) ## Run the tests, those on the real server too
 SUITE := tests/server/test_specification.py tests/server/test_executor.py tests/server/test_operations.py \
   tests/server/test_round_trip.py tests/server/test_command.py
 
+FAULTS_OF_OLDER := $(addprefix tests/server/faults/,test_storms.py test_event_streams.py test_shared_flows.py)
+
 test-all: $(ENV) ## Run the server tests on every released server, and over plain httpx
 	$(RUN_TESTS) $(SUITE) --servers all
 	$(RUN_TESTS) $(SUITE) tests/server/test_forward_compatibility.py --transport httpx
-	$(RUN_TESTS) --dist load tests/server/test_faults.py -k "storm or events or lost_calls or cancelled_call" \
-	  --servers 0.9.0,0.10.0,0.11.1,0.12.0
+	$(RUN_TESTS) --dist load $(FAULTS_OF_OLDER) --servers 0.9.0,0.10.0,0.11.1,0.12.0 \
+	  -k "a_storm or cut_at_every_byte or lost_calls or cancelled_call"
 
 test-faults: $(ENV) ## Run the tests that cut connections and kill servers
 	$(RUN_TESTS) --dist load tests/server -m faults

@@ -23,6 +23,7 @@ from stepflow_client import (
 from tests.fault_proxy import FaultProxy, Script, answer
 from tests.server.awaited import Awaited
 from tests.server.flows import unique
+from tests.timings import set_timings
 
 pytestmark = [pytest.mark.faults, pytest.mark.anyio]
 
@@ -230,7 +231,7 @@ async def test_an_outage_at_the_beginning_of_a_wait(twin: str, server_url: str, 
 async def test_cancelling_a_cancelled_task_s_run_takes_no_longer_than_a_moment(
     server_url: str, release: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stepflow_client._async.client._LAST_WORD", 0.5)
+    set_timings(monkeypatch, cancel_limit=0.5)
     step = {"id": "nap", "component": "/builtin/sleep", "input": {"duration_ms": {"$input": "ms"}, "passthrough": 1}}
     nap = {"name": unique("nap"), "steps": [step], "output": {"$step": "nap"}}
     with FaultProxy(server_url) as proxy:

@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 from stepflow_client import StepflowClient, SyncStepflowClient
-from stepflow_client._async import events as async_events
-from stepflow_client._sync import events as sync_events
 
 from tests.cli.command import Stepflow
 from tests.durable import DurableServer
 from tests.server.awaited import Awaited
+from tests.timings import set_timings
 
 pytestmark = [pytest.mark.faults, pytest.mark.anyio]
 
@@ -76,22 +75,30 @@ def lost(server: DurableServer) -> tuple[str, str]:
 
 
 @pytest.fixture(params=["async", "sync"])
-def client(request: pytest.FixtureRequest, server: DurableServer) -> Any:
+def make(request: pytest.FixtureRequest, server: DurableServer) -> Callable[[], Any]:
     url = server.url
-    return StepflowClient(url) if request.param == "async" else Awaited(SyncStepflowClient(url))
+    return lambda: StepflowClient(url) if request.param == "async" else Awaited(SyncStepflowClient(url))
+
+
+@pytest.fixture
+def client(make: Callable[[], Any]) -> Any:
+    return make()
 
 
 async def closed(client: Any) -> None:
     await (client.close() if isinstance(client, Awaited) else client.aclose())
 
 
-async def test_events_of_a_lost_run_end(client: Any, lost: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_events_of_a_lost_run_end(
+    make: Callable[[], Any], lost: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make()
     for number, run_id in enumerate(lost):
         if number > 0:
             # Once is enough for the time it takes.
-            for module in (async_events, sync_events):
-                monkeypatch.setattr(module, "_SILENCE", 1.5)
-                monkeypatch.setattr(module, "_SETTLED", 1.0)
+            set_timings(monkeypatch, event_silence=1.5, event_silence_after_end=1.0)
+            await closed(client)
+            client = make()
         started = time.monotonic()
         events = [event async for event in client.run_events(run_id)]
         assert time.monotonic() - started < 40

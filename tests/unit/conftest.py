@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-
 import pytest
+
+from tests.timings import set_timings
 
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stepflow_client._rules.transient.random.uniform", lambda low, high: 0.0)
-    for twin in ("_async", "_sync"):
-        creation = importlib.import_module(f"stepflow_client.{twin}.creation")
-        monkeypatch.setattr(creation, "_OUTAGE", 0.05)
-        monkeypatch.setattr(creation, "_LATE", 0.001)
-        monkeypatch.setattr(importlib.import_module(f"stepflow_client.{twin}.waiting"), "_OUTAGE", 0.05)
+    set_timings(monkeypatch, search_outage=0.05, arrival_delay=0.001, wait_outage=0.05)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import importlib
 import itertools
 import json
 import math
@@ -20,6 +19,7 @@ import pytest
 from stepflow_client import InvalidArgumentError, InvalidResponseError, StepflowClient, StepflowClientError
 from stepflow_client import SyncStepflowClient as SyncClient
 
+from tests.timings import set_timings
 from tests.unit.both_twins import HEALTH, RUN_ID, SUMMARY, TWINS, call
 
 STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
@@ -120,10 +120,7 @@ def types_of(events: list[Any]) -> list[str]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Silence is noticed sooner."""
-    for twin in TWINS:
-        events = importlib.import_module(f"stepflow_client._{twin}.events")
-        monkeypatch.setattr(events, "_SILENCE", 0.6)
-        monkeypatch.setattr(events, "_SETTLED", 0.3)
+    set_timings(monkeypatch, event_silence=0.6, event_silence_after_end=0.3)
 
 
 def held(*said: bytes) -> Script:
@@ -159,8 +156,7 @@ def test_nothing_at_all_in_an_open_stream_is_an_end(twin: str, since: Any, quick
 
 @pytest.mark.parametrize("twin", TWINS)
 def test_what_is_told_again_is_no_news(twin: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for each in TWINS:
-        monkeypatch.setattr(importlib.import_module(f"stepflow_client._{each}.events"), "_FIRST_PAUSE", 0.05)
+    set_timings(monkeypatch, event_first_pause=0.05)
     streams = [[STREAM, CREATED, STARTED], *[[STREAM, STARTED]] * 5, [STREAM, STARTED, ENDED]]
     with EventServer(1, lambda number: streams[number]) as server:
         events = events_of(twin, server)
@@ -306,8 +302,7 @@ NO_EVENTS: dict[str, bytes] = {
 
 @pytest.fixture
 def small_events(monkeypatch: pytest.MonkeyPatch) -> None:
-    for twin in TWINS:
-        monkeypatch.setattr(f"stepflow_client._{twin}.connection.LARGEST_EVENT", 100_000)
+    set_timings(monkeypatch, largest_event=100_000)
 
 
 @pytest.mark.parametrize("twin", TWINS)

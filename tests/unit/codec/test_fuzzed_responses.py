@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import inspect
 import json
 import random
@@ -18,6 +17,7 @@ import pytest
 from stepflow_client import StepflowClient, StepflowClientError, SyncStepflowClient
 from stepflow_client.errors import AmbiguousRunError, InvalidResponseError, RequestTimeoutError
 
+from tests.timings import set_timings
 from tests.unit.both_twins import CALLS, ITEM, RUN_ID, STEP, SUMMARY, TWINS, URL, Server, ask, call
 
 CASES = 5_000
@@ -208,21 +208,13 @@ def look_at(found: Any) -> None:
 
 
 @pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lost answers are looked for and asked for again; here at once, and not for long."""
     sleep, sleep_async = time.sleep, asyncio.sleep
     monkeypatch.setattr(time, "sleep", lambda seconds: sleep(min(seconds, 0.0005)))
     monkeypatch.setattr(asyncio, "sleep", lambda seconds: sleep_async(min(seconds, 0.0005)))
-    for twin in TWINS:
-        creation = importlib.import_module(f"stepflow_client._{twin}.creation")
-        monkeypatch.setattr(creation, "_LATE", 0.001, raising=False)
-        monkeypatch.setattr(creation, "_OUTAGE", 0.02)
-        waiting = importlib.import_module(f"stepflow_client._{twin}.waiting")
-        monkeypatch.setattr(waiting, "_OUTAGE", 0.02)
-        events = importlib.import_module(f"stepflow_client._{twin}.events")
-        monkeypatch.setattr(events, "_OUTAGE", 0.02)
-        monkeypatch.setattr(events, "_SILENCE", 0.05)
-    return
+    outages = {"search_outage": 0.02, "wait_outage": 0.02, "event_outage": 0.02}
+    set_timings(monkeypatch, arrival_delay=0.001, event_silence=0.05, **outages)
 
 
 def cases(seed: int, count: int) -> Iterator[tuple[int, str, str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import importlib
 import json
 import socket
 import threading
@@ -25,6 +24,7 @@ from stepflow_client.errors import (
     TransportError,
 )
 
+from tests.timings import set_timings
 from tests.unit.both_twins import CALLS, FLOW, HEALTH, ITEM, RUN_ID, STEP, SUMMARY, TWINS, URL, Server, ask, call
 
 QUICK = settings(max_examples=30, deadline=None, derandomize=True)
@@ -34,10 +34,7 @@ QUICK = settings(max_examples=30, deadline=None, derandomize=True)
 def no_second_chances() -> Iterator[None]:
     # Events are asked for again for a minute; here the first failure is the last.
     with pytest.MonkeyPatch.context() as patch:
-        for twin in TWINS:
-            events = importlib.import_module(f"stepflow_client._{twin}.events")
-            patch.setattr(events, "_OUTAGE", -1.0)
-            patch.setattr(events, "_SILENCE", 0.3)
+        set_timings(patch, event_outage=-1.0, event_silence=0.3)
         yield
 
 

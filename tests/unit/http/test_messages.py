@@ -52,7 +52,7 @@ def test_what_is_no_answer() -> None:
         reader.feed(b"")
 
 
-def test_patience_ends_with_the_deadline() -> None:
+def test_the_deadline_limits_each_phase() -> None:
     assert HttpRequest("GET", "/health").remaining(30.0) == 30.0
     now = time.monotonic()
     assert 0.5 < HttpRequest("GET", "/health", deadline=now + 1).remaining(30.0) <= 1

@@ -1,4 +1,4 @@
-"""Between our exchanges and httpx: credentials that want to see answers, streams, errors both ways."""
+"""Between our transports and httpx: credentials that want to see responses, streams, errors both ways."""
 
 from __future__ import annotations
 

@@ -32,25 +32,42 @@ from tests.unit.both_twins import HEALTH, RUN_ID, TWINS, URL, Server
 POLICY = RetryPolicy(max_attempts=4, first_delay=0.1, max_delay=0.5)
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 
-ALWAYS, IF_IDEMPOTENT, NEVER = "always", "if idempotent", "never"
-OUTCOMES: list[tuple[HttpError | HttpResponse, str, bool]] = [
-    # what came, whether it is sent again, whether it is certain that the server did nothing
-    (ConnectFailed("refused"), ALWAYS, True),
-    (ConnectTimeout("silence"), ALWAYS, True),
-    (PoolTimeout("full"), NEVER, True),
-    (CannotSend("a bad header"), NEVER, True),
-    (ConnectionBroken("reset"), IF_IDEMPOTENT, False),
-    (ReadTimeout("silence"), NEVER, False),
-    (WriteTimeout("silence"), NEVER, False),
-    (NotHttp("an SSH banner"), NEVER, False),
-    (HttpError("other"), NEVER, False),
-    (HttpResponse(429, {}), ALWAYS, True),
-    (HttpResponse(408, {}), IF_IDEMPOTENT, False),
-    (HttpResponse(503, {}), IF_IDEMPOTENT, False),
-    (HttpResponse(502, {}), IF_IDEMPOTENT, False),
-    (HttpResponse(504, {}), IF_IDEMPOTENT, False),
-    *[(HttpResponse(status, {}), NEVER, False) for status in (200, 202, 301, 400, 401, 403, 404, 405, 409, 412)],
-    *[(HttpResponse(status, {}), NEVER, False) for status in (413, 415, 422, 425, 500, 501, 505, 507, 511)],
+YES, NO = True, False
+TABLE: list[tuple[HttpError | HttpResponse, bool, bool, bool]] = [
+    # outcome of the attempt, repeated if idempotent, repeated if not, certain that the server did nothing
+    (ConnectFailed("refused"), YES, YES, YES),
+    (ConnectTimeout("silence"), YES, YES, YES),
+    (PoolTimeout("full"), NO, NO, YES),
+    (CannotSend("a bad header"), NO, NO, YES),
+    (ConnectionBroken("reset"), YES, NO, NO),
+    (ReadTimeout("silence"), NO, NO, NO),
+    (WriteTimeout("silence"), NO, NO, NO),
+    (NotHttp("an SSH banner"), NO, NO, NO),
+    (HttpError("other"), NO, NO, NO),
+    (HttpResponse(200, {}), NO, NO, NO),
+    (HttpResponse(202, {}), NO, NO, NO),
+    (HttpResponse(301, {}), NO, NO, NO),
+    (HttpResponse(400, {}), NO, NO, NO),
+    (HttpResponse(401, {}), NO, NO, NO),
+    (HttpResponse(403, {}), NO, NO, NO),
+    (HttpResponse(404, {}), NO, NO, NO),
+    (HttpResponse(405, {}), NO, NO, NO),
+    (HttpResponse(408, {}), YES, NO, NO),
+    (HttpResponse(409, {}), NO, NO, NO),
+    (HttpResponse(412, {}), NO, NO, NO),
+    (HttpResponse(413, {}), NO, NO, NO),
+    (HttpResponse(415, {}), NO, NO, NO),
+    (HttpResponse(422, {}), NO, NO, NO),
+    (HttpResponse(425, {}), NO, NO, NO),
+    (HttpResponse(429, {}), YES, YES, YES),
+    (HttpResponse(500, {}), NO, NO, NO),
+    (HttpResponse(501, {}), NO, NO, NO),
+    (HttpResponse(502, {}), YES, NO, NO),
+    (HttpResponse(503, {}), YES, NO, NO),
+    (HttpResponse(504, {}), YES, NO, NO),
+    (HttpResponse(505, {}), NO, NO, NO),
+    (HttpResponse(507, {}), NO, NO, NO),
+    (HttpResponse(511, {}), NO, NO, NO),
 ]
 
 
@@ -65,30 +82,48 @@ def delay(outcome: HttpError | HttpResponse, **more: Any) -> float | None:
     return delay_before_retry(outcome=outcome, **{**settings, **more})
 
 
-@pytest.mark.parametrize("time_left", [30.0, 0.001, 0.0, -1.0])
-@pytest.mark.parametrize("attempt", [1, 2, 3, 4, 5])
-@pytest.mark.parametrize("idempotent", [True, False])
-@pytest.mark.parametrize(("outcome", "again", "untouched"), OUTCOMES, ids=named)
-def test_the_table(
-    outcome: HttpError | HttpResponse, again: str, untouched: bool, idempotent: bool, attempt: int, time_left: float
+@pytest.mark.parametrize(("outcome", "if_idempotent", "otherwise", "untouched"), TABLE, ids=named)
+def test_what_is_repeated(
+    outcome: HttpError | HttpResponse, if_idempotent: bool, otherwise: bool, untouched: bool
 ) -> None:
-    wanted = again == ALWAYS or (again == IF_IDEMPOTENT and idempotent)
-    wanted = wanted and attempt < POLICY.max_attempts and time_left > 0
-    # The tests' waits are 0, so any time that is left is enough.
-    assert delay(outcome, idempotent=idempotent, attempt=attempt, time_left=time_left) == (0.0 if wanted else None)
+    assert (delay(outcome, idempotent=True) is not None) is if_idempotent
+    assert (delay(outcome, idempotent=False) is not None) is otherwise
     assert was_not_processed(outcome) is untouched
 
 
-@pytest.mark.parametrize(("outcome", "again", "untouched"), OUTCOMES, ids=named)
-def test_what_is_not_idempotent_is_sent_again_only_where_the_server_did_nothing(
-    outcome: HttpError | HttpResponse, again: str, untouched: bool
+@pytest.mark.parametrize(
+    ("attempt", "time_left", "wanted"),
+    [
+        (1, 30.0, 0.0),
+        (2, 30.0, 0.0),
+        (3, 30.0, 0.0),
+        # The policy has four attempts.
+        (4, 30.0, None),
+        (5, 30.0, None),
+        # The pauses of unit tests are 0, so any time that is left is enough.
+        (1, 0.001, 0.0),
+        (3, 0.001, 0.0),
+        (1, 0.0, None),
+        (1, -1.0, None),
+        (4, 0.0, None),
+    ],
+)
+@pytest.mark.parametrize(
+    "outcome", [ConnectFailed("refused"), ConnectionBroken("reset"), HttpResponse(503, {})], ids=named
+)
+def test_attempts_and_time_run_out(
+    outcome: HttpError | HttpResponse, attempt: int, time_left: float, wanted: float | None
 ) -> None:
-    assert delay(outcome, idempotent=False) is None or untouched
+    assert delay(outcome, attempt=attempt, time_left=time_left) == wanted
+
+
+def test_what_is_not_idempotent_is_repeated_only_where_the_server_did_nothing() -> None:
+    assert all(untouched for _, _, otherwise, untouched in TABLE if otherwise)
 
 
 def test_one_attempt_is_never_followed_by_another() -> None:
     once = RetryPolicy(max_attempts=1)
-    assert all(delay(outcome, policy=once) is None for outcome, _, _ in OUTCOMES)
+    assert all(delay(outcome, policy=once) is None for outcome, *_ in TABLE)
 
 
 def test_the_delay_doubles_up_to_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +175,7 @@ def test_retry_after_is_waited_for(status: int, header: str, seconds: float) -> 
     assert delay(HttpResponse(status, {"retry-after": header})) == seconds
 
 
-def test_a_retry_after_beyond_the_callers_patience_is_a_no() -> None:
+def test_a_retry_after_beyond_the_deadline_is_not_waited_for() -> None:
     assert delay(HttpResponse(503, {"retry-after": "29"})) == 29
     assert delay(HttpResponse(503, {"retry-after": "30"})) is None
     assert delay(HttpResponse(429, {"retry-after": "9" * 4000})) is None

@@ -21,7 +21,7 @@ Answer = TypeVar("Answer")
 
 
 async def async_together(calls: Sequence[Callable[[], Awaitable[Answer]]], at_once: int) -> list[Answer]:
-    """Make calls, no more than so many at once, and return what they return, in order."""
+    """Make calls, with a maximum number at once, and return what they return, in order."""
     free = asyncio.Semaphore(at_once)
 
     async def one(call: Callable[[], Awaitable[Answer]]) -> Answer:
@@ -32,7 +32,7 @@ async def async_together(calls: Sequence[Callable[[], Awaitable[Answer]]], at_on
 
 
 def sync_together(calls: Sequence[Callable[[], Answer]], at_once: int) -> list[Answer]:
-    """Make calls, no more than so many at once, and return what they return, in order."""
+    """Make calls, with a maximum number at once, and return what they return, in order."""
     # The deadline of the caller lies in the context.
     contexts = [copy_context() for _ in calls]
     with ThreadPoolExecutor(at_once, thread_name_prefix="stepflow-client") as threads:

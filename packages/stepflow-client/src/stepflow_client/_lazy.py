@@ -1,6 +1,6 @@
 """Modules imported when they are first used.
 
-A client can be made without pydantic, attrs, httpx and yaml; what needs them imports them when the first answer comes.
+A client can be made without pydantic, attrs, httpx and yaml; what needs them imports them with the first response.
 """
 
 from __future__ import annotations

@@ -79,11 +79,11 @@ class PoolLimits(Protocol):
 
     @property
     def max_connections(self) -> int | None:
-        """At most so many at once; None does not limit them."""
+        """Maximum number of connections; None for no limit."""
 
     @property
     def max_keepalive_connections(self) -> int | None:
-        """At most so many idle ones are kept open."""
+        """Maximum number of idle connections that are kept open."""
 
     @property
     def keepalive_expiry(self) -> float | None:

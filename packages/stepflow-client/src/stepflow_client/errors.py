@@ -1,11 +1,11 @@
 """Every error that leaves this package.
 
     StepflowClientError
-    ├── TransportError               no usable answer came back
+    ├── TransportError               no usable response arrived
     │   ├── ServerConnectionError    the server could not be reached, or the connection broke
-    │   ├── RequestTimeoutError      no answer in time
+    │   ├── RequestTimeoutError      no response in time
     │   └── InvalidResponseError     something answered, but not as a Stepflow server does
-    ├── ApiError                     the server answered no
+    ├── ApiError                     the server responded with an error
     │   ├── InvalidRequestError      400, 405, 413, 415, 422: the request itself is wrong
     │   ├── AuthenticationError      401, 403, 407
     │   ├── NotFoundError            404, 410: no such flow, run, step or blob
@@ -72,7 +72,7 @@ class StepflowClientError(Exception):
 
     Args:
         message: One sentence that says what went wrong.
-        status_code: The HTTP status, where the server answered.
+        status_code: The HTTP status, if the server responded.
         details: What the server said: decoded JSON, or text. None where nothing was said.
         run_id: The run concerned, where there is one. A run whose id is known goes on without the client.
         hint: What to do about it; shown behind the message.
@@ -117,18 +117,18 @@ def _rebuild(cls: type[StepflowClientError], args: tuple[Any, ...], state: dict[
 
 
 class TransportError(StepflowClientError):
-    """No usable answer came back."""
+    """No usable response arrived."""
 
     was_sent: bool = True
     """False where it is certain that the server did not get the request."""
 
 
 class ServerConnectionError(TransportError):
-    """The server could not be reached, or the connection broke before an answer came."""
+    """The server could not be reached, or the connection broke before a response came."""
 
 
 class RequestTimeoutError(TransportError):
-    """No answer came in time. Where a run had been created, `run_id` names it."""
+    """No response arrived in time. Where a run had been created, `run_id` names it."""
 
 
 class InvalidResponseError(TransportError):
@@ -136,7 +136,7 @@ class InvalidResponseError(TransportError):
 
 
 class ApiError(StepflowClientError):
-    """The server understood and answered no. `status_code` is always set."""
+    """The server understood the request and refused it. `status_code` is always set."""
 
     retry_after: float | None = None
     """Seconds after which the server, or a proxy before it, wants to be asked again, where it says so."""

@@ -192,7 +192,7 @@ def read_event(run_id: str, answer: Mapping[str, Any], cursor: str, reading: Rea
         run_id: The run that was asked for, for an event that names none.
         answer: The decoded frame.
         cursor: The event's cursor.
-        reading: How answers about the run are read. Outputs are data; whatever else an event says holds no secrets.
+        reading: How responses about the run are read. Outputs are data; whatever else an event says holds no secrets.
     """
     ((name, data),) = answer["event"].items()
     common = {

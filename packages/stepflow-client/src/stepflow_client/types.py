@@ -76,7 +76,7 @@ class _OpenEnum(StrEnum):
         member._name_ = value.upper()
         member._value_ = value
         if len(cls._value2member_map_) > _MOST_MEMBERS:
-            # Whatever answers does not fill the memory.
+            # A wrong server must not fill the memory.
             return member
         # setdefault: two threads that meet the same new value get the same member.
         return cls._value2member_map_.setdefault(value, member)  # type: ignore[return-value]
@@ -426,7 +426,7 @@ _ITEM_COLUMNS = ("index", "status", "result.output", "result.error.message")
 class RunItems(Sequence[RunItem], _Shown):
     """The items of a run: a sequence that reads each item when it is first looked at.
 
-    An answer may hold 100,000 items, of which a caller may want the failed ones.
+    A response may hold 100,000 items, of which a caller may want the failed ones.
 
     Args:
         entries: Items, or what `read` makes an item of.
@@ -512,7 +512,7 @@ class ListItemsResponse(_Listing[RunItem]):
     run_id: str
     _shown: ClassVar = (*_ITEM_COLUMNS, "items")
     items: Annotated[SkipValidation[Sequence[RunItem]], PlainSerializer(list)]
-    """A sequence of `RunItem`; each is read from the answer when it is first looked at."""
+    """A sequence of `RunItem`; each is read from the response when it is first looked at."""
 
     def _entries(self) -> Sequence[RunItem]:
         return self.items
@@ -584,7 +584,7 @@ class Diagnostic(_Model):
     excerpt: str | None = None
     """The line, with a mark below the place."""
     hint: str | None = None
-    """How to mend it."""
+    """How to fix it."""
 
     @property
     def location(self) -> str:
@@ -760,7 +760,7 @@ class ComponentList(list[ComponentInfo], _Shown):
 
 
 class HealthResponse(_Model):
-    """A server's answer to the question how it is."""
+    """A server's response to a health check."""
 
     status: str
     """`healthy`."""

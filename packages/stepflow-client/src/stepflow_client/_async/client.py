@@ -75,12 +75,6 @@ else:
 
 __all__ = ["StepflowClient"]
 
-_LAST_WORD = 5.0
-"""Seconds that a task which is cancelled may take to have its run cancelled too."""
-_FIRST_WAIT = 1
-"""Seconds that a server may hold the request that creates a run: a short flow ends within it and costs one round trip,
-and of a long one the id is known soon."""
-
 
 class StepflowClient(Picklable):
     """Talks to a Stepflow server over HTTP.
@@ -119,12 +113,12 @@ class StepflowClient(Picklable):
         transport: What sends the requests, instead of the usual, for example an `httpx.MockTransport`. It is cut off
             when the timeout has passed.
         server: The release of the server, for example `0.13.0`, where it is known: it saves the client from asking for
-            the server's health first. A wrong one makes answers unreadable.
+            the server's health first. A wrong one makes responses unreadable.
         retry: When a request is sent again; None for the defaults of `RetryPolicy`.
         exact_integers: Refuse to send integers beyond 2**53 in inputs and variables to servers that would change them
             (0.12 and newer). False lets them pass.
-        max_response_bytes: Bytes that an answer may have, and each event of `run_events`; a larger one is an
-            InvalidResponseError. The default, 1 GiB, is beyond what servers send; it keeps one answer from taking all
+        max_response_bytes: Bytes that a response may have, and each event of `run_events`; a larger one is an
+            InvalidResponseError. The default, 1 GiB, is beyond what servers send; it keeps one response from taking all
             the memory.
         history: Where runs that this client creates are recorded, with their inputs, variables and overrides, and how
             they ended; by default nowhere. Its file is written during the call, usually in less than a millisecond.
@@ -281,7 +275,7 @@ class StepflowClient(Picklable):
 
         Raises:
             ServerConnectionError: If it cannot be reached.
-            InvalidResponseError: If what answers is no Stepflow server.
+            InvalidResponseError: If the responder is no Stepflow server.
         """
         return responses.build(responses.health, await self._connection.health(timeout=timeout), "GET /health")
 
@@ -340,7 +334,7 @@ class StepflowClient(Picklable):
             variables: Values of the flow's variables: a mapping, or a YAML or JSON file that holds one.
             variables_from_env: Fill missing variables from the environment, as for `create_run`.
             timeout: Seconds for the whole call, with storing and creating; None waits as long as it takes.
-            deduplicate: Store a copy of the flow for this call alone, so that its run is found for sure if the answer
+            deduplicate: Store a copy of the flow for this call alone, so that its run is found for sure if the response
                 is lost; it costs a request more. Without it all calls of this client share one copy, which nobody else
                 runs, and a lost run is found unless another call of this client loses one of the same flow at once.
             on_cancel: What a cancelled task (in the sync client: a KeyboardInterrupt) means for the run: `detach`
@@ -355,7 +349,7 @@ class StepflowClient(Picklable):
             InvalidFlowError: If the server refuses the flow.
             InvalidRequestError: If the server refuses an override (0.10 and newer).
             NotFoundError: If the server has no flow of this id.
-            AmbiguousRunError: If the answer was lost, or did not come in time, and it cannot be told which run it was.
+            AmbiguousRunError: If the response was lost or late, and the run cannot be identified.
             RunTimeoutError: If the run has not ended in time. It goes on; `run_id` names it.
             TransportError: If the server cannot be reached or the connection breaks. A RequestTimeoutError where
                 `timeout` was over before the run could be created.
@@ -375,7 +369,7 @@ class StepflowClient(Picklable):
                 variables,
                 variables_from_env,
                 max_concurrency=None,
-                wait=_FIRST_WAIT,
+                wait=self._connection.timings.creation_hold,
                 deduplicate=deduplicate,
             )
             try:
@@ -388,7 +382,8 @@ class StepflowClient(Picklable):
                 raise
             except AsyncCancelled:
                 if on_cancel == "cancel":
-                    with suppress(StepflowClientError), deadline_override(time.monotonic() + _LAST_WORD):
+                    until = time.monotonic() + self._connection.timings.cancel_limit
+                    with suppress(StepflowClientError), deadline_override(until):
                         await self.cancel_run(run.run_id)
                 raise
 
@@ -420,7 +415,7 @@ class StepflowClient(Picklable):
             variables_from_env: Fill missing variables from the environment, as for `create_run`.
             max_concurrency: How many tasks of the run are executed at once, as for `create_run`.
             timeout: Seconds for the whole call, with storing and creating; None sets no limit beyond the client's.
-            deduplicate: Give this run a flow of its own, as for `run`.
+            deduplicate: Store a copy of the flow for this run, as for `run`.
 
         Raises:
             FlowFileError: If a file cannot be read.
@@ -429,7 +424,7 @@ class StepflowClient(Picklable):
             InvalidFlowError: If the server refuses the flow.
             InvalidRequestError: If the server refuses an override (0.10 and newer).
             NotFoundError: If the server has no flow of this id.
-            AmbiguousRunError: If the answer was lost, or did not come in time, and it cannot be told which run it was.
+            AmbiguousRunError: If the response was lost or late, and the run cannot be identified.
             TransportError: If the server cannot be reached or the connection breaks. A RequestTimeoutError where
                 `timeout` was over before the run could be created.
             UnsupportedByServerError: If the input is an empty list and the server older than 0.11.
@@ -603,7 +598,7 @@ class StepflowClient(Picklable):
     async def get_flow_variables(self, flow_id: str, *, timeout: float | None = None) -> FlowVariables:
         """Return the variables a stored flow declares, as its author wrote them.
 
-        Read from the flow itself, so that every release gives the same: the servers' own answer lacks descriptions
+        Read from the flow itself, so that every release gives the same: the servers' own response lacks descriptions
         and schemas, and releases before 0.11 have none.
 
         Raises:
@@ -681,7 +676,7 @@ class StepflowClient(Picklable):
         Raises:
             NotFoundError: If the server has no such flow.
             InvalidRequestError: If the server refuses an override (0.10 and newer).
-            AmbiguousRunError: If the answer was lost and the server has runs of this flow that may be the one: others
+            AmbiguousRunError: If the response was lost and the server has runs of this flow that may be the one: others
                 may run the flow too, and a run does not tell who has created it. (`run` and `submit` find theirs.)
             InvalidArgumentError: If an argument is wrong; nothing is sent. Overrides and required variables are checked
                 where this client knows the flow, as for `run`. An integer beyond 2**53 is refused for

@@ -1,4 +1,4 @@
-"""Creating a run once, though the answer may be lost."""
+"""Creating a run exactly once, even if the response is lost."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from .._recording import Recorder
 from .._rules import bindings as api
 from .._rules.creation import Call, RunRegistry, born, may_arrive_later, may_have_created
 from .._rules.deadline import current_deadline, deadline_override, has_passed
+from .._rules.timings import Timings
 from .._rules.transient import is_transient
 from .._tracing import annotate
 from ..errors import (
@@ -42,21 +43,8 @@ else:
 __all__ = ["RunCreator"]
 
 
-_RUNS_LOOKED_AT = 1000
-_OUTAGE = 60.0
-"""Seconds for which a lost run is looked for, and other calls of the same flow are waited for."""
-_LONGEST_LOOK = 30.0
-"""The same where the server may still be at work on a request that it has not answered in time."""
-_LAST_LOOK = 1.0
-"""Seconds that one look may take although the caller's patience has ended: to know the run is worth more."""
-_LATE = 0.3
-"""Seconds that a request may still be on its way when its connection has broken."""
-_APART = 10.0
-"""Seconds by which run ids of two servers of one store may be apart that were made at once: only bounds the search."""
 _MAX_SENDS = 5
 _OTHERS = "run() and submit() find their runs, as they run a copy of the flow that nobody else runs"
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
-"""Seconds before a request is sent again. A server that wants more time is not waited for."""
 
 
 class _Run(Protocol):
@@ -95,7 +83,7 @@ class RunCreator:
         wait: int | None,
         deduplicate: bool,
     ) -> responses.Started:
-        """Store a flow, create a run of it and return what the server answered.
+        """Store a flow, create a run of it and return the server's response.
 
         Args:
             flow: The flow, or the id of a stored one.
@@ -222,18 +210,19 @@ class RunCreator:
     ) -> Created:
         """Create a run and return it.
 
-        Where the answer was lost, the run is looked for among the root runs of the flow that no call of this client
+        Where the response was lost, the run is looked for among the root runs of the flow that no call of this client
         has. None of them means that the request may be sent again, unless it may still be worked on. One is the run,
         if nobody but this client runs the flow and no other call of it can have created that one.
 
         Args:
             flow_id: The flow.
-            send: Sends the request once and reads the answer.
-            read: Reads the run from an answer that has its `summary`.
+            send: Sends the request once and reads the response.
+            read: Reads the run from a response that has its `summary`.
 
         Raises:
             AmbiguousRunError: If it cannot be told which run it is, or whether there is one.
         """
+        timings = self._connection.timings
         claims = self._flows.registries.current
         call = claims.begin(flow_id)
         began = time.monotonic()
@@ -248,13 +237,14 @@ class RunCreator:
                     is_settled = not may_have_created(error)
                     if is_settled:
                         raise
-                    # Whoever waited so long for the answer waits as long again for a trace of it.
-                    patience = min(time.monotonic() - sent, _LONGEST_LOOK) if may_arrive_later(error) else 0.0
-                    found = await self._find(_Search(claims, call, began, error, patience))
+                    # The run is looked for as long as the response was waited for.
+                    waited = min(time.monotonic() - sent, timings.search_after_timeout)
+                    processing = waited if may_arrive_later(error) else 0.0
+                    found = await self._find(_Search(timings, claims, call, began, error, processing))
                     is_settled = True
                     if found is not None:
                         return responses.build(read, {"summary": found}, "GET /runs")
-                    pause = _pause(error, attempt)
+                    pause = _pause(timings, error, attempt)
                     if attempt == _MAX_SENDS or pause is None:
                         raise
                     logger.info("a run of flow %s was not created (%s); sent again", flow_id, type(error).__name__)
@@ -272,10 +262,11 @@ class RunCreator:
         """Return the summary of the run that a lost request has created; None if it has created none.
 
         Raises:
-            AmbiguousRunError: If nobody can tell.
+            AmbiguousRunError: If the run cannot be identified.
         """
         search.call.is_lost = True
-        pause = _LATE
+        timings = self._connection.timings
+        pause = timings.arrival_delay
         try:
             while True:
                 looked = time.monotonic()
@@ -285,7 +276,7 @@ class RunCreator:
                 except StepflowClientError as failure:
                     if not is_transient(failure) or has_passed(search.give_up):
                         raise search.ambiguous([]) from failure
-                    await asyncio.sleep(_LATE)
+                    await asyncio.sleep(timings.arrival_delay)
                     continue
                 found = await self._pick(search, seen)
                 if found is not None:
@@ -295,7 +286,7 @@ class RunCreator:
                         raise search.ambiguous([]) from search.error
                     return None
                 await asyncio.sleep(max(0.001, min(pause, search.look_until - time.monotonic())))
-                pause = min(2 * pause, _LONGEST_PAUSE)
+                pause = min(2 * pause, timings.resend_longest_pause)
         finally:
             search.call.is_lost = False
 
@@ -303,7 +294,7 @@ class RunCreator:
         """Return which of the runs of a flow is that of a call; None if other calls have all of them.
 
         Raises:
-            AmbiguousRunError: If nobody can tell.
+            AmbiguousRunError: If the run cannot be identified.
         """
         claims, call = search.claims, search.call
         # A call that begins later can have created none of them.
@@ -319,18 +310,19 @@ class RunCreator:
                     return run_id
             if all(rival.is_lost for rival in rivals) or has_passed(search.give_up):
                 raise search.ambiguous(left) from search.error
-            # The answer of the other call will tell whether one of them is its own.
-            await asyncio.sleep(_LATE / 6)
+            # The response to the other call shows whether one of them is its own.
+            await asyncio.sleep(self._connection.timings.arrival_delay / 6)
 
     async def _runs_of(self, search: _Search) -> dict[str, dict[str, Any]]:
         """Return the summaries of the runs of a flow that a call may have created, by id."""
-        limit = _RUNS_LOOKED_AT
+        timings = self._connection.timings
+        limit = timings.searched_runs
         while True:
             request = api.list_runs._get_kwargs(roots_only=True, limit=limit)
             runs = await self._connection.call("list_runs", request, _summaries)
             times = [time for time in map(born, runs) if time is not None]
             # What the call may have created is no older than the call, seen from the newest run of all.
-            oldest = max(times, default=0.0) - (time.monotonic() - search.began) - _APART
+            oldest = max(times, default=0.0) - (time.monotonic() - search.began) - timings.clock_difference
             if len(runs) < limit or (times and min(times) < oldest):
                 flow_id = search.call.flow_id
                 recent = {run_id: run for run_id, run in runs.items() if (born(run_id) or oldest) >= oldest}
@@ -348,35 +340,42 @@ def _summaries(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 class _Search:
-    """The search for the run of a request whose answer was lost.
+    """The search for the run of a request whose response was lost.
 
     Args:
+        timings: The client's.
         claims: What the client has started.
         call: The call.
         began: When the call began, by `time.monotonic()`, as all moments here.
         error: What became of the request.
-        patience: Seconds for which the server may still be at work on it.
+        processing: Seconds for which the server may still be processing it.
     """
 
     def __init__(
-        self, claims: RunRegistry, call: Call, began: float, error: StepflowClientError, patience: float
+        self,
+        timings: Timings,
+        claims: RunRegistry,
+        call: Call,
+        began: float,
+        error: StepflowClientError,
+        processing: float,
     ) -> None:
         """Set its ends."""
         self.claims, self.call, self.began, self.error = claims, call, began, error
         self.is_ours = claims.is_ours(call.flow_id)
         now, deadline = time.monotonic(), current_deadline()
         self.lost_at = now
-        """When the answer was lost: the server has had the request by then, or never gets it."""
-        end = now + _OUTAGE
+        """When the response was lost: the server has had the request by then, or never gets it."""
+        end = now + timings.search_outage
         self.give_up = end if deadline is None else min(end, deadline)
-        """When a server that does not answer is given up."""
-        self.last_look = max(self.give_up, now + _LAST_LOOK)
-        """When the last answer must have come: to know the run is worth more than the caller's patience."""
+        """When the search ends if the server does not respond."""
+        self.last_look = max(self.give_up, now + timings.last_search)
+        """When the last response must have come: to know the run is worth more than the caller's time."""
         # The request may still be on its way to the server.
-        wanted = now + max(_LATE, patience)
+        wanted = now + max(timings.arrival_delay, processing)
         self.look_until = min(wanted, self.give_up)
-        """When a run that does not show is none, or nobody can tell."""
-        self.may_come = bool(patience) or self.give_up < wanted
+        """When a run that has not shown up was not created, or cannot be identified."""
+        self.may_come = bool(processing) or self.give_up < wanted
         """Whether a run may show later than that."""
 
     def ambiguous(self, runs: Sequence[str]) -> AmbiguousRunError:
@@ -391,13 +390,14 @@ class _Search:
         )
 
 
-def _pause(error: StepflowClientError, attempt: int) -> float | None:
+def _pause(timings: Timings, error: StepflowClientError, attempt: int) -> float | None:
     """Return the seconds before a request is sent again, or None where no time is left for it."""
-    pause = random.uniform(0, _FIRST_PAUSE * 2 ** (attempt - 1))
+    pause = random.uniform(0, timings.resend_first_pause * 2 ** (attempt - 1))
     if isinstance(error, ApiError) and error.retry_after is not None:
         pause = max(pause, error.retry_after)
     deadline = current_deadline()
-    left = _LONGEST_PAUSE if deadline is None else min(_LONGEST_PAUSE, deadline - time.monotonic())
+    longest = timings.resend_longest_pause
+    left = longest if deadline is None else min(longest, deadline - time.monotonic())
     return pause if pause < left else None
 
 

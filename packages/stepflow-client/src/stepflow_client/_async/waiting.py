@@ -36,15 +36,8 @@ else:
 __all__ = ["Waiter"]
 
 
-_SLICE = 25.0
-"""Seconds a server is asked to hold a request at most: proxies cut what is silent for longer, often after 30 or 60."""
-_SHARED_SLICE = 2.0
-"""The same where there are several servers: one that is asked to wait for a run of another does not notice its end."""
 _LARGE = 200
 """A run of more items is asked for its summary only: a server gives all steps of all items along with a run."""
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
-_OUTAGE = 120.0
-"""Seconds without an answer after which we give up, though the caller has set no limit."""
 
 _NOT_ENDED = "has not ended yet", "it goes on; wait_run() waits again"
 _NO_RESULT = "has ended, but its result did not come in time", "get_result() asks again"
@@ -81,8 +74,9 @@ class Waiter:
                 return run
             total = run.items.total
         began = time.monotonic()
-        longest = _SHARED_SLICE if self._connection.is_shared else _SLICE
-        pause, asked, last_contact, lost = _FIRST_PAUSE, 0.0, began, False
+        timings = self._connection.timings
+        longest = timings.longest_shared_hold if self._connection.is_shared else timings.longest_hold
+        pause, asked, last_contact, lost = timings.wait_first_pause, 0.0, began, False
         while True:
             started = time.monotonic()
             remaining = longest if deadline is None else deadline - started
@@ -97,7 +91,7 @@ class Waiter:
                 if not (lost or has_passed(deadline)):
                     lost = True
                     logger.warning("run %s: %s; asking again", run_id, error.message)
-                held, asked = 0, _asked_pause(error)
+                held, asked = 0, self._asked_pause(error)
             else:
                 if run.is_finished:
                     return run
@@ -106,11 +100,11 @@ class Waiter:
             if has_passed(deadline):
                 raise _timed_out(run_id)
             if now - started < held / 2 or not held:
-                # The server answered at once, because it does not wait or was not asked to.
+                # The server responded at once, because it does not wait or was not asked to.
                 wanted = max(pause, asked)
                 await asyncio.sleep(wanted if deadline is None else min(wanted, max(0.0, deadline - now)))
                 # The end is noticed late by a tenth of what the run took, at most.
-                pause = min(max(pause, 0.1 * (now - began)), _LONGEST_PAUSE)
+                pause = min(max(pause, 0.1 * (now - began)), timings.wait_longest_pause)
 
     async def result_of(self, run: responses.Started, deadline: float | None) -> FlowResult:
         """Return the result of a run of one item that was just created, waiting for its end."""
@@ -134,28 +128,30 @@ class Waiter:
         deadline: float | None,
         late: tuple[str, str] = _NOT_ENDED,
     ) -> Answer:
-        """Ask until there is an answer: a server that is away for a while is no reason to lose a run.
+        """Repeat a request until there is a response: a server that is away for a while is no reason to lose a run.
 
         Args:
             ask: Asks, and may be called again.
             run_id: The run concerned.
-            deadline: When patience ends, by `time.monotonic()`; None for two minutes.
-            late: What is said of the run if there is no answer in time, and the hint.
+            deadline: The deadline, by `time.monotonic()`; None for two minutes.
+            late: What is said of the run if there is no response in time, and the hint.
 
         Raises:
-            RunTimeoutError: If a server does not answer in time.
+            RunTimeoutError: If a server does not respond in time.
             TransportError: If there is none.
         """
-        backoff, last_contact, lost = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE), time.monotonic(), False
+        timings = self._connection.timings
+        backoff = Backoff(timings.wait_first_pause, timings.wait_longest_pause)
+        last_contact, lost = time.monotonic(), False
         while True:
             try:
                 return await ask()
             except TRANSIENT_ERRORS as error:
                 if deadline is None and not self._connection.has_answered:
-                    # Nobody has ever been there.
+                    # The server was never reachable.
                     raise
                 self._raise_if_hopeless(error, run_id, deadline, last_contact)
-                wanted = max(backoff.next(), _asked_pause(error))
+                wanted = max(backoff.next(), self._asked_pause(error))
                 left = wanted if deadline is None else max(0.0, deadline - time.monotonic())
                 if left <= wanted and deadline is not None:
                     await asyncio.sleep(left)
@@ -232,27 +228,26 @@ class Waiter:
         """Raise what keeps a run from being waited for, unless it may pass.
 
         Args:
-            error: What came instead of an answer.
+            error: What came instead of a response.
             run_id: The run.
-            deadline: When patience ends; None for some time after the last contact.
-            last_contact: When the server answered last.
+            deadline: The deadline; None for some time after the last contact.
+            last_contact: When the server responded last.
         """
-        is_over = deadline is None and time.monotonic() - last_contact > _OUTAGE
+        is_over = deadline is None and time.monotonic() - last_contact > self._connection.timings.wait_outage
         if not is_transient(error) or is_over or self._connection.closed:
             error.run_id = run_id
             raise error
+
+    def _asked_pause(self, error: StepflowClientError) -> float:
+        """Return the seconds that a server asks to wait, limited to half of the outage that is tolerated."""
+        asked = error.retry_after if isinstance(error, ApiError) else None
+        return min(asked or 0.0, self._connection.timings.wait_outage / 2)
 
     async def items_of_ended(self, run_id: str, status: ExecutionStatus, deadline: float | None) -> ListItemsResponse:
         return await self._retry_until(partial(self._ended_items, run_id, status), run_id, deadline, _NO_RESULT)
 
     async def _ended_items(self, run_id: str, status: ExecutionStatus) -> ListItemsResponse:
         return await self._runs.explain(await self._runs.listed_items(run_id, None), status)
-
-
-def _asked_pause(error: StepflowClientError) -> float:
-    """Return the seconds that a server wants to be left alone for; not more than it may be away."""
-    asked = error.retry_after if isinstance(error, ApiError) else None
-    return min(asked or 0.0, _OUTAGE / 2)
 
 
 def _timed_out(run_id: str, late: tuple[str, str] = _NOT_ENDED) -> RunTimeoutError:

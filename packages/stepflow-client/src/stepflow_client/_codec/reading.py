@@ -1,10 +1,9 @@
-"""What a client knows of a run, to read its answers by: the output of its flow, and secrets. Pure, but for a lock."""
+"""What a client knows of a run, to read its responses by: the output of its flow, and secrets. Pure, but for a lock."""
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from .secrets import NO_SECRETS, Secrets
 from .values import ordered, restored
@@ -14,9 +13,8 @@ __all__ = ["PLAIN", "Reading", "Readings"]
 _MOST_RUNS = 10_000
 
 
-@dataclass(frozen=True)
-class Reading:
-    """How the answers about a run are read."""
+class Reading(NamedTuple):
+    """How the responses about a run are read."""
 
     like: Any = None
     """The `output` of its flow, whose keys give the order of the keys in the run's outputs; None if it is unknown."""
@@ -34,6 +32,7 @@ class Reading:
 
 
 PLAIN = Reading()
+_PLAIN_UNORDERED = Reading(keeps_order=False)
 
 
 class Readings:
@@ -54,5 +53,7 @@ class Readings:
 
     def of(self, run_id: str | None, *, keeps_order: bool = True) -> Reading:
         """Return what is known of a run, which may be nothing."""
-        known = self._known.get(run_id, PLAIN) if run_id is not None else PLAIN
-        return known if known.keeps_order == keeps_order else replace(known, keeps_order=keeps_order)
+        known = None if run_id is None else self._known.get(run_id)
+        if known is None:
+            return PLAIN if keeps_order else _PLAIN_UNORDERED
+        return known if keeps_order else Reading(known.like, known.secrets, keeps_order=False)

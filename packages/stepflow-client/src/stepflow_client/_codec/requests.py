@@ -317,5 +317,5 @@ def _without_retries(step: Any) -> Any:
 
 
 def wait_seconds(remaining: float, longest: float) -> int:
-    """Return the whole seconds that a server is asked to wait, 0 for an answer at once."""
+    """Return the whole seconds that a server is asked to wait, 0 for a response at once."""
     return max(0, math.floor(min(remaining, longest)))

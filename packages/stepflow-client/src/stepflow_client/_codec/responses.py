@@ -1,6 +1,6 @@
-"""Answers of the server -> the types callers get, or the errors they meet. Pure.
+"""From responses of the server to the types or errors that callers get. Pure.
 
-The shapes are those of the current server (0.13); answers of older ones are translated before they come here.
+The shapes are those of the current server (0.13); responses of older ones are translated before they come here.
 """
 
 from __future__ import annotations
@@ -99,19 +99,20 @@ _HINTS = {
 _FAILED = frozenset({ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED})
 _LONGEST_MESSAGE = 500
 _LARGE = 1024 * 1024
-"""Bytes of an answer."""
+"""Bytes of a response."""
 _MANY = 5_000
 """Items of a run."""
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _FAILED_STEP = re.compile(r'^step "(?P<id>.+)" failed$')
 
 
-# What is wrong with an answer
+# What is wrong with a response
 
 
 def error_for(
     status: int, content_type: str, content: bytes, asked: str, *, run_id: str | None = None
 ) -> errors.StepflowClientError | None:
-    """Return the error that an answer stands for, or None if it is a usable one.
+    """Return the error that a response stands for, or None if it is a usable one.
 
     Args:
         status: The HTTP status.
@@ -123,7 +124,7 @@ def error_for(
     kind = content_type.partition(";")[0].strip().lower()
     if status < 300:
         if kind == "application/grpc":
-            # The answer of 0.12 and newer to a path it does not know.
+            # The response of 0.12 and newer to a path it does not know.
             return errors.UnsupportedByServerError(f"this server does not know {asked}", status_code=status)
         if kind == "text/html":
             return errors.InvalidResponseError(
@@ -179,7 +180,7 @@ def _phrase(status: int) -> str:
 
 
 def value(content: bytes, asked: str) -> dict[str, Any]:
-    """Return the JSON object of an answer.
+    """Return the JSON object of a response.
 
     Raises:
         InvalidResponseError: If it is none.
@@ -191,7 +192,7 @@ def value(content: bytes, asked: str) -> dict[str, Any]:
 
 
 def raw_value(content: bytes, asked: str) -> dict[str, Any]:
-    """Return the JSON object of an answer with every number as the server sent it, for what is read bit by bit.
+    """Return the JSON object of a response with every number as the server sent it, for what is read bit by bit.
 
     Raises:
         InvalidResponseError: If it is none.
@@ -207,7 +208,7 @@ def raw_value(content: bytes, asked: str) -> dict[str, Any]:
 
 
 def json_value(content: bytes, asked: str) -> Any:
-    """Return the JSON value of an answer.
+    """Return the JSON value of a response.
 
     Raises:
         InvalidResponseError: If it is none.
@@ -236,10 +237,10 @@ def attachment_name(disposition: str | None) -> str | None:
 
 
 def build(make: Callable[[dict[str, Any]], Answer], answer: dict[str, Any], asked: str) -> Answer:
-    """Return what `make` makes of an answer.
+    """Return what `make` makes of a response.
 
     Raises:
-        InvalidResponseError: If the answer lacks what is needed, or has it in another type.
+        InvalidResponseError: If the response lacks what is needed, or has it in another type.
     """
     try:
         return make(answer)
@@ -265,7 +266,7 @@ def run(answer: dict[str, Any], run_id: str | None = None) -> RunDetails:
     """Read a run's summary.
 
     Args:
-        answer: The answer.
+        answer: The response.
         run_id: The run that was asked for: a summary of another one is not read.
     """
     summary = _summary(answer["summary"])
@@ -289,7 +290,8 @@ def _summary(summary: Any) -> dict[str, Any]:
 def _run_id(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"runId is {value!r}")
-    return str(UUID(value))
+    # Nearly all are in this form already, and UUID takes several times as long.
+    return value if _UUID.fullmatch(value) else str(UUID(value))
 
 
 def _sendable(value: Any, what: str) -> str:
@@ -308,7 +310,7 @@ def flow(answer: dict[str, Any], flow_id: str | None = None) -> StoredFlow:
     """Read a stored flow, without what a client has added to it.
 
     Args:
-        answer: The answer.
+        answer: The response.
         flow_id: The flow that was asked for, if it was asked for by its id.
     """
     content = answer["flow"]
@@ -349,7 +351,7 @@ def items(run_id: str, answers: Any, reading: Reading = PLAIN) -> ListItemsRespo
 
 
 def _checked(answers: Any) -> list[dict[str, Any]]:
-    """Return the items of an answer if each has an index and a status: those that are not looked at have them too."""
+    """Return the items of a response if each has an index and a status: those that are not looked at have them too."""
     if not isinstance(answers, list) or not set(map(type, answers)) <= {dict}:
         raise TypeError("the items are no list of objects")
     # The types first: `true` equals 1.
@@ -393,7 +395,7 @@ def results(listed: ListItemsResponse, status: ExecutionStatus, reading: Reading
     Args:
         listed: The items. Those that nobody has looked at are not made: there may be 100,000 of them.
         status: How the run ended.
-        reading: How its answers are read.
+        reading: How its responses are read.
     """
     run_id = listed.run_id
     entries = listed.items.entries if isinstance(listed.items, RunItems) else listed.items
@@ -409,7 +411,7 @@ def results(listed: ListItemsResponse, status: ExecutionStatus, reading: Reading
 def single_result(
     run_id: str, answers: list[dict[str, Any]], status: ExecutionStatus, reading: Reading = PLAIN
 ) -> FlowResult | None:
-    """Return the result of a finished run of one item from its answer alone; None where there is more to it.
+    """Return the result of a finished run of one item from its response alone; None where there is more to it.
 
     That is so where the item did not succeed, or where the server gave another number of items.
     """

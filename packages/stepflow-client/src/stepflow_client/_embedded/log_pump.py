@@ -87,7 +87,7 @@ class LogPump:
                     left -= 1
 
     def _read(self, fd: int, stream: Stream) -> bool:
-        """Take one chunk; tell whether there may be more."""
+        """Take one chunk; return whether there may be more."""
         try:
             data = os.read(fd, _CHUNK)
         except BlockingIOError:
@@ -96,7 +96,7 @@ class LogPump:
             data = b""
         splitter = self._splitters[stream]
         for line in splitter.feed(data) if data else [splitter.flush()]:
-            # Reading goes on, whatever befalls a line.
+            # Reading goes on, even after errors in a line.
             with contextlib.suppress(Exception):
                 if line:
                     self._accept(line, stream)

@@ -31,7 +31,7 @@ class NotReadyError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class ReadinessTimeouts:
     """What is waited for, and for how long."""
 
     startup: float
@@ -42,27 +42,27 @@ class Patience:
 
 
 def wait_until_ready(
-    process: ServerProcess, workers: Workers, patience: Patience, cancelled: Callable[[], bool]
+    process: ServerProcess, workers: Workers, timeouts: ReadinessTimeouts, cancelled: Callable[[], bool]
 ) -> None:
     """Return when the server and its workers can be used.
 
-    The port line comes first: it proves that what answers on the port is this process and no other.
+    The port line comes first: it proves that this process listens on the port, and no other.
 
     Raises:
         NotReadyError: The process ended, it took too long, a worker ended, or `cancelled` says so.
     """
-    wait = _Wait(process, patience.startup, cancelled)
-    late = f"The server was not ready within {patience.startup:g} s"
+    wait = _Wait(process, timeouts.startup, cancelled)
+    late = f"The server was not ready within {timeouts.startup:g} s"
     wait.until(lambda: process.port is not None, late)
     wait.until(_Question(process, "/api/v1/health", _HEALTH_SECONDS).is_answered, late)
     if workers.started or not workers.external:
         # Before 0.12 nothing is told of workers: there, healthy is ready.
         wait.until(_connected(process, ignored=workers.external), late)
-    if workers.external and patience.external is not None:
+    if workers.external and timeouts.external is not None:
         names = ", ".join(sorted(workers.external))
-        wait = _Wait(process, patience.external, cancelled)
+        wait = _Wait(process, timeouts.external, cancelled)
         wait.until(
-            _connected(process, ignored=frozenset()), f"No worker of {names} connected within {patience.external:g} s"
+            _connected(process, ignored=frozenset()), f"No worker of {names} connected within {timeouts.external:g} s"
         )
 
 
@@ -113,27 +113,27 @@ def _connected(process: ServerProcess, ignored: frozenset[str]) -> Callable[[], 
 
 
 class _Question:
-    """A plain GET of this machine, without proxies and pool, whose answer is looked for from time to time."""
+    """A plain GET of this machine, without proxies and pool, whose response is looked for from time to time."""
 
-    def __init__(self, process: ServerProcess, path: str, patience: float) -> None:
-        self._process, self._path, self._patience = process, path, patience
+    def __init__(self, process: ServerProcess, path: str, timeout: float) -> None:
+        self._process, self._path, self._timeout = process, path, timeout
         self._connection: http.client.HTTPConnection | None = None
         self._asked_at = 0.0
         self.answer: dict[str, Any] = {}
 
     def again(self) -> bool:
-        """Forget the answer, to ask anew at the next look; return False."""
+        """Forget the response, to ask anew at the next look; return False."""
         self.answer = {}
         return False
 
     def is_answered(self) -> bool:
-        """Look for the answer, a JSON object; ask, or ask anew, where need be."""
+        """Look for the response, a JSON object; ask, or ask anew, where need be."""
         if self.answer:
             return True
         try:
             connection = self._connection or self._ask()
             if not _is_readable(connection.sock):
-                if time.monotonic() > self._asked_at + self._patience:
+                if time.monotonic() > self._asked_at + self._timeout:
                     self._close()
                 return False
             response = connection.getresponse()

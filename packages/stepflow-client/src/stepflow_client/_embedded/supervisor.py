@@ -26,7 +26,7 @@ from .config import REFUSED_ROUTE, ServerConfig, store_path, workers_of
 from .log_pump import LogStore
 from .orchestrator import OrchestratorName, claim_name
 from .process import ServerProcess, server_environment
-from .readiness import NotReadyError, Patience, wait_until_ready
+from .readiness import NotReadyError, ReadinessTimeouts, wait_until_ready
 
 CrashCallback = Callable[[int, list[str]], object] | Callable[[int], object]
 
@@ -262,9 +262,9 @@ class Supervisor:
     def _start_up(self) -> ServerStartError | None:
         """Wait until the process is ready and announce it; otherwise end it and return the reason."""
         process, plan = self._process, self._plan
-        patience = Patience(plan.startup_timeout, plan.worker_timeout)
+        timeouts = ReadinessTimeouts(plan.startup_timeout, plan.worker_timeout)
         try:
-            wait_until_ready(process, self._workers, patience, self._stopping.is_set)
+            wait_until_ready(process, self._workers, timeouts, self._stopping.is_set)
         except NotReadyError as error:
             loss = error
         else:

@@ -192,7 +192,7 @@ def kill_all(processes: list[psutil.Process]) -> None:
 
 
 def kill_family(token: str, leaders: set[psutil.Process]) -> bool:
-    """Kill every process that belongs to a runtime; tell whether one was running."""
+    """Kill every process that belongs to a runtime; return whether one was running."""
     found = [process for process in find_family(token, leaders) if not _ended(process)]
     kill_all(found)
     return bool(found)

@@ -161,7 +161,7 @@ class AsyncSocket(asyncio.Protocol):
     def _expire_in(self, timeout: float) -> None:
         """Let the reader wait so long and no longer.
 
-        Answers come long before that, and a timer for each would be made in vain: there is one for many of them,
+        Responses come long before that, and a timer for each would be wasted: there is one for many of them,
         which finds out when it goes off whether the deadline has been moved meanwhile.
         """
         self._timeout = timeout
@@ -282,7 +282,7 @@ def _is_tls(transport: asyncio.BaseTransport) -> bool:
 
 
 def _is_cut_off(transport: asyncio.BaseTransport) -> bool:
-    """Return whether a TLS connection ended without a word: asyncio calls its protocol in the same way as at an end."""
+    """Return whether a TLS connection ended without close_notify, which asyncio reports in the same way as an end."""
     tls = transport.get_extra_info("ssl_object")
     try:
         return tls is not None and tls.read(1) != b""

@@ -36,13 +36,13 @@ HeaderItems = tuple[tuple[str, str], ...]
 _LONGEST_TARGET = 65_536
 _MOST_KNOWN = 8
 MOST_BYTES = 1024**3
-"""Bytes in the body of an answer, where the client is not told otherwise."""
+"""Bytes in the body of a response, where the client is not told otherwise."""
 SHORTEST = 0.001
 """Seconds that a phase gets though the deadline has passed: what is there already is still read."""
 
 
 class HttpError(Exception):
-    """A request got no answer. The kind says whether the server may have got the request."""
+    """A request got no response. The kind says whether the server may have got the request."""
 
     attempts: Sequence[str] = ()
     """What came of each attempt, where there was more than one."""
@@ -69,7 +69,7 @@ class WriteTimeout(HttpError):
 
 
 class ReadTimeout(HttpError):
-    """The server did not answer in time."""
+    """The server did not respond in time."""
 
 
 class ConnectionBroken(HttpError):
@@ -81,11 +81,11 @@ class NotHttp(HttpError):
 
 
 class TooLarge(HttpError):
-    """The answer is larger than the caller wants to read."""
+    """The response is larger than the caller wants to read."""
 
 
 class Unreadable(HttpError):
-    """An answer came whose body cannot be decoded."""
+    """A response came whose body cannot be decoded."""
 
 
 class Timeouts(NamedTuple):
@@ -97,11 +97,11 @@ class Timeouts(NamedTuple):
     pool: float = 600.0
 
     def reading(self, seconds: float) -> Timeouts:
-        """Return the same with other seconds for the answer."""
+        """Return the same with other seconds for the response."""
         return Timeouts(self.connect, seconds, self.write, self.pool)
 
     def at_most(self, seconds: float) -> Timeouts:
-        """Return the same with no phase longer than so many seconds."""
+        """Return the same with every phase limited to a number of seconds."""
         return Timeouts(*(min(phase, seconds) for phase in self))
 
     def as_dict(self) -> dict[str, float]:
@@ -124,9 +124,9 @@ class HttpRequest:
     idempotent: bool = True
     """Whether sending it twice does no more than sending it once."""
     deadline: float | None = None
-    """When the caller's patience ends, by `time.monotonic()`, whatever the phases would still allow."""
+    """The caller's deadline, by `time.monotonic()`, whatever the phases would still allow."""
     max_response_bytes: int = MOST_BYTES
-    """Bytes that the body of the answer may have; of a stream, what comes between two events."""
+    """Bytes that the body of the response may have; of a stream, what comes between two events."""
 
     def remaining(self, seconds: float) -> float:
         """Return how long a phase may take from now on.
@@ -139,7 +139,7 @@ class HttpRequest:
         return min(seconds, max(self.deadline - time.monotonic(), SHORTEST))
 
     def check_deadline(self) -> None:
-        """Return up where more must come, and the caller's patience has ended: a server may send without a pause.
+        """Raise if more must come and the caller's deadline has passed: a server may send without a pause.
 
         Raises:
             ReadTimeout: If it has.
@@ -153,14 +153,14 @@ class HttpRequest:
 
 @dataclass(slots=True)
 class HttpResponse:
-    """An answer, read to its end."""
+    """A response, read to its end."""
 
     status: int
     headers: dict[str, str] = field(repr=False)
     """Names in lower case; repeated ones are joined by a comma."""
     content: bytes = field(default=b"", repr=False)
     attempts: Sequence[str] = ()
-    """What came of each attempt, for an answer that is an error."""
+    """What came of each attempt, for a response that is an error."""
 
     @property
     def content_type(self) -> str:
@@ -202,7 +202,7 @@ def _header_lines(headers: HeaderItems) -> bytes:
     Raises:
         CannotSend: If they cannot be sent.
     """
-    # No answer is unpacked here, and some proxies take silence for consent.
+    # No response is unpacked here, and some proxies take silence for consent.
     lines = [] if any(name == "accept-encoding" for name, _ in headers) else [b"\r\naccept-encoding: identity"]
     for name, value in headers:
         if "\r" in value or "\n" in value or "\0" in value or not name.isascii():

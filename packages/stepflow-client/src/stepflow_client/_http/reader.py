@@ -1,4 +1,4 @@
-"""Reads HTTP/1.1 answers from the bytes of a connection. Pure, but for httptools, which parses."""
+"""Reads HTTP/1.1 responses from the bytes of a connection. Pure, but for httptools, which parses."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["LONGEST_FIELD", "LONGEST_HEAD", "MOST_FIELDS", "MOST_INTERIM", "Resp
 _SMALL = 4096
 """Bytes up to which a piece of a body is joined to the one before."""
 LONGEST_HEAD = 128 * 1024
-"""Bytes that may come without a body among them: a status line and headers, interim answers, trailers."""
+"""Bytes that may come without a body among them: a status line and headers, interim responses, trailers."""
 LONGEST_FIELD = 64 * 1024
 """Bytes in the value of a header or trailer."""
 MOST_FIELDS = 256
-"""Headers and trailers of an answer, those of its interim answers too."""
+"""Headers and trailers of a response, those of its interim responses too."""
 MOST_INTERIM = 32
-"""Interim answers (1xx) before an answer."""
+"""Interim responses (1xx) before a response."""
 
 
 @lru_cache(maxsize=256)
@@ -30,11 +30,11 @@ def _header_name(name: bytes) -> str:
 
 
 class ResponseReader:
-    """Reads the answers that come over one connection, one after the other.
+    """Reads the responses that come over one connection, one after the other.
 
-    `begin` expects an answer, `feed` takes what came; `headers_complete` and `complete` say how far the answer is.
-    There is one for a connection, not for an answer: it and its parser know each other, and only the garbage collector
-    can end that. What a server may send without end is bounded: heads, fields, interim answers, trailers, the framing
+    `begin` expects a response, `feed` takes what came; `headers_complete` and `complete` say how far the response is.
+    There is one for a connection, not for a response: it and its parser know each other, and only the garbage collector
+    can end that. What a server may send without end is bounded: heads, fields, interim responses, trailers, the framing
     of chunks, and the body as far as `begin` says.
     """
 
@@ -65,7 +65,7 @@ class ResponseReader:
         self.begin()
 
     def begin(self, method: str = "GET", most: int | None = None) -> None:
-        """Expect an answer; the one before has been read to its end.
+        """Expect a response; the one before has been read to its end.
 
         Args:
             method: Of the request: to a HEAD no body comes.
@@ -90,9 +90,9 @@ class ResponseReader:
         """Take bytes, none at the end of the connection.
 
         Raises:
-            NotHttp: If they are not HTTP/1.1, or more than an answer needs.
+            NotHttp: If they are not HTTP/1.1, or more than a response needs.
             TooLarge: If the body is larger than it may be.
-            ConnectionBroken: If the connection ends and the answer is not complete without more.
+            ConnectionBroken: If the connection ends and the response is not complete without more.
         """
         if not data:
             self._end()
@@ -115,7 +115,7 @@ class ResponseReader:
             raise kind(words) from None
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if self.complete:
-                # The answer is whole; what stands behind it was not asked for.
+                # The response is whole; what stands behind it was not asked for.
                 self.extra = True
                 return
             if isinstance(error, httptools.HttpParserUpgrade):
@@ -145,7 +145,7 @@ class ResponseReader:
             return
         framed = "content-length" in self.headers or "transfer-encoding" in self.headers
         if self.headers_complete and not framed:
-            # An answer without a length ends with the connection.
+            # A response without a length ends with the connection.
             self.complete = True
             self.keep_alive = False
             return
@@ -166,7 +166,7 @@ class ResponseReader:
     # What httptools calls
 
     def on_message_begin(self) -> None:
-        """Note an answer that nobody asked for, behind the one that was."""
+        """Note a response that nobody asked for, behind the one that was."""
         self.extra = self.complete
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -182,7 +182,7 @@ class ResponseReader:
         fields[key] = f"{fields[key]}, {text}" if key in fields else text
 
     def on_headers_complete(self) -> None:
-        """Note that the body begins; an interim answer (1xx) is forgotten when it ends."""
+        """Note that the body begins; an interim response (1xx) is forgotten when it ends."""
         if self.complete:
             return
         self.status = self._parser.get_status_code()
@@ -204,7 +204,7 @@ class ResponseReader:
             self._size += len(body)
 
     def on_message_complete(self) -> None:
-        """Note the end of the answer."""
+        """Note the end of the response."""
         if self.complete:
             return
         if self.status < 200:

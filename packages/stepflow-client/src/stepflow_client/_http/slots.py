@@ -51,7 +51,7 @@ class AsyncSlots:
         return free
 
     def release(self, slot: asyncio.Semaphore | None) -> None:
-        """Return a slot back."""
+        """Release a slot."""
         if slot is not None:
             slot.release()
 
@@ -86,7 +86,7 @@ class SyncSlots:
             raise PoolTimeout(f"no connection was free within {timeout:g} s") from None
 
     def release(self, slot: _Slot | None) -> None:
-        """Return a slot back."""
+        """Release a slot."""
         if self._free is not None and slot is not None:
             self._free.put(slot)
 

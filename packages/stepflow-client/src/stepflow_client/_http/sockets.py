@@ -78,7 +78,7 @@ _KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TC
 """Seconds without a byte before the system asks whether the other side is still there, seconds between questions, and
 how many may go unanswered. (`TCP_KEEPALIVE` is what macOS calls the first.)"""
 RAGGED = "the TLS connection was cut off"
-"""A server says when it sends no more (close_notify). Without that anybody may have cut an answer short."""
+"""A server says when it sends no more (close_notify). Without that anybody may have cut a response short."""
 _CHUNK = 256 * 1024
 
 
@@ -133,7 +133,7 @@ class SyncSocket:
         return not self._is_readable()
 
     def close(self) -> None:
-        """Close at once; a thread that waits for the answer is woken."""
+        """Close at once; a thread that waits for the response is woken."""
         if self._forks == _forks:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
@@ -194,7 +194,7 @@ def _connected(host: str, port: int, end: float) -> socket.socket:
 
 
 def keep_alive(connected: socket.socket) -> None:
-    """Have the system find out when the other side has gone without a word."""
+    """Have the system find out when the other side has gone silently."""
     with contextlib.suppress(OSError):
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in _KEEP_ALIVE.items():

@@ -45,7 +45,7 @@ class Chunk:
 
 
 class ChunkSizer:
-    """Chooses how many inputs the next chunk has, by how fast the server answers.
+    """Chooses how many inputs the next chunk has, by how fast the server responds.
 
     Args:
         fixed: A size that the caller has chosen; None adapts.

@@ -1,8 +1,9 @@
-"""Which run, if any, a request has created whose answer was lost. Pure, but for the lock and the ids."""
+"""Which run, if any, a request has created whose response was lost. Pure, but for the lock and the ids."""
 
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Iterable
@@ -25,6 +26,7 @@ __all__ = [
 
 _TAG = "stepflow-client"
 """The key in a flow's metadata that says which client runs it."""
+_VERSION_7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 _MOST_OWNED, _MOST_FLOWS = 50_000, 1_000
 """How many runs, and flows that are shared by calls, a client remembers as its own."""
@@ -53,7 +55,7 @@ def _is_own(details: object) -> bool:
 
 
 def may_arrive_later(error: StepflowClientError) -> bool:
-    """Return whether a request that got no answer may still be worked on, so that sending it again could double it.
+    """Return whether a request that got no response may still be worked on, so that sending it again could double it.
 
     A server drops what it does for a connection that breaks; for one that is silent it does not.
     """
@@ -68,6 +70,9 @@ def born(run_id: str) -> float | None:
 
     All released servers (0.9 to 0.13) give ids of UUID version 7, which hold it to the millisecond.
     """
+    if _VERSION_7.fullmatch(run_id):
+        # The usual case, several times faster than by way of UUID.
+        return int(run_id[:8] + run_id[9:13], 16) / 1000
     try:
         uuid = UUID(run_id)
     except ValueError:
@@ -123,7 +128,7 @@ class Call:
         self.flow_id = flow_id
         self.floor = floor
         self.is_lost = False
-        """Whether the answer was lost and the run is looked for."""
+        """Whether the response was lost and the run is looked for."""
         self.sends = 0
         """How many requests may have created a run."""
 
@@ -262,7 +267,7 @@ class RunRegistry:
 
 
 def _put(known: dict[Any, Value], key: Any, value: Value, most: int) -> None:
-    """Remember something as the newest of at most so many."""
+    """Remember something as the newest of a maximum number of entries."""
     known.pop(key, None)
     known[key] = value
     if len(known) > most:

@@ -15,7 +15,7 @@ _deadline: ContextVar[float | None] = ContextVar("stepflow_deadline", default=No
 
 
 def current_deadline() -> float | None:
-    """Return when the patience of the caller ends, by `time.monotonic()`; None if it does not."""
+    """Return the deadline of the caller, by `time.monotonic()`; None if there is none."""
     return _deadline.get()
 
 

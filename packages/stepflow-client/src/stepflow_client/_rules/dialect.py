@@ -44,19 +44,19 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer, its body decoded: None where it is no JSON."""
+    """A response, its body decoded: None where it is no JSON."""
 
     status: int
     body: Any = None
 
     @property
     def is_error(self) -> bool:
-        """True where the server answered no."""
+        """True where the server responded with an error."""
         return self.status >= 400
 
 
 class ShapeChangedError(Exception):
-    """The answer has the current shape: another server stands behind the URL now."""
+    """The response has the current shape: another server stands behind the URL now."""
 
 
 Translation = Generator[Request, Reply, Reply]
@@ -83,7 +83,7 @@ def translate(server: ServerInfo, request: Request) -> Translation:
 
     Raises:
         UnsupportedByServerError: If the server cannot do it (while it is driven).
-        ShapeChangedError: If an answer has the current shape already (while it is driven).
+        ShapeChangedError: If a response has the current shape already (while it is driven).
     """
     operation = operation_of(request.method, request.path)
     if operation is not None and operation.capability is not None:
@@ -321,7 +321,7 @@ _ROUTES: list[tuple[str, re.Pattern[str], Callable[..., Translation]]] = [
 ]
 
 
-# Answers
+# Responses
 
 
 def current_health(body: dict[str, Any]) -> dict[str, Any]:

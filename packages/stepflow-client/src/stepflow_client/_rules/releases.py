@@ -1,4 +1,4 @@
-"""Which server answers, and what servers of its kind can do. Pure."""
+"""Which release a server is, and what servers of that release can do. Pure."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def recognise(url: str, health: Mapping[str, Any]) -> ServerInfo:
     """Recognise a server by its response to GET /health: by its release until 0.11, by its shape from 0.12 on.
 
     Raises:
-        InvalidResponseError: If no Stepflow server answers so.
+        InvalidResponseError: If this is not the health of a Stepflow server.
     """
     version, built = health.get("version"), health.get("build")
     if isinstance(version, str):

@@ -41,14 +41,14 @@ __all__ = [
 ]
 
 TRANSIENT_STATUSES = frozenset({408, 429, 502, 503, 504})
-"""What a server or a proxy answers when it may do better in a moment."""
+"""Statuses of responses to requests that may succeed in a moment."""
 _UNPROCESSED = frozenset({429})
-"""What is answered by one that has not done what was asked. (Proxies say 408 and 503 of requests, too, that they have
+"""Statuses that say that the request was not processed. (Proxies return 408 and 503 also for requests that they have
 passed on.)"""
 
 
 TRANSIENT_ERRORS = (TransportError, ServerFaultError, RateLimitError)
-"""What a call may fail with though the same call may succeed in a moment; see `is_transient`."""
+"""Errors of calls that may succeed in a moment; see `is_transient`."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class RetryPolicy:
         max_attempts: How often a request is sent at most, the first time included. 1 never sends one again.
         first_delay: Seconds before the second attempt at most; the actual wait is drawn between 0 and that ("full
             jitter"), so that clients do not come back all at once.
-        max_delay: The delay doubles with each attempt up to so many seconds.
+        max_delay: The delay doubles with each attempt up to this number of seconds.
         budget: How many retries each request may bring on average. Over it requests fail at once: a server that is
             down is not hit by a multiple of its usual load.
     """
@@ -123,7 +123,7 @@ def delay_before_retry(
         idempotent: Whether sending it twice does no more than sending it once.
         outcome: What came of the attempt.
         attempt: Which attempt that was, from 1.
-        time_left: Seconds of the caller's patience that are left.
+        time_left: Seconds left until the caller's deadline.
         now: For a `Retry-After` that is a date.
     """
     if attempt >= policy.max_attempts or not _is_transient(outcome):
@@ -151,7 +151,7 @@ def was_unreachable(outcome: HttpError) -> bool:
 def _is_transient(outcome: HttpError | HttpResponse) -> bool:
     if isinstance(outcome, HttpResponse):
         return outcome.status in TRANSIENT_STATUSES
-    # What speaks no HTTP will not learn it, and a timeout has used up the caller's patience.
+    # A peer that does not speak HTTP will not start to, and a timeout has used up the caller's time.
     return isinstance(outcome, (ConnectFailed, ConnectionBroken)) and not isinstance(outcome, (PoolTimeout, NotHttp))
 
 
@@ -159,7 +159,7 @@ def retry_after(response: HttpResponse, now: datetime | None = None) -> float | 
     """Return the seconds that `Retry-After` asks for, in either of its forms; None where it asks for nothing.
 
     Args:
-        response: The answer. A date in it is by the clock of whoever wrote it, and so is its `Date`.
+        response: The response. A date in it is by the clock of whoever wrote it, and so is its `Date`.
         now: What is taken for the time where it has none.
     """
     text = response.headers.get("retry-after", "").strip()
@@ -192,7 +192,7 @@ def describe(outcome: HttpError | HttpResponse) -> str:
 
 
 def is_transient(error: StepflowClientError) -> bool:
-    """Return whether the same call may succeed in a moment. What speaks another protocol will not learn it."""
+    """Return whether the same call may succeed in a moment. A peer that speaks another protocol is not transient."""
     return isinstance(error, TRANSIENT_ERRORS) and not isinstance(error, InvalidResponseError)
 
 

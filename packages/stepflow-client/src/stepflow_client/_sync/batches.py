@@ -48,16 +48,8 @@ __all__ = ["BatchRunner"]
 
 _BYTES, _OLD_BYTES = 8 << 20, 1_750_000
 """Bytes of inputs in one run; servers before 0.12 take bodies of 2 MiB."""
-_HELD = 1
-"""Seconds that a server may hold the request that creates a chunk: of a longer one the run's id is known soon."""
 _AHEAD = 8
 """Chunks that may be begun, and not handed on, where the outcomes come in order."""
-_IN_FLIGHT = 0.5
-"""Seconds that a request of a process that was killed may still take to become a run."""
-_APART = 10.0
-"""Seconds by which the clocks of servers that share a store may differ."""
-_LAST_WORD = 5.0
-"""Seconds for cancelling the runs of a batch that is given up."""
 
 
 class _Done(NamedTuple):
@@ -168,7 +160,7 @@ class BatchRunner:
             batch.journal.remember("since", str(max((born(run_id) or 0.0 for run_id in newest), default=0.0)))
         )
         if batch.journal.has_lost():
-            time.sleep(_IN_FLIGHT)
+            time.sleep(self._connection.timings.orphan_arrival_delay)
             batch.found = {flow_id: run_id for run_id, flow_id in (self._runs_since(since)).items()}
 
     def _runs_since(self, since: float) -> dict[str, str]:
@@ -178,7 +170,7 @@ class BatchRunner:
             request = api.list_runs._get_kwargs(roots_only=True, limit=limit)
             runs = self._connection.call("list_runs", request, _flows)
             oldest = min((born(run_id) or 0.0 for run_id in runs), default=0.0)
-            if len(runs) < limit or oldest < since - _APART:
+            if len(runs) < limit or oldest < since - self._connection.timings.clock_difference:
                 return runs
             limit *= 4
 
@@ -249,7 +241,7 @@ class BatchRunner:
                     responses.started,
                     declared=batch.declared,
                     output=batch.flow.get("output"),
-                    wait=_HELD,
+                    wait=self._connection.timings.creation_hold,
                 )
             except NotFoundError:
                 # A server that was started again in between has lost the flow.
@@ -258,7 +250,7 @@ class BatchRunner:
         raise AssertionError("unreachable")  # pragma: no cover - the loop returns or raises
 
     def _cancel_all(self, run_ids: list[str]) -> None:
-        with deadline_override(time.monotonic() + _LAST_WORD):
+        with deadline_override(time.monotonic() + self._connection.timings.cancel_limit):
             for run_id in run_ids:
                 with suppress(StepflowClientError):
                     self._runs.cancel_run(run_id)

@@ -1,14 +1,12 @@
 # Written from _async/connection.py by `make generate`. Change that file instead.
 
-"""The HTTP side of a client: sends what an operation asks for and gives a usable answer or one of our errors."""
+"""One operation: send its request and return a usable response, or raise one of our errors."""
 
 from __future__ import annotations
 
 import logging
-import math
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlencode
 
@@ -22,11 +20,11 @@ from .._http.messages import (
     Timeouts,
 )
 from .._http.proxies import check_proxy, environment_proxy, shown_proxy
-from .._http.sse import LARGEST_EVENT, EventDecoder
 from .._lazy import lazy_module
 from .._logging import logger
 from .._rules import bindings as api
-from .._rules.deadline import current_deadline, has_passed
+from .._rules import timings
+from .._rules.deadline import current_deadline
 from .._rules.failures import error_from
 from .._rules.operations import OPERATIONS
 from .._rules.releases import pinned, recognise
@@ -51,7 +49,6 @@ from ..errors import (
     UnsupportedByServerError,
 )
 from .transport.assembly import sender_to, signing
-from .transport.base import Stream
 from .transport.dialect import Dialect
 from .transport.failover import Failover
 from .transport.retry import Retry
@@ -71,13 +68,9 @@ __all__ = ["Connection"]
 
 Answer = TypeVar("Answer")
 
-_EVENTS = "text/event-stream"
-_LONGEST_ERROR = 64 * 1024
-"""Bytes that are read of an answer in the place of events."""
-
 
 class Connection:
-    """What a client talks through. Nothing is opened before the first request."""
+    """Sends the operations of a client. Nothing is opened before the first request."""
 
     def __init__(
         self,
@@ -104,6 +97,8 @@ class Connection:
         self.max_response_bytes = check_bytes(max_response_bytes, "max_response_bytes")
         self.is_shared = len(roots) > 1
         """Whether the run of one request may be the run of another server."""
+        self.timings = timings.DEFAULT
+        """What the parts of the client wait for, and how far they look."""
         self.closed = False
         self.has_answered = False
         """Whether a server was there at any time."""
@@ -164,7 +159,7 @@ class Connection:
         return self.dialect.server or recognise(self.url, answer)
 
     def reading(self, run_id: str | None) -> Reading:
-        """Return how the answers about a run are read."""
+        """Return how responses about a run are read."""
         server = self.dialect.server
         return self.readings.of(run_id, keeps_order=server is not None and server.capabilities["exact_numbers"])
 
@@ -172,7 +167,7 @@ class Connection:
         """Return the server's health.
 
         Raises:
-            InvalidResponseError: If what answers is no Stepflow server.
+            InvalidResponseError: If the responder is no Stepflow server.
         """
         try:
             answer = self.call("health_check", api.health_check._get_kwargs(), dict, timeout=timeout)
@@ -216,7 +211,7 @@ class Connection:
                 return answer
         except StepflowClientError as error:
             error.run_id = error.run_id or run_id
-            # Whoever answers may quote what the run was given.
+            # A response may quote the inputs of the run.
             self.readings.of(run_id).secrets.clean(error)
             raise
 
@@ -242,7 +237,7 @@ class Connection:
         run_id: str | None = None,
         waits: float = 0,
     ) -> HttpResponse:
-        """Send a request and return the answer, read and known to be no error.
+        """Send a request and return the response; raise on error responses.
 
         Args:
             operation: The operation's name in the spec.
@@ -252,8 +247,8 @@ class Connection:
             waits: Seconds the server was asked to hold the request; they come on top of the timeout.
 
         Raises:
-            TransportError: If no usable answer came.
-            ApiError: If the server answered no.
+            TransportError: If no usable response arrived.
+            ApiError: If the server responded with an error.
         """
         with self.traced(operation) as span:
             return self._send(span, operation, request, timeout=timeout, run_id=run_id, waits=waits)
@@ -277,7 +272,7 @@ class Connection:
         limit = self.timeout if timeout is None else check_timeout(timeout, of_a_call=True)
         if waits:
             limit = limit.reading(limit.read + waits)
-        sent = self._request(request, limit, idempotent=OPERATIONS[operation].is_idempotent)
+        sent = self.prepare(request, limit, idempotent=OPERATIONS[operation].is_idempotent)
         started = time.monotonic()
         span.sends(sent, self.url, run_id)
         try:
@@ -295,8 +290,17 @@ class Connection:
             _refuse_errors(response, str(sent), run_id)
         return response
 
-    def _request(self, request: Mapping[str, Any], limit: Timeouts, *, idempotent: bool) -> HttpRequest:
-        """Turn what the generated code gives into a request."""
+    def prepare(self, request: Mapping[str, Any], limit: Timeouts, *, idempotent: bool) -> HttpRequest:
+        """Return the request to send for what the generated code returns, with headers, limits and the deadline.
+
+        Args:
+            request: What the generated `_get_kwargs` of the operation returns.
+            limit: The timeouts; the deadline of the caller shortens them.
+            idempotent: Whether sending it twice does no more than sending it once.
+
+        Raises:
+            StepflowClientError: If the client is closed.
+        """
         if self.closed:
             raise StepflowClientError("the client is closed", hint="make a new one")
         deadline = current_deadline()
@@ -317,74 +321,6 @@ class Connection:
             deadline=deadline,
             max_response_bytes=self.max_response_bytes,
         )
-
-    def stream(
-        self,
-        operation: str,
-        request: Mapping[str, Any],
-        *,
-        silence: float,
-        run_id: str,
-        next_look: Callable[[], float] = lambda: math.inf,
-    ) -> Generator[dict[str, Any] | None, None, None]:
-        """Iterate over the JSON objects of a stream of server-sent events, until it ends or is silent for a while.
-
-        None comes between them where none has come yet; a stream that is given up for its silence ends with None.
-
-        Args:
-            operation: As for `send`, like the other arguments.
-            request: What the generated `_get_kwargs` of the operation gives.
-            silence: Seconds without an event after which the stream is given up. Comments that keep a connection
-                open are no events.
-            run_id: The run concerned, for the errors.
-            next_look: Returns in how many seconds a None is wanted at the latest (over httpx: asked once).
-
-        Raises:
-            TransportError: If the connection fails or breaks, or brings something else than events.
-            ApiError: If the server answered no.
-        """
-        from .transport.httpx_bridge import unpacked
-
-        sent = self._request(request, self.timeout.reading(silence), idempotent=True)
-        sent.headers |= {"accept": _EVENTS, "cache-control": "no-store"}
-        with self.traced(operation, is_current=False) as span:
-            span.sends(sent, self.url, run_id)
-            try:
-                with self.dialect.stream(sent) as stream:
-                    span.note(status_code=stream.status)
-                    kind = stream.headers.get("content-type", "")
-                    stream.patience = max(SHORTEST, min(silence, next_look()))
-                    with closing(unpacked(stream.chunks, stream.headers.get("content-encoding", ""))) as chunks:
-                        if stream.status != 200 or kind.partition(";")[0].strip().lower() != _EVENTS:
-                            raise self._no_events(sent, stream, chunks, run_id, silence)
-                        decoder, heard = EventDecoder(min(LARGEST_EVENT, self.max_response_bytes)), time.monotonic()
-                        for chunk in chunks:
-                            events = decoder.feed(chunk)
-                            for event in events:
-                                yield responses.value(event, str(sent))
-                                heard = time.monotonic()
-                            left = silence - (time.monotonic() - heard)
-                            if not events:
-                                yield None
-                            if left <= 0:
-                                return
-                            stream.patience = max(SHORTEST, min(left, next_look()))
-            except (HttpError, OSError, ValueError) as error:
-                if isinstance(error, StepflowClientError):
-                    raise
-                raise error_from(error, sent, self.url, self.proxy, run_id) from error
-
-    def _no_events(
-        self, sent: HttpRequest, stream: Stream, chunks: Iterator[bytes], run_id: str, silence: float
-    ) -> StepflowClientError:
-        kind = stream.headers.get("content-type", "")
-        content, until = b"", time.monotonic() + min(silence, self.timeout.read)
-        for chunk in chunks:
-            content += chunk
-            if not chunk or len(content) > _LONGEST_ERROR or has_passed(until):
-                break
-        problem = responses.error_for(stream.status, kind, content, str(sent), run_id=run_id)
-        return problem or InvalidResponseError(f"{sent} was not answered with events", run_id=run_id)
 
 
 def _refuse_errors(response: HttpResponse, asked: str, run_id: str | None) -> None:

@@ -19,6 +19,7 @@ from .._lazy import lazy_module
 from .._logging import logger
 from .._rules import bindings as api
 from .._rules.cursor import Cursor
+from .._rules.timings import Timings
 from .._rules.transient import TRANSIENT_ERRORS, Backoff, is_transient
 from .._settings import check_positive
 from ..errors import (
@@ -26,6 +27,7 @@ from ..errors import (
     UnsupportedByServerError,
 )
 from .connection import Connection
+from .event_stream import event_stream
 from .runs import RunReader
 from .waiting import Waiter
 
@@ -42,15 +44,6 @@ else:
 
 __all__ = ["EventFollower"]
 
-
-_SILENCE = 10.0
-"""Seconds without an event after which the run itself is looked at: a cancelled run sends no event, and a dead
-connection says nothing. Servers send a sign of life only after 15."""
-_SETTLED = 3.0
-"""The same once the run has ended: events come up to half a second late."""
-_OUTAGE = 60.0
-"""Seconds without a connection after which we give up."""
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 _UNTOLD = ("cancelled", "recovery_failed")
 """How a run may end without an event, on every server that has events."""
 
@@ -126,11 +119,13 @@ class EventFollower:
             "include_results": True if include_results else api.UNSET,
             "include_sub_runs": True if include_sub_runs else api.UNSET,
         }
-        contact, was_final = _Contact(), False
+        timings = self._connection.timings
+        contact, was_final = _Contact(timings), False
         while True:
             before, is_silent, is_known = position, False, False
             try:
-                frames = self._stream(run_id, position, flags, _SETTLED if was_final else _SILENCE, pulse)
+                silence = timings.event_silence_after_end if was_final else timings.event_silence
+                frames = self._stream(run_id, position, flags, silence, pulse)
                 with closing(frames) as stream:
                     for event, place in stream:
                         is_silent = event is None
@@ -183,8 +178,8 @@ class EventFollower:
         """
         request = api.get_run_events._get_kwargs(run_id, run_id=run_id, since=position.number or api.UNSET, **flags)
         skip = position.handled
-        frames = self._connection.stream(
-            "get_run_events", request, silence=silence, run_id=run_id, next_look=lambda: pulse.left
+        frames = event_stream(
+            self._connection, "get_run_events", request, silence=silence, run_id=run_id, next_look=lambda: pulse.left
         )
         with closing(frames):
             for frame in frames:
@@ -208,7 +203,9 @@ class EventFollower:
         """Iterate over what must have happened, as far as the run itself shows it; None as in `_streamed_events`."""
         first = position.number + (1 if position.handled else 0)
         observer = inference.Inference(include_results)
-        outage, backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE), Backoff(_FIRST_PAUSE, _LONGEST_PAUSE, 1.5)
+        timings = self._connection.timings
+        outage = Backoff(timings.event_first_pause, timings.event_longest_pause)
+        backoff = Backoff(timings.event_first_pause, timings.event_longest_pause, 1.5)
         began = time.monotonic()
         last_contact = began
         while True:
@@ -223,7 +220,7 @@ class EventFollower:
                 if not run.is_finished:
                     self._waiter.check_recovery(run, began)
             except TRANSIENT_ERRORS as error:
-                if not is_transient(error) or time.monotonic() - last_contact > _OUTAGE:
+                if not is_transient(error) or time.monotonic() - last_contact > timings.event_outage:
                     raise
                 for _ in pulse.during(outage.next()):
                     yield None
@@ -269,12 +266,17 @@ class _Pulse:
 
 
 class _Contact:
-    """When a server was heard last, and how long to wait before it is asked again."""
+    """When a server was heard last, and how long to wait before it is asked again.
 
-    def __init__(self) -> None:
+    Args:
+        timings: The client's.
+    """
+
+    def __init__(self, timings: Timings) -> None:
         """Begin now."""
+        self._outage = timings.event_outage
         self._answered = self._last_event = time.monotonic()
-        self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
+        self._backoff = Backoff(timings.event_first_pause, timings.event_longest_pause)
         self._is_outage = False
 
     def has_event(self) -> None:
@@ -304,12 +306,12 @@ class _Contact:
     @property
     def is_lost(self) -> bool:
         """Whether the server has been away for too long."""
-        return time.monotonic() - self._answered > _OUTAGE
+        return time.monotonic() - self._answered > self._outage
 
     @property
     def is_silent(self) -> bool:
         """Whether it has been there, and told nothing, for too long."""
-        return time.monotonic() - self._last_event > _OUTAGE
+        return time.monotonic() - self._last_event > self._outage
 
 
 def _broke_off(run_id: str, reason: str, position: Cursor) -> ServerConnectionError:

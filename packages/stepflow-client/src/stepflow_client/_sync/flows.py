@@ -36,9 +36,6 @@ __all__ = ["FlowStore"]
 _MOST_FILES, _MOST_FLOWS = 32, 1_000
 """How many files and flows a client remembers."""
 
-_STORING = 0.005
-"""Seconds between two looks whether another call has stored a flow."""
-
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
@@ -140,7 +137,7 @@ class FlowStore:
                     claims.stop_storing(digest)
                 return flow_id, self._know_flow(flow_id, flow)
             # Another call is storing it: of many at once only the first sends it.
-            time.sleep(_STORING)
+            time.sleep(self._connection.timings.store_poll)
         return known, self._declared.get(known)
 
     def store_accepted(

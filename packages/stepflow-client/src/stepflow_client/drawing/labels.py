@@ -26,7 +26,7 @@ def columns(text: str) -> int:
 
 
 def cut(text: str, longest: int = _LONGEST_NAME) -> str:
-    """Return a text of at most so many columns; the end of a longer one is `…`."""
+    """Return a text with a maximum number of columns; the end of a longer one is `…`."""
     text = visible(text)
     if columns(text) <= longest:
         return text

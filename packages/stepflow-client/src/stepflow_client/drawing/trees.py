@@ -21,7 +21,7 @@ _DEEPEST = 30
 
 
 def short_json(value: Any, longest: int = 100) -> str:
-    """Return a value as JSON on one line of at most so many letters; the end of a longer one is `…`."""
+    """Return a value as JSON on one line with a maximum length; the end of a longer one is `…`."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 

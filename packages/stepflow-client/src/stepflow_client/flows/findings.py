@@ -1,4 +1,4 @@
-"""What the offline checks find: one place in a file, the rule's name, and how to mend it. Pure."""
+"""What the offline checks find: one place in a file, the rule's name, and how to fix it. Pure."""
 
 from __future__ import annotations
 
@@ -122,8 +122,8 @@ class Findings:
             at: Where it stands.
             path: The same as a path of the flow.
             message: One sentence.
-            hint: How to mend it.
-            fix: The change that mends it, where that is safe.
+            hint: How to fix it.
+            fix: The change that fixes it, where that is safe.
         """
         found = Finding(rule, level, message, path, at.line, at.column, hint, fix)
         self.all.setdefault((rule, at.line, at.column, path), found)

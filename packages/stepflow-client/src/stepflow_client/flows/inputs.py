@@ -23,7 +23,7 @@ def check_inputs(flow: Mapping[str, Any], inputs: Sequence[Any]) -> None:
         inputs: One for each item of the run.
 
     Raises:
-        InvalidArgumentError: With the place in the input, and how to mend it.
+        InvalidArgumentError: With the place in the input, and how to fix it.
     """
     schemas = flow.get("schemas")
     properties = schemas.get("properties") if isinstance(schemas, Mapping) else None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["STEP_KEYS", "FlowNeeds", "nearest_hint", "needs_of"]
 
 STEP_KEYS = ("id", "component", "input", "onError", "mustExecute", "metadata")
-"""The keys of a step; servers drop others without a word."""
+"""The keys of a step; servers drop others silently."""
 _ROOT = re.compile(r"""\$\.?(?P<name>[^.\[\]]+) | \$\[\s*['"](?P<quoted>[^'"]*)['"]\s*\]""", re.VERBOSE)
 """The variable that a path begins with."""
 

@@ -40,7 +40,7 @@ def schema_at(schema: Any, parts: list[str | int], defs: Mapping[str, Any]) -> t
     """Return the schema behind a path.
 
     Returns:
-        The schema (`{}` where nothing is known); what is wrong with the path, or None; how to mend it; and whether it
+        The schema (`{}` where nothing is known); what is wrong with the path, or None; how to fix it; and whether it
         is certain that a value that fits the schema has no such path.
     """
     for part in parts:

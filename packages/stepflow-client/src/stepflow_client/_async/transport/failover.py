@@ -23,7 +23,7 @@ __all__ = ["Authorization", "Failover"]
 
 _FIRST_REST, _LONGEST_REST = 0.5, 30.0
 _AWAY = frozenset({502, 503, 504})
-"""What a proxy answers for a server that is away."""
+"""Statuses that a proxy returns for a server that is away."""
 
 
 class Authorization(Middleware):
@@ -43,7 +43,7 @@ class Authorization(Middleware):
         return await self.inner.send(self._signed(request))
 
     def stream(self, request: HttpRequest) -> AbstractAsyncContextManager[Stream]:
-        """Send a request with the credentials and return the answer as it comes."""
+        """Send a request with the credentials and return the response as it comes."""
         return self.inner.stream(self._signed(request))
 
     def _signed(self, request: HttpRequest) -> HttpRequest:
@@ -51,33 +51,33 @@ class Authorization(Middleware):
 
 
 class Failover(Transport):
-    """Sends to the server that answered last; one that cannot be reached is left alone for a growing while.
+    """Sends to the server that responded last; one that cannot be reached is left alone for a growing while.
 
     Args:
-        exchanges: One for each server, in the order of preference.
+        servers: One for each server, in the order of preference.
     """
 
-    def __init__(self, exchanges: list[Transport]) -> None:
-        self._exchanges = exchanges
+    def __init__(self, servers: list[Transport]) -> None:
+        self._servers = servers
         self._current = 0
-        self._rests = [_FIRST_REST] * len(exchanges)
-        self._rest_until = [0.0] * len(exchanges)
+        self._rests = [_FIRST_REST] * len(servers)
+        self._rest_until = [0.0] * len(servers)
 
     async def aclose(self) -> None:
         """Close the connections to all servers."""
-        for exchange in self._exchanges:
-            await exchange.aclose()
+        for server in self._servers:
+            await server.aclose()
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request to the first server that takes it.
 
-        The next server is tried where nothing was sent. After a broken connection, a timeout, or an answer of a proxy
+        The next server is tried where nothing was sent. After a broken connection, a timeout, or a response of a proxy
         that its server is away, the next request goes elsewhere: this one too, if it is sent again.
         """
         failure: HttpError | None = None
         for number in self._order():
             try:
-                response = await self._exchanges[number].send(request)
+                response = await self._servers[number].send(request)
             except PoolTimeout:
                 raise
             except ConnectFailed as error:
@@ -98,7 +98,7 @@ class Failover(Transport):
         number = self._order()[0]
         is_open = False
         try:
-            async with self._exchanges[number].stream(request) as stream:
+            async with self._servers[number].stream(request) as stream:
                 self._heard(number, stream.status)
                 is_open = True
                 yield stream
@@ -110,7 +110,7 @@ class Failover(Transport):
 
     def _order(self) -> list[int]:
         """Return the servers to try: from the current one on, those that rest last."""
-        count = len(self._exchanges)
+        count = len(self._servers)
         around = [(self._current + step) % count for step in range(count)]
         now = time.monotonic()
         return sorted(around, key=lambda number: self._rest_until[number] > now)

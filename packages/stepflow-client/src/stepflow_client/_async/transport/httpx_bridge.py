@@ -1,4 +1,4 @@
-"""Between our exchanges and httpx: any httpx transport as an exchange, and our exchange as an httpx transport."""
+"""Between our transports and httpx: any httpx transport as one of ours, and our transport as an httpx transport."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class HttpxTransport(Transport):
     """Sends through an httpx transport, within the deadline of the request whatever the transport does.
 
     Args:
-        transport: The transport; it is closed with the exchange.
+        transport: The transport; it is closed with this one.
         root: The server's URL, without `/api/v1`.
     """
 
@@ -62,14 +62,14 @@ class HttpxTransport(Transport):
         await self._transport.aclose()
 
     async def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request and return the answer, read to its end."""
+        """Send a request and return the response, read to its end."""
         if request.deadline is None:
-            return await self._exchange(request)
+            return await self._send(request)
         with _mapped_errors():
             seconds = request.remaining(math.inf) + _GRACE
-            return await async_limited(partial(self._exchange, request), seconds, leave=self._may_leave)
+            return await async_limited(partial(self._send, request), seconds, leave=self._may_leave)
 
-    async def _exchange(self, request: HttpRequest) -> HttpResponse:
+    async def _send(self, request: HttpRequest) -> HttpResponse:
         async with self._opened(request, to_httpx(request, self._api)) as response:
             headers = _headers(response)
             raw = _raw(response, request, request.check_deadline)
@@ -84,7 +84,7 @@ class HttpxTransport(Transport):
 
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
-        """Send a request and return the answer as it comes; it may be compressed, see `unpacked`."""
+        """Send a request and return the response as it comes; it may be compressed, see `unpacked`."""
         sent = to_httpx(request, self._api)
         async with self._opened(request, sent) as response:
             read = partial(self._chunks, response, request, sent.extensions["timeout"])
@@ -95,8 +95,8 @@ class HttpxTransport(Transport):
         response: httpx.Response, request: HttpRequest, limits: dict[str, float], stream: Stream
     ) -> AsyncGenerator[bytes, None]:
         # Transports read this when the first chunk is asked for, and not again.
-        limits["read"] = stream.patience
-        limit = replace(request, timeout=request.timeout.reading(stream.patience))
+        limits["read"] = stream.remaining
+        limit = replace(request, timeout=request.timeout.reading(stream.remaining))
         try:
             async with aclosing(_raw(response, limit)) as chunks:
                 async for chunk in chunks:
@@ -131,7 +131,7 @@ def _headers(response: httpx.Response) -> dict[str, str]:
 
 
 def _content(response: httpx.Response) -> bytes | None:
-    """Return the body of an answer that was made with one, which httpx has unpacked."""
+    """Return the body of a response that was made with one, which httpx has unpacked."""
     try:
         return response.content
     except httpx.ResponseNotRead:
@@ -144,7 +144,7 @@ async def _raw(
     """Return the chunks of a body as they come.
 
     Args:
-        response: The answer.
+        response: The response.
         request: The request; no chunk may take longer than it allows.
         check: Called after each chunk; may raise.
     """
@@ -186,7 +186,7 @@ async def unpacked(chunks: AsyncIterator[bytes], encoding: str) -> AsyncGenerato
 
 
 class HttpxAuth(Middleware):
-    """Adds credentials by an `httpx.Auth`, which may want to see answers.
+    """Adds credentials by an `httpx.Auth`, which may want to see responses.
 
     Args:
         inner: What sends.
@@ -242,7 +242,7 @@ class Token(Middleware):
 
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
-        """Send a request with the token and return the answer as it comes."""
+        """Send a request with the token and return the response as it comes."""
         async with self.inner.stream(await self._signed(request)) as stream:
             yield stream
 
@@ -285,21 +285,21 @@ async def _credentials(step: Callable[[], Awaitable[Signed]], request: HttpReque
 
 
 class TransportBridge(httpx.AsyncBaseTransport):
-    """Lets an httpx client, that of the generated code, send through our exchange.
+    """Lets an httpx client, that of the generated code, send through our transport.
 
     Args:
-        exchange: What sends; it is not closed with the transport.
+        sender: What sends; it is not closed with the transport.
         root: The server's URL, without `/api/v1`.
-        max_response_bytes: Bytes that the body of an answer may have.
+        max_response_bytes: Bytes that the body of a response may have.
     """
 
-    def __init__(self, exchange: Transport, root: ServerUrl, max_response_bytes: int = MOST_BYTES) -> None:
-        self._exchange = exchange
+    def __init__(self, sender: Transport, root: ServerUrl, max_response_bytes: int = MOST_BYTES) -> None:
+        self._sender = sender
         self._max_response_bytes = max_response_bytes
         self._root_path = root.path + API_PATH
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request and return the answer."""
+        """Send a request and return the response."""
         raw_path, _, query = request.url.raw_path.decode("ascii").partition("?")
         path = raw_path.removeprefix(self._root_path)
         known = operation_of(request.method, path)
@@ -316,7 +316,7 @@ class TransportBridge(httpx.AsyncBaseTransport):
             max_response_bytes=self._max_response_bytes,
         )
         try:
-            response = await self._exchange.send(ours)
+            response = await self._sender.send(ours)
         except HttpError as error:
             raise _httpx_error(error)(str(error), request=request) from error
         return httpx.Response(response.status, headers=response.headers, content=response.content, request=request)

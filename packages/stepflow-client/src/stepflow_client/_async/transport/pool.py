@@ -33,7 +33,7 @@ __all__ = ["Pool"]
 _AT_ONCE = 64 * 1024
 """A request up to this size goes out in one piece."""
 _EARLY = 0.5
-"""Seconds in which an answer comes that was sent before the connection broke."""
+"""Seconds in which a response comes that was sent before the connection broke."""
 
 
 class Pool(Transport):
@@ -76,7 +76,7 @@ class Pool(Transport):
             await connection.aclose()
 
     async def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request and return the answer, read to its end."""
+        """Send a request and return the response, read to its end."""
         head = request_bytes(request, self._host, self._path, self._headers)
         connection: AsyncSocket | None = None
         done, slot = False, None
@@ -105,7 +105,7 @@ class Pool(Transport):
 
     @staticmethod
     async def _read_early_answer(connection: AsyncSocket, request: HttpRequest) -> bool:
-        """Read what a server answers that refuses a large body: before it has read all of it, and closes."""
+        """Read the response of a server that refuses a large body, sent before it has read all of it."""
         if len(request.content) <= _AT_ONCE:
             return False
         reader = connection.reader
@@ -120,7 +120,7 @@ class Pool(Transport):
 
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
-        """Send a request and return the answer as it comes; the connection is closed afterwards."""
+        """Send a request and return the response as it comes; the connection is closed afterwards."""
         head = request_bytes(request, self._host, self._path, self._headers)
         # A stream may last for hours, and so does not take a slot from the calls.
         connection = await self._connect(request)
@@ -145,14 +145,14 @@ class Pool(Transport):
             if reader.complete:
                 return
             try:
-                received = await connection.receive(stream.patience)
+                received = await connection.receive(stream.remaining)
             except ReadTimeout:
                 yield b""
             else:
                 reader.feed(received)
 
     async def _send(self, connection: AsyncSocket, head: bytes, request: HttpRequest, most: int | None) -> None:
-        """Send a request, and expect an answer with so many bytes at most."""
+        """Send a request, and expect a response with a maximum number of bytes."""
         timeout = request.remaining(request.timeout.write)
         if len(request.content) <= _AT_ONCE:
             connection.send(head + request.content, timeout)
@@ -164,7 +164,7 @@ class Pool(Transport):
         connection.reader.begin(request.method, most)
 
     def _leave_to_parent(self) -> None:
-        """Forget what a fork has inherited: parent and child would read each other's answers."""
+        """Forget what a fork has inherited: parent and child would read each other's responses."""
         self._forks = forks()
         for connection in (*self._idle, *self._busy):
             connection.abandon()

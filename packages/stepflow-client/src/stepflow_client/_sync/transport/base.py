@@ -1,11 +1,13 @@
 # Written from _async/transport/base.py by `make generate`. Change that file instead.
 
-"""What sends a request and brings its answer. Layers of it lie on each other:
+"""What sends a request and returns its response. A client stacks them, from the top:
 
-dialect   speaks to servers of any release
-credentials
-pool      connections of our own, or
-httpx     any httpx transport: a proxy, a test's, one of the user's
+dialect       translates for servers of older releases
+retry         repeats what is safe to repeat
+failover      chooses one of several servers
+credentials   adds the authorization of one server
+pool          connections of our own, or
+httpx_bridge  any httpx transport: a proxy, a test's, one of the user's
 """
 
 from __future__ import annotations
@@ -20,41 +22,41 @@ __all__ = ["Middleware", "Stream", "Transport"]
 
 
 class Stream:
-    """A response that comes bit by bit.
+    """A response that is read piece by piece.
 
     Args:
         status: The HTTP status.
         headers: The headers, names in lower case.
-        read: Makes the chunks of the body. An empty chunk means that none has come for as long as `patience`; over
+        read: Makes the chunks of the body. An empty chunk means that none has come within `remaining`; over
             httpx, which closes the connection then, it is the last.
-        patience: Seconds to wait for a chunk; may be changed between two chunks (over httpx: before the first).
+        remaining: Seconds to wait for a chunk; may be changed between two chunks (over httpx: before the first).
     """
 
-    __slots__ = ("chunks", "headers", "patience", "status")
+    __slots__ = ("chunks", "headers", "remaining", "status")
 
     def __init__(
         self,
         status: int,
         headers: dict[str, str],
         read: Callable[[Stream], Generator[bytes, None]],
-        patience: float,
+        remaining: float,
     ) -> None:
         self.status = status
         self.headers = headers
-        self.patience = patience
+        self.remaining = remaining
         self.chunks = read(self)
 
 
 class Transport(ABC):
-    """Sends requests. Failures are httpx's exceptions."""
+    """Sends requests; failures are HttpErrors."""
 
     @abstractmethod
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request and return the answer, read to its end."""
+        """Send a request and return the response, read to its end."""
 
     @abstractmethod
     def stream(self, request: HttpRequest) -> AbstractContextManager[Stream]:
-        """Send a request and return the answer as it comes."""
+        """Send a request and return the response, its body still to be read."""
 
     @abstractmethod
     def close(self) -> None:
@@ -62,17 +64,17 @@ class Transport(ABC):
 
 
 class Middleware(Transport):
-    """Lies on another exchange and passes on what it does not change."""
+    """Wraps another transport and passes on what it does not change."""
 
     def __init__(self, inner: Transport) -> None:
         self.inner = inner
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request and return the answer, read to its end."""
+        """Send a request and return the response, read to its end."""
         return self.inner.send(request)
 
     def stream(self, request: HttpRequest) -> AbstractContextManager[Stream]:
-        """Send a request and return the answer as it comes."""
+        """Send a request and return the response, its body still to be read."""
         return self.inner.stream(request)
 
     def close(self) -> None:

@@ -54,7 +54,7 @@ class Dialect(Middleware):
             self.server = None
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request of the current shape and return an answer of the current shape."""
+        """Send a request of the current shape and return a response of the current shape."""
         if request.path == _HEALTH:
             return (self._health(request))[0]
         server = self.server
@@ -67,7 +67,7 @@ class Dialect(Middleware):
                 return self._translated(server, request)
             response = self.inner.send(request)
         except HttpError:
-            # What answers after a lost connection may be another server.
+            # After a lost connection another server may respond.
             self.forget()
             raise
         return _current_components(response) if request.path == _COMPONENTS else response
@@ -79,7 +79,7 @@ class Dialect(Middleware):
             yield stream
 
     def _health(self, request: HttpRequest) -> tuple[HttpResponse, ServerInfo | None]:
-        """Return the answer, and what the server is: other threads may forget it meanwhile."""
+        """Return the response, and what the server is: other threads may forget it meanwhile."""
         response = self.inner.send(request)
         health = _json(response.content) if response.status == 200 else None
         if not isinstance(health, dict) or not ("version" in health or "build" in health):
@@ -94,10 +94,10 @@ class Dialect(Middleware):
             raise InvalidResponseError(f"{request} was answered with what JSON cannot hold: {error}") from None
 
     def _recognise(self, request: HttpRequest) -> tuple[HttpResponse, ServerInfo | None]:
-        """Ask what the server is. Where it is not told, the answer is that to the request too.
+        """Ask what the server is. Where it is not told, the response is that to the request too.
 
         Raises:
-            InvalidResponseError: If what answers is no Stepflow server.
+            InvalidResponseError: If the responder is no Stepflow server.
         """
         headers = {name: value for name, value in request.headers.items() if name != "content-type"}
         asked = HttpRequest(

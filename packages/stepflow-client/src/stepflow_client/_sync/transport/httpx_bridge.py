@@ -1,6 +1,6 @@
 # Written from _async/transport/httpx_bridge.py by `make generate`. Change that file instead.
 
-"""Between our exchanges and httpx: any httpx transport as an exchange, and our exchange as an httpx transport."""
+"""Between our transports and httpx: any httpx transport as one of ours, and our transport as an httpx transport."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class HttpxTransport(Transport):
     """Sends through an httpx transport, within the deadline of the request whatever the transport does.
 
     Args:
-        transport: The transport; it is closed with the exchange.
+        transport: The transport; it is closed with this one.
         root: The server's URL, without `/api/v1`.
     """
 
@@ -64,14 +64,14 @@ class HttpxTransport(Transport):
         self._transport.close()
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request and return the answer, read to its end."""
+        """Send a request and return the response, read to its end."""
         if request.deadline is None:
-            return self._exchange(request)
+            return self._send(request)
         with _mapped_errors():
             seconds = request.remaining(math.inf) + _GRACE
-            return sync_limited(partial(self._exchange, request), seconds, leave=self._may_leave)
+            return sync_limited(partial(self._send, request), seconds, leave=self._may_leave)
 
-    def _exchange(self, request: HttpRequest) -> HttpResponse:
+    def _send(self, request: HttpRequest) -> HttpResponse:
         with self._opened(request, to_httpx(request, self._api)) as response:
             headers = _headers(response)
             raw = _raw(response, request, request.check_deadline)
@@ -86,7 +86,7 @@ class HttpxTransport(Transport):
 
     @contextmanager
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
-        """Send a request and return the answer as it comes; it may be compressed, see `unpacked`."""
+        """Send a request and return the response as it comes; it may be compressed, see `unpacked`."""
         sent = to_httpx(request, self._api)
         with self._opened(request, sent) as response:
             read = partial(self._chunks, response, request, sent.extensions["timeout"])
@@ -97,8 +97,8 @@ class HttpxTransport(Transport):
         response: httpx.Response, request: HttpRequest, limits: dict[str, float], stream: Stream
     ) -> Generator[bytes, None, None]:
         # Transports read this when the first chunk is asked for, and not again.
-        limits["read"] = stream.patience
-        limit = replace(request, timeout=request.timeout.reading(stream.patience))
+        limits["read"] = stream.remaining
+        limit = replace(request, timeout=request.timeout.reading(stream.remaining))
         try:
             with closing(_raw(response, limit)) as chunks:
                 for chunk in chunks:
@@ -133,7 +133,7 @@ def _headers(response: httpx.Response) -> dict[str, str]:
 
 
 def _content(response: httpx.Response) -> bytes | None:
-    """Return the body of an answer that was made with one, which httpx has unpacked."""
+    """Return the body of a response that was made with one, which httpx has unpacked."""
     try:
         return response.content
     except httpx.ResponseNotRead:
@@ -146,7 +146,7 @@ def _raw(
     """Return the chunks of a body as they come.
 
     Args:
-        response: The answer.
+        response: The response.
         request: The request; no chunk may take longer than it allows.
         check: Called after each chunk; may raise.
     """
@@ -188,7 +188,7 @@ def unpacked(chunks: Iterator[bytes], encoding: str) -> Generator[bytes, None, N
 
 
 class HttpxAuth(Middleware):
-    """Adds credentials by an `httpx.Auth`, which may want to see answers.
+    """Adds credentials by an `httpx.Auth`, which may want to see responses.
 
     Args:
         inner: What sends.
@@ -244,7 +244,7 @@ class Token(Middleware):
 
     @contextmanager
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
-        """Send a request with the token and return the answer as it comes."""
+        """Send a request with the token and return the response as it comes."""
         with self.inner.stream(self._signed(request)) as stream:
             yield stream
 
@@ -287,21 +287,21 @@ def _credentials(step: Callable[[], Signed], request: HttpRequest) -> Signed | N
 
 
 class TransportBridge(httpx.BaseTransport):
-    """Lets an httpx client, that of the generated code, send through our exchange.
+    """Lets an httpx client, that of the generated code, send through our transport.
 
     Args:
-        exchange: What sends; it is not closed with the transport.
+        sender: What sends; it is not closed with the transport.
         root: The server's URL, without `/api/v1`.
-        max_response_bytes: Bytes that the body of an answer may have.
+        max_response_bytes: Bytes that the body of a response may have.
     """
 
-    def __init__(self, exchange: Transport, root: ServerUrl, max_response_bytes: int = MOST_BYTES) -> None:
-        self._exchange = exchange
+    def __init__(self, sender: Transport, root: ServerUrl, max_response_bytes: int = MOST_BYTES) -> None:
+        self._sender = sender
         self._max_response_bytes = max_response_bytes
         self._root_path = root.path + API_PATH
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request and return the answer."""
+        """Send a request and return the response."""
         raw_path, _, query = request.url.raw_path.decode("ascii").partition("?")
         path = raw_path.removeprefix(self._root_path)
         known = operation_of(request.method, path)
@@ -318,7 +318,7 @@ class TransportBridge(httpx.BaseTransport):
             max_response_bytes=self._max_response_bytes,
         )
         try:
-            response = self._exchange.send(ours)
+            response = self._sender.send(ours)
         except HttpError as error:
             raise _httpx_error(error)(str(error), request=request) from error
         return httpx.Response(response.status, headers=response.headers, content=response.content, request=request)

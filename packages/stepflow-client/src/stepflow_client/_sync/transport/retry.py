@@ -18,7 +18,7 @@ __all__ = ["Retry"]
 
 
 class Retry(Middleware):
-    """Repeats what may be repeated, within the caller's patience and the client's budget.
+    """Repeats requests that are safe to repeat, within the caller's deadline and the client's budget.
 
     Args:
         inner: What sends one attempt.

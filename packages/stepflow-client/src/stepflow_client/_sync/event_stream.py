@@ -1,0 +1,118 @@
+# Written from _async/event_stream.py by `make generate`. Change that file instead.
+
+"""Reading one stream of server-sent events."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from .._http.messages import SHORTEST, HttpError, HttpRequest
+from .._http.sse import EventDecoder
+from .._lazy import lazy_module
+from .._rules.deadline import has_passed
+from .._rules.failures import error_from
+from ..errors import InvalidResponseError, StepflowClientError
+from .connection import Connection
+from .transport.base import Stream
+
+if TYPE_CHECKING:
+    from .._codec import responses
+else:
+    responses = lazy_module("stepflow_client._codec.responses")
+
+__all__ = ["event_stream"]
+
+_EVENTS = "text/event-stream"
+_LONGEST_ERROR = 64 * 1024
+"""Maximum number of bytes that are read of a response that is no stream of events."""
+
+
+def event_stream(
+    connection: Connection,
+    operation: str,
+    request: Mapping[str, Any],
+    *,
+    silence: float,
+    run_id: str,
+    next_look: Callable[[], float] = lambda: math.inf,
+) -> Generator[dict[str, Any] | None, None, None]:
+    """Iterate over the JSON objects of a stream of server-sent events, until it ends or is silent for a while.
+
+    None comes between them while no event has arrived yet. A stream that is given up because it is silent ends with
+    None.
+
+    Args:
+        connection: Opens the stream.
+        operation: The operation's name in the spec.
+        request: What the generated `_get_kwargs` of the operation returns.
+        silence: Seconds without an event after which the stream is given up. Comments that keep a connection open are
+            no events.
+        run_id: The run concerned, for the errors.
+        next_look: Returns in how many seconds a None is wanted at the latest (over httpx: called once).
+
+    Raises:
+        TransportError: If the connection fails or breaks, or the response is not a stream of events.
+        ApiError: If the server responds with an error.
+    """
+    from .transport.httpx_bridge import unpacked
+
+    sent = connection.prepare(request, connection.timeout.reading(silence), idempotent=True)
+    sent.headers |= {"accept": _EVENTS, "cache-control": "no-store"}
+    with connection.traced(operation, is_current=False) as span:
+        span.sends(sent, connection.url, run_id)
+        try:
+            with connection.dialect.stream(sent) as stream:
+                span.note(status_code=stream.status)
+                stream.remaining = max(SHORTEST, min(silence, next_look()))
+                with closing(unpacked(stream.chunks, stream.headers.get("content-encoding", ""))) as chunks:
+                    if not _has_events(stream):
+                        limit = min(silence, connection.timeout.read)
+                        raise _error_of(sent, stream, chunks, run_id, limit)
+                    decoder = EventDecoder(min(connection.timings.largest_event, connection.max_response_bytes))
+                    last_event = time.monotonic()
+                    for chunk in chunks:
+                        events = decoder.feed(chunk)
+                        for event in events:
+                            yield responses.value(event, str(sent))
+                            last_event = time.monotonic()
+                        left = silence - (time.monotonic() - last_event)
+                        if not events:
+                            yield None
+                        if left <= 0:
+                            return
+                        stream.remaining = max(SHORTEST, min(left, next_look()))
+        except (HttpError, OSError, ValueError) as error:
+            if isinstance(error, StepflowClientError):
+                raise
+            raise error_from(error, sent, connection.url, connection.proxy, run_id) from error
+
+
+def _has_events(stream: Stream) -> bool:
+    kind = stream.headers.get("content-type", "").partition(";")[0]
+    return stream.status == 200 and kind.strip().lower() == _EVENTS
+
+
+def _error_of(
+    sent: HttpRequest, stream: Stream, chunks: Iterator[bytes], run_id: str, limit: float
+) -> StepflowClientError:
+    """Return the error for a response that is no stream of events.
+
+    Args:
+        sent: The request.
+        stream: The response.
+        chunks: Its body.
+        run_id: The run concerned.
+        limit: Seconds for which the body is read.
+    """
+    content, until = b"", time.monotonic() + limit
+    for chunk in chunks:
+        content += chunk
+        if not chunk or len(content) > _LONGEST_ERROR or has_passed(until):
+            break
+    kind = stream.headers.get("content-type", "")
+    problem = responses.error_for(stream.status, kind, content, str(sent), run_id=run_id)
+    return problem or InvalidResponseError(f"{sent} was not answered with events", run_id=run_id)

@@ -1,0 +1,115 @@
+"""Streams of events that are cut, empty or late: every event comes once, and in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+from stepflow_client import (
+    ServerConnectionError,
+    StepflowClient,
+)
+
+from tests.differences import has
+from tests.fault_proxy import FaultProxy, Script
+from tests.server.faults.proxied import (
+    closed,
+    first,
+    flow,
+    made,
+    over_proxies,
+)
+from tests.server.flows import unique
+from tests.timings import set_timings
+
+pytestmark = [pytest.mark.faults, pytest.mark.anyio]
+
+
+@pytest.mark.parametrize("twin", ["async", "sync"])
+@pytest.mark.parametrize("direction", ["request", "answer"])
+async def test_cut_at_every_byte_of_the_events(
+    twin: str, direction: str, server_url: str, release: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_timings(monkeypatch, event_first_pause=0.005)
+    step = {"id": "a", "component": "/builtin/create_messages", "input": {"user_prompt": "x"}}
+    events = {"name": unique("events"), "steps": [step], "output": {"$step": "a"}}
+    async with StepflowClient(server_url, server=release) as direct:
+        run_id = await direct.submit(events, [{"n": 1}, {"n": 2}])
+        await direct.wait_run(run_id, timeout=20)
+        uncut = [event async for event in direct.run_events(run_id)]
+        if has(release, "events"):
+            assert max(Counter(event.sequence_number for event in uncut).values()) > 1
+        with FaultProxy(server_url) as proxy:
+            client = made(twin, proxy.url, server=release)
+            assert [event async for event in client.run_events(run_id)] == uncut
+            await closed(client)
+            whole = proxy.connections[0]
+        length = whole.sent if direction == "request" else whole.received
+        assert length > 100
+        offsets = list(range(length + 1))
+
+        async def attempt(proxy: FaultProxy, offset: int) -> None:
+            proxy.connections.clear()
+            cut = {f"cut_{direction}": offset}
+            proxy.script = first(Script(**cut))  # type: ignore[arg-type]
+            client = made(twin, proxy.url, server=release)
+            found = [event async for event in client.run_events(run_id)]
+            await closed(client)
+            assert found == uncut, offset
+            assert proxy.faults == 1 or offset >= length - 8, offset
+
+        await over_proxies(server_url, attempt, offsets)
+
+
+async def test_a_completed_run_is_told_whole_though_streams_are_empty_at_first(
+    server_url: str, release: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has(release, "events"):
+        pytest.skip("before 0.12 events are inferred from the run itself")
+    set_timings(monkeypatch, event_first_pause=0.005)
+    empty = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 0\r\n\r\n"
+    step = {"id": "a", "component": "/builtin/create_messages", "input": {"user_prompt": "x"}}
+    async with StepflowClient(server_url, server=release) as direct:
+        flow_id = {"name": unique("empty"), "steps": [step], "output": {"$step": "a"}}
+        run_id = await direct.submit(flow_id, {"n": 1})
+        await direct.wait_run(run_id, timeout=20)
+        uncut = [event async for event in direct.run_events(run_id)]
+        left = 4
+
+        def script(number: int) -> Script:
+            nonlocal left
+            left -= 1
+            return Script(within=b"/events?", instead=empty) if left > 0 else Script()
+
+        with FaultProxy(server_url, script) as proxy:
+            async with StepflowClient(proxy.url, server=release) as client:
+                assert [event async for event in client.run_events(run_id)] == uncut
+        assert proxy.faults >= 2
+        # And where they never come, nobody says that they were all.
+        set_timings(monkeypatch, event_outage=0.3)
+        with FaultProxy(server_url, lambda number: Script(within=b"/events?", instead=empty)) as proxy:
+            async with StepflowClient(proxy.url, server=release) as client:
+                with pytest.raises(ServerConnectionError, match="they end before the run does"):
+                    [event async for event in client.run_events(run_id)]
+
+
+async def test_whoever_takes_long_with_an_event_is_not_given_up_on(
+    server_url: str, release: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_timings(monkeypatch, event_outage=0.5)
+    async with StepflowClient(server_url, server=release) as direct:
+        run_id = await direct.submit(flow(unique("handled")), [{"n": 1}, {"n": 2}])
+        await direct.wait_run(run_id, timeout=20)
+        uncut = [event async for event in direct.run_events(run_id)]
+        slow, gone = Script(delay=0.5, piece=100), Script(refuse=True)
+        with FaultProxy(server_url, lambda number: [slow, gone][number] if number < 2 else Script()) as proxy:
+            async with StepflowClient(proxy.url, server=release) as client:
+                found = []
+                async for event in client.run_events(run_id):
+                    found.append(event)
+                    if len(found) == 1:
+                        await asyncio.sleep(0.8)
+                        # What is still to come is lost, and the next connection too.
+                        proxy.drop_all()
+        assert found == uncut

@@ -1,0 +1,105 @@
+"""Clients that are closed, forgotten or cancelled anywhere leave no connection and no task."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+from collections.abc import Awaitable
+from typing import Any
+
+import httpx
+import pytest
+from stepflow_client import (
+    RetryPolicy,
+    StepflowClient,
+    StepflowClientError,
+)
+
+from tests.fault_proxy import FaultProxy, Script
+from tests.server.faults.proxied import (
+    closed,
+    flow,
+    made,
+    others,
+    settled,
+    sockets,
+)
+from tests.server.flows import unique
+
+pytestmark = [pytest.mark.faults, pytest.mark.anyio]
+
+
+@pytest.mark.parametrize("twin", ["async", "sync"])
+async def test_a_forgotten_client_leaves_nothing(twin: str, server_url: str, release: str) -> None:
+    already, before = others(), sockets(server_url)
+    client = made(twin, server_url, server=release)
+    await asyncio.gather(*(client.run(flow(unique("forgotten")), {"n": number}) for number in range(20)))
+    assert sockets(server_url) > before
+    del client
+    gc.collect()
+    await settled(server_url, most=before)
+    assert others() <= already
+
+
+@pytest.mark.parametrize("twin", ["async", "sync"])
+async def test_a_closed_client_leaves_nothing(twin: str, server_url: str, release: str) -> None:
+    already, before = others(), sockets(server_url)
+    client = made(twin, server_url, server=release)
+    runs = [client.run(flow(unique("closed")), {"n": number}) for number in range(20)]
+    await asyncio.gather(*runs)
+    assert sockets(server_url) > before
+    await closed(client)
+    await settled(server_url, most=before)
+    assert others() <= already
+
+
+async def test_a_client_closed_while_it_works_leaves_nothing(server_url: str, release: str) -> None:
+    chance = random.Random(3)
+    already = others()
+    with FaultProxy(server_url, lambda number: Script(delay=0.01)) as proxy:
+        for _ in range(40):
+            client = StepflowClient(proxy.url, server=release, retry=RetryPolicy(max_attempts=1))
+            calls = [asyncio.ensure_future(client.health_check()) for _ in range(5)]
+            for _ in range(chance.randrange(12)):
+                await asyncio.sleep(0)
+            await asyncio.sleep(chance.choice((0, 0, 0.003, 0.008, 0.015)))
+            await client.aclose()
+            done = await asyncio.gather(*calls, return_exceptions=True)
+            assert all(not isinstance(each, BaseException) or isinstance(each, StepflowClientError) for each in done)
+        await settled(proxy.url)
+    assert others() <= already
+
+
+@pytest.mark.usefixtures("own_connections")
+async def test_tasks_cancelled_anywhere_leave_nothing(server_url: str, release: str) -> None:
+    chance = random.Random(5)
+    already = others()
+    limits = httpx.Limits(max_connections=4)
+    with FaultProxy(server_url, lambda number: Script(delay=0.002)) as proxy:
+        client = StepflowClient(proxy.url, server=release, limits=limits, timeout=5)
+        both = flow(unique("cancelled"))
+        run_id = await client.submit(both, {"n": 0})
+
+        async def events() -> None:
+            async for _ in client.run_events(run_id):
+                pass
+
+        for round in range(60):
+            works: list[Awaitable[Any]] = [client.run(both, {"n": round}, deduplicate=True) for _ in range(5)]
+            works += [events(), client.get_result(run_id), client.store_flow(flow(unique("cancelled")))]
+            tasks = [asyncio.ensure_future(work) for work in works]
+            for task in tasks:
+                for _ in range(chance.randrange(6)):
+                    await asyncio.sleep(0)
+                if chance.random() < 0.4:
+                    await asyncio.sleep(chance.random() * 0.01)
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        # No slot of the pool was lost, and no connection gives another one's answer.
+        found = await asyncio.gather(*(client.run(both, {"n": n}, deduplicate=True) for n in range(12)))
+        assert [result.output for result in found] == [{"n": n} for n in range(12)]
+        await settled(proxy.url, most=4)
+        await client.aclose()
+        await settled(proxy.url)
+    assert others() <= already
