@@ -20,9 +20,10 @@ routes:
   "/builtin":
     - plugin: builtin
 """
-JSON = (
-    '{"plugins": {"builtin": {"type": "builtin"}}, "routes": {\n"/builtin": [],\n"/builtin": [{"plugin": "builtin"}]}}'
-)
+JSON = """\
+{"plugins": {"builtin": {"type": "builtin"}}, "routes": {
+"/builtin": [],
+"/builtin": [{"plugin": "builtin"}]}}"""
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,11 @@ class Command(click.Command):
             session.start_logging()
         return super().invoke(ctx)
 
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples, then what the command does."""
+        _format_examples(ctx, formatter)
+        super().format_help_text(ctx, formatter)
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options under their headings."""
         sections: dict[str, list[tuple[str, str]]] = {}
@@ -149,6 +154,17 @@ class Command(click.Command):
         for heading, records in sections.items():
             with formatter.section(heading):
                 formatter.write_dl(records)
+
+
+def _format_examples(ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    from .examples import examples_of
+
+    lines = examples_of(ctx)
+    if lines:
+        with formatter.section("Examples"):
+            for line in lines:
+                # Never wrapped: people copy them.
+                formatter.write(f"  {line}\n")
 
 
 def given_order(ctx: click.Context, names: Sequence[str]) -> list[str]:
@@ -244,6 +260,11 @@ class LazyGroup(click.Group):
         found, command, rest = super().resolve_command(ctx, args)
         # What is said about the command is said under its own name.
         return self.aliases.get(found or "", found), command, rest
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples, then what the commands are for."""
+        _format_examples(ctx, formatter)
+        super().format_help_text(ctx, formatter)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands under their headings, all in the same columns."""
