@@ -10,11 +10,11 @@ import subprocess
 from collections.abc import Callable
 
 import pytest
-from scripts.write_cli_page import walk
 from stepflow_cli.main import cli
 from stepflow_cli.params.examples import EXAMPLES
 from stepflow_client import StepflowRuntime
 
+from scripts.write_cli_page import walk
 from tests import releases
 from tests.cli.command import Stepflow
 from tests.cli.golden import Golden

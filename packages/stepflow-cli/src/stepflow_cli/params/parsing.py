@@ -176,6 +176,14 @@ _ALIASES = {"ls": "list", "rm": "delete", "show": "get", "describe": "get"}
 """What other commands are called elsewhere."""
 
 
+_REMOVED = {
+    "run-batch": "stepflow run FLOW --inputs FILE.jsonl runs a batch",
+    "submit-batch": "stepflow submit FLOW --inputs FILE.jsonl runs a batch",
+    "infer": "servers infer no types over HTTP; stepflow validate checks a flow",
+}
+"""Commands that other releases of a `stepflow` command have, and what to use instead."""
+
+
 class LazyGroup(click.Group):
     """A group that imports a command's module when the command is called; its own help needs none of them.
 
@@ -255,7 +263,8 @@ class LazyGroup(click.Group):
         """
         name = args[0]
         if name not in self.commands_of and name not in self.aliases and not ctx.resilient_parsing:
-            hint = nearest_command(name, ctx) or f"'{ctx.command_path} --help' lists the commands"
+            removed = _REMOVED.get(name) if ctx.parent is None else None
+            hint = removed or nearest_command(name, ctx) or f"'{ctx.command_path} --help' lists the commands"
             raise usage(f"there is no command {ctx.command_path} {name}", hint)
         found, command, rest = super().resolve_command(ctx, args)
         # What is said about the command is said under its own name.
