@@ -138,7 +138,7 @@ def _problem_of_click(error: click.ClickException) -> Problem:
     guesses = getattr(error, "possibilities", None)
     context = getattr(error, "ctx", None)
     option = getattr(error, "option_name", None) or ""
-    command = context.command.name if context is not None else None
+    command = (context.command.name or "") if context is not None else ""
     elsewhere = _ELSEWHERE_BY_COMMAND.get((command, option)) or _ELSEWHERE.get(option)
     hint = elsewhere or (f"did you mean {guesses[0]}?" if guesses else getattr(error, "hint", None))
     if hint is None and context is not None:

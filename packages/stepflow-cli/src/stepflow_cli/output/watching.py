@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ..errors import usage
@@ -58,12 +60,34 @@ def watch_records(fetch: Callable[[], Sequence[Mapping[str, Any]]], view: View, 
 
         with live_picture(draw) as refresh:
             while True:
-                refresh()
+                with _undisturbed():
+                    refresh()
                 time.sleep(_SECONDS)
                 try:
                     records, away = fetch(), False
                 except TransportError:
                     away = True
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Hold Ctrl-C back until the block has ended: half a picture could not be taken off the terminal again."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held = False
+
+    def hold(number: int, frame: Any) -> None:
+        nonlocal held
+        held = True
+
+    before = signal.signal(signal.SIGINT, hold)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held:
+        raise KeyboardInterrupt
 
 
 def _picture(table: str, away: bool, height: int | None) -> Text:
