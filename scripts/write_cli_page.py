@@ -21,7 +21,7 @@ PAGE, NOTES, UPSTREAM = (ROOT / "docs" / name for name in ("cli.md", "cli.notes.
 WIDTH = 100
 
 Upstream = dict[str, dict[str, dict[str, Any]]]
-"""What stands for a flag of a command: `ours`, `later` and `why`."""
+"""What stands for a flag of a command: `ours` and `why`."""
 
 
 def main() -> int:
@@ -67,7 +67,7 @@ def counterparts(upstream: Upstream, commands: dict[str, click.Context]) -> tupl
     """Return the lines of the table of upstream's flags, and the counterparts that are not there."""
     lines = [
         "## Coming from the upstream command\n",
-        "| upstream | flag | here | |",
+        "| upstream | flag | here | what differs |",
         "|---|---|---|---|",
     ]
     unknown: list[str] = []
@@ -76,7 +76,7 @@ def counterparts(upstream: Upstream, commands: dict[str, click.Context]) -> tupl
             ours = entry.get("ours")
             if ours is not None and not exists(ours, commands):
                 unknown.append(ours)
-            here = f"`{ours}`" if ours else "later" if entry.get("later") else "no"
+            here = f"`{ours}`" if ours else "no"
             lines.append(f"| {command} | `{flag}` | {here} | {entry.get('why', '')} |")
     return lines, unknown
 
@@ -87,7 +87,8 @@ def exists(ours: str, commands: dict[str, click.Context]) -> bool:
     context = commands.get(command)
     if context is None:
         return False
-    return any(flag in (*each.opts, *each.secondary_opts) for each in context.command.get_params(context))
+    params = context.command.get_params(context)
+    return any(flag in (*each.opts, *each.secondary_opts, each.make_metavar(context)) for each in params)
 
 
 if __name__ == "__main__":

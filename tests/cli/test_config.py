@@ -266,8 +266,84 @@ def test_a_change_sees_the_one_before_it(
     assert found == left if left is None else left.items() <= found.items()
 
 
+ODD_NAMES = [("a.b", "a.b"), ("a b", "a b"), ('a"b', 'a"b'), ("it's", "it's"), ('"a', '"a'), (".", "."), ("url", "url")]
+ODD_NAMES += [
+    ('"a.b"', "a.b"),
+    ("'a.b'", "a.b"),
+    (r'"a\"b"', 'a"b'),
+    ('"a"."b"', '"a"."b"'),
+    ("ü", "ü"),
+    ("a\nb", "a\nb"),
+]
+
+
+@pytest.mark.parametrize(("typed", "name"), ODD_NAMES)
+def test_an_odd_name_of_a_profile(typed: str, name: str, stepflow: Stepflow) -> None:
+    path = stepflow.home / ".config" / "stepflow" / "config.toml"
+    for words in (["set", f"profiles.{typed}.url", "http://x"], ["set", f"profiles.{typed}.timeout", "5"]):
+        done = stepflow("config", *words)
+        assert (done.code, done.stderr) == (0, ""), done
+    assert tomllib.loads(path.read_text()) == {"profiles": {name: {"url": "http://x", "timeout": 5}}}
+    assert stepflow("config", "use", typed).code == 0
+    assert tomllib.loads(path.read_text())["current"] == name
+    assert stepflow("config", "get", f"profiles.{typed}.timeout").stdout == "5\n"
+    assert stepflow("config", "unset", f"profiles.{typed}.timeout").code == 0
+    assert stepflow("config", "unset", f"profiles.{typed}").code == 0
+    assert path.read_text() == ""
+
+
+@pytest.mark.parametrize("width", [60, 100])
+@pytest.mark.usefixtures("file")
+def test_odd_names_on_a_terminal(width: int, terminal: Callable[..., Terminal], golden: Golden) -> None:
+    lines = [
+        ["set", "profiles.it's prod.url", "http://prod"],
+        ["use", "it's prod"],
+        ["use", ""],
+        ["unset", 'profiles."it\'s prod".url'],
+        ["set", 'profiles."".url', "http://prod"],
+    ]
+    golden(*[str(terminal("config", *words, width=width)) for words in lines])
+
+
+DEEP = {
+    "lists": f'[profiles.a]\nurl = "http://x"\ntimeout = {"[" * 200}{"]" * 200}\n',
+    "tables": f'[profiles.a]\nurl = "http://x"\n[profiles.a.{".".join("x" * 3000)}]\n',
+    "values": f'[profiles.a]\nurl = "http://x"\nproxy = {"{a=" * 900}1{"}" * 900}\n',
+}
+
+
+@pytest.mark.parametrize("text", DEEP.values(), ids=DEEP.keys())
+def test_a_file_that_is_nested_too_deeply(text: str, stepflow: Stepflow, file: Path) -> None:
+    file.write_text(text)
+    for words in (
+        ["list"],
+        ["get", "profiles.a"],
+        ["set", "profiles.a.timeout", "5"],
+        ["use", "a"],
+        ["unset", "profiles.a"],
+    ):
+        done = stepflow("config", *words)
+        assert (done.code, done.stdout, done.stderr) == (2, "", f"stepflow: {file} is nested too deeply\n")
+    assert file.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[profiles.a]\nurl = "x"\nurl = "y"\n', "a key stands twice in one table (at line 3, column 10)"),
+        ('[profiles.a]\nurl = "x"\n[profiles.a]\n', "the table profiles.a stands twice (at line 3, column 12)"),
+        ('profiles.a = {url = "x", url = "y"}\n', "a key stands twice in one table (at line 1, column 35)"),
+    ],
+)
+def test_what_stands_twice_is_told(text: str, said: str, stepflow: Stepflow, file: Path) -> None:
+    file.write_text(text)
+    for words in (["list"], ["use", "a"], ["set", "profiles.a.timeout", "5"]):
+        done = stepflow("config", *words)
+        assert (done.code, done.stdout, done.stderr) == (2, "", f"stepflow: {file} is not TOML: {said}\n")
+
+
 def test_a_profile_has_a_name(stepflow: Stepflow) -> None:
-    for key in ("profiles..url", 'profiles."".url'):
+    for key in ("profiles..url", 'profiles."".url', "profiles.", 'profiles.""'):
         done = stepflow("config", "set", key, "http://a")
         assert (done.code, done.stderr) == (2, f"stepflow: {key} names no profile\nhint: it is profiles.NAME.KEY\n")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ import psutil
 import pytest
 from stepflow_client import StepflowRuntime
 
-from tests import releases
+from tests import releases, workers
 from tests.cli.command import STEPFLOW, Done, Stepflow
 from tests.cli.gateway import Gateway, make_certificate
 from tests.cli.golden import Golden
@@ -191,6 +192,36 @@ def test_a_clock_that_is_off(seconds: int, said: str, stepflow: Stepflow, server
     check = found(done)["clock"]
     assert (done.code, check["status"]) == (0, "warning")
     assert re.fullmatch(rf"the server's clock is (3599|3600|3601) s {said} this machine's", check["message"])
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_a_worker_that_was_killed(width: int, terminal: Callable[..., Terminal], stepflow: Stepflow) -> None:
+    with StepflowRuntime.start(config=workers.config(releases.NEWEST)) as runtime:
+        checks = ["doctor", "--no-run", "--url", runtime.url]
+        assert found(stepflow(*checks, "-o", "json"))["workers"]["message"] == "none is missing"
+        (worker,) = psutil.Process(runtime.pid).children()
+        worker.kill()
+        while worker.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        done = stepflow(*checks, "-o", "json")
+        shown = terminal(*checks, width=width)
+        assert (done.code, shown.end()) == (0, 0)
+    check = found(done)["workers"]
+    assert (check["status"], check["message"]) == ("warning", f"worker {worker.pid} was killed by signal 9")
+    assert f"worker {worker.pid} was killed" in shown.screen
+    assert max(map(len, shown.screen.splitlines())) <= width
+
+
+def test_a_worker_that_is_missing(stepflow: Stepflow, golden: Golden) -> None:
+    config = workers.config(releases.NEWEST)
+    config["plugins"]["python"] = {"type": "grpc", "queueName": "python"}
+    with StepflowRuntime.start(config=config) as runtime:
+        # No run is made that would wait for it.
+        done = stepflow("doctor", "--url", runtime.url, "-o", "json")
+        assert runtime.sync_client.list_runs().runs == []
+    checks = found(done)
+    assert done.code == 1
+    golden(json.dumps([checks["workers"], checks["events"]], indent=2) + "\n")
 
 
 def test_events_that_are_held_back(stepflow: Stepflow, server: str, golden: Golden) -> None:

@@ -90,12 +90,32 @@ def test_help_on_a_terminal(terminal: Callable[..., Terminal], words: list[str],
         (["--log-destination", "stderr", "run", "hello.yaml"], "the file that --log-file names"),
         (["validate", "hello.yaml", "--type-check"], "--strict makes warnings errors"),
         (["run", "hello.yaml", "--otlp-endpoint=x"], "traces it with OpenTelemetry"),
+        (["run", "hello.yaml", "--log-format", "json"], "-o json prints results and errors for programs"),
+        (["run", "hello.yaml", "--trace-enabled"], "traces it with OpenTelemetry"),
+        (["serve", "--metrics-enabled"], "traces it with OpenTelemetry"),
+        (["test", "hello.yaml", "--max-concurrency", "4"], "--jobs N is how many files run at once"),
+        (["test", "hello.yaml", "--max-concurrent=4"], "--jobs N is how many files run at once"),
+        (["validate", "hello.yaml", "--show-step-inputs"], "validate checks what a step reads from others"),
+        (["visualize", "hello.yaml", "--config", "x.yml"], "the plugin of a step is told by its component's path"),
+        (["infer", "hello.yaml"], "stepflow validate checks a flow"),
+        (["run-batch", "--flow", "hello.yaml"], "stepflow run FLOW --inputs FILE.jsonl runs a batch"),
+        (["submit-batch", "--flow", "hello.yaml"], "stepflow submit FLOW --inputs FILE.jsonl runs a batch"),
     ],
 )
-def test_an_option_of_another_command(stepflow: Stepflow, words: list[str], hint: str) -> None:
-    done = stepflow(*words)
-    assert (done.code, done.stdout) == (2, "")
-    assert hint in done.stderr
+@pytest.mark.parametrize("width", [60, 100])
+def test_an_option_of_another_command(
+    terminal: Callable[..., Terminal], words: list[str], hint: str, width: int
+) -> None:
+    ran = terminal(*words, width=width)
+    assert ran.end() == 2
+    # Lines break between words.
+    assert hint in " ".join(ran.screen.split())
+    assert max(map(len, ran.screen.splitlines())) <= width
+
+
+def test_an_option_that_is_accepted_and_needless(stepflow: Stepflow) -> None:
+    done = stepflow("run", "echo.yaml", "--omit-stack-trace", "--input-json", "1")
+    assert (done.code, done.stdout, done.stderr) == (0, "1\n", "")
 
 
 def test_every_command_is_in_a_section() -> None:

@@ -38,9 +38,15 @@ _ELSEWHERE = {
     "--trace-enabled": _TRACING,
     "--metrics-enabled": _TRACING,
     "--otlp-endpoint": _TRACING,
+    "--max-concurrency": "--jobs N is how many files run at once; the cases of a file are one batch",
+    "--show-step-inputs": "servers infer no types over HTTP; validate checks what a step reads from others",
     "--type-check": "servers infer no types over HTTP; --strict makes warnings errors",
 }
 """Options that other releases of a `stepflow` command have, and what to use instead."""
+_ELSEWHERE_BY_COMMAND = {
+    ("test", "--max-concurrent"): _ELSEWHERE["--max-concurrency"],
+    ("visualize", "--config"): "no server is asked: the plugin of a step is told by its component's path",
+}
 
 
 class Problem(Exception):
@@ -131,7 +137,9 @@ def _problem_of_click(error: click.ClickException) -> Problem:
     message = error.message if hasattr(error, "possibilities") else error.format_message()
     guesses = getattr(error, "possibilities", None)
     context = getattr(error, "ctx", None)
-    elsewhere = _ELSEWHERE.get(getattr(error, "option_name", None) or "")
+    option = getattr(error, "option_name", None) or ""
+    command = (context.command.name or "") if context is not None else ""
+    elsewhere = _ELSEWHERE_BY_COMMAND.get((command, option)) or _ELSEWHERE.get(option)
     hint = elsewhere or (f"did you mean {guesses[0]}?" if guesses else getattr(error, "hint", None))
     if hint is None and context is not None:
         hint = f"'{context.command_path} --help' lists the options"

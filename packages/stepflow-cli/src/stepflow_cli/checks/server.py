@@ -1,4 +1,4 @@
-"""What the server answers: what it is, whether it lets us in, its clock, and how fast its events come."""
+"""What the server answers: what it is, whether it lets us in, its clock, its workers, and how fast its events come."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..settings.resolve import Settings
 from . import Check, error, ok, skipped, warning
+from .workers import workers
 
 if TYPE_CHECKING:
     from stepflow_client import StepflowClientError, SyncStepflowClient
@@ -60,6 +61,10 @@ def server_checks(client: SyncStepflowClient, settings: Settings, *, unmeasured:
     credentials = _credentials(settings)
     yield ok("authorisation", f"accepted, with {credentials}" if credentials else "no credentials are needed")
     yield _clock(health, before, after)
+    found = workers(client)
+    yield found
+    if found.status == "error" and unmeasured is None:
+        unmeasured = "as each run waits for the missing worker"
     if settings.is_embedded:
         yield skipped("events", "not applicable to an embedded server")
     else:

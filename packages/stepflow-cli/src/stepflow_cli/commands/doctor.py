@@ -37,7 +37,8 @@ def command(no_run: bool, server: ServerOptions, output: Output) -> None:
 
     Checks the versions, which stepflow is first on PATH, the file with the profiles, if the embedded server starts,
     which server is used and who says so, proxies, the server's name, port and certificate, whether it is a Stepflow
-    server and of a known release, authorisation, its clock, and whether something buffers its event stream.
+    server and of a known release, authorisation, its clock, whether a worker is missing, and whether something
+    buffers its event stream.
 
     For the last one it creates a run, named stepflow-doctor, that sleeps for 1.5 s (on servers from 0.12 on); not
     on the server at the default address, where neither --url, a profile nor STEPFLOW_URL names it.

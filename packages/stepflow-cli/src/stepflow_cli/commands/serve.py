@@ -91,6 +91,7 @@ def command(
     """
     from stepflow_client import LogConfig, ServerStartError, StepflowRuntime
 
+    from ..inputs.config import note_repeated_keys
     from ..inputs.flow import find_config
 
     level = current_session().server_log_level
@@ -98,6 +99,8 @@ def command(
     config = config or find_config()
     if allow_load_file and config is not None:
         raise usage(f"--allow-load-file is for a server without a configuration; {config} says what flows can use")
+    if config is not None:
+        note_repeated_keys(config)
     try:
         with _until_stopped():
             runtime = StepflowRuntime.start(

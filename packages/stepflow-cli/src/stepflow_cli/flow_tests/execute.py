@@ -125,10 +125,13 @@ def _clients(server: ServerOptions) -> Iterator[_Client]:
         from stepflow_client import LogConfig
         from stepflow_client.testing import Servers, TestConfig, config_of
 
+        from ..inputs.config import note_repeated_keys
+
         level = current_session().server_log_level
         log_config = LogConfig(level="warn") if level is None else LogConfig(level=level)  # type: ignore[arg-type]
         servers = stack.enter_context(Servers(log_config))
         if server.config is not None:
+            note_repeated_keys(server.config)
             # One that does not work is a fault of the command line, not of each case.
             servers.get(TestConfig(path=Path(server.config)))
         yield lambda file: servers.get(config_of(file.tests, server.config)).sync_client

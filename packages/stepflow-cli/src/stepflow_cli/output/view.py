@@ -114,6 +114,10 @@ class Output:
             case _:
                 self.write(yaml_text(chosen))
 
+    def table(self, records: Sequence[Record], view: View) -> str:
+        """Return records as a table, with the fields that were chosen."""
+        return self._table(records, view)
+
     def value(self, value: Any) -> None:
         """Print one JSON value alone: pretty JSON, or what the format says; with jsonl on one line."""
         form = self.format or self.value_format

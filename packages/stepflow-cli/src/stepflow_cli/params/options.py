@@ -40,6 +40,7 @@ __all__ = [
     "timeout_option",
     "together",
     "wait_options",
+    "watch_option",
 ]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -213,6 +214,12 @@ def _format_options(*aliases: str, has_json: bool = True) -> list[Decorator]:
             "--full-ids", is_flag=True, section="Output", help="Whole run ids in a table on a narrow terminal too."
         ),
     ]
+
+
+watch_option = option_in(
+    "--watch", is_flag=True, section="Output", help="On a terminal: draw the table anew every 2 s, until Ctrl-C."
+)
+"""Adds --watch; the command gets `watch`, and calls `output.watching.check_watch` before it asks anything."""
 
 
 def _check_timeout(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:

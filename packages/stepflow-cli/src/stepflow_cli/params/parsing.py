@@ -139,6 +139,11 @@ class Command(click.Command):
             session.start_logging()
         return super().invoke(ctx)
 
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples, then what the command does."""
+        _format_examples(ctx, formatter)
+        super().format_help_text(ctx, formatter)
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options under their headings."""
         sections: dict[str, list[tuple[str, str]]] = {}
@@ -151,6 +156,17 @@ class Command(click.Command):
                 formatter.write_dl(records)
 
 
+def _format_examples(ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    from .examples import examples_of
+
+    lines = examples_of(ctx)
+    if lines:
+        with formatter.section("Examples"):
+            for line in lines:
+                # Never wrapped: people copy them.
+                formatter.write(f"  {line}\n")
+
+
 def given_order(ctx: click.Context, names: Sequence[str]) -> list[str]:
     """Return the names of those parameters as they stand on the command line, one for each time they were given."""
     return [param.name for param in ctx.meta.get(_ORDER, ()) if param.name in names]
@@ -158,6 +174,14 @@ def given_order(ctx: click.Context, names: Sequence[str]) -> list[str]:
 
 _ALIASES = {"ls": "list", "rm": "delete", "show": "get", "describe": "get"}
 """What other commands are called elsewhere."""
+
+
+_REMOVED = {
+    "run-batch": "stepflow run FLOW --inputs FILE.jsonl runs a batch",
+    "submit-batch": "stepflow submit FLOW --inputs FILE.jsonl runs a batch",
+    "infer": "servers infer no types over HTTP; stepflow validate checks a flow",
+}
+"""Commands that other releases of a `stepflow` command have, and what to use instead."""
 
 
 class LazyGroup(click.Group):
@@ -239,11 +263,17 @@ class LazyGroup(click.Group):
         """
         name = args[0]
         if name not in self.commands_of and name not in self.aliases and not ctx.resilient_parsing:
-            hint = nearest_command(name, ctx) or f"'{ctx.command_path} --help' lists the commands"
+            removed = _REMOVED.get(name) if ctx.parent is None else None
+            hint = removed or nearest_command(name, ctx) or f"'{ctx.command_path} --help' lists the commands"
             raise usage(f"there is no command {ctx.command_path} {name}", hint)
         found, command, rest = super().resolve_command(ctx, args)
         # What is said about the command is said under its own name.
         return self.aliases.get(found or "", found), command, rest
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples, then what the commands are for."""
+        _format_examples(ctx, formatter)
+        super().format_help_text(ctx, formatter)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands under their headings, all in the same columns."""

@@ -166,9 +166,12 @@ def _client_settings(settings: Settings) -> dict[str, Any]:
 def _embedded(server: ServerOptions, settings: Settings, flow: str | None) -> Iterator[Target]:
     from stepflow_client import EmbeddedServerError, LogConfig, StepflowClientError, StepflowRuntime
 
+    from ..inputs.config import note_repeated_keys
     from ..inputs.flow import find_config
 
     config = server.config or find_config(flow)
+    if config is not None:
+        note_repeated_keys(config)
     level = current_session().server_log_level
     exit_codes: list[int] = []
     clients: list[SyncStepflowClient] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,7 +15,7 @@ from typing import Any
 from ..errors import nearest, usage
 from .profiles import KEYS, Profiles, check_profile, config_path, load
 
-__all__ = ["Place", "changing", "parse_key", "set_value", "unset_value", "use_profile"]
+__all__ = ["Place", "changing", "parse_key", "plain_name", "set_value", "unset_value", "use_profile"]
 
 _SECRETS = ("token", "password", "api_key", "secret", "auth", "authorization")
 
@@ -45,7 +46,7 @@ def parse_key(key: str, profile: str | None, profiles: Profiles) -> Place:
     Raises:
         Problem: If there is no such key; the hint has the nearest.
     """
-    if key.startswith("profiles.") and len(key) > len("profiles."):
+    if key.startswith("profiles."):
         return _parse_dotted(key.removeprefix("profiles."), key, profile, profiles)
     if key == "current" and profile is None:
         return Place(None, key)
@@ -61,16 +62,39 @@ def _parse_dotted(rest: str, whole: str, profile: str | None, profiles: Profiles
     if profile is not None:
         raise usage(f"{whole} and --profile both name a profile; give one of them")
     # The name of a profile may have dots.
-    if rest in profiles.tables:
-        return Place(rest, None)
+    if (name := plain_name(rest, profiles)) in profiles.tables:
+        return Place(name, None)
     name, dot, key = rest.rpartition(".")
-    if not dot:
-        return Place(rest, None)
+    whole_name = plain_name(rest, profiles)
+    if whole_name and (not dot or whole_name != rest):
+        return Place(whole_name, None)
+    if not whole_name:
+        raise usage(f"{whole} names no profile", "it is profiles.NAME.KEY")
     if key not in KEYS:
         raise _unknown(key, whole, KEYS)
-    if not name.strip('"'):
+    if not (name := plain_name(name, profiles)):
         raise usage(f"{whole} names no profile", "it is profiles.NAME.KEY")
-    return Place(name.strip('"'), key)
+    return Place(name, key)
+
+
+def plain_name(text: str, profiles: Profiles) -> str:
+    """Return the name of a profile that a text means: as it stands, or in quotes as in the file.
+
+    Args:
+        text: As it stands on the command line.
+        profiles: What the file holds; a name that is in it, quotes and all, is meant as it stands.
+    """
+    if text in profiles.tables or len(text) < 2 or text[0] not in "\"'" or text[-1] != text[0] or "\n" in text:
+        return text
+    import tomllib
+
+    try:
+        parsed = tomllib.loads(f"{text} = 0")
+    except ValueError:
+        return text
+    (name, value), *_ = parsed.items()
+    # `"a"."b"` is not one name.
+    return name if value == 0 else text
 
 
 def _unknown(key: str, whole: str, known: list[str] | tuple[str, ...]) -> Exception:
@@ -89,14 +113,16 @@ def set_value(place: Place, text: str, profiles: Profiles) -> Any:
         Problem: If the value is wrong, or the file cannot be changed.
     """
     if place.profile is None:
-        use_profile(text, profiles)
-        return text
+        return use_profile(text, profiles)
+    if not place.profile:
+        raise usage("a profile has a name", "it is profiles.NAME.KEY")
     if place.key is None:
         raise usage(f"{place} is a profile, not a key", f"its keys are {', '.join(KEYS)}")
     name, key, value = place.profile, place.key, _value(place.key, text)
     table = profiles.tables.get(name)
     if table is None and key != "url":
-        hint = nearest(name, profiles.tables) or f"set its url first: stepflow config set profiles.{name}.url URL"
+        words = shlex.quote(f"profiles.{name}.url")
+        hint = nearest(name, profiles.tables) or f"set its url first: stepflow config set {words} URL"
         raise usage(f"there is no profile {name} in {profiles.path}", hint)
     _check(place, {**(table or {}), key: value}, profiles)
 
@@ -123,7 +149,7 @@ def _check(place: Place, table: Mapping[str, Any], profiles: Profiles) -> None:
         other = next(each for each in sources if each != place.key)
         raise usage(
             f"profile {place.profile} takes its token from {other}",
-            f"stepflow config unset profiles.{place.profile}.{other}",
+            f"stepflow config unset {shlex.quote(f'profiles.{place.profile}.{other}')}",
         )
     check_profile(place.profile or "", table, profiles.path)
 
@@ -152,9 +178,8 @@ def unset_value(place: Place, profiles: Profiles) -> None:
         near = nearest(place.profile or "", profiles.tables) if place.profile not in (None, *profiles.tables) else None
         raise usage(f"{place} is not in {profiles.path}", near)
     if place.key == "url":
-        raise usage(
-            "a profile has a url", f"'stepflow config unset profiles.{place.profile}' removes the whole profile"
-        )
+        words = shlex.quote(f"profiles.{place.profile}")
+        raise usage("a profile has a url", f"to remove the whole profile: stepflow config unset {words}")
     if place.key is not None and place.profile is not None:
         check_profile(place.profile, {key: each for key, each in table.items() if key != place.key}, profiles.path)
 
@@ -175,18 +200,20 @@ def unset_value(place: Place, profiles: Profiles) -> None:
     _change(profiles.path, edit)
 
 
-def use_profile(name: str, profiles: Profiles) -> None:
-    """Make a profile the current one.
+def use_profile(name: str, profiles: Profiles) -> str:
+    """Make a profile the current one, and return its name.
 
     Raises:
         Problem: If there is none of this name, or it is wrong.
     """
+    name = plain_name(name, profiles)
     profiles.get(name)
 
     def edit(document: Any) -> None:
         document["current"] = name
 
     _change(profiles.path, edit)
+    return name
 
 
 @contextmanager
@@ -239,13 +266,14 @@ def _change(path: Path, edit: Callable[[Any], None]) -> None:
         # A device, for example: the new file would take its place.
         raise usage(f"{path} is no regular file, and is not changed", "STEPFLOW_CONFIG_FILE names another file")
     text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
-    document, wanted = tomlkit.parse(text), tomllib.loads(text)
+    wanted = tomllib.loads(text)
     edit(wanted)
     try:
+        document = tomlkit.parse(text)
         edit(document)
         changed = tomlkit.dumps(document).lstrip("\n")
         is_done = tomllib.loads(changed) == wanted
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         changed, is_done = text, False
     if not is_done:
         # Tables in pieces, for example. Nothing that stands there may be lost.

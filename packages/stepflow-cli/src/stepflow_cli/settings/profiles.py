@@ -14,6 +14,7 @@ names. A token itself is never in it: it is in an environment variable, in a fil
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -115,6 +116,8 @@ class Profiles:
         Raises:
             Problem: If there is none of this name, or a key or value in it is wrong.
         """
+        if not name:
+            raise usage("a profile has a name", f"the profiles are {', '.join(self.tables)}" if self.tables else None)
         if name not in self.tables:
             known = f"the profiles are {', '.join(self.tables)}" if self.tables else "it has no profiles"
             raise usage(f"there is no profile {name} in {self.path}", nearest(name, self.tables) or known)
@@ -153,9 +156,11 @@ def load(path: Path | None = None) -> Profiles:
     except UnicodeDecodeError as error:
         raise usage(f"{path} is not UTF-8 text (byte {error.start})") from None
     except ValueError as error:
-        raise usage(f"{path} is not TOML: {error}") from None
+        raise usage(f"{path} is not TOML: {_toml_problem(str(error))}") from None
     except RecursionError:
         raise usage(f"{path} is nested too deeply") from None
+    if _is_deep(content):
+        raise usage(f"{path} is nested too deeply")
     for key in content:
         if key not in ("current", "profiles"):
             raise usage(f"{path}: unknown key {key}", nearest(key, ("current", "profiles")))
@@ -165,6 +170,42 @@ def load(path: Path | None = None) -> Profiles:
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise usage(f"{path}: each profile is a table, [profiles.NAME]")
     return Profiles(path, current, tables)
+
+
+_DEEPEST = 20
+"""Levels of tables and lists; a profile needs four."""
+
+_TWICE = (
+    ("Cannot overwrite a value", "a key stands twice in one table"),
+    ("Cannot declare", "a table stands twice"),
+    ("Duplicate inline table key", "a key stands twice in one table"),
+)
+"""What the parser says of something that stands twice, and what it means."""
+
+
+def _toml_problem(said: str) -> str:
+    """Return what is wrong with a file, from what the parser says of it."""
+    for start, meaning in _TWICE:
+        if said.startswith(start):
+            _, at, place = said.partition(" (at ")
+            name = re.search(r"declare \((.*?),?\) twice", said)
+            named = ".".join(re.findall(r"'([^']*)'", name[1])) if name else ""
+            return (f"the table {named} stands twice" if named else meaning) + at + place
+    return said
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            below
+            for each in level
+            if isinstance(each, (dict, list))
+            for below in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def check_profile(name: str, table: Mapping[str, Any], path: Path) -> Profile:

@@ -23,12 +23,7 @@ def command(key: str, value: str, profile: str | None, output: Output) -> None:
     """Set a key of a profile.
 
     KEY is profiles.NAME.KEY, or a KEY alone for the profile that --profile names, else for the current one. A profile
-    is made by setting its url:
-
-    \b
-      stepflow config set profiles.prod.url https://stepflow.example.com
-      stepflow config set profiles.prod.token_command 'pass show stepflow'
-      stepflow config use prod
+    is made by setting its url.
 
     A token is never written into the file: token_env names a variable that holds it, token_file a file that others
     cannot read, token_command a command that prints it. Comments in the file are kept.

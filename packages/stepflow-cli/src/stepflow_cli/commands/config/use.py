@@ -28,7 +28,7 @@ def command(name: str, output: Output) -> None:
     from ...settings.edit import changing, use_profile
 
     with changing() as profiles:
-        use_profile(name, profiles)
+        name = use_profile(name, profiles)
         url = profiles.get(name).url
     if output.format or output.fields:
         output.record({"profile": name, "url": url, "file": str(profiles.path)}, _USED)

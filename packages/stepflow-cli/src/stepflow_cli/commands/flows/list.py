@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ...output.view import Column, Output, View, rfc3339
-from ...params.options import output_options, server_options
+from ...params.options import output_options, server_options, watch_option
 from ...params.parsing import Command
 from ...params.times import time_option
 from ...server.connect import connect
 from ...settings.resolve import ServerOptions
+
+if TYPE_CHECKING:
+    from stepflow_client import SyncStepflowClient
 
 __all__ = ["command"]
 
@@ -44,26 +47,39 @@ _FLOW = View(
     help="Maximum number of flows.",
 )
 @server_options(default="server")
+@watch_option
 @output_options
-def command(since: str | None, limit: int, server: ServerOptions, output: Output) -> None:
+def command(since: str | None, limit: int, server: ServerOptions, watch: bool, output: Output) -> None:
     """List the flows of recent runs, the one that ran last first.
 
     No server lists the flows that it keeps: these are the flows of its newest 1,000 runs, and RUNS counts those. A
     flow that never ran is not among them.
     """
-    found: dict[str, dict[str, Any]] = {}
+    if watch:
+        from ...output.watching import check_watch, watch_records
+
+        check_watch(output)
     with connect(server) as target:
-        for run in islice(target.client.iter_runs(since=since, page_size=_RUNS), _RUNS):
-            flow = found.setdefault(
-                run.flow_id,
-                {
-                    "name": run.flow_name,
-                    "flow_id": run.flow_id,
-                    "runs": 0,
-                    "last_run": rfc3339(run.created_at),
-                    "last_status": run.status.value,
-                    "last_run_id": run.run_id,
-                },
-            )
-            flow["runs"] += 1
-    output.records(list(found.values())[:limit], _FLOW)
+        if watch:
+            watch_records(lambda: _flows(target.client, since)[:limit], _FLOW, output)
+            return
+        flows = _flows(target.client, since)
+    output.records(flows[:limit], _FLOW)
+
+
+def _flows(client: SyncStepflowClient, since: str | None) -> list[dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for run in islice(client.iter_runs(since=since, page_size=_RUNS), _RUNS):
+        flow = found.setdefault(
+            run.flow_id,
+            {
+                "name": run.flow_name,
+                "flow_id": run.flow_id,
+                "runs": 0,
+                "last_run": rfc3339(run.created_at),
+                "last_status": run.status.value,
+                "last_run_id": run.run_id,
+            },
+        )
+        flow["runs"] += 1
+    return list(found.values())

@@ -13,7 +13,7 @@ from ...errors import usage
 from ...output.messages import note
 from ...output.tables import is_terminal
 from ...output.view import Output
-from ...params.options import output_options, server_options
+from ...params.options import output_options, server_options, watch_option
 from ...params.parsing import Command
 from ...params.runs import run_id_option, status_option
 from ...params.times import time_option
@@ -43,9 +43,16 @@ _LIMIT = 30
 )
 @click.option("--all", "everything", is_flag=True, help="All runs; with jsonl and name each is printed as it comes.")
 @server_options(default="server")
+@watch_option
 @output_options
 def command(
-    status: tuple[str, ...], limit: int | None, everything: bool, server: ServerOptions, output: Output, **given: Any
+    status: tuple[str, ...],
+    limit: int | None,
+    everything: bool,
+    server: ServerOptions,
+    watch: bool,
+    output: Output,
+    **given: Any,
 ) -> None:
     """List runs, newest first.
 
@@ -54,6 +61,12 @@ def command(
     """
     if everything and limit is not None:
         raise usage("--all and --limit exclude each other")
+    if watch:
+        from ...output.watching import check_watch, watch_records
+
+        if everything:
+            raise usage("--watch and --all exclude each other", "-n N watches more runs")
+        check_watch(output)
     filters = {
         "flow_name": given["flow_name"],
         "root_run_id": given["root"],
@@ -70,6 +83,10 @@ def command(
                 filters[name] = whole_id(target.client, str(filters[name]))
         if everything:
             output.records(map(run_record, _all(target.client, status, filters)), RUN)
+            return
+        if watch:
+            newest = lambda: list(map(run_record, _newest(target.client, status, filters, limit)))  # noqa: E731
+            watch_records(newest, RUN, output)
             return
         # One more than is shown tells whether there are more.
         runs = _newest(target.client, status, filters, limit + 1)

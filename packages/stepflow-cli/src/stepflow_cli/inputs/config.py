@@ -1,0 +1,83 @@
+"""The configuration of an embedded server, as far as the server itself says nothing about it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ..output.messages import note
+
+__all__ = ["note_repeated_keys", "repeated_keys"]
+
+_MOST_BYTES = 1024 * 1024
+"""Larger files are not looked at."""
+_MOST_NOTES = 5
+
+
+def note_repeated_keys(path: str) -> None:
+    """Print a note for each key that stands twice in one mapping of a configuration: servers take the last one.
+
+    Args:
+        path: The file, YAML or JSON. What cannot be read is left to the server.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read(_MOST_BYTES + 1)
+    except (OSError, ValueError):
+        return
+    found = repeated_keys(text) if len(text) <= _MOST_BYTES else []
+    for key, first, again in found[:_MOST_NOTES]:
+        note(f"{path}:{again}: {key} stands twice, first in line {first}; the last one counts")
+    if len(found) > _MOST_NOTES:
+        note(f"{path}: {len(found) - _MOST_NOTES} more keys stand twice")
+
+
+def repeated_keys(text: str) -> list[tuple[str, int, int]]:
+    """Return the keys that stand twice in one mapping, each with the line of its first and of its next place."""
+    if text.lstrip().startswith("{") and not _has_repeated(text):
+        return []
+    import yaml
+
+    try:
+        root = yaml.compose(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return []
+    found: list[tuple[str, int, int]] = []
+    seen: set[int] = set()
+    nodes: list[Any] = [root]
+    while nodes:
+        node = nodes.pop()
+        # An alias is its anchor's node once more.
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+        elif isinstance(node, yaml.MappingNode):
+            lines: dict[str, int] = {}
+            for key, value in node.value:
+                nodes.append(value)
+                if not isinstance(key, yaml.ScalarNode) or key.value == "<<":
+                    continue
+                line = key.start_mark.line + 1
+                if key.value in lines:
+                    found.append((key.value, lines[key.value], line))
+                lines.setdefault(key.value, line)
+    return sorted(found, key=lambda each: each[2])
+
+
+def _has_repeated(text: str) -> bool:
+    """Return whether a key stands twice in an object of JSON; also for text that is no JSON."""
+    repeated = False
+
+    def pairs(given: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal repeated
+        value = dict(given)
+        repeated = repeated or len(value) != len(given)
+        return value
+
+    try:
+        json.loads(text, object_pairs_hook=pairs)
+    except (ValueError, RecursionError):
+        return True
+    return repeated

@@ -1,0 +1,213 @@
+"""The examples at the head of each command's help page; imported for help only.
+
+A test runs each of them. They are short enough for a terminal of 60 columns. Runs are named by the beginnings of their
+ids, flows and blobs by variables of the shell.
+"""
+
+from __future__ import annotations
+
+import click
+
+__all__ = ["EXAMPLES", "examples_of"]
+
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "": (
+        """stepflow run hello.yaml --input-json '{"name": "W"}'""",
+        "stepflow serve",
+        "stepflow runs list",
+    ),
+    "run": (
+        """stepflow run hello.yaml --input-json '{"name": "W"}'""",
+        """echo '{"name": "W"}' | stepflow run hello.yaml""",
+        "stepflow run hello.yaml --inputs names.jsonl",
+    ),
+    "submit": (
+        "stepflow submit hello.yaml --input name.json",
+        "stepflow submit hello.yaml --example ada --detach",
+        "stepflow submit hello.yaml --inputs names.jsonl",
+    ),
+    "validate": (
+        "stepflow validate hello.yaml",
+        "stepflow validate --offline flows/",
+        "stepflow validate hello.yaml -o sarif",
+    ),
+    "test": (
+        "stepflow test hello.yaml",
+        "stepflow test flows/ --case 'gra*' --diff",
+        "stepflow test flows/ --junit report.xml",
+    ),
+    "visualize": (
+        "stepflow visualize hello.yaml --output hello.svg",
+        "stepflow visualize hello.yaml --format mermaid",
+    ),
+    "list-components": (
+        "stepflow list-components",
+        "stepflow list-components --fields name,description",
+    ),
+    "serve": (
+        "stepflow serve",
+        "stepflow serve --config stepflow-config.yml",
+        "stepflow serve --port 0 -o json",
+    ),
+    "repl": (
+        "stepflow repl",
+        "stepflow repl --url http://localhost:7837",
+    ),
+    "health": (
+        "stepflow health",
+        "stepflow health --url http://localhost:7837 -o json",
+    ),
+    "doctor": (
+        "stepflow doctor",
+        "stepflow doctor --url http://localhost:7837 --no-run",
+    ),
+    "completion": (
+        """eval "$(stepflow completion bash)\"""",
+        "stepflow completion fish > stepflow.fish",
+    ),
+    "help": (
+        "stepflow help run",
+        "stepflow help runs list",
+    ),
+    "version": (
+        "stepflow version",
+        "stepflow -V",
+    ),
+    "flows": (
+        "stepflow flows store hello.yaml",
+        "stepflow flows list",
+        "stepflow flows get $FLOW_ID",
+    ),
+    "flows list": (
+        "stepflow flows list",
+        "stepflow flows list --since 1h --fields name,runs",
+    ),
+    "flows store": (
+        "stepflow flows store hello.yaml",
+        "FLOW_ID=$(stepflow flows store hello.yaml -o name)",
+    ),
+    "flows get": (
+        "stepflow flows get $FLOW_ID",
+        "stepflow flows get $FLOW_ID -o json > flow.json",
+    ),
+    "flows variables": (
+        "stepflow flows variables hello.yaml",
+        "stepflow flows variables $FLOW_ID -o json",
+    ),
+    "flows delete": (
+        "stepflow flows delete $FLOW_ID",
+        "stepflow flows delete --yes $FLOW_ID",
+    ),
+    "blobs": (
+        "stepflow blobs put picture.png",
+        "stepflow blobs get $BLOB_ID --output picture.png",
+    ),
+    "blobs put": (
+        "stepflow blobs put picture.png",
+        "echo '[1, 2]' | stepflow blobs put --json -",
+        "BLOB_ID=$(stepflow blobs put name.json -o name)",
+    ),
+    "blobs get": (
+        "stepflow blobs get $BLOB_ID",
+        "stepflow blobs get $BLOB_ID --output picture.png",
+    ),
+    "config": (
+        "stepflow config list --show-origin",
+        "stepflow config set profiles.dev.url http://dev:7837",
+        "stepflow config use dev",
+    ),
+    "config list": (
+        "stepflow config list",
+        "stepflow config list --show-origin --profile dev",
+    ),
+    "config get": (
+        "stepflow config get url",
+        "stepflow config get profiles.dev -o json",
+    ),
+    "config set": (
+        "stepflow config set profiles.dev.url http://dev:7837",
+        "stepflow config set profiles.dev.timeout 60",
+        "stepflow config set token_env DEV_TOKEN --profile dev",
+    ),
+    "config unset": (
+        "stepflow config unset profiles.dev.timeout",
+        "stepflow config unset profiles.dev",
+    ),
+    "config use": (
+        "stepflow config use dev",
+        "stepflow config use dev -o json",
+    ),
+    "runs": (
+        "stepflow runs list",
+        "stepflow runs watch 01a2b3c4",
+        "stepflow runs result 01a2b3c4",
+    ),
+    "runs list": (
+        "stepflow runs list",
+        "stepflow runs list --status failed,running --since 1h",
+        "stepflow runs list --flow-name hello --json run_id",
+    ),
+    "runs get": (
+        "stepflow runs get 01a2b3c4",
+        "stepflow runs get 01a2b3c4 --fields status,items",
+    ),
+    "runs wait": (
+        "stepflow runs wait 01a2b3c4 --timeout 60",
+        "stepflow runs list -o name | stepflow runs wait -",
+    ),
+    "runs watch": (
+        "stepflow runs watch 01a2b3c4",
+        "stepflow runs watch 01a2b3c4 -o jsonl",
+    ),
+    "runs events": (
+        "stepflow runs events 01a2b3c4",
+        "stepflow runs events 01a2b3c4 -o jsonl",
+    ),
+    "runs items": (
+        "stepflow runs items 01a2b3c4",
+        "stepflow runs items 01a2b3c4 --failed -o jsonl",
+    ),
+    "runs steps": (
+        "stepflow runs steps 01a2b3c4",
+        "stepflow runs steps 01a2b3c4 --wide",
+    ),
+    "runs flow": (
+        "stepflow runs flow 01a2b3c4",
+        "stepflow runs flow 01a2b3c4 -o json > flow.json",
+    ),
+    "runs result": (
+        "stepflow runs result 01a2b3c4",
+        "stepflow runs result 01a2b3c4 -o json",
+    ),
+    "runs report": (
+        "stepflow runs report 01a2b3c4 --output report.html",
+        "stepflow runs report 01a2b3c4 01a2d5e6 > report.html",
+    ),
+    "runs diff": (
+        "stepflow runs diff 01a2b3c4 01a2d5e6",
+        "stepflow runs diff 01a2b3c4 01a2d5e6 -o json",
+    ),
+    "runs rerun": (
+        "stepflow runs rerun 01a2b3c4 --input name.json",
+        "stepflow runs rerun 01a2b3c4 --input name.json --dry-run",
+    ),
+    "runs cancel": (
+        "stepflow runs cancel 01a2b3c4",
+        "stepflow runs cancel --yes 01a2b3c4 01a2d5e6",
+    ),
+    "runs delete": (
+        "stepflow runs delete 01a2b3c4",
+        "stepflow runs delete --yes 01a2b3c4 01a2d5e6",
+    ),
+}
+"""Two or three lines for each command, by its words behind `stepflow`."""
+
+
+def examples_of(ctx: click.Context) -> tuple[str, ...]:
+    """Return the examples of the command of a context; none for a command that has none."""
+    words: list[str] = []
+    context: click.Context | None = ctx
+    while context is not None and context.parent is not None:
+        words.insert(0, context.command.name or "")
+        context = context.parent
+    return EXAMPLES.get(" ".join(words), ())

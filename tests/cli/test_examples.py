@@ -1,0 +1,120 @@
+"""The examples at the head of the help pages: every command has some, and each of them is run."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+
+import pytest
+from stepflow_cli.main import cli
+from stepflow_cli.params.examples import EXAMPLES
+from stepflow_client import StepflowRuntime
+
+from scripts.write_cli_page import walk
+from tests import releases
+from tests.cli.command import Stepflow
+from tests.cli.golden import Golden
+from tests.cli.runs import Start
+from tests.cli.terminal import Terminal
+
+PAGES = [path.removeprefix("stepflow").strip() for path, _ in walk("stepflow", cli)]
+CODES = {"runs diff": (0, 1)}
+"""What commands exit with, but for 0."""
+
+
+def test_every_page_has_two_or_three_that_fit_a_narrow_terminal() -> None:
+    assert sorted(EXAMPLES) == sorted(PAGES)
+    for lines in EXAMPLES.values():
+        assert 2 <= len(lines) <= 3
+        assert max(map(len, lines)) <= 56
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page or "stepflow")
+def test_a_page_begins_with_them(page: str, stepflow: Stepflow) -> None:
+    first, rest = stepflow(*page.split(), "--help").stdout.split("\n\n", 1)
+    assert first.startswith("Usage: stepflow")
+    shown = "".join(f"  {line}\n" for line in EXAMPLES[page])
+    assert rest.startswith(f"Examples:\n{shown}\n")
+
+
+@pytest.fixture
+def prepared(stepflow: Stepflow, newest_server: StepflowRuntime, server: str, start: Start, ada: str) -> Stepflow:
+    """A folder and a server with all that the examples name."""
+    folder = stepflow.folder
+    (folder / "names.jsonl").write_text('{"name": "Ada"}\n{"name": "Grace"}\n')
+    (folder / "name.json").write_text('{"name": "Ada"}')
+    (folder / "picture.png").write_bytes(b"\x89PNG\x00\xff")
+    (folder / "stepflow-config.yml").write_text(json.dumps(releases.builtin_config(releases.NEWEST)))
+    (folder / "flows").mkdir()
+    shutil.copy(folder / "hello.yaml", folder / "flows")
+    other = start("hello.yaml", [{"name": "Grace"}])
+    profile = stepflow.home / ".config" / "stepflow" / "config.toml"
+    profile.parent.mkdir(parents=True)
+    profile.write_text('current = "dev"\n[profiles.dev]\nurl = "http://dev:7837"\ntimeout = 5\n')
+    client = newest_server.sync_client
+    stepflow.environment |= {
+        "STEPFLOW_SERVER_BINARY": str(releases.binary(releases.NEWEST)),
+        "FLOW_ID": client.store_flow(folder / "hello.yaml").flow_id,
+        "BLOB_ID": client.store_blob({"a": 1}).blob_id,
+        "RUN": ada,
+        "OTHER": other,
+    }
+    return stepflow
+
+
+def command_of(line: str, stepflow: Stepflow) -> str:
+    """Return the line with what there is on this machine: these runs, and this server."""
+    line = line.replace("01a2b3c4", stepflow.environment["RUN"]).replace("01a2d5e6", stepflow.environment["OTHER"])
+    line = line.replace("http://localhost:7837", stepflow.environment["STEPFLOW_URL"])
+    if re.search(r"\b(delete|cancel)\b(?!.*--yes)", line):
+        # Without a terminal nobody can be asked.
+        line += " --yes"
+    return line
+
+
+RUNNABLE = [(page, line) for page, lines in EXAMPLES.items() for line in lines if not line.startswith("stepflow serve")]
+
+
+@pytest.mark.parametrize(("page", "line"), RUNNABLE, ids=[line for _, line in RUNNABLE])
+def test_an_example_runs(page: str, line: str, prepared: Stepflow, long: Start) -> None:
+    if page == "runs cancel":
+        prepared.environment |= {"RUN": long(), "OTHER": long()}
+    environment = {"STEPFLOW_URL": "", "STEPFLOW_PROFILE": ""} if line.startswith("stepflow config") else {}
+    done = prepared.shell(command_of(line, prepared), **environment)
+    assert done.code in CODES.get(page, (0,)), done
+    assert "Traceback" not in done.stderr
+
+
+SERVING = sorted({line for lines in EXAMPLES.values() for line in lines if line.startswith("stepflow serve")})
+
+
+@pytest.mark.parametrize("line", SERVING)
+def test_an_example_of_a_server_runs(line: str, prepared: Stepflow) -> None:
+    # The port that it has by default may be in use on this machine.
+    command = line if "--port" in line else f"{line} --port 0"
+    process = subprocess.Popen(
+        ["bash", "-c", f"exec {command}"],
+        cwd=prepared.folder,
+        env=prepared.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    try:
+        assert process.stderr.readline().startswith("The server listens on http://127.0.0.1:")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("width", [60, 100])
+@pytest.mark.parametrize("page", ["runs", "blobs get", "completion"])
+def test_on_a_terminal(page: str, width: int, terminal: Callable[..., Terminal], golden: Golden) -> None:
+    golden(terminal(*page.split(), "--help", width=width))

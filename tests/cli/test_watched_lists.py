@@ -1,0 +1,59 @@
+"""`--watch` of lists: drawn anew on a terminal, refused elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.cli.command import Stepflow
+from tests.cli.golden import Golden
+from tests.cli.runs import Start
+from tests.cli.terminal import Terminal
+
+LISTS = [["runs", "list"], ["flows", "list"]]
+
+
+@pytest.mark.parametrize("width", [60, 100])
+@pytest.mark.parametrize("words", LISTS, ids=" ".join)
+def test_it_is_drawn_until_ctrl_c(
+    words: list[str], width: int, terminal: Callable[..., Terminal], start: Start, ada: str
+) -> None:
+    shown = terminal(*words, "--watch", "-n", "3", width=width, height=20)
+    shown.wait_for("every 2 s; Ctrl-C ends it")
+    start({"name": "later", "steps": [], "output": 1})
+    shown.wait_for("later")
+    assert max(map(len, shown.screen.splitlines())) <= width
+    shown.interrupt()
+    assert shown.end() == 0
+    # The table stays, once, and nothing is said of the end.
+    assert "later" in shown.screen
+    assert shown.screen.count("STATUS") == 1
+    assert "Ctrl-C" not in shown.screen
+    assert "interrupted" not in shown.screen
+    assert shown.raw.rindex(b"\x1b[?25h") > shown.raw.rindex(b"\x1b[?25l")
+
+
+def test_a_low_terminal(terminal: Callable[..., Terminal], start: Start) -> None:
+    for _ in range(12):
+        start("hello.yaml", [{"name": "Ada"}])
+    shown = terminal("runs", "list", "--watch", "-n", "12", width=100, height=8)
+    shown.wait_for("... and 8 more lines")
+    shown.interrupt()
+    assert shown.end() == 0
+
+
+@pytest.mark.usefixtures("server")
+def test_it_is_refused(stepflow: Stepflow, golden: Golden) -> None:
+    golden(
+        *(stepflow(*words, "--watch") for words in LISTS),
+        stepflow("runs", "list", "--watch", "-o", "jsonl"),
+        stepflow("runs", "list", "--watch", "--all"),
+    )
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_no_server(width: int, terminal: Callable[..., Terminal]) -> None:
+    shown = terminal("runs", "list", "--watch", "--url", "http://127.0.0.1:9", width=width)
+    assert shown.end() == 4
+    assert "cannot be reached" in " ".join(shown.screen.split())
