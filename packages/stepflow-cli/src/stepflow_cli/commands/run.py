@@ -13,6 +13,7 @@ from ..params.flow import (
     check_option,
     dry_run_option,
     flow_argument,
+    key_option,
     stream_options,
     value_options,
 )
@@ -28,6 +29,7 @@ __all__ = ["command"]
 @click.command("run", cls=Command)
 @flow_argument
 @dry_run_option
+@key_option
 @value_options
 @check_option
 @batch_options
@@ -38,6 +40,7 @@ __all__ = ["command"]
 def command(
     flow: str,
     dry_run: bool,
+    idempotency_key: str | None,
     values: Values,
     inputs: str | None,
     max_concurrency: int | None,
@@ -65,7 +68,13 @@ def command(
 
     stream = stream_of(inputs, output, wait, streaming)
     job = prepare(
-        flow, values, inputs=inputs, max_concurrency=max_concurrency, check=check, is_stream=stream is not None
+        flow,
+        values,
+        inputs=inputs,
+        max_concurrency=max_concurrency,
+        check=check,
+        is_stream=stream is not None,
+        idempotency_key=idempotency_key,
     )
     with connect(server, flow=flow) as target:
         if dry_run:

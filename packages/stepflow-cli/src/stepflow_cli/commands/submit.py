@@ -14,6 +14,7 @@ from ..params.flow import (
     check_option,
     dry_run_option,
     flow_argument,
+    key_option,
     stream_options,
     value_options,
 )
@@ -31,6 +32,7 @@ _RUN = View(columns=(Column("run_id", kind="id"),))
 @click.command("submit", cls=Command)
 @flow_argument
 @dry_run_option
+@key_option
 @value_options
 @check_option
 @batch_options
@@ -42,6 +44,7 @@ _RUN = View(columns=(Column("run_id", kind="id"),))
 def command(
     flow: str,
     dry_run: bool,
+    idempotency_key: str | None,
     values: Values,
     inputs: str | None,
     max_concurrency: int | None,
@@ -71,7 +74,13 @@ def command(
             raise usage("--detach leaves no run behind on an embedded server, which ends with the command")
     stream = None if detach else stream_of(inputs, output, wait, streaming)
     job = prepare(
-        flow, values, inputs=inputs, max_concurrency=max_concurrency, check=check, is_stream=stream is not None
+        flow,
+        values,
+        inputs=inputs,
+        max_concurrency=max_concurrency,
+        check=check,
+        is_stream=stream is not None,
+        idempotency_key=idempotency_key,
     )
     with connect(server, flow=flow) as target:
         if dry_run:

@@ -18,6 +18,7 @@ __all__ = [
     "dry_run_option",
     "flow_argument",
     "flows_argument",
+    "key_option",
     "stream_options",
     "value_options",
 ]
@@ -121,6 +122,18 @@ def dry_run_option(function: Function) -> Function:
         is_flag=True,
         section="Flow",
         help="Run nothing: validate the flow, and print what would be sent, without secrets.",
+    )
+    return decorate(function)  # type: ignore[return-value]
+
+
+def key_option(function: Function) -> Function:
+    """Add --idempotency-key; the command gets `idempotency_key`."""
+    decorate = option_in(
+        "--idempotency-key",
+        metavar="KEY",
+        section="Flow",
+        help="Return the run that this flow has under this key, if there is one, instead of a new one: for example the "
+        "id of a document. Needs a server of 0.10 or newer with a store that lasts.",
     )
     return decorate(function)  # type: ignore[return-value]
 
