@@ -59,8 +59,9 @@ def command(
 
     With --inputs, all inputs are run as one batch, and a line of JSON is printed for each, in their order.
 
-    With --output FILE.jsonl besides, inputs are read and lines written as the batch goes on, in the order in which
-    inputs end. A journal lies beside the file: --resume goes on with a batch that was interrupted.
+    With --output FILE.jsonl, .csv or .parquet besides, inputs are read and records written as the batch goes on, in the
+    order in which inputs end. A journal lies beside the file: --resume goes on with a batch that was interrupted, and
+    --retry-failed runs the failed inputs of one that has ended again.
     """
     from ..runs.dry_run import dry_run as print_request
     from ..runs.execute import prepare, run_job

@@ -126,6 +126,8 @@ class BatchRunner:
                     yield outcome if on_error == "yield" else outcome.raise_for_failure()
             if batch.failure is not None:
                 raise batch.failure
+            if batch.journal is not None:
+                batch.journal.end()
         finally:
             batch.workers.close()
             if on_cancel == "cancel" and batch.in_flight:
@@ -204,7 +206,7 @@ class BatchRunner:
         return _Done(chunk, place, every, time.monotonic() - began)
 
     def _outcomes(self, batch: _Batch, chunk: Chunk, limit: int | None) -> list[Outcome]:
-        run_id = chunk.run_id
+        run_id, began = chunk.run_id, time.monotonic()
         listed, status = None, types.ExecutionStatus.RUNNING
         try:
             if run_id is None:
@@ -228,8 +230,9 @@ class BatchRunner:
                 return self._outcomes(batch, chunk, limit)
             # The server was started again without its store.
             results = [_lost(run_id, error)] * len(chunk.values)
+        seconds = time.monotonic() - began
         return [
-            outcomes.Outcome(index, key, run_id, result.status, result.output, result.error)
+            outcomes.Outcome(index, key, run_id, result.status, result.output, result.error, seconds)
             for index, key, result in zip(chunk.indexes, chunk.keys, results, strict=True)
         ]
 
