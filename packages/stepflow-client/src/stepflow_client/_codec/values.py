@@ -16,6 +16,7 @@ __all__ = [
     "decode",
     "decode_raw",
     "encode",
+    "is_plain",
     "json_path",
     "merge_overrides",
     "ordered",
@@ -161,6 +162,14 @@ def check_json(value: Any, what: str, *, exact_integers: bool = True) -> Any:
         return _Checker(what, exact_integers).check(value, ())
     except RecursionError:
         raise InvalidArgumentError(f"{what} cannot be sent: it is nested too deeply") from None
+
+
+def is_plain(value: Any) -> bool:
+    """Return whether a value can be sent as it is; False for one that `check_json` has to look at."""
+    try:
+        return _is_plain(value, 0)
+    except RecursionError:
+        return False
 
 
 def _is_plain(value: Any, depth: int) -> bool:
