@@ -6,8 +6,11 @@ import csv
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
+import time
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import yaml
+from stepflow_client import SyncStepflowClient
 
 from tests import releases
 from tests.cli.command import STEPFLOW, Stepflow
@@ -324,3 +328,75 @@ def test_parquet_without_pyarrow_says_what_to_install(command: Stepflow) -> None
     (command.folder / "in.parquet").write_text("")
     done = command("submit", "flow.yaml", "--inputs", "in.parquet", "--output", "out.jsonl")
     assert (done.code, "pip install 'stepflow-cli[parquet]'" in done.stderr) == (2, True), done
+
+
+class TestCrashes:
+    """The command goes on after its server, or its disk, has failed in the midst of a batch."""
+
+    @pytest.fixture
+    def own_server(self, tmp_path: Path, command: Stepflow) -> Iterator[DurableServer]:
+        """A server of this test's own."""
+        (tmp_path / "store").mkdir()
+        started = DurableServer(tmp_path / "store", releases.NEWEST)
+        started.start()
+        try:
+            started.wait_ready()
+            command.environment["STEPFLOW_URL"] = started.url
+            yield started
+        finally:
+            started.kill()
+
+    def test_the_server_is_killed(self, command: Stepflow, own_server: DurableServer) -> None:
+        write_inputs(command.folder / "in.jsonl", 6000)
+        for turn in range(3):
+            (command.folder / "out.jsonl").unlink(missing_ok=True)
+            process = subprocess.Popen(
+                [str(STEPFLOW), *RUN, *["--resume"] * (turn > 0)],
+                cwd=command.folder,
+                env=command.environment,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            while process.poll() is None and not journalled(command, 200 + 1500 * turn):
+                time.sleep(0.01)
+            own_server.kill()
+            if turn == 1:
+                # The command is killed as well, before the server is there again.
+                process.kill()
+            own_server.start()
+            own_server.wait_ready()
+            _, said = process.communicate(timeout=120)
+            assert process.returncode in (0, 1, -9), said
+        done = command(*RUN, "--resume")
+        assert done.code == 0, done
+        assert [each["output"] for each in records(command)] == list(range(6000))
+        with SyncStepflowClient(own_server.url) as client:
+            runs = client.list_runs().runs
+        # Every chunk has had one run.
+        assert sum(run.items.total for run in runs) == 6000
+
+    def test_the_disk_is_full(self, command: Stepflow, own_server: DurableServer) -> None:
+        write_inputs(command.folder / "in.jsonl", 3000)
+        for blocks in (20, 60, 110):
+            (command.folder / "out.jsonl").unlink(missing_ok=True)
+            more = "--resume" if (command.folder / "out.jsonl.journal").exists() else ""
+            # In KiB, of each file; the signal is ignored, so that writing fails as on a full disk. The cache of
+            # compiled modules would be cut off too.
+            line = f"trap '' XFSZ; ulimit -f {blocks}; stepflow {shlex.join(RUN)} {more}"
+            full = command.shell(line, PYTHONDONTWRITEBYTECODE="1")
+            assert full.code == 2, full
+            assert "cannot be written" in full.stderr
+            assert "Traceback" not in full.stderr
+        done = command(*RUN, *["--resume"] * (command.folder / "out.jsonl.journal").exists())
+        assert done.code == 0, done
+        assert [each["output"] for each in records(command)] == list(range(3000))
+        with SyncStepflowClient(own_server.url) as client:
+            assert sum(run.items.total for run in client.list_runs().runs) == 3000
+
+
+def journalled(command: Stepflow, count: int) -> bool:
+    """Return whether so many inputs have ended, going by the output."""
+    try:
+        return (command.folder / "out.jsonl").read_bytes().count(b"\n") >= count
+    except FileNotFoundError:
+        return False

@@ -65,6 +65,9 @@ class Journal:
             self._file.close()
             if "locked" in str(error):
                 raise InvalidArgumentError(f"the journal {self.path} is in use by another batch") from None
+            if isinstance(error, sqlite3.OperationalError):
+                # The disk is full, for example.
+                raise InvalidArgumentError(f"the journal {self.path} cannot be written: {error}") from None
             raise InvalidArgumentError(f"{self.path} is no journal that can be used: {error}") from None
 
     def close(self) -> None:
