@@ -98,8 +98,9 @@ def ordered(value: Any, like: Any = None) -> Any:
         keys = [key for key in shape if key in value] + sorted(key for key in value if key not in shape)
         return {key: ordered(value[key], shape.get(key)) for key in keys}
     if kind is list:
-        shapes = like if isinstance(like, list) and len(like) == len(value) else [None] * len(value)
-        return [ordered(each, shape) for each, shape in zip(value, shapes, strict=True)]
+        if isinstance(like, list) and len(like) == len(value):
+            return [ordered(each, shape) for each, shape in zip(value, like, strict=True)]
+        return [ordered(each) if type(each) in _MAY_CHANGE else each for each in value]
     return value
 
 
