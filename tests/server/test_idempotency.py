@@ -113,7 +113,8 @@ async def test_a_batch_may_have_a_key(client: Any) -> None:
 
 
 async def test_a_lost_answer_is_found(worker_runtime: Any) -> None:
-    flow, lost = named("lost"), []
+    flow = named("lost")
+    lost: list[bool] = []
 
     def script(_: int) -> Script:
         lost.append(len(lost) < 2)
