@@ -26,6 +26,8 @@ class Driver(Protocol):
 
     def batch(self) -> int: ...
 
+    def stream(self) -> int: ...
+
     def events(self, run_id: str) -> int: ...
 
     def streams(self, run_id: str, count: int) -> tuple[float, int]:
@@ -77,6 +79,11 @@ class AsyncDriver:
 
     def batch(self) -> int:
         return self._loop.run_until_complete(self._peer.batch())
+
+    def stream(self) -> int:
+        # Not every peer has it.
+        peer: Any = self._peer
+        return int(self._loop.run_until_complete(peer.stream()))
 
     def events(self, run_id: str) -> int:
         return self._loop.run_until_complete(self._peer.events(run_id, _nothing))
@@ -130,6 +137,10 @@ class SyncDriver:
 
     def batch(self) -> int:
         return self._peer.batch()
+
+    def stream(self) -> int:
+        peer: Any = self._peer
+        return int(peer.stream())
 
     def events(self, run_id: str) -> int:
         return self._peer.events(run_id, _nothing)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.cases import batch, codec, latency, start, throughput
+from benchmarks.cases import batch, codec, latency, start, streaming, throughput
 from benchmarks.peers import BARE, OURS, PLAIN_HTTPX, UPSTREAM
 from benchmarks.series import Key, Results, Spread
 
@@ -60,6 +60,11 @@ def _batch(large: str, small: str) -> Target:
     return Target(f"batch: own CPU of an item, {large} / {small} items", above, below, 1.2)
 
 
+def _streaming(peer: str, limit: float) -> Target:
+    above, below = (Key(streaming.CASE, streaming.RATE, streaming.AT, each) for each in (OURS, peer))
+    return Target(f"`map`, items per second / {peer}", above, below, limit, "at least")
+
+
 TARGETS = (
     _throughput(32, UPSTREAM, 1.2),
     _throughput(256, UPSTREAM, 1.2),
@@ -76,6 +81,8 @@ TARGETS = (
     _batch("10,000", "1,000"),
     _batch("100,000", "10,000"),
     _batch("100,000", "1,000"),
+    _streaming(BARE, 0.9),
+    _streaming(UPSTREAM, 1.0),
     _started(start.CLIENT, start.UPSTREAM_IMPORT, 1.0),
     _started(start.VERSION, start.PASS, 1.5),
     _started(start.HELP, start.PASS, 3.0),

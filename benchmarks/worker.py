@@ -40,7 +40,7 @@ def commands(module: str) -> dict[str, Callable[..., Any]]:
     known: dict[str, Callable[..., Any]] = {"peak_memory": peak_memory, "offline": offline}
     if module != "-":
         drives = driver(importlib.import_module(f"benchmarks.peers.{module}").Peer())
-        for name in ("open", "latency", "throughput", "prepare", "batch", "events", "streams", "close"):
+        for name in ("open", "latency", "throughput", "prepare", "batch", "stream", "events", "streams", "close"):
             known[name] = getattr(drives, name)
     return known
 

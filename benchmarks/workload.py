@@ -6,6 +6,9 @@ from typing import Any
 
 JsonObject = dict[str, Any]
 
+CHUNK = 400
+"""Inputs in one run of `map`, at most."""
+
 FLOW: JsonObject = {
     "name": "echo",
     "steps": [{"id": "echo", "component": "/builtin/noop", "input": {"$input": "$"}}],

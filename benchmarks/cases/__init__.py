@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmarks.bench import Bench
-from benchmarks.cases import batch, codec, events, latency, memory, start, throughput
+from benchmarks.cases import batch, codec, events, latency, memory, start, streaming, throughput
 
 CASES: dict[str, Callable[[Bench], None]] = {
     "latency": latency.measure,
     "throughput": throughput.measure,
     "batch": batch.measure,
+    "map": streaming.measure,
     "decode": codec.measure_decoding,
     "encode": codec.measure_encoding,
     "events": events.measure,

@@ -7,7 +7,7 @@ from typing import Any
 
 from stepflow_client import StepflowClient
 
-from benchmarks.workload import FLOW, INPUT, batch_input
+from benchmarks.workload import CHUNK, FLOW, INPUT, batch_input
 
 
 class Peer:
@@ -29,6 +29,9 @@ class Peer:
     async def batch(self) -> int:
         run_id = await self.client.submit(FLOW, self.inputs)
         return len(await self.client.get_results(run_id))
+
+    async def stream(self) -> int:
+        return len([outcome async for outcome in self.client.map(FLOW, self.inputs, chunk_size=CHUNK)])
 
     async def events(self, run_id: str, begun: Callable[[], None]) -> int:
         count = 0

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
+import time
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow
+import pyarrow.parquet
 import pytest
+import yaml
+from stepflow_client import SyncStepflowClient
 
 from tests import releases
 from tests.cli.command import STEPFLOW, Stepflow
@@ -69,6 +79,7 @@ def test_an_output_that_is_there_is_gone_on_with_or_refused(command: Stepflow) -
     assert refused.code == 2
     assert "out.jsonl is there already" in refused.stderr
     assert "--resume" in refused.stderr
+    assert "--retry-failed" in refused.stderr
     assert command(*RUN, "--resume").code == 0
     assert records(command) == first
     (command.folder / "out.jsonl.journal").unlink()
@@ -125,8 +136,15 @@ def test_a_reader_that_stops_ends_it(command: Stepflow) -> None:
     ("options", "message"),
     [
         (("--resume",), "--resume needs --output FILE"),
-        (("--limit", "1", "-o", "table"), "--limit writes whole lines"),
-        (("--limit", "1", "--output", "out.csv"), "must end in .jsonl"),
+        (("--limit", "1", "-o", "table"), "--limit writes whole records"),
+        (("--limit", "1", "--output", "out.txt"), "ends in none of .jsonl"),
+        (("--retry-failed",), "--retry-failed needs --output FILE"),
+        (("--retry-failed", "--output", "none.jsonl"), "none.jsonl is not there"),
+        (("--retry-failed", "--resume", "--output", "o.jsonl"), "cannot be combined"),
+        (("--retry-failed", "--limit", "1", "--output", "in.jsonl"), "not with --skip, --limit or --sample"),
+        (("--seed", "1", "--output", "o.jsonl"), "--seed needs --sample"),
+        (("--sample", "0"), "--sample"),
+        (("--output-format", "parquet"), "Parquet needs --output FILE"),
     ],
 )
 def test_what_contradicts_is_refused(command: Stepflow, options: tuple[str, ...], message: str) -> None:
@@ -165,3 +183,220 @@ def test_it_goes_on_after_it_was_stopped(command: Stepflow, sent: signal.Signals
     done = command(*RUN, "--resume")
     assert done.code == 0, done
     assert [each["output"] for each in records(command)] == list(range(3000))
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "json", "yaml", "parquet"])
+def test_failed_inputs_are_run_again(command: Stepflow, ending: str) -> None:
+    lines = [f'{{"n": {number}, "id": "d{number}"}}' for number in range(200)]
+    bad = [*lines]
+    bad[7], bad[150] = '{"n": oops', "[]]"
+    (command.folder / "in.jsonl").write_text("\n".join(bad))
+    run = ("submit", "flow.yaml", "--inputs", "in.jsonl", "--output", f"out.{ending}", "--output-format", ending)
+    first = command(*run)
+    assert (first.code, "2 of 200 inputs did not succeed" in first.stderr) == (1, True), first
+    before = {each["index"]: each for each in written(command, f"out.{ending}")}
+    assert [n for n, each in before.items() if each["status"] != "completed"] == [7, 150]
+    (command.folder / "in.jsonl").write_text("\n".join(lines))
+    done = command(*run, "--retry-failed")
+    assert (done.code, "2 inputs done, 0 failed" in done.stderr) == (0, True), done
+    after = {each["index"]: each for each in written(command, f"out.{ending}")}
+    assert len(after) == 200
+    assert all(after[n] == before[n] for n in range(200) if n not in (7, 150))
+    assert [after[n]["output"] for n in (7, 150)] == [7, 150]
+    # What went before the retry cannot be gone on with, and no file of it is left.
+    assert {path.name for path in command.folder.iterdir()} == {"flow.yaml", "in.jsonl", f"out.{ending}"}
+    nothing = command(*run, "--retry-failed")
+    assert (nothing.code, f"no input of out.{ending} has failed" in nothing.stderr) == (0, True)
+
+
+def written(command: Stepflow, name: str) -> list[dict[str, Any]]:
+    """Read an output as those who get it would, without the code that wrote it."""
+    path = command.folder / name
+    text = "" if name.endswith("parquet") else path.read_text()
+    if name.endswith("parquet"):
+        found = pyarrow.parquet.read_table(path).to_pylist()
+        for each in found:
+            each["output"] = None if each["output"] is None else json.loads(each["output"])
+    elif name.endswith("csv"):
+        found = list(csv.DictReader(text.splitlines()))
+        for each in found:
+            each |= {"index": int(each["index"]), "output": json.loads(each["output"] or "null")}
+    elif name.endswith("yaml"):
+        found = yaml.safe_load(text)
+    else:
+        found = json.loads(text) if name.endswith("json") else [json.loads(line) for line in text.splitlines()]
+    return sorted(found, key=lambda each: int(each["index"]))
+
+
+def test_a_retry_refuses_what_does_not_fit(command: Stepflow) -> None:
+    (command.folder / "in.jsonl").write_text('{"n": 1, "id": "a"}\n{"n": {"x": 1}, "id": "b"}\n{"n": oops}\n')
+    assert command(*RUN).code == 1
+    (command.folder / "in.jsonl").write_text('{"n": 1, "id": "a"}\n')
+    shorter = command(*RUN, "--retry-failed")
+    assert (shorter.code, "in.jsonl has changed: there is no input 2" in shorter.stderr) == (2, True), shorter
+    found = records(command)
+    assert [each["status"] for each in found] == ["completed", "completed", "failed"]
+    (command.folder / "out.jsonl").write_text('{"a": 1}\n')
+    foreign = command(*RUN, "--retry-failed")
+    assert (foreign.code, "it is no record of a batch" in foreign.stderr) == (2, True), foreign
+    assert (command.folder / "out.jsonl").read_text() == '{"a": 1}\n'
+
+
+def test_an_interrupted_batch_is_not_retried(command: Stepflow) -> None:
+    (command.folder / "in.jsonl").write_text('{"n": 1}\n{"n": oops}\n')
+    stopped = command(*RUN, "--on-bad-line", "stop")
+    assert stopped.code == 2
+    refused = command(*RUN, "--retry-failed")
+    assert (refused.code, "was interrupted" in refused.stderr, "--resume" in refused.stderr) == (2, True, True)
+
+
+def test_a_sample_is_the_same_for_the_same_seed(command: Stepflow) -> None:
+    run = ("submit", "flow.yaml", "--inputs", "in.jsonl", "--sample", "20", "--output")
+    assert command(*run, "a.jsonl").code == 0
+    assert command(*run, "b.jsonl").code == 0
+    assert command(*run, "c.jsonl", "--seed", "7").code == 0
+    a, b, c = ([each["index"] for each in records(command, f"{name}.jsonl")] for name in "abc")
+    assert a == b != c
+    assert len(set(a)) == len(set(c)) == 20
+    assert [each["output"] for each in records(command, "a.jsonl")] == a
+    again = command(*run, "a.jsonl", "--resume")
+    assert again.code == 0, again
+    assert [each["index"] for each in records(command, "a.jsonl")] == a
+
+
+def test_the_summary_has_latencies(command: Stepflow) -> None:
+    done = command(*RUN)
+    assert re.search(r"latency p50 \S+ s, p95 \S+ s, p99 \S+ s", done.stderr), done
+
+
+ODD = [
+    {"n": 1, "text": "naïve ☃ 𝄞", "nothing": None, "deep": {"list": [1, None, {"a": "b"}], "empty": {}}},
+    {"n": 2, "text": 'quo"tes, and\nlines', "nothing": None, "deep": {"list": [], "empty": None}},
+    {"n": 3, "text": "", "nothing": None, "deep": None},
+]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "json", "yaml", "parquet"])
+def test_what_is_odd_survives(command: Stepflow, ending: str) -> None:
+    (command.folder / "flow.yaml").write_text("steps: []\noutput: {$input: $}\n")
+    (command.folder / "in.jsonl").write_text("".join(json.dumps(each) + "\n" for each in ODD))
+    done = command("submit", "flow.yaml", "--inputs", "in.jsonl", "--output", f"out.{ending}", "--on-bad-line", "fail")
+    assert done.code == 0, done
+    assert [each["output"] for each in written(command, f"out.{ending}")] == ODD
+
+
+def test_parquet_in_and_out(command: Stepflow) -> None:
+    rows = [
+        {
+            "id": f"d{number}",
+            "n": number,
+            "text": None if number % 3 else "é☃",
+            "deep": {"list": [number, None], "at": datetime(2026, 1, 2, 3, 4, 5)},
+            "json": '{"a": [1]}',
+        }
+        for number in range(700)
+    ]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), command.folder / "in.parquet", row_group_size=100)
+    (command.folder / "flow.yaml").write_text(
+        "schemas: {properties: {input: {properties: {json: {type: object}}}}}\nsteps: []\noutput: {$input: $}\n"
+    )
+    done = command("submit", "flow.yaml", "--inputs", "in.parquet", "--output", "out.parquet")
+    assert done.code == 0, done
+    found = written(command, "out.parquet")
+    assert [each["key"] for each in found] == [f"d{number}" for number in range(700)]
+    assert found[4]["output"] == {
+        "id": "d4",
+        "n": 4,
+        "text": None,
+        "deep": {"list": [4, None], "at": "2026-01-02T03:04:05"},
+        "json": {"a": [1]},
+    }
+    assert found[3]["output"]["text"] == "é☃"
+    piped = command.shell("stepflow submit flow.yaml --inputs - --input-format parquet --limit 2 < in.parquet")
+    assert len(piped.stdout.splitlines()) == 2, piped
+
+
+def test_what_is_no_parquet_is_refused(command: Stepflow) -> None:
+    (command.folder / "in.parquet").write_text("n\n1\n")
+    done = command("submit", "flow.yaml", "--inputs", "in.parquet", "--output", "out.jsonl")
+    assert (done.code, "in.parquet cannot be read" in done.stderr) == (2, True), done
+
+
+def test_parquet_without_pyarrow_says_what_to_install(command: Stepflow) -> None:
+    (command.home / "pyarrow.py").write_text("raise ImportError('no')\n")
+    command.environment["PYTHONPATH"] = os.pathsep.join([str(command.home), os.environ.get("PYTHONPATH", "")])
+    (command.folder / "in.parquet").write_text("")
+    done = command("submit", "flow.yaml", "--inputs", "in.parquet", "--output", "out.jsonl")
+    assert (done.code, "pip install 'stepflow-cli[parquet]'" in done.stderr) == (2, True), done
+
+
+class TestCrashes:
+    """The command goes on after its server, or its disk, has failed in the midst of a batch."""
+
+    @pytest.fixture
+    def own_server(self, tmp_path: Path, command: Stepflow) -> Iterator[DurableServer]:
+        """A server of this test's own."""
+        (tmp_path / "store").mkdir()
+        started = DurableServer(tmp_path / "store", releases.NEWEST)
+        started.start()
+        try:
+            started.wait_ready()
+            command.environment["STEPFLOW_URL"] = started.url
+            yield started
+        finally:
+            started.kill()
+
+    def test_the_server_is_killed(self, command: Stepflow, own_server: DurableServer) -> None:
+        write_inputs(command.folder / "in.jsonl", 6000)
+        for turn in range(3):
+            (command.folder / "out.jsonl").unlink(missing_ok=True)
+            process = subprocess.Popen(
+                [str(STEPFLOW), *RUN, *["--resume"] * (turn > 0)],
+                cwd=command.folder,
+                env=command.environment,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            while process.poll() is None and not journalled(command, 200 + 1500 * turn):
+                time.sleep(0.01)
+            own_server.kill()
+            if turn == 1:
+                # The command is killed as well, before the server is there again.
+                process.kill()
+            own_server.start()
+            own_server.wait_ready()
+            _, said = process.communicate(timeout=120)
+            assert process.returncode in (0, 1, -9), said
+        done = command(*RUN, "--resume")
+        assert done.code == 0, done
+        assert [each["output"] for each in records(command)] == list(range(6000))
+        with SyncStepflowClient(own_server.url) as client:
+            runs = client.list_runs().runs
+        # Every chunk has had one run.
+        assert sum(run.items.total for run in runs) == 6000
+
+    def test_the_disk_is_full(self, command: Stepflow, own_server: DurableServer) -> None:
+        write_inputs(command.folder / "in.jsonl", 3000)
+        for blocks in (20, 60, 110):
+            (command.folder / "out.jsonl").unlink(missing_ok=True)
+            more = "--resume" if (command.folder / "out.jsonl.journal").exists() else ""
+            # In KiB, of each file; the signal is ignored, so that writing fails as on a full disk. The cache of
+            # compiled modules would be cut off too.
+            line = f"trap '' XFSZ; ulimit -f {blocks}; stepflow {shlex.join(RUN)} {more}"
+            full = command.shell(line, PYTHONDONTWRITEBYTECODE="1")
+            assert full.code == 2, full
+            assert "cannot be written" in full.stderr
+            assert "Traceback" not in full.stderr
+        done = command(*RUN, *["--resume"] * (command.folder / "out.jsonl.journal").exists())
+        assert done.code == 0, done
+        assert [each["output"] for each in records(command)] == list(range(3000))
+        with SyncStepflowClient(own_server.url) as client:
+            assert sum(run.items.total for run in client.list_runs().runs) == 3000
+
+
+def journalled(command: Stepflow, count: int) -> bool:
+    """Return whether so many inputs have ended, going by the output."""
+    try:
+        return (command.folder / "out.jsonl").read_bytes().count(b"\n") >= count
+    except FileNotFoundError:
+        return False

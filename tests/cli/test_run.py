@@ -186,3 +186,29 @@ def test_the_same_result_is_the_same_text(stepflow: Stepflow) -> None:
     assert [list(json.loads(text).items()) for text in texts] == [list(ordered.items())]
     texts = {stepflow("run", "echo.yaml", *given).stdout for _ in range(4)}
     assert [list(json.loads(text)) for text in texts] == [sorted(value)]
+
+
+def test_a_key_has_one_run(flow: Path, server_url: str) -> None:
+    key = f"doc-{time.time_ns()}"
+
+    def submit(value: str, *more: str) -> subprocess.CompletedProcess[str]:
+        return stepflow("submit", str(flow), "--input-json", value, "--url", server_url, *more)
+
+    told = [submit("7", "--idempotency-key", key, "--detach").stdout for _ in range(2)]
+    assert told[0] == told[1] != ""
+    done = submit("7", "--idempotency-key", key)
+    assert (done.returncode, json.loads(done.stdout)) == (0, 7), done.stderr
+    refused = submit("8", "--idempotency-key", key)
+    assert refused.returncode == 2
+    assert f"run {told[0].strip()} exists under the idempotency key '{key}'" in refused.stderr.replace("\n", " ")
+    assert submit("8", "--idempotency-key", "").returncode == 2
+
+
+def test_a_key_is_for_one_run_of_a_file(tmp_path: Path, flow: Path) -> None:
+    stored = stepflow("submit", "0" * 64, "--idempotency-key", "k")
+    assert (stored.returncode, "needs the flow's file, not its id" in stored.stderr) == (2, True)
+    (tmp_path / "in.jsonl").write_text("1\n")
+    streamed = stepflow(
+        "run", str(flow), "--inputs", str(tmp_path / "in.jsonl"), "--limit", "1", "--idempotency-key", "k"
+    )
+    assert (streamed.returncode, "--idempotency-key is for one run" in streamed.stderr) == (2, True)

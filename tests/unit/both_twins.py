@@ -56,6 +56,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "create_run": lambda client: client.create_run("f", {"n": 1}, variables={"key": "value"}),
     "submit": lambda client: client.submit(FLOW, [1, 2]),
     "run": lambda client: client.run(FLOW, {"n": 1}, timeout=0.3),
+    "find_run": lambda client: client.find_run(FLOW, "doc-42"),
     "map": lambda client: client.map(FLOW, [{"n": 1}]),
     "get_result": lambda client: client.get_result(RUN_ID, timeout=0.3),
     "get_results": lambda client: client.get_results(RUN_ID, timeout=0.3),
@@ -102,6 +103,8 @@ class Server:
             return httpx.Response(200, headers={"content-type": "text/event-stream"}, text=frame)
         if asked == "GET /blobs/b":
             return httpx.Response(200, headers={"content-type": "application/octet-stream"}, content=b"bytes")
+        if asked.startswith("GET /blobs/"):
+            return httpx.Response(404)
         return httpx.Response(200, json=self.body(asked))
 
     def body(self, asked: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stepflow_client._rules.chunks import ChunkSizer, key_of, lanes_of
+from stepflow_client._rules.chunks import ChunkSizer, ReadAhead, key_of, lanes_of
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 5, 7, 10, 1000])
@@ -56,3 +56,16 @@ def test_a_chosen_size_stays() -> None:
 )
 def test_the_key_of_an_input(value: Any, key: Any) -> None:
     assert key_of(value) == key
+
+
+def test_few_inputs_are_read_at_once_where_they_are_large() -> None:
+    ahead = ReadAhead(1_600_000)
+    counts = [ahead.count]
+    for _ in range(8):
+        ahead.note(ahead.count, 10 * ahead.count)
+        counts.append(ahead.count)
+    assert counts == [1, 2, 4, 8, 16, 32, 64, 128, 128]
+    ahead.note(128, 128 * 50_000)
+    assert ahead.count == 2
+    ahead.note(2, 2_000_000)
+    assert ahead.count == 1

@@ -7,6 +7,7 @@ import queue
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextvars import copy_context
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from .errors import InvalidArgumentError
@@ -106,15 +107,19 @@ class AsyncSource:
             self._sync = _iterator(inputs)
         self.ended = False
 
-    async def next(self) -> tuple[Any] | None:
-        """Return the next input in a tuple; None after the last."""
-        try:
-            found = await anext(self._async, _END) if self._async is not None else next(self._sync, _END)
-        except BaseException:
-            self.ended = True
-            raise
-        self.ended = found is _END
-        return None if self.ended else (found,)
+    async def take(self, most: int) -> tuple[list[Any], Exception | None]:
+        """Return the next inputs, `most` at most, and what was raised behind them. Fewer than `most` are the last."""
+        if self._async is None:
+            found, failure = _taken(self._sync, most)
+        else:
+            found, failure = [], None
+            try:
+                while len(found) < most and (each := await anext(self._async, _END)) is not _END:
+                    found.append(each)
+            except Exception as error:
+                failure = error
+        self.ended = len(found) < most
+        return found, failure
 
 
 class SyncSource:
@@ -129,15 +134,22 @@ class SyncSource:
         self._sync = _iterator(inputs)
         self.ended = False
 
-    def next(self) -> tuple[Any] | None:
-        """Return the next input in a tuple; None after the last."""
-        try:
-            found = next(self._sync, _END)
-        except BaseException:
-            self.ended = True
-            raise
-        self.ended = found is _END
-        return None if self.ended else (found,)
+    def take(self, most: int) -> tuple[list[Any], Exception | None]:
+        """Return the next inputs, `most` at most, and what was raised behind them. Fewer than `most` are the last."""
+        found, failure = _taken(self._sync, most)
+        self.ended = len(found) < most
+        return found, failure
+
+
+def _taken(inputs: Iterator[Any], most: int) -> tuple[list[Any], Exception | None]:
+    found: list[Any] = []
+    try:
+        # One by one: those before a failure are inputs.
+        for each in islice(inputs, most):
+            found.append(each)
+    except Exception as error:
+        return found, error
+    return found, None
 
 
 def _iterator(inputs: Any) -> Iterator[Any]:

@@ -65,6 +65,9 @@ class Journal:
             self._file.close()
             if "locked" in str(error):
                 raise InvalidArgumentError(f"the journal {self.path} is in use by another batch") from None
+            if isinstance(error, sqlite3.OperationalError):
+                # The disk is full, for example.
+                raise InvalidArgumentError(f"the journal {self.path} cannot be written: {error}") from None
             raise InvalidArgumentError(f"{self.path} is no journal that can be used: {error}") from None
 
     def close(self) -> None:
@@ -93,6 +96,8 @@ class Journal:
             InvalidArgumentError: If the journal is of something else.
         """
         with self._writing() as file:
+            # The inputs may be more than the last time.
+            file.execute("DELETE FROM batch WHERE name = 'ended'")
             known = dict(file.execute("SELECT name, value FROM batch"))
             for name, value in settings.items():
                 if known.get(name, value) != value:
@@ -112,6 +117,15 @@ class Journal:
         with self._writing() as file:
             file.execute("INSERT OR IGNORE INTO batch VALUES (?, ?)", (name, value))
             return str(file.execute("SELECT value FROM batch WHERE name = ?", (name,)).fetchone()[0])
+
+    def end(self) -> None:
+        """Note that all inputs were read and have ended."""
+        self.remember("ended", "yes")
+
+    def has_ended(self) -> bool:
+        """Return whether all inputs have ended when the batch was last run."""
+        with self._writing() as file:
+            return file.execute("SELECT 1 FROM batch WHERE name = 'ended'").fetchone() is not None
 
     def chunk(self, number: int) -> Chunk | None:
         """Return a chunk as far as it is known, without its inputs; None for one that was never begun."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import RunFailedError
@@ -26,6 +26,9 @@ class Outcome:
     """The flow's output; None too where the input did not succeed."""
     error: FlowError | None = None
     """Why it failed; None where it did not."""
+    seconds: float | None = field(default=None, compare=False)
+    """How long its run took, from the request that created it until its results were there; None for an input that was
+    not run, or whose outcome a journal had."""
 
     @property
     def is_success(self) -> bool:

@@ -13,6 +13,7 @@ from ..params.flow import (
     check_option,
     dry_run_option,
     flow_argument,
+    key_option,
     stream_options,
     value_options,
 )
@@ -28,6 +29,7 @@ __all__ = ["command"]
 @click.command("run", cls=Command)
 @flow_argument
 @dry_run_option
+@key_option
 @value_options
 @check_option
 @batch_options
@@ -38,6 +40,7 @@ __all__ = ["command"]
 def command(
     flow: str,
     dry_run: bool,
+    idempotency_key: str | None,
     values: Values,
     inputs: str | None,
     max_concurrency: int | None,
@@ -56,8 +59,9 @@ def command(
 
     With --inputs, all inputs are run as one batch, and a line of JSON is printed for each, in their order.
 
-    With --output FILE.jsonl besides, inputs are read and lines written as the batch goes on, in the order in which
-    inputs end. A journal lies beside the file: --resume goes on with a batch that was interrupted.
+    With --output FILE.jsonl, .csv or .parquet besides, inputs are read and records written as the batch goes on, in the
+    order in which inputs end. A journal lies beside the file: --resume goes on with a batch that was interrupted, and
+    --retry-failed runs the failed inputs of one that has ended again.
     """
     from ..runs.dry_run import dry_run as print_request
     from ..runs.execute import prepare, run_job
@@ -65,7 +69,13 @@ def command(
 
     stream = stream_of(inputs, output, wait, streaming)
     job = prepare(
-        flow, values, inputs=inputs, max_concurrency=max_concurrency, check=check, is_stream=stream is not None
+        flow,
+        values,
+        inputs=inputs,
+        max_concurrency=max_concurrency,
+        check=check,
+        is_stream=stream is not None,
+        idempotency_key=idempotency_key,
     )
     with connect(server, flow=flow) as target:
         if dry_run:

@@ -14,6 +14,7 @@ from ..params.flow import (
     check_option,
     dry_run_option,
     flow_argument,
+    key_option,
     stream_options,
     value_options,
 )
@@ -31,6 +32,7 @@ _RUN = View(columns=(Column("run_id", kind="id"),))
 @click.command("submit", cls=Command)
 @flow_argument
 @dry_run_option
+@key_option
 @value_options
 @check_option
 @batch_options
@@ -42,6 +44,7 @@ _RUN = View(columns=(Column("run_id", kind="id"),))
 def command(
     flow: str,
     dry_run: bool,
+    idempotency_key: str | None,
     values: Values,
     inputs: str | None,
     max_concurrency: int | None,
@@ -56,7 +59,8 @@ def command(
 
     As run, but on a server that goes on with the run when this command ends: Ctrl-C and --timeout only end the wait.
 
-    With --inputs and --output FILE.jsonl, inputs are read and lines written as the batch goes on, as for run.
+    With --inputs and --output FILE.jsonl, .csv or .parquet, inputs are read and records written as the batch goes on,
+    as for run.
     """
     from ..params.fields import check_known
     from ..runs.dry_run import dry_run as print_request
@@ -71,7 +75,13 @@ def command(
             raise usage("--detach leaves no run behind on an embedded server, which ends with the command")
     stream = None if detach else stream_of(inputs, output, wait, streaming)
     job = prepare(
-        flow, values, inputs=inputs, max_concurrency=max_concurrency, check=check, is_stream=stream is not None
+        flow,
+        values,
+        inputs=inputs,
+        max_concurrency=max_concurrency,
+        check=check,
+        is_stream=stream is not None,
+        idempotency_key=idempotency_key,
     )
     with connect(server, flow=flow) as target:
         if dry_run:

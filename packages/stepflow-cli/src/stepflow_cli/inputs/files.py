@@ -49,7 +49,7 @@ def writing(path: str) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise usage(f"{path} cannot be written: {error.strerror}") from None
+        raise usage(f"{path} cannot be written: {error.strerror or error}") from None
 
 
 @contextmanager

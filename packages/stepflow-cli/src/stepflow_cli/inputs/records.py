@@ -1,9 +1,11 @@
-"""The inputs of a batch, read one by one as they are needed: lines of JSON, CSV, or a list in a YAML or JSON file."""
+"""The inputs of a batch, read one by one as they are needed: lines of JSON, CSV, Parquet, or a list in a file."""
 
 from __future__ import annotations
 
 import csv
 import json
+import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +15,37 @@ from ..errors import usage
 from .batch import read_inputs
 from .files import reading
 
-__all__ = ["format_of", "read_records"]
+__all__ = ["Extent", "format_of", "read_records"]
+
+
+class Extent:
+    """How many inputs a file has, as far as that is known while it is read."""
+
+    def __init__(self) -> None:
+        """Nothing is known yet."""
+        self.total: int | None = None
+        """How many there are, where the file tells."""
+        self.read = 0
+        """How many were read."""
+        self._file: TextIO | None = None
+        self._size = 0
+
+    def follow(self, file: TextIO) -> None:
+        """Estimate the total from how much of a file was read, if it is a regular one."""
+        found = os.fstat(file.fileno())
+        if stat.S_ISREG(found.st_mode):
+            self._file, self._size = file, found.st_size
+
+    @property
+    def expected(self) -> int | None:
+        """How many there are, or probably are; None where that is not known."""
+        if self.total is not None or self._file is None or not self.read:
+            return self.total
+        try:
+            position = os.lseek(self._file.fileno(), 0, os.SEEK_CUR)
+        except (OSError, ValueError):
+            return None
+        return round(self.read * self._size / position) if position else None
 
 
 def format_of(path: str, given: str | None) -> str:
@@ -21,39 +53,59 @@ def format_of(path: str, given: str | None) -> str:
 
     Args:
         path: The file; `-` for standard input, which holds lines of JSON unless another format is given.
-        given: jsonl, csv, json or yaml; None where nothing is said.
+        given: jsonl, csv, json, yaml or parquet; None where nothing is said.
     """
     if given is not None:
         return given
     ending = path.lower().rpartition(".")[2]
-    return {"jsonl": "jsonl", "ndjson": "jsonl", "csv": "csv"}.get(ending, "jsonl" if path == "-" else "yaml")
+    endings = {"jsonl": "jsonl", "ndjson": "jsonl", "csv": "csv", "parquet": "parquet"}
+    return endings.get(ending, "jsonl" if path == "-" else "yaml")
 
 
-def read_records(path: str, form: str, schema: Mapping[str, Any], *, stops: bool) -> Iterator[Any]:
-    """Yield the inputs in a file. Of lines of JSON and CSV, one is read when it is asked for.
+def read_records(
+    path: str, form: str, schema: Mapping[str, Any], *, stops: bool, extent: Extent | None = None
+) -> Iterator[Any]:
+    """Yield the inputs in a file. Of lines of JSON, CSV and Parquet, one is read when it is asked for.
 
     Args:
         path: The file; `-` is standard input.
-        form: jsonl, csv, json or yaml.
+        form: jsonl, csv, json, yaml or parquet.
         schema: The schema of the flow's input: it says which type a field of CSV has; one without is text.
         stops: Whether a line that cannot be read ends the batch. Otherwise a `ValueError` stands in its place.
+        extent: Learns how many there are.
 
     Raises:
         Problem: If the file, or with `stops` a line, cannot be read.
     """
+    extent = extent or Extent()
     if form in ("json", "yaml"):
-        yield from read_inputs(path, form)
+        values = read_inputs(path, form)
+        extent.total = len(values)
+        yield from values
+        return
+    unit = "row" if form == "parquet" else "line"
+    for number, value in _numbered(path, form, schema, extent):
+        extent.read += 1
+        if not isinstance(value, ValueError):
+            yield value
+            continue
+        where = "standard input" if path == "-" else path
+        if stops:
+            raise usage(f"{where}, {unit} {number}, cannot be read: {value}", "--on-bad-line fail goes on")
+        yield ValueError(f"{unit} {number} cannot be read: {value}")
+
+
+def _numbered(path: str, form: str, schema: Mapping[str, Any], extent: Extent) -> Iterator[tuple[int, Any]]:
+    """Yield each value, or the `ValueError` in its place, after the number of its line or row."""
+    if form == "parquet":
+        from .parquet import rows_of
+
+        extent.total, rows = rows_of(path)
+        yield from _parquet_rows(rows, schema)
         return
     with _opened(path) as file:
-        found = _json_lines(file) if form == "jsonl" else _csv_lines(file, schema)
-        for number, value in found:
-            if not isinstance(value, ValueError):
-                yield value
-                continue
-            where = "standard input" if path == "-" else path
-            if stops:
-                raise usage(f"{where}, line {number}, cannot be read: {value}", "--on-bad-line fail goes on")
-            yield ValueError(f"line {number} cannot be read: {value}")
+        extent.follow(file)
+        yield from _json_lines(file) if form == "jsonl" else _csv_lines(file, schema)
 
 
 @contextmanager
@@ -88,12 +140,7 @@ def _refuse(name: str) -> Any:
 def _csv_lines(file: Iterable[str], schema: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
     lines = csv.reader(file, strict=True)
     fields: list[str] | None = None
-    properties = schema.get("properties")
-    types = {
-        name: each.get("type")
-        for name, each in (properties.items() if isinstance(properties, Mapping) else ())
-        if isinstance(each, Mapping)
-    }
+    types = _types(schema)
     while True:
         try:
             cells = next(lines)
@@ -116,6 +163,29 @@ def _csv_lines(file: Iterable[str], schema: Mapping[str, Any]) -> Iterator[tuple
                 )
             except ValueError as error:
                 yield lines.line_num, error
+
+
+def _types(schema: Mapping[str, Any]) -> dict[str, Any]:
+    properties = schema.get("properties")
+    found = properties.items() if isinstance(properties, Mapping) else ()
+    return {name: each.get("type") for name, each in found if isinstance(each, Mapping)}
+
+
+def _parquet_rows(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
+    """Yield rows as JSON values. Text where the schema wants something else is read as JSON."""
+    from .parquet import plain
+
+    # Files have types of their own: only where both sides differ is a text more than a text.
+    types = {name: kind for name, kind in _types(schema).items() if kind is not None}
+    for number, row in enumerate(rows, start=1):
+        try:
+            value = plain(dict(row))
+            for name in types.keys() & value.keys():
+                if isinstance(value[name], str):
+                    value[name] = _typed(name, value[name], types[name])
+            yield number, value
+        except ValueError as error:
+            yield number, error
 
 
 def _typed(name: str, text: str, kind: Any) -> Any:

@@ -12,12 +12,16 @@ from ..inputs.values import Form, Given, Values
 from .options import Decorator, Function, option_in, together
 from .parsing import FILE, Choice, given_order
 
+_FORMATS = ["jsonl", "csv", "json", "yaml", "parquet"]
+"""Of the inputs and the records of a batch."""
+
 __all__ = [
     "batch_options",
     "check_option",
     "dry_run_option",
     "flow_argument",
     "flows_argument",
+    "key_option",
     "stream_options",
     "value_options",
 ]
@@ -100,7 +104,8 @@ def batch_options(function: Function) -> Function:
         type=FILE,
         section="Batch",
         metavar="FILE",
-        help="Many inputs: lines of JSON (.jsonl, or -; empty lines are skipped), or a list in a YAML or JSON file.",
+        help="Many inputs: lines of JSON (.jsonl, or -; empty lines are skipped), CSV, Parquet, or a list in a YAML or "
+        "JSON file.",
     )
     at_once = option_in(
         "--max-concurrency",
@@ -125,6 +130,18 @@ def dry_run_option(function: Function) -> Function:
     return decorate(function)  # type: ignore[return-value]
 
 
+def key_option(function: Function) -> Function:
+    """Add --idempotency-key; the command gets `idempotency_key`."""
+    decorate = option_in(
+        "--idempotency-key",
+        metavar="KEY",
+        section="Flow",
+        help="Return the run that this flow has under this key, if there is one, instead of a new one: for example the "
+        "id of a document. Needs a server of 0.10 or newer with a store that lasts.",
+    )
+    return decorate(function)  # type: ignore[return-value]
+
+
 def stream_options(function: Function) -> Function:
     """Add what a batch that streams has besides; the command gets `streaming`, a dict for `Stream`."""
     where: dict[str, Any] = {"section": "Batch"}
@@ -133,18 +150,44 @@ def stream_options(function: Function) -> Function:
         dict,
         option_in(
             "--input-format",
-            type=Choice(["jsonl", "csv", "json", "yaml"]),
+            type=Choice(_FORMATS),
             help="What --inputs holds. [default: by the file's ending; lines of JSON for -]",
+            **where,
+        ),
+        option_in(
+            "--output-format",
+            type=Choice(_FORMATS),
+            help="How --output is written as inputs end. [default: by the file's ending; lines of JSON for -]",
             **where,
         ),
         option_in(
             "--resume",
             is_flag=True,
-            help="Go on with an interrupted batch, from the journal beside --output FILE.jsonl.",
+            help="Go on with an interrupted batch, from the journal beside --output FILE.",
+            **where,
+        ),
+        option_in(
+            "--retry-failed",
+            is_flag=True,
+            help="Run the failed inputs of --output FILE again, and replace their records.",
             **where,
         ),
         option_in("--skip", type=click.IntRange(min=0), default=0, metavar="N", help="Leave out the first N.", **where),
         option_in("--limit", type=click.IntRange(min=0), metavar="N", help="Run N inputs at most.", **where),
+        option_in(
+            "--sample",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Run N inputs that are chosen at random, of those that --skip and --limit leave.",
+            **where,
+        ),
+        option_in(
+            "--seed",
+            type=int,
+            metavar="N",
+            help="Another choice of --sample; the same inputs and seed give the same sample. [default: 0]",
+            **where,
+        ),
         option_in(
             "--on-bad-line",
             type=Choice(["fail", "stop"]),

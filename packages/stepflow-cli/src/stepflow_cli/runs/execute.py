@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..context import current_session
-from ..errors import Problem, problem_of
+from ..errors import Problem, problem_of, usage
 from ..exit_codes import ExitCode
 from ..inputs.batch import read_inputs
 from ..inputs.flow import load_flow_file
@@ -47,6 +47,8 @@ class Job:
     """How many inputs run at once."""
     check: bool = True
     """Whether the inputs have to fit the flow's schema."""
+    idempotency_key: str | None = None
+    """A run that the flow has under this key is returned."""
 
 
 def prepare(
@@ -57,6 +59,7 @@ def prepare(
     max_concurrency: int | None = None,
     check: bool = True,
     is_stream: bool = False,
+    idempotency_key: str | None = None,
 ) -> Job:
     """Read the flow and the values, before anything is sent or started.
 
@@ -67,6 +70,7 @@ def prepare(
         max_concurrency: How many steps are executed at once, of all inputs together.
         check: Whether the inputs have to fit the flow's schema.
         is_stream: Whether the inputs are read as they are needed.
+        idempotency_key: The key of the run.
 
     Raises:
         Problem, FlowFileError: If something is wrong.
@@ -75,6 +79,12 @@ def prepare(
 
     values.check(flow=flow, inputs=inputs)
     is_stored = is_flow_id(flow)
+    if idempotency_key is not None and is_stored:
+        raise usage("--idempotency-key needs the flow's file, not its id: the flow carries the key")
+    if idempotency_key is not None and is_stream:
+        raise usage(
+            "--idempotency-key is for one run: a batch that streams has a journal, and --resume goes on with it"
+        )
     job = Job(
         flow={} if is_stored else load_flow_file(flow),
         flow_id=flow if is_stored else None,
@@ -83,6 +93,7 @@ def prepare(
         env_variables=values.env_variables,
         max_concurrency=max_concurrency,
         check=check,
+        idempotency_key=idempotency_key,
     )
     return job if is_stored else _with_values(job)
 
@@ -152,6 +163,7 @@ def start(target: Target, job: Job) -> str:
                 variables=job.variables,
                 variables_from_env=job.env_variables,
                 max_concurrency=job.max_concurrency,
+                idempotency_key=job.idempotency_key,
             )
     except InvalidFlowError as error:
         cycle = cycle_in(job.flow)

@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import os
-import sys
-import time
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
-from itertools import islice
-from typing import IO, TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import Problem, usage
 from ..exit_codes import ExitCode
+from ..inputs.choice import Placed, chosen_again, part_of, sample_of
 from ..inputs.files import writing
-from ..inputs.records import format_of, read_records
+from ..inputs.records import Extent, format_of, read_records
 from ..output.messages import note
-from ..output.spinner import Spinner, waiting
+from ..output.spinner import waiting
 from ..output.view import Output
+from ..records.batch_files import opened, output_format_of, read_written
 from ..server.connect import Target
+from .batch_progress import BatchProgress
 from .execute import Job, completed
 from .wait import Wait
 
-if TYPE_CHECKING:
-    from stepflow_client import Outcome
-
 __all__ = ["Stream", "run_stream", "stream_of"]
-
-_EVERY = 0.2
-"""Seconds between two writes of the progress."""
-_MOST_GROUPS = 5
-"""Kinds of failures that the summary lists."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +33,15 @@ class Stream:
     inputs: str
     output: str
     """The file of the records; `-` is standard output, which has no journal."""
+    form: str
+    """The format of the records."""
     input_format: str | None = None
     resume: bool = False
+    retry_failed: bool = False
     limit: int | None = None
     skip: int = 0
+    sample: int | None = None
+    seed: int = 0
     stops: bool = False
     """Whether a malformed line ends the batch."""
 
@@ -60,22 +56,34 @@ class Stream:
         Raises:
             Problem: If the output is there and is not to be gone on with, or there is no way to go on.
         """
+        if self.resume and self.retry_failed:
+            raise usage("--resume and --retry-failed cannot be combined: first the one, then the other")
         if self.journal is None:
             if self.resume:
                 raise usage("--resume needs --output FILE: the journal lies beside it")
+            if self.retry_failed:
+                raise usage("--retry-failed needs --output FILE: it says which inputs have failed")
             return
         is_there, has_journal = os.path.exists(self.output), os.path.exists(self.journal)
-        if self.resume and is_there and not has_journal:
+        if self.retry_failed:
+            if not is_there:
+                raise usage(f"{self.output} is not there: --retry-failed runs its failed inputs again")
+            if self.skip or self.limit is not None or self.sample is not None:
+                raise usage("--retry-failed chooses the inputs: not with --skip, --limit or --sample")
+        elif self.resume and is_there and not has_journal:
             raise usage(f"{self.output} cannot be gone on with: its journal {self.journal} is missing")
-        if not self.resume and (is_there or has_journal):
+        elif not self.resume and (is_there or has_journal):
             found = self.output if is_there else self.journal
-            raise usage(f"{found} is there already", "--resume goes on with it; else remove it and its journal")
+            raise usage(
+                f"{found} is there already",
+                "--resume goes on with it, --retry-failed runs its failed inputs again; else remove it and its journal",
+            )
 
 
 def stream_of(inputs: str | None, output: Output, wait: Wait, streaming: Mapping[str, Any]) -> Stream | None:
     """Return how a batch streams; None for one that does not, and for a single input.
 
-    One streams whose output is a file of lines of JSON, or that has an option of streams.
+    One streams whose output is a file of lines of JSON, CSV or Parquet, or that has an option of streams.
 
     Args:
         inputs: The file of the inputs.
@@ -86,26 +94,30 @@ def stream_of(inputs: str | None, output: Output, wait: Wait, streaming: Mapping
     Raises:
         Problem: If options contradict each other.
     """
-    given = [f"--{name.replace('_', '-')}" for name, value in streaming.items() if value]
-    is_lines = (output.path or "").lower().endswith((".jsonl", ".ndjson"))
+    given = [f"--{name.replace('_', '-')}" for name, value in streaming.items() if value not in (None, False, 0)]
+    streams = (output.path or "").lower().endswith((".jsonl", ".ndjson", ".csv", ".parquet"))
     if inputs is None:
         if given:
             raise usage(f"{given[0]} is for batches: it needs --inputs")
         return None
     is_plain = output.format in (None, "jsonl") and not output.fields and wait.timeout is None
     if given and not is_plain:
-        raise usage(f"{given[0]} writes whole lines of JSON as inputs end: not with --format, --fields or --timeout")
-    if given and not is_lines and output.path not in (None, "-"):
-        raise usage(f"{given[0]} writes lines of JSON: the name of {output.path} must end in .jsonl")
-    if not given and not (is_lines and is_plain):
+        raise usage(f"{given[0]} writes whole records as inputs end: not with --format, --fields or --timeout")
+    if not given and not (streams and is_plain):
         return None
+    if streaming["seed"] is not None and streaming["sample"] is None:
+        raise usage("--seed needs --sample")
     stream = Stream(
         inputs,
         output.path or "-",
+        output_format_of(output.path or "-", streaming["output_format"]),
         streaming["input_format"],
         streaming["resume"],
+        streaming["retry_failed"],
         streaming["limit"],
         streaming["skip"],
+        streaming["sample"],
+        streaming["seed"] or 0,
         streaming["on_bad_line"] == "stop",
     )
     stream.check()
@@ -118,44 +130,164 @@ def run_stream(target: Target, job: Job, stream: Stream, wait: Wait) -> None:
     Raises:
         Problem: If not all inputs succeed, or it is interrupted.
     """
-    progress = _Progress()
+    if stream.retry_failed:
+        _retry(target, job, stream, wait)
+        return
     journal = stream.journal
     if journal is not None and not target.client.server_info().capabilities["blobs"]:
         note("servers before 0.10 cannot go on with a batch: this one has no journal")
         journal = None
-    job = completed(target, job)
-    form = format_of(stream.inputs, stream.input_format)
-    records = read_records(stream.inputs, form, _input_schema(job.flow), stops=stream.stops)
-    end = None if stream.limit is None else stream.skip + stream.limit
-    outcomes = target.client.map(
-        job.flow,
-        islice(records, stream.skip, end),
-        max_concurrency=job.max_concurrency,
-        variables=job.variables,
-        variables_from_env=job.env_variables,
-        overrides=job.overrides,
-        journal=journal,
-        # The runs of an embedded server end with it; those that are in a store are taken over.
-        on_lost="rerun" if target.ends_with_command else "fail",
-        on_cancel=wait.on_interrupt,
-    )
+    run = _Run(target, completed(target, job), stream, wait, journal)
+    chosen = part_of(run.inputs(), stream.skip, stream.limit)
+    if stream.sample is not None:
+        chosen = sample_of(chosen, stream.sample, stream.seed)
     try:
-        with waiting("starting the batch") as spinner, closing(outcomes), _opened(stream.output) as file:
-            for outcome in outcomes:
-                with writing(stream.output):
-                    record = outcome.record() | {"index": outcome.index + stream.skip}
-                    file.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n")
-                progress.note(outcome, spinner)
-            with writing(stream.output):
-                file.flush()
+        with opened(stream.output, stream.form) as file:
+            run.write_all(chosen, file)
     except KeyboardInterrupt:
-        raise Problem(
-            f"interrupted after {progress.done} inputs",
+        raise run.interrupted("--resume" if journal else None) from None
+    run.progress.summarise()
+
+
+def _retry(target: Target, job: Job, stream: Stream, wait: Wait) -> None:
+    """Run the failed inputs of an output again, and replace their records: the output changes when all have ended."""
+    _check_ended(stream)
+    failed = {
+        record["index"]: (record.get("key"), record["run_id"])
+        for record in read_written(stream.output, stream.form)
+        if record["status"] != "completed"
+    }
+    if not failed:
+        note(f"no input of {stream.output} has failed")
+        return
+    # What is retried is in the name: the journal of another retry does not fit.
+    name = hashlib.sha256(repr(sorted(failed.items())).encode()).hexdigest()[:8]
+    merged, journal = f"{stream.output}.retry", f"{stream.output}.retry-{name}.journal"
+    keeps = target.client.server_info().capabilities["blobs"]
+    run = _Run(target, completed(target, job), stream, wait, journal if keeps else None)
+    run.progress.expected = len(failed)
+    chosen = _unchanged(chosen_again(run.inputs(), failed), failed, stream)
+    try:
+        with opened(merged, stream.form) as file:
+            for record in read_written(stream.output, stream.form):
+                if record["index"] not in failed:
+                    with writing(merged):
+                        file.write(record)
+            run.write_all(chosen, file)
+        # Its outcomes are those from before: going on with it would bring them back.
+        _remove(f"{stream.output}.journal")
+        with writing(stream.output):
+            os.replace(merged, stream.output)
+        _remove(journal)
+    except KeyboardInterrupt:
+        raise run.interrupted("--retry-failed" if keeps else None) from None
+    finally:
+        _remove(merged)
+    run.progress.summarise()
+
+
+def _check_ended(stream: Stream) -> None:
+    """Refuse to retry in a batch that was interrupted: inputs would be missing in the output."""
+    if stream.journal is None or not os.path.exists(stream.journal):
+        return
+    from stepflow_client.journal import Journal
+
+    with closing(Journal(stream.journal)) as journal:
+        if not journal.has_ended():
+            raise usage(f"the batch of {stream.output} was interrupted", "--resume goes on with it first")
+
+
+def _unchanged(chosen: Iterable[Placed], failed: Mapping[int, tuple[Any, Any]], stream: Stream) -> Iterator[Placed]:
+    """Yield the chosen inputs; those must have the keys that were written."""
+    chosen = iter(chosen)
+    while True:
+        try:
+            position, value = next(chosen)
+        except StopIteration:
+            return
+        except LookupError as error:
+            raise usage(f"{stream.inputs} has changed: {error.args[0]}, which has failed") from None
+        written = failed[position][0]
+        keys = {str(value.get(name)) for name in ("id", "key")} if isinstance(value, dict) else set()
+        # CSV and Parquet hold keys as text; a line that could not be read has none.
+        if written is not None and str(written) not in keys:
+            raise usage(f"{stream.inputs} has changed: input {position} is not the one with the key {written!r}")
+        yield position, value
+
+
+def _remove(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.remove(path)
+
+
+class _Run:
+    """A batch under way."""
+
+    def __init__(self, target: Target, job: Job, stream: Stream, wait: Wait, journal: str | None) -> None:
+        self.progress = BatchProgress()
+        self._target, self._job, self._stream, self._wait, self._journal = target, job, stream, wait, journal
+        self._extent = Extent()
+        self._positions: dict[int, int] = {}
+        """Where the inputs under way are in their file, by their number in the batch."""
+
+    def inputs(self) -> Iterator[Placed]:
+        """Return all inputs of the file, with their positions, as they are needed."""
+        stream = self._stream
+        form = format_of(stream.inputs, stream.input_format)
+        schema = _input_schema(self._job.flow)
+        return enumerate(read_records(stream.inputs, form, schema, stops=stream.stops, extent=self._extent))
+
+    def _values(self, chosen: Iterable[Placed]) -> Iterator[Any]:
+        for number, (position, value) in enumerate(chosen):
+            self._positions[number] = position
+            self.progress.begun += 1
+            yield value
+
+    def write_all(self, chosen: Iterable[Placed], file: Any) -> None:
+        """Run the chosen inputs and write a record for each as it ends."""
+        target, job = self._target, self._job
+        outcomes = target.client.map(
+            job.flow,
+            self._values(chosen),
+            max_concurrency=job.max_concurrency,
+            variables=job.variables,
+            variables_from_env=job.env_variables,
+            overrides=job.overrides,
+            journal=self._journal,
+            # The runs of an embedded server end with it; those that are in a store are taken over.
+            on_lost="rerun" if target.ends_with_command else "fail",
+            on_cancel=self._wait.on_interrupt,
+        )
+        where = self._stream.output
+        with waiting("starting the batch") as spinner, closing(outcomes):
+            for outcome in outcomes:
+                with writing(where):
+                    file.write(outcome.record() | {"index": self._positions.pop(outcome.index)})
+                self.progress.note(outcome)
+                if self.progress.is_due():
+                    self._estimate()
+                    self.progress.show(spinner)
+            with writing(where):
+                file.end()
+
+    def _estimate(self) -> None:
+        stream = self._stream
+        if stream.retry_failed:
+            return
+        expected = self._extent.expected
+        if expected is not None:
+            expected = max(0, expected - stream.skip)
+            expected = min(expected, *(most for most in (stream.limit, stream.sample) if most is not None), expected)
+        self.progress.expected = expected
+
+    def interrupted(self, option: str | None) -> Problem:
+        """Return what is said when Ctrl-C ends the batch."""
+        return Problem(
+            f"interrupted after {self.progress.done} inputs",
             kind="interrupted",
             exit_code=ExitCode.INTERRUPTED,
-            hint="the same command with --resume goes on" if journal else None,
-        ) from None
-    progress.summarise()
+            hint=f"the same command with {option} goes on" if option else None,
+        )
 
 
 def _input_schema(flow: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -163,61 +295,3 @@ def _input_schema(flow: Mapping[str, Any]) -> Mapping[str, Any]:
     for name in ("schemas", "properties", "input"):
         found = found.get(name) if isinstance(found, Mapping) else None
     return found if isinstance(found, Mapping) else {}
-
-
-@contextmanager
-def _opened(path: str) -> Iterator[IO[str]]:
-    """Open the output anew: what it had is in the journal, and is written again."""
-    if path == "-":
-        yield sys.stdout
-        return
-    with writing(path):
-        file = open(path, "w", encoding="utf-8", errors="backslashreplace", newline="\n")  # noqa: SIM115
-    try:
-        yield file
-    finally:
-        with writing(path):
-            file.close()
-
-
-class _Progress:
-    """How far a batch is, and what failed."""
-
-    def __init__(self) -> None:
-        """Begin to count."""
-        self.done = 0
-        self._failures: Counter[tuple[str, str]] = Counter()
-        self._failed = 0
-        self._began = self._shown = time.monotonic()
-
-    def note(self, outcome: Outcome, spinner: Spinner) -> None:
-        """Count an outcome."""
-        self.done += 1
-        if not outcome.is_success:
-            self._failed += 1
-            error: dict[str, Any] = outcome.record()["error"]
-            group = (str(error["code"] or outcome.status.value), error["message"])
-            # However many messages differ, few are kept.
-            if group in self._failures or len(self._failures) < 1000:
-                self._failures[group] += 1
-        now = time.monotonic()
-        if now - self._shown > _EVERY:
-            self._shown = now
-            spinner.update(self._text())
-
-    def _text(self) -> str:
-        seconds = max(time.monotonic() - self._began, 1e-6)
-        return f"{self.done} inputs done, {self._failed} failed, {self.done / seconds:.0f}/s"
-
-    def summarise(self) -> None:
-        """Print the outcome of the batch, the most frequent failures first.
-
-        Raises:
-            Problem: If not all inputs have succeeded.
-        """
-        note(f"{self._text()}, {time.monotonic() - self._began:.1f} s")
-        for (code, message), count in self._failures.most_common(_MOST_GROUPS):
-            note(f"  {count} x {code}: {message}")
-        if self._failed:
-            message = f"{self._failed} of {self.done} inputs did not succeed"
-            raise Problem(message, kind="run_failed", exit_code=ExitCode.FAILED)

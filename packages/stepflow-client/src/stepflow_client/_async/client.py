@@ -32,6 +32,7 @@ from .connection import Connection
 from .creation import RunCreator
 from .events import EventFollower
 from .flows import FlowStore
+from .idempotency import KeyedRuns
 from .listing import PAGE, RunLister
 from .rerun import Rerunner
 from .runs import RunReader
@@ -170,6 +171,9 @@ class StepflowClient(Picklable):
         self._waiter = Waiter(self._connection, self._runs, self._flows.registries)
         self._events = EventFollower(self._connection, self._runs, self._waiter)
         self._blobs = BlobStore(self._connection)
+        self._keyed = KeyedRuns(
+            self._connection, self._flows, self._creator, self._runs, self._lister, self._blobs, self._recorder
+        )
         self._batches = BatchRunner(self._connection, self._flows, self._creator, self._runs, self._waiter)
 
     @classmethod
@@ -310,6 +314,7 @@ class StepflowClient(Picklable):
         variables_from_env: bool = False,
         timeout: float | None = None,
         deduplicate: bool = False,
+        idempotency_key: str | None = None,
         on_cancel: Literal["detach", "cancel"] = "detach",
         check: bool = False,
     ) -> FlowResult:
@@ -337,6 +342,13 @@ class StepflowClient(Picklable):
             deduplicate: Store a copy of the flow for this call alone, so that its run is found for sure if the response
                 is lost; it costs a request more. Without it all calls of this client share one copy, which nobody else
                 runs, and a lost run is found unless another call of this client loses one of the same flow at once.
+            idempotency_key: A key of the caller's for this call, such as the id of a document: where a run of this flow
+                exists under it, that run is returned, whichever process created it and whether that crashed or not
+                (0.10 and newer; the server's store must survive). The flow carries the key, so keys of one flow are
+                apart from those of another. Needs the flow itself, not its id. The first call under a key costs five
+                small requests more. Two programs that use one key within the same milliseconds may both create a run:
+                both return the one that was noted first, and so do later calls, with a store in SQLite; with one in
+                memory each may return its own.
             on_cancel: What a cancelled task (in the sync client: a KeyboardInterrupt) means for the run: `detach`
                 leaves it alone, `cancel` marks it as cancelled if its id is known by then.
             check: Refuse an input that does not fit the input schema of the flow, before anything is sent. Servers
@@ -345,7 +357,8 @@ class StepflowClient(Picklable):
         Raises:
             FlowFileError: If a file cannot be read.
             InvalidArgumentError: If an argument is wrong: for example an override of a step, or of a key, that the flow
-                does not have, or a required variable that is not given.
+                does not have, or a required variable that is not given. Or a run exists under the idempotency key with
+                another input, other overrides or other variables (secret ones are not compared); `run_id` names it.
             InvalidFlowError: If the server refuses the flow.
             InvalidRequestError: If the server refuses an override (0.10 and newer).
             NotFoundError: If the server has no flow of this id.
@@ -353,6 +366,8 @@ class StepflowClient(Picklable):
             RunTimeoutError: If the run has not ended in time. It goes on; `run_id` names it.
             TransportError: If the server cannot be reached or the connection breaks. A RequestTimeoutError where
                 `timeout` was over before the run could be created.
+            UnsupportedByServerError: If there is an idempotency key and the server is older than 0.10, where flows have
+                no ids that can be found again.
         """
         deadline = deadline_of(timeout)
         requests.single_input(input)
@@ -362,7 +377,7 @@ class StepflowClient(Picklable):
         if on_cancel not in ("detach", "cancel"):
             raise InvalidArgumentError(f"on_cancel is 'detach' or 'cancel', not {on_cancel!r}")
         with deadline_scope(deadline), self._connection.traced("run", kind="INTERNAL") as span:
-            run = await self._creator.start(
+            run = await self._start(
                 flow,
                 input,
                 overrides,
@@ -371,6 +386,7 @@ class StepflowClient(Picklable):
                 max_concurrency=None,
                 wait=self._connection.timings.creation_hold,
                 deduplicate=deduplicate,
+                idempotency_key=idempotency_key,
             )
             try:
                 result = await self._waiter.result_of(run, deadline)
@@ -398,6 +414,7 @@ class StepflowClient(Picklable):
         max_concurrency: int | None = None,
         timeout: float | None = None,
         deduplicate: bool = False,
+        idempotency_key: str | None = None,
     ) -> str:
         """Start a flow and return the id of its run, without waiting for it.
 
@@ -416,21 +433,24 @@ class StepflowClient(Picklable):
             max_concurrency: How many tasks of the run are executed at once, as for `create_run`.
             timeout: Seconds for the whole call, with storing and creating; None sets no limit beyond the client's.
             deduplicate: Store a copy of the flow for this run, as for `run`.
+            idempotency_key: Return the run that exists under this key, if there is one, as for `run`.
 
         Raises:
             FlowFileError: If a file cannot be read.
             InvalidArgumentError: If an argument is wrong: for example an override of a step, or of a key, that the flow
-                does not have, or a required variable that is not given.
+                does not have, or a required variable that is not given. Or a run exists under the idempotency key with
+                another input, other overrides or other variables (secret ones are not compared); `run_id` names it.
             InvalidFlowError: If the server refuses the flow.
             InvalidRequestError: If the server refuses an override (0.10 and newer).
             NotFoundError: If the server has no flow of this id.
             AmbiguousRunError: If the response was lost or late, and the run cannot be identified.
             TransportError: If the server cannot be reached or the connection breaks. A RequestTimeoutError where
                 `timeout` was over before the run could be created.
-            UnsupportedByServerError: If the input is an empty list and the server older than 0.11.
+            UnsupportedByServerError: If the input is an empty list and the server older than 0.11, or there is an
+                idempotency key and it is older than 0.10.
         """
         with deadline_scope(deadline_of(timeout)), self._connection.traced("submit", kind="INTERNAL"):
-            run = await self._creator.start(
+            run = await self._start(
                 flow,
                 input,
                 overrides,
@@ -439,8 +459,39 @@ class StepflowClient(Picklable):
                 max_concurrency=max_concurrency,
                 wait=None,
                 deduplicate=deduplicate,
+                idempotency_key=idempotency_key,
             )
             return run.run_id
+
+    async def _start(
+        self, *given: Any, idempotency_key: str | None, deduplicate: bool, **more: Any
+    ) -> responses.Started:
+        if idempotency_key is None:
+            return await self._creator.start(*given, deduplicate=deduplicate, **more)
+        return await self._keyed.start(*given, key=idempotency_key, **more)
+
+    async def find_run(self, flow: FlowSource, key: str, *, timeout: float | None = None) -> RunDetails | None:
+        """Return the run that `run` or `submit` created with an `idempotency_key`, by any process; None for none.
+
+        Example:
+            if await client.find_run("workflow.yaml", "doc-42") is None:
+                print("doc-42 was not processed yet")
+
+        Args:
+            flow: The flow, as it was given to `run`, its keys in the same order; not its id. Its copy with the key is
+                stored, to learn the copy's id; nothing is run.
+            key: The idempotency key.
+            timeout: Seconds for the whole call; None sets no limit beyond the client's.
+
+        Raises:
+            FlowFileError: If the flow's file cannot be read.
+            InvalidArgumentError: If an argument is wrong.
+            InvalidFlowError: If the server refuses the flow.
+            TransportError: If the server cannot be reached.
+            UnsupportedByServerError: If the server is older than 0.10.
+        """
+        with deadline_scope(deadline_of(timeout)):
+            return await self._keyed.find(flow, key)
 
     def map(
         self,

@@ -178,8 +178,9 @@ class RunCreator:
         output: Any = None,
         wait: int | None = None,
         timeout: float | None = None,
+        on_lost: Callable[[], object] | None = None,
     ) -> Created:
-        """Create a run, once, and return what `read` makes of the response."""
+        """Create a run, once, and return what `read` makes of the response; call `on_lost` if one was lost."""
         values = arguments.variables
         declared = declared if declared is not None else self._flows.declared(flow_id)
         request = api.create_run._get_kwargs(
@@ -193,10 +194,10 @@ class RunCreator:
                 timeout_secs=_or_unset(wait),
             )
         )
-        send = partial(self._connection.call, "create_run", request, read, timeout=timeout, waits=wait or 0)
+        send = partial(self._connection.call, "create_run", request, read, timeout=timeout, waits=wait or 0, raw=True)
         secrets = secrets_of(values, declared)
         try:
-            created = await self._create_once(flow_id, send, read)
+            created = await self._create_once(flow_id, send, read, on_lost)
         except StepflowClientError as error:
             # A server may quote what it was sent.
             secrets.clean(error)
@@ -206,7 +207,11 @@ class RunCreator:
         return created
 
     async def _create_once(
-        self, flow_id: str, send: Callable[[], Awaitable[Created]], read: Callable[[dict[str, Any]], Created]
+        self,
+        flow_id: str,
+        send: Callable[[], Awaitable[Created]],
+        read: Callable[[dict[str, Any]], Created],
+        on_lost: Callable[[], object] | None = None,
     ) -> Created:
         """Create a run and return it.
 
@@ -218,6 +223,7 @@ class RunCreator:
             flow_id: The flow.
             send: Sends the request once and reads the response.
             read: Reads the run from a response that has its `summary`.
+            on_lost: Called when a response was lost.
 
         Raises:
             AmbiguousRunError: If it cannot be told which run it is, or whether there is one.
@@ -237,6 +243,8 @@ class RunCreator:
                     is_settled = not may_have_created(error)
                     if is_settled:
                         raise
+                    if on_lost is not None:
+                        on_lost()
                     # The run is looked for as long as the response was waited for.
                     waited = min(time.monotonic() - sent, timings.search_after_timeout)
                     processing = waited if may_arrive_later(error) else 0.0

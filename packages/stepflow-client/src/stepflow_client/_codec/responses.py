@@ -64,6 +64,7 @@ __all__ = [
     "items_of",
     "json_value",
     "only_result",
+    "outcomes",
     "raw_value",
     "results",
     "run",
@@ -406,6 +407,41 @@ def results(listed: ListItemsResponse, status: ExecutionStatus, reading: Reading
 
     with collector_paused(when=len(entries) > _MANY):
         return build(lambda _: [read(entry) for entry in entries], {}, f"GET /runs/{run_id}/items")
+
+
+_COMPLETED = frozenset({2, "completed"})
+"""How servers say that an item has completed."""
+_AS_THEY_ARE = frozenset({str, int, bool, type(None)})
+"""Types of values in which nothing is restored."""
+
+
+def outcomes(
+    listed: ListItemsResponse, status: ExecutionStatus, reading: Reading = PLAIN
+) -> list[tuple[ExecutionStatus, Any, FlowError | None]]:
+    """Return status, output and error of each item of a finished run: what `results` does, without models of successes.
+
+    Args:
+        listed: The items.
+        status: How the run ended.
+        reading: How its answers are read.
+    """
+    entries = listed.items.entries if isinstance(listed.items, RunItems) else listed.items
+    completed, read = ExecutionStatus.COMPLETED, reading.flow_output
+
+    def plain() -> list[tuple[ExecutionStatus, Any, FlowError | None]] | None:
+        found: list[tuple[ExecutionStatus, Any, FlowError | None]] = []
+        for entry in entries:
+            if type(entry) is not dict or entry["status"] not in _COMPLETED:
+                return None
+            output = entry.get("output")
+            found.append((completed, output if type(output) in _AS_THEY_ARE else read(output), None))
+        return found
+
+    with collector_paused(when=len(entries) > _MANY):
+        found = build(lambda _: plain(), {}, f"GET /runs/{listed.run_id}/items")
+    if found is not None:
+        return found
+    return [(result.status, result.output, result.error) for result in results(listed, status, reading)]
 
 
 def single_result(

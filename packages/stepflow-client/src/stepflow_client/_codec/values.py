@@ -16,6 +16,7 @@ __all__ = [
     "decode",
     "decode_raw",
     "encode",
+    "is_plain",
     "json_path",
     "merge_overrides",
     "ordered",
@@ -97,8 +98,9 @@ def ordered(value: Any, like: Any = None) -> Any:
         keys = [key for key in shape if key in value] + sorted(key for key in value if key not in shape)
         return {key: ordered(value[key], shape.get(key)) for key in keys}
     if kind is list:
-        shapes = like if isinstance(like, list) and len(like) == len(value) else [None] * len(value)
-        return [ordered(each, shape) for each, shape in zip(value, shapes, strict=True)]
+        if isinstance(like, list) and len(like) == len(value):
+            return [ordered(each, shape) for each, shape in zip(value, like, strict=True)]
+        return [ordered(each) if type(each) in _MAY_CHANGE else each for each in value]
     return value
 
 
@@ -161,6 +163,14 @@ def check_json(value: Any, what: str, *, exact_integers: bool = True) -> Any:
         return _Checker(what, exact_integers).check(value, ())
     except RecursionError:
         raise InvalidArgumentError(f"{what} cannot be sent: it is nested too deeply") from None
+
+
+def is_plain(value: Any) -> bool:
+    """Return whether a value can be sent as it is; False for one that `check_json` has to look at."""
+    try:
+        return _is_plain(value, 0)
+    except RecursionError:
+        return False
 
 
 def _is_plain(value: Any, depth: int) -> bool:

@@ -124,6 +124,7 @@ class EmbeddedExecutor:
         variables_from_env: bool = False,
         timeout: float | None = None,
         deduplicate: bool = False,
+        idempotency_key: str | None = None,
         on_cancel: Literal["detach", "cancel"] = "detach",
     ) -> FlowResult:
         """Run a flow on one input and return its result; as `StepflowClient.run`."""
@@ -137,6 +138,7 @@ class EmbeddedExecutor:
             variables_from_env=variables_from_env,
             timeout=_left(deadline),
             deduplicate=deduplicate,
+            idempotency_key=idempotency_key,
             on_cancel=on_cancel,
         )
 
@@ -151,6 +153,7 @@ class EmbeddedExecutor:
         max_concurrency: int | None = None,
         timeout: float | None = None,
         deduplicate: bool = False,
+        idempotency_key: str | None = None,
     ) -> str:
         """Start a flow and return the id of its run; as `StepflowClient.submit`.
 
@@ -168,7 +171,15 @@ class EmbeddedExecutor:
                 variables_from_env=variables_from_env,
                 max_concurrency=max_concurrency,
                 deduplicate=deduplicate,
+                idempotency_key=idempotency_key,
             )
+
+    async def find_run(self, flow: FlowSource, key: str, *, timeout: float | None = None) -> RunDetails | None:
+        """Return the run that exists under an idempotency key; as `StepflowClient.find_run`.
+
+        Keys are known as long as the store: without one in a file, as long as the runtime.
+        """
+        return await (await self._ready_client()).find_run(flow, key, timeout=timeout)
 
     async def get_result(self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
         """Return the result of a run of one item, waiting for it to end; as `StepflowClient.get_result`."""

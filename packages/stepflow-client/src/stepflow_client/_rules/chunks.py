@@ -7,7 +7,7 @@ from typing import Any
 
 from ..outcomes import Outcome
 
-__all__ = ["Chunk", "ChunkSizer", "key_of", "lanes_of"]
+__all__ = ["Chunk", "ChunkSizer", "ReadAhead", "key_of", "lanes_of"]
 
 _FIRST, _LARGEST = 32, 400
 """Inputs of one run. From 0.11 on a server's time grows with the square of the items of a run."""
@@ -15,6 +15,10 @@ _WANTED = 1.0
 """Seconds that a chunk should take: longer ones delay outcomes, shorter ones cost more requests an input."""
 _LANES = 4
 """Chunks in flight."""
+_MOST_READ = 128
+"""Inputs that are read at once, at most."""
+_SHARE = 16
+"""What is read at once has this part of a chunk's bytes, at most, going by what came before."""
 
 
 @dataclass(slots=True)
@@ -64,6 +68,24 @@ class ChunkSizer:
         self.size = int(max(1, min(max(wanted, count / 2), count * 2, _LARGEST)))
 
 
+class ReadAhead:
+    """Chooses how many inputs are read at once, by how large the last ones were: few where they are large."""
+
+    def __init__(self, most_bytes: int) -> None:
+        """Begin with one.
+
+        Args:
+            most_bytes: Bytes of a chunk.
+        """
+        self.most_bytes = most_bytes
+        self.count = 1
+
+    def note(self, count: int, size: int) -> None:
+        """Note the size of inputs that were read at once."""
+        fitting = self.most_bytes // _SHARE * count // max(size, 1)
+        self.count = max(1, min(fitting, 2 * self.count, _MOST_READ))
+
+
 def lanes_of(max_concurrency: int | None) -> list[int | None]:
     """Return the `max_concurrency` of each run in flight; together they are that of the batch.
 
@@ -81,6 +103,6 @@ def key_of(value: Any) -> str | int | None:
     if isinstance(value, dict):
         for name in ("id", "key"):
             found = value.get(name)
-            if isinstance(found, (str, int)) and not isinstance(found, bool):
+            if found is not None and isinstance(found, (str, int)) and not isinstance(found, bool):
                 return found
     return None

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from .._codec import requests
 from .._codec.requests import RunArguments, Variables
-from .._codec.values import check_json, encode
+from .._codec.values import check_json, encode, is_plain
 from .._lazy import lazy_module
 from .._rules import bindings as api
 from .._rules.creation import born, tagged
@@ -118,6 +118,8 @@ class BatchRunner:
                     yield outcome if on_error == "yield" else outcome.raise_for_failure()
             if batch.failure is not None:
                 raise batch.failure
+            if batch.journal is not None:
+                batch.journal.end()
         finally:
             batch.workers.close()
             if on_cancel == "cancel" and batch.in_flight:
@@ -138,7 +140,7 @@ class BatchRunner:
         batch.flow, batch.digest = self._flows.checked(flow)
         can = (self._connection.server()).capabilities
         batch.exact = can["exact_numbers"] or not self._creator.exact_integers
-        batch.most_bytes = _BYTES if can["events"] else _OLD_BYTES
+        batch.ahead.most_bytes = _BYTES if can["events"] else _OLD_BYTES
         arguments = self._creator.arguments([], variables, overrides, None)
         needs = self._flows.needs_of_flow(batch.flow, batch.digest)
         batch.arguments = requests.completed(arguments, needs, os.environ, variables_from_env)
@@ -188,48 +190,52 @@ class BatchRunner:
         began = time.monotonic()
         found: list[Outcome] = []
         if chunk.values:
-            found = self._outcomes(batch, chunk, batch.lanes[place])
-        every = sorted([*found, *chunk.refused], key=lambda outcome: outcome.index)
+            found = self._outcomes(batch, chunk, place)
+        every = sorted([*found, *chunk.refused], key=lambda outcome: outcome.index) if chunk.refused else found
         if batch.journal is not None:
             batch.journal.ended(chunk.number, every)
         batch.in_flight.pop(chunk.number, None)
         return _Done(chunk, place, every, time.monotonic() - began)
 
-    def _outcomes(self, batch: _Batch, chunk: Chunk, limit: int | None) -> list[Outcome]:
-        run_id = chunk.run_id
+    def _outcomes(self, batch: _Batch, chunk: Chunk, place: int) -> list[Outcome]:
+        run_id, began = chunk.run_id, time.monotonic()
         listed, status = None, types.ExecutionStatus.RUNNING
         try:
             if run_id is None:
-                run = self._chunk_run(batch, chunk, limit)
+                run = self._chunk_run(batch, chunk, place)
                 run_id = run.run_id
                 if batch.journal is not None:
                     batch.journal.created(chunk.number, run_id)
                 if run.status.is_final and len(run.answers) == len(chunk.values):
                     read = responses.items(run_id, run.answers, self._connection.reading(run_id))
-                    listed, status = self._runs.explain(read, run.status), run.status
+                    status = run.status
+                    # Of a run that has completed every item has.
+                    is_complete = status is types.ExecutionStatus.COMPLETED
+                    listed = read if is_complete else self._runs.explain(read, status)
             batch.in_flight[chunk.number] = run_id
             if listed is None:
                 ended, listed = self._waiter.finished(run_id, wait=True, timeout=None, single=False)
                 status = ended.status
-            results = responses.results(listed, status, self._connection.reading(run_id))
+            results = responses.outcomes(listed, status, self._connection.reading(run_id))
         except NotFoundError as error:
             if run_id is None:
                 raise
             if batch.reruns and chunk.run_id is not None:
                 chunk.run_id = None
-                return self._outcomes(batch, chunk, limit)
+                return self._outcomes(batch, chunk, place)
             # The server was started again without its store.
-            results = [_lost(run_id, error)] * len(chunk.values)
+            results = [_lost(error)] * len(chunk.values)
+        seconds, make = time.monotonic() - began, outcomes.Outcome
         return [
-            outcomes.Outcome(index, key, run_id, result.status, result.output, result.error)
-            for index, key, result in zip(chunk.indexes, chunk.keys, results, strict=True)
+            make(index, key, run_id, status, output, error, seconds)
+            for index, key, (status, output, error) in zip(chunk.indexes, chunk.keys, results, strict=True)
         ]
 
-    def _chunk_run(self, batch: _Batch, chunk: Chunk, limit: int | None) -> responses.Started:
+    def _chunk_run(self, batch: _Batch, chunk: Chunk, place: int) -> responses.Started:
         """Create the run of a chunk, or find the one that was created before a crash."""
-        arguments = batch.arguments._replace(inputs=chunk.values, max_concurrency=limit)
+        arguments = batch.arguments._replace(inputs=chunk.values, max_concurrency=batch.lanes[place])
         for again in (True, False):
-            flow_id = self._flows.store_accepted(batch.flow, tagged(batch.flow, chunk.tag), batch.digest)
+            flow_id = self._chunk_flow(batch, chunk, place)
             known = batch.found.get(flow_id)
             if known is not None:
                 return responses.Started(known, types.ExecutionStatus.RUNNING, [])
@@ -242,12 +248,26 @@ class BatchRunner:
                     declared=batch.declared,
                     output=batch.flow.get("output"),
                     wait=self._connection.timings.creation_hold,
+                    on_lost=partial(batch.lane_flows.pop, place, None),
                 )
             except NotFoundError:
                 # A server that was started again in between has lost the flow.
+                batch.lane_flows.pop(place, None)
                 if not again:
                     raise
         raise AssertionError("unreachable")  # pragma: no cover - the loop returns or raises
+
+    def _chunk_flow(self, batch: _Batch, chunk: Chunk, place: int) -> str:
+        """Return the id of the flow that a chunk runs: with a journal its own, by which it is found after a crash.
+
+        Without one, the chunks that are in flight one after the other share one, until a response is lost.
+        """
+        known = batch.lane_flows.get(place)
+        if known is None:
+            known = self._flows.store_accepted(batch.flow, tagged(batch.flow, chunk.tag), batch.digest)
+            if batch.journal is None:
+                batch.lane_flows[place] = known
+        return known
 
     def _cancel_all(self, run_ids: list[str]) -> None:
         with deadline_override(time.monotonic() + self._connection.timings.cancel_limit):
@@ -269,9 +289,12 @@ class _Batch:
         self.sizer = chunks.ChunkSizer(requests.check_limit(chunk_size, "chunk_size", least=1))
         self.lanes = chunks.lanes_of(requests.check_concurrency(max_concurrency))
         self.free = list(range(len(self.lanes)))
+        self.lane_flows: dict[int, str] = {}
+        """The flow that the chunks of a lane share, by lane."""
         self.ordered = ordered
         self.source = source
-        self.exact, self.most_bytes = True, _OLD_BYTES
+        self.exact = True
+        self.ahead = chunks.ReadAhead(_OLD_BYTES)
         self.tag = uuid4().hex
         self.journal: Journal | None = None
         self.reruns = False
@@ -284,12 +307,13 @@ class _Batch:
         """What has ended and was not handed on, by chunk."""
         self.failure: Exception | None = None
         """What the inputs have raised."""
-        self._left: tuple[Any, bytes | InvalidArgumentError] | None = None
+        self._left: list[Any] = []
+        """Inputs that were read, and did not fit in a chunk."""
         self._number = self._index = self._next = 0
 
     def has_room(self) -> bool:
         """Return whether one more chunk may be begun."""
-        is_ended = self._left is None and (self.source.ended or self.failure is not None)
+        is_ended = not self._left and (self.source.ended or self.failure is not None)
         if is_ended or not self.free or len(self.workers) >= len(self.lanes):
             return False
         return not self.ordered or self._number - self._next < _AHEAD
@@ -319,17 +343,15 @@ class _Batch:
         known = None if self.journal is None else self.journal.chunk(self._number)
         chunk = chunks.Chunk(self._number, self._index, f"{self.tag}-{self._number}")
         seen = hashlib.sha256()
-        while chunk.count < (self.sizer.size if known is None else known.count):
-            entry = self._next_input()
-            if entry is None:
+        wanted = self.sizer.size if known is None else known.count
+        while chunk.count < wanted:
+            values = self._next_inputs(min(wanted - chunk.count, self.ahead.count))
+            if not values:
                 break
-            value, text = entry
-            size = len(text) if isinstance(text, bytes) else 0
-            if known is None and chunk.count and chunk.size + size > self.most_bytes:
-                self._left = entry
+            fitting = self._add_all(chunk, values, seen, is_known=known is not None)
+            if fitting < len(values):
+                self._left = values[fitting:] + self._left
                 break
-            self._add(chunk, value, text)
-            seen.update(b"%d:" % size + (text if isinstance(text, bytes) else b""))
         chunk.digest = seen.hexdigest()
         if known is not None:
             if chunk.digest != known.digest and self.failure is None:
@@ -346,39 +368,75 @@ class _Batch:
             self._number += 1
         return chunk
 
-    def _next_input(self) -> tuple[Any, bytes | InvalidArgumentError] | None:
-        left, self._left = self._left, None
-        if left is not None:
-            return left
+    def _next_inputs(self, most: int) -> list[Any]:
+        if self._left:
+            values, self._left = self._left[:most], self._left[most:]
+            return values
         if self.failure is not None or self.source.ended:
-            return None
+            return []
+        values, self.failure = self.source.take(most)
+        return values
+
+    def _add_all(self, chunk: Chunk, values: list[Any], seen: Any, *, is_known: bool) -> int:
+        """Add inputs to a chunk, and return how many fit.
+
+        Args:
+            chunk: The chunk.
+            values: The inputs.
+            seen: What digests their JSON.
+            is_known: Whether the chunk was begun before with as many of them, so that all fit.
+        """
+        # Nearly always all of them are plain and fit: then they are checked and encoded at once.
+        text = encode(values)[1:-1] if is_plain(values) else None
+        if text is not None and (is_known or chunk.size + len(text) <= self.ahead.most_bytes):
+            count = len(values)
+            self.ahead.note(count, len(text))
+            seen.update(b"," + text)
+            chunk.indexes.extend(range(self._index, self._index + count))
+            chunk.keys.extend(map(chunks.key_of, values))
+            chunk.values.extend(values)
+            chunk.count += count
+            chunk.size += len(text)
+            self._index += count
+            return count
+        began, before = len(chunk.values), chunk.size
+        for place, given in enumerate(values):
+            value, said = self._checked(given)
+            size = len(said) if isinstance(said, bytes) else 0
+            if not is_known and chunk.count and chunk.size + size > self.ahead.most_bytes:
+                return place
+            self._add(chunk, value, said)
+            seen.update(b"," + (said if isinstance(said, bytes) else b""))
+        self.ahead.note(max(1, len(chunk.values) - began), chunk.size - before)
+        return len(values)
+
+    def _checked(self, given: Any) -> tuple[Any, bytes | _Refusal]:
+        if isinstance(given, Exception):
+            return None, _Refusal(str(given))
         try:
-            found = self.source.next()
-        except Exception as error:
-            self.failure = error
-            return None
-        if found is None:
-            return None
-        if isinstance(found[0], Exception):
-            return None, InvalidArgumentError(str(found[0]))
-        try:
-            value = check_json(found[0], "the input", exact_integers=self.exact)
+            value = check_json(given, "the input", exact_integers=self.exact)
             return value, encode(value)
         except InvalidArgumentError as error:
-            return found[0], error
+            return given, _Refusal(error.message)
 
-    def _add(self, chunk: Chunk, value: Any, text: bytes | InvalidArgumentError) -> None:
+    def _add(self, chunk: Chunk, value: Any, said: bytes | _Refusal) -> None:
         index, key = self._index, chunks.key_of(value)
         self._index += 1
         chunk.count += 1
-        if isinstance(text, InvalidArgumentError):
-            error = types.FlowError(message=text.message, code=types.ErrorCode.INVALID_INPUT)
+        if isinstance(said, _Refusal):
+            error = types.FlowError(message=said.message, code=types.ErrorCode.INVALID_INPUT)
             chunk.refused.append(outcomes.Outcome(index, key, None, types.ExecutionStatus.FAILED, None, error))
             return
-        chunk.size += len(text)
+        chunk.size += len(said) + 1
         chunk.indexes.append(index)
         chunk.keys.append(key)
         chunk.values.append(value)
+
+
+class _Refusal(NamedTuple):
+    """Why an input cannot be sent."""
+
+    message: str
 
 
 def _known(done: _Done) -> _Done:
@@ -390,9 +448,9 @@ def _flows(answer: dict[str, Any]) -> dict[str, str]:
     return {str(run["runId"]): str(run["flowId"]) for run in answer["runs"]}
 
 
-def _lost(run_id: str, error: NotFoundError) -> types.FlowResult:
+def _lost(error: NotFoundError) -> tuple[types.ExecutionStatus, None, types.FlowError]:
     said = types.FlowError(message=f"the server has lost the run: {error.message}", code=types.ErrorCode.LOST)
-    return types.FlowResult(run_id=run_id, status=types.ExecutionStatus.FAILED, error=said)
+    return types.ExecutionStatus.FAILED, None, said
 
 
 def _digest(content: bytes) -> str:

@@ -1,0 +1,50 @@
+"""Which inputs of a file a batch runs. Pure."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+__all__ = ["chosen_again", "part_of", "sample_of"]
+
+Placed = tuple[int, Any]
+"""An input after its position in the file, from 0 on."""
+
+
+def part_of(inputs: Iterable[Placed], skip: int, limit: int | None) -> Iterator[Placed]:
+    """Return the inputs behind the first `skip`, `limit` at most; None for all."""
+    return islice(inputs, skip, None if limit is None else skip + limit)
+
+
+def sample_of(inputs: Iterable[Placed], size: int, seed: int) -> Iterator[Placed]:
+    """Yield `size` of the inputs at random, in their order: the same ones for the same inputs and seed.
+
+    All inputs are read before the first is yielded; no more than the sample is held.
+    """
+    choose = random.Random(seed)
+    held: list[Placed] = []
+    for seen, each in enumerate(inputs):
+        if seen < size:
+            held.append(each)
+        elif (place := choose.randint(0, seen)) < size:
+            held[place] = each
+    yield from sorted(held, key=lambda each: each[0])
+
+
+def chosen_again(inputs: Iterable[Placed], wanted: Mapping[int, Any]) -> Iterator[Placed]:
+    """Yield the inputs at the wanted positions; reading ends behind the last of them.
+
+    Raises:
+        LookupError: If the inputs end before.
+    """
+    left = set(wanted)
+    for position, value in inputs:
+        if position in left:
+            yield position, value
+            left.discard(position)
+            if not left:
+                return
+    if left:
+        raise LookupError(f"there is no input {min(left)}")

@@ -1,0 +1,246 @@
+# Written from _async/idempotency.py by `make generate`. Change that file instead.
+
+"""Creating at most one run under a key of the caller's, in any process."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .._codec import requests
+from .._codec.idempotency import Marker, check_key, input_digest, input_marker, run_marker, tag_of, use_marker
+from .._codec.requests import Variables
+from .._lazy import lazy_module
+from .._recording import Recorder
+from .._rules.creation import tagged
+from .._rules.deadline import current_deadline, has_passed
+from .._rules.releases import require
+from .._tracing import annotate
+from ..errors import AmbiguousRunError, InvalidArgumentError, NotFoundError, StepflowClientError
+from ..flows.file import is_flow_id
+from .blobs import BlobStore
+from .connection import Connection
+from .creation import RunCreator
+from .flows import FlowStore
+from .listing import RunLister
+from .runs import RunReader
+
+if TYPE_CHECKING:
+    from .._codec import responses
+    from ..flows.file import FlowSource
+    from ..types import RunDetails
+else:
+    responses = lazy_module("stepflow_client._codec.responses")
+
+__all__ = ["KeyedRuns"]
+
+_ON_THE_WAY = 0.5
+"""Seconds that the request of a process that was killed may still take to become a run."""
+_TURN = 0.01
+"""Seconds between two looks whether another call of this client is done with a key."""
+_PAGE = 500
+"""Runs that a request asks for in a search."""
+
+
+class _Keyed(NamedTuple):
+    """A flow that carries a key."""
+
+    flow: dict[str, Any]
+    digest: bytes
+    flow_id: str
+    key: str
+
+    @property
+    def name(self) -> str | None:
+        name = self.flow.get("name")
+        return name if isinstance(name, str) and name else None
+
+
+class KeyedRuns:
+    """Creates runs under keys of the caller's, and finds them.
+
+    Args:
+        connection: The connection.
+        flows: The flows of the client.
+        creator: Creates runs.
+        runs: Reads runs.
+        lister: Lists runs.
+        blobs: Stores and reads blobs.
+        recorder: Records the runs.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        flows: FlowStore,
+        creator: RunCreator,
+        runs: RunReader,
+        lister: RunLister,
+        blobs: BlobStore,
+        recorder: Recorder,
+    ) -> None:
+        self._connection = connection
+        self._flows = flows
+        self._creator = creator
+        self._runs = runs
+        self._lister = lister
+        self._blobs = blobs
+        self._recorder = recorder
+
+    def find(self, flow: FlowSource, key: str) -> RunDetails | None:
+        """Return the run that exists under a key."""
+        content, digest = self._checked(flow, key)
+        keyed = self._stored(content, digest, key)
+        found = self._noted(keyed)
+        if found is not None or not self._is_there(use_marker(keyed.flow_id)):
+            return found
+        return self._searched(keyed)
+
+    def start(
+        self,
+        flow: FlowSource,
+        input: Any,
+        overrides: Any,
+        variables: Variables | None,
+        variables_from_env: bool,
+        *,
+        key: str,
+        max_concurrency: int | None,
+        wait: int | None,
+    ) -> responses.Started:
+        """Return the run that exists under a key, or create it.
+
+        Args:
+            flow: The flow.
+            input: The input, or a list of them.
+            overrides: Changes to steps.
+            variables: Values of the flow's variables.
+            variables_from_env: Whether missing variables are read from the environment.
+            key: The key.
+            max_concurrency: How many tasks are executed at once.
+            wait: Seconds that the server may hold the request that creates the run; None for none.
+        """
+        content, digest = self._checked(flow, key)
+        annotate(flow_name=content.get("name"))
+        arguments = self._creator.arguments(input, variables, overrides, max_concurrency)
+        needs = self._flows.needs_of_flow(content, digest)
+        arguments = requests.completed(arguments, needs, os.environ, variables_from_env)
+        for again in (True, False):
+            keyed = self._stored(content, digest, key)
+            claims = self._flows.registries.current
+            turn = run_marker(keyed.flow_id).content
+            while True:
+                if claims.start_storing(turn) or has_passed(current_deadline()):
+                    break
+                # Calls of one client take turns.
+                time.sleep(_TURN)
+            try:
+                run = self._found_or_created(keyed, arguments, flow, wait)
+            except NotFoundError:
+                # A server that was started again without a store has lost the flow.
+                self._flows.forget(keyed.flow_id)
+                if not again:
+                    raise
+            else:
+                annotate(run_id=run.run_id)
+                return run
+            finally:
+                claims.stop_storing(turn)
+        raise AssertionError("unreachable")  # pragma: no cover - the loop returns or raises
+
+    def _checked(self, flow: FlowSource, key: str) -> tuple[dict[str, Any], bytes]:
+        check_key(key)
+        if is_flow_id(flow):
+            raise InvalidArgumentError("an idempotency key needs the flow itself, not its id: the flow carries the key")
+        return self._flows.checked(flow)
+
+    def _stored(self, content: dict[str, Any], digest: bytes, key: str) -> _Keyed:
+        require(self._connection.server(), "blobs", "an idempotency key needs flow ids that can be found again")
+        flow_id = self._flows.store_accepted(content, tagged(content, tag_of(key)), digest)
+        return _Keyed(content, digest, flow_id, key)
+
+    def _found_or_created(
+        self, keyed: _Keyed, arguments: requests.RunArguments, source: FlowSource, wait: int | None
+    ) -> responses.Started:
+        declared = responses.flow_variables(keyed.flow)
+        mine = input_marker(keyed.flow_id, input_digest(arguments, declared))
+        is_same = self._is_there(mine)
+        if is_same or self._is_there(use_marker(keyed.flow_id)):
+            noted = self._noted(keyed)
+            found = noted or self._searched(keyed)
+            if found is None:
+                # Whoever noted the input may have been killed while its request was on the way.
+                time.sleep(_ON_THE_WAY)
+                found = self._searched(keyed)
+            if found is not None and not is_same:
+                raise InvalidArgumentError(
+                    f"run {found.run_id} exists under the idempotency key {keyed.key!r}, with another input, other "
+                    "variables or other overrides",
+                    run_id=found.run_id,
+                    hint="a key stands for one call; find_run() returns its run",
+                )
+            if found is not None:
+                run = responses.Started(found.run_id, found.status, [])
+                return run if noted is not None else self._first_of(keyed, run)
+        for marker in (use_marker(keyed.flow_id), mine):
+            self._blobs.store_blob(marker.content)
+        return self._created(keyed, arguments, source, wait)
+
+    def _created(
+        self, keyed: _Keyed, arguments: requests.RunArguments, source: FlowSource, wait: int | None
+    ) -> responses.Started:
+        declared = responses.flow_variables(keyed.flow)
+        self._flows.registries.current.reserve(keyed.flow_id)
+        output = keyed.flow.get("output")
+        try:
+            run = self._creator.create(
+                keyed.flow_id, arguments, responses.started, declared=declared, output=output, wait=wait
+            )
+        except AmbiguousRunError as error:
+            # Whoever has created one: all runs of this flow are runs of this key.
+            found = self._searched(keyed) if error.candidates else None
+            if found is None:
+                error.hint = "the same call with this idempotency key finds the run, if there is one"
+                raise
+            run = responses.Started(found.run_id, found.status, [])
+        self._recorder.created(run.run_id, keyed.flow_id, arguments, source, keyed.flow)
+        return self._first_of(keyed, run)
+
+    def _first_of(self, keyed: _Keyed, run: responses.Started) -> responses.Started:
+        """Note the run of a key, and return the one that was noted first: that of a caller at the same instant.
+
+        Stores in a file keep the first filename of a blob, those in memory the last.
+        """
+        marker = run_marker(keyed.flow_id)
+        # The run exists: a search finds it where there is no note.
+        with suppress(StepflowClientError):
+            self._blobs.store_blob(marker.content, filename=run.run_id)
+            noted = self._noted(keyed)
+            if noted is not None and noted.run_id != run.run_id:
+                return responses.Started(noted.run_id, noted.status, [])
+        return run
+
+    def _noted(self, keyed: _Keyed) -> RunDetails | None:
+        try:
+            noted = self._blobs.get_blob(run_marker(keyed.flow_id).blob_id)
+            return self._runs.state(requests.check_run_id(noted.filename or ""))
+        except (NotFoundError, InvalidArgumentError):
+            return None
+
+    def _searched(self, keyed: _Keyed) -> RunDetails | None:
+        """Return the oldest run of the flow that carries the key."""
+        found = None
+        pages = self._lister.iter_runs(page_size=_PAGE, flow_name=keyed.name, roots_only=True)
+        with closing(pages) as runs:
+            for run in runs:
+                found = run if run.flow_id == keyed.flow_id else found
+        return found
+
+    def _is_there(self, marker: Marker) -> bool:
+        try:
+            self._blobs.get_blob(marker.blob_id)
+        except NotFoundError:
+            return False
+        return True

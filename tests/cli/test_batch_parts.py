@@ -1,0 +1,142 @@
+"""The parts of a batch that streams: which inputs are chosen, how many there are, and what is told of it."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import re
+import tracemalloc
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from stepflow_cli.errors import Problem
+from stepflow_cli.inputs.choice import chosen_again, part_of, sample_of
+from stepflow_cli.inputs.records import Extent, read_records
+from stepflow_cli.output.spinner import Spinner
+from stepflow_cli.runs.batch_progress import BatchProgress, Latencies
+from stepflow_client import ExecutionStatus, Outcome
+
+
+def test_a_sample_is_uniform_and_in_order() -> None:
+    counts = [0] * 10
+    for seed in range(2000):
+        found = [position for position, _ in sample_of(enumerate("abcdefghij"), 3, seed)]
+        assert found == sorted(set(found))
+        assert len(found) == 3
+        for position in found:
+            counts[position] += 1
+    # 600 each; the standard deviation is 20.
+    assert all(500 < count < 700 for count in counts)
+    assert list(sample_of(enumerate("ab"), 5, 0)) == [(0, "a"), (1, "b")]
+
+
+def test_parts_keep_their_positions() -> None:
+    assert list(part_of(enumerate("abcde"), 1, 2)) == [(1, "b"), (2, "c")]
+    assert list(part_of(enumerate("abc"), 1, None)) == [(1, "b"), (2, "c")]
+
+
+def test_inputs_are_chosen_again_and_reading_ends_behind_the_last() -> None:
+    inputs = enumerate("abcdef")
+    assert list(chosen_again(inputs, {1: None, 3: None})) == [(1, "b"), (3, "d")]
+    assert next(inputs) == (4, "e")
+    with pytest.raises(LookupError, match="no input 7"):
+        list(chosen_again(enumerate("abc"), {1: None, 7: None}))
+
+
+def test_percentiles_are_within_a_class() -> None:
+    values = [random.Random(1).lognormvariate(0, 2) for _ in range(10_000)]
+    latencies = Latencies()
+    for value in values:
+        latencies.note(value)
+    values.sort()
+    for share in (0.5, 0.95, 0.99):
+        found = latencies.percentile(share)
+        assert found is not None
+        assert math.isclose(found, values[round(share * len(values)) - 1], rel_tol=0.02)
+    assert Latencies().percentile(0.5) is None
+
+
+def test_a_million_rows_of_csv_are_read_as_they_are_needed(tmp_path: Path) -> None:
+    path, rows = tmp_path / "in.csv", 1_000_000
+    with path.open("w") as file:
+        file.write("n,text\n")
+        file.writelines(f"{number},é☃\n" for number in range(rows))
+    extent = Extent()
+    found = read_records(str(path), "csv", {"properties": {"n": {"type": "integer"}}}, stops=False, extent=extent)
+    assert list(islice(found, 2)) == [{"n": 0, "text": "é☃"}, {"n": 1, "text": "é☃"}]
+    assert extent.read == 2
+    list(islice(found, 100_000))
+    assert extent.expected is not None
+    assert 0.9 * rows < extent.expected < 1.2 * rows
+    tracemalloc.start()
+    try:
+        last = 0
+        for each in islice(found, 100_000):
+            last = each["n"]
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+    assert last == 200_001
+    assert sum(1 for _ in found) == rows - 200_002
+
+
+def test_row_groups_of_parquet_are_read_as_they_are_needed(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    path = str(tmp_path / "in.parquet")
+    table = pyarrow.table({"n": list(range(50_000)), "text": ["x" * 200] * 50_000})
+    pyarrow.parquet.write_table(table, path, row_group_size=5_000, use_dictionary=False, compression="none")
+    del table
+    extent = Extent()
+    before = pyarrow.total_allocated_bytes()
+    found = read_records(path, "parquet", {}, stops=False, extent=extent)
+    assert next(found)["n"] == 0
+    assert extent.expected == 50_000
+    # The whole file has 10 MB.
+    assert pyarrow.total_allocated_bytes() - before < 5_000_000
+    assert sum(1 for _ in found) == 49_999
+
+
+def test_a_list_tells_how_many_there_are(tmp_path: Path) -> None:
+    (tmp_path / "in.json").write_text(json.dumps([1, 2, 3]))
+    extent = Extent()
+    assert next(read_records(str(tmp_path / "in.json"), "json", {}, stops=False, extent=extent)) == 1
+    assert extent.expected == 3
+
+
+def outcome(index: int, seconds: float | None = 0.5) -> Outcome:
+    return Outcome(index, None, "r", ExecutionStatus.COMPLETED, index, None, seconds)
+
+
+def test_the_progress_has_what_runs_and_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("stepflow_cli.runs.batch_progress.time.monotonic", lambda: now)
+    progress, spinner = BatchProgress(), Spinner("")
+    progress.begun, progress.expected = 60, 1100
+    for index in range(40):
+        # These come from a journal, at once.
+        progress.note(outcome(index, None))
+    for index in range(10):
+        progress.note(outcome(40 + index))
+    now = 105.0
+    assert progress.is_due()
+    assert not progress.is_due()
+    progress.show(spinner)
+    assert spinner._text == "50 inputs done, 0 failed, 10/s, 10 running, 8m45s left"
+    progress.expected = None
+    progress.show(spinner)
+    assert "left" not in spinner._text
+
+
+def test_the_summary_groups_failures(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = BatchProgress()
+    for index in range(3):
+        progress.note(Outcome(index, None, "r", ExecutionStatus.FAILED, seconds=2.0))
+    with pytest.raises(Problem, match="3 of 3 inputs did not succeed"):
+        progress.summarise()
+    said = capsys.readouterr().err
+    assert "3 x failed: the run was failed" in said
+    assert re.search(r"latency p50 (1.9|2)", said)
