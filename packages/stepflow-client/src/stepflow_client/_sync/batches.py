@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Generator, Iterable
@@ -13,13 +12,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from uuid import uuid4
 
-from .._codec import requests
+from .._codec import answers, requests
 from .._codec.requests import RunArguments, Variables
 from .._codec.values import check_json, encode
+from .._codec.variables import flow_variables
 from .._lazy import lazy_module
 from .._rules import bindings as api
 from .._rules.creation import born, tagged
 from .._rules.deadline import deadline_override
+from .._rules.statuses import ExecutionStatus
 from .._workers import SyncSource, SyncWorkers
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
 from ..flows.file import is_flow_id
@@ -150,7 +151,7 @@ class BatchRunner:
         arguments = self._creator.arguments([], variables, overrides, None)
         needs = self._flows.needs_of_flow(batch.flow, batch.digest)
         batch.arguments = requests.completed(arguments, needs, os.environ, variables_from_env)
-        batch.declared = responses.flow_variables(batch.flow)
+        batch.declared = flow_variables(batch.flow)
 
     def _open_journal(self, batch: _Batch, journal: str | os.PathLike[str]) -> None:
         if not (self._connection.server()).capabilities["blobs"]:
@@ -205,7 +206,8 @@ class BatchRunner:
 
     def _outcomes(self, batch: _Batch, chunk: Chunk, limit: int | None) -> list[Outcome]:
         run_id = chunk.run_id
-        listed, status = None, types.ExecutionStatus.RUNNING
+        listed: Any = None
+        status = ExecutionStatus.RUNNING
         try:
             if run_id is None:
                 run = self._chunk_run(batch, chunk, limit)
@@ -217,7 +219,9 @@ class BatchRunner:
                     listed, status = self._runs.explain(read, run.status), run.status
             batch.in_flight[chunk.number] = run_id
             if listed is None:
-                ended, listed = self._waiter.finished(run_id, wait=True, timeout=None, single=False)
+                ended, listed = self._waiter.finished(
+                    run_id, wait=True, timeout=None, single=False, read=self._waiter.ended_items
+                )
                 status = ended.status
             results = responses.results(listed, status, self._connection.reading(run_id))
         except NotFoundError as error:
@@ -233,20 +237,20 @@ class BatchRunner:
             for index, key, result in zip(chunk.indexes, chunk.keys, results, strict=True)
         ]
 
-    def _chunk_run(self, batch: _Batch, chunk: Chunk, limit: int | None) -> responses.Started:
+    def _chunk_run(self, batch: _Batch, chunk: Chunk, limit: int | None) -> answers.Started:
         """Create the run of a chunk, or find the one that was created before a crash."""
         arguments = batch.arguments._replace(inputs=chunk.values, max_concurrency=limit)
         for again in (True, False):
             flow_id = self._flows.store_accepted(batch.flow, tagged(batch.flow, chunk.tag), batch.digest)
             known = batch.found.get(flow_id)
             if known is not None:
-                return responses.Started(known, types.ExecutionStatus.RUNNING, [])
+                return answers.Started(known, ExecutionStatus.RUNNING, [])
             self._flows.registries.current.reserve(flow_id)
             try:
                 return self._creator.create(
                     flow_id,
                     arguments,
-                    responses.started,
+                    answers.started,
                     declared=batch.declared,
                     output=batch.flow.get("output"),
                     wait=_HELD,
@@ -326,6 +330,8 @@ class _Batch:
         """
         known = None if self.journal is None else self.journal.chunk(self._number)
         chunk = chunks.Chunk(self._number, self._index, f"{self.tag}-{self._number}")
+        import hashlib
+
         seen = hashlib.sha256()
         while chunk.count < (self.sizer.size if known is None else known.count):
             entry = self._next_input()
@@ -381,7 +387,7 @@ class _Batch:
         chunk.count += 1
         if isinstance(text, InvalidArgumentError):
             error = types.FlowError(message=text.message, code=types.ErrorCode.INVALID_INPUT)
-            chunk.refused.append(outcomes.Outcome(index, key, None, types.ExecutionStatus.FAILED, None, error))
+            chunk.refused.append(outcomes.Outcome(index, key, None, ExecutionStatus.FAILED, None, error))
             return
         chunk.size += len(text)
         chunk.indexes.append(index)
@@ -400,10 +406,12 @@ def _flows(answer: dict[str, Any]) -> dict[str, str]:
 
 def _lost(run_id: str, error: NotFoundError) -> types.FlowResult:
     said = types.FlowError(message=f"the server has lost the run: {error.message}", code=types.ErrorCode.LOST)
-    return types.FlowResult(run_id=run_id, status=types.ExecutionStatus.FAILED, error=said)
+    return types.FlowResult(run_id=run_id, status=ExecutionStatus.FAILED, error=said)
 
 
 def _digest(content: bytes) -> str:
+    import hashlib
+
     return hashlib.sha256(content).hexdigest()
 
 
