@@ -90,6 +90,7 @@ generate: $(ENV) ## Rewrite the generated code (SPEC=path: from another descript
 	$(BIN)/python scripts/generate_api.py $(SPEC)
 	$(BIN)/python scripts/generate_sync.py
 	$(BIN)/python scripts/write_cli_page.py
+	$(BIN)/python scripts/write_front_page.py
 
 check-generated: $(ENV) ## Fail if the generated code is not what `make generate` writes
 	$(BIN)/python scripts/check_generated.py

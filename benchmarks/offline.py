@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 from stepflow_client import StepflowClient
-from stepflow_client._codec import responses
+from stepflow_client._codec import answers, responses
 
 from benchmarks.workload import large_input
 
@@ -57,7 +57,7 @@ def _decoders(content: bytes) -> dict[str, Callable[[], Any]]:
     client = StepflowClient(_URL, transport=answer, server=_SERVER)
 
     def listed() -> Any:
-        return responses.items(_RUN_ID, responses.raw_value(content, "GET /items")["results"])
+        return responses.items(_RUN_ID, answers.raw_value(content, "GET /items")["results"])
 
     def called() -> Any:
         return _LOOP.run_until_complete(client.get_run_items(_RUN_ID))

@@ -81,7 +81,7 @@ class Worker:
 
 def clean_environment() -> dict[str, str]:
     """Return this process's environment without what would change how peers connect."""
-    unwanted = ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy", "pythonpath")
+    unwanted = ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy", "pythonpath", "pythondontwritebytecode")
     kept = {name: value for name, value in os.environ.items() if name.lower() not in unwanted}
     return {name: value for name, value in kept.items() if not name.startswith("STEPFLOW_")}
 

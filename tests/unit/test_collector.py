@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from stepflow_client import ExecutionStatus
-from stepflow_client._codec import responses
+from stepflow_client._codec import answers, responses
 from stepflow_client._collector import collector_paused
 
 
@@ -110,7 +110,7 @@ def test_a_large_answer_is_read_without_it() -> None:
 
     gc.callbacks.append(note)
     try:
-        listed = responses.items("r", responses.raw_value(content, "GET /")["results"])
+        listed = responses.items("r", answers.raw_value(content, "GET /")["results"])
         results = responses.results(listed, ExecutionStatus.COMPLETED)
     finally:
         gc.callbacks.remove(note)

@@ -290,13 +290,19 @@ def test_package_names() -> None:
         assert client.get_httpx_client().headers["authorization"] == "Bearer t"
 
 
-def test_an_operation_imports_only_its_own_models() -> None:
+def test_an_operation_imports_its_own_models_when_it_reads_a_response() -> None:
     code = (
-        "import sys, stepflow_api.api.health.health_check\n"
+        "import sys\n"
+        "from stepflow_api.api.health import health_check\n"
+        "health_check._get_kwargs()\n"
+        "told = sorted(name for name in sys.modules if name.startswith('stepflow_api.models.'))\n"
+        "print(told, 'attrs' in sys.modules)\n"
+        "import httpx\n"
+        "health_check._parse_response(httpx.Response(404))\n"
         "print(*sorted(name for name in sys.modules if name.startswith('stepflow_api.models.')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["stepflow_api.models.health"]
+    assert done.stdout.splitlines() == ["[] False", "stepflow_api.models.health"]
 
 
 def test_all_models_can_be_imported_from_one_place() -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 from stepflow_client import types
-from stepflow_client._codec import responses
+from stepflow_client._codec.variables import flow_variables
+from stepflow_client._rules.statuses import status_number
 from stepflow_client.errors import RunFailedError
 from stepflow_client.events import RunCompletedEvent, RunEvent, UnknownEvent, read_event
 from stepflow_client.types import (
@@ -35,7 +36,6 @@ from stepflow_client.types import (
     StepDetails,
     StoredFlow,
     ValidationResult,
-    status_number,
 )
 
 RUN_ID = "01900000-0000-7000-8000-000000000001"
@@ -409,7 +409,7 @@ def test_secret_values_are_in_no_repr() -> None:
         "steps": [{"id": "a", "component": "/x", "input": {"k": {"$variable": "key", "default": "s3cr3t-spare"}}}],
         "output": {"quoted": "the key is s3cr3t-default", "number": 48151623},
     }
-    read = responses.flow_variables(flow)
+    read = flow_variables(flow)
     stored = StoredFlow(flow_id="f", flow=flow)
     for shown in (repr(stored), str(stored), repr(FlowVariables(flow_id="f", variables=read)), repr(read)):
         assert "s3cr3t" not in shown

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stepflow_client import errors
-from stepflow_client._codec import responses
+from stepflow_client._codec import answers, responses
+from stepflow_client._codec.variables import flow_variables
 from stepflow_client.types import ComponentInfo, ComponentList, ErrorCode, ExecutionStatus, FailedPlugin, FlowVariable
 
 RUN_ID = "01900000-0000-7000-8000-000000000001"
@@ -108,7 +109,7 @@ SILENT = "the server does not say why"
 def test_the_shapes_of_errors(
     status: int, kind: str, body: bytes, error: type[errors.ApiError], message: str, details: Any
 ) -> None:
-    found = responses.error_for(status, kind, body, ASKED, run_id=RUN_ID)
+    found = answers.error_for(status, kind, body, ASKED, run_id=RUN_ID)
     assert type(found) is error
     assert found is not None
     assert found.message == message
@@ -142,36 +143,36 @@ def test_the_shapes_of_errors(
     ],
 )
 def test_the_class_of_a_status(status: int, error: type[errors.ApiError]) -> None:
-    found = responses.error_for(status, "", b"", ASKED)
+    found = answers.error_for(status, "", b"", ASKED)
     assert type(found) is error
     assert isinstance(found, errors.ApiError)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
 def test_a_usable_answer_is_no_error(status: int) -> None:
-    assert responses.error_for(status, "application/json", b"{}", ASKED) is None
-    assert responses.error_for(status, "", b"", ASKED) is None
+    assert answers.error_for(status, "application/json", b"{}", ASKED) is None
+    assert answers.error_for(status, "", b"", ASKED) is None
 
 
 @pytest.mark.parametrize("kind", ["application/grpc", "application/grpc; x=1", "Application/GRPC"])
 def test_a_path_that_a_current_server_does_not_know(kind: str) -> None:
-    found = responses.error_for(200, kind, b"", "GET /new")
+    found = answers.error_for(200, kind, b"", "GET /new")
     assert type(found) is errors.UnsupportedByServerError
     assert "GET /new" in str(found)
 
 
 def test_a_web_page_and_a_redirect_are_no_answers() -> None:
-    page = responses.error_for(200, "text/html; charset=utf-8", b"<html>", ASKED)
+    page = answers.error_for(200, "text/html; charset=utf-8", b"<html>", ASKED)
     assert type(page) is errors.InvalidResponseError
     assert page.status_code == 200
     for status in (301, 302, 307, 308, 304):
-        moved = responses.error_for(status, "", b"", ASKED)
+        moved = answers.error_for(status, "", b"", ASKED)
         assert type(moved) is errors.InvalidResponseError
         assert str(status) in str(moved)
 
 
 def test_a_message_is_one_line_of_bounded_length() -> None:
-    found = responses.error_for(500, "text/plain", b"line\r\n\tof " + b"x" * 10_000, ASKED)
+    found = answers.error_for(500, "text/plain", b"line\r\n\tof " + b"x" * 10_000, ASKED)
     assert found is not None
     assert found.message.startswith(f"{ASKED} was answered 500 Internal Server Error: line of xxx")
     assert 500 <= len(found.message) <= 600
@@ -181,7 +182,7 @@ def test_a_message_is_one_line_of_bounded_length() -> None:
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.integers(100, 599), st.sampled_from(["", "application/json", "text/html", "application/grpc"]), st.binary())
 def test_any_answer_is_usable_or_one_of_our_errors(status: int, kind: str, body: bytes) -> None:
-    found = responses.error_for(status, kind, body, ASKED)
+    found = answers.error_for(status, kind, body, ASKED)
     assert (found is None) <= (status < 300)
     assert found is None or (isinstance(found, errors.StepflowClientError) and str(found))
 
@@ -190,14 +191,14 @@ def test_any_answer_is_usable_or_one_of_our_errors(status: int, kind: str, body:
 
 
 def test_an_answer_is_a_json_object() -> None:
-    assert responses.value(b'{"a": 1.0}', ASKED) == {"a": 1}
-    assert responses.json_value(b"[1.0]", ASKED) == [1]
+    assert answers.value(b'{"a": 1.0}', ASKED) == {"a": 1}
+    assert answers.json_value(b"[1.0]", ASKED) == [1]
 
 
 @pytest.mark.parametrize("content", [b"", b"OK", b"[1]", b"null", b"\xff", b'{"a": NaN}', b"[" * 100_000, b"9" * 5000])
 def test_what_is_no_json_object(content: bytes) -> None:
     with pytest.raises(errors.InvalidResponseError) as caught:
-        responses.value(content, ASKED)
+        answers.value(content, ASKED)
     assert ASKED in str(caught.value)
     assert len(str(caught.value)) < 300
 
@@ -216,7 +217,7 @@ def test_what_is_no_json_object(content: bytes) -> None:
 )
 def test_an_answer_of_another_shape(answer: dict[str, Any], reason: str) -> None:
     with pytest.raises(errors.InvalidResponseError, match="in a shape that is not known") as caught:
-        responses.build(responses.run, answer, ASKED)
+        answers.build(responses.run, answer, ASKED)
     assert reason in str(caught.value)
     assert caught.value.details == answer
 
@@ -252,7 +253,7 @@ def test_any_object_is_read_or_refused(answer: dict[str, Any]) -> None:
     for make in (
         responses.run,
         responses.created,
-        responses.started,
+        answers.started,
         responses.runs,
         responses.components,
         responses.validation,
@@ -261,8 +262,8 @@ def test_any_object_is_read_or_refused(answer: dict[str, Any]) -> None:
         lambda each: responses.steps(RUN_ID, each["steps"]),
     ):
         with suppress(errors.InvalidResponseError):
-            responses.build(make, answer, ASKED)
-    assert isinstance(responses.flow_variables(answer), dict)
+            answers.build(make, answer, ASKED)
+    assert isinstance(flow_variables(answer), dict)
 
 
 # Runs, items, steps
@@ -270,15 +271,15 @@ def test_any_object_is_read_or_refused(answer: dict[str, Any]) -> None:
 
 def test_a_run_just_created_may_bring_its_items() -> None:
     items = [{"itemIndex": 0, "status": 2, "output": 1}]
-    assert responses.started({"summary": SUMMARY, "results": items}) == (RUN_ID, ExecutionStatus.COMPLETED, items)
+    assert answers.started({"summary": SUMMARY, "results": items}) == (RUN_ID, ExecutionStatus.COMPLETED, items)
     for answer in ({"summary": SUMMARY}, {"summary": SUMMARY, "results": []}, {"summary": SUMMARY, "results": None}):
-        assert responses.started(answer).answers == []
+        assert answers.started(answer).answers == []
 
 
 @pytest.mark.parametrize("wrong", [{"runId": 5}, {"runId": None}, {"status": None}, {"status": 1.5}])
 def test_a_run_just_created_has_an_id_and_a_status(wrong: dict[str, Any]) -> None:
     with pytest.raises(errors.InvalidResponseError):
-        responses.build(responses.started, {"summary": {**SUMMARY, **wrong}}, ASKED)
+        answers.build(answers.started, {"summary": {**SUMMARY, **wrong}}, ASKED)
 
 
 def test_results_are_the_same_looked_at_before_or_not() -> None:
@@ -459,7 +460,7 @@ def test_the_variables_of_a_flow() -> None:
         "wrong": {"env_var": 5, "description": [], "is_secret": "yes"},
     }
     schema = {"type": "object", "required": ["key", "n"], "properties": declared}
-    found = responses.flow_variables({"schemas": {"properties": {"variables": schema}}})
+    found = flow_variables({"schemas": {"properties": {"variables": schema}}})
     assert list(found) == ["key", "n", "free", "wrong"]
     assert found["key"] == FlowVariable(
         required=True,
@@ -484,13 +485,13 @@ def test_the_variables_of_a_flow() -> None:
     ],
 )
 def test_a_flow_without_variables(flow: dict[str, Any]) -> None:
-    assert responses.flow_variables(flow) == {}
+    assert flow_variables(flow) == {}
 
 
 @pytest.mark.parametrize("required", [5, None, "a", {"a": 1}, True])
 def test_required_may_be_nonsense(required: Any) -> None:
     schema = {"required": required, "properties": {"a": {}}}
-    assert not responses.flow_variables({"schemas": {"properties": {"variables": schema}}})["a"].required
+    assert not flow_variables({"schemas": {"properties": {"variables": schema}}})["a"].required
 
 
 def test_components_by_any_of_their_names() -> None:

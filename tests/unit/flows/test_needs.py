@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import InvalidArgumentError
-from stepflow_client._codec import responses
 from stepflow_client._codec.values import merge_overrides
+from stepflow_client._codec.variables import flow_variables
 from stepflow_client.flows.needs import FlowNeeds, needs_of
 
 from tests.unit.both_twins import TWINS, Server, ask
@@ -21,7 +21,7 @@ def needs(output: Any, *steps: dict[str, Any], required: tuple[str, ...] = ("key
     declared = {"key": {"type": "string", "env_var": "API_KEY"}, **properties}
     schemas = {"properties": {"variables": {"properties": declared, "required": list(required)}}}
     flow = {"schemas": schemas, "steps": [{"component": "/a", **step} for step in steps], "output": output}
-    return needs_of(flow, responses.flow_variables(flow))
+    return needs_of(flow, flow_variables(flow))
 
 
 KEY = {"$variable": "key"}

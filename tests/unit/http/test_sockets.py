@@ -88,7 +88,7 @@ def resolve(monkeypatch: pytest.MonkeyPatch, *ports: int) -> str:
     system = socket.getaddrinfo
 
     def found(host: Any, *args: Any, **options: Any) -> Any:
-        if host != name:
+        if host not in (name, name.encode()):
             return system(host, *args, **options)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
 

@@ -6,9 +6,10 @@ Every operation is a module with four functions, for example ``stepflow_api.api.
 a ``Response`` with the status, the headers and the raw content as well.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .client import AuthenticatedClient, Client
+if TYPE_CHECKING:
+    from .client import AuthenticatedClient, Client
 
 __all__ = ("AuthenticatedClient", "Client")
 
@@ -18,4 +19,8 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("stepflow-api")
+    if name in __all__:
+        from . import client
+
+        return getattr(client, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

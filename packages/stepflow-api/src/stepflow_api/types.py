@@ -2,10 +2,8 @@
 """Types that all operations share."""
 
 from collections.abc import Callable, Mapping, MutableMapping
-from http import HTTPStatus
+from dataclasses import dataclass
 from typing import IO, BinaryIO, Generic, Literal, TypeVar
-
-from attrs import define
 
 from .errors import UnexpectedBody
 
@@ -35,7 +33,7 @@ FileTypes = (
 RequestFiles = list[tuple[str, FileTypes]]
 
 
-@define
+@dataclass(slots=True)
 class File:
     """Raw bytes to send."""
 
@@ -104,6 +102,8 @@ class Response(Generic[T]):
 
 
 def _status(code: int) -> int:
+    from http import HTTPStatus
+
     try:
         return HTTPStatus(code)
     except ValueError:

@@ -10,9 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import sys
-import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -194,7 +192,11 @@ def show(problem: Problem, *, as_json: bool, color: str = "auto") -> None:
 def _line_of_error(title: str, style: str, words: str, color: str) -> str:
     text, is_terminal = f"{title} {words}", sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
     if is_terminal and "\n" not in words:
+        import shutil
+
         width = shutil.get_terminal_size().columns
+        import textwrap
+
         # Indented, so that words from a server cannot begin a line that looks like the command's own.
         text = textwrap.fill(
             text, max(width, 20), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from stepflow_client import FlowResult, StepflowClientError
+    from stepflow_client._records import PlainResult
 
 __all__ = ["ExitCode"]
 
@@ -42,7 +43,7 @@ class ExitCode(IntEnum):
         return next((code for kind, code in codes if isinstance(error, kind)), cls.FAILED)
 
     @classmethod
-    def for_result(cls, result: FlowResult) -> ExitCode:
+    def for_result(cls, result: FlowResult | PlainResult) -> ExitCode:
         """Return the exit code for the end of a run."""
         if result.is_success:
             return cls.OK

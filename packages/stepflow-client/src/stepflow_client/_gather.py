@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TYPE_CHECKING, TypeVar
 
@@ -33,6 +32,8 @@ async def async_together(calls: Sequence[Callable[[], Awaitable[Answer]]], at_on
 
 def sync_together(calls: Sequence[Callable[[], Answer]], at_once: int) -> list[Answer]:
     """Make calls, with a maximum number at once, and return what they return, in order."""
+    from concurrent.futures import ThreadPoolExecutor
+
     # The deadline of the caller lies in the context.
     contexts = [copy_context() for _ in calls]
     with ThreadPoolExecutor(at_once, thread_name_prefix="stepflow-client") as threads:

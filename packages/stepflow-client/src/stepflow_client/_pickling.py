@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pickle
 import sys
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Self
@@ -85,6 +84,8 @@ def _as_it_is_now(value: object) -> object:
 
 def _pickles(value: object) -> bool:
     try:
+        import pickle
+
         pickle.dumps(value)
     except Exception:
         # Whatever the object's own methods raise.

@@ -162,11 +162,17 @@ def _ascii_host(host: str) -> str:
     """
     if ":" in host:
         return str(IPv6Address(host.partition("%")[0])) if "%" not in host else host
-    ascii_host = host.encode("idna").decode("ascii") if host else host
+    # Most names need no codec for others, which is imported when it is first used.
+    ascii_host = host.encode("idna").decode("ascii") if host and not is_plain_host(host) else host
     for label in ascii_host.split("."):
         if label.startswith("xn--"):
             label.encode("ascii").decode("idna")
     return ascii_host
+
+
+def is_plain_host(host: str) -> bool:
+    """Return whether a host name is ASCII, with labels of a length that names may have."""
+    return host.isascii() and all(0 < len(label) < 64 for label in host.split("."))
 
 
 def _without_password(text: str) -> str:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import queue
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextvars import copy_context
 from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from ._lazy import lazy_module
 from .errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    # Who blocks threads alone does not pay for the import.
+    asyncio = lazy_module("asyncio")
 
 __all__ = ["AsyncSource", "AsyncWorkers", "SyncSource", "SyncWorkers"]
 

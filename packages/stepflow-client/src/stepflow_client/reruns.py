@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RerunItem", "RerunPlan", "RerunResult"]
 
-NOT_GIVEN: Any = object()
-"""The input of a rerun that was given none; None is the input null."""
-
 
 @dataclass(frozen=True, slots=True)
 class RerunItem:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from enum import Enum, StrEnum
+from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Self, TypeVar, overload
 
 from pydantic import (
@@ -27,6 +27,7 @@ from pydantic.alias_generators import to_camel
 
 from ._codec.secrets import HIDDEN, hidden_flow, hidden_schema
 from ._dataframe import data_frame
+from ._rules.statuses import STATUS_NUMBERS, ExecutionStatus, _OpenEnum, read_status
 from .errors import RunFailedError
 
 __all__ = [
@@ -61,53 +62,6 @@ __all__ = [
 ]
 
 
-_MOST_MEMBERS = 1_000
-"""How many values of newer servers an enumeration remembers."""
-
-
-class _OpenEnum(StrEnum):
-    """An enumeration that takes values from newer servers: an unknown one becomes a member of its own."""
-
-    @classmethod
-    def _missing_(cls, value: object) -> _OpenEnum | None:
-        if not isinstance(value, str):
-            return None
-        member = str.__new__(cls, value)
-        member._name_ = value.upper()
-        member._value_ = value
-        if len(cls._value2member_map_) > _MOST_MEMBERS:
-            # A wrong server must not fill the memory.
-            return member
-        # setdefault: two threads that meet the same new value get the same member.
-        return cls._value2member_map_.setdefault(value, member)  # type: ignore[return-value]
-
-
-class ExecutionStatus(_OpenEnum):
-    """Where a run, an item or a step stands. A status of a newer server appears as `unknown_<number>`."""
-
-    RUNNING = "running"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    PAUSED = "paused"
-    RECOVERY_FAILED = "recovery_failed"
-
-    @property
-    def is_final(self) -> bool:
-        """True where nothing more will happen by itself: completed, failed, cancelled, recovery_failed."""
-        return self in _FINAL
-
-
-_FINAL = frozenset(
-    {
-        ExecutionStatus.COMPLETED,
-        ExecutionStatus.FAILED,
-        ExecutionStatus.CANCELLED,
-        ExecutionStatus.RECOVERY_FAILED,
-    }
-)
-
-
 _UNSUCCESSFUL = frozenset({ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED})
 
 
@@ -140,7 +94,6 @@ class DiagnosticLevel(_OpenEnum):
     WARNING = "warning"
 
 
-_STATUS_NUMBERS = dict(enumerate(ExecutionStatus, start=1))
 _ERROR_NUMBERS = dict(zip(range(1, 11), ErrorCode, strict=False))
 _LEVEL_NUMBERS = dict(enumerate(DiagnosticLevel, start=1))
 
@@ -155,32 +108,9 @@ def _from_number(names: dict[int, Any]) -> BeforeValidator:
 
 
 # On the wire these are numbers; a member's place in its enumeration is its number.
-_Status = Annotated[ExecutionStatus, _from_number(_STATUS_NUMBERS)]
+_Status = Annotated[ExecutionStatus, _from_number(STATUS_NUMBERS)]
 _Code = Annotated[ErrorCode, _from_number(_ERROR_NUMBERS)]
 _Level = Annotated[DiagnosticLevel, _from_number(_LEVEL_NUMBERS)]
-
-
-def read_status(value: object) -> ExecutionStatus:
-    """Return the status that a number on the wire, or a word, stands for.
-
-    Raises:
-        ValueError: If it is neither.
-    """
-    if isinstance(value, int) and not isinstance(value, bool):
-        known = _STATUS_NUMBERS.get(value)
-        return known if known is not None else ExecutionStatus(f"unknown_{value}")
-    if isinstance(value, str):
-        return ExecutionStatus(value)
-    raise ValueError(f"{value!r} is not a status")
-
-
-def status_number(status: ExecutionStatus | str) -> int | None:
-    """Return the number that stands for a status on the wire, or None for one without a known number."""
-    for number, known in _STATUS_NUMBERS.items():
-        if known == status:
-            return number
-    prefix, _, digits = str(status).rpartition("_")
-    return int(digits) if prefix == "unknown" and digits.isdecimal() and len(digits) < 10 else None
 
 
 class _Shown:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -89,6 +88,8 @@ def for_terminal(
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold", show_header=not vertical)
+    import shutil
+
     width = shutil.get_terminal_size().columns
     if vertical:
         table.add_column(no_wrap=True, style="bold")
@@ -140,11 +141,11 @@ def _fitting(
     return fitting
 
 
-_RUN_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_RUN_ID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 def _shortened(texts: _Cells) -> _Cells:
-    short = short_ids([text for text, _ in texts if _RUN_ID.fullmatch(text)])
+    short = short_ids([text for text, _ in texts if re.fullmatch(_RUN_ID, text)])
     return [(short.get(text, text), style) for text, style in texts]
 
 

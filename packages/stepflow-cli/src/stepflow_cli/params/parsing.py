@@ -7,7 +7,6 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -222,6 +221,8 @@ class LazyGroup(click.Group):
 
     def group_names(self) -> list[str]:
         """Return the names of the commands that are groups themselves; their modules are packages."""
+        from pathlib import Path
+
         folder = Path(import_module(self._package).__file__ or "").parent
         return [name for name in self.commands_of if (folder / name.replace("-", "_") / "__init__.py").is_file()]
 

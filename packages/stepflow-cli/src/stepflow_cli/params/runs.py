@@ -7,7 +7,6 @@ the server is known.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from string import hexdigits
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -104,7 +103,7 @@ def _checked(text: str, where: str = "") -> str:
     except ValueError:
         lower = text.lower()
         if 4 <= len(text) < 36 and all(
-            each == "-" if place in _DASHES else each in hexdigits for place, each in enumerate(lower)
+            each == "-" if place in _DASHES else each in "0123456789abcdef" for place, each in enumerate(lower)
         ):
             return lower
         hint = "'stepflow runs list' shows them; the beginning will do, of at least four digits"

@@ -15,6 +15,7 @@ from .runs import VALUES
 
 if TYPE_CHECKING:
     from stepflow_client import FlowResult
+    from stepflow_client._records import PlainResult
 
 __all__ = ["BATCH_RESULT", "RESULT", "cancelled_run", "failure", "print_result", "print_results"]
 
@@ -45,7 +46,7 @@ BATCH_RESULT = View(
 """The result of one input of a batch."""
 
 
-def print_result(result: FlowResult, output: Output) -> None:
+def print_result(result: FlowResult | PlainResult, output: Output) -> None:
     """Print the output of a success alone, or the whole result where a format is asked for.
 
     Raises:
@@ -60,7 +61,7 @@ def print_result(result: FlowResult, output: Output) -> None:
         raise problem
 
 
-def _record(result: FlowResult) -> dict[str, Any]:
+def _record(result: FlowResult | PlainResult) -> dict[str, Any]:
     """Return a result as a record."""
     return {
         "run_id": result.run_id,
@@ -75,8 +76,10 @@ def cancelled_run(run_id: str) -> Problem:
     return Problem(f"run {run_id} is cancelled", kind="run_cancelled", exit_code=ExitCode.CANCELLED, run_id=run_id)
 
 
-def failure(result: FlowResult) -> Problem | None:
+def failure(result: FlowResult | PlainResult) -> Problem | None:
     """Return the problem of a result that is no success; None for a success."""
+    if result.is_success:
+        return None
     from stepflow_client import RunFailedError
 
     try:
@@ -132,5 +135,5 @@ def _batch_records(results: list[FlowResult]) -> Iterator[dict[str, Any]]:
             yield record | {"error": _error(result)}
 
 
-def _error(result: FlowResult) -> dict[str, Any] | None:
+def _error(result: FlowResult | PlainResult) -> dict[str, Any] | None:
     return None if result.error is None else result.error.model_dump(mode="json")

@@ -11,6 +11,7 @@ from ..output.view import Column, View, rfc3339
 
 if TYPE_CHECKING:
     from stepflow_client import FlowResult, RunDetails, RunItem, StepDetails
+    from stepflow_client._records import PlainRun
 
 __all__ = [
     "ITEM",
@@ -101,7 +102,7 @@ STEP = View(
 """A step of an item."""
 
 
-def run_record(run: RunDetails) -> dict[str, Any]:
+def run_record(run: RunDetails | PlainRun) -> dict[str, Any]:
     """Return a run as a record. `duration` is in seconds; of a run that goes on, so far."""
     record = run.model_dump(mode="json")
     end = run.completed_at or (None if run.is_finished else datetime.now(UTC))

@@ -217,10 +217,12 @@ def run_job(target: Target, job: Job, wait: Wait, output: Output) -> None:
 
 
 def _run_one(target: Target, job: Job, wait: Wait, output: Output) -> None:
+    from stepflow_client._records import get_result
+
     run_id = start(target, job)
     with naming(target, run_id):
         with or_come_back(target, run_id, wait), shown_while_waiting(target, run_id):
-            result = target.client.get_result(run_id, timeout=wait.timeout)
+            result = get_result(target.client, run_id, timeout=wait.timeout)
         try:
             print_result(result, output)
         except Problem as problem:

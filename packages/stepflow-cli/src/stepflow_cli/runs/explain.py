@@ -9,6 +9,7 @@ from ..errors import nearest
 
 if TYPE_CHECKING:
     from stepflow_client import ComponentInfo, FlowResult
+    from stepflow_client._records import PlainResult
 
     from ..server.connect import Target
 
@@ -20,7 +21,7 @@ _TIMEOUT = 5.0
 """Seconds to wait for the components: a plugin may be dead."""
 
 
-def explained(target: Target, flow: Mapping[str, Any], result: FlowResult) -> str | None:
+def explained(target: Target, flow: Mapping[str, Any], result: FlowResult | PlainResult) -> str | None:
     """Return why a run failed, as a hint; None where nothing is known.
 
     Asks the server for its components, only where its own message holds no reason (seen on all releases up to 0.13).

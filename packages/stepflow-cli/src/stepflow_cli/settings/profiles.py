@@ -18,11 +18,13 @@ import re
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import Problem, nearest, usage
 from ..exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["CONFIG_VARIABLE", "KEYS", "Profile", "Profiles", "check_profile", "config_path", "load"]
 
@@ -74,6 +76,8 @@ class Profile:
 
     def path_of(self, name: str) -> Path:
         """Return the path of a file that the profile names."""
+        from pathlib import Path
+
         return self.folder / Path(name).expanduser()
 
     def client_settings(self) -> dict[str, Any]:
@@ -126,6 +130,8 @@ class Profiles:
 
 def config_path() -> Path:
     """Return the path of the file with the profiles, whether it exists or not."""
+    from pathlib import Path
+
     named = os.environ.get(CONFIG_VARIABLE)
     if named:
         return Path(named).expanduser().absolute()

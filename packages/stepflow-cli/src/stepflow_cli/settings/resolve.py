@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import usage
-from .profiles import Profile, Profiles, load
+
+if TYPE_CHECKING:
+    from .profiles import Profile, Profiles
 
 __all__ = ["DEFAULT_PORT", "DEFAULT_URL", "Default", "ServerOptions", "Setting", "Settings", "resolve"]
 
@@ -88,7 +90,10 @@ def resolve(
     name, origin = options.profile, "flag --profile"
     if not name:
         name, origin = environ.get("STEPFLOW_PROFILE"), _variable("STEPFLOW_PROFILE")
-    profiles = load() if profiles is None else profiles
+    if profiles is None:
+        from .profiles import load
+
+        profiles = load()
     if not name:
         name, origin = profiles.current, f"current in {profiles.path}"
     if name:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
@@ -12,13 +11,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from uuid import uuid4
 
-from .._codec import requests
+from .._codec import answers, requests
 from .._codec.requests import RunArguments, Variables
 from .._codec.values import check_json, encode, is_plain
+from .._codec.variables import flow_variables
 from .._lazy import lazy_module
 from .._rules import bindings as api
 from .._rules.creation import born, tagged
 from .._rules.deadline import deadline_override
+from .._rules.statuses import ExecutionStatus
 from .._workers import AsyncSource, AsyncWorkers
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
 from ..flows.file import is_flow_id
@@ -143,7 +144,7 @@ class BatchRunner:
         arguments = await self._creator.arguments([], variables, overrides, None)
         needs = self._flows.needs_of_flow(batch.flow, batch.digest)
         batch.arguments = requests.completed(arguments, needs, os.environ, variables_from_env)
-        batch.declared = responses.flow_variables(batch.flow)
+        batch.declared = flow_variables(batch.flow)
 
     async def _open_journal(self, batch: _Batch, journal: str | os.PathLike[str]) -> None:
         if not (await self._connection.server()).capabilities["blobs"]:
@@ -198,7 +199,8 @@ class BatchRunner:
 
     async def _outcomes(self, batch: _Batch, chunk: Chunk, place: int) -> list[Outcome]:
         run_id, began = chunk.run_id, time.monotonic()
-        listed, status = None, types.ExecutionStatus.RUNNING
+        listed: Any = None
+        status = ExecutionStatus.RUNNING
         try:
             if run_id is None:
                 run = await self._chunk_run(batch, chunk, place)
@@ -213,7 +215,9 @@ class BatchRunner:
                     listed = read if is_complete else await self._runs.explain(read, status)
             batch.in_flight[chunk.number] = run_id
             if listed is None:
-                ended, listed = await self._waiter.finished(run_id, wait=True, timeout=None, single=False)
+                ended, listed = await self._waiter.finished(
+                    run_id, wait=True, timeout=None, single=False, read=self._waiter.ended_items
+                )
                 status = ended.status
             results = responses.outcomes(listed, status, self._connection.reading(run_id))
         except NotFoundError as error:
@@ -230,20 +234,20 @@ class BatchRunner:
             for index, key, (status, output, error) in zip(chunk.indexes, chunk.keys, results, strict=True)
         ]
 
-    async def _chunk_run(self, batch: _Batch, chunk: Chunk, place: int) -> responses.Started:
+    async def _chunk_run(self, batch: _Batch, chunk: Chunk, place: int) -> answers.Started:
         """Create the run of a chunk, or find the one that was created before a crash."""
         arguments = batch.arguments._replace(inputs=chunk.values, max_concurrency=batch.lanes[place])
         for again in (True, False):
             flow_id = await self._chunk_flow(batch, chunk, place)
             known = batch.found.get(flow_id)
             if known is not None:
-                return responses.Started(known, types.ExecutionStatus.RUNNING, [])
+                return answers.Started(known, ExecutionStatus.RUNNING, [])
             self._flows.registries.current.reserve(flow_id)
             try:
                 return await self._creator.create(
                     flow_id,
                     arguments,
-                    responses.started,
+                    answers.started,
                     declared=batch.declared,
                     output=batch.flow.get("output"),
                     wait=self._connection.timings.creation_hold,
@@ -341,6 +345,8 @@ class _Batch:
         """
         known = None if self.journal is None else self.journal.chunk(self._number)
         chunk = chunks.Chunk(self._number, self._index, f"{self.tag}-{self._number}")
+        import hashlib
+
         seen = hashlib.sha256()
         wanted = self.sizer.size if known is None else known.count
         while chunk.count < wanted:
@@ -424,7 +430,7 @@ class _Batch:
         chunk.count += 1
         if isinstance(said, _Refusal):
             error = types.FlowError(message=said.message, code=types.ErrorCode.INVALID_INPUT)
-            chunk.refused.append(outcomes.Outcome(index, key, None, types.ExecutionStatus.FAILED, None, error))
+            chunk.refused.append(outcomes.Outcome(index, key, None, ExecutionStatus.FAILED, None, error))
             return
         chunk.size += len(said) + 1
         chunk.indexes.append(index)
@@ -449,10 +455,12 @@ def _flows(answer: dict[str, Any]) -> dict[str, str]:
 
 def _lost(error: NotFoundError) -> tuple[types.ExecutionStatus, None, types.FlowError]:
     said = types.FlowError(message=f"the server has lost the run: {error.message}", code=types.ErrorCode.LOST)
-    return types.ExecutionStatus.FAILED, None, said
+    return ExecutionStatus.FAILED, None, said
 
 
 def _digest(content: bytes) -> str:
+    import hashlib
+
     return hashlib.sha256(content).hexdigest()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .._codec import requests
+from .._codec import answers, requests
 from .._codec.values import check_json
 from .._lazy import lazy_module
 from .._rules import bindings as api
@@ -40,17 +40,15 @@ class BlobStore:
         """Store a blob and return its id, the SHA-256 of its content."""
         check_name = requests.check_header_text if isinstance(data, _BYTES) else requests.check_text
         name = api.UNSET if filename is None else check_name(filename, "filename")
-        body: api.File | api.StoreBlobRequest
         if isinstance(data, _BYTES):
             if blob_type not in (None, "binary"):
                 raise InvalidArgumentError(f"bytes are a blob of type binary, not {blob_type!r}")
-            body = api.File(payload=bytes(data))
-            request = api.store_blob._get_kwargs(body=body, x_blob_filename=name)
+            request = api.store_blob._get_kwargs(body=api.File(payload=bytes(data)), x_blob_filename=name)
         else:
             if blob_type not in (None, "data", "flow"):
                 raise InvalidArgumentError(f"a JSON blob is of type data or flow, not {blob_type!r}")
             kind = api.UNSET if blob_type is None else blob_type
-            body = api.StoreBlobRequest(data=check_json(data, "the blob"), filename=name, blob_type=kind)
+            body = api.json_body(data=check_json(data, "the blob"), blobType=kind, filename=name)
             request = api.store_blob._get_kwargs(body=body)
         return await self._connection.call(
             "store_blob", request, types.StoreBlobResponse.model_validate, timeout=timeout
@@ -69,5 +67,5 @@ class BlobStore:
             filename=responses.attachment_name(response.headers.get("content-disposition")),
             data=response.content
             if kind == "binary"
-            else responses.json_value(response.content, f"GET /blobs/{blob_id}"),
+            else answers.json_value(response.content, f"GET /blobs/{blob_id}"),
         )

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from .._codec import requests
+from .._codec import answers, requests
 from .._lazy import lazy_module
 from .._logging import logger
 from .._rules import bindings as api
@@ -32,14 +32,12 @@ from .waiting import Waiter
 
 if TYPE_CHECKING:
     from .. import events
-    from .._codec import responses
     from .._rules import inference
     from ..events import RunCompletedEvent, RunEvent
     from ..types import ListStepsResponse, RunDetails
 else:
     inference = lazy_module("stepflow_client._rules.inference")
     events = lazy_module("stepflow_client.events")
-    responses = lazy_module("stepflow_client._codec.responses")
 
 __all__ = ["EventFollower"]
 
@@ -185,7 +183,7 @@ class EventFollower:
                 if frame is None:
                     yield None, position
                     continue
-                number = responses.build(events.sequence_number, frame, "an event")
+                number = answers.build(events.sequence_number, frame, "an event")
                 if number == position.number and skip > 0:
                     skip -= 1
                 else:
@@ -194,7 +192,7 @@ class EventFollower:
                 read = partial(
                     events.read_event, run_id, cursor=str(position), reading=self._connection.reading(run_id)
                 )
-                yield responses.build(read, frame, "an event"), position
+                yield answers.build(read, frame, "an event"), position
 
     async def _inferred_events(
         self, run_id: str, position: Cursor, include_results: bool, pulse: _Pulse
@@ -217,7 +215,7 @@ class EventFollower:
                     # 0.9 does not tell the steps of a batch.
                     steps = None
                 if not run.is_finished:
-                    await self._waiter.check_recovery(run, began)
+                    await self._waiter.check_recovery(run.run_id, began)
             except TRANSIENT_ERRORS as error:
                 if not is_transient(error) or time.monotonic() - last_contact > timings.event_outage:
                     raise

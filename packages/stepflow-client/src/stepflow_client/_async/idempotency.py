@@ -7,10 +7,10 @@ import os
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._codec import requests
+from .._codec import answers, requests
 from .._codec.idempotency import Marker, check_key, input_digest, input_marker, run_marker, tag_of, use_marker
 from .._codec.requests import Variables
-from .._lazy import lazy_module
+from .._codec.variables import flow_variables
 from .._recording import Recorder
 from .._rules.creation import tagged
 from .._rules.deadline import current_deadline, has_passed
@@ -26,11 +26,8 @@ from .listing import RunLister
 from .runs import RunReader
 
 if TYPE_CHECKING:
-    from .._codec import responses
     from ..flows.file import FlowSource
     from ..types import RunDetails
-else:
-    responses = lazy_module("stepflow_client._codec.responses")
 
 __all__ = ["KeyedRuns"]
 
@@ -75,7 +72,7 @@ class KeyedRuns:
         flows: FlowStore,
         creator: RunCreator,
         runs: RunReader,
-        lister: RunLister,
+        lister: RunLister[RunDetails],
         blobs: BlobStore,
         recorder: Recorder,
     ) -> None:
@@ -107,7 +104,7 @@ class KeyedRuns:
         key: str,
         max_concurrency: int | None,
         wait: int | None,
-    ) -> responses.Started:
+    ) -> answers.Started:
         """Return the run that exists under a key, or create it.
 
         Args:
@@ -161,8 +158,8 @@ class KeyedRuns:
 
     async def _found_or_created(
         self, keyed: _Keyed, arguments: requests.RunArguments, source: FlowSource, wait: int | None
-    ) -> responses.Started:
-        declared = responses.flow_variables(keyed.flow)
+    ) -> answers.Started:
+        declared = flow_variables(keyed.flow)
         mine = input_marker(keyed.flow_id, input_digest(arguments, declared))
         is_same = await self._is_there(mine)
         if is_same or await self._is_there(use_marker(keyed.flow_id)):
@@ -180,7 +177,7 @@ class KeyedRuns:
                     hint="a key stands for one call; find_run() returns its run",
                 )
             if found is not None:
-                run = responses.Started(found.run_id, found.status, [])
+                run = answers.Started(found.run_id, found.status, [])
                 return run if noted is not None else await self._first_of(keyed, run)
         for marker in (use_marker(keyed.flow_id), mine):
             await self._blobs.store_blob(marker.content)
@@ -188,13 +185,13 @@ class KeyedRuns:
 
     async def _created(
         self, keyed: _Keyed, arguments: requests.RunArguments, source: FlowSource, wait: int | None
-    ) -> responses.Started:
-        declared = responses.flow_variables(keyed.flow)
+    ) -> answers.Started:
+        declared = flow_variables(keyed.flow)
         self._flows.registries.current.reserve(keyed.flow_id)
         output = keyed.flow.get("output")
         try:
             run = await self._creator.create(
-                keyed.flow_id, arguments, responses.started, declared=declared, output=output, wait=wait
+                keyed.flow_id, arguments, answers.started, declared=declared, output=output, wait=wait
             )
         except AmbiguousRunError as error:
             # Whoever has created one: all runs of this flow are runs of this key.
@@ -202,11 +199,11 @@ class KeyedRuns:
             if found is None:
                 error.hint = "the same call with this idempotency key finds the run, if there is one"
                 raise
-            run = responses.Started(found.run_id, found.status, [])
+            run = answers.Started(found.run_id, found.status, [])
         self._recorder.created(run.run_id, keyed.flow_id, arguments, source, keyed.flow)
         return await self._first_of(keyed, run)
 
-    async def _first_of(self, keyed: _Keyed, run: responses.Started) -> responses.Started:
+    async def _first_of(self, keyed: _Keyed, run: answers.Started) -> answers.Started:
         """Note the run of a key, and return the one that was noted first: that of a caller at the same instant.
 
         Stores in a file keep the first filename of a blob, those in memory the last.
@@ -217,7 +214,7 @@ class KeyedRuns:
             await self._blobs.store_blob(marker.content, filename=run.run_id)
             noted = await self._noted(keyed)
             if noted is not None and noted.run_id != run.run_id:
-                return responses.Started(noted.run_id, noted.status, [])
+                return answers.Started(noted.run_id, noted.status, [])
         return run
 
     async def _noted(self, keyed: _Keyed) -> RunDetails | None:

@@ -7,19 +7,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from .._codec import requests
+from .._codec import answers, requests
 from .._gather import async_together
 from .._lazy import lazy_module
 from .._rules import bindings as api
+from .._rules.statuses import ExecutionStatus
 from .._rules.transient import TRANSIENT_ERRORS
 from ..errors import ConflictError
 from .connection import Connection
 
 if TYPE_CHECKING:
-    from .. import types
     from .._codec import responses
     from ..types import (
-        ExecutionStatus,
         ListItemsResponse,
         ListStepsResponse,
         RunDetails,
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     )
 else:
     responses = lazy_module("stepflow_client._codec.responses")
-    types = lazy_module("stepflow_client.types")
 
 __all__ = ["RunReader"]
 
@@ -63,19 +61,24 @@ class RunReader:
             # Servers from 0.12 on give an unknown run no items instead of a 404.
             await self.get_run(run_id, timeout=timeout)
         status: ExecutionStatus | None = None
-        if responses.items_of(listed).places(responses.is_unfinished):
-            status = (await self.state(run_id, timeout=timeout)).status
-            if responses.is_failed(status):
+        if responses.items_of(listed).places(answers.is_unfinished):
+            status = (await self.standing(run_id, timeout=timeout)).status
+            if answers.is_failed(status):
                 # It may have ended, and its items too, after they were asked for.
                 listed = await self.listed_items(run_id, timeout)
         return await self.explain(listed, status, timeout=timeout)
 
     async def listed_items(self, run_id: str, timeout: float | None) -> ListItemsResponse:
         """Return the items of a run as the server tells them."""
+        told = await self.item_answers(run_id, timeout)
+        return responses.items(run_id, told, self._connection.reading(run_id))
+
+    async def item_answers(self, run_id: str, timeout: float | None) -> list[dict[str, Any]]:
+        """Return what the server tells of the items of a run, for `responses.items`."""
         return await self._connection.call(
             "get_run_items",
             api.get_run_items._get_kwargs(run_id=run_id),
-            lambda answer: responses.items(run_id, answer["results"], self._connection.reading(run_id)),
+            lambda answer: answers.checked_items(answer["results"]),
             timeout=timeout,
             run_id=run_id,
             raw=True,
@@ -92,8 +95,8 @@ class RunReader:
             timeout: Seconds for each request, instead of the client's.
         """
         items = responses.items_of(listed)
-        failed = items.places(responses.is_failed)
-        lost = items.places(responses.is_unfinished) if status is not None and responses.is_failed(status) else []
+        failed = items.places(answers.is_failed)
+        lost = items.places(answers.is_unfinished) if status is not None and answers.is_failed(status) else []
         if not failed and not lost:
             return listed
         can = (await self._connection.server()).capabilities
@@ -212,19 +215,28 @@ class RunReader:
         except ConflictError as error:
             # Servers before 0.12 refuse what is cancelled already: by the first of two requests, if that was lost.
             now = await self.state(run_id, timeout=timeout)
-            if len(error.attempts) > 1 and now.status is types.ExecutionStatus.CANCELLED:
+            if len(error.attempts) > 1 and now.status is ExecutionStatus.CANCELLED:
                 return now
             raise
 
     async def state(self, run_id: str, *, timeout: float | None = None) -> RunDetails:
         """Return a run as it stands, without its steps where that can be had: of many items they are many."""
-        return await self.summary(run_id, timeout=timeout) or await self.get_run(run_id, timeout=timeout)
+        return responses.details(await self.standing(run_id, timeout=timeout))
 
-    async def summary(self, run_id: str, *, timeout: float | None = None) -> RunDetails | None:
+    async def standing(self, run_id: str, *, timeout: float | None = None) -> answers.RunState:
+        """Return the same, as much of it as a client needs for itself."""
+        known = await self.summary(run_id, timeout=timeout)
+        if known is not None:
+            return known
+        request = api.get_run._get_kwargs(run_id=run_id)
+        read = partial(answers.run_state, run_id=run_id)
+        return await self._connection.call("get_run", request, read, timeout=timeout, run_id=run_id)
+
+    async def summary(self, run_id: str, *, timeout: float | None = None) -> answers.RunState | None:
         """Return a root run without its steps, None for a run below another or one that is not there."""
         request = api.list_runs._get_kwargs(root_run_id=run_id, roots_only=True, limit=1)
-        listed = await self._connection.call("list_runs", request, responses.runs, run_id=run_id, timeout=timeout)
-        return next((run for run in listed.runs if run.run_id == run_id), None)
+        listed = await self._connection.call("list_runs", request, answers.run_states, run_id=run_id, timeout=timeout)
+        return next((run for run in listed if run.run_id == run_id), None)
 
     async def delete_run(self, run_id: str | UUID, *, timeout: float | None = None) -> None:
         """Ask the server to delete a finished run."""

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
-from .._codec import requests
+from .._codec import answers, requests
 from .._lazy import lazy_module
 from .._logging import logger
 from .._rules import bindings as api
@@ -64,15 +64,15 @@ class Waiter:
         run_id = requests.check_run_id(run_id)
         deadline = deadline_of(timeout)
         with deadline_scope(deadline):
-            return await self.wait(run_id, deadline)
+            return responses.details(await self.wait(run_id, deadline))
 
-    async def wait(self, run_id: str, deadline: float | None, *, total: int | None = None) -> RunDetails:
+    async def wait(self, run_id: str, deadline: float | None, *, total: int | None = None) -> answers.RunState:
         if total is None:
             # Asked to wait for a run they do not know, 0.10 and 0.11 answer 500 instead of 404: so ask without first.
-            run = await self._retry_until(partial(self._runs.state, run_id), run_id, deadline)
+            run = await self._retry_until(partial(self._runs.standing, run_id), run_id, deadline)
             if run.is_finished:
                 return run
-            total = run.items.total
+            total = run.total
         began = time.monotonic()
         timings = self._connection.timings
         longest = timings.longest_shared_hold if self._connection.is_shared else timings.longest_hold
@@ -84,7 +84,7 @@ class Waiter:
             try:
                 run = await self._look(run_id, held, total)
                 if not run.is_finished:
-                    await self.check_recovery(run, began)
+                    await self.check_recovery(run.run_id, began)
             except TRANSIENT_ERRORS as error:
                 # The run goes on, or the server resumes it when it is started again.
                 self._raise_if_hopeless(error, run_id, deadline, last_contact)
@@ -106,7 +106,7 @@ class Waiter:
                 # The end is noticed late by a tenth of what the run took, at most.
                 pause = min(max(pause, 0.1 * (now - began)), timings.wait_longest_pause)
 
-    async def result_of(self, run: responses.Started, deadline: float | None) -> FlowResult:
+    async def result_of(self, run: answers.Started, deadline: float | None) -> FlowResult:
         """Return the result of a run of one item that was just created, waiting for its end."""
         if run.answers and run.status.is_final:
             reading = self._connection.reading(run.run_id)
@@ -165,30 +165,30 @@ class Waiter:
                     logger.warning("run %s: %s; asking again", run_id, error.message)
             await asyncio.sleep(wanted)
 
-    async def check_recovery(self, run: RunDetails, began: float) -> None:
+    async def check_recovery(self, run_id: str, began: float) -> None:
         """Refuse to wait for a run that was there before its server was gone, where servers resume none.
 
         Args:
-            run: A run that has not ended.
+            run_id: A run that has not ended.
             began: Since when it is waited for, by `time.monotonic()`.
 
         Raises:
             UnsupportedByServerError: If the run will not end.
         """
         gone_at = self._connection.last_unreachable_at
-        created = self._registries.current.owned_since(run.run_id)
+        created = self._registries.current.owned_since(run_id)
         if gone_at is None or gone_at < (began if created is None else min(began, created)):
             return
         server = await self._connection.server()
         if not server.capabilities["recovery"]:
             raise UnsupportedByServerError(
-                f"run {run.run_id} will not end: its server was started again, and "
+                f"run {run_id} will not end: its server was started again, and "
                 f"{server.release or server.dialect} does not resume runs",
-                run_id=run.run_id,
+                run_id=run_id,
                 hint="servers of 0.10 and newer do",
             )
 
-    async def _look(self, run_id: str, held: int, total: int) -> RunDetails:
+    async def _look(self, run_id: str, held: int, total: int) -> answers.RunState:
         if total > _LARGE:
             summary = await self._runs.summary(run_id)
             if summary is not None:
@@ -196,31 +196,47 @@ class Waiter:
         request = api.get_run._get_kwargs(
             run_id=run_id, wait=True if held else api.UNSET, timeout_secs=held or api.UNSET
         )
-        read = partial(responses.run, run_id=run_id)
+        read = partial(answers.run_state, run_id=run_id)
         return await self._connection.call("get_run", request, read, run_id=run_id, waits=held)
 
     async def finished(
-        self, run_id: str | UUID, *, wait: bool, timeout: float | None, single: bool
-    ) -> tuple[RunDetails, ListItemsResponse]:
+        self,
+        run_id: str | UUID,
+        *,
+        wait: bool,
+        timeout: float | None,
+        single: bool,
+        read: Callable[[str, ExecutionStatus], Awaitable[Answer]],
+    ) -> tuple[answers.RunState, Answer]:
+        """Return how a run has ended, and what `read` reads of it then.
+
+        Args:
+            run_id: The run.
+            wait: Whether its end is waited for.
+            timeout: Seconds for all of it; None for no limit.
+            single: Whether a batch is refused.
+            read: Is called with the run and its status, again where the server is away for a while.
+        """
         run_id = requests.check_run_id(run_id)
         deadline = deadline_of(timeout)
         with deadline_scope(deadline):
-            look = partial(self._runs.state, run_id)
+            look = partial(self._runs.standing, run_id)
             # Who does not want to wait for the run does not wait for its server either.
             run = await self._retry_until(look, run_id, deadline) if wait else await look()
-            if single and run.items.total != 1:
+            if single and run.total != 1:
                 raise InvalidArgumentError(
-                    f"run {run_id} is a batch of {run.items.total} items",
+                    f"run {run_id} is a batch of {run.total} items",
                     run_id=run_id,
                     hint="get_results() gives them all",
                 )
             if not run.is_finished:
                 if not wait:
                     raise _timed_out(run_id)
-                run = await self.wait(run_id, deadline, total=run.items.total)
+                run = await self.wait(run_id, deadline, total=run.total)
             if wait:
-                return run, await self.items_of_ended(run_id, run.status, deadline)
-            return run, await self._ended_items(run_id, run.status)
+                end = partial(read, run_id, run.status)
+                return run, await self._retry_until(end, run_id, deadline, _NO_RESULT)
+            return run, await read(run_id, run.status)
 
     def _raise_if_hopeless(
         self, error: StepflowClientError, run_id: str, deadline: float | None, last_contact: float
@@ -244,9 +260,10 @@ class Waiter:
         return min(asked or 0.0, self._connection.timings.wait_outage / 2)
 
     async def items_of_ended(self, run_id: str, status: ExecutionStatus, deadline: float | None) -> ListItemsResponse:
-        return await self._retry_until(partial(self._ended_items, run_id, status), run_id, deadline, _NO_RESULT)
+        return await self._retry_until(partial(self.ended_items, run_id, status), run_id, deadline, _NO_RESULT)
 
-    async def _ended_items(self, run_id: str, status: ExecutionStatus) -> ListItemsResponse:
+    async def ended_items(self, run_id: str, status: ExecutionStatus) -> ListItemsResponse:
+        """Return the items of a run that has ended so."""
         return await self._runs.explain(await self._runs.listed_items(run_id, None), status)
 
 

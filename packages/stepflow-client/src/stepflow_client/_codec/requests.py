@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import marshal
 import math
 import os
@@ -271,6 +270,8 @@ def flow_digest(flow: dict[str, Any]) -> bytes | None:
 
     Only flows known by it are compared, in this process: marshal writes plain values several times faster than JSON.
     """
+    import hashlib
+
     try:
         # Version 2 writes the same value always the same way, later ones look at the identity of its parts too.
         return hashlib.sha256(marshal.dumps(flow, 2)).digest()

@@ -5,20 +5,15 @@ The shapes are those of the current server (0.13); responses of older ones are t
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from email.message import Message
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from http import HTTPStatus
-from typing import Any, NamedTuple, TypeVar
-from uuid import UUID
-
-from pydantic import BaseModel, ValidationError
+from typing import Any
 
 from .. import errors
 from .._collector import collector_paused
 from .._rules.creation import untagged
+from .._rules.statuses import read_status
 from ..types import (
     ComponentInfo,
     ComponentList,
@@ -30,7 +25,6 @@ from ..types import (
     FailedPlugin,
     FlowError,
     FlowResult,
-    FlowVariable,
     HealthResponse,
     ListItemsResponse,
     ListRunsResponse,
@@ -41,223 +35,47 @@ from ..types import (
     StepDetails,
     StoredFlow,
     ValidationResult,
-    read_status,
 )
+from .answers import RunState, build, checked_items, checked_summary
 from .reading import PLAIN, Reading
-from .values import decode, decode_raw, restored
+from .values import restored
 
 __all__ = [
-    "Started",
     "asked_step",
     "attachment_name",
-    "build",
     "components",
     "created",
-    "error_for",
+    "details",
     "flow",
-    "flow_id",
-    "flow_variables",
     "health",
-    "is_failed",
-    "is_unfinished",
     "items",
     "items_of",
-    "json_value",
     "only_result",
     "outcomes",
-    "raw_value",
     "results",
     "run",
     "runs",
     "single_result",
-    "started",
     "steps",
     "validation",
-    "value",
     "with_failed_steps",
     "with_lost_items",
     "with_paths",
 ]
 
-Model = TypeVar("Model", bound=BaseModel)
-Answer = TypeVar("Answer")
-
-_ERRORS: dict[int, type[errors.ApiError]] = {
-    401: errors.AuthenticationError,
-    403: errors.AuthenticationError,
-    404: errors.NotFoundError,
-    407: errors.AuthenticationError,
-    409: errors.ConflictError,
-    410: errors.NotFoundError,
-    412: errors.ConflictError,
-    429: errors.RateLimitError,
-}
-_HINTS = {
-    401: "is there a token, and is it for this server?",
-    403: "do the credentials allow this?",
-    407: "the URL of the proxy takes its user and password",
-}
 _FAILED = frozenset({ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED})
-_LONGEST_MESSAGE = 500
-_LARGE = 1024 * 1024
-"""Bytes of a response."""
 _MANY = 5_000
 """Items of a run."""
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _FAILED_STEP = re.compile(r'^step "(?P<id>.+)" failed$')
-
-
-# What is wrong with a response
-
-
-def error_for(
-    status: int, content_type: str, content: bytes, asked: str, *, run_id: str | None = None
-) -> errors.StepflowClientError | None:
-    """Return the error that a response stands for, or None if it is a usable one.
-
-    Args:
-        status: The HTTP status.
-        content_type: The content type; servers before 0.12 send errors in JSON as text/plain.
-        content: The body.
-        asked: What was asked, for example `GET /runs/0190...`.
-        run_id: The run concerned.
-    """
-    kind = content_type.partition(";")[0].strip().lower()
-    if status < 300:
-        if kind == "application/grpc":
-            # The response of 0.12 and newer to a path it does not know.
-            return errors.UnsupportedByServerError(f"this server does not know {asked}", status_code=status)
-        if kind == "text/html":
-            return errors.InvalidResponseError(
-                f"{asked} was answered with a web page",
-                status_code=status,
-                hint="is this the URL of a Stepflow server?",
-            )
-        return None
-    if status < 400:
-        return errors.InvalidResponseError(
-            f"{asked} was answered with a redirect ({status})", status_code=status, hint="use the URL it leads to"
-        )
-    message, details = _what_it_says(kind, content)
-    if status == 408:
-        return errors.RequestTimeoutError(message or f"{asked} was answered 408", status_code=408, run_id=run_id)
-    answered = f"{asked} was answered {status} {_phrase(status)}".rstrip()
-    kinds = _ERRORS.get(status, errors.ServerFaultError if status >= 500 else errors.InvalidRequestError)
-    if message is None or kinds is errors.AuthenticationError or (status >= 500 and not isinstance(details, dict)):
-        # Whoever says so need not be the server.
-        message = f"{answered}: {message}" if message else answered
-    hint = _HINTS.get(status)
-    return kinds(message, status_code=status, details=details, run_id=run_id, hint=hint)
-
-
-def _what_it_says(kind: str, content: bytes) -> tuple[str | None, Any]:
-    text = content.decode("utf-8", "replace").strip()
-    if kind == "text/html" or text[:1] == "<":
-        return None, text[:_LONGEST_MESSAGE] or None
-    try:
-        details = json.loads(text) if text[:1] == "{" else None
-    except (ValueError, RecursionError):
-        details = None
-    if not isinstance(details, dict):
-        return _clip(text) or None, text or None
-    inner = details.get("error")
-    message = (inner if isinstance(inner, dict) else details).get("message")
-    if not isinstance(message, str):
-        message = inner if isinstance(inner, str) else None
-    return (_clip(message) or None) if message else None, details
-
-
-def _clip(text: str) -> str:
-    # Half of a surrogate pair cannot be printed, nor be put into a model.
-    line = " ".join(text.encode("utf-8", "replace").decode().split())
-    return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 1] + "…"
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return ""
-
-
-def value(content: bytes, asked: str) -> dict[str, Any]:
-    """Return the JSON object of a response.
-
-    Raises:
-        InvalidResponseError: If it is none.
-    """
-    decoded = json_value(content, asked)
-    if not isinstance(decoded, dict):
-        raise _not_json(content, asked)
-    return decoded
-
-
-def raw_value(content: bytes, asked: str) -> dict[str, Any]:
-    """Return the JSON object of a response with every number as the server sent it, for what is read bit by bit.
-
-    Raises:
-        InvalidResponseError: If it is none.
-    """
-    try:
-        with collector_paused(when=len(content) > _LARGE):
-            decoded = decode_raw(content)
-    except (ValueError, RecursionError):
-        decoded = None
-    if not isinstance(decoded, dict):
-        raise _not_json(content, asked)
-    return decoded
-
-
-def json_value(content: bytes, asked: str) -> Any:
-    """Return the JSON value of a response.
-
-    Raises:
-        InvalidResponseError: If it is none.
-    """
-    try:
-        with collector_paused(when=len(content) > _LARGE):
-            return decode(content)
-    except (ValueError, RecursionError):
-        raise _not_json(content, asked) from None
-
-
-def _not_json(content: bytes, asked: str) -> errors.InvalidResponseError:
-    start = _clip(content[:400].decode("utf-8", "replace")) or "an empty body"
-    start = start if len(start) <= 80 else f"{start[:79]}…"
-    return errors.InvalidResponseError(
-        f"{asked} was answered with something else than a JSON object: {start}",
-        hint="is this the URL of a Stepflow server?",
-    )
 
 
 def attachment_name(disposition: str | None) -> str | None:
     """Return the file name of a Content-Disposition header."""
+    from email.message import Message
+
     message = Message()
     message["content-disposition"] = disposition or ""
     return message.get_filename()
-
-
-def build(make: Callable[[dict[str, Any]], Answer], answer: dict[str, Any], asked: str) -> Answer:
-    """Return what `make` makes of a response.
-
-    Raises:
-        InvalidResponseError: If the response lacks what is needed, or has it in another type.
-    """
-    try:
-        return make(answer)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        reason = f"{where}: {first['msg']}"
-    except KeyError as error:
-        reason = f"{error.args[0]} is missing"
-    except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
-        reason = str(error)
-    raise errors.InvalidResponseError(
-        f"{asked} was answered in a shape that is not known: {_clip(reason)}",
-        details=answer,
-        hint="the server may be of a newer release",
-    )
 
 
 # Runs, items, steps
@@ -270,41 +88,24 @@ def run(answer: dict[str, Any], run_id: str | None = None) -> RunDetails:
         answer: The response.
         run_id: The run that was asked for: a summary of another one is not read.
     """
-    summary = _summary(answer["summary"])
+    summary = checked_summary(answer["summary"])
     if run_id is not None and summary["runId"] != run_id:
         raise ValueError(f"it is about another run, {summary['runId']}")
     return RunDetails.model_validate(summary)
 
 
+def details(state: RunState) -> RunDetails:
+    """Return what callers get of a run whose state was read.
+
+    Raises:
+        InvalidResponseError: If its summary lacks what is needed.
+    """
+    return build(RunDetails.model_validate, state.summary, f"GET /runs/{state.run_id}")
+
+
 def created(answer: dict[str, Any]) -> CreateRunResponse:
     """Read a run just created."""
-    return CreateRunResponse.model_validate(_summary(answer["summary"]))
-
-
-def _summary(summary: Any) -> dict[str, Any]:
-    """Return a run's summary if its ids can be sent again: they become parts of paths."""
-    if not isinstance(summary, dict):
-        raise TypeError(f"the summary of a run is {summary!r}")
-    return {**summary, "runId": _run_id(summary["runId"]), "flowId": _sendable(summary["flowId"], "flowId")}
-
-
-def _run_id(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"runId is {value!r}")
-    # Nearly all are in this form already, and UUID takes several times as long.
-    return value if _UUID.fullmatch(value) else str(UUID(value))
-
-
-def _sendable(value: Any, what: str) -> str:
-    if not isinstance(value, str) or not value or value in (".", ".."):
-        raise TypeError(f"{what} is {value!r}")
-    value.encode()
-    return value
-
-
-def flow_id(answer: dict[str, Any], key: str = "flowId") -> str:
-    """Read the id of a flow, which becomes a part of paths and bodies."""
-    return _sendable(answer[key], key)
+    return CreateRunResponse.model_validate(checked_summary(answer["summary"]))
 
 
 def flow(answer: dict[str, Any], flow_id: str | None = None) -> StoredFlow:
@@ -321,49 +122,19 @@ def flow(answer: dict[str, Any], flow_id: str | None = None) -> StoredFlow:
     return stored
 
 
-class Started(NamedTuple):
-    """What matters of a run just created to somebody who wants its end."""
-
-    run_id: str
-    status: ExecutionStatus
-    answers: list[dict[str, Any]]
-    """Its items, if they came along, for `items`."""
-
-
-def started(answer: dict[str, Any]) -> Started:
-    """Read the same as `created`, no more of it than is needed."""
-    summary = answer["summary"]
-    return Started(_run_id(summary["runId"]), read_status(summary["status"]), _checked(answer.get("results") or []))
-
-
 def runs(answer: dict[str, Any]) -> ListRunsResponse:
     """Read a list of summaries."""
-    return ListRunsResponse(runs=[RunDetails.model_validate(_summary(summary)) for summary in answer["runs"]])
+    return ListRunsResponse(runs=[RunDetails.model_validate(checked_summary(summary)) for summary in answer["runs"]])
 
 
 def items(run_id: str, answers: Any, reading: Reading = PLAIN) -> ListItemsResponse:
     """Read the items of a run, in the order of their inputs; each is read when it is looked at."""
-    answers = _checked(answers)
+    answers = checked_items(answers)
     order = [answer["itemIndex"] for answer in answers]
     if order != list(range(len(order))):
         answers = sorted(answers, key=lambda answer: int(answer["itemIndex"]))
     read = partial(build, partial(item, run_id, reading=reading), asked=f"GET /runs/{run_id}/items")
     return ListItemsResponse(run_id=run_id, items=RunItems(answers, read))
-
-
-def _checked(answers: Any) -> list[dict[str, Any]]:
-    """Return the items of a response if each has an index and a status: those that are not looked at have them too."""
-    if not isinstance(answers, list) or not set(map(type, answers)) <= {dict}:
-        raise TypeError("the items are no list of objects")
-    # The types first: `true` equals 1.
-    if not {type(answer["itemIndex"]) for answer in answers} <= {int}:
-        raise TypeError("the index of an item is no integer")
-    statuses = [answer["status"] for answer in answers]
-    if not set(map(type, statuses)) <= {int, str}:
-        raise TypeError("the status of an item is neither a number nor a word")
-    for status in set(statuses):
-        read_status(status)
-    return answers
 
 
 def item(run_id: str, answer: dict[str, Any], reading: Reading = PLAIN) -> RunItem:
@@ -520,16 +291,6 @@ def items_of(listed: ListItemsResponse) -> RunItems:
     return items if isinstance(items, RunItems) else RunItems(items)
 
 
-def is_failed(status: ExecutionStatus) -> bool:
-    """Return whether something ended in a failure."""
-    return status in _FAILED
-
-
-def is_unfinished(status: ExecutionStatus) -> bool:
-    """Return whether something has not ended."""
-    return not status.is_final
-
-
 def with_failed_steps(
     listed: ListItemsResponse, places: Iterable[int], steps: Mapping[int, Sequence[StepDetails]]
 ) -> ListItemsResponse:
@@ -561,7 +322,7 @@ def with_lost_items(
     """
     items = items_of(listed)
     lost: dict[int, RunItem] = {}
-    for place in items.places(is_unfinished):
+    for place in items.places(lambda status: not status.is_final):
         item = items[place]
         result = FlowResult(run_id=listed.run_id, status=status, error=_lost(started.get(item.index)))
         lost[place] = item.model_copy(update={"status": status, "result": result})
@@ -613,33 +374,6 @@ def validation(diagnostics: dict[str, Any] | None) -> ValidationResult:
     grave = {DiagnosticLevel.FATAL: 0, DiagnosticLevel.ERROR: 1}
     found = [Diagnostic.model_validate(each) for each in (diagnostics or {}).get("diagnostics", [])]
     return ValidationResult(diagnostics=sorted(found, key=lambda each: grave.get(each.level, 2)))
-
-
-def flow_variables(flow: Mapping[str, Any]) -> dict[str, FlowVariable]:
-    """Read the variables a flow declares under `schemas.properties.variables`; empty where it declares none."""
-    schema: Any = flow
-    for key in ("schemas", "properties", "variables"):
-        schema = schema.get(key) if isinstance(schema, Mapping) else None
-    properties = schema.get("properties") if isinstance(schema, Mapping) else None
-    if not isinstance(properties, Mapping):
-        return {}
-    required = schema.get("required")
-    return {
-        name: FlowVariable(
-            required=isinstance(required, list) and name in required and "default" not in declared,
-            default=declared.get("default"),
-            env_var=_text(declared.get("env_var")),
-            is_secret=declared.get("is_secret") is True,
-            description=_text(declared.get("description")),
-            value_schema=dict(declared),
-        )
-        for name, declared in properties.items()
-        if isinstance(declared, Mapping)
-    }
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 def components(answer: dict[str, Any]) -> ComponentList:

@@ -10,16 +10,20 @@ import contextlib
 import os
 import select
 import socket
-import ssl
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
+from .._lazy import lazy_module
 from .messages import SHORTEST, ConnectFailed, ConnectionBroken, ConnectTimeout, ReadTimeout, WriteTimeout
 from .reader import ResponseReader
 
 if TYPE_CHECKING:
+    import ssl
     from asyncio import CancelledError as AsyncCancelled
+else:
+    # A plain http server needs none of it.
+    ssl = lazy_module("ssl")
 
 __all__ = [
     "RAGGED",
@@ -89,6 +93,7 @@ class SyncSocket:
         self.reader = ResponseReader()
         self._forks = _forks
         self._socket = connected
+        self._is_tls = hasattr(connected, "pending")
         self._is_readable = readable(connected.fileno())
         self.idle_since = 0.0
         """When it was used last, by `time.monotonic()`."""
@@ -118,7 +123,7 @@ class SyncSocket:
         except TimeoutError:
             connected.close()
             raise ConnectTimeout(f"no connection within {timeout:g} s") from None
-        except (OSError, ssl.SSLError) as error:
+        except OSError as error:
             connected.close()
             raise ConnectFailed(reason(error)) from error
         except BaseException:
@@ -128,7 +133,7 @@ class SyncSocket:
     @property
     def is_usable(self) -> bool:
         """False once the server has closed the connection, or sent what nobody asked for."""
-        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
+        if self._is_tls and self._socket.pending():  # type: ignore[attr-defined]
             return False
         return not self._is_readable()
 
@@ -158,7 +163,7 @@ class SyncSocket:
             self._socket.sendall(data)
         except TimeoutError:
             raise WriteTimeout(f"nothing was taken within {timeout:g} s") from None
-        except (OSError, ssl.SSLError) as error:
+        except OSError as error:
             raise ConnectionBroken(reason(error)) from error
 
     def receive(self, timeout: float) -> bytes:
@@ -170,7 +175,7 @@ class SyncSocket:
             raise ReadTimeout(f"nothing within {timeout:g} s") from None
         except ssl.SSLEOFError:
             raise ConnectionBroken(RAGGED) from None
-        except (OSError, ssl.SSLError) as error:
+        except OSError as error:
             raise ConnectionBroken(reason(error)) from error
 
 
@@ -181,15 +186,25 @@ def _connected(host: str, port: int, end: float) -> socket.socket:
         OSError: If there is none; TimeoutError if the last address did not accept in time.
     """
     failure: OSError = OSError("it has no address")
-    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    for left, (*_, (address, its_port, *_)) in zip(range(len(addresses), 0, -1), addresses, strict=True):
+    # Of a text Python makes ASCII by the codec for names in other alphabets, which would be imported for it.
+    name = host.encode() if host.isascii() else host
+    addresses = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    for left, (family, kind, protocol, _, address) in zip(range(len(addresses), 0, -1), addresses, strict=True):
         seconds = end - time.monotonic()
         if seconds <= 0:
             raise TimeoutError
+        connected = socket.socket(family, kind, protocol)
         try:
-            return socket.create_connection((str(address), int(its_port)), seconds / left)
+            connected.settimeout(seconds / left)
+            connected.connect(address)
         except OSError as error:
+            connected.close()
             failure = error
+        except BaseException:
+            connected.close()
+            raise
+        else:
+            return connected
     raise failure
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
-import ssl
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from .._lazy import lazy_module
 from ..errors import InvalidArgumentError
 
 if TYPE_CHECKING:
+    import ssl
+
     from .._settings import ServerUrl
+else:
+    # A plain http server needs none of it.
+    ssl = lazy_module("ssl")
 
 __all__ = ["check_verify", "refusal", "ssl_context"]
 
@@ -37,7 +42,9 @@ def check_verify(verify: object) -> None:
         InvalidArgumentError: If it is anything but a bool, a path or an SSL context. None or 0 could be an accident
             that turns verification off.
     """
-    if isinstance(verify, (bool, ssl.SSLContext)) or (isinstance(verify, (str, os.PathLike)) and os.fspath(verify)):
+    if isinstance(verify, bool) or (isinstance(verify, (str, os.PathLike)) and os.fspath(verify)):
+        return
+    if isinstance(verify, ssl.SSLContext):
         return
     shown = repr(verify) if verify is None or isinstance(verify, (int, float, str)) else type(verify).__name__
     raise InvalidArgumentError(

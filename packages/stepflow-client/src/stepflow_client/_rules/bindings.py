@@ -22,17 +22,14 @@ if TYPE_CHECKING:
         get_run_steps,
         list_runs,
     )
-    from stepflow_api.models import CreateRunRequest, GetBlobAccept, RunStatus, StoreBlobRequest, StoreFlowRequest
+    from stepflow_api.models import GetBlobAccept, RunStatus
     from stepflow_api.types import UNSET, File
 
 __all__ = [
     "UNSET",
-    "CreateRunRequest",
     "File",
     "GetBlobAccept",
     "RunStatus",
-    "StoreBlobRequest",
-    "StoreFlowRequest",
     "cancel_run",
     "create_run",
     "delete_flow",
@@ -46,6 +43,7 @@ __all__ = [
     "get_run_step",
     "get_run_steps",
     "health_check",
+    "json_body",
     "list_components",
     "list_runs",
     "store_blob",
@@ -59,6 +57,27 @@ _TAGS = {
     "health": ("health_check",),
 }
 _MODULES = {name: f"stepflow_api.api.{tag}.{name}" for tag, names in _TAGS.items() for name in names}
+
+
+class _Body:
+    """What `_get_kwargs` takes of a generated model."""
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self._fields = fields
+
+    def to_dict(self) -> dict[str, Any]:
+        return self._fields
+
+
+def json_body(**fields: Any) -> Any:
+    """Return the body of a request without the generated model for it, which imports attrs.
+
+    Args:
+        **fields: The fields by their names on the wire; those that are UNSET are left out.
+    """
+    from stepflow_api.types import UNSET
+
+    return _Body({name: value for name, value in fields.items() if value is not UNSET})
 
 
 def __getattr__(name: str) -> Any:

@@ -13,13 +13,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .operations import operation_of
-from .releases import require
-
-if TYPE_CHECKING:
-    from ..types import ServerInfo
+from .releases import Server, require
 
 __all__ = [
     "Reply",
@@ -78,7 +75,7 @@ _STEP_IN_TEXT = re.compile(r"""\bstep ["'](?P<id>[^"']+)["']""")
 _GRPC_STATUS = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 409: "FAILED_PRECONDITION", 500: "INTERNAL"}
 
 
-def translate(server: ServerInfo, request: Request) -> Translation:
+def translate(server: Server, request: Request) -> Translation:
     """Return the translation of a request in the current shape for an older server.
 
     Raises:
@@ -98,7 +95,7 @@ def translate(server: ServerInfo, request: Request) -> Translation:
 # Requests
 
 
-def _create_run(server: ServerInfo, request: Request) -> Translation:
+def _create_run(server: Server, request: Request) -> Translation:
     body = dict(request.body) if isinstance(request.body, dict) else {}
     if body.get("input") == []:
         require(server, "empty_batch", "a run of no items")
@@ -129,7 +126,7 @@ def _create_run(server: ServerInfo, request: Request) -> Translation:
     return Reply(200, {"summary": _summary(created), "results": [_item(item) for item in results]})
 
 
-def _list_runs(server: ServerInfo, request: Request) -> Translation:
+def _list_runs(server: Server, request: Request) -> Translation:
     params = dict(request.params)
     if "status" in params:
         word = _STATUS_WORDS.get(params["status"])
@@ -158,7 +155,7 @@ def _list_runs(server: ServerInfo, request: Request) -> Translation:
     return Reply(200, {"runs": [_summary(run) for run in runs[window]]})
 
 
-def _get_run(server: ServerInfo, request: Request, run_id: str) -> Translation:
+def _get_run(server: Server, request: Request, run_id: str) -> Translation:
     reply = yield request
     if reply.is_error:
         return reply
@@ -171,7 +168,7 @@ def _get_run(server: ServerInfo, request: Request, run_id: str) -> Translation:
     return Reply(200, {"summary": _summary(run), "steps": steps})
 
 
-def _get_run_items(server: ServerInfo, request: Request, run_id: str) -> Translation:
+def _get_run_items(server: Server, request: Request, run_id: str) -> Translation:
     reply = yield request
     if reply.is_error:
         return reply
@@ -180,7 +177,7 @@ def _get_run_items(server: ServerInfo, request: Request, run_id: str) -> Transla
     return Reply(200, {"results": [_item(item) for item in reply.body["items"]]})
 
 
-def _get_run_steps(server: ServerInfo, request: Request, run_id: str) -> Translation:
+def _get_run_steps(server: Server, request: Request, run_id: str) -> Translation:
     wanted = request.params.get("itemIndex")
     reply = yield Request("GET", f"/runs/{run_id}")
     if reply.is_error:
@@ -210,7 +207,7 @@ def _get_run_steps(server: ServerInfo, request: Request, run_id: str) -> Transla
     return Reply(200, {"steps": steps})
 
 
-def _get_run_step(server: ServerInfo, request: Request, run_id: str, step_id: str) -> Translation:
+def _get_run_step(server: Server, request: Request, run_id: str, step_id: str) -> Translation:
     item_index = request.params.get("itemIndex", "0")
     inner = Request("GET", f"/runs/{run_id}/steps", {"itemIndex": item_index})
     reply = yield from _get_run_steps(server, inner, run_id)
@@ -222,17 +219,17 @@ def _get_run_step(server: ServerInfo, request: Request, run_id: str, step_id: st
     return Reply(404, {"code": 404, "message": f"step '{step_id}' not found"})
 
 
-def _cancel_run(server: ServerInfo, request: Request, run_id: str) -> Translation:
+def _cancel_run(server: Server, request: Request, run_id: str) -> Translation:
     reply = yield request
     return reply if reply.is_error else Reply(200, {"summary": _summary(_flat(reply.body))})
 
 
-def _delete(server: ServerInfo, request: Request, **ids: str) -> Translation:
+def _delete(server: Server, request: Request, **ids: str) -> Translation:
     reply = yield request
     return reply if reply.is_error else Reply(200, {})
 
 
-def _store_flow(server: ServerInfo, request: Request) -> Translation:
+def _store_flow(server: Server, request: Request) -> Translation:
     reply = yield request
     if reply.is_error:
         return reply
@@ -245,13 +242,13 @@ def _store_flow(server: ServerInfo, request: Request) -> Translation:
     return Reply(200, {**body, "diagnostics": found})
 
 
-def _get_flow(server: ServerInfo, request: Request, flow_id: str) -> Translation:
+def _get_flow(server: Server, request: Request, flow_id: str) -> Translation:
     reply = yield request
     # Without examples old servers leave them out.
     return reply if reply.is_error else Reply(200, {"allExamples": [], **reply.body})
 
 
-def _get_flow_variables(server: ServerInfo, request: Request, flow_id: str) -> Translation:
+def _get_flow_variables(server: Server, request: Request, flow_id: str) -> Translation:
     if server.capabilities["flow_variables"]:
         reply = yield request
         if reply.is_error:
@@ -276,7 +273,7 @@ def _get_flow_variables(server: ServerInfo, request: Request, flow_id: str) -> T
     return Reply(200, {"flowId": flow_id, "variables": variables})
 
 
-def _list_components(server: ServerInfo, request: Request) -> Translation:
+def _list_components(server: Server, request: Request) -> Translation:
     params = dict(request.params)
     if params.pop("excludeSchemas", None) == "true":
         params["includeSchemas"] = "false"
@@ -286,7 +283,7 @@ def _list_components(server: ServerInfo, request: Request) -> Translation:
     return Reply(200, {"complete": True, "failedPlugins": [], **current_components(reply.body)})
 
 
-def _get_blob(server: ServerInfo, request: Request, blob_id: str) -> Translation:
+def _get_blob(server: Server, request: Request, blob_id: str) -> Translation:
     reply = yield request
     if reply.status == 500 and "deserialize blob" in str(reply.body):
         # 0.10 and 0.11 cannot give a binary blob as JSON; current servers give null for its data.
@@ -294,7 +291,7 @@ def _get_blob(server: ServerInfo, request: Request, blob_id: str) -> Translation
     return reply
 
 
-def _store_blob(server: ServerInfo, request: Request) -> Translation:
+def _store_blob(server: Server, request: Request) -> Translation:
     return (yield request)
 
 

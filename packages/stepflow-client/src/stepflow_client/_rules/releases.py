@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from ..errors import InvalidArgumentError, InvalidResponseError, UnsupportedByServerError
 
-if TYPE_CHECKING:
-    from ..types import ServerInfo
-
-__all__ = ["needs_translation", "pinned", "recognise", "require"]
+__all__ = ["Server", "needs_translation", "pinned", "recognise", "require"]
 
 _COMMITS = {"37c721f": "0.12.0", "dd82fa7": "0.13.0"}
 """Servers from 0.12 on tell their commit, not their release."""
@@ -37,7 +34,17 @@ _UNTIL: dict[str, tuple[int, int]] = {
 }
 
 
-def recognise(url: str, health: Mapping[str, Any]) -> ServerInfo:
+class Server(NamedTuple):
+    """A server; the fields are those of `ServerInfo`, which takes pydantic."""
+
+    url: str
+    dialect: str
+    release: str | None
+    commit: str | None
+    capabilities: dict[str, bool]
+
+
+def recognise(url: str, health: Mapping[str, Any]) -> Server:
     """Recognise a server by its response to GET /health: by its release until 0.11, by its shape from 0.12 on.
 
     Raises:
@@ -60,7 +67,7 @@ def _printable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def pinned(url: str, release: str) -> ServerInfo:
+def pinned(url: str, release: str) -> Server:
     """Return what a server of a release is, without asking it.
 
     Raises:
@@ -80,14 +87,12 @@ def _dialect(release: object) -> tuple[int, int] | None:
         return None
 
 
-def _info(url: str, dialect: tuple[int, int], *, release: str | None, commit: str | None = None) -> ServerInfo:
-    from ..types import ServerInfo
-
+def _info(url: str, dialect: tuple[int, int], *, release: str | None, commit: str | None = None) -> Server:
     capabilities = {
         **{name: dialect >= since for name, since in _SINCE.items()},
         **{name: dialect <= until for name, until in _UNTIL.items()},
     }
-    return ServerInfo(
+    return Server(
         url=url,
         dialect=f"{dialect[0]}.{dialect[1]}",
         release=release,
@@ -96,12 +101,12 @@ def _info(url: str, dialect: tuple[int, int], *, release: str | None, commit: st
     )
 
 
-def needs_translation(server: ServerInfo) -> bool:
+def needs_translation(server: Server) -> bool:
     """Return whether a server has another shape than the current one."""
     return server.dialect in ("0.9", "0.10", "0.11")
 
 
-def require(server: ServerInfo, capability: str, what: str) -> None:
+def require(server: Server, capability: str, what: str) -> None:
     """Refuse what the server cannot do.
 
     Args:

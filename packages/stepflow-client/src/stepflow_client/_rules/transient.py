@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from .._http.messages import (
     CannotSend,
@@ -16,6 +16,7 @@ from .._http.messages import (
     NotHttp,
     PoolTimeout,
 )
+from .._lazy import lazy_module
 from ..errors import (
     InvalidArgumentError,
     InvalidResponseError,
@@ -24,6 +25,12 @@ from ..errors import (
     StepflowClientError,
     TransportError,
 )
+
+if TYPE_CHECKING:
+    import random
+else:
+    # Needed where something has failed.
+    random = lazy_module("random")
 
 __all__ = [
     "TRANSIENT_ERRORS",

@@ -8,16 +8,18 @@ import os
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 from uuid import UUID
 
 from .. import _settings
-from .._codec import requests
+from .._codec import answers, requests
 from .._codec.requests import Variables
 from .._http.messages import MOST_BYTES
 from .._http.sockets import SyncCancelled
 from .._lazy import lazy_module
+from .._not_given import NOT_GIVEN
 from .._pickling import Picklable
 from .._recording import Recorder
 from .._rules import bindings as api
@@ -26,17 +28,10 @@ from .._rules.transient import RetryPolicy
 from .._settings import Token
 from ..errors import InvalidArgumentError, StepflowClientError
 from ..flows.file import is_flow_id, load_flow
-from ..flows.inputs import check_inputs
-from ..reruns import NOT_GIVEN
-from .batches import BatchRunner
-from .blobs import BlobStore
 from .connection import Connection
 from .creation import RunCreator
-from .events import EventFollower
 from .flows import FlowStore
-from .idempotency import KeyedRuns
 from .listing import PAGE, RunLister
-from .rerun import Rerunner
 from .runs import RunReader
 from .waiting import Waiter
 
@@ -47,6 +42,7 @@ if TYPE_CHECKING:
     import httpx
     from stepflow_api import Client
 
+    from .. import types
     from .._codec import responses
     from ..comparison import RunComparison
     from ..events import RunEvent
@@ -73,8 +69,14 @@ if TYPE_CHECKING:
         StoreFlowResponse,
         ValidationResult,
     )
+    from .batches import BatchRunner
+    from .blobs import BlobStore
+    from .events import EventFollower
+    from .idempotency import KeyedRuns
+    from .rerun import Rerunner
 else:
     responses = lazy_module("stepflow_client._codec.responses")
+    types = lazy_module("stepflow_client.types")
 
 __all__ = ["SyncStepflowClient"]
 
@@ -169,14 +171,36 @@ class SyncStepflowClient(Picklable):
         self._recorder = Recorder(history, self._connection.url)
         self._creator = RunCreator(self._connection, self._flows, self._recorder, exact_integers=exact_integers)
         self._runs = RunReader(self._connection)
-        self._lister = RunLister(self._connection)
+        self._lister = RunLister(self._connection, lambda answer: responses.runs(answer).runs)
         self._waiter = Waiter(self._connection, self._runs, self._flows.registries)
-        self._events = EventFollower(self._connection, self._runs, self._waiter)
-        self._blobs = BlobStore(self._connection)
-        self._keyed = KeyedRuns(
+
+    # Parts that not every program uses are made, and imported, when they are first used.
+
+    @cached_property
+    def _events(self) -> EventFollower:
+        from .events import EventFollower
+
+        return EventFollower(self._connection, self._runs, self._waiter)
+
+    @cached_property
+    def _blobs(self) -> BlobStore:
+        from .blobs import BlobStore
+
+        return BlobStore(self._connection)
+
+    @cached_property
+    def _batches(self) -> BatchRunner:
+        from .batches import BatchRunner
+
+        return BatchRunner(self._connection, self._flows, self._creator, self._runs, self._waiter)
+
+    @cached_property
+    def _keyed(self) -> KeyedRuns:
+        from .idempotency import KeyedRuns
+
+        return KeyedRuns(
             self._connection, self._flows, self._creator, self._runs, self._lister, self._blobs, self._recorder
         )
-        self._batches = BatchRunner(self._connection, self._flows, self._creator, self._runs, self._waiter)
 
     @classmethod
     def from_env(
@@ -283,11 +307,11 @@ class SyncStepflowClient(Picklable):
             ServerConnectionError: If it cannot be reached.
             InvalidResponseError: If the responder is no Stepflow server.
         """
-        return responses.build(responses.health, self._connection.health(timeout=timeout), "GET /health")
+        return answers.build(responses.health, self._connection.health(timeout=timeout), "GET /health")
 
     def server_info(self) -> ServerInfo:
         """Return what the server is and can do; asked once, then remembered."""
-        return self._connection.server()
+        return types.ServerInfo(**(self._connection.server())._asdict())
 
     def list_components(self, *, schemas: bool = True, timeout: float | None = None) -> ComponentList:
         """Return the components that flows may use.
@@ -375,6 +399,8 @@ class SyncStepflowClient(Picklable):
         requests.single_input(input)
         if check and not is_flow_id(flow):
             flow = load_flow(flow)
+            from ..flows.inputs import check_inputs
+
             check_inputs(flow, requests.items_of(input))
         if on_cancel not in ("detach", "cancel"):
             raise InvalidArgumentError(f"on_cancel is 'detach' or 'cancel', not {on_cancel!r}")
@@ -465,7 +491,7 @@ class SyncStepflowClient(Picklable):
             )
             return run.run_id
 
-    def _start(self, *given: Any, idempotency_key: str | None, deduplicate: bool, **more: Any) -> responses.Started:
+    def _start(self, *given: Any, idempotency_key: str | None, deduplicate: bool, **more: Any) -> answers.Started:
         if idempotency_key is None:
             return self._creator.start(*given, deduplicate=deduplicate, **more)
         return self._keyed.start(*given, key=idempotency_key, **more)
@@ -586,7 +612,9 @@ class SyncStepflowClient(Picklable):
             InvalidArgumentError: If the run is a batch; `get_results` is for those.
             RunTimeoutError: If the run has not ended in time. It goes on.
         """
-        run, listed = self._waiter.finished(run_id, wait=wait, timeout=timeout, single=True)
+        run, listed = self._waiter.finished(
+            run_id, wait=wait, timeout=timeout, single=True, read=self._waiter.ended_items
+        )
         self._recorder.seen(run.run_id, run.status)
         return responses.only_result(listed, run.status, self._connection.reading(run.run_id))
 
@@ -602,7 +630,9 @@ class SyncStepflowClient(Picklable):
             NotFoundError: If the server has no such run.
             RunTimeoutError: If the run has not ended in time. It goes on.
         """
-        run, listed = self._waiter.finished(run_id, wait=wait, timeout=timeout, single=False)
+        run, listed = self._waiter.finished(
+            run_id, wait=wait, timeout=timeout, single=False, read=self._waiter.ended_items
+        )
         self._recorder.seen(run.run_id, run.status)
         return responses.results(listed, run.status, self._connection.reading(run.run_id))
 
@@ -865,7 +895,7 @@ class SyncStepflowClient(Picklable):
         Raises:
             InvalidArgumentError: If an argument is wrong. (Servers drop a filter they cannot read and list all.)
         """
-        return self._lister.list_runs(
+        runs = self._lister.list_runs(
             status,
             limit,
             offset,
@@ -877,6 +907,7 @@ class SyncStepflowClient(Picklable):
             until=until,
             timeout=timeout,
         )
+        return types.ListRunsResponse(runs=runs)
 
     def iter_runs(
         self,
@@ -1024,6 +1055,8 @@ class SyncStepflowClient(Picklable):
     # Running a run again
 
     def _rerunner(self) -> Rerunner:
+        from .rerun import Rerunner
+
         return Rerunner(self._connection, self._flows, self._runs, self._blobs, self.submit, self.get_results)
 
     def plan_rerun(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlencode
 
+from .._codec import answers
 from .._codec.reading import Reading, Readings
 from .._codec.values import encode
 from .._http.messages import (
@@ -20,14 +21,13 @@ from .._http.messages import (
     Timeouts,
 )
 from .._http.proxies import check_proxy, environment_proxy, shown_proxy
-from .._lazy import lazy_module
 from .._logging import logger
 from .._rules import bindings as api
 from .._rules import timings
 from .._rules.deadline import current_deadline
 from .._rules.failures import error_from
 from .._rules.operations import OPERATIONS
-from .._rules.releases import pinned, recognise
+from .._rules.releases import Server, pinned, recognise
 from .._rules.transient import RetryPolicy, retry_after
 from .._settings import (
     API_PATH,
@@ -59,10 +59,6 @@ if TYPE_CHECKING:
     import httpx
     from stepflow_api import Client
 
-    from .._codec import responses
-    from ..types import ServerInfo
-else:
-    responses = lazy_module("stepflow_client._codec.responses")
 
 __all__ = ["Connection"]
 
@@ -150,7 +146,7 @@ class Connection:
         self.closed = True
         self.dialect.close()
 
-    def server(self) -> ServerInfo:
+    def server(self) -> Server:
         """Return what the server is; asked once."""
         known = self.dialect.server
         if known is not None:
@@ -221,8 +217,8 @@ class Connection:
         """Return what `make` makes of a response."""
         asked = f"{request['method'].upper()} {request['url']}"
         try:
-            read = responses.raw_value if raw else responses.value
-            return responses.build(make, read(response.content, asked), asked)
+            read = answers.raw_value if raw else answers.value
+            return answers.build(make, read(response.content, asked), asked)
         except InvalidResponseError:
             # Another server may stand behind the URL now.
             self.dialect.forget()
@@ -324,7 +320,7 @@ class Connection:
 
 
 def _refuse_errors(response: HttpResponse, asked: str, run_id: str | None) -> None:
-    problem = responses.error_for(response.status, response.content_type, response.content, asked, run_id=run_id)
+    problem = answers.error_for(response.status, response.content_type, response.content, asked, run_id=run_id)
     if problem is not None:
         problem.attempts = response.attempts
         if isinstance(problem, ApiError):

@@ -5,13 +5,12 @@
 from __future__ import annotations
 
 import os
-import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from .._codec import requests
+from .._codec import answers, requests
 from .._codec.requests import RunArguments, Variables
 from .._codec.secrets import secrets_of
 from .._lazy import lazy_module
@@ -35,11 +34,14 @@ from .connection import Connection
 from .flows import FlowStore
 
 if TYPE_CHECKING:
+    import random
+
     from .._codec import responses
     from ..flows.file import FlowSource
     from ..types import CreateRunResponse, FlowVariable
 else:
     responses = lazy_module("stepflow_client._codec.responses")
+    random = lazy_module("random")
 
 __all__ = ["RunCreator"]
 
@@ -83,7 +85,7 @@ class RunCreator:
         max_concurrency: int | None,
         wait: int | None,
         deduplicate: bool,
-    ) -> responses.Started:
+    ) -> answers.Started:
         """Store a flow, create a run of it and return the server's response.
 
         Args:
@@ -101,7 +103,7 @@ class RunCreator:
                 raise InvalidArgumentError("deduplicate=True needs the flow itself, not its id")
             arguments = self.arguments(input, variables, overrides, max_concurrency)
             arguments = self._completed(str(flow), arguments, variables_from_env)
-            run = self.create(str(flow), arguments, responses.started, wait=_held(wait))
+            run = self.create(str(flow), arguments, answers.started, wait=_held(wait))
             self._recorder.created(run.run_id, str(flow), arguments)
             return run
         content, digest = self._flows.checked(flow)
@@ -115,7 +117,7 @@ class RunCreator:
                 run = self.create(
                     flow_id,
                     arguments,
-                    responses.started,
+                    answers.started,
                     declared=declared,
                     output=content.get("output"),
                     wait=_held(wait),
@@ -185,14 +187,14 @@ class RunCreator:
         values = arguments.variables
         declared = declared if declared is not None else self._flows.declared(flow_id)
         request = api.create_run._get_kwargs(
-            body=api.CreateRunRequest(
-                flow_id=flow_id,
-                input_=arguments.inputs,
-                variables=values or api.UNSET,
+            body=api.json_body(
+                flowId=flow_id,
+                input=arguments.inputs,
                 overrides={"steps": arguments.overrides} if arguments.overrides else api.UNSET,
-                max_concurrency=_or_unset(arguments.max_concurrency),
+                variables=values or api.UNSET,
+                maxConcurrency=_or_unset(arguments.max_concurrency),
                 wait=True if wait is not None else api.UNSET,
-                timeout_secs=_or_unset(wait),
+                timeoutSecs=_or_unset(wait),
             )
         )
         send = partial(self._connection.call, "create_run", request, read, timeout=timeout, waits=wait or 0, raw=True)
@@ -252,7 +254,7 @@ class RunCreator:
                     found = self._find(_Search(timings, claims, call, began, error, processing))
                     is_settled = True
                     if found is not None:
-                        return responses.build(read, {"summary": found}, "GET /runs")
+                        return answers.build(read, {"summary": found}, "GET /runs")
                     pause = _pause(timings, error, attempt)
                     if attempt == _MAX_SENDS or pause is None:
                         raise

@@ -8,21 +8,16 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .._codec import answers
 from .._http.messages import SHORTEST, HttpError, HttpRequest
 from .._http.sse import EventDecoder
-from .._lazy import lazy_module
 from .._rules.deadline import has_passed
 from .._rules.failures import error_from
 from ..errors import InvalidResponseError, StepflowClientError
 from .connection import Connection
 from .transport.base import Stream
-
-if TYPE_CHECKING:
-    from .._codec import responses
-else:
-    responses = lazy_module("stepflow_client._codec.responses")
 
 __all__ = ["event_stream"]
 
@@ -77,7 +72,7 @@ def event_stream(
                     for chunk in chunks:
                         events = decoder.feed(chunk)
                         for event in events:
-                            yield responses.value(event, str(sent))
+                            yield answers.value(event, str(sent))
                             last_event = time.monotonic()
                         left = silence - (time.monotonic() - last_event)
                         if not events:
@@ -114,5 +109,5 @@ def _error_of(
         if not chunk or len(content) > _LONGEST_ERROR or has_passed(until):
             break
     kind = stream.headers.get("content-type", "")
-    problem = responses.error_for(stream.status, kind, content, str(sent), run_id=run_id)
+    problem = answers.error_for(stream.status, kind, content, str(sent), run_id=run_id)
     return problem or InvalidResponseError(f"{sent} was not answered with events", run_id=run_id)

@@ -11,30 +11,36 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
-from .._codec import requests
+from .._codec import answers, requests
 from .._codec.values import check_json
+from .._codec.variables import flow_variables
 from .._lazy import lazy_module
 from .._rules import bindings as api
 from .._rules.creation import RunRegistries, tagged
 from .._rules.deadline import current_deadline, has_passed
 from ..errors import InvalidArgumentError, InvalidFlowError, InvalidRequestError
 from ..flows.file import is_flow_id, load_flow
-from ..flows.needs import FlowNeeds, needs_of
 from .connection import Connection
 
 if TYPE_CHECKING:
     from .. import types
     from .._codec import responses
+    from ..flows import needs
     from ..flows.file import FlowSource
-    from ..types import Diagnostic, FlowVariable, FlowVariables, StoredFlow, StoreFlowResponse, ValidationResult
+    from ..flows.needs import FlowNeeds
+    from ..types import FlowVariable, FlowVariables, StoredFlow, StoreFlowResponse, ValidationResult
 else:
     responses = lazy_module("stepflow_client._codec.responses")
+    needs = lazy_module("stepflow_client.flows.needs")
     types = lazy_module("stepflow_client.types")
 
 __all__ = ["FlowStore"]
 
 _MOST_FILES, _MOST_FLOWS = 32, 1_000
 """How many files and flows a client remembers."""
+
+_FATAL = (1, "fatal")
+"""The level of what a server refuses a flow for, as a number or a word."""
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -51,7 +57,7 @@ class FlowStore:
         self._connection = connection
         self.registries = RunRegistries()
         # What the server has accepted and what this client has stored, by content: neither is sent again.
-        self._accepted: dict[bytes, list[Diagnostic]] = {}
+        self._accepted: dict[bytes, list[dict[str, Any]]] = {}
         self._stored: dict[bytes, StoreFlowResponse] = {}
         self._files: dict[tuple[Any, ...], tuple[dict[str, Any], bytes]] = {}
         self._declared: dict[str, Mapping[str, FlowVariable]] = {}
@@ -70,7 +76,7 @@ class FlowStore:
         """Return what runs of a flow need; found out once."""
         known = self._needs.get(digest)
         if known is None:
-            known = needs_of(flow, responses.flow_variables(flow))
+            known = needs.needs_of(flow, flow_variables(flow))
             self._needs = {**_newest(self._needs), digest: known}
         return known
 
@@ -107,7 +113,9 @@ class FlowStore:
         if known is not None:
             return known
         flow_id = self.store_accepted(flow, flow, digest, timeout=timeout)
-        stored = types.StoreFlowResponse(flow_id=flow_id, diagnostics=self._accepted.get(digest, []))
+        stored = types.StoreFlowResponse(
+            flow_id=flow_id, diagnostics=_validation(self._accepted.get(digest, [])).diagnostics
+        )
         self._stored = {**_newest(self._stored), digest: stored}
         self._know_flow(flow_id, flow)
         return stored
@@ -152,46 +160,43 @@ class FlowStore:
         flow_id = ""
         if not blobs or digest not in self._accepted:
             found, flow_id = self._post_flow(flow if blobs else copy, dry_run=blobs, timeout=timeout)
-            if not found.is_valid:
-                raise InvalidFlowError(_refusal(found), diagnostics=found.diagnostics)
-            self._accepted = {**_newest(self._accepted), digest: found.diagnostics}
+            if any(each.get("level") in _FATAL for each in found):
+                result = _validation(found)
+                raise InvalidFlowError(_refusal(result), diagnostics=result.diagnostics)
+            self._accepted = {**_newest(self._accepted), digest: found}
         return self._store_as_blob(copy, timeout=timeout) if blobs else flow_id
 
     def _know_flow(self, flow_id: str, flow: Mapping[str, Any]) -> Mapping[str, FlowVariable]:
         """Remember what is needed of a flow for its runs, and return the variables it declares."""
-        declared = responses.build(lambda _: responses.flow_variables(flow), {}, f"GET /flows/{flow_id}")
+        declared = answers.build(lambda _: flow_variables(flow), {}, f"GET /flows/{flow_id}")
         self._declared = {**_newest(self._declared), flow_id: declared}
         self._outputs = {**_newest(self._outputs), flow_id: flow.get("output")}
-        self._needs = {**_newest(self._needs), flow_id: needs_of(flow, declared)}
+        self._needs = {**_newest(self._needs), flow_id: needs.needs_of(flow, declared)}
         return declared
 
     def _store_as_blob(self, flow: dict[str, Any], *, timeout: float | None = None) -> str:
         """Store a flow so that its integers survive; nothing is checked this way."""
-        request = api.store_blob._get_kwargs(body=api.StoreBlobRequest(data=flow, blob_type="flow"))
-        return self._connection.call("store_blob", request, partial(responses.flow_id, key="blobId"), timeout=timeout)
+        request = api.store_blob._get_kwargs(body=api.json_body(data=flow, blobType="flow"))
+        return self._connection.call("store_blob", request, partial(answers.flow_id, key="blobId"), timeout=timeout)
 
-    def _post_flow(self, flow: dict[str, Any], *, dry_run: bool, timeout: float | None) -> tuple[ValidationResult, str]:
+    def _post_flow(
+        self, flow: dict[str, Any], *, dry_run: bool, timeout: float | None
+    ) -> tuple[list[dict[str, Any]], str]:
+        """Let the server check a flow, and return what it found, as it tells it, and the flow's id."""
         server = self._connection.server()
         sent = flow if server.capabilities["exact_numbers"] else requests.flow_for_dry_run(flow)
-        body = api.StoreFlowRequest(flow=sent, dry_run=dry_run)
+        body = api.json_body(flow=sent, dryRun=dry_run)
         try:
             return self._connection.call(
                 "store_flow",
                 api.store_flow._get_kwargs(body=body),
-                lambda answer: (responses.validation(answer.get("diagnostics")), responses.flow_id(answer)),
+                lambda answer: (_findings(answer), answers.flow_id(answer)),
                 timeout=timeout,
             )
         except InvalidRequestError as error:
             # The server cannot even read it as a flow: one finding, in the form of the others.
-            finding = types.Diagnostic.model_validate(
-                {
-                    "level": types.DiagnosticLevel.FATAL,
-                    "kind": "unreadableFlow",
-                    "code": 0,
-                    "formatted": requests.numbers_as_written(error.message),
-                }
-            )
-            return types.ValidationResult(diagnostics=[finding]), ""
+            message = requests.numbers_as_written(error.message)
+            return [{"level": "fatal", "kind": "unreadableFlow", "code": 0, "formatted": message}], ""
 
     def forget(self, flow_id: str) -> None:
         """Note that the server may not have a flow any more."""
@@ -216,7 +221,7 @@ class FlowStore:
         """Return the variables a stored flow declares, as its author wrote them."""
         declared = dict(self.variables_of(flow_id, timeout=timeout))
         read = partial(types.FlowVariables, flow_id=flow_id, variables=declared)
-        return responses.build(lambda _: read(), {}, f"GET /flows/{flow_id}")
+        return answers.build(lambda _: read(), {}, f"GET /flows/{flow_id}")
 
     def variables_of(self, flow_id: str, *, timeout: float | None = None) -> Mapping[str, FlowVariable]:
         """Return the variables that a stored flow declares; the server is asked once."""
@@ -243,7 +248,18 @@ class FlowStore:
         else:
             content = load_flow(flow)
         found, _ = self._post_flow(check_json(content, "the flow"), dry_run=True, timeout=timeout)
-        return found
+        return _validation(found)
+
+
+def _findings(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    found = (answer.get("diagnostics") or {}).get("diagnostics", [])
+    if not isinstance(found, list) or not set(map(type, found)) <= {dict}:
+        raise TypeError("the diagnostics are no list of objects")
+    return found
+
+
+def _validation(found: list[dict[str, Any]]) -> ValidationResult:
+    return answers.build(responses.validation, {"diagnostics": found}, "POST /flows")
 
 
 def _newest(known: Mapping[Key, Value], most: int = _MOST_FLOWS) -> dict[Key, Value]:

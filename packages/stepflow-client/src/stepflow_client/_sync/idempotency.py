@@ -9,10 +9,10 @@ import time
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._codec import requests
+from .._codec import answers, requests
 from .._codec.idempotency import Marker, check_key, input_digest, input_marker, run_marker, tag_of, use_marker
 from .._codec.requests import Variables
-from .._lazy import lazy_module
+from .._codec.variables import flow_variables
 from .._recording import Recorder
 from .._rules.creation import tagged
 from .._rules.deadline import current_deadline, has_passed
@@ -28,11 +28,8 @@ from .listing import RunLister
 from .runs import RunReader
 
 if TYPE_CHECKING:
-    from .._codec import responses
     from ..flows.file import FlowSource
     from ..types import RunDetails
-else:
-    responses = lazy_module("stepflow_client._codec.responses")
 
 __all__ = ["KeyedRuns"]
 
@@ -77,7 +74,7 @@ class KeyedRuns:
         flows: FlowStore,
         creator: RunCreator,
         runs: RunReader,
-        lister: RunLister,
+        lister: RunLister[RunDetails],
         blobs: BlobStore,
         recorder: Recorder,
     ) -> None:
@@ -109,7 +106,7 @@ class KeyedRuns:
         key: str,
         max_concurrency: int | None,
         wait: int | None,
-    ) -> responses.Started:
+    ) -> answers.Started:
         """Return the run that exists under a key, or create it.
 
         Args:
@@ -163,8 +160,8 @@ class KeyedRuns:
 
     def _found_or_created(
         self, keyed: _Keyed, arguments: requests.RunArguments, source: FlowSource, wait: int | None
-    ) -> responses.Started:
-        declared = responses.flow_variables(keyed.flow)
+    ) -> answers.Started:
+        declared = flow_variables(keyed.flow)
         mine = input_marker(keyed.flow_id, input_digest(arguments, declared))
         is_same = self._is_there(mine)
         if is_same or self._is_there(use_marker(keyed.flow_id)):
@@ -182,7 +179,7 @@ class KeyedRuns:
                     hint="a key stands for one call; find_run() returns its run",
                 )
             if found is not None:
-                run = responses.Started(found.run_id, found.status, [])
+                run = answers.Started(found.run_id, found.status, [])
                 return run if noted is not None else self._first_of(keyed, run)
         for marker in (use_marker(keyed.flow_id), mine):
             self._blobs.store_blob(marker.content)
@@ -190,13 +187,13 @@ class KeyedRuns:
 
     def _created(
         self, keyed: _Keyed, arguments: requests.RunArguments, source: FlowSource, wait: int | None
-    ) -> responses.Started:
-        declared = responses.flow_variables(keyed.flow)
+    ) -> answers.Started:
+        declared = flow_variables(keyed.flow)
         self._flows.registries.current.reserve(keyed.flow_id)
         output = keyed.flow.get("output")
         try:
             run = self._creator.create(
-                keyed.flow_id, arguments, responses.started, declared=declared, output=output, wait=wait
+                keyed.flow_id, arguments, answers.started, declared=declared, output=output, wait=wait
             )
         except AmbiguousRunError as error:
             # Whoever has created one: all runs of this flow are runs of this key.
@@ -204,11 +201,11 @@ class KeyedRuns:
             if found is None:
                 error.hint = "the same call with this idempotency key finds the run, if there is one"
                 raise
-            run = responses.Started(found.run_id, found.status, [])
+            run = answers.Started(found.run_id, found.status, [])
         self._recorder.created(run.run_id, keyed.flow_id, arguments, source, keyed.flow)
         return self._first_of(keyed, run)
 
-    def _first_of(self, keyed: _Keyed, run: responses.Started) -> responses.Started:
+    def _first_of(self, keyed: _Keyed, run: answers.Started) -> answers.Started:
         """Note the run of a key, and return the one that was noted first: that of a caller at the same instant.
 
         Stores in a file keep the first filename of a blob, those in memory the last.
@@ -219,7 +216,7 @@ class KeyedRuns:
             self._blobs.store_blob(marker.content, filename=run.run_id)
             noted = self._noted(keyed)
             if noted is not None and noted.run_id != run.run_id:
-                return responses.Started(noted.run_id, noted.status, [])
+                return answers.Started(noted.run_id, noted.status, [])
         return run
 
     def _noted(self, keyed: _Keyed) -> RunDetails | None:

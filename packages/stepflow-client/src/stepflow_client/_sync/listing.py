@@ -4,26 +4,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Generic
 from uuid import UUID
 
 from .._codec import requests
-from .._lazy import lazy_module
 from .._rules import bindings as api
-from .._rules.listing import Window, is_coarse, newest_first, second
+from .._rules.listing import Run, Window, is_coarse, newest_first, second
+from .._rules.statuses import ExecutionStatus, status_number
 from ..errors import InvalidArgumentError, InvalidResponseError
 from .connection import Connection
-
-if TYPE_CHECKING:
-    from .. import types
-    from .._codec import responses
-    from ..types import ExecutionStatus, ListRunsResponse, RunDetails
-else:
-    responses = lazy_module("stepflow_client._codec.responses")
-    types = lazy_module("stepflow_client.types")
 
 __all__ = ["PAGE", "RunLister"]
 
@@ -32,15 +24,17 @@ PAGE = 100
 _OVERLAP = 10
 
 
-class RunLister:
+class RunLister(Generic[Run]):
     """Lists runs.
 
     Args:
         connection: The connection.
+        read: Reads the runs of a response.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, read: Callable[[dict[str, Any]], list[Run]]) -> None:
         self._connection = connection
+        self._read = read
 
     def list_runs(
         self,
@@ -55,7 +49,7 @@ class RunLister:
         since: datetime | str | None = None,
         until: datetime | str | None = None,
         timeout: float | None = None,
-    ) -> ListRunsResponse:
+    ) -> list[Run]:
         """Return runs, newest first."""
         start = requests.check_limit(offset, "offset") or 0
         limit = requests.check_limit(limit, "limit")
@@ -63,12 +57,12 @@ class RunLister:
         filters = _filters(status, flow_name, root_run_id, parent_run_id, roots_only)
         if window.is_open:
             listed = self._page(filters, limit, start, timeout)
-            if not is_coarse(listed.runs):
+            if not is_coarse(listed):
                 return listed
             if limit is None and not start:
-                return types.ListRunsResponse(runs=newest_first(listed.runs))
+                return newest_first(listed)
             # Where a page begins or ends within a second, other runs of that second belong into it.
-        found: list[RunDetails] = []
+        found: list[Run] = []
         end = None if limit is None else start + limit
         if end is None or end > start:
             with closing(self._go_through(filters, window, max(PAGE, min(end or 0, 1000)), timeout)) as runs:
@@ -76,7 +70,7 @@ class RunLister:
                     found.append(run)
                     if len(found) == end:
                         break
-        return types.ListRunsResponse(runs=found[start:])
+        return found[start:]
 
     def iter_runs(
         self,
@@ -90,7 +84,7 @@ class RunLister:
         since: datetime | str | None = None,
         until: datetime | str | None = None,
         timeout: float | None = None,
-    ) -> Generator[RunDetails, None, None]:
+    ) -> Generator[Run, None, None]:
         """Iterate over runs, newest first, page by page."""
         requests.check_limit(page_size, "page_size", least=2)
         window = Window(since, until)
@@ -99,9 +93,9 @@ class RunLister:
 
     def _go_through(
         self, filters: dict[str, Any], window: Window, page_size: int, timeout: float | None
-    ) -> Generator[RunDetails, None, None]:
+    ) -> Generator[Run, None, None]:
         """Iterate over the runs of a window, newest first, whatever the order of the server within a second."""
-        held: list[RunDetails] = []
+        held: list[Run] = []
         with closing(self._as_listed(filters, page_size, timeout)) as runs:
             for run in runs:
                 if held and second(run) != second(held[0]):
@@ -115,36 +109,34 @@ class RunLister:
         for each in newest_first(held):
             yield each
 
-    def _as_listed(
-        self, filters: dict[str, Any], page_size: int, timeout: float | None
-    ) -> Generator[RunDetails, None, None]:
+    def _as_listed(self, filters: dict[str, Any], page_size: int, timeout: float | None) -> Generator[Run, None, None]:
         """Iterate over runs in the order of the server, each once."""
         seen: set[str] = set()
         offset = fruitless = 0
         while True:
             page = self._page(filters, page_size, offset, timeout)
-            new = [run for run in page.runs if run.run_id not in seen]
+            new = [run for run in page if run.run_id not in seen]
             fruitless = 0 if new else fruitless + 1
             if fruitless > 10 + 3 * len(seen) // page_size:
                 raise InvalidResponseError("the server's pages of runs do not follow one another")
-            if offset and len(new) == len(page.runs):
+            if offset and len(new) == len(page):
                 offset = max(0, offset - page_size)
                 continue
             for run in new:
                 seen.add(run.run_id)
                 yield run
-            if len(page.runs) < page_size:
+            if len(page) < page_size:
                 return
             offset += page_size - min(_OVERLAP, page_size // 2)
 
-    def _page(self, filters: dict[str, Any], limit: int | None, offset: int, timeout: float | None) -> ListRunsResponse:
+    def _page(self, filters: dict[str, Any], limit: int | None, offset: int, timeout: float | None) -> list[Run]:
         if offset and limit is None:
             # With sqlite an offset without a limit is ignored.
             limit = 2**31 - 1
         request = api.list_runs._get_kwargs(
             limit=api.UNSET if limit is None else limit, offset=offset or api.UNSET, **filters
         )
-        return self._connection.call("list_runs", request, responses.runs, timeout=timeout)
+        return self._connection.call("list_runs", request, self._read, timeout=timeout)
 
 
 def _filters(
@@ -167,9 +159,9 @@ def _filters(
 def _status_filter(status: ExecutionStatus | str | None) -> Any:
     if status is None:
         return api.UNSET
-    number = types.status_number(status)
+    number = status_number(status)
     # For a number they do not know servers drop the filter and list all runs.
-    if number is None or types.ExecutionStatus(status) not in list(types.ExecutionStatus):
-        known = ", ".join(each.value for each in types.ExecutionStatus)
+    if number is None or ExecutionStatus(status) not in list(ExecutionStatus):
+        known = ", ".join(each.value for each in ExecutionStatus)
         raise InvalidArgumentError(f"status is one of {known}, not {status!r}")
     return api.RunStatus(number)

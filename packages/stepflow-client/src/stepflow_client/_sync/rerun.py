@@ -14,13 +14,14 @@ from uuid import UUID
 from .._codec import requests
 from .._codec.requests import Variables
 from .._gather import sync_together
+from .._not_given import NOT_GIVEN
 from .._rules.deadline import deadline_of, deadline_scope
 from ..errors import ConflictError, InvalidArgumentError, UnsupportedByServerError
 from ..flows import rerun as rules
 from ..flows.dependencies import steps_by_id
 from ..flows.file import is_flow_id, load_flow
 from ..flows.pins import pin_overrides, pinned_flow
-from ..reruns import NOT_GIVEN, RerunItem, RerunPlan, RerunResult
+from ..reruns import RerunItem, RerunPlan, RerunResult
 from .blobs import BlobStore
 from .connection import Connection
 from .flow_of_run import flow_of_run
@@ -28,8 +29,9 @@ from .flows import FlowStore
 from .runs import RunReader
 
 if TYPE_CHECKING:
+    from .._rules.releases import Server
     from ..flows.file import FlowSource
-    from ..types import FlowResult, ServerInfo, StepDetails
+    from ..types import FlowResult, StepDetails
 
 __all__ = ["Rerunner"]
 
@@ -195,14 +197,14 @@ class Rerunner:
         return {item.index: result for item, result in zip(group, results, strict=True)}
 
 
-def _has_noop(server: ServerInfo) -> bool:
+def _has_noop(server: Server) -> bool:
     """Return whether a server has `/builtin/noop`, so that steps are pinned without another flow being stored."""
     major, _, rest = (server.release or "").partition(".")
     minor = rest.partition(".")[0]
     return major.isdecimal() and minor.isdecimal() and (int(major), int(minor)) >= (0, 13)
 
 
-def _gives_outputs(server: ServerInfo, items: int) -> bool:
+def _gives_outputs(server: Server, items: int) -> bool:
     return server.capabilities["step_outputs"] or (server.dialect == "0.9" and items == 1)
 
 

@@ -9,19 +9,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from .._codec import requests
+from .._codec import answers, requests
 from .._gather import sync_together
 from .._lazy import lazy_module
 from .._rules import bindings as api
+from .._rules.statuses import ExecutionStatus
 from .._rules.transient import TRANSIENT_ERRORS
 from ..errors import ConflictError
 from .connection import Connection
 
 if TYPE_CHECKING:
-    from .. import types
     from .._codec import responses
     from ..types import (
-        ExecutionStatus,
         ListItemsResponse,
         ListStepsResponse,
         RunDetails,
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     )
 else:
     responses = lazy_module("stepflow_client._codec.responses")
-    types = lazy_module("stepflow_client.types")
 
 __all__ = ["RunReader"]
 
@@ -65,19 +63,24 @@ class RunReader:
             # Servers from 0.12 on give an unknown run no items instead of a 404.
             self.get_run(run_id, timeout=timeout)
         status: ExecutionStatus | None = None
-        if responses.items_of(listed).places(responses.is_unfinished):
-            status = (self.state(run_id, timeout=timeout)).status
-            if responses.is_failed(status):
+        if responses.items_of(listed).places(answers.is_unfinished):
+            status = (self.standing(run_id, timeout=timeout)).status
+            if answers.is_failed(status):
                 # It may have ended, and its items too, after they were asked for.
                 listed = self.listed_items(run_id, timeout)
         return self.explain(listed, status, timeout=timeout)
 
     def listed_items(self, run_id: str, timeout: float | None) -> ListItemsResponse:
         """Return the items of a run as the server tells them."""
+        told = self.item_answers(run_id, timeout)
+        return responses.items(run_id, told, self._connection.reading(run_id))
+
+    def item_answers(self, run_id: str, timeout: float | None) -> list[dict[str, Any]]:
+        """Return what the server tells of the items of a run, for `responses.items`."""
         return self._connection.call(
             "get_run_items",
             api.get_run_items._get_kwargs(run_id=run_id),
-            lambda answer: responses.items(run_id, answer["results"], self._connection.reading(run_id)),
+            lambda answer: answers.checked_items(answer["results"]),
             timeout=timeout,
             run_id=run_id,
             raw=True,
@@ -94,8 +97,8 @@ class RunReader:
             timeout: Seconds for each request, instead of the client's.
         """
         items = responses.items_of(listed)
-        failed = items.places(responses.is_failed)
-        lost = items.places(responses.is_unfinished) if status is not None and responses.is_failed(status) else []
+        failed = items.places(answers.is_failed)
+        lost = items.places(answers.is_unfinished) if status is not None and answers.is_failed(status) else []
         if not failed and not lost:
             return listed
         can = (self._connection.server()).capabilities
@@ -212,19 +215,28 @@ class RunReader:
         except ConflictError as error:
             # Servers before 0.12 refuse what is cancelled already: by the first of two requests, if that was lost.
             now = self.state(run_id, timeout=timeout)
-            if len(error.attempts) > 1 and now.status is types.ExecutionStatus.CANCELLED:
+            if len(error.attempts) > 1 and now.status is ExecutionStatus.CANCELLED:
                 return now
             raise
 
     def state(self, run_id: str, *, timeout: float | None = None) -> RunDetails:
         """Return a run as it stands, without its steps where that can be had: of many items they are many."""
-        return self.summary(run_id, timeout=timeout) or self.get_run(run_id, timeout=timeout)
+        return responses.details(self.standing(run_id, timeout=timeout))
 
-    def summary(self, run_id: str, *, timeout: float | None = None) -> RunDetails | None:
+    def standing(self, run_id: str, *, timeout: float | None = None) -> answers.RunState:
+        """Return the same, as much of it as a client needs for itself."""
+        known = self.summary(run_id, timeout=timeout)
+        if known is not None:
+            return known
+        request = api.get_run._get_kwargs(run_id=run_id)
+        read = partial(answers.run_state, run_id=run_id)
+        return self._connection.call("get_run", request, read, timeout=timeout, run_id=run_id)
+
+    def summary(self, run_id: str, *, timeout: float | None = None) -> answers.RunState | None:
         """Return a root run without its steps, None for a run below another or one that is not there."""
         request = api.list_runs._get_kwargs(root_run_id=run_id, roots_only=True, limit=1)
-        listed = self._connection.call("list_runs", request, responses.runs, run_id=run_id, timeout=timeout)
-        return next((run for run in listed.runs if run.run_id == run_id), None)
+        listed = self._connection.call("list_runs", request, answers.run_states, run_id=run_id, timeout=timeout)
+        return next((run for run in listed if run.run_id == run_id), None)
 
     def delete_run(self, run_id: str | UUID, *, timeout: float | None = None) -> None:
         """Ask the server to delete a finished run."""

@@ -12,7 +12,8 @@ from ..errors import FlowFileError
 from .file import FlowSource, load_flow, read_file
 from .findings import Finding, Findings
 from .model import FlowModel
-from .positions import Node, locate, node_of, read_nodes
+from .placed import Node, node_of
+from .positions import locate, read_nodes
 from .rules.components import Components, check_components, subflows
 from .rules.expressions import check_expression
 from .rules.references import check_references

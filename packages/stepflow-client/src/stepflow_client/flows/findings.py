@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from .positions import Key, Node
+from .placed import Key, Node
 
 __all__ = ["RULES", "Finding", "Findings", "Fix", "near"]
 

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import InvalidArgumentError
-from .positions import node_of
-from .schema_paths import mismatches
 
 __all__ = ["check_inputs"]
 
@@ -30,6 +28,9 @@ def check_inputs(flow: Mapping[str, Any], inputs: Sequence[Any]) -> None:
     schema = properties.get("input") if isinstance(properties, Mapping) else None
     if not isinstance(schemas, Mapping) or not isinstance(schema, Mapping):
         return
+    from .placed import node_of
+    from .schema_paths import mismatches
+
     shared, own = schemas.get("$defs"), schema.get("$defs")
     defs = {**(shared if isinstance(shared, Mapping) else {}), **(own if isinstance(own, Mapping) else {})}
     for index, value in enumerate(inputs):

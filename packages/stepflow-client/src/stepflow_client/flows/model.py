@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .positions import Node
+from .placed import Node
 
 __all__ = ["FlowModel", "Read", "Step", "certain_steps", "reads_of"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from .findings import near
-from .positions import Node
+from .placed import Node
 
 __all__ = ["Mismatch", "mismatches", "resolve", "schema_at"]
 

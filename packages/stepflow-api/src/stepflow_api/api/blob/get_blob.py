@@ -8,11 +8,12 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     import httpx
 
+    from ...client import AuthenticatedClient, Client
+    from ...models.blob import Blob
+    from ...models.get_blob_accept import GetBlobAccept
+
 
 from ... import errors
-from ...client import AuthenticatedClient, Client
-from ...models.blob import Blob
-from ...models.get_blob_accept import GetBlobAccept
 from ...types import UNSET, Response, Unset
 
 
@@ -36,6 +37,8 @@ def _get_kwargs(
 
 
 def _parse_response(response: httpx.Response) -> Blob | bytes | None:
+    from ...models.blob import Blob
+
     status = response.status_code
     if status == 200:
         if response.headers.get("content-type", "").startswith("application/octet-stream"):

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import httpx
 
+    from ...client import AuthenticatedClient, Client
+    from ...models.store_blob_request import StoreBlobRequest
+    from ...models.store_blob_response import StoreBlobResponse
+
 
 from ... import errors
-from ...client import AuthenticatedClient, Client
-from ...models.store_blob_request import StoreBlobRequest
-from ...models.store_blob_response import StoreBlobResponse
 from ...types import UNSET, File, Response, Unset
 
 
@@ -28,20 +29,23 @@ def _get_kwargs(
         "method": "post",
         "url": "/blobs",
     }
-    if isinstance(body, StoreBlobRequest):
-        _kwargs["json"] = body.to_dict()
-
-        headers["Content-Type"] = "application/json"
 
     if isinstance(body, File):
         _kwargs["content"] = body.read()
         headers["Content-Type"] = "application/octet-stream"
+
+    else:
+        _kwargs["json"] = body.to_dict()
+
+        headers["Content-Type"] = "application/json"
 
     _kwargs["headers"] = headers
     return _kwargs
 
 
 def _parse_response(response: httpx.Response) -> StoreBlobResponse | None:
+    from ...models.store_blob_response import StoreBlobResponse
+
     status = response.status_code
     if status == 200:
         response_200 = StoreBlobResponse.from_dict(response.json())

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import httpx
 
+    from ...client import AuthenticatedClient, Client
+    from ...models.list_components_response import ListComponentsResponse
+
 
 from ... import errors
-from ...client import AuthenticatedClient, Client
-from ...models.list_components_response import ListComponentsResponse
 from ...types import UNSET, Response, Unset
 
 
@@ -34,6 +35,8 @@ def _get_kwargs(
 
 
 def _parse_response(response: httpx.Response) -> ListComponentsResponse | str | None:
+    from ...models.list_components_response import ListComponentsResponse
+
     status = response.status_code
     if status == 200:
         response_200 = ListComponentsResponse.from_dict(response.json())

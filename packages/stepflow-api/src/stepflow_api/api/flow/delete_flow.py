@@ -8,10 +8,11 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     import httpx
 
+    from ...client import AuthenticatedClient, Client
+    from ...models.empty import Empty
+
 
 from ... import errors
-from ...client import AuthenticatedClient, Client
-from ...models.empty import Empty
 from ...types import Response
 
 
@@ -29,6 +30,8 @@ def _get_kwargs(
 
 
 def _parse_response(response: httpx.Response) -> Empty | None:
+    from ...models.empty import Empty
+
     status = response.status_code
     if status == 200:
         response_200 = Empty.from_dict(response.json())

@@ -8,11 +8,12 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     import httpx
 
+    from ...client import AuthenticatedClient, Client
+    from ...models.error_envelope import ErrorEnvelope
+    from ...models.get_flow_response import GetFlowResponse
+
 
 from ... import errors
-from ...client import AuthenticatedClient, Client
-from ...models.error_envelope import ErrorEnvelope
-from ...models.get_flow_response import GetFlowResponse
 from ...types import Response
 
 
@@ -30,6 +31,9 @@ def _get_kwargs(
 
 
 def _parse_response(response: httpx.Response) -> ErrorEnvelope | GetFlowResponse | None:
+    from ...models.error_envelope import ErrorEnvelope
+    from ...models.get_flow_response import GetFlowResponse
+
     status = response.status_code
     if status == 200:
         response_200 = GetFlowResponse.from_dict(response.json())

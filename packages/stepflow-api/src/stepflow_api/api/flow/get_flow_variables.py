@@ -8,11 +8,12 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     import httpx
 
+    from ...client import AuthenticatedClient, Client
+    from ...models.error_envelope import ErrorEnvelope
+    from ...models.flow_variables_response import FlowVariablesResponse
+
 
 from ... import errors
-from ...client import AuthenticatedClient, Client
-from ...models.error_envelope import ErrorEnvelope
-from ...models.flow_variables_response import FlowVariablesResponse
 from ...types import Response
 
 
@@ -30,6 +31,9 @@ def _get_kwargs(
 
 
 def _parse_response(response: httpx.Response) -> ErrorEnvelope | FlowVariablesResponse | None:
+    from ...models.error_envelope import ErrorEnvelope
+    from ...models.flow_variables_response import FlowVariablesResponse
+
     status = response.status_code
     if status == 200:
         response_200 = FlowVariablesResponse.from_dict(response.json())

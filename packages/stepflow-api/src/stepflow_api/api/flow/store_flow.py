@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import httpx
 
+    from ...client import AuthenticatedClient, Client
+    from ...models.error_envelope import ErrorEnvelope
+    from ...models.store_flow_request import StoreFlowRequest
+    from ...models.store_flow_response import StoreFlowResponse
+
 
 from ... import errors
-from ...client import AuthenticatedClient, Client
-from ...models.error_envelope import ErrorEnvelope
-from ...models.store_flow_request import StoreFlowRequest
-from ...models.store_flow_response import StoreFlowResponse
 from ...types import Response
 
 
@@ -35,6 +36,9 @@ def _get_kwargs(
 
 
 def _parse_response(response: httpx.Response) -> ErrorEnvelope | StoreFlowResponse | str | None:
+    from ...models.error_envelope import ErrorEnvelope
+    from ...models.store_flow_response import StoreFlowResponse
+
     status = response.status_code
     if status == 200:
         response_200 = StoreFlowResponse.from_dict(response.json())

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import httpx
 
+    from ...client import AuthenticatedClient, Client
+    from ...models.health import Health
+
 
 from ... import errors
-from ...client import AuthenticatedClient, Client
-from ...models.health import Health
 from ...types import Response
 
 
@@ -24,6 +25,8 @@ def _get_kwargs() -> dict[str, Any]:
 
 
 def _parse_response(response: httpx.Response) -> Health | None:
+    from ...models.health import Health
+
     status = response.status_code
     if status == 200:
         response_200 = Health.from_dict(response.json())

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import httpx
 
+    from ...client import AuthenticatedClient, Client
+    from ...models.create_run_request import CreateRunRequest
+    from ...models.create_run_response import CreateRunResponse
+    from ...models.error_envelope import ErrorEnvelope
+
 
 from ... import errors
-from ...client import AuthenticatedClient, Client
-from ...models.create_run_request import CreateRunRequest
-from ...models.create_run_response import CreateRunResponse
-from ...models.error_envelope import ErrorEnvelope
 from ...types import Response
 
 
@@ -35,6 +36,9 @@ def _get_kwargs(
 
 
 def _parse_response(response: httpx.Response) -> CreateRunResponse | ErrorEnvelope | str | None:
+    from ...models.create_run_response import CreateRunResponse
+    from ...models.error_envelope import ErrorEnvelope
+
     status = response.status_code
     if status == 200:
         response_200 = CreateRunResponse.from_dict(response.json())

@@ -8,11 +8,12 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     import httpx
 
+    from ...client import AuthenticatedClient, Client
+    from ...models.empty import Empty
+    from ...models.error_envelope import ErrorEnvelope
+
 
 from ... import errors
-from ...client import AuthenticatedClient, Client
-from ...models.empty import Empty
-from ...models.error_envelope import ErrorEnvelope
 from ...types import Response
 
 
@@ -30,6 +31,9 @@ def _get_kwargs(
 
 
 def _parse_response(response: httpx.Response) -> Empty | ErrorEnvelope | None:
+    from ...models.empty import Empty
+    from ...models.error_envelope import ErrorEnvelope
+
     status = response.status_code
     if status == 200:
         response_200 = Empty.from_dict(response.json())

@@ -8,11 +8,12 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     import httpx
 
+    from ...client import AuthenticatedClient, Client
+    from ...models.error_envelope import ErrorEnvelope
+    from ...models.get_run_response import GetRunResponse
+
 
 from ... import errors
-from ...client import AuthenticatedClient, Client
-from ...models.error_envelope import ErrorEnvelope
-from ...models.get_run_response import GetRunResponse
 from ...types import UNSET, Response, Unset
 
 
@@ -42,6 +43,9 @@ def _get_kwargs(
 
 
 def _parse_response(response: httpx.Response) -> ErrorEnvelope | GetRunResponse | str | None:
+    from ...models.error_envelope import ErrorEnvelope
+    from ...models.get_run_response import GetRunResponse
+
     status = response.status_code
     if status == 200:
         response_200 = GetRunResponse.from_dict(response.json())

@@ -8,10 +8,11 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     import httpx
 
+    from ...client import AuthenticatedClient, Client
+    from ...models.error_envelope import ErrorEnvelope
+
 
 from ... import errors
-from ...client import AuthenticatedClient, Client
-from ...models.error_envelope import ErrorEnvelope
 from ...types import UNSET, Response, Unset
 
 
@@ -47,6 +48,8 @@ def _get_kwargs(
 
 
 def _parse_response(response: httpx.Response) -> ErrorEnvelope | str | None:
+    from ...models.error_envelope import ErrorEnvelope
+
     status = response.status_code
     if status == 200:
         response_200 = response.text

@@ -8,11 +8,12 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     import httpx
 
+    from ...client import AuthenticatedClient, Client
+    from ...models.error_envelope import ErrorEnvelope
+    from ...models.get_run_flow_response import GetRunFlowResponse
+
 
 from ... import errors
-from ...client import AuthenticatedClient, Client
-from ...models.error_envelope import ErrorEnvelope
-from ...models.get_run_flow_response import GetRunFlowResponse
 from ...types import Response
 
 
@@ -30,6 +31,9 @@ def _get_kwargs(
 
 
 def _parse_response(response: httpx.Response) -> ErrorEnvelope | GetRunFlowResponse | None:
+    from ...models.error_envelope import ErrorEnvelope
+    from ...models.get_run_flow_response import GetRunFlowResponse
+
     status = response.status_code
     if status == 200:
         response_200 = GetRunFlowResponse.from_dict(response.json())

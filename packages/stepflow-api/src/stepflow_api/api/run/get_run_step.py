@@ -8,11 +8,12 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     import httpx
 
+    from ...client import AuthenticatedClient, Client
+    from ...models.error_envelope import ErrorEnvelope
+    from ...models.get_run_step_response import GetRunStepResponse
+
 
 from ... import errors
-from ...client import AuthenticatedClient, Client
-from ...models.error_envelope import ErrorEnvelope
-from ...models.get_run_step_response import GetRunStepResponse
 from ...types import UNSET, Response, Unset
 
 
@@ -41,6 +42,9 @@ def _get_kwargs(
 
 
 def _parse_response(response: httpx.Response) -> ErrorEnvelope | GetRunStepResponse | str | None:
+    from ...models.error_envelope import ErrorEnvelope
+    from ...models.get_run_step_response import GetRunStepResponse
+
     status = response.status_code
     if status == 200:
         response_200 = GetRunStepResponse.from_dict(response.json())

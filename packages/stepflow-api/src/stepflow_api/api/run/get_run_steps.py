@@ -8,11 +8,12 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     import httpx
 
+    from ...client import AuthenticatedClient, Client
+    from ...models.error_envelope import ErrorEnvelope
+    from ...models.get_run_steps_response import GetRunStepsResponse
+
 
 from ... import errors
-from ...client import AuthenticatedClient, Client
-from ...models.error_envelope import ErrorEnvelope
-from ...models.get_run_steps_response import GetRunStepsResponse
 from ...types import UNSET, Response, Unset
 
 
@@ -39,6 +40,9 @@ def _get_kwargs(
 
 
 def _parse_response(response: httpx.Response) -> ErrorEnvelope | GetRunStepsResponse | str | None:
+    from ...models.error_envelope import ErrorEnvelope
+    from ...models.get_run_steps_response import GetRunStepsResponse
+
     status = response.status_code
     if status == 200:
         response_200 = GetRunStepsResponse.from_dict(response.json())

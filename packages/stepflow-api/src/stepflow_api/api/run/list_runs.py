@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import httpx
 
+    from ...client import AuthenticatedClient, Client
+    from ...models.list_runs_response import ListRunsResponse
+    from ...models.run_status import RunStatus
+
 
 from ... import errors
-from ...client import AuthenticatedClient, Client
-from ...models.list_runs_response import ListRunsResponse
-from ...models.run_status import RunStatus
 from ...types import UNSET, Response, Unset
 
 
@@ -57,6 +58,8 @@ def _get_kwargs(
 
 
 def _parse_response(response: httpx.Response) -> ListRunsResponse | str | None:
+    from ...models.list_runs_response import ListRunsResponse
+
     status = response.status_code
     if status == 200:
         response_200 = ListRunsResponse.from_dict(response.json())

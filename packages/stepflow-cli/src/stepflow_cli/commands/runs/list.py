@@ -24,6 +24,7 @@ from ...settings.resolve import ServerOptions
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails, SyncStepflowClient
+    from stepflow_client._records import PlainRun
 
 __all__ = ["command"]
 
@@ -96,16 +97,22 @@ def command(
         note(f"only {shown} shown; -n N shows more, --all shows all")
 
 
-def _all(client: SyncStepflowClient, status: tuple[str, ...], filters: dict[str, Any]) -> Iterator[RunDetails]:
+def _all(
+    client: SyncStepflowClient, status: tuple[str, ...], filters: dict[str, Any]
+) -> Iterator[RunDetails | PlainRun]:
     """Iterate over the runs, newest first; servers filter by one status, so several are merged."""
-    listed = [client.iter_runs(status=each, **filters) for each in status or (None,)]
+    from stepflow_client._records import run_lister
+
+    listed = [run_lister(client).iter_runs(status=each, **filters) for each in status or (None,)]
     return merge(*listed, key=lambda run: run.run_id, reverse=True) if len(listed) > 1 else iter(listed[0])
 
 
 def _newest(
     client: SyncStepflowClient, status: tuple[str, ...], filters: dict[str, Any], limit: int
-) -> list[RunDetails]:
-    listed = [client.list_runs(status=each, limit=limit, **filters).runs for each in status or (None,)]
+) -> list[RunDetails | PlainRun]:
+    from stepflow_client._records import run_lister
+
+    listed = [run_lister(client).list_runs(status=each, limit=limit, **filters) for each in status or (None,)]
     # A run may end, and turn up in two of the lists.
     merged = {run.run_id: run for runs in listed for run in runs}
     return sorted(merged.values(), key=lambda run: run.run_id, reverse=True)[:limit] if len(listed) > 1 else listed[0]

@@ -19,7 +19,7 @@ from .base import Middleware, Stream, Transport
 
 if TYPE_CHECKING:
     from ..._rules import dialect
-    from ...types import ServerInfo
+    from ..._rules.releases import Server
 else:
     # Current servers need none of it.
     dialect = lazy_module("stepflow_client._rules.dialect")
@@ -40,7 +40,7 @@ class Dialect(Middleware):
         server: What the server is, where that is known beforehand; it is not asked then.
     """
 
-    def __init__(self, inner: Transport, url: str, server: ServerInfo | None = None) -> None:
+    def __init__(self, inner: Transport, url: str, server: Server | None = None) -> None:
         super().__init__(inner)
         self.url = url
         self.server = server
@@ -76,7 +76,7 @@ class Dialect(Middleware):
         async with self.inner.stream(request) as stream:
             yield stream
 
-    async def _health(self, request: HttpRequest) -> tuple[HttpResponse, ServerInfo | None]:
+    async def _health(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
         """Return the response, and what the server is: other threads may forget it meanwhile."""
         response = await self.inner.send(request)
         health = _json(response.content) if response.status == 200 else None
@@ -91,7 +91,7 @@ class Dialect(Middleware):
         except (ValueError, RecursionError) as error:
             raise InvalidResponseError(f"{request} was answered with what JSON cannot hold: {error}") from None
 
-    async def _recognise(self, request: HttpRequest) -> tuple[HttpResponse, ServerInfo | None]:
+    async def _recognise(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
         """Ask what the server is. Where it is not told, the response is that to the request too.
 
         Raises:
@@ -126,7 +126,7 @@ class Dialect(Middleware):
             hint="is this the URL of a Stepflow server?",
         )
 
-    async def _translated(self, server: ServerInfo, request: HttpRequest) -> HttpResponse:
+    async def _translated(self, server: Server, request: HttpRequest) -> HttpResponse:
         body = (
             _json(request.content) if request.headers.get("content-type", "").startswith("application/json") else None
         )

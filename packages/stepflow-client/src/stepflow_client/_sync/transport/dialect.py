@@ -21,7 +21,7 @@ from .base import Middleware, Stream, Transport
 
 if TYPE_CHECKING:
     from ..._rules import dialect
-    from ...types import ServerInfo
+    from ..._rules.releases import Server
 else:
     # Current servers need none of it.
     dialect = lazy_module("stepflow_client._rules.dialect")
@@ -42,7 +42,7 @@ class Dialect(Middleware):
         server: What the server is, where that is known beforehand; it is not asked then.
     """
 
-    def __init__(self, inner: Transport, url: str, server: ServerInfo | None = None) -> None:
+    def __init__(self, inner: Transport, url: str, server: Server | None = None) -> None:
         super().__init__(inner)
         self.url = url
         self.server = server
@@ -78,7 +78,7 @@ class Dialect(Middleware):
         with self.inner.stream(request) as stream:
             yield stream
 
-    def _health(self, request: HttpRequest) -> tuple[HttpResponse, ServerInfo | None]:
+    def _health(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
         """Return the response, and what the server is: other threads may forget it meanwhile."""
         response = self.inner.send(request)
         health = _json(response.content) if response.status == 200 else None
@@ -93,7 +93,7 @@ class Dialect(Middleware):
         except (ValueError, RecursionError) as error:
             raise InvalidResponseError(f"{request} was answered with what JSON cannot hold: {error}") from None
 
-    def _recognise(self, request: HttpRequest) -> tuple[HttpResponse, ServerInfo | None]:
+    def _recognise(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
         """Ask what the server is. Where it is not told, the response is that to the request too.
 
         Raises:
@@ -128,7 +128,7 @@ class Dialect(Middleware):
             hint="is this the URL of a Stepflow server?",
         )
 
-    def _translated(self, server: ServerInfo, request: HttpRequest) -> HttpResponse:
+    def _translated(self, server: Server, request: HttpRequest) -> HttpResponse:
         body = (
             _json(request.content) if request.headers.get("content-type", "").startswith("application/json") else None
         )

@@ -10,7 +10,7 @@ from ..builtins import BUILTINS
 from ..findings import Findings, near
 from ..model import FlowModel, Read, Step, reads_of
 from ..paths import PathError, parse_path
-from ..positions import Node
+from ..placed import Node
 from ..schema_paths import mismatches, schema_at
 from .schemas import defs_of
 

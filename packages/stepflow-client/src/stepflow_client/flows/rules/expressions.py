@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 from ..findings import Findings, Fix, near
 from ..paths import PathError, ambiguity, parse_path
-from ..positions import Node
+from ..placed import Node
 
 __all__ = ["check_expression"]
 

@@ -9,7 +9,7 @@ from typing import Any
 from ..findings import Findings, near
 from ..model import FlowModel, Read
 from ..paths import PathError, parse_path
-from ..positions import Node
+from ..placed import Node
 from ..schema_paths import mismatches, resolve, schema_at
 
 __all__ = ["check_schemas", "defs_of"]

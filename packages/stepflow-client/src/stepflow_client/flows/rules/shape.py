@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..findings import Findings, Fix, near
-from ..positions import Node
+from ..placed import Node
 
 __all__ = ["check_shape"]
 

@@ -1,0 +1,324 @@
+"""Answers of the server -> JSON values, the errors they stand for, and what a client itself needs of runs. Pure.
+
+What callers get is made of it in `responses`, whose types need pydantic; this is imported without it.
+The shapes are those of the current server (0.13); answers of older ones are translated before they come here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+from uuid import UUID
+
+from .. import errors
+from .._collector import collector_paused
+from .._rules.statuses import ExecutionStatus, read_status
+from .values import decode, decode_raw
+
+__all__ = [
+    "RunState",
+    "Started",
+    "build",
+    "checked_items",
+    "checked_summary",
+    "error_for",
+    "flow_id",
+    "is_failed",
+    "is_unfinished",
+    "json_value",
+    "raw_value",
+    "run_state",
+    "run_states",
+    "started",
+    "value",
+]
+
+Answer = TypeVar("Answer")
+
+_ERRORS: dict[int, type[errors.ApiError]] = {
+    401: errors.AuthenticationError,
+    403: errors.AuthenticationError,
+    404: errors.NotFoundError,
+    407: errors.AuthenticationError,
+    409: errors.ConflictError,
+    410: errors.NotFoundError,
+    412: errors.ConflictError,
+    429: errors.RateLimitError,
+}
+_HINTS = {
+    401: "is there a token, and is it for this server?",
+    403: "do the credentials allow this?",
+    407: "the URL of the proxy takes its user and password",
+}
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_LONGEST_MESSAGE = 500
+_LARGE = 1024 * 1024
+"""Bytes of an answer."""
+
+
+# What is wrong with an answer
+
+
+def error_for(
+    status: int, content_type: str, content: bytes, asked: str, *, run_id: str | None = None
+) -> errors.StepflowClientError | None:
+    """Return the error that an answer stands for, or None if it is a usable one.
+
+    Args:
+        status: The HTTP status.
+        content_type: The content type; servers before 0.12 send errors in JSON as text/plain.
+        content: The body.
+        asked: What was asked, for example `GET /runs/0190...`.
+        run_id: The run concerned.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if status < 300:
+        if kind == "application/grpc":
+            # The answer of 0.12 and newer to a path it does not know.
+            return errors.UnsupportedByServerError(f"this server does not know {asked}", status_code=status)
+        if kind == "text/html":
+            return errors.InvalidResponseError(
+                f"{asked} was answered with a web page",
+                status_code=status,
+                hint="is this the URL of a Stepflow server?",
+            )
+        return None
+    if status < 400:
+        return errors.InvalidResponseError(
+            f"{asked} was answered with a redirect ({status})", status_code=status, hint="use the URL it leads to"
+        )
+    message, details = _what_it_says(kind, content)
+    if status == 408:
+        return errors.RequestTimeoutError(message or f"{asked} was answered 408", status_code=408, run_id=run_id)
+    answered = f"{asked} was answered {status} {_phrase(status)}".rstrip()
+    kinds = _ERRORS.get(status, errors.ServerFaultError if status >= 500 else errors.InvalidRequestError)
+    if message is None or kinds is errors.AuthenticationError or (status >= 500 and not isinstance(details, dict)):
+        # Whoever says so need not be the server.
+        message = f"{answered}: {message}" if message else answered
+    hint = _HINTS.get(status)
+    return kinds(message, status_code=status, details=details, run_id=run_id, hint=hint)
+
+
+def _what_it_says(kind: str, content: bytes) -> tuple[str | None, Any]:
+    text = content.decode("utf-8", "replace").strip()
+    if kind == "text/html" or text[:1] == "<":
+        return None, text[:_LONGEST_MESSAGE] or None
+    try:
+        details = json.loads(text) if text[:1] == "{" else None
+    except (ValueError, RecursionError):
+        details = None
+    if not isinstance(details, dict):
+        return _clip(text) or None, text or None
+    inner = details.get("error")
+    message = (inner if isinstance(inner, dict) else details).get("message")
+    if not isinstance(message, str):
+        message = inner if isinstance(inner, str) else None
+    return (_clip(message) or None) if message else None, details
+
+
+def _clip(text: str) -> str:
+    # Half of a surrogate pair cannot be printed, nor be put into a model.
+    line = " ".join(text.encode("utf-8", "replace").decode().split())
+    return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 1] + "…"
+
+
+def _phrase(status: int) -> str:
+    from http import HTTPStatus
+
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+def value(content: bytes, asked: str) -> dict[str, Any]:
+    """Return the JSON object of an answer.
+
+    Raises:
+        InvalidResponseError: If it is none.
+    """
+    decoded = json_value(content, asked)
+    if not isinstance(decoded, dict):
+        raise _not_json(content, asked)
+    return decoded
+
+
+def raw_value(content: bytes, asked: str) -> dict[str, Any]:
+    """Return the JSON object of an answer with every number as the server sent it, for what is read bit by bit.
+
+    Raises:
+        InvalidResponseError: If it is none.
+    """
+    try:
+        with collector_paused(when=len(content) > _LARGE):
+            decoded = decode_raw(content)
+    except (ValueError, RecursionError):
+        decoded = None
+    if not isinstance(decoded, dict):
+        raise _not_json(content, asked)
+    return decoded
+
+
+def json_value(content: bytes, asked: str) -> Any:
+    """Return the JSON value of an answer.
+
+    Raises:
+        InvalidResponseError: If it is none.
+    """
+    try:
+        with collector_paused(when=len(content) > _LARGE):
+            return decode(content)
+    except (ValueError, RecursionError):
+        raise _not_json(content, asked) from None
+
+
+def _not_json(content: bytes, asked: str) -> errors.InvalidResponseError:
+    start = _clip(content[:400].decode("utf-8", "replace")) or "an empty body"
+    start = start if len(start) <= 80 else f"{start[:79]}…"
+    return errors.InvalidResponseError(
+        f"{asked} was answered with something else than a JSON object: {start}",
+        hint="is this the URL of a Stepflow server?",
+    )
+
+
+def build(make: Callable[[dict[str, Any]], Answer], answer: dict[str, Any], asked: str) -> Answer:
+    """Return what `make` makes of an answer.
+
+    Raises:
+        InvalidResponseError: If the answer lacks what is needed, or has it in another type.
+    """
+    try:
+        return make(answer)
+    except KeyError as error:
+        reason = f"{error.args[0]} is missing"
+    except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
+        reason = _reason(error)
+    raise errors.InvalidResponseError(
+        f"{asked} was answered in a shape that is not known: {_clip(reason)}",
+        details=answer,
+        hint="the server may be of a newer release",
+    )
+
+
+def _reason(error: Exception) -> str:
+    # A `pydantic.ValidationError`, told apart without importing pydantic.
+    if not hasattr(error, "errors"):
+        return str(error)
+    first = error.errors(include_url=False, include_context=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}"
+
+
+# What a client itself needs of runs
+
+
+def checked_summary(summary: Any) -> dict[str, Any]:
+    """Return a run's summary if its ids can be sent again: they become parts of paths."""
+    if not isinstance(summary, dict):
+        raise TypeError(f"the summary of a run is {summary!r}")
+    return {**summary, "runId": _run_id(summary["runId"]), "flowId": _sendable(summary["flowId"], "flowId")}
+
+
+def _run_id(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"runId is {value!r}")
+    # Nearly all are in this form already, and UUID takes several times as long.
+    return value if _UUID.fullmatch(value) else str(UUID(value))
+
+
+def _sendable(value: Any, what: str) -> str:
+    if not isinstance(value, str) or not value or value in (".", ".."):
+        raise TypeError(f"{what} is {value!r}")
+    value.encode()
+    return value
+
+
+def flow_id(answer: dict[str, Any], key: str = "flowId") -> str:
+    """Read the id of a flow, which becomes a part of paths and bodies."""
+    return _sendable(answer[key], key)
+
+
+class Started(NamedTuple):
+    """What matters of a run just created to somebody who wants its end."""
+
+    run_id: str
+    status: ExecutionStatus
+    answers: list[dict[str, Any]]
+    """Its items, if they came along, for `items`."""
+
+
+def started(answer: dict[str, Any]) -> Started:
+    """Read the same as `created`, no more of it than is needed."""
+    summary = answer["summary"]
+    return Started(
+        _run_id(summary["runId"]), read_status(summary["status"]), checked_items(answer.get("results") or [])
+    )
+
+
+def checked_items(answers: Any) -> list[dict[str, Any]]:
+    """Return the items of an answer if each has an index and a status: those that are not looked at have them too."""
+    if not isinstance(answers, list) or not set(map(type, answers)) <= {dict}:
+        raise TypeError("the items are no list of objects")
+    # The types first: `true` equals 1.
+    if not {type(answer["itemIndex"]) for answer in answers} <= {int}:
+        raise TypeError("the index of an item is no integer")
+    statuses = [answer["status"] for answer in answers]
+    if not set(map(type, statuses)) <= {int, str}:
+        raise TypeError("the status of an item is neither a number nor a word")
+    for status in set(statuses):
+        read_status(status)
+    return answers
+
+
+class RunState(NamedTuple):
+    """How a run stands: what a client that waits for it needs."""
+
+    run_id: str
+    status: ExecutionStatus
+    total: int
+    """How many items it has."""
+    summary: dict[str, Any]
+    """All that the server told, for `responses.details`."""
+
+    @property
+    def is_finished(self) -> bool:
+        """True where the status is final."""
+        return self.status.is_final
+
+
+def run_state(answer: dict[str, Any], run_id: str | None = None) -> RunState:
+    """Read how a run stands.
+
+    Args:
+        answer: The answer.
+        run_id: The run that was asked for: a summary of another one is not read.
+    """
+    summary = checked_summary(answer["summary"])
+    if run_id is not None and summary["runId"] != run_id:
+        raise ValueError(f"it is about another run, {summary['runId']}")
+    return _state(summary)
+
+
+def run_states(answer: dict[str, Any]) -> list[RunState]:
+    """Read how the runs of a list stand."""
+    return [_state(checked_summary(summary)) for summary in answer["runs"]]
+
+
+def _state(summary: dict[str, Any]) -> RunState:
+    items = summary.get("items", {})
+    total = items.get("total", 0)
+    if isinstance(total, bool) or not isinstance(total, int):
+        raise TypeError(f"items.total is {total!r}")
+    return RunState(summary["runId"], read_status(summary["status"]), total, summary)
+
+
+def is_failed(status: ExecutionStatus) -> bool:
+    """Return whether something ended in a failure."""
+    return status in (ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED)
+
+
+def is_unfinished(status: ExecutionStatus) -> bool:
+    """Return whether something has not ended."""
+    return not status.is_final

@@ -1,0 +1,40 @@
+"""The variables that a flow declares. Pure; pydantic is imported for a flow that has some."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..types import FlowVariable
+
+__all__ = ["flow_variables"]
+
+
+def flow_variables(flow: Mapping[str, Any]) -> dict[str, FlowVariable]:
+    """Read the variables a flow declares under `schemas.properties.variables`; empty where it declares none."""
+    schema: Any = flow
+    for key in ("schemas", "properties", "variables"):
+        schema = schema.get(key) if isinstance(schema, Mapping) else None
+    properties = schema.get("properties") if isinstance(schema, Mapping) else None
+    if not isinstance(properties, Mapping) or not properties:
+        return {}
+    from ..types import FlowVariable
+
+    required = schema.get("required")
+    return {
+        name: FlowVariable(
+            required=isinstance(required, list) and name in required and "default" not in declared,
+            default=declared.get("default"),
+            env_var=_text(declared.get("env_var")),
+            is_secret=declared.get("is_secret") is True,
+            description=_text(declared.get("description")),
+            value_schema=dict(declared),
+        )
+        for name, declared in properties.items()
+        if isinstance(declared, Mapping)
+    }
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

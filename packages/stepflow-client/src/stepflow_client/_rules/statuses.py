@@ -1,0 +1,83 @@
+"""Where runs, items and steps stand, by name and by the number on the wire. Pure, and imported without pydantic."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = ["STATUS_NUMBERS", "ExecutionStatus", "read_status", "status_number"]
+
+_MOST_MEMBERS = 1_000
+"""How many values of newer servers an enumeration remembers."""
+
+
+class _OpenEnum(StrEnum):
+    """An enumeration that takes values from newer servers: an unknown one becomes a member of its own."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> _OpenEnum | None:
+        if not isinstance(value, str):
+            return None
+        member = str.__new__(cls, value)
+        member._name_ = value.upper()
+        member._value_ = value
+        if len(cls._value2member_map_) > _MOST_MEMBERS:
+            # Whatever answers does not fill the memory.
+            return member
+        # setdefault: two threads that meet the same new value get the same member.
+        return cls._value2member_map_.setdefault(value, member)  # type: ignore[return-value]
+
+
+class ExecutionStatus(_OpenEnum):
+    """Where a run, an item or a step stands. A status of a newer server appears as `unknown_<number>`."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    PAUSED = "paused"
+    RECOVERY_FAILED = "recovery_failed"
+
+    @property
+    def is_final(self) -> bool:
+        """True where nothing more will happen by itself: completed, failed, cancelled, recovery_failed."""
+        return self in _FINAL
+
+
+_FINAL = frozenset(
+    {
+        ExecutionStatus.COMPLETED,
+        ExecutionStatus.FAILED,
+        ExecutionStatus.CANCELLED,
+        ExecutionStatus.RECOVERY_FAILED,
+    }
+)
+
+
+# Part of the public types, and pickled under that name.
+ExecutionStatus.__module__ = "stepflow_client.types"
+
+STATUS_NUMBERS = dict(enumerate(ExecutionStatus, start=1))
+"""A status's place in its enumeration is its number on the wire."""
+
+
+def read_status(value: object) -> ExecutionStatus:
+    """Return the status that a number on the wire, or a word, stands for.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        known = STATUS_NUMBERS.get(value)
+        return known if known is not None else ExecutionStatus(f"unknown_{value}")
+    if isinstance(value, str):
+        return ExecutionStatus(value)
+    raise ValueError(f"{value!r} is not a status")
+
+
+def status_number(status: ExecutionStatus | str) -> int | None:
+    """Return the number that stands for a status on the wire, or None for one without a known number."""
+    for number, known in STATUS_NUMBERS.items():
+        if known == status:
+            return number
+    prefix, _, digits = str(status).rpartition("_")
+    return int(digits) if prefix == "unknown" and digits.isdecimal() and len(digits) < 10 else None

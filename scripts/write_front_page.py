@@ -1,0 +1,83 @@
+"""Writes front_page.py of the command: what `stepflow --help` shows, for `stepflow_cli.front`, which imports no click.
+
+Usage: python scripts/write_front_page.py
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from pprint import pformat
+from typing import Any
+
+import click
+from stepflow_cli.main import cli
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = ROOT / "packages/stepflow-cli/src/stepflow_cli/front_page.py"
+HEAD = '''\
+# Written from the commands by `make generate`.
+
+"""What `stepflow --help` shows, by indent and kind, and the commands with what they do."""
+
+from __future__ import annotations
+
+__all__ = ["COMMANDS", "PAGE"]
+
+Rows = tuple[tuple[str, str], ...]
+
+'''
+
+
+class _Recorder(click.HelpFormatter):
+    """Keeps what click would lay out."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.blocks: list[tuple[int, str, Any]] = []
+
+    def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
+        self.blocks.append((0, "line", f"Usage: {prog} {args}"))
+
+    def write_heading(self, heading: str) -> None:
+        self.blocks.append((self.current_indent, "line", f"{heading}:"))
+
+    def write_paragraph(self) -> None:
+        if self.blocks:
+            self.blocks.append((0, "line", ""))
+
+    def write(self, string: str) -> None:
+        self.blocks.append((0, "line", string.removesuffix("\n")))
+
+    def write_text(self, text: str) -> None:
+        for number, paragraph in enumerate(text.split("\n\n")):
+            if number:
+                self.write_paragraph()
+            first, _, raw = paragraph.partition("\n")
+            if first.strip() == "\b":
+                self.blocks += [(self.current_indent, "line", line) for line in raw.splitlines()]
+            else:
+                self.blocks.append((self.current_indent, "text", " ".join(paragraph.split())))
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        self.blocks.append((self.current_indent, "rows", tuple(rows)))
+
+
+def text() -> str:
+    """Return the module."""
+    formatter = _Recorder()
+    with click.Context(cli, info_name="stepflow", **cli.context_settings) as context:
+        cli.format_help(context, formatter)
+    page = pformat(tuple(formatter.blocks), width=110, sort_dicts=False)
+    commands = pformat(cli.commands_of, width=110, sort_dicts=False)  # type: ignore[attr-defined]
+    return f"{HEAD}PAGE: tuple[tuple[int, str, str | Rows], ...] = {page}\nCOMMANDS: dict[str, str] = {commands}\n"
+
+
+def main() -> int:
+    TARGET.write_text(text())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
