@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -55,7 +56,7 @@ class FormError(ValueError):
 def fields_of(
     schema: Any, definitions: Mapping[str, Any] | None = None, *, prefix: str = "input", secret: Sequence[str] = ()
 ) -> list[Field]:
-    """Return the fields for an object of this schema; none where a form cannot show it.
+    """Return the fields for an object of this schema, required ones first; none where a form cannot show it.
 
     Args:
         schema: A JSON schema. Properties that are no plain values become fields for JSON.
@@ -69,10 +70,15 @@ def fields_of(
         return []
     required = schema.get("required")
     known = set(required) if isinstance(required, list) and all(isinstance(each, str) for each in required) else set()
+    # Servers from 0.12 on give properties in another order each time.
     return [
-        _field(f"{prefix}{place}", str(key), _resolved(each, definitions or {}), key in known, key in secret)
-        for place, (key, each) in enumerate(properties.items())
+        _field(f"{prefix}-{_digest(key)}", key, _resolved(each, definitions or {}), key in known, key in secret)
+        for key, each in sorted(properties.items(), key=lambda pair: (pair[0] not in known, pair[0]))
     ]
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _resolved(schema: Any, definitions: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -104,8 +104,8 @@ def environment() -> Environment:
     templates.filters["lines"] = _lines
     templates.filters["at"] = _at
     templates.filters["duration"] = duration
-    # It escapes what it is given.
-    templates.filters["tree"] = lambda value, most=300: Markup(json_tree(value, most=most))  # noqa: S704
+    # It escapes what it is given; its own HTML has nothing that `visible` changes.
+    templates.filters["tree"] = lambda value, most=300: Markup(visible(json_tree(value, most=most)))  # noqa: S704
     templates.filters["short"] = lambda value, longest=100: visible(short_json(value, longest))
     templates.filters["query"] = _query
     return templates

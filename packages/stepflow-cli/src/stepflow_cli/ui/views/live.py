@@ -54,10 +54,15 @@ async def live_run(request: Request) -> Response:
     run = await site.client.get_run(request.path_params["run_id"])
     follower = await site.followers.of(run.run_id)
 
-    async def version(before: Any) -> int:
-        return await follower.changes(-1 if before is None else before, _EVERY)
+    async def state(before: Any) -> Any:
+        version, status = before or (-1, run.status)
+        now = await follower.changes(version, _EVERY)
+        if now == version:
+            # Servers send no event for a run that is cancelled, and the last one may come before the status changes.
+            status = (await site.client.get_run(run.run_id)).status
+        return now, status
 
-    return _stream(request, version, follower.page)
+    return _stream(request, state, follower.page)
 
 
 async def live_rerun(request: Request) -> Response:

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 __all__ = ["flow_lines", "flow_picture"]
 
 _MOST_DRAWN_STEPS = 150
+_ORDER = (
+    *("name", "description", "version", "schemas", "id", "component", "input", "onError", "mustExecute"),
+    *("steps", "output", "examples", "test", "metadata"),
+)
 
 
 def flow_picture(flow: Mapping[str, Any], steps: Sequence[StepDetails] = ()) -> str:
@@ -33,7 +37,19 @@ def flow_picture(flow: Mapping[str, Any], steps: Sequence[StepDetails] = ()) -> 
 
 
 def flow_lines(flow: Mapping[str, Any]) -> list[str]:
-    """Return a flow as lines of YAML."""
+    """Return a flow as lines of YAML, in an order of its own: servers from 0.12 on have another one each time."""
     import yaml
 
-    return yaml.safe_dump(dict(flow), sort_keys=False, allow_unicode=True, width=110).splitlines()
+    return yaml.safe_dump(_ordered(flow), sort_keys=False, allow_unicode=True, width=110).splitlines()
+
+
+def _ordered(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_ordered(each) for each in value]
+    if not isinstance(value, Mapping):
+        return value
+
+    def place(key: str) -> tuple[int, str]:
+        return (_ORDER.index(key) if key in _ORDER else len(_ORDER), key)
+
+    return {key: _ordered(value[key]) for key in sorted(value, key=place)}
