@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from html import escape
 
 from ..flows.graph import flow_graph
@@ -135,13 +136,19 @@ def statuses_of(steps: Iterable[StepDetails]) -> dict[str, str]:
     return statuses
 
 
-def bars_of(report: RunReport) -> list[Bar]:
-    """Return the rows of a run's timeline: its steps, or the 40 slowest items of a batch; none without times."""
+def bars_of(report: RunReport, *, until: datetime | None = None) -> list[Bar]:
+    """Return the rows of a run's timeline: its steps, or the 40 slowest items of a batch; none without times.
+
+    Args:
+        report: The run.
+        until: Where steps that still run end, if that is later than all events.
+    """
     started = [step for step in report.times if step.attempts]
     if not started:
         return []
     begin = min(step.attempts[0] for step in started)
     last = max(step.end or step.attempts[-1] for step in started)
+    last = max(last, until) if until is not None else last
     if len(report.items) > 1:
         status = {item.index: item.status.value for item in report.items}
         slowest = sorted(item_times(started), key=lambda item: -item.seconds)[:_MOST_BARS]

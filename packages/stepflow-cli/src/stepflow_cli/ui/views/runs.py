@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -201,7 +202,7 @@ def _timeline(report: RunReport) -> str:
     from stepflow_client.drawing.charts import timeline
     from stepflow_client.drawing.report_page import bars_of
 
-    bars = bars_of(report)
+    bars = bars_of(report, until=None if report.run.is_finished else datetime.now(UTC))
     # It escapes what it is given.
     return Markup(timeline(bars[:_MOST_STEPS])) if bars else ""  # noqa: S704
 
