@@ -139,7 +139,7 @@ def test_the_items_of_a_batch_are_paged(session: httpx.Client, client: Any) -> N
     assert re.findall(r'/items/(\d+)"', last.text) == [str(number) for number in range(200, 230)]
     failed = session.get(f"/runs/{run_id}?status=failed")
     assert re.findall(r'/items/(\d+)"', failed.text) == [str(number) for number in range(0, 230, 10)]
-    assert "23 items on 1 pages" in words(failed)
+    assert "23 items, page 1 of 1" in words(failed)
     item = session.get(f"/runs/{run_id}/items/10")
     assert "Item 10 of 230" in words(item)
     assert "Input path $.name not found" in words(item)

@@ -138,7 +138,7 @@ async def item_page(request: Request) -> Response:
         raise NotFoundError(f"run {run.run_id} has no item {index}", status_code=404)
     stored = await _flow_of(site, run)
     steps = await _steps(site, run, index)
-    report = await _report(site, run, [items[index]], steps, stored, is_timed=False)
+    report = await _report(site, run, [items[index]], steps, stored, is_timed=len(items) <= _MOST_DRAWN_ITEMS)
     return site.page(
         request,
         "item",
@@ -146,7 +146,7 @@ async def item_page(request: Request) -> Response:
         item=report.items[0],
         total=len(items),
         steps=report.steps[:_MOST_STEPS],
-        times={},
+        times={each.step_id: each for each in report.times if each.item_index == index},
         picture=await run_in_threadpool(flow_picture, report.flow, report.steps),
         live="" if run.is_finished else f"/live/runs/{run.run_id}",
     )
