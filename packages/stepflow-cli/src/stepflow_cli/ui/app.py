@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -19,6 +20,7 @@ from .guard import CHECK, Guard
 from .security import Addresses, FormTokens, Sessions
 from .site import Site, environment, site_of
 from .views import actions, flows, live, runs
+from .views.pictures import flow_picture
 
 if TYPE_CHECKING:
     from stepflow_client import StepflowClient
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["application"]
 
 _STATIC = Path(__file__).parent / "static"
+_SMALL_FLOW = {"steps": [{"id": "a", "component": "/a"}], "output": {"$step": "a"}}
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 _ROUTES = [
@@ -92,10 +95,13 @@ def application(
         async with client() as opened:
             followers = Followers(opened)
             app.state.site = Site(opened, environment(), forms, followers, Health(opened))
+            # The first picture takes a second: not when the first run is opened.
+            warming = asyncio.create_task(run_in_threadpool(flow_picture, _SMALL_FLOW))
             try:
                 yield
             finally:
                 await followers.close()
+                await warming
                 for each in app.state.site.reruns.values():
                     each.task.cancel()
 
