@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -64,14 +65,17 @@ def server() -> Iterator[StepflowRuntime]:
         yield running
 
 
-def start_ui(url: str) -> tuple[subprocess.Popen[str], str]:
+@contextmanager
+def started_ui(url: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     command = [sys.executable, "-m", "stepflow_cli", "ui", "--no-open", "--url", url]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
-    for line in process.stderr:
-        if found := re.search(r"http\S+token=\S+", line):
-            return process, found[0]
-    raise AssertionError(f"it ended with {process.wait()}")
+    try:
+        found = next(found for line in process.stderr if (found := re.search(r"http\S+token=\S+", line)))
+        yield process, found[0]
+    finally:
+        process.terminate()
+        process.communicate()
 
 
 class Seen:
@@ -100,12 +104,10 @@ class Seen:
 
 @pytest.fixture(scope="module")
 def tab(browser: Browser, server: StepflowRuntime) -> Iterator[Seen]:
-    process, link = start_ui(server.url)
-    seen = Seen(browser, link)
-    yield seen
-    seen.context.close()
-    process.terminate()
-    process.communicate()
+    with started_ui(server.url) as (_, link):
+        seen = Seen(browser, link)
+        yield seen
+        seen.context.close()
     assert seen.complaints == []
 
 
@@ -233,17 +235,15 @@ def test_the_focus_and_what_is_open_survive_a_change(tab: Seen, server: Stepflow
 
 
 def test_without_javascript(browser: Browser, server: StepflowRuntime) -> None:
-    process, link = start_ui(server.url)
     run_id = server.sync_client.submit(FAILS, [{}, {"name": 1}])
     server.sync_client.wait_run(run_id)
-    tab = Seen(browser, link, java_script_enabled=False)
-    page = tab.go(f"/runs/{run_id}")
-    expect(page.locator("#items tbody tr")).to_have_count(2)
-    page.locator("#items tbody a").first.click()
-    expect(page.locator("#summary")).to_contain_text("Input path $.name not found")
-    tab.context.close()
-    process.terminate()
-    process.communicate()
+    with started_ui(server.url) as (_, link):
+        tab = Seen(browser, link, java_script_enabled=False)
+        page = tab.go(f"/runs/{run_id}")
+        expect(page.locator("#items tbody tr")).to_have_count(2)
+        page.locator("#items tbody a").first.click()
+        expect(page.locator("#summary")).to_contain_text("Input path $.name not found")
+        tab.context.close()
     assert tab.complaints == []
 
 
@@ -252,27 +252,28 @@ def test_a_server_that_is_killed_and_comes_back(browser: Browser, monkeypatch: p
     config = releases.builtin_config(releases.NEWEST)
     first = StepflowRuntime.start(config=config, log_config=LogConfig(level="warn"))
     port = int(first.url.rpartition(":")[2])
+    opened = ExitStack()
     with first:
-        process, link = start_ui(first.url)
+        process, link = opened.enter_context(started_ui(first.url))
         tab = Seen(browser, link)
         page = tab.page
         expect(page.locator("h1")).to_have_text("Runs")
-    expect(page.locator("#notice")).to_contain_text("does not respond", timeout=30_000)
-    shot(page, "away")
-    away = tab.context.new_page()
-    away.goto(tab.base + "/runs")
-    expect(away.locator("h1")).to_have_text("The server does not respond")
-    with StepflowRuntime.start(config=config, port=port, log_config=LogConfig(level="warn")) as again:
-        expect(page.locator("#notice")).to_have_text("The server is back.", timeout=30_000)
-        # The page that could not be shown shows itself now.
-        expect(away.locator("h1")).to_have_text("Runs", timeout=30_000)
-        again.sync_client.submit({"name": "after", "steps": [], "output": 1})
-        expect(page.locator("#list")).to_contain_text("after", timeout=30_000)
-    process.terminate()
-    process.communicate()
-    # And when the pages themselves are gone, they say so.
-    expect(page.locator("#notice")).to_contain_text("connection to 'stepflow ui' is lost", timeout=30_000)
-    tab.context.close()
+    with opened:
+        expect(page.locator("#notice")).to_contain_text("does not respond", timeout=30_000)
+        shot(page, "away")
+        away = tab.context.new_page()
+        away.goto(tab.base + "/runs")
+        expect(away.locator("h1")).to_have_text("The server does not respond")
+        with StepflowRuntime.start(config=config, port=port, log_config=LogConfig(level="warn")) as again:
+            expect(page.locator("#notice")).to_have_text("The server is back.", timeout=30_000)
+            # The page that could not be shown shows itself now.
+            expect(away.locator("h1")).to_have_text("Runs", timeout=30_000)
+            again.sync_client.submit({"name": "after", "steps": [], "output": 1})
+            expect(page.locator("#list")).to_contain_text("after", timeout=30_000)
+        process.terminate()
+        # And when the pages themselves are gone, they say so.
+        expect(page.locator("#notice")).to_contain_text("connection to 'stepflow ui' is lost", timeout=30_000)
+        tab.context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

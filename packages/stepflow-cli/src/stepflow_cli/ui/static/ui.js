@@ -66,6 +66,8 @@ async function refresh(stream) {
       } else if (response.ok) {
         location.reload();
         return;
+      } else if (document.getElementById("again")) {
+        setTimeout(() => refresh(stream), 2000);
       }
       if (response.ok && !fresh.body.dataset.live) {
         stream.close();
@@ -90,7 +92,8 @@ function follow(url) {
     const isDown = message.data === "down";
     if (isDown) say("The server does not respond. The page goes on as soon as it does.");
     else say(wasDown ? "The server is back." : "", true);
-    if (wasDown && !isDown) refresh(stream);
+    // A page that could not be shown may have missed that the server was down.
+    if (!isDown && (wasDown || document.getElementById("again"))) refresh(stream);
     wasDown = isDown;
   });
   stream.addEventListener("change", () => refresh(stream));
