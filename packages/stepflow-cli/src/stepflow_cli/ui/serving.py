@@ -116,5 +116,7 @@ def serve(
     )
     server = _Server(config)
     server.stopping = stopping
-    tell(sessions.token)
-    server.run(sockets=[listening])
+    # A signal that comes before the server runs is no failure either.
+    with server.capture_signals():
+        tell(sessions.token)
+        server.run(sockets=[listening])
