@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import builtins
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from xml.etree import ElementTree
@@ -171,3 +173,25 @@ def test_trees_are_bounded() -> None:
     for _ in range(200):
         deep = [deep]
     assert json.dumps(1) in json_tree(deep, longest=1_000)
+
+
+def test_threads_draw_at_once() -> None:
+    """In a process of its own: what goes wrong here is a segmentation fault."""
+    program = """
+import threading
+from stepflow_client.drawing import draw
+def flow(size):
+    steps = [{"id": f"s{i}", "component": "/b/x", "input": {"$step": f"s{i - 1}"} if i else 1} for i in range(size)]
+    return draw({"steps": steps, "output": {"$step": "s0"}})
+flows = [flow(size) for size in range(3, 20)]
+expected = [each.svg() for each in flows]
+wrong = []
+def work():
+    wrong.extend(each for each, picture in zip(flows, expected) if each.svg() != picture)
+threads = [threading.Thread(target=work) for _ in range(6)]
+for each in threads: each.start()
+for each in threads: each.join()
+assert not wrong
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

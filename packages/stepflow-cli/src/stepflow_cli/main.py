@@ -29,6 +29,7 @@ _COMMANDS = {
     "config": "Show and change settings, and manage server profiles.",
     "list-components": "List the components that flows may use.",
     "runs": "List, follow, cancel and delete the runs of a server.",
+    "ui": "Show a server's runs, flows and components in the browser.",
     "serve": "Run a Stepflow server until Ctrl-C or SIGTERM.",
     "repl": "Run commands at a prompt, all against one server.",
     "health": "Show a server's health, release and capabilities.",
@@ -42,7 +43,7 @@ _SECTIONS = {
     "Run flows": ("run", "submit", "list-components"),
     "Write flows": ("validate", "test", "visualize"),
     "On a server": ("runs", "flows", "blobs", "health"),
-    "Servers": ("serve", "repl"),
+    "Servers": ("serve", "ui", "repl"),
     "Setup and help": ("config", "doctor", "completion", "help", "version"),
 }
 

@@ -44,6 +44,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "stepflow list-components",
         "stepflow list-components --fields name,description",
     ),
+    "ui": (
+        "stepflow ui",
+        "stepflow ui --port 8080 --no-open",
+    ),
     "serve": (
         "stepflow serve",
         "stepflow serve --config stepflow-config.yml",

@@ -15,7 +15,7 @@ from ..output.spinner import waiting
 from ..settings.resolve import ServerOptions, Settings, resolve
 
 if TYPE_CHECKING:
-    from stepflow_client import StepflowRuntime, SyncStepflowClient
+    from stepflow_client import StepflowClient, StepflowRuntime, SyncStepflowClient
 
 __all__ = ["Target", "connect", "keep", "kept_server"]
 
@@ -47,6 +47,14 @@ class Target:
         if self.runtime is not None:
             return SyncStepflowClient(self.runtime.url)
         return SyncStepflowClient.from_env(**self.arguments)
+
+    def async_client(self) -> StepflowClient:
+        """Return an asynchronous client of the same server, to be closed by the caller."""
+        from stepflow_client import StepflowClient
+
+        if self.runtime is not None:
+            return StepflowClient(self.runtime.url)
+        return StepflowClient.from_env(**self.arguments)
 
     def come_back(self, words: str, run_id: str) -> str:
         """Return the command that goes on with a run, on the same server.

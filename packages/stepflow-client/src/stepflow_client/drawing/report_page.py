@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from html import escape
 
 from ..flows.graph import flow_graph
@@ -19,7 +20,7 @@ from .text import mermaid
 from .timing import StepTime, item_times, percentile
 from .trees import TREE_STYLE, json_tree, short_json
 
-__all__ = ["report_page"]
+__all__ = ["bars_of", "report_page", "statuses_of"]
 
 _STYLE = """
 table{border-collapse:collapse;font-size:13px;max-width:100%}th,td{border-bottom:1px solid var(--line);padding:4px 10px;
@@ -61,7 +62,7 @@ def _sections(report: RunReport, number: int) -> Iterator[str]:
     yield _section("Run", _summary(report))
     if report.flow:
         yield _section("Graph", f'<div class="scroll">{_picture(report, number)}</div>')
-    bars = _bars(report)
+    bars = bars_of(report)
     if bars:
         what = "Timeline" if len(report.items) < 2 else f"Timeline of the {len(bars)} slowest items"
         yield _section(what, f'<div class="scroll">{timeline(bars)}</div>')
@@ -114,12 +115,7 @@ def _summary(report: RunReport) -> str:
 
 def _picture(report: RunReport, number: int) -> str:
     graph = flow_graph(report.flow)
-    worst = {"failed": 3, "running": 2, "cancelled": 1}
-    statuses: dict[str, str] = {}
-    for step in report.steps:
-        status = step.status.value
-        if worst.get(status, 0) >= worst.get(statuses.get(step.step_id, ""), 0):
-            statuses[step.step_id] = status
+    statuses = statuses_of(report.steps)
     try:
         return svg(graph, statuses=statuses, style=False, name=f"run{number}")
     except DrawingUnavailableError:
@@ -129,12 +125,30 @@ def _picture(report: RunReport, number: int) -> str:
         return f"<p>{hint}</p><pre>{escape(mermaid(graph))}</pre>"
 
 
-def _bars(report: RunReport) -> list[Bar]:
+def statuses_of(steps: Iterable[StepDetails]) -> dict[str, str]:
+    """Return the status of each step id, the worst of all items."""
+    worst = {"failed": 3, "running": 2, "cancelled": 1}
+    statuses: dict[str, str] = {}
+    for step in steps:
+        status = step.status.value
+        if worst.get(status, 0) >= worst.get(statuses.get(step.step_id, ""), 0):
+            statuses[step.step_id] = status
+    return statuses
+
+
+def bars_of(report: RunReport, *, until: datetime | None = None) -> list[Bar]:
+    """Return the rows of a run's timeline: its steps, or the 40 slowest items of a batch; none without times.
+
+    Args:
+        report: The run.
+        until: Where steps that still run end, if that is later than all events.
+    """
     started = [step for step in report.times if step.attempts]
     if not started:
         return []
     begin = min(step.attempts[0] for step in started)
     last = max(step.end or step.attempts[-1] for step in started)
+    last = max(last, until) if until is not None else last
     if len(report.items) > 1:
         status = {item.index: item.status.value for item in report.items}
         slowest = sorted(item_times(started), key=lambda item: -item.seconds)[:_MOST_BARS]

@@ -1,0 +1,124 @@
+"""The pages as one ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from .following import Followers, Health
+from .guard import CHECK, Guard
+from .security import Addresses, FormTokens, Sessions
+from .site import Site, environment, site_of
+from .views import actions, flows, live, runs
+from .views.pictures import flow_picture
+
+if TYPE_CHECKING:
+    from stepflow_client import StepflowClient
+
+__all__ = ["application"]
+
+_STATIC = Path(__file__).parent / "static"
+_SMALL_FLOW = {"steps": [{"id": "a", "component": "/a"}], "output": {"$step": "a"}}
+_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+_ROUTES = [
+    Route("/", runs.home),
+    Route("/runs", runs.list_page),
+    Route("/runs/{run_id}", runs.run_page),
+    Route("/runs/{run_id}/items/{index:int}", runs.item_page),
+    Route("/runs/{run_id}/flow", runs.run_flow_page),
+    Route("/runs/{run_id}/cancel", actions.cancel, methods=["POST"]),
+    Route("/runs/{run_id}/rerun", actions.rerun, methods=["POST"]),
+    Route("/reruns/{key}", actions.rerun_page),
+    Route("/flows", flows.flows_page),
+    Route("/flows", actions.store, methods=["POST"]),
+    Route("/flows/new", actions.new_page),
+    Route(CHECK, actions.check_flow, methods=["POST"]),
+    Route("/flows/{flow_id}", flows.flow_page),
+    Route("/flows/{flow_id}/start", actions.start, methods=["POST"]),
+    Route("/components", flows.components_page),
+    Route("/live", live.live),
+    Route("/live/runs", live.live_runs),
+    Route("/live/runs/{run_id}", live.live_run),
+    Route("/live/reruns/{key}", live.live_rerun),
+]
+
+
+def application(
+    client: Callable[[], StepflowClient],
+    *,
+    addresses: Addresses,
+    sessions: Sessions,
+    stopping: asyncio.Event,
+    port: int,
+) -> ASGIApp:
+    """Return the application.
+
+    Args:
+        client: Makes the client of the server that the pages are about; it is closed when the application ends.
+        addresses: The hosts and origins that are accepted.
+        sessions: The sessions.
+        stopping: Set when streams are to end.
+        port: Where the application listens.
+    """
+    from stepflow_client import StepflowClientError
+
+    forms = FormTokens()
+    files = _files()
+
+    async def static(request: Request) -> Response:
+        # All files are in memory: no path of a request becomes a path of a file.
+        found = files.get(request.path_params["name"])
+        if found is None:
+            return Response("no such file", 404, media_type="text/plain")
+        return Response(found[0], media_type=found[1])
+
+    async def failed(request: Request, error: Exception) -> Response:
+        assert isinstance(error, StepflowClientError)
+        return site_of(request).failure(request, error)
+
+    async def missing(request: Request, error: Exception) -> Response:
+        return site_of(request).page(request, "missing", 404)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with client() as opened:
+            followers = Followers(opened)
+            app.state.site = Site(opened, environment(), forms, followers, Health(opened))
+            # The first picture takes a second: not when the first run is opened.
+            warming = asyncio.create_task(run_in_threadpool(flow_picture, _SMALL_FLOW))
+            try:
+                yield
+            finally:
+                await followers.close()
+                await warming
+                for each in app.state.site.reruns.values():
+                    each.task.cancel()
+
+    app = Starlette(
+        routes=[*_ROUTES, Route("/static/{name}", static)],
+        lifespan=lifespan,
+        exception_handlers={StepflowClientError: failed, 404: missing},
+    )
+    app.state.stopping = stopping
+    return Guard(app, addresses=addresses, sessions=sessions, forms=forms, port=port)
+
+
+def _files() -> dict[str, tuple[bytes, str]]:
+    from stepflow_client.drawing.charts import CHART_STYLE
+    from stepflow_client.drawing.svg import STYLE
+    from stepflow_client.drawing.trees import TREE_STYLE
+
+    found = {path.name: (path.read_bytes(), _TYPES[path.suffix]) for path in _STATIC.iterdir() if path.suffix in _TYPES}
+    found["drawing.css"] = ((STYLE + CHART_STYLE + TREE_STYLE).encode(), "text/css")
+    return found

@@ -1,0 +1,52 @@
+"""Forms as browsers send them: urlencoded, or in parts where a file is with them. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from email import message_from_bytes
+from email.message import Message
+from email.policy import HTTP
+from urllib.parse import parse_qsl
+
+__all__ = ["MAX_BODY_BYTES", "MalformedFormError", "read_form"]
+
+MAX_BODY_BYTES = 16 * 2**20
+"""The longest form that is read."""
+_MOST_FIELDS = 2_000
+
+
+class MalformedFormError(ValueError):
+    """What was sent is no form."""
+
+
+def read_form(content_type: str, body: bytes) -> Mapping[str, str]:
+    """Return the fields of a form; of several of one name the last one. A file is a field that holds its text.
+
+    Raises:
+        MalformedFormError: If it is not a form, not UTF-8, or has more than 2,000 fields.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    try:
+        if kind == "application/x-www-form-urlencoded":
+            text = body.decode("ascii")
+            return dict(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS))
+        if kind == "multipart/form-data":
+            return _parts(content_type, body)
+    except (ValueError, LookupError) as error:
+        raise MalformedFormError(str(error)) from None
+    raise MalformedFormError(f"a form is urlencoded or multipart/form-data, not {kind or 'without a type'}")
+
+
+def _parts(content_type: str, body: bytes) -> dict[str, str]:
+    head = f"Content-Type: {content_type}\r\n\r\n".encode("ascii")
+    message: Message = message_from_bytes(head + body, policy=HTTP)
+    parts = message.get_payload()
+    if not isinstance(parts, list) or len(parts) > _MOST_FIELDS:
+        raise MalformedFormError("it has no parts, or too many")
+    fields = {}
+    for part in parts:
+        name = part.get_param("name", header="content-disposition") if isinstance(part, Message) else None
+        content = part.get_payload(decode=True) if isinstance(part, Message) else None
+        if isinstance(name, str) and isinstance(content, bytes):
+            fields[name] = content.decode("utf-8-sig")
+    return fields

@@ -1,0 +1,216 @@
+"""From a JSON schema to the fields of a form, and from what was filled in to a JSON value. No I/O."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+__all__ = ["Field", "FormError", "fields_of", "filled", "text_value", "value_of"]
+
+_MOST_FIELDS = 100
+_LONG_TEXT = 200
+_DEEPEST_REFERENCE = 10
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a form."""
+
+    name: str
+    """The name in the form; names from a schema can be any text."""
+    key: str
+    """The property that it fills."""
+    kind: str
+    """`text`, `long`, `number`, `integer`, `choice`, `boolean`, `json` or `secret`."""
+    required: bool = False
+    title: str = ""
+    description: str = ""
+    options: tuple[Any, ...] = ()
+    """The values of a `choice`."""
+    value: str = ""
+    """What stands in it: of a `choice` the place of the value in `options`."""
+    error: str = ""
+
+    @property
+    def labels(self) -> list[str]:
+        """The options as text."""
+        return [each if isinstance(each, str) else json.dumps(each, ensure_ascii=False) for each in self.options]
+
+
+class FormError(ValueError):
+    """What was filled in is no value for the schema.
+
+    Args:
+        fields: The fields, those that are wrong with their error.
+    """
+
+    def __init__(self, fields: Sequence[Field]) -> None:
+        """Keep the fields."""
+        super().__init__("; ".join(f"{each.key}: {each.error}" for each in fields if each.error))
+        self.fields = list(fields)
+
+
+def fields_of(
+    schema: Any, definitions: Mapping[str, Any] | None = None, *, prefix: str = "input", secret: Sequence[str] = ()
+) -> list[Field]:
+    """Return the fields for an object of this schema, required ones first; none where a form cannot show it.
+
+    Args:
+        schema: A JSON schema. Properties that are no plain values become fields for JSON.
+        definitions: What `$ref` may name.
+        prefix: The begin of the fields' names.
+        secret: Properties whose value is not shown.
+    """
+    schema = _resolved(schema, definitions or {})
+    properties = schema.get("properties")
+    if not isinstance(properties, Mapping) or not 0 < len(properties) <= _MOST_FIELDS:
+        return []
+    required = schema.get("required")
+    known = set(required) if isinstance(required, list) and all(isinstance(each, str) for each in required) else set()
+    # Servers from 0.12 on give properties in another order each time.
+    return [
+        _field(f"{prefix}-{_digest(key)}", key, _resolved(each, definitions or {}), key in known, key in secret)
+        for key, each in sorted(properties.items(), key=lambda pair: (pair[0] not in known, pair[0]))
+    ]
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _resolved(schema: Any, definitions: Mapping[str, Any]) -> Mapping[str, Any]:
+    for _ in range(_DEEPEST_REFERENCE):
+        reference = schema.get("$ref") if isinstance(schema, Mapping) else None
+        if not isinstance(reference, str) or "/$defs/" not in reference:
+            break
+        schema = {**(definitions.get(reference.rpartition("/$defs/")[2]) or {}), **_without_reference(schema)}
+    return schema if isinstance(schema, Mapping) else {}
+
+
+def _without_reference(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in schema.items() if key != "$ref"}
+
+
+def _field(name: str, key: str, schema: Mapping[str, Any], required: bool, secret: bool) -> Field:
+    kind, options = _kind(schema)
+    field = Field(
+        name,
+        key,
+        "secret" if secret else kind,
+        required,
+        title=_text(schema.get("title")) or key,
+        description=_text(schema.get("description")),
+        options=options,
+    )
+    return filled(field, schema["default"]) if "default" in schema and not secret else field
+
+
+def _kind(schema: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
+    options = schema.get("enum")
+    if isinstance(options, list) and 0 < len(options) <= _MOST_FIELDS:
+        return "choice", tuple(options)
+    types = schema.get("type")
+    plain = [each for each in types if each != "null"] if isinstance(types, list) else [types]
+    kind = plain[0] if len(plain) == 1 else None
+    if kind == "string":
+        longest = schema.get("maxLength")
+        is_long = schema.get("format") in ("textarea", "multiline", "markdown")
+        return ("long" if is_long or (isinstance(longest, (int, float)) and longest > _LONG_TEXT) else "text"), ()
+    return (kind if kind in ("number", "integer", "boolean") else "json"), ()
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def filled(field: Field, value: Any) -> Field:
+    """Return a field with a value in it; one that it cannot show leaves it as it is."""
+    if field.kind == "secret":
+        return field
+    if field.kind == "choice":
+        # True is 1 in Python, and no choice between numbers.
+        places = [str(i) for i, each in enumerate(field.options) if each == value and type(each) is type(value)]
+        return replace(field, value=places[0]) if places else field
+    if field.kind in ("text", "long"):
+        return replace(field, value=value) if isinstance(value, str) else field
+    if field.kind == "boolean" and not isinstance(value, bool):
+        return field
+    return replace(field, value=json.dumps(value, ensure_ascii=False, indent=2 if field.kind == "json" else None))
+
+
+def value_of(fields: Sequence[Field], form: Mapping[str, str]) -> dict[str, Any]:
+    """Return the object that was filled in. Optional fields that are empty are left out.
+
+    Raises:
+        FormError: If a field is wrong.
+    """
+    value: dict[str, Any] = {}
+    seen = []
+    for field in fields:
+        text = form.get(field.name, "").replace("\r\n", "\n")
+        try:
+            if text or (field.required and field.kind in ("text", "long")):
+                value[field.key] = _read(field, text)
+            elif field.required:
+                raise ValueError("needs a value")
+            seen.append(replace(field, value="" if field.kind == "secret" else text))
+        except ValueError as error:
+            seen.append(replace(field, value=text, error=str(error)))
+    if any(each.error for each in seen):
+        raise FormError(seen)
+    return value
+
+
+def _read(field: Field, text: str) -> Any:
+    if field.kind in ("text", "long", "secret"):
+        return text
+    if field.kind == "choice":
+        if not text.isdecimal() or int(text) >= len(field.options):
+            raise ValueError("is not one of the choices")
+        return field.options[int(text)]
+    value = _json(text)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if field.kind == "integer" and not (is_number and value == int(value)):
+        raise ValueError("is not an integer")
+    if field.kind == "number" and not is_number:
+        raise ValueError("is not a number")
+    if field.kind == "boolean" and not isinstance(value, bool):
+        raise ValueError("is neither true nor false")
+    return value
+
+
+def _json(text: str) -> Any:
+    from stepflow_client import FlowFileError
+    from stepflow_client.flows.file import parse_json
+
+    try:
+        return parse_json(text, "the value")
+    except FlowFileError as error:
+        raise ValueError(error.message.removeprefix("the value ")) from None
+
+
+def text_value(text: str) -> Any:
+    """Return the JSON or YAML value in a text; nothing is null.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    from stepflow_client import FlowFileError
+    from stepflow_client.flows.file import parse_yaml
+
+    if not text.strip():
+        return None
+    if text.lstrip()[0] in '{["':
+        try:
+            return _json(text)
+        except ValueError as error:
+            failure = error
+    else:
+        failure = None
+    try:
+        return parse_yaml(text, "the text")
+    except FlowFileError as error:
+        raise failure or ValueError(error.message) from None

@@ -1,0 +1,128 @@
+"""What all pages share: the client, the templates and the tokens of forms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from .following import Followers, Health
+from .security import FormTokens
+
+if TYPE_CHECKING:
+    from stepflow_client import StepflowClient, StepflowClientError
+
+__all__ = ["Site", "environment", "site_of"]
+
+_MOST_INPUTS = 1_000
+
+
+@dataclass
+class Site:
+    """The server that the pages are about, and what is known of it."""
+
+    client: StepflowClient
+    templates: Environment
+    forms: FormTokens
+    followers: Followers
+    health: Health
+    inputs: dict[str, Any] = field(default_factory=dict)
+    """The inputs of the newest runs started here: no server gives them back."""
+    reruns: dict[str, Any] = field(default_factory=dict)
+    """What is run again here, by a key of its own."""
+
+    def page(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+        """Return a page, made of a template.
+
+        Args:
+            request: What it is the response to.
+            template: The template's name, without its ending.
+            status: The status code.
+            **values: What the template shows.
+        """
+        session = request.scope.get("stepflow.session", "")
+
+        def token(path: str) -> Markup:
+            value = self.forms.issue(session, path)
+            return Markup('<input type="hidden" name="csrf" value="{}">').format(value)
+
+        text = self.templates.get_template(f"{template}.html").render(
+            server=self.client.url,
+            path=request.url.path,
+            csrf=token,
+            token_for=lambda path: self.forms.issue(session, path),
+            **{"live": "", **values},
+        )
+        return HTMLResponse(text, status_code=status)
+
+    def failure(self, request: Request, error: StepflowClientError) -> HTMLResponse:
+        """Return the page that says why a request to the server failed."""
+        from stepflow_client import InvalidArgumentError, NotFoundError, TransportError
+
+        kinds = {NotFoundError: 404, InvalidArgumentError: 400}
+        status = next((code for kind, code in kinds.items() if isinstance(error, kind)), 502)
+        is_away = isinstance(error, TransportError)
+        live = "/live" if is_away else ""
+        return self.page(request, "failure", status, error=error, is_away=is_away, live=live)
+
+    def remember_input(self, run_id: str, value: Any) -> None:
+        """Keep the input of a run that was started here."""
+        self.inputs[run_id] = value
+        if len(self.inputs) > _MOST_INPUTS:
+            del self.inputs[next(iter(self.inputs))]
+
+
+def site_of(request: Request) -> Site:
+    """Return the site that a request is sent to."""
+    site = request.app.state.site
+    assert isinstance(site, Site)
+    return site
+
+
+def environment() -> Environment:
+    """Return the templates. All that they show is escaped; what controls, hides or turns text is shown as `·`."""
+    from stepflow_client.drawing.charts import duration
+    from stepflow_client.drawing.labels import cut, visible
+    from stepflow_client.drawing.trees import json_tree, short_json
+
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters["shown"] = lambda value: visible("" if value is None else str(value))
+    templates.filters["cut"] = lambda value, longest=40: cut("" if value is None else str(value), longest)
+    templates.filters["lines"] = _lines
+    templates.filters["at"] = _at
+    templates.filters["duration"] = duration
+    # It escapes what it is given; its own HTML has nothing that `visible` changes.
+    templates.filters["tree"] = lambda value, most=300: Markup(visible(json_tree(value, most=most)))  # noqa: S704
+    templates.filters["short"] = lambda value, longest=100: visible(short_json(value, longest))
+    templates.filters["query"] = _query
+    return templates
+
+
+def _lines(value: object) -> str:
+    from stepflow_client.drawing.labels import visible
+
+    return "\n".join(visible(line) for line in str(value).split("\n"))
+
+
+def _at(time: datetime | None) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if time else ""
+
+
+def _query(values: Mapping[str, Any], **changes: Any) -> str:
+    from urllib.parse import urlencode
+
+    chosen = {key: value for key, value in {**values, **changes}.items() if value not in (None, "")}
+    return f"?{urlencode(chosen)}" if chosen else "?"

@@ -1,0 +1,128 @@
+"""Flows that runs have used, and components."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..forms import Field, fields_of, filled
+from ..site import Site, site_of
+from .pictures import flow_lines, flow_picture
+
+if TYPE_CHECKING:
+    from stepflow_client import RunDetails, StoredFlow
+
+__all__ = ["components_page", "flow_page", "flows_page", "form_of", "show_flow"]
+
+_MOST_RUNS = 500
+_MOST_COMPONENTS = 200
+
+
+async def flows_page(request: Request) -> Response:
+    """Show the flows of the newest runs."""
+    site = site_of(request)
+    runs = (await site.client.list_runs(limit=_MOST_RUNS)).runs
+    flows: dict[str, list[RunDetails]] = {}
+    for run in runs:
+        flows.setdefault(run.flow_name or run.flow_id, []).append(run)
+    return site.page(request, "flows", flows=list(flows.items()), most=_MOST_RUNS, is_cut=len(runs) == _MOST_RUNS)
+
+
+async def flow_page(request: Request) -> Response:
+    """Show a flow, and the form that starts it."""
+    site = site_of(request)
+    stored = await site.client.get_flow(request.path_params["flow_id"])
+    again = request.query_params.get("again", "")
+    values: dict[str, Any] = {}
+    if again in site.inputs:
+        values["input"] = site.inputs[again]
+    elif request.query_params.get("example", "").isdecimal():
+        index = int(request.query_params["example"][:6])
+        values = {"input": stored.examples[index].input} if index < len(stored.examples) else {}
+    elif stored.examples and not again:
+        values["input"] = stored.examples[0].input
+    return await show_flow(request, site, stored, again=again, is_known=again in site.inputs, **values)
+
+
+async def show_flow(request: Request, site: Site, stored: StoredFlow, status: int = 200, **values: Any) -> Response:
+    """Return the page of a flow.
+
+    Args:
+        request: What it is the response to.
+        site: The site.
+        stored: The flow.
+        status: The status code.
+        **values: `input`, what the form is filled with; or what was sent, with its errors.
+    """
+    inputs, variables = form_of(stored)
+    given = values.pop("input", None)
+    if isinstance(given, dict):
+        inputs = [filled(each, given[each.key]) if each.key in given else each for each in inputs]
+    elif given is not None:
+        # What the fields cannot show is shown as JSON.
+        inputs = []
+    shown = stored.without_secrets().flow
+    return site.page(
+        request,
+        "flow",
+        status,
+        stored=stored,
+        flow=shown,
+        lines=flow_lines(shown),
+        picture=await run_in_threadpool(flow_picture, shown),
+        **{
+            "inputs": inputs,
+            "variables": variables,
+            "raw": "" if given is None else json.dumps(given, ensure_ascii=False, indent=2),
+            "again": "",
+            "is_known": False,
+            "wrong": "",
+            "is_batch": False,
+            **values,
+        },
+    )
+
+
+def form_of(stored: StoredFlow) -> tuple[list[Field], list[Field]]:
+    """Return the fields for the input and the variables of a flow; none for what a form cannot show."""
+    schemas = stored.flow.get("schemas")
+    properties = schemas.get("properties") if isinstance(schemas, dict) else None
+    if not isinstance(properties, dict):
+        return [], []
+    definitions = schemas.get("$defs") if isinstance(schemas, dict) else None
+    definitions = definitions if isinstance(definitions, dict) else {}
+    declared = properties.get("variables")
+    known = declared.get("properties") if isinstance(declared, dict) else None
+    hidden = [
+        name
+        for name, each in (known.items() if isinstance(known, dict) else ())
+        if isinstance(each, dict) and each.get("is_secret") is True
+    ]
+    return (
+        fields_of(properties.get("input"), definitions),
+        fields_of(declared, definitions, prefix="variable", secret=hidden),
+    )
+
+
+async def components_page(request: Request) -> Response:
+    """Show the components of the server, with their schemas."""
+    site = site_of(request)
+    components = await site.client.list_components()
+    wanted = request.query_params.get("q", "").strip().lower()
+    found = [
+        each
+        for each in sorted(components, key=lambda each: (each.plugin or "", each.name))
+        if wanted in f"{each.path or each.name} {each.plugin or ''} {each.description or ''}".lower()
+    ]
+    return site.page(
+        request,
+        "components",
+        components=found[:_MOST_COMPONENTS],
+        total=len(found),
+        wanted=request.query_params.get("q", ""),
+        failed=components.failed_plugins,
+    )

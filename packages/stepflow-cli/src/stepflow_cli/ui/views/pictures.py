@@ -1,0 +1,55 @@
+"""Flows as pictures and as text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+if TYPE_CHECKING:
+    from stepflow_client import StepDetails
+
+__all__ = ["flow_lines", "flow_picture"]
+
+_MOST_DRAWN_STEPS = 150
+_ORDER = (
+    *("name", "description", "version", "schemas", "id", "component", "input", "onError", "mustExecute"),
+    *("steps", "output", "examples", "test", "metadata"),
+)
+
+
+def flow_picture(flow: Mapping[str, Any], steps: Sequence[StepDetails] = ()) -> str:
+    """Return the graph of a flow as SVG, coloured by the status of its steps; nothing where it cannot be drawn."""
+    from stepflow_client import StepflowClientError
+    from stepflow_client.drawing import DrawingUnavailableError
+    from stepflow_client.drawing.report_page import statuses_of
+    from stepflow_client.drawing.svg import svg
+    from stepflow_client.flows.graph import flow_graph
+
+    if not flow.get("steps") or len(flow["steps"]) > _MOST_DRAWN_STEPS:
+        return ""
+    try:
+        # It escapes what it is given.
+        return Markup(svg(flow_graph(flow), statuses=statuses_of(steps), style=False))  # noqa: S704
+    except (DrawingUnavailableError, StepflowClientError):
+        return ""
+
+
+def flow_lines(flow: Mapping[str, Any]) -> list[str]:
+    """Return a flow as lines of YAML, in an order of its own: servers from 0.12 on have another one each time."""
+    import yaml
+
+    return yaml.safe_dump(_ordered(flow), sort_keys=False, allow_unicode=True, width=110).splitlines()
+
+
+def _ordered(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_ordered(each) for each in value]
+    if not isinstance(value, Mapping):
+        return value
+
+    def place(key: str) -> tuple[int, str]:
+        return (_ORDER.index(key) if key in _ORDER else len(_ORDER), key)
+
+    return {key: _ordered(value[key]) for key in sorted(value, key=place)}

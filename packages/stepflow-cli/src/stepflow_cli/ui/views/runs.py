@@ -1,0 +1,211 @@
+"""Runs: the list, one run, one item, the flow of a run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from ..site import Site, site_of
+from .pictures import flow_lines, flow_picture
+
+if TYPE_CHECKING:
+    from stepflow_client import RunDetails, RunItem, StepDetails, StoredFlow
+    from stepflow_client.drawing import RunReport
+
+__all__ = ["filters_of", "home", "item_page", "list_page", "run_flow_page", "run_page"]
+
+PAGE = 50
+"""Runs and items on a page: so many that a page with a graph stays below 2,000 elements."""
+_MOST_DRAWN_ITEMS = 200
+"""Above this many items the steps of all of them are too many to read for each page."""
+_MOST_STEPS = 100
+STATUSES = ("running", "completed", "failed", "cancelled", "paused", "recovery_failed")
+
+
+async def home(request: Request) -> Response:
+    """Go to the runs."""
+    return RedirectResponse("/runs", status_code=303)
+
+
+def filters_of(request: Request) -> dict[str, str]:
+    """Return the filters of the list of runs, as they stand in the URL."""
+    names = ("status", "flow", "since", "until", "all")
+    return {name: request.query_params[name].strip() for name in names if request.query_params.get(name, "").strip()}
+
+
+def number_of(request: Request, name: str) -> int:
+    """Return a number of the URL from 1 on, 1 where it is none."""
+    text = request.query_params.get(name, "")
+    return max(1, int(text)) if text.isdecimal() and len(text) < 8 else 1
+
+
+async def listed(site: Site, filters: dict[str, str], page: int) -> list[RunDetails]:
+    """Return one page of runs, and one more if there is a next page."""
+    found = await site.client.list_runs(
+        filters.get("status"),
+        PAGE + 1,
+        (page - 1) * PAGE,
+        flow_name=filters.get("flow"),
+        since=filters.get("since"),
+        until=filters.get("until"),
+        roots_only=None if filters.get("all") else True,
+    )
+    return found.runs
+
+
+async def list_page(request: Request) -> Response:
+    """Show runs, newest first."""
+    from stepflow_client import InvalidArgumentError
+
+    site, filters, page = site_of(request), filters_of(request), number_of(request, "page")
+    wrong = ""
+    try:
+        runs = await listed(site, filters, page)
+    except InvalidArgumentError as error:
+        runs, wrong = [], error.message
+    return site.page(
+        request,
+        "runs",
+        400 if wrong else 200,
+        runs=runs[:PAGE],
+        has_more=len(runs) > PAGE,
+        number=page,
+        filters=filters,
+        statuses=STATUSES,
+        wrong=wrong,
+        live=f"/live/runs{_query(filters)}",
+    )
+
+
+def _query(filters: dict[str, str]) -> str:
+    from urllib.parse import urlencode
+
+    return f"?{urlencode(filters)}" if filters else ""
+
+
+async def run_page(request: Request) -> Response:
+    """Show a run: its graph, timeline, steps and items."""
+    site = site_of(request)
+    run = await site.client.get_run(request.path_params["run_id"])
+    items = await site.client.get_run_items(run.run_id)
+    stored = await _flow_of(site, run)
+    counts = Counter(item.status.value for item in items)
+    wanted = request.query_params.get("status", "")
+    number = number_of(request, "page")
+    places = [place for place, item in enumerate(items) if not wanted or item.status.value == wanted]
+    steps = await _steps(site, run) if len(items) <= _MOST_DRAWN_ITEMS else []
+    shown_places = places[(number - 1) * PAGE : number * PAGE]
+    report = await _report(site, run, [items[place] for place in shown_places], steps, stored)
+    single = report.items[0] if len(items) == 1 and report.items else None
+    return site.page(
+        request,
+        "run",
+        run=run,
+        is_batch=len(items) != 1,
+        total=len(items),
+        item=single,
+        items=report.items,
+        steps=report.steps[:_MOST_STEPS] if len(items) == 1 else [],
+        times=_durations(report),
+        counts=counts.most_common(),
+        wanted=wanted,
+        number=number,
+        found=len(places),
+        pages=max(1, -(-len(places) // PAGE)),
+        has_steps=len(items) <= _MOST_DRAWN_ITEMS,
+        picture=await run_in_threadpool(flow_picture, report.flow, report.steps),
+        timeline=await run_in_threadpool(_timeline, report) if len(items) <= PAGE else "",
+        can_rerun=run.is_finished and run.status.value in ("failed", "cancelled", "recovery_failed"),
+        live="" if run.is_finished else f"/live/runs/{run.run_id}",
+    )
+
+
+async def item_page(request: Request) -> Response:
+    """Show one item of a run: its steps with their outputs, and its error."""
+    from stepflow_client import NotFoundError
+
+    site = site_of(request)
+    run = await site.client.get_run(request.path_params["run_id"])
+    items = await site.client.get_run_items(run.run_id)
+    index = request.path_params["index"]
+    if index >= len(items):
+        raise NotFoundError(f"run {run.run_id} has no item {index}", status_code=404)
+    stored = await _flow_of(site, run)
+    steps = await _steps(site, run, index)
+    report = await _report(site, run, [items[index]], steps, stored, is_timed=len(items) <= _MOST_DRAWN_ITEMS)
+    return site.page(
+        request,
+        "item",
+        run=run,
+        item=report.items[0],
+        total=len(items),
+        steps=report.steps[:_MOST_STEPS],
+        times={each.step_id: each for each in report.times if each.item_index == index},
+        picture=await run_in_threadpool(flow_picture, report.flow, report.steps),
+        live="" if run.is_finished else f"/live/runs/{run.run_id}",
+    )
+
+
+async def run_flow_page(request: Request) -> Response:
+    """Show the flow of a run, with the numbers of its lines."""
+    site = site_of(request)
+    run = await site.client.get_run(request.path_params["run_id"])
+    stored = (await site.client.get_run_flow(run.run_id)).without_secrets()
+    return site.page(request, "run_flow", run=run, lines=flow_lines(stored.flow))
+
+
+async def _flow_of(site: Site, run: RunDetails) -> StoredFlow | None:
+    from stepflow_client import NotFoundError, UnsupportedByServerError
+
+    try:
+        return await site.client.get_run_flow(run.run_id)
+    except (NotFoundError, UnsupportedByServerError):
+        return None
+
+
+async def _steps(site: Site, run: RunDetails, index: int | None = None) -> list[StepDetails]:
+    from stepflow_client import UnsupportedByServerError
+
+    try:
+        return (await site.client.get_run_steps(run.run_id, item_index=index)).steps
+    except UnsupportedByServerError:
+        return []
+
+
+async def _report(
+    site: Site,
+    run: RunDetails,
+    items: list[RunItem],
+    steps: list[StepDetails],
+    stored: StoredFlow | None,
+    *,
+    is_timed: bool = True,
+) -> RunReport:
+    """Return what is shown of a run, without what is secret."""
+    from stepflow_client.drawing import RunReport
+    from stepflow_client.drawing.report import masked
+
+    items, steps = masked(stored.flow if stored else {}, items, steps)
+    times = []
+    if is_timed and steps and (await site.client.server_info()).capabilities.get("events"):
+        times = await (await site.followers.of(run.run_id)).times()
+    return RunReport(run, items, steps, stored.without_secrets().flow if stored else {}, times)
+
+
+def _timeline(report: RunReport) -> str:
+    from stepflow_client.drawing.charts import timeline
+    from stepflow_client.drawing.report_page import bars_of
+
+    bars = bars_of(report, until=None if report.run.is_finished else datetime.now(UTC))
+    # It escapes what it is given.
+    return Markup(timeline(bars[:_MOST_STEPS])) if bars else ""  # noqa: S704
+
+
+def _durations(report: RunReport) -> dict[str, Any]:
+    return {each.step_id: each for each in report.times} if len(report.items) == 1 else {}

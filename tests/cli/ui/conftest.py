@@ -1,0 +1,50 @@
+"""The pages, started once for all tests of a session."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from stepflow_client import StepflowRuntime
+
+from tests.cli.command import STEPFLOW
+from tests.cli.ui.process import StartUi, Ui, read_link
+
+
+@pytest.fixture(scope="session")
+def start_ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartUi]:
+    """What starts `stepflow ui`: `start_ui(url)`; whatever is left of it in the end is killed."""
+    started = []
+    home = tmp_path_factory.mktemp("ui")
+
+    def start(url: str, *args: str, **environment: str) -> Ui:
+        process = subprocess.Popen(
+            [str(STEPFLOW), "ui", "--url", url, "--no-open", *args],
+            env={"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", **environment},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        link = read_link(process)
+        return Ui(process, link, link.partition("/?")[0])
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="session")
+def ui(start_ui: StartUi, newest_server: StepflowRuntime) -> Ui:
+    """The pages of the server of the session."""
+    return start_ui(newest_server.url)
+
+
+@pytest.fixture(scope="session")
+def session(ui: Ui) -> Iterator[httpx.Client]:
+    """A browser that has opened the link."""
+    with ui.browser() as client:
+        yield client

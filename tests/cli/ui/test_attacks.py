@@ -1,0 +1,259 @@
+"""What the pages refuse, and what they never show; on a real server."""
+
+from __future__ import annotations
+
+import random
+import socket
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from stepflow_client import StepflowRuntime
+
+from tests.cli.runs import SLEEPING
+from tests.cli.ui.process import StartUi, Ui, form
+
+PAGES = ("/", "/runs", "/flows", "/flows/new", "/components", "/live", "/runs/x", "/nothing")
+
+
+@pytest.fixture
+def running(newest_server: StepflowRuntime) -> str:
+    flow = {"name": "long", "steps": [SLEEPING], "output": {"$step": "sleeping"}}
+    return newest_server.sync_client.submit(flow)
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/static/ui.js", "/?token=x"])
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1.nip.example:{port}", "127.0.0.1:1"])
+def test_a_foreign_host(session: httpx.Client, path: str, host: str) -> None:
+    host = host.format(port=session.base_url.port)
+    refused = session.get(path, headers={"host": host})
+    assert refused.status_code == 403
+    assert "default-src 'none'" in refused.headers["content-security-policy"]
+
+
+def test_two_hosts_and_none(ui: Ui) -> None:
+    url = httpx.URL(ui.base)
+    for heads in (b"", f"Host: {url.netloc.decode()}\r\nHost: evil.example\r\n".encode()):
+        with socket.create_connection((url.host, url.port or 0)) as connection:
+            connection.sendall(b"GET /static/ui.css HTTP/1.1\r\nConnection: close\r\n" + heads + b"\r\n")
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert answer.split()[1] in (b"400", b"403"), answer[:200]
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost", "https://127.0.0.1:{port}"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_foreign_origin(session: httpx.Client, running: str, origin: str, method: str) -> None:
+    path = f"/runs/{running}/cancel" if method == "POST" else "/runs"
+    token = form(session.get(f"/runs/{running}"), f"/runs/{running}/cancel")
+    headers = {"origin": origin.format(port=session.base_url.port)}
+    assert session.request(method, path, data=token, headers=headers).status_code == 403
+
+
+def test_a_form_that_another_site_sends(session: httpx.Client, running: str) -> None:
+    token = form(session.get(f"/runs/{running}"), f"/runs/{running}/cancel")
+    path = f"/runs/{running}/cancel"
+    assert session.post(path, data=token, headers={"sec-fetch-site": "cross-site"}).status_code == 403
+    assert session.post(path, data=token, headers={"origin": str(session.base_url)}).status_code == 303
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("cookie", ["", "stepflow_ui_{port}=", "stepflow_ui_{port}=guessed", "other=1; x", "=;=,\x01"])
+def test_without_a_session(ui: Ui, path: str, cookie: str) -> None:
+    headers = {"cookie": cookie.format(port=httpx.URL(ui.base).port)} if cookie else {}
+    refused = httpx.get(ui.base + path, headers=headers, trust_env=False)
+    assert refused.status_code == 401
+    assert "set-cookie" not in refused.headers
+
+
+@pytest.mark.parametrize("token", ["", "x", "%00", "%ff", "a" * 5000])
+def test_a_wrong_token(ui: Ui, token: str) -> None:
+    refused = httpx.get(f"{ui.base}/?token={token}", trust_env=False)
+    assert refused.status_code in (401, 403)
+    assert "set-cookie" not in refused.headers
+
+
+def test_a_token_is_good_for_one_browser(start_ui: StartUi, newest_server: StepflowRuntime) -> None:
+    ui = start_ui(newest_server.url)
+    with ui.browser() as first:
+        again = httpx.get(ui.link, trust_env=False)
+        assert again.status_code == 403
+        assert "set-cookie" not in again.headers
+        other = ui.next_link()
+        assert other != ui.link
+        with ui.browser(other) as second:
+            assert first.get("/runs").status_code == second.get("/runs").status_code == 200
+        (cookie,) = first.cookies.jar
+        assert cookie.value not in ui.link
+        opened = httpx.get(ui.next_link(), trust_env=False)
+    sent = opened.headers["set-cookie"].lower()
+    assert "httponly" in sent
+    assert "samesite=strict" in sent
+
+
+def test_forms_without_with_a_wrong_and_with_a_used_token(session: httpx.Client, running: str, ui: Ui) -> None:
+    path = f"/runs/{running}/cancel"
+    page = session.get(f"/runs/{running}")
+    token = form(page, path)
+    elsewhere = form(session.get("/flows/new"), "/flows")
+    for data in ({"other": ""}, {"csrf": ""}, {"csrf": "x"}, elsewhere):
+        assert session.post(path, data=data).status_code == 403
+    assert session.post(f"{path}?csrf={token['csrf']}").status_code in (400, 403)
+    assert session.post(path, data=token).status_code == 303
+    assert session.post(path, data=token).status_code == 403
+
+
+def test_nothing_is_changed_by_a_link(session: httpx.Client, running: str, newest_server: StepflowRuntime) -> None:
+    for path in (f"/runs/{running}/cancel", f"/runs/{running}/rerun", "/flows/x/start"):
+        assert session.get(path).status_code == 405
+    assert newest_server.sync_client.get_run(running).status == "running"
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"])
+def test_other_methods(session: httpx.Client, method: str) -> None:
+    refused = session.request(method, "/runs", headers={"access-control-request-method": "POST"})
+    assert refused.status_code == 405
+    assert not [name for name in refused.headers if name.startswith("access-control")]
+
+
+def test_a_form_that_is_too_long(session: httpx.Client) -> None:
+    token = form(session.get("/flows/new"), "/flows")
+    assert session.post("/flows", data={**token, "text": "x" * (17 * 2**20)}).status_code == 413
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/../site.py", "/static/..%2fsite.py", "/static/%2e%2e/site.py", "/static/..%5csite.py",
+        "/static//etc/passwd", "/static/%2fetc%2fpasswd", "/static/....//site.py", "/static/", "/static/.",
+        "/static/ui.js/../../site.py", "/static/ui.js%00.css", "/static/base.html", "/static/../templates/base.html",
+        "/../../../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "//etc/passwd",
+    ],
+)  # fmt: skip
+def test_traversal(ui: Ui, session: httpx.Client, path: str) -> None:
+    url = httpx.URL(ui.base)
+    cookie = "; ".join(f"{each.name}={each.value}" for each in session.cookies.jar)
+    with socket.create_connection((url.host, url.port or 0)) as connection:
+        head = f"GET {path} HTTP/1.1\r\nHost: {url.netloc.decode()}\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n"
+        connection.sendall(head.encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.split()[1] == b"404", answer[:300]
+    assert b"root:" not in answer
+    assert b"import " not in answer
+
+
+def test_the_headers_of_every_response(session: httpx.Client) -> None:
+    for path in (*PAGES[:5], "/nothing", "/static/ui.js", "/static/none"):
+        response = session.get(path)
+        policy = response.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert response.headers["x-content-type-options"] == "nosniff"
+        assert response.headers["cache-control"] == "no-store"
+        assert "server" not in response.headers
+
+
+HOSTILE = [
+    "<script>document.title='stolen'</script>", "\"><img src=x onerror=alert(1)>", "'\"`=<>&", "</pre></details><b>",
+    "{{ 7*7 }}", "{% raw %}", "javascript:alert(1)", "\u202egnp.exe", "\x1b[31mred", "<!--", "]]>", "&lt;b&gt;",
+    "宽" * 300,
+]  # fmt: skip
+
+
+def names(count: int) -> list[str]:
+    dice = random.Random(7)
+    return ["".join(dice.choices(HOSTILE, k=dice.randrange(1, 3))) + str(number) for number in range(count)]
+
+
+def test_a_thousand_hostile_names(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+    """Names of flows and steps, outputs, errors, descriptions, titles and keys: all of it is text."""
+    client = newest_server.sync_client
+    hostile = names(1000)
+    pages: list[str] = []
+    for start in range(0, 1000, 100):
+        some = hostile[start : start + 100]
+        steps: list[dict[str, Any]] = [
+            {"id": name, "component": "/builtin/noop", "input": {name: name}, "mustExecute": True} for name in some[:40]
+        ]
+        steps.append({"id": "last", "component": "/builtin/noop", "input": {"$input": some[40].replace("$", "")}})
+        schema = {
+            "type": "object",
+            "required": [some[41]],
+            "properties": {
+                name: {"title": name, "description": name, "enum": [name, some[99]]} for name in some[41:60]
+            },
+        }
+        flow = {
+            "name": some[0],
+            "description": some[1],
+            "schemas": {"properties": {"input": schema}},
+            "steps": steps,
+            "output": {name: {"$step": "last"} if name == some[60] else name for name in some[60:99]},
+            "examples": [{"name": name, "input": {name: name}} for name in some[41:60]],
+        }
+        run = client.wait_run(client.submit(flow, {some[5]: some[6]}), timeout=60)
+        stored = client.store_flow(flow)
+        for path in (
+            f"/runs/{run.run_id}", f"/runs/{run.run_id}/items/0", f"/runs/{run.run_id}/flow",
+            f"/flows/{stored.flow_id}", "/runs", "/flows",
+        ):  # fmt: skip
+            page = session.get(path)
+            assert page.status_code == 200, (path, page.text[:500])
+            pages.append(page.text)
+    for text in pages:
+        seen = Elements()
+        seen.feed(text)
+        assert seen.names <= PLAIN, seen.names - PLAIN
+        assert seen.scripts == ["/static/ui.js"]
+        assert not [name for name in seen.attributes if name.startswith("on") or name == "style"]
+        assert all(each.startswith(("/", "?", "#")) for each in seen.links), seen.links
+        assert not {"\u202e", "\x1b"} & set(text)
+        assert seen.texts.isdisjoint({"49"})
+
+
+PLAIN = {
+    "html", "head", "meta", "title", "link", "script", "body", "a", "header", "nav", "strong", "p", "main",
+    "section", "h1", "h2", "dl", "div", "dt", "dd", "b", "form", "input", "button", "select", "option", "label",
+    "textarea", "code", "pre", "span", "ul", "li", "ol", "details", "summary", "table", "thead", "tbody", "tr",
+    "th", "td", "fieldset", "legend", "svg", "g", "rect", "path", "text", "line", "defs", "marker",
+}  # fmt: skip
+
+
+class Elements(HTMLParser):
+    """What a page is made of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+        self.attributes: set[str] = set()
+        self.scripts: list[str | None] = []
+        self.links: list[str] = []
+        self.texts: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.add(tag)
+        self.attributes.update(name for name, _ in attrs)
+        given = dict(attrs)
+        if tag == "script":
+            self.scripts.append(given.get("src"))
+        self.links += [given[name] or "/" for name in ("href", "action", "src") if name in given]
+
+    def handle_data(self, data: str) -> None:
+        self.texts.add(data.strip())
+
+
+def test_credentials_are_never_shown(start_ui: StartUi, newest_server: StepflowRuntime, tmp_path: Path) -> None:
+    url = newest_server.url.replace("://", "://ada:pa55word@")
+    ui = start_ui(url, STEPFLOW_TOKEN="t0psecret")
+    told = [ui.link]
+    with ui.browser() as browser:
+        for path in (*PAGES[1:5], "/runs/0197aaaa-0000-7000-8000-000000000000", "/runs/x", "/flows/x"):
+            response = browser.get(path)
+            told.append(f"{response.headers} {response.text}")
+    ui.process.terminate()
+    _, printed = ui.process.communicate(timeout=30)
+    told.append(printed)
+    for text in told:
+        assert "pa55word" not in text
+        assert "t0psecret" not in text

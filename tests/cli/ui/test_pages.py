@@ -1,0 +1,378 @@
+"""What the pages show and do, without JavaScript; on a real server."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from html import unescape
+from typing import Any
+
+import httpx
+import pytest
+from stepflow_client import LogConfig, StepflowRuntime
+
+from tests import releases
+from tests.cli.ui.process import StartUi, flow_file, form
+
+LONG: dict[str, Any] = {
+    "name": "long",
+    "steps": [
+        {"id": "quick", "component": "/builtin/noop", "input": 1},
+        {
+            "id": "slow",
+            "component": "/builtin/sleep",
+            "input": {"duration_ms": 600_000, "passthrough": {"$step": "quick"}},
+        },
+    ],
+    "output": {"$step": "slow"},
+}
+FORM: dict[str, Any] = {
+    "name": "with-form",
+    "description": "Has a form.",
+    "schemas": {
+        "properties": {
+            "input": {
+                "type": "object",
+                "required": ["topic"],
+                "properties": {
+                    "topic": {"type": "string", "title": "Topic"},
+                    "style": {"enum": ["short", "long"]},
+                    "count": {"type": "integer"},
+                },
+            },
+            "variables": {
+                "type": "object",
+                "properties": {
+                    "key": {"type": "string", "is_secret": True, "default": "hushhush"},
+                    "limit": {"type": "number"},
+                },
+            },
+        }
+    },
+    "steps": [
+        {"id": "a", "component": "/builtin/noop", "input": {"all": {"$input": "$"}, "n": {"$variable": "limit"}}}
+    ],
+    "output": {"$step": "a"},
+}
+
+
+def words(page: httpx.Response) -> str:
+    """Return the text of a page."""
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", page.text)).split())
+
+
+@pytest.fixture
+def client(newest_server: StepflowRuntime) -> Any:
+    return newest_server.sync_client
+
+
+@pytest.fixture
+def fails(client: Any) -> str:
+    return str(client.wait_run(client.submit(flow_file("fails.yaml"), {"nam": "Ada"})).run_id)
+
+
+def test_the_list_of_runs(session: httpx.Client, client: Any, fails: str) -> None:
+    done = client.wait_run(client.submit(flow_file("hello.yaml"), {"name": "Ada"})).run_id
+    page = session.get("/runs")
+    assert f'href="/runs/{fails}"' in page.text
+    assert f'href="/runs/{done}"' in page.text
+    page = session.get("/runs", params={"status": "failed", "flow": "fails", "since": "", "until": ""})
+    assert f'href="/runs/{fails}"' in page.text
+    assert f'href="/runs/{done}"' not in page.text
+    assert 'value="failed" selected' in page.text
+    assert "No runs match" in words(session.get("/runs", params={"flow": "no such flow"}))
+    assert "No runs match" in words(session.get("/runs", params={"since": "2099-01-01T00:00"}))
+    assert "No runs match" in words(session.get("/runs", params={"until": "2001-01-01T00:00"}))
+
+
+def test_the_list_of_runs_is_paged(session: httpx.Client, client: Any) -> None:
+    flow = {"name": "paged", "steps": [], "output": 1}
+    ids = {client.submit(flow) for _ in range(60)}
+    shown = set()
+    path = "/runs?flow=paged"
+    for count in (50, 10):
+        page = session.get(path)
+        found = set(re.findall(r'<th scope="row"><a href="/runs/([^"]*)"', page.text))
+        assert len(found) == count
+        shown |= found
+        following = re.search(r'rel="next" href="([^"]*)"', page.text)
+        path = unescape(following[1]) if following else ""
+    assert shown == ids
+    assert not path
+
+
+@pytest.mark.parametrize("query", ["since=x", "page=-1", "page=x", "page=99999999999999", "status=nonsense", "page=0"])
+def test_odd_filters(session: httpx.Client, query: str) -> None:
+    page = session.get(f"/runs?{query}")
+    assert page.status_code in (200, 400)
+    assert "<h1>Runs</h1>" in page.text
+
+
+def test_a_failed_run(session: httpx.Client, fails: str) -> None:
+    page = session.get(f"/runs/{fails}")
+    told = words(page)
+    assert "Step reading : Input path $.name not found" in told
+    assert 'class="sf-node sf-step sf-p0 sf-is-failed"' in page.text
+    assert "<title>timeline</title>" in page.text
+    assert "data-live" not in page.text
+    assert "Run failed items again" in told
+    assert "Cancel" not in told
+
+
+def test_a_running_run_is_shown_as_far_as_it_came(session: httpx.Client, client: Any) -> None:
+    run_id = client.submit(LONG)
+    page = session.get(f"/runs/{run_id}")
+    assert f'data-live="/live/runs/{run_id}"' in page.text
+    assert "sf-is-completed" in page.text
+    assert "sf-is-running" in page.text
+    assert "Cancel" in words(page)
+
+
+def test_the_items_of_a_batch_are_paged(session: httpx.Client, client: Any) -> None:
+    inputs = [{"name": str(number)} if number % 10 else {} for number in range(230)]
+    run_id = client.wait_run(client.submit(flow_file("fails.yaml"), inputs), timeout=60).run_id
+    page = session.get(f"/runs/{run_id}")
+    assert len(re.findall(r'href="/runs/[^"]*/items/\d+"', page.text)) == 50
+    last = session.get(f"/runs/{run_id}?page=5")
+    assert re.findall(r'/items/(\d+)"', last.text) == [str(number) for number in range(200, 230)]
+    failed = session.get(f"/runs/{run_id}?status=failed")
+    assert re.findall(r'/items/(\d+)"', failed.text) == [str(number) for number in range(0, 230, 10)]
+    assert "23 items, page 1 of 1" in words(failed)
+    item = session.get(f"/runs/{run_id}/items/10")
+    assert "Item 10 of 230" in words(item)
+    assert "Input path $.name not found" in words(item)
+    assert "sf-is-failed" in item.text
+    assert session.get(f"/runs/{run_id}/items/230").status_code == 404
+
+
+def test_the_flow_of_a_run_has_line_numbers_and_no_secrets(session: httpx.Client, client: Any) -> None:
+    run_id = client.submit(FORM, {"topic": "x"})
+    page = session.get(f"/runs/{run_id}/flow")
+    assert '<span id="L1" data-line="1">name: with-form' in page.text
+    assert "hushhush" not in page.text
+    assert "***" in page.text
+
+
+def test_components_have_schemas(session: httpx.Client) -> None:
+    page = session.get("/components")
+    assert "/builtin/openai" in page.text or "openai" in page.text
+    assert "<summary>Input" in page.text
+    found = session.get("/components", params={"q": "SLEEP"})
+    assert "sleep" in words(found)
+    assert "openai" not in words(found)
+
+
+def test_flows_of_runs(session: httpx.Client, client: Any) -> None:
+    client.submit(FORM, {"topic": "x"})
+    page = session.get("/flows")
+    link = re.search(r'href="(/flows/[0-9a-f]{64})">with-form<', page.text)
+    assert link
+    flow = session.get(link[1])
+    assert "Has a form." in words(flow)
+    assert "<label" in flow.text
+
+
+def test_start_from_the_form(session: httpx.Client, client: Any) -> None:
+    stored = client.store_flow(FORM)
+    path = f"/flows/{stored.flow_id}"
+    page = session.get(path)
+    assert "hushhush" not in page.text
+    assert 'type="password"' in page.text
+    names = dict(re.findall(r'<label for="([\w-]+)">([\w ]+)', page.text))
+    fields = {title.strip(): name for name, title in names.items()}
+    wrong = {**form(page, f"{path}/start"), fields["Topic"]: "tea", fields["count"]: "1.5"}
+    refused = session.post(f"{path}/start", data=wrong)
+    assert refused.status_code == 400
+    assert "count: is not an integer" in words(refused)
+    assert 'value="tea"' in refused.text
+    given = {
+        **form(refused, f"{path}/start"),
+        fields["Topic"]: "tea",
+        fields["style"]: "1",
+        fields["count"]: "3",
+        fields["limit"]: "2.5",
+        fields["key"]: "mysecret",
+    }
+    started = session.post(f"{path}/start", data=given)
+    assert started.status_code == 303
+    run_id = started.headers["location"].removeprefix("/runs/")
+    result = client.get_result(run_id, timeout=60)
+    assert result.output == {"all": {"topic": "tea", "style": "long", "count": 3}, "n": 2.5}
+    # Run it again: the input is known here.
+    again = session.get(f"{path}?again={run_id}")
+    assert 'value="tea"' in again.text
+    assert 'value="1" selected' in again.text
+    assert "mysecret" not in again.text
+
+
+def test_start_with_json_a_list_and_a_batch(session: httpx.Client, client: Any) -> None:
+    stored = client.store_flow(
+        {
+            "name": "echo",
+            "steps": [{"id": "a", "component": "/builtin/noop", "input": {"$input": "$"}}],
+            "output": {"$step": "a"},
+        }
+    )
+    path = f"/flows/{stored.flow_id}/start"
+
+    def start(**data: str) -> httpx.Response:
+        return session.post(path, data={**form(session.get(f"/flows/{stored.flow_id}"), path), **data})
+
+    def results(answer: httpx.Response) -> list[Any]:
+        assert answer.status_code == 303, words(answer)
+        run_id = answer.headers["location"].removeprefix("/runs/")
+        return [each.output for each in client.get_results(run_id, timeout=60)]
+
+    assert results(start(raw="a: 1")) == [{"a": 1}]
+    assert results(start(raw="[1, 2]")) == [[1, 2]]
+    assert results(start(raw="[1, 2]", batch="1")) == [1, 2]
+    assert start(raw="{", batch="1").status_code == 400
+    refused = start(raw='{"a": 1}', batch="1")
+    assert "a batch is a list" in words(refused)
+    assert "&#34;a&#34;: 1" in refused.text
+
+
+def test_paste_and_upload_a_flow(session: httpx.Client) -> None:
+    text = flow_file("hello.yaml").read_text()
+    page = session.get("/flows/new")
+    pasted = session.post("/flows", data={**form(page, "/flows"), "text": text})
+    assert pasted.status_code == 303
+    page = session.get("/flows/new")
+    uploaded = session.post(
+        "/flows", data={**form(page, "/flows"), "text": ""}, files={"file": ("hello.yaml", text.encode())}
+    )
+    assert uploaded.headers["location"] == pasted.headers["location"]
+    shown = session.get(uploaded.headers["location"])
+    # Its first example is filled in.
+    assert "&#34;name&#34;: &#34;Ada&#34;" in shown.text
+
+
+@pytest.mark.parametrize(
+    "text", ["steps: [", "- 1", "", "steps:\n  - id: a", "name: x\nsteps: 3", "!!python/name:os x"]
+)
+def test_flows_that_are_refused(session: httpx.Client, text: str) -> None:
+    page = session.get("/flows/new")
+    refused = session.post("/flows", data={**form(page, "/flows"), "text": text})
+    assert refused.status_code == 400
+    assert 'role="alert"' in refused.text
+
+
+def test_check_while_typing(session: httpx.Client) -> None:
+    page = session.get("/flows/new")
+    token = re.search(r'data-check="([^"]*)"', page.text)
+    assert token
+    for _ in range(2):
+        found = session.post("/flows/check", data={"csrf": token[1], "text": "steps:\n  - id: a\n    komponent: /x\n"})
+        assert found.status_code == 200
+        assert {each["line"] for each in found.json()["findings"]} >= {3}
+    assert session.post("/flows/check", data={"csrf": "x", "text": "a"}).status_code == 403
+
+
+def test_cancel(session: httpx.Client, client: Any) -> None:
+    run_id = client.submit(LONG)
+    path = f"/runs/{run_id}/cancel"
+    page = session.get(f"/runs/{run_id}")
+    assert session.post(path, data=form(page, path)).headers["location"] == f"/runs/{run_id}"
+    assert client.get_run(run_id).status == "cancelled"
+    assert "cancelled" in words(session.get(f"/runs/{run_id}"))
+
+
+def test_cancel_a_run_that_has_ended(session: httpx.Client, client: Any) -> None:
+    run_id = client.submit(flow_file("slow.yaml"))
+    page = session.get(f"/runs/{run_id}")
+    client.wait_run(run_id, timeout=60)
+    path = f"/runs/{run_id}/cancel"
+    refused = session.post(path, data=form(page, path))
+    assert refused.status_code == 502
+    assert "ended" in words(refused) or "completed" in words(refused)
+
+
+def test_run_failed_again(session: httpx.Client, client: Any) -> None:
+    flow = {"name": "again", "steps": [{"id": "a", "component": "/builtin/noop", "input": {"$variable": "v"}}]}
+    flow["output"] = {"$step": "a"}
+    run_id = client.wait_run(client.submit(flow), timeout=60).run_id
+    path = f"/runs/{run_id}/rerun"
+    sent = session.post(path, data=form(session.get(f"/runs/{run_id}"), path))
+    assert sent.status_code == 303
+    for _ in range(300):
+        page = session.get(sent.headers["location"])
+        if page.status_code == 303:
+            break
+        time.sleep(0.1)
+    other = page.headers["location"].removeprefix("/runs/")
+    assert other != run_id
+    assert client.get_run(other).status == "failed"
+
+
+def test_what_is_not_there(session: httpx.Client) -> None:
+    assert session.get("/nothing").status_code == 404
+    assert session.get("/reruns/x").status_code == 404
+    assert session.get("/runs/0197aaaa-0000-7000-8000-000000000000").status_code == 404
+    assert session.get("/runs/x").status_code == 400
+    assert session.get(f"/flows/{'0' * 64}").status_code == 404
+
+
+def events(response: httpx.Response) -> Iterator[str]:
+    name = ""
+    for line in response.iter_lines():
+        if line.startswith("event: "):
+            name = line.removeprefix("event: ")
+        elif line.startswith("data: "):
+            yield f"{name} {line.removeprefix('data: ')}"
+
+
+def test_a_stream_tells_of_changes(session: httpx.Client, client: Any) -> None:
+    steps = [{"id": "a", "component": "/builtin/sleep", "input": {"duration_ms": 3000}}]
+    run_id = client.submit({"name": "sleeps", "steps": steps, "output": {"$step": "a"}})
+    with session.stream("GET", f"/live/runs/{run_id}") as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        told = events(response)
+        assert next(told) == "server up"
+        for each in told:
+            assert each == "change {}"
+            if client.get_run(run_id).status == "completed":
+                break
+
+
+def test_a_stream_tells_that_a_run_was_cancelled(session: httpx.Client, client: Any) -> None:
+    run_id = client.submit(LONG)
+    with session.stream("GET", f"/live/runs/{run_id}") as response:
+        told = events(response)
+        assert next(told) == "server up"
+        client.cancel_run(run_id)
+        for each in told:
+            assert each == "change {}"
+            if client.get_run(run_id).status == "cancelled":
+                break
+
+
+def test_the_stream_of_the_list_tells_of_new_runs(session: httpx.Client, client: Any) -> None:
+    with session.stream("GET", "/live/runs?flow=news") as response:
+        told = events(response)
+        assert [next(told), next(told)] == ["server up", "change {}"]
+        client.submit({"name": "news", "steps": [], "output": 1})
+        assert next(told) == "change {}"
+
+
+def test_a_server_that_goes_and_comes_back(start_ui: StartUi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPFLOW_SERVER_BINARY", str(releases.binary(releases.NEWEST)))
+    config = releases.builtin_config(releases.NEWEST)
+    server = StepflowRuntime.start(config=config, log_config=LogConfig(level="warn"))
+    port = int(server.url.rpartition(":")[2])
+    with server:
+        ui = start_ui(server.url)
+        opened = ExitStack()
+        browser = opened.enter_context(ui.browser())
+        assert browser.get("/runs").status_code == 200
+    with opened, browser.stream("GET", "/live/runs") as response:
+        told = events(response)
+        assert next(told) == "server down"
+        away = browser.get("/runs")
+        assert away.status_code == 502
+        assert 'data-live="/live"' in away.text
+        assert "The server does not respond" in words(away)
+        with StepflowRuntime.start(config=config, port=port, log_config=LogConfig(level="warn")):
+            assert next(told) == "server up"
+            assert browser.get("/runs").status_code == 200

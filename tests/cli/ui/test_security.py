@@ -1,0 +1,112 @@
+"""Who is served: addresses, sessions, tokens of forms. Pure."""
+
+from __future__ import annotations
+
+import pytest
+from stepflow_cli.ui.security import HEADERS, Addresses, FormTokens, Sessions
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:80", "localhost:80", "LocalHost:80", "[::1]:80", "127.5.5.5:80", "localhost"]
+)
+def test_hosts_of_this_machine(host: str) -> None:
+    assert Addresses(80).accepts_host(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        None, "", "evil.example:80", "127.0.0.1.evil.example:80", "localhost.evil.example:80", "127.0.0.1:81",
+        "evil@127.0.0.1:80", "127.0.0.1:80@evil", "127.0.0.1:80, evil", "127.0.0.1:80/x", "10.0.0.1:80", "0.0.0.0:80",
+        "[::]:80", "[::ffff:10.0.0.1]:80", "127.1:80", "2130706433:80", "localhost:080x", "[::1:80", "localhost:99999",
+        "localhost.:80", "ｌocalhost:80", "localhost:8 0",
+    ],
+)  # fmt: skip
+def test_hosts_of_others(host: str | None) -> None:
+    assert not Addresses(80).accepts_host(host)
+
+
+def test_hosts_of_an_exposed_server_are_addresses_and_known_names() -> None:
+    addresses = Addresses(8080, ["box"], is_exposed=True)
+    assert addresses.accepts_host("10.0.0.1:8080")
+    assert addresses.accepts_host("Box:8080")
+    assert not addresses.accepts_host("rebound.example:8080")
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "https://127.0.0.1:80", "http://127.0.0.1:81", "http://127.0.0.1", ""]
+)
+def test_origins_of_others(origin: str) -> None:
+    assert not Addresses(80).accepts_origin(origin, "127.0.0.1:80")
+
+
+def test_origins_of_its_own() -> None:
+    assert Addresses(80).accepts_origin("http://127.0.0.1:80", "127.0.0.1:80")
+    assert Addresses(80).accepts_origin(None, "127.0.0.1:80")
+
+
+def test_a_token_opens_one_session() -> None:
+    told: list[str] = []
+    sessions = Sessions(told.append)
+    token = sessions.token
+    session = sessions.begin(token)
+    assert session is not None
+    assert sessions.knows(session)
+    assert sessions.begin(token) is None
+    assert told == [sessions.token] != [token]
+    assert not sessions.knows("")
+    assert sessions.begin("ä") is None
+    assert sessions.begin("") is None
+
+
+def test_sessions_are_bounded() -> None:
+    sessions = Sessions()
+    first = sessions.begin(sessions.token)
+    for _ in range(100):
+        sessions.begin(sessions.token)
+    assert not sessions.knows(first or "")
+
+
+def test_a_form_is_sent_once() -> None:
+    forms = FormTokens()
+    token = forms.issue("a", "/runs/1/cancel")
+    assert forms.accept("a", "/runs/1/cancel", token)
+    assert not forms.accept("a", "/runs/1/cancel", token)
+
+
+def test_a_form_belongs_to_its_session_and_path() -> None:
+    forms = FormTokens()
+    token = forms.issue("a", "/runs/1/cancel")
+    assert not forms.accept("b", "/runs/1/cancel", token)
+    assert not forms.accept("a", "/runs/2/cancel", token)
+    assert not FormTokens().accept("a", "/runs/1/cancel", token)
+    for wrong in ("", ".", "..", "x", token[:-1], token + "0", "0" + token, token.replace(".", "")):
+        assert not forms.accept("a", "/runs/1/cancel", wrong)
+    assert forms.accept("a", "/runs/1/cancel", token)
+
+
+def test_a_form_is_too_old_after_12_hours() -> None:
+    now = [1000.0]
+    forms = FormTokens(lambda: now[0])
+    token = forms.issue("a", "/")
+    assert forms.accept("a", "/", token, again=True)
+    now[0] += 12 * 3600 + 1
+    assert not forms.accept("a", "/", token, again=True)
+
+
+def test_used_forms_are_bounded_and_none_is_good_twice_for_it() -> None:
+    now = [0.0]
+    forms = FormTokens(lambda: now[0])
+    forms._used = {str(number): 0.0 for number in range(10_000)}
+    token = forms.issue("a", "/")
+    assert not forms.accept("a", "/", token)
+    now[0] += 12 * 3600 + 1
+    assert forms.accept("a", "/", forms.issue("a", "/"))
+    assert len(forms._used) == 1
+
+
+def test_no_page_runs_inline_code() -> None:
+    policy = HEADERS["content-security-policy"]
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy

@@ -1,0 +1,76 @@
+"""`stepflow ui` as a command: how it starts, ends and fails, and what other commands do not import for it."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+
+import httpx
+import pytest
+from stepflow_client import StepflowRuntime
+
+from tests.cli.command import Stepflow
+from tests.cli.golden import Golden
+from tests.cli.ui.process import StartUi
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it_though_a_page_listens(
+    start_ui: StartUi, newest_server: StepflowRuntime, number: signal.Signals
+) -> None:
+    ui = start_ui(newest_server.url)
+    with ui.browser() as browser, browser.stream("GET", "/live/runs") as response:
+        next(response.iter_lines())
+        ui.process.send_signal(number)
+        assert ui.process.wait(timeout=30) == 0
+    assert ui.process.stderr is not None
+    assert "Traceback" not in ui.process.stderr.read()
+
+
+def test_a_port_that_is_in_use(stepflow: Stepflow, server: str, golden: Golden) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = stepflow("ui", "--no-open", "--port", str(taken.getsockname()[1]))
+    assert (done.code, done.stdout) == (1, "")
+    assert f"port {taken.getsockname()[1] if taken.fileno() >= 0 else ''}".strip() in done.stderr
+    assert "is in use" in done.stderr
+
+
+def test_a_host_that_is_not_this_machine(stepflow: Stepflow, server: str) -> None:
+    done = stepflow("ui", "--no-open", "--host", "192.0.2.1")
+    assert done.code == 2
+    assert "cannot listen on 192.0.2.1" in done.stderr
+
+
+def test_no_server(stepflow: Stepflow) -> None:
+    done = stepflow("ui", "--no-open", "--url", "http://127.0.0.1:9")
+    assert done.code == 4
+    assert "token=" not in done.stderr
+
+
+def test_without_the_extra(stepflow: Stepflow, server: str, golden: Golden) -> None:
+    (stepflow.home / "sitecustomize.py").write_text(
+        "import importlib.util\nfind = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, package=None: None if name == 'uvicorn' else find(name, package)\n"
+    )
+    golden(stepflow("ui", PYTHONPATH=str(stepflow.home)))
+
+
+def test_other_commands_import_nothing_of_it() -> None:
+    program = (
+        "import sys\nfrom stepflow_cli.main import cli, call\nfrom stepflow_cli.context import Session\n"
+        "call(['version'], Session())\ncall(['--help'], Session())\ncall(['ui', '--help'], Session())\n"
+        "names = {each.partition('.')[0] for each in sys.modules}\n"
+        "print(names & {'starlette', 'uvicorn', 'jinja2', 'markupsafe', 'h11', 'anyio', 'asyncio'}, file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "set()\n")
+
+
+def test_the_host_decides_who_reaches_it(start_ui: StartUi, newest_server: StepflowRuntime) -> None:
+    ui = start_ui(newest_server.url, "--host", "0.0.0.0")
+    port = httpx.URL(ui.base).port
+    for host, status in (("10.9.8.7", 401), ("localhost", 401), ("rebound.example", 403)):
+        headers = {"host": f"{host}:{port}"}
+        assert httpx.get(f"http://127.0.0.1:{port}/runs", headers=headers, trust_env=False).status_code == status

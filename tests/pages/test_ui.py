@@ -1,0 +1,309 @@
+"""`stepflow ui` in Chromium, on a real server; `make test-pages`.
+
+axe-core comes from npm at the time of the test; STEPFLOW_AXE names its file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from stepflow_client import LogConfig, StepflowRuntime
+
+from tests import releases
+
+SHOTS = os.environ.get("STEPFLOW_SHOTS")
+"""A folder that screenshots are written to."""
+AXE = Path(os.environ.get("STEPFLOW_AXE", ".build/axe/node_modules/axe-core/axe.min.js"))
+FORM: dict[str, Any] = {
+    "name": "brew",
+    "schemas": {
+        "properties": {
+            "input": {
+                "type": "object",
+                "required": ["topic"],
+                "properties": {
+                    "topic": {"type": "string", "title": "Topic", "description": "What it is about."},
+                    "style": {"enum": ["short", "long"], "title": "Style"},
+                    "ms": {"type": "integer", "default": 1500},
+                },
+            }
+        }
+    },
+    "steps": [
+        {"id": "begin", "component": "/builtin/noop", "input": {"$input": "topic"}},
+        {
+            "id": "wait",
+            "component": "/builtin/sleep",
+            "input": {"duration_ms": {"$input": "ms"}, "passthrough": {"$step": "begin"}},
+        },
+    ],
+    "output": {"$step": "wait"},
+}
+FAILS = {
+    "name": "fails",
+    "steps": [{"id": "reading", "component": "/builtin/noop", "input": {"$input": "name"}}],
+    "output": {"$step": "reading"},
+}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[StepflowRuntime]:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("STEPFLOW_SERVER_BINARY", str(releases.binary(releases.NEWEST)))
+        config = releases.builtin_config(releases.NEWEST)
+        started = StepflowRuntime.start(config=config, log_config=LogConfig(level="warn"))
+    with started as running:
+        yield running
+
+
+@contextmanager
+def started_ui(url: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    command = [sys.executable, "-m", "stepflow_cli", "ui", "--no-open", "--url", url]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    try:
+        found = next(found for line in process.stderr if (found := re.search(r"http\S+token=\S+", line)))
+        yield process, found[0]
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+class Seen:
+    """A tab, and what its browser complains of or fetches from elsewhere."""
+
+    def __init__(self, browser: Browser, link: str, **options: Any) -> None:
+        self.base = link.partition("/?")[0]
+        self.context = browser.new_context(viewport={"width": 1280, "height": 900}, **options)
+        self.page: Page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.complaints.append("dialog"))
+        self.page.on("request", self._request)
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.goto(link)
+        self.page.wait_for_url("**/runs")
+
+    def _request(self, request: Any) -> None:
+        if not request.url.startswith(self.base):
+            self.complaints.append(request.url)
+
+    def go(self, path: str) -> Page:
+        self.page.goto(self.base + path)
+        return self.page
+
+
+@pytest.fixture(scope="module")
+def tab(browser: Browser, server: StepflowRuntime) -> Iterator[Seen]:
+    with started_ui(server.url) as (_, link):
+        seen = Seen(browser, link)
+        yield seen
+        seen.context.close()
+    assert seen.complaints == []
+
+
+def shot(page: Page, name: str) -> None:
+    if SHOTS:
+        page.screenshot(path=f"{SHOTS}/{name}.png", full_page=True)
+
+
+def test_start_from_the_form_and_see_it_live(tab: Seen, server: StepflowRuntime) -> None:
+    flow_id = server.sync_client.store_flow(FORM).flow_id
+    page = tab.go(f"/flows/{flow_id}")
+    page.get_by_label("Topic").fill("tea")
+    page.get_by_label("Style").select_option("long")
+    page.get_by_role("button", name="Start").click()
+    page.wait_for_url("**/runs/*")
+    expect(page.locator(".sf-is-running")).to_have_count(1)
+    # Nobody reloads it.
+    expect(page.locator("#summary .status")).to_have_text("completed", timeout=30_000)
+    expect(page.locator(".sf-is-completed")).to_have_count(2)
+    expect(page.locator("#result")).to_contain_text("tea")
+    expect(page.locator("#timeline svg rect")).to_have_count(2)
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
+    expect(page.locator("body")).not_to_contain_text("does not respond")
+
+
+def test_the_list_follows_new_runs(tab: Seen, server: StepflowRuntime) -> None:
+    page = tab.go("/runs?flow=fresh")
+    expect(page.locator("#list")).to_contain_text("No runs match")
+    server.sync_client.submit({"name": "fresh", "steps": [], "output": 1})
+    expect(page.locator("#list tbody tr")).to_have_count(1, timeout=30_000)
+
+
+def test_open_a_failed_step(tab: Seen, server: StepflowRuntime) -> None:
+    run_id = server.sync_client.submit(FAILS, {"nam": 1})
+    server.sync_client.wait_run(run_id)
+    page = tab.go("/runs?status=failed")
+    page.locator(f'a[href="/runs/{run_id}"]').click()
+    expect(page.locator("#steps tbody tr")).to_contain_text("Input path $.name not found")
+    expect(page.locator(".sf-is-failed")).to_have_count(1)
+    page.get_by_role("link", name="Flow as text").click()
+    assert page.evaluate("getComputedStyle(document.getElementById('L1'), '::before').content") == '"1"'
+
+
+def test_cancel(tab: Seen, server: StepflowRuntime) -> None:
+    run_id = server.sync_client.submit(FORM, {"topic": "tea", "ms": 600_000})
+    page = tab.go(f"/runs/{run_id}")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#summary .status")).to_have_text("cancelled")
+
+
+def test_filter(tab: Seen, server: StepflowRuntime) -> None:
+    server.sync_client.wait_run(server.sync_client.submit(FAILS, {}))
+    page = tab.go("/runs")
+    page.get_by_label("Status").select_option("failed")
+    page.get_by_label("Flow", exact=True).fill("fails")
+    page.get_by_role("button", name="Filter").click()
+    page.wait_for_url("**status=failed**")
+    assert set(page.locator("#list tbody .status").all_inner_texts()) == {"failed"}
+
+
+def test_ten_thousand_items(tab: Seen, server: StepflowRuntime) -> None:
+    run_id = server.sync_client.submit(FORM, [{"topic": str(number), "ms": 0} for number in range(10_000)])
+    server.sync_client.wait_run(run_id, timeout=300)
+    page = tab.go(f"/runs/{run_id}")
+    assert page.evaluate("document.querySelectorAll('*').length") < 2_000
+    expect(page.locator("#items tbody tr")).to_have_count(50)
+    page.get_by_role("link", name="Next").click()
+    expect(page.locator("#items tbody th").first).to_have_text("50")
+    page.goto(f"{tab.base}/runs/{run_id}?page=200")
+    expect(page.locator("#items tbody th").last).to_have_text("9999")
+    assert page.evaluate("document.querySelectorAll('*').length") < 2_000
+    page.locator("#items tbody th a").last.click()
+    expect(page.locator("h1")).to_have_text("Item 9999 of 10000")
+    expect(page.locator(".sf-is-completed")).to_have_count(2)
+
+
+def test_a_flow_is_checked_while_it_is_typed(tab: Seen) -> None:
+    page = tab.go("/flows/new")
+    editor = page.get_by_label("Flow in YAML or JSON")
+    editor.fill("steps:\n  - id: a\n    komponent: /builtin/noop\n")
+    expect(page.locator("#findings")).to_contain_text("Line 3")
+    editor.fill("name: typed\nsteps:\n  - id: a\n    component: /builtin/noop\n    input: 1\noutput: {$step: a}\n")
+    expect(page.locator("#findings li.problem")).to_have_count(0)
+    page.get_by_role("button", name="Store").click()
+    expect(page.locator("h1")).to_have_text("typed")
+
+
+def test_by_keyboard_alone(tab: Seen, server: StepflowRuntime) -> None:
+    flow_id = server.sync_client.store_flow(FORM).flow_id
+    page = tab.go(f"/flows/{flow_id}")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    page.keyboard.press("Enter")
+
+    def tab_to(script: str) -> None:
+        for _ in range(60):
+            page.keyboard.press("Tab")
+            if page.evaluate(f"(e => {script})(document.activeElement)"):
+                outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+                assert outline != "none", "the focus is not seen"
+                return
+        raise AssertionError(f"the keyboard does not reach {script}")
+
+    tab_to("e.labels?.[0]?.textContent.startsWith('Topic')")
+    page.keyboard.type("by keyboard")
+    tab_to("e.textContent === 'Start'")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/runs/*")
+    tab_to("e.textContent === 'Cancel'")
+    page.keyboard.press("Enter")
+    expect(page.locator("#summary .status")).to_have_text("cancelled")
+
+
+def test_the_focus_and_what_is_open_survive_a_change(tab: Seen, server: StepflowRuntime) -> None:
+    run_id = server.sync_client.submit(FORM, {"topic": {"deep": {"deeper": {"deepest": 1}}}, "ms": 4000})
+    page = tab.go(f"/runs/{run_id}")
+    summary = page.locator("#steps summary").first
+    summary.focus()
+    page.keyboard.press("Enter")
+    is_open = page.locator("#steps details").first.evaluate("e => e.open")
+    expect(page.locator("#summary .status")).to_have_text("completed", timeout=30_000)
+    expect(page.locator("#steps tbody tr").nth(1)).to_contain_text("completed")
+    assert page.locator("#steps details").first.evaluate("e => e.open") == is_open
+    assert page.evaluate("document.activeElement.tagName") == "SUMMARY"
+
+
+def test_without_javascript(browser: Browser, server: StepflowRuntime) -> None:
+    run_id = server.sync_client.submit(FAILS, [{}, {"name": 1}])
+    server.sync_client.wait_run(run_id)
+    with started_ui(server.url) as (_, link):
+        tab = Seen(browser, link, java_script_enabled=False)
+        page = tab.go(f"/runs/{run_id}")
+        expect(page.locator("#items tbody tr")).to_have_count(2)
+        page.locator("#items tbody a").first.click()
+        expect(page.locator("#summary")).to_contain_text("Input path $.name not found")
+        tab.context.close()
+    assert tab.complaints == []
+
+
+def test_a_server_that_is_killed_and_comes_back(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPFLOW_SERVER_BINARY", str(releases.binary(releases.NEWEST)))
+    config = releases.builtin_config(releases.NEWEST)
+    first = StepflowRuntime.start(config=config, log_config=LogConfig(level="warn"))
+    port = int(first.url.rpartition(":")[2])
+    opened = ExitStack()
+    with first:
+        process, link = opened.enter_context(started_ui(first.url))
+        tab = Seen(browser, link)
+        page = tab.page
+        expect(page.locator("h1")).to_have_text("Runs")
+    with opened:
+        expect(page.locator("#notice")).to_contain_text("does not respond", timeout=30_000)
+        shot(page, "away")
+        away = tab.context.new_page()
+        away.goto(tab.base + "/runs")
+        expect(away.locator("h1")).to_have_text("The server does not respond")
+        with StepflowRuntime.start(config=config, port=port, log_config=LogConfig(level="warn")) as again:
+            expect(page.locator("#notice")).to_have_text("The server is back.", timeout=30_000)
+            # The page that could not be shown shows itself now.
+            expect(away.locator("h1")).to_have_text("Runs", timeout=30_000)
+            again.sync_client.submit({"name": "after", "steps": [], "output": 1})
+            expect(page.locator("#list")).to_contain_text("after", timeout=30_000)
+        process.terminate()
+        # And when the pages themselves are gone, they say so.
+        expect(page.locator("#notice")).to_contain_text("connection to 'stepflow ui' is lost", timeout=30_000)
+        tab.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280, 1920, 2560])
+def test_accessibility_and_width(tab: Seen, server: StepflowRuntime, width: int, scheme: Any) -> None:
+    assert AXE.is_file(), f"there is no {AXE}; npm install --prefix .build/axe axe-core"
+    client = server.sync_client
+    failed = client.submit(FAILS, {})
+    batch = client.submit(FAILS, [{"name": "x" * 300}, {}, {"name": 3}])
+    running = client.submit(FORM, {"topic": "tea", "ms": 600_000})
+    for run_id in (failed, batch):
+        client.wait_run(run_id)
+    flow_id = client.store_flow(FORM).flow_id
+    paths = {
+        "runs": "/runs", "failed": f"/runs/{failed}", "batch": f"/runs/{batch}", "item": f"/runs/{batch}/items/1",
+        "running": f"/runs/{running}", "text": f"/runs/{failed}/flow", "flows": "/flows", "flow": f"/flows/{flow_id}",
+        "new": "/flows/new", "components": "/components", "missing": "/nothing",
+    }  # fmt: skip
+    page = tab.context.new_page()
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=scheme)
+    devtools = tab.context.new_cdp_session(page)
+    for name, path in paths.items():
+        page.goto(tab.base + path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        # The policy lets no script in; this is the browser's own door.
+        devtools.send("Runtime.evaluate", {"expression": AXE.read_text()})
+        rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
+        found = page.evaluate("rules => axe.run(document, rules)", rules)["violations"]
+        assert [(each["id"], each["impact"], each["nodes"][0]["html"]) for each in found] == [], name
+        shot(page, f"{name}-{width}-{scheme}")
+    client.cancel_run(running)
+    page.close()
