@@ -13,6 +13,7 @@ from ..params.flow import (
     check_option,
     dry_run_option,
     flow_argument,
+    history_options,
     stream_options,
     value_options,
 )
@@ -32,6 +33,7 @@ __all__ = ["command"]
 @check_option
 @batch_options
 @stream_options
+@history_options
 @server_options(default="embedded")
 @wait_options
 @file_output_options
@@ -43,6 +45,7 @@ def command(
     max_concurrency: int | None,
     check: bool,
     streaming: dict[str, Any],
+    about: dict[str, Any],
     server: ServerOptions,
     wait: Wait,
     output: Output,
@@ -58,6 +61,8 @@ def command(
 
     With --output FILE.jsonl besides, inputs are read and lines written as the batch goes on, in the order in which
     inputs end. A journal lies beside the file: --resume goes on with a batch that was interrupted.
+
+    The run is recorded in the history of this user, but for a batch that streams: see 'stepflow history --help'.
     """
     from ..runs.dry_run import dry_run as print_request
     from ..runs.execute import prepare, run_job
@@ -65,7 +70,13 @@ def command(
 
     stream = stream_of(inputs, output, wait, streaming)
     job = prepare(
-        flow, values, inputs=inputs, max_concurrency=max_concurrency, check=check, is_stream=stream is not None
+        flow,
+        values,
+        inputs=inputs,
+        max_concurrency=max_concurrency,
+        check=check,
+        is_stream=stream is not None,
+        about=about,
     )
     with connect(server, flow=flow) as target:
         if dry_run:

@@ -14,6 +14,7 @@ from ..params.flow import (
     check_option,
     dry_run_option,
     flow_argument,
+    history_options,
     stream_options,
     value_options,
 )
@@ -35,6 +36,7 @@ _RUN = View(columns=(Column("run_id", kind="id"),))
 @check_option
 @batch_options
 @stream_options
+@history_options
 @server_options(default="server")
 @click.option("--detach", is_flag=True, help="Do not wait: print the run's id and exit.")
 @wait_options
@@ -47,6 +49,7 @@ def command(
     max_concurrency: int | None,
     check: bool,
     streaming: dict[str, Any],
+    about: dict[str, Any],
     server: ServerOptions,
     detach: bool,
     wait: Wait,
@@ -71,7 +74,13 @@ def command(
             raise usage("--detach leaves no run behind on an embedded server, which ends with the command")
     stream = None if detach else stream_of(inputs, output, wait, streaming)
     job = prepare(
-        flow, values, inputs=inputs, max_concurrency=max_concurrency, check=check, is_stream=stream is not None
+        flow,
+        values,
+        inputs=inputs,
+        max_concurrency=max_concurrency,
+        check=check,
+        is_stream=stream is not None,
+        about=about,
     )
     with connect(server, flow=flow) as target:
         if dry_run:

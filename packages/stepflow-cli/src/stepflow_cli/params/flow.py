@@ -9,6 +9,7 @@ import click
 from ..completion.words import complete_examples, complete_flow_files, complete_overrides, complete_variables
 from ..errors import usage
 from ..inputs.values import Form, Given, Values
+from .labels import label_option, labels_of
 from .options import Decorator, Function, option_in, together
 from .parsing import FILE, Choice, given_order
 
@@ -18,6 +19,7 @@ __all__ = [
     "dry_run_option",
     "flow_argument",
     "flows_argument",
+    "history_options",
     "stream_options",
     "value_options",
 ]
@@ -123,6 +125,20 @@ def dry_run_option(function: Function) -> Function:
         help="Run nothing: validate the flow, and print what would be sent, without secrets.",
     )
     return decorate(function)  # type: ignore[return-value]
+
+
+def history_options(function: Function) -> Function:
+    """Add --label and --note; the command gets `about`, a dict with `labels` and `note`."""
+
+    def build(labels: tuple[str, ...], note: str | None) -> dict[str, Any]:
+        return {"labels": labels_of(labels), "note": note}
+
+    return together(  # type: ignore[return-value]
+        "about",
+        build,
+        label_option("Recorded with the run in the history; repeatable.", section="History"),
+        option_in("--note", section="History", metavar="TEXT", help="A text to find the run by."),
+    )(function)
 
 
 def stream_options(function: Function) -> Function:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..context import current_session
-from ..errors import Problem, problem_of
+from ..errors import Problem, problem_of, usage
 from ..exit_codes import ExitCode
 from ..inputs.batch import read_inputs
 from ..inputs.flow import load_flow_file
@@ -19,6 +19,7 @@ from ..output.view import Output
 from ..params.fields import check_known
 from ..records.results import BATCH_RESULT, RESULT, print_result, print_results
 from ..server.connect import Target
+from ..settings.history import require_history
 from .cycles import cycle_in
 from .explain import explained
 from .live import shown_while_waiting
@@ -47,6 +48,8 @@ class Job:
     """How many inputs run at once."""
     check: bool = True
     """Whether the inputs have to fit the flow's schema."""
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """What the history keeps besides: the flow's file, labels and a note."""
 
 
 def prepare(
@@ -57,6 +60,7 @@ def prepare(
     max_concurrency: int | None = None,
     check: bool = True,
     is_stream: bool = False,
+    about: Mapping[str, Any] | None = None,
 ) -> Job:
     """Read the flow and the values, before anything is sent or started.
 
@@ -67,6 +71,7 @@ def prepare(
         max_concurrency: How many steps are executed at once, of all inputs together.
         check: Whether the inputs have to fit the flow's schema.
         is_stream: Whether the inputs are read as they are needed.
+        about: The labels and the note for the history.
 
     Raises:
         Problem, FlowFileError: If something is wrong.
@@ -74,7 +79,14 @@ def prepare(
     from stepflow_client.flows.file import is_flow_id
 
     values.check(flow=flow, inputs=inputs)
+    about = {name: value for name, value in (about or {}).items() if value}
+    if about:
+        if is_stream:
+            raise usage("a batch that streams is not recorded in the history: it has no use for --label and --note")
+        require_history()
     is_stored = is_flow_id(flow)
+    if not is_stored and flow != "-":
+        about["flow_file"] = flow
     job = Job(
         flow={} if is_stored else load_flow_file(flow),
         flow_id=flow if is_stored else None,
@@ -83,6 +95,7 @@ def prepare(
         env_variables=values.env_variables,
         max_concurrency=max_concurrency,
         check=check,
+        about=about,
     )
     return job if is_stored else _with_values(job)
 
@@ -144,15 +157,8 @@ def start(target: Target, job: Job) -> str:
     try:
         with waiting("submitting"):
             job = completed(target, job)
-            return target.client.submit(
-                job.flow_id or job.flow,
-                # One input that is a list would be a batch.
-                [job.input] if job.batch is None else job.batch,
-                job.overrides,
-                variables=job.variables,
-                variables_from_env=job.env_variables,
-                max_concurrency=job.max_concurrency,
-            )
+            with target.history.recording(flow=job.flow, **job.about):
+                return _submitted(target, job)
     except InvalidFlowError as error:
         cycle = cycle_in(job.flow)
         if not cycle:
@@ -167,6 +173,18 @@ def start(target: Target, job: Job) -> str:
             exit_code=ExitCode.INTERRUPTED,
             hint=f"'{target.come_back('runs list --limit', '5')}' shows the newest",
         ) from None
+
+
+def _submitted(target: Target, job: Job) -> str:
+    return target.client.submit(
+        job.flow_id or job.flow,
+        # One input that is a list would be a batch.
+        [job.input] if job.batch is None else job.batch,
+        job.overrides,
+        variables=job.variables,
+        variables_from_env=job.env_variables,
+        max_concurrency=job.max_concurrency,
+    )
 
 
 @contextmanager

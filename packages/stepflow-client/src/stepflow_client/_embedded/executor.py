@@ -18,6 +18,7 @@ from ..errors import RequestTimeoutError
 from ..flows.file import FlowSource
 
 if TYPE_CHECKING:
+    from ..history import History
     from ..types import ComponentList, FlowResult, RunDetails, ValidationResult
 
 __all__ = ["EmbeddedExecutor"]
@@ -33,6 +34,7 @@ class EmbeddedExecutor:
 
     def __init__(self) -> None:
         """Make no client yet."""
+        self._history: History | None = None
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, StepflowClient] = WeakKeyDictionary()
         self._sync_client: SyncStepflowClient | None = None
         self._clients_lock = threading.Lock()
@@ -66,7 +68,7 @@ class EmbeddedExecutor:
             for ended in [each for each in list(self._clients) if each.is_closed()]:
                 self._clients.pop(ended, None)
             self.wait_ready()
-            client = self._clients[loop] = StepflowClient(self.url)
+            client = self._clients[loop] = StepflowClient(self.url, history=self._history)
         return client
 
     @property
@@ -84,7 +86,7 @@ class EmbeddedExecutor:
             self.wait_ready()
         with self._clients_lock:
             if self._sync_client is None:
-                self._sync_client = SyncStepflowClient(self.url)
+                self._sync_client = SyncStepflowClient(self.url, history=self._history)
             return self._sync_client
 
     def wait_ready(self) -> None:
