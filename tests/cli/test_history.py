@@ -228,3 +228,18 @@ def test_history_is_shown(golden: Golden, terminal: Callable[..., Terminal], ste
     screen = terminal("history", "list", width=60)
     assert screen.end() == 0
     assert "env=dev" in screen.screen
+
+
+def test_rerun_takes_what_is_recorded(stepflow: Stepflow, server: str) -> None:
+    (stepflow.folder / "secretive.yaml").write_text(yaml.safe_dump(SECRETIVE))
+    given = ("--input-json", '{"n": 1}', "--var", "city=Oslo", "--set", 'echo.input.n="changed"')
+    assert stepflow("run", "secretive.yaml", *given, "--var", f"key={SECRET}", "--url", server).code == 0
+    again = stepflow("runs", "rerun", "@last", "--label", "again=1")
+    assert (again.code, json.loads(again.stdout)) == (0, {"n": "changed", "city": "Oslo"}), again
+    assert "takes input, variables, overrides from the history" in again.stderr
+    (entry,) = recorded(stepflow, "--label", "again=1")
+    assert entry["flow_name"] == "secretive"
+    other = stepflow("runs", "rerun", "@2", "--var", "city=Rome", "--set", "echo.input.n=5")
+    assert json.loads(other.stdout) == {"n": 5, "city": "Rome"}, other
+    off = stepflow("runs", "rerun", "@last", STEPFLOW_HISTORY="off")
+    assert "takes" not in off.stderr

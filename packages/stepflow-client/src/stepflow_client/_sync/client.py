@@ -975,7 +975,9 @@ class SyncStepflowClient(Picklable):
     # Running a run again
 
     def _rerunner(self) -> Rerunner:
-        return Rerunner(self._connection, self._flows, self._runs, self._blobs, self.submit, self.get_results)
+        return Rerunner(
+            self._connection, self._flows, self._runs, self._blobs, self._recorder, self.submit, self.get_results
+        )
 
     def plan_rerun(
         self,
@@ -1024,8 +1026,10 @@ class SyncStepflowClient(Picklable):
         0.12 and newer, and on 0.9 for runs of one item. Everywhere `failed` alone works: where outputs cannot be read,
         the failed items are executed as a whole. The server's builtin components must be at `/builtin`.
 
-        The input, variables and overrides of the earlier run are not taken over (no server gives back variables, and
-        those from 0.12 on none of the three): give them again. Kept steps keep what they made of the earlier ones.
+        No server gives back variables, and those from 0.12 on neither input nor overrides. A client with a `history`
+        takes the recorded ones over: the input where none is given, variables and overrides below those that are given.
+        Values of secret variables are not recorded. Without a history, give all of them again. Kept steps keep what
+        they made of the earlier ones.
 
         Example:
             ```python
@@ -1039,7 +1043,7 @@ class SyncStepflowClient(Picklable):
             failed: Only the items that did not succeed. Without `from_step` their completed steps are kept.
             only_missing: Keep every completed step, of all items: execute those that failed or have been added.
             input: The input of the earlier run; for a batch the list of all its inputs. It may be left out if nothing
-                that is executed reads it.
+                that is executed reads it, or if it is recorded.
             variables: Values of the flow's variables, as for `run`.
             variables_from_env: Fill missing variables from the environment, as for `run`.
             overrides: Changes to steps that are executed, as for `run`.
@@ -1050,8 +1054,8 @@ class SyncStepflowClient(Picklable):
         Raises:
             NotFoundError: If the server has no such run.
             ConflictError: If the run has not ended.
-            InvalidArgumentError: If the flow has no such step, the input is needed or is not that of the batch, or a
-                kept step has changed.
+            InvalidArgumentError: If the flow has no such step, the input is needed or is not that of the batch, a kept
+                step has changed, or a secret variable of the recorded run is needed and not given again.
             UnsupportedByServerError: If the server does not give back the outputs of steps: 0.10 and 0.11, and 0.9 for
                 batches.
             RunTimeoutError: If it has not ended in time. The runs go on.
