@@ -15,6 +15,7 @@ from ..params.flow import (
     flow_argument,
     history_options,
     stream_options,
+    until_option,
     value_options,
 )
 from ..params.options import file_output_options, server_options, wait_options
@@ -29,6 +30,7 @@ __all__ = ["command"]
 @click.command("run", cls=Command)
 @flow_argument
 @dry_run_option
+@until_option
 @value_options
 @check_option
 @batch_options
@@ -40,6 +42,7 @@ __all__ = ["command"]
 def command(
     flow: str,
     dry_run: bool,
+    until: str | None,
     values: Values,
     inputs: str | None,
     max_concurrency: int | None,
@@ -77,6 +80,7 @@ def command(
         check=check,
         is_stream=stream is not None,
         about=about,
+        until=until,
     )
     with connect(server, flow=flow) as target:
         if dry_run:

@@ -16,6 +16,7 @@ from ..params.flow import (
     flow_argument,
     history_options,
     stream_options,
+    until_option,
     value_options,
 )
 from ..params.options import file_output_options, server_options, wait_options
@@ -32,6 +33,7 @@ _RUN = View(columns=(Column("run_id", kind="id"),))
 @click.command("submit", cls=Command)
 @flow_argument
 @dry_run_option
+@until_option
 @value_options
 @check_option
 @batch_options
@@ -44,6 +46,7 @@ _RUN = View(columns=(Column("run_id", kind="id"),))
 def command(
     flow: str,
     dry_run: bool,
+    until: str | None,
     values: Values,
     inputs: str | None,
     max_concurrency: int | None,
@@ -81,6 +84,7 @@ def command(
         check=check,
         is_stream=stream is not None,
         about=about,
+        until=until,
     )
     with connect(server, flow=flow) as target:
         if dry_run:

@@ -30,6 +30,7 @@ __all__ = [
     "complete_recorded_runs",
     "complete_run_ids",
     "complete_settings",
+    "complete_steps",
     "complete_steps_of_run",
     "complete_variables",
 ]
@@ -185,6 +186,14 @@ def complete_examples(ctx: click.Context, incomplete: str) -> Iterable[Completio
     from ..inputs.flow import case_names
 
     return [CompletionItem(name) for name in case_names(_flow(ctx))]
+
+
+@_silent
+def complete_steps(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Return the ids of the flow's steps."""
+    from ..inputs.flow import step_ids
+
+    return [CompletionItem(step) for step in step_ids(_flow(ctx))]
 
 
 @_silent

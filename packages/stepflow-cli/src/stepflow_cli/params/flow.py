@@ -6,7 +6,13 @@ from typing import Any
 
 import click
 
-from ..completion.words import complete_examples, complete_flow_files, complete_overrides, complete_variables
+from ..completion.words import (
+    complete_examples,
+    complete_flow_files,
+    complete_overrides,
+    complete_steps,
+    complete_variables,
+)
 from ..errors import usage
 from ..inputs.values import Form, Given, Values
 from .labels import label_option, labels_of
@@ -21,6 +27,7 @@ __all__ = [
     "flows_argument",
     "history_options",
     "stream_options",
+    "until_option",
     "value_options",
 ]
 
@@ -123,6 +130,18 @@ def dry_run_option(function: Function) -> Function:
         is_flag=True,
         section="Flow",
         help="Run nothing: validate the flow, and print what would be sent, without secrets.",
+    )
+    return decorate(function)  # type: ignore[return-value]
+
+
+def until_option(function: Function) -> Function:
+    """Add --until; the command gets `until`, the id of a step, or None."""
+    decorate = option_in(
+        "--until",
+        section="Flow",
+        metavar="STEP",
+        shell_complete=complete_steps,
+        help="Run only this step and those that it reads; its output is the result.",
     )
     return decorate(function)  # type: ignore[return-value]
 

@@ -48,6 +48,8 @@ class Job:
     """How many inputs run at once."""
     check: bool = True
     """Whether the inputs have to fit the flow's schema."""
+    until: str | None = None
+    """The step whose output is the result, and behind which nothing is run; None for the whole flow."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """What the history keeps besides: the flow's file, labels and a note."""
 
@@ -61,6 +63,7 @@ def prepare(
     check: bool = True,
     is_stream: bool = False,
     about: Mapping[str, Any] | None = None,
+    until: str | None = None,
 ) -> Job:
     """Read the flow and the values, before anything is sent or started.
 
@@ -72,6 +75,7 @@ def prepare(
         check: Whether the inputs have to fit the flow's schema.
         is_stream: Whether the inputs are read as they are needed.
         about: The labels and the note for the history.
+        until: Run the flow up to this step.
 
     Raises:
         Problem, FlowFileError: If something is wrong.
@@ -96,6 +100,7 @@ def prepare(
         max_concurrency=max_concurrency,
         check=check,
         about=about,
+        until=until,
     )
     return job if is_stored else _with_values(job)
 
@@ -113,8 +118,22 @@ def _with_values(job: Job) -> Job:
     )
     if job.check:
         _check_inputs(job)
+    if job.until is not None:
+        job = _cut(job, job.until)
     current_session().job = job
     return job
+
+
+def _cut(job: Job, until: str) -> Job:
+    """Return a job that runs the flow up to a step.
+
+    Raises:
+        InvalidArgumentError: If the flow has no such step.
+    """
+    from stepflow_client.flows.until import flow_until
+
+    flow, overrides = flow_until(job.flow, until, job.overrides)
+    return replace(job, flow=flow, flow_id=None, overrides=None if overrides is None else [overrides])
 
 
 def _check_inputs(job: Job) -> None:
