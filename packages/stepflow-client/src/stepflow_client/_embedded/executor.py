@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -19,7 +19,7 @@ from ..flows.file import FlowSource
 
 if TYPE_CHECKING:
     from ..history import History
-    from ..types import ComponentList, FlowResult, RunDetails, ValidationResult
+    from ..types import ComponentList, FlowResult, OutputT, RunDetails, ValidationResult
 
 __all__ = ["EmbeddedExecutor"]
 
@@ -116,6 +116,7 @@ class EmbeddedExecutor:
         if client is not None:
             await client.aclose()
 
+    @overload
     async def run(
         self,
         flow: FlowSource,
@@ -127,7 +128,37 @@ class EmbeddedExecutor:
         timeout: float | None = None,
         deduplicate: bool = False,
         on_cancel: Literal["detach", "cancel"] = "detach",
-    ) -> FlowResult:
+        output_type: None = None,
+    ) -> FlowResult: ...
+
+    @overload
+    async def run(
+        self,
+        flow: FlowSource,
+        input: Any = None,
+        overrides: Any = None,
+        *,
+        variables: Variables | None = None,
+        variables_from_env: bool = False,
+        timeout: float | None = None,
+        deduplicate: bool = False,
+        on_cancel: Literal["detach", "cancel"] = "detach",
+        output_type: type[OutputT],
+    ) -> FlowResult[OutputT]: ...
+
+    async def run(
+        self,
+        flow: FlowSource,
+        input: Any = None,
+        overrides: Any = None,
+        *,
+        variables: Variables | None = None,
+        variables_from_env: bool = False,
+        timeout: float | None = None,
+        deduplicate: bool = False,
+        on_cancel: Literal["detach", "cancel"] = "detach",
+        output_type: Any = None,
+    ) -> FlowResult[Any]:
         """Run a flow on one input and return its result; as `StepflowClient.run`."""
         deadline = deadline_of(timeout)
         client = await self._ready_client(deadline)
@@ -140,6 +171,7 @@ class EmbeddedExecutor:
             timeout=_left(deadline),
             deduplicate=deduplicate,
             on_cancel=on_cancel,
+            output_type=output_type,
         )
 
     async def submit(

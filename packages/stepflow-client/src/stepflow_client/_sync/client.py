@@ -9,7 +9,7 @@ import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 from uuid import UUID
 
 from .. import _settings
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     import httpx
     from stepflow_api import Client
 
-    from .._codec import responses
+    from .._codec import responses, typed
     from ..comparison import RunComparison
     from ..events import RunEvent
     from ..flows.file import FlowSource
@@ -64,6 +64,7 @@ if TYPE_CHECKING:
         ListItemsResponse,
         ListRunsResponse,
         ListStepsResponse,
+        OutputT,
         RunDetails,
         ServerInfo,
         StepDetails,
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     )
 else:
     responses = lazy_module("stepflow_client._codec.responses")
+    typed = lazy_module("stepflow_client._codec.typed")
 
 __all__ = ["SyncStepflowClient"]
 
@@ -302,6 +304,7 @@ class SyncStepflowClient(Picklable):
 
     # Running flows
 
+    @overload
     def run(
         self,
         flow: FlowSource,
@@ -314,7 +317,39 @@ class SyncStepflowClient(Picklable):
         deduplicate: bool = False,
         on_cancel: Literal["detach", "cancel"] = "detach",
         check: bool = False,
-    ) -> FlowResult:
+        output_type: None = None,
+    ) -> FlowResult: ...
+
+    @overload
+    def run(
+        self,
+        flow: FlowSource,
+        input: Any = None,
+        overrides: Any = None,
+        *,
+        variables: Variables | None = None,
+        variables_from_env: bool = False,
+        timeout: float | None = None,
+        deduplicate: bool = False,
+        on_cancel: Literal["detach", "cancel"] = "detach",
+        check: bool = False,
+        output_type: type[OutputT],
+    ) -> FlowResult[OutputT]: ...
+
+    def run(
+        self,
+        flow: FlowSource,
+        input: Any = None,
+        overrides: Any = None,
+        *,
+        variables: Variables | None = None,
+        variables_from_env: bool = False,
+        timeout: float | None = None,
+        deduplicate: bool = False,
+        on_cancel: Literal["detach", "cancel"] = "detach",
+        check: bool = False,
+        output_type: Any = None,
+    ) -> FlowResult[Any]:
         """Run a flow on one input and return its result, a failure too.
 
         Example:
@@ -343,8 +378,11 @@ class SyncStepflowClient(Picklable):
                 leaves it alone, `cancel` marks it as cancelled if its id is known by then.
             check: Refuse an input that does not fit the input schema of the flow, before anything is sent. Servers
                 check nothing of it. A flow that is given by its id is not checked.
+            output_type: The type of the output: a pydantic model, a dataclass, an attrs class or a TypedDict. The
+                result is then a `FlowResult[output_type]`, whose output is an object of it where the run succeeds.
 
         Raises:
+            OutputTypeError: If the run succeeds and its output does not fit `output_type`; it has the path.
             FlowFileError: If a file cannot be read.
             InvalidArgumentError: If an argument is wrong: for example an override of a step, or of a key, that the flow
                 does not have, or a required variable that is not given.
@@ -358,6 +396,8 @@ class SyncStepflowClient(Picklable):
         """
         deadline = deadline_of(timeout)
         requests.single_input(input)
+        if output_type is not None:
+            typed.check_output_type(output_type)
         if check and not is_flow_id(flow):
             flow = load_flow(flow)
             check_inputs(flow, requests.items_of(input))
@@ -378,7 +418,7 @@ class SyncStepflowClient(Picklable):
                 result = self._waiter.result_of(run, deadline)
                 self._recorder.seen(run.run_id, result.status)
                 span.note(run_status=result.status.value)
-                return result
+                return result if output_type is None else typed.with_typed_output(result, output_type)
             except StepflowClientError as error:
                 error.run_id = error.run_id or run.run_id
                 raise
