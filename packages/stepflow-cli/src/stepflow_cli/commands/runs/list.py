@@ -80,12 +80,13 @@ def command(
         "since": given["since"],
         "until": given["until"],
     }
-    limit, labels = limit or _LIMIT, labels_of(given["labels"])
+    limit = shown_runs = limit or _LIMIT
+    labels = labels_of(given["labels"])
     with connect(server) as target:
         for name in ("root_run_id", "parent_run_id"):
             if filters[name]:
                 filters[name] = whole_id(target.client, str(filters[name]))
-        if labels:
+        if labels and not watch:
             found = labelled_runs(target.client, labels, status, filters)
             output.records(map(run_record, found if everything else islice(found, limit)), RUN)
             return
@@ -93,7 +94,12 @@ def command(
             output.records(map(run_record, _all(target.client, status, filters)), RUN)
             return
         if watch:
-            newest = lambda: list(map(run_record, _newest(target.client, status, filters, limit)))  # noqa: E731
+
+            def newest() -> list[dict[str, Any]]:
+                labelled = islice(labelled_runs(target.client, labels, status, filters), shown_runs)
+                listed = labelled if labels else _newest(target.client, status, filters, shown_runs)
+                return list(map(run_record, listed))
+
             watch_records(newest, RUN, output)
             return
         # One more than is shown tells whether there are more.
