@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
@@ -17,7 +20,11 @@ from tests import releases
 pytest.register_assert_rewrite("tests.cli.golden")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    # Nothing that tests start, however deep, writes into the state folder of the user.
+    folder = tempfile.mkdtemp(prefix="stepflow-tests-state-")
+    os.environ["XDG_STATE_HOME"] = folder
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     # A shell has its background jobs ignore interrupts, and what is started from here would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(signal, "SIGHUP"):

@@ -26,6 +26,12 @@ class Done:
         return f"$ {self.line}\nexit code {self.code}\n----- stdout\n{self.stdout}----- stderr\n{self.stderr}"
 
 
+def _library_path() -> dict[str, str]:
+    """Return the path of the packages that these tests import, if the environment names it: commands use the same."""
+    folders = [str(Path(each).absolute()) for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]
+    return {"PYTHONPATH": os.pathsep.join(folders)} if folders else {}
+
+
 class Stepflow:
     """Calls the command in a folder.
 
@@ -42,11 +48,13 @@ class Stepflow:
             "HOME": str(home),
             "XDG_CONFIG_HOME": str(home / ".config"),
             "XDG_DATA_HOME": str(home / ".data"),
+            "XDG_STATE_HOME": str(home / ".state"),
             "TZ": "UTC",
             "LANG": "C.UTF-8",
             "COLUMNS": "80",
             # What measures coverage in subprocesses.
             **{key: value for key, value in os.environ.items() if key.startswith(("COV", "COVERAGE"))},
+            **_library_path(),
         }
 
     def __call__(self, *args: str, stdin: str | None = None, **environment: str) -> Done:

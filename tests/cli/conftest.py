@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -51,7 +52,8 @@ def nobody_at_default_url(stepflow: Stepflow) -> None:
     (stepflow.home / "sitecustomize.py").write_text(
         "import stepflow_cli.settings.resolve\nstepflow_cli.settings.resolve.DEFAULT_URL = 'http://localhost:9'\n"
     )
-    stepflow.environment["PYTHONPATH"] = str(stepflow.home)
+    before = stepflow.environment.get("PYTHONPATH")
+    stepflow.environment["PYTHONPATH"] = os.pathsep.join([str(stepflow.home), *([before] if before else [])])
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stepflow_client import StepflowClient, StepflowRuntime, SyncStepflowClient
+from stepflow_client import InvalidArgumentError, StepflowClient, StepflowRuntime, SyncStepflowClient
 from stepflow_client.history import History
 
 from tests.server.awaited import Awaited
@@ -76,3 +76,38 @@ async def test_a_history_that_cannot_be_written_fails_no_run(
     for _ in range(2):
         assert (await recorded.run(one_step(ECHO), 1)).is_success
     assert caplog.text.count("the history cannot") == 1
+
+
+async def test_rerun_takes_over_what_is_recorded(recorded: Any, history: History) -> None:
+    flow = one_step(ECHO, name=unique("again"))
+    flow["schemas"] = {"properties": {"variables": {"properties": {"key": {"type": "string", "is_secret": True}}}}}
+    flow["output"] = {"echo": flow["output"], "in": {"$input": "$"}, "key": {"$variable": "key"}}
+    flow["output"]["city"] = {"$variable": "city"}
+    first = await recorded.run(flow, {"n": 1}, variables={"key": SECRET, "city": "Oslo"})
+    with pytest.raises(InvalidArgumentError, match="secret variable 'key'"):
+        await recorded.rerun(first.run_id)
+    plan = await recorded.plan_rerun(first.run_id, variables={"key": "new"})
+    assert list(plan.recorded) == ["input", "variables"]
+    assert list(plan.unknown) == []
+    again = await recorded.rerun(first.run_id, variables={"key": "new-secret"})
+    assert again.result.output == {**first.output, "key": "new-secret"}
+    changed = await recorded.rerun(first.run_id, input={"n": 2}, variables={"key": "new-secret", "city": "Rome"})
+    assert (changed.result.output["in"], changed.result.output["city"]) == ({"n": 2}, "Rome")
+    listed = await recorded.submit(flow, [[1, 2]], variables={"key": "k", "city": "Oslo"})
+    await recorded.wait_run(listed)
+    assert (await recorded.rerun(listed, variables={"key": "k"})).result.output["in"] == [1, 2]
+    batch = await recorded.submit(flow, [1, 2], variables={"key": "k", "city": "Oslo"})
+    await recorded.wait_run(batch)
+    assert [each.output["in"] for each in (await recorded.rerun(batch, variables={"key": "k"})).results] == [1, 2]
+    quoted = await recorded.run(flow, {"n": SECRET}, variables={"key": SECRET, "city": "Oslo"})
+    with pytest.raises(InvalidArgumentError, match="history does not have"):
+        await recorded.rerun(quoted.run_id, variables={"key": SECRET})
+
+
+async def test_rerun_takes_over_overrides_below_given_ones(recorded: Any) -> None:
+    step = {"id": "two", "component": ECHO, "input": {"a": 1, "b": 1, "c": 1}}
+    flow = {"name": unique("changed"), "steps": [step], "output": {"$step": "two"}}
+    first = await recorded.run(flow, None, {"two": {"input": {"a": 2, "b": 2}}})
+    again = await recorded.rerun(first.run_id, overrides=[{"two": {"input": {"b": 0}}}, {"two": {"input": {"b": 3}}}])
+    assert (again.plan.recorded, again.result.output) == (["overrides"], {"a": 2, "b": 3, "c": 1})
+    assert (await recorded.rerun(again.result.run_id)).result.output == again.result.output

@@ -174,7 +174,10 @@ async def test_rerun_of_a_batch_keeps_outputs_item_by_item(client: Any, release:
     mended = [{**each, "fails": False} for each in inputs]
     again = await client.rerun(run_id, failed=True, input=mended, timeout=120)
     assert [result.output for result in again.results] == [[n, n] for n in range(5)]
-    assert executions(file) == ({"second": 2} if readable_batch(release) else {"first": 2, "second": 2})
+    counted_again = executions(file)
+    if releases.number(release) >= (0, 11):
+        # Before, each failure restarts the worker, and the steps of the other items may run again late.
+        assert counted_again == ({"second": 2} if readable_batch(release) else {"first": 2, "second": 2})
     if readable_batch(release):
         everything = await client.rerun(run_id, from_step="second", input=mended, timeout=120)
         assert [result.output for result in everything.results] == [[n, n] for n in range(5)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Generator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, assert_type
+from typing import Any, TypedDict, assert_type
 
 import attrs
 import msgspec
@@ -64,6 +64,20 @@ class Attrs:
 
 class Packed(msgspec.Struct):
     output: int
+
+
+class Keys(TypedDict):
+    output: int
+
+
+async def typed_outputs(client: StepflowClient, sync: SyncStepflowClient, runtime: StepflowRuntime) -> None:
+    assert_type(await client.run("flow.yaml", Data(1), output_type=Model), FlowResult[Model])
+    assert_type((await client.run("flow.yaml", Data(1), output_type=Model)).output, Model)
+    assert_type(sync.run("flow.yaml", Model(output=1), output_type=Data), FlowResult[Data])
+    assert_type(sync.run("flow.yaml", output_type=Attrs).raise_for_failure().output, Attrs)
+    assert_type(await runtime.run("flow.yaml", output_type=Keys), FlowResult[Keys])
+    assert_type(await runtime.run("flow.yaml"), FlowResult)
+    assert_type(sync.run("flow.yaml").output, Any)
 
 
 def objects(client: SyncStepflowClient) -> None:

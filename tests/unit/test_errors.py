@@ -24,6 +24,7 @@ OWN: dict[type, dict[str, Any]] = {
         "status_code": 400,
     },
     errors.RunFailedError: {"result": FlowResult(run_id=RUN_ID, status="failed"), "run_id": RUN_ID},
+    errors.OutputTypeError: {"result": FlowResult(run_id=RUN_ID, status="completed"), "run_id": RUN_ID},
     errors.AmbiguousRunError: {"candidates": [RUN_ID], "hint": "look at list_runs()"},
     errors.ServerStartError: {"exit_code": -9, "log_tail": ["a", "b"], "hint": "look at the log"},
     errors.ServerStartTimeoutError: {"exit_code": None, "log_tail": ["a"], "hint": "look at the log"},

@@ -29,6 +29,7 @@ _COMMANDS = {
     "config": "Show and change settings, and manage server profiles.",
     "list-components": "List the components that flows may use.",
     "runs": "List, follow, cancel and delete the runs of a server.",
+    "history": "List and search the runs that were started from this machine.",
     "ui": "Show a server's runs, flows and components in the browser.",
     "serve": "Run a Stepflow server until Ctrl-C or SIGTERM.",
     "repl": "Run commands at a prompt, all against one server.",
@@ -42,7 +43,7 @@ _COMMANDS = {
 _SECTIONS = {
     "Run flows": ("run", "submit", "list-components"),
     "Write flows": ("validate", "test", "visualize"),
-    "On a server": ("runs", "flows", "blobs", "health"),
+    "On a server": ("runs", "history", "flows", "blobs", "health"),
     "Servers": ("serve", "ui", "repl"),
     "Setup and help": ("config", "doctor", "completion", "help", "version"),
 }

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from .errors import StepflowClientError
+
 if TYPE_CHECKING:
     from ._codec.requests import RunArguments
-    from .history import History
+    from .history import History, HistoryEntry
     from .types import ExecutionStatus
 
 __all__ = ["Recorder"]
@@ -50,6 +53,14 @@ class Recorder:
             variables=arguments.variables or None,
             overrides=arguments.overrides,
         )
+
+    def recorded(self, run_id: str) -> HistoryEntry | None:
+        """Return a run as it was recorded; None without a history, or where it does not have it or cannot be read."""
+        if self._history is None:
+            return None
+        with suppress(StepflowClientError):
+            return self._history.get(run_id)
+        return None
 
     def seen(self, run_id: str, status: ExecutionStatus) -> None:
         """Record the last known status of a run."""

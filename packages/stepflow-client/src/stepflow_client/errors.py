@@ -18,6 +18,7 @@
     │   └── FlowFileNotFoundError    there is no such file (a FileNotFoundError too)
     ├── InvalidFlowError             the server refuses the flow; see `diagnostics`
     ├── RunFailedError               the run ended, but not in success
+    ├── OutputTypeError              the run succeeded, but its output does not fit the `output_type`
     ├── RunTimeoutError              the wait ended before the run did; the run goes on (a TimeoutError too)
     ├── AmbiguousRunError            a run may or may not have been created; see `candidates`
     └── EmbeddedServerError          the embedded server
@@ -52,6 +53,7 @@ __all__ = [
     "InvalidRequestError",
     "InvalidResponseError",
     "NotFoundError",
+    "OutputTypeError",
     "RateLimitError",
     "RequestTimeoutError",
     "RunFailedError",
@@ -223,6 +225,21 @@ class RunFailedError(StepflowClientError):
 
     Attributes:
         result: The result that is not a success.
+    """
+
+    def __init__(self, message: str, *, result: FlowResult | None = None, **more: Any) -> None:
+        """Keep the result."""
+        super().__init__(message, **more)
+        self.result = result
+
+
+class OutputTypeError(StepflowClientError):
+    """A run succeeded, but its output does not fit the `output_type`.
+
+    `details` lists the `path` and the `message` of each fault.
+
+    Attributes:
+        result: The result, with the output as JSON.
     """
 
     def __init__(self, message: str, *, result: FlowResult | None = None, **more: Any) -> None:

@@ -15,7 +15,7 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -107,13 +107,20 @@ class History:
         max_age: Seconds that a run is kept; by default 90 days.
         max_runs: Number of runs that are kept, by default 10,000; the oldest are removed first. Both limits are applied
             after every 50 runs, or more often where `max_runs` is small.
+        on_failure: Called with a sentence, once, when something cannot be recorded; by default it is logged. To pickle
+            the history, it must be picklable.
 
     Raises:
         InvalidArgumentError: If a limit is not positive.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str] | None = None, *, max_age: float = 90 * _DAY, max_runs: int = 10_000
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        max_age: float = 90 * _DAY,
+        max_runs: int = 10_000,
+        on_failure: Callable[[str], object] | None = None,
     ) -> None:
         """Keep the settings; nothing is opened."""
         if not max_age > 0:
@@ -123,6 +130,7 @@ class History:
         self._path = None if path is None else Path(path)
         self._max_age = max_age
         self._max_runs = max_runs
+        self._on_failure = on_failure
         self._reset()
 
     def _reset(self) -> None:
@@ -140,7 +148,7 @@ class History:
         return f"History({str(self.path)!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_path": self._path, "_max_age": self._max_age, "_max_runs": self._max_runs}
+        return {name: vars(self)[name] for name in ("_path", "_max_age", "_max_runs", "_on_failure")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -208,7 +216,10 @@ class History:
         *,
         labels: Mapping[str, str] | None = None,
         status: str | None = None,
+        server: str | Collection[str] | None = None,
+        run_id: str | None = None,
         limit: int = 20,
+        offset: int = 0,
     ) -> list[HistoryEntry]:
         """Return the runs that match all that is given, newest first.
 
@@ -217,7 +228,10 @@ class History:
                 case of ASCII letters are the same.
             labels: Labels that it has, with these values.
             status: Its last known status.
+            server: The URL of its server, or several of which it is one.
+            run_id: The beginning of its id.
             limit: Maximum number of runs.
+            offset: Leave out so many of the newest that match.
 
         Raises:
             StepflowClientError: If the file cannot be read.
@@ -235,12 +249,19 @@ class History:
         if status is not None:
             conditions.append("status = ?")
             values.append(str(status))
+        if server is not None:
+            servers = [server] if isinstance(server, str) else list(server)
+            conditions.append(f"server IN ({', '.join('?' * len(servers))})")
+            values += servers
+        if run_id is not None:
+            conditions.append("substr(run_id, 1, ?) = ?")
+            values += [len(run_id), run_id]
         for name, value in (labels or {}).items():
             conditions.append("EXISTS (SELECT 1 FROM json_each(runs.labels) WHERE key = ? AND value = ?)")
             values += [name, value]
         where = " AND ".join(conditions)
-        query = f"SELECT {_COLUMNS} FROM runs WHERE {where} ORDER BY number DESC LIMIT ?"  # noqa: S608
-        return [_entry(row) for row in self._read(query, [*values, limit])]
+        query = f"SELECT {_COLUMNS} FROM runs WHERE {where} ORDER BY number DESC LIMIT ? OFFSET ?"  # noqa: S608
+        return [_entry(row) for row in self._read(query, [*values, limit, offset])]
 
     def clear(self, *, older_than: float = 0.0) -> int:
         """Remove runs and return how many were removed; what they held is overwritten in the file.
@@ -298,7 +319,10 @@ class History:
             # Whatever it is, the run goes on: a full disk, a file of another program, a value that is no JSON.
             if not self._has_warned:
                 self._has_warned = True
-                _log.warning("the history cannot %s in %s: %s", what, self._path or "the state folder", error)
+                if self._on_failure is None:
+                    _log.warning("the history cannot %s in %s: %s", what, self._path or "the state folder", error)
+                else:
+                    self._on_failure(f"the history cannot {what} in {self.path}: {error}")
 
     @contextmanager
     def _raising(self, what: str) -> Iterator[None]:

@@ -39,7 +39,10 @@ class RerunPlan:
     total: int
     """How many items the earlier run has; the results of the others are kept."""
     unknown: Sequence[str] = ()
-    """What the executed steps may have used that no server gives back (`variables`, `overrides`) and was not given."""
+    """What the executed steps may have used that is not known (`variables`, `overrides`): not given, nor recorded."""
+    recorded: Sequence[str] = ()
+    """What is taken from the history of the client: `input`, `variables`, `overrides`. Values that are given go first.
+    """
 
 
 @dataclass(frozen=True, slots=True)

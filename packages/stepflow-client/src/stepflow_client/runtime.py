@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from ._embedded.binary import find_binary
 from ._embedded.config import prepare_config
@@ -18,6 +18,9 @@ from ._embedded.executor import EmbeddedExecutor
 from ._embedded.supervisor import CrashCallback, LaunchPlan, RestartPolicy, Supervisor
 from .errors import InvalidArgumentError
 from .logs import LogConfig, LogEntry
+
+if TYPE_CHECKING:
+    from .history import History
 
 __all__ = ["RestartPolicy", "StepflowRuntime"]
 
@@ -80,6 +83,7 @@ class StepflowRuntime(EmbeddedExecutor):
         on_crash: CrashCallback | None = None,
         allow_load_file: bool = False,
         all_interfaces: bool = False,
+        history: History | None = None,
     ) -> Self:
         """Start a server and return at once; enter the runtime, or call `wait_ready`, before using it.
 
@@ -108,6 +112,7 @@ class StepflowRuntime(EmbeddedExecutor):
             allow_load_file: Whether the default configuration has `/builtin/load_file`, with which whoever reaches the
                 port can read every file that the server can read. Default False.
             all_interfaces: Whether other machines may reach the port, for workers or clients there. Default False.
+            history: Where the runtime and its clients record the runs that they create. Default None: nowhere.
 
         Returns:
             The runtime.
@@ -147,7 +152,9 @@ class StepflowRuntime(EmbeddedExecutor):
             all_interfaces=all_interfaces,
             on_crash=crashed,
         )
-        return cls(Supervisor(plan))
+        runtime = cls(Supervisor(plan))
+        runtime._history = history
+        return runtime
 
     @property
     def url(self) -> str:

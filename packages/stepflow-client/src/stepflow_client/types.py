@@ -207,13 +207,40 @@ class FlowError(_Model):
     """What else the server said: the raw code, the stack of causes of servers before 0.11, and so on."""
 
 
-class FlowResult(_Model, _Shown):
-    """The end of a run of one item, or of one item of a batch."""
+if TYPE_CHECKING:
+    import typing_extensions
+
+    OutputT = typing_extensions.TypeVar("OutputT", default=Any)
+
+    class _Typed(Generic[OutputT]):
+        """What has an output of a type."""
+
+else:
+    OutputT = TypeVar("OutputT")
+
+    class _Typed:
+        def __class_getitem__(cls, output: Any) -> type:
+            # The output is checked where it is read, not here.
+            return cls
+
+
+_NO_OUTPUT: Any = None
+
+
+class FlowResult(_Typed[OutputT], _Model, _Shown):
+    """The end of a run of one item, or of one item of a batch.
+
+    `FlowResult[Output]` is a result whose output is an `Output`, as `run(..., output_type=Output)` returns it;
+    `FlowResult` alone has any JSON value.
+    """
 
     run_id: str = ""
     """The run, as a UUID string; empty in a result that no server gave."""
     status: _Status
-    output: Any = None
+    if TYPE_CHECKING:
+        output: OutputT = _NO_OUTPUT
+    else:
+        output: Any = None
     """The flow's output, any JSON value; None too where the item did not succeed.
 
     Servers from 0.12 on give the keys of objects in another order each time. They come in the order of the flow's
@@ -256,7 +283,7 @@ class FlowResult(_Model, _Shown):
             object.__setattr__(self, "error", FlowError(message="the server does not say why"))
         return self
 
-    def raise_for_failure(self) -> FlowResult:
+    def raise_for_failure(self) -> Self:
         """Return the result itself if it is a success.
 
         Raises:

@@ -13,8 +13,10 @@ from ..params.flow import (
     check_option,
     dry_run_option,
     flow_argument,
+    history_options,
     key_option,
     stream_options,
+    until_option,
     value_options,
 )
 from ..params.options import file_output_options, server_options, wait_options
@@ -30,10 +32,12 @@ __all__ = ["command"]
 @flow_argument
 @dry_run_option
 @key_option
+@until_option
 @value_options
 @check_option
 @batch_options
 @stream_options
+@history_options
 @server_options(default="embedded")
 @wait_options
 @file_output_options
@@ -41,11 +45,13 @@ def command(
     flow: str,
     dry_run: bool,
     idempotency_key: str | None,
+    until: str | None,
     values: Values,
     inputs: str | None,
     max_concurrency: int | None,
     check: bool,
     streaming: dict[str, Any],
+    about: dict[str, Any],
     server: ServerOptions,
     wait: Wait,
     output: Output,
@@ -62,6 +68,8 @@ def command(
     With --output FILE.jsonl, .csv or .parquet besides, inputs are read and records written as the batch goes on, in the
     order in which inputs end. A journal lies beside the file: --resume goes on with a batch that was interrupted, and
     --retry-failed runs the failed inputs of one that has ended again.
+
+    The run is recorded in the history of this user, but for a batch that streams: see 'stepflow history --help'.
     """
     from ..runs.dry_run import dry_run as print_request
     from ..runs.execute import prepare, run_job
@@ -76,6 +84,8 @@ def command(
         check=check,
         is_stream=stream is not None,
         idempotency_key=idempotency_key,
+        about=about,
+        until=until,
     )
     with connect(server, flow=flow) as target:
         if dry_run:

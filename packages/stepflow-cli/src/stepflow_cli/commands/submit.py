@@ -14,8 +14,10 @@ from ..params.flow import (
     check_option,
     dry_run_option,
     flow_argument,
+    history_options,
     key_option,
     stream_options,
+    until_option,
     value_options,
 )
 from ..params.options import file_output_options, server_options, wait_options
@@ -33,10 +35,12 @@ _RUN = View(columns=(Column("run_id", kind="id"),))
 @flow_argument
 @dry_run_option
 @key_option
+@until_option
 @value_options
 @check_option
 @batch_options
 @stream_options
+@history_options
 @server_options(default="server")
 @click.option("--detach", is_flag=True, help="Do not wait: print the run's id and exit.")
 @wait_options
@@ -45,11 +49,13 @@ def command(
     flow: str,
     dry_run: bool,
     idempotency_key: str | None,
+    until: str | None,
     values: Values,
     inputs: str | None,
     max_concurrency: int | None,
     check: bool,
     streaming: dict[str, Any],
+    about: dict[str, Any],
     server: ServerOptions,
     detach: bool,
     wait: Wait,
@@ -82,6 +88,8 @@ def command(
         check=check,
         is_stream=stream is not None,
         idempotency_key=idempotency_key,
+        about=about,
+        until=until,
     )
     with connect(server, flow=flow) as target:
         if dry_run:

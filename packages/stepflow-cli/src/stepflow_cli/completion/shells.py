@@ -98,8 +98,18 @@ class _Bash(BashComplete):
         """Return the script, without asking which bash there is here: it may be meant for another one."""
         return ShellComplete.source(self)
 
+    _is_behind_at = False
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """Return the words and the one to complete: bash takes `@la` for the two words `@` and `la`."""
+        args, incomplete = super().get_completion_args()
+        self._is_behind_at = bool(args) and args[-1] == "@"
+        return (args[:-1], f"@{incomplete}") if self._is_behind_at else (args, incomplete)
+
     def format_completion(self, item: CompletionItem) -> str:
         """Return an item as the script reads it; bash puts it on the line as it is, so it must be quoted."""
+        if self._is_behind_at and item.value.startswith("@"):
+            item = CompletionItem(item.value[1:], type=item.type)
         # The colon and the equals sign are no part of it: bash takes them for the ends of words by itself.
         quoted = re.sub(r"([^\w@%+=:,./~-])", r"\\\1", item.value)
         return f"{item.type},{quoted}"

@@ -19,6 +19,7 @@ from ..errors import printable
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
+    from stepflow_client.history import HistoryEntry
 
 __all__ = [
     "complete_config_keys",
@@ -26,8 +27,10 @@ __all__ = [
     "complete_flow_files",
     "complete_overrides",
     "complete_profiles",
+    "complete_recorded_runs",
     "complete_run_ids",
     "complete_settings",
+    "complete_steps",
     "complete_steps_of_run",
     "complete_variables",
 ]
@@ -35,6 +38,8 @@ __all__ = [
 _TIMEOUT = 1.0
 """How long the server may keep the shell waiting, in seconds."""
 _NEWEST = 50
+_PLACES = 9
+"""How many runs are offered by their place in the history."""
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -67,20 +72,53 @@ def _argument(ctx: click.Context, name: str) -> object:
 
 @_silent
 def complete_run_ids(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return the newest runs of the server that the command line or the settings name, with what they are."""
+    """Return the newest runs of the server that the command line or the settings name, with what they are.
+
+    Behind `@` they are those of the history, by their places.
+    """
+    if incomplete.startswith("@"):
+        return _places(_recorded(ctx))
+    listed = _ask(ctx, lambda client: client.list_runs(limit=_NEWEST, timeout=_TIMEOUT).runs)
+    return [CompletionItem(run.run_id, help=f"{run.status.value}, {run.flow_name or 'unnamed flow'}") for run in listed]
+
+
+@_silent
+def complete_recorded_runs(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Return the newest runs of the history, by their places and their ids."""
+    from ..settings.history import open_history
+
+    entries = open_history().search(limit=_NEWEST)
+    return [*_places(entries), *(CompletionItem(each.run_id, help=_about(each)) for each in entries)]
+
+
+def _recorded(ctx: click.Context) -> list[HistoryEntry]:
+    """Return the newest recorded runs of the server that the command line names."""
+    from ..settings.history import open_history, same_server
+
+    urls = _ask(ctx, lambda client: [client.url])
+    return open_history().search(server=same_server(urls[0]), limit=_PLACES) if urls else []
+
+
+def _places(entries: list[HistoryEntry]) -> list[CompletionItem]:
     return [
-        CompletionItem(run.run_id, help=f"{run.status.value}, {run.flow_name or 'unnamed flow'}")
-        for run in _ask(ctx, lambda client: client.list_runs(limit=_NEWEST, timeout=_TIMEOUT).runs)
+        CompletionItem("@last" if number == 1 else f"@{number}", help=_about(entry))
+        for number, entry in enumerate(entries[:_PLACES], start=1)
     ]
+
+
+def _about(entry: HistoryEntry) -> str:
+    name = entry.flow.get("name") if isinstance(entry.flow, Mapping) else None
+    return ", ".join(part for part in (entry.status or "started", name or "unnamed flow", entry.note) if part)
 
 
 @_silent
 def complete_steps_of_run(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the steps of the run that the command line names."""
     from ..inputs.flow import step_ids
+    from ..runs.ids import whole_id
 
-    run_id = str(_argument(ctx, "run_id"))
-    flows = _ask(ctx, lambda client: [client.get_run_flow(run_id, timeout=_TIMEOUT).flow])
+    named = str(_argument(ctx, "run_id"))
+    flows = _ask(ctx, lambda client: [client.get_run_flow(whole_id(client, named), timeout=_TIMEOUT).flow])
     return [CompletionItem(step) for flow in flows for step in step_ids(flow)]
 
 
@@ -151,6 +189,14 @@ def complete_examples(ctx: click.Context, incomplete: str) -> Iterable[Completio
 
 
 @_silent
+def complete_steps(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Return the ids of the flow's steps."""
+    from ..inputs.flow import step_ids
+
+    return [CompletionItem(step) for step in step_ids(_flow(ctx))]
+
+
+@_silent
 def complete_variables(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the flow's variables, up to the value."""
     from ..inputs.flow import declared_variables
@@ -197,7 +243,19 @@ def complete_config_keys(ctx: click.Context, incomplete: str) -> Iterable[Comple
 @_silent
 def complete_settings(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return what `config get` takes."""
-    names = ("url", "profile", "token", "timeout", "verify", "ca_file", "cert_file", "key_file", "proxy", "profiles")
+    names = (
+        "url",
+        "profile",
+        "token",
+        "timeout",
+        "verify",
+        "ca_file",
+        "cert_file",
+        "key_file",
+        "proxy",
+        "history",
+        "profiles",
+    )
     return [CompletionItem(name) for name in dict.fromkeys([*names, "file", *_config_keys(short=False)])]
 
 
@@ -205,6 +263,7 @@ def _config_keys(*, short: bool = True) -> Iterable[str]:
     from ..settings.profiles import KEYS, load
 
     yield "current"
+    yield "history"
     if short:
         yield from KEYS
     for name in load().tables:

@@ -6,9 +6,16 @@ from typing import Any
 
 import click
 
-from ..completion.words import complete_examples, complete_flow_files, complete_overrides, complete_variables
+from ..completion.words import (
+    complete_examples,
+    complete_flow_files,
+    complete_overrides,
+    complete_steps,
+    complete_variables,
+)
 from ..errors import usage
 from ..inputs.values import Form, Given, Values
+from .labels import label_option, labels_of
 from .options import Decorator, Function, option_in, together
 from .parsing import FILE, Choice, given_order
 
@@ -21,8 +28,10 @@ __all__ = [
     "dry_run_option",
     "flow_argument",
     "flows_argument",
+    "history_options",
     "key_option",
     "stream_options",
+    "until_option",
     "value_options",
 ]
 
@@ -140,6 +149,32 @@ def key_option(function: Function) -> Function:
         "id of a document. Needs a server of 0.10 or newer with a store that lasts.",
     )
     return decorate(function)  # type: ignore[return-value]
+
+
+def until_option(function: Function) -> Function:
+    """Add --until; the command gets `until`, the id of a step, or None."""
+    decorate = option_in(
+        "--until",
+        section="Flow",
+        metavar="STEP",
+        shell_complete=complete_steps,
+        help="Run only this step and those that it reads; its output is the result.",
+    )
+    return decorate(function)  # type: ignore[return-value]
+
+
+def history_options(function: Function) -> Function:
+    """Add --label and --note; the command gets `about`, a dict with `labels` and `note`."""
+
+    def build(labels: tuple[str, ...], note: str | None) -> dict[str, Any]:
+        return {"labels": labels_of(labels), "note": note}
+
+    return together(  # type: ignore[return-value]
+        "about",
+        build,
+        label_option("Recorded with the run in the history; repeatable.", section="History"),
+        option_in("--note", section="History", metavar="TEXT", help="A text to find the run by."),
+    )(function)
 
 
 def stream_options(function: Function) -> Function:

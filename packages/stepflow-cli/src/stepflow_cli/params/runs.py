@@ -1,18 +1,19 @@
 """The runs that a command line names: RUN, or RUN... with `-` for ids on standard input, one a line.
 
-A run is named by its id, or by the beginning of it: four digits or more. Commands pass it to `runs.ids.whole_id` when
-the server is known.
+A run is named by its id, by the beginning of it (four digits or more), or by its place in the history: `@last` or `@1`
+is the newest, `@2` the one before. Commands pass it to `runs.ids.whole_id` when the server is known.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
 import click
 
-from ..completion.words import complete_run_ids
+from ..completion.words import complete_recorded_runs, complete_run_ids
 from ..errors import usage
 from ..records.runs import STATUSES
 from ..stdio import read_stdin
@@ -20,6 +21,7 @@ from .parsing import Choice, Option
 
 __all__ = [
     "read_run_ids",
+    "recorded_run_argument",
     "run_argument",
     "run_id_option",
     "runs_argument",
@@ -35,13 +37,19 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def run_argument(function: Function) -> Function:
-    """Add RUN; the command gets `run_id`, as servers write it, or its beginning."""
+    """Add RUN; the command gets `run_id`, as servers write it, its beginning, or `@N`."""
     decorate = click.argument("run_id", metavar="RUN", callback=_id_or_beginning, shell_complete=complete_run_ids)
     return decorate(function)
 
 
+def recorded_run_argument(function: Function) -> Function:
+    """Add RUN as `run_argument` does; the shell completes runs of the history."""
+    decorate = click.argument("run_id", metavar="RUN", callback=_id_or_beginning, shell_complete=complete_recorded_runs)
+    return decorate(function)
+
+
 def two_runs_argument(function: Function) -> Function:
-    """Add A and B; the command gets `a` and `b`, run ids or their beginnings."""
+    """Add A and B; the command gets `a` and `b`, as `run_argument` does."""
     for name in ("b", "a"):
         decorate = click.argument(
             name, metavar=name.upper(), callback=_id_or_beginning, shell_complete=complete_run_ids
@@ -94,7 +102,10 @@ class _Statuses(Choice):
 
 
 def _id_or_beginning(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    return value if value is None or ctx.resilient_parsing else _checked(value)
+    if value is None or ctx.resilient_parsing:
+        return value
+    # Where one run is named, - is no standard input but the last run, as it is the last folder for cd.
+    return "@last" if value == "-" else _checked(value)
 
 
 def _checked(text: str, where: str = "") -> str:
@@ -102,11 +113,15 @@ def _checked(text: str, where: str = "") -> str:
         return str(UUID(text))
     except ValueError:
         lower = text.lower()
+        if lower == "@last":
+            return lower
+        if re.fullmatch(r"@[1-9][0-9]{0,5}", text):
+            return text
         if 4 <= len(text) < 36 and all(
             each == "-" if place in _DASHES else each in "0123456789abcdef" for place, each in enumerate(lower)
         ):
             return lower
-        hint = "'stepflow runs list' shows them; the beginning will do, of at least four digits"
+        hint = "'stepflow runs list' shows them; the beginning will do, of at least four digits, or @last"
         raise usage(f"{where}a run id is a UUID, not {text!r}", hint) from None
 
 

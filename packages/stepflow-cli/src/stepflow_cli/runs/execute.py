@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..context import current_session
@@ -19,6 +19,7 @@ from ..output.view import Output
 from ..params.fields import check_known
 from ..records.results import BATCH_RESULT, RESULT, print_result, print_results
 from ..server.connect import Target
+from ..settings.history import require_history
 from .cycles import cycle_in
 from .explain import explained
 from .live import shown_while_waiting
@@ -49,6 +50,10 @@ class Job:
     """Whether the inputs have to fit the flow's schema."""
     idempotency_key: str | None = None
     """A run that the flow has under this key is returned."""
+    until: str | None = None
+    """The step whose output is the result, and behind which nothing is run; None for the whole flow."""
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """What the history keeps besides: the flow's file, labels and a note."""
 
 
 def prepare(
@@ -60,6 +65,8 @@ def prepare(
     check: bool = True,
     is_stream: bool = False,
     idempotency_key: str | None = None,
+    about: Mapping[str, Any] | None = None,
+    until: str | None = None,
 ) -> Job:
     """Read the flow and the values, before anything is sent or started.
 
@@ -71,6 +78,8 @@ def prepare(
         check: Whether the inputs have to fit the flow's schema.
         is_stream: Whether the inputs are read as they are needed.
         idempotency_key: The key of the run.
+        about: The labels and the note for the history.
+        until: Run the flow up to this step.
 
     Raises:
         Problem, FlowFileError: If something is wrong.
@@ -78,6 +87,11 @@ def prepare(
     from stepflow_client.flows.file import is_flow_id
 
     values.check(flow=flow, inputs=inputs)
+    about = {name: value for name, value in (about or {}).items() if value}
+    if about:
+        if is_stream:
+            raise usage("a batch that streams is not recorded in the history: it has no use for --label and --note")
+        require_history()
     is_stored = is_flow_id(flow)
     if idempotency_key is not None and is_stored:
         raise usage("--idempotency-key needs the flow's file, not its id: the flow carries the key")
@@ -85,6 +99,8 @@ def prepare(
         raise usage(
             "--idempotency-key is for one run: a batch that streams has a journal, and --resume goes on with it"
         )
+    if not is_stored and flow != "-":
+        about["flow_file"] = flow
     job = Job(
         flow={} if is_stored else load_flow_file(flow),
         flow_id=flow if is_stored else None,
@@ -94,6 +110,8 @@ def prepare(
         max_concurrency=max_concurrency,
         check=check,
         idempotency_key=idempotency_key,
+        about=about,
+        until=until,
     )
     return job if is_stored else _with_values(job)
 
@@ -111,8 +129,22 @@ def _with_values(job: Job) -> Job:
     )
     if job.check:
         _check_inputs(job)
+    if job.until is not None:
+        job = _cut(job, job.until)
     current_session().job = job
     return job
+
+
+def _cut(job: Job, until: str) -> Job:
+    """Return a job that runs the flow up to a step.
+
+    Raises:
+        InvalidArgumentError: If the flow has no such step.
+    """
+    from stepflow_client.flows.until import flow_until
+
+    flow, overrides = flow_until(job.flow, until, job.overrides)
+    return replace(job, flow=flow, flow_id=None, overrides=None if overrides is None else [overrides])
 
 
 def _check_inputs(job: Job) -> None:
@@ -155,16 +187,8 @@ def start(target: Target, job: Job) -> str:
     try:
         with waiting("submitting"):
             job = completed(target, job)
-            return target.client.submit(
-                job.flow_id or job.flow,
-                # One input that is a list would be a batch.
-                [job.input] if job.batch is None else job.batch,
-                job.overrides,
-                variables=job.variables,
-                variables_from_env=job.env_variables,
-                max_concurrency=job.max_concurrency,
-                idempotency_key=job.idempotency_key,
-            )
+            with target.history.recording(flow=job.flow, **job.about):
+                return _submitted(target, job)
     except InvalidFlowError as error:
         cycle = cycle_in(job.flow)
         if not cycle:
@@ -179,6 +203,19 @@ def start(target: Target, job: Job) -> str:
             exit_code=ExitCode.INTERRUPTED,
             hint=f"'{target.come_back('runs list --limit', '5')}' shows the newest",
         ) from None
+
+
+def _submitted(target: Target, job: Job) -> str:
+    return target.client.submit(
+        job.flow_id or job.flow,
+        # One input that is a list would be a batch.
+        [job.input] if job.batch is None else job.batch,
+        job.overrides,
+        variables=job.variables,
+        variables_from_env=job.env_variables,
+        max_concurrency=job.max_concurrency,
+        idempotency_key=job.idempotency_key,
+    )
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Run ids by their beginning: the id that begins so, if there is one and no other.
+"""Run ids by their beginning: the id that begins so, if there is one and no other; and by their place in the history.
 
 Ids begin with the time of their creation, in milliseconds: 12 digits in base 16. So the beginning of an id bounds when
 the run was created, and only the runs of that time are looked at.
@@ -14,11 +14,12 @@ from uuid import UUID
 
 from ..errors import Problem, usage
 from ..exit_codes import ExitCode
+from ..settings.history import history_setting, open_history, same_server
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
 
-__all__ = ["is_whole", "whole_id", "whole_ids"]
+__all__ = ["is_whole", "place_of", "whole_id", "whole_ids"]
 
 _CANDIDATES = 5
 """How many are listed where the beginning is that of several."""
@@ -35,16 +36,24 @@ def is_whole(text: str) -> bool:
     return True
 
 
+def place_of(text: str) -> int:
+    """Return which of the recorded runs `@last`, `@2` and so on mean, counted from 0 for the newest."""
+    return 0 if text == "@last" else int(text[1:]) - 1
+
+
 def whole_id(client: SyncStepflowClient, text: str) -> str:
     """Return the id that begins like this; a whole id is returned as it is, without a request.
 
     Args:
         client: Asked for the runs.
-        text: The id, or its beginning.
+        text: The id, its beginning, or `@last`, `@2` and so on: the newest runs that were recorded of this server.
 
     Raises:
-        Problem: If no run's id begins so (exit code 1), or several do (exit code 2): the hint lists them.
+        Problem: If no run's id begins so (exit code 1), or several do (exit code 2): the hint lists them. If the
+            history has not so many runs.
     """
+    if text.startswith("@"):
+        return _in_history(text, client.url)
     if is_whole(text):
         return text
     found: list[str] = []
@@ -68,6 +77,19 @@ def whole_ids(client: SyncStepflowClient, texts: Sequence[str]) -> list[str]:
         Problem: As for `whole_id`.
     """
     return list(dict.fromkeys(whole_id(client, each) for each in texts))
+
+
+def _in_history(text: str, url: str) -> str:
+    entries = open_history().search(server=same_server(url), limit=1, offset=place_of(text))
+    if entries:
+        return entries[0].run_id
+    off = history_setting().value == "off"
+    raise Problem(
+        f"the history has no run {text} of {url}",
+        kind="not_found",
+        exit_code=ExitCode.FAILED,
+        hint="recording is off: stepflow config set history on" if off else "'stepflow history list' shows all of it",
+    )
 
 
 def _beginning_with(client: SyncStepflowClient, text: str) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..context import Session, current_session
 from ..errors import problem_of
 from ..output.spinner import waiting
+from ..settings.history import CommandHistory
 from ..settings.resolve import ServerOptions, Settings, resolve
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class Target:
     """Whether the server is there for more than this command."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """What another client of this server is made with."""
+    history: CommandHistory = field(default_factory=CommandHistory)
+    """Where the client records its runs."""
 
     @property
     def ends_with_command(self) -> bool:
@@ -99,13 +102,13 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
 
     from . import outages
 
-    arguments = _client_settings(settings)
+    arguments, history = _client_settings(settings), CommandHistory()
     # Looking for plugins reads the metadata of every installed package; nothing here has any. (No process is started
     # that could inherit this.)
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    with outages.tracked(), SyncStepflowClient.from_env(**arguments) as client:
+    with outages.tracked(), SyncStepflowClient.from_env(**arguments, history=history.for_client) as client:
         try:
-            yield Target(client, settings, arguments=arguments)
+            yield Target(client, settings, arguments=arguments, history=history)
         except ServerConnectionError as error:
             # A run that had been found before is no reason to start another server.
             nobody = settings.url.origin == "default" and not (error.run_id and error.was_sent)
@@ -191,13 +194,14 @@ def _embedded(server: ServerOptions, settings: Settings, flow: str | None) -> It
             client.close()
 
     log_config = LogConfig() if level is None else LogConfig(level=level)  # type: ignore[arg-type]
-    runtime = StepflowRuntime.start(config, on_crash=ended, log_config=log_config)
+    history = CommandHistory()
+    runtime = StepflowRuntime.start(config, on_crash=ended, log_config=log_config, history=history.for_client)
     with ExitStack() as stack:
         with waiting("starting the embedded server"), _naming_config(config):
             stack.enter_context(runtime)
             clients.append(runtime.sync_client)
         try:
-            yield Target(clients[0], settings, runtime)
+            yield Target(clients[0], settings, runtime, history=history)
         except StepflowClientError as error:
             if not exit_codes:
                 raise

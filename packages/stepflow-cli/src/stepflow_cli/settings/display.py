@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from .history import history_setting
 from .profiles import CONFIG_VARIABLE, load
 from .resolve import ServerOptions, Setting, resolve
 from .urls import environment_proxy, without_password
@@ -24,6 +25,7 @@ def settings_in_effect(server: ServerOptions) -> list[Setting]:
     profiles = load()
     settings = resolve(server, profiles=profiles)
     found = [_shown(each, settings.url.value) for each in settings.settings]
+    found.append(history_setting(profiles))
     known = sorted(profiles.tables)
     found.append(Setting("profiles", known, str(profiles.path) if known else "default"))
     named = "environment variable STEPFLOW_CONFIG_FILE" if os.environ.get(CONFIG_VARIABLE) else "default"

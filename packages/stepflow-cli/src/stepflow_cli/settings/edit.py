@@ -17,6 +17,8 @@ from .profiles import KEYS, Profiles, check_profile, config_path, load
 
 __all__ = ["Place", "changing", "parse_key", "plain_name", "set_value", "unset_value", "use_profile"]
 
+_TOP = ("current", "history")
+"""The keys that belong to no profile."""
 _SECRETS = ("token", "password", "api_key", "secret", "auth", "authorization")
 
 
@@ -25,7 +27,7 @@ class Place:
     """Where a value stands in the file."""
 
     profile: str | None
-    """None for `current`."""
+    """None for `current` and `history`."""
     key: str | None
     """None for a profile as a whole."""
 
@@ -36,7 +38,9 @@ class Place:
 
 
 def parse_key(key: str, profile: str | None, profiles: Profiles) -> Place:
-    """Return the place that a key names: `current`, `profiles.NAME.KEY`, `profiles.NAME`, or a key of a profile.
+    """Return the place that a key names.
+
+    That is `current`, `history`, `profiles.NAME.KEY`, `profiles.NAME`, or a key of a profile.
 
     Args:
         key: As it stands on the command line.
@@ -48,10 +52,10 @@ def parse_key(key: str, profile: str | None, profiles: Profiles) -> Place:
     """
     if key.startswith("profiles."):
         return _parse_dotted(key.removeprefix("profiles."), key, profile, profiles)
-    if key == "current" and profile is None:
+    if key in _TOP and profile is None:
         return Place(None, key)
     if key not in KEYS:
-        raise _unknown(key, key, [*KEYS, "current"])
+        raise _unknown(key, key, [*KEYS, *_TOP])
     name = profile or profiles.current
     if name is None:
         raise usage(f"{key} belongs to a profile, and none is named", f"write profiles.NAME.{key}, or add --profile")
@@ -112,6 +116,8 @@ def set_value(place: Place, text: str, profiles: Profiles) -> Any:
     Raises:
         Problem: If the value is wrong, or the file cannot be changed.
     """
+    if place.key == "history" and place.profile is None:
+        return _set_history(text, profiles)
     if place.profile is None:
         return use_profile(text, profiles)
     if not place.profile:
@@ -140,6 +146,18 @@ def set_value(place: Place, text: str, profiles: Profiles) -> Any:
 
     _change(profiles.path, edit)
     return value
+
+
+def _set_history(text: str, profiles: Profiles) -> bool:
+    words = {"on": True, "true": True, "off": False, "false": False}
+    if text.lower() not in words:
+        raise usage(f"history is on or off, not {text!r}")
+
+    def edit(document: Any) -> None:
+        document["history"] = words[text.lower()]
+
+    _change(profiles.path, edit)
+    return words[text.lower()]
 
 
 def _check(place: Place, table: Mapping[str, Any], profiles: Profiles) -> None:
@@ -171,7 +189,7 @@ def unset_value(place: Place, profiles: Profiles) -> None:
     """
     table = profiles.tables.get(place.profile or "", {})
     if place.profile is None:
-        there = profiles.current is not None
+        there = getattr(profiles, place.key or "") is not None
     else:
         there = place.profile in profiles.tables and place.key in (None, *table)
     if not there:
@@ -185,7 +203,7 @@ def unset_value(place: Place, profiles: Profiles) -> None:
 
     def edit(document: Any) -> None:
         if place.profile is None:
-            del document["current"]
+            del document[place.key]
             return
         tables: Any = document["profiles"]
         if place.key is not None:

@@ -1,11 +1,14 @@
 """Profiles: named servers and how to get in, in a TOML file of the user's.
 
     current = "prod"
+    history = false
 
     [profiles.prod]
     url = "https://stepflow.example.com"
     token_command = ["pass", "show", "stepflow"]
     timeout = 60
+
+`history = false` keeps the command from recording runs.
 
 The file is `config.toml` in the platform's configuration folder for `stepflow`, or the one that STEPFLOW_CONFIG_FILE
 names. A token itself is never in it: it is in an environment variable, in a file, or given by a command.
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["CONFIG_VARIABLE", "KEYS", "Profile", "Profiles", "check_profile", "config_path", "load"]
 
 CONFIG_VARIABLE = "STEPFLOW_CONFIG_FILE"
+_TOP = ("current", "history", "profiles")
 _TOKEN_KEYS = ("token_env", "token_file", "token_command")
 
 
@@ -113,6 +117,8 @@ class Profiles:
     """The profile that is used where none is named."""
     tables: Mapping[str, Any] = field(default_factory=dict)
     """The profiles' keys and values, by name."""
+    history: bool | None = None
+    """Whether runs are recorded; None where the file does not say."""
 
     def get(self, name: str) -> Profile:
         """Return a profile.
@@ -168,14 +174,17 @@ def load(path: Path | None = None) -> Profiles:
     if _is_deep(content):
         raise usage(f"{path} is nested too deeply")
     for key in content:
-        if key not in ("current", "profiles"):
-            raise usage(f"{path}: unknown key {key}", nearest(key, ("current", "profiles")))
+        if key not in _TOP:
+            raise usage(f"{path}: unknown key {key}", nearest(key, _TOP))
     current, tables = content.get("current"), content.get("profiles", {})
+    history = content.get("history")
+    if history is not None and not isinstance(history, bool):
+        raise usage(f"{path}: history is true or false, not {history!r}")
     if current is not None and not isinstance(current, str):
         raise usage(f"{path}: current is the name of a profile, not {current!r}")
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise usage(f"{path}: each profile is a table, [profiles.NAME]")
-    return Profiles(path, current, tables)
+    return Profiles(path, current, tables, history)
 
 
 _DEEPEST = 20

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Se
 from contextlib import suppress
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 from uuid import UUID
 
 from .. import _settings
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from stepflow_api import Client
 
     from .. import types
-    from .._codec import responses
+    from .._codec import responses, typed
     from ..comparison import RunComparison
     from ..events import RunEvent
     from ..flows.file import FlowSource
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         ListItemsResponse,
         ListRunsResponse,
         ListStepsResponse,
+        OutputT,
         RunDetails,
         ServerInfo,
         StepDetails,
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from .rerun import Rerunner
 else:
     responses = lazy_module("stepflow_client._codec.responses")
+    typed = lazy_module("stepflow_client._codec.typed")
     types = lazy_module("stepflow_client.types")
 
 __all__ = ["StepflowClient"]
@@ -328,6 +330,7 @@ class StepflowClient(Picklable):
 
     # Running flows
 
+    @overload
     async def run(
         self,
         flow: FlowSource,
@@ -341,7 +344,41 @@ class StepflowClient(Picklable):
         idempotency_key: str | None = None,
         on_cancel: Literal["detach", "cancel"] = "detach",
         check: bool = False,
-    ) -> FlowResult:
+        output_type: None = None,
+    ) -> FlowResult: ...
+
+    @overload
+    async def run(
+        self,
+        flow: FlowSource,
+        input: Any = None,
+        overrides: Any = None,
+        *,
+        variables: Variables | None = None,
+        variables_from_env: bool = False,
+        timeout: float | None = None,
+        deduplicate: bool = False,
+        idempotency_key: str | None = None,
+        on_cancel: Literal["detach", "cancel"] = "detach",
+        check: bool = False,
+        output_type: type[OutputT],
+    ) -> FlowResult[OutputT]: ...
+
+    async def run(
+        self,
+        flow: FlowSource,
+        input: Any = None,
+        overrides: Any = None,
+        *,
+        variables: Variables | None = None,
+        variables_from_env: bool = False,
+        timeout: float | None = None,
+        deduplicate: bool = False,
+        idempotency_key: str | None = None,
+        on_cancel: Literal["detach", "cancel"] = "detach",
+        check: bool = False,
+        output_type: Any = None,
+    ) -> FlowResult[Any]:
         """Run a flow on one input and return its result, a failure too.
 
         Example:
@@ -377,8 +414,11 @@ class StepflowClient(Picklable):
                 leaves it alone, `cancel` marks it as cancelled if its id is known by then.
             check: Refuse an input that does not fit the input schema of the flow, before anything is sent. Servers
                 check nothing of it. A flow that is given by its id is not checked.
+            output_type: The type of the output: a pydantic model, a dataclass, an attrs class or a TypedDict. The
+                result is then a `FlowResult[output_type]`, whose output is an object of it where the run succeeds.
 
         Raises:
+            OutputTypeError: If the run succeeds and its output does not fit `output_type`; it has the path.
             FlowFileError: If a file cannot be read.
             InvalidArgumentError: If an argument is wrong: for example an override of a step, or of a key, that the flow
                 does not have, or a required variable that is not given. Or a run exists under the idempotency key with
@@ -395,6 +435,8 @@ class StepflowClient(Picklable):
         """
         deadline = deadline_of(timeout)
         requests.single_input(input)
+        if output_type is not None:
+            typed.check_output_type(output_type)
         if check and not is_flow_id(flow):
             flow = load_flow(flow)
             from ..flows.inputs import check_inputs
@@ -418,7 +460,7 @@ class StepflowClient(Picklable):
                 result = await self._waiter.result_of(run, deadline)
                 self._recorder.seen(run.run_id, result.status)
                 span.note(run_status=result.status.value)
-                return result
+                return result if output_type is None else typed.with_typed_output(result, output_type)
             except StepflowClientError as error:
                 error.run_id = error.run_id or run.run_id
                 raise
@@ -1057,7 +1099,9 @@ class StepflowClient(Picklable):
     def _rerunner(self) -> Rerunner:
         from .rerun import Rerunner
 
-        return Rerunner(self._connection, self._flows, self._runs, self._blobs, self.submit, self.get_results)
+        return Rerunner(
+            self._connection, self._flows, self._runs, self._blobs, self._recorder, self.submit, self.get_results
+        )
 
     async def plan_rerun(
         self,
@@ -1106,8 +1150,10 @@ class StepflowClient(Picklable):
         0.12 and newer, and on 0.9 for runs of one item. Everywhere `failed` alone works: where outputs cannot be read,
         the failed items are executed as a whole. The server's builtin components must be at `/builtin`.
 
-        The input, variables and overrides of the earlier run are not taken over (no server gives back variables, and
-        those from 0.12 on none of the three): give them again. Kept steps keep what they made of the earlier ones.
+        No server gives back variables, and those from 0.12 on neither input nor overrides. A client with a `history`
+        takes the recorded ones over: the input where none is given, variables and overrides below those that are given.
+        Values of secret variables are not recorded. Without a history, give all of them again. Kept steps keep what
+        they made of the earlier ones.
 
         Example:
             ```python
@@ -1121,7 +1167,7 @@ class StepflowClient(Picklable):
             failed: Only the items that did not succeed. Without `from_step` their completed steps are kept.
             only_missing: Keep every completed step, of all items: execute those that failed or have been added.
             input: The input of the earlier run; for a batch the list of all its inputs. It may be left out if nothing
-                that is executed reads it.
+                that is executed reads it, or if it is recorded.
             variables: Values of the flow's variables, as for `run`.
             variables_from_env: Fill missing variables from the environment, as for `run`.
             overrides: Changes to steps that are executed, as for `run`.
@@ -1132,8 +1178,8 @@ class StepflowClient(Picklable):
         Raises:
             NotFoundError: If the server has no such run.
             ConflictError: If the run has not ended.
-            InvalidArgumentError: If the flow has no such step, the input is needed or is not that of the batch, or a
-                kept step has changed.
+            InvalidArgumentError: If the flow has no such step, the input is needed or is not that of the batch, a kept
+                step has changed, or a secret variable of the recorded run is needed and not given again.
             UnsupportedByServerError: If the server does not give back the outputs of steps: 0.10 and 0.11, and 0.9 for
                 batches.
             RunTimeoutError: If it has not ended in time. The runs go on.

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -18,7 +18,8 @@ from ..errors import RequestTimeoutError
 from ..flows.file import FlowSource
 
 if TYPE_CHECKING:
-    from ..types import ComponentList, FlowResult, RunDetails, ValidationResult
+    from ..history import History
+    from ..types import ComponentList, FlowResult, OutputT, RunDetails, ValidationResult
 
 __all__ = ["EmbeddedExecutor"]
 
@@ -33,6 +34,7 @@ class EmbeddedExecutor:
 
     def __init__(self) -> None:
         """Make no client yet."""
+        self._history: History | None = None
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, StepflowClient] = WeakKeyDictionary()
         self._sync_client: SyncStepflowClient | None = None
         self._clients_lock = threading.Lock()
@@ -66,7 +68,7 @@ class EmbeddedExecutor:
             for ended in [each for each in list(self._clients) if each.is_closed()]:
                 self._clients.pop(ended, None)
             self.wait_ready()
-            client = self._clients[loop] = StepflowClient(self.url)
+            client = self._clients[loop] = StepflowClient(self.url, history=self._history)
         return client
 
     @property
@@ -84,7 +86,7 @@ class EmbeddedExecutor:
             self.wait_ready()
         with self._clients_lock:
             if self._sync_client is None:
-                self._sync_client = SyncStepflowClient(self.url)
+                self._sync_client = SyncStepflowClient(self.url, history=self._history)
             return self._sync_client
 
     def wait_ready(self) -> None:
@@ -114,6 +116,7 @@ class EmbeddedExecutor:
         if client is not None:
             await client.aclose()
 
+    @overload
     async def run(
         self,
         flow: FlowSource,
@@ -126,7 +129,39 @@ class EmbeddedExecutor:
         deduplicate: bool = False,
         idempotency_key: str | None = None,
         on_cancel: Literal["detach", "cancel"] = "detach",
-    ) -> FlowResult:
+        output_type: None = None,
+    ) -> FlowResult: ...
+
+    @overload
+    async def run(
+        self,
+        flow: FlowSource,
+        input: Any = None,
+        overrides: Any = None,
+        *,
+        variables: Variables | None = None,
+        variables_from_env: bool = False,
+        timeout: float | None = None,
+        deduplicate: bool = False,
+        idempotency_key: str | None = None,
+        on_cancel: Literal["detach", "cancel"] = "detach",
+        output_type: type[OutputT],
+    ) -> FlowResult[OutputT]: ...
+
+    async def run(
+        self,
+        flow: FlowSource,
+        input: Any = None,
+        overrides: Any = None,
+        *,
+        variables: Variables | None = None,
+        variables_from_env: bool = False,
+        timeout: float | None = None,
+        deduplicate: bool = False,
+        idempotency_key: str | None = None,
+        on_cancel: Literal["detach", "cancel"] = "detach",
+        output_type: Any = None,
+    ) -> FlowResult[Any]:
         """Run a flow on one input and return its result; as `StepflowClient.run`."""
         deadline = deadline_of(timeout)
         client = await self._ready_client(deadline)
@@ -140,6 +175,7 @@ class EmbeddedExecutor:
             deduplicate=deduplicate,
             idempotency_key=idempotency_key,
             on_cancel=on_cancel,
+            output_type=output_type,
         )
 
     async def submit(

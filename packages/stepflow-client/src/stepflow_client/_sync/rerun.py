@@ -8,13 +8,14 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from .._codec import requests
 from .._codec.requests import Variables
 from .._gather import sync_together
 from .._not_given import NOT_GIVEN
+from .._recording import Recorder
 from .._rules.deadline import deadline_of, deadline_scope
 from ..errors import ConflictError, InvalidArgumentError, UnsupportedByServerError
 from ..flows import rerun as rules
@@ -39,6 +40,14 @@ _AT_ONCE = 8
 """How many runs a rerun has under way: each item with outputs of its own is a run of its own."""
 
 
+class _Planned(NamedTuple):
+    """A plan, and what is needed to carry it out."""
+
+    plan: RerunPlan
+    earlier: Sequence[FlowResult]
+    recorded: rules.Recorded
+
+
 class Rerunner:
     """Runs a run again.
 
@@ -47,6 +56,7 @@ class Rerunner:
         flows: The flows of the client.
         runs: Reads runs.
         blobs: Reads flows as they were stored.
+        recorder: Has the recorded runs.
         submit: Starts a run, as the client's method does.
         get_results: Waits for results, as the client's method does.
     """
@@ -57,6 +67,7 @@ class Rerunner:
         flows: FlowStore,
         runs: RunReader,
         blobs: BlobStore,
+        recorder: Recorder,
         submit: Callable[..., str],
         get_results: Callable[..., list[FlowResult]],
     ) -> None:
@@ -64,6 +75,7 @@ class Rerunner:
         self._flows = flows
         self._runs = runs
         self._blobs = blobs
+        self._recorder = recorder
         self._submit = submit
         self._get_results = get_results
 
@@ -82,8 +94,9 @@ class Rerunner:
     ) -> RerunPlan:
         """Return what `rerun` would keep and execute; nothing is started. Arguments and errors as for `rerun`."""
         with deadline_scope(deadline_of(timeout)):
-            plan, _ = self._planned(run_id, from_step, failed, only_missing, variables, overrides, flow, force=force)
-            return plan
+            return (
+                self._planned(run_id, from_step, failed, only_missing, variables, overrides, flow, force=force)
+            ).plan
 
     def rerun(
         self,
@@ -103,10 +116,16 @@ class Rerunner:
         """Run a finished run again, keeping outputs of steps, and return all results."""
         deadline = deadline_of(timeout)
         with deadline_scope(deadline):
-            plan, earlier = self._planned(
+            plan, earlier, recorded = self._planned(
                 run_id, from_step, failed, only_missing, variables, overrides, flow, force=force
             )
-            inputs = _inputs(plan, input)
+            inputs = _inputs(plan, input, recorded)
+            given = requests.run_variables(variables, exact_integers=False)
+            if not variables_from_env:
+                rules.check_recorded_variables(plan.flow, plan.items, recorded, given)
+            variables = {**(recorded.variables or {}), **given} or None
+            changes = overrides if isinstance(overrides, (list, tuple)) else [overrides]
+            overrides = [each for each in (recorded.overrides, *changes) if each] or None
             overridden = _has_noop(self._connection.server())
             start = partial(self._submit, variables=variables, variables_from_env=variables_from_env)
             calls = [
@@ -129,7 +148,7 @@ class Rerunner:
         flow: FlowSource | None,
         *,
         force: bool,
-    ) -> tuple[RerunPlan, Sequence[FlowResult]]:
+    ) -> _Planned:
         run_id = requests.check_run_id(run_id)
         run = self._runs.get_run(run_id)
         if not run.is_finished:
@@ -152,8 +171,22 @@ class Rerunner:
         keep = only_missing or failed
         items = [self._item(new, index, steps.get(index, ()), from_step, keep) for index in indexes]
         rules.check_kept(old, new, overrides, items, force=force)
-        unknown = rules.unknown_of(new, items, variables, overrides)
-        return RerunPlan(run_id=run_id, flow=new, items=items, total=len(earlier), unknown=unknown), earlier
+        recorded = rules.recorded_of(self._recorder.recorded(run_id), new)
+        unknown = rules.unknown_of(new, items, variables, overrides, recorded)
+        taken = {
+            "input": recorded.has_input and rules.needs_input(new, items),
+            "variables": recorded.variables,
+            "overrides": rules.overrides_of_executed(recorded.overrides, items[0].kept if items else {}),
+        }
+        plan = RerunPlan(
+            run_id=run_id,
+            flow=new,
+            items=items,
+            total=len(earlier),
+            unknown=unknown,
+            recorded=[name for name, is_taken in taken.items() if is_taken and items],
+        )
+        return _Planned(plan, earlier, recorded)
 
     @staticmethod
     def _item(
@@ -215,17 +248,20 @@ def _groups(items: Sequence[RerunItem]) -> list[list[RerunItem]]:
     return list(groups.values())
 
 
-def _inputs(plan: RerunPlan, given: Any) -> dict[int, Any]:
+def _inputs(plan: RerunPlan, given: Any, recorded: rules.Recorded) -> dict[int, Any]:
     """Return the input of each item that is run again.
 
     Raises:
         InvalidArgumentError: If it is needed and not given, or has not as many as the batch has items.
     """
     indexes = [item.index for item in plan.items]
+    if given is NOT_GIVEN and recorded.has_input:
+        given = recorded.input
     if given is NOT_GIVEN:
         if plan.items and rules.needs_input(plan.flow, plan.items):
             raise InvalidArgumentError(
-                "the steps that are executed read the flow's input, which the server does not give back",
+                "the steps that are executed read the flow's input, which the server does not give back "
+                "and the history does not have",
                 run_id=plan.run_id,
                 hint="give the input again; of a batch all its inputs",
             )

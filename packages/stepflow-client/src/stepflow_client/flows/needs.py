@@ -17,7 +17,7 @@ from ..errors import InvalidArgumentError
 if TYPE_CHECKING:
     from ..types import FlowVariable
 
-__all__ = ["STEP_KEYS", "FlowNeeds", "nearest_hint", "needs_of"]
+__all__ = ["STEP_KEYS", "FlowNeeds", "nearest_hint", "needs_of", "root_of"]
 
 STEP_KEYS = ("id", "component", "input", "onError", "mustExecute", "metadata")
 """The keys of a step; servers drop others silently."""
@@ -111,6 +111,12 @@ class FlowNeeds:
         if near or not source:
             return near
         return f"{source} is not set" if from_env else f"the environment, which has {source}, was not asked for it"
+
+
+def root_of(path: str) -> str:
+    """Return the variable that a path begins with: `key` for `key`, `$.key` and `$.key.part`."""
+    found = _ROOT.match(path)
+    return path if found is None else found["name"] or found["quoted"]
 
 
 def needs_of(flow: Mapping[str, Any], declared: Mapping[str, FlowVariable]) -> FlowNeeds:

@@ -3,20 +3,97 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .._codec.secrets import HIDDEN
 from .._codec.values import merge_overrides
 from ..errors import InvalidArgumentError
 from .dependencies import reads_of, steps_behind, steps_by_id
-from .needs import nearest_hint
+from .needs import nearest_hint, root_of
 
 if TYPE_CHECKING:
+    from ..history import HistoryEntry
     from ..reruns import RerunItem
     from ..types import StepDetails
 
-__all__ = ["check_kept", "check_step", "kept_outputs", "needs_input", "overrides_of_executed", "unknown_of"]
+__all__ = [
+    "Recorded",
+    "check_kept",
+    "check_recorded_variables",
+    "check_step",
+    "kept_outputs",
+    "needs_input",
+    "overrides_of_executed",
+    "recorded_of",
+    "unknown_of",
+]
 
 _FORCE = "force keeps it all the same; an earlier step to start from executes it"
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What the history knows of the earlier run."""
+
+    has_input: bool = False
+    input: Any = None
+    variables: Mapping[str, Any] | None = None
+    """None where they are not known."""
+    hidden: frozenset[str] = field(default=frozenset())
+    """Variables that were given, but are secret: their values are kept nowhere."""
+    overrides: Mapping[str, Any] | None = None
+    """None where they are not known."""
+
+
+def recorded_of(entry: HistoryEntry | None, flow: Mapping[str, Any]) -> Recorded:
+    """Return what can be taken over from a recorded run; what holds a secret, which the history hides, cannot be.
+
+    Args:
+        entry: The run; None where it is not recorded.
+        flow: The flow to be run: overrides of steps that it does not have are left out.
+    """
+    if entry is None:
+        return Recorded()
+    given = entry.variables or {}
+    hidden = frozenset(name for name, value in given.items() if _is_hidden(value))
+    steps = steps_by_id(flow)
+    changes = {step: change for step, change in (merge_overrides(entry.overrides) or {}).items() if step in steps}
+    return Recorded(
+        has_input="input" not in entry.omitted and not _is_hidden(entry.input),
+        input=entry.input,
+        variables=None
+        if "variables" in entry.omitted
+        else {name: value for name, value in given.items() if name not in hidden},
+        hidden=hidden,
+        overrides=None if "overrides" in entry.omitted or _is_hidden(changes) else changes,
+    )
+
+
+def _is_hidden(value: Any) -> bool:
+    if isinstance(value, str):
+        return HIDDEN in value
+    if isinstance(value, Mapping):
+        return any(_is_hidden(each) for pair in value.items() for each in pair)
+    return isinstance(value, (list, tuple)) and any(map(_is_hidden, value))
+
+
+def check_recorded_variables(
+    flow: Mapping[str, Any], items: Sequence[RerunItem], recorded: Recorded, given: Iterable[str]
+) -> None:
+    """Refuse to run steps without a secret variable that the earlier run was given.
+
+    Raises:
+        InvalidArgumentError: If a step that is executed reads one that is not given again.
+    """
+    read = {root_of(path) for path in _read(flow, items, "$variable")}
+    missing = sorted((recorded.hidden & read) - set(given))
+    if missing:
+        names = ", ".join(map(repr, missing))
+        raise InvalidArgumentError(
+            f"the history does not keep the value of secret variable {names}, which the steps that are executed read",
+            hint="give it again, or take variables from the environment",
+        )
 
 
 def check_step(flow: Mapping[str, Any], step: str) -> None:
@@ -104,7 +181,10 @@ def needs_input(flow: Mapping[str, Any], items: Sequence[RerunItem]) -> bool:
     return bool(_read(flow, items, "$input"))
 
 
-def unknown_of(flow: Mapping[str, Any], items: Sequence[RerunItem], variables: Any, overrides: Any) -> list[str]:
+def unknown_of(
+    flow: Mapping[str, Any], items: Sequence[RerunItem], variables: Any, overrides: Any, recorded: Recorded
+) -> list[str]:
     """Return what of the earlier run is not known and may matter to what is executed."""
-    missing = ["variables"] if variables is None and _read(flow, items, "$variable") else []
-    return missing + (["overrides"] if overrides is None else [])
+    is_unknown = variables is None and recorded.variables is None
+    missing = ["variables"] if is_unknown and _read(flow, items, "$variable") else []
+    return missing + (["overrides"] if overrides is None and recorded.overrides is None else [])

@@ -9,7 +9,7 @@ __all__ = ["command"]
 _COMMANDS = {
     "list": "Show the settings in effect: the server that commands use, and all others.",
     "get": "Print one setting.",
-    "set": "Set a key of a profile.",
+    "set": "Set a key of a profile, or whether runs are recorded.",
     "unset": "Remove a key of a profile, or a whole profile.",
     "use": "Make a profile the current one.",
 }
@@ -30,9 +30,11 @@ command = LazyGroup(
       url = "https://stepflow.example.com"
       token_command = ["pass", "show", "stepflow"]
 
-    Its keys: url; token_env, token_file or token_command; timeout (seconds); verify (true or false); ca_file;
-    cert_file; key_file; proxy. Flags take precedence over the environment, and the environment
-    over a profile; but a profile that names a token is sent its own.
+    The keys of a profile: url; token_env, token_file or token_command; timeout (seconds); verify (true or false);
+    ca_file; cert_file; key_file; proxy. Flags take precedence over the environment, and the environment over a
+    profile; but a profile that names a token is sent its own.
+
+    history = false, above the profiles, keeps commands from recording runs; so does STEPFLOW_HISTORY=off.
     """,
 )
 """The group; each of its commands is a module of this package."""

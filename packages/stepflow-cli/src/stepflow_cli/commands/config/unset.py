@@ -21,8 +21,8 @@ _REMOVED = View(columns=(Column("name"), Column("file")), name="name")
 def command(key: str, profile: str | None, output: Output) -> None:
     """Remove a key of a profile, or a whole profile.
 
-    KEY is profiles.NAME.KEY, profiles.NAME for the whole profile, current, or a KEY alone, as for 'config set'. If the
-    current profile is removed, there is no current one.
+    KEY is profiles.NAME.KEY, profiles.NAME for the whole profile, current, history, or a KEY alone, as for 'config
+    set'. If the current profile is removed, there is no current one.
     """
     from ...settings.edit import changing, parse_key, unset_value
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from heapq import merge
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,12 +14,14 @@ from ...errors import usage
 from ...output.messages import note
 from ...output.tables import is_terminal
 from ...output.view import Output
+from ...params.labels import label_option, labels_of
 from ...params.options import output_options, server_options, watch_option
 from ...params.parsing import Command
 from ...params.runs import run_id_option, status_option
 from ...params.times import time_option
 from ...records.runs import RUN, run_record
 from ...runs.ids import whole_id
+from ...runs.labelled import labelled_runs
 from ...server.connect import connect
 from ...settings.resolve import ServerOptions
 
@@ -37,6 +40,7 @@ _LIMIT = 30
 @run_id_option("--root", help="Only this run and the runs below it.")
 @run_id_option("--parent", help="Only runs that a step of this run created.")
 @click.option("--roots-only", is_flag=True, help="Leave out runs that steps created.")
+@label_option("Only runs that the history of this machine has with this label; repeatable.")
 @time_option("--since", "Only runs created then or later: 2026-11-25, 2026-11-25T14:00:00Z, or 1h for an hour ago.")
 @time_option("--until", "Only runs created before then; without a time zone it is local time.")
 @click.option(
@@ -77,16 +81,26 @@ def command(
         "since": given["since"],
         "until": given["until"],
     }
-    limit = limit or _LIMIT
+    limit = shown_runs = limit or _LIMIT
+    labels = labels_of(given["labels"])
     with connect(server) as target:
         for name in ("root_run_id", "parent_run_id"):
             if filters[name]:
                 filters[name] = whole_id(target.client, str(filters[name]))
+        if labels and not watch:
+            found = labelled_runs(target.client, labels, status, filters)
+            output.records(map(run_record, found if everything else islice(found, limit)), RUN)
+            return
         if everything:
             output.records(map(run_record, _all(target.client, status, filters)), RUN)
             return
         if watch:
-            newest = lambda: list(map(run_record, _newest(target.client, status, filters, limit)))  # noqa: E731
+
+            def newest() -> list[dict[str, Any]]:
+                labelled = islice(labelled_runs(target.client, labels, status, filters), shown_runs)
+                listed = labelled if labels else _newest(target.client, status, filters, shown_runs)
+                return list(map(run_record, listed))
+
             watch_records(newest, RUN, output)
             return
         # One more than is shown tells whether there are more.

@@ -14,7 +14,7 @@ from ...inputs.values import Values
 from ...output.messages import note
 from ...output.spinner import waiting
 from ...output.view import Column, Output, View
-from ...params.flow import value_options
+from ...params.flow import history_options, value_options
 from ...params.options import file_output_options, option_in, server_options, timeout_option
 from ...params.parsing import FILE, Command
 from ...params.runs import run_argument
@@ -22,6 +22,7 @@ from ...records.results import BATCH_RESULT, print_result, print_results
 from ...runs.ids import whole_id
 from ...runs.wait import Wait, or_come_back
 from ...server.connect import Target, connect
+from ...settings.history import require_history
 from ...settings.resolve import ServerOptions
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class _Asked:
 @option_in("--dry-run", is_flag=True, section="Rerun", help="Print what would be kept and executed; run nothing.")
 @option_in("--inputs", type=FILE, section="Rerun", metavar="FILE", help="All inputs of a batch, as for run.")
 @value_options
+@history_options
 @timeout_option
 @server_options(default="server")
 @file_output_options
@@ -66,6 +68,7 @@ def command(
     dry_run: bool,
     inputs: str | None,
     values: Values,
+    about: dict[str, Any],
     wait: Wait,
     server: ServerOptions,
     output: Output,
@@ -75,12 +78,19 @@ def command(
     Kept steps are not executed: they give the output they gave. Without --from, --failed or --only-missing everything
     is executed. --failed alone keeps the completed steps of the failed items.
 
-    The input, variables and overrides of the run are not taken over: give them again. Outputs of steps can be kept on
-    0.12 and newer, and on 0.9 for runs of one item; elsewhere --failed runs the failed items as a whole.
+    Servers do not give back the input, variables and overrides of a run. They are taken from the history, if the run
+    was started here: the input unless one is given, variables and overrides below those that are given. Secret
+    variables are not recorded: give them again.
+
+    Outputs of steps can be kept on 0.12 and newer, and on 0.9 for runs of one item; elsewhere --failed runs the failed
+    items as a whole.
 
     It prints what run prints; of a batch, a line for each item of the earlier run, the kept ones too.
     """
     values.check(flow=flow or "", inputs=inputs)
+    about = {name: value for name, value in about.items() if value}
+    if about:
+        require_history()
     changed = None if flow is None else load_flow_or_id(flow)
     chosen = {"from_step": from_step, "failed": failed, "only_missing": only_missing, "flow": changed, "force": force}
     with connect(server) as target:
@@ -91,7 +101,9 @@ def command(
             output.records(_plan_records(plan), _PLAN, default="jsonl")
             return
         _say(plan)
-        _print(_rerun(target, asked, wait), output)
+        with target.history.recording(flow=plan.flow, **about):
+            again = _rerun(target, asked, wait)
+        _print(again, output)
 
 
 def _asked(target: Target, run_id: str, chosen: dict[str, Any], values: Values, inputs: str | None) -> _Asked:
@@ -134,6 +146,8 @@ def _say(plan: RerunPlan) -> None:
         note(f"keeps {', '.join(kept) or 'no step'}; executes {', '.join(executed) or 'no step'}")
     else:
         note("keeps other steps of each item; --dry-run lists them")
+    if plan.recorded:
+        note(f"takes {', '.join(plan.recorded)} from the history")
     if plan.unknown:
         what = " and ".join(plan.unknown)
         note(f"{what} of the earlier run are not taken over: give them again if it had any")

@@ -1,0 +1,31 @@
+"""`stepflow history`: the runs that this user has started from here."""
+
+from __future__ import annotations
+
+from ...params.parsing import LazyGroup
+
+__all__ = ["command"]
+
+_COMMANDS = {
+    "list": "List the recorded runs, newest first.",
+    "show": "Show a recorded run: its input, variables, overrides and flow.",
+    "search": "List the recorded runs that contain a text, newest first.",
+    "clear": "Remove recorded runs from this machine.",
+}
+
+command = LazyGroup(
+    "history",
+    commands_of=_COMMANDS,
+    package=__name__,
+    aliases={"delete": "clear", "get": "show"},
+    help="""List and search the runs that were started from this machine.
+
+    From 0.12 on no server gives back the input, variables or overrides of a run. 'run', 'submit' and 'runs rerun'
+    therefore record them on this machine, in a file that only its owner can read: history.db in the user's state
+    folder. Values of secret variables are not kept, nor are batches that stream. Kept are 10,000 runs, for 90 days.
+
+    'stepflow config set history off' or STEPFLOW_HISTORY=off turns recording off. What cannot be recorded is a
+    warning and no error. Wherever a run id is taken, @last is the newest recorded run of the server, @2 the one before.
+    """,
+)
+"""The group; each of its commands is a module of this package."""

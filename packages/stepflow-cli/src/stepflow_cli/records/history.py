@@ -1,0 +1,89 @@
+"""Recorded runs as records, and what their tables look like."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..output.view import Column, Output, View, rfc3339
+
+if TYPE_CHECKING:
+    from stepflow_client.history import HistoryEntry
+
+__all__ = ["ENTRY", "ENTRY_IN_FULL", "entry_record", "print_entries"]
+
+
+def _labels_text(labels: object) -> str:
+    if not isinstance(labels, Mapping) or not labels:
+        return "-"
+    return " ".join(f"{name}={value}" for name, value in labels.items())
+
+
+def _json(value: object) -> str:
+    return "-" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+_LABELS = Column("labels", show=_labels_text)
+_VALUES = ("input", "variables", "overrides", "flow")
+
+ENTRY = View(
+    columns=(
+        *(Column("run_id", kind="id"), Column("status", kind="status"), Column("flow_name", title="FLOW")),
+        *(Column("created_at", title="CREATED", kind="time"), Column("labels", show=_labels_text, optional=True)),
+        Column("note", optional=True),
+    ),
+    fields=("server", "flow_id", "flow_file"),
+    open_fields=("labels",),
+)
+"""A recorded run as a line of a table."""
+
+ENTRY_IN_FULL = View(
+    columns=(
+        *(Column("run_id", kind="id"), Column("status", kind="status"), Column("created_at", kind="time")),
+        *(Column("server"), Column("flow_name", title="FLOW"), Column("flow_id", kind="id"), Column("flow_file")),
+        *(_LABELS, Column("note")),
+        *(Column(name, show=_json) for name in _VALUES[:-1]),
+        Column("omitted", show=lambda names: ", ".join(names) if isinstance(names, list) and names else "-"),
+    ),
+    fields=("flow",),
+    open_fields=("labels", *_VALUES),
+    folds=True,
+)
+"""A recorded run alone."""
+
+
+def entry_record(entry: HistoryEntry, *, full: bool = False) -> dict[str, Any]:
+    """Return a recorded run as a record.
+
+    Args:
+        entry: The run.
+        full: Whether with its flow, input, variables and overrides.
+    """
+    name = entry.flow.get("name") if isinstance(entry.flow, Mapping) else None
+    record: dict[str, Any] = {
+        "run_id": entry.run_id,
+        "status": entry.status,
+        "flow_name": name,
+        "created_at": rfc3339(entry.created_at),
+        "labels": dict(entry.labels),
+        "note": entry.note,
+        "server": entry.server,
+        "flow_id": entry.flow_id,
+        "flow_file": entry.flow_file,
+    }
+    if full:
+        record |= {each: getattr(entry, each) for each in _VALUES} | {"omitted": list(entry.omitted)}
+    return record
+
+
+def print_entries(filters: Mapping[str, Any], output: Output) -> None:
+    """Print the recorded runs that match, newest first.
+
+    Args:
+        filters: Arguments of `History.search`.
+        output: Where they are printed.
+    """
+    from ..settings.history import open_history
+
+    output.records(map(entry_record, open_history().search(**filters)), ENTRY)

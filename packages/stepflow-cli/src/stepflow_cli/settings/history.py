@@ -1,0 +1,141 @@
+"""Whether runs are recorded in the history of this user, and the history itself.
+
+Recording is on unless STEPFLOW_HISTORY or the configuration file says off. The modules of the history and of SQLite are
+imported when a run has been created, so that they delay none.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+from ..errors import Problem, usage
+from ..output.messages import note as warn
+from .profiles import Profiles, load
+from .resolve import Setting
+
+if TYPE_CHECKING:
+    from stepflow_client.history import History, HistoryEntry
+
+__all__ = ["HISTORY_VARIABLE", "CommandHistory", "history_setting", "open_history", "require_history", "same_server"]
+
+HISTORY_VARIABLE = "STEPFLOW_HISTORY"
+_WORDS = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
+
+
+def history_setting(profiles: Profiles | None = None) -> Setting:
+    """Return whether runs are recorded, `on` or `off`, and where that was said.
+
+    Args:
+        profiles: The configuration file; None reads it.
+
+    Raises:
+        Problem: If STEPFLOW_HISTORY is neither on nor off, or the file cannot be read.
+    """
+    text = os.environ.get(HISTORY_VARIABLE, "").strip()
+    if text:
+        if text.lower() not in _WORDS:
+            raise usage(f"{HISTORY_VARIABLE} is on or off, not {text!r}")
+        return _setting(_WORDS[text.lower()], f"environment variable {HISTORY_VARIABLE}")
+    profiles = load() if profiles is None else profiles
+    if profiles.history is not None:
+        return _setting(profiles.history, str(profiles.path))
+    return _setting(True, "default")
+
+
+def _setting(is_on: bool, origin: str) -> Setting:
+    return Setting("history", "on" if is_on else "off", origin)
+
+
+def require_history() -> None:
+    """Refuse what needs a history where none is written.
+
+    Raises:
+        Problem: If it is off.
+    """
+    setting = history_setting()
+    if setting.value == "off":
+        hint = f"unset {HISTORY_VARIABLE}" if HISTORY_VARIABLE in setting.origin else "stepflow config set history on"
+        raise usage("--label and --note are kept in the history, which is off", hint)
+
+
+def open_history() -> History:
+    """Return the history; the file is opened by the first call, and made by the first run that is recorded."""
+    from stepflow_client.history import History
+
+    return History(on_failure=warn)
+
+
+def same_server(url: str) -> list[str]:
+    """Return the URLs that name the server of a URL: this machine has two names."""
+    names = ("//localhost:", "//127.0.0.1:")
+    return list(dict.fromkeys([url, *(url.replace(names[0], names[1], 1), url.replace(names[1], names[0], 1))]))
+
+
+class CommandHistory:
+    """The history as the client of a command uses it: nothing is imported or read before a run has been created.
+
+    Only what a command runs within `recording` is recorded: not the runs of doctor or of test cases.
+    """
+
+    def __init__(self) -> None:
+        """Record nothing yet."""
+        self._about: Mapping[str, Any] | None = None
+
+    @property
+    def for_client(self) -> History:
+        """This object, as the type that a client takes."""
+        return cast("History", self)
+
+    @contextmanager
+    def recording(
+        self,
+        *,
+        flow: Mapping[str, Any] | None = None,
+        flow_file: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        note: str | None = None,
+    ) -> Iterator[None]:
+        """Record the runs that are created in the block, in other threads too.
+
+        Args:
+            flow: The flow's content, where the client may know only its id.
+            flow_file: The flow's file.
+            labels: What the command line says of the runs.
+            note: The same, as a sentence.
+        """
+        self._about = {"flow": flow or None, "flow_file": flow_file, "labels": labels, "note": note}
+        try:
+            yield
+        finally:
+            self._about = None
+
+    @cached_property
+    def _history(self) -> History | None:
+        try:
+            return open_history() if history_setting().value == "on" else None
+        except Problem as problem:
+            warn(f"runs are not recorded in the history: {problem.message}")
+            return None
+
+    def record(self, run_id: str, **given: Any) -> None:
+        """Record a run that was created, with what the command line says of it."""
+        if self._about is not None and self._history is not None:
+            said = {name: value for name, value in self._about.items() if value is not None}
+            self._history.record(run_id, **(said | {k: v for k, v in given.items() if v is not None}))
+
+    def update(self, run_id: str, *, status: str) -> None:
+        """Set the last known status of a run, if it is recorded."""
+        if self._history is not None and self._history.path.exists():
+            self._history.update(run_id, status=status)
+
+    def get(self, run_id: str) -> HistoryEntry | None:
+        """Return a run, or None if it is not recorded or cannot be read."""
+        from stepflow_client import StepflowClientError
+
+        with suppress(StepflowClientError):
+            return None if self._history is None else self._history.get(run_id)
+        return None

@@ -1,0 +1,123 @@
+"""Outputs as objects of a type of the caller's: pydantic models, dataclasses, attrs classes, TypedDicts. Pure."""
+
+from __future__ import annotations
+
+import functools
+import operator
+import types
+from collections.abc import Mapping
+from typing import Annotated, Any, NotRequired, Required, Union, get_args, get_origin, get_type_hints, is_typeddict
+
+import typing_extensions
+from pydantic import AfterValidator, PydanticUserError, TypeAdapter, ValidationError, create_model
+
+from ..errors import InvalidArgumentError, OutputTypeError
+from ..types import FlowResult
+
+__all__ = ["check_output_type", "with_typed_output"]
+
+
+def check_output_type(output_type: Any) -> None:
+    """Refuse a type that outputs cannot be read into, before a run is created.
+
+    Raises:
+        InvalidArgumentError: If so.
+    """
+    if output_type is not None:
+        _adapter(output_type)
+
+
+def with_typed_output(result: FlowResult[Any], output_type: Any) -> FlowResult[Any]:
+    """Return a result with its output as an object of a type; one that is no success as it is.
+
+    Raises:
+        OutputTypeError: If the output does not fit.
+    """
+    if output_type is None or not result.is_success:
+        return result
+    try:
+        output = _adapter(output_type).validate_python(result.output)
+    except ValidationError as error:
+        found = [{"path": _path(each["loc"]), "message": each["msg"]} for each in error.errors(include_input=False)]
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        name = getattr(output_type, "__name__", str(output_type))
+        raise OutputTypeError(
+            f"the output of run {result.run_id} does not fit {name}: {found[0]['path']}: {found[0]['message']}{more}",
+            run_id=result.run_id,
+            details=found,
+            result=result,
+        ) from None
+    return result.model_copy(update={"output": output})
+
+
+def _path(places: tuple[int | str, ...]) -> str:
+    return "$" + "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in places)
+
+
+def _adapter(output_type: Any) -> TypeAdapter[Any]:
+    try:
+        return _cached_adapter(output_type)
+    except (PydanticUserError, NameError, TypeError) as error:
+        why = str(error).partition("\n")[0]
+        raise InvalidArgumentError(f"output_type {output_type!r} is no type that an output can have: {why}") from error
+
+
+@functools.lru_cache(maxsize=256)
+def _cached_adapter(output_type: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(_readable(output_type))
+
+
+def _readable(annotation: Any) -> Any:
+    """Return an annotation with attrs classes, and TypedDicts of Python 3.11, as what pydantic can read."""
+    if is_typeddict(annotation):
+        return _of_typed_dict(annotation)
+    if isinstance(annotation, type) and hasattr(annotation, "__attrs_attrs__"):
+        return _of_attrs(annotation)
+    arguments = get_args(annotation)
+    origin: Any = get_origin(annotation)
+    if not arguments or origin not in (list, dict, tuple, set, frozenset, Union, types.UnionType):
+        return annotation
+    parts = tuple(_readable(each) for each in arguments)
+    if parts == arguments:
+        return annotation
+    return functools.reduce(operator.or_, parts) if origin is types.UnionType else _with_arguments(origin, parts)
+
+
+def _with_arguments(generic: Any, arguments: tuple[Any, ...]) -> Any:
+    return generic[arguments]
+
+
+@functools.lru_cache(maxsize=256)
+def _of_typed_dict(kind: Any) -> Any:
+    # pydantic, which needs typing_extensions, takes no other before Python 3.12.
+    fields: dict[str, Any] = {}
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        said: Any = get_origin(hint)
+        bare = get_args(hint)[0] if said in (Required, NotRequired) else hint
+        # Of annotations that are texts, only the hints tell; of the others both do.
+        by_key = Required if name in kind.__required_keys__ else NotRequired
+        wrapper = said if said in (Required, NotRequired) else by_key
+        fields[name] = wrapper[_readable(bare)]
+    return typing_extensions.TypedDict(kind.__name__, fields)  # type: ignore[operator]
+
+
+@functools.lru_cache(maxsize=256)
+def _of_attrs(kind: Any) -> Any:
+    hints = get_type_hints(kind, include_extras=True)
+    fields: dict[str, Any] = {}
+    for each in kind.__attrs_attrs__:
+        if each.init:
+            # What is missing keeps the default of the class: it is not handed on.
+            default = ... if _is_missing(each.default) else None
+            fields[each.alias] = (_readable(hints.get(each.name, Any)), default)
+    model = create_model(kind.__name__, **fields)
+    return Annotated[model, AfterValidator(functools.partial(_made, kind))]
+
+
+def _is_missing(default: Any) -> bool:
+    return type(default).__name__ == "_Nothing"
+
+
+def _made(kind: Any, model: Any) -> Any:
+    given: Mapping[str, Any] = {name: getattr(model, name) for name in model.model_fields_set}
+    return kind(**given)

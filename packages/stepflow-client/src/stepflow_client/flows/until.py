@@ -1,0 +1,45 @@
+"""A flow up to one of its steps. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .._codec.values import merge_overrides
+from .dependencies import reads_of, steps_by_id
+from .rerun import check_step
+
+__all__ = ["flow_until"]
+
+
+def flow_until(flow: Mapping[str, Any], step: str, overrides: Any = None) -> tuple[dict[str, Any], Any]:
+    """Return a flow of a step and those that it reads, whose output is the step's, and the overrides that it needs.
+
+    Args:
+        flow: The flow; it is not changed.
+        step: The id of the step.
+        overrides: Changes to steps, as for `run`; a changed step may read other steps.
+
+    Returns:
+        The shorter flow, and the overrides without those of the steps that are left out.
+
+    Raises:
+        InvalidArgumentError: If the flow has no such step, or the overrides are none.
+    """
+    check_step(flow, step)
+    steps, changes = steps_by_id(flow), merge_overrides(overrides) or {}
+    needed, waiting = set[str](), {step}
+    while waiting:
+        needed |= waiting
+        values = [[steps[name].get("input"), changes.get(name)] for name in waiting if name in steps]
+        waiting = reads_of(values, "$step") - needed
+    cut = {**flow, "steps": [each for name, each in steps.items() if name in needed], "output": {"$step": step}}
+    schemas = flow.get("schemas")
+    properties = schemas.get("properties") if isinstance(schemas, Mapping) else None
+    if isinstance(schemas, Mapping) and isinstance(properties, Mapping):
+        # What it says of the output holds for the whole flow.
+        kept = {name: schema for name, schema in properties.items() if name != "output"}
+        cut["schemas"] = {**schemas, "properties": kept}
+    # Those of steps that the flow does not have stay, to be refused.
+    left = {name: change for name, change in changes.items() if name in needed or name not in steps}
+    return cut, left or None

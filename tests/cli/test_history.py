@@ -1,0 +1,245 @@
+"""Runs that the command records, and where a recorded run is named by its place."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cli.command import Stepflow
+from tests.cli.golden import Golden
+from tests.cli.runs import UNKNOWN
+from tests.cli.terminal import Terminal
+
+SECRET = "hunter2-wolpertinger"
+SECRETIVE = {
+    "name": "secretive",
+    "schemas": {
+        "properties": {
+            "variables": {
+                "properties": {
+                    "key": {"type": "string", "is_secret": True, "env_var": "THE_KEY"},
+                    "city": {"type": "string"},
+                }
+            }
+        }
+    },
+    "steps": [{"id": "echo", "component": "/builtin/noop", "input": {"n": {"$input": "$.n"}}}],
+    "output": {"n": {"$step": "echo", "path": "$.n"}, "city": {"$variable": "city"}},
+}
+
+
+def state(stepflow: Stepflow) -> Path:
+    return Path(stepflow.environment["XDG_STATE_HOME"]) / "stepflow"
+
+
+def recorded(stepflow: Stepflow, *args: str) -> list[dict[str, Any]]:
+    done = stepflow("history", "list", "-o", "json", *args)
+    assert done.code == 0, done
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
+
+
+def test_a_run_is_recorded(stepflow: Stepflow, server: str) -> None:
+    made = stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}', "--label", "env=dev", "--note", "first")
+    assert (made.code, made.stderr) == (0, "")
+    (entry,) = recorded(stepflow)
+    assert (entry["status"], entry["labels"], entry["note"]) == ("completed", {"env": "dev"}, "first")
+    assert (entry["server"], entry["flow_file"]) == (server, str(stepflow.folder / "hello.yaml"))
+    shown = json.loads(stepflow("history", "show", "@last", "-o", "json").stdout)
+    assert (shown["input"], shown["flow"]["name"]) == ({"name": "Ada"}, entry["flow_name"])
+    (file,) = [each for each in state(stepflow).iterdir() if each.name == "history.db"]
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+
+
+def test_runs_of_an_embedded_server_and_failures_are_recorded(stepflow: Stepflow) -> None:
+    assert stepflow("run", "fails.yaml", "--input-json", '{"nam": "Ada"}', "--no-check", "--local").code == 1
+    assert [entry["status"] for entry in recorded(stepflow)] == ["failed"]
+
+
+def test_the_status_is_what_a_later_command_saw(stepflow: Stepflow, server: str) -> None:
+    run_id = stepflow("submit", "hello.yaml", "--detach", "--input-json", '{"name": "Ada"}').stdout.strip()
+    assert [(entry["run_id"], entry["status"]) for entry in recorded(stepflow)] == [(run_id, None)]
+    assert stepflow("runs", "wait", "-q", run_id).code == 0
+    assert [entry["status"] for entry in recorded(stepflow)] == ["completed"]
+
+
+@pytest.mark.parametrize("how", ["variable", "file"])
+def test_it_can_be_turned_off(stepflow: Stepflow, server: str, how: str) -> None:
+    environment = {"STEPFLOW_HISTORY": "off"} if how == "variable" else {}
+    if how == "file":
+        assert stepflow("config", "set", "history", "off").code == 0
+        assert stepflow("config", "get", "history").stdout == "off\n"
+    assert stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}', **environment).code == 0
+    assert not state(stepflow).exists()
+    labelled = stepflow("run", "hello.yaml", "--input-json", "{}", "--label", "a=b", **environment)
+    assert (labelled.code, "history, which is off" in labelled.stderr) == (2, True)
+    last = stepflow("runs", "get", "@last", **environment)
+    assert (last.code, "recording is off" in last.stderr) == (1, True)
+    if how == "file":
+        assert stepflow("config", "unset", "history").code == 0
+        assert stepflow("config", "get", "history").stdout == "on\n"
+
+
+def test_a_wrong_setting_is_told_and_records_nothing(stepflow: Stepflow, server: str) -> None:
+    done = stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}', STEPFLOW_HISTORY="perhaps")
+    assert (done.code, done.stderr.count("\n")) == (0, 1)
+    assert "STEPFLOW_HISTORY is on or off, not 'perhaps'" in done.stderr
+    assert not state(stepflow).exists()
+    assert stepflow("config", "set", "history", "perhaps").code == 2
+
+
+@pytest.mark.parametrize("fault", ["folder", "full", "broken"])
+def test_it_is_never_in_the_way(stepflow: Stepflow, server: str, fault: str) -> None:
+    line = 'stepflow run hello.yaml --input-json \'{"name": "Ada"}\''
+    if fault == "folder":
+        state(stepflow).parent.mkdir(parents=True)
+        state(stepflow).write_text("no folder")
+    elif fault == "broken":
+        state(stepflow).mkdir(parents=True)
+        (state(stepflow) / "history.db").write_text("no database " * 1_000)
+    else:
+        # No file may grow, as on a full disk; standard output is a pipe.
+        line = f"trap '' XFSZ; ulimit -f 0; {line}"
+    done = stepflow.shell(line)
+    assert done.code == 0, done
+    assert json.loads(done.stdout)
+    assert (done.stderr.count("\n"), "the history cannot record a run" in done.stderr) == (1, True), done
+
+
+def test_secret_variables_are_nowhere(stepflow: Stepflow, server: str) -> None:
+    (stepflow.folder / "secretive.yaml").write_text(yaml.safe_dump(SECRETIVE))
+    given = ("--input-json", json.dumps({"n": SECRET}), "--var", "city=Oslo", "--note", f"with {SECRET}")
+    by_flag = stepflow("run", "secretive.yaml", *given, "--var", f"key={SECRET}")
+    assert by_flag.code == 0, by_flag
+    by_environment = stepflow("run", "secretive.yaml", *given, "--env-variables", THE_KEY=SECRET)
+    assert by_environment.code == 0, by_environment
+    flow_id = stepflow("flows", "store", "secretive.yaml", "-o", "name").stdout.strip()
+    by_id = stepflow("run", flow_id, *given, "--var", f"key={SECRET}", "--label", f"key={SECRET}")
+    assert by_id.code == 0, by_id
+    assert len(recorded(stepflow)) == 3
+    files = [each for each in state(stepflow).iterdir() if each.is_file()]
+    assert not any(SECRET.encode() in each.read_bytes() for each in files)
+    for place in ("@1", "@2", "@3"):
+        shown = stepflow("history", "show", place, "-o", "json")
+        assert SECRET not in shown.stdout
+        assert json.loads(shown.stdout)["variables"] == {"city": "Oslo", "key": "***"}
+    assert SECRET not in stepflow("history", "list", "-o", "json").stdout
+
+
+@pytest.mark.parametrize("words", ["get", "result", "steps", "items", "flow", "watch", "events", "wait"])
+def test_a_run_is_named_by_its_place(stepflow: Stepflow, server: str, words: str) -> None:
+    ids = [
+        stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}', "-o", "name").stdout.strip() for _ in range(2)
+    ]
+    # Runs of other servers do not count.
+    assert stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}', "--local").code == 0
+    for run_id, places in ((ids[1], ["@last", "@1", *([] if words == "wait" else ["-"])]), (ids[0], ["@2"])):
+        whole = stepflow("runs", words, run_id, "-o", "json")
+        for place in places:
+            named = stepflow("runs", words, place, "-o", "json")
+            assert (named.code, named.stdout, named.stderr) == (whole.code, whole.stdout, whole.stderr)
+    absent = stepflow("runs", words, "@3")
+    assert (absent.code, "the history has no run @3 of" in absent.stderr) == (1, True)
+    assert stepflow("runs", words, "@0").code == 2
+
+
+def test_two_runs_and_a_root_are_named_by_their_places(stepflow: Stepflow, server: str) -> None:
+    for name in ("Ada", "Bob"):
+        assert stepflow("run", "hello.yaml", "--input-json", json.dumps({"name": name})).code == 0
+    compared = stepflow("runs", "diff", "@2", "-", "-o", "json")
+    assert (compared.code, '"Ada"' in compared.stdout, '"Bob"' in compared.stdout) == (1, True, True)
+    rooted = stepflow("runs", "list", "--root", "@last", "-o", "name").stdout
+    assert rooted.strip() == recorded(stepflow)[0]["run_id"]
+
+
+def test_runs_are_found_by_label_text_and_status(stepflow: Stepflow, server: str) -> None:
+    for name, label in (("Ada", "env=dev"), ("Bob", "env=prod"), ("Cleo", "env=dev")):
+        run = ("run", "hello.yaml", "--input-json", json.dumps({"name": name}), "--label", label)
+        assert stepflow(*run).code == 0
+    third, second, first = (entry["run_id"] for entry in recorded(stepflow))
+    assert [entry["run_id"] for entry in recorded(stepflow, "--label", "env=dev")] == [third, first]
+    assert recorded(stepflow, "--status", "failed") == []
+    assert stepflow("history", "search", "bob", "-o", "name").stdout.split() == [second]
+    assert stepflow("history", "search", "zorro").code == 0
+    listed = ("runs", "list", "--label", "env=dev", "-o", "name")
+    assert stepflow(*listed).stdout.split() == [third, first]
+    assert stepflow(*listed, "-n", "1").stdout.split() == [third]
+    assert stepflow(*listed, "--since", "1h", "--all").stdout.split() == [third, first]
+    assert stepflow(*listed, "--label", "a=b").stdout == ""
+    assert stepflow("runs", "list", "--label", "env").code == 2
+
+
+def test_clearing_asks_and_removes(stepflow: Stepflow, server: str) -> None:
+    assert stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}').code == 0
+    assert stepflow("history", "clear").code == 2
+    assert stepflow("history", "clear", "--before", "yesterdayish", "-y").code == 2
+    kept = stepflow("history", "clear", "--before", "1h", "-y", "-o", "json")
+    assert json.loads(kept.stdout)["removed"] == 0
+    gone = stepflow("history", "clear", "-y", "-o", "json")
+    assert json.loads(gone.stdout)["removed"] == 1
+    assert recorded(stepflow) == []
+    assert b"Ada" not in (state(stepflow) / "history.db").read_bytes()
+
+
+def test_nothing_is_written_by_looking(stepflow: Stepflow, server: str, ada: str) -> None:
+    assert recorded(stepflow) == []
+    assert stepflow("history", "show", UNKNOWN).code == 1
+    assert stepflow("runs", "wait", ada).code == 0
+    assert stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}', "--dry-run").code == 0
+    assert stepflow("test", "hello.yaml").code in (0, 2, 5)
+    assert not state(stepflow).exists()
+
+
+def test_a_batch_that_streams_takes_no_label(stepflow: Stepflow, server: str) -> None:
+    (stepflow.folder / "inputs.jsonl").write_text('{"name": "Ada"}\n')
+    done = stepflow("run", "hello.yaml", "--inputs", "inputs.jsonl", "--output", "out.jsonl", "--label", "a=b")
+    assert (done.code, "is not recorded" in done.stderr) == (2, True)
+
+
+def test_completion_offers_places(stepflow: Stepflow, server: str) -> None:
+    assert stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}', "--note", "first").code == 0
+
+    def offered(words: str) -> list[str]:
+        count = str(len(words.split(" ")) - 1)
+        done = stepflow(_STEPFLOW_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=count)
+        return [line.partition(",")[2] for line in done.stdout.splitlines()]
+
+    assert offered("stepflow runs get @") == ["@last"]
+    # Bash breaks words there, and replaces only what stands behind it.
+    assert offered("stepflow runs get @ la") == ["last"]
+    assert "@last" not in offered("stepflow runs get ")
+    assert offered("stepflow runs steps @last --step ") != []
+    assert offered("stepflow history show ")[0] == "@last"
+
+
+def test_history_is_shown(golden: Golden, terminal: Callable[..., Terminal], stepflow: Stepflow, server: str) -> None:
+    nothing = stepflow("history", "list"), stepflow("history", "show", "@last")
+    ran = stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}', "--label", "env=dev", "--note", "first")
+    assert ran.code == 0
+    shown = [stepflow("history", *words) for words in (["list"], ["show", "@last"], ["--help"])]
+    golden(*nothing, *shown)
+    screen = terminal("history", "list", width=60)
+    assert screen.end() == 0
+    assert "env=dev" in screen.screen
+
+
+def test_rerun_takes_what_is_recorded(stepflow: Stepflow, server: str) -> None:
+    (stepflow.folder / "secretive.yaml").write_text(yaml.safe_dump(SECRETIVE))
+    given = ("--input-json", '{"n": 1}', "--var", "city=Oslo", "--set", 'echo.input.n="changed"')
+    assert stepflow("run", "secretive.yaml", *given, "--var", f"key={SECRET}", "--url", server).code == 0
+    again = stepflow("runs", "rerun", "@last", "--label", "again=1")
+    assert (again.code, json.loads(again.stdout)) == (0, {"n": "changed", "city": "Oslo"}), again
+    assert "takes input, variables, overrides from the history" in again.stderr
+    (entry,) = recorded(stepflow, "--label", "again=1")
+    assert entry["flow_name"] == "secretive"
+    other = stepflow("runs", "rerun", "@2", "--var", "city=Rome", "--set", "echo.input.n=5")
+    assert json.loads(other.stdout) == {"n": 5, "city": "Rome"}, other
+    off = stepflow("runs", "rerun", "@last", STEPFLOW_HISTORY="off")
+    assert "takes" not in off.stderr

@@ -1,0 +1,40 @@
+"""`run --until` and `submit --until`: up to a step, on a real server."""
+
+from __future__ import annotations
+
+import json
+
+from tests.cli.command import Stepflow
+
+FLOW = {
+    "name": "until",
+    "steps": [
+        {"id": "first", "component": "/builtin/noop", "input": {"n": {"$input": "$.n"}}},
+        {"id": "second", "component": "/elsewhere/missing", "input": {"first": {"$step": "first"}}},
+    ],
+    "output": {"$step": "second"},
+}
+
+
+def test_nothing_behind_the_step_is_run(stepflow: Stepflow, server: str) -> None:
+    (stepflow.folder / "until.json").write_text(json.dumps(FLOW))
+    given = ("--until", "first", "--input-json", '{"n": 1}')
+    for command in ("run", "submit"):
+        done = stepflow(command, "until.json", *given)
+        assert (done.code, json.loads(done.stdout)) == (0, {"n": 1}), done
+    changed = stepflow("run", "until.json", *given, "--set", "first.input.n=2", "--set", "second.input.x=1")
+    assert json.loads(changed.stdout) == {"n": 2}, changed
+    flow_id = stepflow("flows", "store", "until.json", "-o", "name").stdout.strip()
+    stored = stepflow("run", flow_id, *given)
+    assert json.loads(stored.stdout) == {"n": 1}, stored
+    (stepflow.folder / "inputs.jsonl").write_text('{"n": 1}\n{"n": 2}\n')
+    batch = stepflow("run", "until.json", "--inputs", "inputs.jsonl", "--until", "first")
+    assert [json.loads(line)["output"]["n"] for line in batch.stdout.splitlines()] == [1, 2]
+    steps = json.loads(stepflow("runs", "steps", "@last", "-o", "json").stdout)
+    assert {each["step_id"] for each in steps} == {"first"}
+
+
+def test_an_unknown_step_is_named_with_the_nearest(stepflow: Stepflow, server: str) -> None:
+    (stepflow.folder / "until.json").write_text(json.dumps(FLOW))
+    done = stepflow("run", "until.json", "--until", "frist")
+    assert (done.code, "'first'" in done.stderr) == (2, True), done

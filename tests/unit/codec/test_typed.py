@@ -1,0 +1,109 @@
+"""Outputs as objects of the caller's types; what does not fit names the run and the path."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+from datetime import date
+from enum import Enum
+from typing import Any, NotRequired, TypedDict
+
+import attrs
+import pytest
+from pydantic import BaseModel
+from stepflow_client import FlowResult, InvalidArgumentError, OutputTypeError
+from stepflow_client._codec.typed import check_output_type, with_typed_output
+
+RUN_ID = "01900000-0000-7000-8000-000000000001"
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class Model(BaseModel):
+    n: int
+    day: date
+
+
+@dataclass
+class Data:
+    n: int
+    colour: Colour = Colour.RED
+
+
+class Typed(TypedDict):
+    n: int
+    inner: NotRequired[Data]
+
+
+@attrs.define
+class Inner:
+    x: int
+
+
+@attrs.define
+class Attrs:
+    n: int
+    _inner: list[Inner] = attrs.field(factory=list)
+    maybe: Inner | None = None
+    fixed: int = attrs.field(default=7, init=False)
+
+
+class Neither:
+    pass
+
+
+def result(output: Any, status: str = "completed") -> FlowResult:
+    return FlowResult(run_id=RUN_ID, status=status, output=output)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("kind", "output", "read"),
+    [
+        (Model, {"n": 1, "day": "2026-11-25"}, Model(n=1, day=date(2026, 11, 25))),
+        (Data, {"n": 1, "colour": "red"}, Data(1)),
+        (Typed, {"n": 1, "inner": {"n": 2}}, {"n": 1, "inner": Data(2)}),
+        (Typed, {"n": 1}, {"n": 1}),
+        (Attrs, {"n": 1}, Attrs(1)),
+        (Attrs, {"n": 1, "inner": [{"x": 2}], "maybe": {"x": 3}}, Attrs(1, [Inner(2)], Inner(3))),
+        (list[Attrs], [{"n": 1}], [Attrs(1)]),
+        (dict[str, int], {"a": 1}, {"a": 1}),
+    ],
+)
+def test_an_output_is_an_object_of_the_type(kind: Any, output: Any, read: Any) -> None:
+    check_output_type(kind)
+    typed = with_typed_output(result(output), kind)
+    assert (typed.output, type(typed.output), typed.run_id) == (read, type(read), RUN_ID)
+    assert with_typed_output(result(output), None).output == output
+    failed = result(None, "failed")
+    assert with_typed_output(failed, kind) is failed
+
+
+@pytest.mark.parametrize(
+    ("kind", "output", "path"),
+    [
+        (Model, {"n": 1}, "$.day"),
+        (Data, {"n": "many"}, "$.n"),
+        (Typed, {}, "$.n"),
+        (Typed, {"n": 1, "inner": {}}, "$.inner.n"),
+        (Attrs, {"n": 1, "inner": [{"x": 1}, {"x": "y"}]}, "$.inner[1].x"),
+        (int, "many", "$"),
+    ],
+)
+def test_what_does_not_fit_is_told_with_its_path(kind: Any, output: Any, path: str) -> None:
+    with pytest.raises(OutputTypeError) as refused:
+        with_typed_output(result(output), kind)
+    error = pickle.loads(pickle.dumps(refused.value))
+    assert f"the output of run {RUN_ID} does not fit {kind.__name__}: {path}: " in str(error)
+    assert (error.run_id, error.details[0]["path"], error.result.output) == (RUN_ID, path, output)
+
+
+def test_another_type_is_refused_at_once() -> None:
+    with pytest.raises(InvalidArgumentError, match="is no type that an output can have"):
+        check_output_type(Neither)
+
+
+def test_a_result_of_a_type_is_a_result() -> None:
+    assert FlowResult[Model] is FlowResult
+    assert result(1).raise_for_failure().output == 1
