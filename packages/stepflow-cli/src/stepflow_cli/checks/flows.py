@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import usage
 from ..inputs.flow import find_missing
+from ..output.messages import note
+from ..server.components import listed_components
 from ..stdio import read_stdin
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
     from stepflow_client.flows.findings import Finding
 
-__all__ = ["Checked", "ask_server", "check_flow", "flow_files", "read_components", "read_rules"]
+    from ..server.connect import Target
+
+__all__ = ["Checked", "ask_server", "check_components", "check_flow", "flow_files", "read_components", "read_rules"]
 
 _SAME = {
     "unreachableStep": ("unused-step",),
@@ -27,9 +31,12 @@ _SAME = {
     "duplicateStepId": ("duplicate-id",),
     "emptyStepId": ("empty-id",),
     "selfReference": ("self-reference",),
+    "unvalidatedFieldAccess": ("unknown-output-path", "unknown-input", "variable-path"),
     "undefinedStepReference": ("undefined-step", "later-step", "cycle"),
 }
 """The server's findings that the offline checks make too, by its kind."""
+_LISTING = 15.0
+"""Seconds that a server may take to list its components: it asks all its workers."""
 _FLOW_SUFFIXES = (".yaml", ".yml", ".json")
 
 
@@ -101,6 +108,30 @@ def check_flow(name: str, components: Any) -> Checked:
     checked.findings = find_in_text(checked.text, checked.source, components)
     checked.is_readable = not any(each.rule in ("syntax", "duplicate-key") for each in checked.findings)
     return checked
+
+
+def check_components(checked: Sequence[Checked], target: Target) -> None:
+    """Check flows again with the components that a server has; a note tells if it cannot list them.
+
+    A plugin that cannot be asked is a note too: nothing is said of components that may be its own.
+    """
+    from stepflow_client import ServerConnectionError, StepflowClientError
+    from stepflow_client.flows.checker import components_of, find_in_text
+
+    read = [each for each in checked if each.is_readable and each.text is not None]
+    if not read:
+        return
+    try:
+        listed = listed_components(target, timeout=_LISTING)
+    except ServerConnectionError:
+        raise
+    except StepflowClientError as error:
+        note(f"the server's components are not known, and were not checked: {error.message}")
+        return
+    for failed in listed.failed_plugins:
+        note(f"the plugin {failed.plugin} could not be asked for its components: {failed.error}")
+    for each in read:
+        each.findings = find_in_text(str(each.text), each.source, components_of(listed))
 
 
 def ask_server(checked: Checked, client: SyncStepflowClient) -> None:
