@@ -59,7 +59,8 @@ def test_matchers_and_tags_of_cases_are_no_faults() -> None:
         "kind: {enum: [a, b]}, o: {type: object, properties: {}, additionalProperties: false}}}"
     )
     text = (
-        f"name: f\ndescription: d\noutput: {{$input: $}}\nschemas: {{properties: {{output: {schema}}}}}\ntest:\n  cases:\n"
+        f"name: f\ndescription: d\noutput: {{$input: $}}\nschemas: {{properties: {{output: {schema}}}}}\n"
+        "test:\n  cases:\n"
         f"    - {{name: a, tags: [quick], input: null, output: {{outcome: success, result: {result}}}}}\n"
     )
     assert find_in_text(text, "f.yaml") == []

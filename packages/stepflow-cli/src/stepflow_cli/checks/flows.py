@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 
     from ..server.connect import Target
 
-__all__ = ["Checked", "ask_server", "check_components", "check_flow", "flow_files", "read_components", "read_rules"]
+__all__ = [
+    "Checked",
+    "ask_server",
+    "check_components",
+    "check_flow",
+    "flow_files",
+    "read_components",
+    "read_rules",
+    "saved_components",
+]
 
 _SAME = {
     "unreachableStep": ("unused-step",),
@@ -178,13 +187,24 @@ def read_components(path: str | None) -> Any:
     if path is None:
         return None
     from stepflow_client.flows.checker import components_of
+
+    return components_of(saved_components(path))
+
+
+def saved_components(path: str) -> list[dict[str, Any]]:
+    """Return the components that `list-components -o json` saved.
+
+    Raises:
+        Problem: If the file holds no components.
+        FlowFileError: If it cannot be read.
+    """
     from stepflow_client.flows.file import load_file
 
     listed = load_file(path)
     listed = listed.get("components") if isinstance(listed, dict) else listed
     if not isinstance(listed, list) or not all(isinstance(each, dict) and "name" in each for each in listed):
         raise usage(f"{path} holds no components", "stepflow list-components -o json writes them")
-    return components_of(listed)
+    return listed
 
 
 def read_rules() -> dict[str, Any]:

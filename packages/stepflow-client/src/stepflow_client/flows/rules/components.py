@@ -14,7 +14,7 @@ from ..positions import Node
 from ..schema_paths import mismatches, schema_at
 from .schemas import defs_of
 
-__all__ = ["Components", "check_components", "subflows"]
+__all__ = ["Components", "check_components", "known_components", "subflows"]
 
 
 class Components(dict[str, tuple[Any, Any]]):
@@ -38,7 +38,7 @@ def check_components(model: FlowModel, components: Components | None, found: Fin
         components: Those of a server; None if only the builtin ones are known.
         found: Where faults go.
     """
-    known = _known(components)
+    known = known_components(components)
     is_whole = components is not None and components.is_whole
     for step in model.steps:
         node = step.node.get("component")
@@ -56,7 +56,7 @@ def check_components(model: FlowModel, components: Components | None, found: Fin
             _check_path(model, read, known, found)
 
 
-def _known(components: Components | None) -> Components:
+def known_components(components: Components | None) -> Components:
     """Return the components that a flow may use: the builtin ones are always there, but not all in each release."""
     if components is None:
         return Components(BUILTINS)

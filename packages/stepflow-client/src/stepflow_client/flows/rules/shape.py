@@ -189,7 +189,7 @@ def _mapping(
 
 def _unknown(node: Node, key: str, path: str, what: str, known: dict[str, str], found: Findings) -> None:
     at = node.keys[key]
-    if key == "schema" and what == "a flow":
+    if key in ("schema", "$schema") and what == "a flow":
         return
     same = next((each for each in known if _plain(each) == _plain(key)), None)
     hint = f"write {same!r}" if same else _EARLIER.get(_plain(key)) or near(key, known, f"{what} has")
