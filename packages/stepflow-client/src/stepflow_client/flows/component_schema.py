@@ -113,6 +113,10 @@ class _Inputs:
         if not plain:
             return dict(_EXPRESSION)
         help = {key: plain[key] for key in ("title", "description") if key in plain}
+        kinds = str(plain.get("type", ""))
+        if ("enum" in plain or kinds) and "object" not in kinds and "array" not in kinds:
+            # Editors complete the values of `anyOf`, and not those behind an `if`.
+            return {**help, "anyOf": [plain, {"allOf": [{"$ref": "#/$defs/isExpression"}, _EXPRESSION]}]}
         return {**help, "if": {"$ref": "#/$defs/isExpression"}, "then": _EXPRESSION, "else": plain}
 
     def replace(self, schema: Schema, name: str, by: Schema) -> None:
