@@ -112,7 +112,7 @@ class _Inputs:
         plain = self._plain(schema, depth)
         if not plain:
             return dict(_EXPRESSION)
-        help = {key: plain[key] for key in ("title", "description") if key in plain}
+        help: Schema = {key: plain[key] for key in ("title", "description") if key in plain}
         kinds = str(plain.get("type", ""))
         if ("enum" in plain or kinds) and "object" not in kinds and "array" not in kinds:
             # Editors complete the values of `anyOf`, and not those behind an `if`.

@@ -126,7 +126,7 @@ def _step(known: ComponentSchemas) -> Schema:
         },
         "id",
         "component",
-        **({"allOf": known.rules} if known.rules else {}),
+        allOf=known.rules,
     )
 
 
