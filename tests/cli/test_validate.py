@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+from stepflow_client import LogConfig, StepflowRuntime
 
 from tests.cli.command import Stepflow
 from tests.cli.golden import Golden
@@ -118,3 +119,57 @@ def test_settings_of_a_project(stepflow: Stepflow, golden: Golden) -> None:
     ignoring = stepflow("validate", "--offline", "faulty.yaml")
     settings.write_text("[tool.stepflow.validate]\nignored = []\n")
     golden(ignoring, stepflow("validate", "--offline", "faulty.yaml"))
+
+
+_SHOP = """\
+plugins:
+  builtin: {type: builtin}
+  mock:
+    type: mock
+    components:
+      /price:
+        input_schema: {type: object, properties: {sku: {type: string}}, required: [sku]}
+        output_schema: {type: object, properties: {eur: {type: number}}, additionalProperties: false}
+        behaviors:
+          {sku: tea}: {outcome: success, result: {eur: 3}}
+          {sku: gold}: {outcome: success, result: {eur: 4}}
+routes:
+  "/builtin": [{plugin: builtin}]
+  "/shop": [{plugin: mock}]
+"""
+_BUYS = """\
+name: buys
+description: one of each fault that only components tell
+steps:
+- {id: misspelt, component: /shop/prise, input: {sku: tea}}
+- {id: missing, component: /shop/price, input: {suk: tea}}
+- {id: wrong, component: /shop/price, input: {sku: 5}}
+- {id: right, component: /shop/price, input: {sku: tea}}
+output: [{$step: misspelt}, {$step: missing}, {$step: wrong}, {$step: right, path: $.euro}]
+"""
+
+
+def test_components(stepflow: Stepflow, golden: Golden) -> None:
+    (stepflow.folder / "shop.yml").write_text(_SHOP)
+    (stepflow.folder / "buys.yaml").write_text(_BUYS)
+    with StepflowRuntime.start(stepflow.folder / "shop.yml", log_config=LogConfig(level="error")) as server:
+        listed = stepflow("list-components", "--config", "shop.yml", "-o", "json")
+        (stepflow.folder / "components.json").write_text(listed.stdout)
+        remote = stepflow("validate", "buys.yaml", "--url", server.url)
+    golden(
+        stepflow("validate", "buys.yaml", "--offline"),
+        stepflow("validate", "buys.yaml", "--offline", "--components", "components.json"),
+        stepflow("validate", "buys.yaml", "--config", "shop.yml"),
+        remote,
+        stepflow("validate", "buys.yaml", "--offline", "--components", "buys.yaml"),
+    )
+
+
+def test_the_offline_result_is_printed_though_the_server_is_sick(stepflow: Stepflow, golden: Golden) -> None:
+    (stepflow.folder / "faulty.yaml").write_text(_FAULTY)
+    (stepflow.folder / "sick.yml").write_text("plugins: {builtin: {type: nonsense}}\n")
+    done = stepflow("validate", "faulty.yaml", "--config", "sick.yml")
+    golden(stepflow("validate", "--offline", "faulty.yaml"))
+    assert done.code == 3
+    assert done.stdout == stepflow("validate", "--offline", "faulty.yaml").stdout
+    assert "sick.yml" in done.stderr

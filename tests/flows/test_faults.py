@@ -52,6 +52,21 @@ def test_there_are_enough_valid_flows() -> None:
     assert list(Path("examples").glob("*.yaml"))
 
 
+def test_matchers_and_tags_of_cases_are_no_faults() -> None:
+    result = "{text: {$regex: ^a}, n: {$range: [1, 2]}, kind: {$type: string}, o: {$any: true}}"
+    schema = (
+        "{type: object, additionalProperties: false, properties: {text: {type: string}, n: {type: integer}, "
+        "kind: {enum: [a, b]}, o: {type: object, properties: {}, additionalProperties: false}}}"
+    )
+    text = (
+        f"name: f\ndescription: d\noutput: {{$input: $}}\nschemas: {{properties: {{output: {schema}}}}}\n"
+        "test:\n  cases:\n"
+        f"    - {{name: a, tags: [quick], input: null, output: {{outcome: success, result: {result}}}}}\n"
+    )
+    assert find_in_text(text, "f.yaml") == []
+    assert [each.rule for each in find_in_text(text.replace("$range: [1, 2]", "range: 1"), "f.yaml")] == ["case-output"]
+
+
 def test_a_comment_suppresses_a_rule_at_its_place() -> None:
     text = (
         "name: f  # stepflow: ignore[unknown-key]\nnames: 1\noutputs: 1  # stepflow: ignore[unknown-key]\noutput: 1\n"

@@ -11,13 +11,26 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import usage
 from ..inputs.flow import find_missing
+from ..output.messages import note
+from ..server.components import listed_components
 from ..stdio import read_stdin
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
     from stepflow_client.flows.findings import Finding
 
-__all__ = ["Checked", "ask_server", "check_flow", "flow_files", "read_components", "read_rules"]
+    from ..server.connect import Target
+
+__all__ = [
+    "Checked",
+    "ask_server",
+    "check_components",
+    "check_flow",
+    "flow_files",
+    "read_components",
+    "read_rules",
+    "saved_components",
+]
 
 _SAME = {
     "unreachableStep": ("unused-step",),
@@ -27,9 +40,12 @@ _SAME = {
     "duplicateStepId": ("duplicate-id",),
     "emptyStepId": ("empty-id",),
     "selfReference": ("self-reference",),
+    "unvalidatedFieldAccess": ("unknown-output-path", "unknown-input", "variable-path"),
     "undefinedStepReference": ("undefined-step", "later-step", "cycle"),
 }
 """The server's findings that the offline checks make too, by its kind."""
+_LISTING = 15.0
+"""Seconds that a server may take to list its components: it asks all its workers."""
 _FLOW_SUFFIXES = (".yaml", ".yml", ".json")
 
 
@@ -103,6 +119,30 @@ def check_flow(name: str, components: Any) -> Checked:
     return checked
 
 
+def check_components(checked: Sequence[Checked], target: Target) -> None:
+    """Check flows again with the components that a server has; a note tells if it cannot list them.
+
+    A plugin that cannot be asked is a note too: nothing is said of components that may be its own.
+    """
+    from stepflow_client import ServerConnectionError, StepflowClientError
+    from stepflow_client.flows.checker import components_of, find_in_text
+
+    read = [each for each in checked if each.is_readable and each.text is not None]
+    if not read:
+        return
+    try:
+        listed = listed_components(target, timeout=_LISTING)
+    except ServerConnectionError:
+        raise
+    except StepflowClientError as error:
+        note(f"the server's components are not known, and were not checked: {error.message}")
+        return
+    for failed in listed.failed_plugins:
+        note(f"the plugin {failed.plugin} could not be asked for its components: {failed.error}")
+    for each in read:
+        each.findings = find_in_text(str(each.text), each.source, components_of(listed))
+
+
 def ask_server(checked: Checked, client: SyncStepflowClient) -> None:
     """Add what a server finds and the offline checks do not."""
     from stepflow_client.flows.checker import excerpt_of, place_of
@@ -147,13 +187,24 @@ def read_components(path: str | None) -> Any:
     if path is None:
         return None
     from stepflow_client.flows.checker import components_of
+
+    return components_of(saved_components(path))
+
+
+def saved_components(path: str) -> list[dict[str, Any]]:
+    """Return the components that `list-components -o json` saved.
+
+    Raises:
+        Problem: If the file holds no components.
+        FlowFileError: If it cannot be read.
+    """
     from stepflow_client.flows.file import load_file
 
     listed = load_file(path)
     listed = listed.get("components") if isinstance(listed, dict) else listed
     if not isinstance(listed, list) or not all(isinstance(each, dict) and "name" in each for each in listed):
         raise usage(f"{path} holds no components", "stepflow list-components -o json writes them")
-    return components_of(listed)
+    return listed
 
 
 def read_rules() -> dict[str, Any]:

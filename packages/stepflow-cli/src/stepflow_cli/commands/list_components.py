@@ -11,7 +11,8 @@ from ..output.messages import note
 from ..output.view import Column, Output, View
 from ..params.options import formatted_output, server_options
 from ..params.parsing import Command
-from ..server.connect import Target, connect
+from ..server.components import listed_components
+from ..server.connect import connect
 from ..settings.resolve import ServerOptions
 
 if TYPE_CHECKING:
@@ -45,28 +46,12 @@ def command(schemas: bool | None, hide_unreachable: bool | None, server: ServerO
     if schemas is None:
         schemas = output.format in ("json", "jsonl", "yaml") or any("schema" in field for field in output.fields)
     with connect(server) as target:
-        listed = _listed(target, schemas)
+        listed = listed_components(target, schemas=schemas)
         output.records(
             _records(listed, schemas, hide_unreachable is not False and target.runtime is not None), _COMPONENTS
         )
     for failed in listed.failed_plugins:
         note(f"the plugin {failed.plugin} could not be asked: {failed.error}")
-
-
-def _listed(target: Target, schemas: bool) -> ComponentList:
-    runtime = target.runtime
-    if runtime is None:
-        return target.client.list_components(schemas=schemas)
-    import asyncio
-
-    async def ask() -> ComponentList:
-        try:
-            return await runtime.list_components(schemas=schemas)
-        finally:
-            await runtime.client.aclose()
-
-    # The runtime knows the routes, and with them the paths; it has this call for coroutines only.
-    return asyncio.run(ask())
 
 
 def _records(listed: ComponentList, schemas: bool, hide_unreachable: bool) -> Iterator[Mapping[str, Any]]:

@@ -27,7 +27,12 @@ _LEVELS = ("fatal", "error", "warning")
 @click.command("validate", cls=Command)
 @flows_argument
 @click.option("--offline", is_flag=True, help="Ask no server: apply the offline checks only, which takes a moment.")
-@click.option("--components", type=FILE, metavar="FILE", help="Check components by a file of list-components -o json.")
+@click.option(
+    "--components",
+    type=FILE,
+    metavar="FILE",
+    help="Check components by what list-components -o json wrote, not by a server.",
+)
 @click.option("--select", multiple=True, metavar="RULE,...", help="Report only these rules; repeatable.")
 @click.option("--ignore", multiple=True, metavar="RULE,...", help="Leave these rules out; repeatable.")
 @click.option(
@@ -72,7 +77,7 @@ def command(
     checked = [check_flow(name, known) for name in flow_files(flows)]
     if fix:
         checked = [_fix(each, known) for each in checked]
-    failure = None if offline else _ask(checked, server)
+    failure = None if offline else _ask(checked, server, lists_components=known is None)
     found = {each.name: _records(each, chosen, ignored) for each in checked}
     _print([record for records in found.values() for record in records], output, len(found))
     _judge(found, lowest, failure, tell=output.format in (None, "table") and not current_session().quiet)
@@ -112,14 +117,16 @@ def _fix(checked: Any, components: Any) -> Any:
     return check_flow(checked.name, components)
 
 
-def _ask(checked: Sequence[Any], server: ServerOptions) -> Problem | None:
-    """Add what the server finds; return why it could not be asked."""
-    from ..checks.flows import ask_server
+def _ask(checked: Sequence[Any], server: ServerOptions, *, lists_components: bool) -> Problem | None:
+    """Add what the server finds, and what its components say; return why it could not be asked."""
+    from ..checks.flows import ask_server, check_components
 
     if not any(each.is_readable for each in checked):
         return None
     try:
         with connect(server, flow=checked[0].name) as target:
+            if lists_components:
+                check_components(checked, target)
             for each in checked:
                 ask_server(each, target.client)
     except Exception as error:

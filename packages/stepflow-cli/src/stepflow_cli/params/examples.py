@@ -40,6 +40,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "stepflow visualize hello.yaml --output hello.svg",
         "stepflow visualize hello.yaml --format mermaid",
     ),
+    "schema": (
+        "stepflow schema --output flow.schema.json",
+        "stepflow schema --local",
+        "stepflow schema config",
+    ),
     "list-components": (
         "stepflow list-components",
         "stepflow list-components --fields name,description",

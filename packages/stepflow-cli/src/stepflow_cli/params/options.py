@@ -71,25 +71,26 @@ def _decorated(function: Callable[..., Any], decorators: Sequence[Decorator]) ->
     return functools.reduce(lambda inner, decorator: decorator(inner), reversed(decorators), function)
 
 
-def server_options(default: Default) -> Callable[[Function], Function]:
+def server_options(default: Default, *, is_needed: bool = True) -> Callable[[Function], Function]:
     """Add --url, --profile, --local and --config; the command gets `server`, a `ServerOptions` for `connect`.
 
     Args:
         default: Where the command runs if nothing is said: `embedded`, or `server` for the one at localhost.
+        is_needed: Whether the command talks to a server where no option names one.
     """
     said = "embedded" if default == "embedded" else DEFAULT_URL
+    url = f" [env: STEPFLOW_URL; default: {said}]" if is_needed else ""
+    profile = " [env: STEPFLOW_PROFILE]" if is_needed else ""
     return together(  # type: ignore[return-value]
         "server",
         functools.partial(ServerOptions, default=default),
-        option_in(
-            "--url", section="Server", metavar="URL", help=f"The server's URL. [env: STEPFLOW_URL; default: {said}]"
-        ),
+        option_in("--url", section="Server", metavar="URL", help=f"The server's URL.{url}"),
         option_in(
             "--profile",
             section="Server",
             metavar="NAME",
             shell_complete=complete_profiles,
-            help="The profile that names the server. [env: STEPFLOW_PROFILE]",
+            help=f"The profile that names the server.{profile}",
         ),
         option_in("--local", is_flag=True, section="Server", help="An embedded server that ends with the command."),
         option_in(

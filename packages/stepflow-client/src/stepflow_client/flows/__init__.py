@@ -1,4 +1,4 @@
-"""Flow files: reading them, and checks that need no server."""
+"""Flow files: reading them, checks that need no server, and schemas for editors."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .checker import check as check
+    from .editor_schema import schema as schema
 
-__all__ = ["check"]
+__all__ = ["check", "schema"]
+
+_MODULES = {"check": "checker", "schema": "editor_schema"}
 
 
 def __getattr__(name: str) -> Any:
-    if name != "check":
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .checker import check
+    from importlib import import_module
 
-    return check
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)

@@ -200,11 +200,12 @@ def components_of(components: Any) -> Components | None:
     """Return components (`ComponentInfo`, or their JSON) as the checks take them.
 
     Servers do not tell route prefixes: a component without `path` stands under its name, without a leading slash. None
-    stays None, and so is what a list with plugins that could not be asked becomes.
+    stays None. Of a list with plugins that could not be asked, components that are not in it may exist all the same.
     """
-    if components is None or getattr(components, "failed_plugins", None):
+    if components is None:
         return None
-    found: dict[str, tuple[Any, Any]] = {}
+    found = Components()
+    found.is_whole = not getattr(components, "failed_plugins", None)
     for each in components:
         record = each if isinstance(each, Mapping) else each.model_dump()
         name = record.get("path") or str(record.get("name")).strip("/")

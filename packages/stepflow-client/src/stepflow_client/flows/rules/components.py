@@ -14,10 +14,18 @@ from ..placed import Node
 from ..schema_paths import mismatches, schema_at
 from .schemas import defs_of
 
-__all__ = ["Components", "check_components", "subflows"]
+__all__ = ["Components", "check_components", "known_components", "subflows"]
 
-Components = Mapping[str, tuple[Any, Any]]
-"""The schemas of input and output by the component's path; `{}` or None where nothing is known."""
+
+class Components(dict[str, tuple[Any, Any]]):
+    """The schemas of input and output by the component's path; `{}` or None where nothing is known.
+
+    Where the server does not tell route prefixes, the name behind the prefix stands for the path.
+    """
+
+    is_whole = True
+    """Whether there are no others: plugins that could not be asked may have more."""
+
 
 _SUBFLOWS = {"/builtin/map": "workflow", "/builtin/iterate": "flow", "/builtin/put_blob": "data"}
 
@@ -30,7 +38,8 @@ def check_components(model: FlowModel, components: Components | None, found: Fin
         components: Those of a server; None if only the builtin ones are known.
         found: Where faults go.
     """
-    known = {**BUILTINS, **(components or {})}
+    known = known_components(components)
+    is_whole = components is not None and components.is_whole
     for step in model.steps:
         node = step.node.get("component")
         if node is None or not isinstance(node.value, str):
@@ -41,10 +50,22 @@ def check_components(model: FlowModel, components: Components | None, found: Fin
         elif schemas := _schemas_of(node.value, known):
             _check_input(step, schemas[0], found)
         else:
-            _unknown(step, node, known, components is not None, found)
+            _unknown(step, node, known, is_whole, found)
     for read in [each for step in model.steps for each in step.reads] + model.output_reads:
         if read.kind == "$step" and read.name in model.by_id:
             _check_path(model, read, known, found)
+
+
+def known_components(components: Components | None) -> Components:
+    """Return the components that a flow may use: the builtin ones are always there, but not all in each release."""
+    if components is None:
+        return Components(BUILTINS)
+    listed = {name.rpartition("/")[2] for name in components if not name.startswith("/") or name in BUILTINS}
+    names = [each.rpartition("/")[2] for each in BUILTINS]
+    has_builtins = components.is_whole and "put_blob" in listed
+    missing = {f"/builtin/{name}" for name in names if name not in listed} if has_builtins else set()
+    # What is known here of the builtin ones is more than what servers tell.
+    return Components(components | {name: each for name, each in BUILTINS.items() if name not in missing})
 
 
 def _schemas_of(component: str, known: Components) -> tuple[Any, Any] | None:
@@ -59,7 +80,7 @@ def _schemas_of(component: str, known: Components) -> tuple[Any, Any] | None:
 
 def _unknown(step: Step, node: Node, known: Components, is_whole: bool, found: Findings) -> None:
     plugin = node.value.split("/")[1]
-    hint = near(node.value, known, "components are")
+    hint = _nearest(node.value, known)
     if plugin == "builtin" or is_whole:
         # Without the routes, which may rename a component, one cannot be sure.
         is_sure = plugin == "builtin" or all(name.startswith("/") for name in known)
@@ -69,6 +90,20 @@ def _unknown(step: Step, node: Node, known: Components, is_whole: bool, found: F
     elif SequenceMatcher(None, plugin.lower(), "builtin").ratio() >= 0.75:
         found.add("unknown-component", "warning", node, f"{step.path}.component", f"{node.value!r} looks misspelt",
                   hint)  # fmt: skip
+
+
+def _nearest(component: str, known: Components) -> str:
+    """Return a hint with the nearest component; of those without a path, the name is put behind the same prefix."""
+    prefix, _, name = component.rpartition("/")
+    given = component.strip("/").split("/", 1)[0]
+    hint = near(component, known, "components are")
+    if hint.startswith("did"):
+        return hint
+    behind = near(name, {each for each in known if not each.startswith("/")})
+    if behind.startswith("did you mean '"):
+        return f"did you mean {prefix + '/' + behind[len('did you mean ') + 1 : -2]!r}?"
+    same = [each for each in known if each.startswith(f"/{given}/")]
+    return near(component, same, "components are") if same else hint
 
 
 def _check_input(step: Step, schema: Any, found: Findings) -> None:

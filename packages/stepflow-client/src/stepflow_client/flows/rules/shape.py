@@ -20,7 +20,7 @@ _STEP = {
 }  # fmt: skip
 _ON_ERROR = {"action": "text", "defaultValue": "", "maxRetries": ""}
 _TEST = {"configFile": "text", "config": "", "stepflow_config": "", "cases": "list"}
-_CASE = {"name": "text", "description": "text", "input": "", "output": "object"}
+_CASE = {"name": "text", "description": "text", "input": "", "output": "object", "tags": "list"}
 _EXAMPLE = {"name": "text", "description": "text", "input": ""}
 _SCHEMAS = {"type": "", "$defs": "object", "properties": "object"}
 _PROPERTIES = {"input": "", "output": "", "variables": "", "steps": ""}
@@ -141,7 +141,8 @@ def _check_expected(expected: Node, path: str, found: Findings) -> None:
         error = expected.items["error"]
         for key in ("code", "message"):
             if key not in error.items:
-                found.add("expected-output", "fatal", error, f"{path}.error", f"an expected error needs {key!r}")
+                found.add("expected-output", "warning", error, f"{path}.error", f"an expected error has no {key!r}: "
+                          "servers that are sent the tests refuse the flow", f"add {key}: ...")  # fmt: skip
     for key in expected.keys:
         if key not in ("outcome", "result", "error"):
             found.add("unknown-key", "warning", expected.keys[key], f"{path}.{key}", f"an expected output has no "
@@ -188,7 +189,7 @@ def _mapping(
 
 def _unknown(node: Node, key: str, path: str, what: str, known: dict[str, str], found: Findings) -> None:
     at = node.keys[key]
-    if key == "schema" and what == "a flow":
+    if key in ("schema", "$schema") and what == "a flow":
         return
     same = next((each for each in known if _plain(each) == _plain(key)), None)
     hint = f"write {same!r}" if same else _EARLIER.get(_plain(key)) or near(key, known, f"{what} has")

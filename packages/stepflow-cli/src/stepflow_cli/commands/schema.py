@@ -1,0 +1,67 @@
+"""`stepflow schema`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from ..context import current_session
+from ..errors import usage
+from ..output.messages import note
+from ..output.pages import write_document
+from ..params.options import option_in, server_options
+from ..params.parsing import FILE, Choice, Command
+from ..server.components import listed_components
+from ..server.connect import connect
+from ..settings.resolve import ServerOptions
+
+__all__ = ["command"]
+
+
+@click.command("schema", cls=Command)
+@click.argument("kind", type=Choice(["flow", "config"]), default="flow", metavar="[flow|config]")
+@click.option("--components", type=FILE, metavar="FILE", help="Take the components from what list-components wrote.")
+@server_options(default="embedded", is_needed=False)
+@option_in(
+    "--output",
+    type=FILE,
+    section="Output",
+    metavar="FILE",
+    help="Write the schema to this file, - for standard output.",
+)
+def command(kind: str, components: str | None, server: ServerOptions, output: str | None) -> None:
+    """Print a JSON Schema of flows, or of server configurations, for editors.
+
+    A server is asked for its components only if an option names it (--url, --profile, --local or --config): the schema
+    then has their names and inputs. Otherwise it has those of the builtin components.
+    """
+    from stepflow_client.flows import schema
+
+    is_asked = bool(server.url or server.profile or server.local or server.config is not None)
+    if kind == "config" and (is_asked or components is not None):
+        raise usage("the schema of a configuration has no components", "leave out the server and --components")
+    if is_asked and components is not None:
+        raise usage("components come from a server or from --components, not from both")
+    if kind == "config":
+        made = schema("config")
+    else:
+        # All commands at a prompt work with one server.
+        is_asked = is_asked or (components is None and current_session().kept is not None)
+        made = schema("flow", components=_listed(server) if is_asked else _read(components))
+    write_document((json.dumps(made, indent=2, ensure_ascii=False) + "\n").encode(), output)
+
+
+def _read(path: str | None) -> Any:
+    from ..checks.flows import saved_components
+
+    return None if path is None else saved_components(path)
+
+
+def _listed(server: ServerOptions) -> Any:
+    with connect(server) as target:
+        listed = listed_components(target)
+    for failed in listed.failed_plugins:
+        note(f"the plugin {failed.plugin} could not be asked for its components: {failed.error}")
+    return listed

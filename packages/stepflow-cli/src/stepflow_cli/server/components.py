@@ -1,0 +1,38 @@
+"""The components of the server that a command works with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stepflow_client import ComponentList
+
+    from .connect import Target
+
+__all__ = ["listed_components"]
+
+
+def listed_components(target: Target, *, schemas: bool = True, timeout: float | None = None) -> ComponentList:
+    """Return the components of a server, of an embedded one with their paths.
+
+    Args:
+        target: The server.
+        schemas: Whether to return their schemas too.
+        timeout: Seconds for the request, instead of the client's.
+
+    Raises:
+        StepflowClientError: If the server does not list them.
+    """
+    runtime = target.runtime
+    if runtime is None:
+        return target.client.list_components(schemas=schemas, timeout=timeout)
+    import asyncio
+
+    async def ask() -> ComponentList:
+        try:
+            return await runtime.list_components(schemas=schemas, timeout=timeout)
+        finally:
+            await runtime.client.aclose()
+
+    # The runtime knows the routes, and with them the paths; it has this call for coroutines only.
+    return asyncio.run(ask())

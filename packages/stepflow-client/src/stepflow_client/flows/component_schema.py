@@ -1,0 +1,206 @@
+"""Components as JSON Schema: which names a step may have, and what the input of each is, expressions included. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .rules.components import known_components
+
+if TYPE_CHECKING:
+    from .rules.components import Components
+
+__all__ = ["ComponentSchemas", "component_rules"]
+
+Schema = dict[str, Any]
+_EXPRESSION: Schema = {"$ref": "#/$defs/expression"}
+_SUBFLOW: Schema = {"$ref": "#/$defs/subflow"}
+_SUBFLOWS = {"/builtin/map": "workflow", "/builtin/iterate": "flow"}
+_KEPT = (
+    "title", "description", "default", "type", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
+    "multipleOf", "minLength", "maxLength", "pattern", "format", "required", "minItems", "maxItems", "minProperties",
+    "maxProperties", "deprecated",
+)  # fmt: skip
+"""Keywords that say the same of a value whether parts of it are expressions or not."""
+_DEEPEST = 40
+
+
+@dataclass
+class ComponentSchemas:
+    """What a flow's schema says of components."""
+
+    names: Schema
+    """The schema of a step's `component`."""
+    rules: list[Schema] = field(default_factory=list)
+    """For each component, the schema of a step that uses it."""
+    definitions: Schema = field(default_factory=dict)
+    """What the rules refer to, by name."""
+
+
+def component_rules(components: Components | None) -> ComponentSchemas:
+    """Return the schemas of the components that are known.
+
+    Args:
+        components: Those of a server; None if only the builtin ones are known.
+    """
+    known = known_components(components)
+    found = ComponentSchemas(_names(known, is_whole=components is not None and components.is_whole))
+    for name in sorted(known):
+        given = known[name][0]
+        if not isinstance(given, Mapping) or not given:
+            continue
+        is_path = name.startswith("/")
+        label = re.sub(r"[^A-Za-z0-9_.-]+", "_", name.strip("/")) + f"-{len(found.rules)}"
+        inner = _Inputs(label, given.get("$defs"), found.definitions)
+        content = inner.convert(given)
+        if name in _SUBFLOWS:
+            inner.replace(content, _SUBFLOWS[name], _SUBFLOW)
+        found.definitions[label] = content
+        which: Schema = {"const": name} if is_path else {"pattern": f"^/(?!builtin/)([^/]+/)+{_escaped(name)}$"}
+        needs = isinstance(given.get("required"), list) and bool(given["required"])
+        step: Schema = {"properties": {"input": {"$ref": f"#/$defs/{label}"}}}
+        found.rules.append(
+            {
+                "if": {"properties": {"component": which}, "required": ["component"]},
+                "then": {**step, "required": ["input"]} if needs else step,
+            }
+        )
+    return found
+
+
+def _names(known: Components, *, is_whole: bool) -> Schema:
+    paths = sorted(name for name in known if name.startswith("/"))
+    names = sorted(_escaped(name) for name in known if not name.startswith("/"))
+    allowed: list[Schema] = [{"enum": paths}]
+    if not is_whole:
+        # Any other component may exist, but no builtin one.
+        allowed.append({"pattern": "^/(?!builtin/)"})
+    elif names:
+        # Servers do not tell which prefix leads to a plugin.
+        allowed.append({"pattern": f"^/(?!builtin/)([^/]+/)+({'|'.join(names)})$"})
+    return {
+        "description": "The component's path. stepflow list-components lists them.",
+        "type": "string",
+        "pattern": "^/",
+        "anyOf": allowed,
+    }
+
+
+class _Inputs:
+    """Turns the schema of an input into one that also takes expressions in place of any value.
+
+    Args:
+        label: The start of the names of what is shared.
+        defs: The shared schemas of the component.
+        definitions: Where they go.
+    """
+
+    def __init__(self, label: str, defs: Any, definitions: Schema) -> None:
+        self.label = label
+        self.defs: Mapping[str, Any] = defs if isinstance(defs, Mapping) else {}
+        self.definitions = definitions
+        self.names: dict[str, str] = {}
+
+    def convert(self, schema: Any, depth: int = 0) -> Schema:
+        """Return a schema of values that fit, of expressions, and of values with expressions in them."""
+        if not isinstance(schema, Mapping) or depth > _DEEPEST:
+            return dict(_EXPRESSION)
+        if "$ref" in schema:
+            return self._referred(schema["$ref"], depth)
+        plain = self._plain(schema, depth)
+        if not plain:
+            return dict(_EXPRESSION)
+        help: Schema = {key: plain[key] for key in ("title", "description") if key in plain}
+        kinds = str(plain.get("type", ""))
+        if ("enum" in plain or kinds) and "object" not in kinds and "array" not in kinds:
+            # Editors complete the values of `anyOf`, and not those behind an `if`.
+            return {**help, "anyOf": [plain, {"allOf": [{"$ref": "#/$defs/isExpression"}, _EXPRESSION]}]}
+        return {**help, "if": {"$ref": "#/$defs/isExpression"}, "then": _EXPRESSION, "else": plain}
+
+    def replace(self, schema: Schema, name: str, by: Schema) -> None:
+        """Put another schema in place of a property."""
+        schema["else"]["properties"][name] = by
+
+    def _referred(self, reference: Any, depth: int) -> Schema:
+        name = str(reference).removeprefix("#/$defs/")
+        if name not in self.defs:
+            # Servers tell builtin components without the shared schemas.
+            return dict(_EXPRESSION)
+        if name not in self.names:
+            self.names[name] = f"{self.label}.{len(self.names)}"
+            self.definitions[self.names[name]] = self.convert(self.defs[name], depth + 1)
+        return {"$ref": f"#/$defs/{self.names[name]}"}
+
+    def _plain(self, schema: Mapping[str, Any], depth: int) -> Schema:
+        found: Schema = {key: schema[key] for key in _KEPT if key in schema and _is_sound(key, schema[key])}
+        for key in ("enum", "const"):
+            values = schema.get(key) if key == "enum" else [schema.get(key)]
+            # Objects and lists may hold expressions.
+            if key in schema and isinstance(values, list) and not any(isinstance(v, (dict, list)) for v in values):
+                found[key] = schema[key]
+        properties = schema.get("properties")
+        if isinstance(properties, Mapping):
+            found["properties"] = {str(name): self.convert(each, depth + 1) for name, each in properties.items()}
+        is_open = "patternProperties" in schema or any(key in schema for key in ("anyOf", "oneOf", "allOf", "if"))
+        extra = schema.get("additionalProperties")
+        if extra is False and not is_open:
+            found["additionalProperties"] = False
+        elif isinstance(extra, Mapping) and not is_open:
+            found["additionalProperties"] = self.convert(extra, depth + 1)
+        elif found.keys() & {"properties", "required"} or "object" in str(schema.get("type")):
+            found["additionalProperties"] = dict(_EXPRESSION)
+        if isinstance(schema.get("items"), Mapping) and "prefixItems" not in schema:
+            found["items"] = self.convert(schema["items"], depth + 1)
+        elif "array" in str(schema.get("type")):
+            found["items"] = dict(_EXPRESSION)
+        # An expression fits every branch, so that "one of them" is not known.
+        branches = [each for key in ("anyOf", "oneOf") if isinstance(each := schema.get(key), list) and each]
+        found |= {"anyOf": [self.convert(each, depth + 1) for each in branches[0]]} if branches else {}
+        if isinstance(schema.get("allOf"), list) and schema["allOf"]:
+            found["allOf"] = [self.convert(each, depth + 1) for each in schema["allOf"]]
+        return found
+
+
+def _is_sound(key: str, value: Any) -> bool:
+    """Return whether a keyword has a value that JSON Schema allows: one bad component must not spoil the schema."""
+    names = ("null", "boolean", "integer", "number", "string", "array", "object")
+    match key:
+        case "type":
+            several = isinstance(value, list) and bool(value) and len(set(map(str, value))) == len(value)
+            return value in names if isinstance(value, str) else several and all(each in names for each in value)
+        case "title" | "description" | "format":
+            return isinstance(value, str)
+        case "pattern":
+            return isinstance(value, str) and _is_pattern(value)
+        case "required":
+            texts = isinstance(value, list) and all(isinstance(each, str) for each in value)
+            return texts and len(set(value)) == len(value)
+        case "default":
+            return True
+        case "deprecated":
+            return isinstance(value, bool)
+        case "minLength" | "maxLength" | "minItems" | "maxItems" | "minProperties" | "maxProperties":
+            return _is_number(value) and value >= 0 and float(value).is_integer()
+        case "multipleOf":
+            return _is_number(value) and value > 0
+        case _:
+            return _is_number(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _escaped(text: str) -> str:
+    # As ECMAScript has it: `re.escape` escapes more than that allows.
+    return re.sub(r"[.*+?^${}()|\[\]\\/]", r"\\\g<0>", text)
+
+
+def _is_pattern(text: str) -> bool:
+    try:
+        re.compile(text)
+    except re.error:
+        return False
+    return True

@@ -1,0 +1,52 @@
+"""Components of servers: what is known of them, and what is not said where something is unknown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from stepflow_client import ComponentInfo
+from stepflow_client.flows import check
+from stepflow_client.flows.builtins import BUILTINS
+from stepflow_client.types import ComponentList, FailedPlugin
+
+_TEXT = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
+_ECHO = ComponentInfo(name="echo", plugin="python", input_schema=_TEXT)
+_OLD = [ComponentInfo(name=name.rpartition("/")[2]) for name in BUILTINS if not name.endswith(("noop", "sleep"))]
+
+
+def _found(component: str, components: Any, given: Any = None) -> list[tuple[str, str, str | None]]:
+    flow = {"steps": [{"id": "a", "component": component, "input": given}], "output": {"$step": "a"}}
+    return [(each.rule or "", each.level.value, each.hint) for each in check(flow, components=components).diagnostics]
+
+
+@pytest.mark.parametrize(
+    ("component", "expected"),
+    [
+        ("/python/echo", []),
+        ("/anything/echo", []),
+        ("/python/ehco", [("unknown-component", "warning", "did you mean '/python/echo'?")]),
+        ("/builtin/noop", [("unknown-component", "error", "did you mean '/builtin/map'?")]),
+    ],
+)
+def test_a_server_tells_names_without_prefix(component: str, expected: object) -> None:
+    found = _found(component, [*_OLD, _ECHO], {"text": "x"})
+    assert [each[:2] for each in found] == [each[:2] for each in expected]  # type: ignore[attr-defined]
+    if "ehco" in component:
+        assert found == expected
+
+
+def test_paths_are_certain() -> None:
+    known = [{"name": "echo", "path": "/python/echo", "input_schema": _TEXT}]
+    assert _found("/python/ehco", known) == [("unknown-component", "error", "did you mean '/python/echo'?")]
+    assert [each[:2] for each in _found("/python/echo", known, {"text": 5})] == [("component-input", "error")]
+
+
+def test_a_plugin_that_could_not_be_asked_may_have_any_component() -> None:
+    listed = ComponentList([_ECHO], [FailedPlugin(plugin="other", error="no worker")])
+    assert _found("/other/x", listed) == []
+    assert [each[0] for each in _found("/python/echo", listed, {})] == ["component-input"]
+
+
+def test_of_two_components_of_one_name_nothing_is_known() -> None:
+    assert _found("/python/echo", [_ECHO, _ECHO.model_copy(update={"plugin": "b"})], 5) == []

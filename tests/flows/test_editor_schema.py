@@ -1,0 +1,166 @@
+"""The schemas for editors: valid themselves, they accept what is valid and refuse what servers drop in silence."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from stepflow_client import ComponentInfo, FlowFileError, InvalidArgumentError
+from stepflow_client.flows import schema
+from stepflow_client.flows.file import parse_yaml
+
+from tests.flows.faults import FAULTS, Fault
+from tests.flows.valid import VALID
+
+_FLOW = Draft202012Validator(schema())
+_CONFIG = Draft202012Validator(schema("config"))
+_SEEN_BY_TYPES = {"unknown-key", "ignored-key", "unknown-keyword", "two-keywords", "missing-key", "wrong-type",
+                  "missing-then", "coalesce-list", "malformed-path", "unknown-action", "not-a-schema",
+                  "component-slash", "misplaced-schema", "component-input"}  # fmt: skip
+"""Rules whose faults a JSON Schema can see."""
+_TEXT = {
+    "type": "object",
+    "properties": {"text": {"$ref": "#/$defs/T"}},
+    "required": ["text"],
+    "$defs": {"T": {"type": "string"}},
+}
+_FILES = sorted([*Path("examples").glob("*.yaml"), *Path("tests/cli/tested_flows").glob("*.yaml")])
+_ECHO = {"name": "echo", "plugin": "python", "path": "/python/echo", "input_schema": _TEXT}
+
+
+def _step(component: str, *given: Any) -> dict[str, Any]:
+    step = {"id": "a", "component": component} | ({"input": given[0]} if given else {})
+    return {"steps": [step], "output": {"$step": "a"}}
+
+
+@pytest.mark.parametrize("kind", ["flow", "config"])
+def test_check_jsonschema_accepts_it(kind: Any, tmp_path: Path) -> None:
+    path = tmp_path / "schema.json"
+    path.write_text(json.dumps(schema(kind, components=[_ECHO] if kind == "flow" else None)))
+    command = [sys.executable, "-m", "check_jsonschema", "--check-metaschema", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_pattern_needs_more_than_ecmascript_has() -> None:
+    text = json.dumps([schema(components=[{"name": "a-b.c/d"}]), schema("config")])
+    for pattern in re.findall(r'"pattern": ("(?:[^"\\]|\\.)*")', text):
+        assert not re.search(r"\\[^.*+?^${}()|\[\]\\/sSdDwW]", json.loads(pattern)), pattern
+
+
+@pytest.mark.parametrize("index", range(len(VALID)))
+def test_valid_flows_are_accepted(index: int) -> None:
+    assert [each.message for each in _FLOW.iter_errors(VALID[index][0])] == []
+
+
+@pytest.mark.parametrize("path", _FILES, ids=str)
+def test_examples_are_accepted(path: Path) -> None:
+    flow = parse_yaml(path.read_text(encoding="utf-8"), str(path))
+    if isinstance(flow, dict) and "plugins" in flow:
+        assert [each.message for each in _CONFIG.iter_errors(flow)] == []
+    else:
+        assert [each.message for each in _FLOW.iter_errors(flow)] == []
+
+
+@pytest.mark.parametrize(
+    "fault", [each for each in FAULTS if each.rule in _SEEN_BY_TYPES], ids=lambda fault: fault.name
+)
+def test_faults_of_form_are_refused(fault: Fault) -> None:
+    try:
+        flow = parse_yaml(fault.text.replace("«", ""), "flow.yaml")
+    except FlowFileError:
+        pytest.skip("not YAML")
+    assert not _FLOW.is_valid(flow)
+
+
+@pytest.mark.parametrize(
+    ("flow", "is_valid"),
+    [
+        (_step("/python/echo", {"text": "x"}), True),
+        (_step("/python/echo", {"text": {"$input": "a"}}), True),
+        (_step("/python/echo", {"$if": {"$input": "a"}, "then": {"text": 1}}), True),
+        (_step("/python/echo", {"$literal": {"text": "x"}}), True),
+        (_step("/python/echo", {"text": 5}), False),
+        (_step("/python/echo", {"txt": "x"}), False),
+        (_step("/python/echo", {"text": {"$inputs": "a"}}), False),
+        (_step("/python/echo"), False),
+        (_step("/python/ehco", {"text": "x"}), False),
+        (_step("/builtin/put_blob", {"data": 1, "blob_type": "data"}), True),
+    ],
+)
+def test_components_of_a_server(flow: Any, is_valid: bool) -> None:
+    made = Draft202012Validator(schema(components=[_ECHO, *_builtins()]))
+    assert made.is_valid(flow) is is_valid
+    without_path = {key: value for key, value in _ECHO.items() if key != "path"}
+    made = Draft202012Validator(schema(components=[without_path, *_builtins()]))
+    assert made.is_valid(flow) is is_valid
+
+
+def _builtins() -> list[ComponentInfo]:
+    return [ComponentInfo(name="put_blob"), ComponentInfo(name="map")]
+
+
+def test_an_unsound_schema_of_a_component_does_not_spoil_it() -> None:
+    odd = {
+        "type": "objekt",
+        "required": "a",
+        "properties": {"a": {"type": ["string", 5], "minimum": "x", "pattern": "("}},
+    }
+    made = schema(components=[{**_ECHO, "input_schema": odd}])
+    Draft202012Validator.check_schema(made)
+    assert Draft202012Validator(made).is_valid(_step("/python/echo", {"a": 1, "b": 2}))
+
+
+def test_a_recursive_schema_of_a_component() -> None:
+    kids = {"type": "array", "items": {"$ref": "#/$defs/T"}}
+    tree = {"$ref": "#/$defs/T", "$defs": {"T": {"type": "object", "properties": {"kids": kids}}}}
+    made = Draft202012Validator(schema(components=[{**_ECHO, "input_schema": tree}]))
+    assert made.is_valid(_step("/python/echo", {"kids": [{"kids": [{"$input": "x"}]}]}))
+    assert not made.is_valid(_step("/python/echo", {"kids": [{"kids": [5]}]}))
+
+
+_PLUGINS = {"builtin": {"type": "builtin"}}
+
+
+@pytest.mark.parametrize(
+    ("config", "is_valid"),
+    [
+        ({"plugins": _PLUGINS, "routes": {"/builtin": [{"plugin": "builtin"}]}}, True),
+        ({"plugins": _PLUGINS, "routes": {}, "storageConfig": {"type": "sqlite", "databaseUrl": "sqlite:a.db"}}, True),
+        ({"plugins": _PLUGINS, "routes": {}, "storageConfig": {"metadata": {"type": "inMemory"}}}, True),
+        ({"plugins": {"p": {"type": "grpc", "queueName": "p", "command": "x"}}, "routes": {}}, True),
+        ({"plugins": {"p": {"type": "stepflow", "url": "http://x"}}, "routes": {}}, True),
+        ({"plugins": _PLUGINS}, False),
+        ({"plugins": {"p": {"type": "python"}}, "routes": {}}, False),
+        ({"plugins": {"p": {"type": "grpc", "queue": "p"}}, "routes": {}}, False),
+        ({"plugins": _PLUGINS, "routes": {}, "recovery": {"checkIntervalMs": 1}}, False),
+        ({"plugins": _PLUGINS, "routes": {}, "storage": {}}, False),
+        ({"plugins": _PLUGINS, "routes": {}, "storageConfig": {"type": "sqlite"}}, False),
+    ],
+)
+def test_configurations(config: Any, is_valid: bool) -> None:
+    assert _CONFIG.is_valid(config) is is_valid
+
+
+@pytest.mark.parametrize("path", sorted(Path("docs").rglob("*.md")), ids=str)
+def test_yaml_of_the_pages(path: Path) -> None:
+    for block in re.findall(r"^```yaml\n(.*?)^```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+        try:
+            value = parse_yaml(block, str(path))
+        except FlowFileError:
+            continue
+        if isinstance(value, dict) and "steps" in value and "component" in block:
+            assert [each.message for each in _FLOW.iter_errors(value)] == [], block
+        elif isinstance(value, dict) and {"plugins", "routes"} <= value.keys():
+            assert [each.message for each in _CONFIG.iter_errors(value)] == [], block
+
+
+def test_another_kind_is_refused() -> None:
+    with pytest.raises(InvalidArgumentError, match="not of 'run'"):
+        schema("run")  # type: ignore[arg-type]
