@@ -62,6 +62,7 @@ def test_ctrl_c_before_a_command_has_begun(monkeypatch: pytest.MonkeyPatch, caps
     def interrupted() -> None:
         raise KeyboardInterrupt
 
+    monkeypatch.setattr("sys.argv", ["stepflow", "health"])
     monkeypatch.setattr("stepflow_cli.main.main", interrupted)
     with pytest.raises(SystemExit) as end:
         entry.main()

@@ -70,7 +70,7 @@ def command_of(line: str, stepflow: Stepflow) -> str:
     """Return the line with what there is on this machine: these runs, and this server."""
     line = line.replace("01a2b3c4", stepflow.environment["RUN"]).replace("01a2d5e6", stepflow.environment["OTHER"])
     line = line.replace("http://localhost:7837", stepflow.environment["STEPFLOW_URL"])
-    if re.search(r"\b(delete|cancel)\b(?!.*--yes)", line):
+    if re.search(r"\b(delete|cancel|clear)\b(?!.*--yes)", line):
         # Without a terminal nobody can be asked.
         line += " --yes"
     return line
@@ -84,6 +84,8 @@ RUNNABLE = [(page, line) for page, lines in EXAMPLES.items() for line in lines i
 def test_an_example_runs(page: str, line: str, prepared: Stepflow, long: Start) -> None:
     if page == "runs cancel":
         prepared.environment |= {"RUN": long(), "OTHER": long()}
+    if page.startswith("history"):
+        prepared("run", "hello.yaml", "--input-json", '{"name": "ada"}')
     environment = {"STEPFLOW_URL": "", "STEPFLOW_PROFILE": ""} if line.startswith("stepflow config") else {}
     done = prepared.shell(command_of(line, prepared), **environment)
     assert done.code in CODES.get(page, (0,)), done

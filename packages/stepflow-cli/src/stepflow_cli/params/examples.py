@@ -146,6 +146,27 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "stepflow config use dev",
         "stepflow config use dev -o json",
     ),
+    "history": (
+        "stepflow history list",
+        "stepflow history show @last",
+        "stepflow history search ada",
+    ),
+    "history list": (
+        "stepflow history list",
+        "stepflow history list --label team=search -n 5",
+    ),
+    "history show": (
+        "stepflow history show @last",
+        "stepflow history show @last -o json",
+    ),
+    "history search": (
+        "stepflow history search ada",
+        "stepflow history search ada --status failed",
+    ),
+    "history clear": (
+        "stepflow history clear --before 30d",
+        "stepflow history clear --yes",
+    ),
     "runs": (
         "stepflow runs list",
         "stepflow runs watch 01a2b3c4",
