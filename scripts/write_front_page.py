@@ -70,7 +70,7 @@ def text() -> str:
     with click.Context(cli, info_name="stepflow", **cli.context_settings) as context:
         cli.format_help(context, formatter)
     page = pformat(tuple(formatter.blocks), width=110, sort_dicts=False)
-    commands = pformat(cli.commands_of, width=110, sort_dicts=False)  # type: ignore[attr-defined]
+    commands = pformat(cli.commands_of, width=110, sort_dicts=False)
     return f"{HEAD}PAGE: tuple[tuple[int, str, str | Rows], ...] = {page}\nCOMMANDS: dict[str, str] = {commands}\n"
 
 

@@ -204,9 +204,10 @@ def build(make: Callable[[dict[str, Any]], Answer], answer: dict[str, Any], aske
 
 def _reason(error: Exception) -> str:
     # A `pydantic.ValidationError`, told apart without importing pydantic.
-    if not hasattr(error, "errors"):
+    found = getattr(error, "errors", None)
+    if found is None:
         return str(error)
-    first = error.errors(include_url=False, include_context=False)[0]
+    first = found(include_url=False, include_context=False)[0]
     where = ".".join(str(part) for part in first["loc"])
     return f"{where}: {first['msg']}"
 

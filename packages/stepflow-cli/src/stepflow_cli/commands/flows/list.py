@@ -56,11 +56,13 @@ def command(since: str | None, limit: int, server: ServerOptions, watch: bool, o
     flow that never ran is not among them.
     """
     if watch:
-        from ...output.watching import check_watch, watch_records
+        from ...output.watching import check_watch
 
         check_watch(output)
     with connect(server) as target:
         if watch:
+            from ...output.watching import watch_records
+
             watch_records(lambda: _flows(target.client, since)[:limit], _FLOW, output)
             return
         flows = _flows(target.client, since)

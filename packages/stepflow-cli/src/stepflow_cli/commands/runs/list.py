@@ -67,7 +67,7 @@ def command(
     if everything and limit is not None:
         raise usage("--all and --limit exclude each other")
     if watch:
-        from ...output.watching import check_watch, watch_records
+        from ...output.watching import check_watch
 
         if everything:
             raise usage("--watch and --all exclude each other", "-n N watches more runs")
@@ -100,6 +100,8 @@ def command(
                 labelled = islice(labelled_runs(target.client, labels, status, filters), shown_runs)
                 listed = labelled if labels else _newest(target.client, status, filters, shown_runs)
                 return list(map(run_record, listed))
+
+            from ...output.watching import watch_records
 
             watch_records(newest, RUN, output)
             return
