@@ -19,7 +19,7 @@ class Operation(NamedTuple):
             cancelling and deleting end in the same state.
         capability: What the server must be able to do, None for any; `ServerInfo.capabilities` has the names.
         needs: What needs it, as the beginning of a sentence.
-        not_found: What a 404 says.
+        not_found: What a 404 without a body means; empty where the path exists on every server.
     """
 
     name: str
@@ -36,15 +36,19 @@ _RUN, _FLOW, _BLOB = "the server has no such run", "the server has no such flow"
 OPERATIONS = {
     operation.name: operation
     for operation in (
-        Operation("health_check", "GET", "/health", not_found="what answers is no Stepflow server"),
-        Operation("list_components", "GET", "/components", not_found="what answers is no Stepflow server"),
-        Operation("store_flow", "POST", "/flows", not_found="what answers is no Stepflow server"),
+        Operation(
+            "health_check", "GET", "/health", not_found="this is not a Stepflow server, or its path has a prefix"
+        ),
+        Operation(
+            "list_components", "GET", "/components", not_found="this is not a Stepflow server, or its path has a prefix"
+        ),
+        Operation("store_flow", "POST", "/flows", not_found="this is not a Stepflow server, or its path has a prefix"),
         Operation("get_flow", "GET", "/flows/{flow_id}", not_found=_FLOW),
         Operation("delete_flow", "DELETE", "/flows/{flow_id}", not_found=_FLOW),
         Operation("get_flow_variables", "GET", "/flows/{flow_id}/variables", not_found=_FLOW),
         # Sent twice it creates two runs; and a server that was started again without a store has lost the flow.
         Operation("create_run", "POST", "/runs", is_idempotent=False, not_found=_FLOW),
-        Operation("list_runs", "GET", "/runs", not_found="what answers is no Stepflow server"),
+        Operation("list_runs", "GET", "/runs", not_found="this is not a Stepflow server, or its path has a prefix"),
         Operation("get_run", "GET", "/runs/{run_id}", not_found=_RUN),
         Operation("delete_run", "DELETE", "/runs/{run_id}", not_found=_RUN),
         Operation("cancel_run", "POST", "/runs/{run_id}/cancel", not_found=_RUN),

@@ -283,7 +283,7 @@ class Connection:
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s -> %s in %.1f ms", sent, response.status, (time.monotonic() - started) * 1000)
         if response.status != 200 or response.headers.get("content-type") != "application/json":
-            _refuse_errors(response, str(sent), run_id)
+            _refuse_errors(response, operation, str(sent), run_id)
         return response
 
     def prepare(self, request: Mapping[str, Any], limit: Timeouts, *, idempotent: bool) -> HttpRequest:
@@ -319,12 +319,15 @@ class Connection:
         )
 
 
-def _refuse_errors(response: HttpResponse, asked: str, run_id: str | None) -> None:
+def _refuse_errors(response: HttpResponse, operation: str, asked: str, run_id: str | None) -> None:
     problem = answers.error_for(response.status, response.content_type, response.content, asked, run_id=run_id)
     if problem is not None:
         problem.attempts = response.attempts
         if isinstance(problem, ApiError):
             problem.retry_after = retry_after(response)
+            if response.status == 404 and problem.details is None:
+                # Nobody says what is missing.
+                problem.hint = OPERATIONS[operation].not_found or None
         raise problem
 
 
