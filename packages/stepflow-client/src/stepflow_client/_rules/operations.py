@@ -33,22 +33,20 @@ class Operation(NamedTuple):
 
 _RUN, _FLOW, _BLOB = "the server has no such run", "the server has no such flow", "the server has no such blob"
 
+_NO_SERVER = "this is not a Stepflow server, or its API has another path"
+
 OPERATIONS = {
     operation.name: operation
     for operation in (
-        Operation(
-            "health_check", "GET", "/health", not_found="this is not a Stepflow server, or its path has a prefix"
-        ),
-        Operation(
-            "list_components", "GET", "/components", not_found="this is not a Stepflow server, or its path has a prefix"
-        ),
-        Operation("store_flow", "POST", "/flows", not_found="this is not a Stepflow server, or its path has a prefix"),
+        Operation("health_check", "GET", "/health", not_found=_NO_SERVER),
+        Operation("list_components", "GET", "/components", not_found=_NO_SERVER),
+        Operation("store_flow", "POST", "/flows", not_found=_NO_SERVER),
         Operation("get_flow", "GET", "/flows/{flow_id}", not_found=_FLOW),
         Operation("delete_flow", "DELETE", "/flows/{flow_id}", not_found=_FLOW),
         Operation("get_flow_variables", "GET", "/flows/{flow_id}/variables", not_found=_FLOW),
         # Sent twice it creates two runs; and a server that was started again without a store has lost the flow.
         Operation("create_run", "POST", "/runs", is_idempotent=False, not_found=_FLOW),
-        Operation("list_runs", "GET", "/runs", not_found="this is not a Stepflow server, or its path has a prefix"),
+        Operation("list_runs", "GET", "/runs", not_found=_NO_SERVER),
         Operation("get_run", "GET", "/runs/{run_id}", not_found=_RUN),
         Operation("delete_run", "DELETE", "/runs/{run_id}", not_found=_RUN),
         Operation("cancel_run", "POST", "/runs/{run_id}/cancel", not_found=_RUN),
