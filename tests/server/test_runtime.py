@@ -91,8 +91,9 @@ def _leaves_nothing() -> Iterator[None]:
     yield
     gc.collect()
     assert eventually(lambda: runtime_threads() <= threads), runtime_threads() - threads
-    assert children() <= processes
-    assert psutil.Process().num_fds() <= files
+    assert eventually(lambda: children() <= processes), children() - processes
+    # What a thread of the pool was told to close is closed when its turn comes.
+    assert eventually(lambda: psutil.Process().num_fds() <= files), psutil.Process().open_files()
 
 
 @pytest.fixture
