@@ -12,7 +12,7 @@ from typing import Self, cast
 
 from .messages import ConnectFailed, ConnectionBroken, ConnectTimeout, HttpError, ReadTimeout, WriteTimeout
 from .reader import ResponseReader
-from .sockets import RAGGED, forks, keep_alive, readable, reason
+from .sockets import CHUNK, RAGGED, forks, keep_alive, readable, reason
 
 __all__ = ["AsyncSocket"]
 
@@ -190,6 +190,9 @@ class AsyncSocket(asyncio.Protocol):
         if connected is not None:
             keep_alive(connected)
             self._is_readable = readable(connected.fileno())
+        if hasattr(transport, "max_size"):
+            # What asyncio's transports over plain sockets read at once: 256 KiB, unless they are told.
+            transport.max_size = CHUNK
         # Whoever ends an event loop has it close the asynchronous generators that are left, and waits for that. A
         # connection is none, but wants just that, and the loop asks for no more than `aclose`.
         if (note := sys.get_asyncgen_hooks().firstiter) is not None:

@@ -26,6 +26,7 @@ else:
     ssl = lazy_module("ssl")
 
 __all__ = [
+    "CHUNK",
     "RAGGED",
     "AsyncCancelled",
     "SyncCancelled",
@@ -83,7 +84,9 @@ _KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TC
 how many may go unanswered. (`TCP_KEEPALIVE` is what macOS calls the first.)"""
 RAGGED = "the TLS connection was cut off"
 """A server says when it sends no more (close_notify). Without that anybody may have cut a response short."""
-_CHUNK = 256 * 1024
+CHUNK = 64 * 1024
+"""Bytes that are read at once. From 128 KiB on, the C library may map and unmap memory for each read, which takes longer
+than the read itself."""
 
 
 class SyncSocket:
@@ -170,7 +173,7 @@ class SyncSocket:
         """Return the bytes that have come, waiting for some; none at the end of the connection."""
         self._socket.settimeout(timeout)
         try:
-            return self._socket.recv(_CHUNK)
+            return self._socket.recv(CHUNK)
         except TimeoutError:
             raise ReadTimeout(f"nothing within {timeout:g} s") from None
         except ssl.SSLEOFError:
