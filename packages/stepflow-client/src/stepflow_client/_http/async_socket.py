@@ -192,7 +192,7 @@ class AsyncSocket(asyncio.Protocol):
             self._is_readable = readable(connected.fileno())
         if hasattr(transport, "max_size"):
             # What asyncio's transports over plain sockets read at once: 256 KiB, unless they are told.
-            transport.max_size = CHUNK
+            setattr(transport, "max_size", CHUNK)  # noqa: B010 - only asyncio's have it, and no type says so
         # Whoever ends an event loop has it close the asynchronous generators that are left, and waits for that. A
         # connection is none, but wants just that, and the loop asks for no more than `aclose`.
         if (note := sys.get_asyncgen_hooks().firstiter) is not None:

@@ -85,8 +85,8 @@ how many may go unanswered. (`TCP_KEEPALIVE` is what macOS calls the first.)"""
 RAGGED = "the TLS connection was cut off"
 """A server says when it sends no more (close_notify). Without that anybody may have cut a response short."""
 CHUNK = 64 * 1024
-"""Bytes that are read at once. From 128 KiB on, the C library may map and unmap memory for each read, which takes longer
-than the read itself."""
+"""Bytes that are read at once. From 128 KiB on, the C library may map and unmap memory for each read, which takes
+longer than the read itself."""
 
 
 class SyncSocket:
