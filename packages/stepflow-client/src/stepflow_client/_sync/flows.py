@@ -136,13 +136,15 @@ class FlowStore:
             claims.reserve(flow_id)
             return flow_id, self._know_flow(flow_id, flow)
         while (known := claims.shared_flow(digest)) is None:
-            if claims.start_storing(digest) or has_passed(current_deadline()):
+            is_first = claims.start_storing(digest)
+            if is_first or has_passed(current_deadline()):
                 try:
                     copy = tagged(flow, claims.shared_tag(digest))
                     flow_id = self.store_accepted(flow, copy, digest)
                     claims.share(digest, flow_id)
                 finally:
-                    claims.stop_storing(digest)
+                    if is_first:
+                        claims.stop_storing(digest)
                 return flow_id, self._know_flow(flow_id, flow)
             # Another call is storing it: of many at once only the first sends it.
             time.sleep(self._connection.timings.store_poll)

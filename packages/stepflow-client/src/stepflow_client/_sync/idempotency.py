@@ -18,7 +18,7 @@ from .._rules.creation import tagged
 from .._rules.deadline import current_deadline, has_passed
 from .._rules.releases import require
 from .._tracing import annotate
-from ..errors import AmbiguousRunError, InvalidArgumentError, NotFoundError, StepflowClientError
+from ..errors import AmbiguousRunError, InvalidArgumentError, NotFoundError, RequestTimeoutError, StepflowClientError
 from ..flows.file import is_flow_id
 from .blobs import BlobStore
 from .connection import Connection
@@ -128,10 +128,11 @@ class KeyedRuns:
             keyed = self._stored(content, digest, key)
             claims = self._flows.registries.current
             turn = run_marker(keyed.flow_id).content
-            while True:
-                if claims.start_storing(turn) or has_passed(current_deadline()):
-                    break
+            while not claims.start_storing(turn):
                 # Calls of one client take turns.
+                if has_passed(current_deadline()):
+                    other = f"another call of this client under the idempotency key {key!r} had not ended"
+                    raise RequestTimeoutError(f"{other} when the time was over")
                 time.sleep(_TURN)
             try:
                 run = self._found_or_created(keyed, arguments, flow, wait)
