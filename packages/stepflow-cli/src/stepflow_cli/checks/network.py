@@ -25,7 +25,7 @@ _SOON = 14 * 86_400.0
 
 
 def network_checks(settings: Settings, proxy: str | None) -> Iterator[Check]:
-    """Look at name, port and certificate of the server, or at name and port of the proxy before it."""
+    """Check name, port and certificate of the server, or name and port of the proxy before it."""
     url = str(settings.url.value)
     try:
         scheme, host, port = split_url(proxy or url)
@@ -128,19 +128,10 @@ def _certificate(host: str, port: int, profile: Profile | None) -> Check:
 
 def _refused(problem: ssl.SSLCertVerificationError, host: str, port: int) -> Check:
     """Return what is wrong with a certificate."""
-    trust = "if you trust it, name it: ca_file in a profile, or SSL_CERT_FILE in the environment"
-    other_name = f"is not valid for {host}", "use a host name that it is valid for"
-    # By the numbers of OpenSSL.
-    known = {
-        9: ("is not valid yet", "is the clock of this machine wrong?"),
-        10: ("has expired", "renew it on the server; or is the clock of this machine wrong?"),
-        18: ("is self-signed", trust),
-        19: ("is signed by an unknown authority", trust),
-        20: ("is signed by an unknown authority", trust),
-        62: other_name,
-        64: other_name,
-    }
-    said, hint = known.get(problem.verify_code, (f"cannot be verified: {problem.verify_message}", trust))
+    from stepflow_client._http.tls import certificate_problem
+
+    said, hint = certificate_problem(problem)
+    hint = hint or "if you trust it, name it: ca_file in a profile, or SSL_CERT_FILE in the environment"
     return error("certificate", f"the certificate of {host}:{port} {said}", hint, exit_code=4)
 
 

@@ -17,18 +17,18 @@ else:
     # A plain http server needs none of it.
     ssl = lazy_module("ssl")
 
-__all__ = ["check_verify", "refusal", "ssl_context"]
+__all__ = ["certificate_problem", "check_verify", "refusal", "ssl_context"]
 
 _TRUST = "if you trust it, name its CA certificate: verify= or SSL_CERT_FILE"
 _OTHER_NAME = ("is not valid for this host", "use a host name that it is valid for")
-_REFUSALS = {
-    # By the numbers of OpenSSL.
+_REFUSALS: dict[int, tuple[str, str | None]] = {
+    # By the numbers of OpenSSL; without a hint where whoever trusts the certificate has to say so.
     9: ("is not valid yet", "is the clock of this machine wrong?"),
     10: ("has expired", "renew it on the server; or is the clock of this machine wrong?"),
-    18: ("is self-signed", _TRUST),
-    19: ("is signed by an unknown authority", _TRUST),
-    20: ("is signed by an unknown authority", _TRUST),
-    21: ("is signed by an unknown authority", _TRUST),
+    18: ("is self-signed", None),
+    19: ("is signed by an unknown authority", None),
+    20: ("is signed by an unknown authority", None),
+    21: ("is signed by an unknown authority", None),
     23: ("has been revoked", "renew it on the server"),
     62: _OTHER_NAME,
     64: _OTHER_NAME,
@@ -121,6 +121,11 @@ def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
+def certificate_problem(error: ssl.SSLCertVerificationError) -> tuple[str, str | None]:
+    """Return what is wrong with a server's certificate, and what to do; None where it only has to be trusted."""
+    return _REFUSALS.get(error.verify_code, (f"cannot be verified: {error.verify_message}", None))
+
+
 def refusal(error: BaseException) -> tuple[str, str] | None:
     """Return why a connection was refused for a certificate, and what to do; None where no certificate was.
 
@@ -129,8 +134,8 @@ def refusal(error: BaseException) -> tuple[str, str] | None:
     """
     for each in _causes(error):
         if isinstance(each, ssl.SSLCertVerificationError):
-            said, hint = _REFUSALS.get(each.verify_code, (f"cannot be verified: {each.verify_message}", _TRUST))
-            return f"its certificate {said}", hint
+            said, hint = certificate_problem(each)
+            return f"its certificate {said}", hint or _TRUST
         # The server's side of it: an alert names what it did not like.
         if isinstance(each, ssl.SSLError) and "ALERT" in (each.reason or "") and "CERTIFICATE" in (each.reason or ""):
             return f"it refuses the certificate of the client: {_words(each)}", "cert= takes the client's certificate"
