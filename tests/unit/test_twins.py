@@ -115,6 +115,7 @@ def test_the_examples_of_docstrings_compile() -> None:
                 compile("\n".join([head, *(f"    {line}" for line in lines)]), name, "exec")
                 examples += 1
         assert examples >= 3
+        assert examples == sum(text.count("Example:") for text in documents(cls).values())
 
 
 TAG = re.compile(rb'(?<="stepflow-client":")[0-9a-f]{32}(?:-\d+)?(?=")')

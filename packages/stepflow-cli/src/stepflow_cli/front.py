@@ -69,7 +69,7 @@ def _columns(environ: Mapping[str, str]) -> int:
 
 
 def page(columns: int) -> str:
-    """Return the help as click lays it out on a terminal of so many columns."""
+    """Return the help as click lays it out on a terminal of this width."""
     width = max(min(columns, _MOST_COLUMNS) - 2, 50)
     lines: list[str] = []
     for indent, kind, what in PAGE:

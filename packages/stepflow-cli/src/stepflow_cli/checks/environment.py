@@ -22,7 +22,7 @@ _OTHERS = ("httpx", "pydantic", "click")
 
 
 def versions() -> Iterator[Check]:
-    """Look at the versions of Python and the packages, and at which `stepflow` a shell would start."""
+    """Check the versions of Python and the packages, and which `stepflow` a shell would start."""
     found = {name: _version(name) for name in (*_OURS, *_OTHERS)}
     listed = ", ".join(f"{name} {number or 'missing'}" for name, number in found.items())
     message = f"Python {sys.version.split()[0]}, {listed}"
@@ -56,7 +56,7 @@ def _command() -> Check:
 
 
 def configuration() -> tuple[Check, Profiles | None]:
-    """Look at the file with the profiles; every profile in it is checked."""
+    """Check the file with the profiles; every profile in it is checked."""
     try:
         profiles = load()
     except Problem as problem:

@@ -22,7 +22,7 @@ _HINT = "start it, or look into its log; a run that needs it waits for about 30 
 
 
 def workers(client: SyncStepflowClient) -> Check:
-    """Look whether each plugin of the server has its worker."""
+    """Check that each plugin of the server has its worker."""
     from stepflow_client import StepflowClientError
 
     try:

@@ -119,7 +119,7 @@ class Watch:
             raise RunTimeoutError(f"run {self.run.run_id} has not ended yet", run_id=self.run.run_id)
 
     def _has_ended_silently(self) -> bool:
-        """Look whether the run has ended in a way that sends no event."""
+        """Return whether the run has ended in a way that sends no event."""
         from stepflow_client import RateLimitError, ServerFaultError, TransportError
 
         # The reading of the events decides how long a server may be away.

@@ -540,8 +540,10 @@ class StepflowClient(Picklable):
         """Return the run that `run` or `submit` created with an `idempotency_key`, by any process; None for none.
 
         Example:
+            ```python
             if await client.find_run("workflow.yaml", "doc-42") is None:
                 print("doc-42 was not processed yet")
+            ```
 
         Args:
             flow: The flow, as it was given to `run`, its keys in the same order; not its id. Its copy with the key is

@@ -127,7 +127,7 @@ class _Question:
         return False
 
     def is_answered(self) -> bool:
-        """Look for the response, a JSON object; ask, or ask anew, where need be."""
+        """Return whether the response, a JSON object, is there; if not, send the request, or send it again."""
         if self.answer:
             return True
         try:

@@ -27,7 +27,7 @@ State = Callable[[Any], Awaitable[Any]]
 
 
 async def live(request: Request) -> Response:
-    """Tell whether the server responds."""
+    """Send what every page shows live: whether the server responds."""
 
     async def nothing(before: Any) -> None:
         await asyncio.sleep(_EVERY)
@@ -36,7 +36,7 @@ async def live(request: Request) -> Response:
 
 
 async def live_runs(request: Request) -> Response:
-    """Tell when the newest runs of a list change."""
+    """Send an event when the newest runs of a list change."""
     site, filters = site_of(request), filters_of(request)
 
     async def newest(before: Any) -> Any:
@@ -49,7 +49,7 @@ async def live_runs(request: Request) -> Response:
 
 
 async def live_run(request: Request) -> Response:
-    """Tell when something happens in a run."""
+    """Send an event when something happens in a run."""
     site = site_of(request)
     run = await site.client.get_run(request.path_params["run_id"])
     follower = await site.followers.of(run.run_id)
@@ -66,7 +66,7 @@ async def live_run(request: Request) -> Response:
 
 
 async def live_rerun(request: Request) -> Response:
-    """Tell when a rerun is done."""
+    """Send an event when a rerun is done."""
     again = site_of(request).reruns.get(request.path_params["key"])
 
     async def is_done(before: Any) -> bool:
