@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import NamedTuple
 
+from .nearest import did_you_mean, nearest
 from .placed import Key, Node
 
 __all__ = ["RULES", "Finding", "Findings", "Fix", "near"]
@@ -132,10 +132,9 @@ class Findings:
 def near(word: str, known: object, what: str = "known") -> str:
     """Return a hint with the nearest known name, or with all of them."""
     names = [str(each) for each in known]  # type: ignore[attr-defined]
-    lowered = {name.lower(): name for name in names}
-    found = get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
-    if found:
-        return f"did you mean {lowered[found[0]]!r}?"
+    found = nearest(word, names)
+    if found is not None:
+        return did_you_mean(found)
     if not names:
         return f"{what}: none"
     return f"{what}: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"

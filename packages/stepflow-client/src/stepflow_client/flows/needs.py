@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import InvalidArgumentError
+from .nearest import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from ..types import FlowVariable
@@ -184,8 +184,8 @@ def _variable_of(path: str) -> str:
 
 def nearest_hint(word: str, known: Iterable[str]) -> str | None:
     """Return `did you mean ...?` with the known name that is nearest to a word; None if none is near."""
-    found = get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"did you mean {found[0]!r}?" if found else None
+    found = nearest(word, known)
+    return None if found is None else did_you_mean(found)
 
 
 def _listed(what: str, names: Iterable[str]) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from .findings import near
+from .nearest import nearest
 from .placed import Node
 
 __all__ = ["Mismatch", "mismatches", "resolve", "schema_at"]
@@ -130,7 +131,7 @@ def _fields(
     for name, child in node.items.items():
         if name in properties:
             yield from mismatches(child, properties[name], defs, f"{path}.{name}", evaluated=evaluated)
-        elif closed or (missing and near(name, missing).startswith("did")):
+        elif closed or (missing and nearest(name, missing) is not None):
             key = node.keys[name]
             at = Node(None, key.line, key.column)
             hint = near(name, properties, "fields are")

@@ -9,6 +9,7 @@ from typing import Any
 from ..builtins import BUILTINS
 from ..findings import Findings, near
 from ..model import FlowModel, Read, Step, reads_of
+from ..nearest import did_you_mean, nearest
 from ..paths import PathError, parse_path
 from ..placed import Node
 from ..schema_paths import mismatches, schema_at
@@ -96,14 +97,14 @@ def _nearest(component: str, known: Components) -> str:
     """Return a hint with the nearest component; of those without a path, the name is put behind the same prefix."""
     prefix, _, name = component.rpartition("/")
     given = component.strip("/").split("/", 1)[0]
-    hint = near(component, known, "components are")
-    if hint.startswith("did"):
-        return hint
-    behind = near(name, {each for each in known if not each.startswith("/")})
-    if behind.startswith("did you mean '"):
-        return f"did you mean {prefix + '/' + behind[len('did you mean ') + 1 : -2]!r}?"
+    found = nearest(component, known)
+    if found is not None:
+        return did_you_mean(found)
+    behind = nearest(name, {each for each in known if not each.startswith("/")})
+    if behind is not None:
+        return did_you_mean(f"{prefix}/{behind}")
     same = [each for each in known if each.startswith(f"/{given}/")]
-    return near(component, same, "components are") if same else hint
+    return near(component, same or known, "components are")
 
 
 def _check_input(step: Step, schema: Any, found: Findings) -> None:

@@ -6,6 +6,7 @@ import re
 from difflib import get_close_matches
 
 from ..findings import Findings, Fix, near
+from ..nearest import nearest
 from ..paths import PathError, ambiguity, parse_path
 from ..placed import Node
 
@@ -71,8 +72,8 @@ def _beside(node: Node, word: str, key: str, path: str, found: Findings) -> None
     allowed = _BESIDE.get(word, ())
     hint = near(key, allowed, f"beside {word}") if allowed else f"nothing beside {word} is read"
     if word == "$input" and key == "path":
-        hint = "write the path as the value of $input"
-    guess = hint[len("did you mean '") : -2] if hint.startswith("did you mean '") else None
+        hint, allowed = "write the path as the value of $input", ()
+    guess = nearest(key, allowed)
     fix = Fix(at.start, at.end, key, guess) if guess and guess not in node.items and at.start >= 0 else None
     found.add("ignored-key", "warning" if not guess else "error", at, f"{path}.{key}",
               f"{key!r} beside {word} is ignored", hint, fix)  # fmt: skip

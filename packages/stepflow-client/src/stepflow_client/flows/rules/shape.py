@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..findings import Findings, Fix, near
+from ..nearest import nearest
 from ..placed import Node
 
 __all__ = ["check_shape"]
@@ -192,8 +193,9 @@ def _unknown(node: Node, key: str, path: str, what: str, known: dict[str, str], 
     if key in ("schema", "$schema") and what == "a flow":
         return
     same = next((each for each in known if _plain(each) == _plain(key)), None)
-    hint = f"write {same!r}" if same else _EARLIER.get(_plain(key)) or near(key, known, f"{what} has")
-    guess = same or (hint[len("did you mean '") : -2] if hint.startswith("did you mean '") else None)
+    earlier = _EARLIER.get(_plain(key))
+    hint = f"write {same!r}" if same else earlier or near(key, known, f"{what} has")
+    guess = same or (None if earlier else nearest(key, known))
     fix = Fix(at.start, at.end, key, guess) if guess and guess not in node.items and at.start >= 0 else None
     found.add("unknown-key", "error" if guess else "warning", at, path, f"{what} has no key {key!r}: servers drop it "
               "in silence", hint, fix)  # fmt: skip
