@@ -212,3 +212,8 @@ def test_a_key_is_for_one_run_of_a_file(tmp_path: Path, flow: Path) -> None:
         "run", str(flow), "--inputs", str(tmp_path / "in.jsonl"), "--limit", "1", "--idempotency-key", "k"
     )
     assert (streamed.returncode, "--idempotency-key is for one run" in streamed.stderr) == (2, True)
+
+
+def test_a_name_is_proposed_only_where_it_is_near(stepflow: Stepflow) -> None:
+    assert "did you mean" not in stepflow("run", "nope.yaml").stderr
+    assert "hint: did you mean hello.yaml?" in stepflow("run", "hello.yml").stderr

@@ -72,7 +72,10 @@ def _nearest_file(path: str) -> str | None:
         names = [entry.name for entry in folder.iterdir() if entry.suffix in (".yaml", ".yml", ".json")]
     except OSError:
         return None
-    return nearest(path, [name if folder == Path() else str(folder / name) for name in names])
+    # The endings are alike in all of them, and would make every short name a near one.
+    stem = Path(path).stem
+    near = [name for name in names if nearest(stem, [Path(name).stem]) is not None]
+    return nearest(path, [name if folder == Path() else str(folder / name) for name in near])
 
 
 def _cases(flow: Mapping[str, Any]) -> list[Mapping[str, Any]]:
