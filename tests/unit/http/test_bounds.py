@@ -148,8 +148,7 @@ def test_the_deadline_holds_while_the_server_keeps_sending(twin: str, what: str)
         started = time.monotonic()
         with pytest.raises((RunTimeoutError, RequestTimeoutError)):
             call(twin, None, lambda client: client.get_result(RUN_ID, timeout=2), server.url, server="0.13")
-        # A flood of headers was read for 12 s once; a busy machine takes some time of its own.
-        assert time.monotonic() - started < 4
+        assert time.monotonic() - started < 2.5
 
 
 # Events

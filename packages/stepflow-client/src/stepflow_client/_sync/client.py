@@ -410,8 +410,8 @@ class SyncStepflowClient(Picklable):
                 (0.10 and newer; the server's store must survive). The flow carries the key, so keys of one flow are
                 apart from those of another. Needs the flow itself, not its id. The first call under a key costs five
                 small requests more. Two programs that begin with one key at the same time, while these requests are
-                under way, may both create a run: both return the one that was noted first, and so do later calls, with a
-                store in SQLite; with one in memory each may return its own.
+                under way, may both create a run: both return the one that was noted first, and so do later calls, with
+                a store in SQLite; with one in memory each may return its own.
             on_cancel: What a KeyboardInterrupt means for the run: `detach`
                 leaves it alone, `cancel` marks it as cancelled if its id is known by then.
             check: Refuse an input that does not fit the input schema of the flow, before anything is sent. Servers
