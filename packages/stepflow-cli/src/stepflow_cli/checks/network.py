@@ -130,7 +130,7 @@ def _refused(problem: ssl.SSLCertVerificationError, host: str, port: int) -> Che
     """Return what is wrong with a certificate."""
     from stepflow_client._http.tls import certificate_problem
 
-    said, hint = certificate_problem(problem)
+    said, hint = certificate_problem(problem, host)
     hint = hint or "if you trust it, name it: ca_file in a profile, or SSL_CERT_FILE in the environment"
     return error("certificate", f"the certificate of {host}:{port} {said}", hint, exit_code=4)
 

@@ -20,7 +20,7 @@ else:
 __all__ = ["certificate_problem", "check_verify", "refusal", "ssl_context"]
 
 _TRUST = "if you trust it, name its CA certificate: verify= or SSL_CERT_FILE"
-_OTHER_NAME = ("is not valid for this host", "use a host name that it is valid for")
+_OTHER_NAME = ("is not valid for {host}", "use a host name that it is valid for")
 _REFUSALS: dict[int, tuple[str, str | None]] = {
     # By the numbers of OpenSSL; without a hint where whoever trusts the certificate has to say so.
     9: ("is not valid yet", "is the clock of this machine wrong?"),
@@ -121,9 +121,17 @@ def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-def certificate_problem(error: ssl.SSLCertVerificationError) -> tuple[str, str | None]:
-    """Return what is wrong with a server's certificate, and what to do; None where it only has to be trusted."""
-    return _REFUSALS.get(error.verify_code, (f"cannot be verified: {error.verify_message}", None))
+def certificate_problem(error: ssl.SSLCertVerificationError, host: str = "this host") -> tuple[str, str | None]:
+    """Return what is wrong with a server's certificate, and what to do; None where it only has to be trusted.
+
+    Args:
+        error: What the handshake failed with.
+        host: The server's name, for the sentence.
+    """
+    known = _REFUSALS.get(error.verify_code)
+    if known is None:
+        return f"cannot be verified: {error.verify_message}", None
+    return known[0].replace("{host}", host), known[1]
 
 
 def refusal(error: BaseException) -> tuple[str, str] | None:
