@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from ..signals import TERMINATION
@@ -25,8 +26,9 @@ def cursor_shown_when_killed(stream: TextIO) -> Iterator[None]:
         return
 
     def end(number: int, frame: Any) -> None:
-        stream.write("\x1b[?25h")
-        stream.flush()
+        # The signal may have come in the middle of a write, and the stream takes no other then.
+        with suppress(OSError, ValueError):
+            os.write(stream.fileno(), b"\x1b[?25h")
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
 
