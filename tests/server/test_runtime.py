@@ -321,6 +321,23 @@ def test_stop_may_come_at_any_time_and_from_anywhere() -> None:
         pass
 
 
+def test_stop_at_the_moment_the_server_is_ready_leaves_nothing() -> None:
+    runtime = StepflowRuntime.start()
+    supervisor = runtime._supervisor
+    stopper = threading.Thread(target=runtime.stop)
+
+    def stop_first(_: object) -> None:
+        stopper.start()
+        assert eventually(lambda: supervisor.stopped)
+
+    # Called where the supervisor announces the server, before it goes on to watch it.
+    supervisor.ready.add_done_callback(stop_first)
+    assert eventually(lambda: supervisor.stopped)
+    with pytest.raises(EmbeddedServerError, match="stopped"):
+        runtime.wait_ready()
+    stopper.join()
+
+
 def test_several_runtimes_do_not_touch_each_other() -> None:
     with StepflowRuntime.start() as one:
         with StepflowRuntime.start() as two:

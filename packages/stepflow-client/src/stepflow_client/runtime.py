@@ -236,6 +236,7 @@ class StepflowRuntime(EmbeddedExecutor):
     async def await_ready(self) -> None:
         """Wait as `wait_ready` does, without holding the event loop up."""
         await asyncio.shield(asyncio.wrap_future(self._supervisor.ready))
+        self._supervisor.check_not_stopped()
 
     def stop(self, timeout: float = 3.0) -> None:
         """End the server and its workers; does nothing when they are ended.

@@ -138,6 +138,12 @@ class Supervisor:
             # From the crash callback: what it would wait for comes after it.
             raise EmbeddedServerError("The server ended; on_crash cannot wait for the next one")
         self._ready.result()
+        self.check_not_stopped()
+
+    def check_not_stopped(self) -> None:
+        """Raise EmbeddedServerError where `stop` was called, though the server had got ready before."""
+        if self.stopped:
+            raise _stopped_error()
 
     @property
     def stopped(self) -> bool:
@@ -239,7 +245,8 @@ class Supervisor:
         if failure and self.config.fallback and REFUSED_ROUTE in failure.message:
             self.config = ServerConfig(document=self.config.fallback)
             failure = self._start_next()
-        while failure is None and not self.stopped:
+        # After `stop` too: a process that got ready just before it has pipes and workers to be put away.
+        while failure is None:
             failure = self._restart(self._lose(self._process.wait()))
         return failure if failure is not None and not self.stopped else _stopped_error()
 
