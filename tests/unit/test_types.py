@@ -200,7 +200,7 @@ def test_fields_are_read_by_the_names_of_the_wire_and_by_their_own() -> None:
     [
         name
         for name in types.__all__
-        if isinstance(getattr(types, name), type) and issubclass(getattr(types, name), types._Model)
+        if isinstance(getattr(types, name), type) and issubclass(getattr(types, name), types.Model)
     ],
 )
 def test_every_model_is_frozen_documented_and_ignores_what_is_new(name: str) -> None:

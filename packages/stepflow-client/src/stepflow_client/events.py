@@ -11,7 +11,8 @@ from pydantic import Field
 from pydantic.alias_generators import to_snake
 
 from ._codec.reading import PLAIN, Reading
-from .types import ExecutionStatus, _Model, _Status
+from ._models import Model
+from .types import ExecutionStatus, _Status
 
 __all__ = [
     "HeartbeatEvent",
@@ -27,7 +28,7 @@ __all__ = [
 ]
 
 
-class _Event(_Model):
+class _Event(Model):
     """What all events have."""
 
     wire_name: ClassVar[str] = ""

@@ -10,23 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Self, TypeVar, overload
 
-from pydantic import (
-    AliasChoices,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    SkipValidation,
-    model_validator,
-)
-from pydantic.alias_generators import to_camel
+from pydantic import AliasChoices, Field, PlainSerializer, SkipValidation, model_validator
 
 from ._codec.secrets import HIDDEN, hidden_flow, hidden_schema
 from ._dataframe import data_frame
+from ._models import Listing, Model, Shown, as_dicts, fields_html, from_number
 from ._rules.statuses import STATUS_NUMBERS, ExecutionStatus, _OpenEnum, read_status
 from .errors import RunFailedError
 
@@ -98,103 +88,13 @@ _ERROR_NUMBERS = dict(zip(range(1, 11), ErrorCode, strict=False))
 _LEVEL_NUMBERS = dict(enumerate(DiagnosticLevel, start=1))
 
 
-def _from_number(names: dict[int, Any]) -> BeforeValidator:
-    def convert(value: object) -> object:
-        if isinstance(value, int) and not isinstance(value, bool):
-            return names.get(value, f"unknown_{value}")
-        return value
-
-    return BeforeValidator(convert)
-
-
 # On the wire these are numbers; a member's place in its enumeration is its number.
-_Status = Annotated[ExecutionStatus, _from_number(STATUS_NUMBERS)]
-_Code = Annotated[ErrorCode, _from_number(_ERROR_NUMBERS)]
-_Level = Annotated[DiagnosticLevel, _from_number(_LEVEL_NUMBERS)]
+_Status = Annotated[ExecutionStatus, from_number(STATUS_NUMBERS)]
+_Code = Annotated[ErrorCode, from_number(_ERROR_NUMBERS)]
+_Level = Annotated[DiagnosticLevel, from_number(_LEVEL_NUMBERS)]
 
 
-class _Shown:
-    """What notebooks show as HTML."""
-
-    def _repr_html_(self) -> str:
-        raise NotImplementedError
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        from .drawing.notebook import bundle
-
-        return bundle(self, self._repr_html_())
-
-
-class _Model(BaseModel):
-    """Immutable; built by field name or by the wire's camelCase name; what is not declared is ignored."""
-
-    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
-
-
-Entry = TypeVar("Entry", bound=BaseModel)
-
-
-class _Listing(_Model, _Shown, Generic[Entry]):
-    """What is made of entries: it iterates over them, has a length, and takes an index or a slice."""
-
-    _shown: ClassVar[tuple[str, ...]] = ()
-    """The columns that notebooks show, then the word for the entries."""
-
-    def _entries(self) -> Sequence[Entry]:
-        raise NotImplementedError
-
-    def __iter__(self) -> Iterator[Entry]:  # type: ignore[override]  # pydantic's goes through the fields
-        return iter(self._entries())
-
-    def __len__(self) -> int:
-        return len(self._entries())
-
-    @overload
-    def __getitem__(self, index: int) -> Entry: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Entry]: ...
-    def __getitem__(self, index: int | slice) -> Entry | list[Entry]:
-        entries = self._entries()
-        return list(entries[index]) if isinstance(index, slice) else entries[index]
-
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """Return the entries as dicts by field name, for `pandas.DataFrame` and the like.
-
-        Statuses and codes are plain texts, times are datetimes, and what has parts of its own is a dict again.
-        """
-        return _to_dicts(self)
-
-    def to_dataframe(self) -> Any:
-        """Return the entries as a data frame of pandas, or of polars where pandas is not installed.
-
-        Raises:
-            StepflowClientError: If neither is installed.
-        """
-        return data_frame(self.to_dicts())
-
-    def _repr_html_(self) -> str:
-        from .drawing.notebook import records_html
-
-        *columns, what = self._shown
-        return records_html(self._entries(), columns, what)
-
-
-def _to_dicts(entries: Iterable[BaseModel]) -> list[dict[str, Any]]:
-    return [_plain(each.model_dump()) for each in entries]
-
-
-def _plain(value: Any) -> Any:
-    """Return a value with enumerations as their texts."""
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    return value
-
-
-class FlowError(_Model):
+class FlowError(Model):
     """Why an item failed."""
 
     message: str
@@ -227,7 +127,7 @@ else:
 _NO_OUTPUT: Any = None
 
 
-class FlowResult(_Typed[OutputT], _Model, _Shown):
+class FlowResult(_Typed[OutputT], Model, Shown):
     """The end of a run of one item, or of one item of a batch.
 
     `FlowResult[Output]` is a result whose output is an `Output`, as `run(..., output_type=Output)` returns it;
@@ -306,10 +206,10 @@ class FlowResult(_Typed[OutputT], _Model, _Shown):
             rows += [("step", self.error.step_id or ""), ("error", self.error.message)]
         else:
             rows.append(("output", self.output))
-        return _fields_html(rows)
+        return fields_html(rows)
 
 
-class ItemCounts(_Model):
+class ItemCounts(Model):
     """How many items of a run are where. Servers count a run's items only when the run ends."""
 
     total: int = 0
@@ -319,7 +219,7 @@ class ItemCounts(_Model):
     cancelled: int = 0
 
 
-class RunDetails(_Model, _Shown):
+class RunDetails(Model, Shown):
     """A run as a whole."""
 
     run_id: str
@@ -345,7 +245,7 @@ class RunDetails(_Model, _Shown):
     def _repr_html_(self) -> str:
         items = self.items
         counts = f"{items.completed} completed, {items.failed} failed, {items.running} running of {items.total}"
-        return _fields_html(
+        return fields_html(
             [
                 ("run", self.run_id),
                 ("flow", self.flow_name or self.flow_id),
@@ -361,7 +261,7 @@ class CreateRunResponse(RunDetails):
     """A run just created."""
 
 
-class RunItem(_Model, _Shown):
+class RunItem(Model, Shown):
     """One item of a run."""
 
     index: int
@@ -374,13 +274,13 @@ class RunItem(_Model, _Shown):
     def _repr_html_(self) -> str:
         error = self.result.error if self.result else None
         value = ("error", error.message) if error else ("output", self.result.output if self.result else None)
-        return _fields_html([("item", self.index), ("status", self.status.value), value])
+        return fields_html([("item", self.index), ("status", self.status.value), value])
 
 
 _ITEM_COLUMNS = ("index", "status", "result.output", "result.error.message")
 
 
-class RunItems(Sequence[RunItem], _Shown):
+class RunItems(Sequence[RunItem], Shown):
     """The items of a run: a sequence that reads each item when it is first looked at.
 
     A response may hold 100,000 items, of which a caller may want the failed ones.
@@ -433,7 +333,7 @@ class RunItems(Sequence[RunItem], _Shown):
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return the items as dicts by field name, for `pandas.DataFrame` and the like."""
-        return _to_dicts(self)
+        return as_dicts(self)
 
     def to_dataframe(self) -> Any:
         """Return the items as a data frame of pandas, or of polars where pandas is not installed.
@@ -463,7 +363,7 @@ class RunItems(Sequence[RunItem], _Shown):
         return (RunItems, (list(self),))
 
 
-class ListItemsResponse(_Listing[RunItem]):
+class ListItemsResponse(Listing[RunItem]):
     """The items of a run, in the order of their inputs: iterate over it, index it, or use `items`."""
 
     run_id: str
@@ -475,7 +375,7 @@ class ListItemsResponse(_Listing[RunItem]):
         return self.items
 
 
-class StepDetails(_Model, _Shown):
+class StepDetails(Model, Shown):
     """One step of one item, as far as it came."""
 
     step_id: str
@@ -491,10 +391,10 @@ class StepDetails(_Model, _Shown):
     def _repr_html_(self) -> str:
         value = ("error", self.error.message) if self.error else ("output", self.output)
         rows = [("step", self.step_id), ("component", self.component), ("item", self.item_index)]
-        return _fields_html([*rows, ("status", self.status.value), value])
+        return fields_html([*rows, ("status", self.status.value), value])
 
 
-class ListStepsResponse(_Listing[StepDetails]):
+class ListStepsResponse(Listing[StepDetails]):
     """The steps of a run, by item, then in the order of the flow: iterate over it, index it, or use `steps`."""
 
     _shown: ClassVar = ("item_index", "step_id", "component", "status", "output", "error.message", "steps")
@@ -505,7 +405,7 @@ class ListStepsResponse(_Listing[StepDetails]):
         return self.steps
 
 
-class ListRunsResponse(_Listing[RunDetails]):
+class ListRunsResponse(Listing[RunDetails]):
     """Runs, newest first: iterate over it, index it, or use `runs`."""
 
     _shown: ClassVar = ("run_id", "flow_name", "status", "items.total", "created_at", "runs")
@@ -515,7 +415,7 @@ class ListRunsResponse(_Listing[RunDetails]):
         return self.runs
 
 
-class Diagnostic(_Model):
+class Diagnostic(Model):
     """One finding about a flow, of the server or of the offline checks (`stepflow_client.flows.check`)."""
 
     level: _Level
@@ -549,12 +449,12 @@ class Diagnostic(_Model):
         return self.path
 
 
-class ValidationResult(_Model, _Shown):
+class ValidationResult(Model, Shown):
     """What the server thinks of a flow."""
 
     valid: bool = True
     """The same as `is_valid`; where it is not given, the diagnostics decide."""
-    diagnostics: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = Field(default_factory=list)
     """All findings, the gravest first."""
 
     @model_validator(mode="after")
@@ -582,19 +482,19 @@ class ValidationResult(_Model, _Shown):
     def _repr_html_(self) -> str:
         rows: list[tuple[str, object]] = [("valid", "yes" if self.is_valid else "no")]
         rows += [(d.level.value, f"{d.path}: {d.message}") for d in self.diagnostics]
-        return _fields_html(rows)
+        return fields_html(rows)
 
 
-class StoreFlowResponse(_Model):
+class StoreFlowResponse(Model):
     """A stored flow."""
 
     flow_id: str
     """Names the flow on every server that shares the store."""
-    diagnostics: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = Field(default_factory=list)
     """What the server found that did not stop it from storing the flow."""
 
 
-class FlowExample(_Model):
+class FlowExample(Model):
     """An example or a test case that a flow brings with it."""
 
     name: str
@@ -602,7 +502,7 @@ class FlowExample(_Model):
     input: Any = None
 
 
-class StoredFlow(_Model, _Shown):
+class StoredFlow(Model, Shown):
     """A flow as the server keeps it. Keys that the server does not know are gone."""
 
     flow_id: str
@@ -624,7 +524,7 @@ class StoredFlow(_Model, _Shown):
             yield name, self.without_secrets().flow if name == "flow" else value
 
 
-class FlowVariable(_Model):
+class FlowVariable(Model):
     """A variable that a flow declares under `schemas.properties.variables`."""
 
     required: bool = False
@@ -634,7 +534,7 @@ class FlowVariable(_Model):
     """The environment variable its author names for it."""
     is_secret: bool = False
     description: str | None = None
-    value_schema: dict[str, Any] = {}
+    value_schema: dict[str, Any] = Field(default_factory=dict)
     """Its JSON schema, as written in the flow."""
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
@@ -646,21 +546,21 @@ class FlowVariable(_Model):
             yield name, value
 
 
-class FlowVariables(_Model):
+class FlowVariables(Model):
     """The variables of a flow, by name."""
 
     flow_id: str
     variables: dict[str, FlowVariable]
 
 
-class FailedPlugin(_Model):
+class FailedPlugin(Model):
     """A plugin the server could not ask for its components."""
 
     plugin: str
     error: str
 
 
-class ComponentInfo(_Model, _Shown):
+class ComponentInfo(Model, Shown):
     """A component that flows may use."""
 
     name: str = ""
@@ -683,10 +583,10 @@ class ComponentInfo(_Model, _Shown):
     def _repr_html_(self) -> str:
         rows: list[tuple[str, object]] = [("component", self.path or self.name), ("plugin", self.plugin)]
         rows += [("description", self.description), ("input", self.input_schema), ("output", self.output_schema)]
-        return _fields_html([row for row in rows if row[1] is not None])
+        return fields_html([row for row in rows if row[1] is not None])
 
 
-class ComponentList(list[ComponentInfo], _Shown):
+class ComponentList(list[ComponentInfo], Shown):
     """The components of a server: a list that also says what could not be listed.
 
     Attributes:
@@ -700,7 +600,7 @@ class ComponentList(list[ComponentInfo], _Shown):
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return the components as dicts by field name, for `pandas.DataFrame` and the like."""
-        return _to_dicts(self)
+        return as_dicts(self)
 
     def to_dataframe(self) -> Any:
         """Return the components as a data frame of pandas, or of polars where pandas is not installed.
@@ -716,7 +616,7 @@ class ComponentList(list[ComponentInfo], _Shown):
         return records_html(self, ("name", "plugin", "description"), "components")
 
 
-class HealthResponse(_Model):
+class HealthResponse(Model):
     """A server's response to a health check."""
 
     status: str
@@ -729,7 +629,7 @@ class HealthResponse(_Model):
     """How the binary was built (0.12 and newer): `gitVersion`, `profile`, `target` and so on."""
 
 
-class StoreBlobResponse(_Model):
+class StoreBlobResponse(Model):
     """A stored blob."""
 
     blob_id: str
@@ -737,7 +637,7 @@ class StoreBlobResponse(_Model):
     filename: str | None = None
 
 
-class BlobContent(_Model):
+class BlobContent(Model):
     """A blob."""
 
     blob_id: str
@@ -748,13 +648,7 @@ class BlobContent(_Model):
     """The JSON value, or `bytes` for a binary blob."""
 
 
-def _fields_html(rows: list[tuple[str, object]]) -> str:
-    from .drawing.notebook import fields_html
-
-    return fields_html(rows)
-
-
-class ServerInfo(_Model):
+class ServerInfo(Model):
     """What a server is and what it can do."""
 
     url: str
@@ -764,5 +658,5 @@ class ServerInfo(_Model):
     """The release, where the server tells it or its commit is known."""
     commit: str | None = None
     """The commit it was built from (0.12 and newer)."""
-    capabilities: dict[str, bool] = {}
+    capabilities: dict[str, bool] = Field(default_factory=dict)
     """What it can do by itself: `wait`, `events`, `blobs`, `overrides_check`, `exact_numbers` and so on."""

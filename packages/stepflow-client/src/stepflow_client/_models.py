@@ -1,0 +1,112 @@
+"""What the public models of responses have in common: immutable, shown in notebooks, listed as sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum
+from typing import Any, ClassVar, Generic, TypeVar, overload
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from ._dataframe import data_frame
+
+
+class Shown:
+    """What notebooks show as HTML."""
+
+    def _repr_html_(self) -> str:
+        raise NotImplementedError
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        from .drawing.notebook import bundle
+
+        return bundle(self, self._repr_html_())
+
+
+class Model(BaseModel):
+    """Immutable; built by field name or by the wire's camelCase name; what is not declared is ignored."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+
+Entry = TypeVar("Entry", bound=BaseModel)
+
+
+class Listing(Model, Shown, Generic[Entry]):
+    """What is made of entries: it iterates over them, has a length, and takes an index or a slice."""
+
+    _shown: ClassVar[tuple[str, ...]] = ()
+    """The columns that notebooks show, then the word for the entries."""
+
+    def _entries(self) -> Sequence[Entry]:
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[Entry]:  # type: ignore[override]  # pydantic's goes through the fields
+        return iter(self._entries())
+
+    def __len__(self) -> int:
+        return len(self._entries())
+
+    @overload
+    def __getitem__(self, index: int) -> Entry: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Entry]: ...
+    def __getitem__(self, index: int | slice) -> Entry | list[Entry]:
+        entries = self._entries()
+        return list(entries[index]) if isinstance(index, slice) else entries[index]
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Return the entries as dicts by field name, for `pandas.DataFrame` and the like.
+
+        Statuses and codes are plain texts, times are datetimes, and what has parts of its own is a dict again.
+        """
+        return as_dicts(self)
+
+    def to_dataframe(self) -> Any:
+        """Return the entries as a data frame of pandas, or of polars where pandas is not installed.
+
+        Raises:
+            StepflowClientError: If neither is installed.
+        """
+        return data_frame(self.to_dicts())
+
+    def _repr_html_(self) -> str:
+        from .drawing.notebook import records_html
+
+        *columns, what = self._shown
+        return records_html(self._entries(), columns, what)
+
+
+def as_dicts(entries: Iterable[BaseModel]) -> list[dict[str, Any]]:
+    """Return the entries as dicts by field name, with enumerations as their texts."""
+    return [_plain(each.model_dump()) for each in entries]
+
+
+def _plain(value: Any) -> Any:
+    """Return a value with enumerations as their texts."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return value
+
+
+def from_number(names: dict[int, Any]) -> BeforeValidator:
+    """Return what reads a number of the wire as the name it stands for; texts pass."""
+
+    def convert(value: object) -> object:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return names.get(value, f"unknown_{value}")
+        return value
+
+    return BeforeValidator(convert)
+
+
+def fields_html(rows: list[tuple[str, object]]) -> str:
+    """Return the names and values as a table of two columns."""
+    from .drawing import notebook
+
+    return notebook.fields_html(rows)
