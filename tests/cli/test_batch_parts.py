@@ -139,4 +139,4 @@ def test_the_summary_groups_failures(capsys: pytest.CaptureFixture[str]) -> None
         progress.summarise()
     said = capsys.readouterr().err
     assert "3 x failed: the run was failed" in said
-    assert re.search(r"latency p50 (1.9|2)", said)
+    assert re.search(r"latency of runs: p50 (1.9|2)", said)

@@ -113,7 +113,8 @@ class BatchProgress:
         found = [(percent, self._latencies.percentile(percent / 100)) for percent in (50, 95, 99)]
         if found[0][1] is not None:
             told = ", ".join(f"p{percent} {seconds:.3g} s" for percent, seconds in found)
-            note(f"  latency {told}: of an input, that of the run it was in")
+            # An input's own is not known: that of the run it was in stands for it.
+            note(f"  latency of runs: {told}")
         for (code, message), count in self._failures.most_common(_MOST_GROUPS):
             note(f"  {count} x {code}: {message}")
         if self._failed:
