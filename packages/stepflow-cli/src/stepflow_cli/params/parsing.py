@@ -28,7 +28,11 @@ _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content
 
 
 class Choice(click.Choice[str]):
-    """One of several words; of a misspelt one the error knows the nearest."""
+    """One of several words, in any case; of a misspelt one the error knows the nearest."""
+
+    def __init__(self, choices: Sequence[str]) -> None:
+        """Keep the words."""
+        super().__init__(choices, case_sensitive=False)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the word that is meant."""
@@ -64,7 +68,7 @@ def session_options() -> list[click.Parameter]:
         setattr(session, param.name, value)
 
     shared: dict[str, Any] = {"callback": into_session, "expose_value": False, "section": "Messages"}
-    levels = Choice(["trace", "debug", "info", "warn", "error", "off"], case_sensitive=False)
+    levels = Choice(["trace", "debug", "info", "warn", "error", "off"])
     return [
         Option(
             ["-v", "--verbose", "verbosity"],
