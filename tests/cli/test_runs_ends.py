@@ -36,12 +36,12 @@ def test_wait_for_several(
         # The worst of them is the exit code, wherever it stands.
         stepflow("runs", "wait", failed, cancelled, "-o", "name"),
         stepflow("runs", "wait", cancelled, UNKNOWN, ada, "-o", "name"),
-        stepflow("runs", "wait", running, failed, "--timeout", "0.3", "-o", "name"),
-        stepflow("runs", "wait", running, failed, "--timeout", "0.3", "-o", "json", "--fields", "status"),
-        stepflow("runs", "wait", running, "--timeout", "0.3"),
+        stepflow("runs", "wait", running, failed, "--timeout", "1.5", "-o", "name"),
+        stepflow("runs", "wait", running, failed, "--timeout", "1.5", "-o", "json", "--fields", "status"),
+        stepflow("runs", "wait", running, "--timeout", "1.5"),
         # The time is for all of them together: those that come late are looked at once.
         stepflow(
-            *("runs", "wait", running, "-", ada, "--timeout", "0.3", "-o", "name"),
+            *("runs", "wait", running, "-", ada, "--timeout", "1.5", "-o", "name"),
             *("--url", stepflow.environment["STEPFLOW_URL"]),
             stdin=f"{start('slow.yaml', wait=False)}\n",
         ),
