@@ -30,6 +30,7 @@ async def sleep(input: dict[str, Any]) -> Any:
 def fail(input: dict[str, Any]) -> Any:
     """Fail with `message` where there is one, else give `value` back."""
     if input.get("message") is not None:
+        print(f"about to fail: {input['message']}", file=sys.stderr, flush=True)
         raise RuntimeError(input["message"])
     return input.get("value")
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from stepflow_cli.main import cli
@@ -55,6 +56,11 @@ def prepared(stepflow: Stepflow, newest_server: StepflowRuntime, server: str, st
     profile = stepflow.home / ".config" / "stepflow" / "config.toml"
     profile.parent.mkdir(parents=True)
     profile.write_text('current = "dev"\n[profiles.dev]\nurl = "http://dev:7837"\ntimeout = 5\n')
+    # As a server of this user leaves it: that of the tests was started by another program.
+    logs = Path(stepflow.environment["XDG_STATE_HOME"]) / "stepflow" / "logs"
+    logs.mkdir(parents=True)
+    line = {"time": "2026-11-25T00:00:00Z", "level": "warn", "target": "", "message": f"slow: run_id={ada}"}
+    (logs / "a.jsonl").write_text(json.dumps(line) + "\n")
     client = newest_server.sync_client
     stepflow.environment |= {
         "STEPFLOW_SERVER_BINARY": str(releases.binary(releases.NEWEST)),

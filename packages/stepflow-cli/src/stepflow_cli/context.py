@@ -60,10 +60,12 @@ class Session:
         # A log that cannot be written is no reason for a traceback.
         logging.raiseExceptions = False
         handler.setFormatter(LineFormatter())
+        names = {"trace": "DEBUG", "warn": "WARNING"}
+        # Of the handler too: another one may keep more of what a server writes.
+        handler.setLevel(names.get(level or "info", (level or "info").upper()))
         logger = logging.getLogger("stepflow")
         logger.addHandler(handler)
-        names = {"trace": "DEBUG", "warn": "WARNING"}
-        logger.setLevel(names.get(level or "info", (level or "info").upper()))
+        logger.setLevel(handler.level)
 
 
 def _level_of(text: str) -> str | None:

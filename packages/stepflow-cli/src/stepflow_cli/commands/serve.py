@@ -87,12 +87,13 @@ def command(
     Without a store in its configuration it forgets flows and runs when it ends; with an SQLite store it goes on with
     the runs it had begun soon after it is started again. Its URL is printed on standard error, and with -o json as one
     line on standard output, once it and the workers it starts are ready. Its logs go to standard error, with -v or
-    --log-level.
+    --log-level; 'stepflow runs logs' prints what it wrote of a run.
     """
     from stepflow_client import LogConfig, ServerStartError, StepflowRuntime
 
     from ..inputs.config import note_repeated_keys
     from ..inputs.flow import find_config
+    from ..server.logs import keeping_logs
 
     level = current_session().server_log_level
     crashes: queue.SimpleQueue[tuple[int, list[str]]] = queue.SimpleQueue()
@@ -102,7 +103,7 @@ def command(
     if config is not None:
         note_repeated_keys(config)
     try:
-        with _until_stopped():
+        with _until_stopped(), keeping_logs():
             runtime = StepflowRuntime.start(
                 config,
                 port=port or None,

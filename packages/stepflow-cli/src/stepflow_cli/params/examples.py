@@ -189,6 +189,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "stepflow runs watch 01a2b3c4",
         "stepflow runs watch 01a2b3c4 -o jsonl",
     ),
+    "runs logs": (
+        "stepflow runs logs 01a2b3c4",
+        "stepflow runs logs 01a2b3c4 --level warn",
+    ),
     "runs events": (
         "stepflow runs events 01a2b3c4",
         "stepflow runs events 01a2b3c4 -o jsonl",

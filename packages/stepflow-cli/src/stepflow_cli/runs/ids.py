@@ -19,7 +19,7 @@ from ..settings.history import history_setting, open_history, same_server
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
 
-__all__ = ["is_whole", "place_of", "whole_id", "whole_ids"]
+__all__ = ["is_whole", "place_of", "recorded_id", "whole_id", "whole_ids"]
 
 _CANDIDATES = 5
 """How many are listed where the beginning is that of several."""
@@ -53,7 +53,7 @@ def whole_id(client: SyncStepflowClient, text: str) -> str:
             history has not so many runs.
     """
     if text.startswith("@"):
-        return _in_history(text, client.url)
+        return recorded_id(text, client.url)
     if is_whole(text):
         return text
     found: list[str] = []
@@ -79,13 +79,22 @@ def whole_ids(client: SyncStepflowClient, texts: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(whole_id(client, each) for each in texts))
 
 
-def _in_history(text: str, url: str) -> str:
-    entries = open_history().search(server=same_server(url), limit=1, offset=place_of(text))
+def recorded_id(text: str, url: str | None = None) -> str:
+    """Return the id that `@last`, `@2` and so on mean.
+
+    Args:
+        text: The place in the history.
+        url: Only runs of this server count; None for those of all servers.
+
+    Raises:
+        Problem: If the history has not so many runs.
+    """
+    entries = open_history().search(server=None if url is None else same_server(url), limit=1, offset=place_of(text))
     if entries:
         return entries[0].run_id
     off = history_setting().value == "off"
     raise Problem(
-        f"the history has no run {text} of {url}",
+        f"the history has no run {text}" + ("" if url is None else f" of {url}"),
         kind="not_found",
         exit_code=ExitCode.FAILED,
         hint="recording is off: stepflow config set history on" if off else "'stepflow history list' shows all of it",

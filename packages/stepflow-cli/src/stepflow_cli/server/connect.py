@@ -179,6 +179,7 @@ def _embedded(server: ServerOptions, settings: Settings, flow: str | None) -> It
 
     from ..inputs.config import note_repeated_keys
     from ..inputs.flow import find_config
+    from .logs import keeping_logs
 
     config = server.config or find_config(flow)
     if config is not None:
@@ -195,8 +196,9 @@ def _embedded(server: ServerOptions, settings: Settings, flow: str | None) -> It
 
     log_config = LogConfig() if level is None else LogConfig(level=level)  # type: ignore[arg-type]
     history = CommandHistory()
-    runtime = StepflowRuntime.start(config, on_crash=ended, log_config=log_config, history=history.for_client)
     with ExitStack() as stack:
+        stack.enter_context(keeping_logs())
+        runtime = StepflowRuntime.start(config, on_crash=ended, log_config=log_config, history=history.for_client)
         with waiting("starting the embedded server"), _naming_config(config):
             stack.enter_context(runtime)
             clients.append(runtime.sync_client)

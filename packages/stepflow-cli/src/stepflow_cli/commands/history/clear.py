@@ -24,15 +24,17 @@ _CLEARED = View(columns=(Column("removed", kind="number"), Column("file")), name
 def command(before: str | None, confirm: Confirm, output: Output) -> None:
     """Remove recorded runs from this machine.
 
-    Their place in the file is overwritten. Servers are not asked, and keep their runs.
+    Their place in the file is overwritten. What 'runs logs' prints is removed too, also where the server runs on.
+    Servers are not asked, and keep their runs.
     """
+    from ...server.logs import clear_logs
     from ...settings.history import open_history
 
-    age = 0.0
-    if before is not None:
-        age = max(0.0, (datetime.now(UTC) - _time(before)).total_seconds())
+    until = None if before is None else _time(before)
+    age = 0.0 if until is None else max(0.0, (datetime.now(UTC) - until).total_seconds())
     confirm("remove all recorded runs" if before is None else f"remove the runs recorded before {before}")
     history = open_history()
+    clear_logs(until)
     output.record({"removed": history.clear(older_than=age), "file": str(history.path)}, _CLEARED)
 
 

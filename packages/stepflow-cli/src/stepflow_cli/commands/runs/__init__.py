@@ -12,6 +12,7 @@ _COMMANDS = {
     "wait": "Wait for runs to end, and show how they ended.",
     "watch": "Show the steps of a run live, until it ends.",
     "events": "Print the events of a run as they come, until it ends.",
+    "logs": "Print what the server and its workers wrote while a run was executed.",
     "items": "List the items of a run, in the order of their inputs: their output, or why they failed.",
     "steps": "List the steps of a run that were started, by item, then in the order of the flow.",
     "flow": "Print the flow of a run, as YAML unless another format is asked for.",

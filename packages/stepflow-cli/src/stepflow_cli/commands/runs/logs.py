@@ -1,0 +1,92 @@
+"""`stepflow runs logs`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+
+import click
+
+from ...errors import Problem, printable, usage
+from ...exit_codes import ExitCode
+from ...output.messages import note
+from ...output.tables import is_terminal, local_time
+from ...output.view import Column, Output, View
+from ...params.options import output_options
+from ...params.parsing import Choice, Command
+from ...params.runs import recorded_run_argument
+from ...runs.ids import is_whole, recorded_id
+from ...server.logs import LEVELS, KeptLine, lines_of_run, runs_beginning_with
+from ...settings.history import history_setting
+
+__all__ = ["command"]
+
+_LINE = View(
+    columns=(Column("time"), Column("level", kind="status"), Column("message"), Column("times", kind="number")),
+    fields=("target",),
+    name="message",
+)
+
+
+@click.command("logs", cls=Command)
+@recorded_run_argument
+@click.option(
+    "--level",
+    type=Choice(LEVELS),
+    default=LEVELS[0],
+    metavar="LEVEL",
+    help="Only this level or above: info, warn, error. [default: info]",
+)
+@click.option("-n", "--lines", type=click.IntRange(min=1), metavar="N", help="Only the last N lines.")
+@click.option("--all", "everything", is_flag=True, help="With lines that name only other runs.")
+@output_options
+def command(run_id: str, level: str, lines: int | None, everything: bool, output: Output) -> None:
+    """Print what the server and its workers wrote while a run was executed.
+
+    For runs on servers that this command started on this machine: 'serve', and the embedded ones of 'run', 'repl' and
+    others. They are the lines from the first that names the run to the last, at level info and above, without those of
+    other runs; lines of workers name none. Lines that repeat are printed once, with their number.
+
+    Kept are the last 50 logs, each up to 20 MB, in the folder of the history; nothing is kept where the history is off.
+    A server that was started with --log-level warn wrote less.
+    """
+    run_id = _whole(run_id)
+    found = lines_of_run(run_id, everything=everything)
+    if not found:
+        raise _nothing(run_id)
+    graver = LEVELS[LEVELS.index(level) :]
+    chosen = [line for line in found if line.level in graver][-(lines or 0) :]
+    if not chosen:
+        note(f"none of the {len(found)} lines of run {run_id} is of level {level} or above")
+    if (output.format or "table") == "table" and not output.fields:
+        output.write_all(map(_text, chosen))
+    else:
+        output.records((asdict(line) for line in chosen), _LINE)
+
+
+def _whole(text: str) -> str:
+    if text.startswith("@"):
+        return recorded_id(text)
+    if is_whole(text):
+        return text
+    found = runs_beginning_with(text)
+    if len(found) > 1:
+        raise usage(f"several run ids begin with {text}", f"it may be {', '.join(found[:5])}")
+    return found[0] if found else text
+
+
+def _nothing(run_id: str) -> Problem:
+    if history_setting().value == "off":
+        hint = "logs are kept where the history is on: stepflow config set history on"
+    else:
+        hint = "kept are logs of servers that this command started, such as 'stepflow serve'; others have their own"
+    return Problem(f"no log is kept of run {run_id}", kind="not_found", exit_code=ExitCode.FAILED, hint=hint)
+
+
+def _text(line: KeptLine) -> str:
+    # The date and the time alone for people, with the offset elsewhere.
+    time = (
+        local_time(line.time).partition(" (")[0] if is_terminal(sys.stdout) else local_time(line.time, relative=False)
+    )
+    again = f"  (repeated {line.times} times)" if line.times > 1 else ""
+    return printable(f"{time}  {line.level:<5}  {line.message}{again}") + "\n"

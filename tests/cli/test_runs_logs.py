@@ -1,0 +1,257 @@
+"""`stepflow runs logs`: what servers of this machine wrote of a run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import stat
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import releases, workers
+from tests.cli.command import STEPFLOW, Stepflow
+from tests.cli.runs import UNKNOWN
+from tests.cli.terminal import Terminal
+
+FIRST, SECOND = "01a2b3c4-0000-7000-8000-000000000001", "01a2b3c4-0000-7000-8000-000000000002"
+FORGED = "\x1b[31mred\x07\nhint: rm -rf"
+
+
+@pytest.fixture
+def folder(stepflow: Stepflow) -> Path:
+    """Where logs are kept."""
+    return Path(stepflow.environment["XDG_STATE_HOME"]) / "stepflow" / "logs"
+
+
+@pytest.fixture
+def written(folder: Path) -> Callable[..., Path]:
+    """Write a log as a server leaves it: each line is (level, message)."""
+
+    def write(*lines: tuple[str, str], name: str = "20261125T000000.000000-1.jsonl") -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        records = [
+            {"time": f"2026-11-25T00:00:{second:02}.000000Z", "level": level, "target": "x", "message": message}
+            for second, (level, message) in enumerate(lines)
+        ]
+        path = folder / name
+        path.write_text("".join(json.dumps(each) + "\n" for each in records))
+        return path
+
+    return write
+
+
+def logged(stepflow: Stepflow, *args: str) -> list[dict[str, Any]]:
+    done = stepflow("runs", "logs", *args, "-o", "json")
+    assert (done.code, done.stderr) == (0, ""), done
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
+
+
+def messages(stepflow: Stepflow, *args: str) -> list[str]:
+    return [each["message"] for each in logged(stepflow, *args)]
+
+
+def test_of_an_embedded_server(stepflow: Stepflow, folder: Path) -> None:
+    done = stepflow("run", "hello.yaml", "--local", "--input-json", '{"name": "Ada"}', "-o", "json")
+    assert (done.code, done.stderr) == (0, ""), done
+    run_id = json.loads(done.stdout)["run_id"]
+    lines = logged(stepflow, "@last")
+    assert lines == logged(stepflow, run_id) == logged(stepflow, "-") == logged(stepflow, run_id[:13])
+    assert lines[0]["message"].startswith(f"Starting items execution: run_id={run_id}")
+    assert "status=Completed" in lines[-1]["message"]
+    assert lines[0]["target"].startswith("stepflow")
+    (file,) = folder.iterdir()
+    assert (stat.S_IMODE(file.stat().st_mode), stat.S_IMODE(folder.stat().st_mode)) == (0o600, 0o700)
+    text = stepflow("runs", "logs", "@last").stdout.splitlines()
+    assert len(text) == len(lines)
+    assert re.match(r"2\d{3}-\d\d-\d\dT[\d:]{8}\+00:00  info   Starting items execution", text[0])
+
+
+@pytest.fixture
+def serving(stepflow: Stepflow) -> Iterator[subprocess.Popen[str]]:
+    """A `stepflow serve` with a Python worker, that all further commands use."""
+    (stepflow.folder / "stepflow-config.yml").write_text(json.dumps(workers.config(releases.NEWEST)))
+    process = subprocess.Popen(
+        [str(STEPFLOW), "serve", "--port", "0", "-o", "json"],
+        env=stepflow.environment,
+        cwd=stepflow.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    stepflow.environment["STEPFLOW_URL"] = json.loads(process.stdout.readline())["url"]
+    yield process
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+
+
+def test_a_worker_that_fails_is_heard(serving: subprocess.Popen[str], stepflow: Stepflow) -> None:
+    failing = {"id": "fails", "component": "/python/fail", "input": {"message": "out of wolpertingers"}}
+    (stepflow.folder / "failing.json").write_text(json.dumps({"steps": [failing], "output": {"$step": "fails"}}))
+    assert stepflow("run", "failing.json").code == 1
+    text = " ".join(messages(stepflow, "@last"))
+    assert "about to fail: out of wolpertingers" in text
+    assert "status=Failed" in text
+
+
+def test_runs_at_the_same_time_are_told_apart(serving: subprocess.Popen[str], stepflow: Stepflow) -> None:
+    sleeping = {"id": "sleeping", "component": "/builtin/sleep", "input": {"duration_ms": 1_000}}
+    (stepflow.folder / "sleeping.json").write_text(json.dumps({"steps": [sleeping], "output": {"$step": "sleeping"}}))
+    longer = threading.Thread(target=stepflow, args=("run", "sleeping.json", "--label", "which=longer"))
+    longer.start()
+    while not json.loads(stepflow("history", "list", "-o", "json").stdout):
+        pass
+    done = stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}', "-o", "json")
+    longer.join()
+    shorter_id = json.loads(done.stdout)["run_id"]
+    (longer_id,) = stepflow("history", "list", "--label", "which=longer", "-o", "name").stdout.split()
+    of_longer = "\n".join(messages(stepflow, longer_id))
+    assert longer_id in of_longer
+    assert shorter_id not in of_longer
+    both = "\n".join(messages(stepflow, longer_id, "--all"))
+    assert longer_id in both
+    assert shorter_id in both
+
+
+def test_levels_and_numbers_of_lines(stepflow: Stepflow, written: Callable[..., Path]) -> None:
+    written(
+        ("info", "before"),
+        ("info", f"begins: run_id={FIRST}"),
+        *[("info", "nothing to do")] * 3,
+        ("warn", "slow"),
+        ("error", f"other: run_id={SECOND}"),
+        ("error", "broken"),
+        ("info", f"ends: run_id={FIRST}, status=Failed"),
+        ("error", "after"),
+    )
+    lines = logged(stepflow, FIRST)
+    assert [line["message"][:6] for line in lines] == ["begins", "nothin", "slow", "broken", "ends: "]
+    assert [line["times"] for line in lines] == [1, 3, 1, 1, 1]
+    assert messages(stepflow, FIRST, "--level", "WARN") == ["slow", "broken"]
+    assert messages(stepflow, FIRST, "--level", "error", "--all") == [f"other: run_id={SECOND}", "broken"]
+    assert messages(stepflow, FIRST, "-n", "1", "--level", "error") == ["broken"]
+    assert "nothing to do  (repeated 3 times)\n" in stepflow("runs", "logs", FIRST).stdout
+    none = stepflow("runs", "logs", SECOND, "--level", "error", "-n", "5")
+    assert none.stdout.endswith(f"error  other: run_id={SECOND}\n")
+
+
+def test_no_line_of_a_level_is_no_failure(stepflow: Stepflow, written: Callable[..., Path]) -> None:
+    written(("info", f"begins: run_id={FIRST}"))
+    done = stepflow("runs", "logs", FIRST, "--level", "error")
+    assert (done.code, done.stdout) == (0, "")
+    assert done.stderr == f"stepflow: none of the 1 lines of run {FIRST} is of level error or above\n"
+
+
+def test_a_log_that_was_set_aside_or_cut_off(stepflow: Stepflow, written: Callable[..., Path]) -> None:
+    path = written(("info", f"ends: run_id={FIRST}"))
+    written(("info", f"begins: run_id={FIRST}"), name=f"{path.name}.1")
+    with path.open("a") as file:
+        file.write('{"time": "2026-')
+    assert [each[:4] for each in messages(stepflow, FIRST)] == ["begi", "ends"]
+
+
+def test_a_line_of_a_worker_that_is_read_late(stepflow: Stepflow, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    lines = [
+        ("00.0", "server", f"ends: run_id={FIRST}"),
+        ("00.5", "server", "nothing to do"),
+        ("00.9", "", "said by a worker"),
+        ("05.0", "", "said later"),
+    ]
+    records = [
+        {"time": f"2026-11-25T00:00:{second}00000Z", "level": "info", "target": target, "message": message}
+        for second, target, message in lines
+    ]
+    (folder / "a.jsonl").write_text("".join(json.dumps(each) + "\n" for each in records))
+    assert messages(stepflow, FIRST) == [f"ends: run_id={FIRST}", "said by a worker"]
+
+
+def test_several_ids_that_begin_so(stepflow: Stepflow, written: Callable[..., Path]) -> None:
+    written(("info", f"begins: run_id={FIRST}"), ("info", f"begins: run_id={SECOND}"))
+    done = stepflow("runs", "logs", "01a2b3c4")
+    assert done.code == 2
+    assert f"several run ids begin with 01a2b3c4\nhint: it may be {SECOND}, {FIRST}\n" in done.stderr
+    assert messages(stepflow, FIRST[:-1] + "1") == [f"begins: run_id={FIRST}"]
+
+
+def test_a_run_of_another_server(stepflow: Stepflow) -> None:
+    done = stepflow("runs", "logs", UNKNOWN)
+    assert (done.code, done.stdout) == (1, "")
+    assert f"stepflow: no log is kept of run {UNKNOWN}\nhint: kept are logs of servers that this" in done.stderr
+    assert "stepflow config set history on" in stepflow("runs", "logs", UNKNOWN, STEPFLOW_HISTORY="off").stderr
+    assert "stepflow: the history has no run @last\n" in stepflow("runs", "logs", "@last").stderr
+
+
+def test_what_a_worker_wrote_cannot_control_the_terminal(
+    stepflow: Stepflow, terminal: Callable[..., Terminal], written: Callable[..., Path]
+) -> None:
+    written(("info", f"begins: run_id={FIRST}"), ("info", FORGED), ("info", f"ends: run_id={FIRST}"))
+    text = stepflow("runs", "logs", FIRST).stdout
+    assert "\\x1b[31mred\\x07\\nhint: rm -rf\n" in text
+    shown = terminal("runs", "logs", FIRST)
+    assert shown.end() == 0
+    assert "\\x1b[31mred" in shown.screen
+
+
+def test_nothing_is_kept_where_the_history_is_off(stepflow: Stepflow, folder: Path) -> None:
+    done = stepflow("run", "hello.yaml", "--local", "--input-json", '{"name": "Ada"}', STEPFLOW_HISTORY="off")
+    assert (done.code, done.stderr) == (0, ""), done
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("command", ["run", "serve"])
+def test_a_folder_that_cannot_be_made_is_a_warning(stepflow: Stepflow, folder: Path, command: str) -> None:
+    folder.parent.mkdir(parents=True)
+    folder.write_text("no folder")
+    if command == "serve":
+        done = stepflow.shell(f"timeout --signal INT 3 {STEPFLOW} serve --port 0 --config /dev/null")
+    else:
+        done = stepflow("run", "hello.yaml", "--local", "--input-json", '{"name": "Ada"}')
+        assert done.code == 0
+        assert '"hello": "Ada"' in done.stdout
+    assert "the server's log is not kept: " in done.stderr
+
+
+def test_a_full_disk_is_a_warning(stepflow: Stepflow) -> None:
+    # The history is larger than the limit before anything is written to it.
+    line = f"""{STEPFLOW} run hello.yaml --local --input-json '{{"name": "Ada"}}'"""
+    assert stepflow.shell(line).code == 0
+    done = stepflow.shell(f"ulimit -f 1; {line}")
+    assert done.code == 0, done
+    assert '"hello": "Ada"' in done.stdout
+    assert "the server's log is not kept any longer: " in done.stderr
+
+
+def test_a_log_level_holds_for_what_is_kept_and_not_for_the_terminal(stepflow: Stepflow) -> None:
+    run = ("run", "hello.yaml", "--local", "--input-json", '{"name": "Ada"}')
+    assert "Starting items execution" not in stepflow(*run, STEPFLOW_LOG="warn").stderr
+    assert len(messages(stepflow, "@last")) > 2
+    assert stepflow(*run, "--log-level", "error").stderr == ""
+    assert "no log is kept of run" in stepflow("runs", "logs", "@last").stderr
+
+
+def test_the_oldest_logs_are_removed(stepflow: Stepflow, folder: Path, written: Callable[..., Path]) -> None:
+    for number in range(60):
+        path = written(("info", f"begins: run_id={FIRST}"), name=f"{number:03}.jsonl")
+        os.utime(path, (number, number))
+    assert stepflow("run", "hello.yaml", "--local", "--input-json", '{"name": "Ada"}').code == 0
+    names = sorted(path.name for path in folder.iterdir())
+    assert len(names) == 50
+    assert names[0] == "011.jsonl"
+
+
+def test_clear_removes_them(stepflow: Stepflow, folder: Path, written: Callable[..., Path]) -> None:
+    old, new = written(("info", "a"), name="1.jsonl"), written(("info", "b"), name="2.jsonl")
+    os.utime(old, (1, 1))
+    assert stepflow("history", "clear", "--before", "30d", "--yes").code == 0
+    assert list(folder.iterdir()) == [new]
+    assert stepflow("history", "clear", "--yes").code == 0
+    assert list(folder.iterdir()) == []
