@@ -8,7 +8,10 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+
+from tests.cli.forks import Forks
 
 STEPFLOW = Path(sys.executable).with_name("stepflow")
 
@@ -32,15 +35,28 @@ def _library_path() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(folders)} if folders else {}
 
 
+@cache
+def _forks() -> Forks:
+    return Forks(STEPFLOW, {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **_library_path()})
+
+
+def _text(data: bytes) -> str:
+    """Return text as subprocess does."""
+    return data.decode().replace("\r\n", "\n").replace("\r", "\n")
+
+
 class Stepflow:
     """Calls the command in a folder.
 
     Args:
         folder: The working folder.
         home: The home of its user.
+        fresh: Whether each call starts Python anew. It does in a shell, on a terminal, where coverage is measured, and
+            where a variable differs that Python reads at its start; else it is a fork of a process that has the command
+            imported.
     """
 
-    def __init__(self, folder: Path, home: Path) -> None:
+    def __init__(self, folder: Path, home: Path, *, fresh: bool = False) -> None:
         self.folder = folder
         self.home = home
         self.environment = {
@@ -56,10 +72,17 @@ class Stepflow:
             **{key: value for key, value in os.environ.items() if key.startswith(("COV", "COVERAGE"))},
             **_library_path(),
         }
+        measured = any(name.startswith("COV") for name in os.environ)
+        self._forks = None if fresh or measured else _forks()
 
     def __call__(self, *args: str, stdin: str | None = None, **environment: str) -> Done:
         """Run `stepflow ARGS`; without a terminal, as in a script."""
-        return self._run([str(STEPFLOW), *args], shlex.join(["stepflow", *args]), stdin, environment)
+        line = shlex.join(["stepflow", *args])
+        whole = {**self.environment, **environment}
+        if self._forks is None or not self._forks.can(args, whole):
+            return self._run([str(STEPFLOW), *args], line, stdin, environment)
+        code, out, err = self._forks.run(args, whole, self.folder, (stdin or "").encode(), 60)
+        return Done(line, code, _text(out), _text(err))
 
     def shell(self, line: str, **environment: str) -> Done:
         """Run a line in bash; the exit code is that of the last command that failed, or 0."""

@@ -131,7 +131,7 @@ async def test_a_lost_run_is_described_the_same_way_everywhere(client: Any, lost
 
 def commands(server: DurableServer, folder: Path) -> Callable[..., Any]:
     (folder / "home").mkdir()
-    stepflow = Stepflow(folder, folder / "home")
+    stepflow = Stepflow(folder, folder / "home", fresh=True)
     return lambda *words: stepflow(*words, STEPFLOW_URL=server.url)
 
 

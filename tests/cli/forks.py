@@ -1,0 +1,195 @@
+"""The command in processes that need not import it first: forks of one that has done so.
+
+Most of the time of a command is imports, and the tests call thousands. A fork has its own arguments, environment,
+working folder and streams, and ends as an interpreter does. What differs from a fresh process is what happens while
+modules are imported; tests of that start one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pkgutil
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+__all__ = ["Forks"]
+
+_MOST_BYTES = 100_000
+"""Of a call, in one message."""
+_AT_START = ("PYTHON", "LC_", "LANG", "COV", "STEPFLOW_LOG")
+"""How variables begin that an interpreter or an imported module reads once."""
+
+
+class Forks:
+    """A process that has imported the command, and forks for each call.
+
+    Args:
+        program: What the command believes its file is.
+        environment: The environment of the process.
+    """
+
+    def __init__(self, program: Path, environment: Mapping[str, str]) -> None:
+        self._fixed = _read_at_start(environment)
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, str(theirs.fileno()), str(program)],
+            env=dict(environment),
+            pass_fds=[theirs.fileno()],
+        )
+        theirs.close()
+
+    def can(self, args: tuple[str, ...], environment: Mapping[str, str]) -> bool:
+        """Return whether a fork does the same as a fresh process with this environment."""
+        return _read_at_start(environment) == self._fixed and len(_message(args, environment, "/")) < _MOST_BYTES
+
+    def run(
+        self, args: tuple[str, ...], environment: Mapping[str, str], folder: Path, stdin: bytes, timeout: float
+    ) -> tuple[int, bytes, bytes]:
+        """Run the command; return its exit code, negative for a signal, and what it has written.
+
+        Raises:
+            TimeoutError: If it, or a process that has its streams, has not ended in so many seconds.
+        """
+        ours, theirs = zip(*(_pipe(mode) for mode in "rwww"), strict=True)
+        socket.send_fds(self._socket, [_message(args, environment, str(folder))], list(theirs))
+        for each in theirs:
+            os.close(each)
+        source, *results = ours
+        out, err, status = _exchanged(source, stdin, results, time.monotonic() + timeout)
+        return int(status), out, err
+
+    def close(self) -> None:
+        """End the process; calls must have ended."""
+        self._socket.close()
+        self._process.wait()
+
+
+def _pipe(mode: str) -> tuple[int, int]:
+    """Return our end of a pipe and the end that the command reads from or writes to."""
+    read, write = os.pipe()
+    return (write, read) if mode == "r" else (read, write)
+
+
+def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name.startswith(_AT_START)}
+
+
+def _message(args: tuple[str, ...], environment: Mapping[str, str], folder: str) -> bytes:
+    return json.dumps([args, dict(environment), folder]).encode("utf-8", "surrogateescape")
+
+
+def _exchanged(source: int, data: bytes, results: list[int], end: float) -> list[bytes]:
+    """Write data into one pipe while the others are read to their ends; return what came out of these."""
+    found: dict[int, list[bytes]] = {each: [] for each in results}
+    os.set_blocking(source, False)
+    with selectors.DefaultSelector() as selector:
+        for each in results:
+            selector.register(each, selectors.EVENT_READ)
+        selector.register(source, selectors.EVENT_WRITE)
+        while selector.get_map():
+            if time.monotonic() > end:
+                raise TimeoutError("the command has not ended")
+            for key, _ in selector.select(1.0):
+                if key.fd == source:
+                    data = _written(source, data)
+                    is_done = not data
+                else:
+                    chunk = os.read(key.fd, 65_536)
+                    found[key.fd].append(chunk)
+                    is_done = not chunk
+                if is_done:
+                    selector.unregister(key.fd)
+                    os.close(key.fd)
+    return [b"".join(chunks) for chunks in found.values()]
+
+
+def _written(source: int, data: bytes) -> bytes:
+    """Write what there is room for; return the rest. A command that reads no more gets no more."""
+    try:
+        return data[os.write(source, data) :]
+    except BlockingIOError:
+        return data
+    except BrokenPipeError:
+        return b""
+
+
+def _serve(descriptor: int, program: str) -> None:
+    """Fork for each call; return in the fork, ready to run the command, or in the end."""
+    calls = socket.socket(fileno=descriptor)
+    calls.set_inheritable(False)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while True:
+        message, descriptors, *_ = socket.recv_fds(calls, 2 * _MOST_BYTES, 4)
+        if not message:
+            os._exit(0)
+        if os.fork():
+            for each in descriptors:
+                os.close(each)
+            continue
+        # Between the two processes: what waits for the command and says how it ended.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        *streams, status = descriptors
+        command = os.fork()
+        if command:
+            for each in streams:
+                os.close(each)
+            code = os.waitstatus_to_exitcode(os.waitpid(command, 0)[1])
+            os.write(status, str(code).encode())
+            os._exit(0)
+        calls.close()
+        os.close(status)
+        _become(program, *json.loads(message.decode("utf-8", "surrogateescape")), streams)
+        return
+
+
+def _become(program: str, args: list[str], environment: dict[str, str], folder: str, streams: list[int]) -> None:
+    """Give this process the arguments, environment, folder and streams of a call."""
+    sys.argv = [program, *args]
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    os.chdir(folder)
+    for number, each in enumerate(streams):
+        os.dup2(each, number)
+        os.close(each)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        before = getattr(sys, f"__{name}__")
+        made = open(
+            number,
+            "r" if name == "stdin" else "w",
+            encoding=before.encoding,
+            errors=before.errors,
+            closefd=False,
+            buffering=1 if name == "stderr" else -1,
+        )
+        setattr(sys, name, made)
+        setattr(sys, f"__{name}__", made)
+
+
+def _import_all() -> None:
+    import stepflow_cli
+    import stepflow_client
+
+    for package in (stepflow_cli, stepflow_client):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith(("__main__", ".watchdog")) and ".ui" not in module.name:
+                importlib.import_module(module.name)
+
+
+if __name__ == "__main__":
+    import gc
+
+    _import_all()
+    from stepflow_cli.entry import main
+
+    gc.freeze()
+    _serve(int(sys.argv[1]), sys.argv[2])
+    main()
