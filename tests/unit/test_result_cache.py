@@ -10,10 +10,12 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from stepflow_client import InvalidArgumentError, ResultCache, StepflowClientError
 from stepflow_client._flights import KeyLock, joined
+from stepflow_client._results import ResultFile
 from stepflow_client.result_cache import default_path
 
 
@@ -22,8 +24,12 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "cache" / "results.db"
 
 
+def _file(path: Path, **settings: Any) -> ResultFile:
+    return ResultCache(path, **settings)._file
+
+
 def _write(path: Path, name: int, count: int) -> None:
-    cache = ResultCache(path)
+    cache = _file(path)
     for number in range(count):
         cache.keep(f"{name}-{number}", "run", {"number": number})
         found = cache.find(f"{name}-{number}")
@@ -32,7 +38,7 @@ def _write(path: Path, name: int, count: int) -> None:
 
 
 def test_a_result_is_kept_whole_and_private(path: Path) -> None:
-    cache = ResultCache(path)
+    cache = _file(path)
     assert cache.find("a") is None
     assert not path.exists(), "reading makes no file"
     output = {"ä": [None, 1.0, 2**53, "\u2028"], "b": {}, "a": 1}
@@ -50,19 +56,19 @@ def test_a_result_is_kept_whole_and_private(path: Path) -> None:
 def test_it_is_bounded_by_age(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1_000_000.0
     monkeypatch.setattr("time.time", lambda: now)
-    ResultCache(path, ttl=10).keep("short", "run", 1)
-    ResultCache(path, ttl=math.inf).keep("ever", "run", 1)
+    _file(path, ttl=10).keep("short", "run", 1)
+    _file(path, ttl=math.inf).keep("ever", "run", 1)
     now += 9
-    assert ResultCache(path).find("short") is not None
-    assert ResultCache(path, ttl=5).find("short") is None, "the reader's limit holds too"
+    assert _file(path).find("short") is not None
+    assert _file(path, ttl=5).find("short") is None, "the reader's limit holds too"
     now += 1
-    assert ResultCache(path, ttl=math.inf).find("short") is None
+    assert _file(path, ttl=math.inf).find("short") is None
     now += 1e9
-    assert ResultCache(path, ttl=math.inf).find("ever") is not None
+    assert _file(path, ttl=math.inf).find("ever") is not None
 
 
 def test_it_is_bounded_by_size(path: Path) -> None:
-    cache = ResultCache(path, max_bytes=100_000)
+    cache = _file(path, max_bytes=100_000)
     for number in range(200):
         cache.keep(str(number), "run", "x" * 5_000)
     kept = [number for number in range(200) if cache.find(str(number))]
@@ -75,7 +81,7 @@ def test_it_is_bounded_by_size(path: Path) -> None:
 
 
 def test_cleared_results_are_overwritten(path: Path) -> None:
-    cache = ResultCache(path)
+    cache = _file(path)
     assert cache.clear() == 0
     cache.keep("a", "run", "remove-me-please")
     assert cache.clear(older_than=3600) == 0
@@ -92,7 +98,7 @@ def test_processes_that_write_at_once_lose_nothing(path: Path) -> None:
     for worker in workers:
         worker.join()
     assert [worker.exitcode for worker in workers] == [0] * 4
-    cache = ResultCache(path)
+    cache = _file(path)
     assert all(cache.find(f"{name}-{number}") for name in range(4) for number in range(200))
 
 
@@ -101,7 +107,7 @@ def test_a_full_disk_is_one_warning(path: Path) -> None:
         import logging, resource
         from stepflow_client import ResultCache
         logging.basicConfig(format="%(levelname)s %(message)s")
-        cache = ResultCache({str(path)!r})
+        cache = ResultCache({str(path)!r})._file
         cache.keep("before", "run", 1)
         resource.setrlimit(resource.RLIMIT_FSIZE, (65536, resource.RLIM_INFINITY))
         for number in range(50):
@@ -118,7 +124,7 @@ def test_a_file_of_another_program_is_left_alone(path: Path, caplog: pytest.LogC
     with sqlite3.connect(path) as other:
         other.execute("CREATE TABLE results (number INTEGER, size INTEGER)")
     other.close()
-    cache = ResultCache(path)
+    cache = _file(path)
     cache.keep("a", "run", 1)
     assert cache.find("a") is None
     assert caplog.text.count("the result cache cannot") == 1
@@ -128,10 +134,10 @@ def test_a_file_of_another_program_is_left_alone(path: Path, caplog: pytest.LogC
 
 def test_it_is_pickled_as_its_settings(path: Path) -> None:
     cache = ResultCache(path, ttl=7, refresh=True, namespace="prod")
-    cache.keep("a", "run", 1)
+    cache._file.keep("a", "run", 1)
     copy = pickle.loads(pickle.dumps(cache))
-    assert copy.find("a") is not None
-    assert copy.refresh
+    assert copy._file.find("a") is not None
+    assert (copy.refresh, repr(copy), copy.clear()) == (True, repr(cache), 1)
 
 
 def test_the_file_is_in_the_folder_for_caches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -169,6 +175,21 @@ def test_one_caller_leads_and_another_takes_over(path: Path) -> None:
             assert isinstance(flight.landed(theirs)[1], ValueError)
         with joined(path, "a") as later:
             assert later is not flight, "a flight that has ended takes nobody"
+
+
+def test_a_run_that_nobody_waits_for_is_taken_over_by_nobody(path: Path) -> None:
+    mine = object()
+    with joined(path, "a") as flight:
+        flight.turn(mine)
+        flight.created("run")
+        assert flight.abandoned(mine) is None, "it is led"
+        flight.hand_over()
+        with joined(path, "a") as same:
+            assert flight.abandoned(mine) is None, "another one waits"
+            assert same.run_id == "run"
+        assert flight.abandoned(object()) is None, "a run of another client"
+        assert flight.abandoned(mine) == "run"
+        assert flight.run_id is None
 
 
 def _try_lock(path: Path, key: str) -> bool:

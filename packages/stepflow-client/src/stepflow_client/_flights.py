@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # pragma: no cover - Windows: callers of several processes run the flow once each
-    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["Flight", "KeyLock", "joined"]
 
@@ -80,10 +79,13 @@ class Flight:
         is_own = self._landed.error is None or self._owner is owner
         return (self._landed.result, self._landed.error) if is_own else (None, None)
 
-    def is_abandoned(self, owner: object) -> bool:
-        """Return whether no caller is left, and a run of this client that nobody waits for."""
+    def abandoned(self, owner: object) -> str | None:
+        """Return a run of this client that nobody but this caller waits for, and let nobody take it over."""
         with self._lock:
-            return not self._callers and self._landed is None and self._run_id is not None and self._owner is owner
+            if self._callers > 1 or self._landed is not None or self._is_led or self._owner is not owner:
+                return None
+            run_id, self._run_id = self._run_id, None
+            return run_id
 
 
 _registry_lock = threading.Lock()
@@ -135,7 +137,8 @@ class KeyLock:
         Raises:
             OSError: If there can be no such lock, in a folder that is read-only for example.
         """
-        if fcntl is None:  # pragma: no cover
+        if sys.platform == "win32":
+            # Each process runs the flow.
             return True
         file = _lock_file(self._path)
         try:
@@ -149,7 +152,7 @@ class KeyLock:
 
     def free(self) -> None:
         """Free the lock, if it was taken."""
-        if self._file is not None:
+        if sys.platform != "win32" and self._file is not None:
             with suppress(OSError):
                 fcntl.lockf(self._file, fcntl.LOCK_UN, 1, self._byte)
             self._file = None

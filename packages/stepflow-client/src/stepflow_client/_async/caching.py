@@ -18,11 +18,12 @@ from .._codec.variables import flow_variables
 from .._flights import Flight, KeyLock, joined
 from .._http.sockets import AsyncCancelled
 from .._lazy import lazy_module
+from .._results import CachedResult
 from .._rules.deadline import current_deadline, has_passed
 from .._rules.statuses import ExecutionStatus
 from ..errors import InvalidArgumentError, RequestTimeoutError, RunTimeoutError, StepflowClientError
 from ..flows.file import is_flow_id
-from ..result_cache import CachedResult, ResultCache
+from ..result_cache import ResultCache
 from .connection import Connection
 from .flows import FlowStore
 
@@ -78,7 +79,8 @@ class SharedCall(Generic[Result]):
         may_keep: Callable[[Result], Awaitable[bool]],
         cancel: Callable[[str], Awaitable[object]] | None,
     ) -> None:
-        self._cache = cache
+        self._path = cache.path
+        self._file = cache._file
         self._key = key
         self._owner = owner
         self._execute = execute
@@ -98,13 +100,14 @@ class SharedCall(Generic[Result]):
             found = self._found()
             if found is not None:
                 return found
-            try:
-                with joined(self._cache.path, self._key) as flight:
+            with joined(self._path, self._key) as flight:
+                try:
                     result = await self._of(flight)
-            except AsyncCancelled:
-                if self._cancel is not None and flight.is_abandoned(self._owner):
-                    await self._cancel(str(flight.run_id))
-                raise
+                except AsyncCancelled:
+                    left = flight.abandoned(self._owner)
+                    if self._cancel is not None and left is not None:
+                        await self._cancel(left)
+                    raise
             if result is not None:
                 return result
 
@@ -141,9 +144,9 @@ class SharedCall(Generic[Result]):
 
     async def _alone(self, flight: Flight) -> Result:
         """Return the result while no other process is about to get it."""
-        lock = KeyLock(self._cache.path, self._key)
+        lock = KeyLock(self._path, self._key)
         pause = _TURN
-        while not self._cache.take(lock):
+        while not self._file.take(lock):
             found = self._found()
             if found is not None:
                 return found
@@ -157,11 +160,11 @@ class SharedCall(Generic[Result]):
     async def _executed(self, flight: Flight) -> Result:
         result = await self._execute(flight)
         if result.is_success and await self._may_keep(result):
-            self._cache.keep(self._key, result.run_id, result.output)
+            self._file.keep(self._key, result.run_id, result.output)
         return result
 
     def _found(self) -> Result | None:
-        found = self._cache.find(self._key, since=self._since)
+        found = self._file.find(self._key, since=self._since)
         return None if found is None else self._cached(found)
 
     async def _pause(self, seconds: float, flight: Flight) -> float:
@@ -237,7 +240,7 @@ class CachedRuns:
             content, digest = self._flows.checked(flow)
             needs = self._flows.needs_of_flow(content, digest)
             arguments = requests.completed(arguments, needs, os.environ, variables_from_env)
-        return Prepared(flow, content, arguments, cache.key(content, arguments))
+        return Prepared(flow, content, arguments, cache._file.key(content, arguments))
 
     async def result(
         self,
