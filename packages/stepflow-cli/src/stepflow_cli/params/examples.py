@@ -20,7 +20,6 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         """stepflow run hello.yaml --input-json '{"name": "W"}'""",
         """echo '{"name": "W"}' | stepflow run hello.yaml""",
         "stepflow run hello.yaml --inputs names.jsonl",
-        "stepflow run hello.yaml --example ada --cache",
     ),
     "submit": (
         "stepflow submit hello.yaml --input name.json",
