@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import gc
 import math
 import multiprocessing
 import pickle
@@ -130,6 +132,27 @@ def test_a_file_of_another_program_is_left_alone(path: Path, caplog: pytest.LogC
     assert caplog.text.count("the result cache cannot") == 1
     with pytest.raises(StepflowClientError, match="cannot change the result cache"):
         cache.clear()
+
+
+def _is_locked(path: Path) -> bool:
+    """Return whether another process has the lock that SQLite takes for as long as a file is open."""
+    with path.open("r+b") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 510, 0x40000002)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def test_opening_it_again_frees_no_lock(path: Path) -> None:
+    first = _file(path)
+    first.keep("a", "run", 1)
+    _file(path).keep("b", "run", 2)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(_is_locked, (path,))
+        first.close()
+        gc.collect()
+        assert not pool.apply(_is_locked, (path,))
 
 
 def test_it_is_pickled_as_its_settings(path: Path) -> None:

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,18 @@ _log = logging.getLogger("stepflow.client")
 
 _LOCK_WAIT = 5.0
 """Seconds to wait for other processes that write."""
+
+_making = threading.Lock()
+"""Held while a file is made: nobody of this process has it open then."""
+
+
+def _forked() -> None:
+    global _making
+    _making = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 def user_folder(kind: str) -> Path:
@@ -50,7 +62,10 @@ def open_private(path: Path, *, timeout: float) -> sqlite3.Connection:
     Raises:
         OSError, sqlite3.Error: If it cannot be opened.
     """
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    with _making, suppress(FileExistsError):
+        # One that exists is not opened here: closing it would free the locks that other connections of this process
+        # have on it.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     return sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
 
 
