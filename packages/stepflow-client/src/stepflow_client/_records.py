@@ -33,8 +33,8 @@ class PlainResult:
     error = None
     is_success, is_failed, is_cancelled = True, False, False
 
-    def __init__(self, run_id: str, output: Any, cached_at: float | None = None) -> None:
-        """Keep them; `cached_at` is the time when a result from the cache was kept, in seconds since 1970."""
+    def __init__(self, run_id: str, output: Any, cached_at: datetime | None = None) -> None:
+        """Keep them."""
         self.run_id = run_id
         self.output = output
         self.cached_at = cached_at

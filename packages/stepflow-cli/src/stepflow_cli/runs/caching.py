@@ -7,10 +7,12 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..errors import usage
+from ..errors import Problem, usage
+from ..exit_codes import ExitCode
 from ..inputs.flow import find_config
 from ..output.messages import note
 from ..server.connect import Target, kept_server
@@ -124,13 +126,21 @@ class JobCache:
             job: The job, with its flow.
             wait: How long another process is waited for.
             execute: Runs the job.
+
+        Raises:
+            Problem: If another process has not ended in time.
         """
+        from stepflow_client import RequestTimeoutError
         from stepflow_client._rules.deadline import deadline_of, deadline_scope
         from stepflow_client._sync.caching import SharedCall
 
         key, variables = self._key(job)
 
+        is_started = False
+
         def run(flight: Flight) -> FlowResult | PlainResult:
+            nonlocal is_started
+            is_started = True
             return execute()
 
         call: SharedCall[Any] = SharedCall(
@@ -141,9 +151,16 @@ class JobCache:
             cached=_plain,
             may_keep=partial(_may_keep, job, variables),
             cancel=None,
+            on_wait=partial(note, "another process runs this flow on this input; waiting for its result"),
         )
-        with deadline_scope(deadline_of(wait.timeout)):
-            found: FlowResult | PlainResult = call.result()
+        try:
+            with deadline_scope(deadline_of(wait.timeout)):
+                found: FlowResult | PlainResult = call.result()
+        except RequestTimeoutError as error:
+            if is_started:
+                raise
+            message = "another process that runs this flow on this input had not ended when the time was over"
+            raise Problem(message, kind="run_timeout", exit_code=ExitCode.TIMED_OUT) from error
         if found.cached_at is not None:
             tell(found)
         return found
@@ -168,7 +185,7 @@ def tell(result: FlowResult | PlainResult) -> None:
 def _plain(found: CachedResult) -> PlainResult:
     from stepflow_client._records import PlainResult
 
-    return PlainResult(found.run_id, found.output, cached_at=found.created)
+    return PlainResult(found.run_id, found.output, cached_at=datetime.fromtimestamp(found.created, UTC))
 
 
 def _may_keep(job: Job, variables: dict[str, Any], result: FlowResult | PlainResult) -> bool:

@@ -66,6 +66,7 @@ class SharedCall(Generic[Result]):
         cached: Makes a result of what the cache has.
         may_keep: Returns whether a success may be kept in a file.
         cancel: Called with a run that nobody waits for any more; None leaves it alone.
+        on_wait: Called once where another process is about to get the result.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class SharedCall(Generic[Result]):
         cached: Callable[[CachedResult], Result],
         may_keep: Callable[[Result], Awaitable[bool]],
         cancel: Callable[[str], Awaitable[object]] | None,
+        on_wait: Callable[[], object] | None = None,
     ) -> None:
         self._path = cache.path
         self._file = cache._file
@@ -87,6 +89,7 @@ class SharedCall(Generic[Result]):
         self._cached = cached
         self._cancel = cancel
         self._may_keep = may_keep
+        self._on_wait = on_wait
         self._since = time.time() if cache.refresh else 0.0
 
     async def result(self) -> Result:
@@ -150,6 +153,8 @@ class SharedCall(Generic[Result]):
             found = self._found()
             if found is not None:
                 return found
+            if self._on_wait is not None and pause == _TURN:
+                self._on_wait()
             pause = await self._pause(pause, flight)
         try:
             found = self._found()
