@@ -65,6 +65,7 @@ class Stepflow:
             "XDG_CONFIG_HOME": str(home / ".config"),
             "XDG_DATA_HOME": str(home / ".data"),
             "XDG_STATE_HOME": str(home / ".state"),
+            "XDG_CACHE_HOME": str(home / ".cache"),
             "TZ": "UTC",
             "LANG": "C.UTF-8",
             "COLUMNS": "80",

@@ -162,7 +162,7 @@ def _become(program: str, args: list[str], environment: dict[str, str], folder: 
         os.close(each)
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         before = getattr(sys, f"__{name}__")
-        made = open(
+        made = open(  # noqa: SIM115
             number,
             "r" if name == "stdin" else "w",
             encoding=before.encoding,

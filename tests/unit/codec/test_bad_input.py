@@ -154,6 +154,7 @@ ROWS: list[tuple[str, type[StepflowClientError], Operation]] = [
     ("find_run(key='')", InvalidArgumentError, lambda c: c.find_run({"steps": []}, "")),
     ("find_run(id)", InvalidArgumentError, lambda c: c.find_run("0" * 64, "k")),
     ("run(key too long)", InvalidArgumentError, lambda c: c.run({"steps": []}, idempotency_key="k" * 513)),
+    ("run(cache=path)", InvalidArgumentError, lambda c: c.run({"steps": []}, cache="results.db")),
     ("submit(key=5)", InvalidArgumentError, lambda c: c.submit({"steps": []}, idempotency_key=5)),
     ("map(on_error='never')", InvalidArgumentError, lambda c: c.map({"steps": []}, [1], on_error="never")),
     ("check(5)", InvalidArgumentError, lambda c: c.check(5, offline=True)),

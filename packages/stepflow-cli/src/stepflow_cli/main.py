@@ -24,6 +24,7 @@ _COMMANDS = {
     "validate": "Validate flows: offline checks, and what a server adds to them.",
     "test": "Run the test cases in flow files.",
     "schema": "Print a JSON Schema of flows, or of server configurations, for editors.",
+    "codegen": "Write Python types and functions for flows.",
     "visualize": "Draw the graph of a flow. No server is asked.",
     "flows": "Store, read and delete flows on a server.",
     "blobs": "Store and read blobs: JSON values and files, addressed by their content.",
@@ -43,7 +44,7 @@ _COMMANDS = {
 
 _SECTIONS = {
     "Run flows": ("run", "submit", "list-components"),
-    "Write flows": ("validate", "test", "visualize", "schema"),
+    "Write flows": ("validate", "test", "visualize", "schema", "codegen"),
     "On a server": ("runs", "history", "flows", "blobs", "health"),
     "Servers": ("serve", "ui", "repl"),
     "Setup and help": ("config", "doctor", "completion", "help", "version"),

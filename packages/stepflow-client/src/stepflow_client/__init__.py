@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from .logs import LogConfig, LogEntry
     from .outcomes import Outcome
     from .reruns import RerunItem, RerunPlan, RerunResult
+    from .result_cache import ResultCache
     from .runtime import RestartPolicy, StepflowRuntime
     from .types import (
         BlobContent,
@@ -105,6 +106,7 @@ _HOMES = {
     "RetryPolicy": "_rules.transient",
     **dict.fromkeys(("RunComparison", "RunDifference"), "comparison"),
     **dict.fromkeys(("RerunItem", "RerunPlan", "RerunResult"), "reruns"),
+    "ResultCache": "result_cache",
     "LogConfig": "logs",
     "LogEntry": "logs",
     "Outcome": "outcomes",
@@ -192,6 +194,7 @@ __all__ = [
     "RerunPlan",
     "RerunResult",
     "RestartPolicy",
+    "ResultCache",
     "RetryPolicy",
     "RunComparison",
     "RunCompletedEvent",

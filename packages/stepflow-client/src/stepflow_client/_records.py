@@ -33,10 +33,11 @@ class PlainResult:
     error = None
     is_success, is_failed, is_cancelled = True, False, False
 
-    def __init__(self, run_id: str, output: Any) -> None:
-        """Keep both."""
+    def __init__(self, run_id: str, output: Any, cached_at: datetime | None = None) -> None:
+        """Keep them."""
         self.run_id = run_id
         self.output = output
+        self.cached_at = cached_at
 
     def raise_for_failure(self) -> PlainResult:
         """Return the result itself."""

@@ -8,32 +8,25 @@ written. Recording never fails a run: what goes wrong is logged once, as a warni
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
 import sqlite3
-import sys
-import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from .errors import InvalidArgumentError, StepflowClientError
+from ._sqlite import SharedFile, user_folder
+from .errors import InvalidArgumentError
 
 __all__ = ["History", "HistoryEntry", "default_path"]
-
-_log = logging.getLogger("stepflow.client")
 
 _DAY = 86_400.0
 _LARGEST = 1_000_000
 """Characters that a flow, an input, variables or overrides may take as JSON; what is larger is left out."""
-_LOCK_WAIT = 5.0
-"""Seconds to wait for other processes that write."""
 _PRUNE_EVERY = 50
 _FIELDS = ("flow", "input", "variables", "overrides")
 _COLUMNS = (
@@ -79,17 +72,10 @@ def default_path() -> Path:
     That is `$XDG_STATE_HOME/stepflow/history.db` (default `~/.local/state`) on Linux, `~/Library/Application Support`
     on macOS and `%LOCALAPPDATA%` on Windows.
     """
-    if sys.platform == "win32":
-        folder = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        folder = Path.home() / "Library" / "Application Support"
-    else:
-        given = Path(os.environ.get("XDG_STATE_HOME") or "")
-        folder = given if given.is_absolute() else Path.home() / ".local" / "state"
-    return folder / "stepflow" / "history.db"
+    return user_folder("state") / "history.db"
 
 
-class History:
+class History(SharedFile):
     """The runs that were started, in a SQLite file; several processes and threads may use it at once.
 
     Example:
@@ -114,6 +100,10 @@ class History:
         InvalidArgumentError: If a limit is not positive.
     """
 
+    _what = "history"
+    _where = "the state folder"
+    _schema = (_SCHEMA,)
+
     def __init__(
         self,
         path: str | os.PathLike[str] | None = None,
@@ -127,32 +117,12 @@ class History:
             raise InvalidArgumentError(f"max_age is a positive number of seconds, not {max_age!r}")
         if max_runs < 1:
             raise InvalidArgumentError(f"max_runs is a positive number, not {max_runs!r}")
-        self._path = None if path is None else Path(path)
+        super().__init__(path, on_failure=on_failure)
         self._max_age = max_age
         self._max_runs = max_runs
-        self._on_failure = on_failure
-        self._reset()
 
-    def _reset(self) -> None:
-        self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
-        self._process = 0
-        self._has_warned = False
-
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return self._path or default_path()
-
-    def __repr__(self) -> str:
-        return f"History({str(self.path)!r})"
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: vars(self)[name] for name in ("_path", "_max_age", "_max_runs", "_on_failure")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._reset()
+    def _default_path(self) -> Path:
+        return default_path()
 
     def record(
         self,
@@ -279,87 +249,16 @@ class History:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             return count
 
-    def close(self) -> None:
-        """Close the file; the next call opens it again."""
-        with self._lock:
-            if self._connection is not None and self._process == os.getpid():
-                self._connection.close()
-            self._connection = None
-
-    def __del__(self) -> None:
-        connection = vars(self).get("_connection")
-        if connection is not None and self._process == os.getpid():
-            connection.close()
-
     def _read(self, query: str, values: list[Any]) -> list[tuple[Any, ...]]:
         if not self.path.exists():
             return []
         with self._raising("read"), self._opened() as connection:
             return connection.execute(query, values).fetchall()
 
-    @contextmanager
-    def _opened(self) -> Iterator[sqlite3.Connection]:
-        """Return the connection of this process, for one thread at a time."""
-        with self._lock:
-            if self._connection is None or self._process != os.getpid():
-                # One that came with a fork belongs to the parent.
-                self._connection, self._process = _connect(self.path), os.getpid()
-            yield self._connection
-
     def _prune(self, connection: sqlite3.Connection) -> None:
         connection.execute("DELETE FROM runs WHERE created < ?", [time.time() - self._max_age])
         newest = "SELECT number FROM runs ORDER BY number DESC LIMIT 1 OFFSET ?"
         connection.execute(f"DELETE FROM runs WHERE number <= ({newest})", [self._max_runs])  # noqa: S608
-
-    @contextmanager
-    def _warning(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:
-            # Whatever it is, the run goes on: a full disk, a file of another program, a value that is no JSON.
-            if not self._has_warned:
-                self._has_warned = True
-                if self._on_failure is None:
-                    _log.warning("the history cannot %s in %s: %s", what, self._path or "the state folder", error)
-                else:
-                    self._on_failure(f"the history cannot {what} in {self.path}: {error}")
-
-    @contextmanager
-    def _raising(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise StepflowClientError(f"cannot {what} the history {self.path}: {error}") from error
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    """Open the file, which only its owner can read from the moment it is made."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    connection = sqlite3.connect(path, timeout=_LOCK_WAIT, isolation_level=None, check_same_thread=False)
-    try:
-        _prepare(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _prepare(connection: sqlite3.Connection) -> None:
-    end = time.monotonic() + _LOCK_WAIT
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            break
-        except sqlite3.OperationalError as error:
-            # SQLite does not wait for its lock here.
-            if "locked" not in str(error) or time.monotonic() > end:
-                raise
-            time.sleep(0.01)
-    # Without a wait for the disk: a power failure loses the last runs and never corrupts the file.
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("PRAGMA secure_delete = ON")
-    connection.execute(_SCHEMA)
 
 
 def _without_secrets(

@@ -18,6 +18,7 @@ from typing import Any
 from uuid import uuid4
 
 from ._rules.chunks import Chunk
+from ._sqlite import open_private
 from .errors import InvalidArgumentError
 from .outcomes import Outcome
 from .types import ExecutionStatus, FlowError
@@ -49,8 +50,7 @@ class Journal:
         self.path = Path(path)
         self._lock = threading.Lock()
         try:
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._file = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
+            self._file = open_private(self.path, timeout=0)
         except (OSError, sqlite3.Error) as error:
             raise InvalidArgumentError(f"the journal {self.path} cannot be opened: {error}") from None
         try:

@@ -156,6 +156,11 @@ class FlowResult(_Typed[OutputT], Model, Shown):
 
     Values of the flow's secret variables are replaced by `***` in it, as far as this client has started the run.
     """
+    cached_at: datetime | None = Field(default=None, exclude=True, repr=False)
+    """When the result was kept, in UTC, where it is from a `ResultCache`; None where the flow was run for this call.
+
+    It is not in what `model_dump` returns.
+    """
 
     @property
     def is_success(self) -> bool:

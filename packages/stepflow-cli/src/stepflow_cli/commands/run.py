@@ -10,6 +10,7 @@ from ..inputs.values import Values
 from ..output.view import Output
 from ..params.flow import (
     batch_options,
+    cache_options,
     check_option,
     dry_run_option,
     flow_argument,
@@ -21,6 +22,7 @@ from ..params.flow import (
 )
 from ..params.options import file_output_options, server_options, wait_options
 from ..params.parsing import Command
+from ..runs.caching import Caching
 from ..runs.wait import Wait
 from ..server.connect import connect
 from ..settings.resolve import ServerOptions
@@ -33,6 +35,7 @@ __all__ = ["command"]
 @dry_run_option
 @key_option
 @until_option
+@cache_options
 @value_options
 @check_option
 @batch_options
@@ -46,6 +49,7 @@ def command(
     dry_run: bool,
     idempotency_key: str | None,
     until: str | None,
+    caching: Caching,
     values: Values,
     inputs: str | None,
     max_concurrency: int | None,
@@ -70,9 +74,13 @@ def command(
     --retry-failed runs the failed inputs of one that has ended again.
 
     The run is recorded in the history of this user, but for a batch that streams: see 'stepflow history --help'.
+
+    With --cache, a result that is there is printed without asking the server, and nothing is recorded. Commands that
+    are started at once for the same result share one run.
     """
+    from ..runs.caching import open_cache
     from ..runs.dry_run import dry_run as print_request
-    from ..runs.execute import prepare, run_job
+    from ..runs.execute import prepare, print_cached, run_job
     from ..runs.stream import run_stream, stream_of
 
     stream = stream_of(inputs, output, wait, streaming)
@@ -87,10 +95,14 @@ def command(
         about=about,
         until=until,
     )
+    caching.check(job)
+    cache = open_cache(caching, server, flow)
+    if cache is not None and not dry_run and print_cached(cache, job, output):
+        return
     with connect(server, flow=flow) as target:
         if dry_run:
-            print_request(target, job, output, flow)
+            print_request(target, job, output, flow, cache)
         elif stream is not None:
             run_stream(target, job, stream, wait)
         else:
-            run_job(target, job, wait, output)
+            run_job(target, job, wait, output, cache)

@@ -40,6 +40,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "stepflow visualize hello.yaml --output hello.svg",
         "stepflow visualize hello.yaml --format mermaid",
     ),
+    "codegen": (
+        "stepflow codegen hello.yaml --output flows.py",
+        "stepflow codegen hello.yaml -o flows.py --check",
+    ),
     "schema": (
         "stepflow schema --output flow.schema.json",
         "stepflow schema --local",

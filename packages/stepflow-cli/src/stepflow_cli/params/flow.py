@@ -15,15 +15,18 @@ from ..completion.words import (
 )
 from ..errors import usage
 from ..inputs.values import Form, Given, Values
+from ..runs.caching import Caching
 from .labels import label_option, labels_of
 from .options import Decorator, Function, option_in, together
 from .parsing import FILE, Choice, given_order
+from .times import seconds_option
 
 _FORMATS = ["jsonl", "csv", "json", "yaml", "parquet"]
 """Of the inputs and the records of a batch."""
 
 __all__ = [
     "batch_options",
+    "cache_options",
     "check_option",
     "dry_run_option",
     "flow_argument",
@@ -149,6 +152,28 @@ def key_option(function: Function) -> Function:
         "id of a document. Needs a server of 0.10 or newer with a store that lasts.",
     )
     return decorate(function)  # type: ignore[return-value]
+
+
+def cache_options(function: Function) -> Function:
+    """Add --cache, --cache-ttl and --refresh; the command gets `caching`, a `Caching`."""
+    where: dict[str, Any] = {"section": "Cache"}
+
+    def build(cache: bool, cache_ttl: float | None, refresh: bool) -> Caching:
+        return Caching(cache, cache_ttl, refresh)
+
+    return together(  # type: ignore[return-value]
+        "caching",
+        build,
+        option_in(
+            "--cache",
+            is_flag=True,
+            help="Print the result of an earlier run of the same flow with the same input, variables and overrides on "
+            "the same server, if there is one; else keep that of this run, if it succeeds.",
+            **where,
+        ),
+        seconds_option("--cache-ttl", "How old it may be: 90s, 15m, 1h or 2d, for example. [default: 7d]", **where),
+        option_in("--refresh", is_flag=True, help="Run the flow in any case, and replace the result.", **where),
+    )(function)
 
 
 def until_option(function: Function) -> Function:

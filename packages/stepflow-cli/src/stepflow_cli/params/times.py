@@ -12,7 +12,7 @@ import click
 from ..errors import usage
 from .parsing import Option
 
-__all__ = ["time_of", "time_option"]
+__all__ = ["seconds_option", "time_of", "time_option"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -28,18 +28,41 @@ def _read(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
     return None if value is None else time_of(value)
 
 
+def seconds_option(name: str, help: str, **more: Any) -> Callable[[Function], Function]:
+    """Return the decorator that adds an option for a duration; the command gets seconds, or None."""
+    return click.option(name, cls=Option, metavar="TIME", callback=_read_seconds, help=help, **more)
+
+
+def _read_seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    if value is None:
+        return None
+    span = _span(value.replace(" ", "").lower())
+    if span is None or not span:
+        raise usage(f"{param.opts[0]} is a time such as 90s, 15m, 1h, 2d or 1h30m, not {value}")
+    return span.total_seconds()
+
+
+def _span(text: str) -> timedelta | None:
+    """Return how long `90s`, `15m`, `1h`, `2d`, `1w` or `1h30m` is; None for other text."""
+    parts = re.findall(r"(\d+(?:\.\d+)?)(min|[smhdw])", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return None
+    try:
+        return sum((timedelta(**{_UNITS[unit]: float(number)}) for number, unit in parts), timedelta())
+    except OverflowError:
+        return timedelta.max
+
+
 def time_of(text: str) -> str:
     """Return the time that `90s`, `15m`, `1h`, `2d`, `1w` or `1h30m` before now is; other text as it is.
 
     Raises:
         Problem: If that is before all times.
     """
-    compact = text.replace(" ", "").lower().removesuffix("ago")
-    parts = re.findall(r"(\d+(?:\.\d+)?)(min|[smhdw])", compact)
-    if not parts or "".join(number + unit for number, unit in parts) != compact:
+    span = _span(text.replace(" ", "").lower().removesuffix("ago"))
+    if span is None:
         return text
     try:
-        ago = sum((timedelta(**{_UNITS[unit]: float(number)}) for number, unit in parts), timedelta())
-        return (datetime.now(UTC) - ago).isoformat()
+        return (datetime.now(UTC) - span).isoformat()
     except OverflowError:
         raise usage(f"{text} ago is before all times") from None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import Problem
 from ..exit_codes import ExitCode
 from ..output.messages import note
-from ..output.view import Column, Output, View
+from ..output.view import Column, Output, View, rfc3339
 from .failures import failure_lines
 from .runs import VALUES
 
@@ -28,10 +28,10 @@ RESULT = View(
         Column("output"),
         Column("error.message", title="ERROR"),
     ),
-    fields=_ERROR,
+    fields=(*_ERROR, "cached_at"),
     open_fields=VALUES,
 )
-"""The result of a run of one input."""
+"""The result of a run of one input; `cached_at` is there for one from the cache."""
 
 BATCH_RESULT = View(
     columns=(
@@ -63,12 +63,13 @@ def print_result(result: FlowResult | PlainResult, output: Output) -> None:
 
 def _record(result: FlowResult | PlainResult) -> dict[str, Any]:
     """Return a result as a record."""
-    return {
+    record = {
         "run_id": result.run_id,
         "status": result.status.value,
         "output": result.output,
         "error": _error(result),
     }
+    return record if result.cached_at is None else record | {"cached_at": rfc3339(result.cached_at)}
 
 
 def cancelled_run(run_id: str) -> Problem:

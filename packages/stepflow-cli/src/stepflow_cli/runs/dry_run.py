@@ -10,6 +10,7 @@ from ..output.messages import note
 from ..output.spinner import waiting
 from ..output.view import Column, Output, View
 from ..server.connect import Target
+from .caching import JobCache
 from .execute import Job, completed
 
 __all__ = ["dry_run"]
@@ -19,12 +20,12 @@ _MASK = "***"
 _REQUEST = View(
     columns=tuple(map(Column, ("server", "flow", "input", "inputs", "variables", "overrides", "max_concurrency"))),
     name="flow",
-    fields=("variables_from_env",),
+    fields=("variables_from_env", "cache", "cache.hit", "cache.run_id"),
     open_fields=("input", "variables", "overrides"),
 )
 
 
-def dry_run(target: Target, job: Job, output: Output, flow: str) -> None:
+def dry_run(target: Target, job: Job, output: Output, flow: str, cache: JobCache | None = None) -> None:
     """Validate the flow of a job and print what would be sent, without what the flow's schema calls secret.
 
     Args:
@@ -32,6 +33,7 @@ def dry_run(target: Target, job: Job, output: Output, flow: str) -> None:
         job: What would be run.
         output: Where it is printed.
         flow: What the command line calls the flow.
+        cache: Where a result would be looked for; it is said whether there is one.
 
     Raises:
         Problem: If the server would refuse the flow, or the run would likely fail.
@@ -40,13 +42,17 @@ def dry_run(target: Target, job: Job, output: Output, flow: str) -> None:
 
     with waiting("validating"):
         job = completed(target, job)
-        found = diagnostic_records(flow, target.client.validate(job.flow).diagnostics)
-    if any(record["level"] in ("fatal", "error") for record in found):
-        raise InvalidFlow(f"{called(flow)} is invalid: {counted(found)}", found)
+        diagnostics = diagnostic_records(flow, target.client.validate(job.flow).diagnostics)
+    if any(record["level"] in ("fatal", "error") for record in diagnostics):
+        raise InvalidFlow(f"{called(flow)} is invalid: {counted(diagnostics)}", diagnostics)
     session = current_session()
-    if found and not (session.json_errors or session.quiet):
-        print_diagnostics(found)
-    output.record(_request(target, job, flow), _REQUEST, default="yaml")
+    if diagnostics and not (session.json_errors or session.quiet):
+        print_diagnostics(diagnostics)
+    request = _request(target, job, flow)
+    if cache is not None:
+        found = cache.find(job)
+        request["cache"] = {"hit": found is not None, "run_id": None if found is None else found.run_id}
+    output.record(request, _REQUEST, default="yaml")
     note("nothing was stored or run (--dry-run)")
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from ..context import current_session
 from ..errors import Problem, problem_of, usage
@@ -20,40 +21,18 @@ from ..params.fields import check_known
 from ..records.results import BATCH_RESULT, RESULT, print_result, print_results
 from ..server.connect import Target
 from ..settings.history import require_history
+from .caching import JobCache, tell
 from .cycles import cycle_in
 from .explain import explained
+from .job import Job
 from .live import shown_while_waiting
 from .wait import Wait, or_come_back
 
-__all__ = ["Job", "completed", "naming", "prepare", "run_job", "start"]
+if TYPE_CHECKING:
+    from stepflow_client import FlowResult
+    from stepflow_client._records import PlainResult
 
-
-@dataclass(frozen=True)
-class Job:
-    """A flow and all it is run with."""
-
-    flow: dict[str, Any]
-    """Of one that is stored, this is known when its server is."""
-    flow_id: str | None = None
-    """The id of a stored flow."""
-    unread: Values | None = None
-    """What is read once such a flow is known."""
-    input: Any = None
-    batch: list[Any] | None = None
-    """The inputs, where there are several; there is no single one then."""
-    overrides: list[Any] | None = None
-    variables: dict[str, Any] | None = None
-    env_variables: bool = False
-    max_concurrency: int | None = None
-    """How many inputs run at once."""
-    check: bool = True
-    """Whether the inputs have to fit the flow's schema."""
-    idempotency_key: str | None = None
-    """A run that the flow has under this key is returned."""
-    until: str | None = None
-    """The step whose output is the result, and behind which nothing is run; None for the whole flow."""
-    about: Mapping[str, Any] = field(default_factory=dict)
-    """What the history keeps besides: the flow's file, labels and a note."""
+__all__ = ["Job", "completed", "naming", "prepare", "print_cached", "run_job", "start"]
 
 
 def prepare(
@@ -239,8 +218,26 @@ def naming(target: Target, run_id: str) -> Iterator[None]:
         raise
 
 
-def run_job(target: Target, job: Job, wait: Wait, output: Output) -> None:
+def print_cached(cache: JobCache, job: Job, output: Output) -> bool:
+    """Print the result of a job that a cache has, and return whether it has one."""
+    check_known(output.fields, RESULT)
+    result = cache.find(job)
+    if result is None:
+        return False
+    print_result(result, output)
+    tell(result)
+    return True
+
+
+def run_job(target: Target, job: Job, wait: Wait, output: Output, cache: JobCache | None = None) -> None:
     """Run a job and print its result, or a record for each input of a batch, in their order.
+
+    Args:
+        target: The server.
+        job: The job.
+        wait: How the run is waited for.
+        output: Where the result is printed.
+        cache: Where the result of one input is looked for and kept.
 
     Raises:
         Problem: If not all of it succeeds.
@@ -248,24 +245,33 @@ def run_job(target: Target, job: Job, wait: Wait, output: Output) -> None:
     # A misspelt field must not cost a whole run.
     check_known(output.fields, RESULT if job.batch is None else BATCH_RESULT)
     if job.batch is None:
-        _run_one(target, job, wait, output)
+        _run_one(target, job, wait, output, cache)
     else:
         _run_batch(target, job, wait, output)
 
 
-def _run_one(target: Target, job: Job, wait: Wait, output: Output) -> None:
-    from stepflow_client._records import get_result
-
-    run_id = start(target, job)
-    with naming(target, run_id):
-        with or_come_back(target, run_id, wait), shown_while_waiting(target, run_id):
-            result = get_result(target.client, run_id, timeout=wait.timeout)
+def _run_one(target: Target, job: Job, wait: Wait, output: Output, cache: JobCache | None) -> None:
+    if cache is None:
+        result = _result(target, job, wait)
+    else:
+        with waiting("reading the flow"):
+            job = completed(target, job)
+        result = cache.result(target, job, wait, partial(_result, target, job, wait))
+    with naming(target, result.run_id):
         try:
             print_result(result, output)
         except Problem as problem:
             if problem.kind == "run_failed" and not job.overrides:
                 problem.hint = problem.hint or explained(target, job.flow, result)
             raise
+
+
+def _result(target: Target, job: Job, wait: Wait) -> FlowResult | PlainResult:
+    from stepflow_client._records import get_result
+
+    run_id = start(target, job)
+    with naming(target, run_id), or_come_back(target, run_id, wait), shown_while_waiting(target, run_id):
+        return get_result(target.client, run_id, timeout=wait.timeout)
 
 
 def _run_batch(target: Target, job: Job, wait: Wait, output: Output) -> None:

@@ -84,6 +84,7 @@ class RunCreator:
         max_concurrency: int | None,
         wait: int | None,
         deduplicate: bool,
+        source: Any = None,
     ) -> answers.Started:
         """Store a flow, create a run of it and return the server's response.
 
@@ -96,6 +97,7 @@ class RunCreator:
             max_concurrency: How many tasks are executed at once.
             wait: Seconds that the server may hold the request; None for none.
             deduplicate: Whether the run gets a copy of the flow of its own.
+            source: The flow as the caller gave it, where `flow` was read from a file already.
         """
         if is_flow_id(flow):
             if deduplicate:
@@ -128,7 +130,7 @@ class RunCreator:
                     raise
             else:
                 annotate(run_id=run.run_id)
-                self._recorder.created(run.run_id, flow_id, arguments, flow, content)
+                self._recorder.created(run.run_id, flow_id, arguments, source or flow, content)
                 return run
         raise InvalidArgumentError("the flow cannot be stored")  # pragma: no cover - the loop returns or raises
 

@@ -12,7 +12,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 from urllib.parse import quote
 
-__all__ = ["HIDDEN", "NO_SECRETS", "Secrets", "flow_secrets", "hidden_flow", "hidden_schema", "secrets_of"]
+__all__ = [
+    "HIDDEN",
+    "NO_SECRETS",
+    "Secrets",
+    "flow_secrets",
+    "hidden_flow",
+    "hidden_schema",
+    "quotes_secret",
+    "secrets_of",
+]
 
 HIDDEN = "***"
 _SHORT = 4
@@ -127,6 +136,20 @@ def secrets_of(variables: Mapping[str, Any], declared: Mapping[str, _Declared] |
             found += _secret_parts(variables[name], schema)
         found += _schema_secrets(schema)
     return Secrets(found) if found else NO_SECRETS
+
+
+def quotes_secret(
+    value: Any, variables: Mapping[str, Any], declared: Mapping[str, _Declared], flow: Mapping[str, Any]
+) -> bool:
+    """Return whether a JSON value holds the value of a secret variable, or the default of one.
+
+    Args:
+        value: The value.
+        variables: The values of a run's variables.
+        declared: What the flow says of them.
+        flow: The flow, as far as it is known.
+    """
+    return any(each.hide_in(value) != value for each in (secrets_of(variables, declared), flow_secrets(flow)))
 
 
 def hidden_flow(flow: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ..flows.file import FlowSource
 
 if TYPE_CHECKING:
     from ..history import History
+    from ..result_cache import ResultCache
     from ..types import ComponentList, FlowResult, OutputT, RunDetails, ValidationResult
 
 __all__ = ["EmbeddedExecutor"]
@@ -130,6 +131,7 @@ class EmbeddedExecutor:
         idempotency_key: str | None = None,
         on_cancel: Literal["detach", "cancel"] = "detach",
         output_type: None = None,
+        cache: ResultCache | None = None,
     ) -> FlowResult: ...
 
     @overload
@@ -146,6 +148,7 @@ class EmbeddedExecutor:
         idempotency_key: str | None = None,
         on_cancel: Literal["detach", "cancel"] = "detach",
         output_type: type[OutputT],
+        cache: ResultCache | None = None,
     ) -> FlowResult[OutputT]: ...
 
     async def run(
@@ -161,6 +164,7 @@ class EmbeddedExecutor:
         idempotency_key: str | None = None,
         on_cancel: Literal["detach", "cancel"] = "detach",
         output_type: Any = None,
+        cache: ResultCache | None = None,
     ) -> FlowResult[Any]:
         """Run a flow on one input and return its result; as `StepflowClient.run`."""
         deadline = deadline_of(timeout)
@@ -176,6 +180,7 @@ class EmbeddedExecutor:
             idempotency_key=idempotency_key,
             on_cancel=on_cancel,
             output_type=output_type,
+            cache=cache,
         )
 
     async def submit(

@@ -24,6 +24,7 @@ from .._pickling import Picklable
 from .._recording import Recorder
 from .._rules import bindings as api
 from .._rules.deadline import deadline_of, deadline_override, deadline_scope
+from .._rules.statuses import ExecutionStatus
 from .._rules.transient import RetryPolicy
 from .._settings import Token
 from ..errors import InvalidArgumentError, StepflowClientError
@@ -44,17 +45,18 @@ if TYPE_CHECKING:
 
     from .. import types
     from .._codec import responses, typed
+    from .._flights import Flight
     from ..comparison import RunComparison
     from ..events import RunEvent
     from ..flows.file import FlowSource
     from ..history import History
     from ..outcomes import Outcome
     from ..reruns import RerunPlan, RerunResult
+    from ..result_cache import ResultCache
     from ..types import (
         BlobContent,
         ComponentList,
         CreateRunResponse,
-        ExecutionStatus,
         FlowResult,
         FlowVariables,
         HealthResponse,
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
     )
     from .batches import BatchRunner
     from .blobs import BlobStore
+    from .caching import CachedRuns
     from .events import EventFollower
     from .idempotency import KeyedRuns
     from .rerun import Rerunner
@@ -195,6 +198,12 @@ class SyncStepflowClient(Picklable):
         from .batches import BatchRunner
 
         return BatchRunner(self._connection, self._flows, self._creator, self._runs, self._waiter)
+
+    @cached_property
+    def _cached(self) -> CachedRuns:
+        from .caching import CachedRuns
+
+        return CachedRuns(self._connection, self._flows)
 
     @cached_property
     def _keyed(self) -> KeyedRuns:
@@ -347,6 +356,7 @@ class SyncStepflowClient(Picklable):
         on_cancel: Literal["detach", "cancel"] = "detach",
         check: bool = False,
         output_type: None = None,
+        cache: ResultCache | None = None,
     ) -> FlowResult: ...
 
     @overload
@@ -364,6 +374,7 @@ class SyncStepflowClient(Picklable):
         on_cancel: Literal["detach", "cancel"] = "detach",
         check: bool = False,
         output_type: type[OutputT],
+        cache: ResultCache | None = None,
     ) -> FlowResult[OutputT]: ...
 
     def run(
@@ -380,6 +391,7 @@ class SyncStepflowClient(Picklable):
         on_cancel: Literal["detach", "cancel"] = "detach",
         check: bool = False,
         output_type: Any = None,
+        cache: ResultCache | None = None,
     ) -> FlowResult[Any]:
         """Run a flow on one input and return its result, a failure too.
 
@@ -418,6 +430,11 @@ class SyncStepflowClient(Picklable):
                 check nothing of it. A flow that is given by its id is not checked.
             output_type: The type of the output: a pydantic model, a dataclass, an attrs class or a TypedDict. The
                 result is then a `FlowResult[output_type]`, whose output is an object of it where the run succeeds.
+            cache: Return the result of an earlier run of the same flow with the same input, variables and overrides,
+                without asking the server, where the cache has one; `cached_at` and `run_id` of the result tell. Else
+                the flow is run, and a success is kept. Calls for one result that are made at once, by any client and in
+                any process of this machine, share one run; those of one client share its failure too. Where the one
+                that runs it is cancelled or its time is over, another one goes on. Excludes `idempotency_key`.
 
         Raises:
             OutputTypeError: If the run succeeds and its output does not fit `output_type`; it has the path.
@@ -447,31 +464,73 @@ class SyncStepflowClient(Picklable):
         if on_cancel not in ("detach", "cancel"):
             raise InvalidArgumentError(f"on_cancel is 'detach' or 'cancel', not {on_cancel!r}")
         with deadline_scope(deadline), self._connection.traced("run", kind="INTERNAL") as span:
-            run = self._start(
-                flow,
-                input,
-                overrides,
-                variables,
-                variables_from_env,
-                max_concurrency=None,
-                wait=self._connection.timings.creation_hold,
-                deduplicate=deduplicate,
-                idempotency_key=idempotency_key,
-            )
-            try:
-                result = self._waiter.result_of(run, deadline)
-                self._recorder.seen(run.run_id, result.status)
-                span.note(run_status=result.status.value)
-                return result if output_type is None else typed.with_typed_output(result, output_type)
-            except StepflowClientError as error:
-                error.run_id = error.run_id or run.run_id
-                raise
-            except SyncCancelled:
-                if on_cancel == "cancel":
-                    until = time.monotonic() + self._connection.timings.cancel_limit
-                    with suppress(StepflowClientError), deadline_override(until):
-                        self.cancel_run(run.run_id)
-                raise
+            given = (flow, input, overrides, variables, variables_from_env)
+            if cache is not None:
+                result = self._from_cache(cache, given, deadline, deduplicate, idempotency_key, on_cancel)
+            else:
+                run = self._start(
+                    *given,
+                    max_concurrency=None,
+                    wait=self._connection.timings.creation_hold,
+                    deduplicate=deduplicate,
+                    idempotency_key=idempotency_key,
+                )
+                try:
+                    result = self._result_of(run, deadline)
+                except SyncCancelled:
+                    if on_cancel == "cancel":
+                        self._cancel_unwanted(run.run_id)
+                    raise
+            span.note(run_id=result.run_id, run_status=result.status.value)
+            return result if output_type is None else typed.with_typed_output(result, output_type)
+
+    def _from_cache(
+        self,
+        cache: ResultCache,
+        given: tuple[FlowSource, Any, Any, Variables | None, bool],
+        deadline: float | None,
+        deduplicate: bool,
+        idempotency_key: str | None,
+        on_cancel: str,
+    ) -> FlowResult:
+        call = self._cached.prepare(cache, *given, idempotency_key=idempotency_key)
+
+        def execute(flight: Flight) -> FlowResult:
+            if flight.run_id is not None:
+                run = answers.Started(flight.run_id, ExecutionStatus.RUNNING, [])
+            else:
+                # Not held: whoever shares the run has to know its id.
+                overrides = None if call.arguments.overrides is None else {"steps": call.arguments.overrides}
+                run = self._creator.start(
+                    call.content,
+                    call.arguments.inputs,
+                    overrides,
+                    call.arguments.variables,
+                    False,
+                    max_concurrency=None,
+                    wait=None,
+                    deduplicate=deduplicate,
+                    source=call.flow,
+                )
+                flight.created(run.run_id)
+            return self._result_of(run, deadline)
+
+        return self._cached.result(cache, call, execute, self._cancel_unwanted if on_cancel == "cancel" else None)
+
+    def _result_of(self, run: answers.Started, deadline: float | None) -> FlowResult:
+        try:
+            result = self._waiter.result_of(run, deadline)
+        except StepflowClientError as error:
+            error.run_id = error.run_id or run.run_id
+            raise
+        self._recorder.seen(run.run_id, result.status)
+        return result
+
+    def _cancel_unwanted(self, run_id: str) -> None:
+        """Cancel a run that nobody waits for, in the time that a cancelled call has left."""
+        until = time.monotonic() + self._connection.timings.cancel_limit
+        with suppress(StepflowClientError), deadline_override(until):
+            self.cancel_run(run_id)
 
     def submit(
         self,

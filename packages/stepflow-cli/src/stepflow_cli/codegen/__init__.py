@@ -1,0 +1,1 @@
+"""Python code written from the schemas of flows."""

@@ -1,0 +1,345 @@
+"""The schemas of flows as one document of named schemas, each of which becomes a class. Pure.
+
+Every object with properties gets a name here, so that the classes of a flow do not depend on those of others. What
+types of Python cannot say is left out: conditions, formats but those of dates and ids, constraints of other types.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+from ..errors import Problem, usage
+from .names import Names, camel_name
+
+__all__ = ["FlowSchemas", "Schemas"]
+
+_PREFIX = "#/components/schemas/"
+_FORMATS = ("date-time", "date", "uuid")
+"""Formats that have a type of their own; others, such as `email`, need packages or change what they read."""
+_TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
+_CONSTRAINTS = {
+    "string": ("minLength", "maxLength", "pattern"),
+    "integer": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+    "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+    "array": ("minItems", "maxItems"),
+}
+_BESIDE = ("description", "default")
+"""What may stand beside a reference."""
+
+
+@dataclass
+class FlowSchemas:
+    """The types of one flow, as they stand in the written module."""
+
+    input: str | None = None
+    """The name of a class; None where the flow says nothing of it."""
+    output: str | None = None
+    variables: str | None = None
+
+
+class Schemas:
+    """Named schemas of several flows.
+
+    Args:
+        names: Hands out the names of classes.
+    """
+
+    def __init__(self, names: Names) -> None:
+        """Have none yet."""
+        self._names = names
+        self.named: dict[str, Any] = {}
+        """The schemas by the names of their classes."""
+
+    def add(self, flow: Mapping[str, Any], prefix: str, called: str) -> FlowSchemas:
+        """Add the schemas of a flow.
+
+        Args:
+            flow: The flow.
+            prefix: What the names of its classes begin with.
+            called: What the flow is called in errors.
+
+        Raises:
+            Problem: If a schema is none, or has a reference that leads nowhere or elsewhere.
+        """
+        schemas = flow.get("schemas")
+        properties = schemas.get("properties") if isinstance(schemas, Mapping) else None
+        shared = schemas if isinstance(schemas, Mapping) else {}
+        found, known = FlowSchemas(), dict[str, str]()
+        for part in ("input", "output", "variables"):
+            schema = properties.get(part) if isinstance(properties, Mapping) else None
+            if schema is None or isinstance(schema, bool):
+                continue
+            place = _Place(f"{called}: schemas.properties.{part}", schema, shared)
+            setattr(found, part, _Reader(self, prefix, place, known).top(schema, prefix + camel_name(part)))
+        return found
+
+    def define(self, name: str) -> str:
+        """Return the name of a new class, whose schema is to be set in `named`."""
+        name = self._names.take(name)
+        self.named[name] = {}
+        return name
+
+
+@dataclass
+class _Place:
+    """Where a schema is looked up."""
+
+    called: str
+    root: Any
+    shared: Mapping[str, Any]
+
+    def wrong(self, message: str, hint: str | None = None) -> Problem:
+        return usage(f"{self.called}: {message}", hint)
+
+    def lookup(self, reference: Any) -> tuple[str, Any]:
+        """Return the name of what a reference leads to, and the schema there.
+
+        Raises:
+            Problem: If it leads nowhere, or into another document.
+        """
+        if not isinstance(reference, str) or not reference.startswith("#"):
+            raise self.wrong(f"$ref leads out of the flow: {reference!r}", "copy the schema into schemas.$defs")
+        pointer = unquote(reference[1:]).removeprefix("/schemas")
+        parts = [each.replace("~1", "/").replace("~0", "~") for each in pointer.split("/")[1:]]
+        for document in (self.root, self.shared):
+            with suppress(LookupError, TypeError, ValueError):
+                found = document
+                for part in parts:
+                    found = found[int(part)] if isinstance(found, list) else found[part]
+                return (parts[-1] if parts else ""), found
+        raise self.wrong(f"$ref leads nowhere: {reference}", "name a schema of schemas.$defs")
+
+
+@dataclass
+class _Reader:
+    """Reads the schemas of one part of a flow.
+
+    `known` has the classes of the flow's other parts too: a schema that stands in both becomes one class.
+    """
+
+    schemas: Schemas
+    prefix: str
+    place: _Place
+    known: dict[str, str]
+    expanding: list[str] = field(default_factory=list)
+
+    def top(self, schema: Any, name: str) -> str:
+        """Return the class of a whole part."""
+        read = self.read(schema, name)
+        if set(read) == {"$ref"}:
+            return str(read["$ref"]).removeprefix(_PREFIX)
+        made = self.schemas.define(name)
+        self.schemas.named[made] = read
+        return made
+
+    def read(self, schema: Any, name: str) -> dict[str, Any]:
+        """Return a schema as it is generated from; objects with properties become references to named ones.
+
+        Args:
+            schema: The schema.
+            name: The name of a class that comes of it.
+
+        Raises:
+            Problem: If it is none.
+        """
+        if isinstance(schema, bool):
+            return {}
+        if not isinstance(schema, Mapping):
+            raise self.place.wrong(f"a schema is a mapping, not {json.dumps(schema)}")
+        if "$ref" in schema:
+            return self._reference(schema)
+        if isinstance(schema.get("allOf"), list):
+            return self.read(self._merged(schema), name)
+        kinds = self._kinds(schema)
+        if _is_object(schema):
+            return self._object(schema, kinds, name)
+        read: dict[str, Any] = {key: schema[key] for key in _BESIDE if key in schema}
+        if kinds == ["null"]:
+            # Nothing to choose from, and no type of a field.
+            return read
+        if kinds:
+            read["type"] = kinds[0] if len(kinds) == 1 else kinds
+        read |= _values(schema)
+        for kind in kinds:
+            read |= {key: schema[key] for key in _CONSTRAINTS.get(kind, ()) if _is_constraint(key, schema.get(key))}
+        if "string" in kinds and schema.get("format") in _FORMATS:
+            read["format"] = schema["format"]
+        if "array" in kinds:
+            read |= self._elements(schema, name)
+        if "object" in kinds and "additionalProperties" in schema:
+            read["additionalProperties"] = self.read(schema["additionalProperties"], f"{name}Value") or True
+        for key in ("anyOf", "oneOf"):
+            if isinstance(schema.get(key), list) and not kinds:
+                options = [self.read(each, _titled(each, self.prefix) or f"{name}{number}")
+                           for number, each in enumerate(schema[key], 1)]  # fmt: skip
+                read["anyOf"] = options
+        return read
+
+    def _kinds(self, schema: Mapping[str, Any]) -> list[str]:
+        kinds = schema.get("type", [])
+        kinds = kinds if isinstance(kinds, list) else [kinds]
+        for each in kinds:
+            if each not in _TYPES:
+                raise self.place.wrong(f"there is no type {json.dumps(each)}", f"types are {', '.join(_TYPES)}")
+        return kinds
+
+    def _object(self, schema: Mapping[str, Any], kinds: list[str], name: str) -> dict[str, Any]:
+        reference = {"$ref": _PREFIX + self._class(schema, name)}
+        beside = {key: schema[key] for key in _BESIDE if key in schema and key != "description"}
+        others = [each for each in kinds if each != "object"]
+        return ({"anyOf": [reference, *({"type": each} for each in others)]} if others else reference) | beside
+
+    def _class(self, schema: Mapping[str, Any], name: str) -> str:
+        """Return the class of an object with properties, which is made where it is not known."""
+        text = self._identity(schema)
+        if text in self.known:
+            return self.known[text]
+        made = self.known[text] = self.schemas.define(name)
+        properties = {key: schema["properties"][key] for key in _in_order(schema["properties"])}
+        required = schema.get("required")
+        read: dict[str, Any] = {"type": "object"}
+        if "description" in schema:
+            read["description"] = schema["description"]
+        read["properties"] = {key: self.read(each, self._inner(made, key, each)) for key, each in properties.items()}
+        if isinstance(required, list):
+            read["required"] = [key for key in properties if key in required]
+        if schema.get("additionalProperties") is False:
+            read["additionalProperties"] = False
+        self.schemas.named[made] = read
+        return made
+
+    def _identity(self, schema: Any) -> str:
+        """Return what is the same for schemas that are the same, with all that they refer to."""
+        reached: dict[str, Any] = {}
+        waiting = [schema]
+        while waiting:
+            each = waiting.pop()
+            if isinstance(each, Mapping):
+                waiting += each.values()
+                reference = each.get("$ref")
+                if isinstance(reference, str) and reference not in reached:
+                    reached[reference] = self.place.lookup(reference)[1]
+                    waiting.append(reached[reference])
+            elif isinstance(each, list):
+                waiting += each
+        return json.dumps([schema, reached], sort_keys=True)
+
+    def _inner(self, outer: str, key: str, schema: Any) -> str:
+        return _titled(schema, self.prefix) or outer + camel_name(key)
+
+    def _elements(self, schema: Mapping[str, Any], name: str) -> dict[str, Any]:
+        first, rest = schema.get("prefixItems"), schema.get("items")
+        if isinstance(first, list) and schema.get("minItems") == schema.get("maxItems") == len(first):
+            return {"prefixItems": [self.read(each, f"{name}{number}") for number, each in enumerate(first, 1)]}
+        if first is not None or rest is None or isinstance(rest, (bool, list)):
+            return {"items": {}}
+        return {"items": self.read(rest, _titled(rest, self.prefix) or f"{name}Item")}
+
+    def _reference(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+        reference = str(schema["$ref"])
+        target_name, target = self._target(schema["$ref"])
+        beside = {key: schema[key] for key in _BESIDE if key in schema}
+        name = self.prefix + (camel_name(target_name) or "Part")
+        if reference in self.expanding and not _is_object(target):
+            # A type that holds itself, and is no object: it needs a name.
+            return {"$ref": _PREFIX + self._recursive(reference, target, name)} | beside
+        self.expanding.append(reference)
+        try:
+            return self.read(target, name) | beside
+        finally:
+            self.expanding.pop()
+
+    def _target(self, reference: Any) -> tuple[str, Any]:
+        """Return what a reference leads to; of references to references, what the last one does."""
+        seen: list[Any] = []
+        while True:
+            seen.append(reference)
+            name, target = self.place.lookup(reference)
+            if not isinstance(target, Mapping) or set(target) != {"$ref"}:
+                return name, target
+            reference = target["$ref"]
+            if reference in seen:
+                raise self.place.wrong(f"$ref refers to itself: {reference}")
+
+    def _recursive(self, reference: str, target: Any, name: str) -> str:
+        text = self._identity({"$ref": reference})
+        if text not in self.known:
+            made = self.known[text] = self.schemas.define(name)
+            self.schemas.named[made] = self.read(target, name)
+        return self.known[text]
+
+    def _merged(self, schema: Mapping[str, Any], seen: tuple[str, ...] = ()) -> dict[str, Any]:
+        """Return a schema with the parts of `allOf` in it."""
+        merged: dict[str, Any] = {}
+        for part in [*schema["allOf"], {key: each for key, each in schema.items() if key != "allOf"}]:
+            for each in self._parts(part, seen):
+                properties = {**merged.get("properties", {}), **each.get("properties", {})}
+                required = [*merged.get("required", []), *each.get("required", [])]
+                merged |= {key: value for key, value in each.items() if key != "title"}
+                merged |= {"properties": properties} if properties else {}
+                merged |= {"required": required} if required else {}
+        return merged
+
+    def _parts(self, part: Any, seen: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+        if not isinstance(part, Mapping):
+            return
+        reference = part.get("$ref")
+        if isinstance(reference, str):
+            if reference in seen:
+                raise self.place.wrong(f"allOf refers to itself: {reference}")
+            yield from self._parts(self.place.lookup(reference)[1], (*seen, reference))
+        rest = {key: each for key, each in part.items() if key != "$ref"}
+        yield self._merged(rest, seen) if isinstance(rest.get("allOf"), list) else rest
+
+
+def _is_object(schema: Any) -> bool:
+    """Return whether a schema is one of an object with known properties, which becomes a class."""
+    if not isinstance(schema, Mapping) or not isinstance(schema.get("properties"), Mapping):
+        return False
+    kinds = schema.get("type", "object")
+    return (
+        "object" in (kinds if isinstance(kinds, list) else [kinds]) and "$ref" not in schema and "allOf" not in schema
+    )
+
+
+def _in_order(properties: Mapping[str, Any]) -> list[str]:
+    """Return the names of properties; where two become one name of Python, those that are one already come first.
+
+    They keep it then, and no field can be mistaken for another.
+    """
+    made = [re.sub(r"\W", "_", each).strip("_").lower() for each in properties]
+    return sorted(properties, key=lambda each: not each.isidentifier()) if len(set(made)) < len(made) else [*properties]
+
+
+def _values(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that are allowed, where a type of Python can say so."""
+    values = [schema["const"]] if "const" in schema else schema.get("enum")
+    if not isinstance(values, list) or not values or values == [None]:
+        return {}
+    if any(each is not None and not isinstance(each, (str, int)) for each in values):
+        return {}
+    return {"enum": values}
+
+
+def _is_constraint(key: str, value: Any) -> bool:
+    """Return whether this can be said of a type: a number, or a pattern that Python can read."""
+    if key != "pattern":
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    try:
+        re.compile(value)
+    except (re.error, TypeError):
+        return False
+    return True
+
+
+def _titled(schema: Any, prefix: str) -> str | None:
+    """Return the name of a class that the title of a schema gives."""
+    title = schema.get("title") if isinstance(schema, Mapping) else None
+    name = camel_name(title) if isinstance(title, str) and len(title) <= 40 else ""
+    return prefix + name if name else None

@@ -1,0 +1,73 @@
+"""`stepflow codegen`."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from ..errors import Problem, usage
+from ..exit_codes import ExitCode
+from ..output.messages import note
+from ..output.pages import write_document
+from ..output.view import Output
+from ..params.flow import flows_argument
+from ..params.options import option_in
+from ..params.parsing import FILE, Command
+
+__all__ = ["command"]
+
+
+@click.command("codegen", cls=Command)
+@flows_argument
+@option_in(
+    "-o",
+    "--output",
+    type=FILE,
+    section="Output",
+    metavar="FILE",
+    help="Write the module to this file, - for standard output; it finds the flows from there.",
+)
+@option_in(
+    "--check",
+    is_flag=True,
+    section="Output",
+    help="Write nothing; fail where --output FILE is not what would be written.",
+)
+def command(flows: list[str], output: str | None, check: bool) -> None:
+    """Write Python types and functions for flows.
+
+    FLOW is a YAML or JSON file. The module has a pydantic model for the input, the output and the variables of each
+    flow that has schemas for them, and two functions: run_NAME for the asynchronous client and run_NAME_sync for the
+    other one. mypy and pyright check calls of them.
+
+    The same flows give the same module, byte for byte, with one release of datamodel-code-generator. It is part of the
+    extra stepflow-cli[codegen]; what is written needs only stepflow-client.
+    """
+    if "-" in flows:
+        raise usage("a flow from standard input has no path that the module could name", "write it to a file first")
+    target = None if output == "-" else output
+    if check and target is None:
+        raise usage("--check compares a file", "name it with --output FILE")
+    if not check:
+        Output(path=target).check()
+    from ..codegen.models import imported
+    from ..codegen.module import write_module
+
+    imported()
+    content = write_module(flows, target).encode()
+    if not check:
+        write_document(content, target)
+        return
+    assert target is not None
+    _compare(Path(target), content, flows)
+
+
+def _compare(file: Path, content: bytes, flows: list[str]) -> None:
+    if file.is_file() and file.read_bytes() == content:
+        note(f"{file} is up to date")
+        return
+    said = "is not what would be written" if file.exists() else "does not exist"
+    again = shlex.join(["stepflow", "codegen", *flows, "--output", str(file)])
+    raise Problem(f"{file} {said}", kind="outdated", exit_code=ExitCode.FAILED, hint=f"write it again: {again}")

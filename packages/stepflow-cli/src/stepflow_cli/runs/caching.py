@@ -1,0 +1,195 @@
+"""Results that are taken from the cache of this user, where a command is told to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ..errors import Problem, usage
+from ..exit_codes import ExitCode
+from ..inputs.flow import find_config
+from ..output.messages import note
+from ..server.connect import Target, kept_server
+from ..settings.resolve import ServerOptions, resolve
+from ..settings.urls import without_password
+from .wait import Wait
+
+if TYPE_CHECKING:
+    from stepflow_client import FlowResult, ResultCache
+    from stepflow_client._flights import Flight
+    from stepflow_client._records import PlainResult
+    from stepflow_client._results import CachedResult
+
+    from .job import Job
+
+__all__ = ["Caching", "JobCache", "open_cache", "tell"]
+
+
+@dataclass(frozen=True)
+class Caching:
+    """What the command line says of the cache."""
+
+    is_on: bool = False
+    ttl: float | None = None
+    """Seconds; None for the usual time."""
+    refresh: bool = False
+
+    def check(self, job: Job) -> None:
+        """Refuse what contradicts itself.
+
+        Raises:
+            Problem: If something does.
+        """
+        if not self.is_on:
+            if self.refresh or self.ttl is not None:
+                raise usage(f"{'--refresh' if self.refresh else '--cache-ttl'} is for a run with --cache")
+            return
+        if job.batch is not None:
+            raise usage("--cache is for one input, and --inputs gives a batch")
+        if job.idempotency_key is not None:
+            raise usage("--cache and --idempotency-key exclude each other: a cached result is of a run without the key")
+
+
+def open_cache(caching: Caching, server: ServerOptions, flow: str) -> JobCache | None:
+    """Return the cache of this user, or None where it is not asked for; the file is opened by the first look.
+
+    Args:
+        caching: What the command line says of it.
+        server: What it says of the server: a result of one server is none of another.
+        flow: The flow's file.
+
+    Raises:
+        Problem: If what is said of the server contradicts itself.
+    """
+    if not caching.is_on:
+        return None
+    from stepflow_client import ResultCache
+
+    more: dict[str, Any] = {} if caching.ttl is None else {"ttl": caching.ttl}
+    place = _place(server, flow)
+    return JobCache(ResultCache(namespace=place, refresh=caching.refresh, on_failure=note, **more))
+
+
+def _place(server: ServerOptions, flow: str) -> str:
+    """Return what names a server: its URL, or the configuration of an embedded one."""
+    kept = kept_server(server)
+    if kept is not None:
+        return f"server {kept.client.url}" if kept.runtime is None else _embedded(json.dumps(kept.runtime.config))
+    settings = resolve(server)
+    if not settings.is_embedded:
+        return f"server {without_password(str(settings.url.value))}"
+    config = server.config or find_config(flow)
+    try:
+        with open(config or os.devnull, "rb") as file:
+            return _embedded(file.read())
+    except OSError:
+        # The server says what is wrong with it.
+        return _embedded(str(config))
+
+
+def _embedded(config: bytes | str) -> str:
+    content = config.encode() if isinstance(config, str) else config
+    return f"embedded {hashlib.sha256(content).hexdigest()}"
+
+
+class JobCache:
+    """The cache as a command uses it.
+
+    Args:
+        cache: The cache.
+    """
+
+    def __init__(self, cache: ResultCache) -> None:
+        """Keep it."""
+        self._cache = cache
+
+    def find(self, job: Job) -> PlainResult | None:
+        """Return the result of a job that the cache has; None too where the job depends on a flow still to be read."""
+        if self._cache.refresh or job.unread is not None:
+            return None
+        found = self._cache._file.find(self._key(job)[0])
+        return None if found is None else _plain(found)
+
+    def result(
+        self, target: Target, job: Job, wait: Wait, execute: Callable[[], FlowResult | PlainResult]
+    ) -> FlowResult | PlainResult:
+        """Return the result of a job: what the cache has, or what this or another process gets.
+
+        Args:
+            target: The server.
+            job: The job, with its flow.
+            wait: How long another process is waited for.
+            execute: Runs the job.
+
+        Raises:
+            Problem: If another process has not ended in time.
+        """
+        from stepflow_client import RequestTimeoutError
+        from stepflow_client._rules.deadline import deadline_of, deadline_scope
+        from stepflow_client._sync.caching import SharedCall
+
+        key, variables = self._key(job)
+
+        is_started = False
+
+        def run(flight: Flight) -> FlowResult | PlainResult:
+            nonlocal is_started
+            is_started = True
+            return execute()
+
+        call: SharedCall[Any] = SharedCall(
+            self._cache,
+            key,
+            target.client,
+            execute=run,
+            cached=_plain,
+            may_keep=partial(_may_keep, job, variables),
+            cancel=None,
+            on_wait=partial(note, "another process runs this flow on this input; waiting for its result"),
+        )
+        try:
+            with deadline_scope(deadline_of(wait.timeout)):
+                found: FlowResult | PlainResult = call.result()
+        except RequestTimeoutError as error:
+            if is_started:
+                raise
+            message = "another process that runs this flow on this input had not ended when the time was over"
+            raise Problem(message, kind="run_timeout", exit_code=ExitCode.TIMED_OUT) from error
+        if found.cached_at is not None:
+            tell(found)
+        return found
+
+    def _key(self, job: Job) -> tuple[str, dict[str, Any]]:
+        """Return the key of a job, and the variables it is run with."""
+        from stepflow_client._codec import requests
+        from stepflow_client._codec.variables import flow_variables
+        from stepflow_client.flows.needs import needs_of
+
+        given = requests.run_arguments([job.input], job.variables, job.overrides, None, exact_integers=False)
+        needs = needs_of(job.flow, flow_variables(job.flow))
+        arguments = requests.completed(given, needs, os.environ, job.env_variables)
+        return self._cache._file.key(job.flow_id or job.flow, arguments), arguments.variables
+
+
+def tell(result: FlowResult | PlainResult) -> None:
+    """Print on standard error that a result is from the cache."""
+    note(f"this is the result of run {result.run_id}, from the cache; --refresh runs the flow again")
+
+
+def _plain(found: CachedResult) -> PlainResult:
+    from stepflow_client._records import PlainResult
+
+    return PlainResult(found.run_id, found.output, cached_at=datetime.fromtimestamp(found.created, UTC))
+
+
+def _may_keep(job: Job, variables: dict[str, Any], result: FlowResult | PlainResult) -> bool:
+    from stepflow_client._codec.secrets import quotes_secret
+    from stepflow_client._codec.variables import flow_variables
+
+    return not quotes_secret(result.output, variables, flow_variables(job.flow), job.flow)

@@ -1,0 +1,39 @@
+"""What a command runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..inputs.values import Values
+
+__all__ = ["Job"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A flow and all it is run with."""
+
+    flow: dict[str, Any]
+    """Of one that is stored, this is known when its server is."""
+    flow_id: str | None = None
+    """The id of a stored flow."""
+    unread: Values | None = None
+    """What is read once such a flow is known."""
+    input: Any = None
+    batch: list[Any] | None = None
+    """The inputs, where there are several; there is no single one then."""
+    overrides: list[Any] | None = None
+    variables: dict[str, Any] | None = None
+    env_variables: bool = False
+    max_concurrency: int | None = None
+    """How many inputs run at once."""
+    check: bool = True
+    """Whether the inputs have to fit the flow's schema."""
+    idempotency_key: str | None = None
+    """A run that the flow has under this key is returned."""
+    until: str | None = None
+    """The step whose output is the result, and behind which nothing is run; None for the whole flow."""
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """What the history keeps besides: the flow's file, labels and a note."""

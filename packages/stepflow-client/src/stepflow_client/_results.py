@@ -1,0 +1,174 @@
+"""The file of the result cache: keys, and what is kept under them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ._flights import KeyLock
+from ._sqlite import SharedFile, user_folder
+from .errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from ._codec.requests import RunArguments
+
+__all__ = ["CachedResult", "ResultFile", "default_path"]
+
+_FORMAT = 1
+"""A part of each key: results of another format are not found."""
+_OVERHEAD = 200
+"""Bytes that an entry takes besides its output."""
+_SHARE = 50
+"""The oldest results are removed after so many new ones, or after as many bytes as this part of the limit."""
+_SCHEMA = (
+    """
+    CREATE TABLE IF NOT EXISTS results (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, created REAL NOT NULL,
+        expires REAL NOT NULL, run_id TEXT NOT NULL, size INTEGER NOT NULL, output TEXT NOT NULL
+    )
+    """,
+    # What limits the size reads this alone, and none of the outputs.
+    "CREATE INDEX IF NOT EXISTS sizes ON results (number, size)",
+)
+
+
+class CachedResult(NamedTuple):
+    """The result of a run that succeeded, as it was kept."""
+
+    run_id: str
+    created: float
+    """When it was kept, in seconds since 1970."""
+    output: Any
+
+
+def default_path() -> Path:
+    """Return the path of the cache in the platform's folder for caches.
+
+    That is `$XDG_CACHE_HOME/stepflow/results.db` (default `~/.cache`) on Linux, `~/Library/Caches` on macOS and
+    `%LOCALAPPDATA%` on Windows.
+    """
+    return user_folder("cache") / "results.db"
+
+
+class ResultFile(SharedFile):
+    """Results of runs in a SQLite file; the arguments are those of `ResultCache`."""
+
+    _what = "result cache"
+    _where = "the cache folder"
+    _schema = _SCHEMA
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None,
+        *,
+        ttl: float,
+        max_bytes: int,
+        namespace: str,
+        on_failure: Callable[[str], object] | None,
+    ) -> None:
+        """Keep the settings; nothing is opened."""
+        if not _is_number(ttl) or not ttl > 0:
+            raise InvalidArgumentError(f"ttl is a positive number of seconds, not {ttl!r}")
+        if not _is_number(max_bytes) or max_bytes < 1:
+            raise InvalidArgumentError(f"max_bytes is a positive number of bytes, not {max_bytes!r}")
+        if not isinstance(namespace, str):
+            raise InvalidArgumentError(f"namespace is a text, not {namespace!r}")
+        super().__init__(path, on_failure=on_failure)
+        self._ttl = ttl
+        self._max_bytes = max_bytes
+        self._namespace = namespace
+
+    def _default_path(self) -> Path:
+        return default_path()
+
+    def clear(self, *, older_than: float = 0.0) -> int:
+        """Remove results and return how many were removed; what they held is overwritten in the file.
+
+        Args:
+            older_than: Only those kept more than this many seconds ago.
+
+        Raises:
+            StepflowClientError: If the file cannot be changed.
+        """
+        if not self.path.exists():
+            return 0
+        with self._raising("change"), self._opened() as connection:
+            count = connection.execute("DELETE FROM results WHERE created <= ?", [time.time() - older_than]).rowcount
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            return count
+
+    def key(self, flow: Mapping[str, Any] | str, arguments: RunArguments) -> str:
+        """Return the key of a run of one input: the SHA-256 digest of all that its result depends on.
+
+        Args:
+            flow: The flow's content, or the id of a stored one.
+            arguments: What the run is created with.
+        """
+        said = [_FORMAT, self._namespace, flow, arguments.inputs, arguments.variables, arguments.overrides or {}]
+        text = json.dumps(said, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def find(self, key: str, *, since: float = 0.0) -> CachedResult | None:
+        """Return the result that is kept under a key; None if there is none. A failure is a warning, and None.
+
+        Args:
+            key: The key.
+            since: Only a result that was kept at this time or later, in seconds since 1970.
+        """
+        now = time.time()
+        since = max(since, now - self._ttl)
+        query = "SELECT run_id, created, output FROM results WHERE key = ? AND created >= ? AND expires > ?"
+        with self._warning("read a result"):
+            if self.path.exists():
+                with self._opened() as connection:
+                    row = connection.execute(query, [key, since, now]).fetchone()
+                if row is not None:
+                    run_id, created, output = row
+                    return CachedResult(str(run_id), float(created), json.loads(output))
+        return None
+
+    def keep(self, key: str, run_id: str, output: Any) -> None:
+        """Keep the result of a run under a key, in place of an older one. A failure is a warning.
+
+        Args:
+            key: The key.
+            run_id: The run.
+            output: Its output.
+        """
+        with self._warning("keep a result"):
+            text = json.dumps(output, ensure_ascii=False, separators=(",", ":"))
+            size = len(text.encode()) + _OVERHEAD
+            if size - _OVERHEAD > self._max_bytes / 4:
+                return
+            now = time.time()
+            row = [key, now, now + self._ttl, run_id, size, text]
+            with self._opened() as connection:
+                cursor = connection.execute(
+                    "INSERT OR REPLACE INTO results (key, created, expires, run_id, size, output)"
+                    " VALUES (?, ?, ?, ?, ?, ?)",
+                    row,
+                )
+                if (cursor.lastrowid or 0) % _SHARE == 0 or size > self._max_bytes / _SHARE:
+                    self._prune(connection, now)
+
+    def take(self, lock: KeyLock) -> bool:
+        """Take a lock, and return whether it was free. A failure is a warning, and the call goes on without it."""
+        with self._warning("wait for other processes"):
+            return lock.take()
+        return True
+
+    def _prune(self, connection: sqlite3.Connection, now: float) -> None:
+        connection.execute("DELETE FROM results WHERE expires <= ?", [now])
+        totals = "SELECT number, SUM(size) OVER (ORDER BY number DESC) AS total FROM results"
+        last = f"SELECT MAX(number) FROM ({totals}) WHERE total > ?"  # noqa: S608
+        connection.execute(f"DELETE FROM results WHERE number <= ({last})", [self._max_bytes])  # noqa: S608
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

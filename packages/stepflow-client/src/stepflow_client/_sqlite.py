@@ -1,0 +1,190 @@
+"""SQLite files that only their owner can read, shared by threads and processes: the history and the result cache."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from .errors import StepflowClientError
+
+__all__ = ["SharedFile", "open_private", "user_folder"]
+
+_log = logging.getLogger("stepflow.client")
+
+_LOCK_WAIT = 5.0
+"""Seconds to wait for other processes that write."""
+
+_making = threading.Lock()
+"""Held while a file is made: nobody of this process has it open then."""
+
+
+def _forked() -> None:
+    global _making
+    _making = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
+def user_folder(kind: str) -> Path:
+    """Return the platform's folder of this user for `state` or `cache`, with `stepflow` at its end.
+
+    On Linux that is `$XDG_STATE_HOME` (`~/.local/state`) or `$XDG_CACHE_HOME` (`~/.cache`), on macOS
+    `~/Library/Application Support` or `~/Library/Caches`, on Windows `%LOCALAPPDATA%` for both.
+    """
+    if sys.platform == "win32":
+        folder = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        folder = Path.home() / "Library" / ("Caches" if kind == "cache" else "Application Support")
+    else:
+        given = Path(os.environ.get(f"XDG_{kind.upper()}_HOME") or "")
+        usual = Path.home() / (".cache" if kind == "cache" else ".local/state")
+        folder = given if given.is_absolute() else usual
+    return folder / "stepflow"
+
+
+def open_private(path: Path, *, timeout: float) -> sqlite3.Connection:
+    """Open a SQLite file, which only its owner can read from the moment it is made.
+
+    Args:
+        path: The file; its folder exists.
+        timeout: Seconds to wait for others that have it locked.
+
+    Raises:
+        OSError, sqlite3.Error: If it cannot be opened.
+    """
+    with _making, suppress(FileExistsError):
+        # One that exists is not opened here: closing it would free the locks that other connections of this process
+        # have on it.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    return sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
+
+
+class SharedFile:
+    """A SQLite file that threads and processes may use at once; what uses it inherits from this.
+
+    It can be pickled, with all that a subclass has set but the connection. The file is made by the first call.
+
+    Args:
+        path: The file; None for `_default_path()` of the subclass.
+        on_failure: Called with a sentence, once, when something cannot be written; None logs it.
+    """
+
+    _what = "file"
+    """What messages call it."""
+    _where = "its folder"
+    """What the logged message calls a file whose path was not given."""
+    _schema: tuple[str, ...] = ()
+    """What makes the tables."""
+
+    def __init__(
+        self, path: str | os.PathLike[str] | None = None, *, on_failure: Callable[[str], object] | None = None
+    ) -> None:
+        """Keep the settings; nothing is opened."""
+        self._path = None if path is None else Path(path)
+        self._on_failure = on_failure
+        self._reset()
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._process = 0
+        self._has_warned = False
+
+    def _default_path(self) -> Path:
+        raise NotImplementedError
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path or self._default_path()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        own = ("_lock", "_connection", "_process", "_has_warned")
+        return {name: value for name, value in vars(self).items() if name not in own}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._reset()
+
+    def close(self) -> None:
+        """Close the file; the next call opens it again."""
+        with self._lock:
+            if self._connection is not None and self._process == os.getpid():
+                self._connection.close()
+            self._connection = None
+
+    def __del__(self) -> None:
+        connection = vars(self).get("_connection")
+        if connection is not None and self._process == os.getpid():
+            connection.close()
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        """Return the connection of this process, for one thread at a time."""
+        with self._lock:
+            if self._connection is None or self._process != os.getpid():
+                # One that came with a fork belongs to the parent.
+                self._connection, self._process = _connect(self.path, self._schema), os.getpid()
+            yield self._connection
+
+    @contextmanager
+    def _warning(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            # Whatever it is, the run goes on: a full disk, a file of another program, a value that is no JSON.
+            if not self._has_warned:
+                self._has_warned = True
+                if self._on_failure is None:
+                    _log.warning("the %s cannot %s in %s: %s", self._what, what, self._path or self._where, error)
+                else:
+                    self._on_failure(f"the {self._what} cannot {what} in {self.path}: {error}")
+
+    @contextmanager
+    def _raising(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise StepflowClientError(f"cannot {what} the {self._what} {self.path}: {error}") from error
+
+
+def _connect(path: Path, schema: tuple[str, ...]) -> sqlite3.Connection:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    connection = open_private(path, timeout=_LOCK_WAIT)
+    try:
+        _prepare(connection, schema)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, schema: tuple[str, ...]) -> None:
+    end = time.monotonic() + _LOCK_WAIT
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.OperationalError as error:
+            # SQLite does not wait for its lock here.
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+    # Without a wait for the disk: a power failure loses what was written last and never corrupts the file.
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA secure_delete = ON")
+    for statement in schema:
+        connection.execute(statement)

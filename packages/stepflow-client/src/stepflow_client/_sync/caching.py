@@ -1,0 +1,296 @@
+# Written from _async/caching.py by `make generate`. Change that file instead.
+
+"""Results from a cache, and one run for all callers that want the same result at once."""
+
+from __future__ import annotations
+
+import copy
+import os
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+
+from .._codec import requests
+from .._codec.requests import RunArguments, Variables
+from .._codec.secrets import quotes_secret
+from .._codec.variables import flow_variables
+from .._flights import Flight, KeyLock, joined
+from .._http.sockets import SyncCancelled
+from .._lazy import lazy_module
+from .._results import CachedResult
+from .._rules.deadline import current_deadline, has_passed
+from .._rules.statuses import ExecutionStatus
+from ..errors import InvalidArgumentError, RequestTimeoutError, RunTimeoutError, StepflowClientError
+from ..flows.file import is_flow_id
+from ..result_cache import ResultCache
+from .connection import Connection
+from .flows import FlowStore
+
+if TYPE_CHECKING:
+    from .. import types
+    from ..flows.file import FlowSource
+    from ..types import FlowResult
+else:
+    types = lazy_module("stepflow_client.types")
+
+__all__ = ["CachedRuns", "Prepared", "SharedCall"]
+
+_TURN, _LONGEST_TURN = 0.005, 0.1
+"""Seconds between two looks whether another caller has the result; longer each time."""
+
+
+class _Result(Protocol):
+    """What both kinds of results have, those of pydantic and the plain ones of the command."""
+
+    output: Any
+
+    @property
+    def run_id(self) -> str: ...
+
+    @property
+    def is_success(self) -> bool: ...
+
+
+Result = TypeVar("Result", bound=_Result)
+
+
+class SharedCall(Generic[Result]):
+    """A call for the result of a key: it is in the cache, another call is about to get it, or this one gets it.
+
+    Args:
+        cache: The cache.
+        key: The key.
+        owner: The client; its calls share errors too.
+        execute: Runs the flow, or waits for the run of the flight where it has one, which it tells otherwise.
+        cached: Makes a result of what the cache has.
+        may_keep: Returns whether a success may be kept in a file.
+        cancel: Called with a run that nobody waits for any more; None leaves it alone.
+        on_wait: Called once where another process is about to get the result.
+    """
+
+    def __init__(
+        self,
+        cache: ResultCache,
+        key: str,
+        owner: object,
+        *,
+        execute: Callable[[Flight], Result],
+        cached: Callable[[CachedResult], Result],
+        may_keep: Callable[[Result], bool],
+        cancel: Callable[[str], object] | None,
+        on_wait: Callable[[], object] | None = None,
+    ) -> None:
+        self._path = cache.path
+        self._file = cache._file
+        self._key = key
+        self._owner = owner
+        self._execute = execute
+        self._cached = cached
+        self._cancel = cancel
+        self._may_keep = may_keep
+        self._on_wait = on_wait
+        self._since = time.time() if cache.refresh else 0.0
+
+    def result(self) -> Result:
+        """Return the result.
+
+        Raises:
+            StepflowClientError: What `execute` raises, here or for another call of the same client.
+            RunTimeoutError, RequestTimeoutError: If another call has not ended when the time of this one is over.
+        """
+        while True:
+            found = self._found()
+            if found is not None:
+                return found
+            with joined(self._path, self._key) as flight:
+                try:
+                    result = self._of(flight)
+                except SyncCancelled:
+                    left = flight.abandoned(self._owner)
+                    if self._cancel is not None and left is not None:
+                        self._cancel(left)
+                    raise
+            if result is not None:
+                return result
+
+    def _of(self, flight: Flight) -> Result | None:
+        """Return the result of a flight; None where it ended in an error of another client."""
+        pause = _TURN
+        while (turn := flight.turn(self._owner)) == "wait":
+            pause = self._pause(pause, flight)
+        if turn == "lead":
+            return self._led(flight)
+        result, error = flight.landed(self._owner)
+        if error is not None:
+            raise copy.copy(error) from error
+        # Each caller gets an object of its own.
+        shared: Result | None = copy.deepcopy(result)
+        return shared
+
+    def _led(self, flight: Flight) -> Result:
+        try:
+            result = self._alone(flight)
+        except BaseException as error:
+            if self._concerns_all(error):
+                flight.land(error=error)
+            else:
+                flight.hand_over()
+            raise
+        flight.land(result)
+        return result
+
+    def _concerns_all(self, error: BaseException) -> bool:
+        """Return whether all callers would get an error: not where this one is cancelled or has no time left."""
+        is_late = isinstance(error, (RunTimeoutError, RequestTimeoutError)) and has_passed(current_deadline())
+        return isinstance(error, StepflowClientError) and not is_late
+
+    def _alone(self, flight: Flight) -> Result:
+        """Return the result while no other process is about to get it."""
+        lock = KeyLock(self._path, self._key)
+        pause = _TURN
+        while not self._file.take(lock):
+            found = self._found()
+            if found is not None:
+                return found
+            if self._on_wait is not None and pause == _TURN:
+                self._on_wait()
+            pause = self._pause(pause, flight)
+        try:
+            found = self._found()
+            return found if found is not None else self._executed(flight)
+        finally:
+            lock.free()
+
+    def _executed(self, flight: Flight) -> Result:
+        result = self._execute(flight)
+        if result.is_success and self._may_keep(result):
+            self._file.keep(self._key, result.run_id, result.output)
+        return result
+
+    def _found(self) -> Result | None:
+        found = self._file.find(self._key, since=self._since)
+        return None if found is None else self._cached(found)
+
+    def _pause(self, seconds: float, flight: Flight) -> float:
+        """Wait a moment, and return how long to wait the next time."""
+        if has_passed(current_deadline()):
+            other = "another call for the same result had not ended when the time was over"
+            if flight.run_id is not None:
+                hint = "it goes on; get_result() waits again"
+                raise RunTimeoutError(f"{other}", run_id=flight.run_id, hint=hint)
+            raise RequestTimeoutError(other)
+        time.sleep(seconds)
+        return min(2 * seconds, _LONGEST_TURN)
+
+
+class Prepared(NamedTuple):
+    """A call as it is run where the cache has no result: files and the environment were read once."""
+
+    flow: FlowSource
+    """The flow as it was given."""
+    content: dict[str, Any] | str
+    """Its content, or the id of a stored one."""
+    arguments: RunArguments
+    key: str
+    """The key in the cache."""
+
+
+class CachedRuns:
+    """Runs flows whose results a cache may have.
+
+    Args:
+        connection: The connection.
+        flows: The flows of the client.
+    """
+
+    def __init__(self, connection: Connection, flows: FlowStore) -> None:
+        self._connection = connection
+        self._flows = flows
+
+    def prepare(
+        self,
+        cache: ResultCache,
+        flow: FlowSource,
+        input: Any,
+        overrides: Any,
+        variables: Variables | None,
+        variables_from_env: bool,
+        *,
+        idempotency_key: str | None,
+    ) -> Prepared:
+        """Read what a call is given, and find out its key.
+
+        Raises:
+            InvalidArgumentError: If anything is wrong.
+            FlowFileError: If a file cannot be read.
+        """
+        if not isinstance(cache, ResultCache):
+            raise InvalidArgumentError(f"cache is a ResultCache, not {type(cache).__name__}")
+        if idempotency_key is not None:
+            raise InvalidArgumentError(
+                "cache and idempotency_key exclude each other: a result from the cache is of a run without the key",
+                hint="a call under a key returns the result of its run without a cache",
+            )
+        # Servers that would change an integer refuse it when the flow is run.
+        arguments = requests.run_arguments(input, variables, overrides, None, exact_integers=False)
+        content: dict[str, Any] | str
+        if is_flow_id(flow):
+            content = str(flow)
+            if variables_from_env:
+                declared = self._flows.variables_of(content)
+                values = requests.environment_variables(arguments.variables, declared, os.environ)
+                arguments = arguments._replace(variables=values)
+        else:
+            content, digest = self._flows.checked(flow)
+            needs = self._flows.needs_of_flow(content, digest)
+            arguments = requests.completed(arguments, needs, os.environ, variables_from_env)
+        return Prepared(flow, content, arguments, cache._file.key(content, arguments))
+
+    def result(
+        self,
+        cache: ResultCache,
+        call: Prepared,
+        execute: Callable[[Flight], FlowResult],
+        cancel: Callable[[str], object] | None,
+    ) -> FlowResult:
+        """Return the result of a call.
+
+        Args:
+            cache: The cache.
+            call: The call.
+            execute: Runs the flow, or waits for the run of the flight.
+            cancel: Called with a run that nobody waits for any more; None leaves it alone.
+        """
+        shared = SharedCall(
+            cache,
+            call.key,
+            self._connection,
+            execute=execute,
+            cached=_cached,
+            may_keep=partial(self._may_keep, call),
+            cancel=cancel,
+        )
+        result: FlowResult = shared.result()
+        return result
+
+    def _may_keep(self, call: Prepared, result: FlowResult) -> bool:
+        """Return whether no secret variable is quoted by an output."""
+        flow = call.content
+        try:
+            declared = self._flows.variables_of(flow) if isinstance(flow, str) else flow_variables(flow)
+        except StepflowClientError:
+            return False
+        return not quotes_secret(
+            result.output, call.arguments.variables, declared, {} if isinstance(flow, str) else flow
+        )
+
+
+def _cached(found: CachedResult) -> FlowResult:
+    return types.FlowResult(
+        run_id=found.run_id,
+        status=ExecutionStatus.COMPLETED,
+        output=found.output,
+        cached_at=datetime.fromtimestamp(found.created, UTC),
+    )

@@ -1,0 +1,183 @@
+"""`stepflow run --cache`: on a server, on embedded ones, in several processes at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command import Stepflow
+from tests.cli.runs import UNKNOWN
+
+SECRET = "hunter2-wolpertinger"
+ADA = ("--input-json", '{"name": "Ada"}')
+
+
+def file_of(stepflow: Stepflow) -> Path:
+    return Path(stepflow.environment["XDG_CACHE_HOME"]) / "stepflow" / "results.db"
+
+
+def count(stepflow: Stepflow) -> int:
+    return len(json.loads(stepflow("runs", "list", "--all", "-o", "json").stdout))
+
+
+def test_a_result_is_printed_again(stepflow: Stepflow, server: str) -> None:
+    first = stepflow("run", "hello.yaml", *ADA, "--cache")
+    assert (first.code, first.stderr) == (0, "")
+    before = count(stepflow)
+    again = stepflow("run", "hello.yaml", *ADA, "--cache")
+    assert (again.code, again.stdout, count(stepflow)) == (0, first.stdout, before)
+    whole = json.loads(stepflow("run", "hello.yaml", *ADA, "--cache", "-o", "json").stdout)
+    assert (whole["status"], whole["output"]) == ("completed", json.loads(first.stdout))
+    assert datetime.fromisoformat(whole["cached_at"]) <= datetime.now(UTC)
+    assert stepflow("run", "hello.yaml", *ADA, "--cache", "--json", "cached_at").stdout.startswith("{")
+    told = f"stepflow: this is the result of run {whole['run_id']}, from the cache; --refresh runs the flow again\n"
+    assert again.stderr == told
+    newest = json.loads(stepflow("history", "show", "@last", "-o", "json").stdout)
+    assert newest["run_id"] == whole["run_id"], "nothing is recorded of a hit"
+    assert stat.S_IMODE(file_of(stepflow).stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["--input-json", '{"name": "Eve"}'],
+        [*ADA, "--var", "city=Rome"],
+        [*ADA, "--refresh"],
+        [*ADA, "--cache-ttl", "0.001s"],
+    ],
+)
+def test_what_makes_a_run_of_its_own(stepflow: Stepflow, server: str, more: list[str]) -> None:
+    stepflow("run", "hello.yaml", *ADA, "--cache")
+    before = count(stepflow)
+    assert stepflow("run", "hello.yaml", *more, "--cache").code == 0
+    assert count(stepflow) == before + 1
+
+
+def test_a_dry_run_says_whether_there_is_a_result(stepflow: Stepflow, server: str) -> None:
+    def said(*more: str) -> object:
+        done = stepflow("run", "hello.yaml", *ADA, "--cache", "--dry-run", "-o", "json", *more)
+        assert done.code == 0, done
+        return json.loads(done.stdout)["cache"]
+
+    assert said() == {"hit": False, "run_id": None}
+    run_id = json.loads(stepflow("run", "hello.yaml", *ADA, "--cache", "-o", "json").stdout)["run_id"]
+    assert said() == {"hit": True, "run_id": run_id}
+    assert said("--refresh") == {"hit": False, "run_id": None}
+
+
+def test_a_result_of_an_embedded_server_is_of_its_configuration(stepflow: Stepflow) -> None:
+    stepflow.environment.pop("STEPFLOW_URL", None)
+    first = stepflow("run", "hello.yaml", *ADA, "--cache")
+    assert first.code == 0, first
+    again = stepflow("run", "hello.yaml", *ADA, "--cache")
+    assert (again.stdout, "from the cache" in again.stderr) == (first.stdout, True)
+    (stepflow.folder / "stepflow-config.yml").write_text(
+        "plugins:\n  builtin:\n    type: builtin\nroutes:\n  /builtin:\n    - plugin: builtin\n"
+    )
+    other = stepflow("run", "hello.yaml", *ADA, "--cache")
+    assert (other.stdout, other.stderr) == (first.stdout, "")
+    nowhere = stepflow("run", "hello.yaml", *ADA, "--cache", "--url", "http://127.0.0.1:9")
+    assert nowhere.code != 0
+
+
+def test_a_stored_flow_and_a_part_of_one(stepflow: Stepflow, server: str) -> None:
+    flow_id = stepflow("flows", "store", "hello.yaml", "-o", "name").stdout.strip()
+    for words in ((flow_id,), ("hello.yaml", "--until", "greeting")):
+        first = stepflow("run", *words, *ADA, "--cache")
+        assert (first.code, first.stderr) == (0, ""), first
+        again = stepflow("run", *words, *ADA, "--cache")
+        assert (again.stdout, "from the cache" in again.stderr) == (first.stdout, True)
+
+
+def test_a_failure_is_not_kept(stepflow: Stepflow, server: str) -> None:
+    runs = count(stepflow)
+    for number in (1, 2):
+        failed = stepflow("run", "fails.yaml", "--cache")
+        assert (failed.code, count(stepflow)) == (1, runs + number), failed
+
+
+def test_commands_that_are_started_at_once_share_one_run(stepflow: Stepflow, server: str) -> None:
+    before = count(stepflow)
+    one = 'stepflow run hello.yaml --input-json \'{"name": "Ada"}\' --cache --json run_id,output'
+    done = stepflow.shell(f"for each in 1 2 3 4; do {one} | tr -d '\\n' | sed 's/$/\\n/' & done; wait")
+    lines = done.stdout.splitlines()
+    assert (len(lines), len(set(lines)), count(stepflow)) == (4, 1, before + 1), done
+
+
+def test_who_waits_for_another_process_is_told(stepflow: Stepflow, server: str) -> None:
+    key = hashlib.sha256(b"a").hexdigest()
+    holder = "import sys; from pathlib import Path; from stepflow_client._flights import KeyLock; "
+    holder += "KeyLock(Path(sys.argv[1]), sys.argv[2]).take(); print(flush=True); sys.stdin.read()"
+    # Every key is this one, to a command that is told so before it starts.
+    (stepflow.home / "sitecustomize.py").write_text(
+        f"from stepflow_client._results import ResultFile\nResultFile.key = lambda *given: {key!r}\n"
+    )
+    found = [str(stepflow.home), *filter(None, [stepflow.environment.get("PYTHONPATH")])]
+    stepflow.environment["PYTHONPATH"] = os.pathsep.join(found)
+    command = [sys.executable, "-c", holder, str(file_of(stepflow)), key]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        late = stepflow("run", "hello.yaml", *ADA, "--cache", "--timeout", "0.5")
+        process.kill()
+    assert late.code == 5, late
+    assert late.stderr.startswith("stepflow: another process runs this flow on this input; waiting for its result\n")
+    assert "another process that runs this flow on this input had not ended when the time was over" in late.stderr
+    again = stepflow("run", "hello.yaml", *ADA, "--cache")
+    assert (again.code, again.stderr) == (0, ""), again
+
+
+def test_no_secret_is_in_the_file(stepflow: Stepflow, server: str) -> None:
+    properties = {"key": {"type": "string", "is_secret": True, "env_var": "THE_KEY"}}
+    flow = {
+        "schemas": {"properties": {"variables": {"properties": properties}}},
+        "steps": [],
+        "output": {"$input": "$"},
+    }
+    (stepflow.folder / "secretive.json").write_text(json.dumps(flow))
+    (stepflow.folder / "telling.json").write_text(json.dumps(flow | {"output": {"key": {"$variable": "key"}}}))
+    stepflow.environment["THE_KEY"] = SECRET
+    for name, is_kept in (("secretive.json", True), ("telling.json", False)):
+        for number in range(2):
+            done = stepflow("run", name, *ADA, "--env-variables", "--cache")
+            assert (done.code, "from the cache" in done.stderr) == (0, is_kept and number == 1), done
+    assert SECRET.encode() not in b"".join(each.read_bytes() for each in file_of(stepflow).parent.iterdir())
+
+
+def test_a_cache_that_cannot_be_used_is_a_warning(stepflow: Stepflow, server: str) -> None:
+    file_of(stepflow).parent.mkdir(parents=True)
+    file_of(stepflow).write_bytes(b"no database at all " * 100)
+    done = stepflow("run", "hello.yaml", *ADA, "--cache")
+    assert (done.code, json.loads(done.stdout) is not None) == (0, True)
+    assert done.stderr.startswith(f"stepflow: the result cache cannot read a result in {file_of(stepflow)}: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--refresh"], "--refresh is for a run with --cache"),
+        (["--cache-ttl", "1h"], "--cache-ttl is for a run with --cache"),
+        (["--cache", "--cache-ttl", "soon"], "--cache-ttl is a time such as 90s"),
+        (["--cache", "--cache-ttl", "0s"], "--cache-ttl is a time such as 90s"),
+        (["--cache", "--idempotency-key", "k"], "--cache and --idempotency-key exclude each other"),
+        (["--cache", "--json", "nonsense"], "nonsense"),
+    ],
+)
+def test_what_contradicts_itself(stepflow: Stepflow, words: list[str], said: str) -> None:
+    done = stepflow("run", "hello.yaml", *ADA, *words)
+    assert (done.code, said in done.stderr) == (2, True), done
+
+
+def test_a_batch_has_no_cache(stepflow: Stepflow) -> None:
+    done = stepflow("run", "hello.yaml", "--inputs", "-", "--cache", stdin='{"name": 1}\n')
+    assert (done.code, "--cache is for one input" in done.stderr) == (2, True), done
+    assert UNKNOWN not in done.stderr

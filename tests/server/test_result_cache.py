@@ -1,0 +1,382 @@
+"""Results from a cache: found, shared by all who ask at once, and never in the way. A worker counts executions."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from stepflow_client import (
+    InvalidArgumentError,
+    OutputTypeError,
+    ResultCache,
+    RunTimeoutError,
+    ServerConnectionError,
+    StepflowClient,
+    StepflowRuntime,
+    SyncStepflowClient,
+)
+from stepflow_client.history import History
+
+from tests.differences import has
+from tests.server.awaited import Awaited
+from tests.server.flows import EVERYTHING, FAIL, SLEEP, one_step, unique
+
+pytestmark = pytest.mark.anyio
+
+COUNT = "/python/count"
+SECRET = "hunter2-wolpertinger"
+NOWHERE = "http://127.0.0.1:9"
+
+
+class Day(BaseModel):
+    day: datetime.date
+    at: datetime.datetime
+
+
+class Output(BaseModel):
+    n: int
+
+
+class Other(BaseModel):
+    m: int
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "counted"
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> ResultCache:
+    return ResultCache(tmp_path / "cache" / "results.db")
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> History:
+    return History(tmp_path / "history.db")
+
+
+@pytest.fixture(params=["async", "sync"])
+async def recorded(
+    request: pytest.FixtureRequest, worker_runtime: StepflowRuntime, history: History
+) -> AsyncIterator[Any]:
+    """A client that records its runs."""
+    if request.param == "async":
+        async with StepflowClient(worker_runtime.url, history=history) as made:
+            yield made
+    else:
+        with SyncStepflowClient(worker_runtime.url, history=history) as twin:
+            yield Awaited(twin)
+
+
+@pytest.fixture(params=["async", "sync"])
+async def nobody(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
+    """A client of a server that is not there."""
+    if request.param == "async":
+        async with StepflowClient(NOWHERE) as made:
+            yield made
+    else:
+        with SyncStepflowClient(NOWHERE) as twin:
+            yield Awaited(twin)
+
+
+def counted(file: Path, **more: Any) -> dict[str, Any]:
+    """A flow that counts its executions and gives its input back."""
+    return one_step(COUNT, {"file": str(file), "name": "run", "value": EVERYTHING}, name=unique("cached"), **more)
+
+
+def slow(file: Path, seconds: float) -> dict[str, Any]:
+    """The same, which takes a while."""
+    nap = {"seconds": seconds, "value": EVERYTHING, "after": {"$step": "count"}}
+    steps = [
+        {"id": "count", "component": COUNT, "input": {"file": str(file), "name": "run"}},
+        {"id": "sleep", "component": SLEEP, "input": nap},
+    ]
+    return {"name": unique("slow"), "steps": steps, "output": {"$step": "sleep"}}
+
+
+def executions(file: Path) -> int:
+    return len(file.read_text().split()) if file.exists() else 0
+
+
+def bytes_in(cache: ResultCache) -> bytes:
+    return b"".join(each.read_bytes() for each in cache.path.parent.iterdir())
+
+
+async def begun(file: Path, history: History | None = None) -> None:
+    """Wait until a run has begun, and the client that records it knows its id."""
+    while not (executions(file) and (history is None or history.search())):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
+async def test_a_result_is_found_by_all_that_it_depends_on(client: Any, cache: ResultCache, file: Path) -> None:
+    flow = counted(file)
+    first = await client.run(flow, {"n": 1, "m": None}, cache=cache)
+    assert (first.output, first.cached_at) == ({"n": 1, "m": None}, None)
+    again = await client.run(dict(reversed(flow.items())), {"m": None, "n": 1}, cache=cache)
+    assert (again.run_id, again.output) == (first.run_id, first.output)
+    assert again.cached_at is not None
+    assert abs(datetime.datetime.now(datetime.UTC) - again.cached_at) < datetime.timedelta(minutes=5)
+    assert again.status is first.status
+    assert executions(file) == 1
+    others: list[Any] = [
+        (flow, {"n": 2}, {}),
+        (flow, {"n": 1, "m": None}, {"variables": {"city": "Rome"}}),
+        (flow, {"n": 1, "m": None}, {"overrides": {"only": {"input": {"name": "other"}}}}),
+        (flow | {"description": "another"}, {"n": 1, "m": None}, {}),
+    ]
+    for number, (other, value, more) in enumerate(others):
+        for _ in range(2):
+            assert (await client.run(other, value, cache=cache, **more)).run_id != first.run_id
+        assert executions(file) == 2 + number
+    assert (await client.run(flow, {"n": 1, "m": None})).cached_at is None
+
+
+async def test_a_result_that_is_there_needs_no_server(
+    client: Any, nobody: Any, cache: ResultCache, file: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "flow.json"
+    path.write_text(json.dumps(counted(file)))
+    day = Day(day=datetime.date(2026, 1, 2), at=datetime.datetime(2026, 1, 2, 3, tzinfo=datetime.UTC))
+    first = await client.run(path, day, cache=cache)
+    assert (await nobody.run(json.loads(path.read_text()), day, cache=cache)).run_id == first.run_id
+    with pytest.raises(ServerConnectionError):
+        await nobody.run(path, day.model_copy(update={"day": datetime.date(2026, 1, 3)}), cache=cache)
+    with pytest.raises(ServerConnectionError):
+        await nobody.run(path, day, cache=ResultCache(cache.path, namespace="another"))
+
+
+async def test_a_stored_flow_and_variables_of_the_environment(
+    client: Any, cache: ResultCache, file: Path, monkeypatch: pytest.MonkeyPatch, release: str
+) -> None:
+    declared = {"properties": {"city": {"type": "string", "env_var": "THE_CITY"}}}
+    flow = counted(file, schemas={"properties": {"variables": declared}})
+    flow["output"] = {"city": {"$variable": "city"}, "n": {"$step": "only"}}
+    monkeypatch.setenv("THE_CITY", "Rome")
+    for stored in (flow, (await client.store_flow(flow)).flow_id):
+        for city in ("Rome", "Oslo", "Rome"):
+            monkeypatch.setenv("THE_CITY", city)
+            assert (await client.run(stored, variables_from_env=True, cache=cache)).output["city"] == city
+        assert (await client.run(stored, variables={"city": "Oslo"}, cache=cache)).cached_at is not None
+    assert executions(file) == 4
+
+
+async def test_callers_of_one_key_share_one_run(client: Any, cache: ResultCache, file: Path) -> None:
+    flow = slow(file, 0.3)
+    results = await asyncio.gather(*[client.run(flow, {"n": [1]}, cache=cache) for _ in range(12)])
+    assert executions(file) == 1
+    assert len({each.run_id for each in results}) == 1
+    results[0].output["n"].append(2)
+    assert [each.output for each in results[1:]] == [{"n": [1]}] * 11
+
+
+async def test_both_clients_and_several_caches_share_one_run(
+    worker_runtime: StepflowRuntime, cache: ResultCache, file: Path
+) -> None:
+    flow = slow(file, 0.3)
+    async with StepflowClient(worker_runtime.url) as client:
+        with SyncStepflowClient(worker_runtime.url) as twin:
+            calls: list[Any] = [client.run(flow, 1, cache=cache), worker_runtime.run(flow, 1, cache=cache)]
+            calls += [asyncio.to_thread(twin.run, flow, 1, cache=ResultCache(cache.path)) for _ in range(3)]
+            results = await asyncio.gather(*calls)
+    assert executions(file) == 1
+    assert len({each.run_id for each in results}) == 1
+
+
+async def test_a_failure_is_shared_and_not_kept(client: Any, cache: ResultCache, file: Path) -> None:
+    steps = [
+        {"id": "count", "component": COUNT, "input": {"file": str(file), "name": "run"}},
+        {"id": "sleep", "component": SLEEP, "input": {"seconds": 0.5, "n": {"$step": "count"}}},
+        {"id": "fail", "component": FAIL, "input": {"message": "broken", "n": {"$step": "sleep"}}},
+    ]
+    flow = {"name": unique("fails"), "steps": steps, "output": {"$step": "fail"}}
+    together = [asyncio.ensure_future(client.run(flow, cache=cache)) for _ in range(5)]
+    results = await asyncio.gather(*together)
+    assert {each.is_failed for each in results} == {True}
+    assert executions(file) == 1
+    assert (await client.run(flow, cache=cache)).is_failed
+    assert executions(file) == 2
+
+
+async def test_an_error_is_shared_by_the_calls_of_a_client(nobody: Any, cache: ResultCache, file: Path) -> None:
+    flow = slow(file, 1)
+    raised = await asyncio.gather(*[nobody.run(flow, cache=cache) for _ in range(4)], return_exceptions=True)
+    assert {type(each) for each in raised} == {ServerConnectionError}
+    assert len({id(each) for each in raised}) == 4
+    assert len({str(each) for each in raised}) == 1
+
+
+async def test_an_error_of_one_client_is_not_that_of_another(
+    worker_runtime: StepflowRuntime, cache: ResultCache, file: Path
+) -> None:
+    flow = counted(file)
+    async with StepflowClient(NOWHERE) as nobody, StepflowClient(worker_runtime.url) as client:
+        first = asyncio.ensure_future(nobody.run(flow, 1, cache=cache))
+        await asyncio.sleep(0)
+        second = asyncio.ensure_future(client.run(flow, 1, cache=cache))
+        with pytest.raises(ServerConnectionError):
+            await first
+        assert (await second).output == 1
+
+
+async def test_a_caller_that_is_cancelled_leaves_the_run_to_the_others(
+    worker_runtime: StepflowRuntime, cache: ResultCache, file: Path, history: History, release: str
+) -> None:
+    flow = slow(file, 1.0)
+    async with StepflowClient(worker_runtime.url, history=history) as client:
+        calls = [asyncio.ensure_future(client.run(flow, 1, cache=cache, on_cancel="cancel")) for _ in range(4)]
+        await begun(file, history if has(release, "background") else None)
+        for cancelled in (calls[0], calls[2]):
+            cancelled.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await cancelled
+        assert [each.output for each in await asyncio.gather(calls[1], calls[3])] == [1, 1]
+    # Before, the request that creates the run is held until it ends: nobody knows the run that could take it over.
+    assert executions(file) == (1 if has(release, "background") else 2)
+
+
+async def test_the_last_caller_that_is_cancelled_cancels_the_run(
+    worker_runtime: StepflowRuntime, cache: ResultCache, file: Path, history: History, release: str
+) -> None:
+    async with StepflowClient(worker_runtime.url, history=history) as client:
+        flow = slow(file, 2.0)
+        calls = [asyncio.ensure_future(client.run(flow, 1, cache=cache, on_cancel="cancel")) for _ in range(3)]
+        await begun(file, history if has(release, "background") else None)
+        for each in calls:
+            each.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        assert all(each.cancelled() for each in calls)
+        for entry in history.search():
+            assert (await client.wait_run(entry.run_id)).status.value == "cancelled"
+    assert not cache.path.exists()
+
+
+async def test_a_caller_whose_time_is_over_leaves_the_run_to_the_others(
+    recorded: Any, cache: ResultCache, file: Path, history: History, release: str
+) -> None:
+    flow = slow(file, 1.5 if has(release, "background") else 0.1)
+    impatient = asyncio.ensure_future(recorded.run(flow, 1, cache=cache, timeout=1.0))
+    if not has(release, "background"):
+        # The request that creates the run is held until it ends: there is no run to leave.
+        assert (await impatient).output == 1
+        return
+    await begun(file, history)
+    waiting = [asyncio.ensure_future(recorded.run(flow, 1, cache=cache)) for _ in range(2)]
+    hasty = asyncio.ensure_future(recorded.run(flow, 1, cache=cache, timeout=0.1))
+    runs = set()
+    for late in (impatient, hasty):
+        with pytest.raises(RunTimeoutError) as raised:
+            await late
+        runs.add(raised.value.run_id)
+    assert {each.run_id for each in await asyncio.gather(*waiting)} == runs
+    assert executions(file) == 1
+
+
+PROGRAM = """if True:
+    import json, sys
+    from stepflow_client import ResultCache, SyncStepflowClient
+    with SyncStepflowClient(sys.argv[1]) as client:
+        result = client.run(sys.argv[2], 1, cache=ResultCache(sys.argv[3]))
+    print(result.run_id, result.output)
+"""
+
+
+async def test_processes_share_one_run_and_survive_the_one_that_has_it(
+    worker_runtime: StepflowRuntime, cache: ResultCache, file: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "flow.json"
+    path.write_text(json.dumps(slow(file, 2.0)))
+    command = [sys.executable, "-W", "error", "-c", PROGRAM, worker_runtime.url, str(path), str(cache.path)]
+    killed = await asyncio.create_subprocess_exec(*command)
+    await begun(file)
+    killed.kill()
+    await killed.wait()
+    others = [await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE) for _ in range(5)]
+    ended = await asyncio.gather(*[each.communicate() for each in others])
+    assert [each.returncode for each in others] == [0] * 5
+    assert len(set(ended)) == 1
+    assert ended[0][0].endswith(b" 1\n")
+    assert executions(file) == 2
+
+
+async def test_a_refresh_runs_the_flow_and_replaces_the_result(client: Any, cache: ResultCache, file: Path) -> None:
+    flow = counted(file)
+    first = await client.run(flow, 1, cache=cache)
+    second = await client.run(flow, 1, cache=ResultCache(cache.path, refresh=True))
+    assert (second.cached_at, executions(file)) == (None, 2)
+    assert (await client.run(flow, 1, cache=cache)).run_id == second.run_id != first.run_id
+
+
+async def test_no_secret_is_kept(client: Any, cache: ResultCache, file: Path) -> None:
+    properties = {"key": {"type": "string", "is_secret": True}, "city": {"type": "string"}}
+    flow = counted(file, schemas={"properties": {"variables": {"properties": properties}}})
+    variables = {"key": SECRET, "city": "Rome"}
+    assert (await client.run(flow, 1, variables=variables, cache=cache)).output == 1
+    assert (await client.run(flow, 1, variables=variables, cache=cache)).cached_at is not None
+    assert (await client.run(flow, 1, variables=variables | {"key": "another"}, cache=cache)).cached_at is None
+    telling = flow | {"output": {"say": {"$variable": "key"}, "city": {"$variable": "city"}}}
+    for stored in (telling, (await client.store_flow(telling)).flow_id):
+        for _ in range(2):
+            result = await client.run(stored, 1, variables=variables, cache=cache)
+            assert (result.output, result.cached_at) == ({"say": SECRET, "city": "Rome"}, None)
+    assert SECRET.encode() not in bytes_in(cache)
+    assert b"Rome" not in bytes_in(cache)
+
+
+async def test_an_output_type(client: Any, cache: ResultCache, file: Path) -> None:
+    flow = counted(file)
+    with pytest.raises(OutputTypeError, match=r"\$\.m"):
+        await client.run(flow, {"n": 1}, output_type=Other, cache=cache)
+    found = await client.run(flow, {"n": 1}, output_type=Output, cache=cache)
+    assert (found.output, executions(file)) == (Output(n=1), 1)
+    assert found.cached_at is not None
+    with pytest.raises(OutputTypeError, match=r"\$\.m") as refused:
+        await client.run(flow, {"n": 1}, output_type=Other, cache=cache)
+    assert refused.value.run_id == found.run_id
+
+
+async def test_a_run_for_a_cache_is_recorded_and_one_from_it_is_not(
+    recorded: Any, cache: ResultCache, file: Path, history: History, tmp_path: Path
+) -> None:
+    path = tmp_path / "flow.json"
+    path.write_text(json.dumps(counted(file)))
+    made = [await recorded.run(path, [[1, 2]], cache=cache, deduplicate=True) for _ in range(2)]
+    (entry,) = history.search()
+    assert {each.run_id for each in made} == {entry.run_id}
+    assert (entry.flow_file, entry.input, entry.status) == (str(path), [[1, 2]], "completed")
+
+
+async def test_a_cache_that_cannot_be_used_is_one_warning(
+    client: Any, file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = tmp_path / "broken.db"
+    broken.write_bytes(b"no database at all " * 100)
+    said: list[str] = []
+    flow = counted(file)
+    for number, cache in enumerate(
+        (ResultCache(broken), ResultCache(tmp_path / "broken.db" / "below.db", on_failure=said.append))
+    ):
+        for _ in range(2):
+            assert (await client.run(flow, number, cache=cache)).output == number
+    assert executions(file) == 4
+    warnings = [each for each in caplog.records if each.levelno == logging.WARNING]
+    assert [each.getMessage().partition(" in ")[0] for each in warnings] == ["the result cache cannot read a result"]
+    assert len(said) == 1
+    assert broken.read_bytes() == b"no database at all " * 100
+
+
+async def test_what_excludes_a_cache(client: Any, cache: ResultCache, file: Path) -> None:
+    with pytest.raises(InvalidArgumentError, match="exclude each other"):
+        await client.run(counted(file), 1, cache=cache, idempotency_key="doc-42")
+    with pytest.raises(InvalidArgumentError, match="cache is a ResultCache, not str"):
+        await client.run(counted(file), 1, cache="results.db")
+    assert executions(file) == 0

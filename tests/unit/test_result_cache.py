@@ -1,0 +1,229 @@
+"""The file of the result cache: several processes at once, limits, full disks. And flights without a server."""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import math
+import multiprocessing
+import pickle
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stepflow_client import InvalidArgumentError, ResultCache, StepflowClientError
+from stepflow_client._flights import KeyLock, joined
+from stepflow_client._results import ResultFile
+from stepflow_client.result_cache import default_path
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "cache" / "results.db"
+
+
+def _file(path: Path, **settings: Any) -> ResultFile:
+    return ResultCache(path, **settings)._file
+
+
+def _write(path: Path, name: int, count: int) -> None:
+    cache = _file(path)
+    for number in range(count):
+        cache.keep(f"{name}-{number}", "run", {"number": number})
+        found = cache.find(f"{name}-{number}")
+        assert found is not None
+        assert found.output == {"number": number}
+
+
+def test_a_result_is_kept_whole_and_private(path: Path) -> None:
+    cache = _file(path)
+    assert cache.find("a") is None
+    assert not path.exists(), "reading makes no file"
+    output = {"ä": [None, 1.0, 2**53, "\u2028"], "b": {}, "a": 1}
+    cache.keep("a", "run", output)
+    found = cache.find("a")
+    assert found is not None
+    assert (found.run_id, found.output, list(found.output)) == ("run", output, ["ä", "b", "a"])
+    assert {stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()} == {0o600}
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    cache.keep("a", "later", 2)
+    assert (cache.find("a") or found).run_id == "later"
+    assert cache.find("a", since=found.created + 1e6) is None
+
+
+def test_it_is_bounded_by_age(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1_000_000.0
+    monkeypatch.setattr("time.time", lambda: now)
+    _file(path, ttl=10).keep("short", "run", 1)
+    _file(path, ttl=math.inf).keep("ever", "run", 1)
+    now += 9
+    assert _file(path).find("short") is not None
+    assert _file(path, ttl=5).find("short") is None, "the reader's limit holds too"
+    now += 1
+    assert _file(path, ttl=math.inf).find("short") is None
+    now += 1e9
+    assert _file(path, ttl=math.inf).find("ever") is not None
+
+
+def test_it_is_bounded_by_size(path: Path) -> None:
+    cache = _file(path, max_bytes=100_000)
+    for number in range(200):
+        cache.keep(str(number), "run", "x" * 5_000)
+    kept = [number for number in range(200) if cache.find(str(number))]
+    assert kept == list(range(200 - len(kept), 200)), "the oldest are removed first"
+    assert 15 <= len(kept) <= 20
+    assert path.stat().st_size < 400_000
+    cache.keep("large", "run", "x" * 30_000)
+    assert cache.find("large") is None, "one result may take a quarter at most"
+    assert cache.find("199") is not None
+
+
+def test_cleared_results_are_overwritten(path: Path) -> None:
+    cache = _file(path)
+    assert cache.clear() == 0
+    cache.keep("a", "run", "remove-me-please")
+    assert cache.clear(older_than=3600) == 0
+    assert cache.clear() == 1
+    assert cache.find("a") is None
+    assert b"remove-me-please" not in b"".join(each.read_bytes() for each in path.parent.iterdir())
+
+
+def test_processes_that_write_at_once_lose_nothing(path: Path) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    workers = [spawn.Process(target=_write, args=(path, name, 200)) for name in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0] * 4
+    cache = _file(path)
+    assert all(cache.find(f"{name}-{number}") for name in range(4) for number in range(200))
+
+
+def test_a_full_disk_is_one_warning(path: Path) -> None:
+    program = f"""if True:
+        import logging, resource
+        from stepflow_client import ResultCache
+        logging.basicConfig(format="%(levelname)s %(message)s")
+        cache = ResultCache({str(path)!r})._file
+        cache.keep("before", "run", 1)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (65536, resource.RLIM_INFINITY))
+        for number in range(50):
+            cache.keep(str(number), "run", "x" * 20_000)
+        print(cache.find("before").run_id, "goes on")
+    """
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout == "run goes on\n"
+    assert ended.stderr.count("WARNING the result cache cannot keep a result") == 1
+
+
+def test_a_file_of_another_program_is_left_alone(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path.parent.mkdir()
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE results (number INTEGER, size INTEGER)")
+    other.close()
+    cache = _file(path)
+    cache.keep("a", "run", 1)
+    assert cache.find("a") is None
+    assert caplog.text.count("the result cache cannot") == 1
+    with pytest.raises(StepflowClientError, match="cannot change the result cache"):
+        cache.clear()
+
+
+def _is_locked(path: Path) -> bool:
+    """Return whether another process has the lock that SQLite takes for as long as a file is open."""
+    with path.open("r+b") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 510, 0x40000002)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def test_opening_it_again_frees_no_lock(path: Path) -> None:
+    first = _file(path)
+    first.keep("a", "run", 1)
+    _file(path).keep("b", "run", 2)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(_is_locked, (path,))
+        first.close()
+        gc.collect()
+        assert not pool.apply(_is_locked, (path,))
+
+
+def test_it_is_pickled_as_its_settings(path: Path) -> None:
+    cache = ResultCache(path, ttl=7, refresh=True, namespace="prod")
+    cache._file.keep("a", "run", 1)
+    copy = pickle.loads(pickle.dumps(cache))
+    assert copy._file.find("a") is not None
+    assert (copy.refresh, repr(copy), copy.clear()) == (True, repr(cache), 1)
+
+
+def test_the_file_is_in_the_folder_for_caches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_path() == ResultCache().path == tmp_path / "stepflow" / "results.db"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ttl", 0), ("ttl", math.nan), ("ttl", "1h"), ("max_bytes", 0), ("max_bytes", True), ("namespace", None)],
+)
+def test_bad_settings(name: str, value: object) -> None:
+    with pytest.raises(InvalidArgumentError, match=name):
+        ResultCache(**{name: value})  # type: ignore[arg-type]
+
+
+def test_one_caller_leads_and_another_takes_over(path: Path) -> None:
+    mine, theirs = object(), object()
+    with joined(path, "a") as flight:
+        assert flight.turn(mine) == "lead"
+        flight.created("run")
+        with joined(path, "a") as same:
+            assert same is flight
+            assert same.turn(mine) == same.turn(theirs) == "wait"
+            flight.hand_over()
+            assert same.turn(mine) == "lead"
+            assert same.run_id == "run"
+            flight.hand_over()
+            assert same.turn(theirs) == "lead"
+            assert same.run_id is None, "a run of another client"
+            same.land(error=ValueError("broken"))
+            assert flight.turn(mine) == "landed"
+            assert flight.landed(mine) == (None, None)
+            assert isinstance(flight.landed(theirs)[1], ValueError)
+        with joined(path, "a") as later:
+            assert later is not flight, "a flight that has ended takes nobody"
+
+
+def test_a_run_that_nobody_waits_for_is_taken_over_by_nobody(path: Path) -> None:
+    mine = object()
+    with joined(path, "a") as flight:
+        flight.turn(mine)
+        flight.created("run")
+        assert flight.abandoned(mine) is None, "it is led"
+        flight.hand_over()
+        with joined(path, "a") as same:
+            assert flight.abandoned(mine) is None, "another one waits"
+            assert same.run_id == "run"
+        assert flight.abandoned(object()) is None, "a run of another client"
+        assert flight.abandoned(mine) == "run"
+        assert flight.run_id is None
+
+
+def _try_lock(path: Path, key: str) -> bool:
+    return KeyLock(path, key).take()
+
+
+def test_a_lock_of_a_key_holds_between_processes(path: Path) -> None:
+    lock = KeyLock(path, "a" * 64)
+    assert lock.take()
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert not pool.apply(_try_lock, (path, "a" * 64))
+        assert pool.apply(_try_lock, (path, "b" * 64)), "other keys are free"
+        lock.free()
+        assert pool.apply(_try_lock, (path, "a" * 64))
