@@ -143,6 +143,9 @@ class _Listing(_Model, _Shown, Generic[Entry]):
     def _entries(self) -> Sequence[Entry]:
         raise NotImplementedError
 
+    def _columns(self) -> Sequence[str]:
+        return self._shown
+
     def __iter__(self) -> Iterator[Entry]:  # type: ignore[override]  # pydantic's goes through the fields
         return iter(self._entries())
 
@@ -175,7 +178,7 @@ class _Listing(_Model, _Shown, Generic[Entry]):
     def _repr_html_(self) -> str:
         from .drawing.notebook import records_html
 
-        *columns, what = self._shown
+        *columns, what = self._columns()
         return records_html(self._entries(), columns, what)
 
 
@@ -487,22 +490,37 @@ class StepDetails(_Model, _Shown):
     """The step's output where the server tells it (0.9, and 0.12 and newer)."""
     error: FlowError | None = None
     updated_at: datetime | None = None
+    started_at: datetime | None = None
+    """When it was first given to its component, with `get_run_steps(times=True)` (0.12 and newer), like the next."""
+    completed_at: datetime | None = None
+    """When it ended; None while it runs."""
+    duration: float | None = None
+    """Seconds from the first start to the end, with all attempts and the waits between them."""
+    attempts: int | None = None
+    """How many times it was started."""
 
     def _repr_html_(self) -> str:
         value = ("error", self.error.message) if self.error else ("output", self.output)
-        rows = [("step", self.step_id), ("component", self.component), ("item", self.item_index)]
-        return _fields_html([*rows, ("status", self.status.value), value])
+        rows: list[tuple[str, object]] = [("step", self.step_id), ("component", self.component)]
+        rows += [("item", self.item_index), ("status", self.status.value)]
+        if self.started_at is not None:
+            rows += [("started", self.started_at), ("seconds", self.duration), ("attempts", self.attempts)]
+        return _fields_html([*rows, value])
 
 
 class ListStepsResponse(_Listing[StepDetails]):
     """The steps of a run, by item, then in the order of the flow: iterate over it, index it, or use `steps`."""
 
     _shown: ClassVar = ("item_index", "step_id", "component", "status", "output", "error.message", "steps")
+    _timed: ClassVar = (*_shown[:4], "started_at", "duration", "attempts", *_shown[4:])
     run_id: str
     steps: list[StepDetails]
 
     def _entries(self) -> Sequence[StepDetails]:
         return self.steps
+
+    def _columns(self) -> Sequence[str]:
+        return self._timed if any(step.started_at is not None for step in self.steps) else self._shown
 
 
 class ListRunsResponse(_Listing[RunDetails]):

@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from .events import EventFollower
     from .idempotency import KeyedRuns
     from .rerun import Rerunner
+    from .step_times import StepTimer
 else:
     responses = lazy_module("stepflow_client._codec.responses")
     typed = lazy_module("stepflow_client._codec.typed")
@@ -181,6 +182,12 @@ class StepflowClient(Picklable):
         from .events import EventFollower
 
         return EventFollower(self._connection, self._runs, self._waiter)
+
+    @cached_property
+    def _timer(self) -> StepTimer:
+        from .step_times import StepTimer
+
+        return StepTimer(self._connection, self._events)
 
     @cached_property
     def _blobs(self) -> BlobStore:
@@ -842,19 +849,35 @@ class StepflowClient(Picklable):
         return await self._runs.get_run_items(run_id, timeout=timeout)
 
     async def get_run_steps(
-        self, run_id: str | UUID, *, item_index: int | None = None, timeout: float | None = None
+        self,
+        run_id: str | UUID,
+        *,
+        item_index: int | None = None,
+        times: bool = False,
+        timeout: float | None = None,
     ) -> ListStepsResponse:
         """Return the steps of a run that were started, by item, then in the order of the flow.
+
+        Example:
+            ```python
+            for step in await client.get_run_steps(run_id, times=True):
+                print(step.step_id, step.started_at, step.duration, step.attempts)
+            ```
 
         Args:
             run_id: The run.
             item_index: Only the steps of this item; None for all.
+            times: Fill in `started_at`, `completed_at`, `duration` and `attempts`, from the run's events. It is one
+                request more, whose response has three events or more for each step of all items. Servers before 0.12
+                have no events: there these fields are None.
             timeout: Seconds, instead of the client's.
 
         Raises:
             NotFoundError: If the server has no such run.
+            RequestTimeoutError: If the steps, or the events, have not come in time.
         """
-        return await self._runs.get_run_steps(run_id, item_index=item_index, timeout=timeout)
+        listed = await self._runs.get_run_steps(run_id, item_index=item_index, timeout=timeout)
+        return await self._timer.timed(listed, timeout) if times else listed
 
     async def get_run_step(
         self, run_id: str | UUID, step_id: str, *, item_index: int = 0, timeout: float | None = None

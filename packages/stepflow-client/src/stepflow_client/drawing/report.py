@@ -11,14 +11,12 @@ from uuid import UUID
 from .._codec.secrets import Secrets, secrets_of
 from ..errors import NotFoundError, UnsupportedByServerError
 from ..types import FlowVariable, RunDetails, RunItem, StepDetails
-from .timing import StepTime, step_times
+from .timing import StepTime
 
 if TYPE_CHECKING:
     from .._sync.client import SyncStepflowClient
 
 __all__ = ["RunReport", "gather", "masked"]
-
-_QUIET_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -67,8 +65,8 @@ def gather(client: SyncStepflowClient, run_id: str | UUID) -> RunReport:
         steps = list(client.get_run_steps(run_id))
     except UnsupportedByServerError:
         steps = []
+    times = client._timer.times(run.run_id, steps).found
     items, steps = masked(flow, client.get_run_items(run_id), steps)
-    times = _times(client, run.run_id) if client.server_info().capabilities.get("events") else []
     return RunReport(run, items, steps, shown, times)
 
 
@@ -106,16 +104,6 @@ def _with_causes(items: Iterable[RunItem], steps: Iterable[StepDetails]) -> list
         return item.model_copy(update={"result": result.model_copy(update={"error": error})})
 
     return [explained(item) for item in items]
-
-
-def _times(client: SyncStepflowClient, run_id: str) -> list[StepTime]:
-    found = []
-    # No server says which event of a running run is the last so far; cancelled runs have no last event.
-    for event in client.run_events(run_id, heartbeat=_QUIET_SECONDS):
-        if event.type == "heartbeat":
-            break
-        found.append(event)
-    return step_times(found, run_id)
 
 
 def _secrets(flow: Mapping[str, Any]) -> Secrets:

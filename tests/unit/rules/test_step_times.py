@@ -1,0 +1,71 @@
+"""When steps ran, and when the events of a run have told all that was listed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from stepflow_client import ExecutionStatus, StepDetails
+from stepflow_client._rules.step_times import StepTimes
+from stepflow_client.events import RunEvent, StepCompletedEvent, StepStartedEvent
+
+BEGIN = datetime(2026, 11, 25, tzinfo=UTC)
+
+
+def common(second: float, run: str = "r") -> dict[str, Any]:
+    return {"run_id": run, "timestamp": BEGIN + timedelta(seconds=second), "sequence_number": 0, "cursor": ""}
+
+
+def started(second: float, step: str = "a", attempt: int = 1, **more: Any) -> RunEvent:
+    return StepStartedEvent(step_id=step, attempt=attempt, **common(second, **more))
+
+
+def ended(second: float, step: str = "a", status: str = "completed") -> RunEvent:
+    return StepCompletedEvent(step_id=step, status=ExecutionStatus(status), **common(second))
+
+
+def listed(step: str, status: str, second: float) -> StepDetails:
+    return StepDetails(step_id=step, status=ExecutionStatus(status), updated_at=BEGIN + timedelta(seconds=second))
+
+
+def read(steps: list[StepDetails], events: list[RunEvent]) -> tuple[StepTimes, int]:
+    """Read events as the client does, and return how many it took."""
+    times = StepTimes("r", steps)
+    for count, event in enumerate(events, start=1):
+        times.note(event)
+        if times.is_past(event):
+            return times, count
+    return times, len(events)
+
+
+def test_a_run_that_never_falls_silent_is_read_up_to_the_list() -> None:
+    steps = [listed("a", "completed", 1.0), listed("b", "running", 1.1)]
+    more = [started(2.0 + each, f"later{each}") for each in range(100)]
+    times, count = read(steps, [started(0.0), ended(1.0), started(1.1, "b"), *more])
+    assert count == 4
+    first, second = map(times.told_by, steps)
+    assert (first.duration, first.attempts, second.duration, second.attempts) == (1.0, 1, None, 1)
+    assert second.started_at == BEGIN + timedelta(seconds=1.1)
+
+
+def test_a_step_that_ends_several_times_is_read_to_its_last_end() -> None:
+    attempts = [started(0.0), ended(1.0, status="failed"), started(2.0, attempt=2), ended(3.0, status="failed")]
+    steps = [listed("a", "failed", 3.0)]
+    times, count = read(steps, attempts)
+    assert count == 4
+    assert (times.told_by(steps[0]).duration, times.told_by(steps[0]).attempts) == (3.0, 2)
+
+
+def test_an_end_after_the_list_is_not_told() -> None:
+    steps = [listed("a", "running", 0.0)]
+    times, _ = read(steps, [ended(1.0)])
+    assert times.told_by(steps[0]) == steps[0], "there is no start"
+    times, _ = read(steps, [started(0.0), ended(1.0)])
+    assert times.told_by(steps[0]).completed_at is None
+
+
+def test_other_runs_and_steps_say_nothing() -> None:
+    steps = [listed("a", "completed", 0.0)]
+    times, _ = read(steps, [started(0.0, run="below"), started(0.0, "b"), ended(5.0, "b")])
+    assert times.told_by(steps[0]) == steps[0]
+    assert not times.has_all
