@@ -25,7 +25,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from ._codec.secrets import HIDDEN, hidden_flow, hidden_schema
+from ._codec.secrets import HIDDEN, hidden_flow, hidden_schema, is_hidden
 from ._dataframe import data_frame
 from ._rules.statuses import STATUS_NUMBERS, ExecutionStatus, _OpenEnum, read_status
 from .errors import RunFailedError
@@ -50,6 +50,7 @@ __all__ = [
     "ListItemsResponse",
     "ListRunsResponse",
     "ListStepsResponse",
+    "RunArguments",
     "RunDetails",
     "RunItem",
     "RunItems",
@@ -358,6 +359,37 @@ class RunDetails(_Model, _Shown):
                 ("completed", self.completed_at or ""),
             ]
         )
+
+
+class RunArguments(_Model, _Shown):
+    """What a run was started with, as far as the server or the client's history tells."""
+
+    run_id: str
+    inputs: list[Any] | None = None
+    """The input of each item; None where nobody tells them."""
+    variables: dict[str, Any] | None = None
+    """The variables that were given; `***` in the place of secret ones. None where they are not recorded."""
+    overrides: Any = None
+    """The changes to steps; None where there were none, or nobody tells them."""
+    labels: dict[str, str] = {}
+    """Names and values that the run was recorded with."""
+    note: str | None = None
+    """The text that the run was recorded with."""
+    is_recorded: bool = False
+    """Whether the history has the run."""
+
+    @property
+    def hidden(self) -> list[str]:
+        """What lacks a secret, which the history does not keep: `inputs`, `variables.NAME`, `overrides`."""
+        named = {f"variables.{name}": value for name, value in (self.variables or {}).items()}
+        values = {"inputs": self.inputs, **named, "overrides": self.overrides}
+        return [name for name, value in values.items() if is_hidden(value)]
+
+    def _repr_html_(self) -> str:
+        given = self.inputs[0] if self.inputs is not None and len(self.inputs) == 1 else self.inputs
+        rows: list[tuple[str, object]] = [("run", self.run_id), ("input", given)]
+        rows += [("variables", self.variables), ("overrides", self.overrides)]
+        return _fields_html([*rows, ("labels", self.labels), ("note", self.note)])
 
 
 class CreateRunResponse(RunDetails):

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         ListRunsResponse,
         ListStepsResponse,
         OutputT,
+        RunArguments,
         RunDetails,
         ServerInfo,
         StepDetails,
@@ -878,6 +879,18 @@ class StepflowClient(Picklable):
         """
         listed = await self._runs.get_run_steps(run_id, item_index=item_index, timeout=timeout)
         return await self._timer.timed(listed, timeout) if times else listed
+
+    async def get_run_arguments(self, run_id: str | UUID, *, timeout: float | None = None) -> RunArguments:
+        """Return what a run was started with: inputs, variables, overrides, and how it is labelled.
+
+        Servers from 0.12 on do not tell it, and no server tells the variables, labels and note: these come from the
+        client's `history`, if it has one and the run is in it. Inputs that a server tells are not masked; those of the
+        history have `***` where a secret was.
+
+        Raises:
+            NotFoundError: If neither the server nor the history has such a run.
+        """
+        return await self._runs.get_run_arguments(run_id, self._recorder, timeout=timeout)
 
     async def get_run_step(
         self, run_id: str | UUID, step_id: str, *, item_index: int = 0, timeout: float | None = None

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 from urllib.parse import quote
 
-__all__ = ["HIDDEN", "NO_SECRETS", "Secrets", "flow_secrets", "hidden_flow", "hidden_schema", "secrets_of"]
+__all__ = ["HIDDEN", "NO_SECRETS", "Secrets", "flow_secrets", "hidden_flow", "hidden_schema", "is_hidden", "secrets_of"]
 
 HIDDEN = "***"
 _SHORT = 4
@@ -109,6 +109,15 @@ class Secrets:
 
 
 NO_SECRETS = Secrets()
+
+
+def is_hidden(value: Any) -> bool:
+    """Return whether a JSON value lacks what was secret in it."""
+    if isinstance(value, str):
+        return HIDDEN in value
+    if isinstance(value, Mapping):
+        return any(is_hidden(each) for pair in value.items() for each in pair)
+    return isinstance(value, (list, tuple)) and any(map(is_hidden, value))
 
 
 def secrets_of(variables: Mapping[str, Any], declared: Mapping[str, _Declared] | None) -> Secrets:

@@ -10,13 +10,13 @@ from uuid import UUID
 
 from .._codec.secrets import Secrets, secrets_of
 from ..errors import NotFoundError, UnsupportedByServerError
-from ..types import FlowVariable, RunDetails, RunItem, StepDetails
+from ..types import FlowVariable, RunArguments, RunDetails, RunItem, StepDetails
 from .timing import StepTime
 
 if TYPE_CHECKING:
     from .._sync.client import SyncStepflowClient
 
-__all__ = ["RunReport", "gather", "masked"]
+__all__ = ["RunReport", "gather", "masked", "masked_arguments"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class RunReport:
     """Empty where the server does not have it."""
     times: list[StepTime] = field(default_factory=list)
     """Empty where the server has no events (before 0.12)."""
+    given: RunArguments | None = None
+    """What it was started with; None where nobody asked."""
 
     def html(self) -> str:
         """Return the report as a page: one file that loads nothing and has no scripts."""
@@ -44,6 +46,8 @@ def gather(client: SyncStepflowClient, run_id: str | UUID) -> RunReport:
 
     Secret are the defaults of the flow's secret variables and the values of the environment variables that it names for
     them, and all that the client itself has given if it started the run.
+
+    What the run was started with comes from the server (before 0.12), or from the client's `history`.
 
     Args:
         client: A client of the server.
@@ -67,7 +71,21 @@ def gather(client: SyncStepflowClient, run_id: str | UUID) -> RunReport:
         steps = []
     times = client._timer.times(run.run_id, steps).found
     items, steps = masked(flow, client.get_run_items(run_id), steps)
-    return RunReport(run, items, steps, shown, times)
+    return RunReport(run, items, steps, shown, times, masked_arguments(flow, client.get_run_arguments(run_id)))
+
+
+def masked_arguments(flow: Mapping[str, Any], given: RunArguments) -> RunArguments:
+    """Return what a run was started with as it may be shown: with the secret values that are known as `***`.
+
+    Args:
+        flow: The flow of the run, as it is stored.
+        given: What it was started with.
+    """
+    secrets = _secrets(flow)
+    names = ("inputs", "variables", "overrides")
+    return (
+        given.model_copy(update={name: secrets.hide_in(getattr(given, name)) for name in names}) if secrets else given
+    )
 
 
 def masked(
