@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from .executor import StepflowExecutor
     from .logs import LogConfig, LogEntry
     from .outcomes import Outcome
+    from .progress import Progress
     from .reruns import RerunItem, RerunPlan, RerunResult
     from .runtime import RestartPolicy, StepflowRuntime
     from .types import (
@@ -109,6 +110,7 @@ _HOMES = {
     "LogConfig": "logs",
     "LogEntry": "logs",
     "Outcome": "outcomes",
+    "Progress": "progress",
     **dict.fromkeys(
         (
             "BlobContent",
@@ -188,6 +190,7 @@ __all__ = [
     "NotFoundError",
     "Outcome",
     "OutputTypeError",
+    "Progress",
     "RateLimitError",
     "RequestTimeoutError",
     "RerunItem",

@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from stepflow_client._rules.words import duration_text
+
 from ..output.view import Column, View, rfc3339
 
 if TYPE_CHECKING:
@@ -29,21 +31,6 @@ __all__ = [
 
 STATUSES = ("running", "completed", "failed", "cancelled", "paused", "recovery_failed")
 """Every status that servers have; here as words, because the client's enumeration takes long to import."""
-
-
-def duration_text(seconds: object) -> str:
-    """Return a duration as people write it: 0.4s, 42s, 3m05s, 2h04m, 3d02h."""
-    if not isinstance(seconds, (int, float)):
-        return "-"
-    if seconds < 10:
-        return f"{seconds:.1f}s"
-    whole = int(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    for size, unit, smaller, its_unit in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m")):
-        if whole >= size:
-            return f"{whole // size}{unit}{whole % size // smaller:02d}{its_unit}"
-    return f"{whole // 60}m{whole % 60:02d}s"
 
 
 def _short_text(seconds: object) -> str:

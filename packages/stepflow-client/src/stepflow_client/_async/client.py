@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from ..flows.file import FlowSource
     from ..history import History
     from ..outcomes import Outcome
+    from ..progress import ProgressOption
     from ..reruns import RerunPlan, RerunResult
     from ..types import (
         BlobContent,
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from .blobs import BlobStore
     from .events import EventFollower
     from .idempotency import KeyedRuns
+    from .progress import ProgressTeller
     from .rerun import Rerunner
     from .step_times import StepTimer
 else:
@@ -189,6 +191,12 @@ class StepflowClient(Picklable):
         from .step_times import StepTimer
 
         return StepTimer(self._connection, self._events)
+
+    @cached_property
+    def _teller(self) -> ProgressTeller:
+        from .progress import ProgressTeller
+
+        return ProgressTeller(self._runs, self._events, self._waiter)
 
     @cached_property
     def _blobs(self) -> BlobStore:
@@ -352,6 +360,7 @@ class StepflowClient(Picklable):
         idempotency_key: str | None = None,
         on_cancel: Literal["detach", "cancel"] = "detach",
         check: bool = False,
+        progress: ProgressOption = False,
         output_type: None = None,
     ) -> FlowResult: ...
 
@@ -369,6 +378,7 @@ class StepflowClient(Picklable):
         idempotency_key: str | None = None,
         on_cancel: Literal["detach", "cancel"] = "detach",
         check: bool = False,
+        progress: ProgressOption = False,
         output_type: type[OutputT],
     ) -> FlowResult[OutputT]: ...
 
@@ -385,6 +395,7 @@ class StepflowClient(Picklable):
         idempotency_key: str | None = None,
         on_cancel: Literal["detach", "cancel"] = "detach",
         check: bool = False,
+        progress: ProgressOption = False,
         output_type: Any = None,
     ) -> FlowResult[Any]:
         """Run a flow on one input and return its result, a failure too.
@@ -422,6 +433,9 @@ class StepflowClient(Picklable):
                 leaves it alone, `cancel` marks it as cancelled if its id is known by then.
             check: Refuse an input that does not fit the input schema of the flow, before anything is sent. Servers
                 check nothing of it. A flow that is given by its id is not checked.
+            progress: True shows how far the run is: in a notebook, on a terminal as a bar (of rich or tqdm where they
+                are installed), elsewhere as a line every ten seconds. Or a function that is called with a `Progress`:
+                every half second, after events, and at the end. What it raises ends the call; the run goes on.
             output_type: The type of the output: a pydantic model, a dataclass, an attrs class or a TypedDict. The
                 result is then a `FlowResult[output_type]`, whose output is an object of it where the run succeeds.
 
@@ -441,10 +455,11 @@ class StepflowClient(Picklable):
             UnsupportedByServerError: If there is an idempotency key and the server is older than 0.10, where flows have
                 no ids that can be found again.
         """
-        deadline = deadline_of(timeout)
+        began, deadline = time.monotonic(), deadline_of(timeout)
         requests.single_input(input)
         if output_type is not None:
             typed.check_output_type(output_type)
+        _check_progress(progress)
         if check and not is_flow_id(flow):
             flow = load_flow(flow)
             from ..flows.inputs import check_inputs
@@ -465,7 +480,10 @@ class StepflowClient(Picklable):
                 idempotency_key=idempotency_key,
             )
             try:
-                result = await self._waiter.result_of(run, deadline)
+                if progress is False:
+                    result = await self._waiter.result_of(run, deadline)
+                else:
+                    result = await self._teller.result_of(run, began, deadline, progress)
                 self._recorder.seen(run.run_id, result.status)
                 span.note(run_status=result.status.value)
                 return result if output_type is None else typed.with_typed_output(result, output_type)
@@ -584,6 +602,7 @@ class StepflowClient(Picklable):
         journal: str | os.PathLike[str] | None = None,
         on_lost: Literal["fail", "rerun"] = "fail",
         on_cancel: Literal["detach", "cancel"] = "detach",
+        progress: ProgressOption = False,
     ) -> AsyncGenerator[Outcome, None]:
         """Run a flow on each of any number of inputs, and yield one outcome for each.
 
@@ -621,6 +640,8 @@ class StepflowClient(Picklable):
                 they are run once more (`rerun`).
             on_cancel: What becomes of the runs in flight when the iteration ends early: `detach` leaves them alone,
                 `cancel` marks them as cancelled.
+            progress: True shows how many outcomes there were, as for `run`; of all inputs where they have a length. Or
+                a function that is called with a `Progress` at the beginning, at outcomes and at the end.
 
         Raises:
             FlowFileError: If the flow's file cannot be read.
@@ -634,7 +655,8 @@ class StepflowClient(Picklable):
             UnsupportedByServerError: If there is a journal and the server is older than 0.10, where a chunk's run
                 cannot be recognised after a crash.
         """
-        return self._batches.map(
+        _check_progress(progress)
+        outcomes = self._batches.map(
             flow,
             inputs,
             max_concurrency=max_concurrency,
@@ -648,6 +670,7 @@ class StepflowClient(Picklable):
             on_lost=on_lost,
             on_cancel=on_cancel,
         )
+        return outcomes if progress is False else self._teller.counted(outcomes, inputs, progress)
 
     async def get_result(self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
         """Return the result of a run of one item, waiting for it to end.
@@ -1033,7 +1056,9 @@ class StepflowClient(Picklable):
 
     # Waiting
 
-    async def wait_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
+    async def wait_run(
+        self, run_id: str | UUID, *, timeout: float | None = None, progress: ProgressOption = False
+    ) -> RunDetails:
         """Wait until a run ends and return it.
 
         Lost connections and a server that is started again are waited for too: within the timeout, or for two
@@ -1042,6 +1067,7 @@ class StepflowClient(Picklable):
         Args:
             run_id: The run.
             timeout: Seconds to wait; None waits as long as it takes.
+            progress: Shows how far the run is, or is called with it, as for `run`.
 
         Raises:
             NotFoundError: If the server has no such run.
@@ -1049,7 +1075,11 @@ class StepflowClient(Picklable):
             UnsupportedByServerError: If the run will not end: its server was started again and resumes none (0.9).
             TransportError: If the server is not there.
         """
-        run = await self._waiter.wait_run(run_id, timeout=timeout)
+        _check_progress(progress)
+        if progress is False:
+            run = await self._waiter.wait_run(run_id, timeout=timeout)
+        else:
+            run = await self._teller.wait_run(run_id, timeout, progress)
         self._recorder.seen(run.run_id, run.status)
         return run
 
@@ -1269,3 +1299,11 @@ class StepflowClient(Picklable):
 
         comparer = RunComparer(self._connection, self._runs, self._blobs)
         return await comparer.compare_runs(a, b, ignore=ignore, timeout=timeout)
+
+
+def _check_progress(progress: object) -> None:
+    # Who shows none does not pay for the import.
+    if progress is not False:
+        from .._progress_display import check_progress
+
+        check_progress(progress)

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from ..flows.file import FlowSource
     from ..history import History
     from ..outcomes import Outcome
+    from ..progress import ProgressOption
     from ..reruns import RerunPlan, RerunResult
     from ..types import (
         BlobContent,
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from .blobs import BlobStore
     from .events import EventFollower
     from .idempotency import KeyedRuns
+    from .progress import ProgressTeller
     from .rerun import Rerunner
     from .step_times import StepTimer
 else:
@@ -191,6 +193,12 @@ class SyncStepflowClient(Picklable):
         from .step_times import StepTimer
 
         return StepTimer(self._connection, self._events)
+
+    @cached_property
+    def _teller(self) -> ProgressTeller:
+        from .progress import ProgressTeller
+
+        return ProgressTeller(self._runs, self._events, self._waiter)
 
     @cached_property
     def _blobs(self) -> BlobStore:
@@ -354,6 +362,7 @@ class SyncStepflowClient(Picklable):
         idempotency_key: str | None = None,
         on_cancel: Literal["detach", "cancel"] = "detach",
         check: bool = False,
+        progress: ProgressOption = False,
         output_type: None = None,
     ) -> FlowResult: ...
 
@@ -371,6 +380,7 @@ class SyncStepflowClient(Picklable):
         idempotency_key: str | None = None,
         on_cancel: Literal["detach", "cancel"] = "detach",
         check: bool = False,
+        progress: ProgressOption = False,
         output_type: type[OutputT],
     ) -> FlowResult[OutputT]: ...
 
@@ -387,6 +397,7 @@ class SyncStepflowClient(Picklable):
         idempotency_key: str | None = None,
         on_cancel: Literal["detach", "cancel"] = "detach",
         check: bool = False,
+        progress: ProgressOption = False,
         output_type: Any = None,
     ) -> FlowResult[Any]:
         """Run a flow on one input and return its result, a failure too.
@@ -424,6 +435,9 @@ class SyncStepflowClient(Picklable):
                 leaves it alone, `cancel` marks it as cancelled if its id is known by then.
             check: Refuse an input that does not fit the input schema of the flow, before anything is sent. Servers
                 check nothing of it. A flow that is given by its id is not checked.
+            progress: True shows how far the run is: in a notebook, on a terminal as a bar (of rich or tqdm where they
+                are installed), elsewhere as a line every ten seconds. Or a function that is called with a `Progress`:
+                every half second, after events, and at the end. What it raises ends the call; the run goes on.
             output_type: The type of the output: a pydantic model, a dataclass, an attrs class or a TypedDict. The
                 result is then a `FlowResult[output_type]`, whose output is an object of it where the run succeeds.
 
@@ -443,10 +457,11 @@ class SyncStepflowClient(Picklable):
             UnsupportedByServerError: If there is an idempotency key and the server is older than 0.10, where flows have
                 no ids that can be found again.
         """
-        deadline = deadline_of(timeout)
+        began, deadline = time.monotonic(), deadline_of(timeout)
         requests.single_input(input)
         if output_type is not None:
             typed.check_output_type(output_type)
+        _check_progress(progress)
         if check and not is_flow_id(flow):
             flow = load_flow(flow)
             from ..flows.inputs import check_inputs
@@ -467,7 +482,10 @@ class SyncStepflowClient(Picklable):
                 idempotency_key=idempotency_key,
             )
             try:
-                result = self._waiter.result_of(run, deadline)
+                if progress is False:
+                    result = self._waiter.result_of(run, deadline)
+                else:
+                    result = self._teller.result_of(run, began, deadline, progress)
                 self._recorder.seen(run.run_id, result.status)
                 span.note(run_status=result.status.value)
                 return result if output_type is None else typed.with_typed_output(result, output_type)
@@ -586,6 +604,7 @@ class SyncStepflowClient(Picklable):
         journal: str | os.PathLike[str] | None = None,
         on_lost: Literal["fail", "rerun"] = "fail",
         on_cancel: Literal["detach", "cancel"] = "detach",
+        progress: ProgressOption = False,
     ) -> Generator[Outcome, None, None]:
         """Run a flow on each of any number of inputs, and yield one outcome for each.
 
@@ -623,6 +642,8 @@ class SyncStepflowClient(Picklable):
                 they are run once more (`rerun`).
             on_cancel: What becomes of the runs in flight when the iteration ends early: `detach` leaves them alone,
                 `cancel` marks them as cancelled.
+            progress: True shows how many outcomes there were, as for `run`; of all inputs where they have a length. Or
+                a function that is called with a `Progress` at the beginning, at outcomes and at the end.
 
         Raises:
             FlowFileError: If the flow's file cannot be read.
@@ -636,7 +657,8 @@ class SyncStepflowClient(Picklable):
             UnsupportedByServerError: If there is a journal and the server is older than 0.10, where a chunk's run
                 cannot be recognised after a crash.
         """
-        return self._batches.map(
+        _check_progress(progress)
+        outcomes = self._batches.map(
             flow,
             inputs,
             max_concurrency=max_concurrency,
@@ -650,6 +672,7 @@ class SyncStepflowClient(Picklable):
             on_lost=on_lost,
             on_cancel=on_cancel,
         )
+        return outcomes if progress is False else self._teller.counted(outcomes, inputs, progress)
 
     def get_result(self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
         """Return the result of a run of one item, waiting for it to end.
@@ -1033,7 +1056,9 @@ class SyncStepflowClient(Picklable):
 
     # Waiting
 
-    def wait_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
+    def wait_run(
+        self, run_id: str | UUID, *, timeout: float | None = None, progress: ProgressOption = False
+    ) -> RunDetails:
         """Wait until a run ends and return it.
 
         Lost connections and a server that is started again are waited for too: within the timeout, or for two
@@ -1042,6 +1067,7 @@ class SyncStepflowClient(Picklable):
         Args:
             run_id: The run.
             timeout: Seconds to wait; None waits as long as it takes.
+            progress: Shows how far the run is, or is called with it, as for `run`.
 
         Raises:
             NotFoundError: If the server has no such run.
@@ -1049,7 +1075,11 @@ class SyncStepflowClient(Picklable):
             UnsupportedByServerError: If the run will not end: its server was started again and resumes none (0.9).
             TransportError: If the server is not there.
         """
-        run = self._waiter.wait_run(run_id, timeout=timeout)
+        _check_progress(progress)
+        if progress is False:
+            run = self._waiter.wait_run(run_id, timeout=timeout)
+        else:
+            run = self._teller.wait_run(run_id, timeout, progress)
         self._recorder.seen(run.run_id, run.status)
         return run
 
@@ -1269,3 +1299,11 @@ class SyncStepflowClient(Picklable):
 
         comparer = RunComparer(self._connection, self._runs, self._blobs)
         return comparer.compare_runs(a, b, ignore=ignore, timeout=timeout)
+
+
+def _check_progress(progress: object) -> None:
+    # Who shows none does not pay for the import.
+    if progress is not False:
+        from .._progress_display import check_progress
+
+        check_progress(progress)
