@@ -118,18 +118,30 @@ def arguments(run_id: str, given: Mapping[str, Any], entry: HistoryEntry | None)
     """
     inputs, overrides = given.get("inputs"), given.get("overrides")
     if entry is None:
-        return RunArguments(run_id=run_id, inputs=inputs, overrides=overrides or None)
+        return RunArguments(run_id=run_id, inputs=inputs, overrides=_plain_overrides(overrides))
     if inputs is None and "input" not in entry.omitted:
         inputs = entry.input if isinstance(entry.input, list) else [entry.input]
     return RunArguments(
         run_id=run_id,
         inputs=inputs,
         variables=None if "variables" in entry.omitted else dict(entry.variables or {}),
-        overrides=overrides or entry.overrides or None,
+        overrides=_plain_overrides(overrides or entry.overrides),
         labels=dict(entry.labels),
         note=entry.note,
         is_recorded=True,
     )
+
+
+def _plain_overrides(overrides: Any) -> Any:
+    """Return overrides as callers write them, `{step: {"input": ...}}`: servers and the history wrap each change."""
+    if not isinstance(overrides, Mapping):
+        return overrides or None
+    wrapped = overrides["steps"] if set(overrides) == {"steps"} else overrides
+    changes = {
+        step: change["value"] if isinstance(change, Mapping) and set(change) - {"$type"} == {"value"} else change
+        for step, change in (wrapped.items() if isinstance(wrapped, Mapping) else ())
+    }
+    return changes or None
 
 
 def created(answer: dict[str, Any]) -> CreateRunResponse:

@@ -26,7 +26,7 @@ __all__ = ["bars_of", "report_page", "statuses_of"]
 _STYLE = """
 table{border-collapse:collapse;font-size:13px;max-width:100%}th,td{border-bottom:1px solid var(--line);padding:4px 10px;
 text-align:left;vertical-align:top;overflow-wrap:anywhere}th{color:var(--soft);font-weight:600}
-th,td>b{overflow-wrap:normal;white-space:nowrap}
+td:not(.n){min-width:6em}td>div{min-width:12em}th,td>b{overflow-wrap:normal;white-space:nowrap}
 td.n{text-align:right;white-space:nowrap}.completed b,b.completed{color:var(--good)}.failed b,b.failed,
 b.recovery_failed{color:var(--bad)}b.running{color:var(--run)}
 .runs{display:grid;gap:32px}.runs>*{min-width:0}
