@@ -15,6 +15,7 @@ from .._progress_display import progress_shown
 from .._rules.batch_count import BatchCount
 from .._rules.deadline import deadline_of, deadline_scope, has_passed
 from .._rules.run_progress import RunProgress
+from .._rules.transient import TRANSIENT_ERRORS
 from ..errors import NotFoundError, StepflowClientError, UnsupportedByServerError
 from ..flows.dependencies import steps_by_id
 from ..progress import Progress, ProgressOption
@@ -153,8 +154,15 @@ class ProgressTeller:
                     yield seen.progress(now - began)
                 if now - looked >= _LOOK:
                     looked = now
-                    if (self._runs.standing(seen.run_id)).is_finished:
+                    if self._has_ended(seen.run_id):
                         return
+
+    def _has_ended(self, run_id: str) -> bool:
+        try:
+            return (self._runs.standing(run_id)).is_finished
+        except TRANSIENT_ERRORS:
+            # The reading of the events decides how long a server may be away.
+            return False
 
     def _outline(self, run_id: str) -> FlowOutline:
         try:
