@@ -6,12 +6,13 @@ import io
 import sys
 from typing import Any
 
+import httpx
 import pytest
 from stepflow_client import InvalidArgumentError, Progress
 from stepflow_client._progress_display import progress_shown
 from stepflow_client.testing import fake_server
 
-from tests.unit.both_twins import FLOW, RUN_ID, Server, call
+from tests.unit.both_twins import FLOW, RUN_ID, SUMMARY, Server, ask, call
 
 RUN = Progress("01900000-0000-7000-8000-000000000001", steps=4, ended_steps=1, running_steps=("a", "b"), seconds=12.0)
 BATCH = Progress(None, total=2000, completed=1200, failed=3, seconds=12.0)
@@ -134,12 +135,10 @@ def test_wrong_arguments(twin: str, wrong: Any) -> None:
 
 @pytest.mark.parametrize("twin", ["async", "sync"])
 def test_a_server_that_refuses_its_events_is_waited_for_all_the_same(twin: str) -> None:
-    import httpx
-
     server, told = Server(), list[Progress]()
+    server.answers["GET /runs"] = httpx.Response(200, json={"runs": [{**SUMMARY, "status": 1}]})
     server.answers[f"GET /runs/{RUN_ID}/events"] = httpx.Response(403, json={"error": {"message": "no"}})
-    run = call(
-        twin, httpx.MockTransport(server), lambda client: client.wait_run(RUN_ID, timeout=5, progress=told.append)
-    )
+    run = ask(twin, server, lambda client: client.wait_run(RUN_ID, timeout=5, progress=told.append))
     assert run.is_finished
-    assert [each.is_over for each in told] == [True]
+    assert f"GET /runs/{RUN_ID}/events" in server.asked
+    assert [each.is_over for each in told] == [False, True]

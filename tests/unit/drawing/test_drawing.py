@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import pytest
 from stepflow_client.drawing import DrawingUnavailableError, RunReport, draw, report_page, to_dot, to_mermaid
 from stepflow_client.drawing.charts import duration
+from stepflow_client.drawing.report import masked_arguments
 from stepflow_client.drawing.timing import StepTime, item_times, percentile, step_times
 from stepflow_client.drawing.trees import json_tree
 from stepflow_client.events import StepCompletedEvent, StepStartedEvent
@@ -145,6 +146,15 @@ def test_report_shows_what_the_run_was_started_with() -> None:
     items = batch.html().partition("<h2>Items</h2>")[2]
     assert "<th>input</th>" in items
     assert "&quot;nr&quot;: 2" in items
+
+
+def test_what_a_server_tells_of_inputs_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_KEY", "hunter2-lynx")
+    declared = {"key": {"type": "string", "is_secret": True, "env_var": "SHOP_KEY", "default": "s3cr3t-default"}}
+    flow = {"schemas": {"properties": {"variables": {"properties": declared}}}, "steps": []}
+    given = RunArguments(run_id="r", inputs=["a hunter2-lynx"], overrides={"b": {"input": "s3cr3t-default"}})
+    shown = masked_arguments(flow, given)
+    assert (shown.inputs, shown.overrides) == (["a ***"], {"b": {"input": "***"}})
 
 
 def test_report_says_that_the_input_is_not_known() -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
+import pytest
 from stepflow_client import ExecutionStatus, StepDetails
 from stepflow_client._rules.step_times import StepTimes
 from stepflow_client.events import RunEvent, StepCompletedEvent, StepStartedEvent
+
+from tests.unit.both_twins import RUN_ID, STEP, TWINS, Server, ask
 
 BEGIN = datetime(2026, 11, 25, tzinfo=UTC)
 
@@ -69,3 +75,42 @@ def test_other_runs_and_steps_say_nothing() -> None:
     times, _ = read(steps, [started(0.0, run="below"), started(0.0, "b"), ended(5.0, "b")])
     assert times.told_by(steps[0]) == steps[0]
     assert not times.has_all
+
+
+class Events(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """The events of a run that goes on: they do not end, and there is always one more."""
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    def frames(self) -> Iterator[bytes]:
+        for self.read in range(1, 5_000):
+            name = "StepCompleted" if self.read % 2 == 0 else "StepStarted"
+            step = {"runId": RUN_ID, "itemIndex": self.read // 2, "stepIndex": 0, "stepId": "a", "status": 2}
+            time = (BEGIN + timedelta(seconds=self.read)).isoformat()
+            event = {"sequenceNumber": self.read, "timestamp": time, "event": {name: step}}
+            yield f"data: {json.dumps(event)}\n\n".encode()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self.frames()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for frame in self.frames():
+            yield frame
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_a_busy_run_is_not_followed_to_its_end(twin: str) -> None:
+    server, events = Server(), Events()
+    steps = [{**STEP, "itemIndex": item, "updatedAt": (BEGIN + timedelta(seconds=6)).isoformat()} for item in (1, 2)]
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/events"):
+            return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=events)
+        if request.url.path.endswith("/steps"):
+            return httpx.Response(200, json={"steps": steps})
+        return server(request)
+
+    found = ask(twin, respond, lambda client: client.get_run_steps(RUN_ID, times=True))
+    assert [(step.item_index, step.attempts) for step in found] == [(1, 1), (2, 1)]
+    assert events.read < 1_000

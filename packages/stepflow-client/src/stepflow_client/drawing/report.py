@@ -82,10 +82,8 @@ def masked_arguments(flow: Mapping[str, Any], given: RunArguments) -> RunArgumen
         given: What it was started with.
     """
     secrets = _secrets(flow)
-    names = ("inputs", "variables", "overrides")
-    return (
-        given.model_copy(update={name: secrets.hide_in(getattr(given, name)) for name in names}) if secrets else given
-    )
+    hidden = {name: secrets.hide_in(getattr(given, name)) for name in ("inputs", "variables", "overrides")}
+    return given.model_copy(update=hidden)
 
 
 def masked(
