@@ -58,7 +58,7 @@ TOKENS = {
 }
 TEXTS = {
     r"Iterable\[Any\] \| Iterable\[Any\]": "Iterable[Any]",
-    r"Callable\[(\[[\w, ]*\]|\.\.\.), Awaitable\[(\w+|\w+\[\w+\])\]\]": r"Callable[\1, \2]",
+    r"Callable\[(\[[\w., ]*\]|\.\.\.), Awaitable\[(\w+|\w+\[\w+\])\]\]": r"Callable[\1, \2]",
     r"contextlib\.aclosing": "contextlib.closing",
     r"What a cancelled task \(in the sync client: a KeyboardInterrupt\) means": "What a KeyboardInterrupt means",
     r"\bGenerator\[(.*), None\]:": r"Generator[\1, None, None]:",

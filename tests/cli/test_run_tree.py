@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 from rich.console import Console
-from stepflow_cli.runs.progress import RunProgress
 from stepflow_cli.runs.tree import tree_of
+from stepflow_client._rules.run_progress import RunProgress
 from stepflow_client.events import StepsNeededEvent
 
 from tests.cli.test_run_progress import COMMON, START, ended, started

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -133,6 +134,20 @@ def test_steps(stepflow: Stepflow, batch: str, running: str, golden: Golden) -> 
         stepflow("runs", "steps", batch, "--step", "writing"),
         stepflow("runs", "steps", running, "--fields", "step_id,status"),
     )
+
+
+def test_times_of_steps(stepflow: Stepflow, start: Start, batch: str, running: str, golden: Golden) -> None:
+    golden(
+        stepflow("runs", "steps", batch, "--times", "-o", "json"),
+        stepflow("runs", "steps", batch, "--times", "--item", "1", "--fields", "step_id,attempts,status"),
+        stepflow("runs", "steps", running, "--times", "--fields", "step_id,completed_at,duration,attempts"),
+        stepflow("runs", "steps", batch, "--times", "--step", "reading"),
+    )
+    step = SLEEPING | {"input": {"duration_ms": 5}}
+    slept = start({"name": "slept", "steps": [step], "output": {"$step": "sleeping"}})
+    rows = stepflow("runs", "steps", slept, "--times", "-o", "table").stdout.splitlines()
+    assert rows[0].split()[-5:] == ["STARTED", "DURATION", "ATTEMPTS", "OUTPUT", "ERROR"], rows
+    assert re.search(r"sleeping +completed .* (\d+ms|\d+\.\ds) +1 ", rows[1]), rows
 
 
 def test_flow(stepflow: Stepflow, ada: str, golden: Golden) -> None:

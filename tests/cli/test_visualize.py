@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from xml.etree import ElementTree
 
 import pytest
@@ -67,6 +68,30 @@ def test_report(stepflow: Stepflow, failed: str, batch: str) -> None:
         assert f"<h2>{title}" in page
     assert "<script" not in page
     assert stepflow("runs", "report", failed).stdout.startswith("<!doctype html>")
+
+
+GREETING = """
+name: greeting
+schemas: {properties: {variables: {properties: {key: {type: string, is_secret: true}, tone: {type: string}}}}}
+steps: [{id: a, component: /builtin/noop, input: {who: {$input: who}, key: {$variable: key}, tone: {$variable: tone}}}]
+output: {$step: a}
+"""
+
+
+@pytest.mark.usefixtures("server")
+def test_report_has_the_recorded_input(stepflow: Stepflow) -> None:
+    (stepflow.folder / "greeting.yaml").write_text(GREETING)
+    given = ("--input-json", '{"who": "Wolpertinger"}', "--var", "key=hunter2-lynx", "--var", "tone=warm")
+    done = stepflow("run", "greeting.yaml", *given, "--label", "env=dev", "--note", "before the change", "-o", "json")
+    run_id = json.loads(done.stdout)["run_id"]
+    page = stepflow("runs", "report", run_id).stdout
+    started = page.partition("<h2>Started with</h2>")[2].partition("</section>")[0]
+    for text in ("Wolpertinger", "warm", "***", "env=dev", "before the change"):
+        assert text in started
+    assert "hunter2-lynx" not in started
+    # Without the history no command knows it.
+    stepflow("history", "clear", "--yes")
+    assert "not known" in stepflow("runs", "report", run_id).stdout
 
 
 @pytest.mark.parametrize("status", ["running", "cancelled"])

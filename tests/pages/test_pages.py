@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import random
+import re
+from html import escape
 from typing import Any
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
-from stepflow_client import LogConfig, StepflowRuntime
+from playwright.sync_api import expect
+from stepflow_client import LogConfig, StepflowRuntime, SyncStepflowClient
 from stepflow_client.drawing import draw, gather
+from stepflow_client.history import History
 
 from tests import releases
+from tests.pages.conftest import shot
 
 HOSTILE = "<script>document.title='stolen'</script>\"'"
 _LABELS = """() => [...document.querySelectorAll('svg.sf text')].map(text => {
   const box = text.getBoundingClientRect()
   return [text.textContent, box.left, box.top, box.right, box.bottom, parseFloat(getComputedStyle(text).fontSize)]
 })"""
+
+
+_OUTSIDE = """() => [...document.querySelectorAll('svg.ch')].flatMap(svg => {
+  const edge = svg.getBoundingClientRect().right
+  return [...svg.querySelectorAll('text')].filter(text => text.getBoundingClientRect().right > edge + 1)
+}).map(text => text.textContent)"""
 
 
 def step(name: str, reads: Any, **more: Any) -> dict[str, Any]:
@@ -131,6 +142,7 @@ client.wait_run(run_id, timeout=60)
         f"client.{call}"
         for call in (
             *("get_run(run_id)", "get_run_items(run_id)", "get_run_items(run_id)[0]", "get_run_items(run_id).items"),
+            *("get_run_steps(run_id, times=True)", "get_run_steps(run_id, times=True)[0]", "get_run_arguments(run_id)"),
             *("get_run_steps(run_id)", "get_run_steps(run_id)[0]", "get_run_flow(run_id)", "list_runs()"),
             *("list_components()", "list_components()[0]", "validate(flow)", "run(flow, {'q': 'x' * 100_000})"),
         )
@@ -147,3 +159,94 @@ def test_notebook(server: StepflowRuntime) -> None:
         (output,) = cell.outputs
         assert "text/plain" in output.data, cell.source
         assert 0 < len(output.data["text/html"].encode()) < 100_000, cell.source
+
+
+SHOWN = (
+    """
+import logging
+from stepflow_client import SyncStepflowClient
+logging.disable()
+client = SyncStepflowClient({url!r})
+flow = {flow!r}
+""",
+    "client.run(flow, {'ms': 1500}, progress=True)",
+    "list(client.map(flow, [{'ms': 1}] * 40, progress=True))[-1].status.value",
+    "client.get_run_steps(client.run(flow, {'ms': 20}).run_id, times=True)",
+    "client.run(flow, {'ms': 'not a number'}).raise_for_failure()",
+)
+STYLE = """
+body{font:14px sans-serif;margin:12px}.out{overflow-x:auto}
+pre{white-space:pre-wrap;overflow-wrap:anywhere;background:#eee;padding:6px}.error{background:#fee}
+"""
+
+
+def as_page(notebook: Any) -> str:
+    """Return a notebook as HTML, roughly as its frontends show it."""
+    parts = [f"<!doctype html><meta charset=utf-8><style>{STYLE}</style>"]
+    for cell in notebook.cells:
+        parts.append(f"<pre>{escape(cell.source)}</pre>")
+        for output in cell.outputs:
+            if output.output_type == "error":
+                text = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(output.traceback))
+                parts.append(f'<pre class="error">{escape(text)}</pre>')
+            elif output.output_type == "stream":
+                parts.append(f"<pre>{escape(output.text)}</pre>")
+            else:
+                html = output.data.get("text/html") or f"<pre>{escape(output.data['text/plain'])}</pre>"
+                parts.append(f'<div class="out">{html}</div>')
+    return "".join(parts)
+
+
+def test_a_notebook_with_progress_and_an_error(open_page: Any, server: StepflowRuntime) -> None:
+    sleep = {"id": "sleep", "component": "/builtin/sleep", "input": {"duration_ms": {"$input": "ms"}}}
+    flow = {"name": "sleeps", "steps": [sleep], "output": {"$step": "sleep"}}
+    first, *others = SHOWN
+    cells = [first.format(url=server.url, flow=flow).strip(), *others]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    NotebookClient(notebook, timeout=60, kernel_name="python3", allow_errors=True).execute()
+    page = open_page(as_page(notebook))
+    expect(page.locator("progress")).to_have_count(2)
+    assert page.evaluate("[...document.querySelectorAll('progress')].map(each => each.value)") == [1, 1]
+    expect(page.locator("th", has_text="duration")).to_have_count(1)
+    error = page.locator(".error")
+    expect(error).to_contain_text("RunFailedError: run")
+    expect(error).to_contain_text("Cell In[5], line 1")
+    assert len(error.inner_text().splitlines()) < 12
+    for width in (360, 1280):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        shot(page, f"notebook-{width}")
+
+
+def test_a_report_with_times_and_inputs(open_page: Any, server: StepflowRuntime) -> None:
+    schema = {"properties": {"key": {"type": "string", "is_secret": True}, "tone": {"type": "string"}}}
+    steps = [
+        {"id": "wait", "component": "/builtin/sleep", "input": {"duration_ms": 300, "passthrough": {"$input": "who"}}},
+        step("greet", {"who": {"$step": "wait"}, "tone": {"$variable": "tone"}, "key": {"$variable": "key"}}),
+        step("sign", {"$step": "greet", "path": "no_such_field"}),
+    ]
+    flow = {"name": "greeting", "schemas": {"properties": {"variables": schema}}, "steps": steps}
+    flow["output"] = {"$step": "sign"}
+    history = History()
+    with SyncStepflowClient(server.url, history=history) as client:
+        given = {"who": "Ada Wolpertinger", "about": {"text": "long " * 60}}
+        variables = {"tone": "warm", "key": "hunter2-lynx"}
+        run_id = client.run(flow, given, {"sign": {"input": {"more": 1}}}, variables=variables).run_id
+        batch = client.submit(flow, [{"who": "x" * 300}, {"who": "Bo"}, {}], variables=variables)
+        client.wait_run(batch, timeout=60)
+        pages = {"report": gather(client, run_id).html(), "report-batch": gather(client, batch).html()}
+    for name, html in pages.items():
+        assert "hunter2-lynx" not in html
+        page = open_page(html)
+        started = page.locator("section:has(> h2:text-is('Started with'))")
+        expect(started).to_contain_text("warm")
+        expect(started).to_contain_text("***")
+        for width in (360, 1280):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.evaluate(_OUTSIDE) == [], "a picture's text is cut off"
+            shot(page, f"{name}-{width}")
+    page = open_page(pages["report"])
+    wait = page.locator("section:has(> h2:text-is('Steps')) tr", has_text="wait").first
+    expect(wait).to_contain_text(re.compile(r"\d+ ms|\d\.\d\d s"))
+    expect(page.locator("section:has(> h2:text-is('Timeline')) rect")).to_have_count(3)

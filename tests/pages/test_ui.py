@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from stepflow_client import LogConfig, StepflowRuntime
+from stepflow_client import LogConfig, StepflowRuntime, SyncStepflowClient
+from stepflow_client.history import History
 
 from tests import releases
+from tests.pages.conftest import shot
 
-SHOTS = os.environ.get("STEPFLOW_SHOTS")
-"""A folder that screenshots are written to."""
 AXE = Path(os.environ.get("STEPFLOW_AXE", ".build/axe/node_modules/axe-core/axe.min.js"))
 FORM: dict[str, Any] = {
     "name": "brew",
@@ -111,11 +111,6 @@ def tab(browser: Browser, server: StepflowRuntime) -> Iterator[Seen]:
     assert seen.complaints == []
 
 
-def shot(page: Page, name: str) -> None:
-    if SHOTS:
-        page.screenshot(path=f"{SHOTS}/{name}.png", full_page=True)
-
-
 def test_start_from_the_form_and_see_it_live(tab: Seen, server: StepflowRuntime) -> None:
     flow_id = server.sync_client.store_flow(FORM).flow_id
     page = tab.go(f"/flows/{flow_id}")
@@ -131,6 +126,23 @@ def test_start_from_the_form_and_see_it_live(tab: Seen, server: StepflowRuntime)
     expect(page.locator("#timeline svg rect")).to_have_count(2)
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
     expect(page.locator("body")).not_to_contain_text("does not respond")
+
+
+def test_run_again_with_what_the_history_has(tab: Seen, server: StepflowRuntime) -> None:
+    history = History()
+    with SyncStepflowClient(server.url, history=history) as client:
+        run_id = client.submit(FORM, {"topic": "green tea", "style": "long", "ms": 0})
+        client.wait_run(run_id)
+    page = tab.go(f"/runs/{run_id}")
+    expect(page.locator("#given")).to_contain_text("green tea")
+    page.get_by_role("link", name="Run again with an input").click()
+    expect(page.get_by_label("Topic")).to_have_value("green tea")
+    page.get_by_role("button", name="Start").click()
+    page.wait_for_url("**/runs/*")
+    expect(page.locator("#summary .status")).to_have_text("completed", timeout=30_000)
+    entry = history.get(page.url.rpartition("/")[2])
+    assert entry is not None
+    assert entry.input == {"topic": "green tea", "style": "long", "ms": 0}
 
 
 def test_the_list_follows_new_runs(tab: Seen, server: StepflowRuntime) -> None:
@@ -280,8 +292,13 @@ def test_a_server_that_is_killed_and_comes_back(browser: Browser, monkeypatch: p
 @pytest.mark.parametrize("width", [360, 1280, 1920, 2560])
 def test_accessibility_and_width(tab: Seen, server: StepflowRuntime, width: int, scheme: Any) -> None:
     assert AXE.is_file(), f"there is no {AXE}; npm install --prefix .build/axe axe-core"
-    client = server.sync_client
-    failed = client.submit(FAILS, {})
+    history = History()
+    client = SyncStepflowClient(server.url, history=history)
+    failed = client.submit(FAILS, {"nam": "Ada", "about": {"more": "x" * 300}}, {"reading": {"input": {"n": 1}}})
+    entry = history.get(failed)
+    assert entry is not None
+    given = {"flow": entry.flow, "input": entry.input, "overrides": entry.overrides, "variables": {"tone": "warm"}}
+    history.record(failed, **given, labels={"env": "dev"}, note="before the change")
     batch = client.submit(FAILS, [{"name": "x" * 300}, {}, {"name": 3}])
     running = client.submit(FORM, {"topic": "tea", "ms": 600_000})
     for run_id in (failed, batch):
@@ -290,6 +307,7 @@ def test_accessibility_and_width(tab: Seen, server: StepflowRuntime, width: int,
     paths = {
         "runs": "/runs", "failed": f"/runs/{failed}", "batch": f"/runs/{batch}", "item": f"/runs/{batch}/items/1",
         "running": f"/runs/{running}", "text": f"/runs/{failed}/flow", "flows": "/flows", "flow": f"/flows/{flow_id}",
+        "again": f"/flows/{client.store_flow(FAILS).flow_id}?again={failed}",
         "new": "/flows/new", "components": "/components", "missing": "/nothing",
     }  # fmt: skip
     page = tab.context.new_page()
@@ -306,4 +324,5 @@ def test_accessibility_and_width(tab: Seen, server: StepflowRuntime, width: int,
         assert [(each["id"], each["impact"], each["nodes"][0]["html"]) for each in found] == [], name
         shot(page, f"{name}-{width}-{scheme}")
     client.cancel_run(running)
+    client.close()
     page.close()

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stepflow_client import InvalidArgumentError, StepflowClient, StepflowRuntime, SyncStepflowClient
+from stepflow_client import InvalidArgumentError, NotFoundError, StepflowClient, StepflowRuntime, SyncStepflowClient
 from stepflow_client.history import History
 
+from tests.differences import has
 from tests.server.awaited import Awaited
 from tests.server.flows import ECHO, FAIL, one_step, unique
 
@@ -56,6 +57,37 @@ async def test_runs_are_recorded_with_their_end(recorded: Any, history: History,
     third = history.get(by_id.run_id)
     assert third is not None
     assert (third.status, third.input, third.flow_id) == ("completed", [[1, 2]], first.flow_id)
+
+
+async def test_what_a_run_was_started_with(recorded: Any, client: Any, release: str, history: History) -> None:
+    flow = one_step(ECHO, {"n": 0, "given": {"$input": "n"}}, name=unique("given"))
+    changes = {"only": {"input": {"n": 9}}}
+    result = await recorded.run(flow, {"n": 1}, changes, variables={"who": "Ada"})
+    assert result.output == {"n": 9, "given": 1}
+    given = await recorded.get_run_arguments(result.run_id)
+    assert (given.inputs, given.variables, given.is_recorded) == ([{"n": 1}], {"who": "Ada"}, True)
+    assert given.overrides == changes
+    batch = await recorded.submit(one_step(ECHO), [[1], [2], None])
+    await recorded.get_results(batch)
+    assert (await recorded.get_run_arguments(batch)).inputs == [[1], [2], None]
+    # Another client has no history: servers before 0.12 tell it themselves, but for the variables.
+    told = await client.get_run_arguments(result.run_id)
+    assert (told.variables, told.labels, told.is_recorded) == (None, {}, False)
+    is_told = not has(release, "events")
+    assert told.inputs == ([{"n": 1}] if is_told else None)
+    assert told.overrides == (changes if is_told else None)
+    assert (await client.get_run_arguments(batch)).inputs == ([[1], [2], None] if is_told else None)
+    history.record(result.run_id, input=None, labels={"env": "dev"}, note="why")
+    noted = await recorded.get_run_arguments(result.run_id)
+    assert (noted.labels, noted.note) == ({"env": "dev"}, "why")
+
+
+async def test_a_run_that_nobody_knows(recorded: Any, history: History) -> None:
+    unknown = "00000000-0000-4000-8000-000000000000"
+    with pytest.raises(NotFoundError):
+        await recorded.get_run_arguments(unknown)
+    history.record(unknown, input={"n": 1})
+    assert (await recorded.get_run_arguments(unknown)).inputs == [{"n": 1}], "the server may have lost it"
 
 
 async def test_a_secret_variable_is_nowhere_in_the_file(recorded: Any, history: History) -> None:

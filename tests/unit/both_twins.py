@@ -64,6 +64,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "get_run": lambda client: client.get_run(RUN_ID),
     "get_run_items": lambda client: client.get_run_items(RUN_ID),
     "get_run_steps": lambda client: client.get_run_steps(RUN_ID),
+    "get_run_arguments": lambda client: client.get_run_arguments(RUN_ID),
     "get_run_step": lambda client: client.get_run_step(RUN_ID, "a"),
     "get_run_flow": lambda client: client.get_run_flow(RUN_ID),
     "compare_runs": lambda client: client.compare_runs(RUN_ID, RUN_ID),

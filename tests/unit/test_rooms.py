@@ -23,7 +23,7 @@ ROOMS = {
     "transport": {"_http", "_rules", "_codec"},
     "parts": {"transport", "_http", "_rules", "_codec", "flows"},
     "_embedded": {"parts", "_codec", "_rules", "flows"},
-    "drawing": {"parts", "_codec", "flows"},
+    "drawing": {"parts", "_rules", "_codec", "flows"},
     "testing": {"parts", "flows"},
 }
 PAIRS = [{"errors", "types"}]

@@ -7,11 +7,13 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from html import unescape
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from stepflow_client import LogConfig, StepflowRuntime
+from stepflow_client import LogConfig, StepflowRuntime, SyncStepflowClient
+from stepflow_client.history import History
 
 from tests import releases
 from tests.cli.ui.process import StartUi, flow_file, form
@@ -54,6 +56,12 @@ FORM: dict[str, Any] = {
     "steps": [
         {"id": "a", "component": "/builtin/noop", "input": {"all": {"$input": "$"}, "n": {"$variable": "limit"}}}
     ],
+    "output": {"$step": "a"},
+}
+
+ECHO_FLOW: dict[str, Any] = {
+    "name": "echo",
+    "steps": [{"id": "a", "component": "/builtin/noop", "input": {"$input": "$"}}],
     "output": {"$step": "a"},
 }
 
@@ -205,16 +213,11 @@ def test_start_from_the_form(session: httpx.Client, client: Any) -> None:
     assert 'value="tea"' in again.text
     assert 'value="1" selected' in again.text
     assert "mysecret" not in again.text
+    assert "give them again: variables.key" in words(again)
 
 
 def test_start_with_json_a_list_and_a_batch(session: httpx.Client, client: Any) -> None:
-    stored = client.store_flow(
-        {
-            "name": "echo",
-            "steps": [{"id": "a", "component": "/builtin/noop", "input": {"$input": "$"}}],
-            "output": {"$step": "a"},
-        }
-    )
+    stored = client.store_flow(ECHO_FLOW)
     path = f"/flows/{stored.flow_id}/start"
 
     def start(**data: str) -> httpx.Response:
@@ -232,6 +235,61 @@ def test_start_with_json_a_list_and_a_batch(session: httpx.Client, client: Any) 
     refused = start(raw='{"a": 1}', batch="1")
     assert "a batch is a list" in words(refused)
     assert "&#34;a&#34;: 1" in refused.text
+
+
+def test_what_a_run_was_started_with(start_ui: StartUi, newest_server: StepflowRuntime, tmp_path: Path) -> None:
+    flow = {**FORM, "name": "recorded-form"}
+    history = History(tmp_path / "stepflow" / "history.db")
+    with SyncStepflowClient(newest_server.url, history=history) as recording:
+        values = {"key": "mysecret", "limit": 1.5}
+        run_id = recording.submit(flow, {"topic": "tea & <b>", "style": "long"}, variables=values)
+        batch = recording.submit(flow, [{"topic": "first"}, {"topic": "second"}])
+        stored = recording.get_run(run_id).flow_id
+        changes = {"a": {"input": {"all": "overridden", "n": 1}}}
+        changed = recording.submit(flow, {"topic": "x"}, changes)
+        about: Any = {"labels": {"env": "dev"}, "note": "the <i>reason</i>"}
+        history.record(changed, input={"topic": "x"}, overrides=changes, **about)
+        for each in (run_id, batch, changed):
+            recording.wait_run(each, timeout=60)
+        with start_ui(newest_server.url, XDG_STATE_HOME=str(tmp_path)).browser() as browser:
+            shown = browser.get(f"/runs/{run_id}")
+            assert "tea & <b>" in words(shown)
+            assert "mysecret" not in shown.text
+            assert "limit : 1.5" in words(shown)
+            assert "first" in words(browser.get(f"/runs/{batch}"))
+            assert "second" in words(browser.get(f"/runs/{batch}/items/1"))
+            noted = words(browser.get(f"/runs/{changed}"))
+            assert "env=dev" in noted
+            assert "the <i>reason</i>" in noted
+            # Run again: fields, variables, a batch, and changes to steps.
+            again = browser.get(f"/flows/{stored}?again={run_id}")
+            assert 'value="tea &amp; &lt;b&gt;"' in again.text
+            assert 'value="1.5"' in again.text
+            assert 'name="batch" value="1" checked' in browser.get(f"/flows/{stored}?again={batch}").text
+            path = f"/flows/{stored}"
+            page = browser.get(f"{path}?again={changed}")
+            topic = re.search(r'<label for="([\w-]+)">Topic', page.text)
+            assert topic
+            sent = {**form(page, f"{path}/start"), topic[1]: "x", "overrides_of": changed}
+            started = browser.post(f"{path}/start", data=sent).headers["location"]
+            output = recording.get_result(started.removeprefix("/runs/"), timeout=60).output
+            assert output["all"] == "overridden"
+            # What the pages start is recorded, too.
+            assert "Changes to steps" in words(browser.get(started))
+        entry = history.get(started.removeprefix("/runs/"))
+        assert entry is not None
+        assert (entry.input, entry.overrides) == ({"topic": "x"}, {"a": {"value": changes["a"]}})
+
+
+def test_the_input_is_known_without_a_history(start_ui: StartUi, newest_server: StepflowRuntime) -> None:
+    with start_ui(newest_server.url, STEPFLOW_HISTORY="off").browser() as browser:
+        client = newest_server.sync_client
+        path = f"/flows/{client.store_flow(ECHO_FLOW).flow_id}"
+        sent = {**form(browser.get(path), f"{path}/start"), "raw": '"a special tea"'}
+        started = browser.post(f"{path}/start", data=sent).headers["location"]
+        assert "a special tea" in words(browser.get(started)).partition("Started with")[2].partition("Graph")[0]
+        other = client.submit(ECHO_FLOW, "unseen")
+        assert "The input is not known" in words(browser.get(f"/runs/{other}"))
 
 
 def test_paste_and_upload_a_flow(session: httpx.Client) -> None:

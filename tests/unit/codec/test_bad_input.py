@@ -102,6 +102,7 @@ ROWS: list[tuple[str, type[StepflowClientError], Operation]] = [
             "get_run",
             "get_run_items",
             "get_run_steps",
+            "get_run_arguments",
             "get_run_flow",
             "cancel_run",
             "delete_run",

@@ -6,6 +6,7 @@ import builtins
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from xml.etree import ElementTree
@@ -13,10 +14,11 @@ from xml.etree import ElementTree
 import pytest
 from stepflow_client.drawing import DrawingUnavailableError, RunReport, draw, report_page, to_dot, to_mermaid
 from stepflow_client.drawing.charts import duration
+from stepflow_client.drawing.report import masked_arguments
 from stepflow_client.drawing.timing import StepTime, item_times, percentile, step_times
 from stepflow_client.drawing.trees import json_tree
 from stepflow_client.events import StepCompletedEvent, StepStartedEvent
-from stepflow_client.types import FlowResult, RunDetails, RunItem, StepDetails
+from stepflow_client.types import FlowResult, RunArguments, RunDetails, RunItem, StepDetails
 
 HOSTILE = '<script>alert("x")</script>\'&\\\u202e\x00\n]]>'
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -120,7 +122,48 @@ def report(count: int = 1) -> RunReport:
         for index in range(count)
     ]
     run = RunDetails(run_id="r", flow_id="f", flow_name=HOSTILE, status="failed")
-    return RunReport(run, items, steps, FLOW, times)
+    given = RunArguments(
+        run_id="r",
+        inputs=[{"nr": index, HOSTILE: HOSTILE} for index in range(count)],
+        variables={HOSTILE: HOSTILE},
+        overrides={"b": HOSTILE},
+        labels={HOSTILE: HOSTILE},
+        note=HOSTILE,
+        is_recorded=True,
+    )
+    return RunReport(run, items, steps, FLOW, times, given)
+
+
+def started_with(shown: RunReport) -> str:
+    return shown.html().partition("<h2>Started with</h2>")[2].partition("</section>")[0]
+
+
+def test_report_shows_what_the_run_was_started_with() -> None:
+    for name in ("input", "variables", "overrides", "labels", "note"):
+        assert f"<th>{name}</th>" in started_with(report())
+    batch = report(3)
+    assert "3, with the items below" in started_with(batch)
+    items = batch.html().partition("<h2>Items</h2>")[2]
+    assert "<th>input</th>" in items
+    assert "&quot;nr&quot;: 2" in items
+
+
+def test_what_a_server_tells_of_inputs_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_KEY", "hunter2-lynx")
+    declared = {"key": {"type": "string", "is_secret": True, "env_var": "SHOP_KEY", "default": "s3cr3t-default"}}
+    flow = {"schemas": {"properties": {"variables": {"properties": declared}}}, "steps": []}
+    given = RunArguments(run_id="r", inputs=["a hunter2-lynx"], overrides={"b": {"input": "s3cr3t-default"}})
+    shown = masked_arguments(flow, given)
+    assert (shown.inputs, shown.overrides) == (["a ***"], {"b": {"input": "***"}})
+
+
+def test_report_says_that_the_input_is_not_known() -> None:
+    shown = replace(report(3), given=RunArguments(run_id="r"))
+    assert "not known" in started_with(shown)
+    assert "<th>input</th>" not in shown.html().partition("<h2>Items</h2>")[2]
+    # Of a run whose items and inputs do not match, none is shown with the wrong item.
+    fewer = replace(report(3), given=RunArguments(run_id="r", inputs=[1, 2]))
+    assert "<th>input</th>" not in fewer.html().partition("<h2>Items</h2>")[2]
 
 
 @pytest.mark.parametrize("count", [1, 3, 250])

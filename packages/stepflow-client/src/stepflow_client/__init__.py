@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from .executor import StepflowExecutor
     from .logs import LogConfig, LogEntry
     from .outcomes import Outcome
+    from .progress import Progress
     from .reruns import RerunItem, RerunPlan, RerunResult
     from .result_cache import ResultCache
     from .runtime import RestartPolicy, StepflowRuntime
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
         ListItemsResponse,
         ListRunsResponse,
         ListStepsResponse,
+        RunArguments,
         RunDetails,
         RunItem,
         ServerInfo,
@@ -110,6 +112,7 @@ _HOMES = {
     "LogConfig": "logs",
     "LogEntry": "logs",
     "Outcome": "outcomes",
+    "Progress": "progress",
     **dict.fromkeys(
         (
             "BlobContent",
@@ -127,6 +130,7 @@ _HOMES = {
             "ListItemsResponse",
             "ListRunsResponse",
             "ListStepsResponse",
+            "RunArguments",
             "RunDetails",
             "RunItem",
             "ServerInfo",
@@ -188,6 +192,7 @@ __all__ = [
     "NotFoundError",
     "Outcome",
     "OutputTypeError",
+    "Progress",
     "RateLimitError",
     "RequestTimeoutError",
     "RerunItem",
@@ -196,6 +201,7 @@ __all__ = [
     "RestartPolicy",
     "ResultCache",
     "RetryPolicy",
+    "RunArguments",
     "RunComparison",
     "RunCompletedEvent",
     "RunCreatedEvent",

@@ -42,6 +42,9 @@ class Listing(Model, Shown, Generic[Entry]):
     def _entries(self) -> Sequence[Entry]:
         raise NotImplementedError
 
+    def _columns(self) -> Sequence[str]:
+        return self._shown
+
     def __iter__(self) -> Iterator[Entry]:  # type: ignore[override]  # pydantic's goes through the fields
         return iter(self._entries())
 
@@ -74,7 +77,7 @@ class Listing(Model, Shown, Generic[Entry]):
     def _repr_html_(self) -> str:
         from .drawing.notebook import records_html
 
-        *columns, what = self._shown
+        *columns, what = self._columns()
         return records_html(self._entries(), columns, what)
 
 

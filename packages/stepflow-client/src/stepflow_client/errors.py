@@ -26,7 +26,8 @@
         └── ServerStartError         it did not start, or it ended; see `exit_code` and `log_tail`
             └── ServerStartTimeoutError  it was not ready in time (a TimeoutError too)
 
-Every error is picklable and `str()` of it is one sentence, with a hint of what to do where there is one.
+Every error is picklable and `str()` of it is one sentence, with a hint of what to do where there is one. Notebooks and
+IPython show the line of the user's code, the message and the hint; `%tb` shows the whole traceback.
 """
 
 from __future__ import annotations
@@ -105,6 +106,12 @@ class StepflowClientError(Exception):
     def __str__(self) -> str:
         """Return the message and the hint."""
         return f"{self.message} ({self.hint})" if self.hint else self.message
+
+    def _render_traceback_(self) -> list[str]:
+        # IPython asks for this.
+        from ._short_traceback import rendered
+
+        return rendered(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The default would call the class with `args` alone and lose what is keyword-only.

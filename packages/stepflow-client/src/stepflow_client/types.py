@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Self, TypeV
 
 from pydantic import AliasChoices, Field, PlainSerializer, SkipValidation, model_validator
 
-from ._codec.secrets import HIDDEN, hidden_flow, hidden_schema
+from ._codec.secrets import HIDDEN, hidden_flow, hidden_schema, is_hidden
 from ._dataframe import data_frame
 from ._models import Listing, Model, Shown, as_dicts, fields_html, from_number
 from ._rules.statuses import STATUS_NUMBERS, ExecutionStatus, _OpenEnum, read_status
@@ -40,6 +40,7 @@ __all__ = [
     "ListItemsResponse",
     "ListRunsResponse",
     "ListStepsResponse",
+    "RunArguments",
     "RunDetails",
     "RunItem",
     "RunItems",
@@ -262,6 +263,37 @@ class RunDetails(Model, Shown):
         )
 
 
+class RunArguments(Model, Shown):
+    """What a run was started with, as far as the server or the client's history tells."""
+
+    run_id: str
+    inputs: list[Any] | None = None
+    """The input of each item; None where nobody tells them."""
+    variables: dict[str, Any] | None = None
+    """The variables that were given; `***` in the place of secret ones. None where they are not recorded."""
+    overrides: Any = None
+    """The changes to steps; None where there were none, or nobody tells them."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """Names and values that the run was recorded with."""
+    note: str | None = None
+    """The text that the run was recorded with."""
+    is_recorded: bool = False
+    """Whether the history has the run."""
+
+    @property
+    def hidden(self) -> list[str]:
+        """What lacks a secret, which the history does not keep: `inputs`, `variables.NAME`, `overrides`."""
+        named = {f"variables.{name}": value for name, value in (self.variables or {}).items()}
+        values = {"inputs": self.inputs, **named, "overrides": self.overrides}
+        return [name for name, value in values.items() if is_hidden(value)]
+
+    def _repr_html_(self) -> str:
+        given = self.inputs[0] if self.inputs is not None and len(self.inputs) == 1 else self.inputs
+        rows: list[tuple[str, object]] = [("run", self.run_id), ("input", given)]
+        rows += [("variables", self.variables), ("overrides", self.overrides)]
+        return fields_html([*rows, ("labels", self.labels), ("note", self.note)])
+
+
 class CreateRunResponse(RunDetails):
     """A run just created."""
 
@@ -392,22 +424,37 @@ class StepDetails(Model, Shown):
     """The step's output where the server tells it (0.9, and 0.12 and newer)."""
     error: FlowError | None = None
     updated_at: datetime | None = None
+    started_at: datetime | None = None
+    """When it was first given to its component, with `get_run_steps(times=True)` (0.12 and newer), like the next."""
+    completed_at: datetime | None = None
+    """When it ended; None while it runs."""
+    duration: float | None = None
+    """Seconds from the first start to the end, with all attempts and the waits between them."""
+    attempts: int | None = None
+    """How many times it was started."""
 
     def _repr_html_(self) -> str:
         value = ("error", self.error.message) if self.error else ("output", self.output)
-        rows = [("step", self.step_id), ("component", self.component), ("item", self.item_index)]
-        return fields_html([*rows, ("status", self.status.value), value])
+        rows: list[tuple[str, object]] = [("step", self.step_id), ("component", self.component)]
+        rows += [("item", self.item_index), ("status", self.status.value)]
+        if self.started_at is not None:
+            rows += [("started", self.started_at), ("seconds", self.duration), ("attempts", self.attempts)]
+        return fields_html([*rows, value])
 
 
 class ListStepsResponse(Listing[StepDetails]):
     """The steps of a run, by item, then in the order of the flow: iterate over it, index it, or use `steps`."""
 
     _shown: ClassVar = ("item_index", "step_id", "component", "status", "output", "error.message", "steps")
+    _timed: ClassVar = (*_shown[:4], "started_at", "duration", "attempts", *_shown[4:])
     run_id: str
     steps: list[StepDetails]
 
     def _entries(self) -> Sequence[StepDetails]:
         return self.steps
+
+    def _columns(self) -> Sequence[str]:
+        return self._timed if any(step.started_at is not None for step in self.steps) else self._shown
 
 
 class ListRunsResponse(Listing[RunDetails]):

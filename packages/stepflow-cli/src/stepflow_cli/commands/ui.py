@@ -49,6 +49,8 @@ def command(server: ServerOptions, port: int, host: str, no_open: bool) -> None:
     The link has a token, which is good for one browser: it is exchanged for a cookie. When it is used, the link for
     another browser is printed. Credentials for the Stepflow server stay in this command.
 
+    Runs that the pages start are recorded in the history, which also tells the input of a run; see 'stepflow history'.
+
     Needs the extra stepflow-cli[ui]; graphs need stepflow-cli[draw] too.
     """
     _check_extra()
@@ -61,7 +63,7 @@ def command(server: ServerOptions, port: int, host: str, no_open: bool) -> None:
             listening = listen(host, port)
         except OSError as error:
             raise _not_listening(error, host, port) from None
-        with listening:
+        with listening, target.history.recording():
             _serve(target, listening, host, no_open=no_open)
 
 

@@ -208,6 +208,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "runs steps": (
         "stepflow runs steps 01a2b3c4",
         "stepflow runs steps 01a2b3c4 --wide",
+        "stepflow runs steps 01a2b3c4 --times",
     ),
     "runs flow": (
         "stepflow runs flow 01a2b3c4",

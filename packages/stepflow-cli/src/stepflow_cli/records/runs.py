@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from stepflow_client._rules.words import duration_text
+
 from ..output.view import Column, View, rfc3339
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ __all__ = [
     "RUN_IN_FULL",
     "STATUSES",
     "STEP",
+    "TIMED_STEP",
     "VALUES",
     "duration_text",
     "item_record",
@@ -30,19 +33,11 @@ STATUSES = ("running", "completed", "failed", "cancelled", "paused", "recovery_f
 """Every status that servers have; here as words, because the client's enumeration takes long to import."""
 
 
-def duration_text(seconds: object) -> str:
-    """Return a duration as people write it: 0.4s, 42s, 3m05s, 2h04m, 3d02h."""
-    if not isinstance(seconds, (int, float)):
-        return "-"
-    if seconds < 10:
-        return f"{seconds:.1f}s"
-    whole = int(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    for size, unit, smaller, its_unit in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m")):
-        if whole >= size:
-            return f"{whole // size}{unit}{whole % size // smaller:02d}{its_unit}"
-    return f"{whole // 60}m{whole % 60:02d}s"
+def _short_text(seconds: object) -> str:
+    """Return a duration of which milliseconds matter."""
+    if isinstance(seconds, (int, float)) and seconds < 1:
+        return f"{seconds * 1000:.0f}ms"
+    return duration_text(seconds)
 
 
 def _items_text(items: object) -> str:
@@ -101,6 +96,18 @@ STEP = View(
 )
 """A step of an item."""
 
+_TIMES = ("started_at", "completed_at", "duration", "attempts")
+TIMED_STEP = replace(
+    STEP,
+    columns=(
+        *STEP.columns[:4],
+        *(Column("started_at", title="STARTED", kind="time", optional=True), replace(_DURATION, show=_short_text)),
+        *(Column("attempts", kind="number"), *STEP.columns[4:]),
+    ),
+    fields=("completed_at", *STEP.fields),
+)
+"""A step of an item, with its times."""
+
 
 def run_record(run: RunDetails | PlainRun) -> dict[str, Any]:
     """Return a run as a record. `duration` is in seconds; of a run that goes on, so far."""
@@ -128,6 +135,15 @@ def item_record(item: RunItem) -> dict[str, Any]:
     }
 
 
-def step_record(step: StepDetails) -> dict[str, Any]:
-    """Return a step as a record."""
-    return step.model_dump(mode="json") | {"updated_at": rfc3339(step.updated_at)}
+def step_record(step: StepDetails, *, times: bool = False) -> dict[str, Any]:
+    """Return a step as a record.
+
+    Args:
+        step: The step.
+        times: Whether it has the fields of its times.
+    """
+    record = step.model_dump(mode="json", exclude=set(_TIMES)) | {"updated_at": rfc3339(step.updated_at)}
+    if times:
+        record |= {"started_at": rfc3339(step.started_at), "completed_at": rfc3339(step.completed_at)}
+        record |= {"duration": step.duration, "attempts": step.attempts}
+    return record

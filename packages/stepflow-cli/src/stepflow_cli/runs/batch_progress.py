@@ -7,6 +7,8 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from stepflow_client._rules.batch_count import BatchCount
+
 from ..errors import Problem
 from ..exit_codes import ExitCode
 from ..output.messages import note
@@ -20,8 +22,6 @@ __all__ = ["BatchProgress", "Latencies"]
 
 _EVERY = 0.2
 """Seconds between two writes of the progress."""
-_ENOUGH = 3.0
-"""Seconds after which a rate tells how long the rest takes."""
 _MOST_GROUPS = 5
 """Kinds of failures that the summary lists."""
 _STEP = math.log(1.02)
@@ -49,31 +49,23 @@ class Latencies:
         return None
 
 
-class BatchProgress:
-    """How far a batch is."""
+class BatchProgress(BatchCount):
+    """How far a batch is, and what failed in it."""
 
     def __init__(self) -> None:
         """Begin to count."""
-        self.done = self.begun = 0
-        """Inputs that ended, and that were read."""
-        self.expected: int | None = None
-        """How many there will be, where that is known or estimated."""
+        super().__init__()
         self._failures: Counter[tuple[str, str]] = Counter()
-        self._failed = self._known = 0
         self._latencies = Latencies()
-        self._began = self._shown = time.monotonic()
+        self._shown = time.monotonic()
 
     def note(self, outcome: Outcome) -> None:
         """Count an outcome."""
-        self.done += 1
+        super().note(outcome)
         if outcome.seconds is not None:
             self._latencies.note(outcome.seconds)
-        elif outcome.run_id is not None:
-            # It comes from a journal, at once: it says nothing about how fast the others are.
-            self._known += 1
         if outcome.is_success:
             return
-        self._failed += 1
         error: dict[str, Any] = outcome.record()["error"]
         group = (str(error["code"] or outcome.status.value), error["message"])
         # However many messages differ, few are kept.
@@ -93,15 +85,13 @@ class BatchProgress:
         parts = [self._text()]
         if self.begun > self.done:
             parts.append(f"{self.begun - self.done} running")
-        seconds = time.monotonic() - self._began
-        here = self.done - self._known
-        if self.expected is not None and here and seconds >= _ENOUGH and self.expected > self.done:
-            parts.append(f"{duration_text((self.expected - self.done) * seconds / here)} left")
+        left = self.progress().left
+        if left is not None:
+            parts.append(f"{duration_text(left)} left")
         spinner.update(", ".join(parts))
 
     def _text(self) -> str:
-        seconds = max(time.monotonic() - self._began, 1e-6)
-        return f"{self.done} inputs done, {self._failed} failed, {self.done / seconds:.0f}/s"
+        return f"{self.done} inputs done, {self.failed} failed, {self.done / self.seconds:.0f}/s"
 
     def summarise(self) -> None:
         """Print the outcome of the batch, the most frequent failures first.
@@ -109,7 +99,7 @@ class BatchProgress:
         Raises:
             Problem: If not all inputs have succeeded.
         """
-        note(f"{self._text()}, {time.monotonic() - self._began:.1f} s")
+        note(f"{self._text()}, {self.seconds:.1f} s")
         found = [(percent, self._latencies.percentile(percent / 100)) for percent in (50, 95, 99)]
         if found[0][1] is not None:
             told = ", ".join(f"p{percent} {seconds:.3g} s" for percent, seconds in found)
@@ -117,6 +107,6 @@ class BatchProgress:
             note(f"  latency of runs: {told}")
         for (code, message), count in self._failures.most_common(_MOST_GROUPS):
             note(f"  {count} x {code}: {message}")
-        if self._failed:
-            message = f"{self._failed} of {self.done} inputs did not succeed"
+        if self.failed:
+            message = f"{self.failed} of {self.done} inputs did not succeed"
             raise Problem(message, kind="run_failed", exit_code=ExitCode.FAILED)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stepflow_client._rules.run_progress import RunProgress
+
 from ..records.runs import duration_text
-from .progress import RunProgress
 
 if TYPE_CHECKING:
     from stepflow_client.events import RunEvent

@@ -11,11 +11,12 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from stepflow_client._rules.words import counted
+
 from ..context import current_session
 from ..output.tables import is_terminal
 from ..server.connect import Target
 from ..server.outages import told_by
-from .rate import counted
 
 if TYPE_CHECKING:
     from .watch import Watch

@@ -8,11 +8,11 @@ from datetime import datetime
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 from rich.tree import Tree
+from stepflow_client._rules.run_progress import RunProgress, StepProgress
 
 from ..output.safety import printable, printable_lines
 from ..output.tables import STATUS_STYLES
 from ..records.runs import duration_text
-from .progress import RunProgress, StepProgress
 
 __all__ = ["tree_of"]
 

@@ -8,13 +8,14 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from stepflow_client._rules.run_progress import FlowOutline, RunProgress
+
 from ..errors import Problem
 from ..exit_codes import ExitCode
 from ..inputs.flow import step_ids
 from ..records.results import cancelled_run, failure
 from ..server.connect import Target
 from .events import EventReader
-from .progress import FlowOutline, RunProgress
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails

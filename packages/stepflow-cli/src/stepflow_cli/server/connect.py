@@ -52,12 +52,13 @@ class Target:
         return SyncStepflowClient.from_env(**self.arguments)
 
     def async_client(self) -> StepflowClient:
-        """Return an asynchronous client of the same server, to be closed by the caller."""
+        """Return an asynchronous client of the same server with the same history, to be closed by the caller."""
         from stepflow_client import StepflowClient
 
+        history = self.history.for_client
         if self.runtime is not None:
-            return StepflowClient(self.runtime.url)
-        return StepflowClient.from_env(**self.arguments)
+            return StepflowClient(self.runtime.url, history=history)
+        return StepflowClient.from_env(**self.arguments, history=history)
 
     def come_back(self, words: str, run_id: str) -> str:
         """Return the command that goes on with a run, on the same server.

@@ -17,7 +17,7 @@ from .following import Followers, Health
 from .security import FormTokens
 
 if TYPE_CHECKING:
-    from stepflow_client import StepflowClient, StepflowClientError
+    from stepflow_client import RunArguments, StepflowClient, StepflowClientError
 
 __all__ = ["Site", "environment", "site_of"]
 
@@ -34,7 +34,7 @@ class Site:
     followers: Followers
     health: Health
     inputs: dict[str, Any] = field(default_factory=dict)
-    """The inputs of the newest runs started here: no server gives them back."""
+    """The inputs of the newest runs started here, for where the history is off."""
     reruns: dict[str, Any] = field(default_factory=dict)
     """What is run again here, by a key of its own."""
 
@@ -71,6 +71,14 @@ class Site:
         is_away = isinstance(error, TransportError)
         live = "/live" if is_away else ""
         return self.page(request, "failure", status, error=error, is_away=is_away, live=live)
+
+    async def arguments(self, run_id: str) -> RunArguments:
+        """Return what a run was started with: as the server or the history tells it, or as it was started here."""
+        given = await self.client.get_run_arguments(run_id)
+        if given.inputs is None and run_id in self.inputs:
+            value = self.inputs[run_id]
+            return given.model_copy(update={"inputs": value if isinstance(value, list) else [value]})
+        return given
 
     def remember_input(self, run_id: str, value: Any) -> None:
         """Keep the input of a run that was started here."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 from uuid import UUID
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from ..flows.file import FlowSource
     from ..history import History
     from ..outcomes import Outcome
+    from ..progress import ProgressOption
     from ..reruns import RerunPlan, RerunResult
     from ..result_cache import ResultCache
     from ..types import (
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
         ListRunsResponse,
         ListStepsResponse,
         OutputT,
+        RunArguments,
         RunDetails,
         ServerInfo,
         StepDetails,
@@ -75,7 +77,9 @@ if TYPE_CHECKING:
     from .caching import CachedRuns
     from .events import EventFollower
     from .idempotency import KeyedRuns
+    from .progress import ProgressTeller
     from .rerun import Rerunner
+    from .step_times import StepTimer
 else:
     responses = lazy_module("stepflow_client._codec.responses")
     typed = lazy_module("stepflow_client._codec.typed")
@@ -184,6 +188,18 @@ class StepflowClient(Picklable):
         from .events import EventFollower
 
         return EventFollower(self._connection, self._runs, self._waiter)
+
+    @cached_property
+    def _timer(self) -> StepTimer:
+        from .step_times import StepTimer
+
+        return StepTimer(self._connection, self._events)
+
+    @cached_property
+    def _teller(self) -> ProgressTeller:
+        from .progress import ProgressTeller
+
+        return ProgressTeller(self._runs, self._events, self._waiter)
 
     @cached_property
     def _blobs(self) -> BlobStore:
@@ -353,6 +369,7 @@ class StepflowClient(Picklable):
         idempotency_key: str | None = None,
         on_cancel: Literal["detach", "cancel"] = "detach",
         check: bool = False,
+        progress: ProgressOption = False,
         output_type: None = None,
         cache: ResultCache | None = None,
     ) -> FlowResult: ...
@@ -371,6 +388,7 @@ class StepflowClient(Picklable):
         idempotency_key: str | None = None,
         on_cancel: Literal["detach", "cancel"] = "detach",
         check: bool = False,
+        progress: ProgressOption = False,
         output_type: type[OutputT],
         cache: ResultCache | None = None,
     ) -> FlowResult[OutputT]: ...
@@ -388,6 +406,7 @@ class StepflowClient(Picklable):
         idempotency_key: str | None = None,
         on_cancel: Literal["detach", "cancel"] = "detach",
         check: bool = False,
+        progress: ProgressOption = False,
         output_type: Any = None,
         cache: ResultCache | None = None,
     ) -> FlowResult[Any]:
@@ -426,6 +445,9 @@ class StepflowClient(Picklable):
                 leaves it alone, `cancel` marks it as cancelled if its id is known by then.
             check: Refuse an input that does not fit the input schema of the flow, before anything is sent. Servers
                 check nothing of it. A flow that is given by its id is not checked.
+            progress: True shows how far the run is: in a notebook, on a terminal as a bar (of rich or tqdm where they
+                are installed), elsewhere as a line every ten seconds. Or a function that is called with a `Progress`:
+                every half second, after events, and at the end. What it raises ends the call; the run goes on.
             output_type: The type of the output: a pydantic model, a dataclass, an attrs class or a TypedDict. The
                 result is then a `FlowResult[output_type]`, whose output is an object of it where the run succeeds.
             cache: Return the result of an earlier run of the same flow with the same input, variables and overrides,
@@ -450,10 +472,11 @@ class StepflowClient(Picklable):
             UnsupportedByServerError: If there is an idempotency key and the server is older than 0.10, where flows have
                 no ids that can be found again.
         """
-        deadline = deadline_of(timeout)
+        began, deadline = time.monotonic(), deadline_of(timeout)
         requests.single_input(input)
         if output_type is not None:
             typed.check_output_type(output_type)
+        _check_progress(progress)
         if check and not is_flow_id(flow):
             flow = load_flow(flow)
             from ..flows.inputs import check_inputs
@@ -463,8 +486,9 @@ class StepflowClient(Picklable):
             raise InvalidArgumentError(f"on_cancel is 'detach' or 'cancel', not {on_cancel!r}")
         with deadline_scope(deadline), self._connection.traced("run", kind="INTERNAL") as span:
             given = (flow, input, overrides, variables, variables_from_env)
+            finish = partial(self._result_of, began=began, deadline=deadline, progress=progress)
             if cache is not None:
-                result = await self._from_cache(cache, given, deadline, deduplicate, idempotency_key, on_cancel)
+                result = await self._from_cache(cache, given, finish, deduplicate, idempotency_key, on_cancel)
             else:
                 run = await self._start(
                     *given,
@@ -474,7 +498,7 @@ class StepflowClient(Picklable):
                     idempotency_key=idempotency_key,
                 )
                 try:
-                    result = await self._result_of(run, deadline)
+                    result = await finish(run)
                 except AsyncCancelled:
                     if on_cancel == "cancel":
                         await self._cancel_unwanted(run.run_id)
@@ -486,7 +510,7 @@ class StepflowClient(Picklable):
         self,
         cache: ResultCache,
         given: tuple[FlowSource, Any, Any, Variables | None, bool],
-        deadline: float | None,
+        finish: Callable[[answers.Started], Awaitable[FlowResult]],
         deduplicate: bool,
         idempotency_key: str | None,
         on_cancel: str,
@@ -511,13 +535,18 @@ class StepflowClient(Picklable):
                     source=call.flow,
                 )
                 flight.created(run.run_id)
-            return await self._result_of(run, deadline)
+            return await finish(run)
 
         return await self._cached.result(cache, call, execute, self._cancel_unwanted if on_cancel == "cancel" else None)
 
-    async def _result_of(self, run: answers.Started, deadline: float | None) -> FlowResult:
+    async def _result_of(
+        self, run: answers.Started, *, began: float, deadline: float | None, progress: ProgressOption
+    ) -> FlowResult:
         try:
-            result = await self._waiter.result_of(run, deadline)
+            if progress is False:
+                result = await self._waiter.result_of(run, deadline)
+            else:
+                result = await self._teller.result_of(run, began, deadline, progress)
         except StepflowClientError as error:
             error.run_id = error.run_id or run.run_id
             raise
@@ -635,6 +664,7 @@ class StepflowClient(Picklable):
         journal: str | os.PathLike[str] | None = None,
         on_lost: Literal["fail", "rerun"] = "fail",
         on_cancel: Literal["detach", "cancel"] = "detach",
+        progress: ProgressOption = False,
     ) -> AsyncGenerator[Outcome, None]:
         """Run a flow on each of any number of inputs, and yield one outcome for each.
 
@@ -672,6 +702,8 @@ class StepflowClient(Picklable):
                 they are run once more (`rerun`).
             on_cancel: What becomes of the runs in flight when the iteration ends early: `detach` leaves them alone,
                 `cancel` marks them as cancelled.
+            progress: True shows how many outcomes there were, as for `run`; of all inputs where they have a length. Or
+                a function that is called with a `Progress` at the beginning, at outcomes and at the end.
 
         Raises:
             FlowFileError: If the flow's file cannot be read.
@@ -685,7 +717,8 @@ class StepflowClient(Picklable):
             UnsupportedByServerError: If there is a journal and the server is older than 0.10, where a chunk's run
                 cannot be recognised after a crash.
         """
-        return self._batches.map(
+        _check_progress(progress)
+        outcomes = self._batches.map(
             flow,
             inputs,
             max_concurrency=max_concurrency,
@@ -699,6 +732,7 @@ class StepflowClient(Picklable):
             on_lost=on_lost,
             on_cancel=on_cancel,
         )
+        return outcomes if progress is False else self._teller.counted(outcomes, inputs, progress)
 
     async def get_result(self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
         """Return the result of a run of one item, waiting for it to end.
@@ -901,19 +935,47 @@ class StepflowClient(Picklable):
         return await self._runs.get_run_items(run_id, timeout=timeout)
 
     async def get_run_steps(
-        self, run_id: str | UUID, *, item_index: int | None = None, timeout: float | None = None
+        self,
+        run_id: str | UUID,
+        *,
+        item_index: int | None = None,
+        times: bool = False,
+        timeout: float | None = None,
     ) -> ListStepsResponse:
         """Return the steps of a run that were started, by item, then in the order of the flow.
+
+        Example:
+            ```python
+            for step in await client.get_run_steps(run_id, times=True):
+                print(step.step_id, step.started_at, step.duration, step.attempts)
+            ```
 
         Args:
             run_id: The run.
             item_index: Only the steps of this item; None for all.
+            times: Fill in `started_at`, `completed_at`, `duration` and `attempts`, from the run's events. It is one
+                request more, whose response has three events or more for each step of all items. Servers before 0.12
+                have no events: there these fields are None.
             timeout: Seconds, instead of the client's.
 
         Raises:
             NotFoundError: If the server has no such run.
+            RequestTimeoutError: If the steps, or the events, have not come in time.
         """
-        return await self._runs.get_run_steps(run_id, item_index=item_index, timeout=timeout)
+        listed = await self._runs.get_run_steps(run_id, item_index=item_index, timeout=timeout)
+        return await self._timer.timed(listed, timeout) if times else listed
+
+    async def get_run_arguments(self, run_id: str | UUID, *, timeout: float | None = None) -> RunArguments:
+        """Return what a run was started with: inputs, variables, overrides, and how it is labelled.
+
+        Servers from 0.12 on do not tell it, and no server tells the variables, labels and note: these come from the
+        client's `history`, if it has one and the run is in it. Inputs that a server tells are not masked; those of the
+        history have `***` where a secret was.
+
+        Raises:
+            NotFoundError: If neither the server nor the history has such a run.
+        """
+        return await self._runs.get_run_arguments(run_id, self._recorder, timeout=timeout)
 
     async def get_run_step(
         self, run_id: str | UUID, step_id: str, *, item_index: int = 0, timeout: float | None = None
@@ -1056,7 +1118,9 @@ class StepflowClient(Picklable):
 
     # Waiting
 
-    async def wait_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
+    async def wait_run(
+        self, run_id: str | UUID, *, timeout: float | None = None, progress: ProgressOption = False
+    ) -> RunDetails:
         """Wait until a run ends and return it.
 
         Lost connections and a server that is started again are waited for too: within the timeout, or for two
@@ -1065,6 +1129,7 @@ class StepflowClient(Picklable):
         Args:
             run_id: The run.
             timeout: Seconds to wait; None waits as long as it takes.
+            progress: Shows how far the run is, or is called with it, as for `run`.
 
         Raises:
             NotFoundError: If the server has no such run.
@@ -1072,7 +1137,11 @@ class StepflowClient(Picklable):
             UnsupportedByServerError: If the run will not end: its server was started again and resumes none (0.9).
             TransportError: If the server is not there.
         """
-        run = await self._waiter.wait_run(run_id, timeout=timeout)
+        _check_progress(progress)
+        if progress is False:
+            run = await self._waiter.wait_run(run_id, timeout=timeout)
+        else:
+            run = await self._teller.wait_run(run_id, timeout, progress)
         self._recorder.seen(run.run_id, run.status)
         return run
 
@@ -1292,3 +1361,11 @@ class StepflowClient(Picklable):
 
         comparer = RunComparer(self._connection, self._runs, self._blobs)
         return await comparer.compare_runs(a, b, ignore=ignore, timeout=timeout)
+
+
+def _check_progress(progress: object) -> None:
+    # Who shows none does not pay for the import.
+    if progress is not False:
+        from .._progress_display import check_progress
+
+        check_progress(progress)

@@ -25,6 +25,7 @@ __all__ = [
     "checked_summary",
     "error_for",
     "flow_id",
+    "given",
     "is_failed",
     "is_unfinished",
     "json_value",
@@ -287,6 +288,15 @@ class RunState(NamedTuple):
     def is_finished(self) -> bool:
         """True where the status is final."""
         return self.status.is_final
+
+
+def given(answer: dict[str, Any]) -> dict[str, Any]:
+    """Read what a run was started with, of servers that tell it (before 0.12)."""
+    told = answer.get("given") or {}
+    inputs = told.get("inputs")
+    if inputs is not None and not isinstance(inputs, list):
+        raise TypeError("inputs: not a list")
+    return {"inputs": inputs, "overrides": told.get("overrides")}
 
 
 def run_state(answer: dict[str, Any], run_id: str | None = None) -> RunState:

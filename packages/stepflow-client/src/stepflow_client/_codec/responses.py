@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from .._collector import collector_paused
@@ -29,6 +29,7 @@ from ..types import (
     ListItemsResponse,
     ListRunsResponse,
     ListStepsResponse,
+    RunArguments,
     RunDetails,
     RunItem,
     RunItems,
@@ -40,7 +41,11 @@ from .answers import RunState, build, checked_items, checked_summary
 from .reading import PLAIN, Reading
 from .values import restored
 
+if TYPE_CHECKING:
+    from ..history import HistoryEntry
+
 __all__ = [
+    "arguments",
     "asked_step",
     "attachment_name",
     "components",
@@ -101,6 +106,42 @@ def details(state: RunState) -> RunDetails:
         InvalidResponseError: If its summary lacks what is needed.
     """
     return build(RunDetails.model_validate, state.summary, f"GET /runs/{state.run_id}")
+
+
+def arguments(run_id: str, given: Mapping[str, Any], entry: HistoryEntry | None) -> RunArguments:
+    """Return what a run was started with.
+
+    Args:
+        run_id: The run.
+        given: Its `inputs` and `overrides`, as far as the server tells them.
+        entry: The run as it was recorded; None where it was not.
+    """
+    inputs, overrides = given.get("inputs"), given.get("overrides")
+    if entry is None:
+        return RunArguments(run_id=run_id, inputs=inputs, overrides=_plain_overrides(overrides))
+    if inputs is None and "input" not in entry.omitted:
+        inputs = entry.input if isinstance(entry.input, list) else [entry.input]
+    return RunArguments(
+        run_id=run_id,
+        inputs=inputs,
+        variables=None if "variables" in entry.omitted else dict(entry.variables or {}),
+        overrides=_plain_overrides(overrides or entry.overrides),
+        labels=dict(entry.labels),
+        note=entry.note,
+        is_recorded=True,
+    )
+
+
+def _plain_overrides(overrides: Any) -> Any:
+    """Return overrides as callers write them, `{step: {"input": ...}}`: servers and the history wrap each change."""
+    if not isinstance(overrides, Mapping):
+        return overrides or None
+    wrapped = overrides["steps"] if set(overrides) == {"steps"} else overrides
+    changes = {
+        step: change["value"] if isinstance(change, Mapping) and set(change) - {"$type"} == {"value"} else change
+        for step, change in (wrapped.items() if isinstance(wrapped, Mapping) else ())
+    }
+    return changes or None
 
 
 def created(answer: dict[str, Any]) -> CreateRunResponse:

@@ -19,6 +19,7 @@ __all__ = [
     "flow_secrets",
     "hidden_flow",
     "hidden_schema",
+    "is_hidden",
     "quotes_secret",
     "secrets_of",
 ]
@@ -118,6 +119,15 @@ class Secrets:
 
 
 NO_SECRETS = Secrets()
+
+
+def is_hidden(value: Any) -> bool:
+    """Return whether a JSON value lacks what was secret in it."""
+    if isinstance(value, str):
+        return HIDDEN in value
+    if isinstance(value, Mapping):
+        return any(is_hidden(each) for pair in value.items() for each in pair)
+    return isinstance(value, (list, tuple)) and any(map(is_hidden, value))
 
 
 def secrets_of(variables: Mapping[str, Any], declared: Mapping[str, _Declared] | None) -> Secrets:

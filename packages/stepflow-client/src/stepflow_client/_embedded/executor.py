@@ -19,6 +19,7 @@ from ..flows.file import FlowSource
 
 if TYPE_CHECKING:
     from ..history import History
+    from ..progress import ProgressOption
     from ..result_cache import ResultCache
     from ..types import ComponentList, FlowResult, OutputT, RunDetails, ValidationResult
 
@@ -130,6 +131,7 @@ class EmbeddedExecutor:
         deduplicate: bool = False,
         idempotency_key: str | None = None,
         on_cancel: Literal["detach", "cancel"] = "detach",
+        progress: ProgressOption = False,
         output_type: None = None,
         cache: ResultCache | None = None,
     ) -> FlowResult: ...
@@ -147,6 +149,7 @@ class EmbeddedExecutor:
         deduplicate: bool = False,
         idempotency_key: str | None = None,
         on_cancel: Literal["detach", "cancel"] = "detach",
+        progress: ProgressOption = False,
         output_type: type[OutputT],
         cache: ResultCache | None = None,
     ) -> FlowResult[OutputT]: ...
@@ -163,6 +166,7 @@ class EmbeddedExecutor:
         deduplicate: bool = False,
         idempotency_key: str | None = None,
         on_cancel: Literal["detach", "cancel"] = "detach",
+        progress: ProgressOption = False,
         output_type: Any = None,
         cache: ResultCache | None = None,
     ) -> FlowResult[Any]:
@@ -179,6 +183,7 @@ class EmbeddedExecutor:
             deduplicate=deduplicate,
             idempotency_key=idempotency_key,
             on_cancel=on_cancel,
+            progress=progress,
             output_type=output_type,
             cache=cache,
         )
@@ -232,9 +237,11 @@ class EmbeddedExecutor:
         """Return the results of all items of a run, waiting for it to end; as `StepflowClient.get_results`."""
         return await (await self._ready_client()).get_results(run_id, wait=wait, timeout=timeout)
 
-    async def wait_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
+    async def wait_run(
+        self, run_id: str | UUID, *, timeout: float | None = None, progress: ProgressOption = False
+    ) -> RunDetails:
         """Wait until a run ends and return it; as `StepflowClient.wait_run`."""
-        return await (await self._ready_client()).wait_run(run_id, timeout=timeout)
+        return await (await self._ready_client()).wait_run(run_id, timeout=timeout, progress=progress)
 
     async def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
         """Ask the server what it thinks of a flow; as `StepflowClient.validate`."""

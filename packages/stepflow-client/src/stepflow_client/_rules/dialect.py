@@ -165,7 +165,18 @@ def _get_run(server: Server, request: Request, run_id: str) -> Translation:
         for item in run.get("itemDetails") or []
         for index, step in enumerate(_started(item.get("steps") or []))
     ]
-    return Reply(200, {"summary": _summary(run), "steps": steps})
+    return Reply(200, {"summary": _summary(run), "steps": steps, "given": _given(run)})
+
+
+def _given(run: dict[str, Any]) -> dict[str, Any]:
+    """Return what a run was started with, which current servers do not tell: `inputs` and `overrides`."""
+    details = run.get("itemDetails")
+    if isinstance(details, list):
+        ordered = sorted(details, key=lambda item: item["itemIndex"])
+        inputs = [item.get("input") for item in ordered] if all("input" in item for item in ordered) else None
+    else:
+        inputs = run.get("inputs")
+    return {"inputs": inputs, "overrides": run.get("overrides")}
 
 
 def _get_run_items(server: Server, request: Request, run_id: str) -> Translation:

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 from uuid import UUID
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from ..flows.file import FlowSource
     from ..history import History
     from ..outcomes import Outcome
+    from ..progress import ProgressOption
     from ..reruns import RerunPlan, RerunResult
     from ..result_cache import ResultCache
     from ..types import (
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
         ListRunsResponse,
         ListStepsResponse,
         OutputT,
+        RunArguments,
         RunDetails,
         ServerInfo,
         StepDetails,
@@ -77,7 +79,9 @@ if TYPE_CHECKING:
     from .caching import CachedRuns
     from .events import EventFollower
     from .idempotency import KeyedRuns
+    from .progress import ProgressTeller
     from .rerun import Rerunner
+    from .step_times import StepTimer
 else:
     responses = lazy_module("stepflow_client._codec.responses")
     typed = lazy_module("stepflow_client._codec.typed")
@@ -186,6 +190,18 @@ class SyncStepflowClient(Picklable):
         from .events import EventFollower
 
         return EventFollower(self._connection, self._runs, self._waiter)
+
+    @cached_property
+    def _timer(self) -> StepTimer:
+        from .step_times import StepTimer
+
+        return StepTimer(self._connection, self._events)
+
+    @cached_property
+    def _teller(self) -> ProgressTeller:
+        from .progress import ProgressTeller
+
+        return ProgressTeller(self._runs, self._events, self._waiter)
 
     @cached_property
     def _blobs(self) -> BlobStore:
@@ -355,6 +371,7 @@ class SyncStepflowClient(Picklable):
         idempotency_key: str | None = None,
         on_cancel: Literal["detach", "cancel"] = "detach",
         check: bool = False,
+        progress: ProgressOption = False,
         output_type: None = None,
         cache: ResultCache | None = None,
     ) -> FlowResult: ...
@@ -373,6 +390,7 @@ class SyncStepflowClient(Picklable):
         idempotency_key: str | None = None,
         on_cancel: Literal["detach", "cancel"] = "detach",
         check: bool = False,
+        progress: ProgressOption = False,
         output_type: type[OutputT],
         cache: ResultCache | None = None,
     ) -> FlowResult[OutputT]: ...
@@ -390,6 +408,7 @@ class SyncStepflowClient(Picklable):
         idempotency_key: str | None = None,
         on_cancel: Literal["detach", "cancel"] = "detach",
         check: bool = False,
+        progress: ProgressOption = False,
         output_type: Any = None,
         cache: ResultCache | None = None,
     ) -> FlowResult[Any]:
@@ -428,6 +447,9 @@ class SyncStepflowClient(Picklable):
                 leaves it alone, `cancel` marks it as cancelled if its id is known by then.
             check: Refuse an input that does not fit the input schema of the flow, before anything is sent. Servers
                 check nothing of it. A flow that is given by its id is not checked.
+            progress: True shows how far the run is: in a notebook, on a terminal as a bar (of rich or tqdm where they
+                are installed), elsewhere as a line every ten seconds. Or a function that is called with a `Progress`:
+                every half second, after events, and at the end. What it raises ends the call; the run goes on.
             output_type: The type of the output: a pydantic model, a dataclass, an attrs class or a TypedDict. The
                 result is then a `FlowResult[output_type]`, whose output is an object of it where the run succeeds.
             cache: Return the result of an earlier run of the same flow with the same input, variables and overrides,
@@ -452,10 +474,11 @@ class SyncStepflowClient(Picklable):
             UnsupportedByServerError: If there is an idempotency key and the server is older than 0.10, where flows have
                 no ids that can be found again.
         """
-        deadline = deadline_of(timeout)
+        began, deadline = time.monotonic(), deadline_of(timeout)
         requests.single_input(input)
         if output_type is not None:
             typed.check_output_type(output_type)
+        _check_progress(progress)
         if check and not is_flow_id(flow):
             flow = load_flow(flow)
             from ..flows.inputs import check_inputs
@@ -465,8 +488,9 @@ class SyncStepflowClient(Picklable):
             raise InvalidArgumentError(f"on_cancel is 'detach' or 'cancel', not {on_cancel!r}")
         with deadline_scope(deadline), self._connection.traced("run", kind="INTERNAL") as span:
             given = (flow, input, overrides, variables, variables_from_env)
+            finish = partial(self._result_of, began=began, deadline=deadline, progress=progress)
             if cache is not None:
-                result = self._from_cache(cache, given, deadline, deduplicate, idempotency_key, on_cancel)
+                result = self._from_cache(cache, given, finish, deduplicate, idempotency_key, on_cancel)
             else:
                 run = self._start(
                     *given,
@@ -476,7 +500,7 @@ class SyncStepflowClient(Picklable):
                     idempotency_key=idempotency_key,
                 )
                 try:
-                    result = self._result_of(run, deadline)
+                    result = finish(run)
                 except SyncCancelled:
                     if on_cancel == "cancel":
                         self._cancel_unwanted(run.run_id)
@@ -488,7 +512,7 @@ class SyncStepflowClient(Picklable):
         self,
         cache: ResultCache,
         given: tuple[FlowSource, Any, Any, Variables | None, bool],
-        deadline: float | None,
+        finish: Callable[[answers.Started], FlowResult],
         deduplicate: bool,
         idempotency_key: str | None,
         on_cancel: str,
@@ -513,13 +537,18 @@ class SyncStepflowClient(Picklable):
                     source=call.flow,
                 )
                 flight.created(run.run_id)
-            return self._result_of(run, deadline)
+            return finish(run)
 
         return self._cached.result(cache, call, execute, self._cancel_unwanted if on_cancel == "cancel" else None)
 
-    def _result_of(self, run: answers.Started, deadline: float | None) -> FlowResult:
+    def _result_of(
+        self, run: answers.Started, *, began: float, deadline: float | None, progress: ProgressOption
+    ) -> FlowResult:
         try:
-            result = self._waiter.result_of(run, deadline)
+            if progress is False:
+                result = self._waiter.result_of(run, deadline)
+            else:
+                result = self._teller.result_of(run, began, deadline, progress)
         except StepflowClientError as error:
             error.run_id = error.run_id or run.run_id
             raise
@@ -637,6 +666,7 @@ class SyncStepflowClient(Picklable):
         journal: str | os.PathLike[str] | None = None,
         on_lost: Literal["fail", "rerun"] = "fail",
         on_cancel: Literal["detach", "cancel"] = "detach",
+        progress: ProgressOption = False,
     ) -> Generator[Outcome, None, None]:
         """Run a flow on each of any number of inputs, and yield one outcome for each.
 
@@ -674,6 +704,8 @@ class SyncStepflowClient(Picklable):
                 they are run once more (`rerun`).
             on_cancel: What becomes of the runs in flight when the iteration ends early: `detach` leaves them alone,
                 `cancel` marks them as cancelled.
+            progress: True shows how many outcomes there were, as for `run`; of all inputs where they have a length. Or
+                a function that is called with a `Progress` at the beginning, at outcomes and at the end.
 
         Raises:
             FlowFileError: If the flow's file cannot be read.
@@ -687,7 +719,8 @@ class SyncStepflowClient(Picklable):
             UnsupportedByServerError: If there is a journal and the server is older than 0.10, where a chunk's run
                 cannot be recognised after a crash.
         """
-        return self._batches.map(
+        _check_progress(progress)
+        outcomes = self._batches.map(
             flow,
             inputs,
             max_concurrency=max_concurrency,
@@ -701,6 +734,7 @@ class SyncStepflowClient(Picklable):
             on_lost=on_lost,
             on_cancel=on_cancel,
         )
+        return outcomes if progress is False else self._teller.counted(outcomes, inputs, progress)
 
     def get_result(self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
         """Return the result of a run of one item, waiting for it to end.
@@ -901,19 +935,47 @@ class SyncStepflowClient(Picklable):
         return self._runs.get_run_items(run_id, timeout=timeout)
 
     def get_run_steps(
-        self, run_id: str | UUID, *, item_index: int | None = None, timeout: float | None = None
+        self,
+        run_id: str | UUID,
+        *,
+        item_index: int | None = None,
+        times: bool = False,
+        timeout: float | None = None,
     ) -> ListStepsResponse:
         """Return the steps of a run that were started, by item, then in the order of the flow.
+
+        Example:
+            ```python
+            for step in client.get_run_steps(run_id, times=True):
+                print(step.step_id, step.started_at, step.duration, step.attempts)
+            ```
 
         Args:
             run_id: The run.
             item_index: Only the steps of this item; None for all.
+            times: Fill in `started_at`, `completed_at`, `duration` and `attempts`, from the run's events. It is one
+                request more, whose response has three events or more for each step of all items. Servers before 0.12
+                have no events: there these fields are None.
             timeout: Seconds, instead of the client's.
 
         Raises:
             NotFoundError: If the server has no such run.
+            RequestTimeoutError: If the steps, or the events, have not come in time.
         """
-        return self._runs.get_run_steps(run_id, item_index=item_index, timeout=timeout)
+        listed = self._runs.get_run_steps(run_id, item_index=item_index, timeout=timeout)
+        return self._timer.timed(listed, timeout) if times else listed
+
+    def get_run_arguments(self, run_id: str | UUID, *, timeout: float | None = None) -> RunArguments:
+        """Return what a run was started with: inputs, variables, overrides, and how it is labelled.
+
+        Servers from 0.12 on do not tell it, and no server tells the variables, labels and note: these come from the
+        client's `history`, if it has one and the run is in it. Inputs that a server tells are not masked; those of the
+        history have `***` where a secret was.
+
+        Raises:
+            NotFoundError: If neither the server nor the history has such a run.
+        """
+        return self._runs.get_run_arguments(run_id, self._recorder, timeout=timeout)
 
     def get_run_step(
         self, run_id: str | UUID, step_id: str, *, item_index: int = 0, timeout: float | None = None
@@ -1056,7 +1118,9 @@ class SyncStepflowClient(Picklable):
 
     # Waiting
 
-    def wait_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
+    def wait_run(
+        self, run_id: str | UUID, *, timeout: float | None = None, progress: ProgressOption = False
+    ) -> RunDetails:
         """Wait until a run ends and return it.
 
         Lost connections and a server that is started again are waited for too: within the timeout, or for two
@@ -1065,6 +1129,7 @@ class SyncStepflowClient(Picklable):
         Args:
             run_id: The run.
             timeout: Seconds to wait; None waits as long as it takes.
+            progress: Shows how far the run is, or is called with it, as for `run`.
 
         Raises:
             NotFoundError: If the server has no such run.
@@ -1072,7 +1137,11 @@ class SyncStepflowClient(Picklable):
             UnsupportedByServerError: If the run will not end: its server was started again and resumes none (0.9).
             TransportError: If the server is not there.
         """
-        run = self._waiter.wait_run(run_id, timeout=timeout)
+        _check_progress(progress)
+        if progress is False:
+            run = self._waiter.wait_run(run_id, timeout=timeout)
+        else:
+            run = self._teller.wait_run(run_id, timeout, progress)
         self._recorder.seen(run.run_id, run.status)
         return run
 
@@ -1292,3 +1361,11 @@ class SyncStepflowClient(Picklable):
 
         comparer = RunComparer(self._connection, self._runs, self._blobs)
         return comparer.compare_runs(a, b, ignore=ignore, timeout=timeout)
+
+
+def _check_progress(progress: object) -> None:
+    # Who shows none does not pay for the import.
+    if progress is not False:
+        from .._progress_display import check_progress
+
+        check_progress(progress)

@@ -13,16 +13,19 @@ from .._codec import answers, requests
 from .._gather import sync_together
 from .._lazy import lazy_module
 from .._rules import bindings as api
+from .._rules.releases import needs_translation
 from .._rules.statuses import ExecutionStatus
 from .._rules.transient import TRANSIENT_ERRORS
-from ..errors import ConflictError
+from ..errors import ConflictError, NotFoundError
 from .connection import Connection
 
 if TYPE_CHECKING:
     from .._codec import responses
+    from .._recording import Recorder
     from ..types import (
         ListItemsResponse,
         ListStepsResponse,
+        RunArguments,
         RunDetails,
         StepDetails,
         StoredFlow,
@@ -175,6 +178,27 @@ class RunReader:
             # Servers from 0.12 on give an unknown run no steps instead of a 404.
             self.get_run(run_id, timeout=timeout)
         return listed
+
+    def get_run_arguments(
+        self, run_id: str | UUID, recorder: Recorder, *, timeout: float | None = None
+    ) -> RunArguments:
+        """Return what a run was started with: by the server where it tells, else as it was recorded."""
+        run_id = requests.check_run_id(run_id)
+        entry = recorder.recorded(run_id)
+        try:
+            given = self._given(run_id, timeout)
+        except NotFoundError:
+            if entry is None:
+                raise
+            given = {}
+        return responses.arguments(run_id, given, entry)
+
+    def _given(self, run_id: str, timeout: float | None) -> dict[str, Any]:
+        if not needs_translation(self._connection.server()):
+            self.standing(run_id, timeout=timeout)
+            return {}
+        request = api.get_run._get_kwargs(run_id=run_id)
+        return self._connection.call("get_run", request, answers.given, timeout=timeout, run_id=run_id)
 
     def get_run_step(
         self, run_id: str | UUID, step_id: str, *, item_index: int = 0, timeout: float | None = None

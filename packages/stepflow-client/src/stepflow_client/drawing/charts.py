@@ -94,7 +94,9 @@ def histogram(values: Sequence[float], bins: int = 24) -> str:
             f'<text class="soft" x="{index * 30 + 10}" y="{134 - tall:.1f}">{count}</text></g>' if count else "</g>"
         )
     for index in range(0, bins + 1, 6):
-        parts.append(f'<text class="soft" x="{index * 30 + 10}" y="160">{duration(low + index * step)}</text>')
+        # The last one ends at the edge.
+        place = f'x="{index * 30 + 10}"' if index < bins else 'x="757" text-anchor="end"'
+        parts.append(f'<text class="soft" {place} y="160">{duration(low + index * step)}</text>')
     return "".join(parts) + "</svg>"
 
 

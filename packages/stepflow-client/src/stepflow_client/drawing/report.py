@@ -10,15 +10,13 @@ from uuid import UUID
 
 from .._codec.secrets import Secrets, secrets_of
 from ..errors import NotFoundError, UnsupportedByServerError
-from ..types import FlowVariable, RunDetails, RunItem, StepDetails
-from .timing import StepTime, step_times
+from ..types import FlowVariable, RunArguments, RunDetails, RunItem, StepDetails
+from .timing import StepTime
 
 if TYPE_CHECKING:
     from .._sync.client import SyncStepflowClient
 
-__all__ = ["RunReport", "gather", "masked"]
-
-_QUIET_SECONDS = 1.0
+__all__ = ["RunReport", "gather", "masked", "masked_arguments"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +31,8 @@ class RunReport:
     """Empty where the server does not have it."""
     times: list[StepTime] = field(default_factory=list)
     """Empty where the server has no events (before 0.12)."""
+    given: RunArguments | None = None
+    """What it was started with; None where nobody asked."""
 
     def html(self) -> str:
         """Return the report as a page: one file that loads nothing and has no scripts."""
@@ -46,6 +46,8 @@ def gather(client: SyncStepflowClient, run_id: str | UUID) -> RunReport:
 
     Secret are the defaults of the flow's secret variables and the values of the environment variables that it names for
     them, and all that the client itself has given if it started the run.
+
+    What the run was started with comes from the server (before 0.12), or from the client's `history`.
 
     Args:
         client: A client of the server.
@@ -67,9 +69,21 @@ def gather(client: SyncStepflowClient, run_id: str | UUID) -> RunReport:
         steps = list(client.get_run_steps(run_id))
     except UnsupportedByServerError:
         steps = []
+    times = client._timer.times(run.run_id, steps).found
     items, steps = masked(flow, client.get_run_items(run_id), steps)
-    times = _times(client, run.run_id) if client.server_info().capabilities.get("events") else []
-    return RunReport(run, items, steps, shown, times)
+    return RunReport(run, items, steps, shown, times, masked_arguments(flow, client.get_run_arguments(run_id)))
+
+
+def masked_arguments(flow: Mapping[str, Any], given: RunArguments) -> RunArguments:
+    """Return what a run was started with as it may be shown: with the secret values that are known as `***`.
+
+    Args:
+        flow: The flow of the run, as it is stored.
+        given: What it was started with.
+    """
+    secrets = _secrets(flow)
+    hidden = {name: secrets.hide_in(getattr(given, name)) for name in ("inputs", "variables", "overrides")}
+    return given.model_copy(update=hidden)
 
 
 def masked(
@@ -106,16 +120,6 @@ def _with_causes(items: Iterable[RunItem], steps: Iterable[StepDetails]) -> list
         return item.model_copy(update={"result": result.model_copy(update={"error": error})})
 
     return [explained(item) for item in items]
-
-
-def _times(client: SyncStepflowClient, run_id: str) -> list[StepTime]:
-    found = []
-    # No server says which event of a running run is the last so far; cancelled runs have no last event.
-    for event in client.run_events(run_id, heartbeat=_QUIET_SECONDS):
-        if event.type == "heartbeat":
-            break
-        found.append(event)
-    return step_times(found, run_id)
 
 
 def _secrets(flow: Mapping[str, Any]) -> Secrets:

@@ -7,9 +7,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from html import escape
+from typing import Any
 
 from ..flows.graph import flow_graph
-from ..types import RunItem, StepDetails
+from ..types import RunArguments, RunItem, StepDetails
 from .charts import CHART_STYLE, Bar, duration, histogram, timeline
 from .html import PAGE_STYLE, page
 from .labels import visible
@@ -25,7 +26,7 @@ __all__ = ["bars_of", "report_page", "statuses_of"]
 _STYLE = """
 table{border-collapse:collapse;font-size:13px;max-width:100%}th,td{border-bottom:1px solid var(--line);padding:4px 10px;
 text-align:left;vertical-align:top;overflow-wrap:anywhere}th{color:var(--soft);font-weight:600}
-th,td>b{overflow-wrap:normal;white-space:nowrap}
+td:not(.n){min-width:6em}td>div{min-width:12em}th,td>b{overflow-wrap:normal;white-space:nowrap}
 td.n{text-align:right;white-space:nowrap}.completed b,b.completed{color:var(--good)}.failed b,b.failed,
 b.recovery_failed{color:var(--bad)}b.running{color:var(--run)}
 .runs{display:grid;gap:32px}.runs>*{min-width:0}
@@ -60,6 +61,8 @@ def report_page(reports: Sequence[RunReport]) -> str:
 
 def _sections(report: RunReport, number: int) -> Iterator[str]:
     yield _section("Run", _summary(report))
+    if report.given is not None:
+        yield _section("Started with", _given(report.given, is_batch=len(report.items) != 1))
     if report.flow:
         yield _section("Graph", f'<div class="scroll">{_picture(report, number)}</div>')
     bars = bars_of(report)
@@ -74,7 +77,8 @@ def _sections(report: RunReport, number: int) -> Iterator[str]:
         yield _section("Latency of items", latency)
     if report.steps:
         yield _section("Steps", _steps(report))
-    yield _section("Items" if len(report.items) != 1 else "Result", _items(report.items))
+    inputs = report.given.inputs if report.given is not None else None
+    yield _section("Items" if len(report.items) != 1 else "Result", _items(report.items, inputs))
 
 
 def _section(title: str, content: str) -> str:
@@ -110,6 +114,22 @@ def _summary(report: RunReport) -> str:
         rows.append(("took", duration((run.completed_at - run.created_at).total_seconds())))
     if not report.times:
         rows.append(("times", "not told by this server (before 0.12), or no step has started"))
+    return "<table>" + "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows) + "</table>"
+
+
+def _given(given: RunArguments, *, is_batch: bool) -> str:
+    rows: list[tuple[str, str]] = []
+    if given.inputs is None:
+        rows.append(("input", "not known: this server does not tell it, and the history does not have it"))
+    elif is_batch:
+        rows.append(("inputs", f"{len(given.inputs)}, with the items below"))
+    else:
+        rows += [("input", json_tree(each)) for each in given.inputs]
+    rows += [("variables", json_tree(given.variables))] if given.variables else []
+    rows += [("overrides", json_tree(given.overrides))] if given.overrides else []
+    labels = ", ".join(f"{name}={value}" for name, value in given.labels.items())
+    rows += [("labels", _text(labels))] if labels else []
+    rows += [("note", _text(given.note))] if given.note else []
     return "<table>" + "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows) + "</table>"
 
 
@@ -243,35 +263,44 @@ def _spread(times: Sequence[StepTime]) -> tuple[str, ...]:
     return tuple(duration(percentile(seconds, part)) for part in (0.5, 0.95, 1.0)) if seconds else ("-", "-", "-")
 
 
-def _items(items: Sequence[RunItem]) -> str:
+def _items(items: Sequence[RunItem], inputs: Sequence[Any] | None) -> str:
     if len(items) == 1:
         result = items[0].result
         if result is None:
             return "<p>It has not ended.</p>"
         return f"<p>{escape(result.error.message)}</p>" if result.error else json_tree(result.output, most=2_000)
-    longest = max(100, min(4_000, _ALL_ITEMS_BYTES // max(1, len(items))))
+    known = inputs if inputs is not None and len(inputs) == len(items) else None
+    longest = max(100, min(4_000, _ALL_ITEMS_BYTES // max(1, len(items)) // (2 if known else 1)))
+    heads = ("item", "status", "step", *(("input",) if known else ()), "output or error")
     pages = []
     for begin in range(0, len(items), _PAGE):
         found = items[begin : begin + _PAGE]
         failed = sum(item.status.value == "failed" for item in found)
         title = f"{begin} to {begin + len(found) - 1}" + (f": {failed} failed" if failed else "")
-        table = _table(("item", "status", "step", "output or error"), [_item(item, longest) for item in found])
+        given = known[begin : begin + _PAGE] if known else [None] * len(found)
+        rows = [
+            _item(item, longest, short_json(value, longest) if known else None)
+            for item, value in zip(found, given, strict=True)
+        ]
         pages.append(
-            f'<details class="page"{" open" if begin == 0 else ""}><summary>{title}</summary>{table}</details>'
+            f'<details class="page"{" open" if begin == 0 else ""}><summary>{title}</summary>'
+            f"{_table(heads, rows)}</details>"
         )
     return "".join(pages)
 
 
-def _item(item: RunItem, longest: int) -> str:
+def _item(item: RunItem, longest: int, given: str | None) -> str:
     result = item.result
     error = result.error if result else None
     text = error.message[:longest] if error else short_json(result.output, longest) if result else ""
+    cells = [str(item.index), _status(item.status.value), _text(error.step_id or "") if error else ""]
+    cells += [f"<div>{_folded(given)}</div>"] if given is not None else []
+    return _row(*cells, f"<div>{_folded(text)}</div>")
+
+
+def _folded(text: str) -> str:
     shown = escape(text)
-    if len(text) > 160:
-        shown = f"<details><summary>{escape(text[:120])}…</summary>{shown}</details>"
-    return _row(
-        str(item.index), _status(item.status.value), _text(error.step_id or "") if error else "", f"<div>{shown}</div>"
-    )
+    return f"<details><summary>{escape(text[:120])}…</summary>{shown}</details>" if len(text) > 160 else shown
 
 
 def _comparison(reports: Sequence[RunReport]) -> str:

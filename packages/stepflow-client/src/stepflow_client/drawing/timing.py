@@ -4,31 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ..events import RunEvent
+from .._rules.step_times import StepTime, step_times
 
 __all__ = ["ItemTime", "StepTime", "item_times", "percentile", "step_times"]
-
-
-@dataclass(slots=True)
-class StepTime:
-    """When one step of one item ran."""
-
-    item_index: int
-    step_id: str
-    attempts: list[datetime] = field(default_factory=list)
-    """When it was given to its component, each time; a retry is told before its wait."""
-    end: datetime | None = None
-    status: str = "running"
-
-    @property
-    def seconds(self) -> float | None:
-        """From the first attempt to the end; None while it runs."""
-        return (self.end - self.attempts[0]).total_seconds() if self.end and self.attempts else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +24,6 @@ class ItemTime:
     def seconds(self) -> float:
         """How long."""
         return (self.end - self.start).total_seconds()
-
-
-def step_times(events: Iterable[RunEvent], run_id: str) -> list[StepTime]:
-    """Return when steps ran, in the order in which they started; events of other runs are left out."""
-    found: dict[tuple[int, str], StepTime] = {}
-    for event in events:
-        if event.run_id != run_id or event.timestamp is None:
-            continue
-        if event.type == "step_started" and event.step_id is not None:
-            key = (event.item_index, event.step_id)
-            found.setdefault(key, StepTime(*key)).attempts.append(event.timestamp)
-        elif event.type == "step_completed" and event.step_id is not None:
-            key = (event.item_index, event.step_id)
-            step = found.setdefault(key, StepTime(*key))
-            step.end, step.status = event.timestamp, event.status.value
-    return list(found.values())
 
 
 def item_times(steps: Iterable[StepTime]) -> list[ItemTime]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .._codec.secrets import HIDDEN
+from .._codec.secrets import is_hidden
 from .._codec.values import merge_overrides
 from ..errors import InvalidArgumentError
 from .dependencies import reads_of, steps_behind, steps_by_id
@@ -56,26 +56,18 @@ def recorded_of(entry: HistoryEntry | None, flow: Mapping[str, Any]) -> Recorded
     if entry is None:
         return Recorded()
     given = entry.variables or {}
-    hidden = frozenset(name for name, value in given.items() if _is_hidden(value))
+    hidden = frozenset(name for name, value in given.items() if is_hidden(value))
     steps = steps_by_id(flow)
     changes = {step: change for step, change in (merge_overrides(entry.overrides) or {}).items() if step in steps}
     return Recorded(
-        has_input="input" not in entry.omitted and not _is_hidden(entry.input),
+        has_input="input" not in entry.omitted and not is_hidden(entry.input),
         input=entry.input,
         variables=None
         if "variables" in entry.omitted
         else {name: value for name, value in given.items() if name not in hidden},
         hidden=hidden,
-        overrides=None if "overrides" in entry.omitted or _is_hidden(changes) else changes,
+        overrides=None if "overrides" in entry.omitted or is_hidden(changes) else changes,
     )
-
-
-def _is_hidden(value: Any) -> bool:
-    if isinstance(value, str):
-        return HIDDEN in value
-    if isinstance(value, Mapping):
-        return any(_is_hidden(each) for pair in value.items() for each in pair)
-    return isinstance(value, (list, tuple)) and any(map(_is_hidden, value))
 
 
 def check_recorded_variables(

@@ -34,8 +34,9 @@ def command(runs: tuple[str, ...], server: ServerOptions, output: str | None, sh
 
     It has the flow's graph coloured by status, a timeline, the steps, the errors in groups, and outputs that fold; of a
     batch the latency of the items too. Two runs stand side by side. A run that has not ended is shown as far as it
-    came. Values of secret variables are ***, as far as they are known: the flow's defaults, and the environment
-    variables that it names.
+    came. Input, variables and overrides come from the history, where the run was started on this machine; servers
+    before 0.12 tell input and overrides themselves. Values of secret variables are ***, as far as they are known: the
+    flow's defaults, and the environment variables that it names.
 
     Servers before 0.12 tell no times of steps. The graph needs the extra stepflow-client[draw].
     """

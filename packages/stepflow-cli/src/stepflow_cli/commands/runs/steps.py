@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from ...completion.words import complete_steps_of_run
+from ...errors import usage
 from ...output.view import Output
 from ...params.options import output_options, server_options
 from ...params.parsing import Command
 from ...params.runs import run_argument
-from ...records.runs import STEP, step_record
+from ...records.runs import STEP, TIMED_STEP, step_record
 from ...runs.ids import whole_id
 from ...server.connect import connect
 from ...settings.resolve import ServerOptions
@@ -26,17 +27,24 @@ __all__ = ["command"]
     shell_complete=complete_steps_of_run,
     help="Only this step; of the first item, unless --item names another.",
 )
+@click.option("--times", is_flag=True, help="Add start, duration and attempts, from the run's events.")
 @server_options(default="server")
 @output_options
-def command(run_id: str, item: int | None, step: str | None, server: ServerOptions, output: Output) -> None:
+def command(
+    run_id: str, item: int | None, step: str | None, times: bool, server: ServerOptions, output: Output
+) -> None:
     """List the steps of a run that were started, by item, then in the order of the flow.
 
-    Servers of 0.10 and 0.11 tell no outputs of steps, and show the steps of a run only when it ends.
+    Servers of 0.10 and 0.11 tell no outputs of steps, and show the steps of a run only when it ends. Servers before
+    0.12 tell no times of steps.
     """
+    if times and step is not None:
+        raise usage("--times is for the list of steps: not with --step")
     with connect(server) as target:
         run_id = whole_id(target.client, run_id)
         if step is not None:
             output.record(step_record(target.client.get_run_step(run_id, step, item_index=item or 0)), STEP)
             return
-        listed = target.client.get_run_steps(run_id, item_index=item)
-    output.records(map(step_record, listed.steps), STEP)
+        listed = target.client.get_run_steps(run_id, item_index=item, times=times)
+    records = (step_record(each, times=times) for each in listed.steps)
+    output.records(records, TIMED_STEP if times else STEP)

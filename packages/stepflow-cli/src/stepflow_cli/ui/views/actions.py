@@ -62,7 +62,9 @@ async def start(request: Request) -> Response:
         given = [given]
     try:
         values = value_of(variables, form)
-        run_id = await site.client.submit(stored.flow, given, variables=values or None)
+        earlier = form.get("overrides_of", "")
+        overrides = (await site.arguments(earlier)).overrides if earlier else None
+        run_id = await site.client.submit(stored.flow, given, overrides, variables=values or None)
     except FormError as error:
         return await show_flow(request, site, stored, 400, **sent, variables=error.fields, wrong=str(error))
     except StepflowClientError as error:

@@ -37,15 +37,30 @@ async def flow_page(request: Request) -> Response:
     site = site_of(request)
     stored = await site.client.get_flow(request.path_params["flow_id"])
     again = request.query_params.get("again", "")
+    if again:
+        return await _show_again(request, site, stored, again)
     values: dict[str, Any] = {}
-    if again in site.inputs:
-        values["input"] = site.inputs[again]
-    elif request.query_params.get("example", "").isdecimal():
+    if request.query_params.get("example", "").isdecimal():
         index = int(request.query_params["example"][:6])
         values = {"input": stored.examples[index].input} if index < len(stored.examples) else {}
-    elif stored.examples and not again:
+    elif stored.examples:
         values["input"] = stored.examples[0].input
-    return await show_flow(request, site, stored, again=again, is_known=again in site.inputs, **values)
+    return await show_flow(request, site, stored, **values)
+
+
+async def _show_again(request: Request, site: Site, stored: StoredFlow, run_id: str) -> Response:
+    """Return the page of a flow whose form is filled with what an earlier run was started with."""
+    given = await site.arguments(run_id)
+    values: dict[str, Any] = {"again": run_id, "is_known": given.inputs is not None}
+    if given.inputs is not None:
+        is_batch = len(given.inputs) != 1
+        values |= {"input": given.inputs if is_batch else given.inputs[0], "is_batch": is_batch}
+    fields = form_of(stored)[1]
+    hidden = given.hidden
+    known = {name: each for name, each in (given.variables or {}).items() if f"variables.{name}" not in hidden}
+    values["variables"] = [filled(each, known[each.key]) if each.key in known else each for each in fields]
+    values |= {"hidden": hidden, "overrides": None if "overrides" in hidden else given.overrides}
+    return await show_flow(request, site, stored, **values)
 
 
 async def show_flow(request: Request, site: Site, stored: StoredFlow, status: int = 200, **values: Any) -> Response:
@@ -80,6 +95,8 @@ async def show_flow(request: Request, site: Site, stored: StoredFlow, status: in
             "raw": "" if given is None else json.dumps(given, ensure_ascii=False, indent=2),
             "again": "",
             "is_known": False,
+            "hidden": [],
+            "overrides": None,
             "wrong": "",
             "is_batch": False,
             **values,

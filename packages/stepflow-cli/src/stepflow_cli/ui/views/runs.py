@@ -15,7 +15,7 @@ from ..site import Site, site_of
 from .pictures import flow_lines, flow_picture
 
 if TYPE_CHECKING:
-    from stepflow_client import RunDetails, RunItem, StepDetails, StoredFlow
+    from stepflow_client import RunArguments, RunDetails, RunItem, StepDetails, StoredFlow
     from stepflow_client.drawing import RunReport
 
 __all__ = ["filters_of", "home", "item_page", "list_page", "run_flow_page", "run_page"]
@@ -102,6 +102,7 @@ async def run_page(request: Request) -> Response:
     steps = await _steps(site, run) if len(items) <= _MOST_DRAWN_ITEMS else []
     shown_places = places[(number - 1) * PAGE : number * PAGE]
     report = await _report(site, run, [items[place] for place in shown_places], steps, stored)
+    given = await _given(site, run, stored)
     single = report.items[0] if len(items) == 1 and report.items else None
     return site.page(
         request,
@@ -109,6 +110,8 @@ async def run_page(request: Request) -> Response:
         run=run,
         is_batch=len(items) != 1,
         total=len(items),
+        given=given,
+        inputs=given.inputs if given.inputs is not None and len(given.inputs) == len(items) else None,
         item=single,
         items=report.items,
         steps=report.steps[:_MOST_STEPS] if len(items) == 1 else [],
@@ -139,12 +142,14 @@ async def item_page(request: Request) -> Response:
     stored = await _flow_of(site, run)
     steps = await _steps(site, run, index)
     report = await _report(site, run, [items[index]], steps, stored, is_timed=len(items) <= _MOST_DRAWN_ITEMS)
+    inputs = (await _given(site, run, stored)).inputs
     return site.page(
         request,
         "item",
         run=run,
         item=report.items[0],
         total=len(items),
+        inputs=inputs if inputs is not None and len(inputs) == len(items) else None,
         steps=report.steps[:_MOST_STEPS],
         times={each.step_id: each for each in report.times if each.item_index == index},
         picture=await run_in_threadpool(flow_picture, report.flow, report.steps),
@@ -167,6 +172,13 @@ async def _flow_of(site: Site, run: RunDetails) -> StoredFlow | None:
         return await site.client.get_run_flow(run.run_id)
     except (NotFoundError, UnsupportedByServerError):
         return None
+
+
+async def _given(site: Site, run: RunDetails, stored: StoredFlow | None) -> RunArguments:
+    """Return what a run was started with, without what is secret."""
+    from stepflow_client.drawing.report import masked_arguments
+
+    return masked_arguments(stored.flow if stored else {}, await site.arguments(run.run_id))
 
 
 async def _steps(site: Site, run: RunDetails, index: int | None = None) -> list[StepDetails]:

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from ..progress import Progress
+
 if TYPE_CHECKING:
-    from stepflow_client.events import RunEvent
+    from ..events import RunEvent
 
 __all__ = ["FlowOutline", "RunProgress", "StepProgress"]
 
@@ -116,6 +118,7 @@ class RunProgress:
         """All runs below, at any depth."""
         self._is_below = False
         self._steps: dict[str, StepProgress] = {}
+        self._needed: set[str] = set()
         self._flow_of = flow_of
 
     @property
@@ -127,10 +130,11 @@ class RunProgress:
     def ended_items(self) -> tuple[int, int]:
         """Return how many items have succeeded, and how many have failed, as far as the steps tell.
 
-        Servers count the items of a run only when it has ended. An item has succeeded when all steps have ended.
+        Servers count the items of a run only when it has ended. An item has succeeded when all steps have ended, or
+        all that are needed where the server tells that.
         """
         steps = [step for step in self._steps.values() if step.ended or step.running]
-        if len(steps) < len(self._step_ids) or not steps:
+        if len(steps) < (len(self._needed) or len(self._step_ids)) or not steps:
             return 0, len(self._failed_items())
         failed = self._failed_items()
         return len(set.intersection(*(set(step.ended) for step in steps)) - failed), len(failed)
@@ -143,6 +147,26 @@ class RunProgress:
             for item, status in step.ended.items()
             if status not in ("completed", "skipped")
         }
+
+    def progress(self, seconds: float) -> Progress:
+        """Return how far it is, in numbers.
+
+        Args:
+            seconds: How long it has been followed.
+        """
+        completed, failed = self.ended_items()
+        steps = list(self._steps.values())
+        return Progress(
+            run_id=self.run_id,
+            status=self.status,
+            total=self.total,
+            completed=completed,
+            failed=failed,
+            steps=(len(self._needed) or len(self._step_ids) or None) if self.total == 1 else None,
+            ended_steps=sum(bool(step.ended) for step in steps) if self.total == 1 else 0,
+            running_steps=tuple(step.step_id for step in self.steps if step.running),
+            seconds=seconds,
+        )
 
     def seconds(self, now: datetime) -> float | None:
         """Return how long it took, or takes until now."""
@@ -168,6 +192,7 @@ class RunProgress:
             case "steps_needed" if run is self:
                 # Of the runs below, servers give the wrong ids here.
                 for step_id in _of(event, "step_ids", ()):
+                    self._needed.add(step_id)
                     run._step(step_id)
             case "step_started":
                 step = run.step_of(event)

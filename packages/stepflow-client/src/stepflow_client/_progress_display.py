@@ -1,0 +1,210 @@
+"""How progress is shown where the caller gives no function for it: in notebooks, on terminals, and in logs."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from html import escape
+from importlib import import_module
+from importlib.util import find_spec
+from shutil import get_terminal_size
+from typing import Any, Protocol
+
+from .errors import InvalidArgumentError
+from .progress import Progress, ProgressOption
+
+__all__ = ["check_progress", "progress_shown"]
+
+_EVERY = 10.0
+"""Seconds between two lines where there is no terminal."""
+_WIDTH = 30
+_PARTS = 1_000
+"""What a bar is divided in, as some count in whole numbers only."""
+
+
+class Display(Protocol):
+    """Shows how far something is."""
+
+    def show(self, progress: Progress) -> None:
+        """Show it."""
+
+    def close(self) -> None:
+        """Leave what was shown last."""
+
+
+def check_progress(progress: object) -> None:
+    """Refuse what progress cannot be given to.
+
+    Raises:
+        InvalidArgumentError: If it is neither a bool nor a plain function.
+    """
+    if not isinstance(progress, bool) and (not callable(progress) or inspect.iscoroutinefunction(progress)):
+        raise InvalidArgumentError(f"progress is True, False or a plain function, not {progress!r}")
+
+
+@contextmanager
+def progress_shown(progress: ProgressOption) -> Iterator[Callable[[Progress], object]]:
+    """Return what takes the progress of the block: the caller's function, or a display.
+
+    Args:
+        progress: True for a display: it appears when it is first given something.
+    """
+    if progress is False:
+        yield lambda now: None
+        return
+    if progress is not True:
+        yield progress
+        return
+    shown: list[Display] = []
+
+    def show(now: Progress) -> None:
+        if not shown:
+            shown.append(_display())
+        shown[0].show(now)
+
+    try:
+        yield show
+    finally:
+        for each in shown:
+            each.close()
+
+
+def _display() -> Display:
+    if _kernel_display() is not None:
+        return _Notebook()
+    if sys.stderr is None or not sys.stderr.isatty():
+        return _Lines()
+    if find_spec("rich") is not None:
+        return _Rich()
+    return _Tqdm() if find_spec("tqdm") is not None else _Line()
+
+
+def _kernel_display() -> Callable[..., Any] | None:
+    """Return what displays something in the notebook that this process is the kernel of; None where it is not one."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if shell is None or not hasattr(shell, "kernel"):
+        return None
+    return import_module("IPython.display").display  # type: ignore[no-any-return]
+
+
+def _title(progress: Progress) -> str:
+    return "batch" if progress.run_id is None else f"run {progress.run_id[:13]}"
+
+
+class _Shown:
+    """A state as notebooks show it: a bar and a line, or the line alone."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def _repr_html_(self) -> str:
+        now = self._progress
+        value = "" if now.fraction is None else f' value="{now.fraction:.3f}"'
+        name = escape(_title(now), quote=True)
+        style = "vertical-align:middle;max-width:40%"
+        bar = f'<progress max="1"{value} aria-label="{name}" style="{style}"></progress>'
+        return f"<div>{bar} {name}: {escape(str(now))}</div>"
+
+    def __repr__(self) -> str:
+        return f"{_title(self._progress)}: {self._progress}"
+
+
+class _Notebook:
+    """One output of a cell, which is replaced: every kernel and frontend has that, without ipywidgets."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+
+    def show(self, progress: Progress) -> None:
+        if self._handle is None:
+            display = _kernel_display()
+            assert display is not None
+            self._handle = display(_Shown(progress), display_id=True)
+        else:
+            self._handle.update(_Shown(progress))
+
+    def close(self) -> None:
+        return
+
+
+class _Lines:
+    """A line now and then, for logs."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def show(self, progress: Progress) -> None:
+        # A program without a console has no stream.
+        is_due = progress.is_over or time.monotonic() - self._last >= _EVERY
+        if sys.stderr is not None and is_due:
+            self._last = time.monotonic()
+            print(f"{_title(progress)}: {progress}", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        return
+
+
+class _Line:
+    """One line of a terminal, which is written again and again."""
+
+    def __init__(self) -> None:
+        self._length = 0
+
+    def show(self, progress: Progress) -> None:
+        part = progress.fraction or 0.0
+        bar = ("#" * round(part * _WIDTH)).ljust(_WIDTH, "-")
+        # What is wider than the terminal is not written over.
+        text = f"{_title(progress)} [{bar}] {progress}"[: get_terminal_size().columns - 1]
+        sys.stderr.write(f"\r{text}{' ' * max(0, self._length - len(text))}")
+        sys.stderr.flush()
+        self._length = len(text)
+
+    def close(self) -> None:
+        sys.stderr.write("\n")
+        sys.stderr.flush()
+
+
+class _Rich:
+    """A bar of rich."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as Bars
+
+        name, said = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[said]}", markup=False)
+        self._bars = Bars(name, BarColumn(), said, console=Console(stderr=True))
+        self._task = self._bars.add_task("", total=None, said="")
+        self._bars.start()
+
+    def show(self, progress: Progress) -> None:
+        part = progress.fraction
+        self._bars.update(
+            self._task,
+            description=_title(progress),
+            total=None if part is None else _PARTS,
+            completed=0 if part is None else round(part * _PARTS),
+            said=str(progress),
+        )
+
+    def close(self) -> None:
+        self._bars.stop()
+
+
+class _Tqdm:
+    """A bar of tqdm."""
+
+    def __init__(self) -> None:
+        self._bar = import_module("tqdm").tqdm(total=_PARTS, bar_format="{desc} |{bar}| {postfix}", leave=True)
+
+    def show(self, progress: Progress) -> None:
+        self._bar.set_description_str(_title(progress), refresh=False)
+        self._bar.n = round((progress.fraction or 0.0) * _PARTS)
+        self._bar.set_postfix_str(str(progress))
+
+    def close(self) -> None:
+        self._bar.close()

@@ -1,0 +1,103 @@
+"""When the steps of a run ran, from its events. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..events import RunEvent
+    from ..types import StepDetails
+
+__all__ = ["StepTime", "StepTimes", "step_times"]
+
+
+@dataclass(slots=True)
+class StepTime:
+    """When one step of one item ran."""
+
+    item_index: int
+    step_id: str
+    attempts: list[datetime] = field(default_factory=list)
+    """When it was given to its component, each time; a retry is told before its wait."""
+    end: datetime | None = None
+    status: str = "running"
+
+    @property
+    def seconds(self) -> float | None:
+        """From the first attempt to the end; None while it runs."""
+        return (self.end - self.attempts[0]).total_seconds() if self.end and self.attempts else None
+
+
+class StepTimes:
+    """Gathers when steps ran, and knows when the events have told all that a list of steps has.
+
+    Args:
+        run_id: The run; events of other runs are left out.
+        listed: The steps, as the server listed them before the first event was read.
+    """
+
+    def __init__(self, run_id: str, listed: Iterable[StepDetails] = ()) -> None:
+        """Know no times yet."""
+        self._run_id = run_id
+        self._found: dict[tuple[int, str], StepTime] = {}
+        listed = list(listed)
+        self._untold = {(step.item_index, step.step_id): step.status.is_final for step in listed}
+        """The steps of the list that no event has told so far, and whether they have ended."""
+        self._changed_at = max((step.updated_at for step in listed if step.updated_at), default=None)
+
+    @property
+    def found(self) -> list[StepTime]:
+        """The times, in the order in which steps started."""
+        return list(self._found.values())
+
+    @property
+    def has_all(self) -> bool:
+        """Whether each listed step was told, with its end where it has ended."""
+        return not self._untold
+
+    def note(self, event: RunEvent) -> None:
+        """Take in an event."""
+        if event.run_id != self._run_id or event.timestamp is None:
+            return
+        if event.type == "step_started" and event.step_id is not None:
+            self._of(event.item_index, event.step_id, has_ended=False).attempts.append(event.timestamp)
+        elif event.type == "step_completed" and event.step_id is not None:
+            step = self._of(event.item_index, event.step_id, has_ended=True)
+            step.end, step.status = event.timestamp, event.status.value
+
+    def _of(self, item_index: int, step_id: str, *, has_ended: bool) -> StepTime:
+        key = (item_index, step_id)
+        if has_ended or self._untold.get(key) is False:
+            self._untold.pop(key, None)
+        return self._found.setdefault(key, StepTime(*key))
+
+    def is_past(self, event: RunEvent) -> bool:
+        """Return whether an event, which was noted, is younger than the list, of which all is known.
+
+        A step that fails again and again ends several times: the list has the last end.
+        """
+        if self._untold or self._changed_at is None or event.timestamp is None:
+            return False
+        return event.timestamp > self._changed_at
+
+    def told_by(self, step: StepDetails) -> StepDetails:
+        """Return a step with what is known of its times."""
+        time = self._found.get((step.item_index, step.step_id))
+        if time is None or not time.attempts:
+            return step
+        has_ended = step.status.is_final and time.end is not None
+        changes: dict[str, Any] = {"started_at": time.attempts[0], "attempts": len(time.attempts)}
+        if has_ended:
+            changes |= {"completed_at": time.end, "duration": time.seconds}
+        return step.model_copy(update=changes)
+
+
+def step_times(events: Iterable[RunEvent], run_id: str) -> list[StepTime]:
+    """Return when steps ran, in the order in which they started; events of other runs are left out."""
+    times = StepTimes(run_id)
+    for event in events:
+        times.note(event)
+    return times.found

@@ -1,0 +1,72 @@
+"""How far a run or a batch is, in words: items done of total, time, rate and time left. Pure."""
+
+from __future__ import annotations
+
+__all__ = ["counted", "duration_text", "printable", "rate_of", "time_left"]
+
+_ENOUGH = 3.0
+"""Seconds after which a rate means something."""
+
+
+def duration_text(seconds: object) -> str:
+    """Return a duration as people write it: 0.4s, 42s, 3m05s, 2h04m, 3d02h."""
+    if not isinstance(seconds, (int, float)):
+        return "-"
+    if seconds < 10:
+        return f"{seconds:.1f}s"
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    for size, unit, smaller, its_unit in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m")):
+        if whole >= size:
+            return f"{whole // size}{unit}{whole % size // smaller:02d}{its_unit}"
+    return f"{whole // 60}m{whole % 60:02d}s"
+
+
+def printable(text: str) -> str:
+    """Return a text on one line in which nothing controls or hides text: what is not printable becomes `·`."""
+    return "".join(letter if letter.isprintable() else "·" for letter in text)
+
+
+def rate_of(done: int, seconds: float) -> float | None:
+    """Return how many items end in a second; None before that means something."""
+    return done / seconds if done and seconds >= _ENOUGH else None
+
+
+def time_left(total: int | None, done: int, seconds: float, *, known: int = 0) -> float | None:
+    """Return the seconds until all items are done, at the rate so far; None where that cannot be told.
+
+    Args:
+        total: How many items there are; None where that is not known.
+        done: How many have ended.
+        seconds: How long it took.
+        known: How many of them were known from the start, which tells nothing of the rate.
+    """
+    rate = rate_of(done - known, seconds)
+    return (total - done) / rate if total is not None and rate and done < total else None
+
+
+def counted(total: int | None, completed: int, failed: int, seconds: float, *, known: int = 0) -> str:
+    """Return how far a run is: `1,203/2,000 done, 3 failed, 12s, 100/s, 8.0s left`.
+
+    Args:
+        total: How many items it has; of one item only the time is told. None where that is not known.
+        completed: How many have succeeded.
+        failed: How many have ended otherwise.
+        seconds: How long it has been waited for.
+        known: How many of them were known from the start.
+    """
+    if total == 1:
+        return f"running for {duration_text(seconds)}"
+    done = completed + failed
+    parts = [f"{done:,} done" if total is None else f"{done:,}/{total:,} done"]
+    if failed:
+        parts.append(f"{failed:,} failed")
+    parts.append(duration_text(seconds))
+    rate = rate_of(done - known, seconds)
+    if rate is not None:
+        parts.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s")
+    left = time_left(total, done, seconds, known=known)
+    if left is not None:
+        parts.append(f"{duration_text(left)} left")
+    return ", ".join(parts)

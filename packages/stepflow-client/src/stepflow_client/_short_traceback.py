@@ -1,0 +1,83 @@
+"""What notebooks and IPython show of our errors: the line of the user's code, the message and the hint.
+
+An error of a client has passed through some 20 frames of this package, which tell the user nothing. Python itself shows
+the whole traceback, as always.
+"""
+
+from __future__ import annotations
+
+import linecache
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from ._rules.words import printable
+
+if TYPE_CHECKING:
+    from .errors import StepflowClientError
+
+__all__ = ["rendered"]
+
+_OWN = str(Path(__file__).parent)
+_USUAL = "Context"
+"""The mode of tracebacks that IPython begins with; who chooses another one wants to see what it shows."""
+_shown: WeakSet[BaseException] = WeakSet()
+
+
+def rendered(error: StepflowClientError) -> list[str]:
+    """Return what IPython shows of an error, in lines.
+
+    That is short the first time; `%tb`, which shows the last error again, and `%xmode` give the whole traceback.
+    """
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    is_short = error not in _shown and getattr(getattr(shell, "InteractiveTB", None), "mode", _USUAL) == _USUAL
+    _shown.add(error)
+    if is_short:
+        return list(_lines(error, shell))
+    if shell is None:
+        return traceback.format_exception(error)
+    whole: list[str] = shell.InteractiveTB.structured_traceback(type(error), error, error.__traceback__)
+    return whole
+
+
+def _lines(error: StepflowClientError, shell: Any) -> Iterator[str]:
+    for frame in _user_frames(error.__traceback__, shell):
+        number = frame.tb_lineno
+        yield f"{_place(frame, shell)}, line {number}"
+        yield f"----> {number} {printable(linecache.getline(frame.tb_frame.f_code.co_filename, number).strip())}"
+        yield ""
+    is_plain = str(getattr(shell, "colors", "nocolor")).lower() == "nocolor"
+    name = type(error).__name__ if is_plain else f"\x1b[31m{type(error).__name__}\x1b[0m"
+    first, *others = error.message.split("\n")
+    yield f"{name}: {printable(first)}"
+    yield from map(printable, others)
+    for more in ([f"Hint: {error.hint}"] if error.hint else []) + list(getattr(error, "__notes__", ())):
+        yield from map(printable, more.split("\n"))
+    yield ""
+    yield "%tb shows the whole traceback."
+
+
+def _user_frames(trace: TracebackType | None, shell: Any) -> Iterator[TracebackType]:
+    """Return the frame of the cell, and the one that called this package where that is another one."""
+    outside = Path(getattr(sys.modules.get("IPython"), "__file__", None) or "no/such/file").parent
+    frames: list[TracebackType] = []
+    while trace is not None and not trace.tb_frame.f_code.co_filename.startswith(_OWN):
+        if not frames and trace.tb_frame.f_code.co_filename.startswith(str(outside)):
+            # The shell that runs the cell.
+            trace = trace.tb_next
+            continue
+        frames.append(trace)
+        trace = trace.tb_next
+    yield from frames[:1]
+    if len(frames) > 1:
+        yield frames[-1]
+
+
+def _place(frame: TracebackType, shell: Any) -> str:
+    name = frame.tb_frame.f_code.co_filename
+    label = getattr(getattr(shell, "compile", None), "format_code_name", lambda name: None)(name)
+    return " ".join(label) if label else f"File {printable(name)}"

@@ -1,0 +1,172 @@
+# Written from _async/progress.py by `make generate`. Change that file instead.
+
+"""Telling how far a run is while somebody waits for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Sized
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from .._codec import answers, requests
+from .._logging import logger
+from .._progress_display import progress_shown
+from .._rules.batch_count import BatchCount
+from .._rules.deadline import deadline_of, deadline_scope, has_passed
+from .._rules.run_progress import RunProgress
+from .._rules.transient import TRANSIENT_ERRORS
+from ..errors import NotFoundError, StepflowClientError, UnsupportedByServerError
+from ..flows.dependencies import steps_by_id
+from ..progress import Progress, ProgressOption
+from .events import EventFollower
+from .runs import RunReader
+from .waiting import Waiter
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from .._rules.run_progress import FlowOutline
+    from ..outcomes import Outcome
+    from ..types import FlowResult, RunDetails
+
+__all__ = ["ProgressTeller"]
+
+_PULSE = 0.5
+"""Seconds without an event after which the progress is told again: time passes."""
+_EVERY = 0.2
+"""Seconds between two tellings, however many events there are."""
+_LOOK = 2.0
+"""Seconds without an event after which the run is looked at: servers tell no event of a cancellation."""
+
+
+class ProgressTeller:
+    """Waits for runs and batches, and tells how far they are.
+
+    Args:
+        runs: Reads runs.
+        events: Follows events.
+        waiter: Waits for runs.
+    """
+
+    def __init__(self, runs: RunReader, events: EventFollower, waiter: Waiter) -> None:
+        self._runs = runs
+        self._events = events
+        self._waiter = waiter
+
+    def result_of(
+        self, run: answers.Started, began: float, deadline: float | None, progress: ProgressOption
+    ) -> FlowResult:
+        """Return the result of a run of one item that was just created, waiting for its end.
+
+        Args:
+            run: The run.
+            began: When the call began, by `time.monotonic()`.
+            deadline: When it ends at the latest; None for no limit.
+            progress: Whom to tell.
+        """
+        with progress_shown(progress) as tell:
+            if not run.status.is_final:
+                self._follow(run.run_id, tell, began, deadline)
+            result = self._waiter.result_of(run, deadline)
+            completed = int(result.is_success)
+            seconds = time.monotonic() - began
+            tell(Progress(run.run_id, result.status.value, 1, completed, 1 - completed, seconds=seconds))
+        return result
+
+    def wait_run(self, run_id: str | UUID, timeout: float | None, progress: ProgressOption) -> RunDetails:
+        """Wait until a run ends and return it."""
+        run_id = requests.check_run_id(run_id)
+        deadline = deadline_of(timeout)
+        began = time.monotonic()
+        with deadline_scope(deadline), progress_shown(progress) as tell:
+            self._follow(run_id, tell, began, deadline)
+            left = None if deadline is None else max(0.001, deadline - time.monotonic())
+            run = self._waiter.wait_run(run_id, timeout=left)
+            total, completed = run.items.total, run.items.completed
+            seconds = time.monotonic() - began
+            tell(Progress(run_id, run.status.value, total, completed, total - completed, seconds=seconds))
+        return run
+
+    def counted(
+        self, outcomes: Generator[Outcome, None], inputs: Any, progress: ProgressOption
+    ) -> Generator[Outcome, None, None]:
+        """Yield the outcomes of a batch, and tell how many there were.
+
+        Args:
+            outcomes: The outcomes.
+            inputs: The inputs, whose number is known if they have a length.
+            progress: Whom to tell.
+        """
+        count = BatchCount(len(inputs) if isinstance(inputs, Sized) else None)
+        with progress_shown(progress) as tell:
+            tell(count.progress())
+            shown = time.monotonic()
+            with closing(outcomes) as each_of:
+                for outcome in each_of:
+                    count.note(outcome)
+                    if time.monotonic() - shown >= _EVERY:
+                        tell(count.progress())
+                        shown = time.monotonic()
+                    yield outcome
+            tell(count.progress(is_over=True))
+
+    def _follow(self, run_id: str, tell: Callable[[Progress], object], began: float, deadline: float | None) -> None:
+        """Tell how far a run is until it has ended or the deadline has passed.
+
+        What is wrong with the run or its server is not raised: who waits for the run finds it. What `tell` raises is.
+
+        Args:
+            run_id: The run.
+            tell: Is called at once, then every half second, and after events.
+            began: Since when it is waited for, by `time.monotonic()`.
+            deadline: By the same clock; None for none.
+        """
+        with closing(self._states(run_id, began, deadline)) as states:
+            for progress in states:
+                tell(progress)
+
+    def _states(self, run_id: str, began: float, deadline: float | None) -> Generator[Progress, None, None]:
+        try:
+            run = self._runs.standing(run_id)
+            if run.is_finished:
+                return
+            seen = RunProgress(run_id, self._outline(run_id), total=run.total)
+            with closing(self._told(seen, began, deadline)) as told:
+                for progress in told:
+                    yield progress
+        except StepflowClientError as error:
+            logger.info("the progress of run %s is not told any more: %s", run_id, error.message)
+
+    def _told(self, seen: RunProgress, began: float, deadline: float | None) -> Generator[Progress, None, None]:
+        shown = looked = time.monotonic()
+        yield seen.progress(shown - began)
+        with closing(self._events.run_events(seen.run_id, heartbeat=_PULSE)) as events:
+            for event in events:
+                now = time.monotonic()
+                if event.type != "heartbeat":
+                    seen.see(event)
+                    looked = now
+                if seen.is_over or has_passed(deadline):
+                    return
+                if event.type == "heartbeat" or now - shown >= _EVERY:
+                    shown = now
+                    yield seen.progress(now - began)
+                if now - looked >= _LOOK:
+                    looked = now
+                    if self._has_ended(seen.run_id):
+                        return
+
+    def _has_ended(self, run_id: str) -> bool:
+        try:
+            return (self._runs.standing(run_id)).is_finished
+        except TRANSIENT_ERRORS:
+            # The reading of the events decides how long a server may be away.
+            return False
+
+    def _outline(self, run_id: str) -> FlowOutline:
+        try:
+            flow = (self._runs.get_run_flow(run_id)).flow
+        except (NotFoundError, UnsupportedByServerError):
+            return None, {}
+        return flow.get("name"), dict(enumerate(steps_by_id(flow)))

@@ -1,0 +1,155 @@
+"""`progress=` of `run`, `map` and `wait_run`, async and sync, on a real server of every release."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from stepflow_client import NotFoundError, Progress, RunTimeoutError, StepflowRuntime
+
+from tests.differences import has
+from tests.server.flows import ECHO, EVERYTHING, FAIL, SLEEP, going_on, one_step, unique
+
+pytestmark = pytest.mark.anyio
+
+UNKNOWN_RUN = "00000000-0000-4000-8000-000000000000"
+
+
+@pytest.fixture
+def told() -> list[Progress]:
+    return []
+
+
+def two_steps() -> dict[str, Any]:
+    slow = {"id": "slow", "component": SLEEP, "input": EVERYTHING}
+    quick = {"id": "quick", "component": ECHO, "input": {"$step": "slow"}}
+    return {"name": unique("progress"), "steps": [slow, quick], "output": {"$step": "quick"}}
+
+
+async def test_a_run_is_told_from_its_start_to_its_end(client: Any, release: str, told: list[Progress]) -> None:
+    result = await client.run(two_steps(), {"seconds": 2.5, "value": 1}, progress=told.append)
+    assert result.output == 1
+    last = told[-1]
+    assert (last.run_id, last.status, last.completed, last.failed, last.fraction) == (
+        result.run_id, "completed", 1, 0, 1.0,
+    )  # fmt: skip
+    assert [each.is_over for each in told] == [False] * (len(told) - 1) + [True]
+    assert str(last).startswith("completed after ")
+    if has(release, "events"):
+        assert any(each.running_steps == ("slow",) for each in told)
+        assert {each.steps for each in told[:-1]} == {2}
+        parts = [each.fraction or 0.0 for each in told]
+        assert parts == sorted(parts)
+        assert any("0/2 steps, at slow" in str(each) for each in told)
+
+
+async def test_a_run_that_ends_at_once_is_told_once(client: Any, told: list[Progress]) -> None:
+    await client.run(one_step(ECHO), {"n": 1}, progress=told.append)
+    assert told[-1].status == "completed"
+
+
+async def test_a_failure_is_told_and_returned(client: Any, told: list[Progress]) -> None:
+    result = await client.run(one_step(FAIL, {"message": "no"}), {}, progress=told.append)
+    assert result.is_failed
+    assert (told[-1].status, told[-1].completed, told[-1].failed) == ("failed", 0, 1)
+
+
+async def test_the_items_of_a_batch_are_counted(client: Any, release: str, told: list[Progress]) -> None:
+    inputs = [{"seconds": 0.05 + 0.4 * (number // 2), "value": number} for number in range(6)]
+    run_id = await client.submit(two_steps(), inputs)
+    run = await client.wait_run(run_id, timeout=60, progress=told.append)
+    assert run.items.completed == 6
+    assert (told[-1].total, told[-1].completed, told[-1].fraction) == (6, 6, 1.0)
+    done = [each.done for each in told]
+    assert done == sorted(done)
+    if has(release, "events"):
+        assert told[0].total == 6
+
+
+async def test_a_step_that_never_runs_is_not_waited_for(client: Any, release: str, told: list[Progress]) -> None:
+    flow = one_step(SLEEP)
+    flow["steps"].append({"id": "unused", "component": ECHO, "input": 1})
+    run_id = await client.submit(flow, [{"seconds": 0.0 if each else 3.0, "value": each} for each in range(3)])
+    await client.wait_run(run_id, timeout=60, progress=told.append)
+    if has(release, "events"):
+        assert 2 in [each.completed for each in told[:-1]]
+
+
+async def test_the_outcomes_of_map_are_counted(client: Any, told: list[Progress]) -> None:
+    outcomes = [each async for each in client.map(one_step(ECHO), list(range(30)), chunk_size=5, progress=told.append)]
+    assert len(outcomes) == 30
+    assert (told[0].total, told[0].done, told[0].is_over) == (30, 0, False)
+    assert (told[-1].status, told[-1].completed, told[-1].run_id) == ("completed", 30, None)
+
+
+async def test_inputs_without_a_length(client: Any, told: list[Progress]) -> None:
+    inputs = (each for each in range(4))
+    async for _ in client.map(one_step(FAIL, {"message": "no"}), inputs, progress=told.append):
+        pass
+    assert (told[0].total, told[0].fraction) == (None, None)
+    assert (told[-1].status, told[-1].total, told[-1].failed) == ("failed", 4, 4)
+
+
+class Refused(NotFoundError):
+    """An error of the caller's that looks like one of ours."""
+
+
+@pytest.mark.parametrize("error", [ValueError, Refused])
+async def test_what_the_function_raises_ends_the_call(client: Any, error: type[Exception]) -> None:
+    def raises(now: Progress) -> None:
+        raise error("from the function")
+
+    run_id = await client.submit(one_step(ECHO), 1)
+    with pytest.raises(error, match="from the function"):
+        await client.run(one_step(ECHO), 1, progress=raises)
+    with pytest.raises(error, match="from the function"):
+        await client.wait_run(run_id, progress=raises)
+    with pytest.raises(error, match="from the function"):
+        await anext(client.map(one_step(ECHO), [1], progress=raises))
+    assert (await client.wait_run(run_id)).is_finished
+
+
+async def test_errors_are_those_without_progress(client: Any, told: list[Progress]) -> None:
+    with pytest.raises(NotFoundError):
+        await client.wait_run(UNKNOWN_RUN, progress=told.append)
+    assert told == []
+
+
+async def test_the_deadline_holds(client: Any, release: str, told: list[Progress]) -> None:
+    async with going_on(client, release, seconds=4.0) as run_id:
+        with pytest.raises(RunTimeoutError) as late:
+            await client.wait_run(run_id, timeout=1.2, progress=told.append)
+        assert late.value.run_id == run_id
+        assert not any(each.is_over for each in told)
+
+
+async def test_a_cancelled_run_is_noticed(client: Any, release: str, told: list[Progress]) -> None:
+    async with going_on(client, release, seconds=4.0) as run_id:
+        waiting = asyncio.ensure_future(client.wait_run(run_id, timeout=60, progress=told.append))
+        while not told:  # noqa: ASYNC110 - the client tells it
+            await asyncio.sleep(0.02)
+        await client.cancel_run(run_id)
+        await waiting
+        assert told[-1].is_over
+
+
+async def test_a_cancelled_call_tells_no_more(client: Any, release: str, told: list[Progress]) -> None:
+    if hasattr(client, "client"):
+        return
+    async with going_on(client, release, seconds=2.0) as run_id:
+        waiting = asyncio.ensure_future(client.wait_run(run_id, progress=told.append))
+        while not told:  # noqa: ASYNC110 - the client tells it
+            await asyncio.sleep(0.02)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        count = len(told)
+        assert (await client.wait_run(run_id)).status == "completed", "the run goes on"
+    assert len(told) == count
+
+
+async def test_an_embedded_server_takes_it_too(worker_runtime: StepflowRuntime, told: list[Progress]) -> None:
+    result = await worker_runtime.run(one_step(ECHO), 1, progress=told.append)
+    assert (result.output, told[-1].is_over) == (1, True)
+    assert (await worker_runtime.wait_run(result.run_id, progress=told.append)).is_finished

@@ -1,0 +1,116 @@
+"""When steps ran, and when the events of a run have told all that was listed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from stepflow_client import ExecutionStatus, StepDetails
+from stepflow_client._rules.step_times import StepTimes
+from stepflow_client.events import RunEvent, StepCompletedEvent, StepStartedEvent
+
+from tests.unit.both_twins import RUN_ID, STEP, TWINS, Server, ask
+
+BEGIN = datetime(2026, 11, 25, tzinfo=UTC)
+
+
+def common(second: float, run: str = "r") -> dict[str, Any]:
+    return {"run_id": run, "timestamp": BEGIN + timedelta(seconds=second), "sequence_number": 0, "cursor": ""}
+
+
+def started(second: float, step: str = "a", attempt: int = 1, **more: Any) -> RunEvent:
+    return StepStartedEvent(step_id=step, attempt=attempt, **common(second, **more))
+
+
+def ended(second: float, step: str = "a", status: str = "completed") -> RunEvent:
+    return StepCompletedEvent(step_id=step, status=ExecutionStatus(status), **common(second))
+
+
+def listed(step: str, status: str, second: float) -> StepDetails:
+    return StepDetails(step_id=step, status=ExecutionStatus(status), updated_at=BEGIN + timedelta(seconds=second))
+
+
+def read(steps: list[StepDetails], events: list[RunEvent]) -> tuple[StepTimes, int]:
+    """Read events as the client does, and return how many it took."""
+    times = StepTimes("r", steps)
+    for count, event in enumerate(events, start=1):
+        times.note(event)
+        if times.is_past(event):
+            return times, count
+    return times, len(events)
+
+
+def test_a_run_that_never_falls_silent_is_read_up_to_the_list() -> None:
+    steps = [listed("a", "completed", 1.0), listed("b", "running", 1.1)]
+    more = [started(2.0 + each, f"later{each}") for each in range(100)]
+    times, count = read(steps, [started(0.0), ended(1.0), started(1.1, "b"), *more])
+    assert count == 4
+    first, second = map(times.told_by, steps)
+    assert (first.duration, first.attempts, second.duration, second.attempts) == (1.0, 1, None, 1)
+    assert second.started_at == BEGIN + timedelta(seconds=1.1)
+
+
+def test_a_step_that_ends_several_times_is_read_to_its_last_end() -> None:
+    attempts = [started(0.0), ended(1.0, status="failed"), started(2.0, attempt=2), ended(3.0, status="failed")]
+    steps = [listed("a", "failed", 3.0)]
+    times, count = read(steps, attempts)
+    assert count == 4
+    assert (times.told_by(steps[0]).duration, times.told_by(steps[0]).attempts) == (3.0, 2)
+
+
+def test_an_end_after_the_list_is_not_told() -> None:
+    steps = [listed("a", "running", 0.0)]
+    times, _ = read(steps, [ended(1.0)])
+    assert times.told_by(steps[0]) == steps[0], "there is no start"
+    times, _ = read(steps, [started(0.0), ended(1.0)])
+    assert times.told_by(steps[0]).completed_at is None
+
+
+def test_other_runs_and_steps_say_nothing() -> None:
+    steps = [listed("a", "completed", 0.0)]
+    times, _ = read(steps, [started(0.0, run="below"), started(0.0, "b"), ended(5.0, "b")])
+    assert times.told_by(steps[0]) == steps[0]
+    assert not times.has_all
+
+
+class Events(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """The events of a run that goes on: they do not end, and there is always one more."""
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    def frames(self) -> Iterator[bytes]:
+        for self.read in range(1, 5_000):
+            name = "StepCompleted" if self.read % 2 == 0 else "StepStarted"
+            step = {"runId": RUN_ID, "itemIndex": self.read // 2, "stepIndex": 0, "stepId": "a", "status": 2}
+            time = (BEGIN + timedelta(seconds=self.read)).isoformat()
+            event = {"sequenceNumber": self.read, "timestamp": time, "event": {name: step}}
+            yield f"data: {json.dumps(event)}\n\n".encode()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self.frames()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for frame in self.frames():
+            yield frame
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_a_busy_run_is_not_followed_to_its_end(twin: str) -> None:
+    server, events = Server(), Events()
+    steps = [{**STEP, "itemIndex": item, "updatedAt": (BEGIN + timedelta(seconds=6)).isoformat()} for item in (1, 2)]
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/events"):
+            return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=events)
+        if request.url.path.endswith("/steps"):
+            return httpx.Response(200, json={"steps": steps})
+        return server(request)
+
+    found = ask(twin, respond, lambda client: client.get_run_steps(RUN_ID, times=True))
+    assert [(step.item_index, step.attempts) for step in found] == [(1, 1), (2, 1)]
+    assert events.read < 1_000
