@@ -99,7 +99,7 @@ class BatchRunner:
         _check_choice("on_error", on_error, "yield", "raise")
         _check_choice("on_cancel", on_cancel, "detach", "cancel")
         _check_choice("on_lost", on_lost, "fail", "rerun")
-        batch = _Batch(chunk_size, max_concurrency, ordered, AsyncSource(inputs))
+        batch = _Batch(chunk_size, max_concurrency, ordered, AsyncSource(inputs), self._connection.places)
         try:
             await self._prepare(batch, flow, variables, variables_from_env, overrides)
             batch.reruns = on_lost == "rerun"
@@ -287,10 +287,17 @@ class _Batch:
     arguments: RunArguments
     declared: dict[str, FlowVariable]
 
-    def __init__(self, chunk_size: int | None, max_concurrency: int | None, ordered: bool, source: AsyncSource) -> None:
+    def __init__(
+        self,
+        chunk_size: int | None,
+        max_concurrency: int | None,
+        ordered: bool,
+        source: AsyncSource,
+        servers: int,
+    ) -> None:
         """Check the limits."""
         self.sizer = chunks.ChunkSizer(requests.check_limit(chunk_size, "chunk_size", least=1))
-        self.lanes = chunks.lanes_of(requests.check_concurrency(max_concurrency))
+        self.lanes = chunks.lanes_of(requests.check_concurrency(max_concurrency), servers)
         self.free = list(range(len(self.lanes)))
         self.lane_flows: dict[int, str] = {}
         """The flow that the chunks of a lane share, by lane."""
@@ -319,7 +326,7 @@ class _Batch:
         is_ended = not self._left and (self.source.ended or self.failure is not None)
         if is_ended or not self.free or len(self.workers) >= len(self.lanes):
             return False
-        return not self.ordered or self._number - self._next < _AHEAD
+        return not self.ordered or self._number - self._next < max(_AHEAD, len(self.lanes))
 
     def note(self, done: _Done) -> None:
         """Note the end of a chunk."""

@@ -14,7 +14,7 @@ _FIRST, _LARGEST = 32, 400
 _WANTED = 1.0
 """Seconds that a chunk should take: longer ones delay outcomes, shorter ones cost more requests an input."""
 _LANES = 4
-"""Chunks in flight."""
+"""Chunks in flight for each server."""
 _MOST_READ = 128
 """Inputs that are read at once, at most."""
 _SHARE = 16
@@ -86,15 +86,16 @@ class ReadAhead:
         self.count = max(1, min(fitting, 2 * self.count, _MOST_READ))
 
 
-def lanes_of(max_concurrency: int | None) -> list[int | None]:
+def lanes_of(max_concurrency: int | None, servers: int = 1) -> list[int | None]:
     """Return the `max_concurrency` of each run in flight; together they are that of the batch.
 
     Args:
         max_concurrency: Of all runs together; None leaves each run to the server.
+        servers: How many servers the runs are spread over.
     """
     if max_concurrency is None:
-        return [None] * _LANES
-    lanes = min(_LANES, max_concurrency)
+        return [None] * (_LANES * servers)
+    lanes = min(_LANES * servers, max_concurrency)
     return [max_concurrency // lanes + (place < max_concurrency % lanes) for place in range(lanes)]
 
 

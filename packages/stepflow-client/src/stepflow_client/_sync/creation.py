@@ -233,7 +233,7 @@ class RunCreator:
         """
         timings = self._connection.timings
         claims = self._flows.registries.current
-        call = claims.begin(flow_id)
+        call = claims.begin(flow_id, has_one_clock=self._connection.spread is None)
         began = time.monotonic()
         is_settled = False
         try:
