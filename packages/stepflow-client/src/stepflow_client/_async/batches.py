@@ -237,7 +237,7 @@ class BatchRunner:
     async def _chunk_run(self, batch: _Batch, chunk: Chunk, place: int) -> answers.Started:
         """Create the run of a chunk, or find the one that was created before a crash."""
         arguments = batch.arguments._replace(inputs=chunk.values, max_concurrency=batch.lanes[place])
-        for again in (True, False):
+        for again in (self._connection.spread is None, False):
             flow_id = await self._chunk_flow(batch, chunk, place)
             known = batch.found.get(flow_id)
             if known is not None:

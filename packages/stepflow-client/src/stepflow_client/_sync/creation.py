@@ -111,7 +111,9 @@ class RunCreator:
         arguments = self.arguments(input, variables, overrides, max_concurrency)
         needs = self._flows.needs_of_flow(content, digest)
         arguments = requests.completed(arguments, needs, os.environ, variables_from_env)
-        for again in (self._flows.registries.current.shared_flow(digest) is not None, False):
+        # Where runs are spread, the store is shared, and lost by no start of a server.
+        may_be_lost = self._connection.spread is None and self._flows.registries.current.shared_flow(digest) is not None
+        for again in (may_be_lost, False):
             flow_id, declared = self._flows.store_to_run(content, digest, is_single=deduplicate)
             try:
                 run = self.create(
