@@ -21,6 +21,10 @@ from stepflow_client import (
     StepflowClient,
     SyncStepflowClient,
 )
+from stepflow_client._async.transport import failover
+from stepflow_client._async.transport.base import Transport
+from stepflow_client._http.messages import ConnectFailed, HttpRequest, HttpResponse
+from stepflow_client._rules.spread import Spread
 
 from tests.scripted_server import decoded, listening, message
 from tests.timings import set_timings
@@ -298,3 +302,60 @@ def test_servers_that_do_not_share_a_store_are_named_as_the_reason() -> None:
             with pytest.raises(NotFoundError) as caught:
                 call()
             assert caught.value.hint == "do the servers share one store? strategy='spread' needs it"
+
+
+class Stub(Transport):
+    """A server that is there or not, and the requests that it was sent."""
+
+    def __init__(self) -> None:
+        self.is_there = True
+        self.sent: list[HttpRequest] = []
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        self.sent.append(request)
+        if not self.is_there:
+            raise ConnectFailed("refused")
+        return HttpResponse(200, {})
+
+    def stream(self, request: HttpRequest) -> Any:
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        pass
+
+
+class Clock:
+    """Stands for the module `time`."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_a_server_that_has_failed_rests_and_comes_back_by_one_new_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(failover, "time", clock)
+    a, b = Stub(), Stub()
+    both = failover.Failover([a, b], Spread(2))
+
+    def create(count: int) -> tuple[list[float], int]:
+        """Return the seconds to connect of the runs that `a` got, and how many `b` got."""
+        a.sent.clear()
+        b.sent.clear()
+        for _ in range(count):
+            asyncio.run(both.send(HttpRequest("POST", "/runs", idempotent=False)))
+        return [request.timeout.connect for request in a.sent], len(b.sent)
+
+    assert create(4) == ([30.0, 30.0], 2)
+    a.is_there = False
+    assert create(10) == ([30.0], 10)
+    clock.now += 0.6
+    assert create(10) == ([3.0], 10)
+    clock.now += 1.1
+    a.is_there = True
+    assert create(10) == ([3.0] + [30.0] * 4, 5)
+    a.is_there = b.is_there = False
+    with pytest.raises(ConnectFailed):
+        create(1)
+    assert len(a.sent) == len(b.sent) == 1
