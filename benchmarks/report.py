@@ -29,6 +29,10 @@ def _head(results: Results) -> Iterator[str]:
     yield ""
     yield ", ".join(f"{name} {value}" for name, value in results.machine.items()) + "."
     yield ""
+    for remark in results.remarks:
+        yield f"- {remark}"
+    if results.remarks:
+        yield ""
 
 
 def _targets(results: Results) -> Iterator[str]:
