@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from .._codec import answers, requests
 from .._codec.requests import RunArguments, Variables
-from .._codec.values import check_json, encode, is_plain
+from .._codec.values import check_json, encode, encode_plain, is_plain
 from .._codec.variables import flow_variables
 from .._lazy import lazy_module
 from .._rules import bindings as api
@@ -236,7 +236,9 @@ class BatchRunner:
 
     async def _chunk_run(self, batch: _Batch, chunk: Chunk, place: int) -> answers.Started:
         """Create the run of a chunk, or find the one that was created before a crash."""
-        arguments = batch.arguments._replace(inputs=chunk.values, max_concurrency=batch.lanes[place])
+        arguments = batch.arguments._replace(
+            inputs=chunk.values, max_concurrency=batch.lanes[place], text=b",".join(chunk.texts)
+        )
         for again in (self._connection.spread is None, False):
             flow_id = await self._chunk_flow(batch, chunk, place)
             known = batch.found.get(flow_id)
@@ -399,7 +401,7 @@ class _Batch:
             is_known: Whether the chunk was begun before with as many of them, so that all fit.
         """
         # Nearly always all of them are plain and fit: then they are checked and encoded at once.
-        text = encode(values)[1:-1] if is_plain(values) else None
+        text = encode_plain(values)[1:-1] if is_plain(values) else None
         if text is not None and (is_known or chunk.size + len(text) <= self.ahead.most_bytes):
             count = len(values)
             self.ahead.note(count, len(text))
@@ -407,6 +409,7 @@ class _Batch:
             chunk.indexes.extend(range(self._index, self._index + count))
             chunk.keys.extend(map(chunks.key_of, values))
             chunk.values.extend(values)
+            chunk.texts.append(text)
             chunk.count += count
             chunk.size += len(text)
             self._index += count
@@ -443,6 +446,7 @@ class _Batch:
         chunk.indexes.append(index)
         chunk.keys.append(key)
         chunk.values.append(value)
+        chunk.texts.append(said)
 
 
 class _Refusal(NamedTuple):

@@ -198,6 +198,8 @@ class RunCreator:
                 timeoutSecs=_or_unset(wait),
             )
         )
+        if arguments.text is not None:
+            request = requests.with_inputs(request, arguments.text)
         send = partial(self._connection.call, "create_run", request, read, timeout=timeout, waits=wait or 0, raw=True)
         secrets = secrets_of(values, declared)
         try:

@@ -39,6 +39,8 @@ class Chunk:
     """What tells its inputs from others."""
     indexes: list[int] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
+    texts: list[bytes] = field(default_factory=list)
+    """The values as JSON text, separated by commas within a text."""
     keys: list[str | int | None] = field(default_factory=list)
     refused: list[Outcome] = field(default_factory=list)
     """The outcomes of inputs that cannot be sent."""
