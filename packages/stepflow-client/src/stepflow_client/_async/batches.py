@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from .._codec import answers, requests
 from .._codec.requests import RunArguments, Variables
-from .._codec.values import check_json, encode, encode_plain, is_plain
+from .._codec.values import check_json, encode, encode_plain
 from .._codec.variables import flow_variables
 from .._lazy import lazy_module
 from .._rules import bindings as api
@@ -401,9 +401,9 @@ class _Batch:
             is_known: Whether the chunk was begun before with as many of them, so that all fit.
         """
         # Nearly always all of them are plain and fit: then they are checked and encoded at once.
-        text = encode_plain(values)[1:-1] if is_plain(values) else None
+        text = encode_plain(values)
         if text is not None and (is_known or chunk.size + len(text) <= self.ahead.most_bytes):
-            count = len(values)
+            count, text = len(values), text[1:-1]
             self.ahead.note(count, len(text))
             seen.update(b"," + text)
             chunk.indexes.extend(range(self._index, self._index + count))

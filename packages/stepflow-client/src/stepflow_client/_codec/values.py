@@ -19,7 +19,6 @@ __all__ = [
     "encode",
     "encode_plain",
     "encode_with",
-    "is_plain",
     "json_path",
     "merge_overrides",
     "ordered",
@@ -39,9 +38,13 @@ def encode(value: Any) -> bytes:
     return _ENCODER.encode(value).encode()
 
 
-def encode_plain(value: Any) -> bytes:
-    """Return a value of which `is_plain` is true as compact JSON text: it cannot hold itself."""
-    return _PLAIN_ENCODER.encode(value).encode()
+def encode_plain(value: Any) -> bytes | None:
+    """Return a value as compact JSON text if it can be sent as it is; None for one that `check_json` has to look at."""
+    try:
+        # Of text only halves of surrogate pairs cannot be sent, and they cannot be encoded.
+        return _PLAIN_ENCODER.encode(value).encode() if _is_plain(value, 0, any_text=True) else None
+    except (RecursionError, UnicodeEncodeError):
+        return None
 
 
 def encode_with(value: dict[str, Any], name: str, items: bytes) -> bytes:
@@ -212,22 +215,20 @@ def check_json(value: Any, what: str, *, exact_integers: bool = True) -> Any:
         raise InvalidArgumentError(f"{what} cannot be sent: it is nested too deeply") from None
 
 
-def is_plain(value: Any) -> bool:
-    """Return whether a value can be sent as it is; False for one that `check_json` has to look at."""
-    try:
-        return _is_plain(value, 0)
-    except RecursionError:
-        return False
+def _is_plain(value: Any, depth: int, *, any_text: bool = False) -> bool:
+    """Return whether a value can be sent as it is: what nearly all values are, found out without a copy or a path.
 
-
-def _is_plain(value: Any, depth: int) -> bool:
-    """Return whether a value can be sent as it is: what nearly all values are, found out without a copy or a path."""
+    Args:
+        value: The value.
+        depth: How many containers it is in.
+        any_text: Whether text that is not ASCII is not looked at.
+    """
     kind = type(value)
     if kind is dict:
         if depth > _DEEPEST:
             return False
         for key in value:
-            if type(key) is not str or not key.isascii():
+            if type(key) is not str or not (any_text or key.isascii()):
                 return False
         children = value.values()
     elif kind is list:
@@ -239,7 +240,7 @@ def _is_plain(value: Any, depth: int) -> bool:
     for each in children:
         kind = type(each)
         if kind is str:
-            if not each.isascii():
+            if not (any_text or each.isascii()):
                 return False
         elif kind is int:
             if abs(each) > LARGEST_EXACT_INTEGER:
@@ -248,7 +249,7 @@ def _is_plain(value: Any, depth: int) -> bool:
             if not math.isfinite(each):
                 return False
         elif kind is dict or kind is list:
-            if not _is_plain(each, depth + 1):
+            if not _is_plain(each, depth + 1, any_text=any_text):
                 return False
         elif each is not None and kind is not bool:
             return False
