@@ -28,7 +28,7 @@ from stepflow_client._rules.spread import Spread
 
 from tests.scripted_server import decoded, listening, message
 from tests.timings import set_timings
-from tests.unit.both_twins import HEALTH, TWINS
+from tests.unit.both_twins import EVENT, HEALTH, RUN_ID, TWINS
 
 FLOW: dict[str, Any] = {"steps": [], "output": {"$input": "n"}}
 
@@ -70,6 +70,10 @@ class Member:
         while len(content) < size:
             content += connection.recv(65_536)
         self.asked.append(f"{method} {path}")
+        if path.endswith("/events"):
+            frame = f"data: {json.dumps(EVENT).replace(RUN_ID, path.split('/')[2])}\n\n".encode()
+            connection.sendall(message(frame, content_type="text/event-stream"))
+            return
         status, body = self.answer(f"{method} {path}", content, connection)
         connection.sendall(message(json.dumps(body).encode(), status=status))
 
@@ -212,10 +216,10 @@ def test_what_concerns_a_run_goes_to_its_server() -> None:
         runs = [client.submit(FLOW, {"n": number}) for number in range(4)]
         for run_id in runs:
             client.get_run(run_id)
+            assert len(list(client.run_events(run_id))) == 1
         for member, mine in ((a, runs[::2]), (b, runs[1::2])):
-            assert [asked for asked in member.asked if asked.startswith("GET /runs/")] == [
-                f"GET /runs/{run_id}" for run_id in mine
-            ]
+            asked = [f"GET /runs/{run_id}{what}" for run_id in mine for what in ("", "/events")]
+            assert [each for each in member.asked if each.startswith("GET /runs/")] == asked
 
 
 def test_another_server_is_asked_about_the_run_of_one_that_is_gone() -> None:
