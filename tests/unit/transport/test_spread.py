@@ -10,7 +10,9 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, aclosing, closing, contextmanager
+from itertools import islice
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +20,7 @@ import pytest
 from stepflow_client import (
     InvalidArgumentError,
     NotFoundError,
+    Outcome,
     StepflowClient,
     SyncStepflowClient,
 )
@@ -134,18 +137,28 @@ def served(*members: Member) -> Iterator[list[str]]:
         yield [f"http://127.0.0.1:{stack.enter_context(listening(member))}" for member in members]
 
 
-def mapped(twin: str, urls: list[str], inputs: list[Any], **options: Any) -> list[Any]:
-    """Return the outputs of a batch, sorted; each has its own input."""
+def mapped(twin: str, urls: list[str], inputs: list[Any], most: int | None = None, **options: Any) -> list[Any]:
+    """Return the outputs of a batch, sorted, or of the first ones that come; each has its own input."""
+    outcomes: list[Outcome] = []
 
-    async def main() -> list[Any]:
-        async with StepflowClient(urls, strategy="spread") as client:
-            return [outcome async for outcome in client.map(FLOW, inputs, **options)]
+    async def main() -> None:
+        async with (
+            StepflowClient(urls, strategy="spread") as client,
+            aclosing(client.map(FLOW, inputs, **options)) as found,
+        ):
+            async for outcome in found:
+                outcomes.append(outcome)
+                if len(outcomes) == most:
+                    break
 
     if twin == "async":
-        outcomes = asyncio.run(main())
+        asyncio.run(main())
     else:
-        with SyncStepflowClient(urls, strategy="spread") as client:
-            outcomes = list(client.map(FLOW, inputs, **options))
+        with (
+            SyncStepflowClient(urls, strategy="spread") as client,
+            closing(client.map(FLOW, inputs, **options)) as found,
+        ):
+            outcomes.extend(islice(found, most))
     assert all(outcome.is_success and outcome.output == outcome.index for outcome in outcomes)
     return sorted(outcome.output for outcome in outcomes)
 
@@ -287,6 +300,24 @@ def test_the_run_of_a_lost_response_is_taken_over_though_the_clocks_differ(monke
         behind.cuts = ["after"]
         client.submit(FLOW, {"n": 1})
     assert store.executed == [0, 1]
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_a_batch_that_was_left_goes_on_over_the_servers_that_are_left(twin: str, tmp_path: Path) -> None:
+    store = Store()
+    a, b = Member(store), Member(store)
+    a.seconds = b.seconds = 0.02
+    journal = tmp_path / "journal"
+    with served(b) as remaining:
+        with served(a) as first:
+            left = mapped(twin, first + remaining, numbers(200), chunk_size=5, journal=journal, most=40)
+            assert len(left) == 40
+        assert a.created >= 4
+        before = b.created
+        assert mapped(twin, first + remaining, numbers(200), chunk_size=5, journal=journal) == list(range(200))
+        assert b.created > before
+    assert store.executed == list(range(200))
+    assert len(store.runs) == 40
 
 
 @pytest.mark.parametrize("twin", TWINS)
