@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import ExitStack
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from stepflow_client._rules.spread import Spread
@@ -35,6 +36,17 @@ def test_the_server_with_the_fewest_runs_comes_first() -> None:
         chosen = [open_runs.enter_context(spread.placed((0, 1))) for _ in range(5)]
     assert chosen == [1, 0, 1, 0, 1]
     assert sorted(one_after_the_other(spread, 2, (0, 1))) == [0, 1]
+
+
+def test_a_fork_does_not_count_the_runs_of_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    spread = Spread(2)
+    spread.note("of the parent", 0)
+    # Nothing of the parent ends in a fork: neither does this context.
+    waiting = spread.awaiting("of the parent")
+    waiting.__enter__()
+    assert one_after_the_other(spread, 3, (0, 1)) == [1, 1, 1]
+    monkeypatch.setattr("stepflow_client._rules.spread.this_process", lambda: "a fork")
+    assert sorted(one_after_the_other(spread, 4, (0, 1))) == [0, 0, 1, 1]
 
 
 def test_a_run_of_somebody_else_is_nobodys_load() -> None:

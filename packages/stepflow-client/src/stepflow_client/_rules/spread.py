@@ -6,6 +6,8 @@ import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
+from .creation import this_process
+
 __all__ = ["Spread"]
 
 _MOST_RUNS = 50_000
@@ -25,6 +27,7 @@ class Spread:
         self._lock = threading.Lock()
         self._count = count
         self._turn = 0
+        self._process = this_process()
         self._loads = [0] * count
         self._homes: dict[str, int] = {}
 
@@ -32,6 +35,7 @@ class Spread:
     def placed(self, servers: Collection[int]) -> Iterator[int]:
         """Choose one of some servers for a new run, and count the run there until the end of the context."""
         with self._lock:
+            self._leave_parent()
             number = min(servers, key=self._rank)
             self._turn = number + 1
             self._loads[number] += 1
@@ -69,4 +73,10 @@ class Spread:
 
     def _add(self, number: int, change: int) -> None:
         with self._lock:
+            self._leave_parent()
             self._loads[number] += change
+
+    def _leave_parent(self) -> None:
+        """Forget, in a fork, the runs that the parent waits for: nobody counts them down here."""
+        if self._process != this_process():
+            self._process, self._loads = this_process(), [0] * self._count
