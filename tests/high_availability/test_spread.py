@@ -38,7 +38,9 @@ async def test_new_runs_are_balanced(servers: tuple[DurableServer, DurableServer
         assert await by_server(client, "noop") == {"a": 5, "b": 5}
         results = await asyncio.gather(*(client.run(sleeping("at-once"), {"n": n, "ms": 300}) for n in range(20)))
         assert [result.output["n"] for result in results] == list(range(20))
-        assert await by_server(client, "at-once") == {"a": 10, "b": 10}
+        at_once = await by_server(client, "at-once")
+        assert at_once.total() == 20
+        assert abs(at_once["a"] - at_once["b"]) <= 2
         async with aclosing(client.map(sleeping("batch"), inputs(100), chunk_size=CHUNK)) as outcomes:
             assert sorted([outcome.index async for outcome in outcomes]) == list(range(ITEMS))
         counts = await by_server(client, "batch")

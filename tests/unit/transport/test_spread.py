@@ -268,10 +268,19 @@ def test_chunks_are_spread(twin: str) -> None:
 def test_a_slow_server_gets_fewer_chunks(twin: str) -> None:
     store = Store()
     slow, fast = Member(store), Member(store)
-    slow.seconds, fast.seconds = 0.5, 0.005
-    with served(slow, fast) as urls:
+    slow.held.clear()
+
+    def release() -> None:
+        while fast.created < 30 and slow.created <= 4:
+            time.sleep(0.01)
+        slow.held.set()
+
+    with served(slow, fast) as urls, ThreadPoolExecutor(1) as pool:
+        released = pool.submit(release)
         assert mapped(twin, urls, numbers(400), chunk_size=10) == list(range(400))
-    assert 1 <= slow.created <= 10
+        released.result()
+    # Four chunks in flight on each, and those of the slow one stay until it has responded.
+    assert 4 <= slow.created <= 10
     assert fast.created == 40 - slow.created
 
 
