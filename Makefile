@@ -16,7 +16,7 @@ export UV_SYSTEM_CERTS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-all test-faults test-uvloop test-environments test-pages test-ha soak check-server generate check-generated lint types docs build smoke bench bump clean
+.PHONY: help env demo test test-all test-faults test-uvloop test-environments test-frameworks test-pages test-ha soak check-server generate check-generated lint types docs build smoke bench bump clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ test-pages: $(ENV) ## Look at pictures, reports, a notebook and `stepflow ui` in
 
 test-environments: $(ENV) ## Run flows inside of web servers, notebooks and process pools
 	$(BIN)/python -m pytest tests/environments
+
+test-frameworks: $(ENV) ## Run the batches of docs/batches.md in Spark and Ray Data (needs Java; installs 1 GB)
+	$(BIN)/python -m pytest tests/frameworks
 
 # etcd comes from Debian; without a runlevel its package does not start a service.
 test-ha: $(ENV) ## Run two servers on one store and kill one (needs etcd; takes two minutes)

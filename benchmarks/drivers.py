@@ -22,7 +22,7 @@ class Driver(Protocol):
     def throughput(self, seconds: float, concurrency: int) -> tuple[int, float]:
         """Call for some seconds, so many at once; give how many calls ended and how long they took together."""
 
-    def prepare(self, count: int) -> None: ...
+    def prepare(self, count: int, is_tiny: bool = False) -> None: ...
 
     def batch(self) -> int: ...
 
@@ -74,8 +74,8 @@ class AsyncDriver:
 
         return self._loop.run_until_complete(loop())
 
-    def prepare(self, count: int) -> None:
-        self._peer.prepare(count)
+    def prepare(self, count: int, is_tiny: bool = False) -> None:
+        self._peer.prepare(count, is_tiny)
 
     def batch(self) -> int:
         return self._loop.run_until_complete(self._peer.batch())
@@ -132,8 +132,8 @@ class SyncDriver:
 
         return sum(_in_threads(one, concurrency)), time.perf_counter() - started
 
-    def prepare(self, count: int) -> None:
-        self._peer.prepare(count)
+    def prepare(self, count: int, is_tiny: bool = False) -> None:
+        self._peer.prepare(count, is_tiny)
 
     def batch(self) -> int:
         return self._peer.batch()

@@ -32,6 +32,10 @@ class WorkerError(Exception):
     """A worker failed, or did not answer in time."""
 
 
+class TimeLimit(WorkerError):
+    """A worker did not answer in time; it is still at work and takes no more commands."""
+
+
 class Worker:
     """A process that drives one peer.
 
@@ -59,20 +63,28 @@ class Worker:
         self._process.kill()
         self._process.communicate()
 
-    def ask(self, command: str, **arguments: Any) -> Answer:
+    def ask(self, command: str, *, limit: float = _LONGEST, **arguments: Any) -> Answer:
         """Have a command done.
 
+        Args:
+            command: The command.
+            limit: Seconds after which it is given up.
+            arguments: What it takes.
+
         Raises:
+            TimeLimit: If it took longer.
             WorkerError: If it failed.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps({"do": command, "with": arguments}).encode() + b"\n")
         self._process.stdin.flush()
-        ready, _, _ = select.select([self._process.stdout], [], [], _LONGEST)
-        line = self._process.stdout.readline() if ready else b""
+        ready, _, _ = select.select([self._process.stdout], [], [], limit)
+        if not ready:
+            raise TimeLimit(f"{self._module}: {command} gave no answer within {limit:g} s")
+        line = self._process.stdout.readline()
         if not line:
-            raise WorkerError(f"{self._module}: {command} gave no answer within {_LONGEST:g} s")
+            raise WorkerError(f"{self._module}: {command} gave no answer, and the process has ended")
         answer = json.loads(line)
         if "error" in answer:
             raise WorkerError(f"{self._module}: {command} failed\n{answer['error']}")

@@ -29,13 +29,18 @@ def _head(results: Results) -> Iterator[str]:
     yield ""
     yield ", ".join(f"{name} {value}" for name, value in results.machine.items()) + "."
     yield ""
+    for remark in results.remarks:
+        yield f"- {remark}"
+    if results.remarks:
+        yield ""
 
 
 def _targets(results: Results) -> Iterator[str]:
     yield "## Targets"
     yield ""
     rows = []
-    for target in TARGETS:
+    measured = {key.case for key in results.rounds}
+    for target in (target for target in TARGETS if target.above.case in measured):
         ratio, verdict = target.verdict(results)
         rows.append([target.text, f"{target.bound} {target.limit:g}", _cell(ratio), verdict])
     yield from _table(["ratio", "target", "measured", ""], rows)

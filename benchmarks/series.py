@@ -35,6 +35,8 @@ class Results:
     started: str
     quick: bool
     rounds: dict[Key, list[float]] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+    """What a reader must know about a figure."""
 
     def add(self, case: str, measure: str, at: str, peer: str, value: float) -> None:
         """Keep the figure of a round."""
@@ -63,7 +65,13 @@ class Results:
     def save(self, path: Path) -> None:
         """Write everything as JSON."""
         listed = [{**key._asdict(), "rounds": [_rounded(each) for each in made]} for key, made in self.rounds.items()]
-        document = {"started": self.started, "quick": self.quick, "machine": self.machine, "series": listed}
+        document = {
+            "started": self.started,
+            "quick": self.quick,
+            "machine": self.machine,
+            "remarks": self.remarks,
+            "series": listed,
+        }
         path.write_text(json.dumps(document, indent=1) + "\n")
 
     @classmethod
@@ -72,7 +80,8 @@ class Results:
         document = json.loads(path.read_text())
         series = document["series"]
         rounds = {Key(each["case"], each["measure"], each["at"], each["peer"]): each["rounds"] for each in series}
-        return cls(document["machine"], document["started"], document["quick"], rounds)
+        remarks = document.get("remarks", [])
+        return cls(document["machine"], document["started"], document["quick"], rounds, remarks)
 
 
 def percentile(values: Sequence[float], percent: int) -> float:

@@ -60,9 +60,9 @@ def _batch(large: str, small: str) -> Target:
     return Target(f"batch: own CPU of an item, {large} / {small} items", above, below, 1.2)
 
 
-def _streaming(peer: str, limit: float) -> Target:
-    above, below = (Key(streaming.CASE, streaming.RATE, streaming.AT, each) for each in (OURS, peer))
-    return Target(f"`map`, items per second / {peer}", above, below, limit, "at least")
+def _streaming(peer: str, limit: float, at: str = streaming.AT) -> Target:
+    above, below = (Key(streaming.CASE, streaming.RATE, at, each) for each in (OURS, peer))
+    return Target(f"`map`, items per second, {at} / {peer}", above, below, limit, "at least")
 
 
 TARGETS = (
@@ -83,6 +83,7 @@ TARGETS = (
     _batch("100,000", "1,000"),
     _streaming(BARE, 0.9),
     _streaming(UPSTREAM, 1.0),
+    _streaming(UPSTREAM, 3.0, streaming.AT_LARGE),
     _started(start.CLIENT, start.UPSTREAM_IMPORT, 1.0),
     _started(start.VERSION, start.PASS, 1.5),
     _started(start.HELP, start.PASS, 3.0),

@@ -22,8 +22,10 @@ SLEEP: JsonObject = {
 INPUT: JsonObject = {"name": "World", "n": 1}
 
 
-def batch_input(count: int) -> list[JsonObject]:
-    """Return the inputs of a batch, each a small object of mixed values."""
+def batch_input(count: int, is_tiny: bool = False) -> list[JsonObject]:
+    """Return the inputs of a batch, each a small object of mixed values, or of a number alone."""
+    if is_tiny:
+        return [{"n": n} for n in range(count)]
     return [{"n": n, "name": f"item {n}", "score": n + 0.5, "tags": ["a", "b"], "open": True} for n in range(count)]
 
 

@@ -45,7 +45,7 @@ class AsyncPeer(Protocol):
     async def run(self) -> object:
         """Run the flow on the input and return what comes back."""
 
-    def prepare(self, count: int) -> None:
+    def prepare(self, count: int, is_tiny: bool = False) -> None:
         """Make a batch ready; this is not measured."""
 
     async def batch(self) -> int:
@@ -67,7 +67,7 @@ class SyncPeer(Protocol):
     def run(self) -> object:
         """Run the flow on the input and return what comes back."""
 
-    def prepare(self, count: int) -> None:
+    def prepare(self, count: int, is_tiny: bool = False) -> None:
         """Make a batch ready; this is not measured."""
 
     def batch(self) -> int:

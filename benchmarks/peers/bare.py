@@ -77,8 +77,8 @@ class Peer:
     async def run(self) -> object:
         return await self._ask(self.request)
 
-    def prepare(self, count: int) -> None:
-        inputs = batch_input(count)
+    def prepare(self, count: int, is_tiny: bool = False) -> None:
+        inputs = batch_input(count, is_tiny)
         self.batch_request = self._run_request(inputs)
         self.chunk_requests = [self._run_request(inputs[first : first + CHUNK]) for first in range(0, count, CHUNK)]
 

@@ -23,8 +23,8 @@ class Peer:
     async def run(self) -> object:
         return (await self.client.run(FLOW, INPUT)).output
 
-    def prepare(self, count: int) -> None:
-        self.inputs: list[Any] = batch_input(count)
+    def prepare(self, count: int, is_tiny: bool = False) -> None:
+        self.inputs: list[Any] = batch_input(count, is_tiny)
 
     async def batch(self) -> int:
         run_id = await self.client.submit(FLOW, self.inputs)

@@ -20,8 +20,8 @@ class Peer:
     def run(self) -> object:
         return self.client.run(FLOW, INPUT).output
 
-    def prepare(self, count: int) -> None:
-        self.inputs: list[Any] = batch_input(count)
+    def prepare(self, count: int, is_tiny: bool = False) -> None:
+        self.inputs: list[Any] = batch_input(count, is_tiny)
 
     def batch(self) -> int:
         return len(self.client.get_results(self.client.submit(FLOW, self.inputs)))

@@ -28,8 +28,8 @@ class Peer:
     async def run(self) -> object:
         return (await self._create([INPUT]))[0]
 
-    def prepare(self, count: int) -> None:
-        self.inputs: list[object] = list(batch_input(count))
+    def prepare(self, count: int, is_tiny: bool = False) -> None:
+        self.inputs: list[object] = list(batch_input(count, is_tiny))
 
     async def batch(self) -> int:
         return len(await self._create(self.inputs))

@@ -23,8 +23,8 @@ class Peer:
     async def run(self) -> object:
         return (await self.client.run(self.flow_id, INPUT)).results[0].output
 
-    def prepare(self, count: int) -> None:
-        self.inputs: list[Any] = batch_input(count)
+    def prepare(self, count: int, is_tiny: bool = False) -> None:
+        self.inputs: list[Any] = batch_input(count, is_tiny)
 
     async def batch(self) -> int:
         return len((await self.client.run(self.flow_id, self.inputs)).results)

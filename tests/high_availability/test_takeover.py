@@ -6,20 +6,14 @@ A server that was killed keeps its runs for about a minute; then the other one t
 from __future__ import annotations
 
 import asyncio
-import shutil
-import subprocess
-import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from stepflow_client import StepflowClient, SyncStepflowClient
 
-from tests.durable import DurableServer, free_port, sleeping
+from tests.durable import DurableServer, sleeping
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
@@ -27,53 +21,6 @@ RUNS, IN_THREADS = 12, 4
 SECONDS = 3.0
 KNOWN = 1.5
 """Seconds after which every call knows the id of its run."""
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-def etcd(tmp_path: Path) -> Iterator[str]:
-    """The URL of an etcd of our own."""
-    program = shutil.which("etcd")
-    assert program is not None, "there is no etcd: `make test-ha` installs it, or Debian's package etcd-server has it"
-    clients, peers = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
-    options = ["--name=only", f"--data-dir={tmp_path / 'etcd'}", f"--initial-cluster=only={peers}"]
-    options += [f"--listen-client-urls={clients}", f"--advertise-client-urls={clients}"]
-    options += [f"--listen-peer-urls={peers}", f"--initial-advertise-peer-urls={peers}"]
-    log = tmp_path / "etcd.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen([program, *options], stdout=output, stderr=output, stdin=subprocess.DEVNULL)
-    try:
-        for _ in range(500):
-            try:
-                if httpx.get(f"{clients}/health", trust_env=False).is_success:
-                    break
-            except httpx.HTTPError:
-                pass
-            assert process.poll() is None, log.read_text()
-            time.sleep(0.02)
-        yield clients
-    finally:
-        process.kill()
-        process.wait(10)
-
-
-@pytest.fixture
-def servers(tmp_path: Path, etcd: str) -> Iterator[tuple[DurableServer, DurableServer]]:
-    """Two servers, `a` and `b`, that share a store."""
-    pair = DurableServer(tmp_path, name="a", etcd=etcd), DurableServer(tmp_path, name="b", etcd=etcd)
-    try:
-        for server in pair:
-            # One after the other: both would make the tables of the store.
-            server.start()
-            server.wait_ready()
-        yield pair
-    finally:
-        for server in pair:
-            server.kill()
 
 
 def given(number: int, seconds: float = SECONDS) -> dict[str, int]:

@@ -84,6 +84,7 @@ def every_setting() -> dict[str, Any]:
         "limits": httpx.Limits(max_connections=3),
         "transport": Recorded(),
         "server": "0.13.0",
+        "strategy": "spread",
         "retry": RetryPolicy(max_attempts=2),
         "exact_integers": False,
         "max_response_bytes": 2**20,

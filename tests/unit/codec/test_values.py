@@ -17,7 +17,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
-from stepflow_client._codec.values import check_json, decode, encode, json_path, merge_overrides
+from stepflow_client._codec.values import (
+    all_ordered,
+    check_json,
+    decode,
+    decode_raw,
+    encode,
+    encode_plain,
+    encode_with,
+    json_path,
+    merge_overrides,
+    ordered,
+)
 from stepflow_client.errors import InvalidArgumentError
 from stepflow_client.types import ExecutionStatus, FlowResult
 
@@ -298,3 +309,68 @@ def test_merging_leaves_what_was_given_alone() -> None:
     merge_overrides([first, second])
     assert first == {"a": {"input": {"x": 1}}}
     assert second == {"a": {"input": {"y": 2}}}
+
+
+NAMES = st.sampled_from(["a", "b", "c", "$step", "$literal"])
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**60), 2**60).map(float)
+OUTPUTS = st.recursive(
+    st.none() | st.booleans() | st.text("ab", max_size=2) | NUMBERS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def written(value: Any) -> str:
+    """Return the text of a value, which tells its order of keys and its kinds of numbers."""
+    return json.dumps(value)
+
+
+@QUICK
+@given(st.lists(OUTPUTS, max_size=6), OUTPUTS)
+def test_many_outputs_are_read_as_each_alone(outputs: list[Any], like: Any) -> None:
+    for expression in (like, None, {"$step": "a"}, {"b": 1, "a": {"c": 1}}, [1, 2], {"$literal": {"b": 1, "a": 2}}):
+        assert written(all_ordered(outputs, expression)) == written([ordered(each, expression) for each in outputs])
+
+
+def test_keys_of_outputs_are_sorted_and_whole_numbers_are_integers_wherever_they_stand() -> None:
+    told = [
+        {"b": 1.0, "a": [2.0, {"d": -0.0, "c": 3.5}]},
+        {"a": None, "b": {"y": 1.0, "x": []}},
+        {"z": 1.0},
+        4.0,
+        [5.0],
+    ]
+    assert written(all_ordered(told)) == (
+        '[{"a": [2, {"c": 3.5, "d": -0.0}], "b": 1}, {"a": null, "b": {"x": [], "y": 1}}, {"z": 1}, 4, [5]]'
+    )
+
+
+@pytest.mark.parametrize("output", ["[1e999]", '{"a": 1e999}', '{"a": [1e999]}', '{"a": {"b": [[-1e999]]}}'])
+def test_numbers_beyond_every_float_are_refused_among_many(output: str) -> None:
+    with pytest.raises(ValueError, match="too large"):
+        all_ordered([{"a": 1.0}, decode_raw(output.encode())])
+
+
+@QUICK
+@given(VALUES | st.lists(VALUES, max_size=2))
+def test_plain_values_are_written_alike(value: Any) -> None:
+    assert encode_plain(value) in (None, encode(value))
+
+
+def test_which_values_are_written_without_a_closer_look() -> None:
+    deep: Any = {"ä": ["é", {"n": 1.5, "large": 2**53, "none": None, "is": True}]}
+    assert encode_plain(deep) == encode(deep)
+    for other in (float("nan"), 2**53 + 1, {1: 2}, (1, 2), {"a": {1}}, ExecutionStatus.COMPLETED):
+        assert encode_plain([other]) is None
+    for half in ("\ud800", {"a": ["\udc00"]}, {"\ud800": 1}):
+        assert encode_plain(half) is None
+    holder: list[Any] = []
+    holder.append(holder)
+    assert encode_plain(holder) is None
+
+
+@QUICK
+@given(st.dictionaries(st.sampled_from("abc"), st.integers(0, 9)), st.lists(st.text() | st.integers(0, 9)))
+def test_a_list_that_is_text_already_is_a_field_like_others(others: dict[str, Any], items: list[Any]) -> None:
+    texts = [encode(item) for item in items]
+    assert json.loads(encode_with(others, "input", b",".join(texts))) == {**others, "input": items}

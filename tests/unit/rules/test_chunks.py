@@ -20,6 +20,14 @@ def test_without_a_limit_each_run_is_left_to_the_server() -> None:
     assert lanes_of(None) == [None] * 4
 
 
+@pytest.mark.parametrize("limit", [1, 5, 11, 12, 1000])
+def test_each_server_has_runs_in_flight_where_they_are_spread(limit: int) -> None:
+    lanes = lanes_of(limit, servers=3)
+    assert len(lanes) == min(limit, 12)
+    assert sum(lane or 0 for lane in lanes) == limit
+    assert lanes_of(None, servers=3) == [None] * 12
+
+
 def test_chunks_grow_while_the_server_is_fast_and_are_bounded() -> None:
     sizer = ChunkSizer(None)
     sizes = [sizer.size]

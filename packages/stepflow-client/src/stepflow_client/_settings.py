@@ -29,6 +29,7 @@ __all__ = [
     "check_headers",
     "check_limits",
     "check_positive",
+    "check_strategy",
     "check_timeout",
     "environment_settings",
     "is_httpx_auth",
@@ -152,6 +153,17 @@ def parse_urls(urls: str | httpx.URL | ServerUrl | Sequence[str | httpx.URL | Se
             raise InvalidArgumentError("the list of servers is empty")
         return [parse_url(url) for url in urls]
     return [parse_url(urls)]
+
+
+def check_strategy(strategy: str) -> str:
+    """Return how a list of servers is used.
+
+    Raises:
+        InvalidArgumentError: If there is no such way.
+    """
+    if strategy not in ("failover", "spread"):
+        raise InvalidArgumentError(f"strategy is 'failover' or 'spread', not {strategy!r}")
+    return strategy
 
 
 def _ascii_host(host: str) -> str:

@@ -112,7 +112,9 @@ class RunCreator:
         arguments = await self.arguments(input, variables, overrides, max_concurrency)
         needs = self._flows.needs_of_flow(content, digest)
         arguments = requests.completed(arguments, needs, os.environ, variables_from_env)
-        for again in (self._flows.registries.current.shared_flow(digest) is not None, False):
+        # Where runs are spread, the store is shared, and lost by no start of a server.
+        may_be_lost = self._connection.spread is None and self._flows.registries.current.shared_flow(digest) is not None
+        for again in (may_be_lost, False):
             flow_id, declared = await self._flows.store_to_run(content, digest, is_single=deduplicate)
             try:
                 run = await self.create(
@@ -198,6 +200,8 @@ class RunCreator:
                 timeoutSecs=_or_unset(wait),
             )
         )
+        if arguments.text is not None:
+            request = requests.with_inputs(request, arguments.text)
         send = partial(self._connection.call, "create_run", request, read, timeout=timeout, waits=wait or 0, raw=True)
         secrets = secrets_of(values, declared)
         try:
@@ -234,7 +238,7 @@ class RunCreator:
         """
         timings = self._connection.timings
         claims = self._flows.registries.current
-        call = claims.begin(flow_id)
+        call = claims.begin(flow_id, has_one_clock=self._connection.spread is None)
         began = time.monotonic()
         is_settled = False
         try:

@@ -55,7 +55,7 @@ _HINTS = {
 }
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _LONGEST_MESSAGE = 500
-_LARGE = 1024 * 1024
+_LARGE = 32 * 1024
 """Bytes of an answer."""
 
 

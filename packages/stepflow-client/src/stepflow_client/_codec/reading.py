@@ -6,7 +6,7 @@ import threading
 from typing import Any, NamedTuple
 
 from .secrets import NO_SECRETS, Secrets
-from .values import ordered, restored
+from .values import all_ordered, ordered, restored
 
 __all__ = ["PLAIN", "Reading", "Readings"]
 
@@ -25,6 +25,10 @@ class Reading(NamedTuple):
     def flow_output(self, value: Any) -> Any:
         """Return the output of the flow, its numbers and keys as its author wrote them."""
         return restored(value) if self.keeps_order else ordered(value, self.like)
+
+    def flow_outputs(self, values: list[Any]) -> list[Any]:
+        """Return outputs of the flow, each as `flow_output` does."""
+        return [restored(value) for value in values] if self.keeps_order else all_ordered(values, self.like)
 
     def step_output(self, value: Any) -> Any:
         """Return the output of a step: its keys are sorted where the server gives them in any order."""

@@ -15,7 +15,7 @@ from uuid import UUID
 from ..errors import InvalidArgumentError, UnsupportedByServerError
 from ..flows.file import load_file, parse_json
 from .objects import DataObject, is_data_object
-from .values import check_json, merge_overrides
+from .values import check_json, encode_with, merge_overrides
 
 if TYPE_CHECKING:
     from ..flows.needs import FlowNeeds
@@ -41,6 +41,7 @@ __all__ = [
     "run_variables",
     "single_input",
     "wait_seconds",
+    "with_inputs",
 ]
 
 Variables = Mapping[str, Any] | str | PathLike[str] | DataObject
@@ -154,6 +155,15 @@ class RunArguments(NamedTuple):
     variables: dict[str, Any]
     overrides: dict[str, Any] | None
     max_concurrency: int | None
+    text: bytes | None = None
+    """The inputs as JSON text, without the brackets of the list, where they have been encoded."""
+
+
+def with_inputs(request: dict[str, Any], text: bytes) -> dict[str, Any]:
+    """Return a request that creates a run with inputs that are JSON text already."""
+    body = {name: value for name, value in request["json"].items() if name != "input"}
+    others = {name: value for name, value in request.items() if name != "json"}
+    return {**others, "content": encode_with(body, "input", text)}
 
 
 def run_arguments(

@@ -69,7 +69,7 @@ __all__ = [
 ]
 
 _FAILED = frozenset({ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED})
-_MANY = 5_000
+_MANY = 100
 """Items of a run."""
 _FAILED_STEP = re.compile(r'^step "(?P<id>.+)" failed$')
 
@@ -223,8 +223,6 @@ def results(listed: ListItemsResponse, status: ExecutionStatus, reading: Reading
 
 _COMPLETED = frozenset({2, "completed"})
 """How servers say that an item has completed."""
-_AS_THEY_ARE = frozenset({str, int, bool, type(None)})
-"""Types of values in which nothing is restored."""
 
 
 def outcomes(
@@ -238,16 +236,15 @@ def outcomes(
         reading: How its answers are read.
     """
     entries = listed.items.entries if isinstance(listed.items, RunItems) else listed.items
-    completed, read = ExecutionStatus.COMPLETED, reading.flow_output
+    completed = ExecutionStatus.COMPLETED
 
     def plain() -> list[tuple[ExecutionStatus, Any, FlowError | None]] | None:
-        found: list[tuple[ExecutionStatus, Any, FlowError | None]] = []
+        outputs = []
         for entry in entries:
             if type(entry) is not dict or entry["status"] not in _COMPLETED:
                 return None
-            output = entry.get("output")
-            found.append((completed, output if type(output) in _AS_THEY_ARE else read(output), None))
-        return found
+            outputs.append(entry.get("output"))
+        return [(completed, output, None) for output in reading.flow_outputs(outputs)]
 
     with collector_paused(when=len(entries) > _MANY):
         found = build(lambda _: plain(), {}, f"GET /runs/{listed.run_id}/items")

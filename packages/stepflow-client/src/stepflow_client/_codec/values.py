@@ -12,11 +12,13 @@ from .objects import fields_of, is_data_object
 
 __all__ = [
     "LARGEST_EXACT_INTEGER",
+    "all_ordered",
     "check_json",
     "decode",
     "decode_raw",
     "encode",
-    "is_plain",
+    "encode_plain",
+    "encode_with",
     "json_path",
     "merge_overrides",
     "ordered",
@@ -34,6 +36,21 @@ _DEEPEST = 200
 def encode(value: Any) -> bytes:
     """Return a checked value as compact JSON text."""
     return _ENCODER.encode(value).encode()
+
+
+def encode_plain(value: Any) -> bytes | None:
+    """Return a value as compact JSON text if it can be sent as it is; None for one that `check_json` has to look at."""
+    try:
+        # Of text only halves of surrogate pairs cannot be sent, and they cannot be encoded.
+        return _PLAIN_ENCODER.encode(value).encode() if _is_plain(value, 0, any_text=True) else None
+    except (RecursionError, UnicodeEncodeError):
+        return None
+
+
+def encode_with(value: dict[str, Any], name: str, items: bytes) -> bytes:
+    """Return a checked object as compact JSON text, with one more field: a list whose items are JSON text already."""
+    before = encode(value)[:-1]
+    return b'%b%b"%b":[%b]}' % (before, b"," if value else b"", name.encode(), items)
 
 
 def decode(content: bytes) -> Any:
@@ -90,11 +107,9 @@ def ordered(value: Any, like: Any = None) -> Any:
     if kind is float:
         return _whole(value)
     if kind is dict:
-        shape = _object(like)
+        shape = None if like is None else _object(like)
         if not shape:
-            return {
-                key: ordered(value[key]) if type(value[key]) in _MAY_CHANGE else value[key] for key in sorted(value)
-            }
+            return _in_order(value, sorted(value))
         keys = [key for key in shape if key in value] + sorted(key for key in value if key not in shape)
         return {key: ordered(value[key], shape.get(key)) for key in keys}
     if kind is list:
@@ -102,6 +117,40 @@ def ordered(value: Any, like: Any = None) -> Any:
             return [ordered(each, shape) for each, shape in zip(value, like, strict=True)]
         return [ordered(each) if type(each) in _MAY_CHANGE else each for each in value]
     return value
+
+
+def all_ordered(values: list[Any], like: Any = None) -> list[Any]:
+    """Return decoded values, each as `ordered` does: the outputs of a flow, of which most have the same keys."""
+    if isinstance(like, list) or _object(like):
+        return [ordered(value, like) for value in values]
+    keys: list[str] = []
+    names: frozenset[str] = frozenset()
+    found = []
+    for value in values:
+        if type(value) is dict:
+            if value.keys() != names:
+                keys = sorted(value)
+                names = frozenset(keys)
+            found.append(_in_order(value, keys))
+        else:
+            found.append(ordered(value) if type(value) in _MAY_CHANGE else value)
+    return found
+
+
+def _in_order(value: dict[str, Any], keys: list[str]) -> dict[str, Any]:
+    """Return a decoded object with its keys in an order; those of what it holds are sorted."""
+    found = {}
+    for key in keys:
+        each = value[key]
+        kind = type(each)
+        if kind is float:
+            each = _whole(each)
+        elif kind is list:
+            each = [ordered(one) if type(one) in _MAY_CHANGE else one for one in each]
+        elif kind is dict:
+            each = _in_order(each, sorted(each))
+        found[key] = each
+    return found
 
 
 _EXPRESSIONS = frozenset({"$literal", "$if", "$coalesce", "$from", "$step", "$input", "$variable"})
@@ -139,6 +188,7 @@ def _refuse(name: str) -> Any:
 
 # Made once: json.loads and json.dumps make one for each call that is not plain.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=True)
+_PLAIN_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False)
 _DECODER = json.JSONDecoder(parse_float=_number, parse_constant=_refuse)
 _RAW_DECODER = json.JSONDecoder(parse_constant=_refuse)
 
@@ -165,22 +215,20 @@ def check_json(value: Any, what: str, *, exact_integers: bool = True) -> Any:
         raise InvalidArgumentError(f"{what} cannot be sent: it is nested too deeply") from None
 
 
-def is_plain(value: Any) -> bool:
-    """Return whether a value can be sent as it is; False for one that `check_json` has to look at."""
-    try:
-        return _is_plain(value, 0)
-    except RecursionError:
-        return False
+def _is_plain(value: Any, depth: int, *, any_text: bool = False) -> bool:
+    """Return whether a value can be sent as it is: what nearly all values are, found out without a copy or a path.
 
-
-def _is_plain(value: Any, depth: int) -> bool:
-    """Return whether a value can be sent as it is: what nearly all values are, found out without a copy or a path."""
+    Args:
+        value: The value.
+        depth: How many containers it is in.
+        any_text: Whether text that is not ASCII is not looked at.
+    """
     kind = type(value)
     if kind is dict:
         if depth > _DEEPEST:
             return False
         for key in value:
-            if type(key) is not str or not key.isascii():
+            if type(key) is not str or not (any_text or key.isascii()):
                 return False
         children = value.values()
     elif kind is list:
@@ -192,7 +240,7 @@ def _is_plain(value: Any, depth: int) -> bool:
     for each in children:
         kind = type(each)
         if kind is str:
-            if not each.isascii():
+            if not (any_text or each.isascii()):
                 return False
         elif kind is int:
             if abs(each) > LARGEST_EXACT_INTEGER:
@@ -201,7 +249,7 @@ def _is_plain(value: Any, depth: int) -> bool:
             if not math.isfinite(each):
                 return False
         elif kind is dict or kind is list:
-            if not _is_plain(each, depth + 1):
+            if not _is_plain(each, depth + 1, any_text=any_text):
                 return False
         elif each is not None and kind is not bool:
             return False

@@ -127,6 +127,8 @@ class HttpRequest:
     """The caller's deadline, by `time.monotonic()`, whatever the phases would still allow."""
     max_response_bytes: int = MOST_BYTES
     """Bytes that the body of the response may have; of a stream, what comes between two events."""
+    server: int | None = None
+    """Which server of a list should get it, if that one is there; None for any."""
 
     def remaining(self, seconds: float) -> float:
         """Return how long a phase may take from now on.
@@ -161,6 +163,8 @@ class HttpResponse:
     content: bytes = field(default=b"", repr=False)
     attempts: Sequence[str] = ()
     """What came of each attempt, for a response that is an error."""
+    server: int | None = None
+    """Which server of a list has sent it."""
 
     @property
     def content_type(self) -> str:

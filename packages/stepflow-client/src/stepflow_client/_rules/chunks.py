@@ -14,7 +14,7 @@ _FIRST, _LARGEST = 32, 400
 _WANTED = 1.0
 """Seconds that a chunk should take: longer ones delay outcomes, shorter ones cost more requests an input."""
 _LANES = 4
-"""Chunks in flight."""
+"""Chunks in flight for each server."""
 _MOST_READ = 128
 """Inputs that are read at once, at most."""
 _SHARE = 16
@@ -39,6 +39,8 @@ class Chunk:
     """What tells its inputs from others."""
     indexes: list[int] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
+    texts: list[bytes] = field(default_factory=list)
+    """The values as JSON text, separated by commas within a text."""
     keys: list[str | int | None] = field(default_factory=list)
     refused: list[Outcome] = field(default_factory=list)
     """The outcomes of inputs that cannot be sent."""
@@ -86,15 +88,16 @@ class ReadAhead:
         self.count = max(1, min(fitting, 2 * self.count, _MOST_READ))
 
 
-def lanes_of(max_concurrency: int | None) -> list[int | None]:
+def lanes_of(max_concurrency: int | None, servers: int = 1) -> list[int | None]:
     """Return the `max_concurrency` of each run in flight; together they are that of the batch.
 
     Args:
         max_concurrency: Of all runs together; None leaves each run to the server.
+        servers: How many servers the runs are spread over.
     """
     if max_concurrency is None:
-        return [None] * _LANES
-    lanes = min(_LANES, max_concurrency)
+        return [None] * (_LANES * servers)
+    lanes = min(_LANES * servers, max_concurrency)
     return [max_concurrency // lanes + (place < max_concurrency % lanes) for place in range(lanes)]
 
 

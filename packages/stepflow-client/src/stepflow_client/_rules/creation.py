@@ -157,6 +157,8 @@ class RunRegistry:
         self._owned: dict[str, float] = {}
         self._newest: dict[str, float] = {}
         self._open: dict[str, set[Call]] = {}
+        self._resent: dict[str, None] = {}
+        """The flows of which a run may have been created more often than its call knows."""
 
     # Flows
 
@@ -211,10 +213,17 @@ class RunRegistry:
 
     # Runs
 
-    def begin(self, flow_id: str) -> Call:
-        """Note that a call is about to create a run."""
+    def begin(self, flow_id: str, *, has_one_clock: bool = True) -> Call:
+        """Note that a call is about to create a run.
+
+        Args:
+            flow_id: The flow.
+            has_one_clock: Whether one server creates all runs, so that a later one never seems to be older. Among
+                several, age counts only where a run of an earlier call may have been left over.
+        """
         with self._lock:
-            call = Call(flow_id, self._newest.get(flow_id, 0.0))
+            counts = has_one_clock or flow_id in self._resent
+            call = Call(flow_id, self._newest.get(flow_id, 0.0) if counts else 0.0)
             self._open.setdefault(flow_id, set()).add(call)
             return call
 
@@ -229,6 +238,8 @@ class RunRegistry:
         with self._lock:
             if not is_settled:
                 self._ours.pop(call.flow_id, None)
+            if call.sends > 1:
+                _put(self._resent, call.flow_id, None, _MOST_FLOWS)
             left = self._open[call.flow_id]
             left.discard(call)
             if not left:

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from .._codec import answers, requests
 from .._codec.requests import RunArguments, Variables
-from .._codec.values import check_json, encode, is_plain
+from .._codec.values import check_json, encode, encode_plain
 from .._codec.variables import flow_variables
 from .._lazy import lazy_module
 from .._rules import bindings as api
@@ -100,7 +100,7 @@ class BatchRunner:
         _check_choice("on_error", on_error, "yield", "raise")
         _check_choice("on_cancel", on_cancel, "detach", "cancel")
         _check_choice("on_lost", on_lost, "fail", "rerun")
-        batch = _Batch(chunk_size, max_concurrency, ordered, SyncSource(inputs))
+        batch = _Batch(chunk_size, max_concurrency, ordered, SyncSource(inputs), self._connection.places)
         try:
             self._prepare(batch, flow, variables, variables_from_env, overrides)
             batch.reruns = on_lost == "rerun"
@@ -237,8 +237,10 @@ class BatchRunner:
 
     def _chunk_run(self, batch: _Batch, chunk: Chunk, place: int) -> answers.Started:
         """Create the run of a chunk, or find the one that was created before a crash."""
-        arguments = batch.arguments._replace(inputs=chunk.values, max_concurrency=batch.lanes[place])
-        for again in (True, False):
+        arguments = batch.arguments._replace(
+            inputs=chunk.values, max_concurrency=batch.lanes[place], text=b",".join(chunk.texts)
+        )
+        for again in (self._connection.spread is None, False):
             flow_id = self._chunk_flow(batch, chunk, place)
             known = batch.found.get(flow_id)
             if known is not None:
@@ -288,10 +290,17 @@ class _Batch:
     arguments: RunArguments
     declared: dict[str, FlowVariable]
 
-    def __init__(self, chunk_size: int | None, max_concurrency: int | None, ordered: bool, source: SyncSource) -> None:
+    def __init__(
+        self,
+        chunk_size: int | None,
+        max_concurrency: int | None,
+        ordered: bool,
+        source: SyncSource,
+        servers: int,
+    ) -> None:
         """Check the limits."""
         self.sizer = chunks.ChunkSizer(requests.check_limit(chunk_size, "chunk_size", least=1))
-        self.lanes = chunks.lanes_of(requests.check_concurrency(max_concurrency))
+        self.lanes = chunks.lanes_of(requests.check_concurrency(max_concurrency), servers)
         self.free = list(range(len(self.lanes)))
         self.lane_flows: dict[int, str] = {}
         """The flow that the chunks of a lane share, by lane."""
@@ -320,7 +329,7 @@ class _Batch:
         is_ended = not self._left and (self.source.ended or self.failure is not None)
         if is_ended or not self.free or len(self.workers) >= len(self.lanes):
             return False
-        return not self.ordered or self._number - self._next < _AHEAD
+        return not self.ordered or self._number - self._next < max(_AHEAD, len(self.lanes))
 
     def note(self, done: _Done) -> None:
         """Note the end of a chunk."""
@@ -393,14 +402,15 @@ class _Batch:
             is_known: Whether the chunk was begun before with as many of them, so that all fit.
         """
         # Nearly always all of them are plain and fit: then they are checked and encoded at once.
-        text = encode(values)[1:-1] if is_plain(values) else None
+        text = encode_plain(values)
         if text is not None and (is_known or chunk.size + len(text) <= self.ahead.most_bytes):
-            count = len(values)
+            count, text = len(values), text[1:-1]
             self.ahead.note(count, len(text))
             seen.update(b"," + text)
             chunk.indexes.extend(range(self._index, self._index + count))
             chunk.keys.extend(map(chunks.key_of, values))
             chunk.values.extend(values)
+            chunk.texts.append(text)
             chunk.count += count
             chunk.size += len(text)
             self._index += count
@@ -437,6 +447,7 @@ class _Batch:
         chunk.indexes.append(index)
         chunk.keys.append(key)
         chunk.values.append(value)
+        chunk.texts.append(said)
 
 
 class _Refusal(NamedTuple):

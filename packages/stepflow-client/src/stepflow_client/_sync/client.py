@@ -109,8 +109,8 @@ class SyncStepflowClient(Picklable):
     Args:
         base_url: The server: `http://host:port`, with or without `/api/v1`, with a path before it behind a proxy, or
             `host:port`. A user and password in it are sent as basic authentication. Or a list of servers that share
-            one store: the next one is tried for what may be repeated, and one that is down is left alone for a while.
-            Credentials in the URL of one are sent to no other.
+            one store: the next one is tried for what may be repeated, and one that is down is left alone for a while;
+            `strategy` says where new runs go. Credentials in the URL of one are sent to no other.
         timeout: Seconds for each phase of a request (connecting, sending, each read), or an `httpx.Timeout` that
             limits every phase. It does not bound how long a run may take.
         headers: Sent with every request.
@@ -128,6 +128,8 @@ class SyncStepflowClient(Picklable):
             httpx's `timeout` extension, which holds the time that is left; an `httpx.HTTPTransport` does.
         server: The release of the server, for example `0.13.0`, where it is known: it saves the client from asking for
             the server's health first. A wrong one makes responses unreadable.
+        strategy: Where new runs go in a list of servers: `failover` uses one server and the next when that fails;
+            `spread` gives each run to the live server with the fewest runs that this client waits for, equals in turn.
         retry: When a request is sent again; None for the defaults of `RetryPolicy`.
         exact_integers: Refuse to send integers beyond 2**53 in inputs and variables to servers that would change them
             (0.12 and newer). False lets them pass.
@@ -154,6 +156,7 @@ class SyncStepflowClient(Picklable):
         limits: httpx.Limits | None = None,
         transport: httpx.BaseTransport | None = None,
         server: str | None = None,
+        strategy: Literal["failover", "spread"] = "failover",
         retry: RetryPolicy | None = None,
         exact_integers: bool = True,
         max_response_bytes: int = MOST_BYTES,
@@ -173,6 +176,7 @@ class SyncStepflowClient(Picklable):
             limits=limits,
             transport=transport,
             server=server,
+            strategy=strategy,
             retry=retry or RetryPolicy(),
             max_response_bytes=max_response_bytes,
         )
@@ -243,6 +247,7 @@ class SyncStepflowClient(Picklable):
         limits: httpx.Limits | None = None,
         transport: httpx.BaseTransport | None = None,
         server: str | None = None,
+        strategy: Literal["failover", "spread"] = "failover",
         retry: RetryPolicy | None = None,
         exact_integers: bool = True,
         max_response_bytes: int = MOST_BYTES,
@@ -263,6 +268,7 @@ class SyncStepflowClient(Picklable):
             limits: Of the connection pool.
             transport: What sends the requests, instead of the usual.
             server: The release of the server, where it is known.
+            strategy: Where new runs go in a list of servers.
             retry: When a request is sent again.
             exact_integers: Refuse to send integers that the server would change.
             max_response_bytes: Bytes that a response may have, and each event of `run_events`.
@@ -283,6 +289,7 @@ class SyncStepflowClient(Picklable):
             limits=limits,
             transport=transport,
             server=server,
+            strategy=strategy,
             retry=retry,
             exact_integers=exact_integers,
             max_response_bytes=max_response_bytes,
@@ -671,8 +678,9 @@ class SyncStepflowClient(Picklable):
         """Run a flow on each of any number of inputs, and yield one outcome for each.
 
         Inputs are read when there is room for them, so they may be without end, and neither they nor the outcomes fill
-        the memory. Consecutive ones form a chunk, which is one run; up to four chunks are in flight. Nothing is read
-        while the caller is busy with the outcomes of a chunk. Where `inputs` raises, the outcomes of all that was read
+        the memory. Consecutive ones form a chunk, which is one run; up to four chunks are in flight, or four for each
+        server of a list with `strategy="spread"`. Nothing is read while the caller is busy with the outcomes of a
+        chunk. Where `inputs` raises, the outcomes of all that was read
         before come first, then the exception.
 
         Example:
@@ -691,7 +699,8 @@ class SyncStepflowClient(Picklable):
             max_concurrency: How many tasks are executed at once, over all chunks; None leaves it to the server, which
                 has ten in each run from 0.11 on.
             chunk_size: Inputs in one run, at most; None adapts to the server, up to 400, for about a second each.
-            ordered: Whether outcomes come in the order of the inputs. A slow chunk then holds up at most seven others.
+            ordered: Whether outcomes come in the order of the inputs. A slow chunk then holds up at most seven others
+                (with several servers, one less than are in flight).
             on_error: `raise` stops at the first input that does not succeed; `yield` hands it on like the others.
             variables: Values of the flow's variables, as for `run`; for all inputs.
             variables_from_env: Fill missing variables from the environment, as for `run`.

@@ -7,7 +7,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 from urllib.parse import urlencode
 
 from .._codec import answers
@@ -28,6 +29,7 @@ from .._rules.deadline import current_deadline
 from .._rules.failures import error_from
 from .._rules.operations import OPERATIONS
 from .._rules.releases import Server, pinned, recognise
+from .._rules.spread import Spread
 from .._rules.transient import RetryPolicy, retry_after
 from .._settings import (
     API_PATH,
@@ -35,6 +37,7 @@ from .._settings import (
     check_auth,
     check_bytes,
     check_headers,
+    check_strategy,
     check_timeout,
     parse_urls,
     static_authorization,
@@ -63,6 +66,12 @@ if TYPE_CHECKING:
 __all__ = ["Connection"]
 
 Answer = TypeVar("Answer")
+_ALONE = nullcontext()
+
+
+class _Run(Protocol):
+    @property
+    def run_id(self) -> str: ...
 
 
 class Connection:
@@ -83,8 +92,10 @@ class Connection:
         server: str | None,
         retry: RetryPolicy,
         max_response_bytes: int,
+        strategy: str,
     ) -> None:
         roots = parse_urls(base_url)
+        is_spread = check_strategy(strategy) == "spread" and len(roots) > 1
         root = roots[0]
         credentials = check_auth(auth)
         self.root = root
@@ -93,6 +104,10 @@ class Connection:
         self.max_response_bytes = check_bytes(max_response_bytes, "max_response_bytes")
         self.is_shared = len(roots) > 1
         """Whether the run of one request may be the run of another server."""
+        self.spread = Spread(len(roots)) if is_spread else None
+        """Chooses the servers of new runs, where they are spread."""
+        self.places = len(roots) if is_spread else 1
+        """How many servers execute the new runs of this client."""
         self.timings = timings.DEFAULT
         """What the parts of the client wait for, and how far they look."""
         self.closed = False
@@ -111,7 +126,7 @@ class Connection:
             senders = [signing(sender, credentials, each) for sender, each in zip(senders, roots, strict=True)]
         self.proxy = None if transport is not None else shown_proxy(proxy or environment_proxy(root))
         """The proxy before the server, without its password."""
-        sender = senders[0] if len(senders) == 1 else Failover(senders)
+        sender = senders[0] if len(senders) == 1 else Failover(senders, self.spread)
         self._retry = Retry(sender, retry)
         self.dialect = Dialect(self._retry, self.url, known)
         self.readings = Readings()
@@ -203,6 +218,8 @@ class Connection:
             with self.traced(operation) as span:
                 response = self._send(span, operation, request, timeout=timeout, run_id=run_id, waits=waits)
                 answer = self._read(request, response, make, raw=raw)
+                if self.spread is not None and response.server is not None and operation == "create_run":
+                    self.spread.note(cast("_Run", answer).run_id, response.server)
                 span.returns(answer)
                 return answer
         except StepflowClientError as error:
@@ -268,7 +285,7 @@ class Connection:
         limit = self.timeout if timeout is None else check_timeout(timeout, of_a_call=True)
         if waits:
             limit = limit.reading(limit.read + waits)
-        sent = self.prepare(request, limit, idempotent=OPERATIONS[operation].is_idempotent)
+        sent = self.prepare(request, limit, idempotent=OPERATIONS[operation].is_idempotent, run_id=run_id)
         started = time.monotonic()
         span.sends(sent, self.url, run_id)
         try:
@@ -283,16 +300,28 @@ class Connection:
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s -> %s in %.1f ms", sent, response.status, (time.monotonic() - started) * 1000)
         if response.status != 200 or response.headers.get("content-type") != "application/json":
-            _refuse_errors(response, operation, str(sent), run_id)
+            try:
+                _refuse_errors(response, operation, str(sent), run_id)
+            except NotFoundError as error:
+                if operation == "create_run" and self.spread is not None:
+                    error.hint = "do the servers share one store? strategy='spread' needs it"
+                raise
         return response
 
-    def prepare(self, request: Mapping[str, Any], limit: Timeouts, *, idempotent: bool) -> HttpRequest:
+    def awaiting(self, run_id: str) -> AbstractContextManager[None]:
+        """Return a context in which a run counts as work of its server."""
+        return _ALONE if self.spread is None else self.spread.awaiting(run_id)
+
+    def prepare(
+        self, request: Mapping[str, Any], limit: Timeouts, *, idempotent: bool, run_id: str | None = None
+    ) -> HttpRequest:
         """Return the request to send for what the generated code returns, with headers, limits and the deadline.
 
         Args:
             request: What the generated `_get_kwargs` of the operation returns.
             limit: The timeouts; the deadline of the caller shortens them.
             idempotent: Whether sending it twice does no more than sending it once.
+            run_id: The run concerned.
 
         Raises:
             StepflowClientError: If the client is closed.
@@ -316,6 +345,7 @@ class Connection:
             idempotent=idempotent,
             deadline=deadline,
             max_response_bytes=self.max_response_bytes,
+            server=None if self.spread is None else self.spread.home(run_id),
         )
 
 

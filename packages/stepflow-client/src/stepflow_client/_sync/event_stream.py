@@ -55,7 +55,7 @@ def event_stream(
     """
     from .transport.httpx_bridge import unpacked
 
-    sent = connection.prepare(request, connection.timeout.reading(silence), idempotent=True)
+    sent = connection.prepare(request, connection.timeout.reading(silence), idempotent=True, run_id=run_id)
     sent.headers |= {"accept": _EVENTS, "cache-control": "no-store"}
     with connection.traced(operation, is_current=False) as span:
         span.sends(sent, connection.url, run_id)

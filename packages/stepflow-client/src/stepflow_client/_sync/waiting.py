@@ -68,6 +68,10 @@ class Waiter:
             return responses.details(self.wait(run_id, deadline))
 
     def wait(self, run_id: str, deadline: float | None, *, total: int | None = None) -> answers.RunState:
+        with self._connection.awaiting(run_id):
+            return self._wait(run_id, deadline, total)
+
+    def _wait(self, run_id: str, deadline: float | None, total: int | None) -> answers.RunState:
         if total is None:
             # Asked to wait for a run they do not know, 0.10 and 0.11 answer 500 instead of 404: so ask without first.
             run = self._retry_until(partial(self._runs.standing, run_id), run_id, deadline)

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import replace
 
 from ..._http.messages import (
     ConnectFailed,
     ConnectionBroken,
-    HttpError,
     HttpRequest,
     HttpResponse,
     PoolTimeout,
     ReadTimeout,
     WriteTimeout,
 )
+from ..._rules.spread import Spread
 from .base import Middleware, Stream, Transport
 
 __all__ = ["Authorization", "Failover"]
 
 _FIRST_REST, _LONGEST_REST = 0.5, 30.0
+_TRIAL_CONNECT = 3.0
+"""Seconds to connect to a server that has failed, where others are there for a new run."""
 _AWAY = frozenset({502, 503, 504})
 """Statuses that a proxy returns for a server that is away."""
 
@@ -55,10 +57,13 @@ class Failover(Transport):
 
     Args:
         servers: One for each server, in the order of preference.
+        spread: Chooses the server of a new run; None sends that where everything goes. What concerns a run goes to the
+            server that has created it, while that one is there.
     """
 
-    def __init__(self, servers: list[Transport]) -> None:
+    def __init__(self, servers: list[Transport], spread: Spread | None = None) -> None:
         self._servers = servers
+        self._spread = spread
         self._current = 0
         self._rests = [_FIRST_REST] * len(servers)
         self._rest_until = [0.0] * len(servers)
@@ -74,28 +79,30 @@ class Failover(Transport):
         The next server is tried where nothing was sent. After a broken connection, a timeout, or a response of a proxy
         that its server is away, the next request goes elsewhere: this one too, if it is sent again.
         """
-        failure: HttpError | None = None
-        for number in self._order():
-            try:
-                response = await self._servers[number].send(request)
-            except PoolTimeout:
-                raise
-            except ConnectFailed as error:
-                self._failed(number)
-                failure = error
-            except (ConnectionBroken, ReadTimeout, WriteTimeout):
-                self._failed(number)
-                raise
-            else:
-                self._heard(number, response.status)
-                return response
-        assert failure is not None
-        raise failure
+        left = self._order(request.server)
+        while True:
+            with self._chosen(request, left) as number:
+                left.remove(number)
+                try:
+                    response = await self._servers[number].send(self._limited(request, number, left))
+                except PoolTimeout:
+                    raise
+                except ConnectFailed:
+                    self._failed(number)
+                    if not left:
+                        raise
+                except (ConnectionBroken, ReadTimeout, WriteTimeout):
+                    self._failed(number)
+                    raise
+                else:
+                    self._heard(number, response.status)
+                    response.server = number
+                    return response
 
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
         """Send a request to the server that comes first; a failure sends the next one elsewhere."""
-        number = self._order()[0]
+        number = self._order(request.server)[0]
         is_open = False
         try:
             async with self._servers[number].stream(request) as stream:
@@ -108,12 +115,43 @@ class Failover(Transport):
                 self._failed(number)
             raise
 
-    def _order(self) -> list[int]:
-        """Return the servers to try: from the current one on, those that rest last."""
+    def _order(self, first: int | None) -> list[int]:
+        """Return the servers to try: from the wanted or the current one on, those that rest last."""
         count = len(self._servers)
-        around = [(self._current + step) % count for step in range(count)]
-        now = time.monotonic()
-        return sorted(around, key=lambda number: self._rest_until[number] > now)
+        # One that has failed is not preferred again before it has responded.
+        first = self._current if first is None or self._has_failed(first) else first
+        around = [(first + step) % count for step in range(count)]
+        return sorted(around, key=self._rests_now)
+
+    def _has_failed(self, number: int) -> bool:
+        return self._rests[number] > _FIRST_REST
+
+    def _rests_now(self, number: int) -> bool:
+        return self._rest_until[number] > time.monotonic()
+
+    @contextmanager
+    def _chosen(self, request: HttpRequest, left: list[int]) -> Iterator[int]:
+        """Choose the next server to try; what must not be repeated creates a run."""
+        if self._spread is None or request.idempotent:
+            yield left[0]
+            return
+        live = [number for number in left if not self._rests_now(number)]
+        with self._spread.placed(live or left) as number:
+            yield number
+
+    def _limited(self, request: HttpRequest, number: int, others: list[int]) -> HttpRequest:
+        """Return a request as it goes to a server: one that has failed gets one new run, and little time to connect.
+
+        Args:
+            request: The request.
+            number: The server.
+            others: The servers that can still be tried.
+        """
+        if self._spread is None or request.idempotent or not (others and self._has_failed(number)):
+            return request
+        self._rest_until[number] = time.monotonic() + self._rests[number]
+        limit = request.timeout._replace(connect=min(request.timeout.connect, _TRIAL_CONNECT))
+        return replace(request, timeout=limit)
 
     def _failed(self, number: int) -> None:
         self._rest_until[number] = time.monotonic() + self._rests[number]
@@ -123,6 +161,7 @@ class Failover(Transport):
         if status in _AWAY:
             self._failed(number)
             return
-        self._current = number
+        if self._spread is None or self._rests_now(self._current):
+            self._current = number
         self._rests[number] = _FIRST_REST
         self._rest_until[number] = 0.0

@@ -169,7 +169,7 @@ class Dialect(Middleware):
         if response is None:
             return HttpResponse(final.status, headers, content)
         headers |= {name: response.headers[name] for name in ("retry-after", "date") if name in response.headers}
-        return HttpResponse(final.status, headers, content, response.attempts)
+        return HttpResponse(final.status, headers, content, response.attempts, response.server)
 
 
 def _request(request: HttpRequest, current: dialect.Request, wanted: dialect.Request) -> HttpRequest:

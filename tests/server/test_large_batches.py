@@ -1,0 +1,76 @@
+"""`map` on 200,000 inputs: each is answered once, and the memory of the client does not grow with them."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import aclosing
+from typing import Any
+
+import psutil
+import pytest
+from stepflow_client import LogConfig, Outcome, StepflowClient, StepflowRuntime, SyncStepflowClient
+
+from tests import releases
+
+pytestmark = [pytest.mark.anyio]
+
+COUNT, WARM = 200_000, 20_000
+NOOP: dict[str, Any] = {"steps": [], "output": {"$input": "n"}}
+MOST, MOST_GROWTH = 150 << 20, 20 << 20
+"""Bytes above those at the start, and above those after the first 20,000 inputs."""
+
+
+@pytest.fixture
+def url(release: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of a server of its own: its memory only grows."""
+    monkeypatch.setenv("STEPFLOW_SERVER_BINARY", str(releases.binary(release)))
+    with StepflowRuntime.start(log_config=LogConfig(level="error", forward=False)) as runtime:
+        yield runtime.url
+
+
+def memory() -> int:
+    gc.collect()
+    return int(psutil.Process().memory_info().rss)
+
+
+class Watched:
+    """Which inputs have been answered, and the memory on the way."""
+
+    def __init__(self) -> None:
+        self.seen = bytearray(COUNT)
+        self.start, self.warm = memory(), 0
+
+    def note(self, outcome: Outcome) -> None:
+        assert outcome.output == outcome.index
+        assert not self.seen[outcome.index]
+        self.seen[outcome.index] = 1
+        if outcome.index == WARM:
+            self.warm = memory()
+
+    def check(self) -> None:
+        assert sum(self.seen) == COUNT
+        end = memory()
+        print(f"{(end - self.start) / 2**20:.1f} MiB above the start, {(end - self.warm) / 2**20:.1f} since {WARM:,}")
+        assert end - self.start < MOST
+        assert end - self.warm < MOST_GROWTH
+
+
+def inputs() -> Iterator[dict[str, int]]:
+    return ({"n": number} for number in range(COUNT))
+
+
+async def test_200_000_inputs(url: str) -> None:
+    watched = Watched()
+    async with StepflowClient(url) as client, aclosing(client.map(NOOP, inputs())) as outcomes:
+        async for outcome in outcomes:
+            watched.note(outcome)
+    watched.check()
+
+
+def test_200_000_inputs_of_the_sync_client(url: str) -> None:
+    watched = Watched()
+    with SyncStepflowClient(url) as client:
+        for outcome in client.map(NOOP, inputs()):
+            watched.note(outcome)
+    watched.check()
