@@ -14,7 +14,7 @@ from .findings import Finding, Findings
 from .model import FlowModel
 from .placed import Node, node_of
 from .positions import locate, read_nodes
-from .rules.components import Components, check_components, subflows
+from .rules.components import Components, check_components, known_components, subflows
 from .rules.expressions import check_expression
 from .rules.references import check_references
 from .rules.schemas import check_schemas
@@ -37,6 +37,7 @@ def check(
     components: Any = None,
     select: Collection[str] = (),
     ignore: Collection[str] = (),
+    type_check: bool = False,
 ) -> ValidationResult:
     """Check a flow without a server.
 
@@ -52,6 +53,8 @@ def check(
         select: The rules to apply; empty for all.
         ignore: Rules to leave out. A comment `# stepflow: ignore[rule]` on the line, or alone on the line above, does
             so for one place.
+        type_check: Whether to follow types through the flow too, from the schemas of components to what reads their
+            outputs: the rules `type-mismatch`, `possible-mismatch`, `input-conflict` and `untyped-output`.
 
     Returns:
         The diagnostics, the gravest first. A file that is no YAML is one of them.
@@ -60,7 +63,8 @@ def check(
         FlowFileError: If the file cannot be read.
         InvalidArgumentError: If `flow` is neither a path nor a flow.
     """
-    return result_of(find(flow, components=components_of(components), select=select, ignore=ignore))
+    known = components_of(components)
+    return result_of(find(flow, components=known, select=select, ignore=ignore, type_check=type_check))
 
 
 def find(
@@ -69,26 +73,31 @@ def find(
     components: Components | None = None,
     select: Collection[str] = (),
     ignore: Collection[str] = (),
+    type_check: bool = False,
 ) -> list[Finding]:
     """Return what is wrong with a flow; as `check`, but as plain objects, which are quick to import."""
     if isinstance(flow, (str, PathLike)) and "\n" not in fsdecode(flow):
         name = fsdecode(flow)
-        return keep(find_in_text(_text_of(name), name, components), select, ignore)
+        return keep(find_in_text(_text_of(name), name, components, type_check=type_check), select, ignore)
     root = node_of(load_flow(flow))
-    return keep(_sorted(_check_root(root, components)), select, ignore)
+    return keep(_sorted(_check_root(root, components, type_check)), select, ignore)
 
 
-def find_in_text(text: str, source: str, components: Components | None = None) -> list[Finding]:
+def find_in_text(
+    text: str, source: str, components: Components | None = None, *, type_check: bool = False, strict: bool = False
+) -> list[Finding]:
     """Return what is wrong with the flow in a text.
 
     Args:
         text: YAML; or JSON, if the source ends with `.json`.
         source: What the text is called.
         components: Those of a server, or None.
+        type_check: Whether to follow types through the flow too.
+        strict: Whether outputs of which nothing is known are errors then.
     """
     lines = text.splitlines()
     try:
-        found = _check_root(read_nodes(text, source), components)
+        found = _check_root(read_nodes(text, source), components, type_check, strict)
     except FlowFileError as error:
         rule = "duplicate-key" if "stands twice" in error.message else "syntax"
         message = re.sub(r" \(line \d+, column \d+\)$", "", error.message.removeprefix(f"{source} "))
@@ -104,9 +113,17 @@ def _text_of(name: str) -> str:
         raise FlowFileError(f"{name} is not UTF-8 text (byte {error.start})", path=name) from None
 
 
-def _check_root(root: Node, components: Components | None) -> list[Finding]:
+def _check_root(
+    root: Node, components: Components | None, type_check: bool = False, strict: bool = False
+) -> list[Finding]:
     found = Findings()
     _check_flow(root, "$", components, found, 0)
+    if type_check and isinstance(root.value, dict):
+        from .types.flow import type_flow
+        from .types.model import UNKNOWN
+        from .types.rules import check_types
+
+        check_types(type_flow(root, "$", UNKNOWN, known_components(components)), found, strict=strict)
     return list(found.all.values())
 
 
