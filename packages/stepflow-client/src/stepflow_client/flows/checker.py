@@ -23,7 +23,19 @@ from .rules.shape import check_shape
 if TYPE_CHECKING:
     from ..types import ValidationResult
 
-__all__ = ["check", "components_of", "excerpt_of", "find", "find_in_text", "fixed", "keep", "place_of", "result_of"]
+__all__ = [
+    "check",
+    "check_root",
+    "components_of",
+    "excerpt_of",
+    "find",
+    "find_in_text",
+    "fixed",
+    "keep",
+    "place_of",
+    "read_text",
+    "result_of",
+]
 
 _IGNORE = re.compile(r"#\s*stepflow:\s*ignore(?P<file>-file)?(?:\[(?P<rules>[^\]]*)\])?")
 _LEVELS = ("fatal", "error", "warning")
@@ -78,9 +90,9 @@ def find(
     """Return what is wrong with a flow; as `check`, but as plain objects, which are quick to import."""
     if isinstance(flow, (str, PathLike)) and "\n" not in fsdecode(flow):
         name = fsdecode(flow)
-        return keep(find_in_text(_text_of(name), name, components, type_check=type_check), select, ignore)
+        return keep(find_in_text(read_text(name), name, components, type_check=type_check), select, ignore)
     root = node_of(load_flow(flow))
-    return keep(_sorted(_check_root(root, components, type_check)), select, ignore)
+    return keep(_sorted(check_root(root, components, type_check=type_check)), select, ignore)
 
 
 def find_in_text(
@@ -97,7 +109,7 @@ def find_in_text(
     """
     lines = text.splitlines()
     try:
-        found = _check_root(read_nodes(text, source), components, type_check, strict)
+        found = check_root(read_nodes(text, source), components, type_check=type_check, strict=strict)
     except FlowFileError as error:
         rule = "duplicate-key" if "stands twice" in error.message else "syntax"
         message = re.sub(r" \(line \d+, column \d+\)$", "", error.message.removeprefix(f"{source} "))
@@ -106,16 +118,22 @@ def find_in_text(
     return _sorted([each for each in placed if not _is_ignored(each, lines)])
 
 
-def _text_of(name: str) -> str:
+def read_text(name: str) -> str:
+    """Return the text of a file.
+
+    Raises:
+        FlowFileError: If it cannot be read, or is not UTF-8.
+    """
     try:
         return read_file(name).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FlowFileError(f"{name} is not UTF-8 text (byte {error.start})", path=name) from None
 
 
-def _check_root(
-    root: Node, components: Components | None, type_check: bool = False, strict: bool = False
+def check_root(
+    root: Node, components: Components | None, *, type_check: bool = False, strict: bool = False
 ) -> list[Finding]:
+    """Return what is wrong with a flow, in no order; no comment suppresses anything."""
     found = Findings()
     _check_flow(root, "$", components, found, 0)
     if type_check and isinstance(root.value, dict):

@@ -1,0 +1,109 @@
+"""Writes schemas into a flow file; every other byte stays."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ...errors import FlowFileError
+from ..edits import Edit, addition, apply, block_keys, flow_text, line_end, newline_of
+from ..file import parse_json, parse_yaml
+from ..nodes import Node, parse_nodes
+
+__all__ = ["add_schemas"]
+
+Schemas = Mapping[str, Any]
+
+
+def add_schemas(content: bytes, schemas: Schemas, source: str) -> bytes:
+    """Return the content of a flow file with further schemas.
+
+    Args:
+        content: The file, YAML or JSON in UTF-8.
+        schemas: What to add to the flow's `schemas.properties`: `input`, `output` and `steps`, and within `steps` its
+            `properties`. What the file has already is not touched.
+        source: What to call the file in errors.
+
+    Raises:
+        FlowFileError: If the schemas cannot be added without changing more, for example because they are an alias.
+    """
+    text = content.decode("utf-8")
+    mark = "\ufeff" if text.startswith("\ufeff") else ""
+    text = text.removeprefix("\ufeff")
+    if not schemas:
+        return content
+    parse = parse_json if source.lower().endswith(".json") else parse_yaml
+    wanted = _merged(parse(text, source), {"schemas": {"properties": schemas}})
+    root = parse_nodes(text, source)
+    try:
+        edits = list(_edits(text, root, {"schemas": {"properties": schemas}}, is_root=True)) if root else []
+        changed = apply(text, edits)
+        is_right = parse(changed, source) == wanted
+    except (FlowFileError, ValueError):
+        is_right = False
+    if not is_right:
+        message = f"{source}: schemas cannot be added without changing more of the file; write {_OUT} by hand"
+        raise FlowFileError(message, path=source)
+    return (mark + changed).encode()
+
+
+_OUT = "schemas: {properties: {...}} in block style, without aliases,"
+
+
+def _merged(value: Any, added: Any) -> Any:
+    """Return a value with what it does not have."""
+    if value is None or not isinstance(value, Mapping) or not isinstance(added, Mapping):
+        return copy.deepcopy(added) if value is None else value
+    whole = dict(value)
+    for key, each in added.items():
+        whole[key] = _merged(whole.get(key), each)
+    return whole
+
+
+def _edits(text: str, mapping: Node, added: Schemas, *, is_root: bool = False) -> Iterator[Edit]:
+    """Yield the edits that add to a mapping what it does not have."""
+    if not mapping.keys:
+        raise ValueError("not a mapping")
+    missing: dict[str, Any] = {}
+    for name, value in added.items():
+        found = next(((key, node) for key, node in mapping.keys if key.value == name), None)
+        if found is None:
+            missing[name] = value
+        elif _is_empty(text, found[1]):
+            yield from _filled(text, mapping, *found, value)
+        elif found[1].keys and isinstance(value, Mapping):
+            yield from _edits(text, found[1], value)
+    if missing:
+        yield _before_steps(text, mapping, missing) if is_root else addition(text, mapping, missing)
+
+
+def _is_empty(text: str, node: Node) -> bool:
+    written = text[node.start : node.end].strip()
+    return node.alias is None and node.anchor is None and written in ("", "~", "null", "{}")
+
+
+def _filled(text: str, parent: Node, key: Node, node: Node, value: Any) -> Iterator[Edit]:
+    """Yield the edits that write a value in place of null or an empty mapping; comments in its line stay there."""
+    newline = newline_of(text)
+    if parent.is_flow:
+        one_line = "\n" not in text[parent.start : parent.end]
+        written = flow_text(text, key, value, newline, one_line=one_line)
+        yield node.start, node.end, written if node.start > key.end + 1 else f" {written}"
+        return
+    yield node.start, node.end, ""
+    end = line_end(text, node.end)
+    block = block_keys({"": value}, key.column, newline).partition(newline)[2]
+    yield end, end, newline + block
+
+
+def _before_steps(text: str, root: Node, values: Schemas) -> Edit:
+    """Return the edit that adds keys before `steps` and the comments above it; behind all where that cannot be."""
+    steps = next((key for key, _ in root.keys if key.value == "steps"), None)
+    start = text.rfind("\n", 0, steps.start) + 1 if steps is not None else 0
+    if steps is None or root.is_flow or steps is root.keys[0][0] or text[start : steps.start].strip():
+        return addition(text, root, values)
+    while start and text[:start].splitlines()[-1].lstrip().startswith("#"):
+        start = text.rfind("\n", 0, start - 1) + 1
+    newline = newline_of(text)
+    return start, start, block_keys(values, steps.column, newline) + newline
