@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .nodes import Node
@@ -13,6 +13,7 @@ __all__ = [
     "Edit",
     "addition",
     "apply",
+    "block_key",
     "block_keys",
     "block_text",
     "flow_text",
@@ -24,6 +25,8 @@ __all__ = [
 
 Edit = tuple[int, int, str]
 """Which characters to replace by what."""
+Write = Callable[[Mapping[str, Any], int, str], str]
+"""Returns keys and their values in block style, by the indent and the end of a line."""
 
 
 def apply(text: str, edits: list[Edit]) -> str:
@@ -38,13 +41,14 @@ def newline_of(text: str) -> str:
     return "\r\n" if "\r\n" in text else "\n"
 
 
-def addition(text: str, mapping: Node, values: Mapping[str, Any]) -> Edit:
+def addition(text: str, mapping: Node, values: Mapping[str, Any], write: Write | None = None) -> Edit:
     """Return the edit that adds keys behind the last one of a mapping that has keys.
 
     Args:
         text: The text.
         mapping: The mapping.
         values: What to add, by key; each an object or a list.
+        write: Writes them in block style; `block_keys` by default.
     """
     newline = newline_of(text)
     last_key, last = mapping.keys[-1]
@@ -56,21 +60,23 @@ def addition(text: str, mapping: Node, values: Mapping[str, Any]) -> Edit:
         )
         return last.end, last.end, "".join(between + each for each in added)
     end = line_end(text, last.end)
-    return end, end, newline + block_keys(values, mapping.keys[0][0].column, newline)
+    return end, end, newline + (write or block_keys)(values, mapping.keys[0][0].column, newline)
 
 
 def block_keys(values: Mapping[str, Any], indent: int, newline: str) -> str:
     """Return keys and their values in block style; each value is an object or a list."""
-    pairs = (f"{' ' * indent}{_block_key(key)}:{newline}{block_text(value, indent + 2, newline)}"
-             for key, value in values.items())  # fmt: skip
-    return newline.join(pairs)
+    return newline.join(
+        f"{' ' * indent}{block_key(key)}:{newline}{block_text(value, indent + 2, newline)}"
+        for key, value in values.items()
+    )
 
 
 def _flow_key(text: str, key: str) -> str:
     return key if key.isidentifier() and key.isascii() and not text.lstrip().startswith("{") else json_text(key)
 
 
-def _block_key(key: str) -> str:
+def block_key(key: str) -> str:
+    """Return a key as it stands in block style."""
     return plain_text(key) if key.isprintable() and "\\" not in key else json_text(key)
 
 

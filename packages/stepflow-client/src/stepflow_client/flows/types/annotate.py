@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...errors import FlowFileError
-from ..edits import Edit, addition, apply, block_keys, flow_text, line_end, newline_of
+from ..edits import Edit, addition, apply, block_key, flow_text, json_text, line_end, newline_of
 from ..file import parse_json, parse_yaml
 from ..nodes import Node, parse_nodes
 
@@ -48,6 +49,10 @@ def add_schemas(content: bytes, schemas: Schemas, source: str) -> bytes:
     return (mark + changed).encode()
 
 
+_LINE = 110
+"""How long a line may be."""
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_RESERVED = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
 _OUT = "schemas: {properties: {...}} in block style, without aliases,"
 
 
@@ -75,7 +80,7 @@ def _edits(text: str, mapping: Node, added: Schemas, *, is_root: bool = False) -
         elif found[1].keys and isinstance(value, Mapping):
             yield from _edits(text, found[1], value)
     if missing:
-        yield _before_steps(text, mapping, missing) if is_root else addition(text, mapping, missing)
+        yield _before_steps(text, mapping, missing) if is_root else addition(text, mapping, missing, _keys)
 
 
 def _is_empty(text: str, node: Node) -> bool:
@@ -93,8 +98,7 @@ def _filled(text: str, parent: Node, key: Node, node: Node, value: Any) -> Itera
         return
     yield node.start, node.end, ""
     end = line_end(text, node.end)
-    block = block_keys({"": value}, key.column, newline).partition(newline)[2]
-    yield end, end, newline + block
+    yield end, end, newline + _keys(value, key.column + 2, newline)
 
 
 def _before_steps(text: str, root: Node, values: Schemas) -> Edit:
@@ -102,8 +106,50 @@ def _before_steps(text: str, root: Node, values: Schemas) -> Edit:
     steps = next((key for key, _ in root.keys if key.value == "steps"), None)
     start = text.rfind("\n", 0, steps.start) + 1 if steps is not None else 0
     if steps is None or root.is_flow or steps is root.keys[0][0] or text[start : steps.start].strip():
-        return addition(text, root, values)
+        return addition(text, root, values, _keys)
     while start and text[:start].splitlines()[-1].lstrip().startswith("#"):
         start = text.rfind("\n", 0, start - 1) + 1
     newline = newline_of(text)
-    return start, start, block_keys(values, steps.column, newline) + newline
+    return start, start, _keys(values, steps.column, newline) + newline
+
+
+def _keys(values: Schemas, indent: int, newline: str) -> str:
+    """Return keys in block style; a schema that fits into a line has one, as people write it."""
+    lines = list[str]()
+    for key, value in values.items():
+        start = f"{' ' * indent}{block_key(key)}:"
+        short = f"{start} {_flow(value)}"
+        if not isinstance(value, (Mapping, list)) or not value or (len(short) <= _LINE and not _is_frame(value)):
+            lines.append(short)
+        elif isinstance(value, Mapping):
+            lines += [start, _keys(value, indent + 2, newline)]
+        else:
+            lines += [start, *(_element(each, indent + 2, newline) for each in value)]
+    return newline.join(lines)
+
+
+def _element(value: Any, indent: int, newline: str) -> str:
+    """Return an element of a list in block style."""
+    short = f"{' ' * indent}- {_flow(value)}"
+    if len(short) <= _LINE or not isinstance(value, Mapping) or not value:
+        return short
+    return f"{' ' * indent}- {_keys(value, indent + 2, newline).lstrip(' ')}"
+
+
+def _is_frame(value: Any) -> bool:
+    """Return whether it holds schemas and is none: `properties` of the flow's schemas, or `steps`."""
+    return isinstance(value, Mapping) and value.keys() <= {"properties", "input", "output", "steps"}
+
+
+def _flow(value: Any) -> str:
+    """Return a value as YAML between braces."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{_word(key)}: {_flow(each)}' for key, each in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_flow, value))}]"
+    return _word(value)
+
+
+def _word(value: Any) -> str:
+    is_plain = isinstance(value, str) and _WORD.fullmatch(value) and value.lower() not in _RESERVED
+    return str(value) if is_plain else json_text(value)

@@ -112,8 +112,13 @@ def _with_path(place: Place, word: str, path: str) -> str:
     if word == "$step":
         given = place.node.get("path")
         before = str(given.value) if given is not None and given.value else "$"
-        return f"{{$step: {value}, path: {_whole(before)}{below}}}"
-    return f"{{{word}: {_whole(str(value or '$'))}{below}}}"
+        return f"{{$step: {value}, path: {_quoted(_whole(before) + below)}}}"
+    return f"{{{word}: {_quoted(_whole(str(value or '$')) + below)}}}"
+
+
+def _quoted(path: str) -> str:
+    """Return a path as it stands in YAML between braces, where brackets need quotes."""
+    return f'"{path}"' if "[" in path and '"' not in path else path
 
 
 def _whole(path: str) -> str:
