@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 from stepflow_client import FlowFileError
-from stepflow_client.flows import check
+from stepflow_client.flows import check, infer
 from stepflow_client.flows.checker import components_of, find, find_in_text
 from stepflow_client.flows.findings import TYPE_RULES
 from stepflow_client.flows.types.inferred import infer_text
@@ -111,6 +111,7 @@ def test_mutated_flows_break_nothing() -> None:
         ({"type": "object", "properties": {"a": {}}, "anyOf": [{"required": ["a"]}]}, "{a?: unknown}"),
         ({"allOf": [{"type": "string"}, {"minLength": 1}]}, "string"),
         ({"$ref": "#/$defs/T", "$defs": {"T": {"type": "array", "items": {"$ref": "#/$defs/T"}}}}, "array"),
+        ({"allOf": [{"type": "object", "properties": {"a": {}}}, {"type": "object"}]}, "unknown"),
         ({"$ref": "#/nowhere"}, "unknown"),
         ({"type": "objekt"}, "unknown"),
         (False, "nothing"),
@@ -119,3 +120,108 @@ def test_mutated_flows_break_nothing() -> None:
 )
 def test_schemas_as_people_read_them(value: Any, words: str) -> None:
     assert words_of(type_of_schema(value)) == words
+
+
+_INPUT = {
+    "type": "object",
+    "properties": {"n": {"type": "integer"}, "t": {"type": ["string", "null"]}, "l": {"type": "array", "items": {}}},
+}
+_VARIABLES = {"properties": {"v": {"type": "string"}, "d": {"type": "array", "default": [1]}}}
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ({"$coalesce": ["a", 1]}, "string"),
+        ({"$coalesce": [{"$input": "$.t"}, 1]}, "string | integer"),
+        ({"$coalesce": [{"$input": "$.t"}]}, "string | null"),
+        ({"$coalesce": []}, "null"),
+        ({"$coalesce": [{"$input": "$.l[0]"}, 1]}, "unknown"),
+        ({"$if": {"$input": "$.n"}, "then": "a"}, "string"),
+        ({"$if": {"$input": "$.t"}, "then": "a"}, "string | null"),
+        ({"$if": {"$input": "$.t"}, "then": "a", "else": 1}, "string | integer"),
+        ({"$if": False, "then": "a", "else": 1}, "integer"),
+        ({"$if": None, "then": "a"}, "null"),
+        ({"$if": {"$input": "$.l[0]"}, "then": "a"}, "string | null"),
+        ({"$literal": {"$if": 1}}, '{"$if": integer}'),
+        ({"$from": "x"}, "unknown"),
+        ([1, "a", 2.5], "[string | number]"),
+        ({"a": {"$input": "$.n"}, "b": []}, "{a: integer, b: array}"),
+        ({"$input": "n"}, "integer"),
+        ({"$input": "$.n.x"}, "unknown"),
+        ({"$input": "a.b"}, "unknown"),
+        ({"$variable": "v"}, "string"),
+        ({"$variable": "$.d[0]"}, "unknown"),
+        ({"$variable": "v", "default": 1}, "string | integer"),
+        ({"$variable": "u"}, "unknown"),
+    ],
+)
+def test_what_expressions_give(output: Any, words: str) -> None:
+    schemas = {"properties": {"input": _INPUT, "variables": _VARIABLES}}
+    assert infer({"schemas": schemas, "output": output}).summary["output"] == words
+
+
+_DONE = '{outcome: "success", result: integer}'
+_LOST = '{outcome: "failed", error: {code: unknown, message: string, data?: unknown}}'
+
+
+@pytest.mark.parametrize(
+    ("component", "given", "words"),
+    [
+        ("map", {"items": [1], "workflow": {"$literal": {"output": {"$input": "$"}}}},
+         f"{{results: [{_DONE} | {_LOST}], successful: integer, failed: integer}}"),
+        ("map", {"items": [1], "workflow": {"output": 1}},
+         f"{{results: [{_DONE} | {_LOST}], successful: integer, failed: integer}}"),
+        ("iterate", {"initial_input": 1, "flow": {"$literal": {"output": {"result": {"$input": "$"}}}}},
+         "{result: integer, iterations: integer, terminated: boolean}"),
+        ("iterate", {"initial_input": 1, "flow": {"$literal": {"output": {"next": "a"}}}},
+         "{result: string, iterations: integer, terminated: boolean}"),
+        ("iterate", {"initial_input": 1, "flow": {"$literal": {"output": {"next": {"a": {"$input": "$"}}}}}},
+         "{result: {a: unknown}, iterations: integer, terminated: boolean}"),
+        ("iterate", {"initial_input": 1, "flow": {"$input": "$"}},
+         "{result: unknown, iterations: integer, terminated: boolean}"),
+        ("noop", {"a": 1}, "{a: integer}"),
+        ("sleep", {"duration_ms": 1, "passthrough": "x"}, "{duration_ms: integer, passthrough?: string}"),
+        ("put_blob", {"data": 1, "blob_type": "data"}, "{blob_id: string}"),
+        ("get_blob", {"blob_id": "x"}, "{data: unknown}"),
+        ("eval", {"flow_id": "x", "input": 1},
+         f"{{result: {_DONE.replace('integer', 'unknown')} | {_LOST}, run_id: string}}"),
+    ],
+)  # fmt: skip
+def test_what_builtin_components_return(component: str, given: Any, words: str) -> None:
+    inferred = infer({"steps": [{"id": "a", "component": f"/builtin/{component}", "input": given}]})
+    assert inferred.steps[0].summary["output"] == words
+
+
+def test_the_default_of_a_failed_step_is_one_of_its_outputs() -> None:
+    step = {"id": "a", "component": "/builtin/noop", "input": 1, "onError": {"action": "useDefault"}}
+    assert infer({"steps": [step]}).steps[0].summary["output"] == "integer | null"
+
+
+def test_the_input_by_its_uses() -> None:
+    def step(name: str, given: Any) -> dict[str, Any]:
+        return {"id": name, "component": "/shop/post", "input": given}
+
+    given = {"text": {"$input": "$.text"}, "tags": [{"$input": "$.tags[0]"}], "to": {"$input": "$.to"}}
+    maybe = {"text": {"$if": {"$input": "$.flag"}, "then": {"$input": "$.other"}, "else": "x"}}
+    flow = {"steps": [step("a", given), step("b", maybe)], "output": {"$input": "$.kept.deep"}}
+    assert infer(flow, components=_LISTED).summary["input"] == (
+        "{text: string, tags: [string], to: {street: string, zip: string}, flag: unknown, other?: string, "
+        "kept: {deep: unknown}}"
+    )
+    assert infer({"output": {"$input": "$"}}).input == {}
+
+
+def test_strict_makes_outputs_without_a_type_errors() -> None:
+    path = _FOLDER / "outputs.yaml"
+    for strict, level in ((False, "warning"), (True, "error")):
+        found = infer(path, components=_LISTED, strict=strict).result.diagnostics
+        assert [each.level.value for each in found if each.rule == "untyped-output"] == [level]
+
+
+def test_what_is_no_flow_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "list.yaml").write_text("[1]")
+    (tmp_path / "broken.yaml").write_text("a: [")
+    for name, said in (("list.yaml", "is not a flow"), ("broken.yaml", "is not YAML"), ("no.yaml", "no.yaml")):
+        with pytest.raises(FlowFileError, match=said):
+            infer(tmp_path / name)

@@ -17,6 +17,10 @@ __all__ = ["add_schemas"]
 Schemas = Mapping[str, Any]
 
 
+class _Frame(dict[str, Any]):
+    """A mapping that holds schemas and is none: each of its keys has a line."""
+
+
 def add_schemas(content: bytes, schemas: Schemas, source: str) -> bytes:
     """Return the content of a flow file with further schemas.
 
@@ -35,10 +39,11 @@ def add_schemas(content: bytes, schemas: Schemas, source: str) -> bytes:
     if not schemas:
         return content
     parse = parse_json if source.lower().endswith(".json") else parse_yaml
-    wanted = _merged(parse(text, source), {"schemas": {"properties": schemas}})
+    added = _framed(schemas)
+    wanted = _merged(parse(text, source), added)
     root = parse_nodes(text, source)
     try:
-        edits = list(_edits(text, root, {"schemas": {"properties": schemas}}, is_root=True)) if root else []
+        edits = list(_edits(text, root, added, is_root=True)) if root else []
         changed = apply(text, edits)
         is_right = parse(changed, source) == wanted
     except (FlowFileError, ValueError):
@@ -54,6 +59,13 @@ _LINE = 110
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _RESERVED = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
 _OUT = "schemas: {properties: {...}} in block style, without aliases,"
+
+
+def _framed(schemas: Schemas) -> Schemas:
+    framed = _Frame(schemas)
+    if "steps" in framed:
+        framed["steps"] = _Frame(properties=_Frame(framed["steps"]["properties"]))
+    return {"schemas": _Frame(properties=framed)}
 
 
 def _merged(value: Any, added: Any) -> Any:
@@ -77,7 +89,7 @@ def _edits(text: str, mapping: Node, added: Schemas, *, is_root: bool = False) -
             missing[name] = value
         elif _is_empty(text, found[1]):
             yield from _filled(text, mapping, *found, value)
-        elif found[1].keys and isinstance(value, Mapping):
+        else:
             yield from _edits(text, found[1], value)
     if missing:
         yield _before_steps(text, mapping, missing) if is_root else addition(text, mapping, missing, _keys)
@@ -119,7 +131,11 @@ def _keys(values: Schemas, indent: int, newline: str) -> str:
     for key, value in values.items():
         start = f"{' ' * indent}{block_key(key)}:"
         short = f"{start} {_flow(value)}"
-        if not isinstance(value, (Mapping, list)) or not value or (len(short) <= _LINE and not _is_frame(value)):
+        if (
+            not isinstance(value, (Mapping, list))
+            or not value
+            or (len(short) <= _LINE and not isinstance(value, _Frame))
+        ):
             lines.append(short)
         elif isinstance(value, Mapping):
             lines += [start, _keys(value, indent + 2, newline)]
@@ -134,11 +150,6 @@ def _element(value: Any, indent: int, newline: str) -> str:
     if len(short) <= _LINE or not isinstance(value, Mapping) or not value:
         return short
     return f"{' ' * indent}- {_keys(value, indent + 2, newline).lstrip(' ')}"
-
-
-def _is_frame(value: Any) -> bool:
-    """Return whether it holds schemas and is none: `properties` of the flow's schemas, or `steps`."""
-    return isinstance(value, Mapping) and value.keys() <= {"properties", "input", "output", "steps"}
 
 
 def _flow(value: Any) -> str:

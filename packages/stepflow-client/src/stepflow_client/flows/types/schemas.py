@@ -21,6 +21,7 @@ from .model import (
     Type,
     is_unknown,
     union,
+    widened,
 )
 
 __all__ = ["kind_of", "schema_of", "type_of_schema", "type_of_value"]
@@ -189,7 +190,7 @@ def schema_of(type: Type, depth: int = 0) -> Any:
         return {}
     if not type.members:
         return {"not": {}}
-    schemas = [_schema_of_member(each, depth) for each in type.members]
+    schemas = [_schema_of_member(each, depth) for each in union([widened(type)]).members]
     if len(schemas) == 1:
         return schemas[0]
     if all(each.keys() == {"type"} for each in schemas):
@@ -199,10 +200,8 @@ def schema_of(type: Type, depth: int = 0) -> Any:
 
 def _schema_of_member(member: Member, depth: int) -> dict[str, Any]:
     match member:
-        case Plain(kind, values, is_literal):
-            if values is None or is_literal:
-                return {"type": kind}
-            return {"type": kind, "enum": list(values)}
+        case Plain(kind, values):
+            return {"type": kind} if values is None else {"type": kind, "enum": list(values)}
         case ListOf():
             items = schema_of(member.items, depth + 1)
             return {"type": "array", "items": items} if items and member.items.members else {"type": "array"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from .model import ListOf, Member, ObjectOf, Plain, Type, is_unknown
+from .model import ListOf, Member, ObjectOf, Plain, Type, is_unknown, union, widened
 
 __all__ = ["noun_of", "words_of"]
 
@@ -26,7 +26,8 @@ def words_of(type: Type, longest: int = 200, depth: int = 0) -> str:
         return "unknown"
     if not type.members:
         return "nothing"
-    text = " | ".join(dict.fromkeys(_member(each, depth) for each in type.members))
+    members = union([widened(type)]).members
+    text = " | ".join(dict.fromkeys(_member(each, depth) for each in members))
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
@@ -51,8 +52,8 @@ def _noun(member: Member) -> str:
 
 def _member(member: Member, depth: int) -> str:
     match member:
-        case Plain(kind, values, is_literal):
-            return kind if values is None or is_literal else _values(member)
+        case Plain(kind, values):
+            return kind if values is None else _values(member)
         case ListOf(items):
             if is_unknown(items) or not items.members or depth >= _DEEPEST:
                 return "array"
