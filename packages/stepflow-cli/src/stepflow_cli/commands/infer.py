@@ -103,13 +103,16 @@ def _ask(server: ServerOptions, flow: str) -> Any:
         return components_of_server(target)
 
 
-def _print(flow: str, inferred: Any, records: Sequence[dict[str, Any]], output: Output, *, has_inputs: bool) -> None:
+def _print(flow: str, inferred: Any, found: Sequence[dict[str, Any]], output: Output, *, has_inputs: bool) -> None:
     from ..records.types import type_records, type_view, types_object
 
     if output.format in ("json", "yaml") and not output.fields:
-        output.value(types_object(flow, inferred, records))
+        output.value(types_object(flow, inferred, found))
     else:
-        output.records(type_records(inferred), type_view(has_inputs=has_inputs))
+        records = type_records(inferred)
+        if output.format == "name":
+            records = [each for each in records if each["part"] == "step"]
+        output.records(records, type_view(has_inputs=has_inputs))
 
 
 def _judge(flow: str, inferred: Any, records: Sequence[dict[str, Any]], output: Output) -> None:
@@ -124,5 +127,6 @@ def _judge(flow: str, inferred: Any, records: Sequence[dict[str, Any]], output: 
         raise InvalidFlow(f"{called(flow)} is invalid: {counted(records)}", [] if is_read else records)
     if is_read and not current_session().quiet:
         typed = sum(each.source != "unknown" for each in inferred.steps)
-        counts = f": {counted(records)}" if records else ""
-        click.echo(f"{printable(called(flow))}: {typed} of {len(inferred.steps)} steps have a type{counts}", err=True)
+        counts = f"; {counted(records)}" if records else ""
+        said = f"{called(flow)}: outputs with a type: {typed} of {len(inferred.steps)}{counts}"
+        click.echo(printable(said), err=True)

@@ -14,6 +14,11 @@ from ..nodes import Node, parse_nodes
 
 __all__ = ["add_schemas"]
 
+_LINE = 110
+"""How long a line may be."""
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_RESERVED = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
+
 Schemas = Mapping[str, Any]
 
 
@@ -42,23 +47,24 @@ def add_schemas(content: bytes, schemas: Schemas, source: str) -> bytes:
     added = _framed(schemas)
     wanted = _merged(parse(text, source), added)
     root = parse_nodes(text, source)
+    changed = _changed(text, root, added)
     try:
-        edits = list(_edits(text, root, added, is_root=True)) if root else []
-        changed = apply(text, edits)
-        is_right = parse(changed, source) == wanted
-    except (FlowFileError, ValueError):
+        is_right = changed is not None and parse(changed, source) == wanted
+    except FlowFileError:
         is_right = False
-    if not is_right:
-        message = f"{source}: schemas cannot be added without changing more of the file; write {_OUT} by hand"
+    if changed is None or not is_right:
+        message = f"{source}: schemas cannot be added without changing more of the file; write 'schemas' as a mapping "
+        message += "of its own, without aliases"
         raise FlowFileError(message, path=source)
     return (mark + changed).encode()
 
 
-_LINE = 110
-"""How long a line may be."""
-_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_RESERVED = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
-_OUT = "schemas: {properties: {...}} in block style, without aliases,"
+def _changed(text: str, root: Node | None, added: Schemas) -> str | None:
+    """Return the text with what is added; None if there is no place for it."""
+    try:
+        return apply(text, list(_edits(text, root, added, is_root=True))) if root is not None else None
+    except ValueError:
+        return None
 
 
 def _framed(schemas: Schemas) -> Schemas:
