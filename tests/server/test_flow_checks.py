@@ -136,6 +136,7 @@ def test_the_components_of_a_server_are_known(client: SyncStepflowClient) -> Non
     flow = {"steps": [{"id": "a", "component": "/python/nothing"}], "output": {"$step": "a"}}
     assert [each.rule for each in client.check(flow).diagnostics] == ["unknown-component"]
     assert client.check(flow, offline=True).diagnostics == []
+    assert [each.rule for each in client.check(flow, offline=True, type_check=True).diagnostics] == ["untyped-output"]
 
 
 def test_an_input_is_checked_before_anything_is_sent(client: SyncStepflowClient) -> None:

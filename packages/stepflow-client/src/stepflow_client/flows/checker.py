@@ -14,7 +14,7 @@ from .findings import Finding, Findings
 from .model import FlowModel
 from .placed import Node, node_of
 from .positions import locate, read_nodes
-from .rules.components import Components, check_components, known_components, subflows
+from .rules.components import Components, check_components, subflows
 from .rules.expressions import check_expression
 from .rules.references import check_references
 from .rules.schemas import check_schemas
@@ -137,11 +137,11 @@ def check_root(
     found = Findings()
     _check_flow(root, "$", components, found, 0)
     if type_check and isinstance(root.value, dict):
-        from .types.flow import type_flow
+        from .types.flow import Catalogue, type_flow
         from .types.model import UNKNOWN
         from .types.rules import check_types
 
-        check_types(type_flow(root, "$", UNKNOWN, known_components(components)), found, strict=strict)
+        check_types(type_flow(root, "$", UNKNOWN, Catalogue(components)), found, strict=strict)
     return list(found.all.values())
 
 

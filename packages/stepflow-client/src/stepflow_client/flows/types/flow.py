@@ -7,14 +7,14 @@ from typing import Any, Literal
 
 from ..model import FlowModel, Step
 from ..placed import Node
-from ..rules.components import Components, schemas_of
+from ..rules.components import Components, known_components, schemas_of
 from ..rules.schemas import defs_of
 from .builtins import Call, builtin_output
 from .expressions import Scope, type_of
 from .model import NULL, UNKNOWN, Type, is_unknown, union
 from .schemas import type_of_schema, type_of_value
 
-__all__ = ["FlowTypes", "StepTypes", "type_flow"]
+__all__ = ["Catalogue", "FlowTypes", "StepTypes", "type_flow"]
 
 _DEEPEST = 20
 
@@ -59,7 +59,27 @@ class FlowTypes:
     """What the flow around it gives to it."""
 
 
-def type_flow(root: Node, path: str, given: Type, known: Components, depth: int = 0) -> FlowTypes:
+class Catalogue:
+    """The components that a flow may use, with their types; each schema is read once.
+
+    Args:
+        components: Those of a server; None if only the builtin ones are known.
+    """
+
+    def __init__(self, components: Components | None) -> None:
+        """Keep the schemas."""
+        self._schemas = known_components(components)
+        self._types: dict[str, tuple[Type, Type] | None] = {}
+
+    def types(self, component: str) -> tuple[Type, Type] | None:
+        """Return what a component takes and what it returns; None if nothing is known of it."""
+        if component not in self._types:
+            schemas = schemas_of(component, self._schemas)
+            self._types[component] = schemas and (type_of_schema(schemas[0]), _output_type(schemas[1]))
+        return self._types[component]
+
+
+def type_flow(root: Node, path: str, given: Type, known: Catalogue, depth: int = 0) -> FlowTypes:
     """Return the types of a flow.
 
     Args:
@@ -97,16 +117,16 @@ def _declared(model: FlowModel, name: str, *, is_source: bool) -> Type | None:
     return type_of_schema(schema.value, defs_of(model), is_source=is_source)
 
 
-def _step(step: Step, model: FlowModel, scope: Scope, known: Components, depth: int) -> StepTypes:
+def _step(step: Step, model: FlowModel, scope: Scope, known: Catalogue, depth: int) -> StepTypes:
     node = step.node.get("component")
     component = node.value if node is not None and isinstance(node.value, str) else None
-    schemas = schemas_of(component, known) if component is not None else None
+    types = known.types(component) if component is not None else None
+    wanted, whole = types or (UNKNOWN, UNKNOWN)
     call = Call(
         step.node, step.path, scope, lambda root, path, given: type_flow(root, path, given, known, depth + 1), depth
     )
     returned = builtin_output(component or "", call)
-    if returned is None:
-        returned = _output_type(schemas[1] if schemas else None)
+    returned = whole if returned is None else returned
     own = model.root.walk("schemas", "properties", "steps", "properties", step.id)
     declared = type_of_schema(own.value, defs_of(model), is_source=True) if own is not None else UNKNOWN
     is_declared = not is_unknown(declared)
@@ -114,11 +134,11 @@ def _step(step: Step, model: FlowModel, scope: Scope, known: Components, depth: 
         step,
         component,
         given=type_of(step.node.get("input"), scope),
-        wanted=type_of_schema(schemas[0]) if schemas else UNKNOWN,
+        wanted=wanted,
         returned=returned,
         output=declared if is_declared else _with_default(step.node, returned),
         source="flow" if is_declared else "unknown" if is_unknown(returned) else "component",
-        is_known=schemas is not None,
+        is_known=types is not None,
         inner=call.inner,
     )
 

@@ -12,9 +12,9 @@ from ..checker import check_root, components_of, find_in_text, read_text, result
 from ..file import FlowSource, load_flow
 from ..findings import TYPE_RULES, Finding
 from ..placed import Node, node_of
-from ..rules.components import Components, known_components
+from ..rules.components import Components
 from .annotate import add_schemas
-from .flow import FlowTypes, StepTypes, type_flow
+from .flow import Catalogue, FlowTypes, StepTypes, type_flow
 from .inputs import input_of_uses
 from .model import UNKNOWN, Type, is_unknown
 from .schemas import schema_of
@@ -123,7 +123,7 @@ def infer_text(text: str, source: str, components: Components | None = None, *, 
 
 
 def _inferred(root: Node, components: Components | None, found: Sequence[Finding]) -> InferredFlow:
-    types = type_flow(root, "$", UNKNOWN, known_components(components))
+    types = type_flow(root, "$", UNKNOWN, Catalogue(components))
     given = types.declared_input
     given = input_of_uses(types) if given is None else given
     return InferredFlow(

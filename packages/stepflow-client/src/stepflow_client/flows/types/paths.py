@@ -55,8 +55,8 @@ def behind(type: Type, parts: Sequence[str | int], *, keeps_null: bool = False) 
         types = [each.type for each in found if each.problem is None]
         if not types and found:
             return Behind(UNKNOWN, found[0].problem, found[0].hint, all(each.is_certain for each in found) and not null)
-        type = union(types) if types else UNKNOWN
-    return Behind(union([type, *null]))
+        type = types[0] if len(types) == 1 else union(types) if types else UNKNOWN
+    return Behind(union([type, *null]) if null else type)
 
 
 def _step(member: Member, part: str | int) -> Behind:
