@@ -225,3 +225,20 @@ def test_what_is_no_flow_is_refused(tmp_path: Path) -> None:
     for name, said in (("list.yaml", "is not a flow"), ("broken.yaml", "is not YAML"), ("no.yaml", "no.yaml")):
         with pytest.raises(FlowFileError, match=said):
             infer(tmp_path / name)
+
+
+def test_what_other_rules_say_of_a_value_is_not_said_again() -> None:
+    step = {"id": "a", "component": "/shop/price", "input": {"sku": {"$if": True, "then": 1}, "amount": "x"}}
+    flow = {"name": "f", "description": "d", "steps": [step], "output": {"$step": "a"}}
+    found = check(flow, components=_LISTED, type_check=True).diagnostics
+    assert [(each.rule, each.path) for each in found] == [
+        ("component-input", "$.steps[0].input.amount"),
+        ("type-mismatch", "$.steps[0].input.sku.then"),
+    ]
+
+
+def test_a_flow_whose_expressions_are_read_around_it_has_no_types() -> None:
+    workflow = {"output": {"$input": "$.x"}}
+    step = {"id": "a", "component": "/builtin/map", "input": {"items": [1], "workflow": workflow}}
+    found = check({"steps": [step], "output": {"$step": "a"}}, type_check=True, ignore=["unescaped-subflow"])
+    assert found.diagnostics == []

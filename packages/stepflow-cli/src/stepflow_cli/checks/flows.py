@@ -13,7 +13,7 @@ from ..errors import usage
 from ..inputs.flow import find_missing
 from ..output.messages import note
 from ..server.components import listed_components
-from ..stdio import read_stdin
+from ..stdio import read_stdin_bytes
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
@@ -28,8 +28,8 @@ __all__ = [
     "check_components",
     "check_flow",
     "components_of_server",
+    "flow_content",
     "flow_files",
-    "flow_text",
     "read_components",
     "read_rules",
     "saved_components",
@@ -109,8 +109,8 @@ def _is_flow(path: Path) -> bool:
     return "steps" in keys or ("output" in keys and "plugins" not in keys)
 
 
-def flow_text(name: str) -> tuple[str, str]:
-    """Return the text of a flow file, or of standard input for `-`, and what it is called for its reader.
+def flow_content(name: str) -> tuple[bytes, str]:
+    """Return the content of a flow file, or of standard input for `-`, and what it is called for its reader.
 
     Raises:
         Problem, FlowFileError: If it cannot be read.
@@ -118,9 +118,9 @@ def flow_text(name: str) -> tuple[str, str]:
     from stepflow_client.flows.file import read_file
 
     if name == "-":
-        return read_stdin(), "standard input"
+        return read_stdin_bytes(), "standard input"
     find_missing(name)
-    return read_file(name).decode("utf-8-sig", "replace"), name
+    return read_file(name), name
 
 
 def check_flow(name: str, rules: Rules) -> Checked:
@@ -135,7 +135,8 @@ def check_flow(name: str, rules: Rules) -> Checked:
         return Checked(name)
     from stepflow_client.flows.checker import find_in_text
 
-    text, source = flow_text(name)
+    content, source = flow_content(name)
+    text = content.decode("utf-8-sig", "replace")
     checked = Checked(name, text, source)
     checked.findings = find_in_text(text, source, rules.components, type_check=rules.type_check)
     checked.is_readable = not any(each.rule in ("syntax", "duplicate-key") for each in checked.findings)

@@ -66,21 +66,23 @@ def command(
     Values that never fit are errors (exit code 3); those that may not fit, and outputs without a type, are warnings.
     stepflow validate --type-check finds the same together with all else.
     """
+    from stepflow_client.flows.checker import text_of
     from stepflow_client.flows.types.inferred import infer_text
 
-    from ..checks.flows import flow_text, read_components
+    from ..checks.flows import flow_content, read_components
     from ..records.places import finding_record
 
     path = _target(flow, written)
     Output(path=path).check()
-    text, source = flow_text(flow)
+    content, source = flow_content(flow)
+    text = text_of(content, source)
     known = read_components(components)
     if known is None and not offline:
         known = _ask(server, flow)
     inferred = infer_text(text, source, known, strict=strict)
     records = [{"flow": flow, **finding_record(flow, each)} for each in inferred.findings]
     if path is not None:
-        write_document(inferred.annotated(text.encode(), source), path)
+        write_document(inferred.annotated(content, source), path)
     if path != "-":
         _print(flow, inferred, records, output, has_inputs=show_step_inputs)
     _judge(flow, inferred, records, output)

@@ -35,6 +35,7 @@ __all__ = [
     "place_of",
     "read_text",
     "result_of",
+    "text_of",
 ]
 
 _IGNORE = re.compile(r"#\s*stepflow:\s*ignore(?P<file>-file)?(?:\[(?P<rules>[^\]]*)\])?")
@@ -124,8 +125,17 @@ def read_text(name: str) -> str:
     Raises:
         FlowFileError: If it cannot be read, or is not UTF-8.
     """
+    return text_of(read_file(name), name)
+
+
+def text_of(content: bytes, name: str) -> str:
+    """Return the text that the content of a file is.
+
+    Raises:
+        FlowFileError: If it is not UTF-8.
+    """
     try:
-        return read_file(name).decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FlowFileError(f"{name} is not UTF-8 text (byte {error.start})", path=name) from None
 

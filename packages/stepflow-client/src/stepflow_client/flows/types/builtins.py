@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ..model import reads_of
 from ..placed import Node
 from .expressions import Scope, type_of
 from .model import (
@@ -95,7 +96,8 @@ def subflow_of(node: Node | None, path: str) -> tuple[Node, str] | None:
     if inner is not None:
         return (inner, f"{path}.$literal") if isinstance(inner.value, dict) else None
     is_flow = isinstance(node.value, dict) and ("steps" in node.items or "output" in node.items)
-    return (node, path) if is_flow else None
+    # Without $literal what it reads is read around it.
+    return (node, path) if is_flow and next(reads_of(node, path), None) is None else None
 
 
 def elements_of(type: Type) -> Type:

@@ -70,7 +70,7 @@ def hint_for(place: Place, reason: Conflict) -> str:
     if reason.missing is not None:
         return _missing(place, reason.missing, word)
     if may_be_null(place.actual) and not is_unknown(place.actual) and fits(without_null(place.actual), place.wanted):
-        return "write {$coalesce: [this, a value in place of null]}"
+        return f"write {{$coalesce: [{_written(place, word)}, a value in place of null]}}"
     if word in _READS:
         return _instead(place, reason, str(word))
     if word is None and (values := _values(reason.wanted)):
@@ -102,8 +102,13 @@ def _instead(place: Place, reason: Conflict, word: str) -> str:
             return f"write {_with_path(place, word, part)}{or_each}"
         items = [each.items for each in place.wanted.members if isinstance(each, ListOf)]
         if items and fits(place.actual, items[0]):
-            return "put it in a list: [this]"
+            return f"put it in a list: [{_written(place, word)}]"
     return "no expression converts values: read another one, or correct the schema that is wrong"
+
+
+def _written(place: Place, word: str | None) -> str:
+    """Return an expression as it stands in the file."""
+    return _with_path(place, str(word), "$") if word in ("$step", "$input") else "this"
 
 
 def _with_path(place: Place, word: str, path: str) -> str:
@@ -112,7 +117,8 @@ def _with_path(place: Place, word: str, path: str) -> str:
     if word == "$step":
         given = place.node.get("path")
         before = str(given.value) if given is not None and given.value else "$"
-        return f"{{$step: {value}, path: {_quoted(_whole(before) + below)}}}"
+        whole = _whole(before) + below
+        return f"{{$step: {value}}}" if whole == "$" else f"{{$step: {value}, path: {_quoted(whole)}}}"
     return f"{{{word}: {_quoted(_whole(str(value or '$')) + below)}}}"
 
 
