@@ -108,14 +108,20 @@ class _Comparison:
         for name, field in wanted.fields.items():
             given = actual.fields.get(name)
             if given is None:
-                if field.is_required and actual.extra is None:
-                    found.append(Conflict(Type((wanted,)), Type((actual,)), missing=name))
+                if field.is_required and _lacks(actual):
+                    is_certain = actual.extra is None
+                    found.append(Conflict(Type((wanted,)), Type((actual,)), missing=name, is_certain=is_certain))
                 continue
             reason = self.types(given.type, field.type, depth + 1)
             if reason is not None:
                 is_certain = reason.is_certain and given.is_required
                 found.append(replace(reason, path=(name, *reason.path), is_certain=is_certain))
         yield from sorted(found, key=lambda each: not each.is_certain)
+
+
+def _lacks(actual: ObjectOf) -> bool:
+    """Return whether an object has, or likely has, no other fields: most schemas that name fields name all."""
+    return actual.extra is None or (bool(actual.fields) and is_unknown(actual.extra))
 
 
 def _plain(actual: Plain, wanted: Plain) -> Iterator[Conflict]:

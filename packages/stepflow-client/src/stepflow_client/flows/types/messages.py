@@ -31,8 +31,10 @@ def message_for(place: Place, reason: Conflict, who: str) -> str:
         )
     if reason.missing is not None:
         field = f"{where}.{reason.missing}" if where else reason.missing
-        lacks = "which is missing" if keyword_of(place.node) is None else f"which {_giver(place)} does not have"
-        return f"{who} needs {field!r}, {lacks}"
+        if keyword_of(place.node) is None:
+            return f"{who} needs {field!r}, which is missing"
+        lacks = "does not have" if reason.is_certain else "has not by its schema"
+        return f"{who} needs {field!r}, which {_giver(place)} {lacks}"
     gives = "gives" if reason.is_certain else "may give"
     return f"{who} wants {_wanted(reason.wanted)}{here}, but {_giver(place)} {gives} {noun_of(reason.actual)}"
 
