@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import FlowFileError
 from ..types import FlowResult
-from .edits import Edit, addition, apply, block_text, flow_text, json_text, newline_of, plain_text
+from .edits import Edit, addition, apply, block_text, flow_text, json_text, line_end, newline_of, plain_text
 from .error_codes import code_matches, code_word
 from .file import parse_json, parse_yaml
 from .matching import compare, is_matcher
@@ -143,6 +143,9 @@ def _replacement(text: str, parent: Node, key: Node, node: Node, value: Any) -> 
         keeps_line = is_one_line and not (is_simple or text.lstrip().startswith("{"))
         return node.start, node.end, flow_text(text, key, value, newline, one_line=keeps_line)
     if is_simple and (node.alias or node.value is not None):
+        if isinstance(value, str) and "\n" in value and text[node.end : line_end(text, node.end)].strip():
+            # The comment behind it would become a part of a block of text.
+            return node.start, node.end, json_text(value)
         return node.start, node.end, _scalar(value, " " * (key.column + 2), newline)
     if node.line == key.line:
         return colon, node.end, newline + block_text(value, key.column + 2, newline)
