@@ -124,7 +124,13 @@ _INPUT = {
     "type": "object",
     "properties": {"n": {"type": "integer"}, "t": {"type": ["string", "null"]}, "l": {"type": "array", "items": {}}},
 }
-_VARIABLES = {"properties": {"v": {"type": "string"}, "d": {"type": "array", "default": [1]}}}
+_VARIABLES = {
+    "properties": {
+        "v": {"type": "string"},
+        "d": {"type": "array", "default": [1]},
+        "e": {"type": "string", "default": None},
+    }
+}
 
 
 @pytest.mark.parametrize(
@@ -152,6 +158,7 @@ _VARIABLES = {"properties": {"v": {"type": "string"}, "d": {"type": "array", "de
         ({"$variable": "$.d[0]"}, "unknown"),
         ({"$variable": "v", "default": 1}, "string | integer"),
         ({"$variable": "u"}, "unknown"),
+        ({"$variable": "e"}, "string | null"),
     ],
 )
 def test_what_expressions_give(output: Any, words: str) -> None:
@@ -176,6 +183,8 @@ _LOST = '{outcome: "failed", error: {code: unknown, message: string, data?: unkn
          "{result: string, iterations: integer, terminated: boolean}"),
         ("iterate", {"initial_input": 1, "flow": {"$literal": {"output": {"next": {"a": {"$input": "$"}}}}}},
          "{result: {a: unknown}, iterations: integer, terminated: boolean}"),
+        ("iterate", {"initial_input": 1, "flow": {"$literal": {"output": {"result": {"$input": "$"}, "next": "a"}}}},
+         "{result: integer, iterations: integer, terminated: boolean}"),
         ("iterate", {"initial_input": 1, "flow": {"$input": "$"}},
          "{result: unknown, iterations: integer, terminated: boolean}"),
         ("noop", {"a": 1}, "{a: integer}"),
@@ -240,3 +249,50 @@ def test_a_flow_whose_expressions_are_read_around_it_has_no_types() -> None:
     step = {"id": "a", "component": "/builtin/map", "input": {"items": [1], "workflow": workflow}}
     found = check({"steps": [step], "output": {"$step": "a"}}, type_check=True, ignore=["unescaped-subflow"])
     assert found.diagnostics == []
+
+
+def _types_after(given: Any, output: Any, **more: Any) -> tuple[str, list[str]]:
+    """Return the type of an output behind a step that gives its input back, and what is found."""
+    flow = {"steps": [{"id": "a", "component": "/builtin/noop", "input": given, **more}], "output": output}
+    inferred = infer({"name": "f", "description": "d", **flow})
+    return inferred.summary["output"], [f"{each.level}: {each.message}" for each in inferred.findings]
+
+
+def test_paths_into_what_a_step_gives() -> None:
+    default = {"onError": {"action": "useDefault"}}
+    assert _types_after({"x": 1}, {"$step": "a", "path": "$.x"}, **default) == ("integer | null", [])
+    assert _types_after([1, "b"], {"$step": "a", "path": "$[1]"}) == ("string", [])
+    assert _types_after([1, "b"], {"$step": "a", "path": "$[2]"}) == (
+        "unknown",
+        ["error: [2] is behind the end of a list of 2 (the output of step 'a')"],
+    )
+    assert _types_after({"x": 1}, {"$step": "a", "path": "$.x.y"}) == (
+        "unknown",
+        ["error: 'y' reads a field of what is integer (the output of step 'a')"],
+    )
+    assert _types_after({"a.b": 1}, {"$step": "a", "path": "a.b"}) == ("unknown", [])
+    assert _types_after({"c": 1}, {"$step": "a", "path": "a.b"}) == ("unknown", [])
+
+
+def test_a_part_that_fits_is_proposed() -> None:
+    steps = [
+        {"id": "a", "component": "/builtin/noop", "input": {"code": "x", "n": 1}},
+        {"id": "b", "component": "/shop/price", "input": {"$step": "a"}},
+        {"id": "c", "component": "/shop/price", "input": {"sku": {"$step": "a"}}},
+    ]
+    flow = {"name": "f", "description": "d", "steps": steps, "output": [{"$step": "b"}, {"$step": "c"}]}
+    found = check(flow, components=_LISTED, type_check=True).diagnostics
+    assert [each.hint for each in found] == [
+        "write an object: {sku: {$step: a, path: $.code}}",
+        "write {$step: a, path: $.code}",
+    ]
+
+
+def test_further_fields_have_a_type_too() -> None:
+    schema = {"type": "object", "properties": {}, "additionalProperties": {"type": "string"}}
+    known = [{"name": "x", "path": "/shop/x", "input_schema": schema}]
+    schemas = {"properties": {"input": {"type": "object", "properties": {"n": {"type": "integer"}}}}}
+    step = {"id": "a", "component": "/shop/x", "input": {"any": {"$input": "$.n"}}, "mustExecute": True}
+    flow = {"name": "f", "description": "d", "schemas": schemas, "steps": [step], "output": 1}
+    # Nothing reads the output of the step: that it has no type does not matter.
+    assert [each.rule for each in check(flow, components=known, type_check=True).diagnostics] == ["type-mismatch"]
