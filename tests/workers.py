@@ -57,11 +57,16 @@ def _call(command: list[str]) -> None:
         raise RuntimeError(f"{' '.join(command)} failed: {done.stderr.strip()}")
 
 
-def config(release: str) -> dict[str, Any]:
-    """Return a configuration with the builtin components and those of the worker."""
+def config(release: str, program: Path = PROGRAM) -> dict[str, Any]:
+    """Return a configuration with the builtin components and those of a worker.
+
+    Args:
+        release: The release of the server and of the worker's library.
+        program: The worker.
+    """
     before = releases.number(release) < (0, 12)
     kind = {"type": "stepflow"} if before else {"type": "grpc", "queueName": "python"}
-    command = {"command": str(python(release)), "args": [str(PROGRAM), "http" if before else "grpc"]}
+    command = {"command": str(python(release)), "args": [str(program), "http" if before else "grpc"]}
     route = "/python" if releases.number(release) >= (0, 13) else "/python/{*component}"
     builtin: Any = releases.builtin_config(release)
     return {

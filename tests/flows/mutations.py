@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import yaml
 
 from tests.flows.valid import VALID
 
-__all__ = ["mutations"]
+__all__ = ["mutated", "mutations"]
 
 _TOKEN = re.compile(r"[$\w./]+|[^\s\w]")
 
@@ -36,8 +36,18 @@ def mutations(number: int, seed: int = 7) -> Iterator[tuple[str, object]]:
     chance = random.Random(seed)
     for _ in range(number):
         flow, given = chance.choice(VALID)
-        text = yaml.safe_dump(flow, sort_keys=False)
-        tokens = list(_TOKEN.finditer(text))
-        token = chance.choice(tokens)
-        new = _mutated(token[0], [each[0] for each in tokens], chance)
-        yield text[: token.start()] + new + text[token.end() :], given
+        yield _one(yaml.safe_dump(flow, sort_keys=False), chance), given
+
+
+def mutated(texts: Sequence[str], number: int, seed: int) -> Iterator[str]:
+    """Yield some of these texts with one token changed."""
+    chance = random.Random(seed)
+    for _ in range(number):
+        yield _one(chance.choice(texts), chance)
+
+
+def _one(text: str, chance: random.Random) -> str:
+    tokens = list(_TOKEN.finditer(text))
+    token = chance.choice(tokens)
+    new = _mutated(token[0], [each[0] for each in tokens], chance)
+    return text[: token.start()] + new + text[token.end() :]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from stepflow_client import (
     FlowFileError,
     InvalidArgumentError,
@@ -15,6 +16,7 @@ from stepflow_client import (
     StepflowRuntime,
     SyncStepflowClient,
 )
+from stepflow_client.flows import infer
 from stepflow_client.flows.checker import find_in_text
 from stepflow_client.flows.file import parse_yaml
 
@@ -61,6 +63,41 @@ def test_a_valid_flow_runs(client: SyncStepflowClient, index: int) -> None:
     assert _failure(client, flow, given) is None, json.dumps(flow)
 
 
+@pytest.mark.parametrize("index", range(len(VALID)))
+def test_the_output_of_a_valid_flow_has_its_inferred_type(client: SyncStepflowClient, index: int) -> None:
+    flow, given = VALID[index]
+    taken = {key: value for key, value in flow.items() if key not in ("test", "examples")}
+    result = client.run(taken, [given] if isinstance(given, list) else given, variables=_VARIABLES, timeout=10)
+    schema = infer(flow).output
+    assert [each.message for each in Draft202012Validator(schema).iter_errors(result.output)] == [], schema
+
+
+def test_builtin_components_return_what_is_inferred(client: SyncStepflowClient) -> None:
+    inner = {"$literal": {"output": {"sent": {"$input": "$"}}}}
+    turn = {"$literal": {"output": {"$if": {"$input": "$.go"}, "then": {"next": {"go": False}}, "else": {"result": 1}}}}
+    steps = [
+        _builtin("map", {"items": ["a", "b"], "workflow": inner}),
+        _builtin("iterate", {"initial_input": {"go": True}, "flow": turn}),
+        _builtin("put_blob", {"data": {"n": 1}, "blob_type": "data"}),
+        _builtin("get_blob", {"blob_id": {"$step": "put_blob", "path": "$.blob_id"}}),
+        _builtin("noop", {"any": [1, None]}),
+        _builtin("sleep", {"duration_ms": 1, "passthrough": "x"}),
+        {**_builtin("put_blob", {"data": inner, "blob_type": "flow"}), "id": "flow"},
+        _builtin("eval", {"flow_id": {"$step": "flow", "path": "$.blob_id"}, "input": 5}),
+    ]
+    names = [str(each["id"]) for each in steps]
+    flow = {"steps": steps, "output": {name: {"$step": name} for name in names}}
+    inferred = infer(flow)
+    output = client.run(flow).output
+    assert [each.message for each in Draft202012Validator(inferred.output).iter_errors(output)] == []
+    assert {each.id: each.summary["output"] for each in inferred.steps if each.source == "unknown"} == {}
+    assert inferred.steps[0].summary["output"].startswith('{results: [{outcome: "success", result: {sent: string}}')
+
+
+def _builtin(name: str, given: Any) -> dict[str, Any]:
+    return {"id": name, "component": f"/builtin/{name}", "input": given}
+
+
 def test_a_server_finds_fewer_faults(client: SyncStepflowClient) -> None:
     found = 0
     for fault in FAULTS:
@@ -99,6 +136,7 @@ def test_the_components_of_a_server_are_known(client: SyncStepflowClient) -> Non
     flow = {"steps": [{"id": "a", "component": "/python/nothing"}], "output": {"$step": "a"}}
     assert [each.rule for each in client.check(flow).diagnostics] == ["unknown-component"]
     assert client.check(flow, offline=True).diagnostics == []
+    assert [each.rule for each in client.check(flow, offline=True, type_check=True).diagnostics] == ["untyped-output"]
 
 
 def test_an_input_is_checked_before_anything_is_sent(client: SyncStepflowClient) -> None:

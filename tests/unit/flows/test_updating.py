@@ -6,7 +6,7 @@ import difflib
 from typing import Any
 
 import pytest
-from hypothesis import given, settings, strategies
+from hypothesis import example, given, settings, strategies
 from stepflow_client import ErrorCode, ExecutionStatus, FlowError, FlowFileError, FlowResult
 from stepflow_client.flows.file import parse_json, parse_yaml
 from stepflow_client.flows.updating import expectation_of, update_expected
@@ -146,6 +146,7 @@ JSON = strategies.recursive(
 
 @settings(max_examples=60, deadline=None)
 @given(JSON, JSON, strategies.sampled_from(["\n", "\r\n"]))
+@example(None, "0\n", "\n")
 def test_any_value_is_written_and_replaced(first: Any, second: Any, newline: str) -> None:
     before = ODD.replace(b"\n", newline.encode())
     content = before

@@ -37,8 +37,7 @@ _ELSEWHERE = {
     "--metrics-enabled": _TRACING,
     "--otlp-endpoint": _TRACING,
     "--max-concurrency": "--jobs N is how many files run at once; the cases of a file are one batch",
-    "--show-step-inputs": "servers infer no types over HTTP; validate checks what a step reads from others",
-    "--type-check": "servers infer no types over HTTP; --strict makes warnings errors",
+    "--show-step-inputs": "stepflow infer has it; validate --type-check checks the types",
 }
 """Options that other releases of a `stepflow` command have, and what to use instead."""
 _ELSEWHERE_BY_COMMAND = {

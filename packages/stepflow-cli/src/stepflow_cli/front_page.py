@@ -55,6 +55,7 @@ PAGE: tuple[tuple[int, str, str | Rows], ...] = (
         "rows",
         (
             ("validate       ", "Validate flows: offline checks, and what a server adds to them."),
+            ("infer          ", "Infer the types of a flow: what its steps take and return."),
             ("test           ", "Run the test cases in flow files."),
             ("visualize      ", "Draw the graph of a flow. No server is asked."),
             ("schema         ", "Print a JSON Schema of flows, or of server configurations, for editors."),
@@ -111,6 +112,7 @@ COMMANDS: dict[str, str] = {
     "run": "Run a flow and print its output.",
     "submit": "Run a flow on a server and print its output.",
     "validate": "Validate flows: offline checks, and what a server adds to them.",
+    "infer": "Infer the types of a flow: what its steps take and return.",
     "test": "Run the test cases in flow files.",
     "schema": "Print a JSON Schema of flows, or of server configurations, for editors.",
     "codegen": "Write Python types and functions for flows.",

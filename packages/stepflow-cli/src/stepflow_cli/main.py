@@ -22,6 +22,7 @@ _COMMANDS = {
     "run": "Run a flow and print its output.",
     "submit": "Run a flow on a server and print its output.",
     "validate": "Validate flows: offline checks, and what a server adds to them.",
+    "infer": "Infer the types of a flow: what its steps take and return.",
     "test": "Run the test cases in flow files.",
     "schema": "Print a JSON Schema of flows, or of server configurations, for editors.",
     "codegen": "Write Python types and functions for flows.",
@@ -44,7 +45,7 @@ _COMMANDS = {
 
 _SECTIONS = {
     "Run flows": ("run", "submit", "list-components"),
-    "Write flows": ("validate", "test", "visualize", "schema", "codegen"),
+    "Write flows": ("validate", "infer", "test", "visualize", "schema", "codegen"),
     "On a server": ("runs", "history", "flows", "blobs", "health"),
     "Servers": ("serve", "ui", "repl"),
     "Setup and help": ("config", "doctor", "completion", "help", "version"),

@@ -13,7 +13,7 @@ from ..errors import usage
 from ..inputs.flow import find_missing
 from ..output.messages import note
 from ..server.components import listed_components
-from ..stdio import read_stdin
+from ..stdio import read_stdin_bytes
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Checked",
+    "Rules",
     "ask_server",
     "check_components",
     "check_flow",
+    "components_of_server",
+    "flow_content",
     "flow_files",
     "read_components",
     "read_rules",
@@ -63,6 +66,16 @@ class Checked:
     is_readable: bool = True
 
 
+@dataclass(frozen=True)
+class Rules:
+    """How flows are checked offline."""
+
+    components: Any = None
+    """The components that they may use; None if only the builtin ones are known."""
+    type_check: bool = False
+    """Whether types are followed from step to step."""
+
+
 def flow_files(names: Sequence[str]) -> list[str]:
     """Return the flows that are named: of folders the files in them that hold flows.
 
@@ -96,51 +109,71 @@ def _is_flow(path: Path) -> bool:
     return "steps" in keys or ("output" in keys and "plugins" not in keys)
 
 
-def check_flow(name: str, components: Any) -> Checked:
+def flow_content(name: str) -> tuple[bytes, str]:
+    """Return the content of a flow file, or of standard input for `-`, and what it is called for its reader.
+
+    Raises:
+        Problem, FlowFileError: If it cannot be read.
+    """
+    from stepflow_client.flows.file import read_file
+
+    if name == "-":
+        return read_stdin_bytes(), "standard input"
+    find_missing(name)
+    return read_file(name), name
+
+
+def check_flow(name: str, rules: Rules) -> Checked:
     """Check one flow offline; of a stored one nothing is known before its server is asked.
 
     Raises:
         Problem, FlowFileError: If the file cannot be read.
     """
-    from stepflow_client.flows.file import is_flow_id, read_file
+    from stepflow_client.flows.file import is_flow_id
 
     if is_flow_id(name):
         return Checked(name)
     from stepflow_client.flows.checker import find_in_text
 
-    if name == "-":
-        checked = Checked(name, read_stdin(), "standard input")
-    else:
-        find_missing(name)
-        checked = Checked(name, read_file(name).decode("utf-8-sig", "replace"), name)
-    assert checked.text is not None
-    checked.findings = find_in_text(checked.text, checked.source, components)
+    content, source = flow_content(name)
+    text = content.decode("utf-8-sig", "replace")
+    checked = Checked(name, text, source)
+    checked.findings = find_in_text(text, source, rules.components, type_check=rules.type_check)
     checked.is_readable = not any(each.rule in ("syntax", "duplicate-key") for each in checked.findings)
     return checked
 
 
-def check_components(checked: Sequence[Checked], target: Target) -> None:
-    """Check flows again with the components that a server has; a note tells if it cannot list them.
-
-    A plugin that cannot be asked is a note too: nothing is said of components that may be its own.
-    """
-    from stepflow_client import ServerConnectionError, StepflowClientError
-    from stepflow_client.flows.checker import components_of, find_in_text
+def check_components(checked: Sequence[Checked], target: Target, rules: Rules) -> None:
+    """Check flows again with the components that a server has; a note tells if it cannot list them."""
+    from stepflow_client.flows.checker import find_in_text
 
     read = [each for each in checked if each.is_readable and each.text is not None]
-    if not read:
-        return
+    components = components_of_server(target) if read else None
+    for each in read if components is not None else ():
+        each.findings = find_in_text(str(each.text), each.source, components, type_check=rules.type_check)
+
+
+def components_of_server(target: Target) -> Any:
+    """Return the components that a server has, as the checks take them; None, and a note, if it cannot list them.
+
+    A plugin that cannot be asked is a note too: nothing is said of components that may be its own.
+
+    Raises:
+        ServerConnectionError: If there is no server.
+    """
+    from stepflow_client import ServerConnectionError, StepflowClientError
+    from stepflow_client.flows.checker import components_of
+
     try:
         listed = listed_components(target, timeout=_LISTING)
     except ServerConnectionError:
         raise
     except StepflowClientError as error:
         note(f"the server's components are not known, and were not checked: {error.message}")
-        return
+        return None
     for failed in listed.failed_plugins:
         note(f"the plugin {failed.plugin} could not be asked for its components: {failed.error}")
-    for each in read:
-        each.findings = find_in_text(str(each.text), each.source, components_of(listed))
+    return components_of(listed)
 
 
 def ask_server(checked: Checked, client: SyncStepflowClient) -> None:
@@ -233,9 +266,12 @@ def _checked_rules(value: Any, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise usage(f"{name}: validate is a table")
     for key, setting in value.items():
-        if key not in ("select", "ignore", "fail-on"):
-            raise usage(f"{name}: validate has no setting {key!r}", "it has select, ignore and fail-on")
-        if key == "fail-on":
+        if key not in ("select", "ignore", "fail-on", "type-check"):
+            raise usage(f"{name}: validate has no setting {key!r}", "it has select, ignore, fail-on and type-check")
+        if key == "type-check":
+            if not isinstance(setting, bool):
+                raise usage(f"{name}: type-check is true or false, not {json.dumps(setting)}")
+        elif key == "fail-on":
             if setting not in ("fatal", "error", "warning"):
                 raise usage(f"{name}: fail-on is fatal, error or warning, not {json.dumps(setting)}")
         elif not isinstance(setting, list) or not all(isinstance(each, str) for each in setting):

@@ -33,6 +33,7 @@ _LEVELS = ("fatal", "error", "warning")
     metavar="FILE",
     help="Check components by what list-components -o json wrote, not by a server.",
 )
+@click.option("--type-check", is_flag=True, help="Follow types from step to step, and report what does not fit.")
 @click.option("--select", multiple=True, metavar="RULE,...", help="Report only these rules; repeatable.")
 @click.option("--ignore", multiple=True, metavar="RULE,...", help="Leave these rules out; repeatable.")
 @click.option(
@@ -49,6 +50,7 @@ def command(
     flows: list[str],
     offline: bool,
     components: str | None,
+    type_check: bool,
     select: tuple[str, ...],
     ignore: tuple[str, ...],
     fail_on: str | None,
@@ -63,10 +65,11 @@ def command(
     Nothing is stored and nothing is run.
 
     A flow with a fatal error is refused by servers; one with other errors is accepted, but will likely fail. Both are
-    invalid (exit code 3); warnings are allowed. A comment # stepflow: ignore[RULE] in a line suppresses a rule there;
-    [tool.stepflow.validate] in pyproject.toml has select, ignore and fail-on.
+    invalid (exit code 3); warnings are allowed. With --strict, outputs without a type that --type-check finds make a
+    flow invalid too. A comment # stepflow: ignore[RULE] in a line suppresses a rule there;
+    [tool.stepflow.validate] in pyproject.toml has select, ignore, fail-on and type-check.
     """
-    from ..checks.flows import check_flow, flow_files, read_components, read_rules
+    from ..checks.flows import Rules, check_flow, flow_files, read_components, read_rules
 
     settings = read_rules()
     chosen = _names(select) or settings.get("select", [])
@@ -74,10 +77,11 @@ def command(
     _check_rules([*chosen, *ignored])
     lowest = "warning" if strict else fail_on or settings.get("fail-on", "error")
     known = read_components(components)
-    checked = [check_flow(name, known) for name in flow_files(flows)]
+    rules = Rules(known, type_check=type_check or settings.get("type-check", False))
+    checked = [check_flow(name, rules) for name in flow_files(flows)]
     if fix:
-        checked = [_fix(each, known) for each in checked]
-    failure = None if offline else _ask(checked, server, lists_components=known is None)
+        checked = [_fix(each, rules) for each in checked]
+    failure = None if offline else _ask(checked, server, rules)
     found = {each.name: _records(each, chosen, ignored) for each in checked}
     _print([record for records in found.values() for record in records], output, len(found))
     _judge(found, lowest, failure, tell=output.format in (None, "table") and not current_session().quiet)
@@ -96,7 +100,7 @@ def _check_rules(names: Sequence[str]) -> None:
             raise usage(f"there is no rule {name!r}", nearest(name, RULES) or "docs/editing-flows.md lists them")
 
 
-def _fix(checked: Any, components: Any) -> Any:
+def _fix(checked: Any, rules: Any) -> Any:
     """Correct the keys of a file and check it again."""
     from stepflow_client.flows.checker import fixed
 
@@ -114,10 +118,10 @@ def _fix(checked: Any, components: Any) -> Any:
     with open(checked.name, "wb") as file:
         file.write(mark + text.encode())
     click.echo(f"{checked.name}: {number} key{'' if number == 1 else 's'} corrected", err=True)
-    return check_flow(checked.name, components)
+    return check_flow(checked.name, rules)
 
 
-def _ask(checked: Sequence[Any], server: ServerOptions, *, lists_components: bool) -> Problem | None:
+def _ask(checked: Sequence[Any], server: ServerOptions, rules: Any) -> Problem | None:
     """Add what the server finds, and what its components say; return why it could not be asked."""
     from ..checks.flows import ask_server, check_components
 
@@ -125,8 +129,8 @@ def _ask(checked: Sequence[Any], server: ServerOptions, *, lists_components: boo
         return None
     try:
         with connect(server, flow=checked[0].name) as target:
-            if lists_components:
-                check_components(checked, target)
+            if rules.components is None:
+                check_components(checked, target, rules)
             for each in checked:
                 ask_server(each, target.client)
     except Exception as error:

@@ -29,7 +29,13 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "validate": (
         "stepflow validate hello.yaml",
         "stepflow validate --offline flows/",
+        "stepflow validate hello.yaml --type-check",
         "stepflow validate hello.yaml -o sarif",
+    ),
+    "infer": (
+        "stepflow infer hello.yaml",
+        "stepflow infer hello.yaml --offline --output typed.yaml",
+        "stepflow infer hello.yaml --show-step-inputs -o json",
     ),
     "test": (
         "stepflow test hello.yaml",

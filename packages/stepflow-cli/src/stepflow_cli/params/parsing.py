@@ -182,7 +182,6 @@ _ALIASES = {"ls": "list", "rm": "delete", "show": "get", "describe": "get"}
 _REMOVED = {
     "run-batch": "stepflow run FLOW --inputs FILE.jsonl runs a batch",
     "submit-batch": "stepflow submit FLOW --inputs FILE.jsonl runs a batch",
-    "infer": "servers infer no types over HTTP; stepflow validate checks a flow",
 }
 """Commands that other releases of a `stepflow` command have, and what to use instead."""
 

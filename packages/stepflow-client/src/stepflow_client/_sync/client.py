@@ -831,7 +831,9 @@ class SyncStepflowClient(Picklable):
         """
         return self._flows.get_flow_variables(flow_id, timeout=timeout)
 
-    def check(self, flow: FlowSource, *, offline: bool = False, timeout: float | None = None) -> ValidationResult:
+    def check(
+        self, flow: FlowSource, *, offline: bool = False, type_check: bool = False, timeout: float | None = None
+    ) -> ValidationResult:
         """Check a flow with the offline rules of `stepflow_client.flows.check` and the components of the server.
 
         It finds what servers do not look at, such as unknown keys, components and inputs. `validate` asks the server
@@ -840,6 +842,8 @@ class SyncStepflowClient(Picklable):
         Args:
             flow: The path of a YAML or JSON file, or the flow itself.
             offline: Do not ask the server for its components: only the builtin ones are known then.
+            type_check: Follow types through the flow too, from the schemas of the components to what reads their
+                outputs.
             timeout: Seconds for the request, instead of the client's.
 
         Returns:
@@ -849,7 +853,7 @@ class SyncStepflowClient(Picklable):
             FlowFileError: If the file cannot be read.
             TransportError: If the server cannot be reached, unless `offline`.
         """
-        return self._flows.check(flow, offline=offline, timeout=timeout)
+        return self._flows.check(flow, offline=offline, type_check=type_check, timeout=timeout)
 
     def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
         """Ask the server what it thinks of a flow. Nothing is stored.

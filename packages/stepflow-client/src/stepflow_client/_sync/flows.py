@@ -233,7 +233,9 @@ class FlowStore:
             declared = self._know_flow(flow_id, stored.flow)
         return declared
 
-    def check(self, flow: FlowSource, *, offline: bool = False, timeout: float | None = None) -> ValidationResult:
+    def check(
+        self, flow: FlowSource, *, offline: bool = False, type_check: bool = False, timeout: float | None = None
+    ) -> ValidationResult:
         """Check a flow with the offline rules of `stepflow_client.flows.check` and the components of the server."""
         from ..flows import check
 
@@ -241,7 +243,7 @@ class FlowStore:
         if not offline:
             request = api.list_components._get_kwargs()
             components = self._connection.call("list_components", request, responses.components, timeout=timeout)
-        return check(flow, components=components)
+        return check(flow, components=components, type_check=type_check)
 
     def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
         """Ask the server what it thinks of a flow. Nothing is stored."""

@@ -7,10 +7,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .checker import check as check
     from .editor_schema import schema as schema
+    from .types.inferred import InferredFlow as InferredFlow
+    from .types.inferred import InferredStep as InferredStep
+    from .types.inferred import infer as infer
 
-__all__ = ["check", "schema"]
+__all__ = ["InferredFlow", "InferredStep", "check", "infer", "schema"]
 
-_MODULES = {"check": "checker", "schema": "editor_schema"}
+_MODULES = {
+    "InferredFlow": "types.inferred",
+    "InferredStep": "types.inferred",
+    "check": "checker",
+    "infer": "types.inferred",
+    "schema": "editor_schema",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -23,29 +23,36 @@ def _object(required: str = "", **properties: Any) -> dict[str, Any]:
 BUILTINS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "/builtin/create_messages": (
         _object("user_prompt", user_prompt=_TEXT, system_instructions={"type": ["string", "null"]}),
-        _object(messages={"type": "array", "items": _object(role=_TEXT, content=_TEXT)}),
+        _object("messages", messages={"type": "array", "items": _object("role content", role=_TEXT, content=_TEXT)}),
     ),
     "/builtin/put_blob": (
         _object("data blob_type", data=_ANY, blob_type={"enum": ["data", "flow", "binary"]}),
-        _object(blob_id=_TEXT),
+        _object("blob_id", blob_id=_TEXT),
     ),
-    "/builtin/get_blob": (_object("blob_id", blob_id=_TEXT), _object(data=_ANY)),
+    "/builtin/get_blob": (_object("blob_id", blob_id=_TEXT), _object("data", data=_ANY)),
     "/builtin/load_file": (
         _object("path", path=_TEXT, format={"enum": ["json", "yaml", "text", None]}),
-        _object(data=_ANY, metadata=_object(resolved_path=_TEXT, size_bytes=_WHOLE, format=_TEXT)),
+        _object(
+            "data metadata",
+            data=_ANY,
+            metadata=_object("resolved_path size_bytes format", resolved_path=_TEXT, size_bytes=_WHOLE, format=_TEXT),
+        ),
     ),
     "/builtin/map": (
         _object("workflow items", workflow={"type": "object"}, items={"type": "array"}, max_concurrency=_ANY),
-        _object(results={"type": "array"}, successful=_WHOLE, failed=_WHOLE),
+        _object("results successful failed", results={"type": "array"}, successful=_WHOLE, failed=_WHOLE),
     ),
     "/builtin/iterate": (
         _object("flow initial_input", flow={"type": "object"}, initial_input=_ANY, max_iterations=_ANY),
-        _object(result=_ANY, iterations=_WHOLE, terminated={"type": "boolean"}),
+        _object("result iterations terminated", result=_ANY, iterations=_WHOLE, terminated={"type": "boolean"}),
     ),
-    "/builtin/eval": (_object("flow_id input", flow_id=_TEXT, input=_ANY), _object(result=_ANY, run_id=_TEXT)),
+    "/builtin/eval": (
+        _object("flow_id input", flow_id=_TEXT, input=_ANY),
+        _object("result run_id", result=_ANY, run_id=_TEXT),
+    ),
     "/builtin/openai": (
         _object("messages", messages={"type": "array"}, max_tokens=_ANY, temperature=_ANY, api_key=_ANY),
-        _object(response=_ANY),
+        _object("response", response=_ANY),
     ),
     "/builtin/noop": (_ANY, _ANY),
     "/builtin/sleep": (_object("duration_ms", duration_ms=_WHOLE, passthrough=_ANY), _ANY),

@@ -23,7 +23,20 @@ from .rules.shape import check_shape
 if TYPE_CHECKING:
     from ..types import ValidationResult
 
-__all__ = ["check", "components_of", "excerpt_of", "find", "find_in_text", "fixed", "keep", "place_of", "result_of"]
+__all__ = [
+    "check",
+    "check_root",
+    "components_of",
+    "excerpt_of",
+    "find",
+    "find_in_text",
+    "fixed",
+    "keep",
+    "place_of",
+    "read_text",
+    "result_of",
+    "text_of",
+]
 
 _IGNORE = re.compile(r"#\s*stepflow:\s*ignore(?P<file>-file)?(?:\[(?P<rules>[^\]]*)\])?")
 _LEVELS = ("fatal", "error", "warning")
@@ -37,6 +50,7 @@ def check(
     components: Any = None,
     select: Collection[str] = (),
     ignore: Collection[str] = (),
+    type_check: bool = False,
 ) -> ValidationResult:
     """Check a flow without a server.
 
@@ -52,6 +66,8 @@ def check(
         select: The rules to apply; empty for all.
         ignore: Rules to leave out. A comment `# stepflow: ignore[rule]` on the line, or alone on the line above, does
             so for one place.
+        type_check: Whether to follow types through the flow too, from the schemas of components to what reads their
+            outputs: the rules `type-mismatch`, `possible-mismatch`, `input-conflict` and `untyped-output`.
 
     Returns:
         The diagnostics, the gravest first. A file that is no YAML is one of them.
@@ -60,7 +76,8 @@ def check(
         FlowFileError: If the file cannot be read.
         InvalidArgumentError: If `flow` is neither a path nor a flow.
     """
-    return result_of(find(flow, components=components_of(components), select=select, ignore=ignore))
+    known = components_of(components)
+    return result_of(find(flow, components=known, select=select, ignore=ignore, type_check=type_check))
 
 
 def find(
@@ -69,26 +86,31 @@ def find(
     components: Components | None = None,
     select: Collection[str] = (),
     ignore: Collection[str] = (),
+    type_check: bool = False,
 ) -> list[Finding]:
     """Return what is wrong with a flow; as `check`, but as plain objects, which are quick to import."""
     if isinstance(flow, (str, PathLike)) and "\n" not in fsdecode(flow):
         name = fsdecode(flow)
-        return keep(find_in_text(_text_of(name), name, components), select, ignore)
+        return keep(find_in_text(read_text(name), name, components, type_check=type_check), select, ignore)
     root = node_of(load_flow(flow))
-    return keep(_sorted(_check_root(root, components)), select, ignore)
+    return keep(_sorted(check_root(root, components, type_check=type_check)), select, ignore)
 
 
-def find_in_text(text: str, source: str, components: Components | None = None) -> list[Finding]:
+def find_in_text(
+    text: str, source: str, components: Components | None = None, *, type_check: bool = False, strict: bool = False
+) -> list[Finding]:
     """Return what is wrong with the flow in a text.
 
     Args:
         text: YAML; or JSON, if the source ends with `.json`.
         source: What the text is called.
         components: Those of a server, or None.
+        type_check: Whether to follow types through the flow too.
+        strict: Whether outputs of which nothing is known are errors then.
     """
     lines = text.splitlines()
     try:
-        found = _check_root(read_nodes(text, source), components)
+        found = check_root(read_nodes(text, source), components, type_check=type_check, strict=strict)
     except FlowFileError as error:
         rule = "duplicate-key" if "stands twice" in error.message else "syntax"
         message = re.sub(r" \(line \d+, column \d+\)$", "", error.message.removeprefix(f"{source} "))
@@ -97,16 +119,39 @@ def find_in_text(text: str, source: str, components: Components | None = None) -
     return _sorted([each for each in placed if not _is_ignored(each, lines)])
 
 
-def _text_of(name: str) -> str:
+def read_text(name: str) -> str:
+    """Return the text of a file.
+
+    Raises:
+        FlowFileError: If it cannot be read, or is not UTF-8.
+    """
+    return text_of(read_file(name), name)
+
+
+def text_of(content: bytes, name: str) -> str:
+    """Return the text that the content of a file is.
+
+    Raises:
+        FlowFileError: If it is not UTF-8.
+    """
     try:
-        return read_file(name).decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FlowFileError(f"{name} is not UTF-8 text (byte {error.start})", path=name) from None
 
 
-def _check_root(root: Node, components: Components | None) -> list[Finding]:
+def check_root(
+    root: Node, components: Components | None, *, type_check: bool = False, strict: bool = False
+) -> list[Finding]:
+    """Return what is wrong with a flow, in no order; no comment suppresses anything."""
     found = Findings()
     _check_flow(root, "$", components, found, 0)
+    if type_check and isinstance(root.value, dict):
+        from .types.flow import Catalogue, type_flow
+        from .types.model import UNKNOWN
+        from .types.rules import check_types
+
+        check_types(type_flow(root, "$", UNKNOWN, Catalogue(components)), found, strict=strict)
     return list(found.all.values())
 
 

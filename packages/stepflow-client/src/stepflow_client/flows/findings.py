@@ -8,9 +8,12 @@ from typing import NamedTuple
 from .nearest import did_you_mean, nearest
 from .placed import Key, Node
 
-__all__ = ["RULES", "Finding", "Findings", "Fix", "near"]
+__all__ = ["RULES", "TYPE_RULES", "Finding", "Findings", "Fix", "near"]
 
-RULES = frozenset(
+TYPE_RULES = frozenset({"input-conflict", "possible-mismatch", "type-mismatch", "untyped-output"})
+"""The names of the rules that only the check of types applies."""
+
+RULES = TYPE_RULES | frozenset(
     {
         "ambiguous-path",
         "case-input",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..errors import FlowFileError
 from ..types import FlowResult
+from .edits import Edit, addition, apply, block_text, flow_text, json_text, line_end, newline_of, plain_text
 from .error_codes import code_matches, code_word
 from .file import parse_json, parse_yaml
 from .matching import compare, is_matcher
@@ -71,12 +71,10 @@ def update_expected(content: bytes, expected: Mapping[int, Any], source: str) ->
     parse = parse_json if source.lower().endswith(".json") else parse_yaml
     root = parse_nodes(text, source)
     wanted = parse(text, source)
-    edits: list[_Edit] = []
+    edits: list[Edit] = []
     for index, value in expected.items():
         edits += _edits(text, root, index, wanted["test"]["cases"][index], value, source)
-    changed = text
-    for start, end, new in sorted(edits, reverse=True):
-        changed = changed[:start] + new + changed[end:]
+    changed = apply(text, edits)
     for index, value in expected.items():
         wanted["test"]["cases"][index]["output"] = value
     try:
@@ -88,13 +86,7 @@ def update_expected(content: bytes, expected: Mapping[int, Any], source: str) ->
     return (mark + changed).encode()
 
 
-_Edit = tuple[int, int, str]
-"""Which characters to replace by what."""
-
-
-def _edits(
-    text: str, root: Node | None, index: int, old: Mapping[str, Any], value: Any, source: str
-) -> Iterator[_Edit]:
+def _edits(text: str, root: Node | None, index: int, old: Mapping[str, Any], value: Any, source: str) -> Iterator[Edit]:
     """Return the edits that give a case another expected output."""
     test = root.get("test") if root else None
     cases = test.get("cases") if test else None
@@ -106,10 +98,10 @@ def _edits(
             _refuse_shared(root, node, source)
             yield from _changes(text, case, key, node, old["output"], value)
             return
-    yield _addition(text, case, value)
+    yield addition(text, case, {"output": value})
 
 
-def _changes(text: str, parent: Node, key: Node, node: Node, old: Any, new: Any) -> Iterator[_Edit]:
+def _changes(text: str, parent: Node, key: Node, node: Node, old: Any, new: Any) -> Iterator[Edit]:
     """Return edits of as little as can be: values that stay keep their layout and their comments."""
     if old == new and json.dumps(old) == json.dumps(new):
         return
@@ -123,82 +115,55 @@ def _changes(text: str, parent: Node, key: Node, node: Node, old: Any, new: Any)
         yield _replacement(text, parent, key, node, new)
 
 
-def _item_changes(text: str, node: Node, old: Any, new: Any) -> Iterator[_Edit]:
+def _item_changes(text: str, node: Node, old: Any, new: Any) -> Iterator[Edit]:
     if old == new and json.dumps(old) == json.dumps(new):
         return
     if node.keys and isinstance(old, dict) and isinstance(new, dict) and [*old] == [*new] == _names(node):
         for (name, part), before, after in zip(node.keys, old.values(), new.values(), strict=True):
             yield from _changes(text, node, name, part, before, after)
     else:
-        yield node.start, node.end, _json(new)
+        yield node.start, node.end, json_text(new)
 
 
 def _names(node: Node) -> list[str | None]:
     return [key.value for key, _ in node.keys]
 
 
-def _addition(text: str, case: Node, value: Any) -> _Edit:
-    """Return the edit that adds `output` behind the last key of a case."""
-    newline = "\r\n" if "\r\n" in text else "\n"
-    last_key, last = case.keys[-1]
-    if case.is_flow:
-        name = '"output"' if text.lstrip().startswith("{") else "output"
-        is_one_line = "\n" not in text[case.keys[0][0].start : last.end]
-        between = ", " if is_one_line else "," + newline + " " * last_key.column
-        return last.end, last.end, f"{between}{name}: {_flow_text(text, last_key, value, newline)}"
-    indent = case.keys[0][0].column
-    end = _line_end(text, last.end)
-    return end, end, f"{newline}{' ' * indent}output:{newline}{_block_text(value, indent + 2, newline)}"
-
-
-def _replacement(text: str, parent: Node, key: Node, node: Node, value: Any) -> _Edit:
-    newline = "\r\n" if "\r\n" in text else "\n"
+def _replacement(text: str, parent: Node, key: Node, node: Node, value: Any) -> Edit:
+    newline = newline_of(text)
     colon = text.index(":", key.end) + 1
     is_simple = not isinstance(value, (dict, list)) or not value
     if node.value == "" and node.start == node.end:
         # Nothing at all: the place of an empty value is somewhere behind the colon.
         if parent.is_flow or is_simple:
-            return colon, colon, f" {_json(value)}"
-        return colon, colon, newline + _block_text(value, key.column + 2, newline)
+            return colon, colon, f" {json_text(value)}"
+        return colon, colon, newline + block_text(value, key.column + 2, newline)
     if parent.is_flow or (node.is_flow and node.value is None and node.alias is None):
         is_one_line = "\n" not in text[node.start : node.end]
         keeps_line = is_one_line and not (is_simple or text.lstrip().startswith("{"))
-        return node.start, node.end, _flow_text(text, key, value, newline, one_line=keeps_line)
+        return node.start, node.end, flow_text(text, key, value, newline, one_line=keeps_line)
     if is_simple and (node.alias or node.value is not None):
+        if isinstance(value, str) and "\n" in value and text[node.end : line_end(text, node.end)].strip():
+            # The comment behind it would become a part of a block of text.
+            return node.start, node.end, json_text(value)
         return node.start, node.end, _scalar(value, " " * (key.column + 2), newline)
     if node.line == key.line:
-        return colon, node.end, newline + _block_text(value, key.column + 2, newline)
+        return colon, node.end, newline + block_text(value, key.column + 2, newline)
     # On lines of its own: comments between the key and the value stay.
     # A list may stand as far left as its key; nothing else may.
     indent = node.column if node.column > key.column else key.column + 2
-    return node.start, node.end, " " * (indent - node.column) + _block_text(value, indent, newline).lstrip(" ")
+    return node.start, node.end, " " * (indent - node.column) + block_text(value, indent, newline).lstrip(" ")
 
 
 def _scalar(value: Any, indent: str, newline: str) -> str:
     """Return a value that is no collection, or an empty one; a text of several lines as a literal block."""
     if not isinstance(value, str) or "\n" not in value:
-        return _plain(value) if not isinstance(value, str) or value.isprintable() else _json(value)
+        return plain_text(value) if not isinstance(value, str) or value.isprintable() else json_text(value)
     lines = value.removesuffix("\n").split("\n")
     if not all(map(str.isprintable, lines)) or not lines[0][:1].strip() or not lines[-1]:
-        return _json(value)
+        return json_text(value)
     kept = "|" if value.endswith("\n") else "|-"
     return newline.join([kept, *(indent + line if line else line for line in lines)])
-
-
-def _json(value: Any, indent: int | None = None) -> str:
-    """Return a value as JSON that is YAML too: which has no surrogate pairs, and wants odd characters escaped."""
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
-    return "".join(each if each.isprintable() or each == "\n" or each > "\uffff" else _escape(each) for each in text)
-
-
-def _escape(character: str) -> str:
-    return f"\\u{ord(character):04x}"
-
-
-def _plain(value: Any) -> str:
-    from .._codec.yaml_writer import write_yaml
-
-    return write_yaml(value).rstrip("\n")
 
 
 def _refuse_shared(root: Node, node: Node, source: str) -> None:
@@ -209,35 +174,3 @@ def _refuse_shared(root: Node, node: Node, source: str) -> None:
             message = f"{source}: line {node.line}: the expected output holds the anchor &{each.alias}"
             message += f", which line {each.line} uses; write it out there"
             raise FlowFileError(message, path=source, line=node.line)
-
-
-def _line_end(text: str, position: int) -> int:
-    end = text.find("\n", position)
-    if end == -1:
-        return len(text)
-    return end - 1 if text[end - 1] == "\r" else end
-
-
-def _flow_text(text: str, key: Node, value: Any, newline: str, *, one_line: bool = False) -> str:
-    """Return a value as JSON: over several lines, in steps of the file, where each key has its own line."""
-    before = text[text.rfind("\n", 0, key.start) + 1 : key.start]
-    if one_line or before.strip():
-        return _json(value)
-    lines = _json(value, _json_step(text)).split("\n")
-    return (newline + before).join(lines)
-
-
-def _json_step(text: str) -> int:
-    found = re.search(r"\n( +)\S", text)
-    return len(found[1]) if found else 2
-
-
-def _block_text(value: Any, indent: int, newline: str) -> str:
-    from .._codec.yaml_writer import write_yaml
-
-    text = write_yaml(value).rstrip("\n")
-    lines = text.split("\n")
-    if "\\" in text or not all(map(str.isprintable, lines)):
-        # Odd characters, which block style would spread over lines.
-        lines = [_json(value)]
-    return newline.join(" " * indent + line if line else line for line in lines)

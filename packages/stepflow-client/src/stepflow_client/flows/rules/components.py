@@ -15,7 +15,7 @@ from ..placed import Node
 from ..schema_paths import mismatches, schema_at
 from .schemas import defs_of
 
-__all__ = ["Components", "check_components", "known_components", "subflows"]
+__all__ = ["Components", "check_components", "known_components", "schemas_of", "subflows"]
 
 
 class Components(dict[str, tuple[Any, Any]]):
@@ -48,7 +48,7 @@ def check_components(model: FlowModel, components: Components | None, found: Fin
         if not node.value.startswith("/"):
             found.add("component-slash", "error", node, f"{step.path}.component", f"component {node.value!r} does not "
                       "begin with /: it has no route", near(node.value, [*known, "/" + node.value]))  # fmt: skip
-        elif schemas := _schemas_of(node.value, known):
+        elif schemas := schemas_of(node.value, known):
             _check_input(step, schemas[0], found)
         else:
             _unknown(step, node, known, is_whole, found)
@@ -69,7 +69,7 @@ def known_components(components: Components | None) -> Components:
     return Components(components | {name: each for name, each in BUILTINS.items() if name not in missing})
 
 
-def _schemas_of(component: str, known: Components) -> tuple[Any, Any] | None:
+def schemas_of(component: str, known: Components) -> tuple[Any, Any] | None:
     """Return the schemas of a component by its path, else by the name behind the prefix of its route."""
     if component in known:
         return known[component]
@@ -139,9 +139,7 @@ def _check_path(model: FlowModel, read: Read, known: Components, found: Findings
     component = step.node.get("component")
     if own is not None:
         schema, defs, whose = own.value, defs_of(model), f"the schema of step {step.id!r}"
-    elif (
-        component is not None and isinstance(component.value, str) and (schemas := _schemas_of(component.value, known))
-    ):
+    elif component is not None and isinstance(component.value, str) and (schemas := schemas_of(component.value, known)):
         schema, whose = schemas[1], f"the output of {component.value}"
         defs = schema.get("$defs", {}) if isinstance(schema, Mapping) else {}
     else:

@@ -13,7 +13,7 @@ from ..paths import PathError, parse_path
 from ..placed import Node
 from ..schema_paths import mismatches, resolve, schema_at
 
-__all__ = ["check_schemas", "defs_of"]
+__all__ = ["check_result", "check_schemas", "defs_of"]
 
 _TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
 _NESTED = ("items", "additionalProperties", "contains", "not", "if", "then", "else", "propertyNames")
@@ -144,16 +144,28 @@ def _check_cases(model: FlowModel, defs: Mapping[str, Any], found: Findings) -> 
                               f"flow's schema: {wrong.message}", wrong.hint)  # fmt: skip
             result = case.walk("output", "result")
             if result is not None and wanted is not None:
-                _check_result(result, wanted.value, defs, f"{path}[{index}].output.result", found)
+                check_result(result, wanted.value, defs, f"{path}[{index}].output.result", found)
 
 
-def _check_result(result: Node, schema: Any, defs: Mapping[str, Any], path: str, found: Findings) -> None:
+def check_result(
+    result: Node, schema: Any, defs: Mapping[str, Any], path: str, found: Findings, by: str = "by the flow's schema"
+) -> None:
+    """Find where an expected output does not fit a schema.
+
+    Args:
+        result: The expected output.
+        schema: The schema.
+        defs: Shared schemas.
+        path: Its path.
+        found: Where faults go.
+        by: Who says what the output is.
+    """
     for wrong in mismatches(result, schema, defs, path):
         # Expected objects may be a part of what comes, and matchers stand for many values.
         is_matched = _holds_matcher(wrong.node.value) or wrong.path.rpartition(".")[2] in MATCHERS
         if "is missing" not in wrong.message and not is_matched:
-            found.add("case-output", "error", wrong.node, wrong.path, "this output cannot occur, by the flow's schema: "
-                      f"{wrong.message}", wrong.hint)  # fmt: skip
+            message = f"this output cannot occur, {by}: {wrong.message}"
+            found.add("case-output", "error", wrong.node, wrong.path, message, wrong.hint)
 
 
 def _holds_matcher(value: Any) -> bool:

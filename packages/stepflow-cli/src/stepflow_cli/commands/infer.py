@@ -1,0 +1,134 @@
+"""`stepflow infer`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from ..context import current_session
+from ..errors import printable, usage
+from ..output.pages import write_document
+from ..output.view import Output
+from ..params.flow import flow_argument
+from ..params.options import formatted_output, option_in, server_options
+from ..params.parsing import FILE, Command
+from ..server.connect import connect
+from ..settings.resolve import ServerOptions
+
+__all__ = ["command"]
+
+_BESIDE = "\0"
+"""Stands for the file beside the flow, where --output names none."""
+
+
+@click.command("infer", cls=Command)
+@flow_argument
+@click.option("--offline", is_flag=True, help="Ask no server: only the builtin components are known.")
+@click.option(
+    "--components",
+    type=FILE,
+    metavar="FILE",
+    help="Take the components from what list-components -o json wrote, not from a server.",
+)
+@click.option("--strict", is_flag=True, help="Outputs without a type are errors, not warnings.")
+@option_in(
+    "--output",
+    "written",
+    is_flag=False,
+    flag_value=_BESIDE,
+    section="Output",
+    metavar="[FILE]",
+    help="Write the flow with the schemas that it lacks to this file, - for standard output; without a name to "
+    "FLOW.inferred.yaml. Comments and layout stay.",
+)
+@option_in("--show-step-inputs", is_flag=True, section="Output", help="Show what steps are given, and what they take.")
+@server_options(default="embedded")
+@formatted_output()
+def command(
+    flow: str,
+    offline: bool,
+    components: str | None,
+    strict: bool,
+    written: str | None,
+    show_step_inputs: bool,
+    server: ServerOptions,
+    output: Output,
+) -> None:
+    """Infer the types of a flow: what its steps take and return.
+
+    FLOW is a YAML or JSON file, or - for standard input. Types come from the schemas of the components (of a server, or
+    of --components) and from the flow's own schemas, which go first; they are followed through paths, branches and
+    flows within the flow. Where nothing is known the type is unknown. Nothing is run.
+
+    Values that never fit are errors (exit code 3); those that may not fit, and outputs without a type, are warnings.
+    stepflow validate --type-check finds the same together with all else.
+    """
+    from stepflow_client.flows.checker import text_of
+    from stepflow_client.flows.types.inferred import infer_text
+
+    from ..checks.flows import flow_content, read_components
+    from ..records.places import finding_record
+
+    path = _target(flow, written)
+    Output(path=path).check()
+    content, source = flow_content(flow)
+    text = text_of(content, source)
+    known = read_components(components)
+    if known is None and not offline:
+        known = _ask(server, flow)
+    inferred = infer_text(text, source, known, strict=strict)
+    records = [{"flow": flow, **finding_record(flow, each)} for each in inferred.findings]
+    if path is not None:
+        write_document(inferred.annotated(content, source), path)
+    if path != "-":
+        _print(flow, inferred, records, output, has_inputs=show_step_inputs)
+    _judge(flow, inferred, records, output)
+
+
+def _target(flow: str, written: str | None) -> str | None:
+    """Return the file to write to; None if there is none."""
+    if written != _BESIDE:
+        return written
+    if flow == "-":
+        raise usage("--output needs the name of a file: the flow comes from standard input")
+    stem, ending = os.path.splitext(flow)
+    return f"{stem}.inferred{ending or '.yaml'}"
+
+
+def _ask(server: ServerOptions, flow: str) -> Any:
+    from ..checks.flows import components_of_server
+
+    with connect(server, flow=flow) as target:
+        return components_of_server(target)
+
+
+def _print(flow: str, inferred: Any, found: Sequence[dict[str, Any]], output: Output, *, has_inputs: bool) -> None:
+    from ..records.types import type_records, type_view, types_object
+
+    if output.format in ("json", "yaml") and not output.fields:
+        output.value(types_object(flow, inferred, found))
+    else:
+        records = type_records(inferred)
+        if output.format == "name":
+            records = [each for each in records if each["part"] == "step"]
+        output.records(records, type_view(has_inputs=has_inputs))
+
+
+def _judge(flow: str, inferred: Any, records: Sequence[dict[str, Any]], output: Output) -> None:
+    """Print what is wrong, and how much has a type; fail if something never fits."""
+    from ..records.diagnostics import InvalidFlow, called, counted
+    from ..records.places import source_text
+
+    is_read = output.format in (None, "table")
+    if is_read:
+        click.echo(source_text(records), err=True, nl=False)
+    if any(each["level"] != "warning" for each in records):
+        raise InvalidFlow(f"{called(flow)} is invalid: {counted(records)}", [] if is_read else records)
+    if is_read and not current_session().quiet:
+        typed = sum(each.source != "unknown" for each in inferred.steps)
+        counts = f"; {counted(records)}" if records else ""
+        said = f"{called(flow)}: outputs with a type: {typed} of {len(inferred.steps)}{counts}"
+        click.echo(printable(said), err=True)

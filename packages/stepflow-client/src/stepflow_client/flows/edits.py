@@ -1,0 +1,131 @@
+"""Edits of a YAML or JSON text that touch nothing else: new keys and values are written as the text around is. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .nodes import Node
+
+__all__ = [
+    "Edit",
+    "addition",
+    "apply",
+    "block_key",
+    "block_keys",
+    "block_text",
+    "flow_text",
+    "json_text",
+    "line_end",
+    "newline_of",
+    "plain_text",
+]
+
+Edit = tuple[int, int, str]
+"""Which characters to replace by what."""
+Write = Callable[[Mapping[str, Any], int, str], str]
+"""Returns keys and their values in block style, by the indent and the end of a line."""
+
+
+def apply(text: str, edits: list[Edit]) -> str:
+    """Return a text with some edits made."""
+    for start, end, new in sorted(edits, reverse=True):
+        text = text[:start] + new + text[end:]
+    return text
+
+
+def newline_of(text: str) -> str:
+    """Return how the lines of a text end."""
+    return "\r\n" if "\r\n" in text else "\n"
+
+
+def addition(text: str, mapping: Node, values: Mapping[str, Any], write: Write | None = None) -> Edit:
+    """Return the edit that adds keys behind the last one of a mapping that has keys.
+
+    Args:
+        text: The text.
+        mapping: The mapping.
+        values: What to add, by key; each an object or a list.
+        write: Writes them in block style; `block_keys` by default.
+    """
+    newline = newline_of(text)
+    last_key, last = mapping.keys[-1]
+    if mapping.is_flow:
+        is_one_line = "\n" not in text[mapping.keys[0][0].start : last.end]
+        between = ", " if is_one_line else "," + newline + " " * last_key.column
+        added = (
+            f"{_flow_key(text, key)}: {flow_text(text, last_key, value, newline)}" for key, value in values.items()
+        )
+        return last.end, last.end, "".join(between + each for each in added)
+    end = line_end(text, last.end)
+    return end, end, newline + (write or block_keys)(values, mapping.keys[0][0].column, newline)
+
+
+def block_keys(values: Mapping[str, Any], indent: int, newline: str) -> str:
+    """Return keys and their values in block style; each value is an object or a list."""
+    return newline.join(
+        f"{' ' * indent}{block_key(key)}:{newline}{block_text(value, indent + 2, newline)}"
+        for key, value in values.items()
+    )
+
+
+def _flow_key(text: str, key: str) -> str:
+    return key if key.isidentifier() and key.isascii() and not text.lstrip().startswith("{") else json_text(key)
+
+
+def block_key(key: str) -> str:
+    """Return a key as it stands in block style."""
+    return plain_text(key) if key.isprintable() and "\\" not in key else json_text(key)
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """Return a value as JSON that is YAML too: which has no surrogate pairs, and wants odd characters escaped."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return "".join(each if each.isprintable() or each == "\n" or each > "\uffff" else _escape(each) for each in text)
+
+
+def _escape(character: str) -> str:
+    return f"\\u{ord(character):04x}"
+
+
+def plain_text(value: Any) -> str:
+    """Return a value as YAML of one line."""
+    from .._codec.yaml_writer import write_yaml
+
+    return write_yaml(value).rstrip("\n")
+
+
+def line_end(text: str, position: int) -> int:
+    """Return where the line of a position ends."""
+    end = text.find("\n", position)
+    if end == -1:
+        return len(text)
+    return end - 1 if text[end - 1] == "\r" else end
+
+
+def flow_text(text: str, key: Node, value: Any, newline: str, *, one_line: bool = False) -> str:
+    """Return a value as JSON: over several lines, in steps of the file, where each key has its own line."""
+    before = text[text.rfind("\n", 0, key.start) + 1 : key.start]
+    if one_line or before.strip():
+        return json_text(value)
+    lines = json_text(value, _json_step(text)).split("\n")
+    return (newline + before).join(lines)
+
+
+def _json_step(text: str) -> int:
+    found = re.search(r"\n( +)\S", text)
+    return len(found[1]) if found else 2
+
+
+def block_text(value: Any, indent: int, newline: str) -> str:
+    """Return a value in block style, indented."""
+    from .._codec.yaml_writer import write_yaml
+
+    text = write_yaml(value).rstrip("\n")
+    lines = text.split("\n")
+    if "\\" in text or not all(map(str.isprintable, lines)):
+        # Odd characters, which block style would spread over lines.
+        lines = [json_text(value)]
+    return newline.join(" " * indent + line if line else line for line in lines)

@@ -1,0 +1,190 @@
+"""What builtin components return, by the types of their input; flows within flows are typed on the way. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..model import reads_of
+from ..placed import Node
+from .expressions import Scope, type_of
+from .model import (
+    BOOLEAN,
+    INTEGER,
+    NEVER,
+    TEXT,
+    UNKNOWN,
+    Blob,
+    Field,
+    ListOf,
+    ObjectOf,
+    Plain,
+    Type,
+    is_unknown,
+    list_of,
+    object_of,
+    union,
+    widened,
+)
+from .schemas import type_of_value
+
+if TYPE_CHECKING:
+    from .flow import FlowTypes
+
+__all__ = ["Call", "builtin_output", "elements_of", "subflow_of"]
+
+_TURNS = 3
+"""How often a flow for iterate is typed before its input counts as unknown."""
+_DEEPEST_TURNS = 3
+
+TypeFlow = Callable[[Node, str, Type], "FlowTypes"]
+
+
+class Call:
+    """A step of a builtin component.
+
+    Args:
+        node: The step.
+        path: Its path in the file.
+        scope: What its input reads.
+        type_flow: Types a flow within it, by its node, its path and the type of its input.
+        depth: How deep the flow of the step is nested.
+    """
+
+    def __init__(self, node: Node, path: str, scope: Scope, type_flow: TypeFlow, depth: int) -> None:
+        """Keep the parts."""
+        self.node, self.path, self.scope, self.type_flow, self.depth = node, path, scope, type_flow, depth
+        self.inner: FlowTypes | None = None
+        """The flow within it, once it is typed."""
+
+    def given(self, *keys: str) -> Node | None:
+        """Return a part of its input that is written in the flow."""
+        return self.node.walk("input", *keys)
+
+    def type(self, key: str) -> Type:
+        """Return the type of a field of its input."""
+        given = self.given(key)
+        return UNKNOWN if given is None else type_of(given, self.scope)
+
+
+def builtin_output(component: str, call: Call) -> Type | None:
+    """Return what a builtin component returns; None if its schema says as much as can be known."""
+    match component:
+        case "/builtin/map":
+            return _map(call)
+        case "/builtin/iterate":
+            return _iterate(call)
+        case "/builtin/eval":
+            return _eval(call)
+        case "/builtin/put_blob":
+            return _put_blob(call)
+        case "/builtin/get_blob":
+            blob = _blob(call.type("blob_id"))
+            return object_of({"data": blob.content}) if blob else None
+        case "/builtin/noop":
+            return widened(type_of(call.node.get("input"), call.scope))
+        case "/builtin/sleep":
+            return object_of({"duration_ms": INTEGER}, {"passthrough": widened(call.type("passthrough"))})
+    return None
+
+
+def subflow_of(node: Node | None, path: str) -> tuple[Node, str] | None:
+    """Return the flow that is written in an input, and its path; None if it comes from elsewhere."""
+    if node is None:
+        return None
+    inner = node.get("$literal")
+    if inner is not None:
+        return (inner, f"{path}.$literal") if isinstance(inner.value, dict) else None
+    is_flow = isinstance(node.value, dict) and ("steps" in node.items or "output" in node.items)
+    # Without $literal what it reads is read around it.
+    return (node, path) if is_flow and next(reads_of(node, path), None) is None else None
+
+
+def elements_of(type: Type) -> Type:
+    """Return what the elements of a list are."""
+    if is_unknown(type):
+        return UNKNOWN
+    return union(each.items for each in type.members if isinstance(each, ListOf))
+
+
+def _flow_result(output: Type) -> Type:
+    done = {"outcome": type_of_value("success", is_literal=False), "result": output}
+    error = ObjectOf({"code": Field(UNKNOWN), "message": Field(TEXT), "data": Field(UNKNOWN, False)}, UNKNOWN)
+    failed = {"outcome": type_of_value("failed", is_literal=False), "error": Type((error,))}
+    return union([object_of(done), object_of(failed)])
+
+
+def _map(call: Call) -> Type:
+    found = subflow_of(call.given("workflow"), f"{call.path}.input.workflow")
+    output = UNKNOWN
+    if found is not None:
+        item = widened(elements_of(call.type("items")))
+        call.inner = call.type_flow(*found, item if item.members else UNKNOWN)
+        output = call.inner.output
+    return object_of({"results": list_of(_flow_result(output)), "successful": INTEGER, "failed": INTEGER})
+
+
+def _iterate(call: Call) -> Type:
+    found = subflow_of(call.given("flow"), f"{call.path}.input.flow")
+    result = UNKNOWN
+    if found is not None:
+        call.inner = _turns(call, *found)
+        result, following = _turn(call.inner.output)
+        # Without a result only the limit of turns ends it.
+        result = result if result.members else following if following.members else UNKNOWN
+    return object_of({"result": result, "iterations": INTEGER, "terminated": BOOLEAN})
+
+
+def _turns(call: Call, flow: Node, path: str) -> FlowTypes:
+    """Return the types of a flow whose input is the initial one or what a turn gives for the next."""
+    given = widened(call.type("initial_input"))
+    for _ in range(_TURNS if call.depth < _DEEPEST_TURNS else 0):
+        typed = call.type_flow(flow, path, given)
+        wider = widened(union([given, _turn(typed.output)[1]]))
+        if wider == given:
+            return typed
+        given = wider
+    return call.type_flow(flow, path, UNKNOWN)
+
+
+def _turn(output: Type) -> tuple[Type, Type]:
+    """Return the types of `result` and of `next` that a turn may give."""
+    if is_unknown(output):
+        return UNKNOWN, UNKNOWN
+    results, following = [NEVER], [NEVER]
+    for each in output.members:
+        if not isinstance(each, ObjectOf):
+            continue
+        result, other = each.fields.get("result"), each.fields.get("next")
+        if result is not None:
+            results.append(result.type)
+        if other is not None and (result is None or not result.is_required):
+            following.append(other.type)
+        if each.extra is not None and result is None and other is None:
+            return UNKNOWN, UNKNOWN
+    return union(results), union(following)
+
+
+def _put_blob(call: Call) -> Type:
+    data, kind = call.given("data"), call.given("blob_type")
+    path = f"{call.path}.input.data"
+    flow = subflow_of(data, path) if kind is not None and kind.value == "flow" else None
+    if flow is not None:
+        call.inner = call.type_flow(*flow, UNKNOWN)
+    is_data = kind is not None and kind.value == "data"
+    content = widened(call.type("data")) if is_data else UNKNOWN
+    return object_of({"blob_id": Type((Plain("string", blob=Blob(content, flow)),))})
+
+
+def _eval(call: Call) -> Type:
+    blob = _blob(call.type("flow_id"))
+    output = UNKNOWN
+    if blob is not None and blob.flow is not None:
+        call.inner = call.type_flow(*blob.flow, call.type("input"))
+        output = call.inner.output
+    return object_of({"result": _flow_result(output), "run_id": TEXT})
+
+
+def _blob(type: Type) -> Blob | None:
+    member = type.members[0] if len(type.members) == 1 else None
+    return member.blob if isinstance(member, Plain) else None

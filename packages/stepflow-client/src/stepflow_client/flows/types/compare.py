@@ -1,0 +1,143 @@
+"""Whether the values of one type fit another. Pure.
+
+A conflict is certain if no value fits. Types are wider than the schemas that they come from, so a certain conflict of
+types is one of the schemas too. What cannot be told is no conflict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .model import Anything, ListOf, Member, ObjectOf, Plain, Type, is_unknown
+
+__all__ = ["Conflict", "conflict", "fits"]
+
+_DEEPEST = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Why values of one type do not fit another."""
+
+    wanted: Type
+    actual: Type
+    path: tuple[str | int, ...] = ()
+    """Where in the value."""
+    missing: str | None = None
+    """The field that is not there."""
+    is_certain: bool = True
+    """Whether no value fits; else some do."""
+
+
+def fits(actual: Type, wanted: Type) -> bool:
+    """Return whether nothing is known that keeps values of a type from fitting another."""
+    return conflict(actual, wanted) is None
+
+
+def conflict(actual: Type, wanted: Type) -> Conflict | None:
+    """Return why values of a type do not fit another; None if they do, or if that cannot be told."""
+    return _Comparison().types(actual, wanted, 0)
+
+
+class _Comparison:
+    """Compares two types; parts that occur more than once are compared once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], Conflict | None] = {}
+
+    def types(self, actual: Type, wanted: Type, depth: int) -> Conflict | None:
+        """Return the conflict of two types."""
+        if depth > _DEEPEST or is_unknown(actual) or is_unknown(wanted):
+            return None
+        key = (id(actual), id(wanted))
+        if key not in self._known:
+            self._known[key] = self._unions(actual, wanted, depth)
+        return self._known[key]
+
+    def _unions(self, actual: Type, wanted: Type, depth: int) -> Conflict | None:
+        found = [(each, self._best(each, wanted, depth)) for each in actual.members]
+        wrong = [(each, reason) for each, reason in found if reason is not None]
+        if not wrong:
+            return None
+        is_certain = len(wrong) == len(found) and all(reason.is_certain for _, reason in wrong)
+        if len(wrong) == 1:
+            return replace(wrong[0][1], is_certain=is_certain)
+        return Conflict(wanted, Type(tuple(each for each, _ in wrong)), is_certain=is_certain)
+
+    def _best(self, member: Member, wanted: Type, depth: int) -> Conflict | None:
+        """Return the conflict with what a value is nearest to."""
+        reasons = list[Conflict]()
+        for each in wanted.members:
+            if type(each) is type(member):
+                reason = next(self._members(member, each, depth), None)
+                if reason is None:
+                    return None
+                reasons.append(reason)
+        whole = Conflict(wanted, Type((member,)))
+        near = [each for each in reasons if each.path or each.missing or not each.is_certain]
+        if len(near) == 1:
+            # Of what else is wanted nothing is nearer.
+            return near[0] if len(reasons) == 1 or not near[0].is_certain else whole
+        return replace(whole, is_certain=all(each.is_certain for each in reasons))
+
+    def _members(self, actual: Any, wanted: Any, depth: int) -> Iterator[Conflict]:
+        match actual:
+            case Anything():
+                return
+            case Plain():
+                yield from _plain(actual, wanted)
+            case ListOf():
+                yield from self._lists(actual, wanted, depth)
+            case ObjectOf():
+                yield from self._objects(actual, wanted, depth)
+
+    def _lists(self, actual: ListOf, wanted: ListOf, depth: int) -> Iterator[Conflict]:
+        for index, each in enumerate(actual.elements or ()):
+            reason = self.types(each, wanted.items, depth + 1)
+            if reason is not None:
+                yield replace(reason, path=(index, *reason.path))
+        if actual.elements is None:
+            reason = self.types(actual.items, wanted.items, depth + 1)
+            if reason is not None:
+                yield replace(reason, path=(0, *reason.path))
+
+    def _objects(self, actual: ObjectOf, wanted: ObjectOf, depth: int) -> Iterator[Conflict]:
+        found = list[Conflict]()
+        for name, field in wanted.fields.items():
+            given = actual.fields.get(name)
+            if given is None:
+                if field.is_required and _lacks(actual):
+                    is_certain = actual.extra is None
+                    found.append(Conflict(Type((wanted,)), Type((actual,)), missing=name, is_certain=is_certain))
+                continue
+            reason = self.types(given.type, field.type, depth + 1)
+            if reason is not None:
+                is_certain = reason.is_certain and given.is_required
+                found.append(replace(reason, path=(name, *reason.path), is_certain=is_certain))
+        yield from sorted(found, key=lambda each: not each.is_certain)
+
+
+def _lacks(actual: ObjectOf) -> bool:
+    """Return whether an object has, or likely has, no other fields: most schemas that name fields name all."""
+    return actual.extra is None or (bool(actual.fields) and is_unknown(actual.extra))
+
+
+def _plain(actual: Plain, wanted: Plain) -> Iterator[Conflict]:
+    numbers = ("integer", "number")
+    if actual.kind != wanted.kind and not (actual.kind in numbers and wanted.kind in numbers):
+        yield Conflict(Type((wanted,)), Type((actual,)))
+        return
+    if actual.values is None:
+        return
+    wrong = [each for each in actual.values if not _is_among(each, wanted)]
+    if wrong:
+        left = replace(actual, values=tuple(wrong), is_literal=False)
+        yield Conflict(Type((wanted,)), Type((left,)), is_certain=len(wrong) == len(actual.values))
+
+
+def _is_among(value: Any, wanted: Plain) -> bool:
+    if wanted.values is not None:
+        return any(value == each and isinstance(value, bool) == isinstance(each, bool) for each in wanted.values)
+    return wanted.kind != "integer" or isinstance(value, int) or float(value).is_integer()

@@ -1,0 +1,162 @@
+"""The types of expressions: what they give, by the types of what they read. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..paths import PathError, ambiguity, parse_path
+from ..placed import Node
+from .model import (
+    NEVER,
+    NULL,
+    UNKNOWN,
+    Field,
+    ListOf,
+    ObjectOf,
+    Plain,
+    Type,
+    is_unknown,
+    may_be_false,
+    may_be_null,
+    union,
+    without_null,
+)
+from .paths import Behind, behind
+from .schemas import type_of_schema, type_of_value
+
+__all__ = ["WORDS", "Scope", "branches_of", "keyword_of", "parts_of", "read", "type_of", "variable_type"]
+
+WORDS = ("$literal", "$if", "$coalesce", "$from", "$step", "$input", "$variable")
+"""The keywords of expressions; the first that an object has holds."""
+_DEEPEST = 60
+_MOST_ELEMENTS = 200
+
+
+@dataclass
+class Scope:
+    """What the expressions of a flow may read."""
+
+    input: Type = UNKNOWN
+    steps: dict[str, Type] = field(default_factory=dict)
+    """The outputs of the steps that are known so far."""
+    variables: Mapping[str, Any] | None = None
+    """The schemas of the variables; None if the flow declares none."""
+    defs: Mapping[str, Any] = field(default_factory=dict)
+
+
+def keyword_of(node: Node) -> str | None:
+    """Return the keyword that makes a node an expression; None for plain data."""
+    return next((each for each in WORDS if each in node.items), None)
+
+
+def type_of(node: Node | None, scope: Scope, depth: int = 0) -> Type:
+    """Return what an expression gives; null without one."""
+    if node is None:
+        return NULL
+    if depth > _DEEPEST:
+        return UNKNOWN
+    match keyword_of(node):
+        case None:
+            return _plain(node, scope, depth)
+        case "$literal":
+            return type_of_value(node.items["$literal"].value)
+        case "$if":
+            return union(type_of(each, scope, depth + 1) for _, each in branches_of(node, scope, depth))
+        case "$coalesce":
+            return _coalesced(node.items["$coalesce"], scope, depth)
+        case "$from":
+            return UNKNOWN
+        case word:
+            return read(node, word, scope, depth).type
+
+
+def _plain(node: Node, scope: Scope, depth: int) -> Type:
+    if isinstance(node.value, dict):
+        fields = {name: Field(type_of(each, scope, depth + 1)) for name, each in node.items.items()}
+        return Type((ObjectOf(fields, None),))
+    if isinstance(node.value, (list, tuple)):
+        if len(node.elements) > _MOST_ELEMENTS:
+            return Type((ListOf(UNKNOWN),))
+        elements = tuple(type_of(each, scope, depth + 1) for each in node.elements)
+        return Type((ListOf(union(elements), elements),))
+    return type_of_value(node.value)
+
+
+def branches_of(node: Node, scope: Scope, depth: int = 0) -> Iterator[tuple[str, Node | None]]:
+    """Yield the branches of an `$if` that may be taken; None stands for an `else` that is not there.
+
+    A condition that cannot be null or false counts as true: that it fails is not considered.
+    """
+    condition = type_of(node.items["$if"], scope, depth + 1)
+    is_false = bool(condition.members) and not is_unknown(condition) and _is_false(condition)
+    if "then" in node.items and not is_false:
+        yield "then", node.items["then"]
+    if is_false or may_be_false(condition):
+        yield "else", node.get("else")
+
+
+def _is_false(condition: Type) -> bool:
+    return all(
+        isinstance(each, Plain) and (each.kind == "null" or (each.kind == "boolean" and each.values == (False,)))
+        for each in condition.members
+    )
+
+
+def _coalesced(node: Node, scope: Scope, depth: int) -> Type:
+    if not isinstance(node.value, (list, tuple)):
+        return UNKNOWN
+    found = [NEVER]
+    for each in node.elements:
+        type = type_of(each, scope, depth + 1)
+        found.append(without_null(type))
+        if not may_be_null(type):
+            return union(found)
+    return union([*found, NULL])
+
+
+def parts_of(path: Any) -> list[str | int] | None:
+    """Return the parts of a path; None if it is malformed, or means different things on servers."""
+    if path is None:
+        return []
+    if not isinstance(path, str):
+        return None
+    try:
+        parts = parse_path(path)
+    except PathError:
+        return None
+    return None if ambiguity(path) else parts
+
+
+def read(node: Node, word: str, scope: Scope, depth: int = 0) -> Behind:
+    """Return what a `$step`, `$input` or `$variable` gives, and what is wrong with its path."""
+    target = node.items[word].value
+    if word == "$step":
+        whole = scope.steps.get(target, UNKNOWN) if isinstance(target, str) else UNKNOWN
+        path = node.get("path")
+        parts = parts_of(path.value if path is not None else None)
+        return Behind(UNKNOWN) if parts is None else behind(whole, parts, keeps_null=True)
+    parts = parts_of(target)
+    if parts is None:
+        return Behind(UNKNOWN)
+    if word == "$input":
+        return behind(scope.input, parts)
+    return _variable(node, parts, scope, depth)
+
+
+def _variable(node: Node, parts: list[str | int], scope: Scope, depth: int) -> Behind:
+    if not parts or not isinstance(parts[0], str) or scope.variables is None or parts[0] not in scope.variables:
+        return Behind(UNKNOWN)
+    found = behind(variable_type(scope.variables[parts[0]], scope.defs), parts[1:])
+    if "default" not in node.items:
+        return found
+    return Behind(union([found.type, type_of(node.items["default"], scope, depth + 1)]))
+
+
+def variable_type(schema: Any, defs: Mapping[str, Any]) -> Type:
+    """Return the type of a variable by its schema, which may say a default besides."""
+    type = type_of_schema(schema, defs, is_source=True)
+    if isinstance(schema, Mapping) and "default" in schema:
+        return union([type, type_of_value(schema["default"], is_literal=False)])
+    return type

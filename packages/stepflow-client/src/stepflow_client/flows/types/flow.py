@@ -1,0 +1,154 @@
+"""The types of a flow: its input, what each step takes and returns, its output. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ..model import FlowModel, Step
+from ..placed import Node
+from ..rules.components import Components, known_components, schemas_of
+from ..rules.schemas import defs_of
+from .builtins import Call, builtin_output
+from .expressions import Scope, type_of
+from .model import NULL, UNKNOWN, Type, is_unknown, union
+from .schemas import type_of_schema, type_of_value
+
+__all__ = ["Catalogue", "FlowTypes", "StepTypes", "type_flow"]
+
+_DEEPEST = 20
+
+
+@dataclass
+class StepTypes:
+    """The types of one step."""
+
+    step: Step
+    component: str | None
+    """The component's path; None if it is no text."""
+    given: Type
+    """What its input expression gives."""
+    wanted: Type
+    """What the component takes."""
+    returned: Type
+    """What the component returns."""
+    output: Type
+    """What others read: the flow's own schema of the step, if it has one, else what the component returns, or the
+    default."""
+    source: Literal["flow", "component", "unknown"]
+    """Who says what the output is."""
+    is_known: bool = True
+    """Whether anything is known of the component."""
+    inner: FlowTypes | None = None
+    """The flow that it runs for each element or turn."""
+
+
+@dataclass
+class FlowTypes:
+    """The types of a flow."""
+
+    model: FlowModel
+    scope: Scope
+    steps: dict[str, StepTypes] = field(default_factory=dict)
+    """By the step's id, in the order of the file."""
+    output: Type = UNKNOWN
+    """What the output expression gives."""
+    declared_input: Type | None = None
+    declared_output: Type | None = None
+    given_input: Type = UNKNOWN
+    """What the flow around it gives to it."""
+
+
+class Catalogue:
+    """The components that a flow may use, with their types; each schema is read once.
+
+    Args:
+        components: Those of a server; None if only the builtin ones are known.
+    """
+
+    def __init__(self, components: Components | None) -> None:
+        """Keep the schemas."""
+        self._schemas = known_components(components)
+        self._types: dict[str, tuple[Type, Type] | None] = {}
+
+    def types(self, component: str) -> tuple[Type, Type] | None:
+        """Return what a component takes and what it returns; None if nothing is known of it."""
+        if component not in self._types:
+            schemas = schemas_of(component, self._schemas)
+            self._types[component] = schemas and (type_of_schema(schemas[0]), _output_type(schemas[1]))
+        return self._types[component]
+
+
+def type_flow(root: Node, path: str, given: Type, known: Catalogue, depth: int = 0) -> FlowTypes:
+    """Return the types of a flow.
+
+    Args:
+        root: The flow.
+        path: Its path in the file: `$`, or that of a flow within a step.
+        given: What it is given as its input.
+        known: The components that it may use.
+        depth: How deep it is nested.
+    """
+    model = FlowModel(root, path)
+    defs = defs_of(model)
+    declared = _declared(model, "input", is_source=True)
+    variables = model.root.walk("schemas", "properties", "variables", "properties")
+    scope = Scope(
+        input=given if declared is None or is_unknown(declared) else declared,
+        variables=variables.value if variables is not None and isinstance(variables.value, dict) else None,
+        defs=defs,
+    )
+    types = FlowTypes(model, scope, declared_input=declared, given_input=given)
+    if depth > _DEEPEST:
+        return types
+    for step in model.steps:
+        if step.id not in types.steps:
+            types.steps[step.id] = _step(step, model, scope, known, depth)
+            scope.steps[step.id] = types.steps[step.id].output
+    types.output = type_of(root.get("output"), scope)
+    types.declared_output = _declared(model, "output", is_source=False)
+    return types
+
+
+def _declared(model: FlowModel, name: str, *, is_source: bool) -> Type | None:
+    schema = model.schema(name)
+    if schema is None or schema.value is None:
+        return None
+    return type_of_schema(schema.value, defs_of(model), is_source=is_source)
+
+
+def _step(step: Step, model: FlowModel, scope: Scope, known: Catalogue, depth: int) -> StepTypes:
+    node = step.node.get("component")
+    component = node.value if node is not None and isinstance(node.value, str) else None
+    types = known.types(component) if component is not None else None
+    wanted, whole = types or (UNKNOWN, UNKNOWN)
+    call = Call(
+        step.node, step.path, scope, lambda root, path, given: type_flow(root, path, given, known, depth + 1), depth
+    )
+    returned = builtin_output(component or "", call)
+    returned = whole if returned is None else returned
+    own = model.root.walk("schemas", "properties", "steps", "properties", step.id)
+    declared = type_of_schema(own.value, defs_of(model), is_source=True) if own is not None else UNKNOWN
+    is_declared = not is_unknown(declared)
+    return StepTypes(
+        step,
+        component,
+        given=type_of(step.node.get("input"), scope),
+        wanted=wanted,
+        returned=returned,
+        output=declared if is_declared else _with_default(step.node, returned),
+        source="flow" if is_declared else "unknown" if is_unknown(returned) else "component",
+        is_known=types is not None,
+        inner=call.inner,
+    )
+
+
+def _output_type(schema: Any) -> Type:
+    return UNKNOWN if not schema else type_of_schema(schema, is_source=True)
+
+
+def _with_default(node: Node, returned: Type) -> Type:
+    action, default = node.walk("onError", "action"), node.walk("onError", "defaultValue")
+    if action is None or action.value != "useDefault":
+        return returned
+    return union([returned, NULL if default is None else type_of_value(default.value)])

@@ -1,0 +1,159 @@
+"""The types of a flow as JSON Schemas: for each step what it is given, what it takes and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from os import PathLike, fsdecode
+from typing import TYPE_CHECKING, Any
+
+from ...errors import FlowFileError
+from ..checker import check_root, components_of, find_in_text, read_text, result_of
+from ..file import FlowSource, load_flow
+from ..findings import TYPE_RULES, Finding
+from ..placed import Node, node_of
+from ..rules.components import Components
+from .annotate import add_schemas
+from .flow import Catalogue, FlowTypes, StepTypes, type_flow
+from .inputs import input_of_uses
+from .model import UNKNOWN, Type, is_unknown
+from .schemas import schema_of
+from .words import words_of
+
+if TYPE_CHECKING:
+    from ...types import ValidationResult
+
+__all__ = ["InferredFlow", "InferredStep", "infer", "infer_text"]
+
+_RULES = TYPE_RULES | {"unknown-input", "unknown-output-path", "variable-path"}
+
+
+@dataclass(frozen=True)
+class InferredStep:
+    """The types of one step, as JSON Schemas; `{}` where nothing is known."""
+
+    id: str
+    component: str | None
+    input: dict[str, Any]
+    """What its input expression gives."""
+    takes: dict[str, Any]
+    """What its component takes."""
+    output: dict[str, Any]
+    """What it returns."""
+    source: str
+    """Who says what it returns: `flow`, the flow's own schema of the step; `component`; or `unknown`."""
+    line: int = 0
+    """Where its id stands; 0 if the flow comes from no file."""
+    summary: dict[str, str] = field(default_factory=dict)
+    """Input, takes and output in one line each, as people read them: `{name: string}`."""
+
+
+@dataclass(frozen=True)
+class InferredFlow:
+    """The types of a flow, as JSON Schemas; `{}` where nothing is known."""
+
+    input: dict[str, Any]
+    """By the flow's own schema; else by what its steps take where they read it."""
+    output: dict[str, Any]
+    """What the output expression gives."""
+    steps: list[InferredStep]
+    findings: Sequence[Finding] = ()
+    """What is wrong with the types, as plain objects."""
+    missing: dict[str, Any] = field(default_factory=dict)
+    """The schemas that the flow does not have and that are known: `input`, `output`, `steps`."""
+    summary: dict[str, str] = field(default_factory=dict)
+    """Input and output in one line each."""
+
+    @property
+    def result(self) -> ValidationResult:
+        """What is wrong with the types, as `check` returns it."""
+        return result_of(self.findings)
+
+    def annotated(self, content: bytes, source: str) -> bytes:
+        """Return the content of the flow's file with the schemas that it does not have; all else stays as it is.
+
+        Raises:
+            FlowFileError: If they cannot be added without changing more of it.
+        """
+        return add_schemas(content, self.missing, source)
+
+
+def infer(flow: FlowSource, *, components: Any = None, strict: bool = False) -> InferredFlow:
+    """Return the types of a flow, and what is wrong with them; no server is asked.
+
+    Example:
+        ```python
+        from stepflow_client.flows import infer
+
+        inferred = infer("examples/hello.yaml")
+        print(inferred.output["type"])  # object
+        ```
+
+    Args:
+        flow: The path of a YAML or JSON file, or the flow itself; its findings then have no line.
+        components: The components that the flow may use, as `list_components` returns them or as JSON objects; None if
+            only the builtin ones are known.
+        strict: Whether outputs of which nothing is known are errors, not warnings.
+
+    Raises:
+        FlowFileError: If the file cannot be read, or is no YAML or JSON.
+        InvalidArgumentError: If `flow` is neither a path nor a flow.
+    """
+    known = components_of(components)
+    if isinstance(flow, (str, PathLike)) and "\n" not in fsdecode(flow):
+        name = fsdecode(flow)
+        return infer_text(read_text(name), name, known, strict=strict)
+    root = node_of(load_flow(flow))
+    return _inferred(root, known, check_root(root, known, type_check=True, strict=strict))
+
+
+def infer_text(text: str, source: str, components: Components | None = None, *, strict: bool = False) -> InferredFlow:
+    """Return the types of the flow in a text, as `infer` does.
+
+    Raises:
+        FlowFileError: If it is no YAML or JSON, or not a mapping.
+    """
+    from ..positions import read_nodes
+
+    root = read_nodes(text, source)
+    if not isinstance(root.value, dict):
+        raise FlowFileError(f"{source} is not a flow: it holds no mapping", path=source)
+    found = find_in_text(text, source, components, type_check=True, strict=strict)
+    return _inferred(root, components, found)
+
+
+def _inferred(root: Node, components: Components | None, found: Sequence[Finding]) -> InferredFlow:
+    types = type_flow(root, "$", UNKNOWN, Catalogue(components))
+    given = types.declared_input
+    given = input_of_uses(types) if given is None else given
+    return InferredFlow(
+        input=schema_of(given),
+        output=schema_of(types.output),
+        steps=[_step(each) for each in types.steps.values()],
+        findings=[each for each in found if each.rule in _RULES or each.level == "fatal"],
+        missing=_missing(types, given),
+        summary={"input": words_of(given), "output": words_of(types.output)},
+    )
+
+
+def _step(step: StepTypes) -> InferredStep:
+    parts = {"input": step.given, "takes": step.wanted, "output": step.output}
+    schemas = {name: schema_of(each) for name, each in parts.items()}
+    line = step.step.node.items["id"].line
+    summary = {name: words_of(each) for name, each in parts.items()}
+    return InferredStep(step.step.id, step.component, **schemas, source=step.source, line=line, summary=summary)
+
+
+def _missing(types: FlowTypes, given: Type) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, type in (("input", given), ("output", types.output)):
+        declared = types.model.schema(name)
+        if (declared is None or declared.value is None) and not is_unknown(type) and type.members:
+            found[name] = schema_of(type)
+    declared = types.model.root.walk("schemas", "properties", "steps", "properties")
+    steps = {
+        name: schema_of(each.output)
+        for name, each in types.steps.items()
+        if (declared is None or name not in declared.items) and not is_unknown(each.output) and each.output.members
+    }
+    return found | ({"steps": {"properties": steps}} if steps else {})

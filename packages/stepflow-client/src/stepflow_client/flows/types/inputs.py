@@ -1,0 +1,111 @@
+"""The input schema that a flow without one has by its uses: what components want where `$input` stands. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ..findings import Findings
+from .compare import conflict
+from .expressions import parts_of
+from .flow import FlowTypes
+from .model import UNKNOWN, Field, ListOf, ObjectOf, Type, is_unknown
+from .places import Place, places
+from .words import words_of
+
+__all__ = ["check_uses", "input_of_uses"]
+
+
+class Use(NamedTuple):
+    """A place where the flow's input, or a part of it, is used."""
+
+    place: Place
+    user: str
+    parts: list[str | int]
+
+
+@dataclass
+class _Part:
+    """A part of the input."""
+
+    wanted: Type = UNKNOWN
+    is_required: bool = False
+    fields: dict[str, _Part] = field(default_factory=dict)
+    items: _Part | None = None
+
+
+def uses_of(types: FlowTypes) -> Iterator[Use]:
+    """Yield where the flow's own input is used."""
+    for step in types.steps.values():
+        given = step.step.node.get("input")
+        if given is not None:
+            yield from _uses(
+                types, places(given, step.wanted, f"{step.step.path}.input", types.scope), f"step {step.step.id!r}"
+            )
+    output = types.model.root.get("output")
+    if output is not None:
+        wanted = types.declared_output or UNKNOWN
+        yield from _uses(types, places(output, wanted, f"{types.model.path}.output", types.scope), "the output")
+
+
+def _uses(types: FlowTypes, found: Iterator[Place], user: str) -> Iterator[Use]:
+    for place in found:
+        if "$input" in place.node.items and place.at is place.node:
+            parts = parts_of(place.node.items["$input"].value)
+            if parts is not None:
+                yield Use(place, user, parts)
+
+
+def check_uses(types: FlowTypes, found: Findings) -> None:
+    """Find parts of the input that no value fits: two steps want different types of them."""
+    first: dict[tuple[str | int, ...], Use] = {}
+    for use in uses_of(types):
+        if is_unknown(use.place.wanted):
+            continue
+        other = first.setdefault(tuple(use.parts), use)
+        if not _agree(other.place.wanted, use.place.wanted):
+            wanted, before = words_of(use.place.wanted, 60), words_of(other.place.wanted, 60)
+            message = f"{use.user} wants {wanted} of an input of which {other.user} wants {before}: no value fits both"
+            found.add("input-conflict", "warning", use.place.at, use.place.path, message, "read another field, or "
+                      f"convert it in a step before (the other use is in line {other.place.at.line})")  # fmt: skip
+
+
+def _agree(first: Type, second: Type) -> bool:
+    reasons = conflict(first, second), conflict(second, first)
+    return not any(each is not None and each.is_certain for each in reasons)
+
+
+def input_of_uses(types: FlowTypes) -> Type:
+    """Return the type that the input of a flow has by its uses."""
+    root = _Part()
+    for use in uses_of(types):
+        part = root
+        for each in use.parts:
+            part = _below(part, each)
+            part.is_required = part.is_required or use.place.is_certain
+        if is_unknown(part.wanted):
+            part.wanted = use.place.wanted
+    return _type(root)
+
+
+def _below(part: _Part, name: str | int) -> _Part:
+    if isinstance(name, int):
+        part.items = part.items or _Part()
+        return part.items
+    return part.fields.setdefault(name, _Part())
+
+
+def _type(part: _Part) -> Type:
+    if part.fields and part.items is None:
+        own = next((each for each in part.wanted.members if isinstance(each, ObjectOf)), None)
+        fields = dict(own.fields) if own is not None else {}
+        for name, each in part.fields.items():
+            known = fields.get(name)
+            type = _type(each)
+            fields[name] = Field(known.type if known is not None and is_unknown(type) else type,
+                                 each.is_required or (known is not None and known.is_required))  # fmt: skip
+        return Type((ObjectOf(fields, UNKNOWN if own is None or own.extra is None else own.extra),))
+    if part.items is not None and not part.fields:
+        return Type((ListOf(_type(part.items)),))
+    return part.wanted

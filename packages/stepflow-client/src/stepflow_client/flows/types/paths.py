@@ -1,0 +1,122 @@
+"""The type behind a path. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from ..findings import near
+from .model import (
+    NULL,
+    UNKNOWN,
+    Anything,
+    Field,
+    ListOf,
+    Member,
+    ObjectOf,
+    Type,
+    is_unknown,
+    may_be_null,
+    union,
+    without_null,
+)
+from .words import words_of
+
+__all__ = ["Behind", "behind", "paths_in"]
+
+_DEEPEST = 3
+_MOST_PATHS = 200
+
+
+class Behind(NamedTuple):
+    """What is behind a path."""
+
+    type: Type
+    problem: str | None = None
+    """Why there is nothing."""
+    hint: str | None = None
+    is_certain: bool = False
+    """Whether no value of the type has such a path."""
+
+
+def behind(type: Type, parts: Sequence[str | int], *, keeps_null: bool = False) -> Behind:
+    """Return the type behind a path.
+
+    Of a union, members without the path are passed over: the path fails there at run time, which the flow may rely on.
+
+    Args:
+        type: The type of the whole.
+        parts: Fields and indexes.
+        keeps_null: Whether any path into null gives null, as with the whole output of a step.
+    """
+    null = [NULL] if keeps_null and parts and may_be_null(type) and not is_unknown(type) else []
+    for part in parts:
+        found = [_step(each, part) for each in type.members]
+        types = [each.type for each in found if each.problem is None]
+        if not types and found:
+            return Behind(UNKNOWN, found[0].problem, found[0].hint, all(each.is_certain for each in found) and not null)
+        type = types[0] if len(types) == 1 else union(types) if types else UNKNOWN
+    return Behind(union([type, *null]) if null else type)
+
+
+def _step(member: Member, part: str | int) -> Behind:
+    match member:
+        case Anything():
+            return Behind(UNKNOWN)
+        case ListOf() if isinstance(part, int):
+            return _element(member, part)
+        case ObjectOf() if isinstance(part, str):
+            return _field(member, part)
+        case _:
+            what = words_of(Type((member,)), 60)
+            read = f"[{part}] reads an element" if isinstance(part, int) else f"{part!r} reads a field"
+            return Behind(UNKNOWN, f"{read} of what is {what}", None, True)
+
+
+def _element(member: ListOf, index: int) -> Behind:
+    if member.elements is None:
+        return Behind(member.items)
+    if index < len(member.elements):
+        return Behind(member.elements[index])
+    number = len(member.elements)
+    return Behind(UNKNOWN, f"[{index}] is behind the end of a list of {number}", "elements count from 0", True)
+
+
+def _field(member: ObjectOf, name: str) -> Behind:
+    if name in member.fields:
+        return Behind(member.fields[name].type)
+    if member.extra is not None and (not member.fields or not is_unknown(member.extra)):
+        return Behind(member.extra)
+    return Behind(
+        UNKNOWN, f"the schema has no field {name!r}", near(name, member.fields, "fields are"), member.extra is None
+    )
+
+
+def paths_in(type: Type) -> Iterator[tuple[str, Type]]:
+    """Yield paths into a type that fail for null at most, with the types behind them, the shortest first."""
+    level: list[tuple[str, Type]] = [("$", type)]
+    number = 0
+    for _ in range(_DEEPEST):
+        level = [(path, each) for before, inner in level for path, each in _below(before, inner)]
+        for each in level:
+            number += 1
+            if number > _MOST_PATHS:
+                return
+            yield each
+
+
+def _below(path: str, type: Type) -> Iterator[tuple[str, Type]]:
+    type = without_null(type)
+    if len(type.members) != 1:
+        return
+    match type.members[0]:
+        case ObjectOf(fields):
+            for name, each in fields.items():
+                if name.isidentifier() and _is_there(each):
+                    yield f"{path}.{name}", each.type
+        case ListOf(items) if items.members:
+            yield f"{path}[0]", items
+
+
+def _is_there(field: Field) -> bool:
+    return field.is_required and not is_unknown(field.type)

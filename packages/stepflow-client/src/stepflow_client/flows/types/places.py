@@ -1,0 +1,122 @@
+"""Where in a flow which type meets which: each part of an expression with what is wanted in its place. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ..placed import Key, Node
+from .expressions import Scope, branches_of, keyword_of, type_of
+from .model import NULL, UNKNOWN, Field, ListOf, ObjectOf, Type, is_unknown, may_be_null, union
+
+__all__ = ["Place", "places"]
+
+_DEEPEST = 60
+
+
+class Place(NamedTuple):
+    """A part of an expression."""
+
+    node: Node
+    at: Node | Key
+    """Where in the file a fault of it is shown."""
+    path: str
+    actual: Type
+    """What it gives."""
+    wanted: Type
+    is_certain: bool
+    """Whether it is evaluated in each run; else it stands in a branch."""
+    where: str = ""
+    """The field of the whole value: `to.zip`, `skus[1]`; empty for the whole."""
+    is_missing: bool = False
+    """Whether it is an `else` that is not there."""
+
+
+class _At(NamedTuple):
+    """Where the walk is."""
+
+    path: str
+    where: str
+    is_certain: bool
+    depth: int
+
+    def below(self, part: str, *, field: str = "", is_certain: bool = True) -> _At:
+        """Return the place of a part."""
+        where = f"{self.where}{field}".removeprefix(".")
+        return _At(f"{self.path}{part}", where, self.is_certain and is_certain, self.depth + 1)
+
+
+def places(node: Node, wanted: Type, path: str, scope: Scope) -> Iterator[Place]:
+    """Yield the parts of an expression, down to what is read and to plain values.
+
+    Args:
+        node: The expression.
+        wanted: What its value should be.
+        path: Its path in the file.
+        scope: What it may read.
+    """
+    return _places(node, wanted, _At(path, "", True, 0), scope)
+
+
+def _places(node: Node, wanted: Type, at: _At, scope: Scope) -> Iterator[Place]:
+    if at.depth > _DEEPEST:
+        return
+    match keyword_of(node):
+        case "$if":
+            yield from _branches(node, wanted, at, scope)
+        case "$coalesce":
+            yield from _alternatives(node, wanted, at, scope)
+        case None if isinstance(node.value, dict):
+            yield from _fields(node, wanted, at, scope)
+        case None if isinstance(node.value, (list, tuple)):
+            yield from _elements(node, wanted, at, scope)
+        case word:
+            yield Place(node, node, at.path, type_of(node, scope), wanted, at.is_certain, at.where)
+            if word == "$variable" and "default" in node.items:
+                yield from _places(node.items["default"], UNKNOWN, at.below(".default", is_certain=False), scope)
+
+
+def _branches(node: Node, wanted: Type, at: _At, scope: Scope) -> Iterator[Place]:
+    yield from _places(node.items["$if"], UNKNOWN, at.below(".$if"), scope)
+    taken = list(branches_of(node, scope))
+    for name, branch in taken:
+        if branch is None:
+            yield Place(node, node.keys["$if"], at.path, NULL, wanted, False, at.where, is_missing=True)
+        else:
+            yield from _places(branch, wanted, at.below(f".{name}", is_certain=len(taken) == 1), scope)
+
+
+def _alternatives(node: Node, wanted: Type, at: _At, scope: Scope) -> Iterator[Place]:
+    elements = node.items["$coalesce"].elements
+    nullable = union([wanted, NULL])
+    for index, each in enumerate(elements):
+        is_last = index == len(elements) - 1 or not may_be_null(type_of(each, scope))
+        inner = at.below(f".$coalesce[{index}]", is_certain=not index)
+        yield from _places(each, wanted if is_last else nullable, inner, scope)
+        if is_last:
+            return
+
+
+def _fields(node: Node, wanted: Type, at: _At, scope: Scope) -> Iterator[Place]:
+    objects = [each for each in wanted.members if isinstance(each, ObjectOf)]
+    if len(objects) > 1:
+        yield Place(node, node, at.path, type_of(node, scope), wanted, at.is_certain, at.where)
+        objects = []
+    elif not is_unknown(wanted):
+        shallow = Type((ObjectOf({name: Field(UNKNOWN) for name in node.items}, None),))
+        yield Place(node, node, at.path, shallow, wanted, at.is_certain, at.where)
+    for name, each in node.items.items():
+        inner = UNKNOWN
+        if objects:
+            field = objects[0].fields.get(name)
+            inner = field.type if field is not None else objects[0].extra or UNKNOWN
+        yield from _places(each, inner, at.below(f".{name}", field=f".{name}"), scope)
+
+
+def _elements(node: Node, wanted: Type, at: _At, scope: Scope) -> Iterator[Place]:
+    lists = [each for each in wanted.members if isinstance(each, ListOf)]
+    if not is_unknown(wanted):
+        yield Place(node, node, at.path, Type((ListOf(UNKNOWN),)), wanted, at.is_certain, at.where)
+    inner = lists[0].items if len(lists) == 1 else UNKNOWN
+    for index, each in enumerate(node.elements):
+        yield from _places(each, inner, at.below(f"[{index}]", field=f"[{index}]"), scope)

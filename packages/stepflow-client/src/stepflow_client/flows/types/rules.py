@@ -1,0 +1,156 @@
+"""What the types of a flow tell: values that do not fit, paths that lead nowhere, outputs of which nothing is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ..findings import Findings
+from ..model import Read
+from ..placed import Node
+from ..rules.schemas import check_result
+from .builtins import elements_of
+from .compare import conflict
+from .expressions import Scope, keyword_of, read, type_of
+from .flow import FlowTypes, StepTypes
+from .inputs import check_uses
+from .messages import hint_for, message_for
+from .model import Type, is_unknown
+from .places import Place, places
+from .schemas import schema_of
+from .words import words_of
+
+__all__ = ["check_types"]
+
+_PATHS = {"$step": "unknown-output-path", "$input": "unknown-input", "$variable": "variable-path"}
+_GIVEN = {"/builtin/map": "items", "/builtin/iterate": "initial_input", "/builtin/eval": "input"}
+"""Where the input of a flow within a step comes from."""
+
+
+def check_types(types: FlowTypes, found: Findings, *, strict: bool = False) -> None:
+    """Find mismatches of types in a flow and in those within it.
+
+    Args:
+        types: The types of the flow.
+        found: Where faults go; what other rules have found at the same place is not said again.
+        strict: Whether an output of which nothing is known is an error.
+    """
+    _Check(found, strict).flow(types)
+
+
+class _Check:
+    """Adds what types tell to what is found already."""
+
+    def __init__(self, found: Findings, strict: bool) -> None:
+        self.found = found
+        self.strict = strict
+        told = [key for key in found.all if key[0] == "component-input"]
+        self.told = {(line, column) if line else path for _, line, column, path in told}
+        """The places where a plain value is known not to fit."""
+
+    def flow(self, types: FlowTypes) -> None:
+        """Check a flow."""
+        read = {each.name for each in types.model.output_reads if each.kind == "$step"}
+        read |= {each.name for step in types.model.steps for each in step.reads if each.kind == "$step"}
+        for step in types.steps.values():
+            self._step(types, step)
+            if step.step.id in read:
+                self._untyped(step)
+            if step.inner is not None:
+                self._items(types, step, step.inner)
+                self.flow(step.inner)
+        self._output(types)
+        if types.declared_input is None and is_unknown(types.given_input):
+            check_uses(types, self.found)
+
+    def _step(self, types: FlowTypes, step: StepTypes) -> None:
+        self._reads(step.step.reads, types.scope)
+        given = step.step.node.get("input")
+        if given is not None:
+            name = step.component or "the component"
+            self._places(places(given, step.wanted, f"{step.step.path}.input", types.scope), name)
+        if step.source == "flow":
+            self._schema(types, step)
+
+    def _places(self, met: Iterable[Place], who: str) -> None:
+        for place in met:
+            reason = conflict(place.actual, place.wanted)
+            line, column = place.at.line, place.at.column
+            if reason is None or ((line, column) if line else place.path) in self.told:
+                continue
+            is_certain = reason.is_certain and not place.is_missing
+            rule, level = ("type-mismatch", "error") if is_certain else ("possible-mismatch", "warning")
+            message = message_for(place, reason, who)
+            self.found.add(rule, level, place.at, place.path, message, hint_for(place, reason))
+
+    def _reads(self, reads: list[Read], scope: Scope) -> None:
+        for each in reads:
+            behind = read(each.node, each.kind, scope)
+            if behind.problem is None:
+                continue
+            at = each.node.items["path"] if each.kind == "$step" else each.target
+            path = f"{each.path}.path" if each.kind == "$step" else each.path
+            whose = {"$step": f"the output of step {each.name!r}", "$input": "the flow's input"}.get(each.kind)
+            message = f"{behind.problem} ({whose})" if whose else behind.problem
+            level = "error" if behind.is_certain else "warning"
+            self.found.add(_PATHS[each.kind], level, at, path, message, behind.hint)
+
+    def _schema(self, types: FlowTypes, step: StepTypes) -> None:
+        """Find a schema of the flow for a step that the component contradicts."""
+        held = types.model.root.walk("schemas", "properties", "steps", "properties")
+        reason = conflict(step.returned, step.output)
+        if held is None or reason is None or not reason.is_certain:
+            return
+        path = f"{types.model.path}.schemas.properties.steps.properties.{step.step.id}"
+        said, returned = words_of(step.output, 80), words_of(step.returned, 80)
+        message = f"the schema of step {step.step.id!r} says {said}, but {step.component} returns {returned}"
+        self.found.add("type-mismatch", "error", held.items[step.step.id], path, message,
+                       "correct the schema, or remove it")  # fmt: skip
+
+    def _untyped(self, step: StepTypes) -> None:
+        """Find a step of whose output nothing is known; what builtin components return follows from their input."""
+        if step.source != "unknown" or step.component is None or step.component.startswith("/builtin/"):
+            return
+        why = "has no output schema" if step.is_known else "is not known here"
+        hint = "" if step.is_known else "name its server or --components, or "
+        message = f"the output of step {step.step.id!r} has no type: {step.component} {why}"
+        self.found.add("untyped-output", "error" if self.strict else "warning", step.step.node.items["component"],
+                       f"{step.step.path}.component", message, f"{hint}write schemas: {{properties: {{steps: "
+                       f"{{properties: {{{step.step.id}: ...}}}}}}}}")  # fmt: skip
+
+    def _items(self, types: FlowTypes, step: StepTypes, inner: FlowTypes) -> None:
+        """Find elements, or an initial input, that the input schema of the flow within excludes."""
+        key = _GIVEN.get(step.component or "", "")
+        given, wanted = step.step.node.walk("input", key), inner.declared_input
+        if given is None or wanted is None:
+            return
+        path = f"{step.step.path}.input.{key}"
+        met = places(given, wanted, path, types.scope)
+        if key == "items":
+            met = _elements(given, wanted, path, types.scope)
+        self._places(met, "the input schema of the flow within")
+
+    def _output(self, types: FlowTypes) -> None:
+        self._reads(types.model.output_reads, types.scope)
+        output = types.model.root.get("output")
+        if types.declared_output is None:
+            self._cases(types)
+        elif output is not None:
+            met = places(output, types.declared_output, f"{types.model.path}.output", types.scope)
+            self._places(met, "the flow's output schema")
+
+    def _cases(self, types: FlowTypes) -> None:
+        """Find expected outputs that cannot occur, of a flow that does not say what its output is."""
+        schema = schema_of(types.output)
+        cases = types.model.root.walk("test", "cases")
+        for index, case in enumerate(cases.elements if cases is not None else ()):
+            result = case.walk("output", "result")
+            if result is not None:
+                path = f"{types.model.path}.test.cases[{index}].output.result"
+                check_result(result, schema, {}, path, self.found, by="by the types of its steps")
+
+
+def _elements(given: Node, wanted: Type, path: str, scope: Scope) -> Iterator[Place]:
+    if keyword_of(given) is not None:
+        yield Place(given, given, path, elements_of(type_of(given, scope)), wanted, True, "each item")
+    for index, each in enumerate(given.elements):
+        yield from places(each, wanted, f"{path}[{index}]", scope)

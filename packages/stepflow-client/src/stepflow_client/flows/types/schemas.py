@@ -1,0 +1,224 @@
+"""From JSON Schemas and values to types, and from types to JSON Schemas. Pure.
+
+What is not understood makes a type wider, never narrower: a value that fits the schema always fits the type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .model import (
+    NEVER,
+    NULL,
+    UNKNOWN,
+    Anything,
+    Field,
+    ListOf,
+    Member,
+    ObjectOf,
+    Plain,
+    Type,
+    is_unknown,
+    union,
+    widened,
+)
+
+__all__ = ["kind_of", "schema_of", "type_of_schema", "type_of_value"]
+
+_SCALARS = ("null", "boolean", "integer", "number", "string")
+_KINDS = (*_SCALARS, "array", "object")
+_OF_OBJECTS = ("properties", "required", "additionalProperties")
+_TELLING = frozenset({"type", "properties", "$ref", "enum", "const", "anyOf", "oneOf", "allOf", "items"})
+"""Keywords that make a part of `anyOf` a type of its own."""
+_DEEPEST = 30
+_MOST_PARTS = 5_000
+"""How many parts of one schema are read: beyond, nothing is known."""
+_MOST_ELEMENTS = 200
+_PREFIXES = ("#/schemas/$defs/", "#/$defs/", "#/definitions/")
+
+
+def type_of_schema(schema: Any, defs: Mapping[str, Any] | None = None, *, is_source: bool = False) -> Type:
+    """Return the type of the values that fit a schema.
+
+    Args:
+        schema: Any JSON value: what is no schema says nothing.
+        defs: Shared schemas besides its own.
+        is_source: Whether it describes values that come from somewhere: `properties` without a type then mean an
+            object, though strictly anything else fits as well.
+    """
+    own: dict[str, Any] = {}
+    for key in ("definitions", "$defs"):
+        found = schema.get(key) if isinstance(schema, Mapping) else None
+        own |= found if isinstance(found, Mapping) else {}
+    return _Reader({**(defs or {}), **own}, is_source).read(schema, 0)
+
+
+class _Reader:
+    """Reads one schema; schemas that refer to themselves are read once."""
+
+    def __init__(self, defs: Mapping[str, Any], is_source: bool) -> None:
+        self._defs = defs
+        self._is_source = is_source
+        self._known: dict[str, Type] = {}
+        self._open: set[str] = set()
+        self._parts = 0
+
+    def read(self, schema: Any, depth: int) -> Type:
+        """Return the type of a schema."""
+        self._parts += 1
+        if schema is False:
+            return NEVER
+        if not isinstance(schema, Mapping) or depth > _DEEPEST or self._parts > _MOST_PARTS:
+            return UNKNOWN
+        if schema.get("nullable") is True:
+            return union([self.read({**schema, "nullable": False}, depth), NULL])
+        if "$ref" in schema:
+            return self._referred(schema["$ref"], depth)
+        if "const" in schema:
+            return _of_values([schema["const"]])
+        if isinstance(schema.get("enum"), list):
+            return _of_values(schema["enum"])
+        for key in ("anyOf", "oneOf"):
+            if isinstance(parts := schema.get(key), list) and any(map(_says_something, parts)):
+                return union(self.read(_part(schema, key, each), depth + 1) for each in parts)
+        if isinstance(schema.get("allOf"), list) and schema["allOf"]:
+            return self._all(schema, depth)
+        return self._typed(schema, depth)
+
+    def _referred(self, reference: Any, depth: int) -> Type:
+        name = next((str(reference).removeprefix(each) for each in _PREFIXES if str(reference).startswith(each)), None)
+        # Servers tell builtin components without their shared schemas.
+        if name is None or name not in self._defs or name in self._open:
+            return UNKNOWN
+        if name not in self._known:
+            self._open.add(name)
+            self._known[name] = self.read(self._defs[name], depth + 1)
+            self._open.discard(name)
+        return self._known[name]
+
+    def _all(self, schema: Mapping[str, Any], depth: int) -> Type:
+        """Return the type of the one part that says something; several are beyond this."""
+        parts = [self.read(each, depth + 1) for each in schema["allOf"]]
+        rest = self._typed(_rest(schema, "allOf"), depth)
+        told = [each for each in [*parts, rest] if not is_unknown(each)]
+        return told[0] if len(told) == 1 else UNKNOWN
+
+    def _typed(self, schema: Mapping[str, Any], depth: int) -> Type:
+        given = schema.get("type")
+        kinds = [given] if isinstance(given, str) else given if isinstance(given, list) else []
+        if not kinds and self._is_source and isinstance(schema.get("properties"), Mapping):
+            kinds = ["object"]
+        if not kinds:
+            return UNKNOWN
+        if not all(isinstance(each, str) and each in _KINDS for each in kinds):
+            return UNKNOWN
+        return union(Type((self._member(each, schema, depth),)) for each in kinds)
+
+    def _member(self, kind: str, schema: Mapping[str, Any], depth: int) -> Member:
+        if kind == "array":
+            if "prefixItems" in schema or isinstance(schema.get("items"), list):
+                return ListOf(UNKNOWN)
+            return ListOf(self.read(schema.get("items", True), depth + 1))
+        if kind == "object":
+            return self._object(schema, depth)
+        return Plain(kind)
+
+    def _object(self, schema: Mapping[str, Any], depth: int) -> Member:
+        properties, required = schema.get("properties"), schema.get("required")
+        properties = properties if isinstance(properties, Mapping) else {}
+        names = [each for each in required if isinstance(each, str)] if isinstance(required, list) else []
+        fields = {str(name): Field(self.read(each, depth + 1), str(name) in names) for name, each in properties.items()}
+        fields |= {name: Field(UNKNOWN) for name in names if name not in fields}
+        extra = schema.get("additionalProperties", True)
+        is_open = any(key in schema for key in ("patternProperties", "unevaluatedProperties", "if", "dependentSchemas"))
+        return ObjectOf(fields, UNKNOWN if is_open else None if extra is False else self.read(extra, depth + 1))
+
+
+def _says_something(part: Any) -> bool:
+    return part is False or (isinstance(part, Mapping) and any(key in part for key in _TELLING))
+
+
+def _part(schema: Mapping[str, Any], key: str, part: Any) -> Any:
+    """Return a part of `anyOf` with what stands beside it and holds for each."""
+    if not isinstance(part, Mapping) or not part.keys().isdisjoint(_TELLING - {"type"}):
+        return part
+    return {**_rest(schema, key), **part}
+
+
+def _rest(schema: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {name: schema[name] for name in ("type", *_OF_OBJECTS, "items") if name in schema and name != key}
+
+
+def _of_values(values: list[Any]) -> Type:
+    return union(type_of_value(each, is_literal=False) for each in values)
+
+
+def type_of_value(value: Any, *, is_literal: bool = True, depth: int = 0) -> Type:
+    """Return the type of one value.
+
+    Args:
+        value: Any JSON value.
+        is_literal: Whether it stands in the flow, and a schema has its kind alone.
+        depth: How deep it is nested.
+    """
+    if depth > _DEEPEST:
+        return UNKNOWN
+    if isinstance(value, Mapping):
+        fields = {str(key): Field(type_of_value(each, is_literal=is_literal, depth=depth + 1))
+                  for key, each in value.items()}  # fmt: skip
+        return Type((ObjectOf(fields, None),))
+    if isinstance(value, (list, tuple)):
+        elements = tuple(type_of_value(each, is_literal=is_literal, depth=depth + 1) for each in value[:_MOST_ELEMENTS])
+        return Type((ListOf(union(elements), elements if len(value) <= _MOST_ELEMENTS else None),))
+    kind = kind_of(value)
+    if kind is None:
+        return UNKNOWN
+    return NULL if kind == "null" else Type((Plain(kind, (value,), is_literal),))
+
+
+def kind_of(value: Any) -> str | None:
+    """Return the kind of a scalar; None for other values."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else "boolean"
+    return {int: "integer", float: "number", str: "string"}.get(type(value))
+
+
+def schema_of(type: Type, depth: int = 0) -> Any:
+    """Return a JSON Schema of a type; `{}` where nothing is known."""
+    if is_unknown(type) or depth > _DEEPEST:
+        return {}
+    if not type.members:
+        return {"not": {}}
+    schemas = [_schema_of_member(each, depth) for each in union([widened(type)]).members]
+    if len(schemas) == 1:
+        return schemas[0]
+    if all(each.keys() == {"type"} for each in schemas):
+        return {"type": [each["type"] for each in schemas]}
+    return {"anyOf": schemas}
+
+
+def _schema_of_member(member: Member, depth: int) -> dict[str, Any]:
+    match member:
+        case Plain(kind, values):
+            return {"type": kind} if values is None else {"type": kind, "enum": list(values)}
+        case ListOf():
+            items = schema_of(member.items, depth + 1)
+            return {"type": "array", "items": items} if items and member.items.members else {"type": "array"}
+        case ObjectOf():
+            return _schema_of_object(member, depth)
+        case Anything():
+            return {}
+
+
+def _schema_of_object(member: ObjectOf, depth: int) -> dict[str, Any]:
+    made: dict[str, Any] = {"type": "object"}
+    if member.fields:
+        made["properties"] = {name: schema_of(each.type, depth + 1) for name, each in member.fields.items()}
+    required = [name for name, each in member.fields.items() if each.is_required]
+    made |= {"required": required} if required else {}
+    if member.extra is None:
+        made["additionalProperties"] = False
+    elif not is_unknown(member.extra):
+        made["additionalProperties"] = schema_of(member.extra, depth + 1)
+    return made

@@ -1,0 +1,84 @@
+"""Types as people read them: `{name: string, tags?: [string]} | null`. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from .model import ListOf, Member, ObjectOf, Plain, Type, is_unknown, union, widened
+
+__all__ = ["noun_of", "words_of"]
+
+_DEEPEST = 8
+_SHOWN_FIELDS = 12
+_SHOWN_VALUES = 5
+
+
+def words_of(type: Type, longest: int = 200, depth: int = 0) -> str:
+    """Return a type in one line; `unknown` where nothing is known.
+
+    Args:
+        type: The type.
+        longest: How many characters are shown.
+        depth: How deep it is nested.
+    """
+    if is_unknown(type):
+        return "unknown"
+    if not type.members:
+        return "nothing"
+    members = union([widened(type)]).members
+    text = " | ".join(dict.fromkeys(_member(each, depth) for each in members))
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def noun_of(type: Type) -> str:
+    """Return a type as a noun of a sentence: `a string or null`, or as it is written where it has no such name."""
+    names = [_noun(each) for each in type.members]
+    return " or ".join(names) if 0 < len(names) <= 3 and all(names) else words_of(type, 80)
+
+
+def _noun(member: Member) -> str:
+    match member:
+        case Plain("null"):
+            return "null"
+        case Plain(kind, values, is_literal) if values is None or is_literal:
+            return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+        case ListOf(items) if is_unknown(items) or not items.members:
+            return "a list"
+        case ObjectOf(fields, extra) if not fields and extra is not None:
+            return "an object"
+    return ""
+
+
+def _member(member: Member, depth: int) -> str:
+    match member:
+        case Plain(kind, values):
+            return kind if values is None else _values(member)
+        case ListOf(items):
+            if is_unknown(items) or not items.members or depth >= _DEEPEST:
+                return "array"
+            return f"[{words_of(items, 1000, depth + 1)}]"
+        case ObjectOf():
+            return _object(member, depth)
+        case _:
+            return "unknown"
+
+
+def _values(member: Plain) -> str:
+    values = member.values or ()
+    shown = " | ".join(json.dumps(each, ensure_ascii=False) for each in values[:_SHOWN_VALUES])
+    return f"{shown} | …" if len(values) > _SHOWN_VALUES else shown
+
+
+def _object(member: ObjectOf, depth: int) -> str:
+    if not member.fields or depth >= _DEEPEST:
+        return "object" if member.fields or member.extra is not None else "{}"
+    fields = [
+        f"{_name(name)}{'' if each.is_required else '?'}: {words_of(each.type, 1000, depth + 1)}"
+        for name, each in [*member.fields.items()][:_SHOWN_FIELDS]
+    ]
+    return f"{{{', '.join(fields)}{', …' if len(member.fields) > _SHOWN_FIELDS else ''}}}"
+
+
+def _name(name: str) -> str:
+    return name if re.fullmatch(r"[\w-]+", name) else json.dumps(name, ensure_ascii=False)

@@ -1,0 +1,120 @@
+"""Types against a JSON Schema validator: what fits a schema fits its type, and a certain conflict is one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from stepflow_client.flows.types.compare import conflict, fits
+from stepflow_client.flows.types.model import union
+from stepflow_client.flows.types.schemas import schema_of, type_of_schema, type_of_value
+
+_KINDS = ["null", "boolean", "integer", "number", "string", "array", "object"]
+_NAMES = ["a", "b", "c"]
+_SCALARS = [None, True, False, 0, 1, -3, 1.0, 2.5, "", "a", "b"]
+_DEFS = {
+    "Text": {"type": "string"},
+    "Tree": {"type": "object", "properties": {"a": {"$ref": "#/$defs/Tree"}, "b": {"$ref": "#/$defs/Text"}}},
+}
+
+
+def _grown(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    properties = st.dictionaries(st.sampled_from(_NAMES), inner, max_size=3)
+    several = st.lists(inner, min_size=1, max_size=3)
+    extra = st.one_of(st.booleans(), inner)
+    required = st.lists(st.sampled_from(_NAMES), unique=True, max_size=2)
+    return st.one_of(
+        st.builds(lambda items: {"type": "array", "items": items}, inner),
+        st.builds(lambda items: {"type": "array", "prefixItems": items}, several),
+        st.builds(lambda p, r: {"type": "object", "properties": p, "required": r}, properties, required),
+        st.builds(lambda p, e: {"type": "object", "properties": p, "additionalProperties": e}, properties, extra),
+        st.builds(lambda p, r: {"properties": p, "required": r}, properties, required),
+        st.builds(
+            lambda p, e: {
+                "type": "object",
+                "patternProperties": {"^[cd]$": e},
+                "additionalProperties": False,
+                **p,
+            },
+            st.builds(lambda p: {"properties": p}, properties),
+            inner,
+        ),
+        st.builds(
+            lambda key, parts, p: {"type": "object", "properties": p, key: parts},
+            st.sampled_from(["anyOf", "oneOf", "allOf"]),
+            several,
+            properties,
+        ),
+        st.builds(lambda key, parts: {key: parts}, st.sampled_from(["anyOf", "oneOf", "allOf"]), several),
+        st.builds(lambda kind, part: {"type": kind, "not": part}, st.sampled_from(_KINDS), inner),
+        st.builds(
+            lambda kinds, items: {"type": kinds, "items": items},
+            st.lists(st.sampled_from(_KINDS), unique=True, min_size=1, max_size=3),
+            inner,
+        ),
+    )
+
+
+_SCHEMAS = st.recursive(
+    st.one_of(
+        st.sampled_from([{}, True, False, {"minLength": 1}, {"type": "integer", "minimum": 1}, {"format": "date"}]),
+        st.sampled_from(_KINDS).map(lambda kind: {"type": kind}),
+        st.lists(st.sampled_from(_SCALARS), min_size=1, max_size=3).map(lambda values: {"enum": values}),
+        st.sampled_from([*_SCALARS, [1], {"a": 1}]).map(lambda value: {"const": value}),
+        st.sampled_from(["#/$defs/Text", "#/$defs/Tree"]).map(lambda name: {"$ref": name}),
+    ),
+    _grown,
+    max_leaves=6,
+).map(lambda schema: {**schema, "$defs": _DEFS} if isinstance(schema, dict) else schema)
+_VALUES = st.recursive(
+    st.sampled_from(_SCALARS),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.sampled_from([*_NAMES, "d"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+def _is_valid(value: Any, schema: Any) -> bool:
+    return Draft202012Validator(schema).is_valid(value)
+
+
+def _has_empty_list(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_empty_list, value.values()))
+    return isinstance(value, list) and (not value or any(map(_has_empty_list, value)))
+
+
+@settings(max_examples=600, deadline=None)
+@given(_SCHEMAS, st.lists(_VALUES, min_size=1, max_size=8))
+def test_what_fits_a_schema_fits_its_type(schema: Any, values: list[Any]) -> None:
+    type = type_of_schema(schema)
+    again = schema_of(type)
+    Draft202012Validator.check_schema(again)
+    for value in values:
+        if _is_valid(value, schema):
+            assert conflict(type_of_value(value), type) is None, (value, schema)
+            assert _is_valid(value, again), (value, again)
+
+
+@settings(max_examples=600, deadline=None)
+@given(_SCHEMAS, _SCHEMAS, st.lists(_VALUES, min_size=1, max_size=8))
+def test_no_value_fits_both_sides_of_a_certain_conflict(first: Any, second: Any, values: list[Any]) -> None:
+    reason = conflict(type_of_schema(first), type_of_schema(second))
+    if reason is None or not reason.is_certain:
+        return
+    # Of two lists it is certain if no element fits: an empty one has none.
+    for value in (each for each in values if not _has_empty_list(each)):
+        assert not (_is_valid(value, first) and _is_valid(value, second)), (value, reason)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(_VALUES, min_size=1, max_size=4))
+def test_the_type_of_a_value_is_the_schema_of_it(values: list[Any]) -> None:
+    types = [type_of_value(each) for each in values]
+    for value, type in zip(values, types, strict=True):
+        assert _is_valid(value, schema_of(type))
+        assert fits(type, union(types))
+        assert _is_valid(value, schema_of(union(types)))

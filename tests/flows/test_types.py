@@ -1,0 +1,298 @@
+"""Types: planted faults are found at their places, valid flows have none, and nothing breaks the check."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from stepflow_client import FlowFileError
+from stepflow_client.flows import check, infer
+from stepflow_client.flows.checker import components_of, find, find_in_text
+from stepflow_client.flows.findings import TYPE_RULES
+from stepflow_client.flows.types.inferred import infer_text
+from stepflow_client.flows.types.schemas import type_of_schema
+from stepflow_client.flows.types.words import words_of
+
+from tests.flows.mutations import mutated, mutations
+from tests.flows.valid import VALID
+
+_FOLDER = Path(__file__).with_name("type_faults")
+_LISTED = json.loads((_FOLDER / "components.json").read_text())
+_COMPONENTS = components_of(_LISTED)
+_VALID_FILES = sorted([*Path("examples").glob("*.yaml"), *Path("tests/cli/tested_flows").glob("*.yaml")])
+_FILES = sorted(_FOLDER.glob("*.yaml"))
+_MARK = re.compile(r"^ *#(?P<before> *)\^ (?P<rule>[a-z-]+)$")
+
+
+def _planted(text: str) -> set[tuple[str, int, int]]:
+    """Return the faults that comments mark: below a line, a caret at the column and the rule."""
+    found, last = set(), 0
+    for number, line in enumerate(text.splitlines(), 1):
+        mark = _MARK.match(line)
+        if mark is None:
+            last = number
+            continue
+        found.add((mark["rule"], last, line.index("^") + 1))
+    return found
+
+
+@pytest.mark.parametrize("path", _FILES, ids=lambda path: path.stem)
+def test_planted_faults_are_found_and_no_others(path: Path) -> None:
+    text = path.read_text()
+    found = find_in_text(text, path.name, _COMPONENTS, type_check=True)
+    assert {(each.rule, each.line, each.column) for each in found} == _planted(text)
+
+
+@pytest.mark.parametrize("path", _FILES, ids=lambda path: path.stem)
+def test_each_message_tells_how_to_mend_it(path: Path) -> None:
+    for each in find_in_text(path.read_text(), path.name, _COMPONENTS, type_check=True):
+        assert each.hint or each.rule == "case-output", each
+        assert each.excerpt.endswith("^")
+
+
+def test_there_are_faults_of_each_rule() -> None:
+    planted = {rule for path in _FILES for rule, _, _ in _planted(path.read_text())}
+    assert planted >= TYPE_RULES
+
+
+@pytest.mark.parametrize("index", range(len(VALID)))
+def test_a_valid_flow_has_no_findings(index: int) -> None:
+    text = json.dumps(VALID[index][0], indent=1)
+    for source in ("flow.json", "flow.yaml"):
+        assert find_in_text(text, source, type_check=True) == []
+    assert find(VALID[index][0], type_check=True) == []
+
+
+@pytest.mark.parametrize("path", _VALID_FILES, ids=str)
+def test_flow_files_have_no_findings(path: Path) -> None:
+    assert [each for each in find(path, type_check=True) if each.rule in TYPE_RULES] == []
+
+
+def test_rules_are_chosen_and_suppressed_like_others() -> None:
+    path = _FOLDER / "inputs.yaml"
+    only = check(path, components=_LISTED, type_check=True, select=["possible-mismatch"]).diagnostics
+    assert [(each.rule, each.line) for each in only] == [("possible-mismatch", 22), ("possible-mismatch", 64)]
+    rest = check(path, components=_LISTED, type_check=True, ignore=["type-mismatch"]).diagnostics
+    assert rest == only
+    text = re.sub(r"(?m)(\$\.note\}\}|: crate\})$", r"\1  # stepflow: ignore[possible-mismatch]", path.read_text())
+    assert {each.rule for each in find_in_text(text, "f.yaml", _COMPONENTS, type_check=True)} == {"type-mismatch"}
+    assert check(path, components=_LISTED).diagnostics == []
+
+
+def test_mutated_flows_break_nothing() -> None:
+    texts = [path.read_text() for path in _FILES]
+    for text in [*(text for text, _ in mutations(400, seed=11)), *mutated(texts, 400, seed=12)]:
+        found = find_in_text(text, "flow.yaml", _COMPONENTS, type_check=True)
+        try:
+            inferred = infer_text(text, "flow.yaml", _COMPONENTS)
+        except FlowFileError:
+            continue
+        assert {each.rule for each in inferred.findings if each.rule in TYPE_RULES} == {
+            each.rule for each in found if each.rule in TYPE_RULES
+        }
+        for schema in (inferred.input, inferred.output, *(step.output for step in inferred.steps)):
+            Draft202012Validator.check_schema(schema)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"const": 5}, "5"),
+        ({"type": ["string", "null"]}, "string | null"),
+        ({"type": "string", "nullable": True}, "string | null"),
+        ({"type": "array", "items": {"type": "integer"}}, "[integer]"),
+        ({"anyOf": [{"type": "object", "properties": {"a": {}}}, {"type": "null"}]}, "{a?: unknown} | null"),
+        ({"type": "object", "properties": {"a": {}}, "anyOf": [{"required": ["a"]}]}, "{a?: unknown}"),
+        ({"allOf": [{"type": "string"}, {"minLength": 1}]}, "string"),
+        ({"$ref": "#/$defs/T", "$defs": {"T": {"type": "array", "items": {"$ref": "#/$defs/T"}}}}, "array"),
+        ({"allOf": [{"type": "object", "properties": {"a": {}}}, {"type": "object"}]}, "unknown"),
+        ({"$ref": "#/nowhere"}, "unknown"),
+        ({"type": "objekt"}, "unknown"),
+        (False, "nothing"),
+        (7, "unknown"),
+    ],
+)
+def test_schemas_as_people_read_them(value: Any, words: str) -> None:
+    assert words_of(type_of_schema(value)) == words
+
+
+_INPUT = {
+    "type": "object",
+    "properties": {"n": {"type": "integer"}, "t": {"type": ["string", "null"]}, "l": {"type": "array", "items": {}}},
+}
+_VARIABLES = {
+    "properties": {
+        "v": {"type": "string"},
+        "d": {"type": "array", "default": [1]},
+        "e": {"type": "string", "default": None},
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ({"$coalesce": ["a", 1]}, "string"),
+        ({"$coalesce": [{"$input": "$.t"}, 1]}, "string | integer"),
+        ({"$coalesce": [{"$input": "$.t"}]}, "string | null"),
+        ({"$coalesce": []}, "null"),
+        ({"$coalesce": [{"$input": "$.l[0]"}, 1]}, "unknown"),
+        ({"$if": {"$input": "$.n"}, "then": "a"}, "string"),
+        ({"$if": {"$input": "$.t"}, "then": "a"}, "string | null"),
+        ({"$if": {"$input": "$.t"}, "then": "a", "else": 1}, "string | integer"),
+        ({"$if": False, "then": "a", "else": 1}, "integer"),
+        ({"$if": None, "then": "a"}, "null"),
+        ({"$if": {"$input": "$.l[0]"}, "then": "a"}, "string | null"),
+        ({"$literal": {"$if": 1}}, '{"$if": integer}'),
+        ({"$from": "x"}, "unknown"),
+        ([1, "a", 2.5], "[string | number]"),
+        ({"a": {"$input": "$.n"}, "b": []}, "{a: integer, b: array}"),
+        ({"$input": "n"}, "integer"),
+        ({"$input": "$.n.x"}, "unknown"),
+        ({"$input": "a.b"}, "unknown"),
+        ({"$variable": "v"}, "string"),
+        ({"$variable": "$.d[0]"}, "unknown"),
+        ({"$variable": "v", "default": 1}, "string | integer"),
+        ({"$variable": "u"}, "unknown"),
+        ({"$variable": "e"}, "string | null"),
+    ],
+)
+def test_what_expressions_give(output: Any, words: str) -> None:
+    schemas = {"properties": {"input": _INPUT, "variables": _VARIABLES}}
+    assert infer({"schemas": schemas, "output": output}).summary["output"] == words
+
+
+_DONE = '{outcome: "success", result: integer}'
+_LOST = '{outcome: "failed", error: {code: unknown, message: string, data?: unknown}}'
+
+
+@pytest.mark.parametrize(
+    ("component", "given", "words"),
+    [
+        ("map", {"items": [1], "workflow": {"$literal": {"output": {"$input": "$"}}}},
+         f"{{results: [{_DONE} | {_LOST}], successful: integer, failed: integer}}"),
+        ("map", {"items": [1], "workflow": {"output": 1}},
+         f"{{results: [{_DONE} | {_LOST}], successful: integer, failed: integer}}"),
+        ("iterate", {"initial_input": 1, "flow": {"$literal": {"output": {"result": {"$input": "$"}}}}},
+         "{result: integer, iterations: integer, terminated: boolean}"),
+        ("iterate", {"initial_input": 1, "flow": {"$literal": {"output": {"next": "a"}}}},
+         "{result: string, iterations: integer, terminated: boolean}"),
+        ("iterate", {"initial_input": 1, "flow": {"$literal": {"output": {"next": {"a": {"$input": "$"}}}}}},
+         "{result: {a: unknown}, iterations: integer, terminated: boolean}"),
+        ("iterate", {"initial_input": 1, "flow": {"$literal": {"output": {"result": {"$input": "$"}, "next": "a"}}}},
+         "{result: integer, iterations: integer, terminated: boolean}"),
+        ("iterate", {"initial_input": 1, "flow": {"$input": "$"}},
+         "{result: unknown, iterations: integer, terminated: boolean}"),
+        ("noop", {"a": 1}, "{a: integer}"),
+        ("sleep", {"duration_ms": 1, "passthrough": "x"}, "{duration_ms: integer, passthrough?: string}"),
+        ("put_blob", {"data": 1, "blob_type": "data"}, "{blob_id: string}"),
+        ("get_blob", {"blob_id": "x"}, "{data: unknown}"),
+        ("eval", {"flow_id": "x", "input": 1},
+         f"{{result: {_DONE.replace('integer', 'unknown')} | {_LOST}, run_id: string}}"),
+    ],
+)  # fmt: skip
+def test_what_builtin_components_return(component: str, given: Any, words: str) -> None:
+    inferred = infer({"steps": [{"id": "a", "component": f"/builtin/{component}", "input": given}]})
+    assert inferred.steps[0].summary["output"] == words
+
+
+def test_the_default_of_a_failed_step_is_one_of_its_outputs() -> None:
+    step = {"id": "a", "component": "/builtin/noop", "input": 1, "onError": {"action": "useDefault"}}
+    assert infer({"steps": [step]}).steps[0].summary["output"] == "integer | null"
+
+
+def test_the_input_by_its_uses() -> None:
+    def step(name: str, given: Any) -> dict[str, Any]:
+        return {"id": name, "component": "/shop/post", "input": given}
+
+    given = {"text": {"$input": "$.text"}, "tags": [{"$input": "$.tags[0]"}], "to": {"$input": "$.to"}}
+    maybe = {"text": {"$if": {"$input": "$.flag"}, "then": {"$input": "$.other"}, "else": "x"}}
+    flow = {"steps": [step("a", given), step("b", maybe)], "output": {"$input": "$.kept.deep"}}
+    assert infer(flow, components=_LISTED).summary["input"] == (
+        "{text: string, tags: [string], to: {street: string, zip: string}, flag: unknown, other?: string, "
+        "kept: {deep: unknown}}"
+    )
+    assert infer({"output": {"$input": "$"}}).input == {}
+
+
+def test_strict_makes_outputs_without_a_type_errors() -> None:
+    path = _FOLDER / "outputs.yaml"
+    for strict, level in ((False, "warning"), (True, "error")):
+        found = infer(path, components=_LISTED, strict=strict).result.diagnostics
+        assert [each.level.value for each in found if each.rule == "untyped-output"] == [level]
+
+
+def test_what_is_no_flow_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "list.yaml").write_text("[1]")
+    (tmp_path / "broken.yaml").write_text("a: [")
+    for name, said in (("list.yaml", "is not a flow"), ("broken.yaml", "is not YAML"), ("no.yaml", "no.yaml")):
+        with pytest.raises(FlowFileError, match=said):
+            infer(tmp_path / name)
+
+
+def test_what_other_rules_say_of_a_value_is_not_said_again() -> None:
+    step = {"id": "a", "component": "/shop/price", "input": {"sku": {"$if": True, "then": 1}, "amount": "x"}}
+    flow = {"name": "f", "description": "d", "steps": [step], "output": {"$step": "a"}}
+    found = check(flow, components=_LISTED, type_check=True).diagnostics
+    assert [(each.rule, each.path) for each in found] == [
+        ("component-input", "$.steps[0].input.amount"),
+        ("type-mismatch", "$.steps[0].input.sku.then"),
+    ]
+
+
+def test_a_flow_whose_expressions_are_read_around_it_has_no_types() -> None:
+    workflow = {"output": {"$input": "$.x"}}
+    step = {"id": "a", "component": "/builtin/map", "input": {"items": [1], "workflow": workflow}}
+    found = check({"steps": [step], "output": {"$step": "a"}}, type_check=True, ignore=["unescaped-subflow"])
+    assert found.diagnostics == []
+
+
+def _types_after(given: Any, output: Any, **more: Any) -> tuple[str, list[str]]:
+    """Return the type of an output behind a step that gives its input back, and what is found."""
+    flow = {"steps": [{"id": "a", "component": "/builtin/noop", "input": given, **more}], "output": output}
+    inferred = infer({"name": "f", "description": "d", **flow})
+    return inferred.summary["output"], [f"{each.level}: {each.message}" for each in inferred.findings]
+
+
+def test_paths_into_what_a_step_gives() -> None:
+    default = {"onError": {"action": "useDefault"}}
+    assert _types_after({"x": 1}, {"$step": "a", "path": "$.x"}, **default) == ("integer | null", [])
+    assert _types_after([1, "b"], {"$step": "a", "path": "$[1]"}) == ("string", [])
+    assert _types_after([1, "b"], {"$step": "a", "path": "$[2]"}) == (
+        "unknown",
+        ["error: [2] is behind the end of a list of 2 (the output of step 'a')"],
+    )
+    assert _types_after({"x": 1}, {"$step": "a", "path": "$.x.y"}) == (
+        "unknown",
+        ["error: 'y' reads a field of what is integer (the output of step 'a')"],
+    )
+    assert _types_after({"a.b": 1}, {"$step": "a", "path": "a.b"}) == ("unknown", [])
+    assert _types_after({"c": 1}, {"$step": "a", "path": "a.b"}) == ("unknown", [])
+
+
+def test_a_part_that_fits_is_proposed() -> None:
+    steps = [
+        {"id": "a", "component": "/builtin/noop", "input": {"code": "x", "n": 1}},
+        {"id": "b", "component": "/shop/price", "input": {"$step": "a"}},
+        {"id": "c", "component": "/shop/price", "input": {"sku": {"$step": "a"}}},
+    ]
+    flow = {"name": "f", "description": "d", "steps": steps, "output": [{"$step": "b"}, {"$step": "c"}]}
+    found = check(flow, components=_LISTED, type_check=True).diagnostics
+    assert [each.hint for each in found] == [
+        "write an object: {sku: {$step: a, path: $.code}}",
+        "write {$step: a, path: $.code}",
+    ]
+
+
+def test_further_fields_have_a_type_too() -> None:
+    schema = {"type": "object", "properties": {}, "additionalProperties": {"type": "string"}}
+    known = [{"name": "x", "path": "/shop/x", "input_schema": schema}]
+    schemas = {"properties": {"input": {"type": "object", "properties": {"n": {"type": "integer"}}}}}
+    step = {"id": "a", "component": "/shop/x", "input": {"any": {"$input": "$.n"}}, "mustExecute": True}
+    flow = {"name": "f", "description": "d", "schemas": schemas, "steps": [step], "output": 1}
+    # Nothing reads the output of the step: that it has no type does not matter.
+    assert [each.rule for each in check(flow, components=known, type_check=True).diagnostics] == ["type-mismatch"]
