@@ -108,7 +108,7 @@ def run_suite(version: str) -> tuple[Counter[str], list[tuple[str, str, str]]]:
 def conformance(version: str) -> list[str] | str:
     """Drive every operation of the description and return what the release answers differently."""
     if releases.number(version) < (0, 12):
-        return "another wire, translated by the client"
+        return "an older API, translated by the client"
     conformance_server.BINARY = releases.binary(version)
     spec = Spec.load()
     faults: list[str] = []
@@ -136,11 +136,11 @@ def page(outcomes: dict[str, dict[str, int | str]]) -> str:
     lines = [
         "# Servers",
         "",
-        "One client for every released Stepflow server (package `stepflow-orchestrator`). This page is written by",
-        "`make check-server VERSION=x`; the rows are those that the tests use (`tests/differences.py`), and the",
-        "remarks come from `servers.notes.md`.",
+        "One client works with every released Stepflow server (package `stepflow-orchestrator`). This page is written",
+        "by `make check-server VERSION=x`; the differences come from `tests/differences.py`, which the tests use, the",
+        "remarks from `servers.notes.md`.",
         "",
-        "| release | server tests | answers against `openapi/stepflow.yaml` |",
+        "| release | server tests | responses compared with `openapi/stepflow.yaml` |",
         "|---|---|---|",
     ]
     for release in known:
@@ -151,7 +151,7 @@ def page(outcomes: dict[str, dict[str, int | str]]) -> str:
         found = outcome["conformance"]
         told = found if isinstance(found, str) else _differences(found)
         lines.append(f"| {release} | {outcome['passed']} passed, {outcome['failed']} failed | {told} |")
-    lines += ["", "## What differs", "", "| | " + " | ".join(known) + " | on older ones |"]
+    lines += ["", "## What differs", "", "| | " + " | ".join(known) + " | on older releases |"]
     lines.append("|---|" + "---|" * (len(known) + 1))
     for row in DIFFERENCES.values():
         since = releases.number(row.since)
