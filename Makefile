@@ -91,13 +91,13 @@ soak: $(ENV) ## Mix everything with faults: make soak MINUTES=10
 check-server: $(ENV) ## Check a release of the server: make check-server VERSION=x
 	$(BIN)/python scripts/check_server.py $(VERSION)
 
-generate: $(ENV) ## Rewrite the generated code (SPEC=path: from another description)
+generate: $(ENV) ## Rewrite the generated code and docs/cli.md (SPEC=path: from another description)
 	$(BIN)/python scripts/generate_api.py $(SPEC)
 	$(BIN)/python scripts/generate_sync.py
 	$(BIN)/python scripts/write_cli_page.py
 	$(BIN)/python scripts/write_front_page.py
 
-check-generated: $(ENV) ## Fail if the generated code is not what `make generate` writes
+check-generated: $(ENV) ## Fail if a generated file is not what `make generate` writes
 	$(BIN)/python scripts/check_generated.py
 
 lint: $(ENV) ## Check style and the workflows

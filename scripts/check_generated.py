@@ -1,9 +1,9 @@
-"""Fail if the generated code in the repository is not exactly what `make generate` writes.
+"""Fail if a generated file in the repository is not exactly what `make generate` writes.
 
 Usage: python scripts/check_generated.py
 
-Generates everything anew into a temporary folder and compares whole trees, so that a file too many is
-found as well as one that is missing or was edited.
+Generates everything into a temporary folder and compares whole trees, so that extra files are found as well as
+missing and edited ones.
 """
 
 from __future__ import annotations
@@ -19,15 +19,17 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Target:
-    """A folder of the repository and the script that writes it."""
+    """A folder or file of the repository and the script that writes it."""
 
-    folder: Path
+    path: Path
     script: Path
 
 
 TARGETS = (
     Target(ROOT / "packages/stepflow-api/src/stepflow_api", ROOT / "scripts/generate_api.py"),
     Target(ROOT / "packages/stepflow-client/src/stepflow_client/_sync", ROOT / "scripts/generate_sync.py"),
+    Target(ROOT / "packages/stepflow-cli/src/stepflow_cli/front_page.py", ROOT / "scripts/write_front_page.py"),
+    Target(ROOT / "docs/cli.md", ROOT / "scripts/write_cli_page.py"),
 )
 
 
@@ -38,11 +40,11 @@ def main() -> int:
             differences += check(target)
     if not differences:
         return 0
-    print("The generated code is not what `make generate` writes:", file=sys.stderr)
+    print("These files are not what `make generate` writes:", file=sys.stderr)
     for difference in differences:
         print(f"  {difference}", file=sys.stderr)
     print(
-        "Run `make generate` and commit the result; to change the code, change what it is written from.",
+        "Run `make generate` and commit the result. Do not edit these files: change what they are written from.",
         file=sys.stderr,
     )
     return 1
@@ -51,10 +53,12 @@ def main() -> int:
 def check(target: Target) -> list[str]:
     """Name every file of the target that differs from what its script writes now."""
     with tempfile.TemporaryDirectory() as temporary:
-        # Same folder name as the target: what is written must not depend on it, and this would show it.
-        output = Path(temporary) / target.folder.name
+        # Same name as the target: what is written must not depend on it, and this would show it.
+        output = Path(temporary) / target.path.name
         subprocess.run([sys.executable, str(target.script), "--output", str(output)], check=True)
-        return compare(target.folder, output)
+        if output.is_file():
+            return [] if target.path.read_bytes() == output.read_bytes() else [f"different: {target.path}"]
+        return compare(target.path, output)
 
 
 def compare(actual: Path, expected: Path) -> list[str]:

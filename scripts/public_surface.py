@@ -153,6 +153,7 @@ SURFACES: dict[str, Callable[[], list[str]]] = {
     "command.txt": command_lines,
     "description.txt": description_lines,
 }
+REWRITE = ".venv/bin/python scripts/public_surface.py --rewrite"
 WHO_BREAKS = {
     "client.txt": "programs that use these names stop working",
     "command.txt": "scripts that use these flags stop working",
@@ -168,11 +169,11 @@ def differences(name: str, now: list[str]) -> str:
     parts: list[str] = []
     if gone:
         parts += [f"tests/surface/{name}: gone or changed; {WHO_BREAKS[name]}:", *gone]
-        parts += ["Restore them, or keep the old form working. A break that is meant needs a line in CHANGELOG.md."]
+        parts += ["Restore them, or keep the old form working. If the break is intended, say so in CHANGELOG.md."]
     if new:
         parts += [f"tests/surface/{name}: new:", *new]
     if parts:
-        parts += ["Record it with `python scripts/public_surface.py --rewrite`, and read the difference."]
+        parts += [f"If this is intended, run `{REWRITE}` and commit tests/surface."]
     return "\n".join(parts)
 
 

@@ -1,10 +1,11 @@
 """Writes front_page.py of the command: what `stepflow --help` shows, for `stepflow_cli.front`, which imports no click.
 
-Usage: python scripts/write_front_page.py
+Usage: python scripts/write_front_page.py [--output FILE]
 """
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -76,8 +77,13 @@ def text() -> str:
 
 
 def main() -> int:
-    TARGET.write_text(text())
-    subprocess.run([sys.executable, "-m", "ruff", "format", "--quiet", str(TARGET)], check=True)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=TARGET, help="where to write it instead of the package")
+    output = parser.parse_args().output
+    output.write_text(text())
+    # As `make lint` wants it, also outside of this folder.
+    ruff = [sys.executable, "-m", "ruff", "format", "--quiet", "--config", str(ROOT / "pyproject.toml")]
+    subprocess.run([*ruff, str(output)], check=True)
     return 0
 
 

@@ -20,7 +20,7 @@ class Difference:
 
 DIFFERENCES = {
     "background": Difference(
-        "A run starts in the background: `create_run` and `submit` answer at once, `run(timeout=)` can end before it",
+        "A run starts in the background: `create_run` and `submit` return at once, `run(timeout=)` may end before it",
         "0.10",
         "They block until the run has ended",
     ),
@@ -38,33 +38,33 @@ DIFFERENCES = {
         "An empty list as input is a run of no items", "0.11", "`UnsupportedByServerError`: the server would hang"
     ),
     "failures_at_once": Difference(
-        "A component that raises fails its step at once", "0.11", "The server starts the worker anew and tries 3 times"
+        "A component that raises fails its step at once", "0.11", "The server restarts the worker and tries 3 times"
     ),
     "events": Difference(
         "Events are streamed as they happen, with those of sub-runs",
         "0.12",
-        "The client infers them by looking at the run again and again",
+        "The client infers them by polling",
     ),
     "live_steps": Difference(
-        "The steps of a run show while it goes on", "0.12", "They show when it has ended (on 0.9 they do)"
+        "The steps of a run are visible before it ends", "0.12", "Only when it has ended (on 0.9 also before)"
     ),
     "step_outputs": Difference(
-        "`get_run_steps` tells outputs and errors", "0.12", "It tells the status only (0.9 tells all, but for batches)"
+        "`get_run_steps` returns outputs and errors", "0.12", "Only the status (on 0.9 all, except for batches)"
     ),
     "exact_integers_refused": Difference(
         "An integer beyond 2**53 in an input or a variable is refused before sending: the server would change it",
         "0.12",
-        "Integers come back exact",
+        "Integers come back unchanged",
     ),
     "sorted_keys": Difference(
-        "Servers give the keys of objects in any order: those of outputs come in the order of the flow's `output`, "
-        "or sorted where that does not tell",
+        "Servers return the keys of objects in any order: the client puts those of outputs into the order of the "
+        "flow's `output`, or sorts them if that does not define it",
         "0.12",
-        "They come as the component gave them",
+        "They come in the component's order",
     ),
     "sleep_component": Difference("`/builtin/sleep` and `/builtin/noop`", "0.13", "No such components"),
     "plugins": Difference(
-        "`list_components` tells the plugin, and a runtime with several plugins the path", "0.13", "Both are None"
+        "`list_components` returns the plugin, and for a runtime with several plugins the path", "0.13", "Both are None"
     ),
 }
 

@@ -72,5 +72,5 @@ class Golden:
         if self._rewrite:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._path.write_text(text)
-        assert self._path.exists(), f"there is no {self._path}; --rewrite-golden writes it"
-        assert text == self._path.read_text()
+        assert self._path.exists(), f"there is no {self._path}; run this test with --rewrite-golden, which writes it"
+        assert text == self._path.read_text(), "if this difference is intended, run this test with --rewrite-golden"

@@ -10,11 +10,16 @@ import click
 import pytest
 from stepflow_cli import front, front_page
 from stepflow_cli.completion.shells import SHELLS
-from stepflow_cli.main import cli
+from stepflow_cli.main import _COMMANDS, _SECTIONS, cli
 
 from scripts import write_front_page
 
 from .command import Stepflow
+
+
+def test_every_command_is_under_a_heading_of_the_help() -> None:
+    listed = [name for names in _SECTIONS.values() for name in names]
+    assert sorted(listed) == sorted(_COMMANDS), "name each command once in _SECTIONS of main.py"
 
 
 def test_the_page_is_written_from_the_commands() -> None:

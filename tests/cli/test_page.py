@@ -10,7 +10,7 @@ from scripts import write_cli_page
 def test_the_page_is_written_from_the_commands() -> None:
     text, unknown = write_cli_page.page(tomllib.loads(write_cli_page.UPSTREAM.read_text()))
     assert unknown == []
-    assert write_cli_page.PAGE.read_text() == text, "python scripts/write_cli_page.py writes it anew"
+    assert write_cli_page.PAGE.read_text() == text, "run `make generate` and commit docs/cli.md"
 
 
 def test_a_counterpart_that_does_not_exist_is_found() -> None:

@@ -85,7 +85,7 @@ def test_links_lead_somewhere(page: str) -> None:
             continue
         file, _, anchor = target.partition("#")
         path = (ROOT / page).parent / file if file else ROOT / page
-        assert path.exists(), f"{page}: [{label}]({target}) leads nowhere"
+        assert path.exists(), f"{page}: [{label}]({target}): there is no such file"
         if anchor:
             headings = re.findall(r"^#+ (.*)$", prose(path.resolve().relative_to(ROOT).as_posix()), re.M)
             assert anchor in map(slug, headings), f"{page}: [{label}]({target}): there is no such heading"
@@ -93,7 +93,8 @@ def test_links_lead_somewhere(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_pages_are_in_plain_english(page: str) -> None:
-    assert not found(prose(page)), f"{page}: {found(prose(page))}"
+    if told := [f"{page}, {phrase}" for phrase in found(prose(page))]:
+        pytest.fail("\n".join(told), pytrace=False)
 
 
 def test_docstrings_are_in_plain_english() -> None:
@@ -113,8 +114,11 @@ def test_every_page_of_the_site_is_in_its_menu() -> None:
     nav = tomllib.loads((ROOT / "zensical.toml").read_text("utf-8"))["project"]["nav"]
     listed = {file for _, file in write_llms_txt.pages(nav)}
     pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
-    assert listed == {page for page in pages if not page.endswith(".notes.md")}, "add the page to nav in zensical.toml"
+    wrong = listed ^ {page for page in pages if not page.endswith(".notes.md")}
+    assert not wrong, f"add the page to nav in zensical.toml, or remove it there: {wrong}"
 
 
 def test_the_list_of_pages_is_the_written_one() -> None:
-    assert write_llms_txt.text() == (ROOT / "docs" / "llms.txt").read_text("utf-8"), "run scripts/write_llms_txt.py"
+    assert write_llms_txt.text() == (ROOT / "docs" / "llms.txt").read_text("utf-8"), (
+        "run `make docs`, commit docs/llms.txt"
+    )

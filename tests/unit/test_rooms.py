@@ -9,6 +9,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 import stepflow_client
 
 ROOT = Path(stepflow_client.__file__).parent
@@ -76,14 +77,20 @@ def test_there_is_something_to_look_at() -> None:
     assert f"{PACKAGE}._http.messages" in GRAPH[f"{PACKAGE}._rules.transient"]
 
 
+def allowed(own: str) -> str:
+    return f"only {', '.join(sorted(ROOMS[own]))}" if ROOMS[own] else "no other room"
+
+
 def test_rooms_import_only_what_lies_below() -> None:
     wrong = [
-        f"{module} imports {other}"
+        f"{module} imports {other}, but {own} may import {allowed(own)}"
         for module, others in GRAPH.items()
         for other in others
         if (own := room(module)) and (its := room(other)) and own != its and its not in ROOMS[own]
     ]
-    assert wrong == []
+    if wrong:
+        wrong += ["Move what is needed to a lower room, or import it inside the function that needs it."]
+        pytest.fail("\n".join(wrong), pytrace=False)
 
 
 def test_nothing_imports_in_a_circle() -> None:
@@ -102,7 +109,7 @@ def test_nothing_imports_in_a_circle() -> None:
         for module in GRAPH
         if module != PACKAGE and module in {each for each in reached(module) if each != PACKAGE}
     }
-    assert circles <= set().union(*PAIRS), sorted(circles)
+    assert circles <= set().union(*PAIRS), f"these import each other, directly or not: {sorted(circles)}"
 
 
 def test_the_rules_do_no_input_or_output() -> None:
@@ -111,4 +118,4 @@ def test_the_rules_do_no_input_or_output() -> None:
         if room(module) in ("_rules", "_codec"):
             tree = ast.parse(path.read_text("utf-8"))
             names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-            assert not names & forbidden, module
+            assert not names & forbidden, f"{module} does I/O: move that to _async/ or _http/"

@@ -22,7 +22,7 @@ VERSION = (ROOT / "VERSION").read_text().strip()
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
 def test_every_package_has_the_version_and_pins_its_siblings(package: Path) -> None:
     project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
-    assert version(project["name"]) == VERSION
+    assert version(project["name"]) == VERSION, "run `make env`: the environment has another version installed"
     siblings = [each for each in project["dependencies"] if each.startswith("stepflow-")]
     assert all(each.endswith(f"=={VERSION}") for each in siblings)
     assert bool(siblings) == (package.name != "stepflow-api")
@@ -33,7 +33,8 @@ def test_the_command_tells_the_version() -> None:
 
 
 def test_the_changelog_tells_of_the_version() -> None:
-    assert re.search(rf"^## {re.escape(VERSION)}\b", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert VERSION in headings, f"add a section '## {VERSION}' to CHANGELOG.md"
 
 
 def test_each_package_tells_its_version() -> None:

@@ -35,15 +35,15 @@ _TABLE = View(columns=(Column("check"), Column("status", kind="status"), Column(
 def command(no_run: bool, server: ServerOptions, output: Output) -> None:
     """Diagnose what keeps commands from working, and suggest fixes.
 
-    Checks the versions, which stepflow is first on PATH, the file with the profiles, if the embedded server starts,
-    which server is used and who says so, proxies, the server's name, port and certificate, whether it is a Stepflow
-    server and of a known release, authorisation, its clock, whether a worker is missing, and whether something
-    buffers its event stream.
+    Checks the versions, which stepflow is first on PATH, the file with the profiles, whether the embedded server
+    starts, which server is used and which setting names it, proxies, the server's name, port and certificate, whether
+    it is a Stepflow server of a known release, authorisation, its clock, whether a worker is missing, and whether
+    something buffers its event stream.
 
     For the last one it creates a run, named stepflow-doctor, that sleeps for 1.5 s (on servers from 0.12 on); not
     on the server at the default address, where neither --url, a profile nor STEPFLOW_URL names it.
 
-    The exit code is 0 without an error, 4 if there is no server or it rejects the credentials, else 1.
+    The exit code is 0 if no check fails, 4 if there is no server or it rejects the credentials, else 1.
     """
     from ..output.spinner import waiting
     from ..settings.display import home_as_tilde

@@ -40,8 +40,8 @@ def _switch(name: str, help: str) -> Callable[[Callable[..., Any]], Callable[...
 def command(schemas: bool | None, hide_unreachable: bool | None, server: ServerOptions, output: Output) -> None:
     """List the components that flows may use.
 
-    PATH is what the `component` of a step names. Servers do not report it; the configuration of an embedded server
-    tells it.
+    PATH is what a step names as its `component`. Servers do not report it; for an embedded server it is known from the
+    configuration.
     """
     if schemas is None:
         schemas = output.format in ("json", "jsonl", "yaml") or any("schema" in field for field in output.fields)

@@ -19,13 +19,13 @@ __all__ = ["command"]
 def command(server: ServerOptions) -> int:
     """Run commands at a prompt, all against one server.
 
-    Takes every command of stepflow, without that word before it; what is named with --url, --profile or --local on a
-    line holds for that line. An embedded server, with its flows and runs, lasts until one leaves. Further words are
-    rerun, status, workflow, input, help, and exit or quit. Tab completes; Ctrl-C gives up the line, or ends the
-    command that runs; Ctrl-D leaves.
+    Enter any command without the leading word stepflow; --url, --profile or --local on a line apply to that line. An
+    embedded server, with its flows and runs, lasts until the prompt is left. Further commands are rerun, status,
+    workflow, input, help, and exit or quit. Tab completes; Ctrl-C discards the line, or interrupts the running command;
+    Ctrl-D leaves.
 
-    Without a terminal the lines of standard input are run, whatever fails among them; the exit code is that of the
-    last one that failed, or 0.
+    Without a terminal, all lines of standard input are run, even after one fails; the exit code is that of the last one
+    that failed, or 0.
     """
     from .._version import VERSION
     from ..repl.server import KeptServer

@@ -62,16 +62,16 @@ def command(
 ) -> None:
     """Run a flow and print its output.
 
-    FLOW is a YAML or JSON file, - for standard input, or the id of a flow that the server has. The input is what an
-    option gives, else the JSON that is piped into the command, else null.
+    FLOW is a YAML or JSON file, - for standard input, or the id of a flow that the server has. The input comes from an
+    option, else it is the JSON piped into the command, else null.
 
     The output is printed as JSON; with -o the whole result is printed, even for failed runs.
 
     With --inputs, all inputs are run as one batch, and a line of JSON is printed for each, in their order.
 
-    With --output FILE.jsonl, .csv or .parquet besides, inputs are read and records written as the batch goes on, in the
-    order in which inputs end. A journal lies beside the file: --resume goes on with a batch that was interrupted, and
-    --retry-failed runs the failed inputs of one that has ended again.
+    If --output FILE.jsonl, .csv or .parquet is given too, inputs are read and records written during the batch, in the
+    order in which inputs end. A journal is kept beside the file: --resume continues an interrupted batch, and
+    --retry-failed runs the failed inputs of a finished one again.
 
     The run is recorded in the history of this user, but for a batch that streams: see 'stepflow history --help'.
 

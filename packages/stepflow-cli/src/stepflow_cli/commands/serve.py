@@ -80,14 +80,14 @@ def command(
 
     The server has no authentication: whoever reaches the port can run flows with every component of the configuration,
     and read all runs and blobs. On Linux (5.7 and newer) only this machine reaches it, unless --all-interfaces is
-    given. On macOS, and in containers that forbid what is needed, it listens on all interfaces, and says so. Without a
-    configuration, /builtin/load_file is denied: it reads any file. The server does not get STEPFLOW_TOKEN and other
-    variables of a client.
+    given. On macOS, and in containers that forbid the system calls for this, it listens on all interfaces and prints a
+    warning. Without a configuration, /builtin/load_file is denied: it reads any file. Variables of a client, such as
+    STEPFLOW_TOKEN, are not passed to the server.
 
-    Without a store in its configuration it forgets flows and runs when it ends; with an SQLite store it goes on with
-    the runs it had begun soon after it is started again. Its URL is printed on standard error, and with -o json as one
-    line on standard output, once it and the workers it starts are ready. Its logs go to standard error, with -v or
-    --log-level; 'stepflow runs logs' prints what it wrote of a run.
+    Without a store in its configuration, flows and runs are lost when it ends; with an SQLite store, it continues
+    unfinished runs soon after it is started again. Its URL is printed on standard error, and with -o json as one line
+    on standard output, once it and the workers it starts are ready. Its logs go to standard error, with -v or
+    --log-level; 'stepflow runs logs' prints those of a run.
     """
     from stepflow_client import LogConfig, ServerStartError, StepflowRuntime
 

@@ -63,10 +63,10 @@ def command(
 ) -> None:
     """Run a flow on a server and print its output.
 
-    As run, but on a server that goes on with the run when this command ends: Ctrl-C and --timeout only end the wait.
+    Like 'run', but on a server that continues the run when this command ends: Ctrl-C and --timeout only end the wait.
 
-    With --inputs and --output FILE.jsonl, .csv or .parquet, inputs are read and records written as the batch goes on,
-    as for run.
+    With --inputs and --output FILE.jsonl, .csv or .parquet, inputs are read and records written during the batch, as by
+    'run'.
     """
     from ..params.fields import check_known
     from ..runs.dry_run import dry_run as print_request

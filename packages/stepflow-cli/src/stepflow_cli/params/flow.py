@@ -104,7 +104,7 @@ def check_option(function: Function) -> Function:
         flag_value=False,
         default=True,
         section="Input",
-        help="Run inputs that do not fit the flow's schema too.",
+        help="Also run inputs that do not fit the flow's schema.",
     )
     return decorate(function)  # type: ignore[return-value]
 
@@ -125,7 +125,7 @@ def batch_options(function: Function) -> Function:
         type=click.IntRange(min=1),
         section="Batch",
         metavar="N",
-        help="How many steps are executed at once, of all inputs together; it does not limit the inputs under way. "
+        help="How many steps are executed at once, over all inputs; the number of started inputs is not limited. "
         "[default: the server decides]",
     )
     return inputs(at_once(function))  # type: ignore[return-value]
@@ -183,7 +183,7 @@ def until_option(function: Function) -> Function:
         section="Flow",
         metavar="STEP",
         shell_complete=complete_steps,
-        help="Run only this step and those that it reads; its output is the result.",
+        help="Run only this step and those it depends on; its output is the result.",
     )
     return decorate(function)  # type: ignore[return-value]
 
@@ -223,7 +223,7 @@ def stream_options(function: Function) -> Function:
         option_in(
             "--resume",
             is_flag=True,
-            help="Go on with an interrupted batch, from the journal beside --output FILE.",
+            help="Continue an interrupted batch, from the journal beside --output FILE.",
             **where,
         ),
         option_in(
@@ -238,14 +238,14 @@ def stream_options(function: Function) -> Function:
             "--sample",
             type=click.IntRange(min=1),
             metavar="N",
-            help="Run N inputs that are chosen at random, of those that --skip and --limit leave.",
+            help="Run N randomly chosen inputs, of those that --skip and --limit leave.",
             **where,
         ),
         option_in(
             "--seed",
             type=int,
             metavar="N",
-            help="Another choice of --sample; the same inputs and seed give the same sample. [default: 0]",
+            help="Seed of the random choice: the same inputs and seed give the same sample. [default: 0]",
             **where,
         ),
         option_in(
@@ -287,8 +287,8 @@ def _input_options() -> list[Decorator]:
         option_in(
             "--no-stdin",
             is_flag=True,
-            help="Leave standard input alone, in a loop for example. Without an input option it is the input, if it "
-            "is a pipe or a file.",
+            help="Do not read standard input, in a loop for example. By default it is the input if it is a pipe or a "
+            "file, and no option gives another.",
             **where,
         ),
     ]

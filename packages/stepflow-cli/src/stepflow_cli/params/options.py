@@ -209,16 +209,16 @@ def _format_options(*aliases: str, has_json: bool = True) -> list[Decorator]:
             "--wide",
             is_flag=True,
             section="Output",
-            help="Cut nothing in a table, however long its lines are.",
+            help="Do not shorten columns of a table, however long its lines are.",
         ),
         option_in(
-            "--full-ids", is_flag=True, section="Output", help="Whole run ids in a table on a narrow terminal too."
+            "--full-ids", is_flag=True, section="Output", help="Do not shorten run ids in a table on a narrow terminal."
         ),
     ]
 
 
 watch_option = option_in(
-    "--watch", is_flag=True, section="Output", help="On a terminal: draw the table anew every 2 s, until Ctrl-C."
+    "--watch", is_flag=True, section="Output", help="On a terminal: redraw the table every 2 s, until Ctrl-C."
 )
 """Adds --watch; the command gets `watch`, and calls `output.watching.check_watch` before it asks anything."""
 
@@ -235,7 +235,7 @@ _TIMEOUT = option_in(
     callback=_check_timeout,
     section="Waiting",
     metavar="SECONDS",
-    help="How long to wait for the run to end; a run on a server goes on after that. [default: no limit]",
+    help="How long to wait for the run to end; a run on a server continues after that. [default: no limit]",
 )
 
 
@@ -260,7 +260,7 @@ def wait_options(function: Function) -> Function:
             "--on-interrupt",
             type=Choice(["detach", "cancel"]),
             section="Waiting",
-            help="What Ctrl-C means for a run on a server: it goes on, or it is cancelled. [default: detach]",
+            help="What Ctrl-C does to a run on a server: it continues, or is cancelled. [default: detach]",
         ),
         option_in("--cancel-on-interrupt", is_flag=True, section="Waiting", help="The same as --on-interrupt cancel."),
     )

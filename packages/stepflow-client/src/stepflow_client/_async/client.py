@@ -260,7 +260,7 @@ class StepflowClient(Picklable):
             timeout: None takes STEPFLOW_TIMEOUT, or the class's default.
             headers: Sent with every request.
             auth: None takes STEPFLOW_TOKEN.
-            verify: Whether and with which authorities an https server is verified.
+            verify: Whether and with which CA certificates an https server is verified.
             cert: The client's certificate.
             proxy: The URL of a proxy.
             limits: Of the connection pool.
@@ -327,35 +327,35 @@ class StepflowClient(Picklable):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections. The client cannot be used any more; runs on the server go on."""
+        """Close the connections. The client cannot be used any more; runs on the server continue."""
         await self._connection.close()
 
     # The server
 
     async def health_check(self, *, timeout: float | None = None) -> HealthResponse:
-        """Ask the server how it is: `status` is `healthy`.
+        """Return the server's health; `status` is `healthy`.
 
         Raises:
             ServerConnectionError: If it cannot be reached.
-            InvalidResponseError: If the responder is no Stepflow server.
+            InvalidResponseError: If the responder is not a Stepflow server.
         """
         return answers.build(responses.health, await self._connection.health(timeout=timeout), "GET /health")
 
     async def server_info(self) -> ServerInfo:
-        """Return what the server is and can do; asked once, then remembered."""
+        """Return the server's release and capabilities, which are requested once."""
         return types.ServerInfo(**(await self._connection.server())._asdict())
 
     async def list_components(self, *, schemas: bool = True, timeout: float | None = None) -> ComponentList:
         """Return the components that flows may use.
 
-        Servers do not tell the route prefix of a plugin, so `path` is None here; a `StepflowRuntime` knows it.
+        Servers do not report the route prefix of a plugin, so `path` is None here; a `StepflowRuntime` knows it.
 
         Args:
             schemas: False leaves out the input and output schemas.
             timeout: Seconds, instead of the client's.
 
         Returns:
-            A list; its `failed_plugins` are the plugins that the server could not ask.
+            A list; its `failed_plugins` are the plugins that did not respond to the server.
         """
         request = api.list_components._get_kwargs(exclude_schemas=api.UNSET if schemas else True)
         return await self._connection.call("list_components", request, responses.components, timeout=timeout)
@@ -754,7 +754,7 @@ class StepflowClient(Picklable):
         Raises:
             NotFoundError: If the server has no such run.
             InvalidArgumentError: If the run is a batch; `get_results` is for those.
-            RunTimeoutError: If the run has not ended in time. It goes on.
+            RunTimeoutError: If the run has not ended in time. It continues.
         """
         run, listed = await self._waiter.finished(
             run_id, wait=wait, timeout=timeout, single=True, read=self._waiter.ended_items
@@ -774,7 +774,7 @@ class StepflowClient(Picklable):
 
         Raises:
             NotFoundError: If the server has no such run.
-            RunTimeoutError: If the run has not ended in time. It goes on.
+            RunTimeoutError: If the run has not ended in time. It continues.
         """
         run, listed = await self._waiter.finished(
             run_id, wait=wait, timeout=timeout, single=False, read=self._waiter.ended_items
@@ -787,8 +787,8 @@ class StepflowClient(Picklable):
     async def store_flow(self, flow: FlowSource, *, timeout: float | None = None) -> StoreFlowResponse:
         """Store a flow and return its id.
 
-        The same flow has the same id, on every server from 0.10 on. Integers in the flow survive (a plain POST /flows
-        turns them into floats on servers from 0.12 on). A flow this client has stored before is not sent again.
+        The same flow has the same id on every server of 0.10 or newer. Integers in the flow stay integers (a plain POST
+        /flows turns them into floats on 0.12 and newer). A flow that this client has stored before is not sent again.
 
         Args:
             flow: The path of a YAML or JSON file, or the flow as a mapping or an object (see `run`).
@@ -796,7 +796,7 @@ class StepflowClient(Picklable):
 
         Raises:
             FlowFileError: If the file cannot be read.
-            InvalidArgumentError: If it is no flow, or the id of a stored one.
+            InvalidArgumentError: If it is not a flow, or is the id of a stored one.
             InvalidFlowError: If the server refuses the flow; `diagnostics` say why.
         """
         return await self._flows.store_flow(flow, timeout=timeout)
@@ -804,8 +804,8 @@ class StepflowClient(Picklable):
     async def get_flow(self, flow_id: str, *, timeout: float | None = None) -> StoredFlow:
         """Return a stored flow, with its examples and the inputs of its test cases.
 
-        The tag that clients add to the flows of their runs is left out. Keys the server does not know are not in it,
-        and servers from 0.12 on give numbers back as floats: whole ones are integers again here.
+        The tag that clients add to the flows of their runs is removed. Keys that the server does not know are missing.
+        Servers from 0.12 on return numbers as floats; whole ones are converted back to integers.
 
         Raises:
             NotFoundError: If the server has no such flow.
@@ -816,15 +816,15 @@ class StepflowClient(Picklable):
     async def delete_flow(self, flow_id: str, *, timeout: float | None = None) -> None:
         """Ask the server to delete a flow.
 
-        Released servers (0.9 to 0.13) accept this and delete nothing; an unknown id is accepted too from 0.12 on.
+        Released servers (0.9 to 0.13) accept this but delete nothing; from 0.12 on they accept unknown ids too.
         """
         await self._flows.delete_flow(flow_id, timeout=timeout)
 
     async def get_flow_variables(self, flow_id: str, *, timeout: float | None = None) -> FlowVariables:
         """Return the variables a stored flow declares, as its author wrote them.
 
-        Read from the flow itself, so that every release gives the same: the servers' own response lacks descriptions
-        and schemas, and releases before 0.11 have none.
+        They are read from the flow itself, so that the result is the same on every release: the servers' own response
+        lacks descriptions and schemas, and releases before 0.11 have none.
 
         Raises:
             NotFoundError: If the server has no such flow.
@@ -856,15 +856,16 @@ class StepflowClient(Picklable):
         return await self._flows.check(flow, offline=offline, type_check=type_check, timeout=timeout)
 
     async def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
-        """Ask the server what it thinks of a flow. Nothing is stored.
+        """Return the server's diagnostics of a flow. Nothing is stored.
 
         Args:
-            flow: The flow, as for `run`. The flow of an id is fetched from the server first, where keys that servers
-                do not know are gone.
+            flow: The flow, as for `run`. For an id, the flow is read from the server first; keys that servers do not
+                know are missing then.
             timeout: Seconds for each request, instead of the client's.
 
         Raises:
-            FlowFileError: If the file cannot be read. (A flow that is wrong is no error here, but a finding.)
+            FlowFileError: If the file cannot be read. (A faulty flow is not an error here: the faults are in the
+                result.)
             NotFoundError: If the server has no flow of this id.
         """
         return await self._flows.validate(flow, timeout=timeout)
@@ -886,7 +887,7 @@ class StepflowClient(Picklable):
         """Start a run of a stored flow and return it, usually still running.
 
         Args:
-            flow_id: What `store_flow` gave.
+            flow_id: The id that `store_flow` returned.
             input: The input, any JSON value. A list is a batch, one item for each element, and an empty one a run of
                 no items (0.11 and newer); a single input that is itself a list is written `[[1, 2]]`. None is the
                 input null.
@@ -895,9 +896,8 @@ class StepflowClient(Picklable):
                 server takes, or a list of either, merged left to right. Servers from 0.10 on refuse an unknown step.
             debug: No released server has a debug mode; True is refused.
             max_concurrency: How many tasks of the run are executed at once: steps, branches of a step and items of
-                sub-flows, of all items together. It does not limit the items, and sub-flows (`/builtin/map`) do not
-                keep to it exactly. None leaves it to the server: one task for each item on 0.9 and 0.10, ten from
-                0.11 on.
+                sub-flows, over all items. It does not limit the items, and sub-flows (`/builtin/map`) may exceed it.
+                None leaves it to the server: one task for each item on 0.9 and 0.10, ten from 0.11 on.
             variables_from_env: Fill missing variables from the environment: by the `env_var` that the flow names,
                 then by `STEPFLOW_VAR_<NAME>`.
             timeout: Seconds, instead of the client's.
@@ -906,7 +906,7 @@ class StepflowClient(Picklable):
             NotFoundError: If the server has no such flow.
             InvalidRequestError: If the server refuses an override (0.10 and newer).
             AmbiguousRunError: If the response was lost and the server has runs of this flow that may be the one: others
-                may run the flow too, and a run does not tell who has created it. (`run` and `submit` find theirs.)
+                may run the flow too, and servers do not report who created a run. (`run` and `submit` find theirs.)
             InvalidArgumentError: If an argument is wrong; nothing is sent. Overrides and required variables are checked
                 where this client knows the flow, as for `run`. An integer beyond 2**53 is refused for
                 servers from 0.12 on, which would change it (`StepflowClient(exact_integers=False)` lets it pass).
@@ -924,7 +924,7 @@ class StepflowClient(Picklable):
         )
 
     async def get_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
-        """Return a run as it stands now.
+        """Return the present state of a run.
 
         `items.completed` stays 0 until the whole run ends, on every release.
 
@@ -936,11 +936,11 @@ class StepflowClient(Picklable):
     async def get_run_items(self, run_id: str | UUID, *, timeout: float | None = None) -> ListItemsResponse:
         """Return the items of a run, in the order of their inputs; an item that runs has no result yet.
 
-        Failed items name the step that failed and what it said. (In runs of more than 1,000 items the first 20 failed
-        ones do, and the others as far as the items themselves tell: each has to be asked for alone.)
+        Failed items have the step that failed and its message. (In runs of more than 1,000 items only the first 20
+        failed ones do, because this takes a request for each; the others have what the items themselves contain.)
 
-        An item that has not ended though its run has failed was lost by the server. It is failed, as its run is, with
-        the code `lost` or `lost_before_start`.
+        If an item has not ended although its run has failed, the server has lost it. It is returned as failed, with the
+        code `lost` or `lost_before_start`.
 
         Raises:
             NotFoundError: If the server has no such run.
@@ -1011,12 +1011,12 @@ class StepflowClient(Picklable):
     async def cancel_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
         """Mark a run as cancelled and return it.
 
-        On every released server (0.9 to 0.13) this writes the status and the time of the end, and stops nothing: the
-        running step ends, later steps still start, and at the end the status turns from cancelled to completed or
-        failed. Until then `get_run_items` shows every item of the run as running, those that have ended too, and
-        `get_results` says of each that it is cancelled; after that both give what the items have really come to.
+        On every released server (0.9 to 0.13) this sets the status and the end time but stops nothing: the running step
+        ends, later steps still start, and at the end the status changes from cancelled to completed or failed. Until
+        then `get_run_items` shows every item of the run as running, even those that have ended, and `get_results`
+        returns cancelled for each; after that both return the real outcomes.
 
-        A finished run is left alone. Servers from 0.12 on would rewrite it, so the client looks first.
+        A finished run is not changed. Servers from 0.12 on would overwrite its status, so the client checks first.
 
         Raises:
             NotFoundError: If the server has no such run.
@@ -1029,7 +1029,7 @@ class StepflowClient(Picklable):
     async def delete_run(self, run_id: str | UUID, *, timeout: float | None = None) -> None:
         """Ask the server to delete a finished run.
 
-        Released servers (0.9 to 0.13) accept this and delete nothing.
+        Released servers (0.9 to 0.13) accept this but delete nothing.
 
         Raises:
             NotFoundError: If the server has no such run.
@@ -1056,10 +1056,10 @@ class StepflowClient(Picklable):
         """Return runs, newest first.
 
         Args:
-            status: Only runs that stand so.
+            status: Only runs with this status.
             limit: Maximum number of runs. None gives all of them: servers have no limit of their own; `iter_runs`
                 pages.
-            offset: Leave out so many of the newest.
+            offset: The number of newest runs to leave out.
             flow_name: Only runs of flows of this name.
             root_run_id: Only this run and the runs below it.
             parent_run_id: Only runs created by a step of this run.
@@ -1146,7 +1146,7 @@ class StepflowClient(Picklable):
 
         Raises:
             NotFoundError: If the server has no such run.
-            RunTimeoutError: If the run has not ended in time. It goes on.
+            RunTimeoutError: If the run has not ended in time. It continues.
             UnsupportedByServerError: If the run will not end: its server was started again and resumes none (0.9).
             TransportError: If the server is not there.
         """

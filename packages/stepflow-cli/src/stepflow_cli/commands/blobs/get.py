@@ -43,9 +43,9 @@ def command(blob_id: str, server: ServerOptions, output: Output) -> None:
     """Print a blob, or write it to a file.
 
     A JSON value is printed as JSON, or as YAML into a .yaml file. Bytes are written as they are: into --output FILE or
-    a pipe, and to a terminal with --output - only.
+    a pipe, and to a terminal only with --output -.
 
-    With -o it is printed with its type and its name; bytes are then in `base64`, and a size is that of bytes only.
+    With -o it is printed with its type and its file name; bytes are then in `base64`, and only bytes have a size.
     """
     with connect(server) as target:
         blob = _blob(target.client, blob_id)

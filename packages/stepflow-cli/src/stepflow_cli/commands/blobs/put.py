@@ -48,11 +48,11 @@ def command(
 ) -> None:
     """Store a file, or a JSON value, on a server and print its id.
 
-    The value in a .json, .yaml or .yml file is stored as JSON, with every number as it is; of other files, and of
-    standard input (-), the bytes. --json and --binary say otherwise.
+    A .json, .yaml or .yml file is stored as a JSON value, with its numbers unchanged; other files, and standard input
+    (-), are stored as bytes. --json and --binary override this.
 
-    The id is that of the content: the same content has the same id, and the name that was given last. Servers have
-    blobs from 0.10 on.
+    The id is computed from the content: the same content has the same id, and the file name that was given last.
+    Servers support blobs from 0.10 on.
     """
     kind = _kind(file, as_json, binary, blob_type)
     data = _read(file, kind)

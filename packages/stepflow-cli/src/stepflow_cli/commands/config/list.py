@@ -24,8 +24,8 @@ _SETTINGS = View(columns=(Column("name"), Column("value"), Column("origin")), na
 def command(show_origin: bool, server: ServerOptions, output: Output) -> None:
     """Show the settings in effect: the server that commands use, and all others.
 
-    These are the settings in effect, with the environment and the flags given here. A token is never shown, only what
-    gives it; without a url, an embedded server is used.
+    They take the environment and the flags of this command into account. A token is never shown, only its source;
+    without a url, an embedded server is used.
     """
     from ...settings.display import home_as_tilde, settings_in_effect
 

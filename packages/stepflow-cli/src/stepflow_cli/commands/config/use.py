@@ -23,7 +23,7 @@ _USED = View(columns=(Column("profile"), Column("url"), Column("file")), name="p
 def command(name: str, output: Output) -> None:
     """Make a profile the current one.
 
-    Commands use its server then, unless a flag, STEPFLOW_URL or STEPFLOW_PROFILE names another one.
+    From then on commands use its server, unless a flag, STEPFLOW_URL or STEPFLOW_PROFILE names another one.
     """
     from ...settings.edit import changing, use_profile
 

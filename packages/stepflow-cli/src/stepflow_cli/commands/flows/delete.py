@@ -26,8 +26,8 @@ _DELETED = View(columns=(Column("flow_id", kind="id"), Column("status", kind="st
 def command(flow_ids: tuple[str, ...], confirm: Confirm, server: ServerOptions, output: Output) -> None:
     """Ask a server to delete flows.
 
-    Released servers (0.9 to 0.13) accept this and delete nothing. So the server is asked afterwards: the status is
-    deleted where a flow is gone, and kept where it is still there.
+    Released servers (0.9 to 0.13) accept this but delete nothing. The command therefore checks afterwards: the status
+    is 'deleted' if the flow is gone, and 'kept' if it still exists.
     """
     names = list(dict.fromkeys(flow_ids))
     with connect(server) as target:

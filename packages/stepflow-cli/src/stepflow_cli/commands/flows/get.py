@@ -28,8 +28,8 @@ _EXAMPLES = View(columns=(Column("name"), Column("description"), Column("input")
 def command(flow_id: str, examples: bool, server: ServerOptions, output: Output) -> None:
     """Print a flow that is stored on a server.
 
-    As YAML, which 'stepflow run' takes; with -o json as JSON, with -o table its outline. Keys that the server does not
-    know are not in it.
+    It is printed as YAML, which 'stepflow run' accepts; with -o json as JSON, with -o table as an outline. Keys that
+    the server does not know are missing.
     """
     from ...records.flows import print_flow
 

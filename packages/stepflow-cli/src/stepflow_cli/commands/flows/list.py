@@ -52,8 +52,8 @@ _FLOW = View(
 def command(since: str | None, limit: int, server: ServerOptions, watch: bool, output: Output) -> None:
     """List the flows of recent runs, the one that ran last first.
 
-    No server lists the flows that it keeps: these are the flows of its newest 1,000 runs, and RUNS counts those. A
-    flow that never ran is not among them.
+    Servers cannot list their flows. These are the flows of the server's newest 1,000 runs, and RUNS counts the runs
+    among those; a flow that was never run is missing.
     """
     if watch:
         from ...output.watching import check_watch

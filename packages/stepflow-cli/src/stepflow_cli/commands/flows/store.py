@@ -30,10 +30,11 @@ _STORED = View(
 def command(flows: list[str], server: ServerOptions, output: Output) -> None:
     """Store flows on a server and print their ids.
 
-    FLOW is a YAML or JSON file, or - for standard input. The same flow has the same id, on every server from 0.10 on.
+    FLOW is a YAML or JSON file, or - for standard input. The same flow has the same id on every server of 0.10 or
+    newer.
 
-    Diagnostics are printed on standard error. Where the server refuses a flow the others are stored all the same, and
-    the exit code is 3.
+    Diagnostics are printed on standard error. If the server refuses a flow, the others are still stored, and the exit
+    code is 3.
     """
     from stepflow_client import InvalidFlowError
 

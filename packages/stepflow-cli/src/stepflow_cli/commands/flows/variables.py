@@ -38,10 +38,10 @@ _VARIABLES = View(
 def command(flow: str, server: ServerOptions, output: Output) -> None:
     """List the variables that a flow declares.
 
-    FLOW is a YAML or JSON file, - for standard input, or the id of a flow that a server keeps; a server is asked for an
-    id only. The default of a secret is not shown.
+    FLOW is a YAML or JSON file, - for standard input, or the id of a flow on a server. A server is needed only for an
+    id. Defaults of secret variables are not shown.
 
-    A run takes a variable without ENV_VAR from STEPFLOW_VAR_<NAME> if it gets --env-variables.
+    With --env-variables, 'run' reads a variable that has no ENV_VAR from STEPFLOW_VAR_<NAME>.
     """
     from stepflow_client.flows.file import is_flow_id
 

@@ -20,12 +20,14 @@ command = LazyGroup(
     aliases={"delete": "clear", "get": "show"},
     help="""List and search the runs that were started from this machine.
 
-    From 0.12 on no server gives back the input, variables or overrides of a run. 'run', 'submit' and 'runs rerun'
+    Servers from 0.12 on do not return the input, variables or overrides of a run. 'run', 'submit' and 'runs rerun'
     therefore record them on this machine, in a file that only its owner can read: history.db in the user's state
-    folder. Values of secret variables are not kept, nor are batches that stream. Kept are 10,000 runs, for 90 days.
+    folder. Values of secret variables are not recorded, nor are batches with --output. 10,000 runs are kept, for 90
+    days.
 
-    'stepflow config set history off' or STEPFLOW_HISTORY=off turns recording off. What cannot be recorded is a
-    warning and no error. Wherever a run id is taken, @last is the newest recorded run of the server, @2 the one before.
+    'stepflow config set history off' or STEPFLOW_HISTORY=off turns recording off. If a run cannot be recorded, that is
+    a warning, not an error. Wherever a run id is expected, @last is the newest recorded run of the server, @2 the one
+    before.
     """,
 )
 """The group; each of its commands is a module of this package."""

@@ -24,8 +24,8 @@ _CLEARED = View(columns=(Column("removed", kind="number"), Column("file")), name
 def command(before: str | None, confirm: Confirm, output: Output) -> None:
     """Remove recorded runs from this machine.
 
-    Their place in the file is overwritten. What 'runs logs' prints is removed too, also where the server runs on.
-    Servers are not asked, and keep their runs.
+    Their data in the file is overwritten. The logs that 'runs logs' prints are removed too, even if their server is
+    still running. Servers are not asked, and keep their runs.
     """
     from ...server.logs import clear_logs
     from ...settings.history import open_history

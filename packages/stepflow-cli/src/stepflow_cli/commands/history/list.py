@@ -19,6 +19,6 @@ __all__ = ["command"]
 def command(filters: dict[str, object], output: Output) -> None:
     """List the recorded runs, newest first.
 
-    STATUS is the last that a command of this machine has seen; - means that nobody has asked since the start.
+    STATUS is the last one that a command on this machine has seen; - means that none has asked since the start.
     """
     print_entries(filters, output)

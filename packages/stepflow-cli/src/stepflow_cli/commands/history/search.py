@@ -20,7 +20,7 @@ __all__ = ["command"]
 def command(text: str, filters: dict[str, object], output: Output) -> None:
     """List the recorded runs that contain a text, newest first.
 
-    TEXT is looked for in id, server, flow, input, variables, overrides, labels and note; upper and lower case are the
-    same. The exit code is 0 if nothing is found, too.
+    TEXT is searched in id, server, flow, input, variables, overrides, labels and note, ignoring case. The exit code is
+    0 even if nothing is found.
     """
     print_entries(filters | {"text": text}, output)

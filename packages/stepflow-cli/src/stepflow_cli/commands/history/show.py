@@ -23,7 +23,8 @@ def command(run_id: str, output: Output) -> None:
     """Show a recorded run: its input, variables, overrides and flow.
 
     RUN is an id, the beginning of one, or @last, @2 and so on: the newest recorded runs of all servers. No server is
-    asked. Values of secret variables are *** and are kept nowhere; with -o json or -o yaml the flow is shown too.
+    asked. Values of secret variables are never recorded and shown as ***; with -o json or -o yaml the flow is shown
+    too.
     """
     from ...settings.history import open_history
 

@@ -29,8 +29,8 @@ def command(runs: tuple[str, ...], confirm: Confirm, server: ServerOptions, outp
 
     RUN may be - for ids on standard input, one a line.
 
-    On released servers (0.9 to 0.13) this stops nothing: the running step ends, later steps still start, and at the
-    end the status may turn to completed or failed. A run that has ended is left alone; the exit code is then 1.
+    On released servers (0.9 to 0.13) this stops nothing: the running step ends, later steps still start, and at the end
+    the status may turn to completed or failed. A run that has ended is not changed; the exit code is then 1.
     """
     ids = read_run_ids(runs)
     problems: list[Problem] = []

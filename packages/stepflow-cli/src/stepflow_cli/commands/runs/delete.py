@@ -36,8 +36,8 @@ def command(runs: tuple[str, ...], confirm: Confirm, server: ServerOptions, outp
 
     RUN may be - for ids on standard input, one a line.
 
-    Released servers (0.9 to 0.13) accept this and delete nothing. So the server is asked afterwards: the status is
-    deleted where a run is gone, and kept where it is still there.
+    Released servers (0.9 to 0.13) accept this but delete nothing. The command therefore checks afterwards: the status
+    is 'deleted' if the run is gone, and 'kept' if it still exists.
     """
     ids = read_run_ids(runs)
     problems: list[Problem] = []

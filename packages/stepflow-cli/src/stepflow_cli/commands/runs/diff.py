@@ -35,11 +35,11 @@ __all__ = ["command"]
 def command(a: str, b: str, ignore: tuple[str, ...], every: bool, server: ServerOptions, output: Output) -> None:
     """Show where two runs differ; the exit code is 1 if they do.
 
-    Compared are status, flow, and of each item the outputs of its steps, its output and its error: `$.status`,
-    `$.flow.steps.ID.input`, `$.steps.ID.output`, `$.output`; of batches below `$.items[N]`. Times are not compared.
+    Compares the status, the flow, and for each item the outputs of its steps, its output and its error: `$.status`,
+    `$.flow.steps.ID.input`, `$.steps.ID.output`, `$.output`; for batches below `$.items[N]`. Times are not compared.
 
-    A value that a step hands on to others is shown once, at the first step that gives it; --all shows every place.
-    Values that the flows hold for secret variables are ***. Inputs cannot be compared: servers do not give them back.
+    A value that a step passes on to others is shown once, at the first step that has it; --all shows every place.
+    Values of secret variables in the flows are ***. Inputs cannot be compared: servers do not return them.
     """
     with connect(server) as target:
         a, b = (whole_id(target.client, run) for run in (a, b))

@@ -101,11 +101,11 @@ def command(
 ) -> None:
     """Print the events of a run as they come, until it ends.
 
-    On a terminal readable lines, elsewhere lines of JSON. Each event comes exactly once, though the connection may
-    break; its cursor, given to --since, goes on behind it.
+    Prints readable lines on a terminal, elsewhere lines of JSON. Each event comes exactly once, even if the connection
+    breaks; --since with the cursor of an event continues after it.
 
-    There is no end but that of the run: no server says which event of a running run is the last one so far. Servers
-    before 0.12 have no events; there they are inferred from the state of the run, and those of steps come in the end.
+    The output ends only with the run, because servers do not mark the latest event of a running run. Servers before
+    0.12 have no events: they are inferred from the state of the run, and those of steps come at the end.
     """
     with connect(server) as target:
         run_id = whole_id(target.client, run_id)

@@ -23,8 +23,8 @@ __all__ = ["command"]
 def command(run_id: str, server: ServerOptions, output: Output) -> None:
     """Show a run as it stands now.
 
-    ITEMS are those that have ended, of all; servers count them when the whole run ends. What a run gave, or why it
-    failed, is with result, items and steps.
+    ITEMS is how many items have ended, of how many; servers count them when the whole run ends. 'runs result', 'items'
+    and 'steps' print the output of a run, or why it failed.
     """
     with connect(server) as target:
         run_id = whole_id(target.client, run_id)

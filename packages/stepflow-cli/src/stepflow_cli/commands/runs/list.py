@@ -61,8 +61,8 @@ def command(
 ) -> None:
     """List runs, newest first.
 
-    ITEMS are those that have ended, of all; servers count them when the whole run ends. The duration of a run that
-    goes on is how long it has been going.
+    ITEMS is how many items have ended, of how many; servers count them when the whole run ends. For a run that has not
+    ended, the duration is the time since it was created.
     """
     if everything and limit is not None:
         raise usage("--all and --limit exclude each other")

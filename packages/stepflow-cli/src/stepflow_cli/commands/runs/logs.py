@@ -43,12 +43,12 @@ _LINE = View(
 def command(run_id: str, level: str, lines: int | None, everything: bool, output: Output) -> None:
     """Print what the server and its workers wrote while a run was executed.
 
-    For runs on servers that this command started on this machine: 'serve', and the embedded ones of 'run', 'repl' and
-    others. They are the lines from the first that names the run to the last, at level info and above, without those of
-    other runs; lines of workers name none. Lines that repeat are printed once, with their number.
+    Works for runs on servers that this command started on this machine: by 'serve', or embedded by 'run', 'repl' and
+    others. Prints the lines from the first to the last one that names the run, at level info and above, without those
+    of other runs; lines of workers name no run. Repeated lines are printed once, with their count.
 
-    Kept are the last 50 logs, each up to 20 MB, in the folder of the history; nothing is kept where the history is off.
-    A server that was started with --log-level warn wrote less.
+    The last 50 logs are kept in the folder of the history, up to 20 MB each; none if the history is off. A server that
+    was started with --log-level warn wrote less.
     """
     run_id = _whole(run_id)
     found = lines_of_run(run_id, everything=everything)

@@ -75,17 +75,17 @@ def command(
 ) -> None:
     """Run a finished run again, keeping outputs of its steps.
 
-    Kept steps are not executed: they give the output they gave. Without --from, --failed or --only-missing everything
+    Kept steps are not executed: they return their earlier output. Without --from, --failed or --only-missing everything
     is executed. --failed alone keeps the completed steps of the failed items.
 
-    Servers do not give back the input, variables and overrides of a run. They are taken from the history, if the run
-    was started here: the input unless one is given, variables and overrides below those that are given. Secret
-    variables are not recorded: give them again.
+    Servers do not return the input, variables and overrides of a run. They are taken from the history, if the run was
+    started here; an input that is given replaces the recorded one, variables and overrides that are given take
+    precedence. Secret variables are not recorded: give them again.
 
     Outputs of steps can be kept on 0.12 and newer, and on 0.9 for runs of one item; elsewhere --failed runs the failed
     items as a whole.
 
-    It prints what run prints; of a batch, a line for each item of the earlier run, the kept ones too.
+    It prints what 'run' prints; for a batch, a line for each item of the earlier run, including kept ones.
     """
     values.check(flow=flow or "", inputs=inputs)
     about = {name: value for name, value in about.items() if value}

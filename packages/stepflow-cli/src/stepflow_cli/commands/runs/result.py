@@ -41,8 +41,8 @@ def command(
 ) -> None:
     """Print the result of a run, waiting for it to end.
 
-    Of a run of one item it is what run prints: the output alone; with -o the whole result, of a run that failed too.
-    Of a batch it is what run --inputs prints: a line of JSON for each item, in the order of their inputs.
+    For a run of one item it prints what 'run' prints: only the output; with -o the whole result, even for failed runs.
+    For a batch it prints what 'run --inputs' prints: a line of JSON for each item, in the order of the inputs.
     """
     if no_wait and wait.timeout is not None:
         raise usage("--no-wait and --timeout exclude each other")

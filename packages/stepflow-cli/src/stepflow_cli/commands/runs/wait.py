@@ -35,8 +35,8 @@ def command(runs: tuple[str, ...], wait: Wait, server: ServerOptions, output: Ou
 
     RUN may be - for ids on standard input, one a line.
 
-    The exit code is 0 if all have completed; else 5 if one has not ended in time, else 1 if one failed, else 6, as one
-    was cancelled. Ctrl-C and --timeout only end the wait.
+    The exit code is 0 if all completed, else 5 if one did not end in time, else 1 if one failed, else 6 (one was
+    cancelled). Ctrl-C and --timeout only end the wait.
     """
     ids = read_run_ids(runs)
     problems: list[Problem] = []

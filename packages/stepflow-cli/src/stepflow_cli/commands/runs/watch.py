@@ -42,11 +42,11 @@ _QUIET = ("run_created", "steps_needed", "step_ready")
 def command(run_id: str, wait: Wait, server: ServerOptions, output: Output) -> None:
     """Show the steps of a run live, until it ends.
 
-    On a terminal a tree, elsewhere a line for each change; with -o jsonl the events themselves, with json and yaml
-    the run as it is in the end. The exit code tells how the run ended: 0 completed, 1 failed, 6 cancelled.
+    Prints a tree on a terminal, elsewhere a line for each change; with -o jsonl the events themselves, with json and
+    yaml the run at its end. The exit code is that of the run: 0 completed, 1 failed, 6 cancelled.
 
-    Ctrl-C ends the watching and not the run, and prints the command that comes back. A cancelled run ends here at
-    once, though servers let the step that runs go on. Servers before 0.12 tell the steps only in the end.
+    Ctrl-C stops watching, not the run, and prints the command to watch it again. A cancelled run counts as ended at
+    once, although servers finish the running step. Servers before 0.12 report steps only at the end.
     """
     from ...runs.watch import Watch, failure_of
 
