@@ -296,3 +296,25 @@ def test_further_fields_have_a_type_too() -> None:
     flow = {"name": "f", "description": "d", "schemas": schemas, "steps": [step], "output": 1}
     # Nothing reads the output of the step: that it has no type does not matter.
     assert [each.rule for each in check(flow, components=known, type_check=True).diagnostics] == ["type-mismatch"]
+
+
+def test_a_schema_that_grows_with_each_use_does_no_harm() -> None:
+    defs: dict[str, Any] = {
+        f"T{n}": {"type": "object", "properties": {key: {"$ref": f"#/$defs/T{n + 1}"} for key in "abcd"}}
+        for n in range(25)
+    }
+    huge = {"$ref": "#/$defs/T0", "$defs": defs | {"T25": {"type": "string"}}}
+    other = {"$ref": "#/$defs/T0", "$defs": defs | {"T25": {"type": "integer"}}}
+    known = [{"name": "x", "path": "/shop/x", "input_schema": huge, "output_schema": other}]
+    steps = [
+        {"id": "a", "component": "/shop/x", "input": {}},
+        {"id": "b", "component": "/shop/x", "input": {"$step": "a"}},
+    ]
+    inferred = infer({"steps": steps, "output": {"$step": "b"}}, components=known)
+    assert len(inferred.summary["output"]) == 200
+    assert len(json.dumps(inferred.output)) < 200_000
+    Draft202012Validator.check_schema(inferred.output)
+
+
+def test_a_long_list_has_elements_of_any_type() -> None:
+    assert _types_after([*[1] * 300, "b"], {"$step": "a", "path": "$[300]"}) == ("unknown", [])
