@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import yaml
 
 from tests.flows.valid import VALID
 
-__all__ = ["mutated", "mutations"]
+__all__ = ["mutated", "mutations", "with_odd_part"]
 
 _TOKEN = re.compile(r"[$\w./]+|[^\s\w]")
+
+
+_ODD: list[Any] = [
+    None, True, 0, -1, 1.5, "", "x", [], {}, {"type": 5}, {"type": ["string", {}]}, {"$ref": 7}, {"$defs": 5},
+    {"properties": []}, {"anyOf": {}}, {"allOf": [5, True]}, {"enum": 5}, {"required": [{}]}, {"items": [1]},
+    {"$step": ["a"]}, {"$input": {}}, {"$if": []}, {"$coalesce": {}}, {"$literal": None},
+]  # fmt: skip
+"""Values that stand where others are expected."""
 
 
 def _mutated(token: str, others: list[str], chance: random.Random) -> str:
@@ -51,3 +61,17 @@ def _one(text: str, chance: random.Random) -> str:
     token = chance.choice(tokens)
     new = _mutated(token[0], [each[0] for each in tokens], chance)
     return text[: token.start()] + new + text[token.end() :]
+
+
+def with_odd_part(value: Any, chance: random.Random) -> Any:
+    """Return a copy of a value, one part of which is something odd."""
+    changed = copy.deepcopy(value)
+    holder, key = chance.choice(list(_places(changed)))
+    holder[key] = copy.deepcopy(chance.choice(_ODD))
+    return changed
+
+
+def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield value, key
+        yield from _places(value[key])

@@ -50,3 +50,9 @@ def test_a_plugin_that_could_not_be_asked_may_have_any_component() -> None:
 
 def test_of_two_components_of_one_name_nothing_is_known() -> None:
     assert _found("/python/echo", [_ECHO, _ECHO.model_copy(update={"plugin": "b"})], 5) == []
+
+
+def test_a_schema_that_is_none_says_nothing() -> None:
+    odd = {"type": "object", "required": [{}, 5], "properties": {"text": {"type": "object", "required": [{}]}}}
+    known = [{"name": "echo", "path": "/python/echo", "input_schema": odd}]
+    assert _found("/python/echo", known, {"text": {"a": 1}}) == []

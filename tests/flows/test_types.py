@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ from jsonschema import Draft202012Validator
 from stepflow_client import FlowFileError
 from stepflow_client.flows import check, infer
 from stepflow_client.flows.checker import components_of, find, find_in_text
+from stepflow_client.flows.file import load_flow
 from stepflow_client.flows.findings import TYPE_RULES
 from stepflow_client.flows.types.inferred import infer_text
 from stepflow_client.flows.types.schemas import type_of_schema
 from stepflow_client.flows.types.words import words_of
 
-from tests.flows.mutations import mutated, mutations
+from tests.flows.mutations import mutated, mutations, with_odd_part
 from tests.flows.valid import VALID
 
 _FOLDER = Path(__file__).with_name("type_faults")
@@ -96,6 +98,19 @@ def test_mutated_flows_break_nothing() -> None:
         }
         for schema in (inferred.input, inferred.output, *(step.output for step in inferred.steps)):
             Draft202012Validator.check_schema(schema)
+
+
+def test_odd_flows_and_odd_schemas_break_nothing() -> None:
+    chance = random.Random(13)
+    flows = [flow for flow, _ in VALID] + [load_flow(path) for path in _FILES]
+    for _ in range(800):
+        flow, schemas = chance.choice(flows), {each["path"]: each["input_schema"] for each in _LISTED}
+        flow, schemas = with_odd_part(flow, chance), with_odd_part(schemas, chance)
+        known = [{**each, "input_schema": schemas[each["path"]]} for each in _LISTED]
+        inferred = infer(flow, components=known)
+        found = check(flow, components=known, type_check=True).diagnostics
+        types = {(each.rule, each.path) for each in inferred.findings if each.rule in TYPE_RULES}
+        assert types == {(each.rule, each.path) for each in found if each.rule in TYPE_RULES}
 
 
 @pytest.mark.parametrize(
@@ -296,3 +311,25 @@ def test_further_fields_have_a_type_too() -> None:
     flow = {"name": "f", "description": "d", "schemas": schemas, "steps": [step], "output": 1}
     # Nothing reads the output of the step: that it has no type does not matter.
     assert [each.rule for each in check(flow, components=known, type_check=True).diagnostics] == ["type-mismatch"]
+
+
+def test_a_schema_that_grows_with_each_use_does_no_harm() -> None:
+    defs: dict[str, Any] = {
+        f"T{n}": {"type": "object", "properties": {key: {"$ref": f"#/$defs/T{n + 1}"} for key in "abcd"}}
+        for n in range(25)
+    }
+    huge = {"$ref": "#/$defs/T0", "$defs": defs | {"T25": {"type": "string"}}}
+    other = {"$ref": "#/$defs/T0", "$defs": defs | {"T25": {"type": "integer"}}}
+    known = [{"name": "x", "path": "/shop/x", "input_schema": huge, "output_schema": other}]
+    steps = [
+        {"id": "a", "component": "/shop/x", "input": {}},
+        {"id": "b", "component": "/shop/x", "input": {"$step": "a"}},
+    ]
+    inferred = infer({"steps": steps, "output": {"$step": "b"}}, components=known)
+    assert len(inferred.summary["output"]) == 200
+    assert len(json.dumps(inferred.output)) < 200_000
+    Draft202012Validator.check_schema(inferred.output)
+
+
+def test_a_long_list_has_elements_of_any_type() -> None:
+    assert _types_after([*[1] * 300, "b"], {"$step": "a", "path": "$[300]"}) == ("unknown", [])

@@ -126,7 +126,8 @@ def _fields(
     properties = schema.get("properties")
     properties = properties if isinstance(properties, Mapping) else {}
     required = schema.get("required")
-    missing = [each for each in required if each not in node.items] if isinstance(required, list) else []
+    names = [each for each in required if isinstance(each, str)] if isinstance(required, list) else []
+    missing = [each for each in names if each not in node.items]
     closed = schema.get("additionalProperties") is False and "patternProperties" not in schema
     for name, child in node.items.items():
         if name in properties:

@@ -34,6 +34,8 @@ _TELLING = frozenset({"type", "properties", "$ref", "enum", "const", "anyOf", "o
 _DEEPEST = 30
 _MOST_PARTS = 5_000
 """How many parts of one schema are read: beyond, nothing is known."""
+_MOST_WRITTEN = 2_000
+"""How many parts a schema that is written has."""
 _MOST_ELEMENTS = 200
 _PREFIXES = ("#/schemas/$defs/", "#/$defs/", "#/definitions/")
 
@@ -169,8 +171,10 @@ def type_of_value(value: Any, *, is_literal: bool = True, depth: int = 0) -> Typ
                   for key, each in value.items()}  # fmt: skip
         return Type((ObjectOf(fields, None),))
     if isinstance(value, (list, tuple)):
-        elements = tuple(type_of_value(each, is_literal=is_literal, depth=depth + 1) for each in value[:_MOST_ELEMENTS])
-        return Type((ListOf(union(elements), elements if len(value) <= _MOST_ELEMENTS else None),))
+        if len(value) > _MOST_ELEMENTS:
+            return Type((ListOf(UNKNOWN),))
+        elements = tuple(type_of_value(each, is_literal=is_literal, depth=depth + 1) for each in value)
+        return Type((ListOf(union(elements), elements),))
     kind = kind_of(value)
     if kind is None:
         return UNKNOWN
@@ -184,41 +188,51 @@ def kind_of(value: Any) -> str | None:
     return {int: "integer", float: "number", str: "string"}.get(type(value))
 
 
-def schema_of(type: Type, depth: int = 0) -> Any:
-    """Return a JSON Schema of a type; `{}` where nothing is known."""
-    if is_unknown(type) or depth > _DEEPEST:
-        return {}
-    if not type.members:
-        return {"not": {}}
-    schemas = [_schema_of_member(each, depth) for each in union([widened(type)]).members]
-    if len(schemas) == 1:
-        return schemas[0]
-    if all(each.keys() == {"type"} for each in schemas):
-        return {"type": [each["type"] for each in schemas]}
-    return {"anyOf": schemas}
+def schema_of(type: Type) -> Any:
+    """Return a JSON Schema of a type; `{}` where nothing is known, and for parts of a very large type."""
+    return _Writer().schema(type, 0)
 
 
-def _schema_of_member(member: Member, depth: int) -> dict[str, Any]:
-    match member:
-        case Plain(kind, values):
-            return {"type": kind} if values is None else {"type": kind, "enum": list(values)}
-        case ListOf():
-            items = schema_of(member.items, depth + 1)
-            return {"type": "array", "items": items} if items and member.items.members else {"type": "array"}
-        case ObjectOf():
-            return _schema_of_object(member, depth)
-        case Anything():
+class _Writer:
+    """Writes one schema, in which shared parts stand as often as they are used."""
+
+    def __init__(self) -> None:
+        self._parts = 0
+
+    def schema(self, type: Type, depth: int) -> Any:
+        """Return the schema of a type."""
+        self._parts += 1
+        if is_unknown(type) or depth > _DEEPEST or self._parts > _MOST_WRITTEN:
             return {}
+        if not type.members:
+            return {"not": {}}
+        schemas = [self._member(each, depth) for each in union([widened(type)]).members]
+        if len(schemas) == 1:
+            return schemas[0]
+        if all(each.keys() == {"type"} for each in schemas):
+            return {"type": [each["type"] for each in schemas]}
+        return {"anyOf": schemas}
 
+    def _member(self, member: Member, depth: int) -> dict[str, Any]:
+        match member:
+            case Plain(kind, values):
+                return {"type": kind} if values is None else {"type": kind, "enum": list(values)}
+            case ListOf():
+                items = self.schema(member.items, depth + 1)
+                return {"type": "array", "items": items} if items and member.items.members else {"type": "array"}
+            case ObjectOf():
+                return self._object(member, depth)
+            case Anything():
+                return {}
 
-def _schema_of_object(member: ObjectOf, depth: int) -> dict[str, Any]:
-    made: dict[str, Any] = {"type": "object"}
-    if member.fields:
-        made["properties"] = {name: schema_of(each.type, depth + 1) for name, each in member.fields.items()}
-    required = [name for name, each in member.fields.items() if each.is_required]
-    made |= {"required": required} if required else {}
-    if member.extra is None:
-        made["additionalProperties"] = False
-    elif not is_unknown(member.extra):
-        made["additionalProperties"] = schema_of(member.extra, depth + 1)
-    return made
+    def _object(self, member: ObjectOf, depth: int) -> dict[str, Any]:
+        made: dict[str, Any] = {"type": "object"}
+        if member.fields:
+            made["properties"] = {name: self.schema(each.type, depth + 1) for name, each in member.fields.items()}
+        required = [name for name, each in member.fields.items() if each.is_required]
+        made |= {"required": required} if required else {}
+        if member.extra is None:
+            made["additionalProperties"] = False
+        elif not is_unknown(member.extra):
+            made["additionalProperties"] = self.schema(member.extra, depth + 1)
+        return made

@@ -12,23 +12,18 @@ __all__ = ["noun_of", "words_of"]
 _DEEPEST = 8
 _SHOWN_FIELDS = 12
 _SHOWN_VALUES = 5
+_LONGEST = 1_000
+"""How many characters a part has."""
 
 
-def words_of(type: Type, longest: int = 200, depth: int = 0) -> str:
+def words_of(type: Type, longest: int = 200) -> str:
     """Return a type in one line; `unknown` where nothing is known.
 
     Args:
         type: The type.
         longest: How many characters are shown.
-        depth: How deep it is nested.
     """
-    if is_unknown(type):
-        return "unknown"
-    if not type.members:
-        return "nothing"
-    members = union([widened(type)]).members
-    text = " | ".join(dict.fromkeys(_member(each, depth) for each in members))
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+    return _cut(_Writer().words(type, 0), longest)
 
 
 def noun_of(type: Type) -> str:
@@ -50,34 +45,56 @@ def _noun(member: Member) -> str:
     return ""
 
 
-def _member(member: Member, depth: int) -> str:
-    match member:
-        case Plain(kind, values):
-            return kind if values is None else _values(member)
-        case ListOf(items):
-            if is_unknown(items) or not items.members or depth >= _DEEPEST:
-                return "array"
-            return f"[{words_of(items, 1000, depth + 1)}]"
-        case ObjectOf():
-            return _object(member, depth)
-        case _:
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+class _Writer:
+    """Writes one type; parts that occur more than once are written once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], str] = {}
+
+    def words(self, type: Type, depth: int) -> str:
+        """Return a type in one line."""
+        if is_unknown(type):
             return "unknown"
+        if not type.members:
+            return "nothing"
+        key = (id(type), depth)
+        if key not in self._known:
+            members = union([widened(type)]).members
+            text = " | ".join(dict.fromkeys(self._member(each, depth) for each in members))
+            self._known[key] = _cut(text, _LONGEST)
+        return self._known[key]
+
+    def _member(self, member: Member, depth: int) -> str:
+        match member:
+            case Plain(kind, values):
+                return kind if values is None else _values(member)
+            case ListOf(items):
+                if is_unknown(items) or not items.members or depth >= _DEEPEST:
+                    return "array"
+                return f"[{self.words(items, depth + 1)}]"
+            case ObjectOf():
+                return self._object(member, depth)
+            case _:
+                return "unknown"
+
+    def _object(self, member: ObjectOf, depth: int) -> str:
+        if not member.fields or depth >= _DEEPEST:
+            return "object" if member.fields or member.extra is not None else "{}"
+        fields = [
+            f"{_name(name)}{'' if each.is_required else '?'}: {self.words(each.type, depth + 1)}"
+            for name, each in [*member.fields.items()][:_SHOWN_FIELDS]
+        ]
+        return f"{{{', '.join(fields)}{', …' if len(member.fields) > _SHOWN_FIELDS else ''}}}"
 
 
 def _values(member: Plain) -> str:
     values = member.values or ()
     shown = " | ".join(json.dumps(each, ensure_ascii=False) for each in values[:_SHOWN_VALUES])
     return f"{shown} | …" if len(values) > _SHOWN_VALUES else shown
-
-
-def _object(member: ObjectOf, depth: int) -> str:
-    if not member.fields or depth >= _DEEPEST:
-        return "object" if member.fields or member.extra is not None else "{}"
-    fields = [
-        f"{_name(name)}{'' if each.is_required else '?'}: {words_of(each.type, 1000, depth + 1)}"
-        for name, each in [*member.fields.items()][:_SHOWN_FIELDS]
-    ]
-    return f"{{{', '.join(fields)}{', …' if len(member.fields) > _SHOWN_FIELDS else ''}}}"
 
 
 def _name(name: str) -> str:
