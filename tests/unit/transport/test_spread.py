@@ -352,14 +352,14 @@ class Stub(Transport):
     """A server that is there or not, and the requests that it was sent."""
 
     def __init__(self) -> None:
-        self.is_there = True
+        self.is_there, self.status = True, 200
         self.sent: list[HttpRequest] = []
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         self.sent.append(request)
         if not self.is_there:
             raise ConnectFailed("refused")
-        return HttpResponse(200, {})
+        return HttpResponse(self.status, {})
 
     def stream(self, request: HttpRequest) -> Any:
         raise NotImplementedError
@@ -377,29 +377,36 @@ class Clock:
         return self.now
 
 
-def test_a_server_that_has_failed_rests_and_comes_back_by_one_new_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_has_failed_rests_and_comes_back_when_it_responds(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr(failover, "time", clock)
     a, b = Stub(), Stub()
     both = failover.Failover([a, b], Spread(2))
 
-    def create(count: int) -> tuple[list[float], int]:
-        """Return the seconds to connect of the runs that `a` got, and how many `b` got."""
+    def create(count: int) -> tuple[list[str], int]:
+        """Create runs, one after the other; give what `a` was asked, and how many requests `b` got."""
         a.sent.clear()
         b.sent.clear()
         for _ in range(count):
-            asyncio.run(both.send(HttpRequest("POST", "/runs", idempotent=False)))
-        return [request.timeout.connect for request in a.sent], len(b.sent)
+            request = HttpRequest("POST", "/runs", "", {"content-type": "application/json"}, b"{}", idempotent=False)
+            asyncio.run(both.send(request))
+        return [str(request) for request in a.sent], len(b.sent)
 
-    assert create(4) == ([30.0, 30.0], 2)
+    assert create(4) == (["POST /runs"] * 2, 2)
     a.is_there = False
-    assert create(10) == ([30.0], 10)
+    assert create(10) == (["POST /runs"], 10)
     clock.now += 0.6
-    assert create(10) == ([3.0], 10)
+    assert create(10) == (["GET /health"], 10)
+    (question,) = a.sent
+    assert (question.headers, question.content, question.timeout.read) == ({}, b"", 3.0)
     clock.now += 1.1
     a.is_there = True
-    assert create(10) == ([3.0] + [30.0] * 4, 5)
+    assert create(10) == (["GET /health"] + ["POST /runs"] * 5, 5)
     a.is_there = b.is_there = False
     with pytest.raises(ConnectFailed):
         create(1)
     assert len(a.sent) == len(b.sent) == 1
+    clock.now += 0.6
+    a.status = 503
+    a.is_there = b.is_there = True
+    assert create(10)[0].count("POST /runs") == 0

@@ -27,7 +27,6 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "stepflow submit hello.yaml --inputs names.jsonl",
     ),
     "validate": (
-        "stepflow validate hello.yaml",
         "stepflow validate --offline flows/",
         "stepflow validate hello.yaml --type-check",
         "stepflow validate hello.yaml -o sarif",

@@ -12,20 +12,23 @@ from dataclasses import replace
 from ..._http.messages import (
     ConnectFailed,
     ConnectionBroken,
+    HttpError,
     HttpRequest,
     HttpResponse,
     PoolTimeout,
     ReadTimeout,
     WriteTimeout,
 )
+from ..._rules.operations import OPERATIONS
 from ..._rules.spread import Spread
 from .base import Middleware, Stream, Transport
 
 __all__ = ["Authorization", "Failover"]
 
 _FIRST_REST, _LONGEST_REST = 0.5, 30.0
-_TRIAL_CONNECT = 3.0
-"""Seconds to connect to a server that has failed, where others are there for a new run."""
+_HEALTH = OPERATIONS["health_check"].path
+_TRIAL = 3.0
+"""Seconds in which a server that has failed says that it is there again, before it gets a new run."""
 _AWAY = frozenset({502, 503, 504})
 """Statuses that a proxy returns for a server that is away."""
 
@@ -85,8 +88,10 @@ class Failover(Transport):
         while True:
             with self._chosen(request, left) as number:
                 left.remove(number)
+                if left and self._is_doubtful(request, number) and not self._responds(request, number):
+                    continue
                 try:
-                    response = self._servers[number].send(self._limited(request, number, left))
+                    response = self._servers[number].send(request)
                 except PoolTimeout:
                     raise
                 except ConnectFailed:
@@ -141,19 +146,36 @@ class Failover(Transport):
         with self._spread.placed(live or left) as number:
             yield number
 
-    def _limited(self, request: HttpRequest, number: int, others: list[int]) -> HttpRequest:
-        """Return a request as it goes to a server: one that has failed gets one new run, and little time to connect.
+    def _is_doubtful(self, request: HttpRequest, number: int) -> bool:
+        """Return whether a new run would be what finds out that a server which has failed responds again."""
+        return self._spread is not None and not request.idempotent and self._has_failed(number)
+
+    def _responds(self, request: HttpRequest, number: int) -> bool:
+        """Ask a server that has failed for its health; meanwhile it rests for others.
 
         Args:
-            request: The request.
+            request: What would be sent to it next.
             number: The server.
-            others: The servers that can still be tried.
         """
-        if self._spread is None or request.idempotent or not (others and self._has_failed(number)):
-            return request
         self._rest_until[number] = time.monotonic() + self._rests[number]
-        limit = request.timeout._replace(connect=min(request.timeout.connect, _TRIAL_CONNECT))
-        return replace(request, timeout=limit)
+        headers = {name: value for name, value in request.headers.items() if name != "content-type"}
+        limit = request.timeout.at_most(_TRIAL)
+        question = HttpRequest(
+            "GET",
+            _HEALTH,
+            "",
+            headers,
+            timeout=limit,
+            deadline=request.deadline,
+            max_response_bytes=request.max_response_bytes,
+        )
+        try:
+            response = self._servers[number].send(question)
+        except HttpError:
+            self._failed(number)
+            return False
+        self._heard(number, response.status)
+        return not self._has_failed(number)
 
     def _failed(self, number: int) -> None:
         self._rest_until[number] = time.monotonic() + self._rests[number]

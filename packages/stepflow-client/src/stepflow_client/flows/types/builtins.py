@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ..model import reads_of
 from ..placed import Node
 from .expressions import Scope, type_of
+from .found import FlowTypes
 from .model import (
     BOOLEAN,
     INTEGER,
@@ -28,16 +28,13 @@ from .model import (
 )
 from .schemas import type_of_value
 
-if TYPE_CHECKING:
-    from .flow import FlowTypes
-
 __all__ = ["Call", "builtin_output", "elements_of", "subflow_of"]
 
 _TURNS = 3
 """How often a flow for iterate is typed before its input counts as unknown."""
 _DEEPEST_TURNS = 3
 
-TypeFlow = Callable[[Node, str, Type], "FlowTypes"]
+TypeFlow = Callable[[Node, str, Type], FlowTypes]
 
 
 class Call:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from ..model import FlowModel, Step
 from ..placed import Node
@@ -11,52 +10,13 @@ from ..rules.components import Components, known_components, schemas_of
 from ..rules.schemas import defs_of
 from .builtins import Call, builtin_output
 from .expressions import Scope, type_of
+from .found import FlowTypes, StepTypes
 from .model import NULL, UNKNOWN, Type, is_unknown, union
 from .schemas import type_of_schema, type_of_value
 
-__all__ = ["Catalogue", "FlowTypes", "StepTypes", "type_flow"]
+__all__ = ["Catalogue", "type_flow"]
 
 _DEEPEST = 20
-
-
-@dataclass
-class StepTypes:
-    """The types of one step."""
-
-    step: Step
-    component: str | None
-    """The component's path; None if it is no text."""
-    given: Type
-    """What its input expression gives."""
-    wanted: Type
-    """What the component takes."""
-    returned: Type
-    """What the component returns."""
-    output: Type
-    """What others read: the flow's own schema of the step, if it has one, else what the component returns, or the
-    default."""
-    source: Literal["flow", "component", "unknown"]
-    """Who says what the output is."""
-    is_known: bool = True
-    """Whether anything is known of the component."""
-    inner: FlowTypes | None = None
-    """The flow that it runs for each element or turn."""
-
-
-@dataclass
-class FlowTypes:
-    """The types of a flow."""
-
-    model: FlowModel
-    scope: Scope
-    steps: dict[str, StepTypes] = field(default_factory=dict)
-    """By the step's id, in the order of the file."""
-    output: Type = UNKNOWN
-    """What the output expression gives."""
-    declared_input: Type | None = None
-    declared_output: Type | None = None
-    given_input: Type = UNKNOWN
-    """What the flow around it gives to it."""
 
 
 class Catalogue:

@@ -14,7 +14,8 @@ from ..findings import TYPE_RULES, Finding
 from ..placed import Node, node_of
 from ..rules.components import Components
 from .annotate import add_schemas
-from .flow import Catalogue, FlowTypes, StepTypes, type_flow
+from .flow import Catalogue, type_flow
+from .found import FlowTypes, StepTypes
 from .inputs import input_of_uses
 from .model import UNKNOWN, Type, is_unknown
 from .schemas import schema_of

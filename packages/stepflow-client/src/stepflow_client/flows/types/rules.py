@@ -11,7 +11,7 @@ from ..rules.schemas import check_result
 from .builtins import elements_of
 from .compare import conflict
 from .expressions import Scope, keyword_of, read, type_of
-from .flow import FlowTypes, StepTypes
+from .found import FlowTypes, StepTypes
 from .inputs import check_uses
 from .messages import hint_for, message_for
 from .model import Type, is_unknown
