@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ..findings import Findings
 from .compare import conflict
 from .expressions import parts_of
-from .flow import FlowTypes
+from .found import FlowTypes
 from .model import UNKNOWN, Field, ListOf, ObjectOf, Type, is_unknown
 from .places import Place, places
 from .words import words_of
