@@ -16,6 +16,8 @@ from stepflow_client import (
     UnsupportedByServerError,
 )
 
+from tests.timings import set_timings
+
 RUN = "01900000-0000-7000-8000-000000000001"
 
 
@@ -65,7 +67,9 @@ def waiting(server: Server, *, attempts: int = 1, **more: Any) -> Any:
 
 
 @pytest.mark.parametrize("trouble", [httpx.ConnectError("down"), httpx.ReadError("broke"), 502, 503])
-def test_trouble_in_between_does_not_end_the_wait(trouble: object) -> None:
+def test_trouble_in_between_does_not_end_the_wait(trouble: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Longer than a busy machine takes for four requests.
+    set_timings(monkeypatch, wait_outage=30.0)
     server = Server(["running", trouble, trouble, "running", "completed"])
     assert waiting(server).is_finished
 
