@@ -120,7 +120,9 @@ class _KeepingHandler(RotatingFileHandler):
 
     def __init__(self) -> None:
         folder = _folder()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for each in (folder.parent, folder):
+            # Folders above the last one would be made readable for all.
+            each.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in _files()[: 1 - _MAX_FILES]:
             with suppress(OSError):
                 path.unlink()
@@ -135,6 +137,14 @@ class _KeepingHandler(RotatingFileHandler):
             errors="replace",
             opener=lambda path, flags: os.open(path, flags, 0o600),
         )
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.stream is not None and not os.path.exists(self.baseFilename):
+            # It was removed: by 'history clear', or as the oldest of too many.
+            with suppress(OSError):
+                self.stream.close()
+            self.stream = None
+        super().emit(record)
 
     def format(self, record: logging.LogRecord) -> str:
         time = rfc3339(datetime.fromtimestamp(record.created, UTC))
