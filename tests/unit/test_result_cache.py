@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import gc
+import logging
 import math
 import multiprocessing
 import pickle
@@ -15,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stepflow_cli.errors import Problem
+from stepflow_cli.server.logs import keeping_logs
+from stepflow_cli.settings.profiles import config_path
 from stepflow_client import InvalidArgumentError, ResultCache, StepflowClientError
 from stepflow_client._flights import KeyLock, joined
 from stepflow_client._results import ResultFile
@@ -236,6 +240,24 @@ def test_the_file_is_in_the_folder_for_caches(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_path() == ResultCache().path == tmp_path / "stepflow" / "results.db"
+
+
+def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def unknown(user: int) -> object:
+        raise KeyError(user)
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "STEPFLOW_CONFIG_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(StepflowClientError, match="no home folder"):
+        ResultCache().clear()
+    with pytest.raises(Problem, match="no home folder"):
+        config_path()
+    monkeypatch.setenv("STEPFLOW_CONFIG_FILE", str(tmp_path / "config.toml"))
+    with keeping_logs():
+        assert logging.getLogger("stepflow.server").handlers == [], "a note, and the run goes on"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert ResultCache().clear() == 0
 
 
 @pytest.mark.parametrize(

@@ -65,16 +65,26 @@ def user_folder(kind: str) -> Path:
 
     On Linux that is `$XDG_STATE_HOME` (`~/.local/state`) or `$XDG_CACHE_HOME` (`~/.cache`), on macOS
     `~/Library/Application Support` or `~/Library/Caches`, on Windows `%LOCALAPPDATA%` for both.
+
+    Raises:
+        StepflowClientError: If the user has no home folder.
     """
     if sys.platform == "win32":
-        folder = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        local = os.environ.get("LOCALAPPDATA")
+        folder = Path(local) if local else _home() / "AppData" / "Local"
     elif sys.platform == "darwin":
-        folder = Path.home() / "Library" / ("Caches" if kind == "cache" else "Application Support")
+        folder = _home() / "Library" / ("Caches" if kind == "cache" else "Application Support")
     else:
         given = Path(os.environ.get(f"XDG_{kind.upper()}_HOME") or "")
-        usual = Path.home() / (".cache" if kind == "cache" else ".local/state")
-        folder = given if given.is_absolute() else usual
+        folder = given if given.is_absolute() else _home() / (".cache" if kind == "cache" else ".local/state")
     return folder / "stepflow"
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise StepflowClientError("this user has no home folder", hint="set HOME") from None
 
 
 def open_private(path: Path, *, timeout: float) -> sqlite3.Connection:

@@ -59,10 +59,12 @@ class KeptLine:
 @contextmanager
 def keeping_logs() -> Iterator[None]:
     """Keep what embedded servers write in the block, unless the history is off."""
+    from stepflow_client import StepflowClientError
+
     logger = logging.getLogger("stepflow.server")
     try:
         handler = _KeepingHandler() if history_setting().value == "on" else None
-    except (OSError, Problem) as error:
+    except (OSError, Problem, StepflowClientError) as error:
         note(f"the server's log is not kept: {getattr(error, 'strerror', None) or error}")
         handler = None
     if handler is None:
