@@ -154,6 +154,7 @@ def test_a_log_that_was_set_aside_or_cut_off(stepflow: Stepflow, written: Callab
     path = written(("info", f"ends: run_id={FIRST}"))
     written(("info", f"begins: run_id={FIRST}"), name=f"{path.name}.1")
     with path.open("a") as file:
+        file.write("[" * 100_000 + "\n[1]\n")
         file.write('{"time": "2026-')
     assert [each[:4] for each in messages(stepflow, FIRST)] == ["begi", "ends"]
 

@@ -187,8 +187,8 @@ def _logs() -> Iterator[list[KeptLine]]:
 def _read(path: Path) -> Iterator[KeptLine]:
     with suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
         for text in file:
-            # The last one may be cut off.
-            with suppress(ValueError, KeyError, TypeError):
+            # The last one may be cut off, and others damaged.
+            with suppress(ValueError, KeyError, TypeError, RecursionError):
                 yield _kept_line(json.loads(text))
 
 
