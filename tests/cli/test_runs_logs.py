@@ -68,7 +68,7 @@ def test_of_an_embedded_server(stepflow: Stepflow, folder: Path) -> None:
     assert "status=Completed" in lines[-1]["message"]
     assert lines[0]["target"].startswith("stepflow")
     (file,) = folder.iterdir()
-    assert (stat.S_IMODE(file.stat().st_mode), stat.S_IMODE(folder.stat().st_mode)) == (0o600, 0o700)
+    assert [stat.S_IMODE(each.stat().st_mode) for each in (file, folder, folder.parent)] == [0o600, 0o700, 0o700]
     text = stepflow("runs", "logs", "@last").stdout.splitlines()
     assert len(text) == len(lines)
     assert re.match(r"2\d{3}-\d\d-\d\dT[\d:]{8}\+00:00  info   Starting items execution", text[0])
@@ -154,6 +154,7 @@ def test_a_log_that_was_set_aside_or_cut_off(stepflow: Stepflow, written: Callab
     path = written(("info", f"ends: run_id={FIRST}"))
     written(("info", f"begins: run_id={FIRST}"), name=f"{path.name}.1")
     with path.open("a") as file:
+        file.write("[" * 100_000 + "\n[1]\n")
         file.write('{"time": "2026-')
     assert [each[:4] for each in messages(stepflow, FIRST)] == ["begi", "ends"]
 
@@ -246,6 +247,18 @@ def test_the_oldest_logs_are_removed(stepflow: Stepflow, folder: Path, written: 
     names = sorted(path.name for path in folder.iterdir())
     assert len(names) == 50
     assert names[0] == "011.jsonl"
+
+
+def test_a_server_whose_log_was_removed_goes_on_with_a_new_one(
+    serving: subprocess.Popen[str], stepflow: Stepflow, folder: Path
+) -> None:
+    assert stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}').code == 0
+    assert stepflow("history", "clear", "--yes").code == 0
+    assert [*folder.iterdir()] == []
+    assert stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}').code == 0
+    assert "status=Completed" in messages(stepflow, "@last")[-1]
+    (file,) = folder.iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_clear_removes_them(stepflow: Stepflow, folder: Path, written: Callable[..., Path]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +46,12 @@ def test_files_keep_every_byte(path: Path) -> None:
 
 
 @pytest.mark.parametrize("index", range(len(VALID)))
-@pytest.mark.parametrize("form", ["json", "indented json", "yaml", "yaml in braces"])
+@pytest.mark.parametrize("form", ["json", "indented json", "json with tabs", "yaml", "yaml in braces"])
 def test_each_layout(index: int, form: str) -> None:
     flow = VALID[index][0]
     write: dict[str, Any] = {
         "json": json.dumps,
+        "json with tabs": lambda flow: json.dumps(flow, indent="\t") + "\n",
         "indented json": lambda flow: json.dumps(flow, indent=2) + "\n",
         "yaml": lambda flow: yaml.safe_dump(flow, sort_keys=False),
         "yaml in braces": lambda flow: yaml.safe_dump(flow, sort_keys=False, default_flow_style=True, width=60),
@@ -60,6 +62,7 @@ def test_each_layout(index: int, form: str) -> None:
     changed = inferred.annotated(text.encode(), source).decode()
     whole = (parse_json if source == "flow.json" else parse_yaml)(changed, source)
     assert _is_within(text, changed)
+    assert form != "json with tabs" or not re.search(r"^\t* ", changed, re.MULTILINE)
     assert {key: value for key, value in whole.items() if key != "schemas"} == {
         key: value for key, value in flow.items() if key != "schemas"
     }

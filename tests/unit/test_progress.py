@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import sys
 from typing import Any
@@ -113,6 +114,33 @@ def test_a_program_without_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", printed)
     show_all()
     assert printed.getvalue() == ""
+
+
+class HungUp(Terminal):
+    """A terminal that is gone."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+
+class Unread(io.StringIO):
+    """A pipe that nobody reads any more."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("missing", [(), ("rich",), ("rich", "tqdm")])
+def test_a_stream_that_cannot_be_written_ends_no_run(missing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in missing:
+        monkeypatch.setitem(sys.modules, name, None)
+    closed = io.StringIO()
+    closed.close()
+    for stream in (closed, HungUp(), Unread()):
+        monkeypatch.setattr(sys, "stderr", stream)
+        show_all()
+        with fake_server().sync_client() as client:
+            assert client.run(FLOW, 1, progress=True).is_success
 
 
 async def coroutine_function(now: Progress) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import gc
+import logging
 import math
 import multiprocessing
 import pickle
@@ -15,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stepflow_cli.errors import Problem
+from stepflow_cli.server.logs import keeping_logs
+from stepflow_cli.settings.profiles import config_path
 from stepflow_client import InvalidArgumentError, ResultCache, StepflowClientError
 from stepflow_client._flights import KeyLock, joined
 from stepflow_client._results import ResultFile
@@ -155,6 +159,75 @@ def test_opening_it_again_frees_no_lock(path: Path) -> None:
         assert not pool.apply(_is_locked, (path,))
 
 
+def test_a_file_that_was_removed_or_replaced_is_made_again(path: Path) -> None:
+    cache = _file(path)
+    cache.keep("a", "run", 1)
+    for each in [*path.parent.iterdir()]:
+        each.unlink()
+    assert cache.find("a") is None
+    cache.keep("b", "run", 2)
+    other = _file(path)
+    assert (other.find("b") or 0, cache.find("b")) == (cache.find("b"), other.find("b"))
+    other.close()
+    cache.close()
+    moved = path.with_name("moved.db")
+    path.rename(moved)
+    cache.keep("c", "run", 3)
+    moved.replace(path)
+    for each in path.parent.glob("results.db-*"):
+        each.unlink()
+    found = cache.find("b")
+    assert found is not None
+    assert found.output == 2
+    assert cache.find("c") is None
+
+
+def test_a_result_kept_before_the_clock_was_set_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 2_000_000.0
+    monkeypatch.setattr("time.time", lambda: now)
+    cache = ResultCache(path, ttl=10)
+    cache._file.keep("a", "run", 1)
+    now -= 1_000_000
+    assert cache._file.find("a") is None, "its age is unknown"
+    assert cache.clear(older_than=5) == 0
+    assert cache.clear() == 1
+
+
+_FORKS = """
+import os, signal, sys, threading
+from stepflow_client import ResultCache
+
+cache, is_over = ResultCache(sys.argv[1])._file, threading.Event()
+
+
+def write():
+    number = 0
+    while not is_over.is_set():
+        cache.keep(str(number := number + 1), "run", number)
+
+
+threads = [threading.Thread(target=write) for _ in range(3)]
+[each.start() for each in threads]
+codes = []
+for number in range(10):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)
+        cache.keep(f"child {number}", "run", number)
+        os._exit(0 if cache.find(f"child {number}") else 1)
+    codes.append(os.waitpid(child, 0)[1])
+is_over.set()
+[each.join() for each in threads]
+found = [cache.find(f"child {number}").output for number in range(10)]
+print(codes == [0] * 10, found == [*range(10)])
+"""
+
+
+def test_a_fork_while_threads_use_it(path: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", _FORKS, path], capture_output=True, text=True, check=False)
+    assert (ended.stdout, ended.stderr) == ("True True\n", "")
+
+
 def test_it_is_pickled_as_its_settings(path: Path) -> None:
     cache = ResultCache(path, ttl=7, refresh=True, namespace="prod")
     cache._file.keep("a", "run", 1)
@@ -167,6 +240,24 @@ def test_the_file_is_in_the_folder_for_caches(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_path() == ResultCache().path == tmp_path / "stepflow" / "results.db"
+
+
+def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def unknown(user: int) -> object:
+        raise KeyError(user)
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "STEPFLOW_CONFIG_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(StepflowClientError, match="no home folder"):
+        ResultCache().clear()
+    with pytest.raises(Problem, match="no home folder"):
+        config_path()
+    monkeypatch.setenv("STEPFLOW_CONFIG_FILE", str(tmp_path / "config.toml"))
+    with keeping_logs():
+        assert logging.getLogger("stepflow.server").handlers == [], "a note, and the run goes on"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert ResultCache().clear() == 0
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from stepflow_api.api.run import list_runs
+from stepflow_api.api.run import get_run_events, list_runs
 from stepflow_client import (
     InvalidArgumentError,
     RetryPolicy,
@@ -18,6 +18,7 @@ from stepflow_client import (
     StepflowClient,
     SyncStepflowClient,
 )
+from stepflow_client._sync.event_stream import event_stream
 
 from tests.scripted_server import Answer, decoded, listening, message
 from tests.unit.both_twins import EVENT, HEALTH, TWINS, call
@@ -69,6 +70,31 @@ def test_the_next_one_takes_over_and_keeps_the_work() -> None:
         servers.down = set()
         both.list_runs()
     assert servers.asked == ["a", "b", "b"]
+
+
+def test_an_error_names_the_server_that_it_came_of() -> None:
+    servers = Servers()
+    servers.down, servers.broken = {"a"}, {"b"}
+    with client(servers) as both:
+        with pytest.raises(ServerConnectionError, match="the connection to http://b broke"):
+            both.list_runs()
+        servers.broken.clear()
+        assert both.list_runs().runs == []
+        servers.down.add("b")
+        with pytest.raises(ServerConnectionError, match="http://a cannot be reached"):
+            both.list_runs()
+
+
+def test_a_stream_that_breaks_names_its_server() -> None:
+    servers = Servers()
+    servers.down.add("a")
+    with client(servers) as both:
+        both.list_runs()
+        servers.broken.add("b")
+        request = get_run_events._get_kwargs(RUN, run_id=RUN)
+        events = event_stream(both._connection, "get_run_events", request, silence=5.0, run_id=RUN)
+        with pytest.raises(ServerConnectionError, match="the connection to http://b broke"):
+            next(events)
 
 
 def test_a_server_that_is_down_is_left_alone_for_a_while() -> None:

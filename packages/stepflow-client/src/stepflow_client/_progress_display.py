@@ -59,17 +59,29 @@ def progress_shown(progress: ProgressOption) -> Iterator[Callable[[Progress], ob
         yield progress
         return
     shown: list[Display] = []
+    is_broken = False
+
+    @contextmanager
+    def writing() -> Iterator[None]:
+        nonlocal is_broken
+        try:
+            yield
+        except (OSError, ValueError):
+            # Nobody reads it any more, or the stream is closed: no reason to leave the run.
+            is_broken = True
 
     def show(now: Progress) -> None:
-        if not shown:
-            shown.append(_display())
-        shown[0].show(now)
+        if not is_broken:
+            with writing():
+                shown[:] = shown or [_display()]
+                shown[0].show(now)
 
     try:
         yield show
     finally:
         for each in shown:
-            each.close()
+            with writing():
+                each.close()
 
 
 def _display() -> Display:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import sqlite3
 import time
@@ -99,7 +100,9 @@ class ResultFile(SharedFile):
         if not self.path.exists():
             return 0
         with self._raising("change"), self._opened() as connection:
-            count = connection.execute("DELETE FROM results WHERE created <= ?", [time.time() - older_than]).rowcount
+            # All of them means those too that were kept before the clock was set back.
+            last = time.time() - older_than if older_than > 0 else math.inf
+            count = connection.execute("DELETE FROM results WHERE created <= ?", [last]).rowcount
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             return count
 
@@ -123,11 +126,12 @@ class ResultFile(SharedFile):
         """
         now = time.time()
         since = max(since, now - self._ttl)
-        query = "SELECT run_id, created, output FROM results WHERE key = ? AND created >= ? AND expires > ?"
+        # One of the future was kept before the clock was set back: how old it is cannot be told.
+        query = "SELECT run_id, created, output FROM results WHERE key = ? AND created BETWEEN ? AND ? AND expires > ?"
         with self._warning("read a result"):
             if self.path.exists():
                 with self._opened() as connection:
-                    row = connection.execute(query, [key, since, now]).fetchone()
+                    row = connection.execute(query, [key, since, now, now]).fetchone()
                 if row is not None:
                     run_id, created, output = row
                     return CachedResult(str(run_id), float(created), json.loads(output))

@@ -8,6 +8,7 @@ import sqlite3
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,13 +27,37 @@ _making = threading.Lock()
 """Held while a file is made: nobody of this process has it open then."""
 
 
+_all: weakref.WeakSet[SharedFile] = weakref.WeakSet()
+_forking = threading.Lock()
+_held: list[threading.Lock] = []
+_FORK_WAIT = 2.0
+"""Seconds that a fork waits for each thread that uses a file."""
+
+
+def _hold() -> None:
+    """Let no thread be within SQLite while the process forks: nobody would free its locks in the fork."""
+    _forking.acquire()
+    with _making:
+        locks = [file._lock for file in _all]
+    _held.extend(lock for lock in [*locks, _making] if lock.acquire(timeout=_FORK_WAIT))
+
+
+def _release() -> None:
+    while _held:
+        _held.pop().release()
+    _forking.release()
+
+
 def _forked() -> None:
-    global _making
-    _making = threading.Lock()
+    global _making, _forking
+    _making, _forking = threading.Lock(), threading.Lock()
+    _held.clear()
+    for file in _all:
+        file._lock = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
+    os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_forked)
 
 
 def user_folder(kind: str) -> Path:
@@ -40,16 +65,26 @@ def user_folder(kind: str) -> Path:
 
     On Linux that is `$XDG_STATE_HOME` (`~/.local/state`) or `$XDG_CACHE_HOME` (`~/.cache`), on macOS
     `~/Library/Application Support` or `~/Library/Caches`, on Windows `%LOCALAPPDATA%` for both.
+
+    Raises:
+        StepflowClientError: If the user has no home folder.
     """
     if sys.platform == "win32":
-        folder = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        local = os.environ.get("LOCALAPPDATA")
+        folder = Path(local) if local else _home() / "AppData" / "Local"
     elif sys.platform == "darwin":
-        folder = Path.home() / "Library" / ("Caches" if kind == "cache" else "Application Support")
+        folder = _home() / "Library" / ("Caches" if kind == "cache" else "Application Support")
     else:
         given = Path(os.environ.get(f"XDG_{kind.upper()}_HOME") or "")
-        usual = Path.home() / (".cache" if kind == "cache" else ".local/state")
-        folder = given if given.is_absolute() else usual
+        folder = given if given.is_absolute() else _home() / (".cache" if kind == "cache" else ".local/state")
     return folder / "stepflow"
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise StepflowClientError("this user has no home folder", hint="set HOME") from None
 
 
 def open_private(path: Path, *, timeout: float) -> sqlite3.Connection:
@@ -96,8 +131,11 @@ class SharedFile:
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
+        with _making:
+            _all.add(self)
         self._connection: sqlite3.Connection | None = None
         self._process = 0
+        self._place: tuple[int, int] | None = None
         self._has_warned = False
 
     def _default_path(self) -> Path:
@@ -112,7 +150,7 @@ class SharedFile:
         return f"{type(self).__name__}({str(self.path)!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        own = ("_lock", "_connection", "_process", "_has_warned")
+        own = ("_lock", "_connection", "_process", "_place", "_has_warned")
         return {name: value for name, value in vars(self).items() if name not in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -135,10 +173,18 @@ class SharedFile:
     def _opened(self) -> Iterator[sqlite3.Connection]:
         """Return the connection of this process, for one thread at a time."""
         with self._lock:
+            if self._connection is not None and self._process == os.getpid() and self._is_gone():
+                self._connection.close()
+                self._connection = None
             if self._connection is None or self._process != os.getpid():
                 # One that came with a fork belongs to the parent.
                 self._connection, self._process = _connect(self.path, self._schema), os.getpid()
+                self._place = _place(self.path)
             yield self._connection
+
+    def _is_gone(self) -> bool:
+        """Return whether the open file was removed or replaced: what is written to it is lost."""
+        return sys.platform != "win32" and self._place != _place(self.path)
 
     @contextmanager
     def _warning(self, what: str) -> Iterator[None]:
@@ -159,6 +205,13 @@ class SharedFile:
             yield
         except (sqlite3.Error, OSError) as error:
             raise StepflowClientError(f"cannot {what} the {self._what} {self.path}: {error}") from error
+
+
+def _place(path: Path) -> tuple[int, int] | None:
+    with suppress(OSError):
+        found = os.stat(path)
+        return found.st_dev, found.st_ino
+    return None
 
 
 def _connect(path: Path, schema: tuple[str, ...]) -> sqlite3.Connection:

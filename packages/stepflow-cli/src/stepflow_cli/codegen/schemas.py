@@ -29,6 +29,9 @@ _CONSTRAINTS = {
     "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
     "array": ("minItems", "maxItems"),
 }
+_LENGTHS = ("minLength", "maxLength", "minItems", "maxItems")
+_LONGEST = 2**31
+"""Lengths from here on limit nothing."""
 _BESIDE = ("description", "default")
 """What may stand beside a reference."""
 
@@ -167,7 +170,11 @@ class _Reader:
             read["type"] = kinds[0] if len(kinds) == 1 else kinds
         read |= _values(schema)
         for kind in kinds:
-            read |= {key: schema[key] for key in _CONSTRAINTS.get(kind, ()) if _is_constraint(key, schema.get(key))}
+            read |= {
+                key: int(schema[key]) if key in _LENGTHS else schema[key]
+                for key in _CONSTRAINTS.get(kind, ())
+                if _is_constraint(key, schema.get(key))
+            }
         if "string" in kinds and schema.get("format") in _FORMATS:
             read["format"] = schema["format"]
         if "array" in kinds:
@@ -328,14 +335,21 @@ def _values(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_constraint(key: str, value: Any) -> bool:
-    """Return whether this can be said of a type: a number, or a pattern that Python can read."""
-    if key != "pattern":
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    try:
-        re.compile(value)
-    except (re.error, TypeError):
+    """Return whether this can be said of a type: a number, a length, or a pattern that Python can read.
+
+    Pydantic makes no class of a negative length, or of multiples of 0.
+    """
+    if key == "pattern":
+        try:
+            re.compile(value)
+        except (re.error, TypeError):
+            return False
+        return True
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
         return False
-    return True
+    if key in _LENGTHS:
+        return value == int(value) and 0 <= value < _LONGEST
+    return key != "multipleOf" or value > 0
 
 
 def _titled(schema: Any, prefix: str) -> str | None:

@@ -50,6 +50,8 @@ def command(flows: list[str], output: str | None, check: bool) -> None:
     target = None if output == "-" else output
     if check and target is None:
         raise usage("--check compares a file", "name it with --output FILE")
+    if check and Path(str(target)).is_dir():
+        raise usage(f"{target} is a directory, not a file")
     if not check:
         Output(path=target).check()
     from ..codegen.models import imported

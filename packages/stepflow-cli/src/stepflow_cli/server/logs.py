@@ -59,10 +59,12 @@ class KeptLine:
 @contextmanager
 def keeping_logs() -> Iterator[None]:
     """Keep what embedded servers write in the block, unless the history is off."""
+    from stepflow_client import StepflowClientError
+
     logger = logging.getLogger("stepflow.server")
     try:
         handler = _KeepingHandler() if history_setting().value == "on" else None
-    except (OSError, Problem) as error:
+    except (OSError, Problem, StepflowClientError) as error:
         note(f"the server's log is not kept: {getattr(error, 'strerror', None) or error}")
         handler = None
     if handler is None:
@@ -120,7 +122,9 @@ class _KeepingHandler(RotatingFileHandler):
 
     def __init__(self) -> None:
         folder = _folder()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for each in (folder.parent, folder):
+            # Folders above the last one would be made readable for all.
+            each.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in _files()[: 1 - _MAX_FILES]:
             with suppress(OSError):
                 path.unlink()
@@ -135,6 +139,14 @@ class _KeepingHandler(RotatingFileHandler):
             errors="replace",
             opener=lambda path, flags: os.open(path, flags, 0o600),
         )
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.stream is not None and not os.path.exists(self.baseFilename):
+            # It was removed: by 'history clear', or as the oldest of too many.
+            with suppress(OSError):
+                self.stream.close()
+            self.stream = None
+        super().emit(record)
 
     def format(self, record: logging.LogRecord) -> str:
         time = rfc3339(datetime.fromtimestamp(record.created, UTC))
@@ -175,8 +187,8 @@ def _logs() -> Iterator[list[KeptLine]]:
 def _read(path: Path) -> Iterator[KeptLine]:
     with suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
         for text in file:
-            # The last one may be cut off.
-            with suppress(ValueError, KeyError, TypeError):
+            # The last one may be cut off, and others damaged.
+            with suppress(ValueError, KeyError, TypeError, RecursionError):
                 yield _kept_line(json.loads(text))
 
 

@@ -135,7 +135,11 @@ class Profiles:
 
 
 def config_path() -> Path:
-    """Return the path of the file with the profiles, whether it exists or not."""
+    """Return the path of the file with the profiles, whether it exists or not.
+
+    Raises:
+        Problem: If the user has no home folder.
+    """
     from pathlib import Path
 
     named = os.environ.get(CONFIG_VARIABLE)
@@ -143,7 +147,10 @@ def config_path() -> Path:
         return Path(named).expanduser().absolute()
     from platformdirs import user_config_path
 
-    return user_config_path("stepflow", appauthor=False) / "config.toml"
+    try:
+        return user_config_path("stepflow", appauthor=False) / "config.toml"
+    except RuntimeError:
+        raise usage("this user has no home folder", f"set HOME, or {CONFIG_VARIABLE} to a file") from None
 
 
 def load(path: Path | None = None) -> Profiles:

@@ -141,7 +141,8 @@ class ProgressTeller:
     async def _told(self, seen: RunProgress, began: float, deadline: float | None) -> AsyncGenerator[Progress, None]:
         shown = looked = time.monotonic()
         yield seen.progress(shown - began)
-        async with aclosing(self._events.run_events(seen.run_id, heartbeat=_PULSE)) as events:
+        followed = self._events.run_events(seen.run_id, heartbeat=_PULSE, deadline=deadline)
+        async with aclosing(followed) as events:
             async for event in events:
                 now = time.monotonic()
                 if event.type != "heartbeat":

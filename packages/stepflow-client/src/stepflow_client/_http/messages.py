@@ -46,6 +46,8 @@ class HttpError(Exception):
 
     attempts: Sequence[str] = ()
     """What came of each attempt, where there was more than one."""
+    server: int | None = None
+    """Which server of a list it was sent to, or could not be."""
 
 
 class CannotSend(HttpError):

@@ -100,6 +100,7 @@ class Connection:
         credentials = check_auth(auth)
         self.root = root
         self.url = str(root)
+        self._urls = [str(each) for each in roots]
         self.timeout = check_timeout(timeout)
         self.max_response_bytes = check_bytes(max_response_bytes, "max_response_bytes")
         self.is_shared = len(roots) > 1
@@ -266,6 +267,11 @@ class Connection:
         with self.traced(operation) as span:
             return self._send(span, operation, request, timeout=timeout, run_id=run_id, waits=waits)
 
+    def url_of(self, error: Exception) -> str:
+        """Return the URL of the server that an error came of; where that is unknown, of the first one."""
+        number = getattr(error, "server", None)
+        return self.url if number is None else self._urls[number]
+
     def traced(
         self, name: str, *, kind: Literal["CLIENT", "INTERNAL"] = "CLIENT", is_current: bool = True
     ) -> Operation:
@@ -294,7 +300,7 @@ class Connection:
             error.run_id = error.run_id or run_id
             raise
         except (HttpError, OSError, ValueError) as error:
-            raise error_from(error, sent, self.url, self.proxy, run_id) from error
+            raise error_from(error, sent, self.url_of(error), self.proxy, run_id) from error
         self.has_answered = True
         span.note(status_code=response.status)
         if logger.isEnabledFor(logging.DEBUG):

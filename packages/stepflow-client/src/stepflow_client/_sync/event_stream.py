@@ -83,7 +83,7 @@ def event_stream(
         except (HttpError, OSError, ValueError) as error:
             if isinstance(error, StepflowClientError):
                 raise
-            raise error_from(error, sent, connection.url, connection.proxy, run_id) from error
+            raise error_from(error, sent, connection.url_of(error), connection.proxy, run_id) from error
 
 
 def _has_events(stream: Stream) -> bool:

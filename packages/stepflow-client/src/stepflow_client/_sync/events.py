@@ -68,11 +68,16 @@ class EventFollower:
         include_results: bool = False,
         include_sub_runs: bool = False,
         heartbeat: float | None = None,
+        deadline: float | None = None,
     ) -> Generator[RunEvent, None, None]:
-        """Return an iterator over the events of a run, from its beginning or a cursor on, until the run ends."""
+        """Return an iterator over the events of a run, from its beginning or a cursor on, until the run ends.
+
+        With a heartbeat there is one when the deadline, by `time.monotonic()`, has passed.
+        """
         run_id = requests.check_run_id(run_id)
         Cursor.check(since, "s" if include_sub_runs else "e")
-        pulse = _Pulse(math.inf if heartbeat is None else check_positive(heartbeat, "heartbeat"))
+        seconds = math.inf if heartbeat is None else check_positive(heartbeat, "heartbeat")
+        pulse = _Pulse(seconds, math.inf if deadline is None else deadline)
         return self._events(run_id, since, include_results, include_sub_runs, pulse)
 
     def _events(
@@ -240,10 +245,12 @@ class _Pulse:
 
     Args:
         seconds: The time between two; infinite for none.
+        deadline: When one is due at the latest, by `time.monotonic()`; infinite for no limit.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, deadline: float) -> None:
         self._seconds = seconds
+        self._deadline = deadline
         self._last = time.monotonic()
 
     def beat(self) -> None:
@@ -253,7 +260,7 @@ class _Pulse:
     @property
     def left(self) -> float:
         """Seconds until the next heartbeat is due."""
-        return self._last + self._seconds - time.monotonic()
+        return min(self._last + self._seconds, self._deadline) - time.monotonic()
 
     def during(self, seconds: float) -> Generator[None, None, None]:
         """Sleep, and come back when a heartbeat is due and at the end."""

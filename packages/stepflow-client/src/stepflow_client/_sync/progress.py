@@ -141,7 +141,8 @@ class ProgressTeller:
     def _told(self, seen: RunProgress, began: float, deadline: float | None) -> Generator[Progress, None, None]:
         shown = looked = time.monotonic()
         yield seen.progress(shown - began)
-        with closing(self._events.run_events(seen.run_id, heartbeat=_PULSE)) as events:
+        followed = self._events.run_events(seen.run_id, heartbeat=_PULSE, deadline=deadline)
+        with closing(followed) as events:
             for event in events:
                 now = time.monotonic()
                 if event.type != "heartbeat":

@@ -54,7 +54,9 @@ def addition(text: str, mapping: Node, values: Mapping[str, Any], write: Write |
     last_key, last = mapping.keys[-1]
     if mapping.is_flow:
         is_one_line = "\n" not in text[mapping.keys[0][0].start : last.end]
-        between = ", " if is_one_line else "," + newline + " " * last_key.column
+        before = text[: last_key.start].rpartition("\n")[2][: last_key.column]
+        # Tabs stay tabs.
+        between = ", " if is_one_line else "," + newline + (" " * last_key.column if before.strip() else before)
         added = (
             f"{_flow_key(text, key)}: {flow_text(text, last_key, value, newline)}" for key, value in values.items()
         )
@@ -80,10 +82,10 @@ def block_key(key: str) -> str:
     return plain_text(key) if key.isprintable() and "\\" not in key else json_text(key)
 
 
-def json_text(value: Any, indent: int | None = None) -> str:
+def json_text(value: Any, indent: str | None = None) -> str:
     """Return a value as JSON that is YAML too: which has no surrogate pairs, and wants odd characters escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
-    return "".join(each if each.isprintable() or each == "\n" or each > "\uffff" else _escape(each) for each in text)
+    return "".join(each if each.isprintable() or each in "\n\t" or each > "\uffff" else _escape(each) for each in text)
 
 
 def _escape(character: str) -> str:
@@ -114,9 +116,9 @@ def flow_text(text: str, key: Node, value: Any, newline: str, *, one_line: bool 
     return (newline + before).join(lines)
 
 
-def _json_step(text: str) -> int:
-    found = re.search(r"\n( +)\S", text)
-    return len(found[1]) if found else 2
+def _json_step(text: str) -> str:
+    found = re.search(r"\n( +|\t+)\S", text)
+    return found[1] if found else "  "
 
 
 def block_text(value: Any, indent: int, newline: str) -> str:

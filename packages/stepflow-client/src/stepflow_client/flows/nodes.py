@@ -54,13 +54,15 @@ class Node:
 
 
 def parse_nodes(text: str, source: str) -> Node | None:
-    """Return the root node of a text; None for an empty one.
+    """Return the root node of a text; None for an empty one. By the source's ending `.json` tabs may indent it.
 
     Raises:
         FlowFileError: If it is not YAML.
     """
+    # JSON is YAML, but for tabs between its tokens.
+    read = text.replace("\t", " ") if source.lower().endswith(".json") else text
     try:
-        events = iter(list(yaml.parse(text, Loader=yaml.SafeLoader)))
+        events = iter(list(yaml.parse(read, Loader=yaml.SafeLoader)))
     except yaml.YAMLError as error:
         raise FlowFileError(f"{source} is not YAML: {error}", path=source) from None
     for event in events:

@@ -92,11 +92,13 @@ class Failover(Transport):
                     response = await self._servers[number].send(request)
                 except PoolTimeout:
                     raise
-                except ConnectFailed:
+                except ConnectFailed as error:
+                    error.server = number
                     self._failed(number)
                     if not left:
                         raise
-                except (ConnectionBroken, ReadTimeout, WriteTimeout):
+                except (ConnectionBroken, ReadTimeout, WriteTimeout) as error:
+                    error.server = number
                     self._failed(number)
                     raise
                 else:
@@ -115,6 +117,7 @@ class Failover(Transport):
                 is_open = True
                 yield stream
         except (ConnectFailed, ConnectionBroken, ReadTimeout, WriteTimeout) as error:
+            error.server = number
             # A stream that has nothing to tell is silent, and its server well.
             if not (is_open and isinstance(error, ReadTimeout)):
                 self._failed(number)

@@ -94,11 +94,13 @@ class Failover(Transport):
                     response = self._servers[number].send(request)
                 except PoolTimeout:
                     raise
-                except ConnectFailed:
+                except ConnectFailed as error:
+                    error.server = number
                     self._failed(number)
                     if not left:
                         raise
-                except (ConnectionBroken, ReadTimeout, WriteTimeout):
+                except (ConnectionBroken, ReadTimeout, WriteTimeout) as error:
+                    error.server = number
                     self._failed(number)
                     raise
                 else:
@@ -117,6 +119,7 @@ class Failover(Transport):
                 is_open = True
                 yield stream
         except (ConnectFailed, ConnectionBroken, ReadTimeout, WriteTimeout) as error:
+            error.server = number
             # A stream that has nothing to tell is silent, and its server well.
             if not (is_open and isinstance(error, ReadTimeout)):
                 self._failed(number)
