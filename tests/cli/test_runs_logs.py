@@ -175,6 +175,14 @@ def test_a_line_of_a_worker_that_is_read_late(stepflow: Stepflow, folder: Path) 
     assert messages(stepflow, FIRST) == [f"ends: run_id={FIRST}", "said by a worker"]
 
 
+def test_what_is_no_file_is_not_read(stepflow: Stepflow, written: Callable[..., Path]) -> None:
+    path = written(("info", f"begins: run_id={FIRST}"))
+    os.mkfifo(f"{path}.1")
+    os.mkfifo(path.with_name("0.jsonl"))
+    path.with_name("1.jsonl").mkdir()
+    assert messages(stepflow, FIRST) == [f"begins: run_id={FIRST}"]
+
+
 def test_several_ids_that_begin_so(stepflow: Stepflow, written: Callable[..., Path]) -> None:
     written(("info", f"begins: run_id={FIRST}"), ("info", f"begins: run_id={SECOND}"))
     done = stepflow("runs", "logs", "01a2b3c4")

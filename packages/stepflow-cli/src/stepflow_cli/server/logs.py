@@ -173,15 +173,19 @@ def _files() -> list[Path]:
     """Return the files of all logs, those that were last written to last."""
     aged = []
     for path in _folder().glob("*.jsonl*"):
+        # A pipe among them would be read for ever.
         with suppress(OSError):
-            aged.append((path.stat().st_mtime, path))
+            if path.is_file():
+                aged.append((path.stat().st_mtime, path))
     return [path for _, path in sorted(aged)]
 
 
 def _logs() -> Iterator[list[KeptLine]]:
     """Return the lines of each log, with those that were set aside."""
-    for path in sorted(path for path in _files() if path.suffix == ".jsonl"):
-        yield [*_read(Path(f"{path}.1")), *_read(path)]
+    files = set(_files())
+    for path in sorted(path for path in files if path.suffix == ".jsonl"):
+        aside = Path(f"{path}.1")
+        yield [*(_read(aside) if aside in files else ()), *_read(path)]
 
 
 def _read(path: Path) -> Iterator[KeptLine]:
