@@ -16,7 +16,7 @@ export UV_SYSTEM_CERTS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-all test-faults test-uvloop test-environments test-frameworks test-pages test-ha soak check-server generate check-generated lint types docs build smoke bench bump clean
+.PHONY: help env demo test test-all test-exhaustive test-faults test-uvloop test-environments test-frameworks test-pages test-ha soak check-server generate check-generated lint types docs build smoke bench bump clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,7 +37,10 @@ demo: $(ENV) ## Run the example flow on an embedded server
 	$(BIN)/stepflow run examples/hello.yaml --input-json '{"name": "World"}'
 
 test: $(ENV) ## Run the tests, those on the real server too
-	$(RUN_TESTS) -m "not faults"
+	$(RUN_TESTS) -m "not faults and not exhaustive"
+
+test-exhaustive: $(ENV) ## Run the tests of thousands of cases, and those with long waits
+	$(RUN_TESTS) --dist load -m exhaustive
 
 SUITE := tests/server/test_specification.py tests/server/test_executor.py tests/server/test_operations.py \
   tests/server/test_round_trip.py tests/server/test_command.py

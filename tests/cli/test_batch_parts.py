@@ -58,6 +58,7 @@ def test_percentiles_are_within_a_class() -> None:
     assert Latencies().percentile(0.5) is None
 
 
+@pytest.mark.exhaustive
 def test_a_million_rows_of_csv_are_read_as_they_are_needed(tmp_path: Path) -> None:
     path, rows = tmp_path / "in.csv", 1_000_000
     with path.open("w") as file:

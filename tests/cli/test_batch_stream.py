@@ -375,6 +375,7 @@ class TestCrashes:
         # Every chunk has had one run.
         assert sum(run.items.total for run in runs) == 6000
 
+    @pytest.mark.exhaustive
     def test_the_disk_is_full(self, command: Stepflow, own_server: DurableServer) -> None:
         write_inputs(command.folder / "in.jsonl", 3000)
         for blocks in (20, 60, 110):

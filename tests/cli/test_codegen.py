@@ -94,6 +94,7 @@ def test_the_module_of_a_flow(stepflow: Stepflow, golden: Golden) -> None:
     golden(done)
 
 
+@pytest.mark.exhaustive
 def test_type_checkers_accept_what_is_written_and_refuse_wrong_calls(stepflow: Stepflow) -> None:
     assert len(FLOWS) >= 20
     written(stepflow, *FLOWS)

@@ -149,6 +149,7 @@ def commands(run_id: str, failed: str, flow_id: str, blob: str, flow: str) -> It
         yield ["runs", "flow", run_id, "-o", form]
 
 
+@pytest.mark.exhaustive
 def test_a_thousand_outputs_hold_nothing_that_a_terminal_would_obey(
     printed: Callable[..., tuple[int, str, str]],
     attack: Attack,

@@ -85,6 +85,7 @@ def test_rules_are_chosen_and_suppressed_like_others() -> None:
     assert check(path, components=_LISTED).diagnostics == []
 
 
+@pytest.mark.exhaustive
 def test_mutated_flows_break_nothing() -> None:
     texts = [path.read_text() for path in _FILES]
     for text in [*(text for text, _ in mutations(400, seed=11)), *mutated(texts, 400, seed=12)]:

@@ -110,6 +110,7 @@ def test_a_server_finds_fewer_faults(client: SyncStepflowClient) -> None:
     assert 0 < found < len(FAULTS)
 
 
+@pytest.mark.exhaustive
 def test_mutations_that_a_server_refuses_are_found_offline(client: SyncStepflowClient) -> None:
     broken, missed = 0, []
     for text, given in mutations(500):

@@ -13,7 +13,7 @@ from stepflow_client import LogConfig, Outcome, StepflowClient, StepflowRuntime,
 
 from tests import releases
 
-pytestmark = [pytest.mark.anyio]
+pytestmark = [pytest.mark.anyio, pytest.mark.exhaustive]
 
 COUNT, WARM = 200_000, 20_000
 NOOP: dict[str, Any] = {"steps": [], "output": {"$input": "n"}}

@@ -262,6 +262,7 @@ def _collected_between_cases() -> Iterator[None]:
     gc.enable()
 
 
+@pytest.mark.exhaustive
 def test_only_our_errors_from_the_async_client() -> None:
     tally = Tally()
 
@@ -283,6 +284,7 @@ def test_only_our_errors_from_the_async_client() -> None:
     tally.check(CASES)
 
 
+@pytest.mark.exhaustive
 def test_only_our_errors_from_the_sync_client() -> None:
     tally = Tally()
     for seed, name, release in cases(1_000_000, CASES):
@@ -339,6 +341,7 @@ class Handler(socketserver.StreamRequestHandler):
             self.wfile.write(f"{head}\r\n\r\n".encode() + answer.content)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("twin", TWINS)
 def test_only_our_errors_on_a_socket(twin: str) -> None:
     tally = Tally()

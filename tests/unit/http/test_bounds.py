@@ -132,6 +132,7 @@ DRIPS: dict[str, tuple[bytes, bytes, float]] = {
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("what", DRIPS)
 def test_the_deadline_holds_while_the_server_keeps_sending(twin: str, what: str) -> None:

@@ -99,6 +99,7 @@ def mutated(chance: random.Random) -> bytes:
     return bytes(answer) if chance.random() < 0.9 else bytes(answer[: chance.randrange(len(answer) + 1)])
 
 
+@pytest.mark.exhaustive
 def test_whatever_is_read_only_errors_of_ours_come_of_it() -> None:
     chance = random.Random(11)
     reader, outcomes = ResponseReader(), Counter[str]()
@@ -157,6 +158,7 @@ def attempt(twin: str, seed: int) -> float:
         return time.monotonic() - started - TIMEOUT
 
 
+@pytest.mark.exhaustive
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("twin", TWINS)
 def test_whatever_a_socket_brings_only_errors_of_ours_come_of_it(twin: str) -> None:

@@ -190,6 +190,7 @@ class Answers:
         return httpx.Response(status, headers=encoded, stream=httpx.ByteStream(body))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", CALLS)
 @QUICK
 @given(answers=st.lists(st.tuples(STATUSES, HEADERS, BODIES), min_size=1, max_size=4), twin=st.sampled_from(TWINS))
@@ -228,6 +229,7 @@ def failing(failure: type[Exception]) -> Exception:
         return failure()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.__name__)
 @pytest.mark.parametrize("recognised", [True, False], ids=["recognised", "unknown"])
 @pytest.mark.parametrize("twin", TWINS)

@@ -98,6 +98,7 @@ DRIPS = {
 }  # fmt: skip
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("drip", DRIPS)
 def test_no_server_holds_a_call_past_its_deadline(twin: str, drip: str) -> None:
