@@ -114,11 +114,11 @@ def test_commands_that_are_started_at_once_share_one_run(stepflow: Stepflow, ser
 
 def test_who_waits_for_another_process_is_told(stepflow: Stepflow, server: str) -> None:
     key = hashlib.sha256(b"a").hexdigest()
-    holder = "import sys; from pathlib import Path; from stepflow_client._flights import KeyLock; "
+    holder = "import sys; from pathlib import Path; from stepflow_client._stores.flights import KeyLock; "
     holder += "KeyLock(Path(sys.argv[1]), sys.argv[2]).take(); print(flush=True); sys.stdin.read()"
     # Every key is this one, to a command that is told so before it starts.
     (stepflow.home / "sitecustomize.py").write_text(
-        f"from stepflow_client._results import ResultFile\nResultFile.key = lambda *given: {key!r}\n"
+        f"from stepflow_client._stores.results import ResultFile\nResultFile.key = lambda *given: {key!r}\n"
     )
     found = [str(stepflow.home), *filter(None, [stepflow.environment.get("PYTHONPATH")])]
     stepflow.environment["PYTHONPATH"] = os.pathsep.join(found)

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import InvalidArgumentError, Progress
-from stepflow_client._progress_display import progress_shown
+from stepflow_client._display.progress import progress_shown
 from stepflow_client.testing import fake_server
 
 from tests.unit.both_twins import FLOW, RUN_ID, SUMMARY, Server, ask, call

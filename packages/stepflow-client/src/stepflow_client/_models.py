@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Generic, TypeVar, overload
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from ._dataframe import data_frame
+from ._display.data_frame import data_frame
 
 
 class Shown:

@@ -109,7 +109,7 @@ class StepflowClientError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         # IPython asks for this.
-        from ._short_traceback import rendered
+        from ._display.short_traceback import rendered
 
         return rendered(self)
 

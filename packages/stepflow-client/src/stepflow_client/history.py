@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from ._sqlite import SharedFile, user_folder
+from ._stores.sqlite import SharedFile, user_folder
 from .errors import InvalidArgumentError
 
 __all__ = ["History", "HistoryEntry", "default_path"]

@@ -18,7 +18,7 @@ from typing import Any
 from uuid import uuid4
 
 from ._rules.chunks import Chunk
-from ._sqlite import open_private
+from ._stores.sqlite import open_private
 from .errors import InvalidArgumentError
 from .outcomes import Outcome
 from .types import ExecutionStatus, FlowError

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from ._results import ResultFile, default_path
+from ._stores.results import ResultFile, default_path
 
 __all__ = ["ResultCache", "default_path"]
 

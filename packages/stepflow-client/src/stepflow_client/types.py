@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Self, TypeV
 from pydantic import AliasChoices, Field, PlainSerializer, SkipValidation, model_validator
 
 from ._codec.secrets import HIDDEN, hidden_flow, hidden_schema, is_hidden
-from ._dataframe import data_frame
+from ._display.data_frame import data_frame
 from ._models import Listing, Model, Shown, as_dicts, fields_html, from_number
 from ._rules.statuses import STATUS_NUMBERS, ExecutionStatus, _OpenEnum, read_status
 from .errors import RunFailedError

@@ -22,9 +22,9 @@ from .wait import Wait
 
 if TYPE_CHECKING:
     from stepflow_client import FlowResult, ResultCache
-    from stepflow_client._flights import Flight
     from stepflow_client._records import PlainResult
-    from stepflow_client._results import CachedResult
+    from stepflow_client._stores.flights import Flight
+    from stepflow_client._stores.results import CachedResult
 
     from .job import Job
 

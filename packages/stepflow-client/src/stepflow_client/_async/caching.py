@@ -15,12 +15,12 @@ from .._codec import requests
 from .._codec.requests import RunArguments, Variables
 from .._codec.secrets import quotes_secret
 from .._codec.variables import flow_variables
-from .._flights import Flight, KeyLock, joined
 from .._http.sockets import AsyncCancelled
 from .._lazy import lazy_module
-from .._results import CachedResult
 from .._rules.deadline import current_deadline, has_passed
 from .._rules.statuses import ExecutionStatus
+from .._stores.flights import Flight, KeyLock, joined
+from .._stores.results import CachedResult
 from ..errors import InvalidArgumentError, RequestTimeoutError, RunTimeoutError, StepflowClientError
 from ..flows.file import is_flow_id
 from ..result_cache import ResultCache

@@ -19,12 +19,12 @@ from .._http.sockets import AsyncCancelled
 from .._lazy import lazy_module
 from .._not_given import NOT_GIVEN
 from .._pickling import Picklable
-from .._recording import Recorder
 from .._rules import bindings as api
 from .._rules.deadline import deadline_of, deadline_override, deadline_scope
 from .._rules.statuses import ExecutionStatus
 from .._rules.transient import RetryPolicy
 from .._settings import Token
+from .._stores.recorder import Recorder
 from ..errors import InvalidArgumentError, StepflowClientError
 from ..flows.file import is_flow_id, load_flow
 from .connection import Connection
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from .. import types
     from .._codec import responses, typed
-    from .._flights import Flight
+    from .._stores.flights import Flight
     from ..comparison import RunComparison
     from ..events import RunEvent
     from ..flows.file import FlowSource
@@ -1379,6 +1379,6 @@ class StepflowClient(Picklable):
 def _check_progress(progress: object) -> None:
     # Who shows none does not pay for the import.
     if progress is not False:
-        from .._progress_display import check_progress
+        from .._display.progress import check_progress
 
         check_progress(progress)

@@ -14,12 +14,12 @@ from .._codec.requests import RunArguments, Variables
 from .._codec.secrets import secrets_of
 from .._lazy import lazy_module
 from .._logging import logger
-from .._recording import Recorder
 from .._rules import bindings as api
 from .._rules.creation import Call, RunRegistry, born, may_arrive_later, may_have_created
 from .._rules.deadline import current_deadline, deadline_override, has_passed
 from .._rules.timings import Timings
 from .._rules.transient import is_transient
+from .._stores.recorder import Recorder
 from .._tracing import annotate
 from ..errors import (
     AmbiguousRunError,

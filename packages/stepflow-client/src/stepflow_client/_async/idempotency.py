@@ -11,10 +11,10 @@ from .._codec import answers, requests
 from .._codec.idempotency import Marker, check_key, input_digest, input_marker, run_marker, tag_of, use_marker
 from .._codec.requests import Variables
 from .._codec.variables import flow_variables
-from .._recording import Recorder
 from .._rules.creation import tagged
 from .._rules.deadline import current_deadline, has_passed
 from .._rules.releases import require
+from .._stores.recorder import Recorder
 from .._tracing import annotate
 from ..errors import AmbiguousRunError, InvalidArgumentError, NotFoundError, RequestTimeoutError, StepflowClientError
 from ..flows.file import is_flow_id

@@ -13,8 +13,8 @@ from .._codec import requests
 from .._codec.requests import Variables
 from .._gather import async_together
 from .._not_given import NOT_GIVEN
-from .._recording import Recorder
 from .._rules.deadline import deadline_of, deadline_scope
+from .._stores.recorder import Recorder
 from ..errors import ConflictError, InvalidArgumentError, UnsupportedByServerError
 from ..flows import rerun as rules
 from ..flows.dependencies import steps_by_id

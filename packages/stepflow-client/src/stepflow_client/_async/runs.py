@@ -19,7 +19,7 @@ from .connection import Connection
 
 if TYPE_CHECKING:
     from .._codec import responses
-    from .._recording import Recorder
+    from .._stores.recorder import Recorder
     from ..types import (
         ListItemsResponse,
         ListStepsResponse,

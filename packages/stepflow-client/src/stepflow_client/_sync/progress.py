@@ -10,8 +10,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from .._codec import answers, requests
+from .._display.progress import progress_shown
 from .._logging import logger
-from .._progress_display import progress_shown
 from .._rules.batch_count import BatchCount
 from .._rules.deadline import deadline_of, deadline_scope, has_passed
 from .._rules.run_progress import RunProgress

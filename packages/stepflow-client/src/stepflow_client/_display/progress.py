@@ -13,8 +13,8 @@ from importlib.util import find_spec
 from shutil import get_terminal_size
 from typing import Any, Protocol
 
-from .errors import InvalidArgumentError
-from .progress import Progress, ProgressOption
+from ..errors import InvalidArgumentError
+from ..progress import Progress, ProgressOption
 
 __all__ = ["check_progress", "progress_shown"]
 

@@ -7,12 +7,12 @@ from contextlib import suppress
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from .errors import StepflowClientError
+from ..errors import StepflowClientError
 
 if TYPE_CHECKING:
-    from ._codec.requests import RunArguments
-    from .history import History, HistoryEntry
-    from .types import ExecutionStatus
+    from .._codec.requests import RunArguments
+    from ..history import History, HistoryEntry
+    from ..types import ExecutionStatus
 
 __all__ = ["Recorder"]
 

@@ -15,14 +15,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from ._rules.words import printable
+from .._rules.words import printable
 
 if TYPE_CHECKING:
-    from .errors import StepflowClientError
+    from ..errors import StepflowClientError
 
 __all__ = ["rendered"]
 
-_OWN = str(Path(__file__).parent)
+_OWN = str(Path(__file__).parents[1])
 _USUAL = "Context"
 """The mode of tracebacks that IPython begins with; who chooses another one wants to see what it shows."""
 _shown: WeakSet[BaseException] = WeakSet()

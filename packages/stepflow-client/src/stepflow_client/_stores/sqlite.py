@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from .errors import StepflowClientError
+from ..errors import StepflowClientError
 
 __all__ = ["SharedFile", "open_private", "user_folder"]
 

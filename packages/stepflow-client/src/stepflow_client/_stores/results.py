@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ._flights import KeyLock
-from ._sqlite import SharedFile, user_folder
-from .errors import InvalidArgumentError
+from ..errors import InvalidArgumentError
+from .flights import KeyLock
+from .sqlite import SharedFile, user_folder
 
 if TYPE_CHECKING:
-    from ._codec.requests import RunArguments
+    from .._codec.requests import RunArguments
 
 __all__ = ["CachedResult", "ResultFile", "default_path"]
 

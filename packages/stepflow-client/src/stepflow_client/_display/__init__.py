@@ -1,0 +1,1 @@
+"""What notebooks, terminals and data frames show of the client's values."""
