@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
 from types import TracebackType
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
     from .. import types
     from .._codec import responses, typed
-    from .._stores.flights import Flight
     from ..comparison import RunComparison
     from ..events import RunEvent
     from ..flows.file import FlowSource
@@ -221,7 +220,7 @@ class StepflowClient(Picklable):
     def _cached(self) -> CachedRuns:
         from .caching import CachedRuns
 
-        return CachedRuns(self._connection, self._flows)
+        return CachedRuns(self._connection, self._flows, self._creator)
 
     @cached_property
     def _keyed(self) -> KeyedRuns:
@@ -495,7 +494,14 @@ class StepflowClient(Picklable):
             given = (flow, input, overrides, variables, variables_from_env)
             finish = partial(self._result_of, began=began, deadline=deadline, progress=progress)
             if cache is not None:
-                result = await self._from_cache(cache, given, finish, deduplicate, idempotency_key, on_cancel)
+                result = await self._cached.run(
+                    cache,
+                    *given,
+                    finish=finish,
+                    deduplicate=deduplicate,
+                    idempotency_key=idempotency_key,
+                    cancel=self._cancel_unwanted if on_cancel == "cancel" else None,
+                )
             else:
                 run = await self._start(
                     *given,
@@ -512,39 +518,6 @@ class StepflowClient(Picklable):
                     raise
             span.note(run_id=result.run_id, run_status=result.status.value)
             return result if output_type is None else typed.with_typed_output(result, output_type)
-
-    async def _from_cache(
-        self,
-        cache: ResultCache,
-        given: tuple[FlowSource, Any, Any, Variables | None, bool],
-        finish: Callable[[answers.Started], Awaitable[FlowResult]],
-        deduplicate: bool,
-        idempotency_key: str | None,
-        on_cancel: str,
-    ) -> FlowResult:
-        call = await self._cached.prepare(cache, *given, idempotency_key=idempotency_key)
-
-        async def execute(flight: Flight) -> FlowResult:
-            if flight.run_id is not None:
-                run = answers.Started(flight.run_id, ExecutionStatus.RUNNING, [])
-            else:
-                # Not held: whoever shares the run has to know its id.
-                overrides = None if call.arguments.overrides is None else {"steps": call.arguments.overrides}
-                run = await self._creator.start(
-                    call.content,
-                    call.arguments.inputs,
-                    overrides,
-                    call.arguments.variables,
-                    False,
-                    max_concurrency=None,
-                    wait=None,
-                    deduplicate=deduplicate,
-                    source=call.flow,
-                )
-                flight.created(run.run_id)
-            return await finish(run)
-
-        return await self._cached.result(cache, call, execute, self._cancel_unwanted if on_cancel == "cancel" else None)
 
     async def _result_of(
         self, run: answers.Started, *, began: float, deadline: float | None, progress: ProgressOption

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
-from .._codec import requests
+from .._codec import answers, requests
 from .._codec.requests import RunArguments, Variables
 from .._codec.secrets import quotes_secret
 from .._codec.variables import flow_variables
@@ -26,6 +26,7 @@ from ..errors import InvalidArgumentError, RequestTimeoutError, RunTimeoutError,
 from ..flows.file import is_flow_id
 from ..result_cache import ResultCache
 from .connection import Connection
+from .creation import RunCreator
 from .flows import FlowStore
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 else:
     types = lazy_module("stepflow_client.types")
 
-__all__ = ["CachedRuns", "Prepared", "SharedCall"]
+__all__ = ["CachedRuns", "SharedCall"]
 
 _TURN, _LONGEST_TURN = 0.005, 0.1
 """Seconds between two looks whether another caller has the result; longer each time."""
@@ -185,7 +186,7 @@ class SharedCall(Generic[Result]):
         return min(2 * seconds, _LONGEST_TURN)
 
 
-class Prepared(NamedTuple):
+class _Prepared(NamedTuple):
     """A call as it is run where the cache has no result: files and the environment were read once."""
 
     flow: FlowSource
@@ -203,13 +204,74 @@ class CachedRuns:
     Args:
         connection: The connection.
         flows: The flows of the client.
+        creator: Creates the runs of results that are not there.
     """
 
-    def __init__(self, connection: Connection, flows: FlowStore) -> None:
+    def __init__(self, connection: Connection, flows: FlowStore, creator: RunCreator) -> None:
         self._connection = connection
         self._flows = flows
+        self._creator = creator
 
-    def prepare(
+    def run(
+        self,
+        cache: ResultCache,
+        flow: FlowSource,
+        input: Any,
+        overrides: Any,
+        variables: Variables | None,
+        variables_from_env: bool,
+        *,
+        finish: Callable[[answers.Started], FlowResult],
+        deduplicate: bool,
+        idempotency_key: str | None,
+        cancel: Callable[[str], object] | None,
+    ) -> FlowResult:
+        """Return the result of a flow: from the cache, else of the run that all callers share.
+
+        Args:
+            cache: The cache.
+            flow: The flow.
+            input: Its input.
+            overrides: Changes to its steps.
+            variables: Values of its variables.
+            variables_from_env: Whether missing ones come from the environment.
+            finish: Waits for a run that was created.
+            deduplicate: Whether the run gets a copy of the flow of its own.
+            idempotency_key: Refused: such a call has its own way to an earlier result.
+            cancel: Called with a run that nobody waits for any more; None leaves it alone.
+
+        Raises:
+            StepflowClientError: As for `SyncStepflowClient.run`.
+        """
+        call = self._prepare(
+            cache, flow, input, overrides, variables, variables_from_env, idempotency_key=idempotency_key
+        )
+
+        def execute(flight: Flight) -> FlowResult:
+            if flight.run_id is not None:
+                return finish(answers.Started(flight.run_id, ExecutionStatus.RUNNING, []))
+            run = self._created(call, deduplicate)
+            flight.created(run.run_id)
+            return finish(run)
+
+        return self._result(cache, call, execute, cancel)
+
+    def _created(self, call: _Prepared, deduplicate: bool) -> answers.Started:
+        overrides = None if call.arguments.overrides is None else {"steps": call.arguments.overrides}
+        return self._creator.start(
+            call.content,
+            call.arguments.inputs,
+            overrides,
+            call.arguments.variables,
+            False,
+            max_concurrency=None,
+            # Not held: whoever shares the run has to know its id.
+            wait=None,
+            deduplicate=deduplicate,
+            source=call.flow,
+        )
+
+    def _prepare(
         self,
         cache: ResultCache,
         flow: FlowSource,
@@ -219,7 +281,7 @@ class CachedRuns:
         variables_from_env: bool,
         *,
         idempotency_key: str | None,
-    ) -> Prepared:
+    ) -> _Prepared:
         """Read what a call is given, and find out its key.
 
         Raises:
@@ -246,12 +308,12 @@ class CachedRuns:
             content, digest = self._flows.checked(flow)
             needs = self._flows.needs_of_flow(content, digest)
             arguments = requests.completed(arguments, needs, os.environ, variables_from_env)
-        return Prepared(flow, content, arguments, cache._file.key(content, arguments))
+        return _Prepared(flow, content, arguments, cache._file.key(content, arguments))
 
-    def result(
+    def _result(
         self,
         cache: ResultCache,
-        call: Prepared,
+        call: _Prepared,
         execute: Callable[[Flight], FlowResult],
         cancel: Callable[[str], object] | None,
     ) -> FlowResult:
@@ -275,7 +337,7 @@ class CachedRuns:
         result: FlowResult = shared.result()
         return result
 
-    def _may_keep(self, call: Prepared, result: FlowResult) -> bool:
+    def _may_keep(self, call: _Prepared, result: FlowResult) -> bool:
         """Return whether no secret variable is quoted by an output."""
         flow = call.content
         try:
