@@ -22,7 +22,7 @@ from ..params.flow import (
 )
 from ..params.options import file_output_options, server_options, wait_options
 from ..params.parsing import Command
-from ..runs.caching import Caching
+from ..runs.job import Caching
 from ..runs.wait import Wait
 from ..server.connect import connect
 from ..settings.resolve import ServerOptions
@@ -78,12 +78,13 @@ def command(
     With --cache, a result that is there is printed without asking the server, and nothing is recorded. Commands that
     are started at once for the same result share one run.
     """
-    from ..runs.caching import open_cache
-    from ..runs.dry_run import dry_run as print_request
     from ..runs.execute import prepare, print_cached, run_job
-    from ..runs.stream import run_stream, stream_of
 
-    stream = stream_of(inputs, output, wait, streaming)
+    stream = None
+    if inputs is not None or any(streaming.values()):
+        from ..runs.stream import stream_of
+
+        stream = stream_of(inputs, output, wait, streaming)
     job = prepare(
         flow,
         values,
@@ -96,13 +97,21 @@ def command(
         until=until,
     )
     caching.check(job)
-    cache = open_cache(caching, server, flow)
-    if cache is not None and not dry_run and print_cached(cache, job, output):
-        return
+    cache = None
+    if caching.is_on:
+        from ..runs.caching import open_cache
+
+        cache = open_cache(caching, server, flow)
+        if not dry_run and print_cached(cache, job, output):
+            return
     with connect(server, flow=flow) as target:
         if dry_run:
+            from ..runs.dry_run import dry_run as print_request
+
             print_request(target, job, output, flow, cache)
         elif stream is not None:
+            from ..runs.stream import run_stream
+
             run_stream(target, job, stream, wait)
         else:
             run_job(target, job, wait, output, cache)

@@ -69,9 +69,7 @@ def command(
     'run'.
     """
     from ..params.fields import check_known
-    from ..runs.dry_run import dry_run as print_request
     from ..runs.execute import naming, prepare, run_job, start
-    from ..runs.stream import run_stream, stream_of
 
     if detach:
         check_known(output.fields, _RUN)
@@ -79,7 +77,11 @@ def command(
             raise usage("--detach starts one run of all inputs: it has no use for the options of a batch that streams")
         if server.local or server.config is not None:
             raise usage("--detach leaves no run behind on an embedded server, which ends with the command")
-    stream = None if detach else stream_of(inputs, output, wait, streaming)
+    stream = None
+    if not detach and (inputs is not None or any(streaming.values())):
+        from ..runs.stream import stream_of
+
+        stream = stream_of(inputs, output, wait, streaming)
     job = prepare(
         flow,
         values,
@@ -93,12 +95,16 @@ def command(
     )
     with connect(server, flow=flow) as target:
         if dry_run:
+            from ..runs.dry_run import dry_run as print_request
+
             print_request(target, job, output, flow)
         elif detach:
             run_id = start(target, job)
             with naming(target, run_id):
                 output.record({"run_id": run_id}, _RUN, default="name")
         elif stream is not None:
+            from ..runs.stream import run_stream
+
             run_stream(target, job, stream, wait)
         else:
             run_job(target, job, wait, output)

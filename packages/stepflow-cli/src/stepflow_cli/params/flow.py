@@ -15,7 +15,7 @@ from ..completion.words import (
 )
 from ..errors import usage
 from ..inputs.values import Form, Given, Values
-from ..runs.caching import Caching
+from ..runs.job import Caching
 from .labels import label_option, labels_of
 from .options import Decorator, Function, option_in, together
 from .parsing import FILE, Choice, given_order

@@ -6,12 +6,11 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Problem, usage
+from ..errors import Problem
 from ..exit_codes import ExitCode
 from ..inputs.flow import find_config
 from ..output.messages import note
@@ -26,38 +25,13 @@ if TYPE_CHECKING:
     from stepflow_client._stores.flights import Flight
     from stepflow_client._stores.results import CachedResult
 
-    from .job import Job
+    from .job import Caching, Job
 
-__all__ = ["Caching", "JobCache", "open_cache", "tell"]
-
-
-@dataclass(frozen=True)
-class Caching:
-    """What the command line says of the cache."""
-
-    is_on: bool = False
-    ttl: float | None = None
-    """Seconds; None for the usual time."""
-    refresh: bool = False
-
-    def check(self, job: Job) -> None:
-        """Refuse what contradicts itself.
-
-        Raises:
-            Problem: If something does.
-        """
-        if not self.is_on:
-            if self.refresh or self.ttl is not None:
-                raise usage(f"{'--refresh' if self.refresh else '--cache-ttl'} is for a run with --cache")
-            return
-        if job.batch is not None:
-            raise usage("--cache is for one input, and --inputs gives a batch")
-        if job.idempotency_key is not None:
-            raise usage("--cache and --idempotency-key exclude each other: a cached result is of a run without the key")
+__all__ = ["JobCache", "open_cache", "tell"]
 
 
-def open_cache(caching: Caching, server: ServerOptions, flow: str) -> JobCache | None:
-    """Return the cache of this user, or None where it is not asked for; the file is opened by the first look.
+def open_cache(caching: Caching, server: ServerOptions, flow: str) -> JobCache:
+    """Return the cache of this user; the file is opened by the first look.
 
     Args:
         caching: What the command line says of it.
@@ -67,8 +41,6 @@ def open_cache(caching: Caching, server: ServerOptions, flow: str) -> JobCache |
     Raises:
         Problem: If what is said of the server contradicts itself.
     """
-    if not caching.is_on:
-        return None
     from stepflow_client import ResultCache
 
     more: dict[str, Any] = {} if caching.ttl is None else {"ttl": caching.ttl}

@@ -21,7 +21,6 @@ from ..params.fields import check_known
 from ..records.results import BATCH_RESULT, RESULT, print_result, print_results
 from ..server.connect import Target
 from ..settings.history import require_history
-from .caching import JobCache, tell
 from .cycles import cycle_in
 from .explain import explained
 from .job import Job
@@ -31,6 +30,8 @@ from .wait import Wait, or_come_back
 if TYPE_CHECKING:
     from stepflow_client import FlowResult
     from stepflow_client._records import PlainResult
+
+    from .caching import JobCache
 
 __all__ = ["Job", "completed", "naming", "prepare", "print_cached", "run_job", "start"]
 
@@ -220,6 +221,8 @@ def naming(target: Target, run_id: str) -> Iterator[None]:
 
 def print_cached(cache: JobCache, job: Job, output: Output) -> bool:
     """Print the result of a job that a cache has, and return whether it has one."""
+    from .caching import tell
+
     check_known(output.fields, RESULT)
     result = cache.find(job)
     if result is None:

@@ -1,4 +1,4 @@
-"""What a command runs."""
+"""What a command runs, and whether its result may come from the cache."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..errors import usage
 from ..inputs.values import Values
 
-__all__ = ["Job"]
+__all__ = ["Caching", "Job"]
 
 
 @dataclass(frozen=True)
@@ -37,3 +38,28 @@ class Job:
     """The step whose output is the result, and behind which nothing is run; None for the whole flow."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """What the history keeps besides: the flow's file, labels and a note."""
+
+
+@dataclass(frozen=True)
+class Caching:
+    """What the command line says of the cache."""
+
+    is_on: bool = False
+    ttl: float | None = None
+    """Seconds; None for the usual time."""
+    refresh: bool = False
+
+    def check(self, job: Job) -> None:
+        """Refuse what contradicts itself.
+
+        Raises:
+            Problem: If something does.
+        """
+        if not self.is_on:
+            if self.refresh or self.ttl is not None:
+                raise usage(f"{'--refresh' if self.refresh else '--cache-ttl'} is for a run with --cache")
+            return
+        if job.batch is not None:
+            raise usage("--cache is for one input, and --inputs gives a batch")
+        if job.idempotency_key is not None:
+            raise usage("--cache and --idempotency-key exclude each other: a cached result is of a run without the key")

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -84,10 +84,9 @@ class _Shown:
 
     def draw(self) -> None:
         """Draw the run until it has ended. Whatever goes wrong here is told by who waits for the run."""
-        from ..output.live import live_picture
-        from .tree import tree_of
-
         with suppress(Exception), self._watched(_QUIET) as watch:
+            from ..output.live import live_picture
+            from .tree import tree_of
 
             def picture(height: int | None) -> Any:
                 counts = self._counted(watch) if watch.run.items.total > 1 else None
@@ -116,11 +115,11 @@ class _Shown:
 
     @contextmanager
     def _watched(self, seconds: float) -> Iterator[Watch]:
-        """Return the watch of the run after a time."""
-        from .watch import Watch
-
+        """Return the watch of the run after a time; most runs have ended by then, and nothing is imported for it."""
         if self.ended.wait(seconds):
             raise _Ended
+        from .watch import Watch
+
         with self._target.another_client() as client:
             yield Watch(replace(self._target, client=client), self._run_id)
 
@@ -140,7 +139,10 @@ def _nothing(*_: Any) -> None:
 
 @contextmanager
 def _cursor_shown_when_killed(draws: bool) -> Iterator[None]:
+    if not draws:
+        yield
+        return
     from ..output.cursor import cursor_shown_when_killed
 
-    with cursor_shown_when_killed(sys.stderr) if draws else nullcontext():
+    with cursor_shown_when_killed(sys.stderr):
         yield
