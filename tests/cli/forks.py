@@ -151,7 +151,7 @@ def _serve(descriptor: int, program: str) -> None:
 
 
 def _become(program: str, args: list[str], environment: dict[str, str], folder: str, streams: list[int]) -> None:
-    """Give this process the arguments, environment, folder and streams of a call."""
+    """Set this process up with the arguments, environment, folder and streams of a call."""
     sys.argv = [program, *args]
     os.environ.clear()
     os.environ.update(environment)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from stepflow_client import LogConfig, StepflowClient, StepflowRuntime, SyncStepflowClient
+from stepflow_client.history import History
 
 from tests import releases, workers
 from tests.server.awaited import Awaited
@@ -26,12 +29,34 @@ def worker_runtime(release: str) -> Iterator[StepflowRuntime]:
         yield server
 
 
-@pytest.fixture(params=["async", "sync"])
-async def client(request: pytest.FixtureRequest, worker_runtime: StepflowRuntime) -> AsyncIterator[Any]:
-    """A client of the shared server, of either kind; both are awaited."""
-    if request.param == "async":
-        async with StepflowClient(worker_runtime.url) as made:
+@asynccontextmanager
+async def either(kind: str, url: str, **settings: Any) -> AsyncIterator[Any]:
+    """Return a client of a kind, `async` or `sync`; both are awaited."""
+    if kind == "async":
+        async with StepflowClient(url, **settings) as made:
             yield made
     else:
-        with SyncStepflowClient(worker_runtime.url) as twin:
+        with SyncStepflowClient(url, **settings) as twin:
             yield Awaited(twin)
+
+
+@pytest.fixture(params=["async", "sync"])
+async def client(request: pytest.FixtureRequest, worker_runtime: StepflowRuntime) -> AsyncIterator[Any]:
+    """A client of the shared server, of either kind."""
+    async with either(request.param, worker_runtime.url) as made:
+        yield made
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> History:
+    """A history of the test's own."""
+    return History(tmp_path / "history.db")
+
+
+@pytest.fixture(params=["async", "sync"])
+async def recorded(
+    request: pytest.FixtureRequest, worker_runtime: StepflowRuntime, history: History
+) -> AsyncIterator[Any]:
+    """A client that records its runs."""
+    async with either(request.param, worker_runtime.url, history=history) as made:
+        yield made

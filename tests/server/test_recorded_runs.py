@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from stepflow_client import InvalidArgumentError, NotFoundError, StepflowClient, StepflowRuntime, SyncStepflowClient
+from stepflow_client import InvalidArgumentError, NotFoundError
 from stepflow_client.history import History
 
 from tests.differences import has
-from tests.server.awaited import Awaited
 from tests.server.flows import ECHO, FAIL, one_step, unique
 
 pytestmark = pytest.mark.anyio
 
 SECRET = "hunter2-wolpertinger"
-
-
-@pytest.fixture
-def history(tmp_path: Path) -> History:
-    return History(tmp_path / "history.db")
-
-
-@pytest.fixture(params=["async", "sync"])
-async def recorded(
-    request: pytest.FixtureRequest, worker_runtime: StepflowRuntime, history: History
-) -> AsyncIterator[Any]:
-    if request.param == "async":
-        async with StepflowClient(worker_runtime.url, history=history) as made:
-            yield made
-    else:
-        with SyncStepflowClient(worker_runtime.url, history=history) as twin:
-            yield Awaited(twin)
 
 
 async def test_runs_are_recorded_with_their_end(recorded: Any, history: History, tmp_path: Path) -> None:

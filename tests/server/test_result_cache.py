@@ -60,24 +60,6 @@ def cache(tmp_path: Path) -> ResultCache:
     return ResultCache(tmp_path / "cache" / "results.db")
 
 
-@pytest.fixture
-def history(tmp_path: Path) -> History:
-    return History(tmp_path / "history.db")
-
-
-@pytest.fixture(params=["async", "sync"])
-async def recorded(
-    request: pytest.FixtureRequest, worker_runtime: StepflowRuntime, history: History
-) -> AsyncIterator[Any]:
-    """A client that records its runs."""
-    if request.param == "async":
-        async with StepflowClient(worker_runtime.url, history=history) as made:
-            yield made
-    else:
-        with SyncStepflowClient(worker_runtime.url, history=history) as twin:
-            yield Awaited(twin)
-
-
 @pytest.fixture(params=["async", "sync"])
 async def nobody(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
     """A client of a server that is not there."""

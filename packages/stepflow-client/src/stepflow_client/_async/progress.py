@@ -112,7 +112,7 @@ class ProgressTeller:
     async def _follow(
         self, run_id: str, tell: Callable[[Progress], object], began: float, deadline: float | None
     ) -> None:
-        """Tell how far a run is until it has ended or the deadline has passed.
+        """Report how far a run is until it has ended or the deadline has passed.
 
         What is wrong with the run or its server is not raised: who waits for the run finds it. What `tell` raises is.
 

@@ -40,7 +40,7 @@ class StepTimes:
     """
 
     def __init__(self, run_id: str, listed: Iterable[StepDetails] = ()) -> None:
-        """Know no times yet."""
+        """Start without any times."""
         self._run_id = run_id
         self._found: dict[tuple[int, str], StepTime] = {}
         listed = list(listed)
