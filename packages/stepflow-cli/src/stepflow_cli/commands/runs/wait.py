@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,7 +22,13 @@ from ...runs.wait import Wait, wait_for
 from ...server.connect import Target, connect
 from ...settings.resolve import ServerOptions
 
+if TYPE_CHECKING:
+    from stepflow_client import RunDetails
+
 __all__ = ["command"]
+
+_ONE_LOOK = 5.0
+"""Seconds for the response that says how a run stands whose turn comes when the time for all is (nearly) over."""
 
 
 @click.command("wait", cls=Command)
@@ -54,16 +60,24 @@ def _ended(target: Target, ids: list[str], wait: Wait, problems: list[Problem]) 
     deadline = None if wait.timeout is None else time.monotonic() + wait.timeout
 
     def until_end(run_id: str) -> dict[str, Any] | None:
-        # A run whose turn comes after the deadline is looked at once.
-        left = None if deadline is None else max(0.001, deadline - time.monotonic())
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
         again = _again(target, late + ids[ids.index(run_id) :])
+
+        def run_at_end() -> RunDetails:
+            if left is not None and left < _ONE_LOOK:
+                run = target.client.get_run(run_id, timeout=_ONE_LOOK)
+                if run.is_finished or not left:
+                    return run
+            return target.client.wait_run(run_id, timeout=left)
+
         try:
-            run = wait_for(
-                target, run_id, wait, lambda: target.client.wait_run(run_id, timeout=left), _text(run_id, ids), again
-            )
+            run = wait_for(target, run_id, wait, run_at_end, _text(run_id, ids), again)
         except Problem as problem:
             if problem.exit_code != ExitCode.TIMED_OUT:
                 raise
+            late.append(run_id)
+            return None
+        if not run.is_finished:
             late.append(run_id)
             return None
         return run_record(run)
