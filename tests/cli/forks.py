@@ -7,6 +7,7 @@ modules are imported; tests of that start one.
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import json
 import os
@@ -16,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -174,6 +176,21 @@ def _become(program: str, args: list[str], environment: dict[str, str], folder: 
         setattr(sys, f"__{name}__", made)
 
 
+def _end(code: int) -> None:
+    """End this process as an interpreter does, except for taking down its modules: most of the time of a fork is that.
+
+    Returns only if what was printed cannot be written, which an interpreter has its own words for.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    except (OSError, ValueError):
+        return
+    os._exit(code)
+
+
 def _import_all() -> None:
     import stepflow_cli
     import stepflow_client
@@ -192,4 +209,10 @@ if __name__ == "__main__":
 
     gc.freeze()
     _serve(int(sys.argv[1]), sys.argv[2])
-    main()
+    try:
+        main()
+    except SystemExit as error:
+        if error.code is None or isinstance(error.code, int):
+            _end(error.code or 0)
+        raise
+    _end(0)
