@@ -346,6 +346,7 @@ class TestCrashes:
         finally:
             started.kill()
 
+    @pytest.mark.exhaustive
     def test_the_server_is_killed(self, command: Stepflow, own_server: DurableServer) -> None:
         write_inputs(command.folder / "in.jsonl", 6000)
         for turn in range(3):

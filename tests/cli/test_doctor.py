@@ -212,6 +212,7 @@ def test_a_worker_that_was_killed(width: int, terminal: Callable[..., Terminal],
     assert max(map(len, shown.screen.splitlines())) <= width
 
 
+@pytest.mark.exhaustive
 def test_a_worker_that_is_missing(stepflow: Stepflow, golden: Golden) -> None:
     config = workers.config(releases.NEWEST)
     config["plugins"]["python"] = {"type": "grpc", "queueName": "python"}

@@ -65,6 +65,7 @@ def test_a_batch_shows_items_rate_and_time_left(
     assert shown.screen == "\n"
 
 
+@pytest.mark.exhaustive
 def test_a_line_every_ten_seconds_without_a_terminal(stepflow: Stepflow, server: str) -> None:
     flow = _sleeping(stepflow, "long", 3, 4500)
     done = stepflow("run", flow, "--url", server)

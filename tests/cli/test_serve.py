@@ -210,6 +210,7 @@ def test_a_server_takes_up_its_runs_when_it_is_started_again(serve: Serve, stepf
     assert (done.code, done.stderr) == (0, "")
 
 
+@pytest.mark.exhaustive
 def test_workers_that_connect_by_themselves(serve: Serve, stepflow: Stepflow) -> None:
     plugins = {"builtin": {"type": "builtin"}, "python": {"type": "grpc", "queueName": "python"}}
     config = {"plugins": plugins, "routes": {"/builtin": [{"plugin": "builtin"}], "/python": [{"plugin": "python"}]}}

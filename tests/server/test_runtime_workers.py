@@ -84,6 +84,7 @@ def test_a_worker_that_does_not_connect_is_named(external: dict[str, Any]) -> No
         pytest.fail("there is no worker")
 
 
+@pytest.mark.exhaustive
 def test_the_workers_a_server_starts_are_waited_for_beside_others(release: str, external: dict[str, Any]) -> None:
     external["plugins"]["remote"] = {"type": "grpc", "queueName": "remote"}
     external["plugins"]["python"] = workers.config(release)["plugins"]["python"]

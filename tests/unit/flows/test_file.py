@@ -282,6 +282,7 @@ def test_what_merges_repeat_is_bounded() -> None:
         parse_yaml(f"a: &a {{{keys}}}\nb: {{<<: [{many}]}}")
 
 
+@pytest.mark.exhaustive
 def test_a_large_file_without_aliases_is_no_bomb() -> None:
     assert len(parse_yaml("[" + "x," * 1_100_000 + "]")) == 1_100_000
 
