@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,5 +9,5 @@ from stepflow_client._rules import timings
 
 
 def set_timings(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
-    """Change timings of all clients, of both twins, that are made from now on; an unknown name is a TypeError."""
-    monkeypatch.setattr(timings, "DEFAULT", replace(timings.DEFAULT, **changes))
+    """Change timings of all clients, of both twins, that are made from now on; an unknown name is a ValueError."""
+    monkeypatch.setattr(timings, "DEFAULT", timings.DEFAULT._replace(**changes))

@@ -20,5 +20,5 @@ def test_timings_are_those_of_the_time_when_a_client_is_made(kind: type, monkeyp
 
 
 def test_an_unknown_timing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(ValueError, match="silence"):
         set_timings(monkeypatch, silence=1.0)

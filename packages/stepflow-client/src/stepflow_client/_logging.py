@@ -2,17 +2,74 @@
 
 from __future__ import annotations
 
-import logging
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-__all__ = ["log_to_stderr", "logger", "server_logger"]
+if TYPE_CHECKING:
+    import logging
 
-logger = logging.getLogger("stepflow.client")
+__all__ = ["log_to_stderr", "logger", "logger_of", "telling"]
+
+
+class _Logger:
+    """The logger `stepflow.client`, which does not import `logging`: whoever listens to it has done so."""
+
+    def __init__(self) -> None:
+        self.listeners: list[Callable[[str], None]] = []
+
+    @property
+    def writes_debug(self) -> bool:
+        """Whether anybody wants to know of each request."""
+        return "logging" in sys.modules and logger_of("client").isEnabledFor(10)
+
+    def debug(self, message: str, *args: object) -> None:
+        if "logging" in sys.modules:
+            logger_of("client").debug(message, *args, stacklevel=2)
+
+    def info(self, message: str, *args: object) -> None:
+        if "logging" in sys.modules:
+            logger_of("client").info(message, *args, stacklevel=2)
+
+    def warning(self, message: str, *args: object) -> None:
+        for listener in self.listeners:
+            listener(message % args)
+        if "logging" in sys.modules:
+            logger_of("client").warning(message, *args, stacklevel=2)
+
+
+logger = _Logger()
 """Of the clients."""
-server_logger = logging.getLogger("stepflow.server")
-"""Of what an embedded server writes."""
-# Without a handler of the user's, Python would print warnings to stderr.
-logging.getLogger("stepflow").addHandler(logging.NullHandler())
+
+
+@contextmanager
+def telling(listener: Callable[[str], None]) -> Iterator[None]:
+    """Pass the clients' warnings to a function within the block, besides the log.
+
+    Args:
+        listener: Is called with the text, from whatever thread.
+    """
+    logger.listeners.append(listener)
+    try:
+        yield
+    finally:
+        logger.listeners.remove(listener)
+
+
+def logger_of(part: str) -> logging.Logger:
+    """Return the logger of a part of the package.
+
+    Args:
+        part: `client`; `runtime`; or `server`, for what an embedded server writes.
+    """
+    import logging
+
+    parent = logging.getLogger("stepflow")
+    if not parent.handlers:
+        # Without a handler of the user's, Python would print warnings to stderr.
+        parent.addHandler(logging.NullHandler())
+    return logging.getLogger(f"stepflow.{part}")
 
 
 def log_to_stderr(level: str) -> None:
@@ -23,6 +80,8 @@ def log_to_stderr(level: str) -> None:
     """
     if level.strip().lower() in ("off", "0", "false", "no"):
         return
+    import logging
+
     logger = logging.getLogger("stepflow")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))

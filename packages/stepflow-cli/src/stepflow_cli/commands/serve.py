@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import queue
 import signal
 import sys
@@ -167,7 +166,7 @@ def _tell(runtime: StepflowRuntime, output: Output) -> None:
     if output.format or output.fields:
         # JSON on one line, which whoever waits for it can read at once.
         form = "jsonl" if output.format == "json" else output.format
-        dataclasses.replace(output, format=form).record({"url": url, "pid": runtime.pid}, _SERVER)
+        output._replace(format=form).record({"url": url, "pid": runtime.pid}, _SERVER)
         sys.stdout.flush()
 
 

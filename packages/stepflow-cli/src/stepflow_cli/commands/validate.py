@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import click
@@ -161,7 +160,7 @@ def _print(records: list[dict[str, Any]], output: Output, flows: int) -> None:
         case _ if records or output.fields or output.format not in (None, "table"):
             # The table of one flow's diagnostics does not name it in every line.
             columns = DIAGNOSTICS.columns[1:] if flows == 1 else DIAGNOSTICS.columns
-            output.records(records, replace(DIAGNOSTICS, columns=columns))
+            output.records(records, DIAGNOSTICS._replace(columns=columns))
 
 
 def _judge(found: dict[str, list[dict[str, Any]]], lowest: str, failure: Problem | None, *, tell: bool) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 __all__ = ["Column", "View"]
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """One column of a table."""
 
     field: str
@@ -30,8 +28,7 @@ class Column:
         return self.title or self.field.rpartition(".")[2].replace("_", " ").upper()
 
 
-@dataclass(frozen=True)
-class View:
+class View(NamedTuple):
     """What records of one kind are made of."""
 
     columns: tuple[Column, ...]
@@ -53,6 +50,6 @@ class View:
     def only(self, fields: Sequence[str]) -> View:
         """Return the view whose columns are these fields."""
         # What was asked for is not left out.
-        known = {column.field: replace(column, optional=False) for column in self.columns}
+        known = {column.field: column._replace(optional=False) for column in self.columns}
         columns = tuple(known.get(name) or Column(name, title=name.upper()) for name in fields)
         return View(columns, self.name, folds=self.folds, open_fields=self.open_fields)

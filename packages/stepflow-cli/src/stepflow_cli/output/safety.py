@@ -13,14 +13,14 @@ from collections.abc import Iterable
 
 __all__ = ["is_safe", "json_escaped", "printable", "printable_lines", "printable_traceback"]
 
-_UNSAFE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb]")
-_UNSAFE_IN_DOCUMENT = re.compile(_UNSAFE.pattern.replace("\x0a-\x1f", "\x0b-\x1f"))
+_UNSAFE = "[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb]"
+_UNSAFE_IN_DOCUMENT = _UNSAFE.replace("\x0a-\x1f", "\x0b-\x1f")
 _SHORT = {"\n": "\\n", "\r": "\\r"}
 
 
 def is_safe(text: str) -> bool:
     """Return whether text may be written as it is; a line feed is safe here."""
-    return _UNSAFE_IN_DOCUMENT.search(text) is None
+    return _is_plain(text) or re.search(_UNSAFE_IN_DOCUMENT, text) is None
 
 
 def printable(text: str) -> str:
@@ -29,7 +29,7 @@ def printable(text: str) -> str:
     Args:
         text: Any text.
     """
-    return _UNSAFE.sub(_escape, text)
+    return text if _is_plain(text, but="") else re.sub(_UNSAFE, _escape, text)
 
 
 def printable_lines(text: str) -> str:
@@ -51,7 +51,14 @@ def printable_traceback(chunks: Iterable[str]) -> str:
 
 def json_escaped(document: str) -> str:
     """Return a JSON document, or a YAML one whose unsafe strings are in double quotes, with `\\uXXXX` escapes."""
-    return _UNSAFE_IN_DOCUMENT.sub(lambda match: f"\\u{ord(match[0]):04x}", document)
+    if _is_plain(document):
+        return document
+    return re.sub(_UNSAFE_IN_DOCUMENT, lambda match: f"\\u{ord(match[0]):04x}", document)
+
+
+def _is_plain(text: str, but: str = "\n") -> bool:
+    """Return whether there is nothing but printable ASCII: most text, which needs no pattern to be compiled."""
+    return text.isascii() and (text.replace(but, "") if but else text).isprintable()
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -14,9 +14,8 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from ..context import current_session
 from ..errors import printable, usage
@@ -33,13 +32,12 @@ Record = Mapping[str, Any]
 """One thing: names and JSON values; times as RFC 3339 text (see `rfc3339`)."""
 
 
-@dataclass(frozen=True)
-class Output:
+class Output(NamedTuple):
     """Where and how a command prints its data."""
 
     format: str | None = None
     """One of `FORMATS`; None where none was given."""
-    fields: Sequence[str] = field(default=())
+    fields: Sequence[str] = ()
     """The fields to print, dotted; empty for all."""
     value_format: str | None = None
     """How `value` and `records` print where no format was given; None leaves it to them."""

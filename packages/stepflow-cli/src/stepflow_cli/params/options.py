@@ -14,7 +14,6 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import click
@@ -172,7 +171,7 @@ def _output(
     # The value alone stays what is written into a file: its ending says how it is written, not what.
     by_ending = {"yaml": "yaml", "yml": "yaml", "jsonl": "jsonl"}.get((path or "").lower().rpartition(".")[2])
     output = Output(format=format, fields=names, path=path, value_format=None if format else by_ending)
-    output = replace(output, wide=wide, full_ids=full_ids)
+    output = output._replace(wide=wide, full_ids=full_ids)
     output.check()
     return output
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from ..inputs.flow import case_names, declared_variables, in_reading_order, step_ids
@@ -35,7 +34,7 @@ def print_flow(stored: StoredFlow, output: Output) -> None:
     elif output.fields:
         output.record({"flow_id": stored.flow_id, **in_reading_order(stored.flow)}, _FLOW, default="yaml")
     else:
-        dataclasses.replace(output, value_format=output.document_format).value(in_reading_order(stored.flow))
+        output._replace(value_format=output.document_format).value(in_reading_order(stored.flow))
 
 
 def _outline(stored: StoredFlow) -> dict[str, Any]:

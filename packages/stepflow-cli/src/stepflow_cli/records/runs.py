@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -56,8 +55,8 @@ _COUNTS = tuple(f"items.{name}" for name in ("total", "completed", "running", "f
 
 RUN = View(
     columns=(
-        *(_ID, _STATUS, _FLOW, replace(_ITEMS, optional=True)),
-        *(Column("created_at", title="CREATED", kind="time", optional=True), replace(_DURATION, optional=True)),
+        *(_ID, _STATUS, _FLOW, _ITEMS._replace(optional=True)),
+        *(Column("created_at", title="CREATED", kind="time", optional=True), _DURATION._replace(optional=True)),
     ),
     fields=(*_MORE, *_COUNTS),
 )
@@ -97,11 +96,10 @@ STEP = View(
 """A step of an item."""
 
 _TIMES = ("started_at", "completed_at", "duration", "attempts")
-TIMED_STEP = replace(
-    STEP,
+TIMED_STEP = STEP._replace(
     columns=(
         *STEP.columns[:4],
-        *(Column("started_at", title="STARTED", kind="time", optional=True), replace(_DURATION, show=_short_text)),
+        *(Column("started_at", title="STARTED", kind="time", optional=True), _DURATION._replace(show=_short_text)),
         *(Column("attempts", kind="number"), *STEP.columns[4:]),
     ),
     fields=("completed_at", *STEP.fields),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..output.view import Column, View
@@ -32,7 +31,7 @@ def type_view(*, has_inputs: bool) -> View:
         return _TYPES
     *first, last = _TYPES.columns
     inputs = (Column("input.type", title="GIVEN"), Column("takes.type", title="TAKES"))
-    return replace(_TYPES, columns=(*first, *inputs, replace(last, title="RETURNS")))
+    return _TYPES._replace(columns=(*first, *inputs, last._replace(title="RETURNS")))
 
 
 def type_records(flow: InferredFlow) -> list[dict[str, Any]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -100,8 +99,7 @@ def _with_values(job: Job) -> Job:
     """Return a job, whose flow is known, with its input, overrides and variables read."""
     values = job.unread
     assert values is not None
-    job = replace(
-        job,
+    job = job._replace(
         unread=None,
         input=values.read_input(job.flow) if job.batch is None else None,
         overrides=values.read_overrides(job.flow),
@@ -124,7 +122,7 @@ def _cut(job: Job, until: str) -> Job:
     from stepflow_client.flows.until import flow_until
 
     flow, overrides = flow_until(job.flow, until, job.overrides)
-    return replace(job, flow=flow, flow_id=None, overrides=None if overrides is None else [overrides])
+    return job._replace(flow=flow, flow_id=None, overrides=None if overrides is None else [overrides])
 
 
 def _check_inputs(job: Job) -> None:
@@ -153,7 +151,7 @@ def completed(target: Target, job: Job) -> Job:
     except NotFoundError as error:
         where = "an embedded server, which has only the flows of its own store" if target.runtime else None
         raise problem_of(error, hint=where and f"this is {where}; --url names another") from None
-    return _with_values(replace(job, flow=stored.flow))
+    return _with_values(job._replace(flow=stored.flow))
 
 
 def start(target: Target, job: Job) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import usage
 from ..inputs.values import Values
@@ -12,8 +11,7 @@ from ..inputs.values import Values
 __all__ = ["Caching", "Job"]
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(NamedTuple):
     """A flow and all it is run with."""
 
     flow: dict[str, Any]
@@ -36,12 +34,11 @@ class Job:
     """A run that the flow has under this key is returned."""
     until: str | None = None
     """The step whose output is the result, and behind which nothing is run; None for the whole flow."""
-    about: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, Any] = {}
     """What the history keeps besides: the flow's file, labels and a note."""
 
 
-@dataclass(frozen=True)
-class Caching:
+class Caching(NamedTuple):
     """What the command line says of the cache."""
 
     is_on: bool = False

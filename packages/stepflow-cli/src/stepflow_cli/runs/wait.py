@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from ..errors import Problem, problem_of
 from ..exit_codes import ExitCode
@@ -17,8 +16,7 @@ __all__ = ["Wait", "or_come_back", "wait_for"]
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True)
-class Wait:
+class Wait(NamedTuple):
     """How a command waits for a run."""
 
     timeout: float | None = None

@@ -20,8 +20,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import Problem, nearest, usage
 from ..exit_codes import ExitCode
@@ -36,8 +35,7 @@ _TOP = ("current", "history", "profiles")
 _TOKEN_KEYS = ("token_env", "token_file", "token_command")
 
 
-@dataclass(frozen=True)
-class Profile:
+class Profile(NamedTuple):
     """One server and how to get in; every key but the url may be left out."""
 
     name: str
@@ -104,18 +102,17 @@ class Profile:
 _TOKEN_SECONDS = 120.0
 """Seconds that a token command may take: it may ask a person to log in."""
 
-KEYS = tuple(each.name for each in fields(Profile) if each.name not in ("name", "folder"))
+KEYS = tuple(name for name in Profile._fields if name not in ("name", "folder"))
 """The keys a profile may have."""
 
 
-@dataclass(frozen=True)
-class Profiles:
+class Profiles(NamedTuple):
     """The profiles of a file, as they stand there; one is checked when it is used."""
 
     path: Path
     current: str | None = None
     """The profile that is used where none is named."""
-    tables: Mapping[str, Any] = field(default_factory=dict)
+    tables: Mapping[str, Any] = {}
     """The profiles' keys and values, by name."""
     history: bool | None = None
     """Whether runs are recorded; None where the file does not say."""
@@ -162,18 +159,20 @@ def load(path: Path | None = None) -> Profiles:
     Raises:
         Problem: If it cannot be read, or is not TOML of this form.
     """
-    import tomllib
-
     path = path or config_path()
     try:
         # Editors on Windows put a byte order mark before it.
-        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return Profiles(path)
     except OSError as error:
         raise usage(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise usage(f"{path} is not UTF-8 text (byte {error.start})") from None
+    import tomllib
+
+    try:
+        content = tomllib.loads(text)
     except ValueError as error:
         raise usage(f"{path} is not TOML: {_toml_problem(str(error))}") from None
     except RecursionError:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ..errors import usage
 
@@ -22,8 +21,7 @@ Default = Literal["embedded", "server"]
 """What a command uses where nothing is said: an embedded server, or the one at `DEFAULT_URL`."""
 
 
-@dataclass(frozen=True)
-class ServerOptions:
+class ServerOptions(NamedTuple):
     """What the command line says about the server."""
 
     url: str | None = None
@@ -34,8 +32,7 @@ class ServerOptions:
     default: Default = "embedded"
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):
     """A value and where it comes from."""
 
     name: str
@@ -45,8 +42,7 @@ class Setting:
     """`flag --url`, `environment variable STEPFLOW_URL`, `profile prod in FILE`, or `default`."""
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """Which server a command uses."""
 
     url: Setting

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import IO
 
-from .._logging import server_logger
+from .._logging import logger_of
 from ..logs import LineSplitter, LogConfig, LogEntry, LogLevel, Stream
 
 _LEVELS: dict[LogLevel, int] = {
@@ -193,4 +193,4 @@ class _Forwarder:
 
 def _logger_of(config: LogConfig) -> logging.Logger:
     given = config.python_logger
-    return given if isinstance(given, logging.Logger) else logging.getLogger(given) if given else server_logger
+    return given if isinstance(given, logging.Logger) else logging.getLogger(given) if given else logger_of("server")

@@ -7,7 +7,6 @@ what it announces. It holds no reference to the `StepflowRuntime`, so that a for
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import signal
 import threading
@@ -19,6 +18,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+from .._logging import logger_of
 from ..errors import EmbeddedServerError, ServerStartError, ServerStartTimeoutError, StepflowClientError
 from ..logs import LogConfig, failure_reason, worker_words
 from . import watchdog
@@ -30,7 +30,7 @@ from .readiness import NotReadyError, ReadinessTimeouts, wait_until_ready
 
 CrashCallback = Callable[[int, list[str]], object] | Callable[[int], object]
 
-_LOGGER = logging.getLogger("stepflow.runtime")
+_LOGGER = logger_of("runtime")
 _TAIL_ENTRIES = 20
 _FIRST_BACKOFF_SECONDS = 0.1
 _MAX_BACKOFF_SECONDS = 2.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import NamedTuple
 
 __all__ = ["OPERATIONS", "Operation", "operation_of"]
@@ -61,8 +62,6 @@ OPERATIONS = {
     )
 }
 
-_PATTERNS = [(each, re.compile(re.sub(r"\{\w+\}", "[^/]+", each.path))) for each in OPERATIONS.values()]
-
 
 def operation_of(method: str, path: str) -> Operation | None:
     """Return the operation of a request, None for one that the API does not have.
@@ -71,4 +70,9 @@ def operation_of(method: str, path: str) -> Operation | None:
         method: The HTTP method.
         path: The path below `/api/v1`, without the query.
     """
-    return next((each for each, pattern in _PATTERNS if each.method == method and pattern.fullmatch(path)), None)
+    return next((each for each, pattern in _patterns() if each.method == method and pattern.fullmatch(path)), None)
+
+
+@cache
+def _patterns() -> list[tuple[Operation, re.Pattern[str]]]:
+    return [(each, re.compile(re.sub(r"\{\w+\}", "[^/]+", each.path))) for each in OPERATIONS.values()]

@@ -5,15 +5,14 @@ Tests replace `DEFAULT` before they make a client; both clients read it when the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .._http.sse import LARGEST_EVENT
 
 __all__ = ["DEFAULT", "Timings"]
 
 
-@dataclass(frozen=True)
-class Timings:
+class Timings(NamedTuple):
     """The timings and limits of one client, in seconds unless stated otherwise."""
 
     event_silence: float = 10.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
 import sys
@@ -14,11 +13,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from .._logging import logger
 from ..errors import StepflowClientError
 
 __all__ = ["SharedFile", "open_private", "user_folder"]
-
-_log = logging.getLogger("stepflow.client")
 
 _LOCK_WAIT = 5.0
 """Seconds to wait for other processes that write."""
@@ -195,7 +193,7 @@ class SharedFile:
             if not self._has_warned:
                 self._has_warned = True
                 if self._on_failure is None:
-                    _log.warning("the %s cannot %s in %s: %s", self._what, what, self._path or self._where, error)
+                    logger.warning("the %s cannot %s in %s: %s", self._what, what, self._path or self._where, error)
                 else:
                     self._on_failure(f"the {self._what} cannot {what} in {self.path}: {error}")
 

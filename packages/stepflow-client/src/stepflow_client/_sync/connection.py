@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -303,7 +302,7 @@ class Connection:
             raise error_from(error, sent, self.url_of(error), self.proxy, run_id) from error
         self.has_answered = True
         span.note(status_code=response.status)
-        if logger.isEnabledFor(logging.DEBUG):
+        if logger.writes_debug:
             logger.debug("%s -> %s in %.1f ms", sent, response.status, (time.monotonic() - started) * 1000)
         if response.status != 200 or response.headers.get("content-type") != "application/json":
             try:

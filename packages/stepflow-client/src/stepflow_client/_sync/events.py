@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Generator
@@ -300,7 +299,7 @@ class _Contact:
         Args:
             words: What is logged: the first time in an outage people want to know why nothing comes.
         """
-        logger.log(logging.INFO if self._is_outage else logging.WARNING, "%s; asking again", words)
+        (logger.info if self._is_outage else logger.warning)("%s; asking again", words)
         self._is_outage = True
         return self.next_pause()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import click
 
 from ...output.messages import note
@@ -38,7 +36,7 @@ def command(show_origin: bool, server: ServerOptions, output: Output) -> None:
     else:
         for record in records:
             del record["origin"]
-        output.records(records, replace(_SETTINGS, columns=_SETTINGS.columns[:2]))
+        output.records(records, _SETTINGS._replace(columns=_SETTINGS.columns[:2]))
     by_default = any(each.name == "url" and each.origin == "default" for each in found)
     if by_default:
         note("run, validate, list-components and repl start an embedded server, as none is named")
