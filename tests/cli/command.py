@@ -14,6 +14,8 @@ from pathlib import Path
 from tests.cli.forks import Forks
 
 STEPFLOW = Path(sys.executable).with_name("stepflow")
+IS_MEASURED = any(name.startswith("COV") for name in os.environ)
+"""Whether coverage is measured, which begins with a process."""
 
 
 @dataclass
@@ -36,7 +38,8 @@ def _library_path() -> dict[str, str]:
 
 
 @cache
-def _forks() -> Forks:
+def forks() -> Forks:
+    """Return the process whose forks are the commands of these tests."""
     return Forks(STEPFLOW, {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **_library_path()})
 
 
@@ -51,8 +54,8 @@ class Stepflow:
     Args:
         folder: The working folder.
         home: The home of its user.
-        fresh: Whether each call starts Python anew. It does in a shell, on a terminal, where coverage is measured, and
-            where a variable differs that Python reads at its start; else it is a fork of a process that has the command
+        fresh: Whether each call starts Python anew. It does in a shell, where coverage is measured, and where a
+            variable differs that Python reads at its start; else it is a fork of a process that has the command
             imported.
     """
 
@@ -73,8 +76,7 @@ class Stepflow:
             **{key: value for key, value in os.environ.items() if key.startswith(("COV", "COVERAGE"))},
             **_library_path(),
         }
-        measured = any(name.startswith("COV") for name in os.environ)
-        self._forks = None if fresh or measured else _forks()
+        self._forks = None if fresh or IS_MEASURED else forks()
 
     def __call__(self, *args: str, stdin: str | None = None, **environment: str) -> Done:
         """Run `stepflow ARGS`; without a terminal, as in a script."""

@@ -8,6 +8,7 @@ modules are imported; tests of that start one.
 from __future__ import annotations
 
 import atexit
+import fcntl
 import importlib
 import json
 import os
@@ -17,9 +18,11 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 __all__ = ["Forks"]
@@ -66,7 +69,27 @@ class Forks:
             os.close(each)
         source, *results = ours
         out, err, status = _exchanged(source, stdin, results, time.monotonic() + timeout)
-        return int(status), out, err
+        return int(status.split()[1]), out, err
+
+    def run_on_terminal(
+        self, args: tuple[str, ...], environment: Mapping[str, str], folder: Path, terminal: int
+    ) -> tuple[int, int]:
+        """Start the command on a terminal, which becomes its controlling one, and close our end of that.
+
+        Returns:
+            The id of the process, and the descriptor of a pipe from which its exit code comes when it ends.
+        """
+        status, theirs = os.pipe()
+        message = _message(args, environment, str(folder), on_terminal=True)
+        socket.send_fds(self._socket, [message], [terminal, terminal, terminal, theirs])
+        os.close(theirs)
+        os.close(terminal)
+        pid = b""
+        while not pid.endswith(b"\n"):
+            read = os.read(status, 1)
+            assert read, "the command did not start"
+            pid += read
+        return int(pid), status
 
     def close(self) -> None:
         """End the process; calls must have ended."""
@@ -84,8 +107,8 @@ def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name.startswith(_AT_START)}
 
 
-def _message(args: tuple[str, ...], environment: Mapping[str, str], folder: str) -> bytes:
-    return json.dumps([args, dict(environment), folder]).encode("utf-8", "surrogateescape")
+def _message(args: tuple[str, ...], environment: Mapping[str, str], folder: str, *, on_terminal: bool = False) -> bytes:
+    return json.dumps([args, dict(environment), folder, on_terminal]).encode("utf-8", "surrogateescape")
 
 
 def _exchanged(source: int, data: bytes, results: list[int], end: float) -> list[bytes]:
@@ -143,8 +166,10 @@ def _serve(descriptor: int, program: str) -> None:
         if command:
             for each in streams:
                 os.close(each)
+            os.write(status, f"{command}\n".encode())
             code = os.waitstatus_to_exitcode(os.waitpid(command, 0)[1])
-            os.write(status, str(code).encode())
+            with suppress(BrokenPipeError):
+                os.write(status, str(code).encode())
             os._exit(0)
         calls.close()
         os.close(status)
@@ -152,8 +177,13 @@ def _serve(descriptor: int, program: str) -> None:
         return
 
 
-def _become(program: str, args: list[str], environment: dict[str, str], folder: str, streams: list[int]) -> None:
+def _become(
+    program: str, args: list[str], environment: dict[str, str], folder: str, on_terminal: bool, streams: list[int]
+) -> None:
     """Set this process up with the arguments, environment, folder and streams of a call."""
+    if on_terminal:
+        os.setsid()
+        fcntl.ioctl(streams[0], termios.TIOCSCTTY, 0)
     sys.argv = [program, *args]
     os.environ.clear()
     os.environ.update(environment)

@@ -2,15 +2,52 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pty
+import select
 import shlex
+import signal
+import struct
+import termios
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import pexpect
 import pyte
+from pexpect.fdpexpect import fdspawn
 
-from tests.cli.command import STEPFLOW
+from tests.cli.command import IS_MEASURED, STEPFLOW, forks
+
+
+class _Fork(fdspawn):
+    """A command that is a fork, as `pexpect.spawn` has one that was started anew."""
+
+    def __init__(
+        self, args: tuple[str, ...], folder: Path, environment: Mapping[str, str], width: int, height: int
+    ) -> None:
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+        super().__init__(ours, timeout=30)
+        self.pid, self._status = forks().run_on_terminal(args, environment, folder, theirs)
+
+    def sendintr(self) -> None:
+        self.send("\x03")
+
+    def kill(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def close(self, force: bool = False) -> None:
+        if self.closed:
+            return
+        # Without its terminal the command is told to end.
+        super().close()
+        if not select.select([self._status], [], [], 5)[0]:
+            os.kill(self.pid, signal.SIGKILL)
+        code = int(os.read(self._status, 64))
+        os.close(self._status)
+        self.exitstatus, self.signalstatus = (code, None) if code >= 0 else (None, -code)
 
 
 class Terminal:
@@ -33,9 +70,13 @@ class Terminal:
         self._stream = pyte.ByteStream(self._screen)
         self.raw = b""
         """All that the command has written, escape sequences too."""
-        self.child = pexpect.spawn(
-            str(STEPFLOW), list(args), cwd=str(folder), env=dict(environment), dimensions=(height, width), timeout=30
-        )
+        if IS_MEASURED or not forks().can(args, environment):
+            size = (height, width)
+            self.child = pexpect.spawn(
+                str(STEPFLOW), list(args), cwd=str(folder), env=dict(environment), dimensions=size, timeout=30
+            )
+        else:
+            self.child = _Fork(args, folder, environment, width, height)
         # A program may ask where the cursor is.
         self._screen.write_process_input = self.child.send
 
