@@ -13,6 +13,7 @@ from tests.cli.command import Stepflow
 from tests.cli.golden import Golden
 from tests.cli.runs import FORMS, UNKNOWN, Start
 from tests.cli.terminal import Terminal
+from tests.fault_proxy import FaultProxy, Script
 
 
 def test_wait(stepflow: Stepflow, start: Start, ada: str, failed: str, golden: Golden) -> None:
@@ -46,6 +47,15 @@ def test_wait_for_several(
             stdin=f"{start('slow.yaml', wait=False)}\n",
         ),
     )
+
+
+def test_the_last_of_several_is_looked_at_however_slow_the_server(
+    stepflow: Stepflow, failed: str, running: str, server: str
+) -> None:
+    with FaultProxy(server, lambda number: Script(delay=0.3)) as proxy:
+        done = stepflow("runs", "wait", running, failed, "--timeout", "1", "-o", "name", "--url", proxy.url)
+    assert (done.code, done.stdout) == (5, f"{failed}\n")
+    assert "1 of 2 runs have not ended yet" in done.stderr
 
 
 @pytest.mark.parametrize("width", [60, 120])
