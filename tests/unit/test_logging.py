@@ -47,3 +47,27 @@ def test_what_is_sent_again_is_logged_and_nothing_else_at_that_level(caplog: pyt
         "GET /health: answered 503; sent again in 0.00 s",
         "GET /health: answered 502; sent again in 0.00 s",
     ]
+
+
+WARNS = """
+import sys
+from stepflow_client._logging import logger, telling
+
+told = []
+with telling(told.append):
+    logger.warning("run %s is lost", 7)
+logger.warning("nobody listens")
+assert told == ["run 7 is lost"], told
+assert "logging" not in sys.modules
+
+import logging
+
+logger.warning("not on standard error: there is no handler")
+logging.basicConfig(format="%(name)s %(filename)s %(message)s")
+logger.warning("seen")
+"""
+
+
+def test_logging_is_imported_by_those_who_listen() -> None:
+    done = subprocess.run([sys.executable, "-c", WARNS], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "stepflow.client <string> seen\n")
