@@ -238,7 +238,6 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-@pytest.mark.exhaustive
 def test_the_clients_can_be_used_at_once(fake_server: Callable[[str], None]) -> None:
     server = str(find_binary().path)
     # Longer than a client asks again where nobody listens.
