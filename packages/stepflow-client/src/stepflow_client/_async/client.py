@@ -1260,7 +1260,7 @@ class StepflowClient(Picklable):
 
         Raises:
             InvalidArgumentError: At the call, if an argument is invalid; while iterating, if `since` is the cursor of
-                events that were requested with other options.
+                events that were requested in another way, for example with another `include_sub_runs`.
             NotFoundError: If the server has no such run. This error and those below are raised while iterating.
             ServerConnectionError: If the server cannot be reached for a minute.
             UnsupportedByServerError: If the run will never end, because the server was restarted and does not resume
