@@ -176,7 +176,7 @@ class ServerFaultError(ApiError):
 
 
 class UnsupportedByServerError(StepflowClientError):
-    """This release of the server does not support the operation; the hint names a release that does, if there is one."""
+    """This release of the server does not support the operation; the hint names one that does, if there is one."""
 
 
 class InvalidArgumentError(StepflowClientError, ValueError):

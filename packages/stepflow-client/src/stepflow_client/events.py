@@ -94,7 +94,7 @@ class StepStartedEvent(_Event):
 class StepCompletedEvent(_Event):
     """A step ended, with success or failure.
 
-    The event does not contain the reason of a failure; `get_run_items` and `get_run_steps` return it.
+    The event does not contain the reason for a failure; `get_run_items` and `get_run_steps` return it.
     """
 
     wire_name = "StepCompleted"

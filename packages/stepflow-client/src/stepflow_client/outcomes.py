@@ -26,7 +26,7 @@ class Outcome:
     output: Any = None
     """The flow's output; also None if the input did not succeed."""
     error: FlowError | None = None
-    """The reason of the failure; None if the input did not fail."""
+    """The reason for the failure; None if the input did not fail."""
     seconds: float | None = field(default=None, compare=False)
     """Seconds from the request that created the run until its results were available. None for an input that was not
     run, or whose outcome was read from a journal."""

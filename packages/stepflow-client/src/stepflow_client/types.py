@@ -79,7 +79,10 @@ class ErrorCode(_OpenEnum):
 
 
 class DiagnosticLevel(_OpenEnum):
-    """The severity of a diagnostic. Fatal: the flow is refused; error: it will likely fail; warning: it may surprise."""
+    """The severity of a diagnostic.
+
+    Fatal: the flow is refused. Error: it will likely fail. Warning: it may behave unexpectedly.
+    """
 
     FATAL = "fatal"
     ERROR = "error"
@@ -97,7 +100,7 @@ _Level = Annotated[DiagnosticLevel, from_number(_LEVEL_NUMBERS)]
 
 
 class FlowError(Model):
-    """The reason of a failed item or step."""
+    """The reason for the failure of an item or step."""
 
     message: str
     """The message of the component or the server, unchanged."""
@@ -155,10 +158,9 @@ class FlowResult(_Typed[OutputT], Model, Shown):
         error: FlowError | Any = None
     else:
         error: FlowError | None = None
-    """The reason of the failure: a `FlowError` if `is_failed` is True, else None.
+    """The reason for the failure: a `FlowError` if `is_failed` is True, else None.
 
-    In the results of runs that this client started, the values of the flow's secret variables are replaced by `***` in
-    it.
+    Values of the flow's secret variables are replaced by `***` in it if this client started the run.
     """
     cached_at: datetime | None = Field(default=None, exclude=True, repr=False)
     """The time when the result was cached, in UTC, if it is from a `ResultCache`; None if the flow was run for this
@@ -286,7 +288,7 @@ class RunArguments(Model, Shown):
 
     @property
     def hidden(self) -> list[str]:
-        """The parts with a secret that the history does not store: `inputs`, `variables.NAME`, `overrides`."""
+        """Names of the parts in which the history has masked a secret: `inputs`, `variables.NAME`, `overrides`."""
         named = {f"variables.{name}": value for name, value in (self.variables or {}).items()}
         values = {"inputs": self.inputs, **named, "overrides": self.overrides}
         return [name for name, value in values.items() if is_hidden(value)]
@@ -342,7 +344,7 @@ class RunItems(Sequence[RunItem], Shown):
         return self._entries
 
     def places(self, wanted: Callable[[ExecutionStatus], bool]) -> list[int]:
-        """Return the positions of items whose status is wanted, without reading the items that have not been accessed."""
+        """Return the positions of items with a wanted status, without reading the items that have not been accessed."""
         return [
             place
             for place, entry in enumerate(self._entries)
