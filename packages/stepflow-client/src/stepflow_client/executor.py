@@ -14,7 +14,7 @@ __all__ = ["StepflowExecutor"]
 
 
 class _LooksOnly(type(Protocol)):  # type: ignore[misc]
-    """Identifies executors by their attribute names, as Python 3.12 does; 3.11 would ask a stopped runtime for its URL."""
+    """Recognises executors by attribute names, as Python 3.12 does; 3.11 would ask a stopped runtime for its URL."""
 
     def __instancecheck__(cls, instance: object) -> bool:
         if cls.__name__ != "StepflowExecutor":
