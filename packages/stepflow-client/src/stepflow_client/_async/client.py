@@ -129,9 +129,9 @@ class StepflowClient(Picklable):
             If it hangs, the request ends at the timeout.
         server: The server's release, if known, for example `0.13.0`. This skips the version request. If it is wrong,
             the client cannot read the server's responses. Default: detected.
-        strategy: How to choose the server for a new run from a list: `failover` uses one server, and the next one if
-            that fails; `spread` uses the available server with the fewest runs that this client is waiting for, and
-            takes turns between equals.
+        strategy: How to choose the server for a new run from a list: `failover`, the default, uses one server, and the
+            next one if that fails; `spread` uses the available server with the fewest runs that this client is waiting
+            for, and takes turns between equals.
         retry: When to retry requests; None for the defaults of `RetryPolicy`.
         exact_integers: Whether to refuse integers beyond 2**53 in inputs and variables if the server would change them
             (0.12 and newer). False sends them. Default True.
@@ -1043,7 +1043,7 @@ class StepflowClient(Picklable):
         return await self._runs.get_run_step(run_id, step_id, item_index=item_index, timeout=timeout)
 
     async def get_run_flow(self, run_id: str | UUID, *, timeout: float | None = None) -> StoredFlow:
-        """Return the flow of a run, without the tag that the client adds. It has no examples; `get_flow` returns them.
+        """Return the flow of a run, without the tag that the client adds. For its examples, use `get_flow`.
 
         Args:
             run_id: The run.
@@ -1193,8 +1193,8 @@ class StepflowClient(Picklable):
     ) -> RunDetails:
         """Wait until a run ends and return it.
 
-        The wait continues through lost connections and server restarts: until the timeout expires, or for two minutes
-        if there is none.
+        The wait survives lost connections and server restarts: with a timeout, until it expires; without one, until the
+        server has not responded for two minutes.
 
         Args:
             run_id: The run.
@@ -1279,8 +1279,8 @@ class StepflowClient(Picklable):
 
         Args:
             data: Bytes, or any JSON value. JSON is stored exactly on every release.
-            filename: A file name to store with bytes, in ASCII. If the same content is stored twice, the last name is
-                kept.
+            filename: A file name to store with the blob; for bytes it must be ASCII. If the same content is stored
+                twice, the last name is kept.
             blob_type: The type of a JSON blob: `data` (the default) or `flow`.
             timeout: Seconds, instead of the client's timeout.
 

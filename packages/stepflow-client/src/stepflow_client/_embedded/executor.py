@@ -205,7 +205,8 @@ class EmbeddedExecutor:
 
         Args:
             timeout: Seconds for the whole call, including the wait for the server, storing the flow and creating the
-                run. None, the default, sets no limit.
+                run. With None, the default, only the timeouts given to `start` and the client's timeout for each
+                request apply.
         """
         deadline = deadline_of(timeout)
         client = await self._ready_client(deadline)
