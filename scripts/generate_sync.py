@@ -60,7 +60,9 @@ TEXTS = {
     r"Iterable\[Any\] \| Iterable\[Any\]": "Iterable[Any]",
     r"Callable\[(\[[\w., ]*\]|\.\.\.), Awaitable\[(\w+|\w+\[\w+\])\]\]": r"Callable[\1, \2]",
     r"contextlib\.aclosing": "contextlib.closing",
-    r"What a cancelled task \(in the sync client: a KeyboardInterrupt\) means": "What a KeyboardInterrupt means",
+    r"if\s+the\s+task\s+is\s+cancelled\s+\(in\s+the\s+sync\s+client:\s+on\s+a\s+KeyboardInterrupt\)": (
+        "on a KeyboardInterrupt"
+    ),
     r"\bGenerator\[(.*), None\]:": r"Generator[\1, None, None]:",
     r"\bawait (?=client\.|get_run\.)": "",
     r"\basync with\b": "with",
@@ -71,14 +73,13 @@ TEXTS = {
         "The synchronous client, written from the asynchronous one."
     ),
     r"\bThe asynchronous client\b": "The synchronous client",
-    r" \(it may be a coroutine function\)": "",
-    r"An iterable, or an asynchronous one, of inputs": "An iterable of inputs",
-    r"It is cut off\s+when the timeout has passed\.": (
-        "It must heed\n            httpx's `timeout` extension, which holds the time that is left; "
-        "an `httpx.HTTPTransport` does."
+    r"\s+\(it\s+may\s+be\s+a\s+coroutine\s+function\)": "",
+    r"An\s+iterable\s+or\s+async\s+iterable\s+of\s+inputs": "An iterable of inputs",
+    r"If it hangs,\s+the request ends at the timeout\.": (
+        "It must respect httpx's `timeout` extension, which holds the time left, as an `httpx.HTTPTransport` does."
     ),
-    r"One client may serve many tasks of one event loop at once\.": (
-        "One client may serve many threads at once, and works inside a running event loop."
+    r"One client can be shared by many tasks of one event loop\.": (
+        "One client can be shared by many threads,\n    and works inside a running event loop."
     ),
 }
 

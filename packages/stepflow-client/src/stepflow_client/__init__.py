@@ -1,12 +1,12 @@
-"""Python client for Stepflow workflow servers.
+"""Python client for Stepflow, a workflow server.
 
 Example:
     async with StepflowClient("http://localhost:7837") as client:
         result = await client.run("workflow.yaml", {"name": "World"})
 
-`SyncStepflowClient` is the same without `await`; `StepflowRuntime` starts its own server. The loggers are
-`stepflow.client`, `stepflow.runtime` and `stepflow.server`; the environment variable STEPFLOW_LOG=debug shows them on
-standard error.
+`SyncStepflowClient` has the same methods without `await`; `StepflowRuntime` starts its own server. The package logs to
+`stepflow.client`, `stepflow.runtime` and `stepflow.server`; with the environment variable STEPFLOW_LOG=debug these
+loggers also write to standard error.
 """
 
 from __future__ import annotations

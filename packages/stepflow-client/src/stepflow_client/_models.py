@@ -1,4 +1,4 @@
-"""What the public models of responses have in common: immutable, shown in notebooks, listed as sequences."""
+"""Base classes of the public models: immutable, displayed in notebooks, usable as sequences."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ._display.data_frame import data_frame
 
 
 class Shown:
-    """What notebooks show as HTML."""
+    """Base of objects that notebooks show as HTML."""
 
     def _repr_html_(self) -> str:
         raise NotImplementedError
@@ -25,7 +25,7 @@ class Shown:
 
 
 class Model(BaseModel):
-    """Immutable; built by field name or by the wire's camelCase name; what is not declared is ignored."""
+    """An immutable model; accepts field names or the wire's camelCase names, and ignores undeclared fields."""
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
 
@@ -34,7 +34,7 @@ Entry = TypeVar("Entry", bound=BaseModel)
 
 
 class Listing(Model, Shown, Generic[Entry]):
-    """What is made of entries: it iterates over them, has a length, and takes an index or a slice."""
+    """A model of a list of entries, with iteration, length, indexing and slicing."""
 
     _shown: ClassVar[tuple[str, ...]] = ()
     """The columns that notebooks show, then the word for the entries."""
@@ -60,14 +60,14 @@ class Listing(Model, Shown, Generic[Entry]):
         return list(entries[index]) if isinstance(index, slice) else entries[index]
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """Return the entries as dicts by field name, for `pandas.DataFrame` and the like.
+        """Return the entries as dicts by field name, for example for `pandas.DataFrame`.
 
-        Statuses and codes are plain texts, times are datetimes, and what has parts of its own is a dict again.
+        Statuses and codes are plain strings, times are datetimes, and nested models are dicts.
         """
         return as_dicts(self)
 
     def to_dataframe(self) -> Any:
-        """Return the entries as a data frame of pandas, or of polars where pandas is not installed.
+        """Return the entries as a data frame of pandas, or of polars if pandas is not installed.
 
         Raises:
             StepflowClientError: If neither is installed.
@@ -82,12 +82,12 @@ class Listing(Model, Shown, Generic[Entry]):
 
 
 def as_dicts(entries: Iterable[BaseModel]) -> list[dict[str, Any]]:
-    """Return the entries as dicts by field name, with enumerations as their texts."""
+    """Return the entries as dicts by field name, with enumerations as plain strings."""
     return [_plain(each.model_dump()) for each in entries]
 
 
 def _plain(value: Any) -> Any:
-    """Return a value with enumerations as their texts."""
+    """Return a value with enumerations as plain strings."""
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, dict):
@@ -98,7 +98,7 @@ def _plain(value: Any) -> Any:
 
 
 def from_number(names: dict[int, Any]) -> BeforeValidator:
-    """Return what reads a number of the wire as the name it stands for; texts pass."""
+    """Return a validator that converts a number of the wire to the name it stands for; strings are unchanged."""
 
     def convert(value: object) -> object:
         if isinstance(value, int) and not isinstance(value, bool):
@@ -109,7 +109,7 @@ def from_number(names: dict[int, Any]) -> BeforeValidator:
 
 
 def fields_html(rows: list[tuple[str, object]]) -> str:
-    """Return the names and values as a table of two columns."""
+    """Return names and values as a table of two columns."""
     from .drawing import notebook
 
     return notebook.fields_html(rows)

@@ -1,4 +1,4 @@
-"""What differs between two runs: the results of `compare_runs`."""
+"""The differences between two runs, as `compare_runs` returns them."""
 
 from __future__ import annotations
 
@@ -14,25 +14,27 @@ __all__ = ["RunComparison", "RunDifference"]
 
 @dataclass(frozen=True, slots=True)
 class RunDifference:
-    """One place where two runs differ. Values of secret variables that their flows hold are `***`."""
+    """One difference between two runs. Values of secret variables in their flows are replaced by `***`."""
 
     path: str
-    """Where: `$.status`, `$.flow.steps.ID.input.KEY`, `$.steps.ID.output.KEY`, `$.output`, `$.error.message`.
+    """The path of the difference: `$.status`, `$.flow.steps.ID.input.KEY`, `$.steps.ID.output.KEY`, `$.output`,
+    `$.error.message`.
 
-    Of two batches, what belongs to an item stands below `$.items[N]`: `$.items[3].steps.ID.output`.
+    For batches, the paths of an item begin with `$.items[N]`: `$.items[3].steps.ID.output`.
     """
     kind: Literal["changed", "added", "removed"]
-    """`added` is what only the second run has, `removed` what only the first one has."""
+    """`added`: only the second run has the value; `removed`: only the first one has it; `changed`: the values
+    differ."""
     a: Any
-    """The value in the first run, any JSON value; None where it is `added`."""
+    """The value in the first run, any JSON value; None for `added`."""
     b: Any
-    """The value in the second run; None where it is `removed`."""
+    """The value in the second run, any JSON value; None for `removed`."""
     item: int | None = None
-    """The item it belongs to, from 0; None for what belongs to the runs as a whole."""
+    """The index of the item, from 0; None for a difference between the runs as a whole."""
     step: str | None = None
-    """The step whose status, output or error it is."""
+    """The id of the step whose status, output or error differs."""
     origin: str | None = None
-    """The path of the difference that this one repeats: both values are the same in a step that this place reads."""
+    """The path of the difference that this one repeats: a step whose output is read here has the same two values."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the difference as a dict of JSON values."""
@@ -41,34 +43,35 @@ class RunDifference:
 
 @dataclass(frozen=True, slots=True)
 class RunComparison:
-    """Two runs and where they differ."""
+    """Two runs and their differences."""
 
     a: RunDetails
     """The first run."""
     b: RunDetails
     """The second run."""
     every_difference: Sequence[RunDifference] = field(repr=False)
-    """All differences: of status and flow, then item by item, its steps in the order of the flow, its output last."""
+    """All differences: status and flow first, then those of each item: its steps in the order of the flow, then its
+    output."""
     not_compared: Sequence[str] = ()
-    """What the server does not give back: always `inputs`; `step outputs` on 0.10 and 0.11."""
+    """What was not compared because the server does not return it: always `inputs`; `step outputs` on 0.10 and 0.11."""
 
     @property
     def differences(self) -> list[RunDifference]:
-        """The differences without those that only repeat one of a step they read."""
+        """The differences, without those that only repeat the difference of a step whose output they read."""
         return [each for each in self.every_difference if each.origin is None]
 
     @property
     def is_same(self) -> bool:
-        """True if nothing that was compared differs. When the runs began and how long they took never counts."""
+        """True if the compared parts are the same. Start times and durations are not compared."""
         return not self.every_difference
 
     @property
     def durations(self) -> tuple[float | None, float | None]:
-        """Seconds that each run took, by the server's clock; None for a run that has not ended."""
+        """The duration of each run in seconds, by the server's clock; None for a run that has not ended."""
         return _seconds(self.a), _seconds(self.b)
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """Return `differences` as dicts, for `pandas.DataFrame` and the like."""
+        """Return `differences` as dicts, for example for `pandas.DataFrame`."""
         return [each.to_dict() for each in self.differences]
 
     def _repr_html_(self) -> str:

@@ -1,32 +1,32 @@
-"""Every error that leaves this package.
+"""All errors that this package raises.
 
     StepflowClientError
     ├── TransportError               no usable response arrived
     │   ├── ServerConnectionError    the server could not be reached, or the connection broke
     │   ├── RequestTimeoutError      no response in time
-    │   └── InvalidResponseError     something answered, but not as a Stepflow server does
+    │   └── InvalidResponseError     the response is not one that a Stepflow server sends
     ├── ApiError                     the server responded with an error
     │   ├── InvalidRequestError      400, 405, 413, 415, 422: the request itself is wrong
     │   ├── AuthenticationError      401, 403, 407
     │   ├── NotFoundError            404, 410: no such flow, run, step or blob
-    │   ├── ConflictError            409, 412: not in the state the request needs
+    │   ├── ConflictError            409, 412: not in the state that the request requires
     │   ├── RateLimitError           429
     │   └── ServerFaultError         5xx
-    ├── UnsupportedByServerError     this release of the server cannot do it
-    ├── InvalidArgumentError         an argument is wrong; nothing was sent (a ValueError too)
+    ├── UnsupportedByServerError     this release of the server does not support it
+    ├── InvalidArgumentError         an argument is invalid; nothing was sent (also a ValueError)
     ├── FlowFileError                a flow, input or configuration file cannot be read
-    │   └── FlowFileNotFoundError    there is no such file (a FileNotFoundError too)
+    │   └── FlowFileNotFoundError    there is no such file (also a FileNotFoundError)
     ├── InvalidFlowError             the server refuses the flow; see `diagnostics`
-    ├── RunFailedError               the run ended, but not in success
-    ├── OutputTypeError              the run succeeded, but its output does not fit the `output_type`
-    ├── RunTimeoutError              the wait ended before the run did; the run goes on (a TimeoutError too)
+    ├── RunFailedError               the run ended without success
+    ├── OutputTypeError              the run succeeded, but its output does not match the `output_type`
+    ├── RunTimeoutError              the wait ended before the run did; the run continues (also a TimeoutError)
     ├── AmbiguousRunError            a run may or may not have been created; see `candidates`
-    └── EmbeddedServerError          the embedded server
-        ├── ServerNotInstalledError  its binary is not installed (a FileNotFoundError too)
+    └── EmbeddedServerError          an error of the embedded server
+        ├── ServerNotInstalledError  its binary is not installed (also a FileNotFoundError)
         └── ServerStartError         it did not start, or it ended; see `exit_code` and `log_tail`
-            └── ServerStartTimeoutError  it was not ready in time (a TimeoutError too)
+            └── ServerStartTimeoutError  it was not ready in time (also a TimeoutError)
 
-Every error is picklable and `str()` of it is one sentence, with a hint of what to do where there is one. Notebooks and
+Every error is picklable. Its `str()` is one sentence, followed by a hint on what to do if there is one. Notebooks and
 IPython show the line of the user's code, the message and the hint; `%tb` shows the whole traceback.
 """
 
@@ -71,17 +71,17 @@ __all__ = [
 
 
 class StepflowClientError(Exception):
-    """The root of every error that leaves this package.
+    """The base class of all errors that this package raises.
 
     Args:
         message: One sentence that says what went wrong.
         status_code: The HTTP status, if the server responded.
-        details: What the server said: decoded JSON, or text. None where nothing was said.
-        run_id: The run concerned, where there is one. A run whose id is known goes on without the client.
-        hint: What to do about it; shown behind the message.
+        details: The content of the server's response: decoded JSON, or text. None if there is none.
+        run_id: The id of the run concerned, if there is one. A run whose id is known continues without the client.
+        hint: What to do about the error; shown after the message.
 
     Attributes:
-        attempts: What came of each attempt, where a request was sent more than once.
+        attempts: A description of each attempt, if a request was sent more than once.
     """
 
     attempts: Sequence[str] = ()
@@ -95,7 +95,7 @@ class StepflowClientError(Exception):
         run_id: UUID | str | None = None,
         hint: str | None = None,
     ) -> None:
-        """Keep the parts; all of them are optional but the message."""
+        """Store the parts of the error; only the message is required."""
         super().__init__(message)
         self.message = message
         self.status_code = status_code
@@ -104,7 +104,7 @@ class StepflowClientError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        """Return the message and the hint."""
+        """Return the message, followed by the hint if there is one."""
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
     def _render_traceback_(self) -> list[str]:
@@ -129,34 +129,34 @@ class TransportError(StepflowClientError):
     """No usable response arrived."""
 
     was_sent: bool = True
-    """False where it is certain that the server did not get the request."""
+    """False if the server certainly did not receive the request."""
 
 
 class ServerConnectionError(TransportError):
-    """The server could not be reached, or the connection broke before a response came."""
+    """The server could not be reached, or the connection broke before a response arrived."""
 
 
 class RequestTimeoutError(TransportError):
-    """No response arrived in time. Where a run had been created, `run_id` names it."""
+    """No response arrived in time. If a run had been created, `run_id` is its id."""
 
 
 class InvalidResponseError(TransportError):
-    """Something answered, but not in the way a Stepflow server does."""
+    """A response arrived, but not one that a Stepflow server sends."""
 
 
 class ApiError(StepflowClientError):
     """The server understood the request and refused it. `status_code` is always set."""
 
     retry_after: float | None = None
-    """Seconds after which the server, or a proxy before it, wants to be asked again, where it says so."""
+    """Seconds to wait before the next request, if the server, or a proxy in front of it, says so."""
 
 
 class InvalidRequestError(ApiError):
-    """The server finds the request itself wrong (400, 405, 413, 415, 422)."""
+    """The request itself is wrong (400, 405, 413, 415, 422)."""
 
 
 class AuthenticationError(ApiError):
-    """The server, or a proxy before it, wants credentials or refuses them (401, 403, 407)."""
+    """The server, or a proxy in front of it, requires credentials or refuses the given ones (401, 403, 407)."""
 
 
 class NotFoundError(ApiError):
@@ -164,38 +164,38 @@ class NotFoundError(ApiError):
 
 
 class ConflictError(ApiError):
-    """What the request concerns is not in the state it needs (409, 412)."""
+    """The object of the request is not in the state that the request requires (409, 412)."""
 
 
 class RateLimitError(ApiError):
-    """Too many requests (429)."""
+    """Too many requests were sent (429)."""
 
 
 class ServerFaultError(ApiError):
-    """The server, or a proxy before it, failed (5xx)."""
+    """The server, or a proxy in front of it, failed (5xx)."""
 
 
 class UnsupportedByServerError(StepflowClientError):
-    """This release of the server cannot do what was asked; the hint names the release that can, if there is one."""
+    """This release of the server does not support the operation; the hint names one that does, if there is one."""
 
 
 class InvalidArgumentError(StepflowClientError, ValueError):
-    """An argument is wrong. Nothing was sent."""
+    """An argument is invalid. Nothing was sent."""
 
 
 class FlowFileError(StepflowClientError):
     """A flow, input or configuration file cannot be read.
 
     Attributes:
-        path: The file, or None for text that came from elsewhere.
-        line: The line, from 1, where known.
-        column: The column, from 1, where known.
+        path: The path of the file; None for text that is not from a file.
+        line: The line, from 1; None if unknown.
+        column: The column, from 1; None if unknown.
     """
 
     def __init__(
         self, message: str, *, path: str | None = None, line: int | None = None, column: int | None = None
     ) -> None:
-        """Keep where the fault is."""
+        """Store the message and the position of the fault."""
         super().__init__(message)
         self.path = path
         self.line = line
@@ -203,7 +203,7 @@ class FlowFileError(StepflowClientError):
 
 
 class FlowFileNotFoundError(FlowFileError, FileNotFoundError):
-    """There is no such flow, input or configuration file. A FileNotFoundError too: `filename` is its name."""
+    """There is no such flow, input or configuration file. Also a FileNotFoundError, with its `filename`."""
 
     errno = ENOENT
     strerror = os.strerror(ENOENT)
@@ -218,66 +218,66 @@ class InvalidFlowError(StepflowClientError):
     """The server refuses the flow.
 
     Attributes:
-        diagnostics: What the server found, fatal findings first.
+        diagnostics: The server's diagnostics, fatal ones first.
     """
 
     def __init__(self, message: str, *, diagnostics: Sequence[Diagnostic] = (), **more: Any) -> None:
-        """Keep the findings."""
+        """Store the message and the diagnostics."""
         super().__init__(message, **more)
         self.diagnostics = list(diagnostics)
 
 
 class RunFailedError(StepflowClientError):
-    """A run ended, but not in success.
+    """A run ended without success.
 
     Attributes:
-        result: The result that is not a success.
+        result: The result of the run, if known.
     """
 
     def __init__(self, message: str, *, result: FlowResult | None = None, **more: Any) -> None:
-        """Keep the result."""
+        """Store the message and the result."""
         super().__init__(message, **more)
         self.result = result
 
 
 class OutputTypeError(StepflowClientError):
-    """A run succeeded, but its output does not fit the `output_type`.
+    """A run succeeded, but its output does not match the `output_type`.
 
     `details` lists the `path` and the `message` of each fault.
 
     Attributes:
-        result: The result, with the output as JSON.
+        result: The result, with its output as JSON.
     """
 
     def __init__(self, message: str, *, result: FlowResult | None = None, **more: Any) -> None:
-        """Keep the result."""
+        """Store the message and the result."""
         super().__init__(message, **more)
         self.result = result
 
 
 class RunTimeoutError(StepflowClientError, TimeoutError):
-    """The wait ended before the run did. The run goes on; `run_id` names it."""
+    """The wait ended before the run did. The run continues; `run_id` is its id."""
 
 
 class AmbiguousRunError(StepflowClientError):
-    """A run may or may not have been created, and the client cannot tell which one is its own.
+    """A run may or may not have been created, and the client cannot tell which run is its own.
 
     Attributes:
-        candidates: Ids of the runs that may be the one asked for; empty if none was seen.
+        candidates: Ids of the runs that may be the created one; empty if there are none.
     """
 
     def __init__(self, message: str, *, candidates: Sequence[UUID | str] = (), **more: Any) -> None:
-        """Keep the candidates."""
+        """Store the message and the candidates."""
         super().__init__(message, **more)
         self.candidates = [str(candidate) for candidate in candidates]
 
 
 class EmbeddedServerError(StepflowClientError):
-    """Something is wrong with the embedded server."""
+    """An error of the embedded server."""
 
 
 class ServerNotInstalledError(EmbeddedServerError, FileNotFoundError):
-    """The server's binary, or what is needed to run it, is not installed; the hint says what to install."""
+    """The server's binary, or something it requires, is not installed; the hint says what to install."""
 
     errno = ENOENT
     strerror = os.strerror(ENOENT)
@@ -287,14 +287,14 @@ class ServerStartError(EmbeddedServerError):
     """The embedded server did not start, or it ended.
 
     Attributes:
-        exit_code: The exit code of the process; negative for a signal, None if it did not end.
-        log_tail: The last lines the server wrote.
+        exit_code: The exit code of the process; negative for a signal, None if the process did not end.
+        log_tail: The last lines of the server's log.
     """
 
     def __init__(
         self, message: str, *, exit_code: int | None = None, log_tail: Sequence[str] = (), **more: Any
     ) -> None:
-        """Keep the exit code and the last lines."""
+        """Store the message, the exit code and the last lines of the log."""
         super().__init__(message, **more)
         self.exit_code = exit_code
         self.log_tail = list(log_tail)

@@ -1,4 +1,4 @@
-"""What happens in a run, as events."""
+"""The events of a run, as `run_events` yields them."""
 
 from __future__ import annotations
 
@@ -29,22 +29,24 @@ __all__ = [
 
 
 class _Event(Model):
-    """What all events have."""
+    """The fields that all events have."""
 
     wire_name: ClassVar[str] = ""
-    """What the server calls the event."""
+    """The server's name for the event."""
     if not TYPE_CHECKING:
         # Each event declares its own; here it only gets its place, the first.
         type: str
     run_id: str
-    """The run it happened in; with `include_sub_runs` it may be one below the run that was asked for."""
+    """The id of the run the event belongs to; with `include_sub_runs` this can be a run below the requested one."""
     sequence_number: int
-    """The server's number; several events can share one."""
+    """The server's sequence number; several events can have the same one."""
     timestamp: datetime | None = None
     cursor: str
-    """Return it to `run_events(since=...)`, in another process too, to go on behind this event."""
+    """The event's position; pass it to `run_events(since=...)`, in any process, to continue after this event."""
     inferred: bool = False
-    """True if the client concluded it from the state of the run: the server has no stream, or sends no such event."""
+    """True if the client inferred the event from the state of the run, because the server did not send it: it has no
+    stream
+    of events, or does not send such an event."""
 
 
 class RunCreatedEvent(_Event):
@@ -57,7 +59,7 @@ class RunCreatedEvent(_Event):
 
 
 class StepsNeededEvent(_Event):
-    """The steps that an item's output needs were found."""
+    """The steps that an item's output requires were determined."""
 
     wire_name = "StepsNeeded"
     type: Literal["steps_needed"] = "steps_needed"
@@ -66,18 +68,19 @@ class StepsNeededEvent(_Event):
 
 
 class StepReadyEvent(_Event):
-    """A step has all its inputs."""
+    """All inputs of a step are available."""
 
     wire_name = "StepReady"
     type: Literal["step_ready"] = "step_ready"
     item_index: int = 0
     step_index: int | None = None
-    """The step's place in the flow, from 0; a number of the server's own where the event is inferred (before 0.12)."""
+    """The step's position in the flow, from 0. In an inferred event (before 0.12) it is the server's own number
+    instead."""
     step_id: str | None = None
 
 
 class StepStartedEvent(_Event):
-    """A step was given to its component."""
+    """A step was passed to its component."""
 
     wire_name = "StepStarted"
     type: Literal["step_started"] = "step_started"
@@ -85,13 +88,13 @@ class StepStartedEvent(_Event):
     step_index: int | None = None
     step_id: str | None = None
     attempt: int = 1
-    """From 1; more after a retry, or after the server was started again."""
+    """The number of the attempt, from 1; higher after a retry or a restart of the server."""
 
 
 class StepCompletedEvent(_Event):
-    """A step ended, in success or failure.
+    """A step ended, with success or failure.
 
-    Why a step failed is not in the event; `get_run_items` and `get_run_steps` say it.
+    The event does not contain the reason for a failure; `get_run_items` and `get_run_steps` return it.
     """
 
     wire_name = "StepCompleted"
@@ -101,11 +104,11 @@ class StepCompletedEvent(_Event):
     step_id: str | None = None
     status: _Status = ExecutionStatus.COMPLETED
     output: Any = None
-    """The step's output, with `include_results` and in success."""
+    """The step's output, if the step succeeded and `include_results` is True."""
 
 
 class RunCompletedEvent(_Event):
-    """The run ended. It is the last event."""
+    """The run ended. This is the last event."""
 
     wire_name = "RunCompleted"
     type: Literal["run_completed"] = "run_completed"
@@ -113,7 +116,7 @@ class RunCompletedEvent(_Event):
 
 
 class SubRunCreatedEvent(_Event):
-    """A step created a run of its own; `run_id` is the new run."""
+    """A step created a run; `run_id` is the id of the new run."""
 
     wire_name = "SubRunCreated"
     type: Literal["sub_run_created"] = "sub_run_created"
@@ -123,22 +126,22 @@ class SubRunCreatedEvent(_Event):
 
 
 class HeartbeatEvent(_Event):
-    """Nothing has happened for as long as `run_events(heartbeat=...)` says; the client is there and listens.
+    """No event occurred for the time given as `run_events(heartbeat=...)`; the client is still listening.
 
-    `cursor` and `sequence_number` are those of the event before it, `timestamp` is the client's clock.
+    `cursor` and `sequence_number` are those of the previous event; `timestamp` is the client's time.
     """
 
     type: Literal["heartbeat"] = "heartbeat"
 
 
 class UnknownEvent(_Event):
-    """An event of a newer server."""
+    """An event that this client does not know, from a newer server."""
 
     type: Literal["unknown"] = "unknown"
     name: str
-    """What happened, written as the other types are: `item_completed` for the server's `ItemCompleted`."""
+    """The name of the event, written like the other types: `item_completed` for the server's `ItemCompleted`."""
     data: dict[str, Any] = Field(default_factory=dict)
-    """What the server sent with it."""
+    """The data that the server sent with the event."""
 
 
 _Known: TypeAlias = (
@@ -169,16 +172,16 @@ _KINDS: dict[str, type[_Known]] = {
 
 
 _LARGEST_NUMBER = 10**18
-"""Beyond what a cursor holds."""
+"""The first number that is too large for a cursor."""
 _OWN = frozenset({*_Event.model_fields, "type", "result"})
-"""What is not taken over from an event's data as it stands there."""
+"""Fields that are not copied from an event's data unchanged."""
 
 
 def sequence_number(answer: Mapping[str, Any]) -> int:
-    """Return the number of an event.
+    """Return the sequence number of an event.
 
     Raises:
-        ValueError: If it is not a number that a server gives.
+        ValueError: If it is not a valid sequence number.
     """
     number = answer["sequenceNumber"]
     if type(number) is not int or not 0 <= number < _LARGEST_NUMBER:
@@ -190,10 +193,10 @@ def read_event(run_id: str, answer: Mapping[str, Any], cursor: str, reading: Rea
     """Read one event of the server's stream.
 
     Args:
-        run_id: The run that was asked for, for an event that names none.
+        run_id: The requested run, for an event that has no run id.
         answer: The decoded frame.
         cursor: The event's cursor.
-        reading: How responses about the run are read. Outputs are data; whatever else an event says holds no secrets.
+        reading: How responses about the run are read. Outputs are data; the other parts of an event contain no secrets.
     """
     ((name, data),) = answer["event"].items()
     common = {

@@ -1,4 +1,4 @@
-"""What a thing that runs flows can do, whether it is a server elsewhere or one embedded in this process."""
+"""The protocol of objects that run flows, on a remote server or on an embedded one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["StepflowExecutor"]
 
 
 class _LooksOnly(type(Protocol)):  # type: ignore[misc]
-    """Tells executors by the names they have, as Python 3.12 does: 3.11 would ask a stopped runtime for its URL."""
+    """Recognises executors by attribute names, as Python 3.12 does; 3.11 would ask a stopped runtime for its URL."""
 
     def __instancecheck__(cls, instance: object) -> bool:
         if cls.__name__ != "StepflowExecutor":
@@ -26,7 +26,10 @@ class _LooksOnly(type(Protocol)):  # type: ignore[misc]
 
 @runtime_checkable
 class StepflowExecutor(Protocol, metaclass=_LooksOnly):
-    """Runs flows. `StepflowClient` and `StepflowRuntime` are executors; code written for this protocol takes both."""
+    """An object that runs flows.
+
+    `StepflowClient` and `StepflowRuntime` are executors: code written for this protocol accepts both.
+    """
 
     @property
     def url(self) -> str:
@@ -58,11 +61,11 @@ class StepflowExecutor(Protocol, metaclass=_LooksOnly):
         ...
 
     async def get_result(self, run_id: str | UUID) -> FlowResult:
-        """Wait for a run of one item to end and return its result."""
+        """Wait until a run of one item ends and return its result."""
         ...
 
     async def validate(self, flow: FlowSource) -> ValidationResult:
-        """Ask the server what it thinks of a flow; nothing is stored."""
+        """Return the server's diagnostics of a flow, without storing it."""
         ...
 
     async def list_components(self) -> list[ComponentInfo]:

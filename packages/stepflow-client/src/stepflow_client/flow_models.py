@@ -1,4 +1,4 @@
-"""What the models have in common that `stepflow codegen` writes."""
+"""The base class of the models that `stepflow codegen` writes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["FlowModel"]
 class FlowModel(BaseModel):
     """A part of a flow's input, output or variables.
 
-    Fields are given by their names in Python; what has another name in JSON has that as its alias. Optional fields that
-    were not given and have no default are left out of what is sent, since null may not fit their schema. Fields that
-    the schema does not know are kept, unless it forbids them.
+    Fields are set by their Python names; a field with a different name in JSON has that name as its alias. Optional
+    fields that were not set and have no default are omitted from what is sent, since null may not match their schema.
+    Fields that are not in the schema are kept, unless the schema forbids them.
     """
 
     model_config = ConfigDict(

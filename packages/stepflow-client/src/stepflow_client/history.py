@@ -1,8 +1,8 @@
 """A local record of the runs that this user started.
 
-From 0.12 on no server gives back a run's input, variables or overrides; before it none keeps labels or notes. The
-history keeps them in a SQLite file that only its owner can read. Secrets are replaced by `***` before anything is
-written. Recording never fails a run: what goes wrong is logged once, as a warning.
+Servers from 0.12 on do not return a run's input, variables or overrides; older ones store neither labels nor notes. The
+history stores them in an SQLite file that only its owner can read. Secrets are replaced by `***` before anything is
+written. Recording never makes a run fail: errors are logged once, as a warning.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["History", "HistoryEntry", "default_path"]
 
 _DAY = 86_400.0
 _LARGEST = 1_000_000
-"""Characters that a flow, an input, variables or overrides may take as JSON; what is larger is left out."""
+"""Maximum size of a flow, an input, variables or overrides, in characters of JSON; larger ones are left out."""
 _PRUNE_EVERY = 50
 _FIELDS = ("flow", "input", "variables", "overrides")
 _COLUMNS = (
@@ -42,41 +42,41 @@ _PASSWORD_IN_URL = re.compile(r"(?<=://)[^/?#\s@\"]*@")
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """One run as it was started."""
+    """A run and what it was started with."""
 
     run_id: str
     created_at: datetime
-    """When it was recorded, in UTC."""
+    """When the run was recorded, in UTC."""
     server: str | None = None
     """The URL of the server, without credentials."""
     flow_id: str | None = None
     flow_file: str | None = None
-    """The absolute path of the flow's file, if it was one."""
+    """The absolute path of the flow's file, if the flow was a file."""
     status: str | None = None
-    """The last known status; None if nothing was seen after the start."""
+    """The last known status; None if it was never updated after the start."""
     labels: Mapping[str, str] = field(default_factory=dict)
     note: str | None = None
     omitted: tuple[str, ...] = ()
-    """The fields that are None because they were too large to keep."""
+    """Names of the fields that are None because their values were too large to store."""
     flow: Any = field(default=None, repr=False)
     input: Any = field(default=None, repr=False)
-    """The input; of a batch, the list of inputs."""
+    """The input; for a batch, the list of inputs."""
     variables: Any = field(default=None, repr=False)
-    """The variables that were given; secret ones are `***`."""
+    """The given variables, with `***` in place of secret values."""
     overrides: Any = field(default=None, repr=False)
 
 
 def default_path() -> Path:
-    """Return the path of the history in the platform's folder for state.
+    """Return the default path of the history, in the platform's folder for state.
 
-    That is `$XDG_STATE_HOME/stepflow/history.db` (default `~/.local/state`) on Linux, `~/Library/Application Support`
-    on macOS and `%LOCALAPPDATA%` on Windows.
+    It is `$XDG_STATE_HOME/stepflow/history.db` (default `~/.local/state`) on Linux; the folder is in
+    `~/Library/Application Support` on macOS and in `%LOCALAPPDATA%` on Windows.
     """
     return user_folder("state") / "history.db"
 
 
 class History(SharedFile):
-    """The runs that were started, in a SQLite file; several processes and threads may use it at once.
+    """A record of runs in an SQLite file. Several processes and threads can use it at the same time.
 
     Example:
         ```python
@@ -86,15 +86,16 @@ class History(SharedFile):
             print(entry.run_id, entry.status)
         ```
 
-    It can be pickled: the path and the limits travel. The file is made by the first call.
+    A history can be pickled, with its path and its limits. The file is created by the first call that writes to it.
 
     Args:
-        path: The file; by default `default_path()`. It is made with mode 0600, its folder with mode 0700.
-        max_age: Seconds that a run is kept; by default 90 days.
-        max_runs: Number of runs that are kept, by default 10,000; the oldest are removed first. Both limits are applied
-            after every 50 runs, or more often where `max_runs` is small.
-        on_failure: Called with a sentence, once, when something cannot be recorded; by default it is logged. To pickle
-            the history, it must be picklable.
+        path: The path of the file; by default `default_path()`. The file is created with mode 0600, its folder with
+            mode 0700.
+        max_age: Seconds for which a run is kept. Default 90 days.
+        max_runs: Maximum number of runs. Default 10,000; the oldest are removed first. Both limits are applied after
+            every 50 runs, or more often if `max_runs` is small.
+        on_failure: A function that is called once, with a sentence, if something cannot be recorded; by default the
+            sentence is logged. It must be picklable if the history is pickled.
 
     Raises:
         InvalidArgumentError: If a limit is not positive.
@@ -112,7 +113,7 @@ class History(SharedFile):
         max_runs: int = 10_000,
         on_failure: Callable[[str], object] | None = None,
     ) -> None:
-        """Keep the settings; nothing is opened."""
+        """Store the settings. No file is opened."""
         if not max_age > 0:
             raise InvalidArgumentError(f"max_age is a positive number of seconds, not {max_age!r}")
         if max_runs < 1:
@@ -138,22 +139,22 @@ class History(SharedFile):
         labels: Mapping[str, str] | None = None,
         note: str | None = None,
     ) -> None:
-        """Record that a run was started. A failure is a warning, logged once.
+        """Record that a run was started. Errors are logged once, as a warning.
 
-        The values of variables that the flow declares with `is_secret: true` are kept nowhere, and no user and password
-        of a URL. Where the flow is not given, every variable counts as secret.
+        The values of variables that the flow declares with `is_secret: true` are not stored, nor are users and
+        passwords in URLs. If the flow is not given, all variables count as secret.
 
         Args:
-            run_id: The run; one that is recorded already is replaced.
+            run_id: The run; an existing record of it is replaced.
             server: The URL of the server.
-            flow: The flow's content.
-            flow_id: The flow's id.
-            flow_file: The flow's file.
-            input: The input; of a batch, the list of inputs.
-            variables: The values of variables.
+            flow: The content of the flow.
+            flow_id: The id of the flow.
+            flow_file: The path of the flow's file.
+            input: The input; for a batch, the list of inputs.
+            variables: The values of the flow's variables.
             overrides: Changes to steps.
-            labels: Names and values to find it by.
-            note: A text to find it by.
+            labels: Labels to find the run by: values by name.
+            note: A note to find the run by.
         """
         values = {"flow": flow, "input": input, "variables": variables, "overrides": overrides}
         about = {"server": server, "flow_id": flow_id, "labels": dict(labels or {}), "note": note}
@@ -167,12 +168,12 @@ class History(SharedFile):
                     self._prune(connection)
 
     def update(self, run_id: str | UUID, *, status: str) -> None:
-        """Set the last known status of a run; one that is not recorded is left alone. A failure is a warning."""
+        """Set the last known status of a run, if the run is recorded. Errors are logged once, as a warning."""
         with self._warning("update a run"), self._opened() as connection:
             connection.execute("UPDATE runs SET status = ? WHERE run_id = ?", (str(status), str(run_id)))
 
     def get(self, run_id: str | UUID) -> HistoryEntry | None:
-        """Return a run, or None if it is not recorded.
+        """Return the record of a run, or None if the run is not recorded.
 
         Raises:
             StepflowClientError: If the file cannot be read.
@@ -191,17 +192,17 @@ class History(SharedFile):
         limit: int = 20,
         offset: int = 0,
     ) -> list[HistoryEntry]:
-        """Return the runs that match all that is given, newest first.
+        """Return the runs that match all given conditions, newest first.
 
         Args:
-            text: What a run's id, server, flow, input, variables, overrides, labels or note contain; upper and lower
-                case of ASCII letters are the same.
-            labels: Labels that it has, with these values.
-            status: Its last known status.
-            server: The URL of its server, or several of which it is one.
-            run_id: The beginning of its id.
-            limit: Maximum number of runs.
-            offset: Leave out so many of the newest that match.
+            text: A text in the run's id, server, flow, input, variables, overrides, labels or note; the case of ASCII
+                letters is ignored.
+            labels: Labels that the run has, with these values.
+            status: The last known status.
+            server: The URL of the run's server, or several URLs, one of which is that of the server.
+            run_id: The beginning of the run's id.
+            limit: Maximum number of runs. Default 20.
+            offset: Number of matching runs to skip, from the newest on. Default 0.
 
         Raises:
             StepflowClientError: If the file cannot be read.
@@ -234,10 +235,10 @@ class History(SharedFile):
         return [_entry(row) for row in self._read(query, [*values, limit, offset])]
 
     def clear(self, *, older_than: float = 0.0) -> int:
-        """Remove runs and return how many were removed; what they held is overwritten in the file.
+        """Remove runs and return how many were removed. Their content is overwritten in the file.
 
         Args:
-            older_than: Only those recorded more than this many seconds ago.
+            older_than: Remove only runs recorded more than this many seconds ago. Default 0: all runs.
 
         Raises:
             StepflowClientError: If the file cannot be changed.
@@ -264,7 +265,7 @@ class History(SharedFile):
 def _without_secrets(
     kept: dict[str, Any], flow: Mapping[str, Any] | None, variables: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """Return what is recorded of a run with each secret in it replaced by `***`."""
+    """Return the values to record, with each secret replaced by `***`."""
     from ._codec.secrets import HIDDEN, Secrets, hidden_flow
 
     properties: Any = flow
@@ -282,7 +283,7 @@ def _without_secrets(
 
 
 def _holds_secret(schema: Any) -> bool:
-    """Return whether a variable's schema, or a part of it, is declared secret."""
+    """Return whether the schema of a variable, or a part of it, is declared secret."""
     if isinstance(schema, Mapping):
         return schema.get("is_secret") is True or any(_holds_secret(each) for each in schema.values())
     return isinstance(schema, list) and any(_holds_secret(each) for each in schema)
@@ -305,7 +306,7 @@ def _encoded(value: Any) -> str:
 
 
 def _bare(text: str) -> str:
-    """Return a text without the users and passwords of URLs in it."""
+    """Return a text without the users and passwords of the URLs in it."""
     return _PASSWORD_IN_URL.sub("", text)
 
 

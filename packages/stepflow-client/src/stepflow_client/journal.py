@@ -1,7 +1,8 @@
-"""The journal of a batch: what was asked of the server, on disk before and after each request.
+"""The journal of a batch: a record on disk of the requests to the server, written before and after each one.
 
-One SQLite file (WAL, mode 0600), which one process at a time may open. It holds the digests of the flow and of each
-chunk's inputs, the chunk's tag and run, and the outcomes of chunks that have ended; not the inputs.
+It is one SQLite file (WAL, mode 0600), which only one process can open at a time. It contains digests of the flow and
+of each chunk's inputs, the tag and the run of each chunk, and the outcomes of chunks that have ended; it does not
+contain the inputs.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ class Journal:
     """The journal of one batch.
 
     Args:
-        path: The file; it is made if it is not there.
+        path: The path of the file; it is created if it does not exist.
 
     Raises:
-        InvalidArgumentError: If another process, or another batch of this one, has it open, it cannot be opened, or it
-            is no journal.
+        InvalidArgumentError: If another process, or another batch of this process, has the file open, if it cannot be
+            opened, or if it is not a journal.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -71,7 +72,7 @@ class Journal:
             raise InvalidArgumentError(f"{self.path} is no journal that can be used: {error}") from None
 
     def close(self) -> None:
-        """Close the file; another batch may open it then."""
+        """Close the file; another batch can then open it."""
         with self._lock:
             self._file.close()
 
@@ -87,13 +88,13 @@ class Journal:
                 ) from None
 
     def begin(self, settings: Mapping[str, str]) -> str:
-        """Return the batch's own tag: of a new journal, or of one for the same settings.
+        """Return the tag of the batch: a new one for a new journal, or the stored one if the settings are the same.
 
         Args:
-            settings: What must be the same when the batch goes on, by name.
+            settings: Values that must be the same when the batch is continued, by name.
 
         Raises:
-            InvalidArgumentError: If the journal is of something else.
+            InvalidArgumentError: If the journal belongs to a batch with other settings.
         """
         with self._writing() as file:
             # The inputs may be more than the last time.
@@ -113,22 +114,22 @@ class Journal:
             return str(known["tag"])
 
     def remember(self, name: str, value: str) -> str:
-        """Keep a value the first time, and return the one that is kept."""
+        """Store a value if the name has none yet, and return the stored value."""
         with self._writing() as file:
             file.execute("INSERT OR IGNORE INTO batch VALUES (?, ?)", (name, value))
             return str(file.execute("SELECT value FROM batch WHERE name = ?", (name,)).fetchone()[0])
 
     def end(self) -> None:
-        """Note that all inputs were read and have ended."""
+        """Record that all inputs were read and have ended."""
         self.remember("ended", "yes")
 
     def has_ended(self) -> bool:
-        """Return whether all inputs have ended when the batch was last run."""
+        """Return whether all inputs had ended when the batch was last run."""
         with self._writing() as file:
             return file.execute("SELECT 1 FROM batch WHERE name = 'ended'").fetchone() is not None
 
     def chunk(self, number: int) -> Chunk | None:
-        """Return a chunk as far as it is known, without its inputs; None for one that was never begun."""
+        """Return what is known of a chunk, without its inputs; None if the chunk was never begun."""
         with self._writing() as file:
             row = file.execute(
                 "SELECT first, tag, count, digest, run_id, outcomes FROM chunk WHERE number = ?", (number,)
@@ -140,13 +141,13 @@ class Journal:
         return Chunk(number, first, tag, count=count, digest=digest, run_id=run_id, outcomes=outcomes)
 
     def has_lost(self) -> bool:
-        """Return whether a chunk was begun whose run is not known."""
+        """Return whether a chunk was begun whose run is unknown."""
         with self._writing() as file:
             wanted = "SELECT 1 FROM chunk WHERE run_id IS NULL AND outcomes IS NULL LIMIT 1"
             return file.execute(wanted).fetchone() is not None
 
     def begun(self, chunk: Chunk) -> None:
-        """Note a chunk whose run is about to be created."""
+        """Record a chunk whose run is about to be created."""
         with self._writing() as file:
             file.execute(
                 "INSERT OR IGNORE INTO chunk VALUES (?, ?, ?, ?, ?, NULL, NULL)",
@@ -154,12 +155,12 @@ class Journal:
             )
 
     def created(self, number: int, run_id: str) -> None:
-        """Note the run of a chunk."""
+        """Record the run of a chunk."""
         with self._writing() as file:
             file.execute("UPDATE chunk SET run_id = ? WHERE number = ?", (run_id, number))
 
     def ended(self, number: int, outcomes: list[Outcome]) -> None:
-        """Note the outcomes of a chunk."""
+        """Record the outcomes of a chunk."""
         packed = zlib.compress(json.dumps([_fields(each) for each in outcomes]).encode(), 1)
         with self._writing() as file:
             file.execute("UPDATE chunk SET outcomes = ? WHERE number = ?", (packed, number))

@@ -1,4 +1,4 @@
-"""What an embedded server writes: settings, entries, and the reading of its lines."""
+"""The log of an embedded server: settings, entries, and the parser of its lines."""
 
 from __future__ import annotations
 
@@ -27,43 +27,43 @@ _OWN_KEYS = frozenset({"timestamp", "level", "target", "file", "line", "message"
 
 @dataclass(frozen=True, slots=True)
 class LogConfig:
-    """How much an embedded server writes, and where its lines go.
+    """How much an embedded server logs, and where its lines go.
 
-    The server's pipes are emptied whatever is set here: a server whose output nobody reads stands still
-    once the pipe is full.
+    The runtime always reads the server's output, whatever the settings: otherwise the server would block once the pipe
+    is full.
 
     Raises:
-        InvalidArgumentError: A level is unknown, or a number is not positive.
+        InvalidArgumentError: If a level is unknown, or if a number is not positive.
     """
 
     level: LevelFilter = "info"
-    """What the server's own parts write. `"off"` also hides the reason of a failed start. Default `"info"`."""
+    """The level of the server's own log lines. `"off"` also hides the reason for a failed start. Default `"info"`."""
 
     other_level: LevelFilter | None = None
-    """What the libraries inside the server write; None (the default) follows `level`."""
+    """The level of log lines from the libraries inside the server; None, the default, uses `level`."""
 
     capture: bool = True
-    """Keep lines for `StepflowRuntime.get_recent_logs`. Default True."""
+    """Whether to keep lines for `StepflowRuntime.get_recent_logs`. Default True."""
 
     buffer_lines: int = 1000
-    """How many lines are kept; the oldest go first. Default 1000."""
+    """Maximum number of lines to keep; the oldest are dropped first. Default 1000."""
 
     forward: bool = True
-    """Pass lines to the Python logger `stepflow.server`, or to `python_logger`. Default True.
+    """Whether to pass lines to the Python logger `stepflow.server`, or to `python_logger`. Default True.
 
-    The record has the level of the line and the attributes `target` (the part of the server), `stream` and
-    `server_pid`. A handler that raises, or is slow, never holds the server up: what it cannot take in time
-    is dropped and counted.
+    Each record has the level of the line and the attributes `target` (the part of the server), `stream` and
+    `server_pid`. A handler that raises an exception or is slow never blocks the server: lines that it cannot process in
+    time are dropped and counted.
     """
 
     max_line_length: int = 65_536
-    """Longer lines are cut to this many bytes. Default 65,536."""
+    """Maximum length of a line in bytes; longer lines are cut. Default 65,536."""
 
     python_logger: logging.Logger | str | None = None
-    """The logger that lines are passed to, or its name, instead of `stepflow.server`."""
+    """A logger, or its name, to pass lines to instead of `stepflow.server`."""
 
     def __post_init__(self) -> None:
-        """Refuse what the server would refuse, before it is started."""
+        """Refuse invalid settings before a server is started."""
         levels = get_args(LevelFilter)
         if self.level not in levels:
             raise InvalidArgumentError(f"level is one of {', '.join(levels)}, not {self.level!r}")
@@ -88,48 +88,48 @@ class LogConfig:
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One line an embedded server, or a worker of it, has written."""
+    """One line in the log of an embedded server or of one of its workers."""
 
     timestamp: datetime
-    """When it was written, with a timezone; for a line that does not say, when it was read."""
+    """When the line was written, with a timezone. If the line has no time, when it was read."""
 
     level: LogLevel
-    """How grave it is; guessed for lines that do not say."""
+    """The severity; guessed if the line has none."""
 
     message: str
     """The text, without terminal colours."""
 
     target: str = ""
-    """The part of the server that wrote it, such as `stepflow_server::startup`; empty where unknown."""
+    """The part of the server that wrote the line, such as `stepflow_server::startup`; empty if unknown."""
 
     stream: Stream = "stdout"
-    """Where it was written. Workers write to stderr."""
+    """The stream that the line was written to. Workers write to stderr."""
 
     file: str | None = None
-    """The server's source file, where it says."""
+    """The server's source file, if the line has it."""
 
     line: int | None = None
-    """The line in that file, where it says."""
+    """The line in that file, if the log line has it."""
 
     fields: Mapping[str, Any] = field(default_factory=dict)
-    """What else the line holds."""
+    """Other fields of the line."""
 
     def __str__(self) -> str:
-        """Return the entry as one readable text, without backtraces."""
+        """Return the entry as readable text, without backtraces."""
         text = self.message.partition(_RULE)[0].rstrip()
         return f"{self.level.upper()} {self.target}: {text}" if self.target else text
 
 
 class LineSplitter:
-    """Cuts a stream of bytes into lines, and holds never more than `max_length` bytes of an unfinished one."""
+    """Splits a stream of bytes into lines, keeping at most `max_length` bytes of an unfinished one."""
 
     def __init__(self, max_length: int) -> None:
-        """Start with nothing held."""
+        """Start with an empty buffer."""
         self._max_length = max_length
         self._held = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Return the lines that `data` finishes, without their line ends."""
+        """Return the lines that `data` completes, without their line ends."""
         *finished, rest = data.split(b"\n")
         lines = []
         for piece in finished:
@@ -139,7 +139,7 @@ class LineSplitter:
         return lines
 
     def flush(self) -> bytes:
-        """Return what is held, finished or not, and forget it."""
+        """Return the buffered bytes as a line, finished or not, and clear the buffer."""
         line = bytes(self._held)
         self._held.clear()
         return line.removesuffix(b"\r")
@@ -149,7 +149,7 @@ class LineSplitter:
 
 
 def parse_port(line: bytes) -> int | None:
-    """Return the port if this is the line by which the server tells it."""
+    """Return the port if this is the line with which the server reports it, else None."""
     if not line.startswith(b'{"port"'):
         return None
     try:
@@ -161,7 +161,7 @@ def parse_port(line: bytes) -> int | None:
 
 
 def parse_line(line: bytes, stream: Stream) -> LogEntry:
-    """Read one line; whatever is not a JSON log line becomes an entry of its raw text."""
+    """Parse one line; a line that is not a JSON log line becomes an entry with its raw text."""
     text = line.decode("utf-8", "replace")
     try:
         record = json.loads(text) if text.startswith("{") else None
@@ -210,9 +210,9 @@ def _guess_level(text: str) -> LogLevel:
 
 
 def failure_reason(entries: Iterable[LogEntry]) -> str | None:
-    """Return, in one line, why the server ended, as far as its last lines tell.
+    """Return the reason why the server ended, in one line; None if its last lines do not contain one.
 
-    The server's own error report goes before errors of workers and of the command line.
+    The server's own error report takes precedence over errors of workers and of the command line.
     """
     errors = [entry for entry in entries if entry.level == "error"]
     reports = [entry for entry in errors if entry.target] or errors
@@ -220,7 +220,7 @@ def failure_reason(entries: Iterable[LogEntry]) -> str | None:
 
 
 def worker_words(entries: Sequence[LogEntry]) -> str | None:
-    """Return the last line that a worker has written: that of a traceback is the exception."""
+    """Return the last line that a worker wrote, which is the exception if it wrote a traceback."""
     for entry in reversed(entries):
         # Servers before 0.12 pass the lines of their workers on.
         if entry.stream == "stderr" or entry.message.startswith(_WORKER_LINE):
@@ -229,7 +229,7 @@ def worker_words(entries: Sequence[LogEntry]) -> str | None:
 
 
 def _summary(report: str) -> str | None:
-    """Join the causes of an error report, outermost first, without places and backtraces."""
+    """Join the causes of an error report, outermost first, without source positions and backtraces."""
     causes: list[str] = []
     for line in report.partition(_RULE)[0].splitlines():
         cause = line.strip(_BRANCHES).removeprefix("Server error: ")

@@ -1,4 +1,4 @@
-"""What became of one input of `client.map`."""
+"""The outcome of one input of `client.map`."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ __all__ = ["Outcome"]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of one input of a batch."""
+    """The outcome of one input of a batch."""
 
     index: int
-    """The position of the input, from 0 on."""
+    """The position of the input, from 0."""
     key: str | int | None
-    """The field `id`, else `key`, of an input that is an object and has it as text or integer."""
+    """The value of the input's field `id`, else of `key`, if the input is an object and the value is text or an
+    integer."""
     run_id: str | None
-    """The run that held the input; None for an input that could not be sent."""
+    """The id of the run that executed the input; None for an input that could not be sent."""
     status: ExecutionStatus
     output: Any = None
-    """The flow's output; None too where the input did not succeed."""
+    """The flow's output; also None if the input did not succeed."""
     error: FlowError | None = None
-    """Why it failed; None where it did not."""
+    """The reason for the failure; None if the input did not fail."""
     seconds: float | None = field(default=None, compare=False)
-    """How long its run took, from the request that created it until its results were there; None for an input that was
-    not run, or whose outcome a journal had."""
+    """Seconds from the request that created the run until its results were available. None for an input that was not
+    run, or whose outcome was read from a journal."""
 
     @property
     def is_success(self) -> bool:
@@ -36,7 +37,7 @@ class Outcome:
         return self.status is ExecutionStatus.COMPLETED
 
     def record(self) -> dict[str, Any]:
-        """Return the outcome as plain JSON data: `output` where it succeeded, else `error`."""
+        """Return the outcome as plain JSON data: with `output` if it is a success, else with `error`."""
         record: dict[str, Any] = {
             "index": self.index,
             "key": self.key,
@@ -55,10 +56,10 @@ class Outcome:
         return record
 
     def raise_for_failure(self) -> Outcome:
-        """Return the outcome itself if it is a success.
+        """Return this outcome if it is a success.
 
         Raises:
-            RunFailedError: If it is none.
+            RunFailedError: If it is not.
         """
         if self.is_success:
             return self

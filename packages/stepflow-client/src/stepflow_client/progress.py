@@ -1,4 +1,4 @@
-"""How far a run or a batch is: what `progress=` of `run`, `map` and `wait_run` shows, or gives to a function.
+"""The progress of a run or a batch, as `progress=` of `run`, `map` and `wait_run` shows it or passes it to a function.
 
 Example:
     ```python
@@ -19,42 +19,42 @@ __all__ = ["Progress", "ProgressOption"]
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run, or a batch of `map`, is. `str()` of it is one line."""
+    """The progress of a run, or of a batch of `map`. `str()` of it is one line."""
 
     run_id: str | None = None
-    """The run; None for a batch of `map`, which is many runs."""
+    """The id of the run; None for a batch of `map`, which consists of many runs."""
     status: str = "running"
-    """Of a run its status; of a batch `running` or `completed`, or `failed` if an input did not succeed."""
+    """The status of the run. For a batch: `running`, `completed`, or `failed` if an input did not succeed."""
     total: int | None = 1
-    """Items of the run, or inputs of the batch; None where the inputs have no length."""
+    """Number of items of the run, or of inputs of the batch; None if the inputs have no length."""
     completed: int = 0
-    """How many have succeeded, as far as the events tell: servers count items only when the run ends."""
+    """Number of items that succeeded, according to the events: servers count items only when the run ends."""
     failed: int = 0
-    """How many have ended otherwise."""
+    """Number of items that ended without success."""
     known: int = 0
-    """How many of those that ended are from the journal of an earlier call of `map`."""
+    """Number of ended items that are from the journal of an earlier call of `map`."""
     steps: int | None = None
-    """Of a run of one item, how many steps it has; None where that is not known."""
+    """Number of steps, for a run of one item; None if it is not known."""
     ended_steps: int = 0
-    """Of a run of one item, how many of its steps have ended."""
+    """Number of steps that have ended, for a run of one item."""
     running_steps: tuple[str, ...] = ()
-    """The steps that run now, of any item."""
+    """The ids of the steps that are running, of any item."""
     seconds: float = 0.0
-    """How long the call has taken so far."""
+    """Seconds since the call began."""
 
     @property
     def done(self) -> int:
-        """How many items have ended."""
+        """Number of items that have ended."""
         return self.completed + self.failed
 
     @property
     def is_over(self) -> bool:
-        """Whether this is the last that is told."""
+        """True if this is the last report."""
         return self.status != "running"
 
     @property
     def fraction(self) -> float | None:
-        """How much is done, from 0 to 1: of one item the steps count, else the items. None where that is not known."""
+        """The completed fraction, from 0 to 1: of the steps for a single item, else of the items. None if unknown."""
         if self.is_over:
             return 1.0
         done, total = (self.ended_steps, self.steps) if self.total == 1 else (self.done, self.total)
@@ -62,12 +62,12 @@ class Progress:
 
     @property
     def rate(self) -> float | None:
-        """How many items end in a second; None for the first three seconds."""
+        """Items that end per second; None for the first three seconds."""
         return rate_of(self.done - self.known, self.seconds)
 
     @property
     def left(self) -> float | None:
-        """Seconds until all items have ended, at the rate so far; None where that cannot be told."""
+        """Seconds until all items have ended, at the rate so far; None if it cannot be estimated."""
         return time_left(self.total, self.done, self.seconds, known=self.known)
 
     def __str__(self) -> str:
@@ -86,4 +86,4 @@ class Progress:
 
 
 ProgressOption: TypeAlias = bool | Callable[[Progress], object]
-"""Whether progress is shown, or the function that is called with it."""
+"""Whether to show progress, or a function to call with it."""

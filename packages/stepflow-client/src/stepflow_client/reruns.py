@@ -1,4 +1,4 @@
-"""What a rerun keeps of an earlier run and what it executes."""
+"""The plan and the results of a rerun."""
 
 from __future__ import annotations
 
@@ -19,43 +19,45 @@ class RerunItem:
     """One item that is run again."""
 
     index: int
-    """Its place in the earlier run, from 0."""
+    """The index of the item in the earlier run, from 0."""
     kept: Mapping[str, Any] = field(repr=False)
     """The outputs of the steps that are not executed again, by step id."""
     executed: Sequence[str]
-    """The other steps of the flow; those that its output needs are executed."""
+    """The ids of the other steps of the flow. Of these, the steps that the flow's output requires are executed."""
 
 
 @dataclass(frozen=True, slots=True)
 class RerunPlan:
-    """What a rerun will do; nothing has been started."""
+    """The items and steps that a rerun keeps and executes. Making a plan starts nothing."""
 
     run_id: str
-    """The earlier run."""
+    """The id of the earlier run."""
     flow: Mapping[str, Any] = field(repr=False)
-    """The flow that is run."""
+    """The flow to run."""
     items: Sequence[RerunItem]
-    """The items that are run again, in the order of their inputs."""
+    """The items to run again, in the order of their inputs."""
     total: int
-    """How many items the earlier run has; the results of the others are kept."""
+    """Number of items in the earlier run; the results of those not in `items` are kept."""
     unknown: Sequence[str] = ()
-    """What the executed steps may have used that is not known (`variables`, `overrides`): not given, nor recorded."""
+    """Values that the executed steps may have used and that are unknown, neither given nor recorded: `variables`,
+    `overrides`."""
     recorded: Sequence[str] = ()
-    """What is taken from the history of the client: `input`, `variables`, `overrides`. Values that are given go first.
-    """
+    """Values taken from the client's history: `input`, `variables`, `overrides`. Values that are given override
+    them."""
 
 
 @dataclass(frozen=True, slots=True)
 class RerunResult:
-    """The results of a rerun, with those that were kept."""
+    """The results of a rerun, including the kept ones."""
 
     plan: RerunPlan
     results: Sequence[FlowResult]
-    """A result for each item of the earlier run, in the order of their inputs; `run_id` is the run it comes from."""
+    """One result for each item of the earlier run, in the order of their inputs; its `run_id` is the run it comes
+    from."""
 
     @property
     def run_ids(self) -> list[str]:
-        """The runs that were created, each once, in the order of the items."""
+        """The ids of the created runs, without duplicates, in the order of the items."""
         indexes = [item.index for item in self.plan.items]
         return list(dict.fromkeys(self.results[index].run_id for index in indexes))
 
@@ -64,7 +66,7 @@ class RerunResult:
         """The result of a run of one item.
 
         Raises:
-            InvalidArgumentError: If the earlier run is a batch; `results` has them all.
+            InvalidArgumentError: If the earlier run is a batch; use `results`.
         """
         if len(self.results) != 1:
             raise InvalidArgumentError(f"run {self.plan.run_id} is a batch of {len(self.results)} items: use results")

@@ -1,7 +1,7 @@
-"""Results of runs that succeeded, kept in a SQLite file for the next call with the same flow, input and settings.
+"""A cache of the results of successful runs, for later calls with the same flow, input and settings.
 
-A client takes a result from it where one is there, and runs the flow where none is. The cache never fails a run: what
-goes wrong is logged once, as a warning, and the flow is run.
+A client returns the cached result if there is one, and runs the flow if there is none. The cache never makes a run
+fail: errors are logged once, as a warning, and the flow is run.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _DAY = 86_400.0
 
 
 class ResultCache:
-    """Results of runs that succeeded, in a SQLite file; several processes and threads may use it at once.
+    """The results of successful runs, in an SQLite file. Several processes and threads can use it at the same time.
 
     Example:
         ```python
@@ -28,24 +28,26 @@ class ResultCache:
         assert again.run_id == first.run_id and again.cached_at is not None
         ```
 
-    A result is found by the content of the flow, the input, the variables and the overrides, by the SHA-256 digest of
-    all of them together: none of them is in the file. It is not found by the server: where servers give different
-    results for the same flow, give each a `namespace`. An output that holds a value of a secret variable is not kept.
+    The key of a result is the SHA-256 digest of the flow's content, the input, the variables and the overrides
+    together; none of them is in the file. The server is not part of the key: if servers return different results for
+    the same flow, use a different `namespace` for each. An output that contains the value of a secret variable is not
+    cached.
 
-    It can be pickled: the path and the settings travel. The file is made by the first call.
+    A cache can be pickled, with its path and its settings. The file is created by the first call that writes to it.
 
     Args:
-        path: The file; by default `default_path()`. It is made with mode 0600, its folder with mode 0700.
-        ttl: Seconds that a result is kept; by default 7 days. `math.inf` keeps it until there is no room.
-        max_bytes: How large all outputs together may be, as JSON, by default 256 MiB; the oldest are removed first.
-            A single one that takes more than a quarter of it is not kept.
-        refresh: Whether flows are run although a result is there, which the new one then replaces.
-        namespace: What else the results depend on, such as the server or the release of its workers.
-        on_failure: Called with a sentence, once, when something cannot be read or kept; by default it is logged. To
-            pickle the cache, it must be picklable.
+        path: The path of the file; by default `default_path()`. The file is created with mode 0600, its folder with
+            mode 0700.
+        ttl: Seconds for which a result is kept. Default 7 days. `math.inf` keeps it until there is no room.
+        max_bytes: Maximum size in bytes of all outputs together, as JSON. Default 256 MiB; the oldest are removed
+            first. An output that takes more than a quarter of it is not cached.
+        refresh: Whether to run flows even if there is a cached result, and replace it with the new one. Default False.
+        namespace: A text for what else the results depend on, such as the server or the release of its workers.
+        on_failure: A function that is called once, with a sentence, if something cannot be read or cached; by default
+            the sentence is logged. It must be picklable if the cache is pickled.
 
     Raises:
-        InvalidArgumentError: If a limit is not positive, or the namespace is no text.
+        InvalidArgumentError: If a limit is not positive, or if the namespace is not a str.
     """
 
     def __init__(
@@ -58,28 +60,28 @@ class ResultCache:
         namespace: str = "",
         on_failure: Callable[[str], object] | None = None,
     ) -> None:
-        """Keep the settings; nothing is opened."""
+        """Store the settings. No file is opened."""
         self._file = ResultFile(path, ttl=ttl, max_bytes=max_bytes, namespace=namespace, on_failure=on_failure)
         self._refresh = bool(refresh)
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """The path of the file."""
         return self._file.path
 
     @property
     def refresh(self) -> bool:
-        """Whether flows are run although a result is there."""
+        """Whether flows are run even if there is a cached result."""
         return self._refresh
 
     def __repr__(self) -> str:
         return f"ResultCache({str(self.path)!r})"
 
     def clear(self, *, older_than: float = 0.0) -> int:
-        """Remove results and return how many were removed; what they held is overwritten in the file.
+        """Remove results and return how many were removed. Their content is overwritten in the file.
 
         Args:
-            older_than: Only those kept more than this many seconds ago.
+            older_than: Remove only results cached more than this many seconds ago. Default 0: all results.
 
         Raises:
             StepflowClientError: If the file cannot be changed.

@@ -1,4 +1,4 @@
-"""The embedded server: a Stepflow server of one's own, started and ended with the Python process."""
+"""The embedded server: a Stepflow server that starts and ends with the Python process."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ __all__ = ["RestartPolicy", "StepflowRuntime"]
 
 
 class StepflowRuntime(EmbeddedExecutor):
-    """A Stepflow server that lives as long as this object.
+    """A Stepflow server that runs as long as this object exists.
 
-    Made by `start`; used as a context manager, of either kind. Entering waits until the server
-    and its workers can be used, leaving ends them:
+    Create it with `start` and use it as a context manager, asynchronous or not. Entering waits until the server and its
+    workers are ready; leaving stops them:
 
         async with StepflowRuntime.start("stepflow-config.yml") as runtime:
             result = await runtime.run("workflow.yaml", {"name": "World"})
@@ -37,30 +37,30 @@ class StepflowRuntime(EmbeddedExecutor):
         with StepflowRuntime.start() as runtime:  # the builtin components only
             result = runtime.sync_client.run("workflow.yaml", {"name": "World"})
 
-    It is an executor, as `StepflowClient` is. `client` and `sync_client` have all the rest that a client can do.
+    A runtime is an executor, as `StepflowClient` is. For all other methods of a client, use `client` and `sync_client`.
 
-    No server and no worker outlives the Python process, however it ends: normally, by a signal, or by kill -9
-    (then within 5 s). In a fork of the process the runtime can be used but not stopped.
+    No server or worker outlives the Python process, however it ends: normally, by a signal, or by kill -9 (then within
+    5 s). In a fork of the process the runtime can be used but not stopped.
 
-    The server is the one of the package `stepflow-orchestrator` (`pip install "stepflow-client[runtime]"`), or
-    the binary that the environment variable `STEPFLOW_SERVER_BINARY` names. All methods may be called from any thread.
+    The server is the one in the package `stepflow-orchestrator` (`pip install "stepflow-client[runtime]"`), or the
+    binary that the environment variable `STEPFLOW_SERVER_BINARY` names. All methods can be called from any thread.
 
-    The server has no authentication: whoever reaches the port can run flows with every component of the configuration,
-    and read runs and blobs. Every release listens on all interfaces; on Linux (5.7 and newer) the runtime closes the
-    port to other machines unless `all_interfaces` is set. `is_exposed` says whether that was possible: some sandboxes
-    forbid it, and macOS cannot do it. The default configuration has no `/builtin/load_file`, which reads any file the
-    server can read. Of the environment variables `STEPFLOW_*` the
-    server gets those that servers and workers read, and no others, such as a client's token, unless `env` has them or
-    the configuration refers to them as `${NAME}`.
+    The server has no authentication: anyone who can reach the port can run flows with every component of the
+    configuration, and read runs and blobs. Every release listens on all interfaces. On Linux (5.7 and newer) the
+    runtime closes the port to other machines unless `all_interfaces` is set; some sandboxes forbid this, and it is not
+    possible on macOS. `is_exposed` tells whether the port is open to other machines. The default configuration does not
+    include `/builtin/load_file`, which reads any file that the server can read. Of the environment variables
+    `STEPFLOW_*`, the server receives only those that servers and workers read; others, such as a client's token, are
+    passed only if they are in `env` or if the configuration refers to them as `${NAME}`.
 
-    With an SQLite store, a server that is started again takes up the runs it had begun after a few seconds (0.10 and
-    newer), in this runtime or in a later one of the same store: it gets the name of its predecessor, which is kept in
-    a file beside the store (`NAME.db.orchestrator-0`) and locked while a server uses it. The environment variable
-    `STEPFLOW_ORCHESTRATOR_ID` names it otherwise; no two servers may use one name at once.
+    With an SQLite store, a restarted server resumes unfinished runs after a few seconds (0.10 and newer), in this
+    runtime or in a later one with the same store. For this it takes over the name of the previous server, which is kept
+    in a file next to the store (`NAME.db.orchestrator-0`) and locked while a server uses it. The environment variable
+    `STEPFLOW_ORCHESTRATOR_ID` sets another name; two servers must not use the same name at the same time.
     """
 
     def __init__(self, supervisor: Supervisor) -> None:
-        """Use `StepflowRuntime.start`."""
+        """Use `StepflowRuntime.start` instead."""
         super().__init__()
         self._supervisor = supervisor
         # At exit a hook of the supervisors' own stops them, which can wait; this one cannot.
@@ -85,43 +85,45 @@ class StepflowRuntime(EmbeddedExecutor):
         all_interfaces: bool = False,
         history: History | None = None,
     ) -> Self:
-        """Start a server and return at once; enter the runtime, or call `wait_ready`, before using it.
+        """Start a server and return without waiting for it; enter the runtime, or call `wait_ready`, before using it.
 
-        It takes up to 5 s where the server of a process that was killed still holds the same SQLite store.
+        The call takes up to 5 s if the server of a killed process still uses the same SQLite store.
 
         Args:
-            config_path: The server's configuration, YAML or JSON. Commands of workers are relative to its folder.
-                Without it and `config`, the builtin components can be used under `/builtin/...`.
-            config: The configuration itself, instead of a file. Commands of workers are then relative
-                to the current directory.
-            port: The port; None (the default) takes a free one.
-            env: Environment variables for the server and its workers, over those of this process.
-            inherit_env: Whether they get the variables of this process at all, but for those of a client. Default True.
-            log_config: How much the server writes and where its lines go. Default `LogConfig()`.
-            restart_policy: Whether a server that ends by itself is started again. Default NEVER.
-            max_restarts: How often, over the life of the runtime. Default 3.
-            startup_timeout: Seconds until the server and the workers it starts must be ready, at each start.
-                Default 30. A worker that ends before it is ready fails the start at once.
+            config_path: The server's configuration file, YAML or JSON. Commands of workers are relative to its folder.
+                Without `config_path` and `config`, the builtin components are available under `/builtin/...`.
+            config: The configuration itself, instead of a file. Commands of workers are then relative to the current
+                directory.
+            port: The port; None, the default, uses a free one.
+            env: Environment variables for the server and its workers; they override those of this process.
+            inherit_env: Whether the server and its workers inherit the variables of this process, except those of a
+                client. Default True.
+            log_config: How much the server logs and where its lines go. Default `LogConfig()`.
+            restart_policy: Whether to restart a server that ended by itself. Default NEVER.
+            max_restarts: Maximum number of restarts during the life of the runtime. Default 3.
+            startup_timeout: Seconds within which the server and the workers it starts must be ready, at each start.
+                Default 30. A worker that ends before it is ready makes the start fail at once.
             worker_timeout: Seconds to wait, once the server is ready, for a worker of each plugin that has a queue and
-                no `command`: these connect by themselves. None (the default) does not wait for them; their tasks
-                wait in the queue. 0.13 is ready after 5 s where such a worker is missing.
-            on_crash: Called with the exit code (negative for a signal, -9 for a restart that was not ready in time)
-                and, if it takes two arguments, the last lines of the log, whenever the server ended by itself after it
-                was ready, or a restart failed. Called in a thread of the runtime, before the server is started again.
-                What it raises is logged.
-            allow_load_file: Whether the default configuration has `/builtin/load_file`, with which whoever reaches the
-                port can read every file that the server can read. Default False.
-            all_interfaces: Whether other machines may reach the port, for workers or clients there. Default False.
-            history: Where the runtime and its clients record the runs that they create. Default None: nowhere.
+                no `command`; such workers connect by themselves. None, the default, does not wait for them; their tasks
+                wait in the queue. 0.13 is ready after 5 s if such a worker is missing.
+            on_crash: A function to call whenever the server ended by itself after it was ready, or a restart failed. It
+                is called with the exit code (negative for a signal, -9 for a restart that was not ready in time) and,
+                if it accepts two arguments, the last lines of the log. It is called in a thread of the runtime, before
+                the server is restarted. Exceptions it raises are logged.
+            allow_load_file: Whether the default configuration includes `/builtin/load_file`, with which anyone who can
+                reach the port can read every file that the server can read. Default False.
+            all_interfaces: Whether other machines can reach the port, for workers or clients there. Default False.
+            history: The history in which the runtime and its clients record the runs they create. Default None: runs
+                are not recorded.
 
         Returns:
             The runtime.
 
         Raises:
-            InvalidArgumentError: An argument is wrong. Nothing was started.
-            FlowFileError: The configuration file cannot be read. Nothing was started.
-            ServerNotInstalledError: There is no server to start here.
-            ServerStartError: The binary cannot be executed.
+            InvalidArgumentError: If an argument is invalid. Nothing was started.
+            FlowFileError: If the configuration file cannot be read. Nothing was started.
+            ServerNotInstalledError: If there is no server that can be started here.
+            ServerStartError: If the binary cannot be executed.
         """
         _check(port, env, restart_policy, max_restarts, startup_timeout)
         if log_config is not None and not isinstance(log_config, LogConfig):
@@ -158,21 +160,21 @@ class StepflowRuntime(EmbeddedExecutor):
 
     @property
     def url(self) -> str:
-        """The server's address, `http://127.0.0.1:PORT`; waits for the port if need be.
+        """The server's URL, `http://127.0.0.1:PORT`. Waits until the port is known.
 
         Raises:
-            ServerStartError: The server did not start, or it ended by itself.
-            EmbeddedServerError: It has been stopped.
+            ServerStartError: If the server did not start, or ended by itself.
+            EmbeddedServerError: If the server has been stopped.
         """
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def port(self) -> int:
-        """The port; waits until it is known, which it is from the beginning where it was given.
+        """The port. Waits until it is known; a port given to `start` is known from the beginning.
 
         Raises:
-            ServerStartError: The server did not start, or it ended by itself.
-            EmbeddedServerError: It has been stopped.
+            ServerStartError: If the server did not start, or ended by itself.
+            EmbeddedServerError: If the server has been stopped.
         """
         supervisor = self._supervisor
         if supervisor.port is None:
@@ -184,78 +186,78 @@ class StepflowRuntime(EmbeddedExecutor):
 
     @property
     def pid(self) -> int | None:
-        """The id of the server's process; None while it does not run. A restart changes it."""
+        """The id of the server's process; None while it is not running. It changes with a restart."""
         return self._supervisor.pid
 
     @property
     def is_alive(self) -> bool:
-        """Whether the server's process runs; False between a crash and the restart, too."""
+        """Whether the server's process is running; also False between a crash and the restart."""
         return self.pid is not None
 
     @property
     def is_exposed(self) -> bool:
-        """Whether other machines can reach the port; settled once the runtime is ready."""
+        """Whether other machines can reach the port. The value is final once the runtime is ready."""
         return self._supervisor.is_exposed
 
     @property
     def crashed(self) -> bool:
-        """Whether the server has ended by itself and is not up again; a restart that succeeds makes it False."""
+        """Whether the server has ended by itself and is not running again; False after a successful restart."""
         return self._supervisor.crashed
 
     @property
     def restarts(self) -> int:
-        """How often the server has been started again."""
+        """Number of times the server has been restarted."""
         return self._supervisor.restarts
 
     @property
     def config(self) -> dict[str, Any]:
-        """The server's configuration, as a dict of the caller's own; settled once the runtime is ready.
+        """The server's configuration, as a new dict. It is final once the runtime is ready.
 
         Raises:
-            FlowFileError: The file cannot be read, or is neither YAML nor JSON.
+            FlowFileError: If the file cannot be read, or is neither YAML nor JSON.
         """
         return self._supervisor.config.load()
 
     def get_recent_logs(self, limit: int = 100) -> list[LogEntry]:
-        """Return the last lines of the server and its workers, oldest first; also after a stop.
+        """Return the last log lines of the server and its workers, oldest first. Also works after `stop`.
 
         Args:
-            limit: How many at most. Default 100; `LogConfig.buffer_lines` are kept.
+            limit: Maximum number of lines. Default 100. `LogConfig.buffer_lines` lines are kept.
         """
         return self._supervisor.logs.recent(limit)
 
     def wait_ready(self) -> None:
-        """Wait until the server and its workers can be used, at most `startup_timeout`.
+        """Wait until the server and its workers are ready, for at most `startup_timeout`.
 
         Raises:
-            ServerStartError: It did not start, or it ended by itself; `log_tail` holds its last lines.
-            EmbeddedServerError: It has been stopped.
+            ServerStartError: If the server did not start, or ended by itself; `log_tail` contains its last lines.
+            EmbeddedServerError: If the server has been stopped.
         """
         self._supervisor.wait_ready()
 
     async def await_ready(self) -> None:
-        """Wait as `wait_ready` does, without holding the event loop up."""
+        """Wait as `wait_ready` does, without blocking the event loop."""
         await asyncio.shield(asyncio.wrap_future(self._supervisor.ready))
         self._supervisor.check_not_stopped()
 
     def stop(self, timeout: float = 3.0) -> None:
-        """End the server and its workers; does nothing when they are ended.
+        """Stop the server and its workers. Does nothing if they have already ended.
 
-        The server gets SIGTERM first. Workers, and a server with requests that do not end, are killed
-        in time. In a fork of the process that made the runtime this does nothing.
+        The server receives SIGTERM first. Workers, and a server with requests that do not end, are killed within the
+        timeout. In a fork of the process that created the runtime this does nothing.
 
         Args:
-            timeout: Seconds after which all of them are gone. Default 3.
+            timeout: Seconds after which all processes have ended. Default 3.
 
         Raises:
-            InvalidArgumentError: The timeout is not positive.
+            InvalidArgumentError: If the timeout is not positive.
         """
         _check_seconds("timeout", timeout)
         self._close_sync_client()
         self._supervisor.stop(timeout)
 
     async def aclose(self) -> None:
-        """End the server and its workers as `stop` does, without holding the event loop up."""
+        """Stop the server and its workers as `stop` does, without blocking the event loop."""
         await self._close_client()
         self._close_sync_client()
         done: Future[None] = Future()
@@ -274,7 +276,7 @@ class StepflowRuntime(EmbeddedExecutor):
         await asyncio.shield(asyncio.wrap_future(done))
 
     def __enter__(self) -> Self:
-        """Wait until the runtime is ready; stop it if it never is."""
+        """Wait until the runtime is ready; stop it if waiting fails."""
         try:
             self.wait_ready()
         except BaseException:
@@ -289,7 +291,7 @@ class StepflowRuntime(EmbeddedExecutor):
         self.stop()
 
     async def __aenter__(self) -> Self:
-        """Wait until the runtime is ready; stop it if it never is."""
+        """Wait until the runtime is ready; stop it if waiting fails."""
         try:
             await self.await_ready()
         except BaseException:
@@ -315,7 +317,7 @@ class StepflowRuntime(EmbeddedExecutor):
         )
 
     def __repr__(self) -> str:
-        """Return its address, without waiting."""
+        """Return a description with the process id and the port, without waiting."""
         state = f"pid={self.pid}, port={self._supervisor.port}" if self.is_alive else "not running"
         return f"<StepflowRuntime {state}>"
 
@@ -344,7 +346,7 @@ def _check(
 
 
 def _two_arguments(callback: CrashCallback | None) -> Callable[[int, list[str]], object] | None:
-    """Return the callback as one that takes the exit code and the last lines."""
+    """Return the callback as a function of the exit code and the last lines of the log."""
     if callback is None:
         return None
     if not callable(callback):

@@ -1,9 +1,9 @@
-"""What callers get back: small, immutable pydantic models.
+"""The types of results: small, immutable pydantic models.
 
-Times are timezone-aware datetimes. Servers send nanoseconds, a datetime holds microseconds: the rest is cut off.
+Times are timezone-aware datetimes. Servers send nanoseconds; datetimes have microseconds, so the rest is cut off.
 
-Numbers inside outputs: current servers (0.12 and newer) send every number as a float, so whole floats below 2**53
-are given back as `int`, on every server alike. `1 == 1.0` in Python, so no comparison can see the difference.
+Numbers in outputs: servers from 0.12 on send every number as a float. On every release, whole floats below 2**53 are
+returned as `int`. As `1 == 1.0` in Python, comparisons are not affected.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _UNSUCCESSFUL = frozenset({ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAIL
 
 
 class ErrorCode(_OpenEnum):
-    """Why an item or a step failed. A code this package has no name for appears as `unknown_<number>`."""
+    """The kind of failure of an item or a step. A code unknown to this package appears as `unknown_<number>`."""
 
     TIMEOUT = "timeout"
     INVALID_INPUT = "invalid_input"
@@ -70,15 +70,19 @@ class ErrorCode(_OpenEnum):
     ORCHESTRATOR = "orchestrator"
     WORKER = "worker"
     LOST = "lost"
-    """The server gave up the run before the item ended, and does not say why: it was started again and could not
-    recover the run, or its store failed. Steps had started, or may have: running it again may repeat them. The
-    client's own code: no server sends it."""
+    """The server gave up the run before the item ended, without a reason: it was restarted and could not recover the
+    run, or its store failed. Steps had started, or may have: running the item again may repeat them. Only the client
+    sets this code; no server sends it."""
     LOST_BEFORE_START = "lost_before_start"
-    """The same, and no step of the item had started: running it again is safe (told by 0.12 and newer)."""
+    """As `LOST`, but no step of the item had started: running it again is safe (known only with servers of 0.12 and
+    newer)."""
 
 
 class DiagnosticLevel(_OpenEnum):
-    """How grave a finding is. Fatal: the flow is refused. Error: it will likely fail. Warning: it may surprise."""
+    """The severity of a diagnostic.
+
+    Fatal: the flow is refused. Error: it will likely fail. Warning: it may behave unexpectedly.
+    """
 
     FATAL = "fatal"
     ERROR = "error"
@@ -96,16 +100,16 @@ _Level = Annotated[DiagnosticLevel, from_number(_LEVEL_NUMBERS)]
 
 
 class FlowError(Model):
-    """Why an item failed."""
+    """The reason for the failure of an item or step."""
 
     message: str
-    """What the component or the server said, in its own words."""
+    """The message of the component or the server, unchanged."""
     code: _Code | None = None
-    """The kind of failure, the same names on every server; None where the server gives none."""
+    """The kind of failure, named the same for every server; None if the server reports none."""
     step_id: str | None = None
-    """The step that failed, where known."""
+    """The id of the step that failed; None if unknown."""
     details: Any = None
-    """What else the server said: the raw code, the stack of causes of servers before 0.11, and so on."""
+    """Other data from the server, such as the raw code, or the stack of causes from servers before 0.11."""
 
 
 if TYPE_CHECKING:
@@ -129,23 +133,24 @@ _NO_OUTPUT: Any = None
 
 
 class FlowResult(_Typed[OutputT], Model, Shown):
-    """The end of a run of one item, or of one item of a batch.
+    """The result of a run of one item, or of one item of a batch.
 
-    `FlowResult[Output]` is a result whose output is an `Output`, as `run(..., output_type=Output)` returns it;
-    `FlowResult` alone has any JSON value.
+    `FlowResult[Output]` is a result whose output is an `Output`, as `run(..., output_type=Output)` returns it; the
+    output of a plain `FlowResult` is any JSON value.
     """
 
     run_id: str = ""
-    """The run, as a UUID string; empty in a result that no server gave."""
+    """The run's id, a UUID string; empty if the result is not from a server."""
     status: _Status
     if TYPE_CHECKING:
         output: OutputT = _NO_OUTPUT
     else:
         output: Any = None
-    """The flow's output, any JSON value; None too where the item did not succeed.
+    """The flow's output, any JSON value; also None if the item did not succeed.
 
-    Servers from 0.12 on give the keys of objects in another order each time. They come in the order of the flow's
-    `output` where the client that reads the result has started the run, and sorted where that does not tell.
+    Servers from 0.12 on send the keys of objects in a different order each time. If the client that reads the result
+    started the run, the keys are in the order of the flow's `output`; keys whose order it does not determine are
+    sorted.
     """
     if TYPE_CHECKING:
         # A property cannot narrow another one: with Any beside it, `result.error.message` behind `is_failed` is right
@@ -153,14 +158,15 @@ class FlowResult(_Typed[OutputT], Model, Shown):
         error: FlowError | Any = None
     else:
         error: FlowError | None = None
-    """Why the item failed: a `FlowError` where `is_failed` is true, else None.
+    """The reason for the failure: a `FlowError` if `is_failed` is True, else None.
 
-    Values of the flow's secret variables are replaced by `***` in it, as far as this client has started the run.
+    Values of the flow's secret variables are replaced by `***` in it if this client started the run.
     """
     cached_at: datetime | None = Field(default=None, exclude=True, repr=False)
-    """When the result was kept, in UTC, where it is from a `ResultCache`; None where the flow was run for this call.
+    """The time when the result was cached, in UTC, if it is from a `ResultCache`; None if the flow was run for this
+    call.
 
-    It is not in what `model_dump` returns.
+    It is not included in the result of `model_dump`.
     """
 
     @property
@@ -170,7 +176,7 @@ class FlowResult(_Typed[OutputT], Model, Shown):
 
     @property
     def is_failed(self) -> bool:
-        """True if the item failed, or the server could not recover its run."""
+        """True if the item failed, or if the server could not recover its run."""
         return self.status in _UNSUCCESSFUL
 
     @property
@@ -180,7 +186,7 @@ class FlowResult(_Typed[OutputT], Model, Shown):
 
     @property
     def is_skipped(self) -> bool:
-        """False: no released server (0.9 to 0.13) skips a run."""
+        """Always False: no released server (0.9 to 0.13) skips a run."""
         return False
 
     @model_validator(mode="after")
@@ -190,10 +196,10 @@ class FlowResult(_Typed[OutputT], Model, Shown):
         return self
 
     def raise_for_failure(self) -> Self:
-        """Return the result itself if it is a success.
+        """Return this result if it is a success.
 
         Raises:
-            RunFailedError: If it is not; `result` is this result.
+            RunFailedError: If it is not; the error's `result` is this result.
         """
         if self.is_success:
             return self
@@ -216,7 +222,7 @@ class FlowResult(_Typed[OutputT], Model, Shown):
 
 
 class ItemCounts(Model):
-    """How many items of a run are where. Servers count a run's items only when the run ends."""
+    """Numbers of a run's items by state. Servers count the items of a run only when the run ends."""
 
     total: int = 0
     completed: int = 0
@@ -226,7 +232,7 @@ class ItemCounts(Model):
 
 
 class RunDetails(Model, Shown):
-    """A run as a whole."""
+    """A run and its state."""
 
     run_id: str
     """A UUID string."""
@@ -237,15 +243,15 @@ class RunDetails(Model, Shown):
     created_at: datetime | None = None
     completed_at: datetime | None = None
     root_run_id: str | None = None
-    """The run at the top of the tree this run belongs to; its own id for a run that somebody created."""
+    """The id of the run at the top of the tree that this run belongs to; its own id if it was not created by a step."""
     parent_run_id: str | None = None
-    """The run whose step created this one; None for a root run."""
+    """The id of the run whose step created this run; None for a root run."""
     orchestrator_id: str | None = None
-    """The server process that does the work, where the server tells (0.10 and newer)."""
+    """The id of the server process that executes the run, if the server reports it (0.10 and newer)."""
 
     @property
     def is_finished(self) -> bool:
-        """True where the status is final."""
+        """True if the status is final."""
         return self.status.is_final
 
     def _repr_html_(self) -> str:
@@ -264,25 +270,25 @@ class RunDetails(Model, Shown):
 
 
 class RunArguments(Model, Shown):
-    """What a run was started with, as far as the server or the client's history tells."""
+    """The arguments that a run was started with, as far as the server or the client's history has them."""
 
     run_id: str
     inputs: list[Any] | None = None
-    """The input of each item; None where nobody tells them."""
+    """The input of each item; None if neither the server nor the history has them."""
     variables: dict[str, Any] | None = None
-    """The variables that were given; `***` in the place of secret ones. None where they are not recorded."""
+    """The given variables, with `***` in place of secret values; None if they are not recorded."""
     overrides: Any = None
-    """The changes to steps; None where there were none, or nobody tells them."""
+    """The changes to steps; None if there were none, or if neither the server nor the history has them."""
     labels: dict[str, str] = Field(default_factory=dict)
-    """Names and values that the run was recorded with."""
+    """The labels the run was recorded with, by name."""
     note: str | None = None
-    """The text that the run was recorded with."""
+    """The note the run was recorded with."""
     is_recorded: bool = False
-    """Whether the history has the run."""
+    """Whether the run is in the history."""
 
     @property
     def hidden(self) -> list[str]:
-        """What lacks a secret, which the history does not keep: `inputs`, `variables.NAME`, `overrides`."""
+        """Names of the parts in which the history has masked a secret: `inputs`, `variables.NAME`, `overrides`."""
         named = {f"variables.{name}": value for name, value in (self.variables or {}).items()}
         values = {"inputs": self.inputs, **named, "overrides": self.overrides}
         return [name for name, value in values.items() if is_hidden(value)]
@@ -295,17 +301,17 @@ class RunArguments(Model, Shown):
 
 
 class CreateRunResponse(RunDetails):
-    """A run just created."""
+    """A run that was just created."""
 
 
 class RunItem(Model, Shown):
     """One item of a run."""
 
     index: int
-    """The place of its input in the run's list of inputs, from 0."""
+    """The position of its input in the run's list of inputs, from 0."""
     status: _Status
     result: FlowResult | None = None
-    """The item's end; None while it runs."""
+    """The result of the item; None while it is running."""
     completed_at: datetime | None = None
 
     def _repr_html_(self) -> str:
@@ -318,27 +324,27 @@ _ITEM_COLUMNS = ("index", "status", "result.output", "result.error.message")
 
 
 class RunItems(Sequence[RunItem], Shown):
-    """The items of a run: a sequence that reads each item when it is first looked at.
+    """The items of a run: a sequence that reads each item when it is first accessed.
 
-    A response may hold 100,000 items, of which a caller may want the failed ones.
+    A response may contain 100,000 items, of which a caller may need only the failed ones.
 
     Args:
-        entries: Items, or what `read` makes an item of.
-        read: Makes an item.
+        entries: Items, or values that `read` converts to items.
+        read: A function that converts an entry to an item.
     """
 
     def __init__(self, entries: Iterable[Any], read: Callable[[Any], RunItem] | None = None) -> None:
-        """Keep the entries; nothing is read yet."""
+        """Store the entries without reading them."""
         self._entries = list(entries)
         self._read = read
 
     @property
     def entries(self) -> Sequence[Any]:
-        """The items that have been looked at, and what the others are made of."""
+        """The items that have been accessed, and the unread entries of the others."""
         return self._entries
 
     def places(self, wanted: Callable[[ExecutionStatus], bool]) -> list[int]:
-        """Return where items of some status are, without reading those that have not been looked at."""
+        """Return the positions of items with a wanted status, without reading the items that have not been accessed."""
         return [
             place
             for place, entry in enumerate(self._entries)
@@ -346,7 +352,7 @@ class RunItems(Sequence[RunItem], Shown):
         ]
 
     def replaced(self, items: Mapping[int, RunItem]) -> RunItems:
-        """Return the same with other items in some places."""
+        """Return a copy with other items at some positions."""
         changed = RunItems(self._entries, self._read)
         for place, item in items.items():
             changed._entries[place] = item
@@ -369,11 +375,11 @@ class RunItems(Sequence[RunItem], Shown):
         return item
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """Return the items as dicts by field name, for `pandas.DataFrame` and the like."""
+        """Return the items as dicts by field name, for example for `pandas.DataFrame`."""
         return as_dicts(self)
 
     def to_dataframe(self) -> Any:
-        """Return the items as a data frame of pandas, or of polars where pandas is not installed.
+        """Return the items as a data frame of pandas, or of polars if pandas is not installed.
 
         Raises:
             StepflowClientError: If neither is installed.
@@ -406,14 +412,14 @@ class ListItemsResponse(Listing[RunItem]):
     run_id: str
     _shown: ClassVar = (*_ITEM_COLUMNS, "items")
     items: Annotated[SkipValidation[Sequence[RunItem]], PlainSerializer(list)]
-    """A sequence of `RunItem`; each is read from the response when it is first looked at."""
+    """A sequence of `RunItem`; each one is read from the response when it is first accessed."""
 
     def _entries(self) -> Sequence[RunItem]:
         return self.items
 
 
 class StepDetails(Model, Shown):
-    """One step of one item, as far as it came."""
+    """One step of one item and its state."""
 
     step_id: str
     component: str | None = None
@@ -421,17 +427,18 @@ class StepDetails(Model, Shown):
     item_index: int = 0
     step_index: int | None = None
     output: Any = None
-    """The step's output where the server tells it (0.9, and 0.12 and newer)."""
+    """The step's output, if the server returns it (0.9, and 0.12 and newer)."""
     error: FlowError | None = None
     updated_at: datetime | None = None
     started_at: datetime | None = None
-    """When it was first given to its component, with `get_run_steps(times=True)` (0.12 and newer), like the next."""
+    """When the step was first passed to its component. This field and the next three are set by
+    `get_run_steps(times=True)` (0.12 and newer)."""
     completed_at: datetime | None = None
-    """When it ended; None while it runs."""
+    """When the step ended; None while it is running."""
     duration: float | None = None
-    """Seconds from the first start to the end, with all attempts and the waits between them."""
+    """Seconds from the first start to the end, including all attempts and the waits between them."""
     attempts: int | None = None
-    """How many times it was started."""
+    """Number of times the step was started."""
 
     def _repr_html_(self) -> str:
         value = ("error", self.error.message) if self.error else ("output", self.output)
@@ -468,32 +475,32 @@ class ListRunsResponse(Listing[RunDetails]):
 
 
 class Diagnostic(Model):
-    """One finding about a flow, of the server or of the offline checks (`stepflow_client.flows.check`)."""
+    """One diagnostic of a flow, from the server or from the offline checks (`stepflow_client.flows.check`)."""
 
     level: _Level
     kind: str = ""
-    """The finding's name, for example `undefinedStepReference`."""
+    """The name of the fault, for example `undefinedStepReference`."""
     code: int = 0
-    """The finding's number."""
+    """The number of the fault."""
     message: str = Field(validation_alias=AliasChoices("message", "formatted"))
     path: str = Field(default="$", validation_alias=AliasChoices("path", "location"))
-    """Where in the flow, as a JSON path; `$` is the flow as a whole."""
+    """The place in the flow, as a JSON path; `$` is the flow as a whole."""
     data: Any = None
-    """What the message was made from."""
+    """The data that the message was made from."""
     experimental: bool = False
-    """True for a check that the server itself calls experimental."""
+    """True if the server marks the check as experimental."""
     rule: str | None = None
-    """The rule's name, of a finding of the offline checks."""
+    """The name of the rule, for offline checks."""
     file: str | None = None
-    """The file, where it is known."""
+    """The path of the file; None if unknown."""
     line: int | None = None
-    """The line in the file, from 1 on."""
+    """The line in the file, from 1."""
     column: int | None = None
-    """The column in the line, from 1 on."""
+    """The column in the line, from 1."""
     excerpt: str | None = None
-    """The line, with a mark below the place."""
+    """The text of the line, with a mark below the place."""
     hint: str | None = None
-    """How to fix it."""
+    """How to fix the fault."""
 
     @property
     def location(self) -> str:
@@ -502,12 +509,12 @@ class Diagnostic(Model):
 
 
 class ValidationResult(Model, Shown):
-    """What the server thinks of a flow."""
+    """The diagnostics of a flow, from the server or from the offline checks."""
 
     valid: bool = True
-    """The same as `is_valid`; where it is not given, the diagnostics decide."""
+    """The same as `is_valid`; if not given, it follows from the diagnostics."""
     diagnostics: list[Diagnostic] = Field(default_factory=list)
-    """All findings, the gravest first."""
+    """All diagnostics, the most severe first."""
 
     @model_validator(mode="after")
     def _decide(self) -> Self:
@@ -518,17 +525,17 @@ class ValidationResult(Model, Shown):
 
     @property
     def is_valid(self) -> bool:
-        """True if the server accepts the flow: nothing fatal was found."""
+        """True if the flow is accepted: no diagnostic is fatal."""
         return self.valid
 
     @property
     def errors(self) -> list[Diagnostic]:
-        """The fatal findings and the errors."""
+        """The diagnostics that are fatal or errors."""
         return [d for d in self.diagnostics if d.level in (DiagnosticLevel.FATAL, DiagnosticLevel.ERROR)]
 
     @property
     def warnings(self) -> list[Diagnostic]:
-        """The findings that are neither fatal nor errors."""
+        """The diagnostics that are neither fatal nor errors."""
         return [d for d in self.diagnostics if d.level not in (DiagnosticLevel.FATAL, DiagnosticLevel.ERROR)]
 
     def _repr_html_(self) -> str:
@@ -541,13 +548,13 @@ class StoreFlowResponse(Model):
     """A stored flow."""
 
     flow_id: str
-    """Names the flow on every server that shares the store."""
+    """The id of the flow on every server that shares the store."""
     diagnostics: list[Diagnostic] = Field(default_factory=list)
-    """What the server found that did not stop it from storing the flow."""
+    """Diagnostics that did not prevent the server from storing the flow."""
 
 
 class FlowExample(Model):
-    """An example or a test case that a flow brings with it."""
+    """An example or a test case in a flow."""
 
     name: str
     description: str | None = None
@@ -555,7 +562,7 @@ class FlowExample(Model):
 
 
 class StoredFlow(Model, Shown):
-    """A flow as the server keeps it. Keys that the server does not know are gone."""
+    """A flow as the server stores it, without keys that the server does not know."""
 
     flow_id: str
     flow: dict[str, Any]
@@ -568,7 +575,7 @@ class StoredFlow(Model, Shown):
         return flow_html(self)
 
     def without_secrets(self) -> Self:
-        """Return the flow as it may be shown: what it holds of secret variables, such as defaults, is `***`."""
+        """Return a copy that is safe to show: values of secret variables, such as defaults, are replaced by `***`."""
         return self.model_copy(update={"flow": hidden_flow(self.flow)})
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
@@ -580,14 +587,14 @@ class FlowVariable(Model):
     """A variable that a flow declares under `schemas.properties.variables`."""
 
     required: bool = False
-    """True if a run cannot do without a value: it has no default and is listed as required."""
+    """True if a run requires a value: the variable is listed as required and has no default."""
     default: Any = None
     env_var: str | None = None
-    """The environment variable its author names for it."""
+    """The environment variable that the flow's author names for it."""
     is_secret: bool = False
     description: str | None = None
     value_schema: dict[str, Any] = Field(default_factory=dict)
-    """Its JSON schema, as written in the flow."""
+    """The variable's JSON Schema, as written in the flow."""
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
@@ -606,7 +613,7 @@ class FlowVariables(Model):
 
 
 class FailedPlugin(Model):
-    """A plugin the server could not ask for its components."""
+    """A plugin whose components the server could not list."""
 
     plugin: str
     error: str
@@ -616,11 +623,11 @@ class ComponentInfo(Model, Shown):
     """A component that flows may use."""
 
     name: str = ""
-    """The name behind the route prefix, without a leading slash; that of `path` in one that no server gave."""
+    """The name after the route prefix, without a leading slash. If it is not given, it is derived from `path`."""
     plugin: str | None = None
-    """The plugin that has it, where the server tells (0.13 and newer)."""
+    """The plugin that provides the component, if the server reports it (0.13 and newer)."""
     path: str | None = None
-    """What a flow writes, for example `/builtin/eval`. Servers do not tell the route prefix: None, unless the
+    """The path that flows use, for example `/builtin/eval`. Servers do not report the route prefix: None, unless the
     configuration is known, as with an embedded server."""
     description: str | None = None
     input_schema: dict[str, Any] | None = None
@@ -639,23 +646,23 @@ class ComponentInfo(Model, Shown):
 
 
 class ComponentList(list[ComponentInfo], Shown):
-    """The components of a server: a list that also says what could not be listed.
+    """The components of a server: a list with the plugins that could not be listed.
 
     Attributes:
-        failed_plugins: Plugins the server could not ask (0.12 and newer; before that the server does not tell).
+        failed_plugins: Plugins whose components the server could not list (reported by 0.12 and newer).
     """
 
     def __init__(self, components: Iterable[ComponentInfo] = (), failed_plugins: Iterable[FailedPlugin] = ()) -> None:
-        """Keep both."""
+        """Store the components and the failed plugins."""
         super().__init__(components)
         self.failed_plugins = list(failed_plugins)
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """Return the components as dicts by field name, for `pandas.DataFrame` and the like."""
+        """Return the components as dicts by field name, for example for `pandas.DataFrame`."""
         return as_dicts(self)
 
     def to_dataframe(self) -> Any:
-        """Return the components as a data frame of pandas, or of polars where pandas is not installed.
+        """Return the components as a data frame of pandas, or of polars if pandas is not installed.
 
         Raises:
             StepflowClientError: If neither is installed.
@@ -674,41 +681,42 @@ class HealthResponse(Model):
     status: str
     """`healthy`."""
     timestamp: datetime | None = None
-    """The server's clock."""
+    """The server's current time."""
     version: str | None = None
-    """The release, where the server tells it (before 0.12)."""
+    """The server's release, if the server reports it (before 0.12)."""
     build: dict[str, Any] | None = None
-    """How the binary was built (0.12 and newer): `gitVersion`, `profile`, `target` and so on."""
+    """Build information of the binary (0.12 and newer): `gitVersion`, `profile`, `target` and so on."""
 
 
 class StoreBlobResponse(Model):
     """A stored blob."""
 
     blob_id: str
-    """The SHA-256 of its content, in hexadecimal digits."""
+    """The SHA-256 digest of the content, in hexadecimal digits."""
     filename: str | None = None
 
 
 class BlobContent(Model):
-    """A blob."""
+    """A blob and its content."""
 
     blob_id: str
     blob_type: str = "data"
-    """`data` for JSON, `flow` for a flow, `binary` for bytes."""
+    """The type: `data` for JSON, `flow` for a flow, `binary` for bytes."""
     filename: str | None = None
     data: Any = None
     """The JSON value, or `bytes` for a binary blob."""
 
 
 class ServerInfo(Model):
-    """What a server is and what it can do."""
+    """A server's release and capabilities."""
 
     url: str
     dialect: str
-    """The oldest release that speaks as this server does: `0.9`, `0.10`, `0.11` or `0.12` (which all newer ones do)."""
+    """The oldest release with the same protocol as this server: `0.9`, `0.10`, `0.11` or `0.12` (also used by all
+    newer ones)."""
     release: str | None = None
-    """The release, where the server tells it or its commit is known."""
+    """The release, if the server reports it or if its commit is known."""
     commit: str | None = None
-    """The commit it was built from (0.12 and newer)."""
+    """The commit that the server was built from (0.12 and newer)."""
     capabilities: dict[str, bool] = Field(default_factory=dict)
-    """What it can do by itself: `wait`, `events`, `blobs`, `overrides_check`, `exact_numbers` and so on."""
+    """What the server can do by itself: `wait`, `events`, `blobs`, `overrides_check`, `exact_numbers` and so on."""

@@ -1,4 +1,4 @@
-"""The executor methods of the embedded server: those of a client of it."""
+"""The executor methods of the embedded server, which call a client of it."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def _left(deadline: float | None) -> float | None:
 
 
 class EmbeddedExecutor:
-    """Runs flows on the server that a runtime holds; the runtime derives from it."""
+    """Runs flows on the embedded server; base class of the runtime."""
 
     def __init__(self) -> None:
-        """Make no client yet."""
+        """Start without clients."""
         self._history: History | None = None
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, StepflowClient] = WeakKeyDictionary()
         self._sync_client: SyncStepflowClient | None = None
@@ -53,15 +53,15 @@ class EmbeddedExecutor:
 
     @property
     def client(self) -> StepflowClient:
-        """The asynchronous client of the server, one for each event loop; closed with the runtime.
+        """The asynchronous client of the server, one for each event loop. It is closed with the runtime.
 
-        The first use waits until the server is ready, and holds the event loop up meanwhile: enter the runtime, or
-        await `await_ready`, before.
+        The first use waits until the server is ready and blocks the event loop meanwhile: enter the runtime, or await
+        `await_ready`, before.
 
         Raises:
-            RuntimeError: If no event loop runs; `sync_client` needs none.
-            ServerStartError: The server did not start, or it ended by itself.
-            EmbeddedServerError: It has been stopped.
+            RuntimeError: If no event loop is running; use `sync_client` there.
+            ServerStartError: If the server did not start, or ended by itself.
+            EmbeddedServerError: If the server has been stopped.
         """
         loop = asyncio.get_running_loop()
         client = self._clients.get(loop)
@@ -75,13 +75,13 @@ class EmbeddedExecutor:
 
     @property
     def sync_client(self) -> SyncStepflowClient:
-        """The synchronous client of the server; closed with the runtime.
+        """The synchronous client of the server. It is closed with the runtime.
 
         The first use waits until the server is ready.
 
         Raises:
-            ServerStartError: The server did not start, or it ended by itself.
-            EmbeddedServerError: It has been stopped.
+            ServerStartError: If the server did not start, or ended by itself.
+            EmbeddedServerError: If the server has been stopped.
         """
         if self._sync_client is None:
             # Not under the lock, which `stop` needs.
@@ -92,11 +92,11 @@ class EmbeddedExecutor:
             return self._sync_client
 
     def wait_ready(self) -> None:
-        """Wait until the server can be used."""
+        """Wait until the server is ready."""
         raise NotImplementedError  # pragma: no cover - the runtime has it
 
     async def await_ready(self) -> None:
-        """Wait until the server can be used."""
+        """Wait until the server is ready."""
         raise NotImplementedError  # pragma: no cover - the runtime has it
 
     async def _ready_client(self, deadline: float | None = None) -> StepflowClient:
@@ -170,7 +170,7 @@ class EmbeddedExecutor:
         output_type: Any = None,
         cache: ResultCache | None = None,
     ) -> FlowResult[Any]:
-        """Run a flow on one input and return its result; as `StepflowClient.run`."""
+        """Run a flow on one input and return its result. See `StepflowClient.run`."""
         deadline = deadline_of(timeout)
         client = await self._ready_client(deadline)
         return await client.run(
@@ -201,10 +201,12 @@ class EmbeddedExecutor:
         deduplicate: bool = False,
         idempotency_key: str | None = None,
     ) -> str:
-        """Start a flow and return the id of its run; as `StepflowClient.submit`.
+        """Start a flow and return the id of its run. See `StepflowClient.submit`.
 
         Args:
-            timeout: Seconds for the whole call, with storing and creating; None waits as long as it takes.
+            timeout: Seconds for the whole call, including the wait for the server, storing the flow and creating the
+                run. With None, the default, only the timeouts given to `start` and the client's timeout for each
+                request apply.
         """
         deadline = deadline_of(timeout)
         client = await self._ready_client(deadline)
@@ -221,34 +223,34 @@ class EmbeddedExecutor:
             )
 
     async def find_run(self, flow: FlowSource, key: str, *, timeout: float | None = None) -> RunDetails | None:
-        """Return the run that exists under an idempotency key; as `StepflowClient.find_run`.
+        """Return the run that exists under an idempotency key. See `StepflowClient.find_run`.
 
-        Keys are known as long as the store: without one in a file, as long as the runtime.
+        Keys are known as long as the store exists: with an in-memory store, as long as the runtime.
         """
         return await (await self._ready_client()).find_run(flow, key, timeout=timeout)
 
     async def get_result(self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
-        """Return the result of a run of one item, waiting for it to end; as `StepflowClient.get_result`."""
+        """Wait until a run of one item ends and return its result. See `StepflowClient.get_result`."""
         return await (await self._ready_client()).get_result(run_id, wait=wait, timeout=timeout)
 
     async def get_results(
         self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None
     ) -> list[FlowResult]:
-        """Return the results of all items of a run, waiting for it to end; as `StepflowClient.get_results`."""
+        """Wait until a run ends and return the results of all its items. See `StepflowClient.get_results`."""
         return await (await self._ready_client()).get_results(run_id, wait=wait, timeout=timeout)
 
     async def wait_run(
         self, run_id: str | UUID, *, timeout: float | None = None, progress: ProgressOption = False
     ) -> RunDetails:
-        """Wait until a run ends and return it; as `StepflowClient.wait_run`."""
+        """Wait until a run ends and return it. See `StepflowClient.wait_run`."""
         return await (await self._ready_client()).wait_run(run_id, timeout=timeout, progress=progress)
 
     async def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
-        """Ask the server what it thinks of a flow; as `StepflowClient.validate`."""
+        """Return the server's diagnostics of a flow. See `StepflowClient.validate`."""
         return await (await self._ready_client()).validate(flow, timeout=timeout)
 
     async def list_components(self, *, schemas: bool = True, timeout: float | None = None) -> ComponentList:
-        """Return the components that flows may use, with the path a flow writes where the routes tell it."""
+        """Return the components that flows may use. `path` is set if the configured routes determine it."""
         listed = await (await self._ready_client()).list_components(schemas=schemas, timeout=timeout)
         from .._codec import responses
 

@@ -42,19 +42,19 @@ _LISTENS = (
 
 
 class RestartPolicy(Enum):
-    """Whether a server that ended by itself is started again, on the same port."""
+    """Whether to restart a server that ended by itself, on the same port."""
 
     NEVER = "never"
-    """Leave it."""
+    """Do not restart it."""
 
     ON_FAILURE = "on_failure"
-    """Start it again after an exit code other than 0, or a signal."""
+    """Restart it after an exit code other than 0, or a signal."""
 
     ALWAYS = "always"
-    """Start it again after exit code 0 too."""
+    """Restart it after exit code 0 too."""
 
     def covers(self, exit_code: int) -> bool:
-        """Return whether a server that ended so is started again."""
+        """Return whether a server that ended with this exit code is restarted."""
         return self is RestartPolicy.ALWAYS or (self is RestartPolicy.ON_FAILURE and exit_code != 0)
 
 

@@ -11,7 +11,7 @@ _MOST_MEMBERS = 1_000
 
 
 class _OpenEnum(StrEnum):
-    """An enumeration that takes values from newer servers: an unknown one becomes a member of its own."""
+    """An enumeration that accepts unknown values, from newer servers: each becomes a new member."""
 
     @classmethod
     def _missing_(cls, value: object) -> _OpenEnum | None:
@@ -28,7 +28,7 @@ class _OpenEnum(StrEnum):
 
 
 class ExecutionStatus(_OpenEnum):
-    """Where a run, an item or a step stands. A status of a newer server appears as `unknown_<number>`."""
+    """The status of a run, an item or a step. A status of a newer server appears as `unknown_<number>`."""
 
     RUNNING = "running"
     COMPLETED = "completed"
@@ -39,7 +39,7 @@ class ExecutionStatus(_OpenEnum):
 
     @property
     def is_final(self) -> bool:
-        """True where nothing more will happen by itself: completed, failed, cancelled, recovery_failed."""
+        """True for the final statuses: completed, failed, cancelled, recovery_failed."""
         return self in _FINAL
 
 
@@ -61,7 +61,7 @@ STATUS_NUMBERS = dict(enumerate(ExecutionStatus, start=1))
 
 
 def read_status(value: object) -> ExecutionStatus:
-    """Return the status that a number on the wire, or a word, stands for.
+    """Return the status for a number on the wire, or for its name.
 
     Raises:
         ValueError: If it is neither.
@@ -75,7 +75,7 @@ def read_status(value: object) -> ExecutionStatus:
 
 
 def status_number(status: ExecutionStatus | str) -> int | None:
-    """Return the number that stands for a status on the wire, or None for one without a known number."""
+    """Return the number of a status on the wire, or None if its number is unknown."""
     for number, known in STATUS_NUMBERS.items():
         if known == status:
             return number

@@ -62,16 +62,16 @@ TRANSIENT_ERRORS = (TransportError, ServerFaultError, RateLimitError)
 class RetryPolicy:
     """How often and how fast requests are retried.
 
-    Only requests that are safe to repeat are: reading, storing (content-addressed), cancelling, deleting, and the
-    creation of a run where it is certain that the server did not process it.
+    Only requests that are safe to repeat are retried: reading, storing (content-addressed), cancelling, deleting, and
+    creating a run if the server certainly did not process the request.
 
     Attributes:
-        max_attempts: How often a request is sent at most, the first time included. 1 never sends one again.
-        first_delay: Seconds before the second attempt at most; the actual wait is drawn between 0 and that ("full
-            jitter"), so that clients do not come back all at once.
-        max_delay: The delay doubles with each attempt up to this number of seconds.
-        budget: How many retries each request may bring on average. Over it requests fail at once: a server that is
-            down is not hit by a multiple of its usual load.
+        max_attempts: Maximum number of attempts for a request, including the first one. 1 disables retries. Default 5.
+        first_delay: Maximum seconds before the second attempt. The actual delay is random between 0 and this ("full
+            jitter"), so that clients do not all return at once. Default 0.1.
+        max_delay: The maximum delay doubles with each attempt, up to this number of seconds. Default 5.
+        budget: Maximum average number of retries for each request. If it is used up, requests fail without retries, so
+            that a server that is down does not receive a multiple of its usual load. Default 0.5.
     """
 
     max_attempts: int = 5
@@ -80,7 +80,7 @@ class RetryPolicy:
     budget: float = 0.5
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
+        """Refuse invalid values."""
         if isinstance(self.max_attempts, bool) or not isinstance(self.max_attempts, int) or self.max_attempts < 1:
             raise InvalidArgumentError(f"max_attempts is an integer of at least 1, not {self.max_attempts!r}")
         for name in ("first_delay", "max_delay", "budget"):

@@ -141,7 +141,7 @@ class SharedFile:
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """The path of the file."""
         return self._path or self._default_path()
 
     def __repr__(self) -> str:

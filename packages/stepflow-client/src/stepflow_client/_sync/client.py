@@ -90,7 +90,7 @@ __all__ = ["SyncStepflowClient"]
 
 
 class SyncStepflowClient(Picklable):
-    """Talks to a Stepflow server over HTTP.
+    """A client for a Stepflow server, over HTTP.
 
     Example:
         ```python
@@ -99,47 +99,54 @@ class SyncStepflowClient(Picklable):
             print(result.raise_for_failure().output)
         ```
 
-    Nothing is sent before the first call. One client may serve many threads at once, and works inside a running event loop.
+    No request is sent before the first call. One client can be shared by many threads,
+    and works inside a running event loop.
 
-    A client can be pickled and copied: the settings travel, and the new client makes connections of its own when it is
-    first used. A token or password given as text is in the pickle; a callable, an `httpx.Auth` or a transport must
-    itself be picklable, or it is a TypeError. Copies share the transport that was given.
+    A client can be pickled and copied. The copy has the same settings and opens its own connections when it is first
+    used. A token or password given as text is included in the pickle. A callable, an `httpx.Auth` or a transport must
+    itself be picklable; otherwise pickling raises a TypeError. Copies made with the `copy` module share the given
+    transport.
 
     Args:
-        base_url: The server: `http://host:port`, with or without `/api/v1`, with a path before it behind a proxy, or
-            `host:port`. A user and password in it are sent as basic authentication. Or a list of servers that share
-            one store: the next one is tried for what may be repeated, and one that is down is left alone for a while;
-            `strategy` says where new runs go. Credentials in the URL of one are sent to no other.
-        timeout: Seconds for each phase of a request (connecting, sending, each read), or an `httpx.Timeout` that
-            limits every phase. It does not bound how long a run may take.
-        headers: Sent with every request.
-        auth: A bearer token, a callable that gives one, a (user, password) pair, or
-            an `httpx.Auth`. They go before credentials in URLs, and to each server of a list. Waiting for them counts
-            towards the timeout.
-        verify: Whether and with which CA certificates an https server is verified: True (those that SSL_CERT_FILE or
-            SSL_CERT_DIR name, else those of certifi), False, a file or folder of them, or an `ssl.SSLContext`.
-        cert: The client's certificate: a file, (file, key file), or (file, key file, password).
-        proxy: The URL of a proxy, or its `host:port`; by default what HTTP_PROXY, HTTPS_PROXY and ALL_PROXY say.
-            NO_PROXY lists the servers that are asked directly: names, addresses and networks, each also with a port.
-        limits: Of the connection pool: by default 256 connections, and idle ones are closed after 30 s. An
-            `httpx.Limits` keeps idle ones for 5 s where it is not told otherwise.
-        transport: What sends the requests, instead of the usual, for example an `httpx.MockTransport`. It must heed
-            httpx's `timeout` extension, which holds the time that is left; an `httpx.HTTPTransport` does.
-        server: The release of the server, for example `0.13.0`, where it is known: it saves the client from asking for
-            the server's health first. A wrong one makes responses unreadable.
-        strategy: Where new runs go in a list of servers: `failover` uses one server and the next when that fails;
-            `spread` gives each run to the live server with the fewest runs that this client waits for, equals in turn.
-        retry: When a request is sent again; None for the defaults of `RetryPolicy`.
-        exact_integers: Refuse to send integers beyond 2**53 in inputs and variables to servers that would change them
-            (0.12 and newer). False lets them pass.
-        max_response_bytes: Bytes that a response may have, and each event of `run_events`; a larger one is an
-            InvalidResponseError. The default, 1 GiB, is beyond what servers send; it keeps one response from taking all
-            the memory.
-        history: Where runs that this client creates are recorded, with their inputs, variables and overrides, and how
-            they ended; by default nowhere. Its file is written during the call, usually in less than a millisecond.
+        base_url: The server's URL: `http://host:port`, with or without `/api/v1`, with a leading path if it is behind a
+            proxy, or `host:port`. A user and password in the URL are sent as basic authentication. Or a list of servers
+            that share one store: requests that are safe to repeat fail over to the next server, and a server that is
+            down is skipped for a while; `strategy` selects the server for new runs. Credentials in the URL of one
+            server are never sent to another.
+        timeout: Seconds for each phase of a request (connecting, sending, each read), or an `httpx.Timeout` that limits
+            every phase. It does not limit how long a run may take. Default 30.
+        headers: Headers to send with every request.
+        auth: A bearer token, a callable that returns one, a (user, password) pair, or
+            an `httpx.Auth`. It overrides credentials in URLs and is sent to each server of a list. Waiting for the
+            callable counts towards the timeout.
+        verify: Whether to verify https servers, and the CA certificates to use: True (the certificates that
+            SSL_CERT_FILE or SSL_CERT_DIR name, else those of certifi), False, a file or folder of certificates, or an
+            `ssl.SSLContext`.
+        cert: The client certificate: a file, (file, key file), or (file, key file, password).
+        proxy: The proxy's URL, or its `host:port`. By default it is read from HTTP_PROXY, HTTPS_PROXY and ALL_PROXY.
+            NO_PROXY lists the servers to connect to directly: names, addresses and networks, each optionally with a
+            port.
+        limits: Limits of the connection pool. Default: 256 connections; idle connections are closed after 30 s. With an
+            `httpx.Limits` that has no `keepalive_expiry` of its own, they are closed after 5 s.
+        transport: A transport to send requests with instead of the default one, for example an `httpx.MockTransport`.
+            It must respect httpx's `timeout` extension, which holds the time left, as an `httpx.HTTPTransport` does.
+        server: The server's release, if known, for example `0.13.0`. This skips the version request. If it is wrong,
+            the client cannot read the server's responses. Default: detected.
+        strategy: How to choose the server for a new run from a list: `failover`, the default, uses one server, and the
+            next one if that fails; `spread` uses the available server with the fewest runs that this client is waiting
+            for, and takes turns between equals.
+        retry: When to retry requests; None for the defaults of `RetryPolicy`.
+        exact_integers: Whether to refuse integers beyond 2**53 in inputs and variables if the server would change them
+            (0.12 and newer). False sends them. Default True.
+        max_response_bytes: Maximum size of a response in bytes, and of each event of `run_events`; a larger one raises
+            an InvalidResponseError. The default, 1 GiB, is more than servers send; the limit keeps a single response
+            from using all memory.
+        history: A `stepflow_client.history.History` that records the runs this client creates: their inputs, variables
+            and overrides, and how they ended. Default None: runs are not recorded. The history file is written during
+            the call, which usually takes less than a millisecond.
 
     Raises:
-        InvalidArgumentError: If a setting is wrong.
+        InvalidArgumentError: If a setting is invalid.
     """
 
     def __init__(
@@ -161,7 +168,7 @@ class SyncStepflowClient(Picklable):
         max_response_bytes: int = MOST_BYTES,
         history: History | None = None,
     ) -> None:
-        """Keep the settings; nothing is sent."""
+        """Store the settings. No request is sent."""
         # First of all: every local name is an argument still.
         self._keep_arguments(SyncStepflowClient, locals())
         self._connection = Connection(
@@ -252,29 +259,30 @@ class SyncStepflowClient(Picklable):
         max_response_bytes: int = MOST_BYTES,
         history: History | None = None,
     ) -> Self:
-        """Return a client with the settings of the environment.
+        """Return a client configured by environment variables.
 
-        STEPFLOW_URL (default `http://localhost:7837`), STEPFLOW_TOKEN and STEPFLOW_TIMEOUT (seconds).
+        The variables are STEPFLOW_URL (default `http://localhost:7837`), STEPFLOW_TOKEN and STEPFLOW_TIMEOUT (seconds).
+        All arguments have the same meaning as for the class.
 
         Args:
-            base_url: As for the class, like the other arguments; None takes STEPFLOW_URL.
-            timeout: None takes STEPFLOW_TIMEOUT, or the class's default.
-            headers: Sent with every request.
-            auth: None takes STEPFLOW_TOKEN.
-            verify: Whether and with which CA certificates an https server is verified.
-            cert: The client's certificate.
-            proxy: The URL of a proxy.
-            limits: Of the connection pool.
-            transport: What sends the requests, instead of the usual.
-            server: The release of the server, where it is known.
-            strategy: Where new runs go in a list of servers.
-            retry: When a request is sent again.
-            exact_integers: Refuse to send integers that the server would change.
-            max_response_bytes: Bytes that a response may have, and each event of `run_events`.
-            history: Where runs are recorded.
+            base_url: The server's URL, or a list of URLs; None uses STEPFLOW_URL.
+            timeout: Seconds for each phase of a request; None uses STEPFLOW_TIMEOUT, or the default of the class.
+            headers: Headers to send with every request.
+            auth: The credentials; None uses STEPFLOW_TOKEN.
+            verify: Whether to verify https servers, and the CA certificates to use.
+            cert: The client certificate.
+            proxy: The proxy's URL.
+            limits: Limits of the connection pool.
+            transport: A transport to send requests with instead of the default one.
+            server: The server's release, if known.
+            strategy: How to choose the server for a new run from a list.
+            retry: When to retry requests.
+            exact_integers: Whether to refuse integers that the server would change.
+            max_response_bytes: Maximum size of a response in bytes, and of each event of `run_events`.
+            history: The history that records runs.
 
         Raises:
-            InvalidArgumentError: If a setting is wrong.
+            InvalidArgumentError: If a setting is invalid.
         """
         given = {"base_url": base_url, "timeout": timeout, "auth": auth}
         settings = _settings.environment_settings(os.environ)
@@ -297,14 +305,14 @@ class SyncStepflowClient(Picklable):
 
     @property
     def url(self) -> str:
-        """The root URL of the server, without `/api/v1` and without credentials."""
+        """The server's root URL, without `/api/v1` and without credentials."""
         return self._connection.url
 
     @property
     def proxy(self) -> str | None:
-        """The proxy that requests go through, without its password; None for none.
+        """The URL of the proxy that requests go through, without its password; None if there is no proxy.
 
-        It is the one that was given, or the one that the environment names for the server.
+        It is the given proxy, or the one that the environment names for the server.
         """
         return self._connection.proxy
 
@@ -328,32 +336,36 @@ class SyncStepflowClient(Picklable):
         self.close()
 
     def close(self) -> None:
-        """Close the connections. The client cannot be used any more; runs on the server continue."""
+        """Close the connections. The client cannot be used afterwards; runs on the server continue."""
         self._connection.close()
 
     # The server
 
     def health_check(self, *, timeout: float | None = None) -> HealthResponse:
-        """Return the server's health; `status` is `healthy`.
+        """Return the server's health; its `status` is `healthy`.
+
+        Args:
+            timeout: Seconds, instead of the client's timeout.
 
         Raises:
-            ServerConnectionError: If it cannot be reached.
-            InvalidResponseError: If the responder is not a Stepflow server.
+            ServerConnectionError: If the server cannot be reached.
+            InvalidResponseError: If the response is not from a Stepflow server.
         """
         return answers.build(responses.health, self._connection.health(timeout=timeout), "GET /health")
 
     def server_info(self) -> ServerInfo:
-        """Return the server's release and capabilities, which are requested once."""
+        """Return the server's release and capabilities. They are requested only once."""
         return types.ServerInfo(**(self._connection.server())._asdict())
 
     def list_components(self, *, schemas: bool = True, timeout: float | None = None) -> ComponentList:
         """Return the components that flows may use.
 
-        Servers do not report the route prefix of a plugin, so `path` is None here; a `StepflowRuntime` knows it.
+        Servers do not report the route prefix of a plugin, so `path` is None here; `StepflowRuntime.list_components`
+        sets it.
 
         Args:
-            schemas: False leaves out the input and output schemas.
-            timeout: Seconds, instead of the client's.
+            schemas: Whether to include the input and output schemas. Default True.
+            timeout: Seconds, instead of the client's timeout.
 
         Returns:
             A list; its `failed_plugins` are the plugins that did not respond to the server.
@@ -418,7 +430,7 @@ class SyncStepflowClient(Picklable):
         output_type: Any = None,
         cache: ResultCache | None = None,
     ) -> FlowResult[Any]:
-        """Run a flow on one input and return its result, a failure too.
+        """Run a flow on one input and return its result. A failed run is returned as a result, not raised.
 
         Example:
             ```python
@@ -432,52 +444,63 @@ class SyncStepflowClient(Picklable):
         Args:
             flow: The path of a YAML or JSON file, or the flow itself: a mapping, a pydantic model, a dataclass, an
                 attrs object or a msgspec struct. It is stored on the server first, once. Or the id of a stored flow: a
-                str of 64 lowercase hexadecimal digits, unless there is a file of that name.
-            input: The input: any JSON value, in which such objects may stand. A list is a batch and refused here, but
-                for a batch of one: write `[[1, 2]]` for a single input that is a list.
+                str of 64 lowercase hexadecimal digits, unless a file has that name.
+            input: The input: any JSON value, which may contain pydantic models, dataclasses, attrs objects and msgspec
+                structs. A list is a batch; this method accepts only batches of one. Write `[[1, 2]]` for a single input
+                that is a list.
             overrides: Changes to steps for this run only, as for `create_run`.
-            variables: Values of the flow's variables: a mapping, or a YAML or JSON file that holds one.
-            variables_from_env: Fill missing variables from the environment, as for `create_run`.
-            timeout: Seconds for the whole call, with storing and creating; None waits as long as it takes.
-            deduplicate: Store a copy of the flow for this call alone, so that its run is found for sure if the response
-                is lost; it costs a request more. Without it all calls of this client share one copy, which nobody else
-                runs, and a lost run is found unless another call of this client loses one of the same flow at once.
-            idempotency_key: A key of the caller's for this call, such as the id of a document: where a run of this flow
-                exists under it, that run is returned, whichever process created it and whether that crashed or not
-                (0.10 and newer; the server's store must survive). The flow carries the key, so keys of one flow are
-                apart from those of another. Needs the flow itself, not its id. The first call under a key costs five
-                small requests more. Two programs that begin with one key at the same time, while these requests are
-                under way, may both create a run: both return the one that was noted first, and so do later calls, with
-                a store in SQLite; with one in memory each may return its own.
-            on_cancel: What a KeyboardInterrupt means for the run: `detach`
-                leaves it alone, `cancel` marks it as cancelled if its id is known by then.
-            check: Refuse an input that does not fit the input schema of the flow, before anything is sent. Servers
-                check nothing of it. A flow that is given by its id is not checked.
-            progress: True shows how far the run is: in a notebook, on a terminal as a bar (of rich or tqdm where they
-                are installed), elsewhere as a line every ten seconds. Or a function that is called with a `Progress`:
-                every half second, after events, and at the end. What it raises ends the call; the run goes on.
+            variables: Values of the flow's variables: a mapping, or the path of a YAML or JSON file that contains one.
+            variables_from_env: Whether to read missing variables from the environment, as for `create_run`. Default
+                False.
+            timeout: Seconds for the whole call, including storing the flow and creating the run. None, the default,
+                sets no limit.
+            deduplicate: Whether to store a copy of the flow for this call alone, so that its run can always be
+                identified if the response is lost; this takes one more request. Without it, all calls of this client
+                share one copy, which no other client runs, and a lost run can be identified unless another call of this
+                client loses a run of the same flow at the same time. Default False.
+            idempotency_key: A key chosen by the caller, such as the id of a document. If a run of this flow exists
+                under the key, that run is returned, whichever process created it and even if that process crashed (0.10
+                and newer; the server's store must survive). The flow carries the key, so the same key can be used with
+                different flows. Requires the flow itself, not its id. The first call with a key takes five more small
+                requests. If two programs first use a key at the same time, while these requests are in progress, both
+                may create a run: with an SQLite store, both calls and all later ones return the run that was noted
+                first; with an in-memory store, each may return its own.
+            on_cancel: What to do with the run on a KeyboardInterrupt:
+                `detach`, the default, leaves it running; `cancel` marks it as cancelled if its id is known by then.
+            check: Whether to check the input against the flow's input schema, and refuse input that does not match,
+                before anything is sent. Servers do not check input. The input of a flow given by its id is not checked.
+                Default False.
+            progress: True shows the run's progress: in a notebook; on a terminal as a bar (of rich or tqdm if
+                installed); elsewhere as one line every ten seconds. Or a function that is called with a `Progress`
+                every half second, after events, and at the end. If the function raises, the call ends with that
+                exception; the run continues. Default False.
             output_type: The type of the output: a pydantic model, a dataclass, an attrs class or a TypedDict. The
-                result is then a `FlowResult[output_type]`, whose output is an object of it where the run succeeds.
-            cache: Return the result of an earlier run of the same flow with the same input, variables and overrides,
-                without asking the server, where the cache has one; `cached_at` and `run_id` of the result tell. Else
-                the flow is run, and a success is kept. Calls for one result that are made at once, by any client and in
-                any process of this machine, share one run; those of one client share its failure too. Where the one
-                that runs it is cancelled or its time is over, another one goes on. Excludes `idempotency_key`.
+                result is then a `FlowResult[output_type]`; if the run succeeds, its output is an instance of this type.
+            cache: A cache of results. If it has the result of an earlier run of the same flow with the same input,
+                variables and overrides, that result is returned without a request to the server; `cached_at` is then
+                set, and `run_id` is that of the earlier run. Otherwise the flow is run, and the result is cached if the
+                run succeeds. Simultaneous calls for the same result, by any client in any process on this machine,
+                share one run; calls of one client share its failure too. If the call that runs the flow is cancelled or
+                times out, another one takes over. Cannot be combined with `idempotency_key`.
+
+        Returns:
+            The result; `is_success` is True if the run completed.
 
         Raises:
-            OutputTypeError: If the run succeeds and its output does not fit `output_type`; it has the path.
+            OutputTypeError: If the run succeeds but its output does not match `output_type`; `details` lists the path
+                and the message of each fault.
             FlowFileError: If a file cannot be read.
-            InvalidArgumentError: If an argument is wrong: for example an override of a step, or of a key, that the flow
-                does not have, or a required variable that is not given. Or a run exists under the idempotency key with
-                another input, other overrides or other variables (secret ones are not compared); `run_id` names it.
+            InvalidArgumentError: If an argument is invalid, for example an override of a step or key that the flow does
+                not have, or if a required variable is missing. Also if a run exists under the idempotency key with a
+                different input, overrides or variables (secret variables are not compared); `run_id` is its id.
             InvalidFlowError: If the server refuses the flow.
             InvalidRequestError: If the server refuses an override (0.10 and newer).
-            NotFoundError: If the server has no flow of this id.
-            AmbiguousRunError: If the response was lost or late, and the run cannot be identified.
-            RunTimeoutError: If the run has not ended in time. It goes on; `run_id` names it.
-            TransportError: If the server cannot be reached or the connection breaks. A RequestTimeoutError where
-                `timeout` was over before the run could be created.
-            UnsupportedByServerError: If there is an idempotency key and the server is older than 0.10, where flows have
+            NotFoundError: If the server has no flow with this id.
+            AmbiguousRunError: If the response was lost or late and the run cannot be identified.
+            RunTimeoutError: If the run did not end in time. The run continues; `run_id` is its id.
+            TransportError: If the server cannot be reached or the connection breaks. A RequestTimeoutError if `timeout`
+                expires before the run has been created.
+            UnsupportedByServerError: If an idempotency key is given and the server is older than 0.10, where flows have
                 no ids that can be found again.
         """
         began, deadline = time.monotonic(), deadline_of(timeout)
@@ -536,7 +559,7 @@ class SyncStepflowClient(Picklable):
         return result
 
     def _cancel_unwanted(self, run_id: str) -> None:
-        """Cancel a run that nobody waits for, in the time that a cancelled call has left."""
+        """Cancel a run that no call is waiting for, within the time that a cancelled call has left."""
         until = time.monotonic() + self._connection.timings.cancel_limit
         with suppress(StepflowClientError), deadline_override(until):
             self.cancel_run(run_id)
@@ -554,7 +577,7 @@ class SyncStepflowClient(Picklable):
         deduplicate: bool = False,
         idempotency_key: str | None = None,
     ) -> str:
-        """Start a flow and return the id of its run, without waiting for it.
+        """Start a flow and return the id of its run, without waiting for the run to end.
 
         Example:
             ```python
@@ -564,28 +587,34 @@ class SyncStepflowClient(Picklable):
 
         Args:
             flow: The flow, or the id of a stored one, as for `run`.
-            input: The input, any JSON value. A list is a batch; an empty one is a run of no items (0.11 and newer).
+            input: The input: any JSON value. A list is a batch; an empty list makes a run without items (0.11 and
+                newer).
             overrides: Changes to steps for this run only, as for `create_run`.
-            variables: Values of the flow's variables: a mapping, or a YAML or JSON file that holds one.
-            variables_from_env: Fill missing variables from the environment, as for `create_run`.
-            max_concurrency: How many tasks of the run are executed at once, as for `create_run`.
-            timeout: Seconds for the whole call, with storing and creating; None sets no limit beyond the client's.
-            deduplicate: Store a copy of the flow for this run, as for `run`.
-            idempotency_key: Return the run that exists under this key, if there is one, as for `run`.
+            variables: Values of the flow's variables: a mapping, or the path of a YAML or JSON file that contains one.
+            variables_from_env: Whether to read missing variables from the environment, as for `create_run`. Default
+                False.
+            max_concurrency: Maximum number of tasks of the run that are executed at once, as for `create_run`.
+            timeout: Seconds for the whole call, including storing the flow and creating the run. With None, the
+                default, only the client's timeout for each request applies.
+            deduplicate: Whether to store a copy of the flow for this run alone, as for `run`. Default False.
+            idempotency_key: A key for the run; if a run exists under it, that run is returned, as for `run`.
+
+        Returns:
+            The run's id, a UUID string.
 
         Raises:
             FlowFileError: If a file cannot be read.
-            InvalidArgumentError: If an argument is wrong: for example an override of a step, or of a key, that the flow
-                does not have, or a required variable that is not given. Or a run exists under the idempotency key with
-                another input, other overrides or other variables (secret ones are not compared); `run_id` names it.
+            InvalidArgumentError: If an argument is invalid, for example an override of a step or key that the flow does
+                not have, or if a required variable is missing. Also if a run exists under the idempotency key with a
+                different input, overrides or variables (secret variables are not compared); `run_id` is its id.
             InvalidFlowError: If the server refuses the flow.
             InvalidRequestError: If the server refuses an override (0.10 and newer).
-            NotFoundError: If the server has no flow of this id.
-            AmbiguousRunError: If the response was lost or late, and the run cannot be identified.
-            TransportError: If the server cannot be reached or the connection breaks. A RequestTimeoutError where
-                `timeout` was over before the run could be created.
-            UnsupportedByServerError: If the input is an empty list and the server older than 0.11, or there is an
-                idempotency key and it is older than 0.10.
+            NotFoundError: If the server has no flow with this id.
+            AmbiguousRunError: If the response was lost or late and the run cannot be identified.
+            TransportError: If the server cannot be reached or the connection breaks. A RequestTimeoutError if `timeout`
+                expires before the run has been created.
+            UnsupportedByServerError: If the input is an empty list and the server is older than 0.11, or if an
+                idempotency key is given and the server is older than 0.10.
         """
         with deadline_scope(deadline_of(timeout)), self._connection.traced("submit", kind="INTERNAL"):
             run = self._start(
@@ -607,7 +636,7 @@ class SyncStepflowClient(Picklable):
         return self._keyed.start(*given, key=idempotency_key, **more)
 
     def find_run(self, flow: FlowSource, key: str, *, timeout: float | None = None) -> RunDetails | None:
-        """Return the run that `run` or `submit` created with an `idempotency_key`, by any process; None for none.
+        """Return the run that `run` or `submit` created with an `idempotency_key`, in any process, or None.
 
         Example:
             ```python
@@ -616,14 +645,15 @@ class SyncStepflowClient(Picklable):
             ```
 
         Args:
-            flow: The flow, as it was given to `run`, its keys in the same order; not its id. Its copy with the key is
-                stored, to learn the copy's id; nothing is run.
+            flow: The flow itself, not its id, as it was given to `run`, with its keys in the same order. A copy with
+                the key is stored to find out the copy's id; nothing is run.
             key: The idempotency key.
-            timeout: Seconds for the whole call; None sets no limit beyond the client's.
+            timeout: Seconds for the whole call. With None, the default, only the client's timeout for each request
+                applies.
 
         Raises:
             FlowFileError: If the flow's file cannot be read.
-            InvalidArgumentError: If an argument is wrong.
+            InvalidArgumentError: If an argument is invalid.
             InvalidFlowError: If the server refuses the flow.
             TransportError: If the server cannot be reached.
             UnsupportedByServerError: If the server is older than 0.10.
@@ -648,13 +678,13 @@ class SyncStepflowClient(Picklable):
         on_cancel: Literal["detach", "cancel"] = "detach",
         progress: ProgressOption = False,
     ) -> Generator[Outcome, None, None]:
-        """Run a flow on each of any number of inputs, and yield one outcome for each.
+        """Run a flow on any number of inputs and yield one outcome for each.
 
-        Inputs are read when there is room for them, so they may be without end, and neither they nor the outcomes fill
-        the memory. Consecutive ones form a chunk, which is one run; up to four chunks are in flight, or four for each
-        server of a list with `strategy="spread"`. Nothing is read while the caller is busy with the outcomes of a
-        chunk. Where `inputs` raises, the outcomes of all that was read
-        before come first, then the exception.
+        An input is read only when there is room for it, so the inputs may be endless, and neither inputs nor outcomes
+        fill the memory. Consecutive inputs form a chunk, which is executed as one run. Up to four chunks are in flight,
+        or four for each server of a list with `strategy="spread"`. No input is read while the caller processes the
+        outcomes of a chunk. If `inputs` raises an exception, the outcomes of all inputs read before it are yielded
+        first, then the exception is raised.
 
         Example:
             ```python
@@ -665,40 +695,44 @@ class SyncStepflowClient(Picklable):
 
         Args:
             flow: The flow, as for `run`, but not the id of a stored one.
-            inputs: An iterable of inputs: any JSON value each, a list too. One that JSON
-                cannot hold fails alone, without a run; so does an exception, which stands for an input that could not
-                be read. Outcomes wait while a chunk is filled: for inputs that trickle
-                in, choose a `chunk_size` of 1.
-            max_concurrency: How many tasks are executed at once, over all chunks; None leaves it to the server, which
-                has ten in each run from 0.11 on.
-            chunk_size: Inputs in one run, at most; None adapts to the server, up to 400, for about a second each.
-            ordered: Whether outcomes come in the order of the inputs. A slow chunk then holds up at most seven others
-                (with several servers, one less than are in flight).
-            on_error: `raise` stops at the first input that does not succeed; `yield` hands it on like the others.
-            variables: Values of the flow's variables, as for `run`; for all inputs.
-            variables_from_env: Fill missing variables from the environment, as for `run`.
-            overrides: Changes to steps, as for `run`; for all inputs.
-            journal: A file that keeps what was done, so that the same call with the same inputs goes on after a crash:
-                it yields the outcomes it has, takes over the runs that were created, and creates the others. It needs
-                a server of 0.10 or newer with a store that survives as long. One batch at a time may use it.
-            on_lost: What becomes of inputs whose run is in the journal, but not on the server any more, which was
-                started again without its store: they `fail` with the code `lost`, as they may have been executed, or
-                they are run once more (`rerun`).
-            on_cancel: What becomes of the runs in flight when the iteration ends early: `detach` leaves them alone,
-                `cancel` marks them as cancelled.
-            progress: True shows how many outcomes there were, as for `run`; of all inputs where they have a length. Or
-                a function that is called with a `Progress` at the beginning, at outcomes and at the end.
+            inputs: An iterable of inputs. Each is any JSON value, including a list. An input that
+                cannot be represented in JSON fails on its own, without a run. An exception can stand for an input that
+                could not be read; it fails in the same way. Outcomes wait until a chunk is filled: if inputs arrive
+                slowly, use a `chunk_size` of 1.
+            max_concurrency: Maximum number of tasks that are executed at once, over all chunks. None, the default,
+                leaves it to the server, which executes ten in each run from 0.11 on.
+            chunk_size: Maximum number of inputs in one run. None, the default, adapts to the server: up to 400, for
+                about one second each.
+            ordered: Whether to yield outcomes in the order of the inputs. A slow chunk then delays at most seven others
+                (with several servers, one fewer than are in flight). Default False.
+            on_error: `yield`, the default, yields the outcome of an input that does not succeed like any other; `raise`
+                stops at the first one.
+            variables: Values of the flow's variables for all inputs, as for `run`.
+            variables_from_env: Whether to read missing variables from the environment, as for `run`. Default False.
+            overrides: Changes to steps for all inputs, as for `run`.
+            journal: The path of a file that records the batch's progress, so that the same call with the same inputs
+                continues after a crash: it yields the recorded outcomes, takes over the runs that were created, and
+                creates the others. Requires a server of 0.10 or newer whose store survives as long. Only one batch at a
+                time can use a journal.
+            on_lost: What to do with inputs whose run is in the journal but no longer on the server, because the server
+                was restarted without its store: `fail`, the default, gives them the error code `lost`, since they may
+                have been executed; `rerun` runs them again.
+            on_cancel: What to do with the runs in flight if the iteration ends early: `detach`, the default, leaves
+                them running; `cancel` marks them as cancelled.
+            progress: True shows the number of outcomes, as for `run`, and the total if the inputs have a length. Or a
+                function that is called with a `Progress` at the beginning, after outcomes and at the end. Default
+                False.
 
         Raises:
             FlowFileError: If the flow's file cannot be read.
-            InvalidArgumentError: If an argument is wrong; the journal is in use, or that of another flow, other
-                inputs, variables or overrides.
+            InvalidArgumentError: If an argument is invalid, or if the journal is in use or belongs to another flow or
+                to other inputs, variables or overrides.
             InvalidFlowError: If the server refuses the flow.
             RunFailedError: If an input does not succeed, with `on_error="raise"`.
-            AmbiguousRunError: If it cannot be told whether a chunk's run was created. With a journal, the same call
-                made later finds out.
+            AmbiguousRunError: If the client cannot tell whether a chunk's run was created. With a journal, making the
+                same call later finds out.
             TransportError: If the server cannot be reached.
-            UnsupportedByServerError: If there is a journal and the server is older than 0.10, where a chunk's run
+            UnsupportedByServerError: If a journal is given and the server is older than 0.10, where a chunk's run
                 cannot be recognised after a crash.
         """
         _check_progress(progress)
@@ -719,17 +753,17 @@ class SyncStepflowClient(Picklable):
         return outcomes if progress is False else self._teller.counted(outcomes, inputs, progress)
 
     def get_result(self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
-        """Return the result of a run of one item, waiting for it to end.
+        """Wait until a run of one item ends and return its result.
 
         Args:
             run_id: The run.
-            wait: False does not wait: a run that has not ended is then a RunTimeoutError at once.
-            timeout: Seconds to wait; None waits as long as it takes.
+            wait: Whether to wait. With False, a run that has not ended raises a RunTimeoutError at once. Default True.
+            timeout: Seconds to wait. None, the default, sets no limit.
 
         Raises:
             NotFoundError: If the server has no such run.
-            InvalidArgumentError: If the run is a batch; `get_results` is for those.
-            RunTimeoutError: If the run has not ended in time. It continues.
+            InvalidArgumentError: If the run is a batch; use `get_results`.
+            RunTimeoutError: If the run did not end in time. The run continues.
         """
         run, listed = self._waiter.finished(
             run_id, wait=wait, timeout=timeout, single=True, read=self._waiter.ended_items
@@ -738,16 +772,16 @@ class SyncStepflowClient(Picklable):
         return responses.only_result(listed, run.status, self._connection.reading(run.run_id))
 
     def get_results(self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None) -> list[FlowResult]:
-        """Return the results of all items of a run, in the order of their inputs, waiting for it to end.
+        """Wait until a run ends and return the results of all its items, in the order of their inputs.
 
         Args:
             run_id: The run.
-            wait: False does not wait: a run that has not ended is then a RunTimeoutError at once.
-            timeout: Seconds to wait; None waits as long as it takes.
+            wait: Whether to wait. With False, a run that has not ended raises a RunTimeoutError at once. Default True.
+            timeout: Seconds to wait. None, the default, sets no limit.
 
         Raises:
             NotFoundError: If the server has no such run.
-            RunTimeoutError: If the run has not ended in time. It continues.
+            RunTimeoutError: If the run did not end in time. The run continues.
         """
         run, listed = self._waiter.finished(
             run_id, wait=wait, timeout=timeout, single=False, read=self._waiter.ended_items
@@ -760,44 +794,57 @@ class SyncStepflowClient(Picklable):
     def store_flow(self, flow: FlowSource, *, timeout: float | None = None) -> StoreFlowResponse:
         """Store a flow and return its id.
 
-        The same flow has the same id on every server of 0.10 or newer. Integers in the flow stay integers (a plain POST
-        /flows turns them into floats on 0.12 and newer). A flow that this client has stored before is not sent again.
+        The same flow has the same id on every server of 0.10 or newer. Integers in the flow stay integers (with a plain
+        POST /flows, servers from 0.12 on convert them to floats). A flow that this client has stored before is not sent
+        again.
 
         Args:
             flow: The path of a YAML or JSON file, or the flow as a mapping or an object (see `run`).
-            timeout: Seconds for each request, instead of the client's.
+            timeout: Seconds for each request, instead of the client's timeout.
 
         Raises:
             FlowFileError: If the file cannot be read.
-            InvalidArgumentError: If it is not a flow, or is the id of a stored one.
-            InvalidFlowError: If the server refuses the flow; `diagnostics` say why.
+            InvalidArgumentError: If `flow` is not a flow, or is the id of a stored one.
+            InvalidFlowError: If the server refuses the flow; `diagnostics` lists the reasons.
         """
         return self._flows.store_flow(flow, timeout=timeout)
 
     def get_flow(self, flow_id: str, *, timeout: float | None = None) -> StoredFlow:
         """Return a stored flow, with its examples and the inputs of its test cases.
 
-        The tag that clients add to the flows of their runs is removed. Keys that the server does not know are missing.
+        The tag that clients add to the flows they run is removed. Keys that the server does not know are missing.
         Servers from 0.12 on return numbers as floats; whole ones are converted back to integers.
+
+        Args:
+            flow_id: The id of the flow.
+            timeout: Seconds, instead of the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such flow.
-            InvalidRequestError: If this cannot be a flow id.
+            InvalidRequestError: If `flow_id` cannot be the id of a flow.
         """
         return self._flows.get_flow(flow_id, timeout=timeout)
 
     def delete_flow(self, flow_id: str, *, timeout: float | None = None) -> None:
         """Ask the server to delete a flow.
 
-        Released servers (0.9 to 0.13) accept this but delete nothing; from 0.12 on they accept unknown ids too.
+        Released servers (0.9 to 0.13) accept this request but delete nothing; from 0.12 on they accept unknown ids too.
+
+        Args:
+            flow_id: The id of the flow.
+            timeout: Seconds, instead of the client's timeout.
         """
         self._flows.delete_flow(flow_id, timeout=timeout)
 
     def get_flow_variables(self, flow_id: str, *, timeout: float | None = None) -> FlowVariables:
-        """Return the variables a stored flow declares, as its author wrote them.
+        """Return the variables that a stored flow declares, as its author wrote them.
 
-        They are read from the flow itself, so that the result is the same on every release: the servers' own response
-        lacks descriptions and schemas, and releases before 0.11 have none.
+        The client reads them from the flow itself, so the result is the same on every release: the response of the
+        servers' own operation has no descriptions and schemas, and releases before 0.11 have no such operation.
+
+        Args:
+            flow_id: The id of the flow.
+            timeout: Seconds, instead of the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such flow.
@@ -809,37 +856,38 @@ class SyncStepflowClient(Picklable):
     ) -> ValidationResult:
         """Check a flow with the offline rules of `stepflow_client.flows.check` and the components of the server.
 
-        It finds what servers do not look at, such as unknown keys, components and inputs. `validate` asks the server
-        for its own opinion.
+        This finds faults that servers do not look for, such as unknown keys, components and inputs. For the server's
+        own diagnostics, use `validate`.
 
         Args:
             flow: The path of a YAML or JSON file, or the flow itself.
-            offline: Do not ask the server for its components: only the builtin ones are known then.
-            type_check: Follow types through the flow too, from the schemas of the components to what reads their
-                outputs.
-            timeout: Seconds for the request, instead of the client's.
+            offline: Whether to skip requesting the server's components; only the builtin ones are known then. Default
+                False.
+            type_check: Whether to check types throughout the flow too, from the schemas of the components to the
+                expressions that read their outputs. Default False.
+            timeout: Seconds for the request, instead of the client's timeout.
 
         Returns:
             The diagnostics, with line and column if the flow is a file.
 
         Raises:
             FlowFileError: If the file cannot be read.
-            TransportError: If the server cannot be reached, unless `offline`.
+            TransportError: If the server cannot be reached, unless `offline` is True.
         """
         return self._flows.check(flow, offline=offline, type_check=type_check, timeout=timeout)
 
     def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
-        """Return the server's diagnostics of a flow. Nothing is stored.
+        """Return the server's diagnostics of a flow, without storing it.
 
         Args:
-            flow: The flow, as for `run`. For an id, the flow is read from the server first; keys that servers do not
-                know are missing then.
-            timeout: Seconds for each request, instead of the client's.
+            flow: The flow, as for `run`. If it is an id, the client reads the flow from the server first; keys that
+                servers do not know are missing then.
+            timeout: Seconds for each request, instead of the client's timeout.
 
         Raises:
-            FlowFileError: If the file cannot be read. (A faulty flow is not an error here: the faults are in the
+            FlowFileError: If the file cannot be read. (A faulty flow does not raise an error; its faults are in the
                 result.)
-            NotFoundError: If the server has no flow of this id.
+            NotFoundError: If the server has no flow with this id.
         """
         return self._flows.validate(flow, timeout=timeout)
 
@@ -857,33 +905,36 @@ class SyncStepflowClient(Picklable):
         variables_from_env: bool = False,
         timeout: float | None = None,
     ) -> CreateRunResponse:
-        """Start a run of a stored flow and return it, usually still running.
+        """Start a run of a stored flow and return it. The run has usually not ended yet.
 
         Args:
             flow_id: The id that `store_flow` returned.
-            input: The input, any JSON value. A list is a batch, one item for each element, and an empty one a run of
-                no items (0.11 and newer); a single input that is itself a list is written `[[1, 2]]`. None is the
+            input: The input: any JSON value. A list is a batch with one item for each element; an empty list makes a
+                run without items (0.11 and newer). Write `[[1, 2]]` for a single input that is a list. None is the
                 input null.
-            variables: Values of the flow's variables: a mapping, or a YAML or JSON file that holds one.
-            overrides: Changes to steps for this run only: `{step: {"input": {...}}}`, the wrapped form that the
-                server takes, or a list of either, merged left to right. Servers from 0.10 on refuse an unknown step.
-            debug: No released server has a debug mode; True is refused.
-            max_concurrency: How many tasks of the run are executed at once: steps, branches of a step and items of
-                sub-flows, over all items. It does not limit the items, and sub-flows (`/builtin/map`) may exceed it.
-                None leaves it to the server: one task for each item on 0.9 and 0.10, ten from 0.11 on.
-            variables_from_env: Fill missing variables from the environment: by the `env_var` that the flow names,
-                then by `STEPFLOW_VAR_<NAME>`.
-            timeout: Seconds, instead of the client's.
+            variables: Values of the flow's variables: a mapping, or the path of a YAML or JSON file that contains one.
+            overrides: Changes to steps for this run only: `{step: {"input": {...}}}`, the wrapped form that the server
+                accepts, or a list of either, merged left to right. Servers from 0.10 on refuse unknown steps.
+            debug: Must be False: no released server has a debug mode, and True is refused.
+            max_concurrency: Maximum number of tasks of the run that are executed at once: steps, branches of a step and
+                items of sub-flows, counted over all items. It does not limit the number of items, and sub-flows
+                (`/builtin/map`) may exceed it. None, the default, leaves it to the server: one task for each item on
+                0.9 and 0.10, ten from 0.11 on.
+            variables_from_env: Whether to read missing variables from the environment: from the variable that the flow
+                names as `env_var`, then from `STEPFLOW_VAR_<NAME>`. Default False.
+            timeout: Seconds, instead of the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such flow.
             InvalidRequestError: If the server refuses an override (0.10 and newer).
-            AmbiguousRunError: If the response was lost and the server has runs of this flow that may be the one: others
-                may run the flow too, and servers do not report who created a run. (`run` and `submit` find theirs.)
-            InvalidArgumentError: If an argument is wrong; nothing is sent. Overrides and required variables are checked
-                where this client knows the flow, as for `run`. An integer beyond 2**53 is refused for
-                servers from 0.12 on, which would change it (`SyncStepflowClient(exact_integers=False)` lets it pass).
-            UnsupportedByServerError: If `debug` is True, or the input is an empty list and the server older than 0.11.
+            AmbiguousRunError: If the response was lost and the server has runs of this flow that may be the created
+                one. Others may run the same flow, and servers do not report who created a run. (`run` and `submit` can
+                identify their runs.)
+            InvalidArgumentError: If an argument is invalid; nothing is sent. Overrides and required variables are
+                checked if this client knows the flow, as for `run`. An integer beyond 2**53 is refused for servers from
+                0.12 on, which would change it (`SyncStepflowClient(exact_integers=False)` sends it).
+            UnsupportedByServerError: If `debug` is True, or if the input is an empty list and the server is older than
+                0.11.
         """
         return self._creator.create_run(
             flow_id,
@@ -897,9 +948,13 @@ class SyncStepflowClient(Picklable):
         )
 
     def get_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
-        """Return the present state of a run.
+        """Return the current state of a run.
 
         `items.completed` stays 0 until the whole run ends, on every release.
+
+        Args:
+            run_id: The run.
+            timeout: Seconds, instead of the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such run.
@@ -907,13 +962,18 @@ class SyncStepflowClient(Picklable):
         return self._runs.get_run(run_id, timeout=timeout)
 
     def get_run_items(self, run_id: str | UUID, *, timeout: float | None = None) -> ListItemsResponse:
-        """Return the items of a run, in the order of their inputs; an item that runs has no result yet.
+        """Return the items of a run, in the order of their inputs; the `result` of a running item is None.
 
-        Failed items have the step that failed and its message. (In runs of more than 1,000 items only the first 20
-        failed ones do, because this takes a request for each; the others have what the items themselves contain.)
+        The error of a failed item includes the step that failed and its message. This takes a request for each failed
+        item, so in runs of more than 1,000 items only the first 20 failed ones have it; the others have only what the
+        server's list of items contains.
 
         If an item has not ended although its run has failed, the server has lost it. It is returned as failed, with the
         code `lost` or `lost_before_start`.
+
+        Args:
+            run_id: The run.
+            timeout: Seconds, instead of the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such run.
@@ -938,25 +998,29 @@ class SyncStepflowClient(Picklable):
 
         Args:
             run_id: The run.
-            item_index: Only the steps of this item; None for all.
-            times: Fill in `started_at`, `completed_at`, `duration` and `attempts`, from the run's events. It is one
-                request more, whose response has three events or more for each step of all items. Servers before 0.12
-                have no events: there these fields are None.
-            timeout: Seconds, instead of the client's.
+            item_index: The item whose steps to return; None, the default, returns those of all items.
+            times: Whether to set `started_at`, `completed_at`, `duration` and `attempts`, from the run's events. This
+                takes one more request, whose response has three or more events for each step of all items. Servers
+                before 0.12 have no events: there these fields stay None. Default False.
+            timeout: Seconds, instead of the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such run.
-            RequestTimeoutError: If the steps, or the events, have not come in time.
+            RequestTimeoutError: If the steps or the events did not arrive in time.
         """
         listed = self._runs.get_run_steps(run_id, item_index=item_index, timeout=timeout)
         return self._timer.timed(listed, timeout) if times else listed
 
     def get_run_arguments(self, run_id: str | UUID, *, timeout: float | None = None) -> RunArguments:
-        """Return what a run was started with: inputs, variables, overrides, and how it is labelled.
+        """Return the arguments that a run was started with: inputs, variables and overrides, and its labels and note.
 
-        Servers from 0.12 on do not tell it, and no server tells the variables, labels and note: these come from the
-        client's `history`, if it has one and the run is in it. Inputs that a server tells are not masked; those of the
-        history have `***` where a secret was.
+        Servers from 0.12 on do not report inputs and overrides, and no server reports variables, labels and notes.
+        These come from the client's `history`, if it has one and the run is recorded there. Inputs reported by a server
+        are not masked; recorded ones have `***` in place of secrets.
+
+        Args:
+            run_id: The run.
+            timeout: Seconds, instead of the client's timeout.
 
         Raises:
             NotFoundError: If neither the server nor the history has such a run.
@@ -968,13 +1032,23 @@ class SyncStepflowClient(Picklable):
     ) -> StepDetails:
         """Return one step of one item.
 
+        Args:
+            run_id: The run.
+            step_id: The id of the step.
+            item_index: The index of the item, from 0. Default 0.
+            timeout: Seconds, instead of the client's timeout.
+
         Raises:
-            NotFoundError: If there is no such step, or it has not started.
+            NotFoundError: If there is no such step, or if it has not started.
         """
         return self._runs.get_run_step(run_id, step_id, item_index=item_index, timeout=timeout)
 
     def get_run_flow(self, run_id: str | UUID, *, timeout: float | None = None) -> StoredFlow:
-        """Return the flow of a run, without the tag of the client that runs it. Its examples are with `get_flow`.
+        """Return the flow of a run, without the tag that the client adds. For its examples, use `get_flow`.
+
+        Args:
+            run_id: The run.
+            timeout: Seconds, instead of the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such run.
@@ -989,20 +1063,29 @@ class SyncStepflowClient(Picklable):
         then `get_run_items` shows every item of the run as running, even those that have ended, and `get_results`
         returns cancelled for each; after that both return the real outcomes.
 
-        A finished run is not changed. Servers from 0.12 on would overwrite its status, so the client checks first.
+        A run that has ended is not changed. Servers from 0.12 on would overwrite its status, so the client checks
+        first.
+
+        Args:
+            run_id: The run.
+            timeout: Seconds, instead of the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such run.
-            ConflictError: If the run has ended already.
+            ConflictError: If the run has already ended.
         """
         run = self._runs.cancel_run(run_id, timeout=timeout)
         self._recorder.seen(run.run_id, run.status)
         return run
 
     def delete_run(self, run_id: str | UUID, *, timeout: float | None = None) -> None:
-        """Ask the server to delete a finished run.
+        """Ask the server to delete a run that has ended.
 
-        Released servers (0.9 to 0.13) accept this but delete nothing.
+        Released servers (0.9 to 0.13) accept this request but delete nothing.
+
+        Args:
+            run_id: The run.
+            timeout: Seconds, instead of the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such run.
@@ -1029,22 +1112,24 @@ class SyncStepflowClient(Picklable):
         """Return runs, newest first.
 
         Args:
-            status: Only runs with this status.
-            limit: Maximum number of runs. None gives all of them: servers have no limit of their own; `iter_runs`
-                pages.
-            offset: The number of newest runs to leave out.
-            flow_name: Only runs of flows of this name.
-            root_run_id: Only this run and the runs below it.
-            parent_run_id: Only runs created by a step of this run.
-            roots_only: True leaves out the runs that steps created.
-            since: Only runs created then or later, by the server's clock: a datetime, or a text in ISO 8601 such as
-                `2026-11-25T14:00:00Z`. Local time where it has no time zone. Run ids hold the time to the millisecond.
-            until: Only runs created before then. No server has such a filter: the client pages through all that are
-                newer.
-            timeout: Seconds for each request, instead of the client's.
+            status: Return only runs with this status.
+            limit: Maximum number of runs. None, the default, returns all of them, as servers have no limit of their
+                own; use `iter_runs` to read them in pages.
+            offset: Number of runs to skip, from the newest on.
+            flow_name: Return only runs of flows with this name.
+            root_run_id: Return only this run and the runs below it.
+            parent_run_id: Return only runs that a step of this run created.
+            roots_only: If True, leave out runs that steps created.
+            since: Return only runs created at this time or later, by the server's clock: a datetime, or an ISO 8601
+                text such as `2026-11-25T14:00:00Z`. A time without a time zone is local time. Creation times are read
+                from the run ids, which have them to the millisecond.
+            until: Return only runs created before this time. Servers have no such filter: the client pages through all
+                newer runs.
+            timeout: Seconds for each request, instead of the client's timeout.
 
         Raises:
-            InvalidArgumentError: If an argument is wrong. (Servers drop a filter they cannot read and list all.)
+            InvalidArgumentError: If an argument is invalid. (Servers ignore a filter that they cannot read and list all
+                runs.)
         """
         runs = self._lister.list_runs(
             status,
@@ -1073,22 +1158,22 @@ class SyncStepflowClient(Picklable):
         until: datetime | str | None = None,
         timeout: float | None = None,
     ) -> Generator[RunDetails, None, None]:
-        """Return an iterator over runs, newest first, page by page; arguments are checked at the call.
+        """Return an iterator over runs, newest first, which reads them page by page.
 
-        No run comes twice, and none that was there from the start to the end is missed, though new runs arrive or
-        runs leave the filter meanwhile: pages overlap, and a page that does not meet the one before is asked for
-        again further up.
+        Arguments are checked at the call. No run is yielded twice, and no run that exists and matches from start to end
+        is missed, even if new runs are created or runs stop matching meanwhile: pages overlap, and a page that does not
+        overlap the one before is requested again from further up.
 
         Args:
-            status: As for `list_runs`, like the other filters.
-            page_size: How many runs a request asks for, at least 2.
-            flow_name: Only runs of flows of this name.
-            root_run_id: Only this run and the runs below it.
-            parent_run_id: Only runs created by a step of this run.
-            roots_only: True leaves out the runs that steps created.
-            since: Only runs created then or later: the pages end there.
-            until: Only runs created before then.
-            timeout: Seconds for each request, instead of the client's.
+            status: Return only runs with this status. All filters are the same as for `list_runs`.
+            page_size: Number of runs in each request, at least 2.
+            flow_name: Return only runs of flows with this name.
+            root_run_id: Return only this run and the runs below it.
+            parent_run_id: Return only runs that a step of this run created.
+            roots_only: If True, leave out runs that steps created.
+            since: Return only runs created at this time or later; the iteration ends there.
+            until: Return only runs created before this time.
+            timeout: Seconds for each request, instead of the client's timeout.
         """
         return self._lister.iter_runs(
             status,
@@ -1109,19 +1194,21 @@ class SyncStepflowClient(Picklable):
     ) -> RunDetails:
         """Wait until a run ends and return it.
 
-        Lost connections and a server that is started again are waited for too: within the timeout, or for two
-        minutes where there is none.
+        The wait survives lost connections and server restarts: with a timeout, until it expires; without one, until the
+        server has not responded for two minutes.
 
         Args:
             run_id: The run.
-            timeout: Seconds to wait; None waits as long as it takes.
-            progress: Shows how far the run is, or is called with it, as for `run`.
+            timeout: Seconds to wait. None, the default, sets no limit.
+            progress: Whether to show the run's progress, or a function that is called with it, as for `run`. Default
+                False.
 
         Raises:
             NotFoundError: If the server has no such run.
-            RunTimeoutError: If the run has not ended in time. It continues.
-            UnsupportedByServerError: If the run will not end: its server was started again and resumes none (0.9).
-            TransportError: If the server is not there.
+            RunTimeoutError: If the run did not end in time. The run continues.
+            UnsupportedByServerError: If the run will never end, because the server was restarted and does not resume
+                runs (0.9).
+            TransportError: If the server cannot be reached.
         """
         _check_progress(progress)
         if progress is False:
@@ -1142,15 +1229,15 @@ class SyncStepflowClient(Picklable):
         include_sub_runs: bool = False,
         heartbeat: float | None = None,
     ) -> Generator[RunEvent, None, None]:
-        """Return an iterator over the events of a run, from its beginning or a cursor on, until the run ends.
+        """Return an iterator over the events of a run, from the beginning or a cursor, until the run ends.
 
-        Each event comes exactly once and in order, though the connection may break in between: the client connects
-        again by itself. The last event is a `RunCompletedEvent`. Servers send none for a run that was cancelled, nor
-        for one that they lost (a failed recovery after a restart, an exhausted store): the client then infers it
-        (`event.inferred`) about 13 s after the last event.
+        Each event is yielded exactly once and in order, even if the connection breaks: the client reconnects by itself.
+        The last event is a `RunCompletedEvent`. Servers do not send one for a run that was cancelled or that they lost
+        (a failed recovery after a restart, an exhausted store); the client then infers it (`event.inferred`) about 13 s
+        after the last event.
 
-        Servers before 0.12 have no stream of events; there the client looks at the run again and again and infers
-        what happened. From 0.10 to 0.11 steps show only when the run has ended, on 0.9 those of batches not at all.
+        Servers before 0.12 have no stream of events. There the client polls the run and infers the events. On 0.10 and
+        0.11 steps appear only after the run has ended; on 0.9 the steps of batches never appear.
 
         Example:
             ```python
@@ -1158,24 +1245,27 @@ class SyncStepflowClient(Picklable):
                 print(event.type, event.timestamp)
             ```
 
-        Who leaves the loop early closes the stream at once with `contextlib.closing(client.run_events(...))`.
+        To leave the loop early and close the stream at once, use `contextlib.closing(client.run_events(...))`.
 
         Args:
             run_id: The run.
-            since: The `cursor` of the last event that was handled, or a sequence number to begin with.
-            include_results: Whether `StepCompletedEvent.output` is filled.
-            include_sub_runs: Whether events of runs that steps created come too. Their step ids are not reliable
-                (0.12 and 0.13 give the parent's, or none): `get_run_steps` of the sub-run tells them.
-            heartbeat: Seconds without an event after which a `HeartbeatEvent` comes, again and again, so that what
-                relays the events (a web page) can keep its own connection open. It may be late by the time that a
-                request takes, for example while the server is away. None, the default: no heartbeats.
+            since: The `cursor` of the last event that was handled, or the sequence number to start from. Default None:
+                from the beginning.
+            include_results: Whether to set `StepCompletedEvent.output`. Default False.
+            include_sub_runs: Whether to include events of runs that steps created. Their step ids are not reliable
+                (0.12 and 0.13 send the parent's, or none); use `get_run_steps` of the sub-run instead. Default False.
+            heartbeat: Seconds without an event after which a `HeartbeatEvent` is yielded, repeatedly, so that a program
+                that relays the events (to a web page, for example) can keep its own connection open. A heartbeat may be
+                delayed by the duration of a request, for example while the server is away. None, the default: no
+                heartbeats.
 
         Raises:
-            InvalidArgumentError: At once, if an argument is wrong; while iterating, if `since` is the cursor of
-                events that were asked for in another way.
-            NotFoundError: If the server has no such run. This and what follows is raised while iterating.
+            InvalidArgumentError: At the call, if an argument is invalid; while iterating, if `since` is the cursor of
+                events that were requested in another way, for example with another `include_sub_runs`.
+            NotFoundError: If the server has no such run. This error and those below are raised while iterating.
             ServerConnectionError: If the server cannot be reached for a minute.
-            UnsupportedByServerError: If the run will not end: its server was started again and resumes none (0.9).
+            UnsupportedByServerError: If the run will never end, because the server was restarted and does not resume
+                runs (0.9).
         """
         return self._events.run_events(
             run_id, since=since, include_results=include_results, include_sub_runs=include_sub_runs, heartbeat=heartbeat
@@ -1186,23 +1276,27 @@ class SyncStepflowClient(Picklable):
     def store_blob(
         self, data: Any, *, filename: str | None = None, blob_type: str | None = None, timeout: float | None = None
     ) -> StoreBlobResponse:
-        """Store a blob and return its id, the SHA-256 of its content.
+        """Store a blob and return its id, the SHA-256 digest of its content.
 
         Args:
-            data: Bytes, or any JSON value. JSON is kept exactly on every release.
-            filename: A name to keep with it, for bytes in ASCII. Where the same content is stored twice, the last
-                name holds.
-            blob_type: For JSON: `data` (the default) or `flow`.
-            timeout: Seconds, instead of the client's.
+            data: Bytes, or any JSON value. JSON is stored exactly on every release.
+            filename: A file name to store with the blob; for bytes it must be ASCII. If the same content is stored
+                twice, the last name is kept.
+            blob_type: The type of a JSON blob: `data` (the default) or `flow`.
+            timeout: Seconds, instead of the client's timeout.
 
         Raises:
-            InvalidArgumentError: If JSON cannot hold the value.
+            InvalidArgumentError: If the value cannot be represented in JSON.
             UnsupportedByServerError: If the server has no blobs (0.9).
         """
         return self._blobs.store_blob(data, filename=filename, blob_type=blob_type, timeout=timeout)
 
     def get_blob(self, blob_id: str, *, timeout: float | None = None) -> BlobContent:
-        """Return a blob: `data` is the JSON value, or `bytes` for a binary one.
+        """Return a blob: its `data` is the JSON value, or `bytes` for a binary blob.
+
+        Args:
+            blob_id: The id of the blob.
+            timeout: Seconds, instead of the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such blob.
@@ -1232,7 +1326,10 @@ class SyncStepflowClient(Picklable):
         force: bool = False,
         timeout: float | None = None,
     ) -> RerunPlan:
-        """Return what `rerun` would keep and execute; nothing is started. Arguments and errors as for `rerun`."""
+        """Return what `rerun` would keep and execute, without starting a run.
+
+        Arguments and errors are the same as for `rerun`.
+        """
         return self._rerunner().plan_rerun(
             run_id,
             from_step=from_step,
@@ -1260,16 +1357,16 @@ class SyncStepflowClient(Picklable):
         force: bool = False,
         timeout: float | None = None,
     ) -> RerunResult:
-        """Run a finished run again, keeping outputs of steps, and return all results.
+        """Run a finished run again, reuse outputs of its steps, and return all results.
 
-        A kept step is not executed: it gives the output that it gave in the earlier run. Kept outputs can be read on
-        0.12 and newer, and on 0.9 for runs of one item. Everywhere `failed` alone works: where outputs cannot be read,
-        the failed items are executed as a whole. The server's builtin components must be at `/builtin`.
+        A kept step is not executed: its output is the one from the earlier run. Outputs of steps can be read on 0.12
+        and newer, and on 0.9 for runs of one item. `failed` alone works on every release: if outputs cannot be read,
+        the failed items are executed completely. The server's builtin components must be at `/builtin`.
 
-        No server gives back variables, and those from 0.12 on neither input nor overrides. A client with a `history`
-        takes the recorded ones over: the input where none is given, variables and overrides below those that are given.
-        Values of secret variables are not recorded. Without a history, give all of them again. Kept steps keep what
-        they made of the earlier ones.
+        No server returns a run's variables, and servers from 0.12 on return neither its input nor its overrides. A
+        client with a `history` reuses the recorded ones: the input if none is given, and variables and overrides unless
+        the given ones replace them. Values of secret variables are not recorded. Without a history, pass all of them
+        again. The outputs of kept steps still reflect the values of the earlier run.
 
         Example:
             ```python
@@ -1279,26 +1376,30 @@ class SyncStepflowClient(Picklable):
 
         Args:
             run_id: The earlier run.
-            from_step: Execute this step and all that read it, directly or through others; keep what else completed.
-            failed: Only the items that did not succeed. Without `from_step` their completed steps are kept.
-            only_missing: Keep every completed step, of all items: execute those that failed or have been added.
-            input: The input of the earlier run; for a batch the list of all its inputs. It may be left out if nothing
-                that is executed reads it, or if it is recorded.
+            from_step: Execute this step and all steps that read its output, directly or through others; keep the other
+                completed steps.
+            failed: Whether to run only the items that did not succeed. Without `from_step` their completed steps are
+                kept. Default False.
+            only_missing: Whether to keep every completed step of all items, and execute only steps that failed or were
+                added. Default False.
+            input: The input of the earlier run; for a batch, the list of all its inputs. It can be omitted if no
+                executed step reads it, or if it is recorded.
             variables: Values of the flow's variables, as for `run`.
-            variables_from_env: Fill missing variables from the environment, as for `run`.
+            variables_from_env: Whether to read missing variables from the environment, as for `run`. Default False.
             overrides: Changes to steps that are executed, as for `run`.
-            flow: A changed flow; None takes that of the run.
-            force: Keep steps whose definition has changed or that are overridden.
-            timeout: Seconds for the whole call; None waits as long as it takes.
+            flow: A changed flow; None, the default, uses the flow of the run.
+            force: Whether to keep steps whose definition has changed or that are overridden. Default False.
+            timeout: Seconds for the whole call. None, the default, sets no limit.
 
         Raises:
             NotFoundError: If the server has no such run.
             ConflictError: If the run has not ended.
-            InvalidArgumentError: If the flow has no such step, the input is needed or is not that of the batch, a kept
-                step has changed, or a secret variable of the recorded run is needed and not given again.
-            UnsupportedByServerError: If the server does not give back the outputs of steps: 0.10 and 0.11, and 0.9 for
+            InvalidArgumentError: If the flow has no such step, if the input is required but missing or is not that of
+                the batch, if a kept step has changed, or if a secret variable of the recorded run is required and was
+                not passed again.
+            UnsupportedByServerError: If the server does not return the outputs of steps: 0.10 and 0.11, and 0.9 for
                 batches.
-            RunTimeoutError: If it has not ended in time. The runs go on.
+            RunTimeoutError: If the new runs did not end in time. They continue.
         """
         return self._rerunner().rerun(
             run_id,
@@ -1319,11 +1420,11 @@ class SyncStepflowClient(Picklable):
     def compare_runs(
         self, a: str | UUID, b: str | UUID, *, ignore: str | Iterable[str] = (), timeout: float | None = None
     ) -> RunComparison:
-        """Return where two runs differ: status, flow, and of each item the steps' outputs, its output and errors.
+        """Return the differences between two runs: status, flow, and for each item its step outputs, output and errors.
 
-        Both runs are on this server. Inputs, variables and overrides are not compared, since servers do not give them
-        back; the steps show what came of them. Outputs of steps are compared on 0.12 and newer, and on 0.9. A run that
-        has not ended is compared as it stands.
+        Both runs must be on this server. Inputs, variables and overrides are not compared, as servers do not return
+        them; their effects show in the steps. Outputs of steps are compared on 0.12 and newer, and on 0.9. A run that
+        has not ended is compared in its current state.
 
         Example:
             ```python
@@ -1335,13 +1436,15 @@ class SyncStepflowClient(Picklable):
         Args:
             a: The first run.
             b: The second run.
-            ignore: Paths that are left out with all below them, as differences name them; `*` is any key or index.
-            timeout: Seconds for the whole call; None sets no limit beyond the client's for each request.
+            ignore: Paths to leave out, with everything below them, in the form that differences use; `*` matches any
+                key or index.
+            timeout: Seconds for the whole call. With None, the default, only the client's timeout for each request
+                applies.
 
         Raises:
             NotFoundError: If the server has no such run.
-            InvalidArgumentError: If a path of `ignore` is malformed.
-            RequestTimeoutError: If the time is over.
+            InvalidArgumentError: If a path in `ignore` is malformed.
+            RequestTimeoutError: If the timeout expires.
         """
         from .comparing import RunComparer
 

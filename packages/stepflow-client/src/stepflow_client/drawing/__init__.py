@@ -1,6 +1,6 @@
-"""Pictures of flows, and reports of runs.
+"""Drawings of flows and reports of runs.
 
-`to_dot` and `to_mermaid` need nothing; SVG, HTML and PNG need the extra `stepflow-client[draw]`.
+`to_dot` and `to_mermaid` need no other packages; SVG, HTML and PNG need the extra `stepflow-client[draw]`.
 
 Example:
     drawing = draw("workflow.yaml")
@@ -30,21 +30,21 @@ __all__ = ["Drawing", "DrawingUnavailableError", "RunReport", "draw", "gather", 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A flow as a picture; a notebook shows it."""
+    """A drawing of a flow. Notebooks display it."""
 
     graph: FlowGraph
     statuses: Mapping[str, str] = field(default_factory=dict)
-    """What became of nodes, by node id."""
+    """The status of nodes, by node id."""
     servers: bool = True
-    """Whether plugins have colours and a legend."""
+    """Whether plugins have colours and a legend. Default True."""
     details: bool = True
-    """Whether steps show their component and marks."""
+    """Whether steps show their component and marks. Default True."""
 
     def _svg(self, *, style: bool) -> str:
         return svg(self.graph, statuses=self.statuses, servers=self.servers, details=self.details, style=style)
 
     def svg(self) -> str:
-        """Return the picture as SVG text.
+        """Return the drawing as SVG text.
 
         Raises:
             DrawingUnavailableError: If the extra `stepflow-client[draw]` is not installed.
@@ -52,23 +52,23 @@ class Drawing:
         return self._svg(style=True)
 
     def html(self) -> str:
-        """Return a page with the picture: one file that loads nothing.
+        """Return a page with the drawing: a single file that loads no other files.
 
         Raises:
-            DrawingUnavailableError: As for `svg`.
+            DrawingUnavailableError: If the extra `stepflow-client[draw]` is not installed.
         """
         name = self.graph.name or "flow"
         body = f'<h1>{escape(visible(name))}</h1><div class="scroll">{self._svg(style=False)}</div>'
         return page(name, body, PAGE_STYLE + STYLE)
 
     def png(self, *, scale: int = 2) -> bytes:
-        """Return the picture as PNG, in the colours for light surroundings.
+        """Return the drawing as PNG, in the colours of the light theme.
 
         Args:
-            scale: Pixels for each pixel of the SVG.
+            scale: Pixels for each pixel of the SVG. Default 2.
 
         Raises:
-            DrawingUnavailableError: As for `svg`.
+            DrawingUnavailableError: If the extra `stepflow-client[draw]` is not installed.
         """
         from .png import png
 
@@ -92,23 +92,23 @@ def draw(
     servers: bool = True,
     details: bool = True,
 ) -> Drawing:
-    """Return a flow's picture. Values of secret variables that the flow holds are `***`.
+    """Return a drawing of a flow. Values of secret variables in the flow are replaced by `***`.
 
     Args:
-        flow: A file or the flow itself.
-        statuses: What became of steps, by their id: `completed`, `failed`, `running`, `cancelled`.
-        servers: Whether plugins have colours and a legend.
-        details: Whether steps show their component and marks.
+        flow: The path of a file, or the flow itself.
+        statuses: The status of steps, by step id: `completed`, `failed`, `running`, `cancelled`.
+        servers: Whether plugins have colours and a legend. Default True.
+        details: Whether steps show their component and marks. Default True.
 
     Raises:
         FlowFileError: If the file cannot be read.
-        InvalidArgumentError: If `flow` is no flow.
+        InvalidArgumentError: If `flow` is not a flow.
     """
     return Drawing(_graph(flow), statuses or {}, servers, details)
 
 
 def to_dot(flow: FlowSource, *, details: bool = True) -> str:
-    """Return a flow's graph in the language of Graphviz; see `draw`."""
+    """Return a flow's graph in DOT, the language of Graphviz; see `draw`."""
     return text.dot(_graph(flow), details=details)
 
 

@@ -31,7 +31,7 @@ Point = tuple[float, float]
 
 
 class DrawingUnavailableError(StepflowClientError):
-    """What draws pictures is not installed."""
+    """A package that drawing requires is not installed."""
 
 
 @dataclass(frozen=True, slots=True)

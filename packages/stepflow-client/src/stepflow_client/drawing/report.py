@@ -1,4 +1,4 @@
-"""What a report of a run is made of, read from a server."""
+"""The data of a report of a run, read from a server."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ __all__ = ["RunReport", "gather", "masked", "masked_arguments"]
 
 @dataclass(frozen=True)
 class RunReport:
-    """One run: what a report shows of it. Values of secret variables, as far as they are known, are `***`."""
+    """The data of a report of one run. Known values of secret variables are replaced by `***`."""
 
     run: RunDetails
     items: list[RunItem]
     steps: list[StepDetails]
-    """Empty where the server does not tell them (batches on 0.9)."""
+    """The steps; empty if the server does not return them (batches on 0.9)."""
     flow: dict[str, Any] = field(default_factory=dict)
-    """Empty where the server does not have it."""
+    """The flow; empty if the server does not have it."""
     times: list[StepTime] = field(default_factory=list)
-    """Empty where the server has no events (before 0.12)."""
+    """The times of the steps; empty if the server has no events (before 0.12)."""
     given: RunArguments | None = None
-    """What it was started with; None where nobody asked."""
+    """The arguments the run was started with; None if they were not requested."""
 
     def html(self) -> str:
-        """Return the report as a page: one file that loads nothing and has no scripts."""
+        """Return the report as a page: a single file without scripts that loads no other files."""
         from .report_page import report_page
 
         return report_page([self])
 
 
 def gather(client: SyncStepflowClient, run_id: str | UUID) -> RunReport:
-    """Return what a server knows of a run, now; a run that has not ended is shown as far as it came.
+    """Return the data that a server has on a run. A run that has not ended is reported in its current state.
 
-    Secret are the defaults of the flow's secret variables and the values of the environment variables that it names for
-    them, and all that the client itself has given if it started the run.
+    Secret values are the defaults of the flow's secret variables, the values of the environment variables that the flow
+    names for them, and, if the client itself started the run, all values that it passed for them.
 
-    What the run was started with comes from the server (before 0.12), or from the client's `history`.
+    The arguments of the run come from the server (before 0.12), or from the client's `history`.
 
     Args:
         client: A client of the server.

@@ -42,10 +42,10 @@ _ALL_ITEMS_BYTES = 1_200_000
 
 
 def report_page(reports: Sequence[RunReport]) -> str:
-    """Return one page about runs: two stand side by side, with their steps compared above.
+    """Return one page about runs; two runs are shown side by side, with a comparison of their steps above.
 
     Args:
-        reports: One run or more.
+        reports: One or more runs.
     """
     runs = " and ".join(report.run.flow_name or report.run.run_id for report in reports)
     kind = "runs two" if len(reports) == 2 else "runs"

@@ -1,4 +1,4 @@
-"""Flow files: reading them, checks that need no server, and schemas for editors."""
+"""Flow files: offline checks, inferred types, and JSON Schemas for editors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The test cases that a flow carries: what is run, what is expected, and with which configuration."""
+"""The test cases in a flow file: inputs, expected outputs and the configuration to use."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class FlowCase:
 
     name: str
     index: int
-    """Its place in `test.cases`, from 0."""
+    """The position of the case in `test.cases`, from 0."""
     input: Any
     expected: Mapping[str, Any] | None
-    """`{outcome: success, result}` or `{outcome: failed, error: {code, message, data}}`, with matchers; None where the
-    case expects nothing."""
+    """`{outcome: success, result}` or `{outcome: failed, error: {code, message, data}}`, with matchers; None if the
+    case has no expected output."""
     tags: tuple[str, ...] = ()
     description: str = ""
 
@@ -39,21 +39,21 @@ class FlowTests:
 
     path: Path
     flow: dict[str, Any]
-    """The flow without its tests and examples, as it is sent to servers: they read expected outputs too, differently
-    from release to release, and refuse flows for them."""
+    """The flow without its tests and examples, as it is sent to servers. Servers read expected outputs too,
+    differently in each release, and refuse some flows because of them."""
     cases: tuple[FlowCase, ...]
     config: Mapping[str, Any] | None = None
-    """The configuration written into the flow (`test.config`)."""
+    """The configuration in the flow (`test.config`)."""
     config_file: str | None = None
-    """The configuration that the flow names (`test.configFile`), relative to the flow's folder."""
+    """The path of the configuration that the flow names (`test.configFile`), relative to the flow's folder."""
     step_ids: tuple[str, ...] = field(default=())
 
 
 def read_tests(path: str | PathLike[str]) -> FlowTests:
-    """Return the flow in a file and its test cases; a flow without any has none.
+    """Return the flow in a file and its test cases, of which there may be none.
 
     Raises:
-        FlowFileError: If the file cannot be read, or its `test` is malformed; the message names the place.
+        FlowFileError: If the file cannot be read, or if its `test` is malformed; the message names the place.
     """
     name = fsdecode(path)
     flow = load_flow(name)
@@ -134,12 +134,12 @@ def _check_expectation(expected: Any) -> None:
 
 
 def select_cases(cases: Iterable[FlowCase], patterns: Sequence[str] = (), tags: Sequence[str] = ()) -> list[FlowCase]:
-    """Return the cases whose name matches one of the patterns and that have one of the tags; empty lists choose all.
+    """Return the cases whose name matches one of the patterns and that have one of the tags; an empty list matches all.
 
     Args:
         cases: The cases of a flow.
-        patterns: Glob patterns: `*`, `?` and `[...]`; upper and lower case differ.
-        tags: Words of a case's `tags`.
+        patterns: Glob patterns: `*`, `?` and `[...]`; case-sensitive.
+        tags: Words from the `tags` of a case.
     """
     return [
         case
@@ -153,9 +153,9 @@ Verdict = Literal["passed", "failed", "unchecked"]
 
 
 def judge(case: FlowCase, result: FlowResult) -> tuple[Verdict, list[Difference]]:
-    """Return whether a result is what its case expects, and where it is not.
+    """Return the verdict on the result of a case, and its differences from the expected output.
 
-    A case without an expectation is `unchecked` if its run succeeded, and `failed` otherwise.
+    A case without an expected output is `unchecked` if its run succeeded, and `failed` otherwise.
     """
     if case.expected is None:
         if result.is_success:

@@ -1,4 +1,4 @@
-"""Offline checks of a flow: all rules, comments that suppress them, excerpts, safe corrections."""
+"""Offline checks of a flow: all rules, suppressing comments, excerpts and safe fixes."""
 
 from __future__ import annotations
 
@@ -60,17 +60,18 @@ def check(
             print(each.file, each.line, each.rule, each.message)
 
     Args:
-        flow: The path of a YAML or JSON file, or the flow itself; its diagnostics then have no line.
+        flow: The path of a YAML or JSON file, or the flow itself, whose diagnostics then have no line.
         components: The components that the flow may use, as `list_components` returns them or as JSON objects; None if
             only the builtin ones are known.
-        select: The rules to apply; empty for all.
-        ignore: Rules to leave out. A comment `# stepflow: ignore[rule]` on the line, or alone on the line above, does
-            so for one place.
-        type_check: Whether to follow types through the flow too, from the schemas of components to what reads their
-            outputs: the rules `type-mismatch`, `possible-mismatch`, `input-conflict` and `untyped-output`.
+        select: Rules to apply; all if empty.
+        ignore: Rules to leave out. To leave out a rule in one place, put the comment `# stepflow: ignore[rule]` on the
+            line, or alone on the line above.
+        type_check: Whether to check types throughout the flow too, from the schemas of components to the expressions
+            that read their outputs: the rules `type-mismatch`, `possible-mismatch`, `input-conflict` and
+            `untyped-output`. Default False.
 
     Returns:
-        The diagnostics, the gravest first. A file that is no YAML is one of them.
+        The diagnostics, the most severe first. If the file is not valid YAML, this is one of them.
 
     Raises:
         FlowFileError: If the file cannot be read.
@@ -88,7 +89,7 @@ def find(
     ignore: Collection[str] = (),
     type_check: bool = False,
 ) -> list[Finding]:
-    """Return what is wrong with a flow; as `check`, but as plain objects, which are quick to import."""
+    """Return the faults of a flow, like `check`, but as plain objects, which are faster to import."""
     if isinstance(flow, (str, PathLike)) and "\n" not in fsdecode(flow):
         name = fsdecode(flow)
         return keep(find_in_text(read_text(name), name, components, type_check=type_check), select, ignore)
@@ -99,14 +100,14 @@ def find(
 def find_in_text(
     text: str, source: str, components: Components | None = None, *, type_check: bool = False, strict: bool = False
 ) -> list[Finding]:
-    """Return what is wrong with the flow in a text.
+    """Return the faults of the flow in a text.
 
     Args:
-        text: YAML; or JSON, if the source ends with `.json`.
-        source: What the text is called.
-        components: Those of a server, or None.
-        type_check: Whether to follow types through the flow too.
-        strict: Whether outputs of which nothing is known are errors then.
+        text: YAML, or JSON if the source ends with `.json`.
+        source: The name of the text.
+        components: The components of a server, or None.
+        type_check: Whether to check types throughout the flow too.
+        strict: Whether outputs of unknown type are errors in that check.
     """
     lines = text.splitlines()
     try:
@@ -129,7 +130,7 @@ def read_text(name: str) -> str:
 
 
 def text_of(content: bytes, name: str) -> str:
-    """Return the text that the content of a file is.
+    """Return the content of a file as text.
 
     Raises:
         FlowFileError: If it is not UTF-8.
@@ -143,7 +144,7 @@ def text_of(content: bytes, name: str) -> str:
 def check_root(
     root: Node, components: Components | None, *, type_check: bool = False, strict: bool = False
 ) -> list[Finding]:
-    """Return what is wrong with a flow, in no order; no comment suppresses anything."""
+    """Return the faults of a flow, unordered. Comments do not suppress any."""
     found = Findings()
     _check_flow(root, "$", components, found, 0)
     if type_check and isinstance(root.value, dict):
@@ -206,12 +207,12 @@ def _sorted(found: Sequence[Finding]) -> list[Finding]:
 
 
 def keep(found: Sequence[Finding], select: Collection[str], ignore: Collection[str]) -> list[Finding]:
-    """Return the findings of the chosen rules."""
+    """Return the findings of the selected rules."""
     return [each for each in found if (not select or each.rule in select) and each.rule not in ignore]
 
 
 def excerpt_of(lines: Sequence[str], line: int, column: int) -> str:
-    """Return a line of a file with a mark below the place; empty without one."""
+    """Return a line of a file with a mark below the column; empty if there is no such line."""
     if not 1 <= line <= len(lines):
         return ""
     text = lines[line - 1].replace("\t", " ")
@@ -221,7 +222,7 @@ def excerpt_of(lines: Sequence[str], line: int, column: int) -> str:
 
 
 def place_of(text: str, source: str, path: str) -> tuple[int, int]:
-    """Return line and column of what a server's diagnostic names in a text; (1, 1) where that is not known."""
+    """Return the line and column of a server's diagnostic in a text; (1, 1) if they are unknown."""
     try:
         node = locate(read_nodes(text, source), path)
     except FlowFileError:
@@ -230,7 +231,7 @@ def place_of(text: str, source: str, path: str) -> tuple[int, int]:
 
 
 def fixed(text: str, found: Sequence[Finding]) -> tuple[str, int]:
-    """Return a text with the keys spelt as they should be, and how many were changed; all else stays as it is."""
+    """Return a text with misspelt keys corrected, and the number of changes. The rest of the text is unchanged."""
     changes = sorted({each.fix for each in found if each.fix is not None}, reverse=True)
     done = 0
     for start, end, old, new in changes:
@@ -242,10 +243,10 @@ def fixed(text: str, found: Sequence[Finding]) -> tuple[str, int]:
 
 
 def components_of(components: Any) -> Components | None:
-    """Return components (`ComponentInfo`, or their JSON) as the checks take them.
+    """Return components (`ComponentInfo`, or their JSON) in the form that the checks use; None stays None.
 
-    Servers do not tell route prefixes: a component without `path` stands under its name, without a leading slash. None
-    stays None. Of a list with plugins that could not be asked, components that are not in it may exist all the same.
+    Servers do not report route prefixes: a component without `path` is listed by its name, without a leading slash. If
+    some plugins could not be listed, components that are missing from the list may still exist.
     """
     if components is None:
         return None

@@ -1,6 +1,6 @@
 """JSON Schemas (draft 2020-12) of flow files and of server configurations, for editors. Pure.
 
-Only keywords are used that editors which know draft 7 understand too, besides `$defs`.
+Apart from `$defs`, they contain only keywords that editors which support draft 7 understand too.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ _PATH: Schema = {
 def schema(kind: Literal["flow", "config"] = "flow", *, components: Any = None) -> Schema:
     """Return a JSON Schema (draft 2020-12) of flow files, or of server configurations, for editors and CI.
 
-    It refuses keys that servers drop in silence, so that an editor marks them.
+    It refuses keys that servers ignore silently, so that editors mark them.
 
     Example:
         json.dump(schema(components=client.list_components()), open("flow.schema.json", "w"))
 
     Args:
-        kind: `flow` or `config` (of 0.12 and 0.13; earlier plugins are allowed).
-        components: The components that flows may use, as `list_components` returns them or as JSON objects: their
-            names are completed and their inputs checked. None if only the builtin ones are known.
+        kind: `flow`, or `config` (of 0.12 and 0.13; plugins of earlier releases are allowed). Default `flow`.
+        components: The components that flows may use, as `list_components` returns them or as JSON objects. Editors can
+            then complete their names and check their inputs. None if only the builtin ones are known.
 
     Raises:
         InvalidArgumentError: If there is no such kind.

@@ -1,6 +1,6 @@
-"""Reads flow, input, variable and override files into plain JSON values, without loss.
+"""Reads flow, input, variable and override files as plain JSON values, without loss.
 
-What JSON cannot hold (NaN, keys that are not strings, a key given twice) is an error with its line and column.
+Values that JSON cannot represent (NaN, keys that are not strings, duplicate keys) are errors with line and column.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ __all__ = [
 ]
 
 MAX_FILE_BYTES = 256 * 2**20
-"""The longest file that is read, in bytes. Servers take requests of up to 250 MiB, those before 0.12 of 2 MiB."""
+"""Maximum size of a file in bytes. Servers accept requests of up to 250 MiB, those before 0.12 of up to 2 MiB."""
 MAX_YAML_LENGTH = 32 * 2**20
-"""The longest YAML text that is read, in characters: to read it takes up to 150 times its size, and minutes."""
+"""Maximum length of a YAML text in characters: parsing takes up to 150 times its size in memory, and minutes."""
 _PIPE_SECONDS = 30.0
 _CHUNK = 2**20
 
 FlowSource = str | PathLike[str] | Mapping[str, Any] | DataObject
-"""A flow: the path of a YAML or JSON file, the id of a stored flow where the method takes one, or the flow itself.
+"""A flow: the path of a YAML or JSON file, the id of a stored flow (if the method accepts one), or the flow itself.
 
 The flow itself is a mapping, or an object: a pydantic model, a dataclass, an attrs object or a msgspec struct.
 """
@@ -55,10 +55,10 @@ _STRING_OR_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|(NaN|-?Infinity)')
 
 
 def is_flow_id(flow: object) -> bool:
-    """Return whether this is the id of a stored flow: a str of 64 lowercase hexadecimal digits that names no file.
+    """Return whether this is the id of a stored flow: a str of 64 lowercase hexadecimal digits that is not a file name.
 
-    So are the ids of all releases (0.9 to 0.13). A file of such a name is a file, and so is every path that is not a
-    str. (`./` before a name makes it a path for good.)
+    All releases (0.9 to 0.13) use such ids. If a file has such a name, the name means the file; a path that is not a
+    str always means a file. (A name that begins with `./` is always a path.)
     """
     return isinstance(flow, str) and _FLOW_ID.fullmatch(flow) is not None and not os.path.lexists(flow)
 
@@ -67,12 +67,12 @@ def load_flow(flow: FlowSource) -> dict[str, Any]:
     """Return a flow as a dict.
 
     Args:
-        flow: The path of a YAML or JSON file; a mapping, which is taken as it is; or a pydantic model, a dataclass, an
-            attrs object or a msgspec struct, whose empty optional fields are left out.
+        flow: The path of a YAML or JSON file; a mapping, which is used unchanged; or a pydantic model, a dataclass, an
+            attrs object or a msgspec struct, whose optional fields without a value are left out.
 
     Raises:
-        FlowFileError: If the file cannot be read or does not hold a mapping.
-        InvalidArgumentError: If `flow` is none of these, or an object that gives no mapping.
+        FlowFileError: If the file cannot be read or does not contain a mapping.
+        InvalidArgumentError: If `flow` is none of these, or an object that does not convert to a mapping.
     """
     if isinstance(flow, Mapping):
         return dict(flow)
@@ -96,10 +96,10 @@ def load_flow(flow: FlowSource) -> dict[str, Any]:
 
 
 def load_file(path: str | PathLike[str]) -> Any:
-    """Return the value that a YAML or JSON file holds; by the ending `.json`, else it is read as YAML.
+    """Return the value in a YAML or JSON file. Files with the extension `.json` are parsed as JSON, others as YAML.
 
     Raises:
-        FlowFileError: If it cannot be read; the message has the path and, where it is known, line and column.
+        FlowFileError: If the file cannot be read; the message contains the path and, if known, line and column.
     """
     name = fsdecode(path)
     try:
@@ -111,14 +111,14 @@ def load_file(path: str | PathLike[str]) -> Any:
 
 
 def read_file(path: str | PathLike[str]) -> bytes:
-    """Return the bytes of a file of up to 256 MiB (`MAX_FILE_BYTES`), which is more than any server takes.
+    """Return the bytes of a file of up to 256 MiB (`MAX_FILE_BYTES`), which is more than any server accepts.
 
-    Devices and pipes are read too, up to the same length; a pipe to which nothing is written for 30 seconds, or until
-    the deadline of the call, is an error.
+    Devices and pipes can be read too, up to the same size. If nothing is written to a pipe for 30 seconds, or until the
+    deadline of the call, this is an error.
 
     Raises:
-        FlowFileNotFoundError: If it does not exist.
-        FlowFileError: If it is longer, or cannot be read.
+        FlowFileNotFoundError: If the file does not exist.
+        FlowFileError: If the file is larger, or cannot be read.
     """
     name = fsdecode(path)
     try:
@@ -157,14 +157,14 @@ def _read_pipe(file: FileIO, name: str, size: int) -> bytes | None:
 
 
 def read_stream(read: Callable[[int], bytes | None], name: str) -> bytes:
-    """Return what a stream holds until its end, up to 256 MiB (`MAX_FILE_BYTES`).
+    """Return the content of a stream, up to 256 MiB (`MAX_FILE_BYTES`).
 
     Args:
-        read: Gives up to that many bytes of it, none at its end.
-        name: What to call it in an error.
+        read: A function that returns up to the given number of bytes, and none at the end of the stream.
+        name: The name of the stream in errors.
 
     Raises:
-        FlowFileError: If it is longer.
+        FlowFileError: If the content is larger.
     """
     chunks: list[bytes] = []
     left = MAX_FILE_BYTES
@@ -181,14 +181,15 @@ def _too_long(name: str) -> str:
 
 
 def parse_yaml(text: str, source: str = "the YAML text") -> Any:
-    """Return the value of YAML text (JSON text is YAML too).
+    """Return the value of a YAML text (JSON is YAML too).
 
     Args:
         text: One YAML document.
-        source: What to call it in an error.
+        source: The name of the text in errors.
 
     Raises:
-        FlowFileError: If it is not YAML, holds what JSON cannot, or has more than 32 MiB and is not JSON either.
+        FlowFileError: If the text is not YAML, contains values that JSON cannot represent, or has more than 32 MiB and
+            is not JSON either.
     """
     if text.lstrip()[:1] in ("{", "[", '"'):
         # JSON is read as such: YAML knows no surrogate pairs in escapes and no keys of more than 1,024 letters.
@@ -203,10 +204,10 @@ def parse_yaml(text: str, source: str = "the YAML text") -> Any:
 
 
 def parse_json(text: str, source: str = "the JSON text") -> Any:
-    """Return the value of JSON text.
+    """Return the value of a JSON text.
 
     Raises:
-        FlowFileError: If it is not JSON, or a key stands twice in one object.
+        FlowFileError: If the text is not JSON, or has a duplicate key in an object.
     """
     try:
         return _read_json(text)

@@ -1,4 +1,4 @@
-"""What the offline checks find: one place in a file, the rule's name, and how to fix it. Pure."""
+"""The findings of the offline checks: a place in a file, the name of the rule, and how to fix the fault. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .placed import Key, Node
 __all__ = ["RULES", "TYPE_RULES", "Finding", "Findings", "Fix", "near"]
 
 TYPE_RULES = frozenset({"input-conflict", "possible-mismatch", "type-mismatch", "untyped-output"})
-"""The names of the rules that only the check of types applies."""
+"""The names of the rules that apply only if types are checked."""
 
 RULES = TYPE_RULES | frozenset(
     {
@@ -85,11 +85,11 @@ class Fix(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One fault of a flow file."""
+    """One fault in a flow file."""
 
     rule: str
     level: str
-    """`fatal`: servers refuse the flow. `error`: it will likely fail. `warning`: it may surprise."""
+    """`fatal`: servers refuse the flow. `error`: it will likely fail. `warning`: it may behave unexpectedly."""
     message: str
     path: str
     line: int
@@ -101,10 +101,10 @@ class Finding:
 
 
 class Findings:
-    """Collects what the rules find, each fault once."""
+    """Collects the findings of the rules, each fault once."""
 
     def __init__(self) -> None:
-        """Start without any."""
+        """Start without findings."""
         self.all: dict[tuple[str, int, int, str], Finding] = {}
 
     def add(
@@ -120,13 +120,13 @@ class Findings:
         """Add a fault.
 
         Args:
-            rule: Its rule's name.
+            rule: The name of the rule.
             level: `fatal`, `error` or `warning`.
-            at: Where it stands.
-            path: The same as a path of the flow.
-            message: One sentence.
+            at: The place of the fault.
+            path: The place as a path in the flow.
+            message: One sentence that describes the fault.
             hint: How to fix it.
-            fix: The change that fixes it, where that is safe.
+            fix: The change that fixes it, if there is a safe one.
         """
         found = Finding(rule, level, message, path, at.line, at.column, hint, fix)
         self.all.setdefault((rule, at.line, at.column, path), found)

@@ -1,7 +1,7 @@
-"""The graph of a flow: its steps, what they read, and the flows inside of it. Pure.
+"""The graph of a flow: its steps, what they read, and the flows inside it. Pure.
 
-A flow that servers refuse has a graph too, as far as it can be read: what is not a step is left out, a reference to a
-step that does not exist is an edge to a node of its own.
+A flow that servers refuse also has a graph, as far as it can be read: invalid steps are left out, and a reference to a
+step that does not exist is an edge to a separate node.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any, Literal, TypeAlias
 __all__ = ["EdgeKind", "FlowGraph", "GraphEdge", "GraphNode", "SubFlow", "flow_graph"]
 
 EdgeKind: TypeAlias = Literal["plain", "condition", "then", "else", "coalesce", "default", "subflow"]
-"""What an edge carries: a value, the condition of an `$if`, one of its branches, an alternative of a `$coalesce`, the
-default of a variable (which does not make a step run), or the flow that a step runs."""
+"""What an edge represents: a value, the condition of an `$if`, one of its branches, an alternative of a `$coalesce`,
+the default of a variable (which does not make a step run), or the flow that a step runs."""
 
 _SUBFLOW_INPUTS = {"/builtin/map": "workflow", "/builtin/iterate": "flow", "/builtin/put_blob": "data"}
 _LONGEST_CONDITION = 60
@@ -23,27 +23,27 @@ _DEEPEST = 20
 
 @dataclass(frozen=True, slots=True)
 class GraphNode:
-    """A place in the picture: a step, or the input, the output or the variables of a flow."""
+    """A node of the graph: a step, or the input, the output or the variables of a flow."""
 
     id: str
-    """Unique in the whole graph. Of a step of the flow itself it is the step's id; within sub-flows the ids
-    of the steps around it stand in front, joined by NUL, and NUL begins the name of what is no step."""
+    """Unique in the whole graph. For a step of the flow itself it is the step's id. In sub-flows it begins with the
+    ids of the enclosing steps, joined by NUL. In nodes that are not steps, the name begins with NUL."""
     kind: Literal["step", "input", "output", "variables", "missing"]
     label: str
     """The step's id, or `input`, `output` or `variables`."""
     component: str = ""
     plugin: str = ""
-    """The first part of the component's path; empty for what is no step."""
+    """The first part of the component's path; empty if the node is not a step."""
     on_error: Literal["", "default", "retry"] = ""
     retries: int = 0
-    """How often the step is repeated with `on_error` retry; 3 where the flow does not say."""
+    """Number of retries of the step, with `on_error` retry; 3 if the flow does not set it."""
     default: Any = None
-    """The value in place of the output with `on_error` default."""
+    """The value that replaces the output, with `on_error` default."""
     must_execute: bool = False
     is_needed: bool = True
-    """False for a step that neither the output nor a `mustExecute` step needs: it never runs."""
+    """False if neither the output nor a `mustExecute` step needs this step: it never runs."""
     group: str = ""
-    """The sub-flow that it belongs to; empty for the flow itself."""
+    """The sub-flow that the node belongs to; empty for the flow itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +54,21 @@ class GraphEdge:
     target: str
     kind: EdgeKind = "plain"
     label: str = ""
-    """The condition of a branch, the place of an alternative from 1, or empty."""
+    """The condition of a branch, the position of an alternative, from 1, or empty."""
     path: str = ""
-    """What of the source is read, and where it goes, for whoever asks."""
+    """Which part of the source is read, and where it goes, for tooltips."""
 
 
 @dataclass(frozen=True, slots=True)
 class SubFlow:
-    """A flow inside of a flow: the one that `/builtin/map` or `/builtin/iterate` runs, or that `put_blob` stores."""
+    """A flow inside a flow: one that `/builtin/map` or `/builtin/iterate` runs, or that `put_blob` stores."""
 
     id: str
     label: str
     step: str
-    """The node of the step that holds it."""
+    """The id of the node of the step that contains it."""
     parent: str = ""
-    """The sub-flow around it; empty in the flow itself."""
+    """The enclosing sub-flow; empty in the flow itself."""
 
 
 @dataclass(slots=True)
@@ -82,7 +82,7 @@ class FlowGraph:
 
     @property
     def plugins(self) -> list[str]:
-        """The plugins of its components, sorted."""
+        """The plugins of the flow's components, sorted."""
         return sorted({node.plugin for node in self.nodes if node.plugin})
 
 
@@ -90,7 +90,7 @@ def flow_graph(flow: Mapping[str, Any]) -> FlowGraph:
     """Return the graph of a flow.
 
     Args:
-        flow: The flow, as read from its file or from a server. Up to 20 flows inside of each other are drawn.
+        flow: The flow, as read from a file or from a server. Flows nested up to 20 deep are drawn.
     """
     graph = FlowGraph(name=str(flow.get("name") or ""))
     _Reader(graph, flow, "", 0).read()

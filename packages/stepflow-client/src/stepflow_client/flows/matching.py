@@ -1,20 +1,20 @@
-"""Compares an expected value with an actual one, as Stepflow's tests do, with matchers for what varies between runs.
+"""Compares expected and actual values, as Stepflow's tests do, with matchers for values that vary between runs.
 
-Objects are compared in part: further keys of the actual value are allowed. Lists have the same length and are compared
-element by element. All else is equal by value; `3` and `3.0` are equal, because servers from 0.12 on send every number
-as a float, and `true` is not `1`.
+Objects are compared in part: the actual value may have more keys. Lists must have the same length and are compared
+element by element. All other values must be equal: `3` equals `3.0`, because servers from 0.12 on send every number as
+a float; `true` does not equal `1`.
 
-A matcher is an object with one of these keys alone, in place of an expected value:
+A matcher is an object with exactly one of these keys, in place of an expected value:
 
-    $any: true                    anything, null too; `$any: false` is a mistake
-    $contains: x                  a text with this part, an object with this key (x is a text), or a list with an
-                                  element that x describes
+    $any: true                    any value, including null; `$any: false` is an error
+    $contains: x                  a string with this part, an object with this key (x is a string), or a list with an
+                                  element that matches x
     $range: [low, high]           a number from low to high, both included; null for an open end
-    $regex: pattern               a text in which the pattern is found (Python's `re.search`; anchor it with ^ and $)
+    $regex: pattern               a string in which the pattern is found (Python's `re.search`; anchor it with ^ and $)
     $type: name                   null, boolean, integer, number, string, array or object
-    $equals: value                exactly this value: nothing in it is a matcher, and objects have no further keys
+    $equals: value                exactly this value: it contains no matchers, and objects have no more keys
 
-`$equals` is the escape: `{$equals: {$any: true}}` expects the object `{"$any": true}` itself.
+Use `$equals` as an escape: `{$equals: {$any: true}}` expects the object `{"$any": true}` itself.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
 }
 
 MATCHERS = ("$any", "$contains", "$range", "$regex", "$type", "$equals")
-"""The keys that make an object of one key a matcher."""
+"""The keys that make an object with a single key a matcher."""
 
 _MISSING = object()
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One place where a value is not what was expected."""
+    """One place where a value differs from the expected one."""
 
     path: str
-    """Where: `$.items[2].name`."""
+    """The path of the place: `$.items[2].name`."""
     expected: str
-    """What was expected there, as a short text."""
+    """The expected value, as a short text."""
     actual: str
-    """What stands there, as a short text; `nothing` for a key that is missing."""
+    """The actual value, as a short text; `nothing` if the key is missing."""
 
     def __str__(self) -> str:
         return f"{self.path}: expected {self.expected}, got {self.actual}"
@@ -66,12 +66,12 @@ def is_matcher(expected: object) -> bool:
 
 
 def compare(expected: Any, actual: Any, path: str = "$") -> list[Difference]:
-    """Return where a value differs from what is expected; an empty list if it does not.
+    """Return the differences between a value and the expected one; an empty list if there are none.
 
     Args:
-        expected: A JSON value that may hold matchers.
+        expected: A JSON value that may contain matchers.
         actual: A JSON value.
-        path: What to call the whole.
+        path: The path of the whole value. Default `$`.
 
     Raises:
         InvalidArgumentError: If a matcher is malformed.
@@ -80,7 +80,7 @@ def compare(expected: Any, actual: Any, path: str = "$") -> list[Difference]:
 
 
 def check_expected(expected: Any, path: str = "$") -> None:
-    """Raise InvalidArgumentError if a matcher in an expected value is malformed; `path` names its place."""
+    """Raise InvalidArgumentError if a matcher in an expected value is malformed; `path` is the value's path."""
     if is_matcher(expected):
         name, argument = next(iter(expected.items()))
         _check_matcher(name, argument, path)
@@ -95,7 +95,7 @@ def check_expected(expected: Any, path: str = "$") -> None:
 
 
 def shorten(value: Any, limit: int = 200) -> str:
-    """Return a JSON value as a text of one line, cut at `limit` characters."""
+    """Return a JSON value as text on one line, cut at `limit` characters."""
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
@@ -182,7 +182,7 @@ def _regex_problem(pattern: Any) -> str | None:
 
 
 def equal(expected: Any, actual: Any) -> bool:
-    """Return whether two JSON values are the same: `3` is `3.0`, and `true` is not `1`."""
+    """Return whether two JSON values are equal: `3` equals `3.0`, and `true` does not equal `1`."""
     if isinstance(expected, Mapping) and isinstance(actual, Mapping):
         same_keys = expected.keys() == actual.keys()
         return same_keys and all(equal(value, actual[key]) for key, value in expected.items())

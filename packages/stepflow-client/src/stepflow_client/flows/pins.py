@@ -1,11 +1,11 @@
-"""Pins steps of a flow to outputs that are known: for tests without slow or paid steps, and for reruns.
+"""Pins steps of a flow to known outputs, for tests without slow or paid steps, and for reruns.
 
-Two ways, of which the first leaves the flow as it is:
+There are two ways; the first one leaves the flow unchanged:
 
-- by overrides, with a component that gives back its input (`/builtin/noop`, 0.13);
-- by a derived flow, on every release: the step fails at once, and its error handling gives the output.
+- by overrides, with a component that returns its input (`/builtin/noop`, 0.13);
+- by a derived flow, on every release: the step fails at once, and its error handling returns the output.
 
-Only steps of the flow itself can be pinned, not those of subflows that `map` and `iterate` run.
+Only steps of the flow itself can be pinned, not those of sub-flows that `map` and `iterate` run.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ __all__ = ["pin_overrides", "pinned_flow"]
 
 
 def pin_overrides(outputs: Mapping[str, Any], *, component: str = "/builtin/noop") -> dict[str, Any]:
-    """Return overrides with which each of these steps gives its output without being executed.
+    """Return overrides with which each of these steps returns the given output without being executed.
 
     An override is a JSON merge patch: nulls in objects delete keys, and objects are merged into those of the old input.
-    A list is replaced as a whole, so the output travels within one, and the two nulls remove keywords of the old input
-    that would be stronger.
+    A list is replaced as a whole, so the output is put in a list, and two nulls remove keywords of the old input that
+    would take precedence.
 
     Args:
         outputs: Outputs by step id; any JSON values.
-        component: A component that gives back its input. Default `/builtin/noop`, which 0.13 has.
+        component: A component that returns its input. Default `/builtin/noop`, which 0.13 has.
     """
     return {step: {"component": component, "input": _exact(output)} for step, output in outputs.items()}
 
@@ -37,16 +37,16 @@ def _exact(output: Any) -> dict[str, Any]:
 
 
 def pinned_flow(flow: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a flow in which each of these steps gives its output; works on servers of 0.9 to 0.13.
+    """Return a flow in which each of these steps returns the given output; works on servers of 0.9 to 0.13.
 
-    Store it by the client's own methods: its integers survive there. The configuration must route `/builtin`.
+    Store it with the client's own methods, which preserve its integers. The configuration must route `/builtin`.
 
     Args:
         flow: The flow; it is not changed.
         outputs: Outputs by step id; any JSON values.
 
     Raises:
-        InvalidArgumentError: If the flow has no step of an id.
+        InvalidArgumentError: If the flow has no step with one of these ids.
     """
     steps = flow.get("steps") or []
     known = {step.get("id") for step in steps if isinstance(step, Mapping)}

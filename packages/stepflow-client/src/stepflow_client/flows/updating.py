@@ -1,4 +1,4 @@
-"""Writes actual outputs into a flow file as the expected ones of its test cases; every other byte stays."""
+"""Writes actual outputs into a flow file as the expected outputs of its test cases; every other byte is unchanged."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ __all__ = ["expectation_of", "update_expected"]
 
 
 def expectation_of(result: FlowResult, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the expected output that a result fits, as near as can be to the one before.
+    """Return an expected output that matches a result, as close as possible to the previous one.
 
-    What still fits stays: matchers, and objects that name only some of the keys. All else becomes the actual value.
+    Parts that still match are kept: matchers, and objects that name only some of the keys. All others are replaced by
+    the actual values.
     """
     before = before or {}
     if result.is_success:
@@ -51,19 +52,19 @@ def _adapted(expected: Any, actual: Any) -> Any:
 
 
 def update_expected(content: bytes, expected: Mapping[int, Any], source: str) -> bytes:
-    """Return the content of a flow file with other expected outputs.
+    """Return the content of a flow file with new expected outputs.
 
-    Only the values of `output` of these cases change; a case without one gets one behind its last key. Comments inside
-    a value that is replaced go with it.
+    Only the values of `output` of these cases change; in a case without `output` it is added after the last key.
+    Comments inside a replaced value are removed with it.
 
     Args:
-        content: The file, YAML or JSON in UTF-8.
-        expected: The new expected output of each case, by its place in `test.cases`.
-        source: What to call the file in errors.
+        content: The content of the file, YAML or JSON in UTF-8.
+        expected: The new expected output of each case, by its position in `test.cases`.
+        source: The name of the file in errors.
 
     Raises:
-        FlowFileError: If a value cannot be replaced alone: it, or a part of it, is an anchor that is used elsewhere, or
-            the cases themselves are aliases.
+        FlowFileError: If a value cannot be replaced on its own, because it, or a part of it, is an anchor that is used
+            elsewhere, or because the cases themselves are aliases.
     """
     text = content.decode("utf-8")
     mark = "\ufeff" if text.startswith("\ufeff") else ""

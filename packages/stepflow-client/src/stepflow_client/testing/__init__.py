@@ -1,9 +1,9 @@
-"""Tests of flows: the cases that flow files carry, mocked steps, and a server without a process.
+"""Tests of flows: the test cases in flow files, mocked steps, and an in-memory server.
 
     from stepflow_client.testing import fake_server, run_mocked
 
-`pytest` finds the fixtures `stepflow_runtime`, `stepflow_client` and `stepflow_mock` by itself, and with `--stepflow`
-it collects the test cases of flow files.
+pytest finds the fixtures `stepflow_runtime`, `stepflow_client` and `stepflow_mock` by itself. With `--stepflow` it also
+collects the test cases of flow files.
 """
 
 from __future__ import annotations

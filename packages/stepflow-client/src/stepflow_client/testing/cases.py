@@ -1,4 +1,4 @@
-"""Runs the test cases of a flow on a server: all as one batch, or one by one where steps are pinned."""
+"""Runs the test cases of a flow on a server: all as one batch, or one by one if steps are pinned."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ __all__ = ["CaseResult", "failure_text", "run_cases"]
 
 @dataclass(frozen=True)
 class CaseResult:
-    """How a test case ended."""
+    """The result of a test case."""
 
     case: FlowCase
     verdict: Literal["passed", "failed", "unchecked", "error"]
-    """`unchecked`: it ran, and expects nothing. `error`: it could not be run."""
+    """`unchecked`: the case ran and has no expected output. `error`: it could not be run."""
     differences: Sequence[Difference] = ()
     result: FlowResult | None = None
-    """What the server gave; None where the case could not be run."""
+    """The result of the run; None if the case could not be run."""
     message: str = ""
-    """Why the case could not be run."""
+    """The reason why the case could not be run."""
     attempt: int = 1
-    """Which run of the case this was, from 1."""
+    """The number of this run of the case, from 1."""
     seconds: float = 0.0
-    """How long its run took; a batch counts for each of its cases."""
+    """Duration of its run in seconds; in a batch, each case has the duration of the batch."""
     steps: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """The outputs of its completed steps, where they were asked for."""
+    """The outputs of its completed steps, if they were requested."""
 
     @property
     def is_failed(self) -> bool:
-        """Whether the case did not do what it should."""
+        """Whether the case failed or could not be run."""
         return self.verdict in ("failed", "error")
 
 
@@ -54,16 +54,16 @@ def run_cases(
     record: Callable[[str], bool] | None = None,
     timeout: float | None = None,
 ) -> list[CaseResult]:
-    """Run cases of a flow and return how they ended, in their order, attempt by attempt.
+    """Run cases of a flow and return their results, in their order, attempt by attempt.
 
     Args:
         client: A client of the server.
         tests: The flow and its tests, from `read_tests`.
-        cases: Which of its cases to run.
-        repeat: How often to run each. Default 1.
-        replay: Outputs of steps, which are not executed then; each case is a run of its own.
-        record: Says for the id of a step whether its output is wanted in `CaseResult.steps`.
-        timeout: Seconds that the cases may take together. None (the default) waits as long as it takes.
+        cases: The cases to run.
+        repeat: Number of times to run each case. Default 1.
+        replay: Recorded outputs of steps, which are then not executed; each case is then a separate run.
+        record: A function that returns, for the id of a step, whether to put its output in `CaseResult.steps`.
+        timeout: Seconds that the cases may take, all together in a batch. None, the default, sets no limit.
     """
     wanted = [(case, attempt) for attempt in range(1, repeat + 1) for case in cases]
     pins = [replay.outputs(tests.path, case.name) if replay else {} for case, _ in wanted]
@@ -131,7 +131,7 @@ def _run_pinned(
 def _step_outputs(
     client: SyncStepflowClient, run_id: str, record: Callable[[str], bool], count: int
 ) -> list[dict[str, Any]]:
-    """Return the outputs of the steps that are to be recorded, item by item; servers from 0.12 on tell them."""
+    """Return the outputs of the steps to record, item by item; servers from 0.12 on return them."""
     found: list[dict[str, Any]] = [{} for _ in range(count)]
     for step in client.get_run_steps(run_id):
         if record(step.step_id) and step.status == "completed" and step.item_index < count:
@@ -140,11 +140,11 @@ def _step_outputs(
 
 
 def failure_text(done: CaseResult, *, limit: int = 20) -> str:
-    """Return why a case failed, a line for each difference.
+    """Return why a case failed, with one line for each difference.
 
     Args:
-        done: How the case ended.
-        limit: How many differences are written out. Default 20.
+        done: The result of the case.
+        limit: Maximum number of differences to list. Default 20.
     """
     if done.verdict == "error":
         return done.message

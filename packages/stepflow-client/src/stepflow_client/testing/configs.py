@@ -1,4 +1,4 @@
-"""Which server configuration the tests of a flow run with."""
+"""Finds the server configuration to test a flow with."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _NAMES = ("stepflow-config.yml", "stepflow-config.yaml", "stepflow_config.yml", 
 
 @dataclass(frozen=True)
 class TestConfig:
-    """A configuration: a file, one written into a flow, or neither for the builtin components."""
+    """A configuration: a file, one in a flow, or neither for the builtin components."""
 
     __test__ = False
 
     path: Path | None = None
     inline: Mapping[str, Any] | None = None
     folder: Path | None = None
-    """The folder of the flow that an inline configuration stands in."""
+    """The folder of the flow that contains an inline configuration."""
 
     @property
     def key(self) -> str:
-        """What configurations that can share a server have in common."""
+        """A key that is the same for configurations that can share a server."""
         if self.path is not None:
             return str(self.path.resolve())
         if self.inline is None:
@@ -46,16 +46,16 @@ class TestConfig:
 
     @property
     def label(self) -> str:
-        """What to call it in messages."""
+        """The name of the configuration in messages."""
         if self.path is not None:
             return str(self.path)
         return "the builtin components" if self.inline is None else f"test.config in {self.folder}"
 
 
 def config_of(tests: FlowTests, given: str | Path | None = None) -> TestConfig:
-    """Return the configuration for the tests of a flow: the first that there is of these.
+    """Return the configuration for the tests of a flow. The first one that exists is used:
 
-    1. `given`, for example `--config`;
+    1. `given`, for example from `--config`;
     2. `test.configFile`, relative to the flow's folder;
     3. `test.config`, in the flow itself;
     4. in the flow's folder `stepflow-config.test.yml` (or `.yaml`, or with `_` for `-`);
@@ -63,7 +63,7 @@ def config_of(tests: FlowTests, given: str | Path | None = None) -> TestConfig:
     6. the builtin components alone.
 
     Raises:
-        FlowFileError: If `test.configFile` does not exist, or a folder has two configurations of rank 5.
+        FlowFileError: If `test.configFile` does not exist, or if a folder has two configurations of rank 5.
     """
     folder = tests.path.parent
     if given is not None:

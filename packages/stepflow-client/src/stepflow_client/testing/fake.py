@@ -1,7 +1,7 @@
-"""A Stepflow server without a process: an httpx transport that answers as a server of 0.13 does, in memory.
+"""An in-memory Stepflow server: an httpx transport that responds as a server of 0.13 does.
 
-The client's own connections lie below httpx, so tools that patch httpx (respx, pytest-httpx) do not see its requests;
-a client with a `transport` uses httpx, and this is one.
+The client's own connections do not use httpx, so tools that patch httpx (respx, pytest-httpx) do not see its requests;
+a client with a `transport` uses httpx, and this is such a transport.
 """
 
 from __future__ import annotations
@@ -30,21 +30,22 @@ _API = "/api/v1"
 
 
 def fake_server(components: Mapping[str, Any] | None = None) -> FakeServer:
-    """Return a server in memory, for unit tests of programs that use a client.
+    """Return an in-memory server, for unit tests of programs that use a client.
 
     Example:
         server = fake_server({"/shop/price": lambda given: {"eur": 3}})
         with server.sync_client() as client:
             assert client.run("order.yaml", {"sku": "tea"}).output == {"total": 3}
 
-    It stores flows and blobs, runs flows at once, and tells runs, items, steps, errors and events as 0.13 does. It has
-    `/builtin/create_messages`, `noop`, `put_blob` and `get_blob`; `map`, `iterate`, `eval`, `openai` and `load_file` it
-    has not, and of a flow it finds only duplicate, empty and undefined steps. What it is no model of: time, the order
-    of steps, retries of the server's own, and the conditional stall. Use a real server (`stepflow_runtime`) for these.
+    It stores flows and blobs, runs flows immediately, and returns runs, items, steps, errors and events as 0.13 does.
+    It has `/builtin/create_messages`, `noop`, `put_blob` and `get_blob`, but not `map`, `iterate`, `eval`, `openai` and
+    `load_file`. Of the faults in flows, it detects only duplicate, empty and undefined steps. It does not model time,
+    the order of steps, the server's own retries, and the conditional stall; use a real server (`stepflow_runtime`) to
+    test these.
 
     Args:
-        components: Outputs, or functions of the input, by the path that flows write. A function that raises makes the
-            step fail with `COMPONENT_FAILED` and the exception's text.
+        components: Outputs, or functions of the input, by the path that flows use. If a function raises an exception,
+            the step fails with `COMPONENT_FAILED` and the exception's text.
     """
     return FakeServer(components)
 
@@ -85,25 +86,26 @@ class _Refusal(Exception):
 
 
 class FakeServer:
-    """A server in memory; made by `fake_server`."""
+    """An in-memory server; create it with `fake_server`."""
 
     url = "http://fake-stepflow"
 
     def __init__(self, components: Mapping[str, Any] | None = None) -> None:
-        """Begin with nothing stored."""
+        """Start with nothing stored."""
         self.components: dict[str, Any] = {**BUILTINS, **(components or {})}
         self.requests: list[tuple[str, str]] = []
-        """The method and the path of each request, in their order."""
+        """The method and the path of each request, in order."""
         self.calls: list[tuple[str, Any]] = []
-        """The path and the input of each call of a component, in their order."""
+        """The path and the input of each call of a component, in order."""
         self.transport = httpx.MockTransport(self._respond)
-        """For `StepflowClient(server.url, transport=server.transport)`, and for the sync client."""
+        """The transport to pass to a client: `StepflowClient(server.url, transport=server.transport)`, or the sync
+        client."""
         self._flows: dict[str, dict[str, Any]] = {}
         self._blobs: dict[str, dict[str, Any]] = {}
         self._runs: dict[str, _Run] = {}
 
     def client(self) -> StepflowClient:
-        """Return a client of this server."""
+        """Return an asynchronous client of this server."""
         from .._async.client import StepflowClient
 
         return StepflowClient(self.url, transport=self.transport)

@@ -1,4 +1,4 @@
-"""Where the test cases of a flow file stand."""
+"""The lines of the test cases in a flow file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["case_lines"]
 
 
 def case_lines(path: Path) -> dict[int, int]:
-    """Return the line of each case in its file, by its place among the cases.
+    """Return the line of each case in its file, by its position among the cases.
 
     Raises:
         FlowFileError: If the file is not YAML.

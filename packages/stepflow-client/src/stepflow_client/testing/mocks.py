@@ -1,4 +1,4 @@
-"""Runs of flows in which some steps are answered by the test instead of a worker."""
+"""Runs of flows in which the test, not a worker, provides the outputs of some steps."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 __all__ = ["Mock", "StepflowMock", "pinned", "run_mocked"]
 
 Mock = Any | Callable[[Any], Any]
-"""The output of a step, any JSON value, or a function that gets the step's input and returns the output."""
+"""The output of a step, any JSON value, or a function that is called with the step's input and returns the output."""
 
 
 def pinned(
     client: SyncStepflowClient, flow: Mapping[str, Any], outputs: Mapping[str, Any]
 ) -> tuple[Mapping[str, Any], dict[str, Any] | None]:
-    """Return the flow and the overrides with which steps give these outputs without being executed."""
+    """Return the flow and the overrides with which steps return these outputs without being executed."""
     if not outputs:
         return flow, None
     # 0.13 has a component that gives back its input. Overrides there keep the flow, its id and its diagrams.
@@ -47,10 +47,10 @@ def run_mocked(
         result = run_mocked(client, "answer.yaml", {"q": "?"}, mocks={"model": {"text": "42"}})
         result = run_mocked(client, "price.yaml", {"sku": "tea"}, mocks={"shop": lambda given: {"eur": len(given)}})
 
-    A step with a mock is never executed; its component need not exist. A function is called once, with the step's input
-    as the flow computes it: for that the steps before it run once more, mocked where they have mocks. It is called
-    whether or not a branch needs the step; what it raises ends the call. Where the step's input cannot be computed,
-    because a step before it fails, it is not called.
+    A mocked step is never executed; its component need not exist. A function is called once, with the step's input as
+    the flow computes it; to compute it, the steps before it run one more time, mocked if they have mocks. The function
+    is called whether or not a branch requires the step; an exception that it raises ends the call. If the step's input
+    cannot be computed because a step before it fails, the function is not called.
 
     Args:
         client: A client of a server that routes `/builtin`.
@@ -58,10 +58,10 @@ def run_mocked(
         input: The input.
         mocks: Outputs, or functions, by step id.
         variables: Values of the flow's variables.
-        timeout: Seconds for each run.
+        timeout: Seconds for each run. None, the default, sets no limit.
 
     Raises:
-        InvalidArgumentError: If the flow has no step of an id.
+        InvalidArgumentError: If the flow has no step with one of these ids.
     """
     content = load_flow(flow)
     steps = [step for step in content.get("steps") or () if isinstance(step, Mapping)]
@@ -106,30 +106,30 @@ def _probe(flow: Mapping[str, Any], step: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class StepflowMock:
-    """Mocks for the runs of a test: by step, or by component for all its steps.
+    """Mocks for the runs of a test, for a single step, or for all steps with a component.
 
     Example:
         def test_price(stepflow_mock):
             stepflow_mock.component("/shop/price", lambda given: {"eur": 3})
             assert stepflow_mock.run("order.yaml", {"sku": "tea"}).output == {"total": 3}
 
-    Steps of subflows, which `map` and `iterate` run, are not reached.
+    Steps of sub-flows, which `map` and `iterate` run, cannot be mocked.
     """
 
     def __init__(self, client: SyncStepflowClient) -> None:
-        """Mock runs of this client."""
+        """Start without mocks, for runs of this client."""
         self._client = client
         self._steps: dict[str, Mock] = {}
         self._components: dict[str, Mock] = {}
         self.calls: list[tuple[str, Any]] = []
-        """The step and the input of each function that was called."""
+        """The step id and the input of each call of a mock function."""
 
     def step(self, step_id: str, mock: Mock) -> None:
-        """Mock the step of this id: an output, or a function of the step's input."""
+        """Mock the step with this id: an output, or a function of the step's input."""
         self._steps[step_id] = mock
 
     def component(self, path: str, mock: Mock) -> None:
-        """Mock all steps with this component, as the flow writes it: an output, or a function of the step's input."""
+        """Mock all steps with this component, by the path in the flow: an output, or a function of the step's input."""
         self._components[path] = mock
 
     def run(
@@ -140,7 +140,7 @@ class StepflowMock:
         variables: Mapping[str, Any] | None = None,
         timeout: float | None = None,
     ) -> FlowResult:
-        """Run a flow with the mocks that fit its steps, and return its result; as `run_mocked`."""
+        """Run a flow with the mocks for its steps, and return its result. See `run_mocked`."""
         content = load_flow(flow)
         mocks: dict[str, Mock] = {}
         for step in content.get("steps") or ():

@@ -1,6 +1,6 @@
-"""The pytest plugin: fixtures for tests of flows, and the test cases of flow files as tests of their own.
+"""The pytest plugin: fixtures for tests of flows, and the test cases of flow files as tests.
 
-pytest loads this in every project that has the package installed, so that nothing but pytest is imported here.
+pytest loads this module in every project that has the package installed, so it imports nothing but pytest.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ENDINGS = (".yaml", ".yml", ".json")
 
 
 class CaseFailed(Exception):
-    """A test case of a flow file failed; the text says where its result differs."""
+    """A test case of a flow file failed; the text lists the differences."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

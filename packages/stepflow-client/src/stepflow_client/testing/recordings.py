@@ -1,4 +1,4 @@
-"""Outputs of steps in a file: recorded once, replayed in tests instead of slow or paid steps."""
+"""Recorded outputs of steps, in a file: tests replay them instead of executing slow or paid steps."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _VERSION = 1
 
 
 class Recording:
-    """Outputs by flow, case and step. Flows are named by their path from the folder of the recording."""
+    """Outputs by flow, case and step. Flows are identified by their path relative to the folder of the recording."""
 
     def __init__(self, path: str | Path, flows: Mapping[str, Any] | None = None) -> None:
-        """Begin an empty recording that is to be saved to a file."""
+        """Start an empty recording that can be saved to a file."""
         self.path = Path(path)
         self._flows: dict[str, dict[str, dict[str, Any]]] = {name: dict(cases) for name, cases in (flows or {}).items()}
 
@@ -29,7 +29,7 @@ class Recording:
         """Return the recording in a file.
 
         Raises:
-            FlowFileError: If it cannot be read, or is no recording.
+            FlowFileError: If the file cannot be read, or is not a recording.
         """
         value = load_file(path)
         flows = value.get("flows") if isinstance(value, Mapping) else None
@@ -40,22 +40,22 @@ class Recording:
         return cls(path, flows)
 
     def outputs(self, flow: Path, case: str) -> dict[str, Any]:
-        """Return the recorded outputs of a case by step id; empty where nothing was recorded."""
+        """Return the recorded outputs of a case by step id; empty if none are recorded."""
         return dict(self._flows.get(self._name(flow), {}).get(case, {}))
 
     def has_flow(self, flow: Path) -> bool:
-        """Return whether anything was recorded of a flow."""
+        """Return whether any outputs of a flow are recorded."""
         return self._name(flow) in self._flows
 
     def add(self, flow: Path, case: str, outputs: Mapping[str, Any]) -> None:
-        """Keep the outputs of a case, instead of earlier ones of the same steps."""
+        """Store the outputs of a case, replacing earlier ones of the same steps."""
         self._flows.setdefault(self._name(flow), {}).setdefault(case, {}).update(outputs)
 
     def save(self) -> None:
-        """Write the file anew: JSON, sorted, so that a later recording differs only where outputs do.
+        """Write the file: sorted JSON, so that a later recording differs only where outputs do.
 
         Raises:
-            FlowFileError: If it cannot be written.
+            FlowFileError: If the file cannot be written.
         """
         value = {"stepflow_recording": _VERSION, "flows": self._flows}
         text = json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n"

@@ -1,4 +1,4 @@
-"""Servers for tests: one embedded server for each configuration, started once."""
+"""Servers for tests: one embedded server for each configuration, started only once."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ __all__ = ["Servers"]
 
 
 class Servers:
-    """Embedded servers by configuration; a context manager that ends them all. Its methods may be called from threads.
+    """Embedded servers by configuration, as a context manager that stops them all. It can be used from several threads.
 
     Args:
-        log_config: How much the servers write. Default `LogConfig(level="warn")`.
-        env: Environment variables for servers and workers, over those of this process.
+        log_config: How much the servers log. Default `LogConfig(level="warn")`.
+        env: Environment variables for servers and workers; they override those of this process.
     """
 
     def __init__(self, log_config: LogConfig | None = None, env: dict[str, str] | None = None) -> None:
-        """Keep the settings; nothing is started."""
+        """Store the settings. No server is started."""
         self._log_config = log_config
         self._env = env
         self._lock = threading.Lock()
@@ -35,12 +35,12 @@ class Servers:
         self._files: list[Path] = []
 
     def get(self, config: TestConfig) -> StepflowRuntime:
-        """Return the server of a configuration, ready to use; a second call waits for the same server.
+        """Return the server of a configuration, ready to use; later calls wait for the same server.
 
         Raises:
             FlowFileError: If the configuration cannot be read.
             ServerStartError: If the server does not start.
-            ServerNotInstalledError: If there is none.
+            ServerNotInstalledError: If no server is installed.
         """
         with self._lock:
             known = self._started.get(config.key)
@@ -84,7 +84,7 @@ class Servers:
         return Path(name)
 
     def close(self) -> None:
-        """Stop all servers, at once."""
+        """Stop all servers in parallel."""
         with self._lock:
             started, self._started = list(self._started.values()), {}
             files, self._files = self._files, []

@@ -1,4 +1,4 @@
-"""The types of a flow as JSON Schemas: for each step what it is given, what it takes and what it returns."""
+"""The types of a flow as JSON Schemas: the input, the component's input and the output of each step."""
 
 from __future__ import annotations
 
@@ -31,56 +31,60 @@ _RULES = TYPE_RULES | {"unknown-input", "unknown-output-path", "variable-path"}
 
 @dataclass(frozen=True)
 class InferredStep:
-    """The types of one step, as JSON Schemas; `{}` where nothing is known."""
+    """The types of one step, as JSON Schemas; `{}` if a type is unknown."""
 
     id: str
     component: str | None
     input: dict[str, Any]
-    """What its input expression gives."""
+    """The type of the step's input expression."""
     takes: dict[str, Any]
-    """What its component takes."""
+    """The input type that the step's component requires."""
     output: dict[str, Any]
-    """What it returns."""
+    """The type of the step's output."""
     source: str
-    """Who says what it returns: `flow`, the flow's own schema of the step; `component`; or `unknown`."""
+    """The source of the output type: `flow` for the flow's own schema of the step, `component`, or `unknown`."""
     line: int = 0
-    """Where its id stands; 0 if the flow comes from no file."""
+    """The line of the step's id; 0 if the flow is not from a file."""
     summary: dict[str, str] = field(default_factory=dict)
-    """Input, takes and output in one line each, as people read them: `{name: string}`."""
+    """`input`, `takes` and `output` as one readable line each: `{name: string}`."""
 
 
 @dataclass(frozen=True)
 class InferredFlow:
-    """The types of a flow, as JSON Schemas; `{}` where nothing is known."""
+    """The types of a flow, as JSON Schemas; `{}` if a type is unknown."""
 
     input: dict[str, Any]
-    """By the flow's own schema; else by what its steps take where they read it."""
+    """The flow's own input schema; if there is none, the type that its steps require where they read the input."""
     output: dict[str, Any]
-    """What the output expression gives."""
+    """The type of the output expression."""
     steps: list[InferredStep]
     findings: Sequence[Finding] = ()
-    """What is wrong with the types, as plain objects."""
+    """The type errors and warnings, as plain objects."""
     missing: dict[str, Any] = field(default_factory=dict)
-    """The schemas that the flow does not have and that are known: `input`, `output`, `steps`."""
+    """The known schemas that the flow does not declare: `input`, `output`, `steps`."""
     summary: dict[str, str] = field(default_factory=dict)
-    """Input and output in one line each."""
+    """`input` and `output` as one readable line each."""
 
     @property
     def result(self) -> ValidationResult:
-        """What is wrong with the types, as `check` returns it."""
+        """The findings in the form that `check` returns."""
         return result_of(self.findings)
 
     def annotated(self, content: bytes, source: str) -> bytes:
-        """Return the content of the flow's file with the schemas that it does not have; all else stays as it is.
+        """Return the content of the flow's file with the missing schemas added; the rest is unchanged.
+
+        Args:
+            content: The content of the file.
+            source: The name of the file.
 
         Raises:
-            FlowFileError: If they cannot be added without changing more of it.
+            FlowFileError: If the schemas cannot be added without other changes.
         """
         return add_schemas(content, self.missing, source)
 
 
 def infer(flow: FlowSource, *, components: Any = None, strict: bool = False) -> InferredFlow:
-    """Return the types of a flow, and what is wrong with them; no server is asked.
+    """Infer the types of a flow, and find type errors, without a server.
 
     Example:
         ```python
@@ -91,13 +95,13 @@ def infer(flow: FlowSource, *, components: Any = None, strict: bool = False) -> 
         ```
 
     Args:
-        flow: The path of a YAML or JSON file, or the flow itself; its findings then have no line.
+        flow: The path of a YAML or JSON file, or the flow itself, whose findings then have no line.
         components: The components that the flow may use, as `list_components` returns them or as JSON objects; None if
             only the builtin ones are known.
-        strict: Whether outputs of which nothing is known are errors, not warnings.
+        strict: Whether outputs of unknown type are errors instead of warnings. Default False.
 
     Raises:
-        FlowFileError: If the file cannot be read, or is no YAML or JSON.
+        FlowFileError: If the file cannot be read, or is neither YAML nor JSON.
         InvalidArgumentError: If `flow` is neither a path nor a flow.
     """
     known = components_of(components)
@@ -109,10 +113,10 @@ def infer(flow: FlowSource, *, components: Any = None, strict: bool = False) -> 
 
 
 def infer_text(text: str, source: str, components: Components | None = None, *, strict: bool = False) -> InferredFlow:
-    """Return the types of the flow in a text, as `infer` does.
+    """Infer the types of the flow in a text, as `infer` does.
 
     Raises:
-        FlowFileError: If it is no YAML or JSON, or not a mapping.
+        FlowFileError: If the text is neither YAML nor JSON, or is not a mapping.
     """
     from ..positions import read_nodes
 
