@@ -120,6 +120,16 @@ def test_cleared_runs_are_overwritten(path: Path) -> None:
     assert b"remove-me-please" not in _files(path)
 
 
+def test_a_clock_that_is_set_back_keeps_no_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    history = History(path)
+    later = time.time() + 3600
+    with monkeypatch.context() as clock:
+        clock.setattr(time, "time", lambda: later)
+        history.record("1")
+    assert history.clear() == 1
+    assert history.search() == []
+
+
 def test_it_is_bounded_by_number_age_and_size(path: Path) -> None:
     history = History(path, max_runs=10)
     for number in range(25):

@@ -8,6 +8,7 @@ written. Recording never makes a run fail: errors are logged once, as a warning.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import sqlite3
@@ -246,7 +247,9 @@ class History(SharedFile):
         if not self.path.exists():
             return 0
         with self._raising("change"), self._opened() as connection:
-            count = connection.execute("DELETE FROM runs WHERE created <= ?", [time.time() - older_than]).rowcount
+            # All of them includes those recorded before the clock was set back.
+            last = time.time() - older_than if older_than > 0 else math.inf
+            count = connection.execute("DELETE FROM runs WHERE created <= ?", [last]).rowcount
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             return count
 

@@ -95,7 +95,8 @@ def _run_batch(
     try:
         inputs = [case.input for case, _ in wanted]
         run_id = client.submit(flow or tests.flow, inputs, overrides, timeout=timeout)
-        results = client.get_results(run_id, timeout=timeout)
+        left = None if timeout is None else max(0.001, started + timeout - time.monotonic())
+        results = client.get_results(run_id, timeout=left)
         steps = _step_outputs(client, run_id, record, len(wanted)) if record else [{}] * len(wanted)
     except StepflowClientError as error:
         seconds = time.monotonic() - started
