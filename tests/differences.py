@@ -20,7 +20,7 @@ class Difference:
 
 DIFFERENCES = {
     "background": Difference(
-        "A run starts in the background: `create_run` and `submit` return at once, `run(timeout=)` may end before it",
+        "A run starts in the background: `create_run` and `submit` return immediately; `run(timeout=)` may end before it",
         "0.10",
         "They block until the run has ended",
     ),
@@ -29,7 +29,7 @@ DIFFERENCES = {
         "An override of an unknown step is refused with `InvalidRequestError`", "0.10", "The run fails"
     ),
     "stable_ids": Difference(
-        "The same flow has the same id, whoever stores it",
+        "The same flow has the same id, regardless of which client stores it",
         "0.10",
         "Not where its `metadata` has several keys",
     ),
@@ -38,7 +38,7 @@ DIFFERENCES = {
         "An empty list as input is a run of no items", "0.11", "`UnsupportedByServerError`: the server would hang"
     ),
     "failures_at_once": Difference(
-        "A component that raises fails its step at once", "0.11", "The server restarts the worker and tries 3 times"
+        "A component that raises fails its step immediately", "0.11", "The server restarts the worker and tries 3 times"
     ),
     "events": Difference(
         "Events are streamed as they happen, with those of sub-runs",
