@@ -63,7 +63,7 @@ class Failover(Transport):
     Args:
         servers: One transport per server, in order of preference.
         spread: Chooses the server of each new run, and requests about a run go to the server that created it while that
-            is available. If None, all requests go to the same server.
+            is available. If None, all requests go to the server that responded last.
     """
 
     def __init__(self, servers: list[Transport], spread: Spread | None = None) -> None:
