@@ -115,7 +115,7 @@ class KeyedRuns:
             variables_from_env: Whether to read missing variables from the environment.
             key: The key.
             max_concurrency: Maximum number of tasks executed at the same time.
-            wait: Seconds that the server may hold the request until the run ends; None not to ask for that.
+            wait: Seconds that the server may hold the request until the run ends; None for an immediate response.
         """
         content, digest = self._checked(flow, key)
         annotate(flow_name=content.get("name"))

@@ -192,7 +192,7 @@ class AsyncSocket(asyncio.Protocol):
             self._is_readable = readable(connected.fileno())
         if hasattr(transport, "max_size"):
             # Maximum number of bytes per read of asyncio's transports over plain sockets; 256 KiB by default.
-            setattr(transport, "max_size", CHUNK)  # noqa: B010 - only asyncio's have it, and no type says so
+            setattr(transport, "max_size", CHUNK)  # noqa: B010 - only asyncio's have it, and it is in no type
         # When an event loop is shut down, it closes the remaining asynchronous generators and waits for that. A
         # connection is not a generator, but must be closed in the same way, and the loop only calls its `aclose`.
         if (note := sys.get_asyncgen_hooks().firstiter) is not None:

@@ -143,7 +143,7 @@ class HttpRequest:
         return min(seconds, max(self.deadline - time.monotonic(), SHORTEST))
 
     def check_deadline(self) -> None:
-        """Raise if the caller's deadline has passed; for an incomplete response, as a server may send without a pause.
+        """Raise if the caller's deadline has passed before the response is complete: a server may never stop sending.
 
         Raises:
             ReadTimeout: If the deadline has passed.

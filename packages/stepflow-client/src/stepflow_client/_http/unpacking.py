@@ -1,4 +1,4 @@
-"""Decompresses bodies that were compressed without being requested so, one piece at a time. Pure."""
+"""Decompresses bodies that a server compressed without being asked to, one piece at a time. Pure."""
 
 from __future__ import annotations
 

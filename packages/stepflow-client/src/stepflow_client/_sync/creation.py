@@ -59,7 +59,9 @@ Created = TypeVar("Created", bound=_Run)
 
 
 class RunCreator:
-    """Creates runs, each exactly once. If a response is lost, the run is searched for; no other program's run is taken.
+    """Creates runs, each exactly once.
+
+    If a response is lost, the run is searched for. A run of another program is never mistaken for it.
 
     Args:
         connection: The connection.
@@ -96,7 +98,7 @@ class RunCreator:
             variables: Values of the flow's variables.
             variables_from_env: Whether to read missing variables from the environment.
             max_concurrency: Maximum number of tasks executed at the same time.
-            wait: Seconds that the server may hold the request until the run ends; None not to ask for that.
+            wait: Seconds that the server may hold the request until the run ends; None for an immediate response.
             deduplicate: Whether to store a copy of the flow for this run only.
             source: The flow as the caller gave it, if `flow` was already read from a file.
         """
@@ -113,7 +115,7 @@ class RunCreator:
         arguments = self.arguments(input, variables, overrides, max_concurrency)
         needs = self._flows.needs_of_flow(content, digest)
         arguments = requests.completed(arguments, needs, os.environ, variables_from_env)
-        # Servers that runs are spread over share a store, which survives the restart of a server.
+        # If runs are spread over several servers, these share a store, which survives the restart of a server.
         may_be_lost = self._connection.spread is None and self._flows.registries.current.shared_flow(digest) is not None
         for again in (may_be_lost, False):
             flow_id, declared = self._flows.store_to_run(content, digest, is_single=deduplicate)

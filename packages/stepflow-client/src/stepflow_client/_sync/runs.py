@@ -108,7 +108,7 @@ class RunReader:
         can = (self._connection.server()).capabilities
         if failed:
             listed = self._explain_failed(listed, failed, can, timeout)
-        # 0.9 marks no run as lost: it does not resume runs, and reports them as running forever.
+        # With 0.9, runs are not lost in this way: it does not resume them, and reports them as running forever.
         if lost and status is not None and can["recovery"]:
             # Before 0.12, servers report which steps have started only if the run ends by itself.
             started = self._steps_by_item(listed, lost, can, timeout) if can["events"] else {}
@@ -139,7 +139,7 @@ class RunReader:
         run_id = listed.run_id
         is_large = len(listed.items) > _MOST_ITEMS_FOR_STEPS
         indexes = [listed.items[place].index for place in (places[:_MOST_ITEMS_ASKED] if is_large else places)]
-        # Servers that return the outputs of steps would return those of all items: request single items instead.
+        # With the steps of the whole run, these servers would return the outputs of all items: request single items.
         if is_large and can["step_outputs"]:
             ask = [partial(self._steps_or_none, run_id, index, timeout) for index in indexes]
             found = sync_together(ask, _AT_ONCE)

@@ -73,7 +73,7 @@ class Waiter:
 
     def _wait(self, run_id: str, deadline: float | None, total: int | None) -> answers.RunState:
         if total is None:
-            # If asked to wait for an unknown run, 0.10 and 0.11 respond with 500 instead of 404: first do not wait.
+            # First without waiting: if asked to wait for an unknown run, 0.10 and 0.11 respond with 500 instead of 404.
             run = self._retry_until(partial(self._runs.standing, run_id), run_id, deadline)
             if run.is_finished:
                 return run

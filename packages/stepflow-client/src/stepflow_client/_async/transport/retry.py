@@ -32,7 +32,7 @@ class Retry(Middleware):
         """When the server was last found unreachable, by `time.monotonic()`; None if it never was."""
 
     async def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request until it succeeds or must not be retried; an error or error response has the `attempts`."""
+        """Send a request until it succeeds or can no longer be retried; a failure carries the `attempts`."""
         started = time.monotonic()
         attempts: list[str] = []
         self._budget.earn()

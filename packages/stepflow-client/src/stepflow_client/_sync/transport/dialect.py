@@ -79,7 +79,7 @@ class Dialect(Middleware):
             yield stream
 
     def _health(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
-        """Return the response and the server it describes, which other threads may make this object forget."""
+        """Return the response and the server it describes; other threads may reset `self.server` in the meantime."""
         response = self.inner.send(request)
         health = _json(response.content) if response.status == 200 else None
         if not isinstance(health, dict) or not ("version" in health or "build" in health):

@@ -106,7 +106,11 @@ class Pool(Transport):
 
     @staticmethod
     def _read_early_answer(connection: SyncSocket, request: HttpRequest) -> bool:
-        """Read a response that refuses a large body, sent before the server read all of it; return whether it came."""
+        """Try to read the response of a server that refused a large body before it had read all of it.
+
+        Returns:
+            Whether there was a response.
+        """
         if len(request.content) <= _AT_ONCE:
             return False
         reader = connection.reader
