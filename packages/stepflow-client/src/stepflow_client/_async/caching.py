@@ -1,4 +1,4 @@
-"""Results from a cache, and one run for all callers that want the same result at once."""
+"""Results from a cache, and one shared run for concurrent calls for the same result."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ else:
 __all__ = ["CachedRuns", "SharedCall"]
 
 _TURN, _LONGEST_TURN = 0.005, 0.1
-"""Seconds between two looks whether another caller has the result; longer each time."""
+"""Seconds between checks whether another caller has the result: the first pause, and the longest; pauses double."""
 
 
 class _Result(Protocol):
-    """What both kinds of results have, those of pydantic and the plain ones of the command."""
+    """The attributes of both kinds of results: the pydantic models and the command's plain ones."""
 
     output: Any
 
@@ -57,17 +57,18 @@ Result = TypeVar("Result", bound=_Result)
 
 
 class SharedCall(Generic[Result]):
-    """A call for the result of a key: it is in the cache, another call is about to get it, or this one gets it.
+    """A call for the result of a key. The result is in the cache, another call is getting it, or this call gets it.
 
     Args:
         cache: The cache.
         key: The key.
-        owner: The client; its calls share errors too.
-        execute: Runs the flow, or waits for the run of the flight where it has one, which it tells otherwise.
-        cached: Makes a result of what the cache has.
-        may_keep: Returns whether a success may be kept in a file.
-        cancel: Called with a run that nobody waits for any more; None leaves it alone.
-        on_wait: Called once where another process is about to get the result.
+        owner: The client; its calls also share errors.
+        execute: Waits for the run of the flight, if it has one; otherwise runs the flow and gives the flight the run's
+            id.
+        cached: Converts a cache entry to a result.
+        may_keep: Returns whether a successful result may be stored in the cache file.
+        cancel: Called with a run that no caller waits for any more; None lets it continue.
+        on_wait: Called once if another process is getting the result.
     """
 
     def __init__(
@@ -97,8 +98,8 @@ class SharedCall(Generic[Result]):
         """Return the result.
 
         Raises:
-            StepflowClientError: What `execute` raises, here or for another call of the same client.
-            RunTimeoutError, RequestTimeoutError: If another call has not ended when the time of this one is over.
+            StepflowClientError: The error of `execute`, in this call or in another call of the same client.
+            RunTimeoutError, RequestTimeoutError: If another call has not ended by the deadline of this one.
         """
         while True:
             found = self._found()
@@ -116,7 +117,7 @@ class SharedCall(Generic[Result]):
                 return result
 
     async def _of(self, flight: Flight) -> Result | None:
-        """Return the result of a flight; None where it ended in an error of another client."""
+        """Return the result of a flight; None if it ended with an error of another client."""
         pause = _TURN
         while (turn := flight.turn(self._owner)) == "wait":
             pause = await self._pause(pause, flight)
@@ -125,7 +126,7 @@ class SharedCall(Generic[Result]):
         result, error = flight.landed(self._owner)
         if error is not None:
             raise copy.copy(error) from error
-        # Each caller gets an object of its own.
+        # Each caller gets its own copy.
         shared: Result | None = copy.deepcopy(result)
         return shared
 
@@ -142,12 +143,12 @@ class SharedCall(Generic[Result]):
         return result
 
     def _concerns_all(self, error: BaseException) -> bool:
-        """Return whether all callers would get an error: not where this one is cancelled or has no time left."""
+        """Return whether an error affects all callers: not if this call was cancelled or its deadline has passed."""
         is_late = isinstance(error, (RunTimeoutError, RequestTimeoutError)) and has_passed(current_deadline())
         return isinstance(error, StepflowClientError) and not is_late
 
     async def _alone(self, flight: Flight) -> Result:
-        """Return the result while no other process is about to get it."""
+        """Return the result once another process has it, or get it here while no other process does."""
         lock = KeyLock(self._path, self._key)
         pause = _TURN
         while not self._file.take(lock):
@@ -174,7 +175,11 @@ class SharedCall(Generic[Result]):
         return None if found is None else self._cached(found)
 
     async def _pause(self, seconds: float, flight: Flight) -> float:
-        """Wait a moment, and return how long to wait the next time."""
+        """Sleep for some seconds, and return how long to sleep the next time.
+
+        Raises:
+            RunTimeoutError, RequestTimeoutError: If the deadline has passed.
+        """
         if has_passed(current_deadline()):
             other = "another call for the same result had not ended when the time was over"
             if flight.run_id is not None:
@@ -186,7 +191,7 @@ class SharedCall(Generic[Result]):
 
 
 class _Prepared(NamedTuple):
-    """A call as it is run where the cache has no result: files and the environment were read once."""
+    """A call, ready to run if the cache has no result: files and the environment are read only once."""
 
     flow: FlowSource
     """The flow as it was given."""
@@ -198,12 +203,12 @@ class _Prepared(NamedTuple):
 
 
 class CachedRuns:
-    """Runs flows whose results a cache may have.
+    """Runs flows whose results may be in a cache.
 
     Args:
         connection: The connection.
         flows: The flows of the client.
-        creator: Creates the runs of results that are not there.
+        creator: Creates runs for results that are not in the cache.
     """
 
     def __init__(self, connection: Connection, flows: FlowStore, creator: RunCreator) -> None:
@@ -225,7 +230,7 @@ class CachedRuns:
         idempotency_key: str | None,
         cancel: Callable[[str], Awaitable[object]] | None,
     ) -> FlowResult:
-        """Return the result of a flow: from the cache, else of the run that all callers share.
+        """Return the result of a flow, from the cache or from a run that all callers share.
 
         Args:
             cache: The cache.
@@ -233,11 +238,11 @@ class CachedRuns:
             input: Its input.
             overrides: Changes to its steps.
             variables: Values of its variables.
-            variables_from_env: Whether missing ones come from the environment.
+            variables_from_env: Whether to read missing variables from the environment.
             finish: Waits for a run that was created.
-            deduplicate: Whether the run gets a copy of the flow of its own.
-            idempotency_key: Refused: such a call has its own way to an earlier result.
-            cancel: Called with a run that nobody waits for any more; None leaves it alone.
+            deduplicate: Whether to store a copy of the flow for this run only.
+            idempotency_key: Must be None: a call with a key finds an earlier result in its own way.
+            cancel: Called with a run that no caller waits for any more; None lets it continue.
 
         Raises:
             StepflowClientError: As for `StepflowClient.run`.
@@ -264,7 +269,7 @@ class CachedRuns:
             call.arguments.variables,
             False,
             max_concurrency=None,
-            # Not held: whoever shares the run has to know its id.
+            # The server must not hold the request: callers that share the run need its id.
             wait=None,
             deduplicate=deduplicate,
             source=call.flow,
@@ -281,10 +286,10 @@ class CachedRuns:
         *,
         idempotency_key: str | None,
     ) -> _Prepared:
-        """Read what a call is given, and find out its key.
+        """Read the arguments of a call and determine its key.
 
         Raises:
-            InvalidArgumentError: If anything is wrong.
+            InvalidArgumentError: If an argument is invalid.
             FlowFileError: If a file cannot be read.
         """
         if not isinstance(cache, ResultCache):
@@ -322,7 +327,7 @@ class CachedRuns:
             cache: The cache.
             call: The call.
             execute: Runs the flow, or waits for the run of the flight.
-            cancel: Called with a run that nobody waits for any more; None leaves it alone.
+            cancel: Called with a run that no caller waits for any more; None lets it continue.
         """
         shared = SharedCall(
             cache,
@@ -337,7 +342,7 @@ class CachedRuns:
         return result
 
     async def _may_keep(self, call: _Prepared, result: FlowResult) -> bool:
-        """Return whether no secret variable is quoted by an output."""
+        """Return whether a result may be cached: its output must not quote a secret variable."""
         flow = call.content
         try:
             declared = await self._flows.variables_of(flow) if isinstance(flow, str) else flow_variables(flow)

@@ -21,7 +21,7 @@ __all__ = ["event_stream"]
 
 _EVENTS = "text/event-stream"
 _LONGEST_ERROR = 64 * 1024
-"""Maximum number of bytes that are read of a response that is no stream of events."""
+"""Maximum number of bytes read from a response that is not a stream of events."""
 
 
 async def event_stream(
@@ -33,19 +33,18 @@ async def event_stream(
     run_id: str,
     next_look: Callable[[], float] = lambda: math.inf,
 ) -> AsyncGenerator[dict[str, Any] | None, None]:
-    """Iterate over the JSON objects of a stream of server-sent events, until it ends or is silent for a while.
+    """Iterate over the JSON objects of a stream of server-sent events, until it ends or is silent for too long.
 
-    None comes between them while no event has arrived yet. A stream that is given up because it is silent ends with
-    None.
+    None is yielded in between while no event has arrived. If the stream is abandoned because it is silent, the last
+    value is None.
 
     Args:
         connection: Opens the stream.
         operation: The operation's name in the spec.
-        request: What the generated `_get_kwargs` of the operation returns.
-        silence: Seconds without an event after which the stream is given up. Comments that keep a connection open are
-            no events.
-        run_id: The run concerned, for the errors.
-        next_look: Returns in how many seconds a None is wanted at the latest (over httpx: called once).
+        request: The result of the operation's generated `_get_kwargs`.
+        silence: Seconds without an event after which the stream is abandoned. Keep-alive comments are not events.
+        run_id: The run concerned, for errors.
+        next_look: Returns the maximum number of seconds until the next None (over httpx, only the first value counts).
 
     Raises:
         TransportError: If the connection fails or breaks, or the response is not a stream of events.
@@ -92,7 +91,7 @@ def _has_events(stream: Stream) -> bool:
 async def _error_of(
     sent: HttpRequest, stream: Stream, chunks: AsyncIterator[bytes], run_id: str, limit: float
 ) -> StepflowClientError:
-    """Return the error for a response that is no stream of events.
+    """Return the error for a response that is not a stream of events.
 
     Args:
         sent: The request.

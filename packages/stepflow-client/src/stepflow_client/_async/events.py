@@ -41,7 +41,7 @@ else:
 __all__ = ["EventFollower"]
 
 _UNTOLD = ("cancelled", "recovery_failed")
-"""How a run may end without an event, on every server that has events."""
+"""The statuses with which a run may end without an event, on every server that has events."""
 
 
 class EventFollower:
@@ -50,7 +50,7 @@ class EventFollower:
     Args:
         connection: The connection.
         runs: Reads runs.
-        waiter: Knows which runs will not end.
+        waiter: Detects runs that will never end.
     """
 
     def __init__(self, connection: Connection, runs: RunReader, waiter: Waiter) -> None:
@@ -68,9 +68,9 @@ class EventFollower:
         heartbeat: float | None = None,
         deadline: float | None = None,
     ) -> AsyncGenerator[RunEvent, None]:
-        """Return an iterator over the events of a run, from its beginning or a cursor on, until the run ends.
+        """Return an iterator over the events of a run, from its beginning or from a cursor, until the run ends.
 
-        With a heartbeat there is one when the deadline, by `time.monotonic()`, has passed.
+        When the deadline, by `time.monotonic()`, has passed, a heartbeat is due immediately.
         """
         run_id = requests.check_run_id(run_id)
         Cursor.check(since, "s" if include_sub_runs else "e")
@@ -111,9 +111,9 @@ class EventFollower:
         include_sub_runs: bool,
         pulse: _Pulse,
     ) -> AsyncGenerator[RunEvent | None, None]:
-        """Iterate over the events that the server tells, over as many connections as it takes.
+        """Iterate over the events that the server sends, reconnecting as often as necessary.
 
-        None comes in between, often enough for heartbeats.
+        None is yielded in between, often enough for heartbeats.
         """
         begin = position
         flags = {
@@ -137,7 +137,7 @@ class EventFollower:
                         if place != position:
                             position = place
                             yield event
-                            # Not before: whoever handles an event may take long. And nothing that is told again.
+                            # After the yield, because handling an event may take long; not for repeated events.
                             contact.has_event()
                         if event.type == "run_completed" and event.run_id == run_id:
                             return
@@ -154,8 +154,8 @@ class EventFollower:
             contact.has_answer()
             brought_nothing = position == before
             if run.is_finished and was_final and brought_nothing:
-                # The run had ended before the server was asked, and it told what there was: up to where we are, or
-                # nothing for a while. That a stream is empty, and closed at once, says nothing of its own.
+                # The run had ended before this stream was opened, and the server has sent every event: it repeated the
+                # last one, or sent nothing for a while. An empty stream closed immediately proves nothing by itself.
                 beyond = isinstance(since, int) and position == begin
                 if is_silent or is_known or beyond or run.status in _UNTOLD:
                     yield _inferred_end(run, position)
@@ -163,7 +163,7 @@ class EventFollower:
                 if contact.is_silent:
                     raise _broke_off(run_id, "they end before the run does", position)
             if brought_nothing and run.is_finished == was_final and not is_silent:
-                # A connection that ends without bringing anything is not made again at once.
+                # Do not reconnect immediately after a connection that brought no new events.
                 async for _ in pulse.during(contact.next_pause()):
                     yield None
             was_final = run.is_finished
@@ -172,10 +172,10 @@ class EventFollower:
     async def _stream(
         self, run_id: str, position: Cursor, flags: dict[str, Any], silence: float, pulse: _Pulse
     ) -> AsyncGenerator[tuple[RunEvent | None, Cursor], None]:
-        """Iterate over the events of one connection with the cursor behind each; end when it ends or falls silent.
+        """Iterate over the events of one connection, each with the cursor after it, until it ends or falls silent.
 
-        Events that were handled before come again with the cursor unchanged. None stands for no event yet; it is the
-        last where the connection is silent.
+        Events that were handled before are yielded again with the cursor unchanged. None means that no event has
+        arrived yet; it is the last value if the connection falls silent.
         """
         request = api.get_run_events._get_kwargs(run_id, run_id=run_id, since=position.number or api.UNSET, **flags)
         skip = position.handled
@@ -201,7 +201,7 @@ class EventFollower:
     async def _inferred_events(
         self, run_id: str, position: Cursor, include_results: bool, pulse: _Pulse
     ) -> AsyncGenerator[RunEvent | None, None]:
-        """Iterate over what must have happened, as far as the run itself shows it; None as in `_streamed_events`."""
+        """Iterate over events inferred from the state of the run and its steps; None as in `_streamed_events`."""
         first = position.number + (1 if position.handled else 0)
         observer = inference.Inference(include_results)
         timings = self._connection.timings
@@ -216,7 +216,7 @@ class EventFollower:
                 try:
                     steps = await self._runs.get_run_steps(run_id)
                 except UnsupportedByServerError:
-                    # 0.9 does not tell the steps of a batch.
+                    # 0.9 does not return the steps of a batch.
                     steps = None
                 if not run.is_finished:
                     await self._waiter.check_recovery(run.run_id, began)
@@ -239,11 +239,11 @@ class EventFollower:
 
 
 class _Pulse:
-    """When a heartbeat is due.
+    """Tracks when the next heartbeat is due.
 
     Args:
-        seconds: The time between two; infinite for none.
-        deadline: When one is due at the latest, by `time.monotonic()`; infinite for no limit.
+        seconds: Seconds between heartbeats; infinite for no heartbeats.
+        deadline: When a heartbeat is due at the latest, by `time.monotonic()`; infinite for no limit.
     """
 
     def __init__(self, seconds: float, deadline: float) -> None:
@@ -252,7 +252,7 @@ class _Pulse:
         self._last = time.monotonic()
 
     def beat(self) -> None:
-        """Note an event, or a heartbeat."""
+        """Record an event or a heartbeat."""
         self._last = time.monotonic()
 
     @property
@@ -261,7 +261,7 @@ class _Pulse:
         return min(self._last + self._seconds, self._deadline) - time.monotonic()
 
     async def during(self, seconds: float) -> AsyncGenerator[None, None]:
-        """Sleep, and come back when a heartbeat is due and at the end."""
+        """Sleep for some seconds; yield whenever a heartbeat is due, and at the end."""
         end = time.monotonic() + seconds
         while (remaining := end - time.monotonic()) > 0:
             await asyncio.sleep(min(remaining, max(self.left, 0.0)))
@@ -269,51 +269,51 @@ class _Pulse:
 
 
 class _Contact:
-    """When a server was heard last, and how long to wait before it is asked again.
+    """Tracks when the server last responded, and how long to wait before the next request.
 
     Args:
-        timings: The client's.
+        timings: The client's timings.
     """
 
     def __init__(self, timings: Timings) -> None:
-        """Begin now."""
+        """Take the current time as that of the last response and event."""
         self._outage = timings.event_outage
         self._answered = self._last_event = time.monotonic()
         self._backoff = Backoff(timings.event_first_pause, timings.event_longest_pause)
         self._is_outage = False
 
     def has_event(self) -> None:
-        """Note an event."""
+        """Record a new event."""
         self.has_answer()
         self._last_event = self._answered
         self._backoff.reset()
 
     def has_answer(self) -> None:
-        """Note that the server is there."""
+        """Record that the server has responded."""
         self._answered, self._is_outage = time.monotonic(), False
 
     def fails(self, words: str) -> float:
-        """Note that the server is not there, and return the seconds to wait.
+        """Record that the server is unavailable, and return the seconds to wait.
 
         Args:
-            words: What is logged: the first time in an outage people want to know why nothing comes.
+            words: The log message: a warning the first time in an outage, to explain why no events arrive.
         """
         (logger.info if self._is_outage else logger.warning)("%s; asking again", words)
         self._is_outage = True
         return self.next_pause()
 
     def next_pause(self) -> float:
-        """Return the seconds to wait; it is longer each time."""
+        """Return the seconds to wait; they increase with each call, up to a limit."""
         return self._backoff.next()
 
     @property
     def is_lost(self) -> bool:
-        """Whether the server has been away for too long."""
+        """Whether the server has been unavailable for too long."""
         return time.monotonic() - self._answered > self._outage
 
     @property
     def is_silent(self) -> bool:
-        """Whether it has been there, and told nothing, for too long."""
+        """Whether the server has sent no new event for too long."""
         return time.monotonic() - self._last_event > self._outage
 
 

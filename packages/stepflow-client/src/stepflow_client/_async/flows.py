@@ -35,17 +35,17 @@ else:
 __all__ = ["FlowStore"]
 
 _MOST_FILES, _MOST_FLOWS = 32, 1_000
-"""How many files and flows a client remembers."""
+"""Maximum number of files and of flows that a client remembers."""
 
 _FATAL = (1, "fatal")
-"""The level of what a server refuses a flow for, as a number or a word."""
+"""The level of a diagnostic for which a server refuses a flow, as a number or a word."""
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
 class FlowStore:
-    """Stores flows, once each, and remembers what is needed of them.
+    """Stores flows, each only once, and remembers what their runs need.
 
     Args:
         connection: The connection.
@@ -54,13 +54,13 @@ class FlowStore:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.registries = RunRegistries()
-        # What the server has accepted and what this client has stored, by content: neither is sent again.
+        # Flows that the server has accepted, and that this client has stored, by digest: neither are sent again.
         self._accepted: dict[bytes, list[dict[str, Any]]] = {}
         self._stored: dict[bytes, StoreFlowResponse] = {}
         self._files: dict[tuple[Any, ...], tuple[dict[str, Any], bytes]] = {}
         self._declared: dict[str, Mapping[str, FlowVariable]] = {}
         self._outputs: dict[str, Any] = {}
-        # What runs of them need, by digest and by id.
+        # What runs of a flow need, by the flow's digest and by its id.
         self._needs: dict[bytes | str, FlowNeeds] = {}
 
     async def store_flow(self, flow: FlowSource, *, timeout: float | None = None) -> StoreFlowResponse:
@@ -71,7 +71,7 @@ class FlowStore:
         return await self._store(content, digest, timeout=timeout)
 
     def needs_of_flow(self, flow: dict[str, Any], digest: bytes) -> FlowNeeds:
-        """Return what runs of a flow need; found out once."""
+        """Return what runs of a flow need. It is determined only once."""
         known = self._needs.get(digest)
         if known is None:
             known = needs.needs_of(flow, flow_variables(flow))
@@ -79,19 +79,19 @@ class FlowStore:
         return known
 
     def declared(self, flow_id: str) -> Mapping[str, FlowVariable] | None:
-        """Return the variables that a flow declares, as far as this client knows the flow."""
+        """Return the variables that a flow declares; None if this client does not know the flow."""
         return self._declared.get(flow_id)
 
     def output(self, flow_id: str) -> Any:
-        """Return the `output` of a flow that this client knows, None of others."""
+        """Return the `output` of a flow; None if this client does not know the flow."""
         return self._outputs.get(flow_id)
 
     def needs_by_id(self, flow_id: str) -> FlowNeeds | None:
-        """Return what runs of a stored flow need, as far as this client knows the flow."""
+        """Return what runs of a stored flow need; None if this client does not know the flow."""
         return self._needs.get(flow_id)
 
     def checked(self, flow: FlowSource) -> tuple[dict[str, Any], bytes]:
-        """Return a flow that can be sent and its digest; what was checked before is not checked again."""
+        """Return a flow that can be sent, and its digest. A flow that was checked before is not checked again."""
         stamp = None if isinstance(flow, Mapping) else requests.file_stamp(flow)
         if stamp is not None and stamp in self._files:
             return self._files[stamp]
@@ -121,7 +121,7 @@ class FlowStore:
     async def store_to_run(
         self, flow: dict[str, Any], digest: bytes, *, is_single: bool
     ) -> tuple[str, Mapping[str, FlowVariable] | None]:
-        """Store a copy of a flow that nobody but this client runs, and return its id and the variables it declares.
+        """Store a copy of a flow that only this client runs, and return its id and the variables it declares.
 
         Args:
             flow: The flow.
@@ -144,14 +144,14 @@ class FlowStore:
                     if is_first:
                         claims.stop_storing(digest)
                 return flow_id, self._know_flow(flow_id, flow)
-            # Another call is storing it: of many at once only the first sends it.
+            # Another call is storing the flow: of several concurrent calls, only the first sends it.
             await asyncio.sleep(self._connection.timings.store_poll)
         return known, self._declared.get(known)
 
     async def store_accepted(
         self, flow: dict[str, Any], copy: dict[str, Any], digest: bytes, *, timeout: float | None = None
     ) -> str:
-        """Store a copy of a flow, once the server has accepted the flow, and return its id.
+        """Store a copy of a flow after the server has accepted the flow, and return the id of the copy.
 
         Raises:
             InvalidFlowError: If the server refuses the flow.
@@ -167,7 +167,7 @@ class FlowStore:
         return await self._store_as_blob(copy, timeout=timeout) if blobs else flow_id
 
     def _know_flow(self, flow_id: str, flow: Mapping[str, Any]) -> Mapping[str, FlowVariable]:
-        """Remember what is needed of a flow for its runs, and return the variables it declares."""
+        """Remember what runs of a flow need, and return the variables it declares."""
         declared = answers.build(lambda _: flow_variables(flow), {}, f"GET /flows/{flow_id}")
         self._declared = {**_newest(self._declared), flow_id: declared}
         self._outputs = {**_newest(self._outputs), flow_id: flow.get("output")}
@@ -175,7 +175,7 @@ class FlowStore:
         return declared
 
     async def _store_as_blob(self, flow: dict[str, Any], *, timeout: float | None = None) -> str:
-        """Store a flow so that its integers survive; nothing is checked this way."""
+        """Store a flow as a blob, which preserves its integers. The server does not check it."""
         request = api.store_blob._get_kwargs(body=api.json_body(data=flow, blobType="flow"))
         return await self._connection.call(
             "store_blob", request, partial(answers.flow_id, key="blobId"), timeout=timeout
@@ -184,7 +184,7 @@ class FlowStore:
     async def _post_flow(
         self, flow: dict[str, Any], *, dry_run: bool, timeout: float | None
     ) -> tuple[list[dict[str, Any]], str]:
-        """Let the server check a flow, and return what it found, as it tells it, and the flow's id."""
+        """Have the server check a flow, and return its diagnostics, as sent by the server, and the flow's id."""
         server = await self._connection.server()
         sent = flow if server.capabilities["exact_numbers"] else requests.flow_for_dry_run(flow)
         body = api.json_body(flow=sent, dryRun=dry_run)
@@ -196,14 +196,14 @@ class FlowStore:
                 timeout=timeout,
             )
         except InvalidRequestError as error:
-            # The server cannot even read it as a flow: one finding, in the form of the others.
+            # The server cannot parse it as a flow: return one diagnostic, in the same form as others.
             message = requests.numbers_as_written(error.message)
             return [{"level": "fatal", "kind": "unreadableFlow", "code": 0, "formatted": message}], ""
 
     def forget(self, flow_id: str) -> None:
-        """Note that the server may not have a flow any more."""
+        """Note that the server may no longer have a flow."""
         self.registries.current.forget_flow(flow_id)
-        # Another server may stand there now, which accepts other flows.
+        # The server may have been replaced by one that accepts other flows.
         self._accepted = {}
         self._stored = {digest: stored for digest, stored in self._stored.items() if stored.flow_id != flow_id}
 
@@ -226,7 +226,7 @@ class FlowStore:
         return answers.build(lambda _: read(), {}, f"GET /flows/{flow_id}")
 
     async def variables_of(self, flow_id: str, *, timeout: float | None = None) -> Mapping[str, FlowVariable]:
-        """Return the variables that a stored flow declares; the server is asked once."""
+        """Return the variables that a stored flow declares. The flow is requested only once."""
         declared = self._declared.get(flow_id)
         if declared is None:
             stored = await self.get_flow(flow_id, timeout=timeout)
@@ -246,7 +246,7 @@ class FlowStore:
         return check(flow, components=components, type_check=type_check)
 
     async def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
-        """Ask the server what it thinks of a flow. Nothing is stored."""
+        """Have the server check a flow without storing it."""
         if is_flow_id(flow):
             content: Any = (await self.get_flow(str(flow), timeout=timeout)).flow
         else:
@@ -267,7 +267,7 @@ def _validation(found: list[dict[str, Any]]) -> ValidationResult:
 
 
 def _newest(known: Mapping[Key, Value], most: int = _MOST_FLOWS) -> dict[Key, Value]:
-    """Return what a client remembers, as a dict of its own: other threads go through the old one meanwhile."""
+    """Return the newest entries in a new dict: other threads may be iterating over the old one."""
     return dict(islice(known.items(), max(0, len(known) - most), None))
 
 

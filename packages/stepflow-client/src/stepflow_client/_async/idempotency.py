@@ -1,4 +1,4 @@
-"""Creating at most one run under a key of the caller's, in any process."""
+"""Creating at most one run under a key given by the caller, across all processes."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 __all__ = ["KeyedRuns"]
 
 _ON_THE_WAY = 0.5
-"""Seconds that the request of a process that was killed may still take to become a run."""
+"""Seconds in which a request of a killed process may still create a run."""
 _TURN = 0.01
-"""Seconds between two looks whether another call of this client is done with a key."""
+"""Seconds between checks whether another call of this client has finished with a key."""
 _PAGE = 500
-"""Runs that a request asks for in a search."""
+"""Number of runs per request in a search."""
 
 
 class _Keyed(NamedTuple):
-    """A flow that carries a key."""
+    """A flow, and the id of its copy that carries a key."""
 
     flow: dict[str, Any]
     digest: bytes
@@ -54,7 +54,7 @@ class _Keyed(NamedTuple):
 
 
 class KeyedRuns:
-    """Creates runs under keys of the caller's, and finds them.
+    """Creates and finds runs under keys given by the caller.
 
     Args:
         connection: The connection.
@@ -85,7 +85,7 @@ class KeyedRuns:
         self._recorder = recorder
 
     async def find(self, flow: FlowSource, key: str) -> RunDetails | None:
-        """Return the run that exists under a key."""
+        """Return the run that exists under a key; None if there is none."""
         content, digest = self._checked(flow, key)
         keyed = await self._stored(content, digest, key)
         found = await self._noted(keyed)
@@ -112,10 +112,10 @@ class KeyedRuns:
             input: The input, or a list of them.
             overrides: Changes to steps.
             variables: Values of the flow's variables.
-            variables_from_env: Whether missing variables are read from the environment.
+            variables_from_env: Whether to read missing variables from the environment.
             key: The key.
-            max_concurrency: How many tasks are executed at once.
-            wait: Seconds that the server may hold the request that creates the run; None for none.
+            max_concurrency: Maximum number of tasks executed at the same time.
+            wait: Seconds that the server may hold the request until the run ends; None for an immediate response.
         """
         content, digest = self._checked(flow, key)
         annotate(flow_name=content.get("name"))
@@ -135,7 +135,7 @@ class KeyedRuns:
             try:
                 run = await self._found_or_created(keyed, arguments, flow, wait)
             except NotFoundError:
-                # A server that was started again without a store has lost the flow.
+                # A server that was restarted without a persistent store has lost the flow.
                 self._flows.forget(keyed.flow_id)
                 if not again:
                     raise
@@ -167,7 +167,7 @@ class KeyedRuns:
             noted = await self._noted(keyed)
             found = noted or await self._searched(keyed)
             if found is None:
-                # Whoever noted the input may have been killed while its request was on the way.
+                # The process that stored the marker may have been killed while its request was on the way.
                 await asyncio.sleep(_ON_THE_WAY)
                 found = await self._searched(keyed)
             if found is not None and not is_same:
@@ -195,7 +195,7 @@ class KeyedRuns:
                 keyed.flow_id, arguments, answers.started, declared=declared, output=output, wait=wait
             )
         except AmbiguousRunError as error:
-            # Whoever has created one: all runs of this flow are runs of this key.
+            # Regardless of which call created the run: all runs of this flow belong to this key.
             found = await self._searched(keyed) if error.candidates else None
             if found is None:
                 error.hint = "the same call with this idempotency key finds the run, if there is one"
@@ -205,12 +205,12 @@ class KeyedRuns:
         return await self._first_of(keyed, run)
 
     async def _first_of(self, keyed: _Keyed, run: answers.Started) -> answers.Started:
-        """Note the run of a key, and return the one that was noted first: that of a caller at the same instant.
+        """Record the run of a key and return the recorded one, which may be that of another, simultaneous call.
 
-        Stores in a file keep the first filename of a blob, those in memory the last.
+        Stores in a file keep the first filename of a blob, stores in memory the last one.
         """
         marker = run_marker(keyed.flow_id)
-        # The run exists: a search finds it where there is no note.
+        # The run exists: if it cannot be recorded, a search finds it.
         with suppress(StepflowClientError):
             await self._blobs.store_blob(marker.content, filename=run.run_id)
             noted = await self._noted(keyed)
@@ -226,7 +226,7 @@ class KeyedRuns:
             return None
 
     async def _searched(self, keyed: _Keyed) -> RunDetails | None:
-        """Return the oldest run of the flow that carries the key."""
+        """Return the oldest run of the flow that carries the key; None if there is none."""
         found = None
         pages = self._lister.iter_runs(page_size=_PAGE, flow_name=keyed.name, roots_only=True)
         async with aclosing(pages) as runs:

@@ -1,4 +1,4 @@
-"""Running a run again, from a step or only what failed."""
+"""Running a run again: all of it, from a step on, or only what failed."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 __all__ = ["Rerunner"]
 
 _AT_ONCE = 8
-"""How many runs a rerun has under way: each item with outputs of its own is a run of its own."""
+"""Maximum number of runs of a rerun at the same time: items that keep different outputs need separate runs."""
 
 
 class _Planned(NamedTuple):
-    """A plan, and what is needed to carry it out."""
+    """A plan, and the data needed to execute it."""
 
     plan: RerunPlan
     earlier: Sequence[FlowResult]
@@ -54,7 +54,7 @@ class Rerunner:
         flows: The flows of the client.
         runs: Reads runs.
         blobs: Reads flows as they were stored.
-        recorder: Has the recorded runs.
+        recorder: Reads the recorded runs.
         submit: Starts a run, as the client's method does.
         get_results: Waits for results, as the client's method does.
     """
@@ -90,7 +90,7 @@ class Rerunner:
         force: bool = False,
         timeout: float | None = None,
     ) -> RerunPlan:
-        """Return what `rerun` would keep and execute; nothing is started. Arguments and errors as for `rerun`."""
+        """Return what `rerun` would keep and execute, without starting it. See `rerun` for the arguments and errors."""
         with deadline_scope(deadline_of(timeout)):
             return (
                 await self._planned(run_id, from_step, failed, only_missing, variables, overrides, flow, force=force)
@@ -111,7 +111,7 @@ class Rerunner:
         force: bool = False,
         timeout: float | None = None,
     ) -> RerunResult:
-        """Run a finished run again, keeping outputs of steps, and return all results."""
+        """Run a finished run again, reusing outputs of its steps, and return all results."""
         deadline = deadline_of(timeout)
         with deadline_scope(deadline):
             plan, earlier, recorded = await self._planned(
@@ -215,7 +215,7 @@ class Rerunner:
         *,
         overridden: bool,
     ) -> dict[int, FlowResult]:
-        """Run items that keep the same outputs as one run, and return their results by index."""
+        """Execute items that keep the same outputs in one run, and return their results by index."""
         kept = group[0].kept
         changes = rules.overrides_of_executed(overrides, kept)
         if overridden:
@@ -229,7 +229,7 @@ class Rerunner:
 
 
 def _has_noop(server: Server) -> bool:
-    """Return whether a server has `/builtin/noop`, so that steps are pinned without another flow being stored."""
+    """Return whether a server has `/builtin/noop`: it allows pinning steps without storing another flow."""
     major, _, rest = (server.release or "").partition(".")
     minor = rest.partition(".")[0]
     return major.isdecimal() and minor.isdecimal() and (int(major), int(minor)) >= (0, 13)
@@ -247,10 +247,10 @@ def _groups(items: Sequence[RerunItem]) -> list[list[RerunItem]]:
 
 
 def _inputs(plan: RerunPlan, given: Any, recorded: rules.Recorded) -> dict[int, Any]:
-    """Return the input of each item that is run again.
+    """Return the input of each item that is executed again, by index.
 
     Raises:
-        InvalidArgumentError: If it is needed and not given, or has not as many as the batch has items.
+        InvalidArgumentError: If the input is needed but missing, or if it is not a list of one input per item.
     """
     indexes = [item.index for item in plan.items]
     if given is NOT_GIVEN and recorded.has_input:

@@ -35,7 +35,8 @@ __all__ = ["RunReader"]
 
 _MOST_ITEMS_FOR_STEPS = 1000
 _MOST_ITEMS_ASKED = 20
-"""Items of a larger run that are asked for their steps one by one: a server takes 20 ms for each in a run of 20,000."""
+"""Maximum number of items of a larger run whose steps are requested one by one: each takes a server 20 ms in a run of
+20,000 items."""
 _AT_ONCE = 4
 
 
@@ -50,34 +51,34 @@ class RunReader:
         self._connection = connection
 
     async def get_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
-        """Return a run as it stands now."""
+        """Return the current state of a run."""
         run_id = requests.check_run_id(run_id)
         request = api.get_run._get_kwargs(run_id=run_id)
         read = partial(responses.run, run_id=run_id)
         return await self._connection.call("get_run", request, read, timeout=timeout, run_id=run_id)
 
     async def get_run_items(self, run_id: str | UUID, *, timeout: float | None = None) -> ListItemsResponse:
-        """Return the items of a run, in the order of their inputs; an item that runs has no result yet."""
+        """Return the items of a run, in the order of their inputs. Items that are still running have no result."""
         run_id = requests.check_run_id(run_id)
         listed = await self.listed_items(run_id, timeout)
         if not listed.items:
-            # Servers from 0.12 on give an unknown run no items instead of a 404.
+            # From 0.12 on, servers return no items for an unknown run instead of a 404.
             await self.get_run(run_id, timeout=timeout)
         status: ExecutionStatus | None = None
         if responses.items_of(listed).places(answers.is_unfinished):
             status = (await self.standing(run_id, timeout=timeout)).status
             if answers.is_failed(status):
-                # It may have ended, and its items too, after they were asked for.
+                # The run and its items may have ended after the items were requested.
                 listed = await self.listed_items(run_id, timeout)
         return await self.explain(listed, status, timeout=timeout)
 
     async def listed_items(self, run_id: str, timeout: float | None) -> ListItemsResponse:
-        """Return the items of a run as the server tells them."""
+        """Return the items of a run as the server reports them."""
         told = await self.item_answers(run_id, timeout)
         return responses.items(run_id, told, self._connection.reading(run_id))
 
     async def item_answers(self, run_id: str, timeout: float | None) -> list[dict[str, Any]]:
-        """Return what the server tells of the items of a run, for `responses.items`."""
+        """Return the server's data about the items of a run, for `responses.items`."""
         return await self._connection.call(
             "get_run_items",
             api.get_run_items._get_kwargs(run_id=run_id),
@@ -90,12 +91,12 @@ class RunReader:
     async def explain(
         self, listed: ListItemsResponse, status: ExecutionStatus | None, *, timeout: float | None = None
     ) -> ListItemsResponse:
-        """Add what items do not tell themselves: why they failed, or that the server lost them.
+        """Add details that items do not have themselves: why they failed, or that the server lost them.
 
         Args:
             listed: The items.
-            status: How the run has ended; None if it has not, or no item is without an end.
-            timeout: Seconds for each request, instead of the client's.
+            status: The run's status if it has ended; it may be None if it has not, or if all items have ended.
+            timeout: Seconds for each request, instead of the client's timeout.
         """
         items = responses.items_of(listed)
         failed = items.places(answers.is_failed)
@@ -105,9 +106,9 @@ class RunReader:
         can = (await self._connection.server()).capabilities
         if failed:
             listed = await self._explain_failed(listed, failed, can, timeout)
-        # 0.9 loses no run so: it does not resume them, and shows them as running for ever.
+        # With 0.9, runs are not lost in this way: it does not resume them, and reports them as running forever.
         if lost and status is not None and can["recovery"]:
-            # Before 0.12 servers show what has started only when the run ends by itself.
+            # Before 0.12, servers report which steps have started only if the run ends by itself.
             started = await self._steps_by_item(listed, lost, can, timeout) if can["events"] else {}
             listed = responses.with_lost_items(listed, status, started)
         return listed
@@ -115,7 +116,7 @@ class RunReader:
     async def _explain_failed(
         self, listed: ListItemsResponse, failed: list[int], can: Mapping[str, bool], timeout: float | None
     ) -> ListItemsResponse:
-        """Ask the steps for what failed items do not tell themselves: from 0.12 on the cause, before it the step."""
+        """Add details of failed items that only their steps have: the cause from 0.12 on, the step before 0.12."""
         if len(listed.items) > 1 and not can["step_of_item"]:
             return listed
         if len(listed.items) > _MOST_ITEMS_FOR_STEPS:
@@ -129,14 +130,14 @@ class RunReader:
     async def _steps_by_item(
         self, listed: ListItemsResponse, places: list[int], can: Mapping[str, bool], timeout: float | None
     ) -> dict[int, list[StepDetails]]:
-        """Return the steps of items that had started, as far as the server tells them: of a large run few are asked.
+        """Return the started steps of items, as far as the server reports them; in a large run, only of some.
 
-        That something failed is known, whatever keeps the server from saying more.
+        Failed requests are ignored: it is known already that the items failed, and the steps only add details.
         """
         run_id = listed.run_id
         is_large = len(listed.items) > _MOST_ITEMS_FOR_STEPS
         indexes = [listed.items[place].index for place in (places[:_MOST_ITEMS_ASKED] if is_large else places)]
-        # Steps come with their outputs where there are any, and one item's is then found among all of them.
+        # With the steps of the whole run, these servers would return the outputs of all items: request single items.
         if is_large and can["step_outputs"]:
             ask = [partial(self._steps_or_none, run_id, index, timeout) for index in indexes]
             found = await async_together(ask, _AT_ONCE)
@@ -175,14 +176,14 @@ class RunReader:
         index = requests.check_limit(item_index, "item_index")
         listed = await self._listed_steps(run_id, index, timeout)
         if not listed.steps:
-            # Servers from 0.12 on give an unknown run no steps instead of a 404.
+            # From 0.12 on, servers return no steps for an unknown run instead of a 404.
             await self.get_run(run_id, timeout=timeout)
         return listed
 
     async def get_run_arguments(
         self, run_id: str | UUID, recorder: Recorder, *, timeout: float | None = None
     ) -> RunArguments:
-        """Return what a run was started with: by the server where it tells, else as it was recorded."""
+        """Return the arguments a run was started with: from the server if it reports them, otherwise as recorded."""
         run_id = requests.check_run_id(run_id)
         entry = recorder.recorded(run_id)
         try:
@@ -219,7 +220,7 @@ class RunReader:
         )
 
     async def get_run_flow(self, run_id: str | UUID, *, timeout: float | None = None) -> StoredFlow:
-        """Return the flow of a run, without the tag of the client that runs it. Its examples are with `get_flow`."""
+        """Return the flow of a run, without the tag of the client that runs it. `get_flow` returns its examples."""
         run_id = requests.check_run_id(run_id)
         request = api.get_run_flow._get_kwargs(run_id=run_id)
         return await self._connection.call("get_run_flow", request, responses.flow, timeout=timeout, run_id=run_id)
@@ -237,18 +238,18 @@ class RunReader:
             read = partial(responses.run, run_id=run_id)
             return await self._connection.call("cancel_run", request, read, timeout=timeout, run_id=run_id)
         except ConflictError as error:
-            # Servers before 0.12 refuse what is cancelled already: by the first of two requests, if that was lost.
+            # Servers before 0.12 refuse to cancel a cancelled run, even if a lost first attempt cancelled it.
             now = await self.state(run_id, timeout=timeout)
             if len(error.attempts) > 1 and now.status is ExecutionStatus.CANCELLED:
                 return now
             raise
 
     async def state(self, run_id: str, *, timeout: float | None = None) -> RunDetails:
-        """Return a run as it stands, without its steps where that can be had: of many items they are many."""
+        """Return the current state of a run, without its steps if possible: many items have many steps."""
         return responses.details(await self.standing(run_id, timeout=timeout))
 
     async def standing(self, run_id: str, *, timeout: float | None = None) -> answers.RunState:
-        """Return the same, as much of it as a client needs for itself."""
+        """Return the part of a run's current state that the client itself needs."""
         known = await self.summary(run_id, timeout=timeout)
         if known is not None:
             return known
@@ -257,7 +258,7 @@ class RunReader:
         return await self._connection.call("get_run", request, read, timeout=timeout, run_id=run_id)
 
     async def summary(self, run_id: str, *, timeout: float | None = None) -> answers.RunState | None:
-        """Return a root run without its steps, None for a run below another or one that is not there."""
+        """Return the state of a root run without its steps; None for a sub-run or an unknown run."""
         request = api.list_runs._get_kwargs(root_run_id=run_id, roots_only=True, limit=1)
         listed = await self._connection.call("list_runs", request, answers.run_states, run_id=run_id, timeout=timeout)
         return next((run for run in listed if run.run_id == run_id), None)

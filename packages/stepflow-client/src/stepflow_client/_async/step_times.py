@@ -1,4 +1,4 @@
-"""When the steps of a run ran."""
+"""Reads when the steps of a run were executed."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 __all__ = ["StepTimer"]
 
 _PULSE = 0.25
-"""Seconds without an event after which there is a look at the clock, and at what is known."""
+"""Seconds without an event after which the deadline and the completeness of the times are checked."""
 _LONGEST_SILENCE = 3.0
-"""Seconds without an event after which no more is waited for: of steps that a crashed server lost no end is told."""
+"""Seconds without an event after which reading stops: there is no end event for steps that a crashed server lost."""
 
 
 class StepTimer:
-    """Reads when steps ran from the events of their run.
+    """Reads the times of steps from the events of their run.
 
     Args:
         connection: The connection.
@@ -41,9 +41,9 @@ class StepTimer:
         return listed.model_copy(update={"steps": [times.told_by(step) for step in listed.steps]})
 
     async def times(self, run_id: str, steps: Sequence[StepDetails], timeout: float | None = None) -> StepTimes:
-        """Return the times of steps that the server has just listed; none where it has no events (before 0.12).
+        """Return the times of steps that the server has just listed; none if it has no events (before 0.12).
 
-        No server says which event of a running run is the last so far: reading ends where all that was listed is told.
+        No server marks the latest event of a running run: reading ends once there are events for everything listed.
 
         Args:
             run_id: The run.
@@ -51,7 +51,7 @@ class StepTimer:
             timeout: Seconds for all events; None for no limit.
 
         Raises:
-            RequestTimeoutError: If the time is over.
+            RequestTimeoutError: If the timeout expires.
         """
         found = StepTimes(run_id, steps)
         deadline = deadline_of(timeout)

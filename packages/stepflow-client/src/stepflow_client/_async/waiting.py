@@ -37,7 +37,7 @@ __all__ = ["Waiter"]
 
 
 _LARGE = 200
-"""A run of more items is asked for its summary only: a server gives all steps of all items along with a run."""
+"""For a run with more items, only the summary is requested: servers return all steps of all items with a run."""
 
 _NOT_ENDED = "has not ended yet", "it goes on; wait_run() waits again"
 _NO_RESULT = "has ended, but its result did not come in time", "get_result() asks again"
@@ -46,12 +46,12 @@ Answer = TypeVar("Answer")
 
 
 class Waiter:
-    """Waits until runs end, through lost connections and restarts of the server.
+    """Waits until runs end. It survives lost connections and server restarts.
 
     Args:
         connection: The connection.
         runs: Reads runs.
-        registries: Which runs this client has created.
+        registries: The runs that this client has created.
     """
 
     def __init__(self, connection: Connection, runs: RunReader, registries: RunRegistries) -> None:
@@ -72,7 +72,7 @@ class Waiter:
 
     async def _wait(self, run_id: str, deadline: float | None, total: int | None) -> answers.RunState:
         if total is None:
-            # Asked to wait for a run they do not know, 0.10 and 0.11 answer 500 instead of 404: so ask without first.
+            # First without waiting: if asked to wait for an unknown run, 0.10 and 0.11 respond with 500 instead of 404.
             run = await self._retry_until(partial(self._runs.standing, run_id), run_id, deadline)
             if run.is_finished:
                 return run
@@ -90,7 +90,7 @@ class Waiter:
                 if not run.is_finished:
                     await self.check_recovery(run.run_id, began)
             except TRANSIENT_ERRORS as error:
-                # The run goes on, or the server resumes it when it is started again.
+                # The run continues, or the server resumes it after a restart.
                 self._raise_if_hopeless(error, run_id, deadline, last_contact)
                 if not (lost or has_passed(deadline)):
                     lost = True
@@ -104,14 +104,14 @@ class Waiter:
             if has_passed(deadline):
                 raise _timed_out(run_id)
             if now - started < held / 2 or not held:
-                # The server responded at once, because it does not wait or was not asked to.
+                # The server responded early, because it does not hold requests or was not asked to.
                 wanted = max(pause, asked)
                 await asyncio.sleep(wanted if deadline is None else min(wanted, max(0.0, deadline - now)))
-                # The end is noticed late by a tenth of what the run took, at most.
+                # The delay in noticing the end is at most a tenth of the time waited.
                 pause = min(max(pause, 0.1 * (now - began)), timings.wait_longest_pause)
 
     async def result_of(self, run: answers.Started, deadline: float | None) -> FlowResult:
-        """Return the result of a run of one item that was just created, waiting for its end."""
+        """Wait until a run of one item that was just created ends, and return its result."""
         if run.answers and run.status.is_final:
             reading = self._connection.reading(run.run_id)
             result = responses.single_result(run.run_id, run.answers, run.status, reading)
@@ -132,17 +132,17 @@ class Waiter:
         deadline: float | None,
         late: tuple[str, str] = _NOT_ENDED,
     ) -> Answer:
-        """Repeat a request until there is a response: a server that is away for a while is no reason to lose a run.
+        """Repeat a request until there is a response, even if the server is unavailable for a while.
 
         Args:
-            ask: Asks, and may be called again.
+            ask: Sends the request; it may be called several times.
             run_id: The run concerned.
             deadline: The deadline, by `time.monotonic()`; None for two minutes.
-            late: What is said of the run if there is no response in time, and the hint.
+            late: The state of the run, for the message, and the hint of the error if there is no response in time.
 
         Raises:
-            RunTimeoutError: If a server does not respond in time.
-            TransportError: If there is none.
+            RunTimeoutError: If the server does not respond in time.
+            TransportError: If the server cannot be reached.
         """
         timings = self._connection.timings
         backoff = Backoff(timings.wait_first_pause, timings.wait_longest_pause)
@@ -161,7 +161,7 @@ class Waiter:
                     await asyncio.sleep(left)
                     error.run_id = run_id
                     if isinstance(error, ServerConnectionError):
-                        # Of a server that is not there more is known than that the time is over.
+                        # This error says more than a timeout: the server is unreachable.
                         raise
                     raise _timed_out(run_id, late) from error
                 if not lost:
@@ -170,11 +170,11 @@ class Waiter:
             await asyncio.sleep(wanted)
 
     async def check_recovery(self, run_id: str, began: float) -> None:
-        """Refuse to wait for a run that was there before its server was gone, where servers resume none.
+        """Raise if a run was created before its server became unreachable, and the server does not resume runs.
 
         Args:
             run_id: A run that has not ended.
-            began: Since when it is waited for, by `time.monotonic()`.
+            began: When waiting for the run began, by `time.monotonic()`.
 
         Raises:
             UnsupportedByServerError: If the run will not end.
@@ -212,20 +212,24 @@ class Waiter:
         single: bool,
         read: Callable[[str, ExecutionStatus], Awaitable[Answer]],
     ) -> tuple[answers.RunState, Answer]:
-        """Return how a run has ended, and what `read` reads of it then.
+        """Return the state of a run that has ended, and what `read` returns for it.
 
         Args:
             run_id: The run.
-            wait: Whether its end is waited for.
-            timeout: Seconds for all of it; None for no limit.
-            single: Whether a batch is refused.
-            read: Is called with the run and its status, again where the server is away for a while.
+            wait: Whether to wait until the run ends.
+            timeout: Seconds for the whole call; None for no limit.
+            single: Whether to refuse a batch.
+            read: Called with the run's id and status; with `wait`, it is called again if the server was unavailable.
+
+        Raises:
+            RunTimeoutError: If the run has not ended.
+            InvalidArgumentError: If the run is a batch and `single` is True.
         """
         run_id = requests.check_run_id(run_id)
         deadline = deadline_of(timeout)
         with deadline_scope(deadline):
             look = partial(self._runs.standing, run_id)
-            # Who does not want to wait for the run does not wait for its server either.
+            # A caller that does not wait for the run does not wait for its server either.
             run = await self._retry_until(look, run_id, deadline) if wait else await look()
             if single and run.total != 1:
                 raise InvalidArgumentError(
@@ -245,13 +249,13 @@ class Waiter:
     def _raise_if_hopeless(
         self, error: StepflowClientError, run_id: str, deadline: float | None, last_contact: float
     ) -> None:
-        """Raise what keeps a run from being waited for, unless it may pass.
+        """Raise an error, unless it is transient and waiting for the run can continue.
 
         Args:
-            error: What came instead of a response.
+            error: The error raised instead of a response.
             run_id: The run.
-            deadline: The deadline; None for some time after the last contact.
-            last_contact: When the server responded last.
+            deadline: The deadline; None to limit the time since the last response instead.
+            last_contact: When the server last responded, by `time.monotonic()`.
         """
         is_over = deadline is None and time.monotonic() - last_contact > self._connection.timings.wait_outage
         if not is_transient(error) or is_over or self._connection.closed:
@@ -259,7 +263,7 @@ class Waiter:
             raise error
 
     def _asked_pause(self, error: StepflowClientError) -> float:
-        """Return the seconds that a server asks to wait, limited to half of the outage that is tolerated."""
+        """Return the seconds that the server asked to wait, limited to half of the longest tolerated outage."""
         asked = error.retry_after if isinstance(error, ApiError) else None
         return min(asked or 0.0, self._connection.timings.wait_outage / 2)
 
@@ -267,7 +271,7 @@ class Waiter:
         return await self._retry_until(partial(self.ended_items, run_id, status), run_id, deadline, _NO_RESULT)
 
     async def ended_items(self, run_id: str, status: ExecutionStatus) -> ListItemsResponse:
-        """Return the items of a run that has ended so."""
+        """Return the items of a run that has ended with a status."""
         return await self._runs.explain(await self._runs.listed_items(run_id, None), status)
 
 

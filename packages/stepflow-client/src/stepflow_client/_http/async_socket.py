@@ -1,4 +1,4 @@
-"""A connection to a server in an event loop: asyncio's, or another that follows its interface."""
+"""A connection to a server in an event loop: asyncio's, or another with the same interface."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .sockets import CHUNK, RAGGED, forks, keep_alive, readable, reason
 __all__ = ["AsyncSocket"]
 
 _MOST_UNREAD = 1024 * 1024
-"""Bytes that may wait for a slow reader before the server is made to wait."""
+"""Maximum number of unread bytes; beyond that, reading is paused, which slows the server down."""
 
 
 class AsyncSocket(asyncio.Protocol):
@@ -39,7 +39,7 @@ class AsyncSocket(asyncio.Protocol):
         self._error: Exception | None = None
         self._is_readable: Callable[[], bool] = bool
         self.idle_since = 0.0
-        """When it was used last, by `time.monotonic()`."""
+        """When the connection was last used, by `time.monotonic()`."""
 
     @classmethod
     async def connect(cls, host: str, port: int, tls: ssl.SSLContext | None, timeout: float) -> Self:
@@ -49,8 +49,8 @@ class AsyncSocket(asyncio.Protocol):
             async with asyncio.timeout(timeout):
                 if not isinstance(loop, asyncio.BaseEventLoop):
                     return await cls._connect_in_turn(loop, host, port, tls, timeout)
-                # asyncio's race of addresses may lose a connection that is made when it is cancelled. There is none
-                # where there is only one address, or where none of them can be slow.
+                # asyncio's race between addresses may leak a connection that is established while it is cancelled.
+                # There is no race for a single address, nor for localhost, none of whose addresses can be slow.
                 delay = None if _is_address(host) or host == "localhost" else 0.25
                 _, connection = await loop.create_connection(cls, host, port, ssl=tls, happy_eyeballs_delay=delay)
         except TimeoutError:
@@ -63,7 +63,7 @@ class AsyncSocket(asyncio.Protocol):
     async def _connect_in_turn(
         cls, loop: asyncio.AbstractEventLoop, host: str, port: int, tls: ssl.SSLContext | None, timeout: float
     ) -> Self:
-        """Open a connection in an event loop that has no race of addresses, such as uvloop's: one after the other."""
+        """Open a connection in an event loop without a race between addresses, such as uvloop's: try one by one."""
         connected = await _first_to_accept(loop, host, port, loop.time() + timeout)
         try:
             name = host if tls is not None else None
@@ -75,14 +75,14 @@ class AsyncSocket(asyncio.Protocol):
 
     @property
     def is_usable(self) -> bool:
-        """False once the server has closed the connection, or sent what nobody asked for."""
+        """Whether the connection can be reused: not if the server has closed it or sent unexpected data."""
         if self._ended or self._unread or self._error or self._is_elsewhere:
             return False
-        # What the event loop has not come to read yet is on the socket.
+        # Data that the event loop has not read yet is still on the socket.
         return not self._is_readable()
 
     def close(self) -> None:
-        """Close at once; what is not sent yet is dropped."""
+        """Close immediately; data that was not sent yet is dropped."""
         self._is_closed = True
         if self._transport is None:
             return
@@ -92,43 +92,43 @@ class AsyncSocket(asyncio.Protocol):
             self._transport.abort()
 
     def abandon(self) -> None:
-        """Close from anywhere: a garbage collector may run in another thread, or when the event loop is gone."""
+        """Close from any thread: the garbage collector may run in another thread, or after the event loop is closed."""
         self._is_closed = True
         if self._transport is None or self._forks != forks():
-            # The event loop that a fork has inherited watches its sockets together with the parent's: what is closed
-            # here falls silent there.
+            # The event loop inherited by a fork watches its sockets together with the parent's: a connection closed
+            # here would fall silent there.
             return
         try:
             self._loop.call_soon_threadsafe(self._transport.abort)
         except RuntimeError:
-            # The event loop is closed. Its transport cannot be used any more, and closes the socket when it goes.
-            # (uvloop has closed it already, and its sockets take no `shutdown`.)
+            # The event loop is closed. Its transport is unusable, and closes the socket when it is garbage-collected.
+            # (uvloop has closed the socket already, and its sockets do not support `shutdown`.)
             with contextlib.suppress(OSError, AttributeError, NotImplementedError, TypeError):
                 self._transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
 
     @property
     def _is_elsewhere(self) -> bool:
-        """Whether another event loop runs here than that of the connection."""
+        """Whether the running event loop is not the one of the connection."""
         return self._loop is not asyncio.get_running_loop()
 
     async def aclose(self) -> None:
-        """Close at once, and let the event loop do it."""
+        """Close immediately, and yield to the event loop once so that it can do so."""
         self.close()
         await asyncio.sleep(0)
 
     def send(self, data: bytes, timeout: float) -> None:
-        """Send bytes; those the system does not take at once go out later, see `is_full`."""
+        """Send bytes. Those that the system does not accept immediately are sent later, see `is_full`."""
         if self._transport is None or self._ended:
             raise ConnectionBroken("the connection is closed")
         self._transport.write(data)
 
     @property
     def is_full(self) -> bool:
-        """True while the system takes no more bytes."""
+        """Whether the system currently accepts no more bytes."""
         return self._writable is not None
 
     async def drain(self, timeout: float) -> None:
-        """Wait until the system has taken what was sent."""
+        """Wait until the system accepts bytes again."""
         if self._writable is None:
             return
         timer = self._loop.call_later(timeout, _expire, self._writable, WriteTimeout, timeout)
@@ -138,7 +138,7 @@ class AsyncSocket(asyncio.Protocol):
             timer.cancel()
 
     async def receive(self, timeout: float) -> bytes:
-        """Return the bytes that have come, waiting for some; none at the end of the connection."""
+        """Return received bytes, waiting for some; return empty bytes at the end of the connection."""
         if not self._unread and not self._ended:
             self._waiter = self._loop.create_future()
             self._expire_in(timeout)
@@ -159,10 +159,10 @@ class AsyncSocket(asyncio.Protocol):
         return b""
 
     def _expire_in(self, timeout: float) -> None:
-        """Let the reader wait so long and no longer.
+        """Limit the time that the reader waits.
 
-        Responses come long before that, and a timer for each would be wasted: there is one for many of them,
-        which finds out when it goes off whether the deadline has been moved meanwhile.
+        Responses usually arrive long before the limit, so a timer for each would be wasteful. One timer serves many
+        responses: when it goes off, it checks whether the deadline has been moved in the meantime.
         """
         self._timeout = timeout
         self._deadline = self._loop.time() + timeout
@@ -183,23 +183,23 @@ class AsyncSocket(asyncio.Protocol):
     # What the event loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
-        # The transports of other event loops than asyncio's have its methods, but are no subclasses.
+        """Store the transport."""
+        # Transports of event loops other than asyncio's have the same methods, but are not subclasses.
         self._transport = cast("asyncio.Transport", transport)
         connected = transport.get_extra_info("socket")
         if connected is not None:
             keep_alive(connected)
             self._is_readable = readable(connected.fileno())
         if hasattr(transport, "max_size"):
-            # What asyncio's transports over plain sockets read at once: 256 KiB, unless they are told.
-            setattr(transport, "max_size", CHUNK)  # noqa: B010 - only asyncio's have it, and no type says so
-        # Whoever ends an event loop has it close the asynchronous generators that are left, and waits for that. A
-        # connection is none, but wants just that, and the loop asks for no more than `aclose`.
+            # Maximum number of bytes per read of asyncio's transports over plain sockets; 256 KiB by default.
+            setattr(transport, "max_size", CHUNK)  # noqa: B010 - only asyncio's have it, and it is in no type
+        # When an event loop is shut down, it closes the remaining asynchronous generators and waits for that. A
+        # connection is not a generator, but must be closed in the same way, and the loop only calls its `aclose`.
         if (note := sys.get_asyncgen_hooks().firstiter) is not None:
             note(cast("AsyncGenerator[None]", self))
 
     def data_received(self, data: bytes) -> None:
-        """Keep what came and wake the reader."""
+        """Store received bytes and wake the reader."""
         self._unread.append(data)
         self._unread_size += len(data)
         if self._unread_size > _MOST_UNREAD and not self._paused_reading and self._transport is not None:
@@ -208,7 +208,7 @@ class AsyncSocket(asyncio.Protocol):
         self._wake(self._waiter)
 
     def eof_received(self) -> bool:
-        """Note that the server sends no more."""
+        """Note that the server will send no more data."""
         if self._transport is not None and _is_cut_off(self._transport):
             self._error = ConnectionError(RAGGED)
         self._ended = True
@@ -216,7 +216,7 @@ class AsyncSocket(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Note the end, and wake whoever waits."""
+        """Note the end of the connection, and wake the reader and the sender."""
         if not (exc or self._ended or self._is_closed) and self._transport and _is_tls(self._transport):
             exc = ConnectionError(RAGGED)
         self._ended = True
@@ -228,15 +228,15 @@ class AsyncSocket(asyncio.Protocol):
         writable, self._writable = self._writable, None
         if writable is not None and not writable.done():
             writable.set_exception(ConnectionBroken(reason(exc) if exc else "the server closed the connection"))
-            # Nobody may be waiting for it.
+            # Mark the exception as retrieved: there may be no sender waiting for it.
             writable.exception()
 
     def pause_writing(self) -> None:
-        """Make the sender wait: the system takes no more."""
+        """Make the sender wait: the system accepts no more bytes."""
         self._writable = self._loop.create_future()
 
     def resume_writing(self) -> None:
-        """Let the sender go on."""
+        """Let the sender continue."""
         writable, self._writable = self._writable, None
         self._wake(writable)
 
@@ -247,10 +247,10 @@ class AsyncSocket(asyncio.Protocol):
 
 
 async def _first_to_accept(loop: asyncio.AbstractEventLoop, host: str, port: int, end: float) -> socket.socket:
-    """Open a connection to one of a host's addresses; each gets its share of the time until a moment of the loop.
+    """Open a connection to one of a host's addresses. Each address gets its share of the time left until `end`.
 
     Raises:
-        OSError: If there is none; TimeoutError if the last address did not accept in time.
+        OSError: If no address accepts; a TimeoutError if the last one did not accept in time.
     """
     failure: OSError = OSError("it has no address")
     addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -285,7 +285,7 @@ def _is_tls(transport: asyncio.BaseTransport) -> bool:
 
 
 def _is_cut_off(transport: asyncio.BaseTransport) -> bool:
-    """Return whether a TLS connection ended without close_notify, which asyncio reports in the same way as an end."""
+    """Return whether a TLS connection ended without close_notify: asyncio reports that like a regular end."""
     tls = transport.get_extra_info("ssl_object")
     try:
         return tls is not None and tls.read(1) != b""

@@ -1,4 +1,4 @@
-"""HTTP/1.1 messages, and what may become of them. Pure."""
+"""HTTP/1.1 messages, and the errors of sending them. Pure."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ HeaderItems = tuple[tuple[str, str], ...]
 _LONGEST_TARGET = 65_536
 _MOST_KNOWN = 8
 MOST_BYTES = 1024**3
-"""Bytes in the body of a response, where the client is not told otherwise."""
+"""Default maximum size of the body of a response in bytes."""
 SHORTEST = 0.001
-"""Seconds that a phase gets though the deadline has passed: what is there already is still read."""
+"""Minimum seconds for a phase, even if the deadline has passed: data that has already arrived is still read."""
 
 
 class HttpError(Exception):
-    """A request got no response. The kind says whether the server may have got the request."""
+    """A request got no usable response. The subclass tells whether the server may have received the request."""
 
     attempts: Sequence[str] = ()
-    """What came of each attempt, where there was more than one."""
+    """The outcome of each attempt."""
     server: int | None = None
-    """Which server of a list it was sent to, or could not be."""
+    """The number of the server, in a list of servers, that the request was sent to, or could not be sent to."""
 
 
 class CannotSend(HttpError):
@@ -55,11 +55,11 @@ class CannotSend(HttpError):
 
 
 class ConnectFailed(HttpError):
-    """There was no connection; nothing was sent."""
+    """No connection could be opened; nothing was sent."""
 
 
 class ConnectTimeout(ConnectFailed):
-    """There was no connection in time; nothing was sent."""
+    """No connection could be opened in time; nothing was sent."""
 
 
 class PoolTimeout(ConnectFailed):
@@ -67,7 +67,7 @@ class PoolTimeout(ConnectFailed):
 
 
 class WriteTimeout(HttpError):
-    """The server did not take the request in time."""
+    """The server did not accept the whole request in time."""
 
 
 class ReadTimeout(HttpError):
@@ -75,19 +75,19 @@ class ReadTimeout(HttpError):
 
 
 class ConnectionBroken(HttpError):
-    """The connection broke after it had been made."""
+    """The connection broke after it was opened."""
 
 
 class NotHttp(HttpError):
-    """Something answered, but not in HTTP/1.1."""
+    """There was a response, but not in HTTP/1.1."""
 
 
 class TooLarge(HttpError):
-    """The response is larger than the caller wants to read."""
+    """The response is larger than the caller allows."""
 
 
 class Unreadable(HttpError):
-    """A response came whose body cannot be decoded."""
+    """There was a response, but it cannot be decoded."""
 
 
 class Timeouts(NamedTuple):
@@ -99,54 +99,54 @@ class Timeouts(NamedTuple):
     pool: float = 600.0
 
     def reading(self, seconds: float) -> Timeouts:
-        """Return the same with other seconds for the response."""
+        """Return a copy with another read timeout."""
         return Timeouts(self.connect, seconds, self.write, self.pool)
 
     def at_most(self, seconds: float) -> Timeouts:
-        """Return the same with every phase limited to a number of seconds."""
+        """Return a copy with every phase limited to a number of seconds."""
         return Timeouts(*(min(phase, seconds) for phase in self))
 
     def as_dict(self) -> dict[str, float]:
-        """Return them as httpx has them."""
+        """Return the timeouts as a dict, in the form that httpx uses."""
         return self._asdict()
 
 
 @dataclass(slots=True)
 class HttpRequest:
-    """A request below the root of the API."""
+    """A request whose path is relative to the root of the API."""
 
     method: str
     path: str
-    """Without `/api/v1` before it, percent-encoded."""
+    """The percent-encoded path, without the leading `/api/v1`."""
     query: str = ""
     headers: dict[str, str] = field(default_factory=dict, repr=False)
-    """Names in lower case; `host` and `content-length` are added when it is sent. They may be credentials."""
+    """The headers, with names in lower case; `host` and `content-length` are added on sending. May hold credentials."""
     content: bytes = field(default=b"", repr=False)
     timeout: Timeouts = field(default_factory=Timeouts)
     idempotent: bool = True
-    """Whether sending it twice does no more than sending it once."""
+    """Whether sending the request twice has the same effect as sending it once."""
     deadline: float | None = None
-    """The caller's deadline, by `time.monotonic()`, whatever the phases would still allow."""
+    """The caller's deadline, by `time.monotonic()`; it limits every phase."""
     max_response_bytes: int = MOST_BYTES
-    """Bytes that the body of the response may have; of a stream, what comes between two events."""
+    """Maximum size of the body of the response in bytes; for a stream, of the data between two events."""
     server: int | None = None
-    """Which server of a list should get it, if that one is there; None for any."""
+    """The number of the preferred server, in a list of servers; it is used if it is available. None for any."""
 
     def remaining(self, seconds: float) -> float:
-        """Return how long a phase may take from now on.
+        """Return how many seconds a phase that begins now may take.
 
         Args:
-            seconds: The limit of the phase.
+            seconds: The limit of the phase in seconds.
         """
         if self.deadline is None:
             return seconds
         return min(seconds, max(self.deadline - time.monotonic(), SHORTEST))
 
     def check_deadline(self) -> None:
-        """Raise if more must come and the caller's deadline has passed: a server may send without a pause.
+        """Raise if the caller's deadline has passed before the response is complete: a server may never stop sending.
 
         Raises:
-            ReadTimeout: If it has.
+            ReadTimeout: If the deadline has passed.
         """
         if self.deadline is not None and time.monotonic() >= self.deadline:
             raise ReadTimeout("no whole answer in time")
@@ -157,16 +157,16 @@ class HttpRequest:
 
 @dataclass(slots=True)
 class HttpResponse:
-    """A response, read to its end."""
+    """A complete response."""
 
     status: int
     headers: dict[str, str] = field(repr=False)
-    """Names in lower case; repeated ones are joined by a comma."""
+    """The headers, with names in lower case; repeated ones are joined by a comma."""
     content: bytes = field(default=b"", repr=False)
     attempts: Sequence[str] = ()
-    """What came of each attempt, for a response that is an error."""
+    """The outcome of each attempt, for an error response."""
     server: int | None = None
-    """Which server of a list has sent it."""
+    """The number of the server, in a list of servers, that sent it."""
 
     @property
     def content_type(self) -> str:
@@ -175,16 +175,16 @@ class HttpResponse:
 
 
 def request_bytes(request: HttpRequest, host: bytes, root_path: str, known: dict[HeaderItems, bytes]) -> bytes:
-    """Return a request as it goes over the wire, but for its body.
+    """Return the head of a request in wire format.
 
     Args:
         request: The request.
-        host: What the `host` header says.
-        root_path: What goes before its path.
-        known: Headers as they have been written before, which is filled: most requests of a client have the same.
+        host: The value of the `host` header.
+        root_path: The path before the request's path.
+        known: A cache of headers in wire format, which is filled: most requests of a client have the same headers.
 
     Raises:
-        CannotSend: If it cannot be sent.
+        CannotSend: If the request cannot be sent.
     """
     target = f"{root_path}{request.path}?{request.query}" if request.query else root_path + request.path
     if len(target) > _LONGEST_TARGET:
@@ -203,12 +203,12 @@ def request_bytes(request: HttpRequest, host: bytes, root_path: str, known: dict
 
 
 def _header_lines(headers: HeaderItems) -> bytes:
-    """Return headers as they go over the wire.
+    """Return headers in wire format.
 
     Raises:
         CannotSend: If they cannot be sent.
     """
-    # No response is unpacked here, and some proxies take silence for consent.
+    # Responses are not decompressed here, and some proxies compress them unless told not to.
     lines = [] if any(name == "accept-encoding" for name, _ in headers) else [b"\r\naccept-encoding: identity"]
     for name, value in headers:
         if "\r" in value or "\n" in value or "\0" in value or not name.isascii():
@@ -218,7 +218,7 @@ def _header_lines(headers: HeaderItems) -> bytes:
 
 
 def lower(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return headers as a dict with names in lower case, repeated ones joined."""
+    """Return headers as a dict with names in lower case; repeated ones are joined by a comma."""
     values: dict[str, list[str]] = {}
     for name, value in headers:
         values.setdefault(name.lower(), []).append(value)

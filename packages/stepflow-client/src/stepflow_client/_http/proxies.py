@@ -1,4 +1,4 @@
-"""Proxies: the one before a server, as an argument or the environment names it, and how it can be shown."""
+"""Proxies: which one to use for a server, from an argument or the environment, and how to show its URL."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _HINT = "write http://HOST:PORT; and / ? # @ in a password as %2F %3F %23 %40"
 def check_proxy(
     proxy: str | httpx.URL | httpx.Proxy | None, source: str = "proxy"
 ) -> str | httpx.URL | httpx.Proxy | None:
-    """Return a proxy as httpx takes it. `host:port` is taken as http.
+    """Return a proxy in a form that httpx accepts. `host:port` means http.
 
     Args:
-        proxy: Its URL.
-        source: What to call it in an error, which never shows the URL: there may be a password in it.
+        proxy: The URL of the proxy.
+        source: The name of the setting, for errors. They never show the URL, which may contain a password.
 
     Raises:
         InvalidArgumentError: If it is not the URL of a proxy.
     """
     if proxy is None or hasattr(proxy, "raw_auth"):
         return proxy
-    # An httpx.URL is known without importing httpx.
+    # An httpx.URL is recognised without importing httpx.
     if not isinstance(proxy, str) and not hasattr(proxy, "raw_path"):
         raise InvalidArgumentError(f"{source} is the URL of a proxy, not {type(proxy).__name__}", hint=_HINT)
     text = str(proxy).strip()
@@ -51,7 +51,7 @@ def check_proxy(
         raise InvalidArgumentError(f"{source} is not an http, https or socks5 URL", hint=_HINT)
     if not host or (port is None and not has_scheme):
         raise InvalidArgumentError(f"{source} names no proxy", hint=_HINT)
-    # A password that is not escaped may have ended the host; what is shown of the URL would be a part of it.
+    # An unescaped password may have been parsed as the host; the URL as shown would then contain a part of it.
     if "@" in text.partition(parsed.netloc)[2] or not text.isprintable() or " " in text:
         raise InvalidArgumentError(f"{source} is not the URL of a proxy", hint=_HINT)
     return text
@@ -60,11 +60,11 @@ def check_proxy(
 def environment_proxy(url: ServerUrl) -> str | None:
     """Return the proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name for a server, or None.
 
-    A server on this machine itself is never asked through a proxy. NO_PROXY is a list of host names, which stand for
-    the names below them too, addresses and networks (`10.0.0.0/8`), each with or without a port; `*` is all.
+    No proxy is used for a server on this machine. NO_PROXY is a list of host names, which include their subdomains, and
+    addresses, each with or without a port, and of networks (`10.0.0.0/8`); `*` means all servers.
 
     Raises:
-        InvalidArgumentError: If what they name is not the URL of a proxy.
+        InvalidArgumentError: If a variable that applies is not the URL of a proxy.
     """
     if is_loopback(url.host) or not any(name.lower().endswith("_proxy") for name in os.environ):
         return None
@@ -79,7 +79,7 @@ def environment_proxy(url: ServerUrl) -> str | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine itself: `localhost` or a loopback address. 127.example.com is neither."""
+    """Return whether a host is this machine: `localhost` or a loopback address. 127.example.com is neither."""
     address = _address(host)
     return host == "localhost" if address is None else bool(address.is_loopback)
 
@@ -89,7 +89,7 @@ def _is_excluded(url: ServerUrl, no_proxy: str) -> bool:
 
 
 def _covers(entry: str, url: ServerUrl) -> bool:
-    """Return whether an entry of NO_PROXY means a server."""
+    """Return whether an entry of NO_PROXY covers a server."""
     if entry == "*":
         return True
     address = _address(url.host)
@@ -118,10 +118,10 @@ def _address(host: str) -> Any:
 
 
 def shown_proxy(proxy: str | httpx.URL | httpx.Proxy | None) -> str | None:
-    """Return the URL of a proxy as it can be shown: without its user and password."""
+    """Return the URL of a proxy without its user and password, so that it can be shown."""
     if proxy is None:
         return None
     text = str(getattr(proxy, "url", proxy))
     scheme = text.partition("://")[0] if "://" in text else "http"
-    # A password may hold any separator that stands before the host.
+    # A password may contain any separator that precedes the host.
     return f"{scheme}://{text.rpartition('://')[2].rpartition('@')[2]}"

@@ -1,4 +1,4 @@
-"""Reads HTTP/1.1 responses from the bytes of a connection. Pure, but for httptools, which parses."""
+"""Reads HTTP/1.1 responses from the bytes of a connection. Pure, except for httptools, which parses them."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from .messages import ConnectionBroken, HttpError, NotHttp, TooLarge
 __all__ = ["LONGEST_FIELD", "LONGEST_HEAD", "MOST_FIELDS", "MOST_INTERIM", "ResponseReader"]
 
 _SMALL = 4096
-"""Bytes up to which a piece of a body is joined to the one before."""
+"""Size in bytes below which a piece of a body is joined with the next one."""
 LONGEST_HEAD = 128 * 1024
-"""Bytes that may come without a body among them: a status line and headers, interim responses, trailers."""
+"""Maximum number of bytes without any body data: a status line and headers, interim responses, trailers."""
 LONGEST_FIELD = 64 * 1024
-"""Bytes in the value of a header or trailer."""
+"""Maximum size of the value of a header or trailer in bytes."""
 MOST_FIELDS = 256
-"""Headers and trailers of a response, those of its interim responses too."""
+"""Maximum number of headers and trailers of a response, including those of its interim responses."""
 MOST_INTERIM = 32
-"""Interim responses (1xx) before a response."""
+"""Maximum number of interim responses (1xx) before a response."""
 
 
 @lru_cache(maxsize=256)
 def _header_name(name: bytes) -> str:
-    """Return the name of a header in lower case; servers send the same few."""
+    """Return the name of a header in lower case. It is cached, because servers send the same few names."""
     return name.decode("latin-1").lower()
 
 
 class ResponseReader:
-    """Reads the responses that come over one connection, one after the other.
+    """Reads the responses that arrive over one connection, one after another.
 
-    `begin` expects a response, `feed` takes what came; `headers_complete` and `complete` say how far the response is.
-    There is one for a connection, not for a response: it and its parser know each other, and only the garbage collector
-    can end that. What a server may send without end is bounded: heads, fields, interim responses, trailers, the framing
-    of chunks, and the body as far as `begin` says.
+    `begin` prepares for a response, and `feed` processes received bytes; `headers_complete` and `complete` are the
+    progress. There is one reader per connection, not per response: the reader and its parser refer to each other, and
+    only the garbage collector can free them. Everything that a server could send endlessly is limited: heads, fields,
+    interim responses, trailers, the framing of chunks, and the body if `begin` is given a limit.
     """
 
     __slots__ = (
@@ -65,11 +65,11 @@ class ResponseReader:
         self.begin()
 
     def begin(self, method: str = "GET", most: int | None = None) -> None:
-        """Expect a response; the one before has been read to its end.
+        """Prepare for a response; the previous one must have been read to its end.
 
         Args:
-            method: Of the request: to a HEAD no body comes.
-            most: How many bytes the body may have; None does not bound it.
+            method: The method of the request: a response to HEAD has no body.
+            most: Maximum size of the body in bytes; None for no limit.
         """
         self._body.clear()
         self._has_body = method != "HEAD"
@@ -78,7 +78,7 @@ class ResponseReader:
         self.headers: dict[str, str] = {}
         self._refusal: tuple[type[HttpError], str] | None = None
         self.trailers: dict[str, str] = {}
-        """Fields that came behind the body; they are no headers, and nothing here reads them."""
+        """Fields after the body. They are not headers, and nothing here reads them."""
         self.status = 0
         self.started = False
         self.headers_complete = False
@@ -87,18 +87,18 @@ class ResponseReader:
         self.extra = False
 
     def feed(self, data: bytes) -> None:
-        """Take bytes, none at the end of the connection.
+        """Process received bytes; empty bytes mean the end of the connection.
 
         Raises:
-            NotHttp: If they are not HTTP/1.1, or more than a response needs.
-            TooLarge: If the body is larger than it may be.
-            ConnectionBroken: If the connection ends and the response is not complete without more.
+            NotHttp: If they are not HTTP/1.1, or exceed the limits for a response.
+            TooLarge: If the body exceeds its limit.
+            ConnectionBroken: If the connection ends before the response is complete, or if the memory is full.
         """
         if not data:
             self._end()
             return
         if self.complete:
-            # The server sent more than was asked for: the connection cannot be used again.
+            # The server sent unexpected data: the connection cannot be reused.
             self.extra = True
             return
         self.started = True
@@ -109,13 +109,14 @@ class ResponseReader:
             if self._refusal is None:
                 if isinstance(error.__context__, MemoryError):
                     raise ConnectionBroken("there is no memory for the answer") from None
-                # Nothing else below can fail: it was interrupted. (By what is lost where another exception is handled.)
+                # The callbacks cannot fail in any other way, so there was an interrupt. (Which one is lost if another
+                # exception is being handled.)
                 raise KeyboardInterrupt from error
             kind, words = self._refusal
             raise kind(words) from None
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if self.complete:
-                # The response is whole; what stands behind it was not asked for.
+                # The response is complete; the data after it is unexpected.
                 self.extra = True
                 return
             if isinstance(error, httptools.HttpParserUpgrade):
@@ -125,7 +126,7 @@ class ResponseReader:
             self._check(len(data), size, pieces)
 
     def _check(self, came: int, size: int, pieces: int) -> None:
-        """Bound what has come, and join the smallest pieces of the body: each takes many times its size."""
+        """Enforce the limits, and join small pieces of the body: each takes many times its size in memory."""
         if self._size > size:
             self._unframed = 0
             if self._most is not None and self._size > self._most:
@@ -153,24 +154,24 @@ class ResponseReader:
         raise ConnectionBroken(f"the server disconnected {what}")
 
     def take_body(self) -> bytes:
-        """Return the part of the body that came since the last time."""
+        """Return the part of the body received since the last call."""
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body.clear()
         return body
 
     def _refuse(self, kind: type[HttpError], words: str) -> NoReturn:
-        """Have the parser stop, and `feed` raise an error."""
+        """Make the parser stop and `feed` raise an error."""
         self._refusal = (kind, words)
         raise RuntimeError(words)
 
     # What httptools calls
 
     def on_message_begin(self) -> None:
-        """Note a response that nobody asked for, behind the one that was."""
+        """Note an unexpected response after the expected one."""
         self.extra = self.complete
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header, or a trailer."""
+        """Store a header or trailer."""
         if self.complete:
             return
         self._fields += 1
@@ -182,7 +183,7 @@ class ResponseReader:
         fields[key] = f"{fields[key]}, {text}" if key in fields else text
 
     def on_headers_complete(self) -> None:
-        """Note that the body begins; an interim response (1xx) is forgotten when it ends."""
+        """Note the start of the body; an interim response (1xx) is discarded when it ends."""
         if self.complete:
             return
         self.status = self._parser.get_status_code()
@@ -192,13 +193,13 @@ class ResponseReader:
             if self._interim > MOST_INTERIM:
                 self._refuse(NotHttp, f"it has {self._interim} interim answers")
         elif not self._has_body:
-            # The parser knows no requests and expects a body now: the connection is not used again.
+            # The parser does not know the request and expects a body now: the connection is not reused.
             self.complete = True
         elif self._most is not None and _number(self.headers.get("content-length", "0")) > self._most:
             self._refuse(TooLarge, f"it has {self.headers['content-length']} bytes, more than {self._most}")
 
     def on_body(self, body: bytes) -> None:
-        """Keep a part of the body."""
+        """Store a part of the body."""
         if not self.complete:
             self._body.append(body)
             self._size += len(body)

@@ -1,4 +1,4 @@
-"""How many may do something at once, in an event loop and in threads."""
+"""Limits on the number of concurrent requests, for event loops and for threads."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from .messages import PoolTimeout
 if TYPE_CHECKING:
     import asyncio
 else:
-    # Who blocks threads alone does not pay for the import.
+    # Programs that only use the blocking client do not pay for the import.
     asyncio = lazy_module("asyncio")
 
 __all__ = ["AsyncSlots", "SyncSlots"]
 
 
 class AsyncSlots:
-    """How many may do something at once, in an event loop.
+    """Limits the number of concurrent requests in an event loop.
 
     Args:
-        most: How many; None does not limit them.
+        most: Maximum number; None for no limit.
     """
 
     def __init__(self, most: int | None) -> None:
@@ -32,12 +32,16 @@ class AsyncSlots:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def acquire(self, timeout: float) -> asyncio.Semaphore | None:
-        """Take a slot, waiting for one at most a number of seconds; it is to be given to `release`."""
+        """Take a slot, waiting up to `timeout` seconds for one; pass it to `release` afterwards.
+
+        Raises:
+            PoolTimeout: If no slot becomes free in time.
+        """
         if self._most is None:
             return None
         loop = asyncio.get_running_loop()
         if self._free is None or loop is not self._loop:
-            # A semaphore belongs to the first event loop in which somebody had to wait for it.
+            # A semaphore belongs to the first event loop in which a task had to wait for it.
             self._loop, self._free = loop, asyncio.Semaphore(self._most)
         free = self._free
         if not free.locked():
@@ -57,27 +61,31 @@ class AsyncSlots:
 
 
 class SyncSlots:
-    """How many threads may do something at once.
+    """Limits the number of concurrent requests in threads.
 
-    A slot that nobody holds any more is replaced: whatever line a KeyboardInterrupt hits, it does not cost one.
+    A slot that is no longer referenced is replaced, so a KeyboardInterrupt never costs a slot, whichever line it hits.
 
     Args:
-        most: How many; None does not limit them.
+        most: Maximum number; None for no limit.
     """
 
     def __init__(self, most: int | None) -> None:
-        # Not a semaphore: a KeyboardInterrupt can leave that locked, as it is written in Python.
+        # Not a semaphore: those are written in Python, and a KeyboardInterrupt can leave them locked.
         self._free: queue.SimpleQueue[_Slot] | None = None if most is None else queue.SimpleQueue()
         for _ in range(most or 0):
             self.add()
 
     def add(self) -> None:
-        """Have one slot more."""
+        """Add a slot."""
         if self._free is not None:
             self._free.put(_Slot(weakref.ref(self)))
 
     def acquire(self, timeout: float) -> _Slot | None:
-        """Take a slot, waiting for one at most a number of seconds."""
+        """Take a slot, waiting up to `timeout` seconds for one.
+
+        Raises:
+            PoolTimeout: If no slot becomes free in time.
+        """
         if self._free is None:
             return None
         try:
@@ -92,7 +100,7 @@ class SyncSlots:
 
 
 class _Slot:
-    """Is replaced by another one when it goes."""
+    """A slot. When it is deleted, a new one replaces it."""
 
     __slots__ = ("_slots",)
 

@@ -1,7 +1,7 @@
-"""A connection to a server that blocks its thread, and what it shares with that of an event loop (`_async_socket`).
+"""A blocking connection to a server, and the code it shares with the connection in an event loop (`async_socket`).
 
-Both are written by hand. They raise a ConnectFailed where nothing was sent, another HttpError where something may have
-been.
+Both are written by hand. They raise a ConnectFailed if nothing was sent, and another HttpError if something may have
+been sent.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import ssl
     from asyncio import CancelledError as AsyncCancelled
 else:
-    # A plain http server needs none of it.
+    # Not needed for plain http servers.
     ssl = lazy_module("ssl")
 
 __all__ = [
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 SyncCancelled = KeyboardInterrupt
-"""What ends a waiting thread from outside; `AsyncCancelled` is the same of a task."""
+"""The exception that interrupts a waiting thread from outside; `AsyncCancelled` is its counterpart for tasks."""
 
 _forks = 0
 
@@ -48,14 +48,14 @@ _forks = 0
 def __getattr__(name: str) -> Any:
     if name != "AsyncCancelled":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # Who blocks threads alone does not pay for the import of asyncio.
+    # Programs that only use the blocking client do not pay for the import of asyncio.
     from asyncio import CancelledError
 
     return CancelledError
 
 
 def forks() -> int:
-    """Return how many forks lie between this process and the one that started it; asking for its id takes longer."""
+    """Return the number of forks between the first process and this one; this is faster than getting the process id."""
     return _forks
 
 
@@ -65,14 +65,14 @@ def _count_fork() -> None:
 
 
 def async_home() -> tuple[object, ...]:
-    """Return what the connections of an asynchronous client belong to: a process and an event loop."""
+    """Return what an asynchronous client's connections belong to: a process and an event loop."""
     import asyncio
 
     return (_forks, asyncio.get_running_loop())
 
 
 def sync_home() -> tuple[object, ...]:
-    """Return what the connections of a blocking client belong to: a process."""
+    """Return what a blocking client's connections belong to: a process."""
     return (_forks,)
 
 
@@ -80,17 +80,17 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_count_fork)
 
 _KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
-"""Seconds without a byte before the system asks whether the other side is still there, seconds between questions, and
-how many may go unanswered. (`TCP_KEEPALIVE` is what macOS calls the first.)"""
+"""Seconds of silence before the system probes whether the peer is still there, seconds between probes, and how many
+probes may remain without a response. (On macOS, the first is called `TCP_KEEPALIVE`.)"""
 RAGGED = "the TLS connection was cut off"
-"""A server says when it sends no more (close_notify). Without that anybody may have cut a response short."""
+"""A server announces the end of its data (close_notify). Without it, a third party may have cut a response short."""
 CHUNK = 64 * 1024
-"""Bytes that are read at once. From 128 KiB on, the C library may map and unmap memory for each read, which takes
+"""Maximum number of bytes per read. From 128 KiB on, the C library may map and unmap memory for each read, which takes
 longer than the read itself."""
 
 
 class SyncSocket:
-    """A connection that blocks its thread."""
+    """A blocking connection."""
 
     def __init__(self, connected: socket.socket) -> None:
         self.reader = ResponseReader()
@@ -99,10 +99,10 @@ class SyncSocket:
         self._is_tls = hasattr(connected, "pending")
         self._is_readable = readable(connected.fileno())
         self.idle_since = 0.0
-        """When it was used last, by `time.monotonic()`."""
+        """When the connection was last used, by `time.monotonic()`."""
 
     def __del__(self) -> None:
-        """Close what a KeyboardInterrupt has left behind, in the middle of `__init__` too."""
+        """Close a connection that a KeyboardInterrupt left behind, even in the middle of `__init__`."""
         with contextlib.suppress(AttributeError):
             self.abandon()
 
@@ -135,13 +135,13 @@ class SyncSocket:
 
     @property
     def is_usable(self) -> bool:
-        """False once the server has closed the connection, or sent what nobody asked for."""
+        """Whether the connection can be reused: not if the server has closed it or sent unexpected data."""
         if self._is_tls and self._socket.pending():  # type: ignore[attr-defined]
             return False
         return not self._is_readable()
 
     def close(self) -> None:
-        """Close at once; a thread that waits for the response is woken."""
+        """Close immediately; a thread that waits for the response is woken."""
         if self._forks == _forks:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
@@ -149,18 +149,18 @@ class SyncSocket:
             self._socket.close()
 
     def abandon(self) -> None:
-        """Close only what this process has of it: what a fork has inherited is the parent's too."""
+        """Close only this process's handle: a connection inherited by a fork is also the parent's."""
         with contextlib.suppress(OSError):
             self._socket.close()
 
     is_full = False
-    """Never: `send` returns when the system has taken all of it."""
+    """Always False: `send` returns when the system has accepted all bytes."""
 
     def drain(self, timeout: float) -> None:
         """Do nothing."""
 
     def send(self, data: bytes, timeout: float) -> None:
-        """Send bytes; returns when the system has taken them."""
+        """Send bytes; return when the system has accepted them."""
         self._socket.settimeout(timeout)
         try:
             self._socket.sendall(data)
@@ -170,7 +170,7 @@ class SyncSocket:
             raise ConnectionBroken(reason(error)) from error
 
     def receive(self, timeout: float) -> bytes:
-        """Return the bytes that have come, waiting for some; none at the end of the connection."""
+        """Return received bytes, waiting for some; return empty bytes at the end of the connection."""
         self._socket.settimeout(timeout)
         try:
             return self._socket.recv(CHUNK)
@@ -183,13 +183,13 @@ class SyncSocket:
 
 
 def _connected(host: str, port: int, end: float) -> socket.socket:
-    """Open a connection to one of a host's addresses; each gets its share of the time until a moment.
+    """Open a connection to one of a host's addresses. Each address gets its share of the time left until `end`.
 
     Raises:
-        OSError: If there is none; TimeoutError if the last address did not accept in time.
+        OSError: If no address accepts; a TimeoutError if the last one did not accept in time.
     """
     failure: OSError = OSError("it has no address")
-    # Of a text Python makes ASCII by the codec for names in other alphabets, which would be imported for it.
+    # Python encodes a str with the IDNA codec, which it would have to import, even if the name is ASCII.
     name = host.encode() if host.isascii() else host
     addresses = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
     for left, (family, kind, protocol, _, address) in zip(range(len(addresses), 0, -1), addresses, strict=True):
@@ -212,7 +212,7 @@ def _connected(host: str, port: int, end: float) -> socket.socket:
 
 
 def keep_alive(connected: socket.socket) -> None:
-    """Have the system find out when the other side has gone silently."""
+    """Enable TCP keep-alive, so that the system detects a peer that has disappeared silently."""
     with contextlib.suppress(OSError):
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in _KEEP_ALIVE.items():
@@ -221,10 +221,10 @@ def keep_alive(connected: socket.socket) -> None:
 
 
 def readable(descriptor: int) -> Callable[[], bool]:
-    """Return what tells whether a socket has something to read, its end or an error too."""
+    """Return a function that returns whether a socket has something to read, including its end or an error."""
     if not hasattr(select, "poll"):
         return lambda: _selects(descriptor)
-    # `select` takes no descriptors from 1024 on.
+    # `select` does not accept descriptors from 1024 on.
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return lambda: bool(poll.poll(0))

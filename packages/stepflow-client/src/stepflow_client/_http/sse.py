@@ -1,7 +1,7 @@
-"""Server-sent events out of the bytes of a response, with a bound. Pure.
+"""Decodes server-sent events from the bytes of a response, within a size limit. Pure.
 
-Only the data of events are read: Stepflow servers send neither ids, event names nor retry times, and none of them
-changes what this client does. A line without an end, or an event without one, does not fill the memory.
+Only the data of events is read: Stepflow servers send no ids, event names or retry times, and none of them would change
+what this client does. A line or an event that never ends does not fill the memory.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from .messages import TooLarge
 __all__ = ["LARGEST_EVENT", "EventDecoder"]
 
 LARGEST_EVENT = 256 * 1024 * 1024
-"""Bytes of one event. An event holds the output of one step at most, and servers take requests of 250 MiB."""
+"""Maximum size of one event in bytes. An event holds at most one step's output; servers accept requests of 250 MiB."""
 _MARK = b"\xef\xbb\xbf"
 
 
 class EventDecoder:
-    """Reads events as their bytes come, however these are cut.
+    """Decodes events from chunks of bytes, wherever these are split.
 
     Args:
-        largest: Bytes that a line, and the data of an event, may have.
+        largest: Maximum size in bytes of a line, and of the data of an event.
     """
 
     def __init__(self, largest: int | None = None) -> None:
-        """Begin with nothing."""
+        """Start with empty buffers."""
         self._largest = LARGEST_EVENT if largest is None else largest
         self._line = bytearray()
         self._data = bytearray()

@@ -1,6 +1,7 @@
-"""Ends what somebody else's code does after a number of seconds: a transport, a callable that gives a token.
+"""Limits how long the caller's code may run: a transport, or a callable that returns a token.
 
-Written twice by hand: an event loop can cancel what takes too long, a thread can only be left to itself.
+Both variants are written by hand: an event loop can cancel a call that takes too long, but a thread can only be left
+running.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from .._lazy import lazy_module
 if TYPE_CHECKING:
     import asyncio
 else:
-    # Who blocks threads alone does not pay for the import.
+    # Programs that only use the blocking client do not pay for the import.
     asyncio = lazy_module("asyncio")
 
 __all__ = ["async_limited", "sync_limited"]
@@ -25,12 +26,12 @@ Result = TypeVar("Result")
 
 
 async def async_limited(call: Callable[[], Awaitable[Result]], seconds: float, *, leave: bool = False) -> Result:
-    """Return what a call returns, and cancel it after a number of seconds.
+    """Return the result of a call; cancel it if it takes too long.
 
     Args:
         call: The call.
-        seconds: How long it may take.
-        leave: Has a meaning in the sync twin only.
+        seconds: Maximum number of seconds it may take.
+        leave: Only used by `sync_limited`.
 
     Raises:
         TimeoutError: If it takes longer.
@@ -40,15 +41,15 @@ async def async_limited(call: Callable[[], Awaitable[Result]], seconds: float, *
 
 
 def sync_limited(call: Callable[[], Result], seconds: float, *, leave: bool = False) -> Result:
-    """Return what a call returns. It takes as long as it takes, unless it may be left to itself.
+    """Return the result of a call. Its time is only limited with `leave`.
 
     Args:
         call: The call.
-        seconds: How long it may take.
-        leave: Make the call in a thread, which goes on after the timeout, and whose result is dropped then.
+        seconds: Maximum number of seconds it may take.
+        leave: Whether to make the call in a thread. After the timeout, the thread continues, and its result is dropped.
 
     Raises:
-        TimeoutError: If it is left to itself.
+        TimeoutError: If it takes longer and `leave` is True.
     """
     if not leave:
         return call()
@@ -61,7 +62,7 @@ def sync_limited(call: Callable[[], Result], seconds: float, *, leave: bool = Fa
         except BaseException as error:
             outcomes.put(([], error))
 
-    # It must not keep the process from ending.
+    # The thread must not keep the process from ending.
     threading.Thread(target=work, name="stepflow-request", daemon=True).start()
     try:
         results, error = outcomes.get(timeout=min(seconds, threading.TIMEOUT_MAX))

@@ -1,4 +1,4 @@
-"""TLS: what servers are verified with, and why the certificate of one is refused."""
+"""TLS: how servers are verified, and why a certificate was refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from .._settings import ServerUrl
 else:
-    # A plain http server needs none of it.
+    # Not needed for plain http servers.
     ssl = lazy_module("ssl")
 
 __all__ = ["certificate_problem", "check_verify", "refusal", "ssl_context"]
@@ -22,7 +22,7 @@ __all__ = ["certificate_problem", "check_verify", "refusal", "ssl_context"]
 _TRUST = "if you trust it, name its CA certificate: verify= or SSL_CERT_FILE"
 _OTHER_NAME = ("is not valid for {host}", "use a host name that it is valid for")
 _REFUSALS: dict[int, tuple[str, str | None]] = {
-    # By the numbers of OpenSSL; without a hint where whoever trusts the certificate has to say so.
+    # By OpenSSL's error number; without a hint if the caller has to declare the certificate as trusted.
     9: ("is not valid yet", "is the clock of this machine wrong?"),
     10: ("has expired", "renew it on the server; or is the clock of this machine wrong?"),
     18: ("is self-signed", None),
@@ -36,11 +36,11 @@ _REFUSALS: dict[int, tuple[str, str | None]] = {
 
 
 def check_verify(verify: object) -> None:
-    """Check what servers are to be verified with.
+    """Check the setting that controls how servers are verified.
 
     Raises:
-        InvalidArgumentError: If it is anything but a bool, a path or an SSL context. None or 0 could be an accident
-            that turns verification off.
+        InvalidArgumentError: If it is not a bool, a path or an SSL context. None or 0 could turn verification off by
+            accident.
     """
     if isinstance(verify, bool) or (isinstance(verify, (str, os.PathLike)) and os.fspath(verify)):
         return
@@ -56,10 +56,10 @@ def check_verify(verify: object) -> None:
 def ssl_context(
     url: ServerUrl, verify: bool | str | os.PathLike[str] | ssl.SSLContext, cert: str | tuple[str, ...] | None
 ) -> ssl.SSLContext | None:
-    """Return what a server is verified with, None where there is nothing to verify.
+    """Return the SSL context to verify a server with; None for a plain http server.
 
     Args:
-        url: For a plain http server there is nothing to verify, and nothing is loaded.
+        url: The server's URL. For a plain http server, no certificates are loaded.
         verify: True for the CA certificates that SSL_CERT_FILE or SSL_CERT_DIR name, else those of certifi; False for
             no verification; a file or folder of CA certificates; or a context.
         cert: The client's certificate: a file, or (file, key file), or (file, key file, password).
@@ -80,7 +80,7 @@ def ssl_context(
         try:
             context.load_cert_chain(*files)
         except (OSError, ValueError, TypeError) as error:
-            # The third is a password.
+            # The third element is a password.
             named = " and ".join(str(file) for file in files[:2])
             raise InvalidArgumentError(f"the certificate in {named} cannot be loaded: {_reason(error)}") from None
     return context
@@ -104,11 +104,11 @@ def _verifying(verify: bool | str | os.PathLike[str]) -> ssl.SSLContext:
 def _loaded(path: str, what: str, *, is_folder: bool) -> ssl.SSLContext:
     try:
         if not is_folder:
-            # OpenSSL says of a folder that there is an error in the system library.
+            # For a folder, OpenSSL only reports an error in the system library.
             if os.path.isdir(path):
                 raise IsADirectoryError(0, "it is a folder")
             return ssl.create_default_context(cafile=path)
-        # OpenSSL looks into a folder only when it needs a certificate.
+        # OpenSSL reads the folder only when it needs a certificate.
         os.listdir(path)
         return ssl.create_default_context(capath=path)
     except ssl.SSLError:
@@ -122,11 +122,11 @@ def _reason(error: Exception) -> str:
 
 
 def certificate_problem(error: ssl.SSLCertVerificationError, host: str = "this host") -> tuple[str, str | None]:
-    """Return what is wrong with a server's certificate, and what to do; None where it only has to be trusted.
+    """Return what is wrong with a server's certificate, and a hint; no hint if the certificate only has to be trusted.
 
     Args:
-        error: What the handshake failed with.
-        host: The server's name, for the sentence.
+        error: The error of the handshake.
+        host: The server's name, for the message.
     """
     known = _REFUSALS.get(error.verify_code)
     if known is None:
@@ -135,16 +135,16 @@ def certificate_problem(error: ssl.SSLCertVerificationError, host: str = "this h
 
 
 def refusal(error: BaseException) -> tuple[str, str] | None:
-    """Return why a connection was refused for a certificate, and what to do; None where no certificate was.
+    """Return why a certificate was refused, and a hint; None if the connection failed for another reason.
 
     Args:
-        error: What the connection failed with; its causes are looked at too.
+        error: The error of the connection; its causes are examined too.
     """
     for each in _causes(error):
         if isinstance(each, ssl.SSLCertVerificationError):
             said, hint = certificate_problem(each)
             return f"its certificate {said}", hint or _TRUST
-        # The server's side of it: an alert names what it did not like.
+        # The server refused the client's certificate: its alert gives the reason.
         if isinstance(each, ssl.SSLError) and "ALERT" in (each.reason or "") and "CERTIFICATE" in (each.reason or ""):
             return f"it refuses the certificate of the client: {_words(each)}", "cert= takes the client's certificate"
     return None

@@ -1,4 +1,4 @@
-"""Bodies that come compressed though nobody asked for that, unpacked a piece at a time. Pure."""
+"""Decompresses bodies that a server compressed without being asked to, one piece at a time. Pure."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from .messages import Unreadable
 __all__ = ["Unpacker"]
 
 _LONGEST_PIECE = 1024 * 1024
-"""Bytes of a piece: a few compressed ones may stand for gigabytes."""
+"""Maximum size of a piece in bytes: a few compressed bytes may expand to gigabytes."""
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 
 
 class Unpacker:
-    """Unpacks a body.
+    """Decompresses a body.
 
     Args:
-        encoding: What `content-encoding` says of it.
+        encoding: The value of the `content-encoding` header.
 
     Raises:
-        Unreadable: If it is something else than gzip, deflate or identity.
+        Unreadable: If the encoding is not gzip, deflate or identity.
     """
 
     def __init__(self, encoding: str) -> None:
-        """Find how to unpack it."""
+        """Determine how to decompress the body."""
         name = encoding.strip().lower()
         self._formats = {"": [], "identity": [], "gzip": [_GZIP], "x-gzip": [_GZIP], "deflate": [_ZLIB, _RAW]}.get(name)
         if self._formats is None:
@@ -34,10 +34,10 @@ class Unpacker:
         self._began = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Return the pieces that some bytes stand for.
+        """Yield the decompressed pieces of some bytes.
 
         Raises:
-            Unreadable: If they are damaged.
+            Unreadable: If the bytes are damaged.
         """
         if self._unpacking is None:
             if data:
@@ -49,19 +49,19 @@ class Unpacker:
                 yield piece
             data = self._unpacking.unconsumed_tail
             if not data and len(piece) == _LONGEST_PIECE:
-                # There may be more to come of what has been read.
+                # There may be more output from the input that has been read.
                 while piece := self._piece(b""):
                     yield piece
             if self._unpacking.eof and self._unpacking.unused_data and self._formats:
-                # A gzip file may consist of several.
+                # A gzip file may consist of several members.
                 data = self._unpacking.unused_data
                 self._unpacking = zlib.decompressobj(self._formats[0])
 
     def finish(self) -> None:
-        """Note the end of the body.
+        """Check at the end of the body that it is complete.
 
         Raises:
-            Unreadable: If something is missing.
+            Unreadable: If the end of the compressed data is missing.
         """
         if self._unpacking is not None and self._began and not self._unpacking.eof:
             raise Unreadable("the end of its compressed body is missing")
@@ -73,7 +73,7 @@ class Unpacker:
             return self._unpacking.decompress(data, _LONGEST_PIECE)
         except zlib.error as error:
             if first and self._formats and len(self._formats) > 1:
-                # Some servers send what is called deflate without its header.
+                # Some servers send deflate data without the zlib header.
                 self._unpacking = zlib.decompressobj(self._formats[1])
                 return self._piece(data)
             raise Unreadable(f"its compressed body is damaged: {error}") from None

@@ -48,9 +48,9 @@ else:
 __all__ = ["BatchRunner"]
 
 _BYTES, _OLD_BYTES = 8 << 20, 1_750_000
-"""Bytes of inputs in one run; servers before 0.12 take bodies of 2 MiB."""
+"""Maximum size of the inputs of one run in bytes; servers before 0.12 accept bodies of up to 2 MiB."""
 _AHEAD = 8
-"""Chunks that may be begun, and not handed on, where the outcomes come in order."""
+"""Number of chunks that may be started but not yet yielded, if outcomes are ordered (or one per lane, if more)."""
 
 
 class _Done(NamedTuple):
@@ -96,7 +96,7 @@ class BatchRunner:
         on_lost: Literal["fail", "rerun"] = "fail",
         on_cancel: Literal["detach", "cancel"] = "detach",
     ) -> Generator[Outcome, None, None]:
-        """Run a flow on each of any number of inputs, and yield one outcome for each."""
+        """Run a flow on any number of inputs and yield one outcome per input."""
         _check_choice("on_error", on_error, "yield", "raise")
         _check_choice("on_cancel", on_cancel, "detach", "cancel")
         _check_choice("on_lost", on_lost, "fail", "rerun")
@@ -157,7 +157,7 @@ class BatchRunner:
         batch.journal = Journal(journal)
         given = {"flow": batch.flow, "variables": batch.arguments.variables, "overrides": batch.arguments.overrides}
         batch.tag = batch.journal.begin({name: _digest(encode(value)) for name, value in given.items()})
-        # By the server's own clock, every run of the batch is younger than this.
+        # By the server's clock, every run of the batch is newer than this.
         newest = self._connection.call("list_runs", api.list_runs._get_kwargs(roots_only=True, limit=1), _flows)
         since = float(
             batch.journal.remember("since", str(max((born(run_id) or 0.0 for run_id in newest), default=0.0)))
@@ -167,7 +167,7 @@ class BatchRunner:
             batch.found = {flow_id: run_id for run_id, flow_id in (self._runs_since(since)).items()}
 
     def _runs_since(self, since: float) -> dict[str, str]:
-        """Return the flows of all root runs that were created after a moment of the server's clock, by run."""
+        """Return the flow ids of root runs, by run id: all created after a time on the server's clock, or more."""
         limit = 1000
         while True:
             request = api.list_runs._get_kwargs(roots_only=True, limit=limit)
@@ -178,7 +178,7 @@ class BatchRunner:
             limit *= 4
 
     def _begin(self, batch: _Batch, chunk: Chunk) -> None:
-        """Start the work on a chunk, or hand on how it ended before."""
+        """Start a chunk, or pass on its outcomes if the journal has them."""
         if chunk.outcomes is not None:
             batch.workers.start(partial(_known, _Done(chunk, None, chunk.outcomes, 0.0)))
             return
@@ -211,7 +211,7 @@ class BatchRunner:
                 if run.status.is_final and len(run.answers) == len(chunk.values):
                     read = responses.items(run_id, run.answers, self._connection.reading(run_id))
                     status = run.status
-                    # Of a run that has completed every item has.
+                    # In a completed run, every item has completed.
                     is_complete = status is types.ExecutionStatus.COMPLETED
                     listed = read if is_complete else self._runs.explain(read, status)
             batch.in_flight[chunk.number] = run_id
@@ -227,7 +227,7 @@ class BatchRunner:
             if batch.reruns and chunk.run_id is not None:
                 chunk.run_id = None
                 return self._outcomes(batch, chunk, place)
-            # The server was started again without its store.
+            # The server was restarted without its store.
             results = [_lost(error)] * len(chunk.values)
         seconds, make = time.monotonic() - began, outcomes.Outcome
         return [
@@ -236,7 +236,7 @@ class BatchRunner:
         ]
 
     def _chunk_run(self, batch: _Batch, chunk: Chunk, place: int) -> answers.Started:
-        """Create the run of a chunk, or find the one that was created before a crash."""
+        """Create the run of a chunk, or return the one that was created before a crash."""
         arguments = batch.arguments._replace(
             inputs=chunk.values, max_concurrency=batch.lanes[place], text=b",".join(chunk.texts)
         )
@@ -257,16 +257,17 @@ class BatchRunner:
                     on_lost=partial(batch.lane_flows.pop, place, None),
                 )
             except NotFoundError:
-                # A server that was started again in between has lost the flow.
+                # A server that was restarted in the meantime has lost the flow.
                 batch.lane_flows.pop(place, None)
                 if not again:
                     raise
         raise AssertionError("unreachable")  # pragma: no cover - the loop returns or raises
 
     def _chunk_flow(self, batch: _Batch, chunk: Chunk, place: int) -> str:
-        """Return the id of the flow that a chunk runs: with a journal its own, by which it is found after a crash.
+        """Return the id of the copy of the flow that a chunk runs.
 
-        Without one, the chunks that are in flight one after the other share one, until a response is lost.
+        With a journal, each chunk has its own copy, by which its run is found after a crash. Without one, the
+        consecutive chunks of a lane share a copy until a response is lost.
         """
         known = batch.lane_flows.get(place)
         if known is None:
@@ -298,12 +299,12 @@ class _Batch:
         source: SyncSource,
         servers: int,
     ) -> None:
-        """Check the limits."""
+        """Check the limits and set the initial state."""
         self.sizer = chunks.ChunkSizer(requests.check_limit(chunk_size, "chunk_size", least=1))
         self.lanes = chunks.lanes_of(requests.check_concurrency(max_concurrency), servers)
         self.free = list(range(len(self.lanes)))
         self.lane_flows: dict[int, str] = {}
-        """The flow that the chunks of a lane share, by lane."""
+        """The id of the flow that the chunks of a lane share, by lane."""
         self.ordered = ordered
         self.source = source
         self.exact = True
@@ -312,34 +313,34 @@ class _Batch:
         self.journal: Journal | None = None
         self.reruns = False
         self.found: dict[str, str] = {}
-        """The runs that were there when the batch began, by flow."""
+        """The runs that already existed when the batch began, by flow id."""
         self.workers: SyncWorkers[_Done] = SyncWorkers()
         self.in_flight: dict[int, str] = {}
-        """The runs that have not ended, by chunk."""
+        """The ids of runs that have not ended, by chunk number."""
         self.done: dict[int, list[Outcome]] = {}
-        """What has ended and was not handed on, by chunk."""
+        """The outcomes of finished chunks that were not yielded yet, by chunk number."""
         self.failure: Exception | None = None
-        """What the inputs have raised."""
+        """The exception raised while reading the inputs."""
         self._left: list[Any] = []
-        """Inputs that were read, and did not fit in a chunk."""
+        """Inputs that were read but did not fit into a chunk."""
         self._number = self._index = self._next = 0
 
     def has_room(self) -> bool:
-        """Return whether one more chunk may be begun."""
+        """Return whether another chunk may be started."""
         is_ended = not self._left and (self.source.ended or self.failure is not None)
         if is_ended or not self.free or len(self.workers) >= len(self.lanes):
             return False
         return not self.ordered or self._number - self._next < max(_AHEAD, len(self.lanes))
 
     def note(self, done: _Done) -> None:
-        """Note the end of a chunk."""
+        """Record a finished chunk."""
         self.done[done.chunk.number] = done.outcomes
         if done.lane is not None:
             self.free.append(done.lane)
             self.sizer.note(done.chunk.count, done.seconds)
 
     def ready(self) -> list[Outcome]:
-        """Return the outcomes that may be handed on now."""
+        """Return the outcomes that can be yielded now."""
         ready: list[Outcome] = []
         while self.done and (not self.ordered or self._next in self.done):
             number = self._next if self.ordered else next(iter(self.done))
@@ -348,10 +349,10 @@ class _Batch:
         return ready
 
     def read_chunk(self) -> Chunk:
-        """Read the inputs of the next chunk: those of the journal's, where it was begun before.
+        """Read the inputs of the next chunk: as many as before, if the journal has the chunk.
 
         Raises:
-            InvalidArgumentError: If they are not those of the journal.
+            InvalidArgumentError: If the inputs differ from those in the journal.
         """
         known = None if self.journal is None else self.journal.chunk(self._number)
         chunk = chunks.Chunk(self._number, self._index, f"{self.tag}-{self._number}")
@@ -375,7 +376,7 @@ class _Batch:
                     hint="a batch goes on with the same inputs in the same order",
                 )
             if chunk.digest != known.digest:
-                # What cannot be read is not run either.
+                # Reading the inputs failed within the chunk: do not run it.
                 chunk.count = 0
                 return chunk
             chunk.run_id, chunk.outcomes = known.run_id, known.outcomes
@@ -398,10 +399,10 @@ class _Batch:
         Args:
             chunk: The chunk.
             values: The inputs.
-            seen: What digests their JSON.
-            is_known: Whether the chunk was begun before with as many of them, so that all fit.
+            seen: The hash that is updated with their JSON.
+            is_known: Whether the journal has the chunk with its number of inputs, so that all of them fit.
         """
-        # Nearly always all of them are plain and fit: then they are checked and encoded at once.
+        # Almost always, all inputs are plain JSON and fit: then they are checked and encoded in one step.
         text = encode_plain(values)
         if text is not None and (is_known or chunk.size + len(text) <= self.ahead.most_bytes):
             count, text = len(values), text[1:-1]
@@ -461,7 +462,7 @@ def _known(done: _Done) -> _Done:
 
 
 def _flows(answer: dict[str, Any]) -> dict[str, str]:
-    """Read the flows of a list of runs, by run."""
+    """Return the flow ids in a list of runs, by run id."""
     return {str(run["runId"]): str(run["flowId"]) for run in answer["runs"]}
 
 

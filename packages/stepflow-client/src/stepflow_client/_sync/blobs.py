@@ -59,7 +59,7 @@ class BlobStore:
         blob_id = requests.check_id(blob_id, "blob_id")
         request = api.get_blob._get_kwargs(blob_id=blob_id, accept=api.GetBlobAccept.BYTES)
         response = self._connection.send("get_blob", request, timeout=timeout)
-        # Every release that has blobs tells the type and the name of raw bytes in headers, and JSON is exact this way.
+        # Every release with blobs sends the type and filename of raw bytes in headers, and JSON stays exact this way.
         kind = response.headers.get("x-blob-type", "binary")
         return types.BlobContent(
             blob_id=blob_id,

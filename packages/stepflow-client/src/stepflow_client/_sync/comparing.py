@@ -43,11 +43,11 @@ class RunComparer:
     def compare_runs(
         self, a: str | UUID, b: str | UUID, *, ignore: str | Iterable[str] = (), timeout: float | None = None
     ) -> RunComparison:
-        """Return where two runs differ."""
+        """Return the differences between two runs."""
         patterns = parse_patterns(ignore)
         run_ids = [requests.check_run_id(a), requests.check_run_id(b)]
         with deadline_scope(deadline_of(timeout)):
-            # Asked for once beforehand: both would ask for it at once.
+            # Requested beforehand; otherwise, both concurrent calls would request it.
             server = self._connection.server()
             one, other = sync_together([partial(self._content, run_id) for run_id in run_ids], 2)
         told = server.capabilities["step_outputs"] or server.dialect == "0.9"

@@ -1,6 +1,6 @@
 # Written from _async/connection.py by `make generate`. Change that file instead.
 
-"""One operation: send its request and return a usable response, or raise one of our errors."""
+"""Sends the request of one operation and returns a usable response, or raises one of this package's errors."""
 
 from __future__ import annotations
 
@@ -103,21 +103,21 @@ class Connection:
         self.timeout = check_timeout(timeout)
         self.max_response_bytes = check_bytes(max_response_bytes, "max_response_bytes")
         self.is_shared = len(roots) > 1
-        """Whether the run of one request may be the run of another server."""
+        """Whether there are several servers, so that a run may belong to another server than the one requested."""
         self.spread = Spread(len(roots)) if is_spread else None
-        """Chooses the servers of new runs, where they are spread."""
+        """Chooses the server of each new run; None unless new runs are spread over several servers."""
         self.places = len(roots) if is_spread else 1
-        """How many servers execute the new runs of this client."""
+        """Number of servers that execute this client's new runs."""
         self.timings = timings.DEFAULT
-        """What the parts of the client wait for, and how far they look."""
+        """How long the parts of the client wait, and how far they search."""
         self.closed = False
         self.has_answered = False
-        """Whether a server was there at any time."""
+        """Whether a server has ever responded to an operation of this client."""
         self.headers = {"accept": "*/*", "user-agent": "stepflow-client"}
         self.headers |= {name.lower(): value for name, value in (check_headers(headers) or {}).items()}
         known = None if server is None else pinned(self.url, server)
         proxy = check_proxy(proxy)
-        # Credentials in a URL are sent to its server only; they do not show in its text.
+        # Credentials in a URL are sent only to its server; they are not part of its text.
         header = static_authorization(credentials or (root.user if len(roots) == 1 else None))
         if header is not None:
             self.headers["authorization"] = header
@@ -125,7 +125,7 @@ class Connection:
         if header is None:
             senders = [signing(sender, credentials, each) for sender, each in zip(senders, roots, strict=True)]
         self.proxy = None if transport is not None else shown_proxy(proxy or environment_proxy(root))
-        """The proxy before the server, without its password."""
+        """The URL of the proxy for the (first) server, without its password; None if there is none."""
         sender = senders[0] if len(senders) == 1 else Failover(senders, self.spread)
         self._retry = Retry(sender, retry)
         self.dialect = Dialect(self._retry, self.url, known)
@@ -134,7 +134,7 @@ class Connection:
 
     @property
     def api(self) -> Client:
-        """The generated client, which sends as this one does."""
+        """The generated client. It sends its requests through this connection."""
         if self._api is None:
             import httpx
             from stepflow_api import Client
@@ -153,16 +153,16 @@ class Connection:
 
     @property
     def last_unreachable_at(self) -> float | None:
-        """When no server was found there last, by `time.monotonic()`; None if there always was one."""
+        """When the server was last found unreachable, by `time.monotonic()`; None if it never was."""
         return self._retry.last_unreachable_at
 
     def close(self) -> None:
-        """Close what is open. A closed connection sends nothing more."""
+        """Close all connections. Afterwards, no requests can be sent."""
         self.closed = True
         self.dialect.close()
 
     def server(self) -> Server:
-        """Return what the server is; asked once."""
+        """Return the server's release and capabilities. They are requested only if they are not known yet."""
         known = self.dialect.server
         if known is not None:
             return known
@@ -170,7 +170,7 @@ class Connection:
         return self.dialect.server or recognise(self.url, answer)
 
     def reading(self, run_id: str | None) -> Reading:
-        """Return how responses about a run are read."""
+        """Return how to read responses about a run."""
         server = self.dialect.server
         return self.readings.of(run_id, keeps_order=server is not None and server.capabilities["exact_numbers"])
 
@@ -178,7 +178,7 @@ class Connection:
         """Return the server's health.
 
         Raises:
-            InvalidResponseError: If the responder is no Stepflow server.
+            InvalidResponseError: If the response is not from a Stepflow server.
         """
         try:
             answer = self.call("health_check", api.health_check._get_kwargs(), dict, timeout=timeout)
@@ -203,16 +203,20 @@ class Connection:
         waits: float = 0,
         raw: bool = False,
     ) -> Answer:
-        """Send a request and return what `make` makes of the JSON object that comes back.
+        """Send a request and return what `make` builds from the JSON object in the response.
 
         Args:
-            operation: As for `send`, like the other arguments.
-            request: What the generated `_get_kwargs` of the operation gives.
-            make: Turns the object into what the caller wants.
-            timeout: In seconds, instead of the client's.
-            run_id: The run concerned, for the errors.
-            waits: Seconds the server was asked to hold the request; they come on top of the timeout.
-            raw: Leave the numbers as the server sent them: `make` restores what it reads.
+            operation: The operation's name in the spec.
+            request: The result of the operation's generated `_get_kwargs`.
+            make: Converts the object to the value to return.
+            timeout: Seconds, instead of the client's timeout.
+            run_id: The run concerned, for errors.
+            waits: Seconds the server was asked to hold the request; they are added to the timeout.
+            raw: Whether to leave numbers as the server sent them, because `make` restores those that it reads.
+
+        Raises:
+            TransportError: If no usable response arrived.
+            ApiError: If the server responded with an error.
         """
         try:
             with self.traced(operation) as span:
@@ -231,13 +235,13 @@ class Connection:
     def _read(
         self, request: Mapping[str, Any], response: HttpResponse, make: Callable[[dict[str, Any]], Answer], *, raw: bool
     ) -> Answer:
-        """Return what `make` makes of a response."""
+        """Return what `make` builds from a response."""
         asked = f"{request['method'].upper()} {request['url']}"
         try:
             read = answers.raw_value if raw else answers.value
             return answers.build(make, read(response.content, asked), asked)
         except InvalidResponseError:
-            # Another server may stand behind the URL now.
+            # The URL may now lead to another server.
             self.dialect.forget()
             raise
 
@@ -254,10 +258,10 @@ class Connection:
 
         Args:
             operation: The operation's name in the spec.
-            request: What the generated `_get_kwargs` of the operation gives.
-            timeout: In seconds, instead of the client's.
-            run_id: The run concerned, for the errors.
-            waits: Seconds the server was asked to hold the request; they come on top of the timeout.
+            request: The result of the operation's generated `_get_kwargs`.
+            timeout: Seconds, instead of the client's timeout.
+            run_id: The run concerned, for errors.
+            waits: Seconds the server was asked to hold the request; they are added to the timeout.
 
         Raises:
             TransportError: If no usable response arrived.
@@ -267,14 +271,14 @@ class Connection:
             return self._send(span, operation, request, timeout=timeout, run_id=run_id, waits=waits)
 
     def url_of(self, error: Exception) -> str:
-        """Return the URL of the server that an error came of; where that is unknown, of the first one."""
+        """Return the URL of the server that caused an error, or of the first server if that is unknown."""
         number = getattr(error, "server", None)
         return self.url if number is None else self._urls[number]
 
     def traced(
         self, name: str, *, kind: Literal["CLIENT", "INTERNAL"] = "CLIENT", is_current: bool = True
     ) -> Operation:
-        """Return a context manager that traces and measures an operation; as `_tracing.operation`."""
+        """Return a context manager that traces and measures an operation. See `_tracing.operation`."""
         return operation(name, None if self.is_shared else self.root, kind=kind, is_current=is_current)
 
     def _send(
@@ -314,18 +318,18 @@ class Connection:
         return response
 
     def awaiting(self, run_id: str) -> AbstractContextManager[None]:
-        """Return a context in which a run counts as work of its server."""
+        """Return a context manager that counts a run towards its server's load while the run is waited for."""
         return _ALONE if self.spread is None else self.spread.awaiting(run_id)
 
     def prepare(
         self, request: Mapping[str, Any], limit: Timeouts, *, idempotent: bool, run_id: str | None = None
     ) -> HttpRequest:
-        """Return the request to send for what the generated code returns, with headers, limits and the deadline.
+        """Return the request to send, with its headers, timeouts, size limit and deadline.
 
         Args:
-            request: What the generated `_get_kwargs` of the operation returns.
-            limit: The timeouts; the deadline of the caller shortens them.
-            idempotent: Whether sending it twice does no more than sending it once.
+            request: The result of the operation's generated `_get_kwargs`.
+            limit: The timeouts; the caller's deadline may shorten them.
+            idempotent: Whether sending the request twice has the same effect as sending it once.
             run_id: The run concerned.
 
         Raises:
@@ -361,7 +365,7 @@ def _refuse_errors(response: HttpResponse, operation: str, asked: str, run_id: s
         if isinstance(problem, ApiError):
             problem.retry_after = retry_after(response)
             if response.status == 404 and problem.details is None:
-                # Nobody says what is missing.
+                # The response does not say what is missing.
                 problem.hint = OPERATIONS[operation].not_found or None
         raise problem
 

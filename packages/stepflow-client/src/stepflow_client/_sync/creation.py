@@ -59,13 +59,15 @@ Created = TypeVar("Created", bound=_Run)
 
 
 class RunCreator:
-    """Creates runs: never twice, never unseen, never another program's.
+    """Creates runs, each exactly once.
+
+    If a response is lost, the run is searched for. A run of another program is never mistaken for it.
 
     Args:
         connection: The connection.
         flows: The flows of the client.
         recorder: Records the runs.
-        exact_integers: Whether integers are refused that the server would change.
+        exact_integers: Whether to refuse integers that the server would change.
     """
 
     def __init__(self, connection: Connection, flows: FlowStore, recorder: Recorder, *, exact_integers: bool) -> None:
@@ -94,11 +96,11 @@ class RunCreator:
             input: The input, or a list of them.
             overrides: Changes to steps.
             variables: Values of the flow's variables.
-            variables_from_env: Whether missing variables are read from the environment.
-            max_concurrency: How many tasks are executed at once.
-            wait: Seconds that the server may hold the request; None for none.
-            deduplicate: Whether the run gets a copy of the flow of its own.
-            source: The flow as the caller gave it, where `flow` was read from a file already.
+            variables_from_env: Whether to read missing variables from the environment.
+            max_concurrency: Maximum number of tasks executed at the same time.
+            wait: Seconds that the server may hold the request until the run ends; None for an immediate response.
+            deduplicate: Whether to store a copy of the flow for this run only.
+            source: The flow as the caller gave it, if `flow` was already read from a file.
         """
         if is_flow_id(flow):
             if deduplicate:
@@ -113,7 +115,7 @@ class RunCreator:
         arguments = self.arguments(input, variables, overrides, max_concurrency)
         needs = self._flows.needs_of_flow(content, digest)
         arguments = requests.completed(arguments, needs, os.environ, variables_from_env)
-        # Where runs are spread, the store is shared, and lost by no start of a server.
+        # If runs are spread over several servers, these share a store, which survives the restart of a server.
         may_be_lost = self._connection.spread is None and self._flows.registries.current.shared_flow(digest) is not None
         for again in (may_be_lost, False):
             flow_id, declared = self._flows.store_to_run(content, digest, is_single=deduplicate)
@@ -127,7 +129,7 @@ class RunCreator:
                     wait=_held(wait),
                 )
             except NotFoundError:
-                # A server that was started again without a store has lost the flow.
+                # A server that was restarted without a persistent store has lost the flow.
                 self._flows.forget(flow_id)
                 if not again:
                     raise
@@ -149,7 +151,7 @@ class RunCreator:
         variables_from_env: bool = False,
         timeout: float | None = None,
     ) -> CreateRunResponse:
-        """Start a run of a stored flow and return it, usually still running."""
+        """Start a run of a stored flow and return it; it is usually still running."""
         requests.check_debug(debug)
         flow_id = requests.check_id(flow_id, "flow_id")
         arguments = self.arguments(input, variables, overrides, max_concurrency)
@@ -161,7 +163,7 @@ class RunCreator:
     def arguments(
         self, input: Any, variables: Variables | None, overrides: Any, max_concurrency: int | None
     ) -> RunArguments:
-        """Check what a run is given, and return it in the shape of the request."""
+        """Check the arguments of a run and return them in the format of the request."""
         server = self._connection.server()
         exact = server.capabilities["exact_numbers"] or not self.exact_integers
         return requests.run_arguments(input, variables, overrides, max_concurrency, exact_integers=exact)
@@ -169,7 +171,7 @@ class RunCreator:
     def _completed(
         self, flow_id: str, arguments: RunArguments, variables_from_env: bool, *, timeout: float | None = None
     ) -> RunArguments:
-        """Check arguments against the flow, where it is known here, and return them with the variables filled in."""
+        """Check arguments against the flow, if this client knows it, and return them with the variables filled in."""
         if variables_from_env:
             self._flows.variables_of(flow_id, timeout=timeout)
         needs = self._flows.needs_by_id(flow_id)
@@ -187,7 +189,10 @@ class RunCreator:
         timeout: float | None = None,
         on_lost: Callable[[], object] | None = None,
     ) -> Created:
-        """Create a run, once, and return what `read` makes of the response; call `on_lost` if one was lost."""
+        """Create a run exactly once and return what `read` builds from the response.
+
+        If a response is lost, `on_lost` is called.
+        """
         values = arguments.variables
         declared = declared if declared is not None else self._flows.declared(flow_id)
         request = api.create_run._get_kwargs(
@@ -208,7 +213,7 @@ class RunCreator:
         try:
             created = self._create_once(flow_id, send, read, on_lost)
         except StepflowClientError as error:
-            # A server may quote what it was sent.
+            # The server's error may quote the request.
             secrets.clean(error)
             raise error from None
         like = output if output is not None else self._flows.output(flow_id)
@@ -224,9 +229,10 @@ class RunCreator:
     ) -> Created:
         """Create a run and return it.
 
-        Where the response was lost, the run is looked for among the root runs of the flow that no call of this client
-        has. None of them means that the request may be sent again, unless it may still be worked on. One is the run,
-        if nobody but this client runs the flow and no other call of it can have created that one.
+        If the response is lost, the run is searched for among the root runs of the flow that belong to no call of this
+        client. If there is none, the request is sent again, unless the server may still be processing it. A run that
+        is found is the one created, provided that only this client runs the flow and that no other call can have
+        created it.
 
         Args:
             flow_id: The flow.
@@ -235,7 +241,7 @@ class RunCreator:
             on_lost: Called when a response was lost.
 
         Raises:
-            AmbiguousRunError: If it cannot be told which run it is, or whether there is one.
+            AmbiguousRunError: If the run cannot be identified, or if it is uncertain whether there is one.
         """
         timings = self._connection.timings
         claims = self._flows.registries.current
@@ -254,7 +260,7 @@ class RunCreator:
                         raise
                     if on_lost is not None:
                         on_lost()
-                    # The run is looked for as long as the response was waited for.
+                    # Search for the run for as long as the response was waited for.
                     waited = min(time.monotonic() - sent, timings.search_after_timeout)
                     processing = waited if may_arrive_later(error) else 0.0
                     found = self._find(_Search(timings, claims, call, began, error, processing))
@@ -272,11 +278,11 @@ class RunCreator:
                     return created
             raise AssertionError("unreachable")  # pragma: no cover - the last attempt returns or raises
         finally:
-            # Cancelled, for example, it is not settled: another call must not take what this one may have left.
+            # A cancelled call, for example, is not settled: no other call may take a run that it may have left behind.
             claims.end(call, is_settled=is_settled)
 
     def _find(self, search: _Search) -> dict[str, Any] | None:
-        """Return the summary of the run that a lost request has created; None if it has created none.
+        """Return the summary of the run that a request created whose response was lost; None if it created none.
 
         Raises:
             AmbiguousRunError: If the run cannot be identified.
@@ -308,13 +314,13 @@ class RunCreator:
             search.call.is_lost = False
 
     def _pick(self, search: _Search, seen: Mapping[str, object]) -> str | None:
-        """Return which of the runs of a flow is that of a call; None if other calls have all of them.
+        """Return the id of the run, among those of the flow, that a call created; None if all belong to other calls.
 
         Raises:
             AmbiguousRunError: If the run cannot be identified.
         """
         claims, call = search.claims, search.call
-        # A call that begins later can have created none of them.
+        # Calls that begin later cannot have created any of these runs.
         rivals = claims.rivals(call)
         while True:
             rivals &= claims.rivals(call)
@@ -327,29 +333,29 @@ class RunCreator:
                     return run_id
             if all(rival.is_lost for rival in rivals) or has_passed(search.give_up):
                 raise search.ambiguous(left) from search.error
-            # The response to the other call shows whether one of them is its own.
+            # The response to the other call will show whether one of the runs belongs to that call.
             time.sleep(self._connection.timings.arrival_delay / 6)
 
     def _runs_of(self, search: _Search) -> dict[str, dict[str, Any]]:
-        """Return the summaries of the runs of a flow that a call may have created, by id."""
+        """Return the summaries of the flow's runs that a call may have created, by run id."""
         timings = self._connection.timings
         limit = timings.searched_runs
         while True:
             request = api.list_runs._get_kwargs(roots_only=True, limit=limit)
             runs = self._connection.call("list_runs", request, _summaries)
             times = [time for time in map(born, runs) if time is not None]
-            # What the call may have created is no older than the call, seen from the newest run of all.
+            # A run that the call created is no older than the call. Ages are relative to the newest run of all.
             oldest = max(times, default=0.0) - (time.monotonic() - search.began) - timings.clock_difference
             if len(runs) < limit or (times and min(times) < oldest):
                 flow_id = search.call.flow_id
                 recent = {run_id: run for run_id, run in runs.items() if (born(run_id) or oldest) >= oldest}
                 return {run_id: run for run_id, run in recent.items() if run["flowId"] == flow_id}
-            # All of them are younger than the call: the run may be further down.
+            # All listed runs are newer than the call: the run may be further down the list.
             limit *= 4
 
 
 def _summaries(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Read the summaries of a list of runs, by id."""
+    """Return the summaries in a list of runs, by run id."""
     summaries = {run["runId"]: run for run in answer["runs"]}
     if not all(isinstance(run_id, str) and isinstance(run["flowId"], str) for run_id, run in summaries.items()):
         raise TypeError("a run has no runId or no flowId")
@@ -360,11 +366,11 @@ class _Search:
     """The search for the run of a request whose response was lost.
 
     Args:
-        timings: The client's.
-        claims: What the client has started.
-        call: The call.
-        began: When the call began, by `time.monotonic()`, as all moments here.
-        error: What became of the request.
+        timings: The client's timings.
+        claims: The client's flows, runs and open calls.
+        call: The call that sent the request.
+        began: When the call began, by `time.monotonic()`, like all times here.
+        error: How the request failed.
         processing: Seconds for which the server may still be processing it.
     """
 
@@ -377,26 +383,26 @@ class _Search:
         error: StepflowClientError,
         processing: float,
     ) -> None:
-        """Set its ends."""
+        """Calculate when the search ends."""
         self.claims, self.call, self.began, self.error = claims, call, began, error
         self.is_ours = claims.is_ours(call.flow_id)
         now, deadline = time.monotonic(), current_deadline()
         self.lost_at = now
-        """When the response was lost: the server has had the request by then, or never gets it."""
+        """When the response was lost: by then, the server has received the request or never will."""
         end = now + timings.search_outage
         self.give_up = end if deadline is None else min(end, deadline)
         """When the search ends if the server does not respond."""
         self.last_look = max(self.give_up, now + timings.last_search)
-        """When the last response must have come: to know the run is worth more than the caller's time."""
+        """The deadline of the last request. It may exceed the caller's: finding the run is worth the delay."""
         # The request may still be on its way to the server.
         wanted = now + max(timings.arrival_delay, processing)
         self.look_until = min(wanted, self.give_up)
-        """When a run that has not shown up was not created, or cannot be identified."""
+        """When a run that has not appeared is considered not created, or impossible to identify."""
         self.may_come = bool(processing) or self.give_up < wanted
-        """Whether a run may show later than that."""
+        """Whether a run may still appear after that."""
 
     def ambiguous(self, runs: Sequence[str]) -> AmbiguousRunError:
-        """Return the error that names the runs that may be the one."""
+        """Return the error that lists the candidate runs."""
         names = ", ".join(runs[:5]) or "none was seen"
         flow = f"{self.call.flow_id[:12]}…"
         exact = "deduplicate=True makes this exact"
@@ -408,7 +414,7 @@ class _Search:
 
 
 def _pause(timings: Timings, error: StepflowClientError, attempt: int) -> float | None:
-    """Return the seconds before a request is sent again, or None where no time is left for it."""
+    """Return the seconds to wait before sending a request again, or None if that is too long."""
     pause = random.uniform(0, timings.resend_first_pause * 2 ** (attempt - 1))
     if isinstance(error, ApiError) and error.retry_after is not None:
         pause = max(pause, error.retry_after)
@@ -419,7 +425,7 @@ def _pause(timings: Timings, error: StepflowClientError, attempt: int) -> float 
 
 
 def _held(wait: int | None) -> int | None:
-    """Return how many seconds a server may hold a creation: none where the deadline might pass before."""
+    """Return how many seconds a server may hold the request that creates a run: 0 if the deadline might pass first."""
     deadline = current_deadline()
     return 0 if wait and deadline is not None and deadline - time.monotonic() < 2 * wait else wait
 

@@ -16,7 +16,7 @@ __all__ = ["flow_of_run"]
 
 
 def flow_of_run(connection: Connection, runs: RunReader, blobs: BlobStore, run_id: str, flow_id: str) -> dict[str, Any]:
-    """Return the flow of a run as it was stored: `get_run_flow` gives it with other paths and without integers."""
+    """Return the flow of a run as it was stored; `get_run_flow` returns it with other paths and without integers."""
     if (connection.server()).capabilities["blobs"]:
         try:
             data = (blobs.get_blob(flow_id)).data

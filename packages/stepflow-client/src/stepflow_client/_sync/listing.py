@@ -20,7 +20,7 @@ from .connection import Connection
 __all__ = ["PAGE", "RunLister"]
 
 PAGE = 100
-"""Runs that a request asks for."""
+"""Default number of runs per request."""
 _OVERLAP = 10
 
 
@@ -61,7 +61,7 @@ class RunLister(Generic[Run]):
                 return listed
             if limit is None and not start:
                 return newest_first(listed)
-            # Where a page begins or ends within a second, other runs of that second belong into it.
+            # If the page begins or ends within a second, other runs of that second may belong to it.
         found: list[Run] = []
         end = None if limit is None else start + limit
         if end is None or end > start:
@@ -94,7 +94,7 @@ class RunLister(Generic[Run]):
     def _go_through(
         self, filters: dict[str, Any], window: Window, page_size: int, timeout: float | None
     ) -> Generator[Run, None, None]:
-        """Iterate over the runs of a window, newest first, whatever the order of the server within a second."""
+        """Iterate over the runs of a window, newest first, regardless of the server's order within a second."""
         held: list[Run] = []
         with closing(self._as_listed(filters, page_size, timeout)) as runs:
             for run in runs:
@@ -110,7 +110,7 @@ class RunLister(Generic[Run]):
             yield each
 
     def _as_listed(self, filters: dict[str, Any], page_size: int, timeout: float | None) -> Generator[Run, None, None]:
-        """Iterate over runs in the order of the server, each once."""
+        """Iterate over runs in the server's order, each only once."""
         seen: set[str] = set()
         offset = fruitless = 0
         while True:
@@ -131,7 +131,7 @@ class RunLister(Generic[Run]):
 
     def _page(self, filters: dict[str, Any], limit: int | None, offset: int, timeout: float | None) -> list[Run]:
         if offset and limit is None:
-            # With sqlite an offset without a limit is ignored.
+            # With SQLite, an offset without a limit is ignored.
             limit = 2**31 - 1
         request = api.list_runs._get_kwargs(
             limit=api.UNSET if limit is None else limit, offset=offset or api.UNSET, **filters
@@ -146,7 +146,7 @@ def _filters(
     parent_run_id: str | UUID | None,
     roots_only: bool | None,
 ) -> dict[str, Any]:
-    """Return the filters that servers have, checked."""
+    """Check the filters that servers support, and return them as query parameters."""
     return {
         "status": _status_filter(status),
         "flow_name": api.UNSET if flow_name is None else requests.check_text(flow_name, "flow_name"),
@@ -160,7 +160,7 @@ def _status_filter(status: ExecutionStatus | str | None) -> Any:
     if status is None:
         return api.UNSET
     number = status_number(status)
-    # For a number they do not know servers drop the filter and list all runs.
+    # Servers ignore the filter and list all runs if they do not know the number.
     if number is None or ExecutionStatus(status) not in list(ExecutionStatus):
         known = ", ".join(each.value for each in ExecutionStatus)
         raise InvalidArgumentError(f"status is one of {known}, not {status!r}")

@@ -1,6 +1,6 @@
 # Written from _async/progress.py by `make generate`. Change that file instead.
 
-"""Telling how far a run is while somebody waits for it."""
+"""Reports the progress of a run while a caller waits for it."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
 __all__ = ["ProgressTeller"]
 
 _PULSE = 0.5
-"""Seconds without an event after which the progress is told again: time passes."""
+"""Seconds without an event after which the progress is reported again, to update the elapsed time."""
 _EVERY = 0.2
-"""Seconds between two tellings, however many events there are."""
+"""Minimum seconds between reports after events, however many events there are."""
 _LOOK = 2.0
-"""Seconds without an event after which the run is looked at: servers tell no event of a cancellation."""
+"""Seconds without an event after which the run's state is requested: servers send no event on cancellation."""
 
 
 class ProgressTeller:
-    """Waits for runs and batches, and tells how far they are.
+    """Waits for runs and batches, and reports their progress.
 
     Args:
         runs: Reads runs.
@@ -57,13 +57,13 @@ class ProgressTeller:
     def result_of(
         self, run: answers.Started, began: float, deadline: float | None, progress: ProgressOption
     ) -> FlowResult:
-        """Return the result of a run of one item that was just created, waiting for its end.
+        """Wait until a run of one item that was just created ends, and return its result.
 
         Args:
             run: The run.
             began: When the call began, by `time.monotonic()`.
-            deadline: When it ends at the latest; None for no limit.
-            progress: Whom to tell.
+            deadline: The deadline of the call, by `time.monotonic()`; None for no limit.
+            progress: How to report the progress.
         """
         with progress_shown(progress) as tell:
             if not run.status.is_final:
@@ -91,12 +91,12 @@ class ProgressTeller:
     def counted(
         self, outcomes: Generator[Outcome, None], inputs: Any, progress: ProgressOption
     ) -> Generator[Outcome, None, None]:
-        """Yield the outcomes of a batch, and tell how many there were.
+        """Yield the outcomes of a batch, and report how many there have been.
 
         Args:
             outcomes: The outcomes.
-            inputs: The inputs, whose number is known if they have a length.
-            progress: Whom to tell.
+            inputs: The inputs; their number is known if they have a length.
+            progress: How to report the progress.
         """
         count = BatchCount(len(inputs) if isinstance(inputs, Sized) else None)
         with progress_shown(progress) as tell:
@@ -112,15 +112,16 @@ class ProgressTeller:
             tell(count.progress(is_over=True))
 
     def _follow(self, run_id: str, tell: Callable[[Progress], object], began: float, deadline: float | None) -> None:
-        """Report how far a run is until it has ended or the deadline has passed.
+        """Report the progress of a run until it has ended or the deadline has passed.
 
-        What is wrong with the run or its server is not raised: who waits for the run finds it. What `tell` raises is.
+        Errors of the run or its server are not raised here: waiting for the run raises them. Errors that `tell` raises
+        are passed on.
 
         Args:
             run_id: The run.
-            tell: Is called at once, then every half second, and after events.
-            began: Since when it is waited for, by `time.monotonic()`.
-            deadline: By the same clock; None for none.
+            tell: Called immediately, then every half second, and after events.
+            began: When waiting for the run began, by `time.monotonic()`.
+            deadline: The deadline, by the same clock; None for no limit.
         """
         with closing(self._states(run_id, began, deadline)) as states:
             for progress in states:
@@ -162,7 +163,7 @@ class ProgressTeller:
         try:
             return (self._runs.standing(run_id)).is_finished
         except TRANSIENT_ERRORS:
-            # The reading of the events decides how long a server may be away.
+            # Reading the events determines how long the server may be unavailable.
             return False
 
     def _outline(self, run_id: str) -> FlowOutline:

@@ -1,1 +1,1 @@
-"""The transports of a client: each sends one request and returns its response."""
+"""The transports of a client. Each sends a request and returns its response."""

@@ -1,11 +1,11 @@
-"""What sends a request and returns its response. A client stacks them, from the top:
+"""Transports: each sends a request and returns its response. A client stacks them, from the top:
 
 dialect       translates for servers of older releases
-retry         repeats what is safe to repeat
+retry         repeats requests that are safe to repeat
 failover      chooses one of several servers
-credentials   adds the authorization of one server
-pool          connections of our own, or
-httpx_bridge  any httpx transport: a proxy, a test's, one of the user's
+credentials   adds the credentials of one server
+pool          sends over this package's own connections, or
+httpx_bridge  sends through an httpx transport: for a proxy, a test's or the user's
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ __all__ = ["Middleware", "Stream", "Transport"]
 
 
 class Stream:
-    """A response that is read piece by piece.
+    """A response whose body is read in chunks.
 
     Args:
         status: The HTTP status.
-        headers: The headers, names in lower case.
-        read: Makes the chunks of the body. An empty chunk means that none has come within `remaining`; over
-            httpx, which closes the connection then, it is the last.
-        remaining: Seconds to wait for a chunk; may be changed between two chunks (over httpx: before the first).
+        headers: The headers, with names in lower case.
+        read: Returns an iterator over the chunks of the body. An empty chunk means that none arrived within
+            `remaining`; over httpx, which then closes the connection, it is the last chunk.
+        remaining: Seconds to wait for a chunk. It may be changed between chunks (over httpx: only before the first).
     """
 
     __slots__ = ("chunks", "headers", "remaining", "status")
@@ -46,35 +46,35 @@ class Stream:
 
 
 class Transport(ABC):
-    """Sends requests; failures are HttpErrors."""
+    """Sends requests. Failures are raised as HttpError."""
 
     @abstractmethod
     async def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request and return the response, read to its end."""
+        """Send a request and return the complete response."""
 
     @abstractmethod
     def stream(self, request: HttpRequest) -> AbstractAsyncContextManager[Stream]:
-        """Send a request and return the response, its body still to be read."""
+        """Send a request and return the response, whose body is still to be read."""
 
     @abstractmethod
     async def aclose(self) -> None:
-        """Close what is open."""
+        """Close all connections."""
 
 
 class Middleware(Transport):
-    """Wraps another transport and passes on what it does not change."""
+    """Wraps another transport and forwards everything that a subclass does not change."""
 
     def __init__(self, inner: Transport) -> None:
         self.inner = inner
 
     async def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request and return the response, read to its end."""
+        """Send a request and return the complete response."""
         return await self.inner.send(request)
 
     def stream(self, request: HttpRequest) -> AbstractAsyncContextManager[Stream]:
-        """Send a request and return the response, its body still to be read."""
+        """Send a request and return the response, whose body is still to be read."""
         return self.inner.stream(request)
 
     async def aclose(self) -> None:
-        """Close what is open."""
+        """Close all connections."""
         await self.inner.aclose()

@@ -1,4 +1,4 @@
-"""Speaks to servers of any release: what is above sees the current wire only."""
+"""Translates for servers of older releases: the layers above only see the current wire format."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..._rules import dialect
     from ..._rules.releases import Server
 else:
-    # Current servers need none of it.
+    # Not needed for current servers.
     dialect = lazy_module("stepflow_client._rules.dialect")
 
 __all__ = ["Dialect"]
@@ -32,12 +32,12 @@ _UNAUTHORISED = frozenset({401, 403, 407})
 
 
 class Dialect(Middleware):
-    """Recognises the server by its health, once, and translates for it if it is an older one.
+    """Detects the server's release once, from its health response, and translates for older servers.
 
     Args:
-        inner: What sends the requests.
+        inner: The transport that sends the requests.
         url: The server's URL, for errors.
-        server: What the server is, where that is known beforehand; it is not asked then.
+        server: The server's release and capabilities, if known; they are not requested then.
     """
 
     def __init__(self, inner: Transport, url: str, server: Server | None = None) -> None:
@@ -47,12 +47,12 @@ class Dialect(Middleware):
         self.pinned = server is not None
 
     def forget(self) -> None:
-        """Ask the server anew before the next request: it may have been replaced by one of another release."""
+        """Detect the server again before the next request: it may have been replaced by one of another release."""
         if not self.pinned:
             self.server = None
 
     async def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request of the current shape and return a response of the current shape."""
+        """Send a request in the current format and return a response in the current format."""
         if request.path == _HEALTH:
             return (await self._health(request))[0]
         server = self.server
@@ -65,19 +65,19 @@ class Dialect(Middleware):
                 return await self._translated(server, request)
             response = await self.inner.send(request)
         except HttpError:
-            # After a lost connection another server may respond.
+            # After a lost connection, another server may respond.
             self.forget()
             raise
         return _current_components(response) if request.path == _COMPONENTS else response
 
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
-        """Send a request of the current shape; older servers have nothing that streams."""
+        """Send a request in the current format; older servers have no streams."""
         async with self.inner.stream(request) as stream:
             yield stream
 
     async def _health(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
-        """Return the response, and what the server is: other threads may forget it meanwhile."""
+        """Return the response and the server it describes; other threads may reset `self.server` in the meantime."""
         response = await self.inner.send(request)
         health = _json(response.content) if response.status == 200 else None
         if not isinstance(health, dict) or not ("version" in health or "build" in health):
@@ -92,10 +92,12 @@ class Dialect(Middleware):
             raise InvalidResponseError(f"{request} was answered with what JSON cannot hold: {error}") from None
 
     async def _recognise(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
-        """Ask what the server is. Where it is not told, the response is that to the request too.
+        """Request the server's health and return the response, and the server it describes.
+
+        If the server is None, the response also serves as the response to `request`.
 
         Raises:
-            InvalidResponseError: If the responder is no Stepflow server.
+            InvalidResponseError: If the response is not from a Stepflow server.
         """
         headers = {name: value for name, value in request.headers.items() if name != "content-type"}
         asked = HttpRequest(
@@ -111,7 +113,7 @@ class Dialect(Middleware):
         except HttpError as error:
             if request.idempotent:
                 raise
-            # Whatever became of the question, the request itself was not sent.
+            # Whatever happened to the health request, the request itself was not sent.
             raise _not_sent(str(error), error.attempts) from error
         if server is not None:
             return response, server
@@ -145,7 +147,7 @@ class Dialect(Middleware):
         except HttpError as error:
             if request.idempotent or response is None:
                 raise
-            # The request itself was answered; what broke is a question about it.
+            # There was a response to the request itself; a follow-up request failed.
             raise ConnectionBroken(str(error)) from error
         except dialect.ShapeChangedError:
             self.forget()
@@ -171,7 +173,7 @@ class Dialect(Middleware):
 
 
 def _request(request: HttpRequest, current: dialect.Request, wanted: dialect.Request) -> HttpRequest:
-    """Return the request that is sent, with the headers and limits of the one that was asked for."""
+    """Return the translated request to send, with the headers and limits of the original one."""
     if wanted.body is current.body and wanted.method == current.method:
         content, headers = request.content, request.headers
     else:
@@ -195,7 +197,7 @@ def _not_sent(reason: str, attempts: Sequence[str]) -> ConnectFailed:
 
 
 def _current_components(response: HttpResponse) -> HttpResponse:
-    """Return 0.12's list of components with the field names of 0.13."""
+    """Return a list of components with the field names of 0.13; 0.12 uses others."""
     body = _json(response.content)
     if response.status != 200 or not isinstance(body, dict):
         return response

@@ -1,4 +1,4 @@
-"""Several servers that share one store, as one, each with its own credentials."""
+"""Treats several servers that share one store as one server; each has its own credentials."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ __all__ = ["Authorization", "Failover"]
 _FIRST_REST, _LONGEST_REST = 0.5, 30.0
 _HEALTH = OPERATIONS["health_check"].path
 _TRIAL = 3.0
-"""Seconds in which a server that has failed says that it is there again, before it gets a new run."""
+"""Seconds in which a server that has failed must respond to a health check before it gets a new run."""
 _AWAY = frozenset({502, 503, 504})
-"""Statuses that a proxy returns for a server that is away."""
+"""Statuses that a proxy returns for an unavailable server."""
 
 
 class Authorization(Middleware):
-    """Adds the credentials of one server, which no other one gets.
+    """Adds the credentials of one server, which are sent to no other server.
 
     Args:
-        inner: What sends to the server.
-        header: What `authorization` says.
+        inner: The transport to the server.
+        header: The value of the `authorization` header.
     """
 
     def __init__(self, inner: Transport, header: str) -> None:
@@ -48,7 +48,7 @@ class Authorization(Middleware):
         return await self.inner.send(self._signed(request))
 
     def stream(self, request: HttpRequest) -> AbstractAsyncContextManager[Stream]:
-        """Send a request with the credentials and return the response as it comes."""
+        """Send a request with the credentials and return the response as it arrives."""
         return self.inner.stream(self._signed(request))
 
     def _signed(self, request: HttpRequest) -> HttpRequest:
@@ -56,12 +56,12 @@ class Authorization(Middleware):
 
 
 class Failover(Transport):
-    """Sends to the server that responded last; one that cannot be reached is left alone for a growing while.
+    """Sends requests to the server that responded last; one that fails rests for increasing periods: it is tried last.
 
     Args:
-        servers: One for each server, in the order of preference.
-        spread: Chooses the server of a new run; None sends that where everything goes. What concerns a run goes to the
-            server that has created it, while that one is there.
+        servers: One transport per server, in order of preference.
+        spread: Chooses the server of each new run, and requests about a run go to the server that created it while that
+            is available. If None, all requests go to the server that responded last.
     """
 
     def __init__(self, servers: list[Transport], spread: Spread | None = None) -> None:
@@ -77,10 +77,10 @@ class Failover(Transport):
             await server.aclose()
 
     async def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request to the first server that takes it.
+        """Send a request to the first server that accepts it.
 
-        The next server is tried where nothing was sent. After a broken connection, a timeout, or a response of a proxy
-        that its server is away, the next request goes elsewhere: this one too, if it is sent again.
+        The next server is tried if nothing was sent. After a broken connection, a timeout, or a proxy's response that
+        its server is unavailable, later requests go to another server, including a retry of this one.
         """
         left = self._order(request.server)
         while True:
@@ -108,7 +108,7 @@ class Failover(Transport):
 
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
-        """Send a request to the server that comes first; a failure sends the next one elsewhere."""
+        """Send a request to the preferred server; after a failure, later requests go to another server."""
         number = self._order(request.server)[0]
         is_open = False
         try:
@@ -118,15 +118,15 @@ class Failover(Transport):
                 yield stream
         except (ConnectFailed, ConnectionBroken, ReadTimeout, WriteTimeout) as error:
             error.server = number
-            # A stream that has nothing to tell is silent, and its server well.
+            # An open stream without events is silent although its server is available.
             if not (is_open and isinstance(error, ReadTimeout)):
                 self._failed(number)
             raise
 
     def _order(self, first: int | None) -> list[int]:
-        """Return the servers to try: from the wanted or the current one on, those that rest last."""
+        """Return the servers in the order to try them: from `first` or the current one on, resting ones at the end."""
         count = len(self._servers)
-        # One that has failed is not preferred again before it has responded.
+        # A server that has failed is not preferred again until it has responded.
         first = self._current if first is None or self._has_failed(first) else first
         around = [(first + step) % count for step in range(count)]
         return sorted(around, key=self._rests_now)
@@ -139,7 +139,7 @@ class Failover(Transport):
 
     @contextmanager
     def _chosen(self, request: HttpRequest, left: list[int]) -> Iterator[int]:
-        """Choose the next server to try; what must not be repeated creates a run."""
+        """Choose the next server to try. A request that must not be repeated creates a run."""
         if self._spread is None or request.idempotent:
             yield left[0]
             return
@@ -148,14 +148,14 @@ class Failover(Transport):
             yield number
 
     def _is_doubtful(self, request: HttpRequest, number: int) -> bool:
-        """Return whether a new run would be what finds out that a server which has failed responds again."""
+        """Return whether a request would create a run on a server that has not responded since it failed."""
         return self._spread is not None and not request.idempotent and self._has_failed(number)
 
     async def _responds(self, request: HttpRequest, number: int) -> bool:
-        """Ask a server that has failed for its health; meanwhile it rests for others.
+        """Return whether a server that has failed passes a health check. Meanwhile, it rests for other requests.
 
         Args:
-            request: What would be sent to it next.
+            request: The request to be sent to it next.
             number: The server.
         """
         self._rest_until[number] = time.monotonic() + self._rests[number]

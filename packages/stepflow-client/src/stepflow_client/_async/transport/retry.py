@@ -1,4 +1,4 @@
-"""Sends requests again, as the policy says."""
+"""Retries requests according to the retry policy."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Retry(Middleware):
     """Repeats requests that are safe to repeat, within the caller's deadline and the client's budget.
 
     Args:
-        inner: What sends one attempt.
-        policy: When and how often.
+        inner: The transport that sends each attempt.
+        policy: When to retry, and how often.
     """
 
     def __init__(self, inner: Transport, policy: RetryPolicy) -> None:
@@ -29,10 +29,10 @@ class Retry(Middleware):
         self._policy = policy
         self._budget = Budget(policy)
         self.last_unreachable_at: float | None = None
-        """When no server was found there last, by `time.monotonic()`."""
+        """When the server was last found unreachable, by `time.monotonic()`; None if it never was."""
 
     async def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request until it is answered or must not be sent again; a failure has the `attempts`."""
+        """Send a request until it succeeds or can no longer be retried; a failure carries the `attempts`."""
         started = time.monotonic()
         attempts: list[str] = []
         self._budget.earn()
@@ -67,6 +67,6 @@ class Retry(Middleware):
 
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
-        """Send a request once: who reads a stream knows best how to go on."""
+        """Send a request once: the reader of the stream decides how to resume it."""
         async with self.inner.stream(request) as stream:
             yield stream

@@ -1,6 +1,6 @@
 # Written from _async/transport/assembly.py by `make generate`. Change that file instead.
 
-"""Which transports a client sends through, for its settings."""
+"""Builds the transports of a client from its settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Limits", "sender_to", "signing"]
 
 
 class Limits(NamedTuple):
-    """Limits of the connection pool, where the caller gives none."""
+    """The default limits of the connection pool."""
 
     max_connections: int | None = 256
     max_keepalive_connections: int | None = 256
@@ -39,7 +39,7 @@ def sender_to(
     limits: httpx.Limits | None,
     transport: httpx.BaseTransport | None,
 ) -> Transport:
-    """Return what sends: connections of our own, or an httpx transport where one is given or a proxy stands between."""
+    """Return the transport to a server: our own pool, or an httpx transport if one is given or a proxy is used."""
     tls = ssl_context(root, verify, cert)
     via = proxy or environment_proxy(root)
     if transport is None and via is None:
@@ -52,7 +52,7 @@ def sender_to(
         bounds = limits or httpx.Limits(**Limits()._asdict())
         try:
             if isinstance(via, str) and via.startswith("https:"):
-                # A proxy that speaks TLS is verified as a server is.
+                # The certificate of an https proxy is verified like a server's.
                 via = httpx.Proxy(via, ssl_context=ssl_context(replace(root, scheme="https"), verify, None))
             transport = LocalTransport(verify=tls or False, proxy=via, limits=bounds)
         except (TypeError, ValueError, AttributeError, ImportError, httpx.InvalidURL) as error:
@@ -63,7 +63,7 @@ def sender_to(
 def signing(
     sender: Transport, credentials: httpx.Auth | TokenAuth | tuple[str, str] | None, root: ServerUrl
 ) -> Transport:
-    """Return what sends to one server with its credentials: those of the client, or those in its own URL."""
+    """Return a transport that adds the credentials for a server: the client's, or those in the server's URL."""
     if isinstance(credentials, TokenAuth):
         from .httpx_bridge import Token as TokenMiddleware
 

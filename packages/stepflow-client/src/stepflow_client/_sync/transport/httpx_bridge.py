@@ -1,6 +1,6 @@
 # Written from _async/transport/httpx_bridge.py by `make generate`. Change that file instead.
 
-"""Between our transports and httpx: any httpx transport as one of ours, and our transport as an httpx transport."""
+"""Adapters between our transports and httpx: any httpx transport as one of ours, and ours as an httpx transport."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ Signed = TypeVar("Signed")
 
 
 class HttpxTransport(Transport):
-    """Sends through an httpx transport, within the deadline of the request whatever the transport does.
+    """Sends requests through an httpx transport, and enforces their deadlines even if the transport does not.
 
     Args:
         transport: The transport; it is closed with this one.
@@ -56,7 +56,7 @@ class HttpxTransport(Transport):
     def __init__(self, transport: httpx.BaseTransport, root: ServerUrl) -> None:
         self._transport = transport
         self._api = str(root) + API_PATH
-        # Other transports may want to be called in the thread that made them.
+        # Other transports may require calls from the thread that created them.
         self._may_leave = isinstance(transport, httpx.HTTPTransport)
 
     def close(self) -> None:
@@ -64,7 +64,7 @@ class HttpxTransport(Transport):
         self._transport.close()
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request and return the response, read to its end."""
+        """Send a request and return the complete response."""
         if request.deadline is None:
             return self._send(request)
         with _mapped_errors():
@@ -86,7 +86,7 @@ class HttpxTransport(Transport):
 
     @contextmanager
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
-        """Send a request and return the response as it comes; it may be compressed, see `unpacked`."""
+        """Send a request and return the response as it arrives; it may be compressed, see `unpacked`."""
         sent = to_httpx(request, self._api)
         with self._opened(request, sent) as response:
             read = partial(self._chunks, response, request, sent.extensions["timeout"])
@@ -96,7 +96,7 @@ class HttpxTransport(Transport):
     def _chunks(
         response: httpx.Response, request: HttpRequest, limits: dict[str, float], stream: Stream
     ) -> Generator[bytes, None, None]:
-        # Transports read this when the first chunk is asked for, and not again.
+        # Transports read this when the first chunk is requested, and not again.
         limits["read"] = stream.remaining
         limit = replace(request, timeout=request.timeout.reading(stream.remaining))
         try:
@@ -109,8 +109,8 @@ class HttpxTransport(Transport):
 
     @contextmanager
     def _opened(self, request: HttpRequest, sent: httpx.Request) -> Generator[httpx.Response, None, None]:
-        """Send a request and return the response, of which the head has been read."""
-        # The phases together, and some time for a large body on a slow line.
+        """Send a request and return the response once its head has been read."""
+        # All phases together, plus time for a large body over a slow connection.
         longest = sum(request.timeout) + len(request.content) / _SLOWEST
         with _mapped_errors():
             send = partial(self._transport.handle_request, sent)
@@ -120,7 +120,7 @@ class HttpxTransport(Transport):
         try:
             yield response
         finally:
-            # What has been read is worth more than what its end may raise.
+            # An error on closing must not discard a response that has been read.
             with suppress(HttpError), _mapped_errors():
                 sync_limited(response.close, _GRACE)
 
@@ -133,7 +133,7 @@ def _headers(response: httpx.Response) -> dict[str, str]:
 
 
 def _content(response: httpx.Response) -> bytes | None:
-    """Return the body of a response that was made with one, which httpx has unpacked."""
+    """Return the body of a response that was created with it, decompressed by httpx; None if it must be read."""
     try:
         return response.content
     except httpx.ResponseNotRead:
@@ -143,7 +143,7 @@ def _content(response: httpx.Response) -> bytes | None:
 def _raw(
     response: httpx.Response, request: HttpRequest, check: Callable[[], None] = lambda: None
 ) -> Generator[bytes, None, None]:
-    """Return the chunks of a body as they come.
+    """Yield the chunks of a body as they arrive.
 
     Args:
         response: The response.
@@ -153,7 +153,7 @@ def _raw(
     if (content := _content(response)) is not None:
         yield content
         return
-    # Not `aiter_raw`: it fails where the end of a whole body does.
+    # Not `aiter_raw`: it fails if closing the stream fails, even after a complete body.
     stream: Any = response.stream
     with _mapped_errors():
         chunks: Iterator[bytes] = stream.__iter__()
@@ -168,19 +168,19 @@ def _raw(
 
 
 def unpacked(chunks: Iterator[bytes], encoding: str) -> Generator[bytes, None, None]:
-    """Return the pieces of a body that may be compressed, each of them of a bounded size.
+    """Yield the decompressed pieces of a body that may be compressed, each of limited size.
 
     Args:
         chunks: The body.
-        encoding: What `content-encoding` says.
+        encoding: The value of the `content-encoding` header.
 
     Raises:
-        Unreadable: If it cannot be unpacked.
+        Unreadable: If it cannot be decompressed.
     """
     unpacker = Unpacker(encoding)
     for chunk in chunks:
         if not chunk:
-            # Nothing has come for a while.
+            # No data has arrived for a while.
             yield chunk
         for piece in unpacker.feed(chunk):
             yield piece
@@ -188,10 +188,10 @@ def unpacked(chunks: Iterator[bytes], encoding: str) -> Generator[bytes, None, N
 
 
 class HttpxAuth(Middleware):
-    """Adds credentials by an `httpx.Auth`, which may want to see responses.
+    """Adds credentials with an `httpx.Auth`, which may need to see responses.
 
     Args:
-        inner: What sends.
+        inner: The transport that sends the requests.
         auth: The credentials.
         root: The server's URL, without `/api/v1`.
     """
@@ -202,7 +202,7 @@ class HttpxAuth(Middleware):
         self._api = str(root) + API_PATH
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request as often as the credentials want."""
+        """Send a request as often as the `httpx.Auth` requires."""
         flow = self._auth.sync_auth_flow(to_httpx(request, self._api))
         with closing(flow):
             signed = _credentials(flow.__next__, request)
@@ -218,7 +218,7 @@ class HttpxAuth(Middleware):
 
     @contextmanager
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
-        """Send a request with the credentials that come first."""
+        """Send a request with the first credentials of the `httpx.Auth`; it does not see the response."""
         flow = self._auth.sync_auth_flow(to_httpx(request, self._api))
         with closing(flow):
             signed = _credentials(flow.__next__, request)
@@ -227,11 +227,11 @@ class HttpxAuth(Middleware):
 
 
 class Token(Middleware):
-    """Adds a bearer token that is asked for before each request.
+    """Adds a bearer token, which is requested from the caller's code before each request.
 
     Args:
-        inner: What sends.
-        auth: The token.
+        inner: The transport that sends the requests.
+        auth: The source of the token.
     """
 
     def __init__(self, inner: Transport, auth: TokenAuth) -> None:
@@ -244,7 +244,7 @@ class Token(Middleware):
 
     @contextmanager
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
-        """Send a request with the token and return the response as it comes."""
+        """Send a request with the token and return the response as it arrives."""
         with self.inner.stream(self._signed(request)) as stream:
             yield stream
 
@@ -257,15 +257,16 @@ class Token(Middleware):
 
 
 def _credentials(step: Callable[[], Signed], request: HttpRequest) -> Signed | None:
-    """Return what the caller's code makes of a request, None where it has nothing more to say.
+    """Return the request with credentials from the caller's code; None if it has no further request.
 
     Args:
-        step: The caller's code: a callable that gives a token, or an `httpx.Auth`.
-        request: The request; waiting for credentials is a part of it.
+        step: The next step of the caller's code: of a callable that returns a token, or of an `httpx.Auth`.
+        request: The request; waiting for credentials counts towards its time.
 
     Raises:
-        RequestTimeoutError: If it takes longer than a connection may; the sync client notices a passed deadline only.
-        InvalidArgumentError: If it fails.
+        RequestTimeoutError: If it takes longer than the connect timeout; the sync client only detects a passed
+            deadline.
+        InvalidArgumentError: If the caller's code fails.
     """
     seconds = request.remaining(request.timeout.connect)
     try:
@@ -281,18 +282,18 @@ def _credentials(step: Callable[[], Signed], request: HttpRequest) -> Signed | N
     except (StepflowClientError, AssertionError):
         raise
     except Exception as error:
-        # What it says may quote them.
+        # The error's message may quote the credentials.
         raise InvalidArgumentError(f"the credentials given as auth failed: {type(error).__name__}") from error
     return signed
 
 
 class TransportBridge(httpx.BaseTransport):
-    """Lets an httpx client, that of the generated code, send through our transport.
+    """Lets an httpx client, that of the generated code, send requests through our transport.
 
     Args:
-        sender: What sends; it is not closed with the transport.
+        sender: Our transport; it is not closed with this one.
         root: The server's URL, without `/api/v1`.
-        max_response_bytes: Bytes that the body of a response may have.
+        max_response_bytes: Maximum size of the body of a response in bytes.
     """
 
     def __init__(self, sender: Transport, root: ServerUrl, max_response_bytes: int = MOST_BYTES) -> None:
@@ -325,10 +326,10 @@ class TransportBridge(httpx.BaseTransport):
 
 
 class LocalTransport(httpx.HTTPTransport):
-    """httpx's own transport, anew in each fork and event loop: connections belong to one of them.
+    """httpx's own transport, reset in each forked process and event loop: connections belong to only one of them.
 
     Args:
-        **settings: What httpx's transport takes.
+        **settings: The arguments of httpx's transport.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -342,7 +343,7 @@ class LocalTransport(httpx.HTTPTransport):
         return super().handle_request(request)
 
     def close(self) -> None:
-        """Close the connections of this process and event loop; those of others are left alone."""
+        """Close the connections of this process and event loop, not those of others."""
         self._come_home()
         super().close()
 
@@ -355,18 +356,18 @@ class LocalTransport(httpx.HTTPTransport):
 
 _CONNECTION = frozenset({"host", "connection", "content-length", "transfer-encoding", "accept-encoding"})
 _GRACE = 0.2
-"""Seconds that a transport gets on top of its timeouts, so that it can say itself which of them has passed."""
+"""Seconds that a transport gets in addition to its timeouts, so that it can report itself which one has expired."""
 _SLOWEST = 16_384
-"""Bytes a second that a line takes at least."""
+"""The slowest upload that is allowed for, in bytes per second."""
 
 
 @contextmanager
 def _mapped_errors() -> Iterator[None]:
-    """Turn whatever a transport raises into ours: httpx's errors, and those that escape from it or from other code."""
+    """Convert all errors of a transport to ours: httpx's errors, and those that escape from it or from other code."""
     try:
         yield
     except (HttpError, StepflowClientError, AssertionError):
-        # An assertion is a test's, in a transport of its own.
+        # Assertions come from tests that have their own transport.
         raise
     except Exception as error:
         shown = str(error) or type(error).__name__
@@ -395,7 +396,7 @@ def _httpx_error(error: HttpError) -> type[httpx.TransportError]:
 
 
 def _timeouts(phases: Mapping[str, float | None]) -> Timeouts:
-    """Return httpx's phases; one without a limit gets our default."""
+    """Return httpx's timeouts as ours; a phase without a limit gets our default."""
     return Timeouts(**{phase: seconds for phase, seconds in phases.items() if seconds is not None})
 
 
@@ -414,7 +415,7 @@ _ERRORS: list[tuple[type[httpx.TransportError], type[HttpError]]] = [
 
 
 class _TimeLeft(dict[str, float]):
-    """The timeouts of a request as httpx has them: it looks each of them up when the phase begins.
+    """The timeouts of a request as a dict for httpx, which looks up each of them when its phase begins.
 
     Args:
         request: The request; no phase outlasts its deadline.
@@ -428,7 +429,7 @@ class _TimeLeft(dict[str, float]):
         return self._request.remaining(super().__getitem__(phase))
 
     def get(self, phase: str, default: Any = None) -> Any:
-        """Return the seconds of a phase that begins now."""
+        """Return the seconds for a phase that begins now."""
         try:
             return self[phase]
         except KeyError:
@@ -436,14 +437,14 @@ class _TimeLeft(dict[str, float]):
 
 
 def to_httpx(request: HttpRequest, api: str) -> httpx.Request:
-    """Return a request as httpx has it.
+    """Return a request as an `httpx.Request`.
 
     Args:
         request: The request.
         api: The URL of the API, with `/api/v1`.
 
     Raises:
-        CannotSend: If it cannot be written as HTTP.
+        CannotSend: If the request cannot be written as HTTP.
     """
     query = f"?{request.query}" if request.query else ""
     try:
@@ -459,10 +460,10 @@ def to_httpx(request: HttpRequest, api: str) -> httpx.Request:
 
 
 def _signed(request: HttpRequest, signed: object) -> HttpRequest:
-    """Return a request with the headers that an `httpx.Auth` wants it to have.
+    """Return a request with the headers set by an `httpx.Auth`.
 
     Raises:
-        InvalidArgumentError: If they cannot be sent.
+        InvalidArgumentError: If the headers cannot be sent, or the `httpx.Auth` returned no request.
     """
     if not isinstance(signed, httpx.Request):
         raise InvalidArgumentError(f"the httpx.Auth given as auth gave {type(signed).__name__}, not a request")

@@ -1,6 +1,6 @@
 # Written from _async/transport/pool.py by `make generate`. Change that file instead.
 
-"""Connections to one server, kept open and used again."""
+"""Connections to one server, kept open and reused."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ if TYPE_CHECKING:
 __all__ = ["Pool"]
 
 _AT_ONCE = 64 * 1024
-"""A request up to this size goes out in one piece."""
+"""Maximum size in bytes of a body that is sent in one piece with the head."""
 _EARLY = 0.5
-"""Seconds in which a response comes that was sent before the connection broke."""
+"""Seconds to wait for a response that the server sent before the connection broke."""
 
 
 class Pool(Transport):
-    """Speaks HTTP/1.1 to one server over as many connections as are needed at once.
+    """Sends HTTP/1.1 requests to one server, over one connection per concurrent request.
 
-    The connection used last is used next, and looked at before: it may be dead or dirty. Other idle ones are not
-    touched until they expire: a call costs the same however many there are.
+    The most recently used idle connection is reused first, after a check: it may be closed or have unexpected data.
+    Other idle connections are not touched until they expire, so the cost of a call does not depend on their number.
 
     Args:
         root: The server's URL, without `/api/v1`.
-        tls: For an https server.
-        limits: How many connections there may be, how many idle ones are kept, and for how long.
+        tls: The SSL context for an https server; None for http.
+        limits: Maximum number of connections and of idle connections, and how long idle ones are kept.
     """
 
     def __init__(self, root: ServerUrl, tls: ssl.SSLContext | None, limits: PoolLimits) -> None:
@@ -64,11 +64,11 @@ class Pool(Transport):
         self._slots = SyncSlots(self._most)
         self._forks = forks()
         self._closed = False
-        # The event loop holds on to open connections, so they would outlive a pool that nobody has closed.
+        # The event loop refers to open connections, so they would outlive a pool that was not closed.
         weakref.finalize(self, _abandon, self._idle).atexit = False
 
     def close(self) -> None:
-        """Close every connection, those in use too; no more are made."""
+        """Close all connections, including those in use. No new ones are opened afterwards."""
         self._closed = True
         connections = [*self._idle, *self._busy]
         self._idle.clear()
@@ -77,7 +77,7 @@ class Pool(Transport):
             connection.close()
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request and return the response, read to its end."""
+        """Send a request and return the complete response."""
         head = request_bytes(request, self._host, self._path, self._headers)
         connection: SyncSocket | None = None
         done, slot = False, None
@@ -106,7 +106,11 @@ class Pool(Transport):
 
     @staticmethod
     def _read_early_answer(connection: SyncSocket, request: HttpRequest) -> bool:
-        """Read the response of a server that refuses a large body, sent before it has read all of it."""
+        """Try to read the response of a server that refused a large body before it had read all of it.
+
+        Returns:
+            Whether there was a response.
+        """
         if len(request.content) <= _AT_ONCE:
             return False
         reader = connection.reader
@@ -121,9 +125,9 @@ class Pool(Transport):
 
     @contextmanager
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
-        """Send a request and return the response as it comes; the connection is closed afterwards."""
+        """Send a request and return the response as it arrives; the connection is closed afterwards."""
         head = request_bytes(request, self._host, self._path, self._headers)
-        # A stream may last for hours, and so does not take a slot from the calls.
+        # A stream may last for hours, so it does not occupy one of the slots for calls.
         connection = self._connect(request)
         try:
             self._send(connection, head, request, None)
@@ -153,7 +157,7 @@ class Pool(Transport):
                 reader.feed(received)
 
     def _send(self, connection: SyncSocket, head: bytes, request: HttpRequest, most: int | None) -> None:
-        """Send a request, and expect a response with a maximum number of bytes."""
+        """Send a request and prepare to read a response of at most `most` bytes; None for no limit."""
         timeout = request.remaining(request.timeout.write)
         if len(request.content) <= _AT_ONCE:
             connection.send(head + request.content, timeout)
@@ -165,7 +169,7 @@ class Pool(Transport):
         connection.reader.begin(request.method, most)
 
     def _leave_to_parent(self) -> None:
-        """Forget what a fork has inherited: parent and child would read each other's responses."""
+        """Abandon connections inherited by a fork: parent and child would read each other's responses."""
         self._forks = forks()
         for connection in (*self._idle, *self._busy):
             connection.abandon()
@@ -180,7 +184,7 @@ class Pool(Transport):
             self._busy.add(connection)
             if not self._closed:
                 return connection
-            # It was closed meanwhile, and may not have seen this one.
+            # The pool was closed in the meantime and may have missed this connection.
             self._busy.discard(connection)
             connection.close()
         raise StepflowClientError("the client is closed", hint="make a new one")
@@ -197,7 +201,7 @@ class Pool(Transport):
         try:
             return self._idle.pop(place) if self._idle else None
         except IndexError:
-            # Another thread has taken the last one meanwhile.
+            # Another thread has taken the last connection in the meantime.
             return None
 
     def _release(self, connection: SyncSocket, reusable: bool) -> None:
@@ -211,7 +215,7 @@ class Pool(Transport):
         connection.close()
 
     def _close_expired(self, before: float) -> None:
-        # The first of them has been idle for longest.
+        # The first connection has been idle the longest.
         while oldest := self._idle[:1]:
             if oldest[0].idle_since > before:
                 return

@@ -1,6 +1,6 @@
 # Written from _async/transport/retry.py by `make generate`. Change that file instead.
 
-"""Sends requests again, as the policy says."""
+"""Retries requests according to the retry policy."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Retry(Middleware):
     """Repeats requests that are safe to repeat, within the caller's deadline and the client's budget.
 
     Args:
-        inner: What sends one attempt.
-        policy: When and how often.
+        inner: The transport that sends each attempt.
+        policy: When to retry, and how often.
     """
 
     def __init__(self, inner: Transport, policy: RetryPolicy) -> None:
@@ -30,10 +30,10 @@ class Retry(Middleware):
         self._policy = policy
         self._budget = Budget(policy)
         self.last_unreachable_at: float | None = None
-        """When no server was found there last, by `time.monotonic()`."""
+        """When the server was last found unreachable, by `time.monotonic()`; None if it never was."""
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request until it is answered or must not be sent again; a failure has the `attempts`."""
+        """Send a request until it succeeds or can no longer be retried; a failure carries the `attempts`."""
         started = time.monotonic()
         attempts: list[str] = []
         self._budget.earn()
@@ -68,6 +68,6 @@ class Retry(Middleware):
 
     @contextmanager
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
-        """Send a request once: who reads a stream knows best how to go on."""
+        """Send a request once: the reader of the stream decides how to resume it."""
         with self.inner.stream(request) as stream:
             yield stream
