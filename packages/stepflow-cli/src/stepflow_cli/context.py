@@ -13,8 +13,7 @@ __all__ = ["Session", "current_session"]
 
 @dataclass
 class Session:
-    """The session of a call. The options that every command takes, before or after the command's name, set its
-    fields."""
+    """The options of one call, given before or after the command's name, and state that its parts share."""
 
     verbosity: int = 0
     """How often -v was given."""
@@ -29,11 +28,9 @@ class Session:
     job: object = None
     """The `Job` that the command executes, if it executes one."""
     kept: object = None
-    """The `Target` of the repl that the command is typed in, used by commands that name no server; None outside of a
-    repl."""
+    """The `Target` of the repl that the command is typed in, for commands that name no server; otherwise None."""
     tellers: list[Callable[[str], None]] = field(default_factory=list)
-    """Functions that print a line while something draws on the terminal. The last one is used; a repl's commands share
-    them."""
+    """The last one prints lines while something draws on the terminal. All commands of a repl share the list."""
 
     @property
     def server_log_level(self) -> str | None:

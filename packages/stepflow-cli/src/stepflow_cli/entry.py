@@ -1,5 +1,4 @@
-"""The entry point of the `stepflow` command. Help and completion that need no command are printed before importing
-click."""
+"""The entry point of the `stepflow` command. Help and completion are printed without importing click."""
 
 from __future__ import annotations
 
@@ -32,8 +31,7 @@ def main() -> None:
 
 
 def _print_at_once() -> bool:
-    """Print help or completions that need no command. Return whether they were printed; write errors are reported
-    elsewhere."""
+    """Print the output of a call that needs no command, and return whether it was one and could be printed."""
     if "_STEPFLOW_COMPLETE" not in os.environ and sys.argv[1:] in (["--version"], ["-V"], ["version"]):
         text: str | None = f"stepflow {VERSION}\n"
     else:

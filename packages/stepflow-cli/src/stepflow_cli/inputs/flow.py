@@ -149,8 +149,7 @@ _STEP_ORDER = ("id", "component", "input")
 
 
 def in_reading_order(flow: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a flow with its keys in the usual order: servers from 0.12 on return them in a different order each
-    time."""
+    """Return a flow with its keys in the usual order; servers from 0.12 on change the order each time."""
 
     def ordered(value: Any, first: tuple[str, ...] = ()) -> Any:
         if isinstance(value, list):
@@ -187,8 +186,7 @@ def example_input(flow: Mapping[str, Any], name: str) -> Any:
 
 
 def find_config(flow: str | None = None) -> str | None:
-    """Return an embedded server's configuration file: beside the flow, otherwise in the working folder; None if there
-    is none.
+    """Return an embedded server's configuration file, beside the flow or in the working folder, or None.
 
     Args:
         flow: The flow's file.

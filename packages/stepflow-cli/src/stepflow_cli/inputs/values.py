@@ -153,8 +153,7 @@ def read_value(given: Given, stdin_format: str | None = None) -> Any:
 
 
 def read_scalar(text: str) -> Any:
-    """Return the value that `name=value` means: JSON, a YAML number, boolean or null, `[a, b]`, `{a: b}`, otherwise
-    text.
+    """Return the value that `name=value` means: JSON or a YAML number, boolean, null, list or mapping, else text.
 
     Text is kept unchanged, including surrounding whitespace and anything that YAML would read as a comment, anchor or
     tag.

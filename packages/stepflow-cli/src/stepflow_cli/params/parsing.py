@@ -57,8 +57,7 @@ class Option(click.Option):
 
 
 def session_options() -> list[click.Parameter]:
-    """Return the options that every command takes, and `stepflow` itself before the command; they set the session's
-    fields."""
+    """Return the options that every command takes, and that `stepflow` itself takes before the command."""
 
     def into_session(ctx: click.Context, param: click.Parameter, value: Any) -> None:
         session = ctx.find_root().obj

@@ -46,8 +46,7 @@ def without_password(url: str) -> str:
 
 
 def environment_proxy(url: str) -> EnvironmentProxy | None:
-    """Return the proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY give for a server, as the client reads
-    them.
+    """Return the proxy that the environment's proxy variables give for a server, as the client reads them.
 
     Args:
         url: The server.
