@@ -32,7 +32,7 @@ def server_checks(client: SyncStepflowClient, settings: Settings, *, unmeasured:
 
     Args:
         client: The client.
-        settings: How the server is named.
+        settings: The settings that name the server.
         unmeasured: Why no run is created to measure the stream of events; None measures it.
     """
     from stepflow_client import AuthenticationError, StepflowClientError

@@ -165,7 +165,7 @@ class _Reader:
             return self._object(schema, kinds, name)
         read: dict[str, Any] = {key: schema[key] for key in _BESIDE if key in schema}
         if kinds == ["null"]:
-            # There are no alternatives, and the field has no other type.
+            # Null alone allows no choice and is not a useful type of a field, so no type is set.
             return read
         if kinds:
             read["type"] = kinds[0] if len(kinds) == 1 else kinds

@@ -168,7 +168,7 @@ def _output(
             raise usage("--json FIELDS stands for -o json --fields FIELDS: it cannot be combined with them")
         format, fields = "json", json_fields
     names = [name.strip() for name in fields.split(",")] if fields is not None else []
-    # A file still gets only the value (`json` format, not `table`): its extension selects how it is written, not what.
+    # Without --format, a file still gets only the value: its extension selects how it is written, not what.
     by_ending = {"yaml": "yaml", "yml": "yaml", "jsonl": "jsonl"}.get((path or "").lower().rpartition(".")[2])
     output = Output(format=format, fields=names, path=path, value_format=None if format else by_ending)
     output = output._replace(wide=wide, full_ids=full_ids)

@@ -29,7 +29,7 @@ _STEP = math.log(1.02)
 
 
 class Latencies:
-    """Latencies of inputs, in constant memory regardless of their number."""
+    """Latencies of inputs, in little memory regardless of their number."""
 
     def __init__(self) -> None:
         """Start empty."""

@@ -1,4 +1,4 @@
-"""Messages about outages: while the client retries to reach a lost server, possibly for minutes."""
+"""Messages about outages: while the client tries to reach a lost server again, possibly for minutes."""
 
 from __future__ import annotations
 

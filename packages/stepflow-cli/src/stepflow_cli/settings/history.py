@@ -70,7 +70,7 @@ def open_history() -> History:
 
 
 def same_server(url: str) -> list[str]:
-    """Return the URLs that name the same server as a URL: localhost has two names."""
+    """Return the URLs that name the same server as a URL: localhost and 127.0.0.1 are the same host."""
     names = ("//localhost:", "//127.0.0.1:")
     return list(dict.fromkeys([url, *(url.replace(names[0], names[1], 1), url.replace(names[1], names[0], 1))]))
 

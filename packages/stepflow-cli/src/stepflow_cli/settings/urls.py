@@ -52,7 +52,7 @@ def environment_proxy(url: str) -> EnvironmentProxy | None:
         url: The server.
 
     Returns:
-        None where no variable names a proxy for it.
+        None if no variable names a proxy for it.
     """
     try:
         scheme, host, _ = split_url(url)
