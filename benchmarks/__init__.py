@@ -1,1 +1,1 @@
-"""How fast the client is, against its peers and against the limit: `python -m benchmarks`."""
+"""The speed of the client, compared with other clients and with the limit: `python -m benchmarks`."""

@@ -23,7 +23,7 @@ def main() -> None:
         for name, case in CASES.items():
             print(f"{name:12}{(case.__doc__ or '').splitlines()[0]}")
         return
-    # The server inherits it; a thousand streams need a thousand files.
+    # The server inherits the limit; a thousand streams need a thousand file descriptors.
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     SCRATCH.mkdir(parents=True, exist_ok=True)
@@ -36,7 +36,7 @@ def main() -> None:
         CASES[name](bench)
         print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
     whole = not options.quick and list(options.only) == list(CASES)
-    # Only the whole thing is worth keeping.
+    # Only complete runs are worth keeping.
     written = _write(results, RESULTS if whole else SCRATCH)
     print(written.read_text())
 
@@ -65,7 +65,7 @@ def _positive(text: str) -> int:
 
 
 def _write(results: Results, folder: Path) -> Path:
-    """Write the figures, the pictures and the page, and return the page."""
+    """Write the figures, the plots and the page, and return the page's path."""
     folder.mkdir(parents=True, exist_ok=True)
     figures = folder / f"{results.started}.json"
     results.save(figures)

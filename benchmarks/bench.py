@@ -1,4 +1,4 @@
-"""What a case gets: the server, the workers, how much to do, and where its figures go."""
+"""The environment of a case: the server, the workers, the amount of work, and the results."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ class Bench:
     rounds: int | None
 
     def amount(self, full: int, quick: int) -> int:
-        """Return how much to do."""
+        """Return the amount of work."""
         return quick if self.quick else full
 
     def count_rounds(self, full: int, quick: int = 2) -> range:
-        """Return the rounds to go through."""
+        """Return the range of rounds."""
         return range(self.rounds or self.amount(full, quick))
 
     @contextmanager
     def server(self) -> Iterator[str]:
-        """Run a new server and return its URL. Its memory only grows, so that every case has its own."""
+        """Start a new server and yield its URL. Its memory only grows, so every case has its own server."""
         with StepflowRuntime.start(log_config=LogConfig(level="error", forward=False)) as runtime:
             yield runtime.url
 
     @contextmanager
     def workers(self, peers: Iterable[str], url: str) -> Iterator[Workers]:
-        """Start a process for each peer and connect it."""
+        """Start a process for each peer and connect it to the server."""
         with ExitStack() as stack:
             started = {peer: stack.enter_context(_worker(peer)) for peer in peers}
             for worker in started.values():
@@ -49,7 +49,7 @@ class Bench:
 
     @contextmanager
     def offline_workers(self, names: Iterable[str]) -> Iterator[Workers]:
-        """Start a process for each name that needs no server."""
+        """Start a process for each name; no server is needed."""
         with ExitStack() as stack:
             yield {name: stack.enter_context(Worker(OUR_PYTHON, "-")) for name in names}
 

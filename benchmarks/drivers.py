@@ -1,4 +1,4 @@
-"""Loops over a peer: one call after the other, or many at once for some time."""
+"""Loops over a peer: one call after the other, or many concurrently for some time."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from benchmarks.peers import AsyncPeer, SyncPeer
 
 
 class Driver(Protocol):
-    """The same for both kinds of peers."""
+    """The interface for both kinds of peers."""
 
     def open(self, url: str) -> None: ...
 
     def latency(self, calls: int) -> list[float]:
-        """Return the seconds of each of so many calls."""
+        """Return the duration in seconds of each of a number of calls."""
 
     def throughput(self, seconds: float, concurrency: int) -> tuple[int, float]:
-        """Call for some seconds, so many at once; give how many calls ended and how long they took together."""
+        """Make concurrent calls for some seconds; return the number of completed calls and the seconds elapsed."""
 
     def prepare(self, count: int, is_tiny: bool = False) -> None: ...
 
@@ -31,17 +31,17 @@ class Driver(Protocol):
     def events(self, run_id: str) -> int: ...
 
     def streams(self, run_id: str, count: int) -> tuple[float, int]:
-        """Follow a run so many times at once; give when the last one began (seconds) and how many events came."""
+        """Follow a run with many streams; return when the last one began (seconds) and the number of events."""
 
     def close(self) -> None: ...
 
 
 class AsyncDriver:
-    """Drives a peer in an event loop that lives as long as the driver."""
+    """Drives a peer in an event loop that exists as long as the driver."""
 
     def __init__(self, peer: AsyncPeer) -> None:
         self._peer = peer
-        # Not a Runner: it calls `repr` on what comes back (in `signal`), which may take longer than what is measured.
+        # Not a Runner: it calls `repr` on the result (in `signal`), which may take longer than the measured code.
         self._loop = asyncio.new_event_loop()
 
     def open(self, url: str) -> None:
@@ -81,7 +81,7 @@ class AsyncDriver:
         return self._loop.run_until_complete(self._peer.batch())
 
     def stream(self) -> int:
-        # Not every peer has it.
+        # Not every peer has this method.
         peer: Any = self._peer
         return int(self._loop.run_until_complete(peer.stream()))
 
@@ -104,7 +104,7 @@ class AsyncDriver:
 
 
 class SyncDriver:
-    """Drives a peer that blocks: many at once are as many threads."""
+    """Drives a blocking peer; concurrent calls run in as many threads."""
 
     def __init__(self, peer: SyncPeer) -> None:
         self._peer = peer
@@ -160,7 +160,7 @@ class SyncDriver:
 
 
 def driver(peer: Any) -> Driver:
-    """Return what drives a peer."""
+    """Return the driver for a peer."""
     return AsyncDriver(peer) if asyncio.iscoroutinefunction(peer.run) else SyncDriver(peer)
 
 
@@ -169,7 +169,7 @@ def _nothing() -> None:
 
 
 def _in_threads(work: Callable[[], int], count: int) -> list[int]:
-    """Do work in threads; fewer answers than threads mean that some failed, which Python has shown."""
+    """Run work in threads. If there are fewer results than threads, some failed; Python has printed their errors."""
     done: list[int] = []
     threads = [threading.Thread(target=lambda: done.append(work())) for _ in range(count)]
     for thread in threads:

@@ -1,4 +1,4 @@
-"""What is measured on: the machine, the packages, the environment of what the project itself does not depend on."""
+"""The environment of the measurements: the machine, the packages, and tools that only the benchmarks use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHOWN_UPSTREAM = ("stepflow-py", "grpcio", "protobuf")
 
 
 def prepare() -> None:
-    """Make the environment that holds the upstream client and what draws the plots, once."""
+    """Create the environment with the upstream client and the plotting library, once."""
     made = _VENV / ".made"
     wanted = "\n".join(_REQUIREMENTS)
     if made.exists() and made.read_text() == wanted:
@@ -34,7 +34,7 @@ def prepare() -> None:
 
 
 def machine() -> dict[str, str]:
-    """Return what the figures depend on, without anything that names the machine."""
+    """Return the properties of the machine that affect the figures, without anything that identifies it."""
     found = {
         "cpu": _cpu(),
         "cores": str(os.cpu_count()),

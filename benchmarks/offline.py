@@ -1,4 +1,4 @@
-"""Reading and writing without a server: an answer that was recorded, a transport that swallows what is sent."""
+"""Decoding and encoding without a server: with a recorded response, and a transport that discards requests."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from stepflow_client._codec import answers, responses
 from benchmarks.workload import large_input
 
 _URL, _SERVER = "http://localhost:1", "0.13.0"
-# As in `drivers`, not a Runner.
+# Not a Runner, for the reason given in `drivers`.
 _LOOP = asyncio.new_event_loop()
 _RUN_ID = "01a21045-ac8f-7681-b87a-1939596f71c4"
 
 
 def decode(way: str, path: str, repeat: int) -> float:
-    """Return the seconds that reading a recorded answer takes.
+    """Return the seconds that decoding a recorded response takes.
 
     Args:
         way: One of the names in `_decoders`.
-        path: The answer.
-        repeat: How often to read it.
+        path: The file with the response.
+        repeat: How often to decode it.
     """
     content = Path(path).read_bytes()
     read = _decoders(content)[way]
@@ -40,7 +40,7 @@ def decode(way: str, path: str, repeat: int) -> float:
 
 
 def decoded_memory(way: str, path: str) -> int:
-    """Return the bytes that what was read takes while it is held."""
+    """Return the bytes of memory that a decoded response takes while it is held."""
     content = Path(path).read_bytes()
     read = _decoders(content)[way]
     read()
@@ -75,11 +75,11 @@ _JSON = {"content-type": "application/json"}
 
 
 def encode(way: str, size: int) -> float:
-    """Return the seconds that writing (and sending to nowhere) an input of so many bytes takes.
+    """Return the seconds that encoding an input (and sending it to a null transport) takes.
 
     Args:
         way: One of the names below.
-        size: Of the input, in bytes of JSON.
+        size: The size of the input, in bytes of JSON.
     """
     value = large_input(size)
     body = {"flowId": "f" * 64, "input": [value]}

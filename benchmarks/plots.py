@@ -1,4 +1,4 @@
-"""Draws the pictures of a run. Executed by the environment that has matplotlib.
+"""Draw the plots of a benchmark run. Executed in the environment that has matplotlib.
 
 Usage: python -m benchmarks.plots FIGURES.json FOLDER; it prints the names of the files it has written.
 """
@@ -20,7 +20,7 @@ _RATE, _TIME = ("throughput", "calls per second"), ("latency", "time of a call, 
 
 def main() -> None:
     results, folder = Results.load(Path(sys.argv[1])), Path(sys.argv[2])
-    # The same figures give the same file.
+    # The same figures must give the same file.
     mpl.rcParams |= {"svg.hashsalt": "stepflow", "font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
     tables = set(results.tables())
     if _RATE in tables:
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def throughput(results: Results, path: Path) -> None:
-    """Draw a group of bars for each number of calls at once."""
+    """Draw a group of bars for each number of concurrent calls."""
     columns = _columns(results, _RATE)
     figure, axes = pyplot.subplots(figsize=(9, 4.5), layout="constrained")
     width = 0.8 / len(PEERS)

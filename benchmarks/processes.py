@@ -1,4 +1,4 @@
-"""The processes of a measurement, as the measuring process sees them. None outlives it, none waits for ever."""
+"""The processes of a measurement, controlled by the measuring one. None outlives it or is awaited forever."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from typing import Any, Self
 from benchmarks.environment import ROOT
 
 _LONGEST = 180.0
-"""Seconds after which a command is given up."""
+"""Seconds after which a command times out."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command gave, and the seconds it took."""
+    """The result of a command, and the seconds it took."""
 
     value: Any
     wall: float
@@ -29,11 +29,11 @@ class Answer:
 
 
 class WorkerError(Exception):
-    """A worker failed, or did not answer in time."""
+    """A worker failed or did not respond in time."""
 
 
 class TimeLimit(WorkerError):
-    """A worker did not answer in time; it is still at work and takes no more commands."""
+    """A worker did not respond in time. It is still busy and accepts no more commands."""
 
 
 class Worker:
@@ -41,7 +41,7 @@ class Worker:
 
     Args:
         python: The interpreter.
-        module: The peer's module, `-` for none.
+        module: The peer's module; `-` for none.
     """
 
     def __init__(self, python: Path, module: str) -> None:
@@ -64,12 +64,12 @@ class Worker:
         self._process.communicate()
 
     def ask(self, command: str, *, limit: float = _LONGEST, **arguments: Any) -> Answer:
-        """Have a command done.
+        """Execute a command in the worker.
 
         Args:
             command: The command.
-            limit: Seconds after which it is given up.
-            arguments: What it takes.
+            limit: Seconds after which it times out.
+            arguments: Its arguments.
 
         Raises:
             TimeLimit: If it took longer.
@@ -92,14 +92,14 @@ class Worker:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return this process's environment without what would change how peers connect."""
+    """Return this process's environment without variables that would change how peers connect."""
     unwanted = ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy", "pythonpath", "pythondontwritebytecode")
     kept = {name: value for name, value in os.environ.items() if name.lower() not in unwanted}
     return {name: value for name, value in kept.items() if not name.startswith("STEPFLOW_")}
 
 
 def time_command(command: Sequence[str | Path]) -> tuple[float, str]:
-    """Return the seconds from the start to the end of a process, and what it wrote.
+    """Return the duration of a process in seconds, and its output.
 
     Raises:
         subprocess.CalledProcessError: If it failed.

@@ -12,11 +12,11 @@ _COMPARED = (BARE, UPSTREAM, PLAIN_HTTPX)
 
 
 def page(results: Results, plots: Iterable[str]) -> str:
-    """Return the whole page.
+    """Return the complete page.
 
     Args:
         results: The figures.
-        plots: The names of the pictures that lie beside the page.
+        plots: The file names of the plots beside the page.
     """
     return "\n".join([*_head(results), *_targets(results), *_ratios(results), *_tables(results, plots)]) + "\n"
 

@@ -1,4 +1,4 @@
-"""Figures: for each thing measured one value a round."""
+"""Figures: one value per round for each measured quantity."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 
 
 class Key(NamedTuple):
-    """What was measured, for example the throughput case's `calls per second` at `32 at once`, of one peer."""
+    """A measured quantity, for example the throughput case's `calls per second` at `32 at once`, of one peer."""
 
     case: str
     measure: str
@@ -20,7 +20,7 @@ class Key(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """The median of the rounds, and the smallest and largest."""
+    """The median, minimum and maximum of the rounds."""
 
     median: float
     least: float
@@ -29,27 +29,27 @@ class Spread(NamedTuple):
 
 @dataclass
 class Results:
-    """All figures of a run."""
+    """All figures of a benchmark run."""
 
     machine: dict[str, str]
     started: str
     quick: bool
     rounds: dict[Key, list[float]] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
-    """What a reader must know about a figure."""
+    """Notes that are needed to interpret a figure."""
 
     def add(self, case: str, measure: str, at: str, peer: str, value: float) -> None:
-        """Keep the figure of a round."""
+        """Add the figure of a round."""
         self.rounds.setdefault(Key(case, measure, at, peer), []).append(value)
 
     def spread(self, key: Key) -> Spread | None:
-        """Return the median of what was measured, or None."""
+        """Return the spread of a quantity, or None if it was not measured."""
         return _spread(self.rounds[key]) if key in self.rounds else None
 
     def ratio(self, above: Key, below: Key) -> Spread | None:
-        """Return one figure as a multiple of another, or None.
+        """Return the ratio of two figures, or None.
 
-        Rounds are divided one by one where there are as many of both: what slowed a round down slowed both.
+        If both have the same number of rounds, the ratios are computed per round, because a slow round affects both.
         """
         one, other = self.rounds.get(above), self.rounds.get(below)
         if not one or not other:
@@ -59,7 +59,7 @@ class Results:
         return _spread([a / b for a, b in zip(one, other, strict=True) if b])
 
     def tables(self) -> Iterator[tuple[str, str]]:
-        """Return each case and measure once, in the order they were measured."""
+        """Yield each case and measure once, in the order of measurement."""
         yield from dict.fromkeys((key.case, key.measure) for key in self.rounds)
 
     def save(self, path: Path) -> None:
@@ -85,7 +85,7 @@ class Results:
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
-    """Return the value below which so many percent of the values lie."""
+    """Return the value below which this percentage of the values lies."""
     return quantiles(values, n=100, method="inclusive")[percent - 1]
 
 

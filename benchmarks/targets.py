@@ -1,4 +1,4 @@
-"""What the client should reach, each as a ratio of two figures of the same run."""
+"""The client's targets, each a ratio of two figures of the same run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Target:
     bound: Literal["at least", "at most"] = "at most"
 
     def verdict(self, results: Results) -> tuple[Spread | None, str]:
-        """Return the ratio and whether it keeps to the limit."""
+        """Return the ratio and whether it meets the limit."""
         ratio = results.ratio(self.above, self.below)
         if ratio is None:
             return None, "not measured"

@@ -1,7 +1,7 @@
-"""A process that drives one peer: a JSON object a line comes in on standard input, an answer goes out for each.
+"""A process that drives one peer. It reads JSON objects from standard input, one per line, and responds to each.
 
-Usage: python -m benchmarks.worker MODULE, where MODULE is one of `benchmarks.peers`, or `-` for none.
-An answer holds what the command gave as `value`, and the wall and CPU seconds (user and system, all threads) it took.
+Usage: python -m benchmarks.worker MODULE, where MODULE is one of `benchmarks.peers`, or `-` for none. A response holds
+the result of the command as `value`, and the wall and CPU seconds (user and system, all threads) it took.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from benchmarks.drivers import driver
 
 
 def peak_memory() -> int:
-    """Return the most memory this process has held, in bytes. (`getrusage` counts what its parent held before it.)"""
+    """Return the peak memory of this process in bytes. (`getrusage` includes its parent's at the start.)"""
     try:
         with open("/proc/self/status") as status:
             return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
@@ -31,12 +31,12 @@ def peak_memory() -> int:
 
 
 def offline(function: str, **arguments: Any) -> Any:
-    """Call a function of `benchmarks.offline`, which only the processes that need it import."""
+    """Call a function of `benchmarks.offline`, which is imported only by processes that need it."""
     return getattr(importlib.import_module("benchmarks.offline"), function)(**arguments)
 
 
 def commands(module: str) -> dict[str, Callable[..., Any]]:
-    """Return what can be asked for."""
+    """Return the available commands."""
     known: dict[str, Callable[..., Any]] = {"peak_memory": peak_memory, "offline": offline}
     if module != "-":
         drives = driver(importlib.import_module(f"benchmarks.peers.{module}").Peer())
@@ -46,7 +46,7 @@ def commands(module: str) -> dict[str, Callable[..., Any]]:
 
 
 def answer(known: dict[str, Callable[..., Any]], request: dict[str, Any]) -> dict[str, Any]:
-    """Do what was asked."""
+    """Execute a command."""
     gc.collect()
     try:
         cpu, wall = time.process_time(), time.perf_counter()
@@ -57,7 +57,7 @@ def answer(known: dict[str, Callable[..., Any]], request: dict[str, Any]) -> dic
 
 
 def main() -> None:
-    # What libraries print must not come between the answers.
+    # Output of libraries must not come between the responses.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

@@ -1,4 +1,4 @@
-"""Sets the version of all packages: python scripts/bump.py x.y.z"""
+"""Set the version of all packages: python scripts/bump.py x.y.z"""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 Usage: python scripts/check_generated.py
 
-Generates everything into a temporary folder and compares whole trees, so that extra files are found as well as
-missing and edited ones.
+Everything is generated into a temporary folder and complete trees are compared, so that extra files are found as well
+as missing and edited ones.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Target:
-    """A folder or file of the repository and the script that writes it."""
+    """A folder or file of the repository, with the script that writes it."""
 
     path: Path
     script: Path
@@ -51,9 +51,9 @@ def main() -> int:
 
 
 def check(target: Target) -> list[str]:
-    """Name every file of the target that differs from what its script writes now."""
+    """Return a message for every file of the target that differs from what its script writes now."""
     with tempfile.TemporaryDirectory() as temporary:
-        # Same name as the target: what is written must not depend on it, and this would show it.
+        # The same name in another folder: the output must not depend on the folder, which a difference would show.
         output = Path(temporary) / target.path.name
         subprocess.run([sys.executable, str(target.script), "--output", str(output)], check=True)
         if output.is_file():
@@ -62,7 +62,7 @@ def check(target: Target) -> list[str]:
 
 
 def compare(actual: Path, expected: Path) -> list[str]:
-    """Name every file in which two trees differ, with what is wrong with the first one."""
+    """Return a message for every file in which the trees differ, with what is wrong in the first one."""
     have, want = _files(actual), _files(expected)
     differences = []
     for name in sorted(have | want):

@@ -1,4 +1,4 @@
-"""Checks a released server: python scripts/check_server.py VERSION
+"""Check a released server: python scripts/check_server.py VERSION
 
 Downloads the release, runs the server tests and the conformance test of the API description on it, prints the
 differences, and records the outcome in docs/servers.json, from which docs/servers.md is written (`--write-only` only
@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def check(version: str) -> tuple[dict[str, int | str], bool]:
-    """Run everything on a release, print what differs, and return the outcome."""
+    """Check a release, print the differences, and return the outcome."""
     passed, failures = run_suite(version)
     for name, count in sorted(passed.items()):
         failed = sum(1 for failure in failures if failure[0] == name)
@@ -82,7 +82,7 @@ def _differences(kinds: int) -> str:
 
 
 def run_suite(version: str) -> tuple[Counter[str], list[tuple[str, str, str]]]:
-    """Run the server tests on a release; give the passed tests by file, and the failed ones."""
+    """Run the server tests on a release. Return the passed tests by file, and the failed tests."""
     with tempfile.NamedTemporaryFile(suffix=".xml") as report:
         paths = [str(ROOT / "tests" / "server" / name) for name in SUITE]
         command = [sys.executable, "-m", "pytest", "-q", "--no-header", "--servers", version]
@@ -106,7 +106,7 @@ def run_suite(version: str) -> tuple[Counter[str], list[tuple[str, str, str]]]:
 
 
 def conformance(version: str) -> list[str] | str:
-    """Drive every operation of the description and return what the release answers differently."""
+    """Call every operation of the description. Return how the release's responses differ from it."""
     if releases.number(version) < (0, 12):
         return "an older API, translated by the client"
     conformance_server.BINARY = releases.binary(version)
@@ -114,7 +114,7 @@ def conformance(version: str) -> list[str] | str:
     faults: list[str] = []
     with (
         conformance_server.running_server(releases.builtin_config(version)) as url,
-        # A new connection for each request: a server may close an idle one just when it is used again.
+        # A new connection for each request, because a server may close an idle one just when it is reused.
         httpx.Client(
             base_url=url, timeout=30, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
         ) as client,
@@ -126,7 +126,7 @@ def conformance(version: str) -> list[str] | str:
             except (LookupError, TypeError, AssertionError, ValueError, httpx.HTTPError) as error:
                 faults.append(f"{part}: cannot be driven to its end: {type(error).__name__}: {error}")
             faults += [fault for exchange in recorder.exchanges for fault in spec.faults(exchange)]
-    # One line for what all elements of a list have.
+    # One line for a difference in all elements of a list.
     return [re.sub(r"\[\d+\]", "[]", fault) for fault in faults]
 
 

@@ -1,8 +1,8 @@
 """Write the package `stepflow_api` from the OpenAPI description: python scripts/generate_api.py [SPEC] [--output DIR]
 
-The work is done by openapi/regenerate.py. The package gets a copy of it, of the description, and of the settings and
-templates, so that its users can write bindings of their own (`python -m stepflow_api.regenerate`). Before bindings of
-another description replace the package, what they lack for the client is printed.
+The work is done by openapi/regenerate.py. The package contains a copy of it, of the description, and of the settings
+and templates, so that users can generate their own bindings (`python -m stepflow_api.regenerate`). Before bindings of
+another description replace the package, parts that the client needs and they lack are printed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def main() -> int:
 
 
 def generate(spec: str | Path, output: Path) -> None:
-    """Replace `output` by the package that `spec` describes, with what its users need to do the same."""
+    """Replace `output` with the package for `spec`, including what its users need to generate bindings themselves."""
     regenerate.generate(spec, output, sources=SOURCES, banner=BANNER)
     (output / "regenerate.py").write_text(BANNER + (SOURCES / "regenerate.py").read_text("utf-8"), encoding="utf-8")
     shutil.copytree(SOURCES / "templates", output / "_openapi" / "templates")
@@ -64,7 +64,7 @@ def replace(output: Path, package: Path) -> None:
 
 
 def lacking(package: Path) -> list[str]:
-    """Return what the client imports and a package does not have, in a sentence each."""
+    """Return the names that the client imports and a package lacks, as one sentence each."""
     told: set[str] = set()
     for file in sorted(CLIENT.rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):

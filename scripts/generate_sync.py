@@ -1,9 +1,9 @@
-"""Writes the synchronous client from the asynchronous one.
+"""Write the synchronous client from the asynchronous one.
 
     python scripts/generate_sync.py [--output DIR]
 
-unasync rewrites the code token by token; the pairs below rewrite what docstrings say. ruff orders the imports and
-formats. The result depends on nothing but the source, so it can be compared byte for byte.
+unasync rewrites the code token by token; the pairs below rewrite the docstrings. ruff sorts the imports and formats the
+code. The result depends only on the source, so it can be compared byte for byte.
 """
 
 from __future__ import annotations
@@ -85,10 +85,10 @@ TEXTS = {
 
 
 def write(output: Path) -> None:
-    """Write the synchronous twin of every module to a folder, which is made anew."""
+    """Write the synchronous twin of every module to a folder, which is created anew."""
     shutil.rmtree(output, ignore_errors=True)
     with tempfile.TemporaryDirectory() as temporary:
-        # unasync finds its target by replacing the folder's name in the path.
+        # unasync determines its target by replacing the folder's name in the path.
         source = Path(temporary, "_async")
         target = Path(temporary, "_sync")
         shutil.copytree(SOURCE, source, ignore=shutil.ignore_patterns("__pycache__"))

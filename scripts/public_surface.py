@@ -1,11 +1,11 @@
-"""Compare what users rely on with tests/surface: python scripts/public_surface.py [--rewrite]
+"""Compare the public interfaces with tests/surface: python scripts/public_surface.py [--rewrite]
 
 - client.txt: the public names of stepflow_client with their signatures, read by griffe from the source
 - command.txt: every command of `stepflow` with its arguments and flags
 - description.txt: the operations, parameters and schemas of openapi/stepflow.yaml
 
-A line that is gone or changed breaks callers; a line that is new is recorded by `--rewrite`. Without it, any difference
-is printed and the exit code is 1.
+A removed or changed line breaks callers; new lines are recorded with `--rewrite`. Without it, any difference is printed
+and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _signature(function: Any) -> str:
 
 
 def command_lines(command: click.Command = cli, path: str = "stepflow") -> list[str]:
-    """Return a line for each command, argument and flag, hidden ones too."""
+    """Return a line for each command, argument and flag, including hidden ones."""
     lines = [path]
     for parameter in command.params:
         names = "/".join(sorted([*parameter.opts, *parameter.secondary_opts]))
@@ -162,7 +162,7 @@ WHO_BREAKS = {
 
 
 def differences(name: str, now: list[str]) -> str:
-    """Return what differs from a snapshot and what to do about it; empty if nothing does."""
+    """Return the differences from a snapshot and what to do about them; empty if there are none."""
     before = (SNAPSHOTS / name).read_text("utf-8").splitlines()
     gone = [f"  - {line}" for line in before if line not in set(now)]
     new = [f"  + {line}" for line in now if line not in set(before)]

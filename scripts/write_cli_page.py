@@ -1,7 +1,7 @@
-"""Writes docs/cli.md: python scripts/write_cli_page.py [--output FILE]
+"""Write docs/cli.md: python scripts/write_cli_page.py [--output FILE]
 
-The page is docs/cli.notes.md, the help of every command, and the table of docs/cli.upstream.toml. A counterpart in
-that table that does not exist is an error.
+The page consists of docs/cli.notes.md, the help of every command, and the table of docs/cli.upstream.toml. It is an
+error if a counterpart in that table does not exist.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PAGE, NOTES, UPSTREAM = (ROOT / "docs" / name for name in ("cli.md", "cli.notes.
 WIDTH = 100
 
 Upstream = dict[str, dict[str, dict[str, Any]]]
-"""What stands for a flag of a command: `ours` and `why`."""
+"""The replacement for each flag of a command: `ours` and `why`."""
 
 
 def main() -> int:
@@ -45,7 +45,7 @@ def page(upstream: Upstream) -> tuple[str, list[str]]:
 
 
 def walk(path: str, command: click.Command, parent: click.Context | None = None) -> Iterator[tuple[str, click.Context]]:
-    """Return every command below one, itself first, by what people type."""
+    """Yield a command and all commands below it, by what people type."""
     settings = {**command.context_settings, "terminal_width": WIDTH, "max_content_width": WIDTH}
     context = click.Context(command, info_name=path.rpartition(" ")[2], parent=parent, **settings)
     yield path, context
@@ -57,14 +57,14 @@ def walk(path: str, command: click.Command, parent: click.Context | None = None)
 
 
 def help_texts(commands: dict[str, click.Context]) -> Iterator[str]:
-    """Return the section of every command."""
+    """Yield the section of every command."""
     yield "## Commands\n"
     for path, context in commands.items():
         yield f"### {path}\n\n```text\n{context.get_help()}\n```\n"
 
 
 def counterparts(upstream: Upstream, commands: dict[str, click.Context]) -> tuple[list[str], list[str]]:
-    """Return the lines of the table of upstream's flags, and the counterparts that are not there."""
+    """Return the lines of the table of upstream's flags, and the counterparts that do not exist."""
     lines = [
         "## Coming from the upstream command\n",
         "| upstream | flag | here | what differs |",

@@ -1,4 +1,4 @@
-"""Writes front_page.py of the command: what `stepflow --help` shows, for `stepflow_cli.front`, which imports no click.
+"""Write front_page.py, the text of `stepflow --help` for `stepflow_cli.front`, which does not import click.
 
 Usage: python scripts/write_front_page.py [--output FILE]
 """
@@ -33,7 +33,7 @@ Rows = tuple[tuple[str, str], ...]
 
 
 class _Recorder(click.HelpFormatter):
-    """Keeps what click would lay out."""
+    """Records what click would format."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -67,7 +67,7 @@ class _Recorder(click.HelpFormatter):
 
 
 def text() -> str:
-    """Return the module."""
+    """Return the module's source."""
     formatter = _Recorder()
     with click.Context(cli, info_name="stepflow", **cli.context_settings) as context:
         cli.format_help(context, formatter)
@@ -81,7 +81,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=TARGET, help="where to write it instead of the package")
     output = parser.parse_args().output
     output.write_text(text())
-    # As `make lint` wants it, also outside of this folder.
+    # Formatted as `make lint` requires, even outside the repository.
     ruff = [sys.executable, "-m", "ruff", "format", "--quiet", "--config", str(ROOT / "pyproject.toml")]
     subprocess.run([*ruff, str(output)], check=True)
     return 0

@@ -1,6 +1,6 @@
-"""Writes docs/llms.txt, the list of pages for language models: python scripts/write_llms_txt.py [--output FILE]
+"""Write docs/llms.txt, the list of pages for language models: python scripts/write_llms_txt.py [--output FILE]
 
-The pages are those of `nav` in zensical.toml; each remark is the first sentence of the page.
+The pages are those of `nav` in zensical.toml; the remark for each is its first sentence.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ DOCS = ROOT / "docs"
 
 
 def pages(nav: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    """Return the title and the file of each page, from top to bottom."""
+    """Yield the title and file of each page, from top to bottom."""
     for entry in nav:
         for title, below in entry.items():
             if isinstance(below, str):
@@ -27,7 +27,7 @@ def pages(nav: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
 
 
 def first_sentence(page: Path) -> str:
-    """Return the first sentence of a page; empty where it begins with a table, a list or code."""
+    """Return the first sentence of a page; empty if it begins with a table, a list or code."""
     beginning = re.split(r"^(?:## |```|\||1\. )", page.read_text("utf-8"), maxsplit=1, flags=re.M)[0]
     for paragraph in beginning.split("\n\n"):
         text = " ".join(paragraph.split())
@@ -38,7 +38,7 @@ def first_sentence(page: Path) -> str:
 
 
 def text() -> str:
-    """Return the whole file."""
+    """Return the complete file."""
     project = tomllib.loads((ROOT / "zensical.toml").read_text("utf-8"))["project"]
     lines = [f"# {project['site_name']}", "", f"> {project['site_description']}", "", "## Pages", ""]
     for title, file in pages(project["nav"]):

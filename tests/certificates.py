@@ -1,4 +1,4 @@
-"""Certificate authorities of the tests, made by openssl."""
+"""Certificate authorities for the tests, created with openssl."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Authority:
     """A certificate authority.
 
     Args:
-        folder: Where its files go; it is made.
-        name: What it is called.
+        folder: The folder for its files; it is created.
+        name: Its name.
     """
 
     def __init__(self, folder: Path, name: str = "Test CA") -> None:
@@ -37,17 +37,17 @@ class Authority:
         (folder / "index").touch()
         self._folder = folder
         self.file = folder / "authority.pem"
-        """Its own certificate."""
+        """The authority's own certificate."""
         make = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3", "-subj", f"/CN={name}"]
         self._openssl(*make, "-keyout", "authority.key", "-out", self.file.name)
 
     def issue(self, names: str = "DNS:localhost,IP:127.0.0.1", first: str = "2020", last: str = "2099") -> Path:
-        """Issue a certificate for a server; return the file that holds it and its key.
+        """Issue a server certificate. Return the file that holds it and its key.
 
         Args:
-            names: What it is for.
-            first: The year it begins in.
-            last: The year it ends in.
+            names: The names that it is valid for.
+            first: The year in which its validity begins.
+            last: The year in which its validity ends.
         """
         (self._folder / "config").write_text(_CONFIG.format(folder=self._folder, names=names))
         make = ["req", "-new", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=server"]
@@ -64,7 +64,7 @@ class Authority:
 
 
 def self_signed(folder: Path) -> Path:
-    """Make a certificate for localhost that no authority has signed; return the file that holds it and its key."""
+    """Create a self-signed certificate for localhost. Return the file that holds it and its key."""
     folder.mkdir()
     make = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3", "-subj", "/CN=localhost"]
     names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
@@ -76,11 +76,11 @@ def self_signed(folder: Path) -> Path:
 
 
 def server_context(certificate: Path, client_authority: Path | None = None) -> ssl.SSLContext:
-    """Return the server's side of TLS.
+    """Return the TLS context of a server.
 
     Args:
-        certificate: Its certificate and key.
-        client_authority: Who signs the certificates that clients must have; None for clients without one.
+        certificate: The file with its certificate and key.
+        client_authority: The authority that must have signed the clients' certificates; None if clients need none.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)

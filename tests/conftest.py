@@ -1,4 +1,4 @@
-"""What all tests share: which servers they run on."""
+"""Configuration of all tests: the servers that they run on."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from stepflow_client import LogConfig, StepflowRuntime
 
 from tests import releases
 
-# Not a test module, but its assertions should say what differs as well.
+# Not a test module, but its assertions should also show differences.
 pytest.register_assert_rewrite("tests.cli.golden")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Nothing that tests start, however deep, writes into the state folder of the user.
+    # No process that tests start, even indirectly, may write to the user's state folder.
     folder = tempfile.mkdtemp(prefix="stepflow-tests-state-")
     os.environ["XDG_STATE_HOME"] = folder
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
-    # A shell has its background jobs ignore interrupts, and what is started from here would inherit that.
+    # Shells make background jobs ignore interrupts, and child processes would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -63,7 +63,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    # The blocking client has no event loop: its tests would be the same again.
+    # The blocking client has no event loop, so its tests would only be repeated.
     if config.getoption("--loop") == "asyncio":
         return
     without = {item for item in items if _parameters(item) & {("twin", "sync"), ("client", "sync"), ("where", "sync")}}
@@ -78,21 +78,21 @@ def _parameters(item: pytest.Item) -> set[tuple[str, str]]:
 
 @pytest.fixture(scope="session", autouse=True)
 def anyio_backend(request: pytest.FixtureRequest) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Run the tests that are coroutines, and what they give to `asyncio.run`, in the event loop of the option."""
+    """Run async tests, and the coroutines they pass to `asyncio.run`, in the event loop that the option selects."""
     if request.config.getoption("--loop") == "asyncio":
         yield "asyncio", {}
         return
     import uvloop
 
     with pytest.MonkeyPatch.context() as patch:
-        # `asyncio.run` asks here; the servers and proxies of the tests stay with asyncio's own.
+        # `asyncio.run` uses this function; the tests' servers and proxies still use asyncio's own loop.
         patch.setattr("asyncio.runners.events.new_event_loop", uvloop.new_event_loop)
         yield "asyncio", {"use_uvloop": True}
 
 
 @pytest.fixture(scope="session", autouse=True)
 def transport(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Let every client that is given no transport send through plain httpx, if the option says so."""
+    """Make every client that is given no transport use plain httpx, if the option says so."""
     if request.config.getoption("--transport") == "own":
         yield
         return
@@ -111,7 +111,7 @@ def transport(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def runtime(release: str) -> Iterator[StepflowRuntime]:
-    """An embedded server of the release, with the builtin components, shared by all tests of a session."""
+    """An embedded server of the release with the builtin components, shared by all tests of a session."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("STEPFLOW_SERVER_BINARY", str(releases.binary(release)))
         started = StepflowRuntime.start(config=releases.builtin_config(release), log_config=LogConfig(level="warn"))

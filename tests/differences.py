@@ -1,4 +1,4 @@
-"""What depends on the server's release: the only reasons for a server test to expect something else on another one."""
+"""Differences between server releases: the only reasons for a server test to expect different behaviour."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from tests import releases
 
 @dataclass(frozen=True)
 class Difference:
-    """One row."""
+    """A difference."""
 
     feature: str
-    """What holds from the release on."""
+    """The behaviour from the release on."""
     since: str
     before: str
-    """What happens on older servers."""
+    """The behaviour of older servers."""
 
 
 DIFFERENCES = {
@@ -70,5 +70,5 @@ DIFFERENCES = {
 
 
 def has(release: str, feature: str) -> bool:
-    """Return whether a release is on the new side of a row."""
+    """Return whether a release has the newer behaviour of a difference."""
     return releases.number(release) >= releases.number(DIFFERENCES[feature].since)

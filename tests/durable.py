@@ -1,4 +1,4 @@
-"""Servers that keep their runs in a file, each on a port of its own, which can be killed and started again."""
+"""Servers that keep their runs in a file, each on its own port, which can be killed and restarted."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ __all__ = ["DurableServer", "free_port", "sleeping"]
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody uses."""
+    """Return a free port of 127.0.0.1."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
     return port
 
 
 class DurableServer:
-    """A server whose store is a file of a folder.
+    """A server whose store is a file in a folder.
 
     Args:
-        folder: Where the store, the configuration and the log are.
+        folder: The folder of the store, the configuration and the log.
         release: The release of the server.
-        name: Tells servers of one folder apart; a server that is started again takes up its own runs at once by it.
-        etcd: The URL of the etcd that holds the leases, where several servers share the store.
+        name: Identifies the server among those in the folder; a restarted server uses it to resume its own runs
+            immediately.
+        etcd: The URL of the etcd that holds the leases, if several servers share the store.
         components: A configuration with plugins and routes, instead of the builtin components.
     """
 
@@ -61,7 +62,7 @@ class DurableServer:
         self._config.write_text(yaml.safe_dump(config))
 
     def start(self) -> None:
-        """Start the server; it answers in a moment."""
+        """Start the server, without waiting until it responds."""
         command = [str(releases.binary(self._release)), "--port", str(self.port), "--config", str(self._config)]
         command += ["--log-level", "warn"]
         if releases.number(self._release) >= (0, 10):
@@ -70,7 +71,7 @@ class DurableServer:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
     def wait_ready(self) -> None:
-        """Wait until the server answers."""
+        """Wait until the server responds."""
         deadline = time.monotonic() + 20
         while True:
             try:
@@ -81,9 +82,9 @@ class DurableServer:
                 time.sleep(0.02)
 
     def kill(self) -> None:
-        """Kill the server and its workers at once (kill -9), if it runs."""
+        """Kill the server and its workers immediately (kill -9), if it is running."""
         if self._process is not None:
-            # Workers have process groups of their own, and those of old servers live on.
+            # Workers have their own process groups, and those of old servers survive.
             workers = psutil.Process(self._process.pid).children(recursive=True)
             self._process.kill()
             self._process.wait(10)
@@ -94,8 +95,8 @@ class DurableServer:
 
 
 def sleeping(name: str) -> dict[str, Any]:
-    """Return a flow that sleeps as long as its input says (`ms`) and gives its input (`n`) back; 0.13 only."""
-    # Integers survive only in inputs.
+    """Return a flow that sleeps for `ms` of its input and returns `n` of its input; 0.13 only."""
+    # Integers are preserved only in inputs.
     sleep = {"duration_ms": {"$input": "ms"}, "passthrough": {"$input": "n"}}
     steps = [{"id": "nap", "component": "/builtin/sleep", "input": sleep}]
     return {"name": name, "steps": steps, "output": {"n": {"$input": "n"}, "slept": {"$step": "nap"}}}

@@ -1,6 +1,6 @@
-"""A TCP proxy that fails as it is told: one script for each connection, in the order in which they come.
+"""A TCP proxy that fails on demand: one script for each connection, in the order of the connections.
 
-It runs in a thread of its own, so that it serves both clients, and passes bytes on as they are.
+It runs in its own thread, so that it serves both clients, and passes bytes on unchanged.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Script:
-    """What happens to one connection. Without anything it is passed on untouched.
+    """The faults of one connection. By default it is passed on unchanged.
 
     Attributes:
-        refuse: Reset as soon as it is accepted; nothing reaches the server.
-        answer: Bytes that the proxy answers itself, once a request has come; the server is not asked.
-        instead: Bytes that the client gets in place of the server's answer, which has done what was asked.
-        cut_request: Close both ways once so many bytes have gone to the server.
-        cut_answer: Close both ways once so many bytes have come back; with 0 as soon as there is an answer.
-        within: Only the request that has this in its head is meant; both are counted from it on.
-        after: So many such requests go untouched before the one that is meant.
-        reset: Close with RST instead of FIN where it is closed by a cut.
-        half_close: Where a cut is due only stop sending that way, and leave the connection open.
-        stall: Where a cut is due go silent instead, and keep the connection open.
-        delay: Seconds that each piece is held back on its way to the client.
-        piece: Bytes of a piece on its way to the client, at most.
+        refuse: Reset the connection as soon as it is accepted; nothing reaches the server.
+        answer: Bytes that the proxy itself responds with, once a request has arrived; the server gets no request.
+        instead: Bytes that the client gets instead of the server's response; the server has executed the request.
+        cut_request: Close both directions after this many bytes have been sent to the server.
+        cut_answer: Close both directions after this many bytes have been received; 0 for as soon as a response starts.
+        within: Apply the script only to a request whose head contains this; both cuts count bytes from there on.
+        after: Number of such requests to pass on unchanged first.
+        reset: Close with RST instead of FIN on a cut.
+        half_close: On a cut, only stop sending in that direction and leave the connection open.
+        stall: On a cut, go silent and keep the connection open.
+        delay: Seconds to delay each chunk on its way to the client.
+        piece: Maximum bytes of a chunk on its way to the client.
     """
 
     refuse: bool = False
@@ -60,7 +60,7 @@ _REQUEST_LINE = b" HTTP/1.1\r\n"
 
 
 def answer(status: int, *, retry_after: float | str | None = None, body: bytes = b"") -> bytes:
-    """Return an answer that a proxy would give by itself, as plain text."""
+    """Return a plain-text response as a proxy itself would send it."""
     lines = [f"HTTP/1.1 {status} Fault", "content-type: text/plain", f"content-length: {len(body)}"]
     if retry_after is not None:
         text = retry_after if isinstance(retry_after, str) else f"{retry_after:g}"
@@ -70,25 +70,25 @@ def answer(status: int, *, retry_after: float | str | None = None, body: bytes =
 
 @dataclass(eq=False)
 class Passed:
-    """What one connection has carried."""
+    """The traffic of one connection."""
 
     script: Script
     sent: int = 0
-    """Bytes that went to the server, from the request on that the script is about."""
+    """Bytes sent to the server, starting with the request that the script applies to."""
     received: int = 0
-    """Bytes that came back, from the answer to it on."""
+    """Bytes received, starting with the response to that request."""
     request: bytearray = field(default_factory=bytearray)
-    """All that came from the client, if it is kept."""
+    """All data from the client, if it is kept."""
     requests: int = 0
     faulted: bool = False
     spared: int = 0
-    """Requests that the script would have been about, had it not left out the first ones."""
+    """Number of requests so far that match the script's `within`."""
     counts: bool = False
     keep: bool = True
 
     def note(self, data: bytes) -> None:
-        """Keep, or at least count, what came from the client."""
-        # The mark may come in two pieces.
+        """Count the requests in data from the client, and keep the data if `keep` is set."""
+        # A request line may be split between two chunks.
         kept = len(self.request)
         self.request += data
         self.requests += self.request.count(_REQUEST_LINE, max(0, kept - len(_REQUEST_LINE) + 1))
@@ -106,9 +106,9 @@ class FaultProxy:
 
     Args:
         upstream: The URL of the server.
-        script: Gives the script of a connection by its number, from 0.
-        keep: Whether what connections have carried is kept. Otherwise only the open ones are in `connections`, their
-            requests are not, and numbers are used again: for what goes on for long.
+        script: Returns the script of a connection, given its number, from 0.
+        keep: Whether to keep the traffic of connections. If not, `connections` has only the open ones, without their
+            requests, and numbers are reused; for long tests.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class FaultProxy:
         self._past: Counter[str] = Counter()
         self.connections: list[Passed] = []
         self.open = 0
-        """Connections of clients that are open now."""
+        """Number of currently open client connections."""
         self._upstream = _address(upstream)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault-proxy", daemon=True)
@@ -140,21 +140,21 @@ class FaultProxy:
 
     @property
     def faults(self) -> int:
-        """How many connections did not go untouched."""
+        """Number of connections with a fault."""
         return self._past["faults"] + sum(each.faulted for each in self.connections)
 
     @property
     def accepted(self) -> int:
-        """How many connections there were."""
+        """Number of accepted connections."""
         return self._past["connections"] + len(self.connections)
 
     @property
     def requests(self) -> int:
-        """How many requests came, whole or not."""
+        """Number of requests, complete or not."""
         return self._past["requests"] + sum(each.requests for each in self.connections)
 
     def switch(self, upstream: str) -> None:
-        """Pass new connections on to another server; those that are open stay where they are."""
+        """Pass new connections on to another server; open connections stay."""
         self._upstream = _address(upstream)
 
     def drop_all(self) -> None:
@@ -211,14 +211,14 @@ class FaultProxy:
             try:
                 await asyncio.wait({forth, home}, return_when=asyncio.FIRST_COMPLETED)
                 if passed.faulted and script.stall:
-                    # The rest goes on until the client gives up.
+                    # The remaining direction continues until the client closes.
                     await asyncio.wait({forth, home})
             finally:
                 for pump in (forth, home):
                     pump.cancel()
                 await asyncio.gather(forth, home, return_exceptions=True)
         except OSError:
-            # The server is not there.
+            # The server is not running.
             graceful = False
         finally:
             self.open -= 1
@@ -232,7 +232,7 @@ class FaultProxy:
 async def _pump(
     source: asyncio.StreamReader, sink: asyncio.StreamWriter, passed: Passed, cut: int | None, *, to_server: bool
 ) -> None:
-    """Pass bytes on in one direction; end where the connection is to be cut, or has ended."""
+    """Pass bytes on in one direction, until the connection is to be cut or has ended."""
     script = passed.script
     with suppress(OSError):
         while data := await source.read(65536 if to_server else script.piece):
@@ -269,13 +269,13 @@ async def _pump(
         if script.half_close and sink.can_write_eof():
             sink.write_eof()
         if script.stall or script.half_close:
-            # Silent, but still there: until the one that waits closes.
+            # Stay silent until the waiting side closes.
             while await source.read(65536):
                 pass
 
 
 async def _read_request(reader: asyncio.StreamReader, passed: Passed) -> None:
-    """Read one request, head and body, so that the client is never reset while it sends."""
+    """Read a complete request, so that the client is never reset while it is sending."""
     with suppress(asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError):
         head = await reader.readuntil(b"\r\n\r\n")
         length = 0
@@ -288,7 +288,7 @@ async def _read_request(reader: asyncio.StreamReader, passed: Passed) -> None:
 def _shut(writer: asyncio.StreamWriter, graceful: bool) -> None:
     with suppress(OSError):
         if not graceful:
-            # No waiting for what was not sent yet: the other end sees a reset.
+            # Without waiting for unsent data: the other end sees a reset.
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
         else:

@@ -1,9 +1,9 @@
-"""Several processes run one flow while creations are cut: does each get its own results, and what does it cost?
+"""Run a flow in several processes while creations are cut: does each get its own results, and at what cost?
 
     python -m tests.lost_answers --calls 2000 --processes 2
 
-Each process has a client of its own behind a proxy of its own; a fifth of the requests that create a run is cut, half
-of these on their way to the server, half on the way back. Ends with 1 if any result is wrong or any call was lost.
+Each process has its own client behind its own proxy. A fifth of the requests that create a run are cut, half of them on
+the way to the server, half on the way back. The exit code is 1 if a result is wrong or a call was lost.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.fault_proxy import FaultProxy, Script
 
 CREATE = b"POST /api/v1/runs "
 SHARE = 0.2
-"""Of the creations, those that are cut."""
+"""Share of the creations that are cut."""
 
 PROGRAM = """
 import json, sys
@@ -52,25 +52,25 @@ print(json.dumps({"wrong": wrong, "errors": errors}))
 
 @dataclass
 class Report:
-    """What came of the calls of all processes."""
+    """The outcome of the calls of all processes."""
 
     calls: int
     wrong: list[Any] = field(default_factory=list)
-    """What a call has sent, and what it got: the results of other calls."""
+    """The inputs and outputs of calls that got the results of other calls."""
     errors: list[str] = field(default_factory=list)
     cuts: int = 0
-    """How many creations were cut."""
+    """Number of creations that were cut."""
     requests: int = 0
-    """How many requests the processes have sent, the cut ones included."""
+    """Number of requests that the processes have sent, including cut ones."""
     creations: int = 0
-    """How many of these were to create a run."""
+    """Number of these that create a run."""
     runs: int = 0
-    """How many runs the server has at the end."""
+    """Number of runs on the server at the end."""
     seconds: float = 0.0
 
     @property
     def for_cuts(self) -> int:
-        """How many requests followed from cuts: all but those that store the flow, and one for each call."""
+        """Number of requests caused by cuts: all except one for each call and those that store the flow."""
         return self.requests - self.calls
 
     def __str__(self) -> str:
@@ -84,7 +84,7 @@ class Report:
 
 
 def cutting(seed: int) -> Callable[[int], Script]:
-    """Return a script by which each creation is cut with the same chance, on its way there or back."""
+    """Return a script that cuts each creation with the same probability, on the way there or back."""
     chance = Random(seed)
 
     def script(number: int) -> Script:
@@ -98,13 +98,13 @@ def cutting(seed: int) -> Callable[[int], Script]:
 
 
 def measure(url: str, name: str, *, processes: int, calls: int) -> Report:
-    """Run a flow of this name so often in each of the processes.
+    """Run a flow with this name repeatedly in each process.
 
     Args:
         url: The server.
-        name: Of the flow; no other run of it may be there.
-        processes: How many.
-        calls: Of each process.
+        name: The flow's name; no other run may have it.
+        processes: Number of processes.
+        calls: Number of calls of each process.
     """
     report = Report(processes * calls)
     began = time.monotonic()

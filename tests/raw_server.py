@@ -1,4 +1,4 @@
-"""A server on a bare socket, which says what it is told to, right or wrong."""
+"""A server on a bare socket that sends any bytes, valid or not."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from tests.unit.both_twins import HEALTH
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 BODY = json.dumps(HEALTH).encode()
 HEALTHY = OK + b"content-length: %d\r\n\r\n" % len(BODY) + BODY
-"""A whole answer to what a client asks first."""
+"""A complete response to a client's first request."""
 
 Talk = Callable[["Conversation"], None]
 
 
 class Conversation:
-    """One connection.
+    """A connection.
 
     Args:
         connection: Its socket.
-        number: How many came before.
+        number: The number of connections before it.
     """
 
     def __init__(self, connection: socket.socket, number: int) -> None:
@@ -34,7 +34,7 @@ class Conversation:
         self.requests: list[bytes] = []
 
     def read(self) -> bytes:
-        """Return the head of the next request; nothing at the end of the connection."""
+        """Return the head of the next request; empty at the end of the connection."""
         head = b""
         while b"\r\n\r\n" not in head:
             data = self.socket.recv(65536)
@@ -45,17 +45,17 @@ class Conversation:
         return head
 
     def say(self, data: bytes | Iterable[bytes]) -> None:
-        """Send bytes, or pieces of them without end until the client has had enough."""
+        """Send bytes, or an endless sequence of chunks until the client closes."""
         for piece in (data,) if isinstance(data, bytes) else data:
             self.socket.sendall(piece)
 
 
 class RawServer:
-    """Listens on a free port of 127.0.0.1; each connection has a thread, which ends when what it says is said.
+    """Listens on a free port of 127.0.0.1. Each connection has a thread, which ends when everything has been sent.
 
     Args:
-        talk: What is done on each connection.
-        tls: The server side of TLS.
+        talk: Handles each connection.
+        tls: The server's TLS context.
     """
 
     def __init__(self, talk: Talk, tls: ssl.SSLContext | None = None) -> None:
@@ -80,7 +80,7 @@ class RawServer:
             thread.start()
 
     def _serve(self, conversation: Conversation) -> None:
-        # A client that has heard enough closes the connection.
+        # A client that has received enough closes the connection.
         with suppress(OSError):
             conversation.socket.settimeout(20)
             if self._tls is not None:
@@ -95,7 +95,7 @@ class RawServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # Without the shutdown a thread in accept() holds the socket open.
+        # Without the shutdown, a thread in accept() would keep the socket open.
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for conversation in self.conversations:
@@ -106,7 +106,7 @@ class RawServer:
 
 
 def answers(*said: bytes | Iterable[bytes]) -> Talk:
-    """Answer the requests of a connection one after the other, the last answer being that to all that follow."""
+    """Respond to the requests of a connection in turn; the last response is repeated for all further requests."""
 
     def talk(conversation: Conversation) -> None:
         for number in range(1_000_000):

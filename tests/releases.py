@@ -1,6 +1,6 @@
-"""The released servers: their binaries, fetched from the package index once and kept.
+"""The released servers: their binaries, downloaded once from the package index and cached.
 
-The cache is `.build/servers` in the checkout, or the folder that STEPFLOW_TEST_CACHE names.
+The cache is `.build/servers` in the checkout, or the folder in STEPFLOW_TEST_CACHE.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CACHE = Path(os.environ.get("STEPFLOW_TEST_CACHE") or ROOT / ".build" / "servers
 
 
 def number(release: str) -> tuple[int, ...]:
-    """Return a release as numbers, which can be compared."""
+    """Return a release as a tuple of numbers, for comparisons."""
     return tuple(int(part) for part in release.split("."))
 
 
@@ -29,7 +29,7 @@ def binary(release: str) -> Path:
     """Return the server binary of a release.
 
     Raises:
-        RuntimeError: If it cannot be fetched; a test that needs it fails with what pip said.
+        RuntimeError: If it cannot be downloaded; a test that needs it fails with pip's message.
     """
     target = CACHE / release / "stepflow-server"
     if target.exists():
@@ -45,12 +45,12 @@ def binary(release: str) -> Path:
             name = next(name for name in archive.namelist() if name.endswith("/bin/stepflow-server"))
             unpacked = Path(archive.extract(name, folder))
         unpacked.chmod(0o755)
-        # In one step, so that another process never sees half a binary.
+        # Atomically, so that another process never sees an incomplete binary.
         shutil.move(unpacked, target)
     return target
 
 
 def builtin_config(release: str) -> dict[str, object]:
-    """Return the smallest configuration in which a release runs builtin components."""
+    """Return the smallest configuration with which a release runs builtin components."""
     route = "/builtin" if number(release) >= (0, 13) else "/builtin/{*component}"
     return {"plugins": {"builtin": {"type": "builtin"}}, "routes": {route: [{"plugin": "builtin"}]}}

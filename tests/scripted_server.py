@@ -1,4 +1,4 @@
-"""A server of raw sockets: what it sends is up to the test, byte by byte."""
+"""A server on raw sockets, whose responses the test determines byte by byte."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from typing import Any
 from tests.unit.both_twins import HEALTH
 
 Answer = Callable[[socket.socket, bytes], None]
-"""Gets a connection and the head of a request."""
+"""Handles a request, given the connection and the head of the request."""
 
 
 @contextmanager
 def listening(answer: Answer, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Iterator[int]:
-    """Listen on a free port, and let `answer` deal with each request; give the port.
+    """Listen on a free port and let `answer` handle each request; yield the port.
 
     Args:
-        answer: What answers; the connection is kept until the client closes it.
-        tls: For a server that speaks TLS.
+        answer: Handles a request. The connection is kept until the client closes it.
+        tls: The TLS context, for a server that uses TLS.
         host: The address to listen on.
     """
     connections: list[socket.socket] = []
 
     def serve(connection: socket.socket) -> None:
-        # Clients leave in the middle, that is what many tests are about.
+        # Clients may close early, which is the subject of many tests.
         with suppress(OSError, ValueError):
             stream = connection if tls is None else secured(connection, tls)
             connections.append(stream)
@@ -58,7 +58,7 @@ def listening(answer: Answer, tls: ssl.SSLContext | None = None, host: str = "12
 
 
 def secured(connection: socket.socket, tls: ssl.SSLContext) -> ssl.SSLSocket:
-    """Begin TLS. A client that is refused gets to know why: a reset connection could overtake that."""
+    """Start TLS. A rejected client must receive the reason, which a reset connection could overtake."""
     with connection.dup() as plain:
         try:
             return tls.wrap_socket(connection, server_side=True)
@@ -71,7 +71,7 @@ def secured(connection: socket.socket, tls: ssl.SSLContext) -> ssl.SSLSocket:
 
 
 def read_head(connection: socket.socket) -> bytes:
-    """Read a request to the end of its head; give nothing at the end of the connection."""
+    """Read a request to the end of its head; return nothing at the end of the connection."""
     head = b""
     while b"\r\n\r\n" not in head:
         data = connection.recv(65_536)
@@ -82,18 +82,18 @@ def read_head(connection: socket.socket) -> bytes:
 
 
 def message(body: bytes, *headers: str, status: int = 200, content_type: str = "application/json") -> bytes:
-    """Return an answer as it goes over the wire."""
+    """Return a response in wire format."""
     lines = [f"HTTP/1.1 {status} X", f"content-type: {content_type}", f"content-length: {len(body)}", *headers]
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 
 def healthy(connection: socket.socket, head: bytes) -> None:
-    """Answer every request with the health of a server of release 0.13."""
+    """Respond to every request with the health of a server of release 0.13."""
     connection.sendall(message(json.dumps(HEALTH).encode()))
 
 
 def sending(*parts: bytes) -> Answer:
-    """Return what answers every request with some bytes, and ends the connection."""
+    """Return a handler that responds to every request with these bytes and then closes the connection."""
 
     def answer(connection: socket.socket, head: bytes) -> None:
         for part in parts:

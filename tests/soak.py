@@ -1,6 +1,6 @@
-"""Everything at once, for as long as one likes, over connections that fail: `python -m tests.soak --minutes 10`.
+"""Run all kinds of calls over failing connections for a long time: `python -m tests.soak --minutes 10`.
 
-Ends with 1 if a call has lost its result, or a run was created twice.
+The exit code is 1 if a call has lost its result, or a run was created twice.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from tests.fault_proxy import FaultProxy, Script, answer
 
 TASKS, THREADS = 24, 4
 SHARE = 0.2
-"""How many of the connections fail."""
+"""Share of the connections that fail."""
 LIFE = 40_000
-"""Bytes after which a connection that is to fail has failed."""
+"""Bytes within which a failing connection fails."""
 
 
 class Counts:
-    """What has happened so far."""
+    """Counters of what has happened so far."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -47,7 +47,7 @@ class Counts:
         self.refused: Counter[str] = Counter()
         self.lost: list[str] = []
         self.expected: Counter[str] = Counter()
-        """How many runs each flow has been asked for."""
+        """Number of runs requested of each flow."""
 
     def called(self, kind: str) -> None:
         with self._lock:
@@ -72,7 +72,7 @@ def given(number: int) -> dict[str, Any]:
 
 
 def fails(chance: random.Random) -> Script:
-    """Return what happens to a connection."""
+    """Return the faults of a connection."""
     if chance.random() >= SHARE:
         return Script()
     kind = chance.randrange(6)
@@ -98,7 +98,7 @@ def check(counts: Counts, what: str, found: Any, wanted: Any) -> None:
 
 
 async def one_call(client: StepflowClient, counts: Counts, chance: random.Random, name: str, number: int) -> None:
-    """Make one call and see that it gives what it should."""
+    """Make one call and check its result."""
     kind = chance.choice(("run", "run", "run", "batch", "events", "read", "blob", "cancelled", "list"))
     counts.called(kind)
     try:
@@ -130,7 +130,7 @@ async def one_call(client: StepflowClient, counts: Counts, chance: random.Random
                 blob = await client.store_blob({"n": number})
                 check(counts, kind, (await client.get_blob(blob.blob_id)).data, {"n": number})
             case "cancelled":
-                # Its run may have been created or not; it must only leave nothing behind in the client.
+                # Its run may or may not have been created, but it must leave nothing behind in the client.
                 task = asyncio.ensure_future(client.run(flow("cancelled"), given(number), deduplicate=True))
                 await asyncio.sleep(chance.random() * 0.02)
                 task.cancel()
@@ -145,7 +145,7 @@ async def one_call(client: StepflowClient, counts: Counts, chance: random.Random
 
 
 def in_threads(url: str, counts: Counts, seed: int, until: float) -> None:
-    """The blocking client, which many threads share elsewhere: here one for each."""
+    """Use the blocking client. Elsewhere many threads share one; here each thread has its own."""
     number = 0
     name = f"soak-sync-{seed}"
     with SyncStepflowClient(url) as client:
@@ -162,19 +162,19 @@ def in_threads(url: str, counts: Counts, seed: int, until: float) -> None:
 
 
 class Retries(logging.Handler):
-    """Counts what clients send again: they log it at info, and nothing else."""
+    """Counts the requests that clients retry; these are the only messages logged at level info."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
         self.count = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Count one; the logging module calls this under a lock."""
+        """Count a retry; the logging module calls this with a lock held."""
         self.count += record.levelno == logging.INFO
 
 
 def usage() -> tuple[int, int, float]:
-    """Return the sockets, the threads and the MiB of this process."""
+    """Return the number of sockets and threads, and the memory in MiB, of this process."""
     gc.collect()
     process = psutil.Process(os.getpid())
     return len(process.net_connections("tcp")), process.num_threads(), process.memory_info().rss / 2**20
@@ -191,7 +191,7 @@ async def soak(proxy: FaultProxy, counts: Counts, seed: int, until: float) -> No
             chance = random.Random(seed * 1000 + number)
             turn = 0
             while time.monotonic() < until:
-                # A client lives for a while, so that connections are made anew and clients are left again.
+                # Clients are replaced from time to time, so that connections are opened and clients closed again.
                 async with StepflowClient(proxy.url) as client:
                     for _ in range(chance.randrange(20, 60)):
                         turn += 1
@@ -203,7 +203,7 @@ async def soak(proxy: FaultProxy, counts: Counts, seed: int, until: float) -> No
 
 
 def created(url: str) -> Counter[str]:
-    """Return how many runs there are by the name of their flow."""
+    """Return the number of runs by the name of their flow."""
     with SyncStepflowClient(url, timeout=120) as client:
         return Counter(run.flow_name or "" for run in client.list_runs(roots_only=True).runs)
 
@@ -227,7 +227,7 @@ def main() -> int:
             proxy.script = lambda number: fails(chance)
             asyncio.run(soak(proxy, counts, options.seed + 1, time.monotonic() + options.minutes * 60))
             for _ in range(200):
-                # The proxy closes its ends a moment after the clients.
+                # The proxy closes its connections shortly after the clients.
                 if proxy.open == 0:
                     break
                 time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Other timings for the clients that a test makes."""
+"""Changed timings for the clients of a test."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from stepflow_client._rules import timings
 
 
 def set_timings(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
-    """Change timings of all clients, of both twins, that are made from now on; an unknown name is a ValueError."""
+    """Change timings of all clients (of both twins) created from now on. Raise ValueError for an unknown name."""
     monkeypatch.setattr(timings, "DEFAULT", timings.DEFAULT._replace(**changes))

@@ -1,6 +1,6 @@
-"""A worker whose components have types: a price, a post and a stock, for the checks of types.
+"""A worker with typed components (a price, a post and a stock), for the checks of types.
 
-Run by the Python of the newest release's worker environment, with `grpc` as its argument.
+It is run with the Python of the newest release's worker environment, with `grpc` as its argument.
 """
 
 import sys
@@ -12,7 +12,7 @@ server = StepflowServer(include_builtins=False)
 
 
 class Asked(msgspec.Struct):
-    """What a price is asked for."""
+    """The input of `price`."""
 
     sku: str
     amount: int = 1
@@ -26,27 +26,27 @@ class Price(msgspec.Struct):
 
 
 class Letter(msgspec.Struct):
-    """What is sent."""
+    """The input and output of `post`."""
 
     text: str
     tags: list[str] = []
 
 
 class Line(msgspec.Struct):
-    """How many there are of one thing."""
+    """A number of one thing."""
 
     sku: str
     count: int
 
 
 class Wanted(msgspec.Struct):
-    """What is looked for."""
+    """The input of `stock`."""
 
     skus: list[str]
 
 
 class Stock(msgspec.Struct):
-    """What there is."""
+    """The output of `stock`."""
 
     lines: list[Line]
 
@@ -59,13 +59,13 @@ def price(input: Asked) -> Price:
 
 @server.component
 def post(input: Letter) -> Letter:
-    """Return what is sent."""
+    """Return the input."""
     return input
 
 
 @server.component
 def stock(input: Wanted) -> Stock:
-    """Return how many there are."""
+    """Return the stock."""
     return Stock([Line(sku, len(sku)) for sku in input.skus])
 
 

@@ -1,6 +1,6 @@
 """The worker of the server tests: echoes, sleeps, fails and counts its executions.
 
-Run by the Python of a release's worker environment, with how that release starts workers as its argument:
+It is run with the Python of a release's worker environment. Its argument is the protocol of that release's workers:
 `http` (until 0.11) or `grpc`.
 """
 
@@ -21,14 +21,14 @@ def echo(input: Any) -> Any:
 
 @server.component
 async def sleep(input: dict[str, Any]) -> Any:
-    """Sleep for `seconds`, then give `value` back."""
+    """Sleep for `seconds`, then return `value`."""
     await asyncio.sleep(input["seconds"])
     return input.get("value")
 
 
 @server.component
 def fail(input: dict[str, Any]) -> Any:
-    """Fail with `message` where there is one, else give `value` back."""
+    """Fail with `message` if it is given, otherwise return `value`."""
     if input.get("message") is not None:
         print(f"about to fail: {input['message']}", file=sys.stderr, flush=True)
         raise RuntimeError(input["message"])
@@ -37,7 +37,7 @@ def fail(input: dict[str, Any]) -> Any:
 
 @server.component
 def count(input: dict[str, Any]) -> Any:
-    """Add the line `name` to the file `file`, then fail where `fails` is true, else give `value` back."""
+    """Append the line `name` to the file `file`, then fail if `fails` is true, otherwise return `value`."""
     with open(input["file"], "a", encoding="utf-8") as file:
         file.write(f"{input['name']}\n")
     if input.get("fails"):
@@ -47,7 +47,7 @@ def count(input: dict[str, Any]) -> Any:
 
 def main(protocol: str) -> None:
     if protocol == "http":
-        # One process: the components are light, and each process costs a start.
+        # One process, because the components are light and starting a process takes time.
         asyncio.run(server.run(workers=1))
     else:
         from stepflow_py.worker import main as program

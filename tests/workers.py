@@ -1,4 +1,4 @@
-"""A Python worker for every release: its environment, made once and kept, and the configuration that starts it.
+"""A Python worker for every release: its environment, created once and kept, and the configuration that starts it.
 
 Its components are `/python/echo`, `/python/sleep`, `/python/fail` and `/python/count` (see worker_program.py).
 """
@@ -18,15 +18,15 @@ PROGRAM = Path(__file__).with_name("worker_program.py")
 
 
 def python(release: str) -> Path:
-    """Return the Python of an environment that has the worker library of a release.
+    """Return the Python of an environment with the worker library of a release.
 
     Raises:
-        RuntimeError: If it cannot be made; a test that needs it fails with what the installer said.
+        RuntimeError: If it cannot be created; a test that needs it fails with the installer's message.
     """
     folder = releases.CACHE / release / "worker"
     interpreter, made = folder / "bin" / "python", folder / "made"
     folder.parent.mkdir(parents=True, exist_ok=True)
-    # Two sessions at once must not install into one folder.
+    # Two concurrent test sessions must not install into the same folder.
     with (folder.parent / "worker.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists():
@@ -40,7 +40,7 @@ def python(release: str) -> Path:
 def _requirements(release: str) -> list[str]:
     if releases.number(release) >= (0, 12):
         return [f"stepflow-py=={release}"]
-    # 0.9.0 does not say that it needs the last two.
+    # 0.9.0 does not declare the last two as requirements.
     return [f"stepflow-py[http]=={release}", "urllib3", "python-dateutil"]
 
 
@@ -58,7 +58,7 @@ def _call(command: list[str]) -> None:
 
 
 def config(release: str, program: Path = PROGRAM) -> dict[str, Any]:
-    """Return a configuration with the builtin components and those of a worker.
+    """Return a configuration with the builtin components and a worker's components.
 
     Args:
         release: The release of the server and of the worker's library.

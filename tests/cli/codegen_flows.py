@@ -1,4 +1,4 @@
-"""Flows for `stepflow codegen`: schemas as they are written, each with values of its input that fit."""
+"""Flows for `stepflow codegen`: schemas, each with valid values of its input."""
 
 from __future__ import annotations
 
@@ -111,11 +111,11 @@ FLOWS: dict[str, tuple[dict[str, Any], list[Any]]] = {
                                 [{"a": "x", "b": _HOSTILE, _HOSTILE: {"x": "y"}, "c\n\"'\\": "z"}]),
     "nothing": ({}, [1, None, {"a": [1]}]),
 }  # fmt: skip
-"""The schemas of flows by their names, and values of their inputs."""
+"""The schemas of flows by their names, with values of their inputs."""
 
 
 def flow_of(name: str) -> dict[str, Any]:
-    """Return a flow with these schemas, which gives its input back."""
+    """Return a flow with these schemas whose output is its input."""
     schemas = dict(FLOWS[name][0])
     shared = {"$defs": schemas.pop("$defs")} if "$defs" in schemas else {}
     return {"name": name, "schemas": {**shared, "properties": schemas}, "steps": [], "output": {"$input": "$"}}

@@ -1,4 +1,4 @@
-"""The real command, as a subprocess, in a folder and an environment of the test's own."""
+"""The real command, run as a subprocess in a folder and an environment of the test."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.cli.forks import Forks
 
 STEPFLOW = Path(sys.executable).with_name("stepflow")
 IS_MEASURED = any(name.startswith("COV") for name in os.environ)
-"""Whether coverage is measured, which begins with a process."""
+"""Whether coverage is measured, which is set up when a process starts."""
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Done:
 
 
 def _library_path() -> dict[str, str]:
-    """Return the path of the packages that these tests import, if the environment names it: commands use the same."""
+    """Return the path of the packages that these tests import, if the environment sets it, for the commands."""
     folders = [str(Path(each).absolute()) for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]
     return {"PYTHONPATH": os.pathsep.join(folders)} if folders else {}
 
@@ -44,7 +44,7 @@ def forks() -> Forks:
 
 
 def _text(data: bytes) -> str:
-    """Return text as subprocess does."""
+    """Return decoded text, like subprocess."""
     return data.decode().replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -53,10 +53,10 @@ class Stepflow:
 
     Args:
         folder: The working folder.
-        home: The home of its user.
-        fresh: Whether each call starts Python anew. It does in a shell, where coverage is measured, and where a
-            variable differs that Python reads at its start; else it is a fork of a process that has the command
-            imported.
+        home: The user's home folder.
+        fresh: Whether each call starts a new Python process. This is always so for shell lines, if coverage is
+            measured, and if a variable differs that Python reads at startup; otherwise the command is a fork of a
+            process that has already imported it.
     """
 
     def __init__(self, folder: Path, home: Path, *, fresh: bool = False) -> None:
@@ -72,14 +72,14 @@ class Stepflow:
             "TZ": "UTC",
             "LANG": "C.UTF-8",
             "COLUMNS": "80",
-            # What measures coverage in subprocesses.
+            # Variables that enable coverage in subprocesses.
             **{key: value for key, value in os.environ.items() if key.startswith(("COV", "COVERAGE"))},
             **_library_path(),
         }
         self._forks = None if fresh or IS_MEASURED else forks()
 
     def __call__(self, *args: str, stdin: str | None = None, **environment: str) -> Done:
-        """Run `stepflow ARGS`; without a terminal, as in a script."""
+        """Run `stepflow ARGS` without a terminal, as in a script."""
         line = shlex.join(["stepflow", *args])
         whole = {**self.environment, **environment}
         if self._forks is None or not self._forks.can(args, whole):
@@ -88,7 +88,7 @@ class Stepflow:
         return Done(line, code, _text(out), _text(err))
 
     def shell(self, line: str, **environment: str) -> Done:
-        """Run a line in bash; the exit code is that of the last command that failed, or 0."""
+        """Run a line in bash. The exit code is that of the last command that failed, or 0."""
         return self._run(["bash", "-o", "pipefail", "-c", line], line, None, environment)
 
     def _run(self, command: list[str], line: str, stdin: str | None, environment: Mapping[str, str]) -> Done:

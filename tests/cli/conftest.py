@@ -1,4 +1,4 @@
-"""What the tests of the command share: the command itself, a server, a terminal, and golden files."""
+"""Fixtures of the command's tests: the command itself, a server, a terminal, and golden files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.cli.terminal import Terminal
 
 @pytest.fixture
 def stepflow(tmp_path: Path) -> Stepflow:
-    """The command, in a folder with copies of the flows in `flows/`, and with an empty home."""
+    """The command, in a folder with copies of the flows in `flows/`, and with an empty home folder."""
     folder, home = tmp_path / "work", tmp_path / "home"
     shutil.copytree(Path(__file__).parent / "flows", folder)
     home.mkdir()
@@ -30,7 +30,7 @@ def stepflow(tmp_path: Path) -> Stepflow:
 
 @pytest.fixture(scope="session")
 def newest_server() -> Iterator[StepflowRuntime]:
-    """A server of the newest release with the builtin components, for the tests of a session."""
+    """A server of the newest release with the builtin components, shared by all tests of a session."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("STEPFLOW_SERVER_BINARY", str(releases.binary(releases.NEWEST)))
         config = releases.builtin_config(releases.NEWEST)
@@ -41,14 +41,14 @@ def newest_server() -> Iterator[StepflowRuntime]:
 
 @pytest.fixture
 def server(newest_server: StepflowRuntime, stepflow: Stepflow) -> str:
-    """The URL of a server; it is in STEPFLOW_URL of the test's commands too."""
+    """The URL of a server, which is also set as STEPFLOW_URL for the test's commands."""
     stepflow.environment["STEPFLOW_URL"] = newest_server.url
     return newest_server.url
 
 
 @pytest.fixture
 def nobody_at_default_url(stepflow: Stepflow) -> None:
-    """Move the server that commands use by default to where nobody listens, though this machine may have one."""
+    """Move the commands' default URL to a port without a server: this machine may run one at the default."""
     (stepflow.home / "sitecustomize.py").write_text(
         "import stepflow_cli.settings.resolve\nstepflow_cli.settings.resolve.DEFAULT_URL = 'http://localhost:9'\n"
     )
@@ -58,7 +58,7 @@ def nobody_at_default_url(stepflow: Stepflow) -> None:
 
 @pytest.fixture
 def terminal(stepflow: Stepflow) -> Iterator[Callable[..., Terminal]]:
-    """What runs the command on a terminal: `terminal("health", width=60)`, 120 columns wide by default."""
+    """Runs the command on a terminal: `terminal("health", width=60)`; the default width is 120 columns."""
     started: list[Terminal] = []
 
     def start(*args: str, width: int = 120, height: int = 100, **environment: str) -> Terminal:
@@ -74,7 +74,7 @@ def terminal(stepflow: Stepflow) -> Iterator[Callable[..., Terminal]]:
 
 @pytest.fixture
 def golden(request: pytest.FixtureRequest, tmp_path: Path) -> Golden:
-    """What compares with the golden file of this test."""
+    """Compares output with the golden file of the test."""
     module = Path(request.node.fspath).stem.removeprefix("test_")
     name = re.sub(r"[^A-Za-z0-9_.-]+", "_", request.node.name.removeprefix("test_")).strip("_")
     return Golden(f"{module}/{name}", tmp_path, rewrite=request.config.getoption("--rewrite-golden"))
@@ -82,7 +82,7 @@ def golden(request: pytest.FixtureRequest, tmp_path: Path) -> Golden:
 
 @pytest.fixture
 def start(newest_server: StepflowRuntime, server: str) -> Start:
-    """What runs a flow on a list of inputs and gives the run's id: `start("hello.yaml", [{"name": "Ada"}])`."""
+    """Runs a flow on a list of inputs and returns the run's id: `start("hello.yaml", [{"name": "Ada"}])`."""
 
     def run(flow: Any, inputs: Any = (None,), *, wait: bool = True) -> str:
         client = newest_server.sync_client
@@ -97,31 +97,31 @@ def start(newest_server: StepflowRuntime, server: str) -> Start:
 
 @pytest.fixture
 def ada(start: Start) -> str:
-    """A run of one item that is completed."""
+    """A completed run of one item."""
     return start("hello.yaml", [{"name": "Ada"}])
 
 
 @pytest.fixture
 def failed(start: Start) -> str:
-    """A run of one item that failed."""
+    """A failed run of one item."""
     return start("fails.yaml", [{"nam": "Ada"}])
 
 
 @pytest.fixture
 def batch(start: Start) -> str:
-    """A run of three items, of which the first failed."""
+    """A run of three items, the first of which failed."""
     return start("fails.yaml", [{"nam": "Ada"}, {"name": "Ada"}, {"name": None}])
 
 
 @pytest.fixture
 def long(start: Start) -> Start:
-    """What starts runs that go on for longer than any test; it takes the flow's name."""
+    """Starts runs that last longer than any test; it takes the flow's name."""
     return lambda name="long": start({"name": name, "steps": [SLEEPING], "output": {"$step": "sleeping"}}, wait=False)
 
 
 @pytest.fixture
 def running(long: Start) -> str:
-    """A run that goes on for longer than any test."""
+    """A run that lasts longer than any test."""
     return long()
 
 

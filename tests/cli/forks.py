@@ -1,8 +1,8 @@
-"""The command in processes that need not import it first: forks of one that has done so.
+"""The command in processes that do not have to import it: they are forks of one that has already done so.
 
-Most of the time of a command is imports, and the tests call thousands. A fork has its own arguments, environment,
-working folder and streams, and ends as an interpreter does. What differs from a fresh process is what happens while
-modules are imported; tests of that start one.
+Most of a command's time is spent on imports, and the tests run thousands of commands. A fork has its own arguments,
+environment, working folder and streams, and exits like an interpreter. The only difference from a new process is what
+happens during imports; tests of that start a new process.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from pathlib import Path
 __all__ = ["Forks"]
 
 _MOST_BYTES = 100_000
-"""Of a call, in one message."""
+"""Maximum size of a call, which is sent as one message."""
 _AT_START = ("PYTHON", "LC_", "LANG", "COV", "STEPFLOW_LOG")
-"""How variables begin that an interpreter or an imported module reads once."""
+"""Prefixes of variables that an interpreter or an imported module reads only once."""
 
 
 class Forks:
-    """A process that has imported the command, and forks for each call.
+    """A process that has imported the command, and is forked for each call.
 
     Args:
-        program: What the command believes its file is.
+        program: The file name that the command sees as its own.
         environment: The environment of the process.
     """
 
@@ -52,16 +52,16 @@ class Forks:
         theirs.close()
 
     def can(self, args: tuple[str, ...], environment: Mapping[str, str]) -> bool:
-        """Return whether a fork does the same as a fresh process with this environment."""
+        """Return whether a fork behaves like a new process with this environment."""
         return _read_at_start(environment) == self._fixed and len(_message(args, environment, "/")) < _MOST_BYTES
 
     def run(
         self, args: tuple[str, ...], environment: Mapping[str, str], folder: Path, stdin: bytes, timeout: float
     ) -> tuple[int, bytes, bytes]:
-        """Run the command; return its exit code, negative for a signal, and what it has written.
+        """Run the command. Return its exit code, negative for a signal, and its output.
 
         Raises:
-            TimeoutError: If it, or a process that has its streams, has not ended in so many seconds.
+            TimeoutError: If the command, or another process with its streams, has not ended within the timeout.
         """
         ours, theirs = zip(*(_pipe(mode) for mode in "rwww"), strict=True)
         socket.send_fds(self._socket, [_message(args, environment, str(folder))], list(theirs))
@@ -74,10 +74,10 @@ class Forks:
     def run_on_terminal(
         self, args: tuple[str, ...], environment: Mapping[str, str], folder: Path, terminal: int
     ) -> tuple[int, int]:
-        """Start the command on a terminal, which becomes its controlling one, and close our end of that.
+        """Start the command on a terminal, which becomes its controlling terminal, and close our end of it.
 
         Returns:
-            The id of the process, and the descriptor of a pipe from which its exit code comes when it ends.
+            The id of the process, and the descriptor of a pipe from which its exit code can be read when it ends.
         """
         status, theirs = os.pipe()
         message = _message(args, environment, str(folder), on_terminal=True)
@@ -92,13 +92,13 @@ class Forks:
         return int(pid), status
 
     def close(self) -> None:
-        """End the process; calls must have ended."""
+        """End the process. All calls must have ended."""
         self._socket.close()
         self._process.wait()
 
 
 def _pipe(mode: str) -> tuple[int, int]:
-    """Return our end of a pipe and the end that the command reads from or writes to."""
+    """Return our end of a pipe, and the end that the command reads from or writes to."""
     read, write = os.pipe()
     return (write, read) if mode == "r" else (read, write)
 
@@ -112,7 +112,7 @@ def _message(args: tuple[str, ...], environment: Mapping[str, str], folder: str,
 
 
 def _exchanged(source: int, data: bytes, results: list[int], end: float) -> list[bytes]:
-    """Write data into one pipe while the others are read to their ends; return what came out of these."""
+    """Write data to one pipe while reading the others to their ends. Return what was read from these."""
     found: dict[int, list[bytes]] = {each: [] for each in results}
     os.set_blocking(source, False)
     with selectors.DefaultSelector() as selector:
@@ -137,7 +137,7 @@ def _exchanged(source: int, data: bytes, results: list[int], end: float) -> list
 
 
 def _written(source: int, data: bytes) -> bytes:
-    """Write what there is room for; return the rest. A command that reads no more gets no more."""
+    """Write as much data as the pipe accepts and return the rest; nothing if the command no longer reads."""
     try:
         return data[os.write(source, data) :]
     except BlockingIOError:
@@ -147,7 +147,7 @@ def _written(source: int, data: bytes) -> bytes:
 
 
 def _serve(descriptor: int, program: str) -> None:
-    """Fork for each call; return in the fork, ready to run the command, or in the end."""
+    """Fork for each call. Return in the fork, ready to run the command, or at the end."""
     calls = socket.socket(fileno=descriptor)
     calls.set_inheritable(False)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -159,7 +159,7 @@ def _serve(descriptor: int, program: str) -> None:
             for each in descriptors:
                 os.close(each)
             continue
-        # Between the two processes: what waits for the command and says how it ended.
+        # This process, between the two, waits for the command and reports how it ended.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         *streams, status = descriptors
         command = os.fork()
@@ -180,7 +180,7 @@ def _serve(descriptor: int, program: str) -> None:
 def _become(
     program: str, args: list[str], environment: dict[str, str], folder: str, on_terminal: bool, streams: list[int]
 ) -> None:
-    """Set this process up with the arguments, environment, folder and streams of a call."""
+    """Set up this process with the arguments, environment, folder and streams of a call."""
     if on_terminal:
         os.setsid()
         fcntl.ioctl(streams[0], termios.TIOCSCTTY, 0)
@@ -207,9 +207,9 @@ def _become(
 
 
 def _end(code: int) -> None:
-    """End this process as an interpreter does, except for taking down its modules: most of the time of a fork is that.
+    """End this process like an interpreter, but without the teardown of modules, which takes most of a fork's time.
 
-    Returns only if what was printed cannot be written, which an interpreter has its own words for.
+    Returns only if output cannot be written, for which the interpreter prints a message of its own.
     """
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()

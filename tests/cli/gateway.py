@@ -1,5 +1,8 @@
-"""A server before the server, as proxies are: it reads each answer to its end before it passes it on, so that a stream
-of events is held back, and may change what is answered. With TLS if it is given a certificate."""
+"""A gateway in front of the server, like a proxy.
+
+It reads each response to its end before passing it on, so that a stream of events is held back, and can change
+responses. It uses TLS if it is given a certificate.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from pathlib import Path
 from typing import Self
 
 Change = Callable[[str, int, bytes], tuple[int, bytes]]
-"""Gives the status and body of an answer, from its path, status and body."""
+"""Returns the status and body of a response, given its path, status and body."""
 
 _CONFIG = """\
 [ca]
@@ -35,13 +38,13 @@ basicConstraints = CA:TRUE
 
 
 def make_certificate(folder: Path, names: str = "IP:127.0.0.1", first: str = "2020", last: str = "2099") -> Path:
-    """Make a self-signed certificate, with its key in the same file.
+    """Create a self-signed certificate, with its key in the same file.
 
     Args:
-        folder: Where it goes; a new one for each certificate.
-        names: What it is for.
-        first: The year it begins in.
-        last: The year it ends in.
+        folder: The folder for it; each certificate needs its own.
+        names: The names that it is valid for.
+        first: The year in which its validity begins.
+        last: The year in which its validity ends.
     """
     folder.mkdir()
     (folder / "index").touch()
@@ -61,8 +64,8 @@ class Gateway:
     """Passes requests on to a server.
 
     Args:
-        upstream: The server; None answers everything with 404 itself.
-        change: Changes answers.
+        upstream: The server; None responds to everything with 404.
+        change: Changes responses.
         certificate: A file with a certificate and its key.
     """
 
@@ -90,7 +93,7 @@ class Gateway:
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
-            # In the thread of each connection, and not before the next one is accepted.
+            # The handshake runs in the thread of the connection instead of delaying the next accept.
             self._server.socket = context.wrap_socket(
                 self._server.socket, server_side=True, do_handshake_on_connect=False
             )

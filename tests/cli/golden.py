@@ -1,6 +1,6 @@
-"""Golden files: what a command prints, whole, beside the tests in golden/<test module>/<test>.txt.
+"""Golden files: a command's complete output, next to the tests in golden/<test module>/<test>.txt.
 
-`python -m pytest tests/cli --rewrite-golden` writes them anew; read the difference before committing it.
+`python -m pytest tests/cli --rewrite-golden` rewrites them; check the difference before committing it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent / "golden"
 
-# A narrow terminal may break them anywhere.
+# A narrow terminal may wrap them anywhere.
 _DIGIT = r"[0-9a-f](?:\n *)?"
 _UUID = re.compile(rf"\b(?:{_DIGIT}){{8}}(?:-(?:\n *)?(?:{_DIGIT}){{4}}){{3}}-(?:\n *)?(?:{_DIGIT}){{11}}[0-9a-f]\b")
 _HASH = re.compile(rf"\b(?:{_DIGIT}){{63}}[0-9a-f]\b")
@@ -18,7 +18,7 @@ _SAME_FOR_ALL = [
     (re.compile(r"\b20\d\d-\d\d-\d\d([T ])\d\d:\d\d:\d\d"), r"2000-01-01\g<1>00:00:00"),
     (re.compile(r"(00:00:00\.)\d{3,9}"), lambda match: match[1] + "0" * (len(match[0]) - len(match[1]))),
     (re.compile(r"\b\d+ (?:s|min) ago\b"), "0 s ago"),
-    # On a busy machine runs take longer; from ten seconds on without tenths.
+    # On a busy machine, runs take longer; durations of ten seconds or more have no tenths.
     (re.compile(r"(?m)^(DURATION +)\d\ds\b"), r"\g<1>0.0s"),
     (re.compile(r"\b\d\.\ds\b| \d\ds\b"), "0.0s"),
     (re.compile(r"\b\d+\.\d\d s\b"), "0.00 s"),
@@ -29,11 +29,11 @@ _SAME_FOR_ALL = [
 
 
 def scrubbed(text: str, folder: Path) -> str:
-    """Return text without what differs from call to call, each part as long as it was, so that tables stay aligned.
+    """Replace what differs from call to call. Each part keeps its length, so that tables stay aligned.
 
     Args:
-        text: What a command printed.
-        folder: The folder of the test, which is `/folder` then.
+        text: A command's output.
+        folder: The folder of the test, which becomes `/folder`.
     """
     text = text.replace(str(folder), "/folder")
     for pattern, width in ((_UUID, 12), (_HASH, 64)):
@@ -43,7 +43,7 @@ def scrubbed(text: str, folder: Path) -> str:
             found = re.sub(r"\n *", "", match[0])
             number = f"{len(seen) + 1:0{width}d}"
             digits = iter(seen.setdefault(found, number if width == 64 else f"00000000-0000-0000-0000-{number}"))
-            # The breaks stay where they are.
+            # Keep the line breaks.
             return re.sub(r"[-0-9a-f]", lambda _: next(digits), match[0])
 
         text = pattern.sub(instead, text)
@@ -53,12 +53,12 @@ def scrubbed(text: str, folder: Path) -> str:
 
 
 class Golden:
-    """Compares with the golden file of one test.
+    """Compares output with the golden file of a test.
 
     Args:
-        name: The file, below the folder of golden files, without its ending.
+        name: The file's path in the folder of golden files, without its extension.
         folder: The folder of the test.
-        rewrite: Whether the file is written instead.
+        rewrite: Whether to write the file instead.
     """
 
     def __init__(self, name: str, folder: Path, *, rewrite: bool) -> None:
@@ -67,7 +67,7 @@ class Golden:
         self._rewrite = rewrite
 
     def __call__(self, *printed: object) -> None:
-        """Compare what was printed: what `stepflow(...)` gives, or a terminal; several are put below each other."""
+        """Compare output: the result of `stepflow(...)`, or a terminal. Several outputs are concatenated."""
         text = scrubbed("\n".join(str(each) for each in printed), self._folder)
         if self._rewrite:
             self._path.parent.mkdir(parents=True, exist_ok=True)

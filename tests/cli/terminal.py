@@ -1,4 +1,4 @@
-"""A terminal: the real command on a pseudo-terminal, and what a person would see on its screen."""
+"""The real command on a pseudo-terminal, with the screen that a person would see."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.cli.command import IS_MEASURED, STEPFLOW, forks
 
 
 class _Fork(fdspawn):
-    """A command that is a fork, as `pexpect.spawn` has one that was started anew."""
+    """A command that is a fork, with the interface of `pexpect.spawn`."""
 
     def __init__(
         self, args: tuple[str, ...], folder: Path, environment: Mapping[str, str], width: int, height: int
@@ -41,7 +41,7 @@ class _Fork(fdspawn):
     def close(self, force: bool = False) -> None:
         if self.closed:
             return
-        # Without its terminal the command is told to end.
+        # Closing its terminal asks the command to end.
         super().close()
         if not select.select([self._status], [], [], 5)[0]:
             os.kill(self.pid, signal.SIGKILL)
@@ -54,11 +54,11 @@ class Terminal:
     """A command that runs on a terminal.
 
     Args:
-        args: What follows `stepflow`.
+        args: The words after `stepflow`.
         folder: The working folder.
-        environment: The whole environment.
+        environment: The complete environment.
         width: Columns of the screen.
-        height: Lines of the screen; what scrolls off is lost.
+        height: Lines of the screen; lines that scroll off are lost.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Terminal:
         self._screen = pyte.Screen(width, height)
         self._stream = pyte.ByteStream(self._screen)
         self.raw = b""
-        """All that the command has written, escape sequences too."""
+        """Everything that the command has written, including escape sequences."""
         if IS_MEASURED or not forks().can(args, environment):
             size = (height, width)
             self.child = pexpect.spawn(
@@ -77,7 +77,7 @@ class Terminal:
             )
         else:
             self.child = _Fork(args, folder, environment, width, height)
-        # A program may ask where the cursor is.
+        # A program may query the cursor position.
         self._screen.write_process_input = self.child.send
 
     @property
@@ -86,7 +86,7 @@ class Terminal:
         return "\n".join(line.rstrip() for line in self._screen.display).rstrip() + "\n"
 
     def wait_for(self, text: str, seconds: float = 20) -> None:
-        """Wait until a text is on the screen."""
+        """Wait until a text appears on the screen."""
         end = time.monotonic() + seconds
         while text not in self.screen:
             assert time.monotonic() < end, f"no {text!r} within {seconds:g} s on the screen:\n{self.screen}"
@@ -109,11 +109,11 @@ class Terminal:
         return self.child.exitstatus if self.child.exitstatus is not None else -(self.child.signalstatus or 0)
 
     def close(self) -> None:
-        """End the command, if it has not ended."""
+        """End the command if it has not ended yet."""
         self.child.close(force=True)
 
     def _read(self) -> bool:
-        """Read what has come; False at the end."""
+        """Read the available output; return False at the end."""
         try:
             piece = self.child.read_nonblocking(65_536, timeout=0.2)
         except pexpect.TIMEOUT:

@@ -1,3 +1,3 @@
-"""The version, as `make bump` writes it; reading it from the installed package takes longer than Python itself."""
+"""The version, written by `make bump`. Reading it from the installed package takes longer than starting Python."""
 
 VERSION = "0.1.0"

@@ -1,4 +1,4 @@
-"""What holds for one call of the command as a whole: how much it tells, and in which form it fails."""
+"""State of one call of the command as a whole: how much it prints, and how it reports failures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Session", "current_session"]
 
 @dataclass
 class Session:
-    """Filled by the options that every command takes, before the command or after it."""
+    """The options of one call, given before or after the command's name, and state that its parts share."""
 
     verbosity: int = 0
     """How often -v was given."""
@@ -22,28 +22,28 @@ class Session:
     color: str = "auto"
     """auto, always or never."""
     json_errors: bool = False
-    """Whether a failure is told as a line of JSON."""
+    """Whether failures are reported as a line of JSON."""
     quiet: bool = False
-    """Whether nothing is told but failures."""
+    """Whether only failures are printed."""
     job: object = None
-    """What the command runs, where it runs something: a `Job`."""
+    """The `Job` that the command executes, if it executes one."""
     kept: object = None
-    """The server of those commands that name none: the `Target` of the repl they are typed in, or None."""
+    """The `Target` of the repl that the command is typed in, for commands that name no server; otherwise None."""
     tellers: list[Callable[[str], None]] = field(default_factory=list)
-    """The last one writes a line while something draws on the terminal; shared by the commands of a repl."""
+    """The last one prints lines while something draws on the terminal. All commands of a repl share the list."""
 
     @property
     def server_log_level(self) -> str | None:
-        """What an embedded server writes, where the command line says."""
+        """The log level of an embedded server, if the command line sets one."""
         return self.log_level or ("debug" if self.verbosity > 1 else None)
 
     def start_logging(self) -> None:
-        """Let the loggers of the client and of an embedded server write, if the command line asks for it."""
+        """Enable the loggers of the client and of an embedded server, if the command line asks for it."""
         level = self.log_level or ("debug" if self.verbosity > 1 else "info" if self.verbosity else None)
         level = level or _level_of(os.environ.get("STEPFLOW_LOG", ""))
         if level is None and self.log_file is None:
             return
-        # The client, which is imported later, would log besides, and escape nothing.
+        # Otherwise the client, which is imported later, would log too, without escaping anything.
         os.environ.pop("STEPFLOW_LOG", None)
         if level == "off":
             return
@@ -57,11 +57,11 @@ class Session:
             from .errors import usage
 
             raise usage(f"the log file {self.log_file} cannot be written: {error.strerror}") from None
-        # A log that cannot be written is no reason for a traceback.
+        # A failure to write the log must not print a traceback.
         logging.raiseExceptions = False
         handler.setFormatter(LineFormatter())
         names = {"trace": "DEBUG", "warn": "WARNING"}
-        # Of the handler too: another one may keep more of what a server writes.
+        # The handler also needs the level: another handler may make the logger pass on more of a server's messages.
         handler.setLevel(names.get(level or "info", (level or "info").upper()))
         logger = logging.getLogger("stepflow")
         logger.addHandler(handler)
@@ -69,7 +69,7 @@ class Session:
 
 
 def _level_of(text: str) -> str | None:
-    """Return the level that STEPFLOW_LOG means, by the rules of the client; None where it is not set."""
+    """Return the log level that STEPFLOW_LOG sets, by the client's rules; None if it is not set."""
     word = text.strip().lower()
     if not text or word in ("off", "0", "false", "no"):
         return "off" if text else None
@@ -77,7 +77,7 @@ def _level_of(text: str) -> str | None:
 
 
 def current_session() -> Session:
-    """Return the session of the command that runs; outside of one, a fresh session."""
+    """Return the session of the running command, or a new session if no command is running."""
     context = click.get_current_context(silent=True)
     session = context.find_root().obj if context is not None else None
     return session if isinstance(session, Session) else Session()

@@ -1,4 +1,4 @@
-"""Where the `stepflow` command begins: what needs no command is answered before click is imported."""
+"""The entry point of the `stepflow` command. Help and completion are printed without importing click."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ def main() -> None:
     """Run the command line and exit."""
     if _print_at_once():
         return
-    # Imports make many objects and no garbage; by default every 700th of them starts a search for it.
+    # Imports create many objects and little garbage; by default, every 700th object starts a garbage collection.
     gc.set_threshold(50_000)
     try:
         from .main import main as run
 
         run()
     except KeyboardInterrupt:
-        # Ctrl-C while modules are imported, or once more while the command ends.
+        # Ctrl-C while modules are imported, or a second one while the command exits.
         print("stepflow: interrupted", file=sys.stderr)
         sys.exit(130)
     finally:
-        # The process ends: what is there goes with it, and is not searched for garbage once more.
+        # The process is exiting, so a last garbage collection would be wasted time.
         gc.freeze()
 
 
 def _print_at_once() -> bool:
-    """Print what needs no command, and return whether that was done; what cannot be written is told by others."""
+    """Print the output of a call that needs no command, and return whether it was one and could be printed."""
     if "_STEPFLOW_COMPLETE" not in os.environ and sys.argv[1:] in (["--version"], ["-V"], ["version"]):
         text: str | None = f"stepflow {VERSION}\n"
     else:

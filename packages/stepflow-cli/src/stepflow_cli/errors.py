@@ -1,4 +1,4 @@
-"""Every way a command can fail, as one kind of thing: a sentence, an exit code and what to do about it.
+"""Failures of commands, all in one form: a sentence, an exit code and a hint.
 
 A command raises `Problem`; errors of the client, of click and of Python become one here. The kinds are `usage`,
 `run_failed`, `run_cancelled`, `interrupted`, `internal`, and for an error of the client the name of its class without
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Problem", "nearest", "printable", "problem_of", "show", "usage", "wants_json"]
 
 _NAMES = {"FlowFileNotFoundError": "FlowFileError", "ServerStartTimeoutError": "ServerStartError"}
-"""Errors that are told apart in Python, and of one kind to programs that read what a command prints."""
+"""Errors that are separate classes in Python but share one kind in the printed JSON."""
 
 
 _TRACING = "the command does no tracing: an application that uses the client traces it with OpenTelemetry"
@@ -39,7 +39,7 @@ _ELSEWHERE = {
     "--max-concurrency": "--jobs N is how many files run at once; the cases of a file are one batch",
     "--show-step-inputs": "stepflow infer has it; validate --type-check checks the types",
 }
-"""Options that other releases of a `stepflow` command have, and what to use instead."""
+"""Options of other releases of the `stepflow` command, and what to use instead."""
 _ELSEWHERE_BY_COMMAND = {
     ("test", "--max-concurrent"): _ELSEWHERE["--max-concurrency"],
     ("visualize", "--config"): "no server is asked: the plugin of a step is told by its component's path",
@@ -50,10 +50,10 @@ class Problem(Exception):
     """A failure of a command.
 
     Args:
-        message: One sentence, without a full stop at its end.
+        message: One sentence, without a full stop.
         kind: What failed, as a word for programs.
-        exit_code: What the command exits with.
-        run_id: The run concerned, where there is one.
+        exit_code: The command's exit code.
+        run_id: The run concerned, if any.
         hint: What to do about it.
     """
 
@@ -66,7 +66,7 @@ class Problem(Exception):
         run_id: str | None = None,
         hint: str | None = None,
     ) -> None:
-        """Keep the parts."""
+        """Store the parts."""
         super().__init__(message)
         self.message = message
         self.kind = kind
@@ -86,16 +86,16 @@ class Problem(Exception):
 
 
 def usage(message: str, hint: str | None = None) -> Problem:
-    """Return the problem of a command line, or of a file it names, that is wrong (exit code 2)."""
+    """Return a problem for a wrong command line, or a wrong file that it names (exit code 2)."""
     return Problem(message, kind="usage", exit_code=ExitCode.USAGE, hint=hint)
 
 
 def problem_of(error: BaseException, *, hint: str | None = None) -> Problem:
-    """Return any exception as a problem.
+    """Convert any exception to a problem.
 
     Args:
-        error: What was raised.
-        hint: What to do about it, instead of what the error itself knows.
+        error: The exception.
+        hint: What to do about it, instead of the error's own hint.
     """
     if isinstance(error, Problem):
         return error
@@ -130,7 +130,7 @@ def _candidates(error: StepflowClientError) -> str | None:
 
 
 def _problem_of_click(error: click.ClickException) -> Problem:
-    # click adds its guesses to the message; here they are the hint.
+    # click appends its suggestions to the message; here they become the hint.
     message = error.message if hasattr(error, "possibilities") else error.format_message()
     guesses = getattr(error, "possibilities", None)
     context = getattr(error, "ctx", None)
@@ -149,13 +149,13 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     from difflib import get_close_matches
 
     found = get_close_matches(word, list(known), n=3, cutoff=0.6)
-    # Among words about as near, the one that begins alike: `ste` is `set` rather than `use`.
+    # Among words that are about equally near, prefer one with the same first letter: `set` rather than `use` for `ste`.
     found.sort(key=lambda each: each[:1] != word[:1])
     return f"did you mean {found[0]}?" if found else None
 
 
 def wants_json(args: Sequence[str]) -> bool:
-    """Return whether a command line asks for JSON, before, or though, it cannot be parsed."""
+    """Return whether a command line asks for JSON; it need not be parsed yet, or even valid."""
     for word, after in zip(args, [*args[1:], ""], strict=False):
         if word == "--":
             return False
@@ -172,11 +172,11 @@ def wants_json(args: Sequence[str]) -> bool:
 
 
 def show(problem: Problem, *, as_json: bool, color: str = "auto") -> None:
-    """Write a problem to standard error: as one line of JSON, or as a sentence and a hint.
+    """Write a problem to standard error, as one line of JSON or as a sentence and a hint.
 
     Args:
-        problem: What is written. On a terminal its lines break between words.
-        as_json: Whether it is JSON.
+        problem: The problem. On a terminal, its lines are wrapped between words.
+        as_json: Whether to write JSON.
         color: auto, always or never.
     """
     if as_json:
@@ -196,7 +196,7 @@ def _line_of_error(title: str, style: str, words: str, color: str) -> str:
         width = shutil.get_terminal_size().columns
         import textwrap
 
-        # Indented, so that words from a server cannot begin a line that looks like the command's own.
+        # Indented, so that text from a server cannot begin a line that looks like the command's own output.
         text = textwrap.fill(
             text, max(width, 20), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
         )

@@ -1,4 +1,4 @@
-"""What the exit code says."""
+"""The exit codes of the commands."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ExitCode(IntEnum):
 
     @classmethod
     def for_error(cls, error: StepflowClientError) -> ExitCode:
-        """Return the exit code for an error of the client."""
+        """Return the exit code for an error from the client."""
         import stepflow_client as client
 
         codes: list[tuple[type[StepflowClientError], ExitCode]] = [
@@ -44,14 +44,14 @@ class ExitCode(IntEnum):
 
     @classmethod
     def for_result(cls, result: FlowResult | PlainResult) -> ExitCode:
-        """Return the exit code for the end of a run."""
+        """Return the exit code for the result of a run."""
         if result.is_success:
             return cls.OK
         return cls.CANCELLED if result.is_cancelled else cls.FAILED
 
     @staticmethod
     def help_text() -> str:
-        """Return the list for `--help`."""
+        """Return the list of exit codes for `--help`."""
         return (
             "Exit codes: 0 success; 1 the run failed, or the server refused; 2 wrong usage, a missing file, malformed "
             "input; 3 the flow is invalid; 4 no server, or not authorised; 5 timed out (a run on a server goes on); "

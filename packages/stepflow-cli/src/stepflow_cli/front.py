@@ -1,6 +1,6 @@
-"""The help of `stepflow` itself, and the completion of its commands' names, without click, which is slow to import.
+"""The help of `stepflow` itself and the completion of command names, without importing click, which is slow.
 
-What is shown stands in `front_page`, which is written from the commands. Whatever is not plain is left to click.
+The text is in `front_page`, which is generated from the commands. Anything more complex is left to click.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 
 from .front_page import COMMANDS, PAGE
 
-TYPE_CHECKING = False  # importing typing would take longer than all the rest
+TYPE_CHECKING = False  # importing typing would take longer than everything else
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -20,10 +20,10 @@ _MOST_COLUMNS = 100
 
 
 def shown(words: Sequence[str], environ: Mapping[str, str]) -> str | None:
-    """Return what a command line prints, if it asks for help or a completion that needs no click; None otherwise.
+    """Return the output of a command line that asks for help or for a completion that needs no click; otherwise None.
 
     Args:
-        words: The command line, without the name of the command.
+        words: The command line without the command's own name.
         environ: The environment.
     """
     shell = environ.get("_STEPFLOW_COMPLETE")
@@ -36,12 +36,12 @@ def shown(words: Sequence[str], environ: Mapping[str, str]) -> str | None:
 
 
 def completions(shell: str, line: str, place: str) -> str | None:
-    """Return what completes the name of a command, in the form that the script of a shell reads.
+    """Return the completions of a command's name, in the form that the shell's script reads.
 
     Args:
         shell: `bash_complete` or `zsh_complete`.
         line: The words of the line.
-        place: Which of them is completed.
+        place: Index of the word to complete.
     """
     typed = line.split()
     start = typed[1] if len(typed) == 2 else ""
@@ -69,7 +69,7 @@ def _columns(environ: Mapping[str, str]) -> int:
 
 
 def page(columns: int) -> str:
-    """Return the help as click lays it out on a terminal of this width."""
+    """Return the help as click formats it for a terminal of this width."""
     width = max(min(columns, _MOST_COLUMNS) - 2, 50)
     lines: list[str] = []
     for indent, kind, what in PAGE:

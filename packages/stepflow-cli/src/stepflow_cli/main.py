@@ -1,4 +1,4 @@
-"""The `stepflow` group, and the one place where failures become words and an exit code."""
+"""The `stepflow` group, and the place where failures become an error message and an exit code."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ cli = LazyGroup(
         *session_options(),
     ],
 )
-"""The command that `stepflow` is."""
+"""The group behind the `stepflow` command."""
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -101,22 +101,22 @@ def _run(args: list[str]) -> int:
     try:
         return call(args, Session(json_errors=wants_json(args)))
     except BrokenPipeError:
-        # Whoever read our output has stopped. The interpreter must not try to flush it at exit.
+        # The reader of our output has closed the pipe. The interpreter must not try to flush it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
 
 
 def call(args: list[str], session: Session, group: click.Group = cli, name: str = "stepflow") -> int:
-    """Run one command line, tell how it fails, and return its exit code.
+    """Run one command line, report its failure if it fails, and return its exit code.
 
     Args:
-        args: The words behind the group's name.
-        session: Filled by the options.
+        args: The words after the group's name.
+        session: The session; its fields are set from the options.
         group: The commands.
-        name: What the group is called in messages.
+        name: The group's name in messages.
 
     Raises:
-        BrokenPipeError: If nobody reads the output any more.
+        BrokenPipeError: If the reader of the output has closed the pipe.
     """
     try:
         code = _invoke(args, session, group, name)
@@ -138,7 +138,7 @@ def call(args: list[str], session: Session, group: click.Group = cli, name: str 
 
 
 def _invoke(args: list[str], session: Session, group: click.Group, name: str) -> int:
-    # `group.main` would do as much, and end a broken pipe with exit code 1.
+    # `group.main` would do the same, except that it ends with exit code 1 on a broken pipe.
     try:
         with group.make_context(name, args, obj=session) as context:
             result: Any = group.invoke(context)

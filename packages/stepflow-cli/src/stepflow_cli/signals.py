@@ -1,4 +1,4 @@
-"""The signals that ask a process to end."""
+"""The signals that ask a process to terminate."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ import signal
 __all__ = ["TERMINATION"]
 
 TERMINATION = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""Sent by whoever stops a process, and by a terminal that is closed (Windows has only the first)."""
+"""SIGTERM, and SIGHUP, which is sent when a terminal is closed. Windows has only SIGTERM."""

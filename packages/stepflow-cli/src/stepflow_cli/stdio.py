@@ -1,7 +1,7 @@
-"""The standard streams as commands use them: what Python makes of them fails where a command should not.
+"""The standard streams, adjusted for commands: Python's own streams fail in cases where a command should not.
 
-Output that cannot be written, to a closed stream (`>&-`) for example, is a `Problem`; messages that cannot be written
-are lost, which is no reason to fail. A closed standard input is an empty one.
+If output cannot be written, for example because the stream is closed (`>&-`), that is a `Problem`. Messages that cannot
+be written are dropped without failing the command. A closed standard input counts as empty.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ __all__ = ["flush_quietly", "prepare_streams", "read_stdin", "read_stdin_bytes",
 
 @contextmanager
 def telling_of_lost_output() -> Iterator[None]:
-    """Turn the failure to write standard output into a problem; a pipe that nobody reads any more is none.
+    """Convert failures to write standard output to a problem. A pipe closed by its reader is not a problem.
 
     Raises:
-        Problem: If it cannot be written.
+        Problem: If standard output cannot be written.
     """
     try:
         yield
@@ -33,7 +33,8 @@ def telling_of_lost_output() -> Iterator[None]:
         raise usage(f"standard output cannot be written: {error.strerror}") from error
 
 
-# Not the raw streams beneath: where a signal ends their `write` in Python, the buffer above writes the same once more.
+# These replace the text layer, not the raw streams: if a signal handler raises during a raw stream's `write`, the
+# buffer above it writes the same data again.
 class _Data(TextIOWrapper):
     def write(self, text: str, /) -> int:
         with telling_of_lost_output():
@@ -63,7 +64,7 @@ class _Closed(TextIOWrapper):
 
 
 def prepare_streams() -> None:
-    """Put the streams in order; those that a test or another program has replaced are left alone."""
+    """Adjust the standard streams. Streams that a test or another program has replaced are left alone."""
     is_closed = sys.stdout is None
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
@@ -73,10 +74,10 @@ def prepare_streams() -> None:
 
 
 def read_stdin_bytes() -> bytes:
-    """Return what is on standard input, which may be as long as a file.
+    """Return the bytes on standard input, limited to the maximum size of a file.
 
     Raises:
-        Problem: If it is longer.
+        Problem: If there are more.
     """
     from stepflow_client import FlowFileError
     from stepflow_client.flows.file import read_stream
@@ -88,10 +89,10 @@ def read_stdin_bytes() -> bytes:
 
 
 def read_stdin() -> str:
-    """Return what is on standard input, as UTF-8.
+    """Return the text on standard input, which must be UTF-8.
 
     Raises:
-        Problem: If it is something else, or longer than a file may be.
+        Problem: If it is not UTF-8, or exceeds the maximum size of a file.
     """
     try:
         return read_stdin_bytes().decode("utf-8-sig")
@@ -100,7 +101,7 @@ def read_stdin() -> str:
 
 
 def flush_quietly() -> None:
-    """Flush standard output if that can be done; the interpreter must not fail at it when it exits."""
+    """Flush standard output if possible, so that the interpreter's own flush at exit cannot fail."""
     try:
         sys.stdout.flush()
     except (OSError, Problem):
@@ -108,7 +109,7 @@ def flush_quietly() -> None:
 
 
 def _open_empty(number: int, name: str) -> None:
-    # Its number must not be free: the next file or socket would take it, and output would go there.
+    # The descriptor must not stay free: the next file or socket would get it and receive the output.
     opened = os.open(os.devnull, os.O_RDWR)
     if opened != number:
         os.dup2(opened, number)
@@ -122,8 +123,8 @@ def _reopened(stream: Any, kind: type[TextIOWrapper]) -> Any:
     return kind(
         open(stream.fileno(), "wb", closefd=False),
         encoding=stream.encoding,
-        # Text that the terminal's encoding lacks is shown in another way, instead of being an error.
+        # Characters that the terminal's encoding lacks are shown escaped instead of raising an error.
         errors="backslashreplace",
-        # Python leaves out buffers on a terminal, or by PYTHONUNBUFFERED.
+        # Python disables buffering on a terminal or if PYTHONUNBUFFERED is set.
         line_buffering=stream.line_buffering or stream.write_through,
     )

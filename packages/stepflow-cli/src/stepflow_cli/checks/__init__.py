@@ -1,4 +1,4 @@
-"""What `stepflow doctor` looks at: the environment, the way to the server, and the server itself."""
+"""The checks of `stepflow doctor`: the environment, the connection to the server, and the server itself."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ __all__ = ["Check", "error", "ok", "skipped", "warning"]
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     check: str
-    """What was looked at."""
+    """What was checked."""
     status: Literal["ok", "warning", "error", "skipped"]
     message: str
     """What was found."""
     hint: str | None = None
-    """How to mend it."""
+    """How to fix it."""
     exit_code: int = 1
-    """Of an error: 4 where there is no server, or it refuses us."""
+    """The exit code for an error: 4 if there is no server or it rejects the credentials."""
 
 
 def ok(check: str, message: str) -> Check:
-    """Return what is as it should be."""
+    """Return a passed check."""
     return Check(check, "ok", message)
 
 
 def skipped(check: str, message: str) -> Check:
-    """Return what was not looked at, and why."""
+    """Return a check that was skipped, with the reason."""
     return Check(check, "skipped", message)
 
 
 def warning(check: str, message: str, hint: str | None = None) -> Check:
-    """Return what may become a problem."""
+    """Return a check that found a potential problem."""
     return Check(check, "warning", message, hint)
 
 
 def error(check: str, message: str, hint: str | None = None, *, exit_code: int = 1) -> Check:
-    """Return what keeps commands from working."""
+    """Return a check that found an error that keeps commands from working."""
     return Check(check, "error", message, hint, exit_code)

@@ -1,4 +1,4 @@
-"""The environment of the command: its versions, the file with the profiles, proxies, the embedded server."""
+"""The environment of the command: its versions, the configuration file, proxies, the embedded server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OTHERS = ("httpx", "pydantic", "click")
 
 
 def versions() -> Iterator[Check]:
-    """Check the versions of Python and the packages, and which `stepflow` a shell would start."""
+    """Check the versions of Python and the packages, and which `stepflow` a shell would run."""
     found = {name: _version(name) for name in (*_OURS, *_OTHERS)}
     listed = ", ".join(f"{name} {number or 'missing'}" for name, number in found.items())
     message = f"Python {sys.version.split()[0]}, {listed}"
@@ -42,7 +42,7 @@ def _version(name: str) -> str | None:
 
 
 def _command() -> Check:
-    """Find out whether another `stepflow` would be started."""
+    """Check whether a shell would run another `stepflow`."""
     first = shutil.which("stepflow")
     own = Path(sys.executable).with_name("stepflow")
     if Path(sys.argv[0]).name == "stepflow":
@@ -56,7 +56,7 @@ def _command() -> Check:
 
 
 def configuration() -> tuple[Check, Profiles | None]:
-    """Check the file with the profiles; every profile in it is checked."""
+    """Check the configuration file, including every profile."""
     try:
         profiles = load()
     except Problem as problem:
@@ -76,7 +76,7 @@ def configuration() -> tuple[Check, Profiles | None]:
 
 
 def server(settings: Settings) -> Check:
-    """Return which server commands use, and who says so."""
+    """Return which server commands use, and the origin of that setting."""
     url, origin = settings.url.value, settings.url.origin
     if url is None:
         return ok("server", f"an embedded one, by {origin}")
@@ -90,7 +90,7 @@ def server(settings: Settings) -> Check:
 
 
 def proxy(settings: Settings) -> tuple[Check, str | None]:
-    """Return which proxy stands before the server, if any; gives its URL too."""
+    """Return the proxy that is used for the server, if any, with its URL."""
     url = str(settings.url.value)
     if settings.profile is not None and settings.profile.proxy:
         named = settings.profile.proxy
@@ -104,10 +104,10 @@ def proxy(settings: Settings) -> tuple[Check, str | None]:
 
 
 def embedded_server(needed: bool) -> Check:
-    """Start the embedded server, and end it again.
+    """Start the embedded server and stop it again.
 
     Args:
-        needed: Whether commands could do nothing without it.
+        needed: Whether the commands need it.
     """
     from stepflow_client import StepflowClientError, StepflowRuntime
 

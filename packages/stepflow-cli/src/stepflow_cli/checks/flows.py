@@ -1,4 +1,4 @@
-"""Checks of flow files by `stepflow validate`: the offline ones, and what a server adds to them."""
+"""The checks of `stepflow validate`: offline ones, and the server's additional ones."""
 
 from __future__ import annotations
 
@@ -46,21 +46,21 @@ _SAME = {
     "unvalidatedFieldAccess": ("unknown-output-path", "unknown-input", "variable-path"),
     "undefinedStepReference": ("undefined-step", "later-step", "cycle"),
 }
-"""The server's findings that the offline checks make too, by its kind."""
+"""The server's findings that the offline checks also report, by the server's kind."""
 _LISTING = 15.0
-"""Seconds that a server may take to list its components: it asks all its workers."""
+"""Seconds that a server may take to list its components, for which it queries all its workers."""
 _FLOW_SUFFIXES = (".yaml", ".yml", ".json")
 
 
 @dataclass
 class Checked:
-    """A flow and what was found."""
+    """A flow and its findings."""
 
     name: str
     """The file, `-`, or the id of a stored flow."""
     text: str | None = None
     source: str = ""
-    """What the text is called for its reader: the file, or `standard input`."""
+    """The name of the text in messages: the file, or `standard input`."""
     findings: list[Finding] = field(default_factory=list)
     records: list[dict[str, Any]] = field(default_factory=list)
     is_readable: bool = True
@@ -68,19 +68,19 @@ class Checked:
 
 @dataclass(frozen=True)
 class Rules:
-    """How flows are checked offline."""
+    """The settings of the offline checks."""
 
     components: Any = None
-    """The components that they may use; None if only the builtin ones are known."""
+    """The available components; None if only the builtin ones are known."""
     type_check: bool = False
-    """Whether types are followed from step to step."""
+    """Whether to check types from step to step."""
 
 
 def flow_files(names: Sequence[str]) -> list[str]:
-    """Return the flows that are named: of folders the files in them that hold flows.
+    """Return the named flow files; folders are replaced with the flow files in them.
 
     Raises:
-        Problem: If a folder holds none.
+        Problem: If a folder contains none.
     """
     found: list[str] = []
     for name in names:
@@ -110,7 +110,7 @@ def _is_flow(path: Path) -> bool:
 
 
 def flow_content(name: str) -> tuple[bytes, str]:
-    """Return the content of a flow file, or of standard input for `-`, and what it is called for its reader.
+    """Return the content of a flow file, or of standard input for `-`, and its name in messages.
 
     Raises:
         Problem, FlowFileError: If it cannot be read.
@@ -124,7 +124,7 @@ def flow_content(name: str) -> tuple[bytes, str]:
 
 
 def check_flow(name: str, rules: Rules) -> Checked:
-    """Check one flow offline; of a stored one nothing is known before its server is asked.
+    """Check a flow offline; a stored flow is not checked before the server is queried.
 
     Raises:
         Problem, FlowFileError: If the file cannot be read.
@@ -144,7 +144,7 @@ def check_flow(name: str, rules: Rules) -> Checked:
 
 
 def check_components(checked: Sequence[Checked], target: Target, rules: Rules) -> None:
-    """Check flows again with the components that a server has; a note tells if it cannot list them."""
+    """Check flows again with the components of a server. If it cannot list them, print a note."""
     from stepflow_client.flows.checker import find_in_text
 
     read = [each for each in checked if each.is_readable and each.text is not None]
@@ -154,12 +154,12 @@ def check_components(checked: Sequence[Checked], target: Target, rules: Rules) -
 
 
 def components_of_server(target: Target) -> Any:
-    """Return the components that a server has, as the checks take them; None, and a note, if it cannot list them.
+    """Return a server's components in the form that the checks use; None, with a note, if it cannot list them.
 
-    A plugin that cannot be asked is a note too: nothing is said of components that may be its own.
+    A note also reports plugins that do not respond: components that may belong to them are not checked.
 
     Raises:
-        ServerConnectionError: If there is no server.
+        ServerConnectionError: If the server cannot be reached.
     """
     from stepflow_client import ServerConnectionError, StepflowClientError
     from stepflow_client.flows.checker import components_of
@@ -177,7 +177,7 @@ def components_of_server(target: Target) -> Any:
 
 
 def ask_server(checked: Checked, client: SyncStepflowClient) -> None:
-    """Add what a server finds and the offline checks do not."""
+    """Add the server's findings that the offline checks do not have."""
     from stepflow_client.flows.checker import excerpt_of, place_of
     from stepflow_client.flows.file import parse_json, parse_yaml
 
@@ -193,7 +193,7 @@ def ask_server(checked: Checked, client: SyncStepflowClient) -> None:
             return
     diagnostics = client.validate(flow).diagnostics
     if any(each.level == "fatal" for each in checked.findings):
-        # What a server cannot read it does not locate; the offline checks have.
+        # The server gives no position for what it cannot parse; the offline checks do.
         diagnostics = [each for each in diagnostics if each.kind != "unreadableFlow"]
     for record in diagnostic_records(checked.name, diagnostics):
         if text is not None:
@@ -211,10 +211,10 @@ def _is_known(record: Mapping[str, Any], line: int, findings: Iterable[Finding])
 
 
 def read_components(path: str | None) -> Any:
-    """Return the components that `list-components -o json` saved, as the checks take them; None without a file.
+    """Return the components saved by `list-components -o json`, in the form that the checks use; None without a file.
 
     Raises:
-        Problem: If the file holds no components.
+        Problem: If the file contains no components.
         FlowFileError: If it cannot be read.
     """
     if path is None:
@@ -225,10 +225,10 @@ def read_components(path: str | None) -> Any:
 
 
 def saved_components(path: str) -> list[dict[str, Any]]:
-    """Return the components that `list-components -o json` saved.
+    """Return the components saved by `list-components -o json`.
 
     Raises:
-        Problem: If the file holds no components.
+        Problem: If the file contains no components.
         FlowFileError: If it cannot be read.
     """
     from stepflow_client.flows.file import load_file
@@ -241,10 +241,10 @@ def saved_components(path: str) -> list[dict[str, Any]]:
 
 
 def read_rules() -> dict[str, Any]:
-    """Return the settings of `validate` in the working folder: stepflow.toml, else [tool.stepflow] of pyproject.toml.
+    """Return the settings of `validate` in the working folder, from stepflow.toml or pyproject.toml.
 
     Raises:
-        Problem: If the file is no TOML, or a setting is wrong.
+        Problem: If the file is not valid TOML, or a setting is wrong.
     """
     for name, keys in (("stepflow.toml", ("validate",)), ("pyproject.toml", ("tool", "stepflow", "validate"))):
         if not os.path.isfile(name):

@@ -1,4 +1,4 @@
-"""The way to the server: its name, its port, its certificate."""
+"""The connection to the server: its name, port and certificate."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ __all__ = ["network_checks", "speaks_tls"]
 
 _TIMEOUT = 5.0
 _SOON = 14 * 86_400.0
-"""Seconds before a certificate ends from which on that is worth a warning."""
+"""Seconds before a certificate expires from which a warning is given."""
 
 
 def network_checks(settings: Settings, proxy: str | None) -> Iterator[Check]:
-    """Check name, port and certificate of the server, or name and port of the proxy before it."""
+    """Check the server's name, port and certificate, or the name and port of its proxy."""
     url = str(settings.url.value)
     try:
         scheme, host, port = split_url(proxy or url)
@@ -76,7 +76,7 @@ def _milliseconds(started: float) -> str:
 
 
 def _context(profile: Profile | None) -> ssl.SSLContext | Check:
-    """Return what the client verifies servers with, or what is wrong with a file that the profile names."""
+    """Return the client's TLS context, or the error in a file that the profile names."""
     import httpx
 
     settings = {} if profile is None else profile.client_settings()
@@ -136,7 +136,7 @@ def _refused(problem: ssl.SSLCertVerificationError, host: str, port: int) -> Che
 
 
 def speaks_tls(url: str) -> bool:
-    """Return whether a server that is asked by http speaks TLS."""
+    """Return whether a server that is configured with http speaks TLS."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -1,4 +1,4 @@
-"""What the server answers: what it is, whether it lets us in, its clock, its workers, and how fast its events come."""
+"""The server's responses: its release, credentials, clock, workers, and the delay of its events."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 __all__ = ["server_checks"]
 
 _OLDEST, _NEWEST = (0, 9), (0, 13)
-"""The releases that the client is tested with."""
+"""The oldest and newest releases that the client is tested with."""
 _TIMEOUT = 10.0
 _SKEW = 5.0
-"""Seconds by which clocks may differ."""
+"""Maximum difference between the clocks in seconds."""
 _SLEEP = 1.5
-"""Seconds that the run lasts by which the stream of events is measured."""
+"""Seconds that the run lasts which measures the stream of events."""
 
 
 def server_checks(client: SyncStepflowClient, settings: Settings, *, unmeasured: str | None) -> Iterator[Check]:
-    """Ask the server, as far as it answers.
+    """Check the server, as far as it responds.
 
     Args:
         client: The client.
-        settings: How the server is named.
+        settings: The settings that name the server.
         unmeasured: Why no run is created to measure the stream of events; None measures it.
     """
     from stepflow_client import AuthenticationError, StepflowClientError
@@ -95,7 +95,7 @@ def _refused(problem: StepflowClientError, settings: Settings) -> Check:
 
 
 def _credentials(settings: Settings) -> str | None:
-    """Return what is sent, never the thing itself; None for nothing."""
+    """Return the kind of credentials that are sent, never the credentials themselves; None for none."""
     token = next((each for each in settings.settings if each.name == "token"), None)
     if token is not None and token.value is not None:
         where = token.origin if token.value == "environment" else f"{token.origin} ({token.value})"
@@ -126,7 +126,7 @@ def _release(info: ServerInfo) -> Check:
 def _clock(health: HealthResponse, before: float, after: float) -> Check:
     if health.timestamp is None:
         return skipped("clock", "the server does not report its time")
-    # When it answered is only known to lie between.
+    # The server's time of response is only known to lie between the two.
     server = health.timestamp.timestamp()
     off = server - before if server < before else max(0.0, server - after)
     if abs(off) <= _SKEW:
@@ -139,7 +139,7 @@ def _clock(health: HealthResponse, before: float, after: float) -> Check:
 
 
 def _events(client: SyncStepflowClient, info: ServerInfo) -> Check:
-    """Measure whether something holds events back: by a run that sleeps, and the time of its first event."""
+    """Check whether something delays events: with a run that sleeps, and the arrival time of its first event."""
     from stepflow_client import StepflowClientError
 
     if not info.capabilities.get("events"):

@@ -1,4 +1,4 @@
-"""The workers of a server: those that it misses, and those of a server on this machine that have died."""
+"""The workers of a server: missing ones, and workers of a local server that have died."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 __all__ = ["dead_workers", "workers"]
 
 _TIMEOUT = 60.0
-"""Seconds for the list of components: servers wait 5 s for each plugin without a worker."""
+"""Seconds for listing the components; servers wait 5 s for each plugin without a worker."""
 _HOSTS = ("localhost", "127.0.0.1", "::1")
 _HINT = "start it, or look into its log; a run that needs it waits for about 30 s, and may fail then"
 
 
 def workers(client: SyncStepflowClient) -> Check:
-    """Check that each plugin of the server has its worker."""
+    """Check that each plugin of the server has a worker."""
     from stepflow_client import StepflowClientError
 
     try:
@@ -37,7 +37,7 @@ def workers(client: SyncStepflowClient) -> Check:
         return error("workers", f"{message} ({told})" if told else message, _HINT)
     dead = list(dead_workers(client.url))
     if dead:
-        # What a plugin can do the server remembers of it.
+        # The server remembers a plugin's components even without a worker.
         return warning(
             "workers",
             f"{' and '.join(dead)}",
@@ -49,7 +49,7 @@ def workers(client: SyncStepflowClient) -> Check:
 
 
 def dead_workers(url: str) -> Iterator[str]:
-    """Return how each worker ended that a server on this machine had started and has not started again yet."""
+    """Yield how each worker ended that a local server has started and not yet restarted."""
     parts = urlsplit(url)
     if parts.hostname not in _HOSTS or parts.port is None:
         return
@@ -65,11 +65,11 @@ def dead_workers(url: str) -> Iterator[str]:
 
 
 def _listener(port: int) -> psutil.Process | None:
-    """Return the Stepflow server that listens on a port of this machine, if it is one of this user's."""
+    """Return the Stepflow server that listens on a local port, if it belongs to this user."""
     import psutil
 
     for process in psutil.process_iter(["name"]):
-        # Connections of all processes take long; a server's are few.
+        # Listing the connections of all processes takes long; those of a server are few.
         if not str(process.info["name"]).startswith("stepflow"):
             continue
         with suppress(psutil.Error, OSError):
@@ -79,15 +79,15 @@ def _listener(port: int) -> psutil.Process | None:
 
 
 def _connections(process: psutil.Process) -> list[Any]:
-    # Its name before psutil 6.
+    # The name of the method before psutil 6.
     ask = getattr(process, "net_connections", None) or process.connections
     return list(ask(kind="tcp"))
 
 
 def _end_of(pid: int) -> str | None:
-    """Return how a process ended that was not collected yet, as far as the system tells.
+    """Return how a process ended that has not been reaped yet, as far as the system reports it.
 
-    None for one that ended with exit code 0: it may have put its work in the background.
+    None for one that ended with exit code 0: it may have moved its work to the background.
     """
     import os
 

@@ -1,1 +1,1 @@
-"""Python code written from the schemas of flows."""
+"""Generating Python code from the schemas of flows."""

@@ -1,4 +1,4 @@
-"""Typed functions that run flows, as text. Pure."""
+"""The source of typed functions that run flows. Pure functions."""
 
 from __future__ import annotations
 
@@ -43,22 +43,22 @@ _TEMPLATE = '''
 
 
 def path_line(constant: str, path: str) -> str:
-    """Return the line that holds where a flow is: relative to the module, or absolute."""
+    """Return the line that sets a flow's path, relative to the module or absolute."""
     text = repr(path)
     quoted = text if text.startswith('"') else '"{}"'.format(text[1:-1].replace('"', '\\"'))
     return f"{constant} = Path(__file__).parent / {quoted}\n"
 
 
 def write_functions(name: str, constant: str, title: str, types: FlowSchemas) -> str:
-    """Return an asynchronous function and its synchronous twin.
+    """Return the source of an asynchronous function and its synchronous twin.
 
     Args:
-        name: The flow's name in names of functions.
-        constant: The name of the constant that holds where the flow is.
-        title: What the flow is called.
+        name: The flow's name within function names.
+        constant: The name of the constant with the flow's path.
+        title: The flow's title.
         types: The names of its classes.
     """
-    # In a docstring a backslash or a quote would be read.
+    # A backslash or a quote would change the docstring.
     shown = "".join(each for each in " ".join(title.split()) if each.isprintable() and each not in '\\"')[:60]
     values = {
         "constant": constant,

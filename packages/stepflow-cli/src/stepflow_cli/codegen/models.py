@@ -1,4 +1,4 @@
-"""Classes of pydantic from named schemas, through datamodel-code-generator: the extra `stepflow-cli[codegen]`."""
+"""Generating pydantic classes from named schemas with datamodel-code-generator: the extra `stepflow-cli[codegen]`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..errors import usage
 __all__ = ["imported", "write_models"]
 
 _TYPES_OF_TEXT = ("UUID", "datetime", "date")
-"""Types whose defaults stand as text; a field of the same name gives them the ending `_aliased`."""
+"""Types whose defaults are text; if a field has the same name, they get the suffix `_aliased`."""
 
 
 def imported() -> Any:
@@ -34,15 +34,15 @@ def imported() -> Any:
 
 
 def write_models(schemas: Mapping[str, Any], imports: list[str]) -> str:
-    """Return the text of a module with a class for each schema.
+    """Return the source of a module with a class for each schema.
 
     Args:
-        schemas: The schemas by the names of their classes, which refer to each other as in OpenAPI.
-        imports: What the module imports besides, such as `pathlib.Path`.
+        schemas: The schemas by class name, with references as in OpenAPI.
+        imports: Further imports of the module, such as `pathlib.Path`.
     """
     text = _generated(schemas, imports) if schemas else _imports_alone(imports)
     odd = list(_odd_defaults(ast.parse(text)))
-    # Nothing is imported that is not used.
+    # Import `typing.cast` only if it is used.
     return _with_any_defaults(_generated(schemas, [*imports, "typing.cast"])) if odd else text
 
 
@@ -59,7 +59,7 @@ def _generated(schemas: Mapping[str, Any], imports: list[str]) -> str:
         "paths": {},
         "components": {"schemas": dict(schemas)},
     }
-    # Not in the working folder: its pyproject.toml may have settings.
+    # Not in the working folder, whose pyproject.toml may contain settings.
     with tempfile.TemporaryDirectory() as elsewhere, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         text = generator.generate(
@@ -87,7 +87,7 @@ def _generated(schemas: Mapping[str, Any], imports: list[str]) -> str:
 
 
 def _with_any_defaults(text: str) -> str:
-    """Return the text with the defaults that only become their type when they are validated marked as `Any`."""
+    """Return the source with defaults that get their type only by validation marked as `Any`."""
     lines = text.split("\n")
     for value in sorted(_odd_defaults(ast.parse(text)), key=lambda each: (each.lineno, each.col_offset), reverse=True):
         end_line, end = value.end_lineno or value.lineno, value.end_col_offset or 0

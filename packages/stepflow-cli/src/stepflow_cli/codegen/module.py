@@ -1,4 +1,4 @@
-"""The module that `stepflow codegen` writes, as text."""
+"""The source of the module that `stepflow codegen` writes."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ Written by `stepflow codegen`; change the flows and write it again.
 
 
 def write_module(files: Iterable[str], output: str | None) -> str:
-    """Return the text of a module for flows; the same flows give the same text, in whatever order they are named.
+    """Return the source of a module for flows. It does not depend on the order in which the flows are named.
 
     Args:
         files: The flows' files.
-        output: The file that the module is for: it finds the flows from there. None for one in the working folder.
+        output: The file of the module; the paths of the flows are relative to it. None for a module in the working
+            folder.
 
     Raises:
-        Problem, FlowFileError: If a flow cannot be read, or a schema is none.
+        Problem, FlowFileError: If a flow cannot be read, or a schema is invalid.
     """
     folder = Path(output).parent if output is not None else Path()
     names, paths, functions = Names(), [], []
@@ -50,7 +51,7 @@ def write_module(files: Iterable[str], output: str | None) -> str:
 
 
 def _relative(file: str, folder: Path) -> str:
-    """Return the path from a folder to a file, with slashes; absolute where there is none, as on another drive."""
+    """Return the relative path from a folder to a file, with slashes; absolute across drives."""
     try:
         return Path(os.path.relpath(file, folder)).as_posix()
     except ValueError:
@@ -63,7 +64,7 @@ def _title(flow: Mapping[str, Any], file: str) -> str:
 
 
 def _split(models: str) -> tuple[str, str]:
-    """Return the imports of a module, and what is below them."""
+    """Return a module's imports and the rest of its source."""
     nodes = [node for node in ast.parse(models).body if isinstance(node, (ast.Import, ast.ImportFrom))]
     lines = models.splitlines(keepends=True)
     last = nodes[-1].end_lineno or 0

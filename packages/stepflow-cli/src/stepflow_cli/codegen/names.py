@@ -1,4 +1,4 @@
-"""Names of Python for names of flows, shared schemas and properties."""
+"""Python names for flows, shared schemas and properties."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _IMPORTED = frozenset(
         *("IntEnum", "StrEnum", "UUID", "None", "True", "False"),
     )
 )
-"""Names that the written module has already."""
+"""Names that the written module already uses."""
 
 
 def snake_name(text: str) -> str:
-    """Return a text as the name of a function: `Order tea!` is `order_tea`."""
+    """Return a text as a function name: `Order tea!` becomes `order_tea`."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", plain)
     name = re.sub(r"[^0-9a-zA-Z]+", "_", words).strip("_").lower()
@@ -28,28 +28,28 @@ def snake_name(text: str) -> str:
 
 
 def camel_name(text: str) -> str:
-    """Return a text as a part of a class's name: `order-tea` is `OrderTea`; empty where nothing is left of it."""
+    """Return a text as part of a class name: `order-tea` becomes `OrderTea`; empty if no characters remain."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return "".join(part[:1].upper() + part[1:] for part in re.split(r"[^0-9a-zA-Z]+", plain))
 
 
 class Names:
-    """Hands out names, each once."""
+    """Unique names."""
 
     def __init__(self) -> None:
-        """Hand out nothing yet."""
+        """Start with the names that the module already uses."""
         self._taken = set(_IMPORTED)
 
     def take(self, name: str) -> str:
-        """Return a name, with the first number behind it from 2 on that makes it a new one."""
+        """Return a unique name: the given one, otherwise with the first free number from 2 on appended."""
         return self.take_all(name, ("{}",))
 
     def take_all(self, name: str, forms: Collection[str]) -> str:
-        """Return a name of which all forms are new, and hand them out.
+        """Return a name all of whose forms are unused, and reserve these forms.
 
         Args:
             name: The name.
-            forms: What is made of it, such as `run_{}`; `{}` is the name itself.
+            forms: The names derived from it, such as `run_{}`; `{}` is the name itself.
         """
         number = 1
         while True:

@@ -1,7 +1,8 @@
-"""The schemas of flows as one document of named schemas, each of which becomes a class. Pure.
+"""The schemas of flows as one document of named schemas, each of which becomes a class. Pure functions.
 
-Every object with properties gets a name here, so that the classes of a flow do not depend on those of others. What
-types of Python cannot say is left out: conditions, formats but those of dates and ids, constraints of other types.
+Every object with properties gets a name here, so that the classes of a flow do not depend on those of other flows. What
+Python types cannot express is left out: conditions, formats except those of dates and ids, and constraints that do not
+apply to the type.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ __all__ = ["FlowSchemas", "Schemas"]
 
 _PREFIX = "#/components/schemas/"
 _FORMATS = ("date-time", "date", "uuid")
-"""Formats that have a type of their own; others, such as `email`, need packages or change what they read."""
+"""Formats with their own Python type. Others, such as `email`, need further packages or change the parsed value."""
 _TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
 _CONSTRAINTS = {
     "string": ("minLength", "maxLength", "pattern"),
@@ -31,44 +32,44 @@ _CONSTRAINTS = {
 }
 _LENGTHS = ("minLength", "maxLength", "minItems", "maxItems")
 _LONGEST = 2**31
-"""Lengths from here on limit nothing."""
+"""Lengths from this value on are not limits."""
 _BESIDE = ("description", "default")
-"""What may stand beside a reference."""
+"""Keywords that may stand beside a reference."""
 
 
 @dataclass
 class FlowSchemas:
-    """The types of one flow, as they stand in the written module."""
+    """The types of one flow in the written module."""
 
     input: str | None = None
-    """The name of a class; None where the flow says nothing of it."""
+    """The name of a class; None if the flow does not give the type."""
     output: str | None = None
     variables: str | None = None
 
 
 class Schemas:
-    """Named schemas of several flows.
+    """The named schemas of several flows.
 
     Args:
-        names: Hands out the names of classes.
+        names: The class names.
     """
 
     def __init__(self, names: Names) -> None:
-        """Have none yet."""
+        """Start empty."""
         self._names = names
         self.named: dict[str, Any] = {}
-        """The schemas by the names of their classes."""
+        """The schemas by class name."""
 
     def add(self, flow: Mapping[str, Any], prefix: str, called: str) -> FlowSchemas:
         """Add the schemas of a flow.
 
         Args:
             flow: The flow.
-            prefix: What the names of its classes begin with.
-            called: What the flow is called in errors.
+            prefix: The beginning of the names of its classes.
+            called: The flow's name in errors.
 
         Raises:
-            Problem: If a schema is none, or has a reference that leads nowhere or elsewhere.
+            Problem: If a schema is invalid, or has a reference that cannot be resolved or leaves the document.
         """
         schemas = flow.get("schemas")
         properties = schemas.get("properties") if isinstance(schemas, Mapping) else None
@@ -83,7 +84,7 @@ class Schemas:
         return found
 
     def define(self, name: str) -> str:
-        """Return the name of a new class, whose schema is to be set in `named`."""
+        """Return the name of a new class. The caller sets its schema in `named`."""
         name = self._names.take(name)
         self.named[name] = {}
         return name
@@ -91,7 +92,7 @@ class Schemas:
 
 @dataclass
 class _Place:
-    """Where a schema is looked up."""
+    """Where references are resolved."""
 
     called: str
     root: Any
@@ -101,10 +102,10 @@ class _Place:
         return usage(f"{self.called}: {message}", hint)
 
     def lookup(self, reference: Any) -> tuple[str, Any]:
-        """Return the name of what a reference leads to, and the schema there.
+        """Return the name and the schema that a reference leads to.
 
         Raises:
-            Problem: If it leads nowhere, or into another document.
+            Problem: If it cannot be resolved, or refers to another document.
         """
         if not isinstance(reference, str) or not reference.startswith("#"):
             raise self.wrong(f"$ref leads out of the flow: {reference!r}", "copy the schema into schemas.$defs")
@@ -123,7 +124,7 @@ class _Place:
 class _Reader:
     """Reads the schemas of one part of a flow.
 
-    `known` has the classes of the flow's other parts too: a schema that stands in both becomes one class.
+    `known` is shared with the flow's other parts: a schema that occurs in several becomes one class.
     """
 
     schemas: Schemas
@@ -133,7 +134,7 @@ class _Reader:
     expanding: list[str] = field(default_factory=list)
 
     def top(self, schema: Any, name: str) -> str:
-        """Return the class of a whole part."""
+        """Return the class of a complete part."""
         read = self.read(schema, name)
         if set(read) == {"$ref"}:
             return str(read["$ref"]).removeprefix(_PREFIX)
@@ -142,14 +143,14 @@ class _Reader:
         return made
 
     def read(self, schema: Any, name: str) -> dict[str, Any]:
-        """Return a schema as it is generated from; objects with properties become references to named ones.
+        """Return a schema in the form used for generation; objects with properties become references to named schemas.
 
         Args:
             schema: The schema.
-            name: The name of a class that comes of it.
+            name: The name for a class generated from the schema.
 
         Raises:
-            Problem: If it is none.
+            Problem: If it is not a schema.
         """
         if isinstance(schema, bool):
             return {}
@@ -164,7 +165,7 @@ class _Reader:
             return self._object(schema, kinds, name)
         read: dict[str, Any] = {key: schema[key] for key in _BESIDE if key in schema}
         if kinds == ["null"]:
-            # Nothing to choose from, and no type of a field.
+            # Null alone allows no choice and is not a useful type of a field, so no type is set.
             return read
         if kinds:
             read["type"] = kinds[0] if len(kinds) == 1 else kinds
@@ -203,7 +204,7 @@ class _Reader:
         return ({"anyOf": [reference, *({"type": each} for each in others)]} if others else reference) | beside
 
     def _class(self, schema: Mapping[str, Any], name: str) -> str:
-        """Return the class of an object with properties, which is made where it is not known."""
+        """Return the class of an object with properties; it is created if it is not known."""
         text = self._identity(schema)
         if text in self.known:
             return self.known[text]
@@ -222,7 +223,7 @@ class _Reader:
         return made
 
     def _identity(self, schema: Any) -> str:
-        """Return what is the same for schemas that are the same, with all that they refer to."""
+        """Return a text that is equal for equal schemas, including everything they refer to."""
         reached: dict[str, Any] = {}
         waiting = [schema]
         while waiting:
@@ -254,7 +255,7 @@ class _Reader:
         beside = {key: schema[key] for key in _BESIDE if key in schema}
         name = self.prefix + (camel_name(target_name) or "Part")
         if reference in self.expanding and not _is_object(target):
-            # A type that holds itself, and is no object: it needs a name.
+            # A recursive type that is not an object needs a name.
             return {"$ref": _PREFIX + self._recursive(reference, target, name)} | beside
         self.expanding.append(reference)
         try:
@@ -263,7 +264,7 @@ class _Reader:
             self.expanding.pop()
 
     def _target(self, reference: Any) -> tuple[str, Any]:
-        """Return what a reference leads to; of references to references, what the last one does."""
+        """Return the name and schema that a reference leads to, following references to references."""
         seen: list[Any] = []
         while True:
             seen.append(reference)
@@ -282,7 +283,7 @@ class _Reader:
         return self.known[text]
 
     def _merged(self, schema: Mapping[str, Any], seen: tuple[str, ...] = ()) -> dict[str, Any]:
-        """Return a schema with the parts of `allOf` in it."""
+        """Return a schema with its `allOf` parts merged into it."""
         merged: dict[str, Any] = {}
         for part in [*schema["allOf"], {key: each for key, each in schema.items() if key != "allOf"}]:
             for each in self._parts(part, seen):
@@ -306,7 +307,7 @@ class _Reader:
 
 
 def _is_object(schema: Any) -> bool:
-    """Return whether a schema is one of an object with known properties, which becomes a class."""
+    """Return whether a schema describes an object with known properties, which becomes a class."""
     if not isinstance(schema, Mapping) or not isinstance(schema.get("properties"), Mapping):
         return False
     kinds = schema.get("type", "object")
@@ -316,16 +317,16 @@ def _is_object(schema: Any) -> bool:
 
 
 def _in_order(properties: Mapping[str, Any]) -> list[str]:
-    """Return the names of properties; where two become one name of Python, those that are one already come first.
+    """Return the names of properties; if two give the same Python name, valid Python names come first.
 
-    They keep it then, and no field can be mistaken for another.
+    They then keep their names, so that no field can be mistaken for another.
     """
     made = [re.sub(r"\W", "_", each).strip("_").lower() for each in properties]
     return sorted(properties, key=lambda each: not each.isidentifier()) if len(set(made)) < len(made) else [*properties]
 
 
 def _values(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that are allowed, where a type of Python can say so."""
+    """Return the allowed values, if a Python type can express them."""
     values = [schema["const"]] if "const" in schema else schema.get("enum")
     if not isinstance(values, list) or not values or values == [None]:
         return {}
@@ -335,9 +336,9 @@ def _values(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_constraint(key: str, value: Any) -> bool:
-    """Return whether this can be said of a type: a number, a length, or a pattern that Python can read.
+    """Return whether a type can have this constraint: a number, a length, or a pattern that Python can compile.
 
-    Pydantic makes no class of a negative length, or of multiples of 0.
+    Pydantic rejects negative lengths and multiples of 0.
     """
     if key == "pattern":
         try:
@@ -353,7 +354,7 @@ def _is_constraint(key: str, value: Any) -> bool:
 
 
 def _titled(schema: Any, prefix: str) -> str | None:
-    """Return the name of a class that the title of a schema gives."""
+    """Return the class name that a schema's title gives."""
     title = schema.get("title") if isinstance(schema, Mapping) else None
     name = camel_name(title) if isinstance(title, str) and len(title) <= 40 else ""
     return prefix + name if name else None

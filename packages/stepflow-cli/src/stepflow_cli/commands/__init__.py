@@ -1,1 +1,1 @@
-"""One module for each command; it is imported when the command is called."""
+"""The commands, one module each; a module is imported when its command is called."""

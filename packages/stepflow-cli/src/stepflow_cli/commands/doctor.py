@@ -25,7 +25,7 @@ _CHECKS = View(
     columns=(Column("check"), Column("status", kind="status"), Column("message")), name="check", fields=("hint",)
 )
 _TABLE = View(columns=(Column("check"), Column("status", kind="status"), Column("found")), folds=True)
-"""What people read: the message and the hint in one."""
+"""The table for people; `found` combines the message and the hint."""
 
 
 @click.command("doctor", cls=Command)
@@ -74,7 +74,7 @@ def _checks(server: ServerOptions, *, measure: bool) -> Iterator[Check]:
     configuration, profiles = environment.configuration()
     yield configuration
     try:
-        # Without the file a flag or the environment may still name the server.
+        # Even without the file, a flag or the environment may name the server.
         settings = resolve(server, profiles=profiles)
     except Problem as problem:
         if profiles is None:
@@ -104,19 +104,20 @@ def _server_checks(server: ServerOptions, settings: Settings, *, measure: bool) 
                 return
     try:
         with connect(server) as target:
-            # Nobody has named the server at the default address: it may be somebody else's, and gets no run.
+            # The server at the default address was not named by the user: it may belong to another user, so no run is
+            # created.
             nobody = "nothing names this server; --url does" if settings.url.origin == "default" else None
             unmeasured = nobody if measure else "by --no-run"
             yield from server_checks(target.client, settings, unmeasured=unmeasured)
     except Exception as failure:
         problem = problem_of(failure)
-        # What is wrong with a profile's token is found before the server is asked.
+        # An invalid token of a profile is detected before the server is queried.
         about = "authorisation" if isinstance(failure, Problem) and not settings.is_embedded else "stepflow"
         yield error(about, problem.message, problem.hint, exit_code=problem.exit_code)
 
 
 def _judge(checks: list[Check]) -> None:
-    """Fail if a check did."""
+    """Raise if a check failed."""
     failed = [each for each in checks if each.status == "error"]
     if not failed:
         return
@@ -125,6 +126,6 @@ def _judge(checks: list[Check]) -> None:
         f"{len(failed)} of {len(checks)} checks failed: {', '.join(each.check for each in failed)}",
         kind="unhealthy",
         exit_code=ExitCode.NO_SERVER if ExitCode.NO_SERVER in codes else codes[0],
-        # The table has it.
+        # The table already shows the hint.
         hint=failed[0].hint if current_session().json_errors else None,
     )

@@ -21,7 +21,7 @@ from ..settings.resolve import ServerOptions
 __all__ = ["command"]
 
 _BESIDE = "\0"
-"""Stands for the file beside the flow, where --output names none."""
+"""Stands for the default file beside the flow, if --output names none."""
 
 
 @click.command("infer", cls=Command)
@@ -89,7 +89,7 @@ def command(
 
 
 def _target(flow: str, written: str | None) -> str | None:
-    """Return the file to write to; None if there is none."""
+    """Return the file to write; None if there is none."""
     if written != _BESIDE:
         return written
     if flow == "-":
@@ -118,7 +118,7 @@ def _print(flow: str, inferred: Any, found: Sequence[dict[str, Any]], output: Ou
 
 
 def _judge(flow: str, inferred: Any, records: Sequence[dict[str, Any]], output: Output) -> None:
-    """Print what is wrong, and how much has a type; fail if something never fits."""
+    """Print the diagnostics and how many types are known; fail if types can never match."""
     from ..records.diagnostics import InvalidFlow, called, counted
     from ..records.places import source_text
 

@@ -28,7 +28,7 @@ _COMPONENTS = View(
 
 
 def _switch(name: str, help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return an option that takes true or false, and means true without either."""
+    """Return an option that takes true or false; without a value it means true."""
     return click.option(name, type=bool, is_flag=False, flag_value="true", metavar="[true|false]", help=help)
 
 

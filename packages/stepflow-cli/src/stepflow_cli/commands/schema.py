@@ -47,7 +47,7 @@ def command(kind: str, components: str | None, server: ServerOptions, output: st
     if kind == "config":
         made = schema("config")
     else:
-        # All commands at a prompt work with one server.
+        # All commands of a repl use its server.
         is_asked = is_asked or (components is None and current_session().kept is not None)
         made = schema("flow", components=_listed(server) if is_asked else _read(components))
     write_document((json.dumps(made, indent=2, ensure_ascii=False) + "\n").encode(), output)

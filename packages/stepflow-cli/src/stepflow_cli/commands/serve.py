@@ -121,21 +121,21 @@ def command(
 
 
 class _Stopped(BaseException):
-    """Somebody wants the server to end."""
+    """The process was asked to stop."""
 
 
 @contextmanager
 def _until_stopped() -> Iterator[None]:
-    """End the block at Ctrl-C, SIGTERM and SIGHUP, which are no failures here."""
+    """End the block on Ctrl-C, SIGTERM or SIGHUP, which are not failures here."""
 
     def stop(number: int, frame: Any) -> None:
-        # Another one must not disturb the end of the server.
+        # A second signal must not disturb the shutdown.
         for each in before:
             signal.signal(each, signal.SIG_IGN)
         raise _Stopped
 
     numbers = (signal.SIGINT, *TERMINATION)
-    # Who starts a command with nohup wants it to stay.
+    # A signal that is ignored, as under nohup, stays ignored.
     before = {each: signal.getsignal(each) for each in numbers if signal.getsignal(each) is not signal.SIG_IGN}
     for each in before:
         signal.signal(each, stop)
@@ -164,7 +164,7 @@ def _tell(runtime: StepflowRuntime, output: Output) -> None:
     said = f"The server listens on {url}{where}, without authentication; Ctrl-C stops it."
     print(f"{said}\nexport STEPFLOW_URL={url}", file=sys.stderr, flush=True)
     if output.format or output.fields:
-        # JSON on one line, which whoever waits for it can read at once.
+        # JSON on one line, which a waiting program can read immediately.
         form = "jsonl" if output.format == "json" else output.format
         output._replace(format=form).record({"url": url, "pid": runtime.pid}, _SERVER)
         sys.stdout.flush()
@@ -186,5 +186,5 @@ def _not_started(error: ServerStartError, port: int) -> Problem:
             exit_code=ExitCode.NO_SERVER,
             hint="choose another one with --port, or 0 for a free one",
         )
-    # Where the message tells the reason, the log tells nothing more.
+    # If the message contains the reason, the log adds nothing.
     return _crash(error.message, "server_start", [] if ": " in error.message else error.log_tail)

@@ -139,7 +139,7 @@ def _kept(results: Iterable[FileResults], done: list[FileResults]) -> Iterator[F
 
 
 def _print(results: Iterable[FileResults], output: Output, diff: bool) -> None:
-    """Print each file's results as soon as they are there."""
+    """Print each file's results as soon as they are available."""
     from ..flow_tests.report import CASES, case_records, file_lines, github_lines
 
     if output.format == "github":
@@ -188,7 +188,7 @@ def _update(done: Iterable[FileResults]) -> int:
 
 
 def _judge(done: list[FileResults], updated: int) -> None:
-    """Fail if a case did, unless its expectation was updated."""
+    """Raise if a case failed, unless its expectation was updated."""
     every = [each for file in done for each in file.results]
     failed = [each for each in every if each.verdict == "error" or (each.is_failed and not updated)]
     if not failed:

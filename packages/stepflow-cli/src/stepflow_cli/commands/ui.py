@@ -57,7 +57,7 @@ def command(server: ServerOptions, port: int, host: str, no_open: bool) -> None:
     from ..ui.serving import listen
 
     with connect(server) as target:
-        # A wrong URL, or credentials that are refused, should not show in the browser first.
+        # A wrong URL or rejected credentials should not first be reported in the browser.
         target.client.health_check()
         try:
             listening = listen(host, port)

@@ -94,13 +94,13 @@ def _check_rules(names: Sequence[str]) -> None:
     from stepflow_client.flows.findings import RULES
 
     for name in names:
-        # The rules of servers are written in another way, as in unreachableStep.
+        # The server's rules are spelled differently, for example unreachableStep.
         if name not in RULES and name == name.lower():
             raise usage(f"there is no rule {name!r}", nearest(name, RULES) or "docs/editing-flows.md lists them")
 
 
 def _fix(checked: Any, rules: Any) -> Any:
-    """Correct the keys of a file and check it again."""
+    """Fix the keys of a file and check it again."""
     from stepflow_client.flows.checker import fixed
 
     from ..checks.flows import check_flow
@@ -121,7 +121,7 @@ def _fix(checked: Any, rules: Any) -> Any:
 
 
 def _ask(checked: Sequence[Any], server: ServerOptions, rules: Any) -> Problem | None:
-    """Add what the server finds, and what its components say; return why it could not be asked."""
+    """Add the server's findings and those based on its components; return the error if it cannot be queried."""
     from ..checks.flows import ask_server, check_components
 
     if not any(each.is_readable for each in checked):
@@ -158,13 +158,13 @@ def _print(records: list[dict[str, Any]], output: Output, flows: int) -> None:
         case "sarif":
             output.write(sarif_text(records, VERSION))
         case _ if records or output.fields or output.format not in (None, "table"):
-            # The table of one flow's diagnostics does not name it in every line.
+            # If there is only one flow, the table does not repeat its name in every line.
             columns = DIAGNOSTICS.columns[1:] if flows == 1 else DIAGNOSTICS.columns
             output.records(records, DIAGNOSTICS._replace(columns=columns))
 
 
 def _judge(found: dict[str, list[dict[str, Any]]], lowest: str, failure: Problem | None, *, tell: bool) -> None:
-    """Print which flows are valid, and fail if one is not, or if the server could not be asked."""
+    """Print which flows are valid; fail if one is not, or if the server could not be queried."""
     from ..records.diagnostics import InvalidFlow, called, counted
 
     invalid, only_warned = [], True

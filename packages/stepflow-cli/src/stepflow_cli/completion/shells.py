@@ -1,4 +1,4 @@
-"""The shells that complete: click's machinery, and items of type `part`, after which no space follows."""
+"""Completion in the supported shells, based on click's, with items of type `part`, after which no space is added."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from click.shell_completion import (
 __all__ = ["SHELLS", "VARIABLE", "register"]
 
 VARIABLE = "_STEPFLOW_COMPLETE"
-"""Set by the shell, where the command is called to complete."""
+"""The environment variable that the shell sets when it calls the command to complete."""
 
 _BASH = """\
 %(complete_func)s() {
@@ -95,22 +95,22 @@ class _Bash(BashComplete):
     source_template = _BASH
 
     def source(self) -> str:
-        """Return the script, without asking which bash there is here: it may be meant for another one."""
+        """Return the script. The local bash version is not checked, because the script may be for another one."""
         return ShellComplete.source(self)
 
     _is_behind_at = False
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """Return the words and the one to complete: bash takes `@la` for the two words `@` and `la`."""
+        """Return the words and the word to complete; bash splits `@la` into the two words `@` and `la`."""
         args, incomplete = super().get_completion_args()
         self._is_behind_at = bool(args) and args[-1] == "@"
         return (args[:-1], f"@{incomplete}") if self._is_behind_at else (args, incomplete)
 
     def format_completion(self, item: CompletionItem) -> str:
-        """Return an item as the script reads it; bash puts it on the line as it is, so it must be quoted."""
+        """Return an item in the form that the script reads. Bash inserts it unchanged, so it must be quoted."""
         if self._is_behind_at and item.value.startswith("@"):
             item = CompletionItem(item.value[1:], type=item.type)
-        # The colon and the equals sign are no part of it: bash takes them for the ends of words by itself.
+        # The colon and the equals sign are not quoted: bash itself treats them as word ends.
         quoted = re.sub(r"([^\w@%+=:,./~-])", r"\\\1", item.value)
         return f"{item.type},{quoted}"
 
@@ -119,7 +119,7 @@ class _Zsh(ZshComplete):
     source_template = _ZSH
 
     def format_completion(self, item: CompletionItem) -> str:
-        """Return an item as the script reads it; one that is only a part has no description."""
+        """Return an item in the form that the script reads; an item of type `part` has no description."""
         if item.type == "part":
             return f"part\n{item.value}\n_"
         return super().format_completion(item)
@@ -129,17 +129,17 @@ class _Fish(FishComplete):
     source_template = _FISH
 
     def format_completion(self, item: CompletionItem) -> str:
-        """Return an item as the script reads it; fish knows by itself what is a part only."""
+        """Return an item in the form that the script reads; fish itself recognises partial words."""
         if item.type == "part":
             item = CompletionItem(item.value, help=item.help)
         return super().format_completion(item)
 
 
 SHELLS: dict[str, Any] = {"bash": _Bash, "zsh": _Zsh, "fish": _Fish}
-"""The shells by name."""
+"""The supported shells by name."""
 
 
 def register() -> None:
-    """Let click complete for these shells."""
+    """Register these shells with click."""
     for name, shell in SHELLS.items():
         add_completion_class(shell, name)

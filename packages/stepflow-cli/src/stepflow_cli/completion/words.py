@@ -1,6 +1,6 @@
-"""What the shell completes. What fails or takes too long offers nothing, silently: the shell has no place for errors.
+"""The items that the shell completes. On failures and timeouts nothing is offered, because errors cannot be shown.
 
-Items of type `part` are the beginning of a word: no space follows them. See `shells`.
+Items of type `part` are the beginning of a word: no space is added after them. See `shells`.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ __all__ = [
 ]
 
 _TIMEOUT = 1.0
-"""How long the server may keep the shell waiting, in seconds."""
+"""Maximum time in seconds that the shell waits for the server."""
 _NEWEST = 50
 _PLACES = 9
-"""How many runs are offered by their place in the history."""
+"""Number of runs offered by their position in the history."""
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
 def _silent(offer: Callable[[click.Context, str], Iterable[CompletionItem]]) -> Completer:
-    """Make a completer of what offers items: those that begin as the word does, and none if anything fails."""
+    """Return a completer that filters the items by the word's beginning and returns none if anything fails."""
 
     @functools.wraps(offer)
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -54,7 +54,7 @@ def _silent(offer: Callable[[click.Context, str], Iterable[CompletionItem]]) -> 
         except Exception:
             return []
         for item in items:
-            # One line for the shell, and nothing that a terminal would obey: a server tells what runs are called.
+            # One line, without control characters: run names come from the server.
             item.help = item.help and " ".join(printable(str(item.help)).split())
         return [item for item in items if item.value == printable(item.value) and "\n" not in item.value]
 
@@ -62,8 +62,8 @@ def _silent(offer: Callable[[click.Context, str], Iterable[CompletionItem]]) -> 
 
 
 def _argument(ctx: click.Context, name: str) -> object:
-    """Return the first argument of the command, where the line has it before the word."""
-    # Where the word is the value of an option, click has left the arguments before it as they were.
+    """Return the command's first argument, if it comes before the word to complete."""
+    # If the word is the value of an option, click has not parsed the arguments before it.
     return ctx.params.get(name) or (ctx.args[0] if ctx.args else None)
 
 
@@ -72,9 +72,9 @@ def _argument(ctx: click.Context, name: str) -> object:
 
 @_silent
 def complete_run_ids(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return the newest runs of the server that the command line or the settings name, with what they are.
+    """Return the newest runs of the server that the command line or the settings name, with descriptions.
 
-    Behind `@` they are those of the history, by their places.
+    After `@`, return runs of the history by their positions instead.
     """
     if incomplete.startswith("@"):
         return _places(_recorded(ctx))
@@ -84,7 +84,7 @@ def complete_run_ids(ctx: click.Context, incomplete: str) -> Iterable[Completion
 
 @_silent
 def complete_recorded_runs(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return the newest runs of the history, by their places and their ids."""
+    """Return the newest runs of the history, by their positions and ids."""
     from ..settings.history import open_history
 
     entries = open_history().search(limit=_NEWEST)
@@ -123,7 +123,7 @@ def complete_steps_of_run(ctx: click.Context, incomplete: str) -> Iterable[Compl
 
 
 def _ask(ctx: click.Context, question: Callable[[SyncStepflowClient], Iterable[Any]]) -> tuple[Any, ...]:
-    """Return what the server answers, as far as it comes in time."""
+    """Return the server's responses that arrive within the timeout."""
     from ..context import Session
     from ..server.connect import connect, kept_server
     from ..settings.resolve import ServerOptions, resolve
@@ -131,14 +131,14 @@ def _ask(ctx: click.Context, question: Callable[[SyncStepflowClient], Iterable[A
     names = ("url", "profile", "local", "config")
     options = ServerOptions(**{name: ctx.params[name] for name in names if ctx.params.get(name)}, default="server")
     settings = resolve(options)
-    # The command that gives a token may ask for something on the terminal, where the shell is.
+    # A token command may prompt on the terminal, which the shell is using.
     asks = settings.profile is not None and bool(settings.profile.token_command)
-    # Looked up here: the thread below has no context of its own.
+    # Determined here because the thread below has no click context.
     session = ctx.find_root().obj
     kept = kept_server(options, session if isinstance(session, Session) else None)
     if (settings.is_embedded or asks) and kept is None:
         return ()
-    # Imported before the clock starts: the time is the server's.
+    # Imported before the timeout starts, which is for the server only.
     import stepflow_client.types  # noqa: F401
 
     found: list[Any] = []
@@ -147,7 +147,7 @@ def _ask(ctx: click.Context, question: Callable[[SyncStepflowClient], Iterable[A
         with suppress(Exception), nullcontext(kept) if kept else connect(options) as target:
             found.extend(question(target.client))
 
-    # A request's timeout bounds each read and not the whole.
+    # A request's timeout limits each read, not the whole request.
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(_TIMEOUT)
@@ -159,7 +159,7 @@ def _ask(ctx: click.Context, question: Callable[[SyncStepflowClient], Iterable[A
 
 @_silent
 def complete_flow_files(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return the YAML and JSON files, and the folders, of the folder that the word names."""
+    """Return the YAML and JSON files and the folders in the folder of the word to complete."""
     folder, slash, start = incomplete.rpartition("/")
     entries = sorted(os.scandir(os.path.expanduser(folder + slash) or "."), key=lambda entry: entry.name)
     for entry in entries:
@@ -172,11 +172,11 @@ def complete_flow_files(ctx: click.Context, incomplete: str) -> Iterable[Complet
 
 
 def _flow(ctx: click.Context) -> Mapping[str, Any]:
-    """Return the flow that the command line names before the word."""
+    """Return the flow that the command line names before the word to complete."""
     from ..inputs.flow import load_flow_file
 
     name = _argument(ctx, "flow") or ctx.params.get("flow_option")
-    # Standard input is the shell's.
+    # Standard input belongs to the shell.
     return load_flow_file(os.path.expanduser(name)) if isinstance(name, str) and name != "-" else {}
 
 
@@ -198,7 +198,7 @@ def complete_steps(ctx: click.Context, incomplete: str) -> Iterable[CompletionIt
 
 @_silent
 def complete_variables(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return the flow's variables, up to the value."""
+    """Return the flow's variables as `name=`."""
     from ..inputs.flow import declared_variables
 
     declared = {} if "=" in incomplete else declared_variables(_flow(ctx))
@@ -207,7 +207,7 @@ def complete_variables(ctx: click.Context, incomplete: str) -> Iterable[Completi
 
 @_silent
 def complete_overrides(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return the flow's steps, then the keys of a step's input: `step.input.key=`."""
+    """Return the flow's steps, then the keys of a step's input (`step.input.key=`)."""
     steps = _flow(ctx).get("steps")
     for step in steps if isinstance(steps, list) else []:
         before = f"{_escaped(str(step['id']))}.input."
@@ -228,7 +228,7 @@ def _escaped(name: str) -> str:
 
 @_silent
 def complete_profiles(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return the profiles, with their servers."""
+    """Return the profiles with their servers."""
     from ..settings.profiles import load
 
     return [CompletionItem(name, help=str(table.get("url") or "")) for name, table in load().tables.items()]
@@ -236,13 +236,13 @@ def complete_profiles(ctx: click.Context, incomplete: str) -> Iterable[Completio
 
 @_silent
 def complete_config_keys(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return what `config set` and `config unset` take."""
+    """Return the keys that `config set` and `config unset` accept."""
     return [CompletionItem(key) for key in _config_keys()]
 
 
 @_silent
 def complete_settings(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return what `config get` takes."""
+    """Return the keys that `config get` accepts."""
     names = (
         "url",
         "profile",

@@ -1,1 +1,1 @@
-"""What `stepflow test` does: find cases, run them, report and update."""
+"""The parts of `stepflow test`: finding cases, running them, reporting and updating."""

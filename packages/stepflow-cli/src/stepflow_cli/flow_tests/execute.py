@@ -1,4 +1,4 @@
-"""Runs the chosen cases: several files at once, on one server for each configuration."""
+"""Running the chosen cases: several files concurrently, on one server per configuration."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _WITHOUT_STEP_OUTPUTS = ("0.9", "0.10", "0.11")
 
 @dataclass(frozen=True)
 class Settings:
-    """How cases are run."""
+    """How to run the cases."""
 
     jobs: int = 4
     repeat: int = 1
@@ -38,16 +38,16 @@ class Settings:
     """Seconds for the cases of one file."""
     replay: Recording | None = None
     record: Callable[[str], bool] | None = None
-    """Says which steps' outputs are recorded."""
+    """Returns whether a step's outputs are recorded."""
 
 
 @dataclass(frozen=True)
 class FileResults:
-    """How the cases of a file ended."""
+    """The results of a file's cases."""
 
     file: FileCases
     results: Sequence[CaseResult]
-    """Empty where the file was not run, because a case had failed before."""
+    """Empty if the file was not run because an earlier case failed."""
     seconds: float = 0.0
 
 
@@ -55,7 +55,7 @@ _Client = Callable[[FileCases], "SyncStepflowClient"]
 
 
 def run_files(plan: Sequence[FileCases], server: ServerOptions, settings: Settings) -> Iterator[FileResults]:
-    """Run the files' cases and return how they ended, in the order of the files, each as soon as it is known."""
+    """Run the files' cases and yield their results in the order of the files, each as soon as possible."""
     cases = sum(len(file.cases) for file in plan) * settings.repeat
     failed = threading.Event()
     done = 0
@@ -79,7 +79,7 @@ def run_files(plan: Sequence[FileCases], server: ServerOptions, settings: Settin
         try:
             yield from pool.map(run, plan)
         finally:
-            # After Ctrl-C nobody waits for runs: the end of their server ends the threads.
+            # After Ctrl-C the runs are not awaited: their server stops, which ends the threads.
             pool.shutdown(wait=False, cancel_futures=True)
 
 
@@ -116,7 +116,7 @@ def _check_recordable(client: SyncStepflowClient) -> None:
 
 @contextmanager
 def _clients(server: ServerOptions) -> Iterator[_Client]:
-    """Return what gives the client for a file: of the server that is named, or of one for its configuration."""
+    """Yield a function that returns a file's client: of the named server, or of one with its configuration."""
     with ExitStack() as stack:
         if kept_server(server) is not None or not resolve(server).is_embedded:
             target = stack.enter_context(connect(server))
@@ -132,6 +132,6 @@ def _clients(server: ServerOptions) -> Iterator[_Client]:
         servers = stack.enter_context(Servers(log_config))
         if server.config is not None:
             note_repeated_keys(server.config)
-            # One that does not work is a fault of the command line, not of each case.
+            # A server that does not start is an error of the command line, not of each case.
             servers.get(TestConfig(path=Path(server.config)))
         yield lambda file: servers.get(config_of(file.tests, server.config)).sync_client

@@ -1,4 +1,4 @@
-"""Which test cases of which files a command line means."""
+"""Selecting the test cases that a command line names."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ _ENDINGS = (".yaml", ".yml", ".json")
 
 @dataclass(frozen=True)
 class FileCases:
-    """A flow file and those of its cases that are to be run."""
+    """A flow file with those of its cases that are to be run."""
 
     tests: FlowTests
     cases: Sequence[FlowCase]
 
     @property
     def name(self) -> str:
-        """What to call the file in messages."""
+        """The file's name in messages."""
         return str(self.tests.path)
 
 
 def chosen_cases(paths: Sequence[str], patterns: Sequence[str], tags: Sequence[str]) -> list[FileCases]:
-    """Return the files with cases to run, and these.
+    """Return the files with selected cases, each with these cases.
 
     Args:
-        paths: Flow files, and folders that are searched for them.
-        patterns: Globs for the names of cases; each must match some case.
-        tags: Tags, of which a case has one; each must be in use.
+        paths: Flow files, and folders to search for them.
+        patterns: Globs for the names of cases; each must match at least one case.
+        tags: Tags, one of which a case must have; each must be used by some case.
 
     Raises:
         Problem: If a path does not exist, or there is nothing to run.
@@ -83,7 +83,7 @@ def _tests_in(path: str) -> Iterator[FlowTests]:
 
 
 def _has_cases(file: Path) -> bool:
-    """Return whether a file may be a flow with cases: folders hold other YAML too, which need not be readable."""
+    """Return whether a file may be a flow with cases. Folders also contain other YAML files, which may be malformed."""
     try:
         content = file.read_bytes()
     except OSError:

@@ -1,4 +1,4 @@
-"""What `stepflow test` prints: lines for people, records, workflow commands of GitHub, and JUnit's XML."""
+"""The output of `stepflow test`: text for people, records, GitHub workflow commands, and JUnit XML."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CASES = View(
 
 
 def case_records(done: FileResults) -> list[dict[str, Any]]:
-    """Return a record for each case of a file, and for each time it ran."""
+    """Return a record for each case of a file and each of its runs."""
     from stepflow_client.testing import case_lines, failure_text
 
     lines = case_lines(done.file.tests.path)
@@ -57,7 +57,7 @@ def case_records(done: FileResults) -> list[dict[str, Any]]:
 
 
 def file_lines(done: FileResults, *, diff: bool) -> list[str]:
-    """Return what people read about a file: one line, and below it each case that needs attention."""
+    """Return the text about a file: one line, followed by the cases that need attention."""
     from stepflow_client.testing import case_lines, failure_text
 
     if not done.results:
@@ -81,7 +81,7 @@ def file_lines(done: FileResults, *, diff: bool) -> list[str]:
 
 
 def _diff(done: CaseResult) -> str:
-    """Return what was expected and what came, as YAML, line by line; with the places of the differences before it."""
+    """Return the differences and a line-by-line diff, as YAML, of the expected and the actual output."""
     from stepflow_client.testing import expectation_of
 
     expected = done.case.expected or {}
@@ -98,7 +98,7 @@ def _counted(counts: Mapping[str, int]) -> str:
 
 
 def summary(done: Sequence[FileResults], seconds: float) -> str:
-    """Return the last line: how many cases passed, failed, and how long all took."""
+    """Return the last line: how many cases passed and failed, and the total duration."""
     every = [each for file in done for each in file.results]
     flaky = _flaky(done)
     text = f"{_counted(Counter(each.verdict for each in every))} in {seconds:.2f} s"
@@ -122,7 +122,7 @@ def _flaky(done: Sequence[FileResults]) -> list[str]:
 
 
 def github_lines(done: FileResults) -> list[str]:
-    """Return annotations for GitHub: an error for each failed case, a warning for one without an expectation."""
+    """Return GitHub annotations: an error for each failed case, a warning for each case without an expectation."""
     lines = []
     for each in case_records(done):
         if each["verdict"] == "passed":
@@ -143,7 +143,7 @@ def _property(text: str) -> str:
 
 
 def write_junit(path: str, done: Sequence[FileResults], seconds: float) -> None:
-    """Write the results as JUnit's XML: a suite for each file.
+    """Write the results as JUnit XML, with a suite for each file.
 
     Raises:
         Problem: If the file cannot be written.
@@ -188,5 +188,5 @@ def _junit_case(suite: ElementTree.Element, each: Mapping[str, Any]) -> None:
 
 
 def _xml(text: str) -> str:
-    """Return a text without what XML cannot hold."""
+    """Return a text without characters that XML does not allow."""
     return printable(text)

@@ -1,4 +1,4 @@
-"""Writes what cases gave into their files, as what they expect."""
+"""Updating the expected outputs of cases in their files."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ["update_file"]
 
 
 def update_file(done: FileResults) -> list[str]:
-    """Write the actual outputs of failed and unchecked cases into the file and return the names of these cases.
+    """Write the actual outputs of failed and unchecked cases to the file. Return the names of these cases.
 
     Raises:
         Problem: If the file cannot be written, or has changed since it was read.
-        FlowFileError: If an expected output cannot be replaced alone.
+        FlowFileError: If an expected output cannot be replaced separately.
     """
     from stepflow_client.testing import expectation_of, read_tests, update_expected
 

@@ -1,1 +1,1 @@
-"""Reading what a command line names: flows, inputs, values, files."""
+"""Reading the flows, inputs, values and files that a command line names."""

@@ -1,4 +1,4 @@
-"""The inputs of a batch: the lines of a file of JSON, or a list in a YAML or JSON file."""
+"""The inputs of a batch: a file of JSON lines, or a list in a YAML or JSON file."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["read_inputs"]
 
 
 def read_inputs(path: str, stdin_format: str | None = None) -> list[Any]:
-    """Return the inputs in a file: the elements of the list in a YAML or JSON file, else lines of JSON.
+    """Return the inputs in a file: the elements of the list in a YAML or JSON file, otherwise JSON lines.
 
-    Lines that are empty, or hold only spaces, are no inputs and are not counted.
+    Lines that are empty or contain only whitespace are skipped and not counted.
 
     Args:
-        path: The file; `-` is standard input, and holds lines of JSON unless `stdin_format` says yaml.
+        path: The file; `-` is standard input, which holds JSON lines unless `stdin_format` is yaml.
         stdin_format: json or yaml.
 
     Raises:
-        Problem, FlowFileError: If it cannot be read; for a line, with its number.
+        Problem, FlowFileError: If it cannot be read; an error in a line gives its number.
     """
     from stepflow_client.flows.file import parse_yaml
 
@@ -34,7 +34,7 @@ def read_inputs(path: str, stdin_format: str | None = None) -> list[Any]:
     elif path.lower().endswith((".yaml", ".yml", ".json")):
         value = _list_or_lines(path)
     else:
-        # Another ending says nothing: most such files are lines of JSON.
+        # Other extensions say nothing about the format; most such files are JSON lines.
         text = read_text(path)
         value = parse_yaml(text, path) if text.lstrip()[:1] in ("[", "-") else _lines(text, path)
     if not isinstance(value, list):
@@ -61,12 +61,12 @@ def _lines(text: str, source: str) -> list[Any]:
     from stepflow_client.flows.file import parse_json
 
     values = []
-    # Only a line feed ends a line: JSON text may hold other separators.
+    # Only a line feed ends a line: JSON text may contain other line separators.
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
                 values.append(parse_json(line, f"{source}, line {number},"))
             except FlowFileError as error:
-                # For the reader of the line alone, it is the first.
+                # The parser sees only this line, and so always reports line 1.
                 raise usage(error.message.replace("(line 1, column", "(column")) from None
     return values

@@ -1,4 +1,4 @@
-"""Which inputs of a file a batch runs. Pure."""
+"""Which of a file's inputs a batch runs. Pure functions."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 __all__ = ["chosen_again", "part_of", "sample_of"]
 
 Placed = tuple[int, Any]
-"""An input after its position in the file, from 0 on."""
+"""An input with its zero-based position in the file before it."""
 
 
 def part_of(inputs: Iterable[Placed], skip: int, limit: int | None) -> Iterator[Placed]:
-    """Return the inputs behind the first `skip`, `limit` at most; None for all."""
+    """Return the inputs after the first `skip`, with a maximum of `limit`; None for no maximum."""
     return islice(inputs, skip, None if limit is None else skip + limit)
 
 
 def sample_of(inputs: Iterable[Placed], size: int, seed: int) -> Iterator[Placed]:
-    """Yield `size` of the inputs at random, in their order: the same ones for the same inputs and seed.
+    """Yield `size` of the inputs, chosen at random, in their order. The same inputs and seed give the same sample.
 
-    All inputs are read before the first is yielded; no more than the sample is held.
+    All inputs are read before the first is yielded, but only the sample is kept in memory.
     """
     choose = random.Random(seed)
     held: list[Placed] = []
@@ -34,10 +34,10 @@ def sample_of(inputs: Iterable[Placed], size: int, seed: int) -> Iterator[Placed
 
 
 def chosen_again(inputs: Iterable[Placed], wanted: Mapping[int, Any]) -> Iterator[Placed]:
-    """Yield the inputs at the wanted positions; reading ends behind the last of them.
+    """Yield the inputs at the wanted positions; reading stops after the last of them.
 
     Raises:
-        LookupError: If the inputs end before.
+        LookupError: If there are fewer inputs.
     """
     left = set(wanted)
     for position, value in inputs:

@@ -1,4 +1,4 @@
-"""The configuration of an embedded server, as far as the server itself says nothing about it."""
+"""Checks of an embedded server's configuration that the server itself does not make."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from ..output.messages import note
 __all__ = ["note_repeated_keys", "repeated_keys"]
 
 _MOST_BYTES = 1024 * 1024
-"""Larger files are not looked at."""
+"""Maximum file size in bytes; larger files are not checked."""
 _MOST_NOTES = 5
 
 
 def note_repeated_keys(path: str) -> None:
-    """Print a note for each key that stands twice in one mapping of a configuration: servers take the last one.
+    """Print a note for each key that occurs twice in one mapping of a configuration file; servers use the last one.
 
     Args:
-        path: The file, YAML or JSON. What cannot be read is left to the server.
+        path: The file, YAML or JSON. If it cannot be read, the server reports that.
     """
     try:
         with open(path, encoding="utf-8") as file:
@@ -33,7 +33,7 @@ def note_repeated_keys(path: str) -> None:
 
 
 def repeated_keys(text: str) -> list[tuple[str, int, int]]:
-    """Return the keys that stand twice in one mapping, each with the line of its first and of its next place."""
+    """Return the keys that occur twice in one mapping, each with the lines of its first and next occurrence."""
     if text.lstrip().startswith("{") and not _has_repeated(text):
         return []
     import yaml
@@ -47,7 +47,7 @@ def repeated_keys(text: str) -> list[tuple[str, int, int]]:
     nodes: list[Any] = [root]
     while nodes:
         node = nodes.pop()
-        # An alias is its anchor's node once more.
+        # An alias is the same node as its anchor.
         if id(node) in seen:
             continue
         seen.add(id(node))
@@ -67,7 +67,7 @@ def repeated_keys(text: str) -> list[tuple[str, int, int]]:
 
 
 def _has_repeated(text: str) -> bool:
-    """Return whether a key stands twice in an object of JSON; also for text that is no JSON."""
+    """Return whether a key occurs twice in a JSON object; True also for text that is not JSON."""
     repeated = False
 
     def pairs(given: list[tuple[str, Any]]) -> dict[str, Any]:

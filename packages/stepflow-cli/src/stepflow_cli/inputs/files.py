@@ -1,4 +1,4 @@
-"""Reading and writing the files that a command line names; what goes wrong is one sentence."""
+"""Reading and writing the files that a command line names; each error is reported as one sentence."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["read_bytes", "read_text", "reading", "writing"]
 
 
 def read_bytes(path: str) -> bytes:
-    """Return what is in a file, which may be as long as the client's.
+    """Return a file's bytes, limited to the client's maximum file size.
 
     Raises:
-        Problem: If it cannot be read, or is longer.
+        Problem: If it cannot be read or is larger.
     """
     from stepflow_client import FlowFileError
     from stepflow_client.flows.file import read_file
@@ -26,7 +26,7 @@ def read_bytes(path: str) -> bytes:
 
 
 def read_text(path: str) -> str:
-    """Return the text in a file, which is UTF-8; a byte order mark is no part of it.
+    """Return a file's text, which must be UTF-8, without a byte order mark.
 
     Raises:
         Problem: If it cannot be read.
@@ -39,7 +39,7 @@ def read_text(path: str) -> str:
 
 @contextmanager
 def writing(path: str) -> Iterator[None]:
-    """Turn the failure to write a file in the block into a problem; a pipe that nobody reads any more is none.
+    """Convert failures to write a file in the block to a problem. A pipe closed by its reader is not a problem.
 
     Raises:
         Problem: If it cannot be written.
@@ -54,7 +54,7 @@ def writing(path: str) -> Iterator[None]:
 
 @contextmanager
 def reading(path: str) -> Iterator[None]:
-    """Turn the failure to open a file in the block into a problem.
+    """Convert failures to open a file in the block to a problem.
 
     Raises:
         Problem: If it cannot be read.

@@ -1,4 +1,4 @@
-"""Flows in files: reading one, its examples, and the configuration that belongs to it."""
+"""Flow files: loading one, its examples, and the configuration that belongs to it."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ __all__ = [
 ]
 
 CONFIG_NAMES = ("stepflow-config.yml", "stepflow-config.yaml", "stepflow_config.yml", "stepflow_config.yaml")
-"""What the configuration of an embedded server is called where --config does not name it."""
+"""Names of an embedded server's configuration file, if --config does not give one."""
 
 
 def load_flow_file(path: str) -> dict[str, Any]:
-    """Return the flow in a file, or on standard input for `-`.
+    """Load the flow in a file, or on standard input for `-`.
 
     Raises:
-        Problem: If there is no such file; the hint has the nearest name in its folder.
+        Problem: If the file does not exist; the hint suggests the nearest name in its folder.
         FlowFileError: If it cannot be read.
     """
     from stepflow_client.flows.file import load_flow, parse_yaml
@@ -46,17 +46,17 @@ def load_flow_file(path: str) -> dict[str, Any]:
 
 
 def find_missing(path: str) -> None:
-    """Refuse a file that does not exist.
+    """Raise if a file does not exist.
 
     Raises:
-        Problem: With the nearest name in its folder as a hint.
+        Problem: If it does not; the hint suggests the nearest name in its folder.
     """
     if not os.path.lexists(path):
         raise usage(f"{path} does not exist", _nearest_file(path))
 
 
 def load_flow_or_id(name: str) -> dict[str, Any] | str:
-    """Return the flow in a file or on standard input, or the id itself where this is the id of a stored flow.
+    """Return the flow in a file or on standard input; the id itself if the name is the id of a stored flow.
 
     Raises:
         Problem, FlowFileError: As for `load_flow_file`.
@@ -72,7 +72,7 @@ def _nearest_file(path: str) -> str | None:
         names = [entry.name for entry in folder.iterdir() if entry.suffix in (".yaml", ".yml", ".json")]
     except OSError:
         return None
-    # The endings are alike in all of them, and would make every short name a near one.
+    # The extensions are the same in all of them, and would make every short name similar.
     stem = Path(path).stem
     near = [name for name in names if nearest(stem, [Path(name).stem]) is not None]
     return nearest(path, [name if folder == Path() else str(folder / name) for name in near])
@@ -114,7 +114,7 @@ def declared_variables(flow: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     properties, required = schema.get("properties"), schema.get("required")
     return {
         name: {
-            # A variable with a default can be left out, whatever the list says.
+            # A variable with a default can be omitted, even if the list contains it.
             "required": isinstance(required, list) and name in required and "default" not in declared,
             "default": declared.get("default"),
             "env_var": declared.get("env_var"),
@@ -128,7 +128,7 @@ def declared_variables(flow: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def required_inputs(flow: Mapping[str, Any]) -> list[str]:
-    """Return the names of the input's fields that a flow's schema requires and gives no default for."""
+    """Return the names of the input's fields that a flow's schema requires without giving a default."""
     schema: Any = flow
     for key in ("schemas", "properties", "input"):
         schema = schema.get(key) if isinstance(schema, Mapping) else None
@@ -149,7 +149,7 @@ _STEP_ORDER = ("id", "component", "input")
 
 
 def in_reading_order(flow: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a flow with its keys as people write them: servers from 0.12 on give them in another order each time."""
+    """Return a flow with its keys in the usual order; servers from 0.12 on change the order each time."""
 
     def ordered(value: Any, first: tuple[str, ...] = ()) -> Any:
         if isinstance(value, list):
@@ -172,10 +172,10 @@ def in_reading_order(flow: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def example_input(flow: Mapping[str, Any], name: str) -> Any:
-    """Return the input of the example or test case of this name; an example goes before a test case.
+    """Return the input of the example or test case of this name; an example takes precedence over a test case.
 
     Raises:
-        Problem: If the flow has none.
+        Problem: If the flow has none of this name.
     """
     for case in _cases(flow):
         if case["name"] == name:
@@ -186,13 +186,13 @@ def example_input(flow: Mapping[str, Any], name: str) -> Any:
 
 
 def find_config(flow: str | None = None) -> str | None:
-    """Return the configuration of an embedded server: beside the flow, else in the working folder; None without one.
+    """Return an embedded server's configuration file, beside the flow or in the working folder, or None.
 
     Args:
         flow: The flow's file.
 
     Raises:
-        Problem: If there are two in one folder.
+        Problem: If a folder has two.
     """
     folders = [Path(flow).parent] if flow not in (None, "-") else []
     for folder in [*folders, Path()]:

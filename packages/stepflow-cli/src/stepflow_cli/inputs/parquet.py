@@ -1,4 +1,4 @@
-"""Parquet files, through pyarrow: the extra `stepflow-cli[parquet]`."""
+"""Parquet files, read with pyarrow: the extra `stepflow-cli[parquet]`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..errors import usage
 __all__ = ["imported", "plain", "rows_of"]
 
 _ROWS = 1000
-"""Rows that are decoded at once, at most; of a row group only the part that is needed is in memory."""
+"""Maximum number of rows decoded at a time; only the needed part of a row group is held in memory."""
 
 
 def imported() -> Any:
@@ -41,10 +41,10 @@ def _readable(path: str) -> Iterator[None]:
 
 
 def rows_of(path: str) -> tuple[int, Iterator[dict[str, Any]]]:
-    """Return how many rows a file has, and the rows, which are read as they are needed.
+    """Return the number of rows in a file, and an iterator that reads the rows as they are needed.
 
     Args:
-        path: The file; `-` is standard input, which is read whole first.
+        path: The file; `-` is standard input, which is first read completely.
 
     Raises:
         Problem: If it cannot be read, or pyarrow is missing.
@@ -52,7 +52,7 @@ def rows_of(path: str) -> tuple[int, Iterator[dict[str, Any]]]:
     arrow = imported()
     with _readable(path):
         source = arrow.BufferReader(sys.stdin.buffer.read()) if path == "-" else path
-        # Buffered beforehand, all row groups would be in memory at once.
+        # Pre-buffering would load all row groups into memory.
         file = arrow.parquet.ParquetFile(source, pre_buffer=False)
     return file.metadata.num_rows, _rows(path, file)
 
@@ -70,10 +70,10 @@ def _rows(path: str, file: Any) -> Iterator[dict[str, Any]]:
 
 
 def plain(value: Any) -> Any:
-    """Return a value of a row as JSON has it: times as ISO 8601 text, decimals and binary text as text.
+    """Return a row's value in JSON form: times as ISO 8601 text, decimals and binary text as text.
 
     Raises:
-        ValueError: If it has bytes that are no text.
+        ValueError: If it has bytes that are not text.
     """
     if isinstance(value, dict):
         return {name: plain(each) for name, each in value.items()}

@@ -1,4 +1,4 @@
-"""What is piped into a command, as the input of a run: JSON, or YAML where the command line says so."""
+"""The run input that is piped into a command: JSON, or YAML if the command line says so."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ..stdio import read_stdin
 __all__ = ["is_piped", "read_piped"]
 
 _SILENCE = 2.0
-"""Seconds without a byte after which people are told what is waited for."""
+"""Seconds without a byte before a message explains what the command is waiting for."""
 
 
 def is_piped() -> bool:
-    """Return whether standard input is a pipe or a regular file: not a terminal, not a device such as /dev/null."""
+    """Return whether standard input is a pipe or a regular file, not a terminal or a device such as /dev/null."""
     try:
         mode = os.fstat(sys.stdin.fileno()).st_mode
     except (OSError, ValueError, AttributeError):
@@ -28,13 +28,13 @@ def is_piped() -> bool:
 
 
 def read_piped(stdin_format: str | None = None) -> tuple[Any] | None:
-    """Return the value on standard input, in a tuple; None where nothing is piped, or nothing but blanks.
+    """Return the value on standard input, in a tuple; None if nothing is piped or only whitespace.
 
     Args:
         stdin_format: json or yaml; None is json.
 
     Raises:
-        Problem: If it is something else; the hint says which options read YAML, or nothing at all.
+        Problem: If it cannot be parsed; the hint gives the options that read YAML, or that ignore standard input.
     """
     from stepflow_client import FlowFileError
     from stepflow_client.flows.file import parse_json, parse_yaml
@@ -55,7 +55,7 @@ def read_piped(stdin_format: str | None = None) -> tuple[Any] | None:
 
 
 def _tell_what_is_waited_for() -> None:
-    if os.name != "posix":  # elsewhere only sockets can be waited for
+    if os.name != "posix":  # on Windows, select works only with sockets
         return
     if not select.select([sys.stdin], [], [], _SILENCE)[0]:
         note("reading the input from standard input; --no-stdin leaves it alone")

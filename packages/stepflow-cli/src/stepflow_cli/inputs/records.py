@@ -1,4 +1,4 @@
-"""The inputs of a batch, read one by one as they are needed: lines of JSON, CSV, Parquet, or a list in a file."""
+"""The inputs of a batch, read one at a time as they are needed: JSON lines, CSV, Parquet, or a list in a file."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ __all__ = ["Extent", "format_of", "read_records"]
 
 
 class Extent:
-    """How many inputs a file has, as far as that is known while it is read."""
+    """The number of inputs in a file, as far as it is known while the file is read."""
 
     def __init__(self) -> None:
-        """Nothing is known yet."""
+        """Start with nothing known."""
         self.total: int | None = None
-        """How many there are, where the file tells."""
+        """The number of inputs, if the file gives it."""
         self.read = 0
-        """How many were read."""
+        """The number of inputs read so far."""
         self._file: TextIO | None = None
         self._size = 0
 
     def follow(self, file: TextIO) -> None:
-        """Estimate the total from how much of a file was read, if it is a regular one."""
+        """Estimate the total from how much of a file was read, if it is a regular file."""
         found = os.fstat(file.fileno())
         if stat.S_ISREG(found.st_mode):
             self._file, self._size = file, found.st_size
 
     @property
     def expected(self) -> int | None:
-        """How many there are, or probably are; None where that is not known."""
+        """The known or estimated number of inputs; None if unknown."""
         if self.total is not None or self._file is None or not self.read:
             return self.total
         try:
@@ -49,11 +49,11 @@ class Extent:
 
 
 def format_of(path: str, given: str | None) -> str:
-    """Return the format of a file of inputs: the one that was given, else by the file's ending.
+    """Return the format of a file of inputs: the given one, otherwise by the file's extension.
 
     Args:
-        path: The file; `-` for standard input, which holds lines of JSON unless another format is given.
-        given: jsonl, csv, json, yaml or parquet; None where nothing is said.
+        path: The file; `-` for standard input, which holds JSON lines unless another format is given.
+        given: jsonl, csv, json, yaml or parquet; None if not given.
     """
     if given is not None:
         return given
@@ -65,17 +65,17 @@ def format_of(path: str, given: str | None) -> str:
 def read_records(
     path: str, form: str, schema: Mapping[str, Any], *, stops: bool, extent: Extent | None = None
 ) -> Iterator[Any]:
-    """Yield the inputs in a file. Of lines of JSON, CSV and Parquet, one is read when it is asked for.
+    """Yield the inputs in a file. JSON lines, CSV and Parquet are read one input at a time, when it is requested.
 
     Args:
         path: The file; `-` is standard input.
         form: jsonl, csv, json, yaml or parquet.
-        schema: The schema of the flow's input: it says which type a field of CSV has; one without is text.
-        stops: Whether a line that cannot be read ends the batch. Otherwise a `ValueError` stands in its place.
-        extent: Learns how many there are.
+        schema: The schema of the flow's input. It gives the types of CSV fields; a field without a type is text.
+        stops: Whether an unreadable line ends the batch. Otherwise a `ValueError` is yielded in its place.
+        extent: Updated with the number of inputs.
 
     Raises:
-        Problem: If the file, or with `stops` a line, cannot be read.
+        Problem: If the file cannot be read, or, with `stops`, a line.
     """
     extent = extent or Extent()
     if form in ("json", "yaml"):
@@ -96,7 +96,7 @@ def read_records(
 
 
 def _numbered(path: str, form: str, schema: Mapping[str, Any], extent: Extent) -> Iterator[tuple[int, Any]]:
-    """Yield each value, or the `ValueError` in its place, after the number of its line or row."""
+    """Yield each value, or the `ValueError` in its place, with the number of its line or row before it."""
     if form == "parquet":
         from .parquet import rows_of
 
@@ -172,10 +172,10 @@ def _types(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parquet_rows(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
-    """Yield rows as JSON values. Text where the schema wants something else is read as JSON."""
+    """Yield rows as JSON values. Text is parsed as JSON where the schema wants another type."""
     from .parquet import plain
 
-    # Files have types of their own: only where both sides differ is a text more than a text.
+    # Parquet files have types of their own: text is parsed only where the schema differs.
     types = {name: kind for name, kind in _types(schema).items() if kind is not None}
     for number, row in enumerate(rows, start=1):
         try:
@@ -189,7 +189,7 @@ def _parquet_rows(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, Any]) 
 
 
 def _typed(name: str, text: str, kind: Any) -> Any:
-    """Return a cell as its schema wants it: text, or what is JSON; an empty one that may be null is null."""
+    """Return a cell in the type of its schema: text, or parsed as JSON; an empty cell that may be null is null."""
     kinds = set(kind) if isinstance(kind, list) else {kind}
     if not text and "null" in kinds:
         return None

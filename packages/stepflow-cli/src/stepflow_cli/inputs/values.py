@@ -1,4 +1,4 @@
-"""Values given on the command line: in a file, as JSON, as YAML, on standard input, one by one, or by an example."""
+"""Values given on the command line: as a file, JSON, YAML, on standard input, one by one, or by an example's name."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Form = Literal["file", "json", "yaml", "set"]
 
 @dataclass(frozen=True)
 class Given:
-    """A value as it stands on the command line."""
+    """A value as given on the command line."""
 
     option: str
-    """The option it was given with, for messages."""
+    """The option that gave it, for messages."""
     form: Form
     text: str
     """The name of a file, JSON, YAML, or `name=value`."""
@@ -33,30 +33,30 @@ class Given:
 
 @dataclass(frozen=True)
 class Values:
-    """The input, variables and overrides of a run, as they stand on the command line."""
+    """The input, variables and overrides of a run, as given on the command line."""
 
     input: Sequence[Given] = ()
     example: str | None = None
     variables: Sequence[Given] = ()
     single_variables: Sequence[str] = ()
-    """`name=value`, over the others."""
+    """`name=value` texts, which override the other variables."""
     env_variables: bool = False
-    """Fill missing variables from the environment."""
+    """Whether to fill missing variables from the environment."""
     overrides: Sequence[Given] = ()
-    """In the order of the command line; a later one goes over an earlier one."""
+    """In the order of the command line; later overrides take precedence."""
     stdin_format: str | None = None
     reads_stdin: bool = True
-    """Whether standard input is the input where nothing else is, if it is a pipe or a file."""
+    """Whether standard input, if it is a pipe or a file, is the input when no other input is given."""
 
     def check(self, *, flow: str, inputs: str | None = None) -> None:
-        """Refuse what contradicts itself, before anything is read.
+        """Raise on contradictory options, before anything is read.
 
         Args:
             flow: The flow's file, which may be `-`.
-            inputs: The file of a batch's inputs, where there is one.
+            inputs: The file of a batch's inputs, if any.
 
         Raises:
-            Problem: If something does.
+            Problem: If options contradict each other.
         """
         named = [each.option for each in self.input]
         named += ["--example"] * (self.example is not None) + ["--inputs"] * (inputs is not None)
@@ -73,10 +73,10 @@ class Values:
             raise usage(f"{' and '.join(readers)} cannot both be read from standard input")
 
     def read_input(self, flow: Mapping[str, Any]) -> Any:
-        """Return the input: the one that is given, else what is piped into the command, else null.
+        """Return the input: the given one, otherwise the value piped into the command, otherwise null.
 
         Raises:
-            Problem, FlowFileError: If it cannot be read, or there is none and the flow requires one.
+            Problem, FlowFileError: If it cannot be read, or is missing and the flow requires one.
         """
         if self.example is not None:
             return example_input(flow, self.example)
@@ -92,10 +92,10 @@ class Values:
         return None
 
     def read_variables(self, flow: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return the variables; None where none are given.
+        """Return the variables; None if none are given.
 
         Raises:
-            Problem, FlowFileError: If they cannot be read, or are no mapping.
+            Problem, FlowFileError: If they cannot be read or are not a mapping.
         """
         if not self.variables and not self.single_variables:
             return None
@@ -112,13 +112,13 @@ class Values:
         return value
 
     def read_overrides(self, flow: Mapping[str, Any]) -> list[Any] | None:
-        """Return the overrides, to be merged left to right; None where none are given.
+        """Return the overrides, to be merged from left to right; None if none are given.
 
         Args:
-            flow: The flow, whose steps `--set` names.
+            flow: The flow whose steps `--set` names.
 
         Raises:
-            Problem, FlowFileError: If they cannot be read, or are no mapping.
+            Problem, FlowFileError: If they cannot be read or are not a mapping.
         """
         read = []
         for each in self.overrides:
@@ -131,11 +131,11 @@ class Values:
 
 
 def read_value(given: Given, stdin_format: str | None = None) -> Any:
-    """Return the value that stands in a file, on standard input (`-`), or on the command line itself.
+    """Return the value in a file, on standard input (`-`), or on the command line itself.
 
     Args:
-        given: What was given.
-        stdin_format: json or yaml, for standard input; None reads YAML, which JSON is too.
+        given: The value as given.
+        stdin_format: json or yaml, for standard input; None reads YAML, which includes JSON.
 
     Raises:
         FlowFileError: If it cannot be read.
@@ -153,9 +153,10 @@ def read_value(given: Given, stdin_format: str | None = None) -> Any:
 
 
 def read_scalar(text: str) -> Any:
-    """Return the value that `name=value` means: JSON, a YAML number, boolean or null, `[a, b]`, `{a: b}`, else text.
+    """Return the value that `name=value` means: JSON or a YAML number, boolean, null, list or mapping, else text.
 
-    Text stays as it is, with what YAML would take for a comment, an anchor or a tag, and with blanks around it.
+    Text is kept unchanged, including surrounding whitespace and anything that YAML would read as a comment, anchor or
+    tag.
     """
     from stepflow_client import FlowFileError
     from stepflow_client.flows.file import parse_json, parse_yaml
@@ -168,7 +169,7 @@ def read_scalar(text: str) -> Any:
     with suppress(FlowFileError):
         value = parse_yaml(text)
         if isinstance(value, (dict, list)):
-            # `a: b` and `- a` are text that happens to be YAML.
+            # `a: b` and `- a` are text that happens to be valid YAML.
             return value if is_collection else text
         if isinstance(value, (bool, int, float)) or (value is None and text.lower() in ("null", "~")):
             return value
@@ -183,10 +184,10 @@ def _ways_to_give(flow: Mapping[str, Any], required: Sequence[str]) -> str:
 
 
 def _check_file(given: Given) -> None:
-    """Refuse JSON where the name of a file is meant.
+    """Raise if JSON is given where a file name is expected.
 
     Raises:
-        Problem: If so; the hint has the option to use.
+        Problem: If so; the hint gives the option to use.
     """
     if given.form == "file" and given.text.lstrip()[:1] in ("{", "[") and not os.path.lexists(given.text):
         raise usage(
@@ -203,10 +204,10 @@ def _split(text: str, option: str, form: str) -> tuple[str, str]:
 
 
 def _override(text: str, flow: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the override that `step.input.key=value` means."""
+    """Return the override that `step.input.key=value` stands for."""
     form = "STEP.input.KEY=VALUE"
     path, value = _split(text, "--set", form)
-    # A dot that belongs to a name is written with a backslash.
+    # A dot that is part of a name is escaped with a backslash.
     parts = [part.replace("\0", ".") for part in path.replace("\\.", "\0").split(".")]
     if len(parts) < 2 or not all(parts):
         raise usage(f"--set takes {form}, not {text!r}")
@@ -217,10 +218,10 @@ def _override(text: str, flow: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _in_flow(parts: Sequence[str], flow: Mapping[str, Any]) -> Any:
-    """Return what stands in a flow where an override is to go; None where nothing does.
+    """Return the current value in the flow at the place of an override; None if there is none.
 
     Raises:
-        Problem: If that is inside of an expression, of which there can be no part.
+        Problem: If the place is inside an expression, whose parts cannot be overridden.
     """
     listed = flow.get("steps")
     steps = [each for each in listed if isinstance(each, Mapping)] if isinstance(listed, list) else []
@@ -236,21 +237,21 @@ def _in_flow(parts: Sequence[str], flow: Mapping[str, Any]) -> Any:
 
 
 def _replacing(value: Any, there: Any) -> Any:
-    """Return a value that takes the place of what is there: overrides are merged, and null removes a key."""
+    """Return a value that replaces the current one: overrides are merged, and null removes a key."""
     if not isinstance(value, dict) or not isinstance(there, Mapping):
         return value
     return {**dict.fromkeys(str(key) for key in there if key not in value), **value}
 
 
 _STEP_KEYS = ("component", "input", "onError", "mustExecute", "metadata")
-"""What a step has besides its id; servers drop other keys without a word."""
+"""The keys of a step besides its id; servers silently drop other keys."""
 
 
 def _check_overrides(given: Given, overrides: Mapping[str, Any], flow: Mapping[str, Any]) -> None:
-    """Refuse what would change nothing.
+    """Raise on overrides that would change nothing.
 
     Raises:
-        Problem: If a step or a key of one does not exist; the hint has the nearest.
+        Problem: If a step or key of an override does not exist; the hint suggests the nearest.
     """
     steps = step_ids(flow)
     inner = overrides.get("steps")
@@ -266,5 +267,5 @@ def _check_overrides(given: Given, overrides: Mapping[str, Any], flow: Mapping[s
 
 
 def _text_variables(flow: Mapping[str, Any]) -> set[str]:
-    """Return the variables that the flow declares as text: `--var version=1.10` is then no number."""
+    """Return the variables that the flow declares as text, so that `--var version=1.10` is not read as a number."""
     return {name for name, each in declared_variables(flow).items() if each["value_schema"].get("type") == "string"}

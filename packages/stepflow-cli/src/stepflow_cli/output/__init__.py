@@ -1,1 +1,1 @@
-"""Printing: formats, tables, messages, live displays."""
+"""Output of commands: formats, tables, messages, live displays."""

@@ -1,4 +1,4 @@
-"""What fits into the columns of a table on a terminal: widths, cut texts, short ids."""
+"""Text in table cells on a terminal: widths, truncation, short ids."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 __all__ = ["cell_width", "cut", "shared_width", "short_ids"]
 
 _SHORTEST = 8
-"""How many digits of an id are shown at least."""
+"""Minimum number of an id's digits to show."""
 
 
 def cell_width(text: str) -> int:
-    """Return how many columns of a terminal a text takes: some characters take two, and some none."""
+    """Return a text's width in terminal columns; some characters take two, and some none."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -20,7 +20,7 @@ def cell_width(text: str) -> int:
 
 
 def cut(text: str, width: int) -> str:
-    """Return a text that takes so many columns at most; where it is cut, it ends in an ellipsis."""
+    """Return a text truncated to a width in terminal columns; a truncated text ends with an ellipsis."""
     if cell_width(text) <= width:
         return text
     from rich.cells import set_cell_size
@@ -29,7 +29,7 @@ def cut(text: str, width: int) -> str:
 
 
 def short_ids(ids: Sequence[str]) -> dict[str, str]:
-    """Return the beginnings that tell these ids apart, all of one length, by id."""
+    """Return the shortest unique beginnings of these ids, all of the same length, by id."""
     longest = max(map(len, ids), default=0)
     for length in range(_SHORTEST, longest):
         short = {each: each[:length].rstrip("-") for each in ids}
@@ -39,12 +39,12 @@ def short_ids(ids: Sequence[str]) -> dict[str, str]:
 
 
 def shared_width(needed: Sequence[int], least: Sequence[int], width: int) -> list[int]:
-    """Return the widths of columns that share a width: none gets more than it needs, and those that need less, first.
+    """Distribute a width over columns: no column gets more than it needs, and those that need less are served first.
 
     Args:
-        needed: What each column would take.
-        least: What each takes in any case.
-        width: What they have together.
+        needed: The width that each column needs.
+        least: The minimum width of each column.
+        width: The total width.
     """
     widths = list(needed)
     left = width

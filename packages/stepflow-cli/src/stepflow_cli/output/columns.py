@@ -1,4 +1,4 @@
-"""What records of one kind are made of: their columns in a table, and their fields."""
+"""The structure of records of one kind: the columns of their table, and their fields."""
 
 from __future__ import annotations
 
@@ -9,47 +9,47 @@ __all__ = ["Column", "View"]
 
 
 class Column(NamedTuple):
-    """One column of a table."""
+    """A column of a table."""
 
     field: str
-    """The dotted name of the field it shows."""
+    """The dotted name of the field."""
     title: str = ""
-    """Its heading. By default the last part of the field's name."""
+    """The heading. By default the last part of the field's name."""
     kind: Literal["text", "id", "status", "time", "number"] = "text"
-    """A status has a colour, a time is shown local and relative, a number stands to the right."""
+    """A status is coloured, a time is shown as local time and as an age, and a number is aligned to the right."""
     show: Callable[[Any], str] | None = None
-    """Makes text of a value, where the usual one would not be what people read."""
+    """Converts a value to text, if the default text is not suitable for people."""
     optional: bool = False
-    """It is left out on a terminal that is too narrow, the rightmost first."""
+    """Whether the column is left out on a terminal that is too narrow; the rightmost is left out first."""
 
     @property
     def heading(self) -> str:
-        """What stands above it."""
+        """The heading above the column."""
         return self.title or self.field.rpartition(".")[2].replace("_", " ").upper()
 
 
 class View(NamedTuple):
-    """What records of one kind are made of."""
+    """The structure of records of one kind."""
 
     columns: tuple[Column, ...]
-    """Of a table, where --fields does not name others."""
+    """The columns of a table, unless --fields names others."""
     name: str = "run_id"
     """The field that `-o name` prints."""
     fields: tuple[str, ...] = ()
-    """Further fields that records have; these and the columns' may be asked for though no record is there."""
+    """Further fields of the records. These and the columns' fields can be selected even if there are no records."""
     folds: bool = False
-    """Whether a text that is too long for its column is folded, and not cut: sentences that people have to read."""
+    """Whether texts too long for their column are folded, not truncated: sentences that people have to read."""
     open_fields: tuple[str, ...] = ()
-    """Fields that hold any JSON value, so that nobody can tell what is in them."""
+    """Fields that hold arbitrary JSON values, whose nested fields are unknown."""
 
     @property
     def known(self) -> tuple[str, ...]:
-        """The fields that exist for sure."""
+        """The fields that are known to exist."""
         return tuple(dict.fromkeys([*(column.field for column in self.columns), self.name, *self.fields]))
 
     def only(self, fields: Sequence[str]) -> View:
-        """Return the view whose columns are these fields."""
-        # What was asked for is not left out.
+        """Return a view with these fields as its columns."""
+        # Requested fields are never left out.
         known = {column.field: column._replace(optional=False) for column in self.columns}
         columns = tuple(known.get(name) or Column(name, title=name.upper()) for name in fields)
         return View(columns, self.name, folds=self.folds, open_fields=self.open_fields)

@@ -1,4 +1,4 @@
-"""The cursor of a terminal, which is hidden while something is drawn."""
+"""The terminal's cursor, which is hidden during live displays."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["cursor_shown_when_killed"]
 
 @contextmanager
 def cursor_shown_when_killed(stream: TextIO) -> Iterator[None]:
-    """Show the cursor when a signal that nobody handles ends the process; only the main thread can arrange that.
+    """Show the cursor if a signal without a handler ends the process. Works only in the main thread.
 
     Args:
         stream: The terminal.
@@ -26,7 +26,7 @@ def cursor_shown_when_killed(stream: TextIO) -> Iterator[None]:
         return
 
     def end(number: int, frame: Any) -> None:
-        # The signal may have come in the middle of a write, and the stream takes no other then.
+        # The signal may have interrupted a write, and the stream does not allow a nested one.
         with suppress(OSError, ValueError):
             os.write(stream.fileno(), b"\x1b[?25h")
         signal.signal(number, signal.SIG_DFL)

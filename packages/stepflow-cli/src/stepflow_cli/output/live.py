@@ -1,4 +1,4 @@
-"""A picture on the terminal that is drawn anew again and again."""
+"""A live display that is redrawn in place on the terminal."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def live_picture(
     color: str | None = None,
     stays: bool = True,
 ) -> Iterator[Callable[[], None]]:
-    """Return what draws the picture anew; whatever ends the block, the cursor is shown.
+    """Yield a function that redraws the display. The cursor is shown again however the block ends.
 
     Args:
-        draw: Gives the picture as it is now, in so many lines at most, or whole: a terminal cannot take back what it
-            has scrolled away.
+        draw: Returns the current display with a maximum number of lines, or in full for None: a terminal cannot erase
+            lines that have scrolled away.
         stream: The terminal; None for standard output.
-        color: auto, always or never; None as the command line says, which only the main thread knows.
-        stays: Whether the last picture stays, whole; otherwise nothing of it does.
+        color: auto, always or never; None uses the command line's setting, which only the main thread knows.
+        stays: Whether to leave the last display in full; otherwise it is erased.
     """
     screen: TextIO = sys.stdout if stream is None else stream
     colored = has_color(screen, color or current_session().color)

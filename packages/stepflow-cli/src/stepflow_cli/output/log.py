@@ -1,4 +1,4 @@
-"""How log records are written: one line each, whatever servers and workers put into them."""
+"""The format of log records: one line each, whatever servers and workers write."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ __all__ = ["LineFormatter"]
 
 
 class LineFormatter(logging.Formatter):
-    """Time, level, logger and message on one line; tracebacks follow, with their messages on one line."""
+    """Time, level, logger and message on one line. Tracebacks follow; each exception message in them is on one line."""
 
     def __init__(self) -> None:
         """Set the format."""
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        """Return the line of a record."""
+        """Return a record's line."""
         return printable(super().formatMessage(record))
 
     def formatException(self, ei: Any) -> str:
-        """Return the traceback of an exception."""
+        """Return an exception's traceback."""
         return printable_traceback(traceback.format_exception(*ei)).rstrip("\n")

@@ -1,4 +1,4 @@
-"""What a command says to people besides its data."""
+"""Messages of a command to people, separate from its data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["note"]
 
 
 def note(text: str) -> None:
-    """Print a note on standard error, unless JSON or quiet output was asked for: then only errors stand there."""
+    """Print a note on standard error, unless JSON or quiet output was requested: then only errors are printed there."""
     session = current_session()
     if not session.json_errors and not session.quiet:
         click.echo(f"stepflow: {printable(text)}", err=True)

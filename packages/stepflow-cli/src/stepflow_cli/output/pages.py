@@ -1,4 +1,4 @@
-"""Pictures and pages: written to a file, shown in the browser."""
+"""Pictures and pages: writing them to a file, and opening them in the browser."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["open_in_browser", "write_document"]
 
 
 def write_document(content: bytes, path: str | None) -> None:
-    """Write a document to a file, or to standard output where there is none or it is `-`.
+    """Write a document to a file, or to standard output if the path is None or `-`.
 
     Raises:
-        Problem: If it is a picture of bytes and standard output is a terminal, or the file cannot be written.
+        Problem: If it is a binary picture and standard output is a terminal, or the file cannot be written.
     """
     if path in (None, "-"):
         if path is None and sys.stdout.isatty() and b"\x00" in content:
@@ -32,7 +32,7 @@ def write_document(content: bytes, path: str | None) -> None:
 
 
 def open_in_browser(path: str) -> None:
-    """Show a file in the browser.
+    """Open a file in the browser.
 
     Raises:
         Problem: If there is no browser.

@@ -1,9 +1,9 @@
-"""Text from servers, workers and files as it may be written to a terminal; every printed text passes through here.
+"""Escaping of text from servers, workers and files for the terminal. All printed text passes through here.
 
-A terminal obeys control characters (C0, C1, DEL), and bidirectional controls and line separators change what people
+A terminal executes control characters (C0, C1, DEL), and bidirectional controls and line separators change what people
 read. They are written as escapes: `\\x1b`, `\\u202e`, and `\\n` where text belongs on one line, so that no response can
-start a line of its own, such as a forged `hint:`. In JSON and YAML the escapes are those of the format: the data stays
-the same, on a terminal and in a pipe alike.
+start a line of its own, such as a forged `hint:`. In JSON and YAML, the format's own escapes are used: the data stays
+the same, both on a terminal and in a pipe.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _SHORT = {"\n": "\\n", "\r": "\\r"}
 
 
 def is_safe(text: str) -> bool:
-    """Return whether text may be written as it is; a line feed is safe here."""
+    """Return whether text can be written unchanged; a line feed is safe here."""
     return _is_plain(text) or re.search(_UNSAFE_IN_DOCUMENT, text) is None
 
 
 def printable(text: str) -> str:
-    """Return text as one line, with escapes for what a terminal would obey; a tab stays.
+    """Return text as one line, with escapes for what a terminal would interpret; tabs are kept.
 
     Args:
         text: Any text.
@@ -33,12 +33,12 @@ def printable(text: str) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """Return text of several lines, with escapes for what a terminal would obey other than line feeds."""
+    """Return text of several lines, with escapes for what a terminal would interpret except line feeds."""
     return "\n".join(map(printable, text.split("\n")))
 
 
 def printable_traceback(chunks: Iterable[str]) -> str:
-    """Return a traceback whose exception messages stay on one line each.
+    """Return a traceback in which each exception message is on one line.
 
     Args:
         chunks: The pieces of `traceback.format_exception`: frames are indented, messages are not.
@@ -50,14 +50,14 @@ def printable_traceback(chunks: Iterable[str]) -> str:
 
 
 def json_escaped(document: str) -> str:
-    """Return a JSON document, or a YAML one whose unsafe strings are in double quotes, with `\\uXXXX` escapes."""
+    """Return a JSON document, or a YAML document whose unsafe strings are in double quotes, with `\\uXXXX` escapes."""
     if _is_plain(document):
         return document
     return re.sub(_UNSAFE_IN_DOCUMENT, lambda match: f"\\u{ord(match[0]):04x}", document)
 
 
 def _is_plain(text: str, but: str = "\n") -> bool:
-    """Return whether there is nothing but printable ASCII: most text, which needs no pattern to be compiled."""
+    """Return whether text is printable ASCII. Most text is, and then no pattern needs to be compiled."""
     return text.isascii() and (text.replace(but, "") if but else text).isprintable()
 
 

@@ -1,4 +1,4 @@
-"""What people see while a command works for long: a line on the terminal of standard error, nothing elsewhere."""
+"""Progress of slow commands: a line on standard error if that is a terminal, otherwise nothing."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .tables import has_color, is_terminal
 __all__ = ["Spinner", "waiting"]
 
 _QUIET = 1.0
-"""Seconds until something is shown: what is quicker needs no line."""
+"""Seconds before the line is shown; faster commands do not need it."""
 
 
 class Spinner:
-    """A line that says what a command does; made by `waiting`."""
+    """A line that says what a command is doing; created by `waiting`."""
 
     def __init__(self, text: str) -> None:
-        """Keep the text; nothing is shown yet."""
+        """Store the text; nothing is shown yet."""
         self._text = text
         self._status: Any = None
         self._lock = threading.Lock()
@@ -35,7 +35,7 @@ class Spinner:
                 self._status.update(_text(text))
 
     def say(self, text: str) -> None:
-        """Write a line above it, or where it would be."""
+        """Print a line above the spinner, or in its place if it is not shown."""
         with self._lock:
             if self._status is not None:
                 self._status.console.print(_text(text))
@@ -45,7 +45,7 @@ class Spinner:
     def _show(self, color: bool, ended: threading.Event) -> None:
         if ended.wait(_QUIET):
             return
-        # Imported here: most commands end before they need it.
+        # Imported here because most commands end before they need it.
         from rich.console import Console
 
         console = Console(stderr=True, no_color=not color, highlight=False, markup=False)
@@ -63,7 +63,7 @@ class Spinner:
 
 
 def _text(text: str) -> Any:
-    # A plain string would be read as markup.
+    # A plain string would be parsed as markup.
     from rich.text import Text
 
     return Text(printable(text))
@@ -71,10 +71,10 @@ def _text(text: str) -> Any:
 
 @contextmanager
 def waiting(text: str) -> Iterator[Spinner]:
-    """Show that something is going on, if it takes longer than a second and standard error is a terminal.
+    """Show a line while the block runs, if it takes longer than a second and standard error is a terminal.
 
     Args:
-        text: What is going on, for example `waiting for run ...`.
+        text: What the command is doing, for example `waiting for run ...`.
     """
     spinner = Spinner(text)
     if not is_terminal(sys.stderr) or current_session().quiet:

@@ -1,4 +1,4 @@
-"""Tables of records: with rich on a terminal, aligned columns without one."""
+"""Tables of records: drawn with rich on a terminal, otherwise as aligned columns."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ STATUS_STYLES = {
     "error": "red",
     "fatal": "red",
 }
-"""The colour of a status on a terminal; the word itself is always there."""
+"""The colours of statuses on a terminal; the status is always shown as a word too."""
 
 
 def plain(records: Sequence[Mapping[str, Any]], view: View, *, vertical: bool = False) -> str:
-    """Return a table as aligned columns; nothing is cut off, and each record is one line.
+    """Return a table as aligned columns. Nothing is truncated, and each record is one line.
 
     Args:
         records: The rows.
         view: The columns.
-        vertical: One line for each field of the first record instead.
+        vertical: Whether to show the first record instead, one field per line.
     """
     rows = [[_plain_cell(record, column) for column in view.columns] for record in records]
     headings = [column.heading for column in view.columns]
@@ -74,15 +74,15 @@ def for_terminal(
     wide: bool = False,
     full_ids: bool = False,
 ) -> str:
-    """Return a table as wide as the terminal, with the colours of the statuses; each record is one line.
+    """Return a table that fits the terminal's width, with coloured statuses; each record is one line.
 
     Args:
         records: The rows.
         view: The columns.
-        vertical: One line for each field of the first record instead; longer values are folded.
-        color: Whether there are colours.
-        wide: Whether nothing is cut, however long the lines are.
-        full_ids: Whether run ids are not shortened, though there is no room for them.
+        vertical: Whether to show the first record instead, one field per line; longer values are folded.
+        color: Whether to use colours.
+        wide: Whether to truncate nothing, however long the lines are.
+        full_ids: Whether to show complete run ids even if there is no room for them.
     """
     from rich.table import Table
     from rich.text import Text
@@ -113,7 +113,7 @@ def for_terminal(
 
 
 _TEXT_WIDTH = 12
-"""What a column of text needs; the rest is cut."""
+"""The width that a text column needs; the rest can be truncated."""
 
 _Cells = list[tuple[str, str]]
 
@@ -121,9 +121,9 @@ _Cells = list[tuple[str, str]]
 def _fitting(
     records: Sequence[Mapping[str, Any]], view: View, width: int, full_ids: bool
 ) -> list[tuple[Column, _Cells]]:
-    """Return the columns that a terminal has room for, with their texts and styles.
+    """Return the columns that fit the terminal, with their texts and styles.
 
-    On a narrow one times are told by their distance alone, then run ids by their beginnings, then optional columns
+    If the terminal is too narrow, times are shown only as an age, then run ids are shortened, and then optional columns
     are left out.
     """
     cell = _rich_cell if view.folds else _one_line
@@ -150,12 +150,12 @@ def _shortened(texts: _Cells) -> _Cells:
 
 
 def _cut(columns: list[tuple[Column, _Cells]], width: int) -> list[tuple[Column, _Cells]]:
-    """Return columns whose texts are cut to what the terminal has room for."""
+    """Return the columns with texts truncated to fit the terminal."""
 
     def longest(texts: _Cells) -> int:
         return max((cell_width(text) for text, _ in texts), default=0)
 
-    # What people copy stays in one piece, if anything else has room beside it.
+    # Ids, which people copy, are not truncated as long as there is room for the other columns.
     shared = [
         place
         for place, (column, texts) in enumerate(columns)
@@ -185,7 +185,7 @@ def _needed(columns: Sequence[tuple[Column, _Cells]], *, whole: bool = False) ->
 
 
 def _rendered(table: Any, color: bool, width: int) -> str:
-    """Return a table as text: whoever writes it deals with broken pipes, which rich would end the process for."""
+    """Return a table as text. The caller writes it and handles broken pipes, on which rich would exit the process."""
     from io import StringIO
 
     from rich.console import Console
@@ -202,31 +202,31 @@ def _rendered(table: Any, color: bool, width: int) -> str:
     with console.capture() as captured:
         console.print(table)
     text = captured.get()
-    # Without colours no escape sequence at all, not even for bold.
+    # Without colours there must be no escape sequences at all, not even for bold.
     return text if color else re.sub("\x1b\\[[0-9;]*m", "", text)
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Return whether somebody reads this on a terminal that can do more than a line printer."""
+    """Return whether a stream is a terminal that can do more than print lines."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def has_color(stream: TextIO, when: str = "auto") -> bool:
-    """Return whether there are colours.
+    """Return whether to use colours.
 
     Args:
-        stream: Where they would go.
+        stream: The stream to write to.
         when: auto, always or never.
     """
     return when == "always" or (when == "auto" and is_terminal(stream) and not os.environ.get("NO_COLOR"))
 
 
 def local_time(text: str, *, relative: bool = True) -> str:
-    """Return a time of RFC 3339 in the local timezone, and how long ago it was.
+    """Return an RFC 3339 time in the local timezone, and how long ago it was.
 
     Args:
-        text: The time; other text is given back.
-        relative: False gives RFC 3339 with the local offset instead, for programs.
+        text: The time; other text is returned unchanged.
+        relative: Whether to add how long ago it was; False returns RFC 3339 with the local offset, for programs.
     """
     try:
         time = datetime.fromisoformat(text).astimezone()
@@ -257,7 +257,7 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping) and value and all(isinstance(each, bool) for each in value.values()):
-        # A set of switches: those that are on.
+        # A set of flags: list the enabled ones.
         return ", ".join(name for name, on in value.items() if on) or "-"
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         return ", ".join(value) or "-"

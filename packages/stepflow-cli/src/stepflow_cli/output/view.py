@@ -1,11 +1,11 @@
-"""What a command prints: records of JSON values, in the format that is asked for, on standard output or into a file.
+"""The output of a command: records of JSON values in the requested format, on standard output or in a file.
 
-A command describes its records once, by a `View`, and hands them to `Output`:
+A command defines a `View` of its records once and passes it to `Output` with them:
 
     RUNS = View(columns=(Column("run_id", kind="id"), Column("status", kind="status")), fields=("created_at",))
     output.records(({"run_id": run.run_id, ...} for run in runs), RUNS)
 
-Only what goes through `Output` is on standard output.
+Only `Output` writes to standard output.
 """
 
 from __future__ import annotations
@@ -29,30 +29,30 @@ __all__ = ["FORMATS", "Column", "Output", "View", "json_text", "rfc3339", "yaml_
 FORMATS = ("table", "json", "jsonl", "yaml", "name")
 
 Record = Mapping[str, Any]
-"""One thing: names and JSON values; times as RFC 3339 text (see `rfc3339`)."""
+"""One record: names and JSON values; times are RFC 3339 text (see `rfc3339`)."""
 
 
 class Output(NamedTuple):
-    """Where and how a command prints its data."""
+    """Where and in which format a command prints its data."""
 
     format: str | None = None
-    """One of `FORMATS`; None where none was given."""
+    """One of `FORMATS`; None if not given."""
     fields: Sequence[str] = ()
-    """The fields to print, dotted; empty for all."""
+    """The dotted names of the fields to print; empty for all."""
     value_format: str | None = None
-    """How `value` and `records` print where no format was given; None leaves it to them."""
+    """The format that `value` and `records` use if none was given; None leaves the choice to them."""
     path: str | None = None
     """The file to write to; None or `-` for standard output."""
     wide: bool = False
-    """Whether a table on a terminal is as wide as its longest line, and nothing in it is cut."""
+    """Whether a table on a terminal is as wide as its longest line, with nothing truncated."""
     full_ids: bool = False
-    """Whether run ids are whole on a narrow terminal too."""
+    """Whether run ids are complete even on a narrow terminal."""
 
     def check(self) -> None:
-        """Fail before any work is done if the file cannot be written.
+        """Check that the file can be written, before any work is done.
 
         Raises:
-            Problem: If so.
+            Problem: If it cannot.
         """
         if self.path in (None, "-"):
             return
@@ -66,16 +66,16 @@ class Output(NamedTuple):
 
     @property
     def document_format(self) -> str:
-        """How a document, such as a flow, is printed where no format was given: as its file is named, else as YAML."""
+        """The format of a document, such as a flow, if none was given: by the file's extension, otherwise YAML."""
         return self.value_format or ("json" if (self.path or "").lower().endswith(".json") else "yaml")
 
     def record(self, record: Record, view: View, default: str = "table") -> None:
-        """Print one record: as an object, or as a table with a line for each field.
+        """Print one record, as an object or as a table with one field per line.
 
         Args:
             record: The record.
-            view: What it is made of.
-            default: The format where none was given.
+            view: Its structure.
+            default: The format if none was given.
         """
         chosen = next(select([record], self.fields, view)) if self.fields else record
         match self.format or default:
@@ -87,13 +87,13 @@ class Output(NamedTuple):
                 self.write("".join(self._lines(other, [record], [chosen], view)))
 
     def records(self, records: Iterable[Record], view: View, default: str = "table", *, flush: bool = False) -> None:
-        """Print records: as one array, as lines of JSON, as a table, ...
+        """Print records: as an array, JSON lines, a table and so on.
 
         Args:
-            records: The records; for jsonl and name each is printed before the next is asked for.
-            view: What they are made of.
-            default: The format where none was given.
-            flush: Let readers see each line at once, for records that arrive over time.
+            records: The records; with jsonl and name, each is printed before the next is requested.
+            view: Their structure.
+            default: The format if none was given.
+            flush: Whether to flush after each line, for records that arrive over time.
         """
         form = self.format or self.value_format or default
         if form in ("jsonl", "name"):
@@ -113,11 +113,11 @@ class Output(NamedTuple):
                 self.write(yaml_text(chosen))
 
     def table(self, records: Sequence[Record], view: View) -> str:
-        """Return records as a table, with the fields that were chosen."""
+        """Return records as a table, with the selected fields."""
         return self._table(records, view)
 
     def value(self, value: Any) -> None:
-        """Print one JSON value alone: pretty JSON, or what the format says; with jsonl on one line."""
+        """Print a single JSON value: as indented JSON, or in the given format; on one line with jsonl."""
         form = self.format or self.value_format
         if form == "yaml":
             self.write(yaml_text(value))
@@ -125,15 +125,15 @@ class Output(NamedTuple):
             self.write(json_text(value, indent=None if form == "jsonl" else 2) + "\n")
 
     def write(self, text: str) -> None:
-        """Write text to where the data goes."""
+        """Write text to the output."""
         self.write_all([text])
 
     def write_all(self, texts: Iterable[str], flush: bool = False) -> None:
-        """Write texts one after the other to where the data goes.
+        """Write texts to the output, one after the other.
 
         Args:
-            texts: What to write.
-            flush: After each.
+            texts: The texts.
+            flush: Whether to flush after each text.
         """
         if self.path in (None, "-"):
             _write(sys.stdout, texts, flush)
@@ -143,7 +143,7 @@ class Output(NamedTuple):
             _write(file, texts, flush)
 
     def _lines(self, form: str, whole: Sequence[Record], chosen: Sequence[Any], view: View) -> Iterator[str]:
-        """Return records in a format that has no frame around them; `whole` are those before fields were chosen."""
+        """Yield records in a format without an enclosing structure; `whole` has all fields of the records."""
         for record, part in zip(whole, chosen, strict=True):
             match form:
                 case "jsonl":
@@ -158,7 +158,7 @@ class Output(NamedTuple):
         from . import tables
 
         if self.fields:
-            list(select(records, self.fields, view))  # for its complaint about unknown fields
+            list(select(records, self.fields, view))  # raises on unknown fields
             view = view.only(self.fields)
         on_terminal = self.path in (None, "-") and tables.is_terminal(sys.stdout)
         color = current_session().color
@@ -176,7 +176,7 @@ def _paired(records: Iterable[Record], fields: Sequence[str], view: View) -> Ite
 
 
 def _flat(value: Any) -> list[Any]:
-    """Return the values at the leaves of chosen fields."""
+    """Return the values at the leaves of the selected fields."""
     if isinstance(value, dict):
         return [leaf for each in value.values() for leaf in _flat(each)]
     return ["" if value is None else json_text(value) if isinstance(value, (list, bool)) else value]
@@ -190,7 +190,7 @@ def _write(stream: TextIO, texts: Iterable[str], flush: bool) -> None:
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:
-    """Return a value as JSON; what a terminal would obey, and what standard output cannot encode, is escaped."""
+    """Return a value as JSON, escaping what a terminal would interpret and what standard output cannot encode."""
     text = json_escaped(json.dumps(value, ensure_ascii=False, indent=indent))
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
@@ -200,16 +200,16 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
 
 
 def yaml_text(value: Any) -> str:
-    """Return a value as a YAML document, keys in their order; what a terminal would obey is escaped."""
+    """Return a value as a YAML document with its keys in order, escaping what a terminal would interpret."""
     import yaml
 
     class Plain(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
         def ignore_aliases(self, data: Any) -> bool:
-            # A value that stands in two places is written twice.
+            # Write a value again instead of an alias if it occurs twice.
             return True
 
     def string(dumper: Any, text: str) -> Any:
-        # Escapes are only understood in double quotes.
+        # Escapes are valid only in double quotes.
         return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if is_safe(text) else '"')
 
     Plain.add_representer(str, string)
@@ -219,7 +219,7 @@ def yaml_text(value: Any) -> str:
 
 
 def rfc3339(time: datetime | None) -> str | None:
-    """Return a time as it stands in data: RFC 3339, in UTC, with microseconds."""
+    """Return a time in the form used in data: RFC 3339, in UTC, with microseconds."""
     if time is None:
         return None
     return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

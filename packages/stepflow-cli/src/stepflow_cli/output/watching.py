@@ -1,4 +1,4 @@
-"""A list that is drawn anew on the terminal every few seconds, until Ctrl-C."""
+"""A list that is redrawn on the terminal every few seconds until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 __all__ = ["check_watch", "watch_records"]
 
 _SECONDS = 2.0
-"""Seconds between two pictures."""
+"""Seconds between updates."""
 
 
 def check_watch(output: Output) -> None:
-    """Refuse what cannot be drawn again and again.
+    """Raise if the output cannot be redrawn.
 
     Raises:
-        Problem: If standard output is no terminal, or another format than a table was asked for.
+        Problem: If standard output is not a terminal, or the requested format is not a table.
     """
     if output.format not in (None, "table"):
         raise usage(f"--watch draws a table; -o {output.format} cannot be combined with it")
@@ -41,12 +41,12 @@ def check_watch(output: Output) -> None:
 
 
 def watch_records(fetch: Callable[[], Sequence[Mapping[str, Any]]], view: View, output: Output) -> None:
-    """Draw records as a table until Ctrl-C, which is no failure here; the last picture stays.
+    """Show records as a table until Ctrl-C, which is not a failure here. The last table stays on the terminal.
 
     Args:
-        fetch: Asks for the records. Once it has worked, it is tried again while the server is away.
-        view: What they are made of.
-        output: Which fields are shown, and how.
+        fetch: Requests the records. After its first success, it is retried while the server is unreachable.
+        view: The structure of the records.
+        output: Which fields to show, and how.
     """
     from stepflow_client import TransportError
 
@@ -71,7 +71,7 @@ def watch_records(fetch: Callable[[], Sequence[Mapping[str, Any]]], view: View, 
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Hold Ctrl-C back until the block has ended: half a picture could not be taken off the terminal again."""
+    """Delay Ctrl-C until the block has ended: a partly drawn table could not be erased."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -101,5 +101,5 @@ def _picture(table: str, away: bool, height: int | None) -> Text:
             hidden = len(lines) - room + 1
             lines = [*lines[: room - 1], f"... and {hidden} more lines"]
         lines.append(last)
-    # The cells of the table are as wide as the terminal already.
+    # The table's cells already have their final width.
     return Text("\n", no_wrap=True, overflow="crop").join([Text.from_ansi(line) for line in lines])

@@ -1,1 +1,1 @@
-"""What commands take: click types and the options that commands share."""
+"""Parameters of commands: click types, and options shared by several commands."""

@@ -1,7 +1,7 @@
-"""The examples at the head of each command's help page; imported for help only.
+"""The examples at the top of each command's help page; imported only for help.
 
-A test runs each of them. They are short enough for a terminal of 60 columns. Runs are named by the beginnings of their
-ids, flows and blobs by variables of the shell.
+A test runs each of them. They fit a terminal of 60 columns. Runs are given by the beginnings of their ids, flows and
+blobs by shell variables.
 """
 
 from __future__ import annotations
@@ -244,11 +244,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "stepflow runs delete --yes 01a2b3c4 01a2d5e6",
     ),
 }
-"""Two or three lines for each command, by its words behind `stepflow`."""
+"""Two or three lines for each command, by the words after `stepflow`."""
 
 
 def examples_of(ctx: click.Context) -> tuple[str, ...]:
-    """Return the examples of the command of a context; none for a command that has none."""
+    """Return the examples for the command of a context; empty if it has none."""
     words: list[str] = []
     context: click.Context | None = ctx
     while context is not None and context.parent is not None:

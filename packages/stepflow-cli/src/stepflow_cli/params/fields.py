@@ -16,15 +16,15 @@ _MISSING = object()
 
 
 def select(records: Sequence[Mapping[str, Any]], fields: Sequence[str], view: View) -> Iterator[dict[str, Any]]:
-    """Return each record with only these fields, in their order, nested as they were.
+    """Return each record with only these fields, in the given order, nested as in the record.
 
     Args:
         records: The records.
         fields: Dotted names.
-        view: Its columns and fields are known even where no record has them.
+        view: The columns and fields of the view are known even if no record has them.
 
     Raises:
-        Problem: If a field is in none of the records, and not in the view.
+        Problem: If a field is in none of the records and not in the view.
     """
     for name in fields:
         _check(name, records, view)
@@ -36,21 +36,21 @@ def select(records: Sequence[Mapping[str, Any]], fields: Sequence[str], view: Vi
 
 
 def check_known(fields: Sequence[str], view: View) -> None:
-    """Look, before there is a record, whether the fields can be in one.
+    """Check that the fields can occur, before there are any records.
 
     Args:
         fields: Dotted names.
-        view: Has all fields of its records, but not what is inside of them.
+        view: The view; it lists all fields of its records, but not the fields nested in them.
 
     Raises:
-        Problem: If one cannot.
+        Problem: If one cannot occur.
     """
     for name in fields:
         _check(name, [], view)
 
 
 def value_of(record: Mapping[str, Any], name: str, default: Any = None) -> Any:
-    """Return the value of a dotted field, or the default if it is not there."""
+    """Return the value of a dotted field, or the default if the field does not exist."""
     value: Any = record
     for part in name.split("."):
         if not isinstance(value, Mapping) or part not in value:
@@ -74,14 +74,14 @@ def _check(name: str, records: Sequence[Mapping[str, Any]], view: View) -> None:
     if name in view.known or any(value_of(record, name, _MISSING) is not _MISSING for record in records):
         return
     if any(name.startswith(f"{each}.") for each in view.open_fields):
-        # What is in an output, for example, is the user's own: what is not there is null.
+        # The contents of an output, for example, are up to the user: a missing field is null.
         return
     parent = name.rpartition(".")[0]
     if parent and any(value_of(record, parent, _MISSING) is None for record in records):
-        # Where the parent is null, what it would hold is not known.
+        # The parent is null, so the fields inside of it are unknown.
         return
     if not records and name.partition(".")[0] in {each.partition(".")[0] for each in view.known}:
-        # What it holds shows only when there is a record.
+        # The fields inside of it are known only once there is a record.
         return
     known = {*view.known, *(path for record in records for path in _paths(record))}
     top = sorted({path for path in known if "." not in path})

@@ -1,4 +1,4 @@
-"""The options of commands that run a flow: which flow, on what, with which variables and overrides."""
+"""The options of commands that run a flow: the flow, its input, variables and overrides."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .parsing import FILE, Choice, given_order
 from .times import seconds_option
 
 _FORMATS = ["jsonl", "csv", "json", "yaml", "parquet"]
-"""Of the inputs and the records of a batch."""
+"""The formats of a batch's inputs and records."""
 
 __all__ = [
     "batch_options",
@@ -40,7 +40,7 @@ __all__ = [
 
 
 def flow_argument(function: Function) -> Function:
-    """Add `FLOW` and `--flow FILE`; the command gets `flow`, the name of the file (`-` is standard input), or an id."""
+    """Add `FLOW` and `--flow FILE`; the command gets `flow`: a file name (`-` is standard input) or a flow id."""
 
     def build(flow: str | None, flow_option: str | None) -> str:
         if (flow is None) == (flow_option is None):
@@ -64,7 +64,7 @@ def flow_argument(function: Function) -> Function:
 
 
 def flows_argument(function: Function) -> Function:
-    """Add `FLOW...` and `--flow FILE`; the command gets `flows`, names of files (`-` is standard input)."""
+    """Add `FLOW...` and `--flow FILE`; the command gets `flows`, a list of file names (`-` is standard input)."""
 
     def build(flows: tuple[str, ...], flow_option: tuple[str, ...]) -> list[str]:
         named = list(dict.fromkeys([*flows, *flow_option]))
@@ -90,7 +90,7 @@ def flows_argument(function: Function) -> Function:
 
 
 def value_options(function: Function) -> Function:
-    """Add all that gives input, variables and overrides; the command gets `values`, a `Values`."""
+    """Add the options for input, variables and overrides; the command gets `values`, a `Values`."""
     decorate = together("values", _values, *_input_options(), *_variable_options(), *_override_options())
     return decorate(function)  # type: ignore[return-value]
 
@@ -203,7 +203,7 @@ def history_options(function: Function) -> Function:
 
 
 def stream_options(function: Function) -> Function:
-    """Add what a batch that streams has besides; the command gets `streaming`, a dict for `Stream`."""
+    """Add the options of batches that stream; the command gets `streaming`, a dict for `Stream`."""
     where: dict[str, Any] = {"section": "Batch"}
     return together(  # type: ignore[return-value]
         "streaming",

@@ -1,4 +1,4 @@
-"""Labels on the command line: NAME=VALUE, to find a run in the history by."""
+"""Labels on the command line (NAME=VALUE), for finding runs in the history."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ __all__ = ["label_option", "labels_of"]
 
 
 def label_option(help: str, section: str = "Options") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return the decorator that adds --label; the command gets `labels`, for `labels_of`."""
+    """Return a decorator that adds --label; the command gets `labels`, for `labels_of`."""
     return option_in("--label", "labels", multiple=True, section=section, metavar="NAME=VALUE", help=help)
 
 
 def labels_of(given: Iterable[str]) -> dict[str, str]:
-    """Return labels by their names.
+    """Return the labels as a dict.
 
     Raises:
-        Problem: If one has no name, or two have the same name and other values.
+        Problem: If a label has no name, or a name is given twice with different values.
     """
     labels: dict[str, str] = {}
     for text in given:

@@ -1,4 +1,4 @@
-"""Misspelt or misplaced commands: the nearest one, of whatever group."""
+"""Suggestions for misspelt or misplaced commands, from any group."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["nearest_command"]
 def nearest_command(word: str, ctx: click.Context) -> str | None:
     """Return the hint for an unknown command: `did you mean ...?`, or None if nothing is near.
 
-    Commands of the same group are named by their word, those of others as they are typed.
+    A command of the same group is given as one word, a command of another group as it is typed.
 
     Args:
-        word: What was typed.
-        ctx: The context of the group it was looked for in.
+        word: The word that was typed.
+        ctx: The context of the group in which it was not found.
     """
     from difflib import SequenceMatcher
 
@@ -27,7 +27,7 @@ def nearest_command(word: str, ctx: click.Context) -> str | None:
         for name in (*group.commands_of, *group.aliases):
             likeness = SequenceMatcher(None, word.lower(), name).ratio()
             if likeness >= 0.6:
-                # The same word in another group, else one of this group; among those, one that begins alike.
+                # The same word in another group first, then words of this group, then those with the same first letter.
                 rank = likeness >= 0.9, path == here, name[:1] == word[:1], round(likeness, 1)
                 command = group.aliases.get(name, name)
                 full = command if path == here else f"{path} {command}".strip()
@@ -35,13 +35,13 @@ def nearest_command(word: str, ctx: click.Context) -> str | None:
     ranked = sorted(found, key=lambda each: found[each], reverse=True)
     if not ranked:
         return None
-    # The same word in several groups: `list` may be that of any.
+    # Several groups may have the same word, for example `list`.
     best = [each for each in ranked if found[each] == found[ranked[0]]][:3]
     return f"did you mean {' or '.join(best)}?"
 
 
 def _groups(root: click.Context) -> Iterator[tuple[Any, str]]:
-    """Return each group with what is typed for it; only the groups themselves are imported, not their commands."""
+    """Return each group with the words typed to reach it. Only the groups are imported, not their commands."""
     command: Any = root.command
     yield command, root.command_path
     for name in command.group_names():

@@ -1,4 +1,4 @@
-"""The options that commands share. Each decorator adds some and hands the command one argument for all of them:
+"""The options that commands share. Each decorator adds options and passes the command one argument for all of them:
 
     @click.command("get", cls=Command)
     @click.argument("run_id", metavar="RUN")
@@ -6,7 +6,7 @@
     @output_options
     def command(run_id: str, server: ServerOptions, output: Output) -> None:
 
-Those of commands that run a flow are in `flow_options`.
+The options of commands that run a flow are in `params.flow`.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def option_in(*names: str, section: str, **settings: Any) -> Decorator:
-    """Add an option that `--help` lists under a heading."""
+    """Return a decorator that adds an option, which `--help` lists under a heading."""
     return click.option(*names, cls=Option, section=section, **settings)
 
 
 def together(argument: str, build: Callable[..., Any], *decorators: Decorator) -> Decorator:
-    """Return a decorator that adds parameters and hands the command what `build` makes of their values."""
+    """Return a decorator that adds parameters and passes the command the result of `build` with their values."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
@@ -74,8 +74,8 @@ def server_options(default: Default, *, is_needed: bool = True) -> Callable[[Fun
     """Add --url, --profile, --local and --config; the command gets `server`, a `ServerOptions` for `connect`.
 
     Args:
-        default: Where the command runs if nothing is said: `embedded`, or `server` for the one at localhost.
-        is_needed: Whether the command talks to a server where no option names one.
+        default: Where the command runs by default: `embedded`, or `server` for the server at localhost.
+        is_needed: Whether the command contacts a server even if no option names one.
     """
     said = "embedded" if default == "embedded" else DEFAULT_URL
     url = f" [env: STEPFLOW_URL; default: {said}]" if is_needed else ""
@@ -104,7 +104,7 @@ def server_options(default: Default, *, is_needed: bool = True) -> Callable[[Fun
 
 
 def changed_profile_option(function: Function) -> Function:
-    """Add --profile for commands that change one; the command gets `profile`, its name or None."""
+    """Add --profile for commands that change a profile; the command gets `profile`, its name or None."""
     decorate = option_in(
         "--profile",
         section="Server",
@@ -168,7 +168,7 @@ def _output(
             raise usage("--json FIELDS stands for -o json --fields FIELDS: it cannot be combined with them")
         format, fields = "json", json_fields
     names = [name.strip() for name in fields.split(",")] if fields is not None else []
-    # The value alone stays what is written into a file: its ending says how it is written, not what.
+    # Without --format, a file still gets only the value: its extension selects how it is written, not what.
     by_ending = {"yaml": "yaml", "yml": "yaml", "jsonl": "jsonl"}.get((path or "").lower().rpartition(".")[2])
     output = Output(format=format, fields=names, path=path, value_format=None if format else by_ending)
     output = output._replace(wide=wide, full_ids=full_ids)
@@ -177,10 +177,10 @@ def _output(
 
 
 def formatted_output(*, has_json: bool = True, **aliases: str) -> Callable[[Function], Function]:
-    """Add -o/--format and --fields as `output_options` does.
+    """Add -o/--format and --fields, like `output_options`.
 
     Args:
-        has_json: Whether there is --json; a command may have another option of this name.
+        has_json: Whether to add --json; a command may have another option of this name.
         **aliases: Further names of formats, for example `pretty="table"`.
     """
 
@@ -219,7 +219,7 @@ def _format_options(*aliases: str, has_json: bool = True) -> list[Decorator]:
 watch_option = option_in(
     "--watch", is_flag=True, section="Output", help="On a terminal: redraw the table every 2 s, until Ctrl-C."
 )
-"""Adds --watch; the command gets `watch`, and calls `output.watching.check_watch` before it asks anything."""
+"""Adds --watch; the command gets `watch`, and calls `output.watching.check_watch` before it sends a request."""
 
 
 def _check_timeout(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
@@ -239,7 +239,7 @@ _TIMEOUT = option_in(
 
 
 def timeout_option(function: Function) -> Function:
-    """Add --timeout; the command gets `wait`, a `Wait` that Ctrl-C ends, and not the run."""
+    """Add --timeout; the command gets `wait`, a `Wait`. Ctrl-C ends the wait but not the run."""
     return together("wait", Wait, _TIMEOUT)(function)  # type: ignore[return-value]
 
 
@@ -267,11 +267,11 @@ def wait_options(function: Function) -> Function:
 
 
 Confirm = Callable[[str], None]
-"""Asks before something is destroyed: `confirm("delete run ...")` returns, or raises a `Problem`."""
+"""Asks before something is destroyed: `confirm("delete run ...")` returns on yes and raises a `Problem` on no."""
 
 
 def confirm_option(function: Function) -> Function:
-    """Add -y/--yes; the command gets `confirm`, to be called with what would be done."""
+    """Add -y/--yes; the command gets `confirm`, which it calls with a description of the action."""
 
     def build(yes: bool) -> Confirm:
         def confirm(deed: str) -> None:
@@ -286,7 +286,7 @@ def confirm_option(function: Function) -> Function:
                 answer = sys.stdin.readline()
             finally:
                 if not answer.endswith("\n"):
-                    # Ctrl-C and Ctrl-D leave the cursor behind the question.
+                    # After Ctrl-C or Ctrl-D, the cursor is still on the line of the question.
                     click.echo(err=True)
             if answer.strip().lower() not in ("y", "yes"):
                 raise usage(f"not confirmed: did not {deed}")

@@ -1,4 +1,4 @@
-"""How command lines are parsed: groups that import a command when it is called, and what every command takes."""
+"""Command-line parsing: groups that import a command when it is called, and the options that every command takes."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 __all__ = ["FILE", "Choice", "Command", "LazyGroup", "Option", "given_order", "session_options"]
 
 FILE = click.Path(readable=False)
-"""The name of a file, which the shell completes; whoever opens the file says what is wrong with it."""
+"""A file name, which the shell completes. The code that opens the file reports its errors."""
 
 _ORDER = "stepflow_cli.order"
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 class Choice(click.Choice[str]):
-    """One of several words, in any case; of a misspelt one the error knows the nearest."""
+    """One of several words, in any case. The error for a misspelt word suggests the nearest one."""
 
     def __init__(self, choices: Sequence[str]) -> None:
-        """Keep the words."""
+        """Store the words."""
         super().__init__(choices, case_sensitive=False)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the word that is meant."""
+        """Return the matching word."""
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter as error:
@@ -51,13 +51,13 @@ class Option(click.Option):
     """
 
     def __init__(self, *args: Any, section: str = "Options", **kwargs: Any) -> None:
-        """Keep the heading."""
+        """Store the heading."""
         super().__init__(*args, **kwargs)
         self.section = section
 
 
 def session_options() -> list[click.Parameter]:
-    """Return the options that every command takes, and the `stepflow` before it; they fill the session."""
+    """Return the options that every command takes, and that `stepflow` itself takes before the command."""
 
     def into_session(ctx: click.Context, param: click.Parameter, value: Any) -> None:
         session = ctx.find_root().obj
@@ -102,13 +102,13 @@ def session_options() -> list[click.Parameter]:
             help="Colours: auto, always or never. [default: auto]",
             **shared,
         ),
-        # Upstream's; here no stack is shown without -vv.
+        # An option of the upstream command; here no stack trace is shown without -vv.
         Option(["--omit-stack-trace"], is_flag=True, hidden=True, expose_value=False),
     ]
 
 
 class Command(click.Command):
-    """A command; it takes the session's options too, and knows in which order options were given."""
+    """A command that also takes the session's options and records the order of its options."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Add the session's options."""
@@ -117,7 +117,7 @@ class Command(click.Command):
         self.params.extend(session_options())
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse, and keep the order of the options, which click forgets."""
+        """Parse the arguments and record the order of the options, which click discards."""
         try:
             if not ctx.resilient_parsing:
                 _, _, ctx.meta[_ORDER] = self.make_parser(ctx).parse_args(args=list(args))
@@ -136,14 +136,14 @@ class Command(click.Command):
             raise usage(f"got unexpected extra argument ({name}={value})", hint) from None
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command, with its log."""
+        """Run the command with logging set up."""
         session = ctx.find_root().obj
         if isinstance(session, Session):
             session.start_logging()
         return super().invoke(ctx)
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the examples, then what the command does."""
+        """Write the examples, then the description."""
         _format_examples(ctx, formatter)
         super().format_help_text(ctx, formatter)
 
@@ -166,37 +166,37 @@ def _format_examples(ctx: click.Context, formatter: click.HelpFormatter) -> None
     if lines:
         with formatter.section("Examples"):
             for line in lines:
-                # Never wrapped: people copy them.
+                # Not wrapped, so that the examples can be copied.
                 formatter.write(f"  {line}\n")
 
 
 def given_order(ctx: click.Context, names: Sequence[str]) -> list[str]:
-    """Return the names of those parameters as they stand on the command line, one for each time they were given."""
+    """Return the names of these parameters in the order of the command line, once for each time they were given."""
     return [param.name for param in ctx.meta.get(_ORDER, ()) if param.name in names]
 
 
 _ALIASES = {"ls": "list", "rm": "delete", "show": "get", "describe": "get"}
-"""What other commands are called elsewhere."""
+"""Alternative names of commands, used by other tools."""
 
 
 _REMOVED = {
     "run-batch": "stepflow run FLOW --inputs FILE.jsonl runs a batch",
     "submit-batch": "stepflow submit FLOW --inputs FILE.jsonl runs a batch",
 }
-"""Commands that other releases of a `stepflow` command have, and what to use instead."""
+"""Commands of other releases of the `stepflow` command, and what to use instead."""
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command's module when the command is called; its own help needs none of them.
+    """A group that imports a command's module when the command is called; the group's own help imports none.
 
     Args:
         name: The group's name.
-        commands_of: What each command does in one sentence, by name. The module of `name` is `name` in the package,
-            with `_` for `-`, and holds it as `command`.
+        commands_of: A one-sentence description of each command, by name. The module of the command `name` is called
+            `name` (with `_` for `-`), is in the package, and holds the command as `command`.
         package: The package with the commands' modules.
-        aliases: Further words for commands of this group; `ls`, `rm`, `show` and `describe` are known where there is a
-            command that they stand for.
-        sections: Headings of the help, and the commands under each.
+        aliases: Further words for commands of this group. `ls`, `rm`, `show` and `describe` are always accepted if the
+            group has the command that they stand for.
+        sections: The help's headings, with the commands under each.
     """
 
     def __init__(
@@ -209,7 +209,7 @@ class LazyGroup(click.Group):
         sections: Mapping[str, Sequence[str]] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Keep where the commands are."""
+        """Store where the commands are."""
         kwargs.setdefault("context_settings", _SETTINGS)
         super().__init__(name, no_args_is_help=False, **kwargs)
         self.commands_of = commands_of
@@ -219,18 +219,18 @@ class LazyGroup(click.Group):
         self._sections = sections or {"Commands": list(commands_of)}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names, in the order of the help."""
+        """Return the command names in the order of the help."""
         return list(self.commands_of)
 
     def group_names(self) -> list[str]:
-        """Return the names of the commands that are groups themselves; their modules are packages."""
+        """Return the names of the commands that are themselves groups; their modules are packages."""
         from pathlib import Path
 
         folder = Path(import_module(self._package).__file__ or "").parent
         return [name for name in self.commands_of if (folder / name.replace("-", "_") / "__init__.py").is_file()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return a command, also by an alias; None for an unknown name."""
+        """Import and return a command by its name or alias; None if the name is unknown."""
         cmd_name = self.aliases.get(cmd_name, cmd_name)
         if cmd_name not in self.commands_of:
             return None
@@ -238,7 +238,7 @@ class LazyGroup(click.Group):
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Return what the shell offers for the name of a command, without importing one."""
+        """Return the shell's completions for a command name, without importing any command."""
         from click.shell_completion import CompletionItem
 
         return [
@@ -251,7 +251,7 @@ class LazyGroup(click.Group):
         ]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse; without any argument, print the help."""
+        """Parse the arguments; without any, print the help."""
         if not args and not ctx.resilient_parsing:
             click.echo(ctx.get_help())
             ctx.exit()
@@ -260,10 +260,10 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that is named.
+        """Return the command with the given name.
 
         Raises:
-            Problem: If there is none of this name; the hint has the nearest, of this group or of another.
+            Problem: If there is none; the hint suggests the nearest, from this group or another.
         """
         name = args[0]
         if name not in self.commands_of and name not in self.aliases and not ctx.resilient_parsing:
@@ -271,16 +271,16 @@ class LazyGroup(click.Group):
             hint = removed or nearest_command(name, ctx) or f"'{ctx.command_path} --help' lists the commands"
             raise usage(f"there is no command {ctx.command_path} {name}", hint)
         found, command, rest = super().resolve_command(ctx, args)
-        # What is said about the command is said under its own name.
+        # Messages about the command use its real name, not the alias.
         return self.aliases.get(found or "", found), command, rest
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the examples, then what the commands are for."""
+        """Write the examples, then the description."""
         _format_examples(ctx, formatter)
         super().format_help_text(ctx, formatter)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the commands under their headings, all in the same columns."""
+        """Write the commands under their headings, aligned in the same columns."""
         widest = max(map(len, self.commands_of))
         for heading, names in self._sections.items():
             with formatter.section(heading):

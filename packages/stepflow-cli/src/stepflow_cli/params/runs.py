@@ -1,7 +1,7 @@
-"""The runs that a command line names: RUN, or RUN... with `-` for ids on standard input, one a line.
+"""The runs named on a command line: RUN, or RUN... where `-` reads ids from standard input, one per line.
 
-A run is named by its id, by the beginning of it (four digits or more), or by its place in the history: `@last` or `@1`
-is the newest, `@2` the one before. Commands pass it to `runs.ids.whole_id` when the server is known.
+A run is given by its id, by the beginning of its id (four digits or more), or by its position in the history: `@last`
+or `@1` is the newest, `@2` the one before. Commands pass the value to `runs.ids.whole_id` once the server is known.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ __all__ = [
 ]
 
 _DASHES = (8, 13, 18, 23)
-"""Where a run id has them."""
+"""Positions of the dashes in a run id."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def run_argument(function: Function) -> Function:
-    """Add RUN; the command gets `run_id`, as servers write it, its beginning, or `@N`."""
+    """Add RUN; the command gets `run_id`: an id as servers write it, its beginning, or `@N`."""
     decorate = click.argument("run_id", metavar="RUN", callback=_id_or_beginning, shell_complete=complete_run_ids)
     return decorate(function)
 
 
 def recorded_run_argument(function: Function) -> Function:
-    """Add RUN as `run_argument` does; the shell completes runs of the history."""
+    """Add RUN like `run_argument`; the shell completes it with runs of the history."""
     decorate = click.argument("run_id", metavar="RUN", callback=_id_or_beginning, shell_complete=complete_recorded_runs)
     return decorate(function)
 
 
 def two_runs_argument(function: Function) -> Function:
-    """Add A and B; the command gets `a` and `b`, as `run_argument` does."""
+    """Add A and B; the command gets `a` and `b`, in the form of `run_argument`."""
     for name in ("b", "a"):
         decorate = click.argument(
             name, metavar=name.upper(), callback=_id_or_beginning, shell_complete=complete_run_ids
@@ -65,27 +65,27 @@ def runs_argument(function: Function) -> Function:
 
 
 def run_id_option(name: str, help: str) -> Callable[[Function], Function]:
-    """Return an option whose value is a run, or the beginning of its id."""
+    """Return an option whose value is a run id or the beginning of one."""
     return click.option(
         name, cls=Option, metavar="RUN", callback=_id_or_beginning, shell_complete=complete_run_ids, help=help
     )
 
 
 def status_option(what: str) -> Callable[[Function], Function]:
-    """Return the decorator that adds -s/--status; the command gets `status`, the words that were given.
+    """Return a decorator that adds -s/--status; the command gets `status`, the given words.
 
     Args:
-        what: What has the status, for the help.
+        what: The objects that have the status, for the help.
     """
     text = f"Only {what} of this status, or of these, with commas between: {', '.join(STATUSES)}."
     return click.option("-s", "--status", cls=Option, type=_Statuses(STATUSES), metavar="STATUS", help=text, default="")
 
 
 class _Statuses(Choice):
-    """Several statuses, with commas between them, in any case."""
+    """Several statuses separated by commas, in any case."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return them as a tuple, each once."""
+        """Return the statuses as a tuple without duplicates."""
         if isinstance(value, tuple):
             return value
         words = [word.strip().lower() for word in value.split(",")] if value else []
@@ -93,7 +93,7 @@ class _Statuses(Choice):
         return tuple(dict.fromkeys(single(word, param, ctx) for word in words))
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-        """Return what completes the last of them."""
+        """Return the completions of the last status."""
         before, comma, last = incomplete.rpartition(",")
         found = super().shell_complete(ctx, param, last)
         for each in found:
@@ -104,7 +104,7 @@ class _Statuses(Choice):
 def _id_or_beginning(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     if value is None or ctx.resilient_parsing:
         return value
-    # Where one run is named, - is no standard input but the last run, as it is the last folder for cd.
+    # Where a single run is expected, - is not standard input but the last run, as in `cd -`.
     return "@last" if value == "-" else _checked(value)
 
 
@@ -126,10 +126,10 @@ def _checked(text: str, where: str = "") -> str:
 
 
 def read_run_ids(given: Sequence[str]) -> list[str]:
-    """Return the ids that are named, each once, in their order; `-` stands for those on standard input.
+    """Return the given ids in their order, without duplicates; `-` stands for the ids on standard input.
 
     Raises:
-        Problem: If one is no run id.
+        Problem: If one is not a run id.
     """
     ids: list[str] = []
     for each in given:
@@ -143,5 +143,5 @@ def read_run_ids(given: Sequence[str]) -> list[str]:
 
 
 def runs_text(ids: Sequence[str]) -> str:
-    """Name the runs in a sentence."""
+    """Return the runs as part of a sentence."""
     return f"run {ids[0]}" if len(ids) == 1 else f"{len(ids)} runs"

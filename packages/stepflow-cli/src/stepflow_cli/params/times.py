@@ -1,4 +1,4 @@
-"""Times on the command line: ISO 8601, or how long ago."""
+"""Times on the command line: ISO 8601, or a duration before now."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "
 
 
 def time_option(name: str, help: str) -> Callable[[Function], Function]:
-    """Return the decorator that adds an option for a time; the command gets a text in ISO 8601, or None."""
+    """Return a decorator that adds an option for a time; the command gets it in ISO 8601, or None."""
     return click.option(name, cls=Option, metavar="TIME", callback=_read, help=help)
 
 
@@ -29,7 +29,7 @@ def _read(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
 
 
 def seconds_option(name: str, help: str, **more: Any) -> Callable[[Function], Function]:
-    """Return the decorator that adds an option for a duration; the command gets seconds, or None."""
+    """Return a decorator that adds an option for a duration; the command gets seconds, or None."""
     return click.option(name, cls=Option, metavar="TIME", callback=_read_seconds, help=help, **more)
 
 
@@ -43,7 +43,7 @@ def _read_seconds(ctx: click.Context, param: click.Parameter, value: str | None)
 
 
 def _span(text: str) -> timedelta | None:
-    """Return how long `90s`, `15m`, `1h`, `2d`, `1w` or `1h30m` is; None for other text."""
+    """Return the duration that `90s`, `15m`, `1h`, `2d`, `1w` or `1h30m` means; None for other text."""
     parts = re.findall(r"(\d+(?:\.\d+)?)(min|[smhdw])", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         return None
@@ -54,10 +54,10 @@ def _span(text: str) -> timedelta | None:
 
 
 def time_of(text: str) -> str:
-    """Return the time that `90s`, `15m`, `1h`, `2d`, `1w` or `1h30m` before now is; other text as it is.
+    """Return the time that is `90s`, `15m`, `1h`, `2d`, `1w` or `1h30m` before now; other text is returned unchanged.
 
     Raises:
-        Problem: If that is before all times.
+        Problem: If the time is earlier than a datetime can represent.
     """
     span = _span(text.replace(" ", "").lower().removesuffix("ago"))
     if span is None:

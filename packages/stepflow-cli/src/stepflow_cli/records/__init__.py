@@ -1,1 +1,1 @@
-"""Runs, events, flows, results and diagnostics as they are printed."""
+"""Runs, events, flows, results and diagnostics as printed records."""

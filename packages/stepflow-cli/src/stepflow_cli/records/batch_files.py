@@ -1,4 +1,4 @@
-"""The records of a batch in a file: written one by one as inputs end, and read again."""
+"""The records of a batch in a file: written one at a time as inputs end, and read again."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _ENDINGS = {
 _FIELDS = ("index", "key", "run_id", "status", "output")
 _ERROR_FIELDS = ("code", "message", "step_id")
 _GROUP = 2000
-"""Records in a row group of Parquet."""
+"""Number of records in a row group of Parquet."""
 
 Record = Mapping[str, Any]
 
 
 def output_format_of(path: str, given: str | None) -> str:
-    """Return the format of a file of records: the one that was given, else by the file's ending.
+    """Return the format of a file of records: the given one, otherwise by the file's extension.
 
     Raises:
-        Problem: If the ending says nothing, or Parquet would go to standard output.
+        Problem: If the extension is unknown, or Parquet would go to standard output.
     """
     form = given or ("jsonl" if path == "-" else _ENDINGS.get(path.lower().rpartition(".")[2]))
     if form is None:
@@ -54,7 +54,7 @@ class Writer:
     """Writes records into a text file."""
 
     def __init__(self, file: IO[str], form: str) -> None:
-        """Begin the file.
+        """Start the file.
 
         Args:
             file: The file.
@@ -82,7 +82,7 @@ class Writer:
         self._count += 1
 
     def end(self) -> None:
-        """End the file, so that a reader finds it whole."""
+        """Complete the file."""
         if self._form == "json":
             self._file.write("\n]\n" if self._count else "[]\n")
         elif self._form == "yaml" and not self._count:
@@ -91,7 +91,7 @@ class Writer:
 
 
 class _ParquetWriter:
-    """Writes records into a Parquet file, a row group at a time; outputs, which may differ in shape, as JSON."""
+    """Writes records into a Parquet file, one row group at a time; outputs, whose shape may vary, as JSON."""
 
     def __init__(self, path: str) -> None:
         from ..inputs.parquet import imported
@@ -126,7 +126,7 @@ class _ParquetWriter:
 
 @contextmanager
 def opened(path: str, form: str) -> Iterator[Writer | _ParquetWriter]:
-    """Open a file of records anew, or standard output.
+    """Create or overwrite a file of records, or open standard output, and yield its writer.
 
     Raises:
         Problem: If it cannot be written.
@@ -153,15 +153,15 @@ def opened(path: str, form: str) -> Iterator[Writer | _ParquetWriter]:
 
 
 def read_written(path: str, form: str) -> Iterator[dict[str, Any]]:
-    """Yield the records that were written into a file.
+    """Yield the records that were written to a file.
 
     Raises:
-        Problem: If it cannot be read, or holds something else.
+        Problem: If it cannot be read or contains something else.
     """
     number = 0
     try:
         for record in _records(path, form):
-            # What is not a record of a batch must not be overwritten.
+            # A file that does not hold the records of a batch must not be overwritten.
             if not {"index", "status", "run_id"} <= record.keys():
                 raise ValueError("it is no record of a batch")
             yield record

@@ -1,4 +1,4 @@
-"""What became of something that a server was asked to delete: released servers accept that and delete nothing."""
+"""The outcome of deletions: released servers accept the request but delete nothing."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["deletion_status", "note_what_is_kept"]
 
 
 def deletion_status(look: Callable[[], object]) -> str:
-    """Return whether it is gone: `deleted` if the server does not find it any more, else `kept`.
+    """Return `deleted` if the server no longer finds the object, otherwise `kept`.
 
     Args:
-        look: Asks the server for it.
+        look: Requests the object from the server.
     """
     from stepflow_client import NotFoundError
 
@@ -26,7 +26,7 @@ def deletion_status(look: Callable[[], object]) -> str:
 
 
 def note_what_is_kept(deletions: Iterable[Mapping[str, Any]]) -> None:
-    """Print a note if something is still there.
+    """Print a note if something still exists.
 
     Args:
         deletions: Records with a `status`.

@@ -1,4 +1,4 @@
-"""The diagnostics of a server about flows: as records, on standard error, and as the failure of a command."""
+"""A server's diagnostics of flows: as records, on standard error, and as the failure of a command."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ DIAGNOSTICS = View(
     folds=True,
     fields=("flow", "code", "data", "experimental", "rule", "file", "line", "column", "excerpt", "hint"),
 )
-"""The diagnostics of some flows."""
+"""The diagnostics of several flows."""
 
 _PLACES = ("rule", "file", "line", "column", "excerpt", "hint")
 
 
 class InvalidFlow(Problem):
-    """Flows are invalid, or the server refuses them (exit code 3).
+    """Flows are invalid or rejected by the server (exit code 3).
 
     Args:
-        message: One sentence, without a full stop at its end.
-        records: All diagnostics; they stand in the JSON form of the problem.
+        message: One sentence, without a full stop.
+        records: All diagnostics; the JSON form of the problem contains them.
         hint: What to do about it.
     """
 
     def __init__(self, message: str, records: Sequence[Mapping[str, Any]] = (), *, hint: str | None = None) -> None:
-        """Keep the diagnostics."""
+        """Store the diagnostics."""
         super().__init__(message, kind="invalid_flow", exit_code=ExitCode.INVALID_FLOW, hint=hint)
         self.records = records
 
     def record(self) -> dict[str, Any]:
-        """Return the problem as one JSON object, with `diagnostics`."""
+        """Return the problem as a JSON object with `diagnostics`."""
         return {**super().record(), "diagnostics": list(self.records)} if self.records else super().record()
 
 
@@ -56,30 +56,30 @@ def diagnostic_records(flow: str, diagnostics: Iterable[Diagnostic]) -> list[dic
     """Return the diagnostics of one flow as records.
 
     Args:
-        flow: What the flow is called: its file.
-        diagnostics: What the server found.
+        flow: The flow's name: its file.
+        diagnostics: The server's diagnostics.
     """
     records = [{"flow": flow, **_dumped(each)} for each in diagnostics]
     for record in records:
         if isinstance(record["data"], dict):
-            # Servers give the keys in another order each time.
+            # Servers return the keys in a different order each time.
             record["data"] = dict(sorted(record["data"].items()))
     return records
 
 
 def _dumped(diagnostic: Diagnostic) -> dict[str, Any]:
-    # What only the offline checks know is left out.
+    # Leave out fields that only the offline checks set.
     empty = {name for name in _PLACES if getattr(diagnostic, name) is None}
     return diagnostic.model_dump(mode="json", exclude=empty)
 
 
 def called(flow: str) -> str:
-    """Return what a flow is called in messages: its file, or `standard input`."""
+    """Return a flow's name in messages: its file, or `standard input`."""
     return "standard input" if flow == "-" else flow
 
 
 def counted(records: Iterable[Mapping[str, Any]]) -> str:
-    """Return how many diagnostics there are of each level, as words: `1 fatal error, 2 warnings`; empty without any."""
+    """Return the number of diagnostics of each level in words: `1 fatal error, 2 warnings`; empty if there are none."""
     counts: dict[str, int] = {}
     for record in records:
         counts[record["level"]] = counts.get(record["level"], 0) + 1
@@ -92,7 +92,7 @@ def _words(level: str, number: int) -> str:
 
 
 def print_diagnostics(records: Iterable[Mapping[str, Any]]) -> None:
-    """Write diagnostics to standard error, a line for each."""
+    """Write diagnostics to standard error, one per line."""
     for record in records:
         text = "{level}: {flow}: {message} at {path} ({kind})".format(**{**record, "flow": called(record["flow"])})
         click.echo(printable(text.replace("\n", " ")), err=True)

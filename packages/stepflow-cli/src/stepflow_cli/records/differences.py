@@ -1,4 +1,4 @@
-"""The differences of two runs as records."""
+"""The differences between two runs as records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["DIFFERENCE", "difference_records"]
 
 _LONGEST = 200
-"""Characters of a value in a table; other formats print all of it."""
+"""Maximum characters of a value in a table; other formats print the complete value."""
 
 
 def _value_text(value: Any) -> str:
@@ -28,7 +28,7 @@ DIFFERENCE = View(
     fields=("item", "step", "origin"),
     open_fields=("a", "b"),
 )
-"""One place where two runs differ."""
+"""One difference between two runs."""
 
 
 def difference_records(differences: Iterable[RunDifference]) -> list[dict[str, Any]]:

@@ -30,7 +30,7 @@ def event_record(event: RunEvent, *, with_output: bool = False) -> dict[str, Any
 
     Args:
         event: The event.
-        with_output: Whether the outputs of steps were asked for; without, they are null, whatever a step gave.
+        with_output: Whether the outputs of steps were requested; otherwise they are null, whatever the step's output.
     """
     record = event.model_dump(mode="json") | {"timestamp": rfc3339(event.timestamp)}
     if not with_output:

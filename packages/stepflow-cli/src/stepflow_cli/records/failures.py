@@ -1,4 +1,4 @@
-"""The failures of a batch, grouped: what went wrong how often, and for which items. Pure."""
+"""The failures of a batch, grouped by error, with their number and items. Pure functions."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 __all__ = ["failure_lines"]
 
 _GROUPS = 5
-"""Kinds of errors that are told; of more there is a count."""
+"""Maximum number of groups listed; the others are only counted."""
 _ITEMS = 3
-"""Items that are named of each."""
+"""Number of items named in each group."""
 
 
 def failure_lines(results: Iterable[FlowResult]) -> list[str]:
-    """Return a line for each kind of error, the most frequent first.
+    """Return a line for each error, the most frequent first.
 
     For example `4,990 x step 'ask': Input path $.data not found (items 3, 4, 5, ...)`.
 
@@ -30,7 +30,7 @@ def failure_lines(results: Iterable[FlowResult]) -> list[str]:
         if not result.is_success:
             reason = result.status.value if result.error is None else result.error.message
             groups.setdefault(reason, []).append(index)
-            # Of many failures, the client asks only for the steps of the first.
+            # Of many failures, the client requests the steps of the first only.
             if result.error is not None and result.error.step_id:
                 steps.setdefault(reason, set()).add(result.error.step_id)
     ranked = sorted(groups.items(), key=lambda group: -len(group[1]))

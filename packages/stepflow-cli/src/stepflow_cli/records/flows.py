@@ -1,4 +1,4 @@
-"""A stored flow as it is printed: itself, its outline, or parts of it."""
+"""The printed form of a stored flow: the flow itself, its outline, or parts of it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FLOW = View(
 
 
 def print_flow(stored: StoredFlow, output: Output) -> None:
-    """Print a flow as YAML or JSON, which can be run as it is; with table its outline, with --fields parts of it."""
+    """Print a flow as runnable YAML or JSON; with table, its outline; with --fields, parts of it."""
     if output.format in ("table", "name"):
         output.record(_outline(stored), _FLOW)
     elif output.fields:

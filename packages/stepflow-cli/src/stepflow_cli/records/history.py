@@ -1,4 +1,4 @@
-"""Recorded runs as records, and what their tables look like."""
+"""Recorded runs as records, and the views of their tables."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ENTRY = View(
     fields=("server", "flow_id", "flow_file"),
     open_fields=("labels",),
 )
-"""A recorded run as a line of a table."""
+"""A recorded run as a row of a table."""
 
 ENTRY_IN_FULL = View(
     columns=(
@@ -50,7 +50,7 @@ ENTRY_IN_FULL = View(
     open_fields=("labels", *_VALUES),
     folds=True,
 )
-"""A recorded run alone."""
+"""A single recorded run."""
 
 
 def entry_record(entry: HistoryEntry, *, full: bool = False) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def entry_record(entry: HistoryEntry, *, full: bool = False) -> dict[str, Any]:
 
     Args:
         entry: The run.
-        full: Whether with its flow, input, variables and overrides.
+        full: Whether to include its flow, input, variables and overrides.
     """
     name = entry.flow.get("name") if isinstance(entry.flow, Mapping) else None
     record: dict[str, Any] = {
@@ -78,11 +78,11 @@ def entry_record(entry: HistoryEntry, *, full: bool = False) -> dict[str, Any]:
 
 
 def print_entries(filters: Mapping[str, Any], output: Output) -> None:
-    """Print the recorded runs that match, newest first.
+    """Print the recorded runs that match the filters, newest first.
 
     Args:
         filters: Arguments of `History.search`.
-        output: Where they are printed.
+        output: Where to print them.
     """
     from ..settings.history import open_history
 

@@ -1,4 +1,4 @@
-"""Diagnostics with their places: as compilers print them, as SARIF, and as annotations of GitHub."""
+"""Diagnostics with their source positions: in the style of compilers, as SARIF, and as GitHub annotations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SEVERITIES = {"fatal": "error", "error": "error", "warning": "warning"}
 
 
 def finding_record(flow: str, finding: Any) -> dict[str, Any]:
-    """Return a finding of the offline checks as a record, with the fields that a server's diagnostics have."""
+    """Return a finding of the offline checks as a record with the fields of a server's diagnostics."""
     return {
         "level": finding.level,
         "kind": finding.rule,
@@ -34,7 +34,7 @@ def finding_record(flow: str, finding: Any) -> dict[str, Any]:
 
 
 def source_text(records: Iterable[Record]) -> str:
-    """Return diagnostics as compilers print them: the place, the message, the line with a mark, and how to mend it."""
+    """Return diagnostics in the style of compilers: the position, the message, the marked line, and how to fix it."""
     blocks = []
     for record in records:
         line, column = record.get("line"), record.get("column")
@@ -52,7 +52,7 @@ def source_text(records: Iterable[Record]) -> str:
 
 
 def github_text(records: Iterable[Record]) -> str:
-    """Return diagnostics as commands of GitHub Actions, which annotate the files."""
+    """Return diagnostics as GitHub Actions commands, which annotate the files."""
     lines = []
     for record in records:
         hint = f" ({record['hint']})" if record.get("hint") else ""

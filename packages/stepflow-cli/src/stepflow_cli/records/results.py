@@ -1,4 +1,4 @@
-"""The results of a run as they are printed: of one input, and of a batch; and the failure of a command they mean."""
+"""The printed results of single runs and batches, and the command failures that follow from them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RESULT = View(
     fields=(*_ERROR, "cached_at"),
     open_fields=VALUES,
 )
-"""The result of a run of one input; `cached_at` is there for one from the cache."""
+"""The result of a run with one input; `cached_at` is present if it is from the cache."""
 
 BATCH_RESULT = View(
     columns=(
@@ -47,10 +47,10 @@ BATCH_RESULT = View(
 
 
 def print_result(result: FlowResult | PlainResult, output: Output) -> None:
-    """Print the output of a success alone, or the whole result where a format is asked for.
+    """Print only the output of a successful run, or the complete result if a format is given.
 
     Raises:
-        Problem: If it is no success.
+        Problem: If the run was not successful.
     """
     if output.format or output.fields:
         output.record(_record(result), RESULT, default="json")
@@ -73,12 +73,12 @@ def _record(result: FlowResult | PlainResult) -> dict[str, Any]:
 
 
 def cancelled_run(run_id: str) -> Problem:
-    """Return the problem of a run that was cancelled."""
+    """Return the problem for a cancelled run."""
     return Problem(f"run {run_id} is cancelled", kind="run_cancelled", exit_code=ExitCode.CANCELLED, run_id=run_id)
 
 
 def failure(result: FlowResult | PlainResult) -> Problem | None:
-    """Return the problem of a result that is no success; None for a success."""
+    """Return the problem for an unsuccessful result; None for a successful one."""
     if result.is_success:
         return None
     from stepflow_client import RunFailedError
@@ -101,7 +101,7 @@ _PATH = re.compile(r"[Pp]ath (\$\.(?:[^\s.\[\]$]+\.)+[^\s.\[\]$]+) not found")
 
 
 def _hint_for(message: str) -> str | None:
-    """Return what may be wrong with a path of several parts: servers take one without `$` as the name of one field."""
+    """Return a hint for a path of several parts: servers read a path without `$` as the name of a single field."""
     found = _PATH.search(message)
     if found is None:
         return None
@@ -113,7 +113,7 @@ def print_results(run_id: str, results: list[FlowResult], output: Output) -> Non
     """Print a record for each item of a batch.
 
     Raises:
-        Problem: If not all of them succeeded.
+        Problem: If not all items succeeded.
     """
     if output.format == "name" and not output.fields:
         output.record({"run_id": run_id}, BATCH_RESULT)

@@ -1,4 +1,4 @@
-"""Runs, items and steps as records, and what their tables look like."""
+"""Runs, items and steps as records, and the views of their tables."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ __all__ = [
 ]
 
 STATUSES = ("running", "completed", "failed", "cancelled", "paused", "recovery_failed")
-"""Every status that servers have; here as words, because the client's enumeration takes long to import."""
+"""All statuses of the server, as words because the client's enumeration takes long to import."""
 
 
 def _short_text(seconds: object) -> str:
-    """Return a duration of which milliseconds matter."""
+    """Return a duration as text, in milliseconds if it is below one second."""
     if isinstance(seconds, (int, float)) and seconds < 1:
         return f"{seconds * 1000:.0f}ms"
     return duration_text(seconds)
@@ -60,7 +60,7 @@ RUN = View(
     ),
     fields=(*_MORE, *_COUNTS),
 )
-"""A run as a line of a table."""
+"""A run as a row of a table."""
 
 RUN_IN_FULL = View(
     columns=(
@@ -70,11 +70,11 @@ RUN_IN_FULL = View(
     ),
     fields=_COUNTS,
 )
-"""A run alone."""
+"""A single run."""
 
 _ERROR = ("error", "error.code", "error.step_id", "error.details")
 VALUES = ("output", "error.details")
-"""Fields that hold what users and servers put there."""
+"""Fields whose contents come from users and servers."""
 
 ITEM = View(
     columns=(Column("index", kind="number"), _STATUS, Column("output"), Column("error.message", title="ERROR")),
@@ -104,15 +104,15 @@ TIMED_STEP = STEP._replace(
     ),
     fields=("completed_at", *STEP.fields),
 )
-"""A step of an item, with its times."""
+"""A step of an item with its times."""
 
 
 def run_record(run: RunDetails | PlainRun) -> dict[str, Any]:
-    """Return a run as a record. `duration` is in seconds; of a run that goes on, so far."""
+    """Return a run as a record. `duration` is in seconds; for a running run, it is the time so far."""
     record = run.model_dump(mode="json")
     end = run.completed_at or (None if run.is_finished else datetime.now(UTC))
     known = run.created_at is not None and end is not None
-    # The clocks of two machines differ.
+    # The clocks of two machines may differ.
     seconds = max(0.0, (end - run.created_at).total_seconds()) if known else None  # type: ignore[operator]
     return record | {
         "created_at": rfc3339(run.created_at),
@@ -138,7 +138,7 @@ def step_record(step: StepDetails, *, times: bool = False) -> dict[str, Any]:
 
     Args:
         step: The step.
-        times: Whether it has the fields of its times.
+        times: Whether to include the fields of its times.
     """
     record = step.model_dump(mode="json", exclude=set(_TIMES)) | {"updated_at": rfc3339(step.updated_at)}
     if times:

@@ -1,4 +1,4 @@
-"""The types of a flow: as records, and as one object."""
+"""The types of a flow, as records and as one object."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _TYPES = View(
 
 
 def type_view(*, has_inputs: bool) -> View:
-    """Return what records of types are made of.
+    """Return the view of type records.
 
     Args:
-        has_inputs: Whether the table has the inputs of the steps too.
+        has_inputs: Whether the table includes the inputs of the steps.
     """
     if not has_inputs:
         return _TYPES
@@ -35,7 +35,7 @@ def type_view(*, has_inputs: bool) -> View:
 
 
 def type_records(flow: InferredFlow) -> list[dict[str, Any]]:
-    """Return the types of the flow's input, of its steps and of its output as records."""
+    """Return the types of a flow's input, steps and output as records."""
     return [
         _part("input", flow.summary["input"], flow.input),
         *(_step(each) for each in flow.steps),
@@ -62,7 +62,7 @@ def _step(step: InferredStep) -> dict[str, Any]:
 
 
 def types_object(name: str, flow: InferredFlow, diagnostics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the types of a flow and what is wrong with them as one object of schemas."""
+    """Return a flow's types, as schemas, and its diagnostics as one object."""
     steps = [
         {
             "id": each.id,

@@ -1,1 +1,1 @@
-"""The prompt of `stepflow repl`: all commands, for one server, until somebody leaves."""
+"""The prompt of `stepflow repl`: all commands, on one server, until the user exits."""

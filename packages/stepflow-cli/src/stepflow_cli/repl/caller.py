@@ -1,4 +1,4 @@
-"""What the words and the prompt of a repl need of it."""
+"""The interface of a repl that its words and prompt use."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["Caller"]
 
 
 class Caller(Protocol):
-    """The repl, as its words and its prompt see it."""
+    """A repl, as used by its words and prompt."""
 
     @property
     def server(self) -> KeptServer:
-        """The server of all commands."""
+        """The server that all commands use."""
         ...
 
     @property
     def session(self) -> Session:
-        """What holds for all commands."""
+        """The session that all commands share."""
         ...
 
     @property
@@ -34,14 +34,14 @@ class Caller(Protocol):
 
     @property
     def job(self) -> Job | None:
-        """What was run last."""
+        """The last job that was run."""
         ...
 
     @property
     def last(self) -> list[str] | None:
-        """The words that ran it."""
+        """The words of the command that ran it."""
         ...
 
     def call(self, args: list[str]) -> int:
-        """Run the words of a line, and return the exit code."""
+        """Run the words of a line and return the exit code."""
         ...

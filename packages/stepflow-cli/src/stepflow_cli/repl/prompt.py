@@ -1,4 +1,4 @@
-"""The prompt on a terminal: with a history, and completion of commands, options and file names."""
+"""The prompt on a terminal, with a history and with completion of commands, options and file names."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ __all__ = ["make_prompt"]
 
 
 def make_prompt(shell: Caller) -> Callable[[], str]:
-    """Return what asks for a line; it raises KeyboardInterrupt at Ctrl-C and EOFError at Ctrl-D."""
+    """Return a function that prompts for a line. It raises KeyboardInterrupt on Ctrl-C and EOFError on Ctrl-D."""
     session: PromptSession[str] = PromptSession(
         "stepflow> ",
         history=_history(),
         completer=_Completer(shell),
-        # Run ids come from the server.
+        # Run ids are requested from the server.
         complete_in_thread=True,
         complete_while_typing=False,
-        # The prompt is seen where standard output goes elsewhere, too.
+        # The prompt is shown on the terminal even if standard output is redirected.
         output=create_output(always_prefer_tty=True),
     )
     return session.prompt
@@ -43,7 +43,7 @@ def _history() -> History:
     path = Path(user_state_path("stepflow", appauthor=False)) / "repl_history"
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Lines may hold what others must not read.
+        # Lines may contain secrets, so only the user may read the file.
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError:
         return InMemoryHistory()
@@ -51,7 +51,7 @@ def _history() -> History:
 
 
 class _Completer(Completer):
-    """What the shell completes.
+    """Completion by the same code as in the shell.
 
     Args:
         shell: The repl.
@@ -63,17 +63,17 @@ class _Completer(Completer):
         self._files = PathCompleter(expanduser=True)
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
-        """Return what the word at the cursor may become."""
+        """Return the completions of the word at the cursor."""
         before, raw = _last_word(document.text_before_cursor)
         try:
             words, incomplete = shlex.split(before), _unquoted(raw)
         except ValueError:
             return
         words = words[1:] if words[:1] == ["stepflow"] else words
-        # Not the session itself, which the options on the line would change; it may run in a thread of its own.
+        # A copy, because parsing the options on the line would change the session, possibly in another thread.
         self._complete.ctx_args = {"obj": replace(self._shell.session)}
         items = self._complete.get_completions(words, incomplete)
-        # In `--flow=par` only what follows the sign is completed.
+        # In `--flow=par`, only the part after the equals sign is completed.
         start, value = "", incomplete
         if incomplete.startswith("--") and "=" in incomplete:
             name, _, value = incomplete.partition("=")
@@ -89,7 +89,7 @@ class _Completer(Completer):
 
 
 def _last_word(text: str) -> tuple[str, str]:
-    """Split a line before its last word, which may be empty, or in quotes that are still open."""
+    """Split a line before its last word, which may be empty or have an unclosed quote."""
     start, quote, escaped = 0, "", False
     for place, char in enumerate(text):
         if escaped:

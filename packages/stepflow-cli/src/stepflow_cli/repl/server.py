@@ -1,4 +1,4 @@
-"""The one server of a repl."""
+"""The server of a repl."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ __all__ = ["KeptServer"]
 
 
 class KeptServer:
-    """A server for all commands that name none; an embedded one that has ended is started again.
+    """A server for all commands that name none. An embedded server that has ended is restarted.
 
     Args:
-        options: Which server.
+        options: The server options.
     """
 
     def __init__(self, options: ServerOptions) -> None:
-        """Nothing is started yet."""
+        """Store the options; no server is started yet."""
         self._options = options
         self._stack = ExitStack()
         self.target: Target
-        """The server, once the context is entered."""
+        """The server; set when the context is entered."""
 
     def __enter__(self) -> Self:
-        """Start or find the server."""
+        """Start the server or connect to it."""
         self.target = self._stack.enter_context(connect(self._options))
         self._stack.enter_context(keep(self.target))
         return self
@@ -36,11 +36,11 @@ class KeptServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the server, if it is an embedded one."""
+        """Stop the server if it is an embedded one."""
         self._stack.close()
 
     def renew(self) -> None:
-        """Start an embedded server again if it has ended."""
+        """Restart an embedded server that has ended."""
         runtime = self.target.runtime
         if runtime is None or runtime.is_alive:
             return
@@ -49,7 +49,7 @@ class KeptServer:
         print("the embedded server had ended; a new one was started, without its flows and runs", file=sys.stderr)
 
     def __str__(self) -> str:
-        """Return its address and release."""
+        """Return the server's address and release."""
         info = self.target.client.server_info()
         kind = "embedded" if self.target.runtime else self.target.settings.url.origin
         return f"{info.url} ({kind}, release {info.release or info.dialect})"

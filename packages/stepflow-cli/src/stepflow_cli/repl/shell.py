@@ -1,4 +1,4 @@
-"""Reading commands and running them, one after the other."""
+"""Reading commands and running them one after the other."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ __all__ = ["Shell"]
 
 
 class Shell:
-    """All commands, for one server.
+    """All commands, on one server.
 
     Args:
         server: The server.
-        session: What holds for all commands.
+        session: The session that all commands share.
     """
 
     def __init__(self, server: KeptServer, session: Session) -> None:
-        """Nothing has been run yet."""
+        """Start without a last job."""
         from ..main import cli
 
         self.server = server
         self.session = session
         self.group = ReplGroup(cli, self)
         self.job: Job | None = None
-        """What was run last."""
+        """The last job that was run."""
         self.last: list[str] | None = None
-        """The words that ran it."""
+        """The words of the command that ran it."""
 
     def line(self, text: str) -> int:
-        """Run a line and return its exit code; an empty one, or a comment, does nothing.
+        """Run a line and return its exit code. An empty line or a comment does nothing.
 
         Raises:
-            Leave: If it says so.
+            Leave: If the line asks to exit.
         """
         if not text.strip() or text.lstrip().startswith("#"):
             return ExitCode.OK
@@ -59,13 +59,13 @@ class Shell:
         try:
             self.server.renew()
         except Exception as error:
-            # The next line tries again.
+            # The next line retries to start the server.
             show(problem_of(error), as_json=False)
             return problem_of(error).exit_code
         return self.call(args[1:] if args[0] == "stepflow" else args)
 
     def call(self, args: list[str]) -> int:
-        """Run the words of a line."""
+        """Run the words of a line and return the exit code."""
         from ..main import call
         from ..runs.execute import Job
 
@@ -79,7 +79,7 @@ class Shell:
         return code
 
     def read_terminal(self) -> None:
-        """Ask for lines at a prompt until somebody leaves."""
+        """Prompt for lines until the user exits."""
         from .prompt import make_prompt
 
         ask = make_prompt(self)
@@ -92,9 +92,9 @@ class Shell:
                 return
 
     def read_stdin(self) -> int:
-        """Run the lines on standard input; give the exit code of the last that failed, 0 if none did."""
+        """Run the lines on standard input. Return the exit code of the last one that failed, or 0."""
         lines, failed = sys.stdin, 0
-        # The commands must not read the lines of others as their input.
+        # Commands must not read the following lines as their input.
         with open(os.devnull, encoding="utf-8") as nothing:
             sys.stdin = nothing
             try:
@@ -112,7 +112,7 @@ class Shell:
 
 @contextmanager
 def _own_logging() -> Iterator[None]:
-    """Take away what one command adds to the logging, so that the next one does not log twice."""
+    """Remove the log handlers that a command adds, so that the next command does not log twice."""
     logger = logging.getLogger("stepflow")
     handlers, level = list(logger.handlers), logger.level
     logger.handlers = [each for each in handlers if isinstance(each, logging.NullHandler)]

@@ -1,4 +1,4 @@
-"""The words that only the repl has: rerun, status, workflow, input, help, exit and quit."""
+"""The additional words of the repl: rerun, status, workflow, input, help, exit and quit."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ _WORDS = {
     "quit": "Exit, like Ctrl-D.",
 }
 _INPUTS = ("--input", "--input-json", "--input-yaml", "--example", "--inputs", "--stdin-format")
-"""What rerun replaces as a whole: an input that is given anew takes the place of all of them."""
+"""Input options. If rerun is called with one of them, it replaces all those of the last run."""
 _STATUS = View(columns=(Column("server"), Column("url"), Column("flow"), Column("last")), name="url")
 
 
 class Leave(BaseException):
-    """Somebody wants to leave the repl."""
+    """Raised to exit the repl."""
 
 
 class ReplGroup(LazyGroup):
-    """All commands of `stepflow` and the repl's own words.
+    """All commands of `stepflow` and the words of the repl.
 
     Args:
         commands: The commands of `stepflow`.
@@ -45,7 +45,7 @@ class ReplGroup(LazyGroup):
     """
 
     def __init__(self, commands: LazyGroup, shell: Caller) -> None:
-        """Put both together."""
+        """Combine the commands and the words."""
         others = {name: text for name, text in commands.commands_of.items() if name != "repl"}
         help = "Commands are written as in a shell, without the word stepflow before them; it may be there."
         super().__init__(
@@ -60,10 +60,10 @@ class ReplGroup(LazyGroup):
         self._shell = shell
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Leave the usage out: there is no word to begin it with."""
+        """Omit the usage, because a line in the repl does not begin with a program name."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse what stands before the command."""
+        """Parse the arguments before the command."""
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
@@ -84,7 +84,7 @@ class ReplGroup(LazyGroup):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that is named."""
+        """Return the command with the given name."""
         name = args[0]
         if name == "repl" and not ctx.resilient_parsing:
             raise usage("this is already the repl")
@@ -94,7 +94,7 @@ class ReplGroup(LazyGroup):
 
 
 def _rerun(shell: Caller) -> click.Command:
-    # All options are those of the command that is called again.
+    # It accepts all options of the command that it calls again.
     @click.command("rerun", context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]})
     @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS]")
     def command(options: tuple[str, ...]) -> int:

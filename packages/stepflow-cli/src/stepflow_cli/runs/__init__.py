@@ -1,1 +1,1 @@
-"""Executing, waiting for and watching runs."""
+"""Executing, awaiting and watching runs."""

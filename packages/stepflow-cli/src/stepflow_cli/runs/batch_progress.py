@@ -1,4 +1,4 @@
-"""How far a batch that streams is, what failed in it, and how long its inputs took."""
+"""The progress of a streaming batch: counts, failures and latencies."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 __all__ = ["BatchProgress", "Latencies"]
 
 _EVERY = 0.2
-"""Seconds between two writes of the progress."""
+"""Seconds between progress updates."""
 _MOST_GROUPS = 5
-"""Kinds of failures that the summary lists."""
+"""Number of error groups that the summary lists."""
 _STEP = math.log(1.02)
-"""Latencies are counted in classes that are 2% wide."""
+"""Latencies are counted in buckets with a width of 2%."""
 
 
 class Latencies:
-    """How long inputs took, in little memory however many they are."""
+    """Latencies of inputs, in little memory regardless of their number."""
 
     def __init__(self) -> None:
-        """Nothing was counted."""
+        """Start empty."""
         self._classes: Counter[int] = Counter()
 
     def note(self, seconds: float) -> None:
@@ -40,7 +40,7 @@ class Latencies:
         self._classes[round(math.log(max(seconds, 1e-6)) / _STEP)] += 1
 
     def percentile(self, share: float) -> float | None:
-        """Return the seconds within which a share of the inputs ended; to 1%. None where nothing was counted."""
+        """Return the seconds within which this share of the inputs ended, accurate to 1%; None if there are none."""
         left = share * self._classes.total()
         for each, count in sorted(self._classes.items()):
             left -= count
@@ -50,10 +50,10 @@ class Latencies:
 
 
 class BatchProgress(BatchCount):
-    """How far a batch is, and what failed in it."""
+    """The progress of a batch, and its failures."""
 
     def __init__(self) -> None:
-        """Begin to count."""
+        """Start the counters."""
         super().__init__()
         self._failures: Counter[tuple[str, str]] = Counter()
         self._latencies = Latencies()
@@ -68,12 +68,12 @@ class BatchProgress(BatchCount):
             return
         error: dict[str, Any] = outcome.record()["error"]
         group = (str(error["code"] or outcome.status.value), error["message"])
-        # However many messages differ, few are kept.
+        # Limit the memory used if many messages differ.
         if group in self._failures or len(self._failures) < 1000:
             self._failures[group] += 1
 
     def is_due(self) -> bool:
-        """Return whether it is time to show the progress again."""
+        """Return whether it is time to update the progress."""
         now = time.monotonic()
         if now - self._shown <= _EVERY:
             return False
@@ -94,16 +94,16 @@ class BatchProgress(BatchCount):
         return f"{self.done} inputs done, {self.failed} failed, {self.done / self.seconds:.0f}/s"
 
     def summarise(self) -> None:
-        """Print the outcome of the batch, the most frequent failures first.
+        """Print the batch's outcome, with the most frequent failures first.
 
         Raises:
-            Problem: If not all inputs have succeeded.
+            Problem: If not all inputs succeeded.
         """
         note(f"{self._text()}, {self.seconds:.1f} s")
         found = [(percent, self._latencies.percentile(percent / 100)) for percent in (50, 95, 99)]
         if found[0][1] is not None:
             told = ", ".join(f"p{percent} {seconds:.3g} s" for percent, seconds in found)
-            # An input's own is not known: that of the run it was in stands for it.
+            # The latency of a single input is unknown, so the latency of its run is used.
             note(f"  latency of runs: {told}")
         for (code, message), count in self._failures.most_common(_MOST_GROUPS):
             note(f"  {count} x {code}: {message}")

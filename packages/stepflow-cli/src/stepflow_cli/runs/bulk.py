@@ -1,4 +1,4 @@
-"""Doing something with several runs at once: what is refused for one does not keep it from the others."""
+"""An operation on several runs: if the server refuses it for one run, the others are still processed."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ __all__ = ["for_each_run", "print_done", "raise_worst"]
 Answer = TypeVar("Answer")
 
 _SEVERITY = (ExitCode.CANCELLED, ExitCode.FAILED, ExitCode.TIMED_OUT)
-"""Exit codes of several runs at once: the last of these wins."""
+"""Exit codes of an operation on several runs; the last of these that occurs wins."""
 
 
 def for_each_run(ids: Sequence[str], act: Callable[[str], Answer], problems: list[Problem]) -> Iterator[Answer]:
-    """Do something with each run and return what came of it.
+    """Call a function for each run and yield its results.
 
-    That the server refuses one does not keep it from the others.
+    If the server refuses one run, the others are still processed.
 
     Args:
         ids: The runs.
-        act: What is done.
-        problems: Gets what the server refused.
+        act: The function.
+        problems: Receives the server's refusals.
     """
     from stepflow_client import ApiError
 
@@ -37,7 +37,7 @@ def for_each_run(ids: Sequence[str], act: Callable[[str], Answer], problems: lis
         except ApiError as error:
             problem = problem_of(error)
             if problem.exit_code != ExitCode.FAILED:
-                # Whoever is not authorised for one is not for the others.
+                # For example if the user is not authorised: then the other runs would fail too.
                 raise
             problems.append(problem)
         else:
@@ -45,7 +45,7 @@ def for_each_run(ids: Sequence[str], act: Callable[[str], Answer], problems: lis
 
 
 def raise_worst(problems: Sequence[Problem]) -> None:
-    """Show all problems and end with the exit code of the worst; nothing happens without any.
+    """Show all problems and exit with the code of the worst one; do nothing if there are none.
 
     Raises:
         Problem: The worst.
@@ -60,7 +60,7 @@ def raise_worst(problems: Sequence[Problem]) -> None:
 
 
 def print_done(output: Output, records: Iterable[Record], view: View) -> None:
-    """Print what was done, each as it comes where the format allows it; a table only if there is something in it."""
+    """Print the processed runs, each as it comes if the format allows that. A table is omitted if it is empty."""
     if output.format in (None, "table"):
         records = list(records)
         if not records:

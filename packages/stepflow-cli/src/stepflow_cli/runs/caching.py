@@ -1,4 +1,4 @@
-"""Results that are taken from the cache of this user, where a command is told to."""
+"""Taking results from this user's cache, if the command line asks for it."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ __all__ = ["JobCache", "open_cache", "tell"]
 
 
 def open_cache(caching: Caching, server: ServerOptions, flow: str) -> JobCache:
-    """Return the cache of this user; the file is opened by the first look.
+    """Return this user's cache; the file is opened by the first lookup.
 
     Args:
-        caching: What the command line says of it.
-        server: What it says of the server: a result of one server is none of another.
+        caching: The cache options of the command line.
+        server: The server options: results of one server are not used for another.
         flow: The flow's file.
 
     Raises:
-        Problem: If what is said of the server contradicts itself.
+        Problem: If the server settings contradict each other.
     """
     from stepflow_client import ResultCache
 
@@ -49,7 +49,7 @@ def open_cache(caching: Caching, server: ServerOptions, flow: str) -> JobCache:
 
 
 def _place(server: ServerOptions, flow: str) -> str:
-    """Return what names a server: its URL, or the configuration of an embedded one."""
+    """Return a text that identifies a server: its URL, or the configuration of an embedded one."""
     kept = kept_server(server)
     if kept is not None:
         return f"server {kept.client.url}" if kept.runtime is None else _embedded(json.dumps(kept.runtime.config))
@@ -61,7 +61,7 @@ def _place(server: ServerOptions, flow: str) -> str:
         with open(config or os.devnull, "rb") as file:
             return _embedded(file.read())
     except OSError:
-        # The server says what is wrong with it.
+        # The server will report the error.
         return _embedded(str(config))
 
 
@@ -71,18 +71,18 @@ def _embedded(config: bytes | str) -> str:
 
 
 class JobCache:
-    """The cache as a command uses it.
+    """The cache in the form that commands use.
 
     Args:
         cache: The cache.
     """
 
     def __init__(self, cache: ResultCache) -> None:
-        """Keep it."""
+        """Store the cache."""
         self._cache = cache
 
     def find(self, job: Job) -> PlainResult | None:
-        """Return the result of a job that the cache has; None too where the job depends on a flow still to be read."""
+        """Return a job's result from the cache; None if it has none, or the job's flow is not read yet."""
         if self._cache.refresh or job.unread is not None:
             return None
         found = self._cache._file.find(self._key(job)[0])
@@ -91,12 +91,12 @@ class JobCache:
     def result(
         self, target: Target, job: Job, wait: Wait, execute: Callable[[], FlowResult | PlainResult]
     ) -> FlowResult | PlainResult:
-        """Return the result of a job: what the cache has, or what this or another process gets.
+        """Return a job's result: the cached one, or the result of this process's run or of another process's.
 
         Args:
             target: The server.
             job: The job, with its flow.
-            wait: How long another process is waited for.
+            wait: How long to wait for another process.
             execute: Runs the job.
 
         Raises:
@@ -138,7 +138,7 @@ class JobCache:
         return found
 
     def _key(self, job: Job) -> tuple[str, dict[str, Any]]:
-        """Return the key of a job, and the variables it is run with."""
+        """Return the key of a job and the variables that it runs with."""
         from stepflow_client._codec import requests
         from stepflow_client._codec.variables import flow_variables
         from stepflow_client.flows.needs import needs_of

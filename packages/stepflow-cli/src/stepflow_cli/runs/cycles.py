@@ -1,4 +1,4 @@
-"""Steps that need each other; servers only say that one of them is undefined. Pure."""
+"""Steps that depend on each other in a cycle; servers only report that one is undefined. Pure functions."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ __all__ = ["cycle_in"]
 
 
 def cycle_in(flow: Mapping[str, Any]) -> list[str]:
-    """Return the ids of steps that need each other in a circle, the first one again at the end; empty for none.
+    """Return the ids of the steps in a cycle, with the first repeated at the end; empty if there is no cycle.
 
     Args:
-        flow: The flow. What it may have wrong is ignored.
+        flow: The flow. Malformed parts are ignored.
     """
     steps = [step for step in flow.get("steps") or () if isinstance(step, dict)]
     needs = {str(step.get("id")): list(dict.fromkeys(_referred(step))) for step in steps}
     done: set[str] = set()
     for first in needs:
-        # Each level is a step and those it needs that are not looked at yet.
+        # Each level is a step with an iterator over its dependencies that are not visited yet.
         path, levels = [first], [iter(needs[first])]
         while levels:
             following = next(levels[-1], None)

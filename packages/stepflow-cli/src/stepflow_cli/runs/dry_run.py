@@ -1,4 +1,4 @@
-"""What a run would be made of: the server validates the flow, and nothing is stored or run."""
+"""Dry runs: the server validates the flow, and nothing is stored or run."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _REQUEST = View(
 
 
 def dry_run(target: Target, job: Job, output: Output, flow: str, cache: JobCache | None = None) -> None:
-    """Validate the flow of a job and print what would be sent, without what the flow's schema calls secret.
+    """Validate a job's flow and print what would be sent, without values that the flow's schema marks as secret.
 
     Args:
         target: The server that validates.
         job: What would be run.
-        output: Where it is printed.
-        flow: What the command line calls the flow.
-        cache: Where a result would be looked for; it is said whether there is one.
+        output: Where to print it.
+        flow: The flow's name on the command line.
+        cache: The cache to look up the result in; the output says whether it has one.
 
     Raises:
-        Problem: If the server would refuse the flow, or the run would likely fail.
+        Problem: If the server would reject the flow, or the run would probably fail.
     """
     from ..records.diagnostics import InvalidFlow, called, counted, diagnostic_records, print_diagnostics
 
@@ -77,7 +77,7 @@ def _schema(flow: Mapping[str, Any], name: str) -> Any:
 
 
 def _masked(value: Any, schema: Any) -> Any:
-    """Return a value without what its schema calls secret."""
+    """Return a value without the parts that its schema marks as secret."""
     if not isinstance(schema, Mapping) or value is None:
         return value
     if schema.get("is_secret") is True:

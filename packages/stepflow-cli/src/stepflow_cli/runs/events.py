@@ -1,4 +1,4 @@
-"""Reading the events of a run in a thread, so that whoever shows them can do other things meanwhile."""
+"""Reading a run's events in a thread, so that the caller can do other things meanwhile."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
 __all__ = ["EventReader"]
 
 _AT_MOST = 1000
-"""Events given at once: after so many there is a look at the clock, and at the screen."""
+"""Maximum number of events returned at a time; after that, the caller checks its deadline and updates the screen."""
 
 
 class EventReader:
-    """The events of a run, as they come; a context manager.
+    """The events of a run as they arrive; a context manager.
 
     Args:
-        client: Makes a client for the thread alone: closing it is what ends a read that waits.
+        client: Creates a client for the thread only: closing it ends a read that is waiting.
         run_id: The run.
-        **options: As for `run_events`.
+        **options: Options of `run_events`.
     """
 
     def __init__(self, client: Callable[[], SyncStepflowClient], run_id: str, **options: Any) -> None:
-        """Begin to read when the context is entered."""
+        """Store the arguments; reading starts when the context is entered."""
         self._make_client = client
         self._arguments = {"run_id": run_id, **options}
         self._queue: queue.Queue[RunEvent | BaseException | None] = queue.Queue(maxsize=10 * _AT_MOST)
         self._closed = threading.Event()
         self.ended = False
-        """Whether the last event has been given."""
+        """Whether the last event has been returned."""
 
     def __enter__(self) -> Self:
         """Start the thread."""
@@ -51,13 +51,13 @@ class EventReader:
         self._client.close()
 
     def take(self, seconds: float | None) -> list[RunEvent]:
-        """Return the events that have come; wait for one if there is none.
+        """Return the events that have arrived; wait for one if there are none.
 
         Args:
-            seconds: How long to wait at most; None as long as it takes.
+            seconds: Maximum time to wait; None for no limit.
 
         Raises:
-            StepflowClientError: What ended the stream, after all events before it have been given.
+            StepflowClientError: If the stream ended with this error. The events before it are returned first.
         """
         taken: list[RunEvent] = []
         while not self.ended and len(taken) < _AT_MOST:
@@ -68,7 +68,7 @@ class EventReader:
                 break
             if isinstance(next_one, BaseException):
                 if taken:
-                    # First what came before it.
+                    # First return the events before the error.
                     self._queue.put(next_one)
                     break
                 self.ended = True

@@ -1,4 +1,4 @@
-"""Running a flow, from its file to what is printed; `run` and `submit` share it."""
+"""Running a flow, from reading its file to printing the result; shared by `run` and `submit`."""
 
 from __future__ import annotations
 
@@ -47,21 +47,21 @@ def prepare(
     about: Mapping[str, Any] | None = None,
     until: str | None = None,
 ) -> Job:
-    """Read the flow and the values, before anything is sent or started.
+    """Read the flow and the values before anything is sent or started.
 
     Args:
-        flow: The flow's file, or the id of a stored flow: then the values are read when the server is known.
-        values: What the command line says.
-        inputs: The file of a batch's inputs; there is no single input then.
-        max_concurrency: How many steps are executed at once, of all inputs together.
-        check: Whether the inputs have to fit the flow's schema.
+        flow: The flow's file, or the id of a stored flow; then the values are read once the server is known.
+        values: The values of the command line.
+        inputs: The file of a batch's inputs; then there is no single input.
+        max_concurrency: Maximum number of steps executed concurrently, over all inputs.
+        check: Whether to check the inputs against the flow's schema.
         is_stream: Whether the inputs are read as they are needed.
-        idempotency_key: The key of the run.
+        idempotency_key: The idempotency key of the run.
         about: The labels and the note for the history.
-        until: Run the flow up to this step.
+        until: Run the flow only up to this step.
 
     Raises:
-        Problem, FlowFileError: If something is wrong.
+        Problem, FlowFileError: If the flow or a value is wrong.
     """
     from stepflow_client.flows.file import is_flow_id
 
@@ -96,7 +96,7 @@ def prepare(
 
 
 def _with_values(job: Job) -> Job:
-    """Return a job, whose flow is known, with its input, overrides and variables read."""
+    """Return a job whose flow is known, with its input, overrides and variables read."""
     values = job.unread
     assert values is not None
     job = job._replace(
@@ -114,7 +114,7 @@ def _with_values(job: Job) -> Job:
 
 
 def _cut(job: Job, until: str) -> Job:
-    """Return a job that runs the flow up to a step.
+    """Return a job that runs the flow only up to a step.
 
     Raises:
         InvalidArgumentError: If the flow has no such step.
@@ -137,10 +137,10 @@ def _check_inputs(job: Job) -> None:
 
 
 def completed(target: Target, job: Job) -> Job:
-    """Return a job with what depends on its flow, which is asked for where it is a stored one.
+    """Return a job with everything that depends on its flow. A stored flow is requested from the server.
 
     Raises:
-        Problem: If the server has no such flow, or something is wrong.
+        Problem: If the server has no such flow, or a value is wrong.
     """
     from stepflow_client import NotFoundError
 
@@ -155,10 +155,10 @@ def completed(target: Target, job: Job) -> Job:
 
 
 def start(target: Target, job: Job) -> str:
-    """Start the run of a job and return its id.
+    """Start a job's run and return the run's id.
 
     Raises:
-        Problem: If that is interrupted: whether there is a run is not known then; if the steps form a cycle.
+        Problem: If the request is interrupted (then it is unknown whether the run exists), or the steps form a cycle.
     """
     from stepflow_client import InvalidFlowError
 
@@ -186,7 +186,7 @@ def start(target: Target, job: Job) -> str:
 def _submitted(target: Target, job: Job) -> str:
     return target.client.submit(
         job.flow_id or job.flow,
-        # One input that is a list would be a batch.
+        # A single input that is a list would be taken for a batch.
         [job.input] if job.batch is None else job.batch,
         job.overrides,
         variables=job.variables,
@@ -198,15 +198,15 @@ def _submitted(target: Target, job: Job) -> str:
 
 @contextmanager
 def naming(target: Target, run_id: str) -> Iterator[None]:
-    """Let no failure of the block hide which run there is, or how to get its result."""
+    """Add the run's id, and how to get its result, to failures of the block."""
     from stepflow_client import StepflowClientError
 
     try:
         yield
-        # What is written last fails only now.
+        # Errors in writing the last output appear only now.
         sys.stdout.flush()
     except StepflowClientError as error:
-        # Who started the server knows whether it has ended.
+        # The caller that started the server knows whether it has ended.
         error.run_id = error.run_id or run_id
         raise
     except Problem as problem:
@@ -218,7 +218,7 @@ def naming(target: Target, run_id: str) -> Iterator[None]:
 
 
 def print_cached(cache: JobCache, job: Job, output: Output) -> bool:
-    """Print the result of a job that a cache has, and return whether it has one."""
+    """Print the cached result of a job, and return whether there is one."""
     from .caching import tell
 
     check_known(output.fields, RESULT)
@@ -236,14 +236,14 @@ def run_job(target: Target, job: Job, wait: Wait, output: Output, cache: JobCach
     Args:
         target: The server.
         job: The job.
-        wait: How the run is waited for.
-        output: Where the result is printed.
-        cache: Where the result of one input is looked for and kept.
+        wait: How to wait for the run.
+        output: Where to print the result.
+        cache: The cache for the result of a single input.
 
     Raises:
-        Problem: If not all of it succeeds.
+        Problem: If not everything succeeded.
     """
-    # A misspelt field must not cost a whole run.
+    # Detect a misspelt field before running the flow.
     check_known(output.fields, RESULT if job.batch is None else BATCH_RESULT)
     if job.batch is None:
         _run_one(target, job, wait, output, cache)

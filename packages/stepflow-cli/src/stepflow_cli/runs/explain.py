@@ -1,4 +1,4 @@
-"""Why a step failed where the server does not say: by the components it has, and what their schemas require."""
+"""Reasons for failed steps that the server does not give: from its components and their schemas."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ __all__ = ["explained", "reason_for"]
 _NO_ROUTE = "error routing component"
 _SWALLOWED = 'step "'
 _TIMEOUT = 5.0
-"""Seconds to wait for the components: a plugin may be dead."""
+"""Seconds to wait for the components; a plugin may not respond."""
 
 
 def explained(target: Target, flow: Mapping[str, Any], result: FlowResult | PlainResult) -> str | None:
-    """Return why a run failed, as a hint; None where nothing is known.
+    """Return why a run failed, as a hint; None if that is unknown.
 
-    Asks the server for its components, only where its own message holds no reason (seen on all releases up to 0.13).
+    The components are requested from the server only if its own message has no reason (seen in all releases up to
+    0.13).
 
     Args:
         target: The server.
-        flow: The flow of the run; an empty one explains nothing.
+        flow: The flow of the run; an empty flow gives no hint.
         result: The result of the run.
     """
     from stepflow_client import StepflowClientError
@@ -42,17 +43,17 @@ def explained(target: Target, flow: Mapping[str, Any], result: FlowResult | Plai
     try:
         return reason_for(error.message, step, target.client.list_components(timeout=_TIMEOUT))
     except StepflowClientError:
-        # The failure of the run is what is told.
+        # The failure to report is the run's.
         return None
 
 
 def reason_for(message: str, step: Mapping[str, Any], components: Iterable[ComponentInfo]) -> str | None:
-    """Return what a server's message about a step leaves out; pure.
+    """Return what a server's message about a step leaves out. A pure function.
 
     Args:
         message: The message.
-        step: The step, as the flow has it.
-        components: What the server offers; names are without the prefix of their route.
+        step: The step's definition in the flow.
+        components: The server's components; their names lack the route prefix.
     """
     written = str(step.get("component", ""))
     prefix, _, name = written.rpartition("/")

@@ -1,7 +1,7 @@
-"""Run ids by their beginning: the id that begins so, if there is one and no other; and by their place in the history.
+"""Run ids given by a unique beginning, or by their position in the history.
 
-Ids begin with the time of their creation, in milliseconds: 12 digits in base 16. So the beginning of an id bounds when
-the run was created, and only the runs of that time are looked at.
+Ids begin with their creation time in milliseconds, as 12 hexadecimal digits. The beginning of an id therefore limits
+the time of creation, and only the runs of that time are requested.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 __all__ = ["is_whole", "place_of", "recorded_id", "whole_id", "whole_ids"]
 
 _CANDIDATES = 5
-"""How many are listed where the beginning is that of several."""
+"""Number of runs listed if a beginning is ambiguous."""
 _CLOCK = timedelta(seconds=2)
-"""Servers up to 0.9 tell the time of creation in whole seconds."""
+"""Servers up to 0.9 report creation times in whole seconds."""
 
 
 def is_whole(text: str) -> bool:
-    """Return whether this is a whole id."""
+    """Return whether a text is a complete run id."""
     try:
         UUID(text)
     except ValueError:
@@ -37,20 +37,20 @@ def is_whole(text: str) -> bool:
 
 
 def place_of(text: str) -> int:
-    """Return which of the recorded runs `@last`, `@2` and so on mean, counted from 0 for the newest."""
+    """Return the position in the history that `@last`, `@2` and so on stand for, with 0 for the newest run."""
     return 0 if text == "@last" else int(text[1:]) - 1
 
 
 def whole_id(client: SyncStepflowClient, text: str) -> str:
-    """Return the id that begins like this; a whole id is returned as it is, without a request.
+    """Return the id with this beginning; a complete id is returned without a request.
 
     Args:
-        client: Asked for the runs.
-        text: The id, its beginning, or `@last`, `@2` and so on: the newest runs that were recorded of this server.
+        client: The client to list runs with.
+        text: The id, its beginning, or `@last`, `@2` and so on: the newest runs recorded for this server.
 
     Raises:
-        Problem: If no run's id begins so (exit code 1), or several do (exit code 2): the hint lists them. If the
-            history has not so many runs.
+        Problem: If no run's id begins with the text (exit code 1), or several do (exit code 2; the hint lists them), or
+            the history has too few runs.
     """
     if text.startswith("@"):
         return recorded_id(text, client.url)
@@ -71,7 +71,7 @@ def whole_id(client: SyncStepflowClient, text: str) -> str:
 
 
 def whole_ids(client: SyncStepflowClient, texts: Sequence[str]) -> list[str]:
-    """Return the ids that begin like these, each once, in their order.
+    """Return the ids with these beginnings, in order and without duplicates.
 
     Raises:
         Problem: As for `whole_id`.
@@ -80,14 +80,14 @@ def whole_ids(client: SyncStepflowClient, texts: Sequence[str]) -> list[str]:
 
 
 def recorded_id(text: str, url: str | None = None) -> str:
-    """Return the id that `@last`, `@2` and so on mean.
+    """Return the id that `@last`, `@2` and so on stand for.
 
     Args:
-        text: The place in the history.
-        url: Only runs of this server count; None for those of all servers.
+        text: The position in the history.
+        url: Only count runs of this server; None for runs of all servers.
 
     Raises:
-        Problem: If the history has not so many runs.
+        Problem: If the history has too few runs.
     """
     entries = open_history().search(server=None if url is None else same_server(url), limit=1, offset=place_of(text))
     if entries:
@@ -105,7 +105,7 @@ def _beginning_with(client: SyncStepflowClient, text: str) -> Iterator[str]:
     digits = text.replace("-", "")[:12]
     first, last = int(digits.ljust(12, "0"), 16), int(digits.ljust(12, "f"), 16)
     since, until = _time(first), _time(last)
-    if since is None:  # no such time will come: the id cannot be one
+    if since is None:  # the time is out of range, so the text cannot be an id
         return
     begin = since - _CLOCK if since.year > 1970 else since
     for run in client.iter_runs(since=begin, until=None if until is None else until + _CLOCK):

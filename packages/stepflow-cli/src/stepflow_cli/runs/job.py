@@ -12,45 +12,45 @@ __all__ = ["Caching", "Job"]
 
 
 class Job(NamedTuple):
-    """A flow and all it is run with."""
+    """A flow with its arguments."""
 
     flow: dict[str, Any]
-    """Of one that is stored, this is known when its server is."""
+    """The flow; for a stored one, it is set once the server is known."""
     flow_id: str | None = None
     """The id of a stored flow."""
     unread: Values | None = None
-    """What is read once such a flow is known."""
+    """The values that are read once a stored flow is known."""
     input: Any = None
     batch: list[Any] | None = None
-    """The inputs, where there are several; there is no single one then."""
+    """The inputs of a batch; then there is no single input."""
     overrides: list[Any] | None = None
     variables: dict[str, Any] | None = None
     env_variables: bool = False
     max_concurrency: int | None = None
-    """How many inputs run at once."""
+    """The maximum concurrency of the run."""
     check: bool = True
-    """Whether the inputs have to fit the flow's schema."""
+    """Whether to check the inputs against the flow's schema."""
     idempotency_key: str | None = None
-    """A run that the flow has under this key is returned."""
+    """The idempotency key: if the flow already has a run with this key, that run is returned."""
     until: str | None = None
-    """The step whose output is the result, and behind which nothing is run; None for the whole flow."""
+    """The step whose output is the result; later steps are not run. None for the whole flow."""
     about: Mapping[str, Any] = {}
-    """What the history keeps besides: the flow's file, labels and a note."""
+    """Further data for the history: the flow's file, labels and a note."""
 
 
 class Caching(NamedTuple):
-    """What the command line says of the cache."""
+    """The cache options of the command line."""
 
     is_on: bool = False
     ttl: float | None = None
-    """Seconds; None for the usual time."""
+    """How long a result stays valid, in seconds; None for the default."""
     refresh: bool = False
 
     def check(self, job: Job) -> None:
-        """Refuse what contradicts itself.
+        """Raise on contradictory options.
 
         Raises:
-            Problem: If something does.
+            Problem: If options contradict each other.
         """
         if not self.is_on:
             if self.refresh or self.ttl is not None:

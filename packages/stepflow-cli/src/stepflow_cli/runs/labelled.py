@@ -1,4 +1,4 @@
-"""Runs of a server that have labels: servers keep none, the history of this machine does."""
+"""Runs filtered by labels: labels are kept in the history of this machine, not on servers."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ __all__ = ["labelled_runs"]
 
 _MOST = 100_000
 _FEW = 50
-"""Labelled runs that are asked for one by one, instead of looking through all runs."""
+"""Up to this number, labelled runs are requested one by one instead of listing all runs."""
 
 
 def labelled_runs(
     client: SyncStepflowClient, labels: Mapping[str, str], status: Sequence[str], filters: Mapping[str, Any]
 ) -> Iterator[RunDetails]:
-    """Iterate over the runs that were recorded with these labels and that the server still has, newest first.
+    """Yield the runs recorded with these labels that the server still has, newest first.
 
     Args:
-        client: Of the server.
+        client: The client of the server.
         labels: The labels.
-        status: Only runs of one of these; empty for all.
+        status: Only runs with one of these statuses; empty for all.
         filters: Arguments of `iter_runs`.
     """
     from stepflow_client import NotFoundError
@@ -41,7 +41,7 @@ def labelled_runs(
                 if not status or run.status.value in status:
                     yield run
         return
-    # Ids begin with the time of their creation, and runs come newest first.
+    # Ids begin with their creation time, and runs are listed newest first.
     oldest = min(ids)
     for run in client.iter_runs(**filters):
         if run.run_id < oldest:

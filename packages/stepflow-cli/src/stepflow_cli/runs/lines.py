@@ -1,4 +1,4 @@
-"""What happens in a run, in words: a line for each change."""
+"""A run's events in words: one line for each change."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["words_for"]
 
 
 def words_for(event: RunEvent, root: RunProgress, seconds: float | None = None, error: str | None = None) -> str:
-    """Return what an event means, in one line.
+    """Return an event as one line of text.
 
     Args:
-        event: The event; `root` has seen it.
+        event: The event; `root` has already processed it.
         root: The run that is followed.
-        seconds: How long it took, where something has ended.
-        error: The error of a step that failed.
+        seconds: How long it took, for the end of a step, item or run.
+        error: The error of a failed step.
     """
     run = root.of(event)
     where = f"run {run.run_id}" if run is root else f"sub-run {run.run_id}"

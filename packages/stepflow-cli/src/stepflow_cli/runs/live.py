@@ -1,4 +1,4 @@
-"""What is shown of a run while `run` and `submit` wait for it: steps and items live on a terminal, lines elsewhere."""
+"""Progress shown while `run` and `submit` wait: a live view of steps and items on a terminal, otherwise lines."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
 __all__ = ["shown_while_waiting"]
 
 _QUIET = 1.0
-"""Seconds until something is shown on a terminal: what is quicker needs no picture."""
+"""Seconds before the live view is shown on a terminal; faster runs do not need it."""
 _LINE = 10.0
-"""Seconds between two lines where there is no terminal."""
+"""Seconds between two lines if there is no terminal."""
 
 
 class _Ended(Exception):
-    """Nobody waits any more."""
+    """The caller no longer waits."""
 
 
 @contextmanager
 def shown_while_waiting(target: Target, run_id: str) -> Iterator[None]:
-    """Show on standard error how far a run is while the block waits for it.
+    """Show a run's progress on standard error while the block waits for it.
 
-    On a terminal, after a second, the picture of `runs watch`, which is taken away in the end; where the log goes to
-    the terminal too, and without a terminal, a line every 10 s. Nothing where JSON is asked for.
+    On a terminal, after a second, the view of `runs watch` is shown and finally erased. If there is no terminal, or the
+    log is written to it, a line is printed every 10 s. Nothing is shown if JSON is requested.
 
     Args:
-        target: The server; the run is watched by a client of its own, in a thread.
+        target: The server; the run is watched in a thread, with its own client.
         run_id: The run.
     """
     session = current_session()
@@ -62,7 +62,7 @@ def shown_while_waiting(target: Target, run_id: str) -> Iterator[None]:
 
 
 class _Shown:
-    """What the thread does."""
+    """The display, which runs in a thread."""
 
     def __init__(self, target: Target, run_id: str, *, color: str) -> None:
         self.ended = threading.Event()
@@ -72,18 +72,18 @@ class _Shown:
         self._began = time.monotonic()
 
     def say(self, text: str) -> None:
-        """Show an outage: in the live view, or in its place."""
+        """Show an outage in the live view, or print it if there is no view."""
         from ..output.safety import printable
 
         if self._watch is not None:
             self._watch.say(text)
         elif text != self._said:
-            # Both clients tell of the same outage.
+            # Both clients report the same outage.
             self._said = text
             print(printable(text), file=sys.stderr, flush=True)
 
     def draw(self) -> None:
-        """Draw the run until it has ended. Whatever goes wrong here is told by who waits for the run."""
+        """Draw the run until it has ended. Errors are ignored: the caller, which waits for the run, reports them."""
         with suppress(Exception), self._watched(_QUIET) as watch:
             from ..output.live import live_picture
             from .tree import tree_of
@@ -101,7 +101,7 @@ class _Shown:
                     self._watch = None
 
     def tell(self) -> None:
-        """Write a line every 10 s until the run has ended."""
+        """Print a line every 10 s until the run has ended."""
         with suppress(Exception), self._watched(_LINE) as watch:
             last = time.monotonic() - _LINE
 
@@ -115,7 +115,7 @@ class _Shown:
 
     @contextmanager
     def _watched(self, seconds: float) -> Iterator[Watch]:
-        """Return the watch of the run after a time; most runs have ended by then, and nothing is imported for it."""
+        """Yield the run's watch after a delay. Most runs have ended by then, and nothing is imported for them."""
         if self.ended.wait(seconds):
             raise _Ended
         from .watch import Watch

@@ -1,4 +1,4 @@
-"""Running a batch whose inputs and records stream, with a journal beside the output."""
+"""Running a batch whose inputs and records are streamed, with a journal beside the output."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ __all__ = ["Stream", "run_stream", "stream_of"]
 
 @dataclass(frozen=True)
 class Stream:
-    """What the command line says of a batch that streams."""
+    """The options of a streaming batch."""
 
     inputs: str
     output: str
-    """The file of the records; `-` is standard output, which has no journal."""
+    """The file of the records; `-` is standard output, for which there is no journal."""
     form: str
     """The format of the records."""
     input_format: str | None = None
@@ -47,14 +47,14 @@ class Stream:
 
     @property
     def journal(self) -> str | None:
-        """The journal's file."""
+        """The journal's file; None if the output is standard output."""
         return None if self.output == "-" else f"{self.output}.journal"
 
     def check(self) -> None:
-        """Refuse to overwrite what is there.
+        """Check that existing files are not overwritten.
 
         Raises:
-            Problem: If the output is there and is not to be gone on with, or there is no way to go on.
+            Problem: If the output exists and is not to be resumed, or cannot be resumed.
         """
         if self.resume and self.retry_failed:
             raise usage("--resume and --retry-failed cannot be combined: first the one, then the other")
@@ -81,15 +81,15 @@ class Stream:
 
 
 def stream_of(inputs: str | None, output: Output, wait: Wait, streaming: Mapping[str, Any]) -> Stream | None:
-    """Return how a batch streams; None for one that does not, and for a single input.
+    """Return how a batch is streamed; None for a single input or a batch that is not streamed.
 
-    One streams whose output is a file of lines of JSON, CSV or Parquet, or that has an option of streams.
+    A batch is streamed if its output is a JSON lines, CSV or Parquet file, or if a streaming option is given.
 
     Args:
         inputs: The file of the inputs.
-        output: How its records are printed.
-        wait: How it is waited for.
-        streaming: The options of streams, by name.
+        output: How to print the records.
+        wait: How to wait for the batch.
+        streaming: The streaming options, by name.
 
     Raises:
         Problem: If options contradict each other.
@@ -125,10 +125,10 @@ def stream_of(inputs: str | None, output: Output, wait: Wait, streaming: Mapping
 
 
 def run_stream(target: Target, job: Job, stream: Stream, wait: Wait) -> None:
-    """Run a batch, and write a record for each input as it ends.
+    """Run a batch and write a record for each input as it ends.
 
     Raises:
-        Problem: If not all inputs succeed, or it is interrupted.
+        Problem: If not all inputs succeeded, or the batch is interrupted.
     """
     if stream.retry_failed:
         _retry(target, job, stream, wait)
@@ -150,7 +150,7 @@ def run_stream(target: Target, job: Job, stream: Stream, wait: Wait) -> None:
 
 
 def _retry(target: Target, job: Job, stream: Stream, wait: Wait) -> None:
-    """Run the failed inputs of an output again, and replace their records: the output changes when all have ended."""
+    """Run the failed inputs of an output again and replace their records. The output changes once all have ended."""
     _check_ended(stream)
     failed = {
         record["index"]: (record.get("key"), record["run_id"])
@@ -160,7 +160,7 @@ def _retry(target: Target, job: Job, stream: Stream, wait: Wait) -> None:
     if not failed:
         note(f"no input of {stream.output} has failed")
         return
-    # What is retried is in the name: the journal of another retry does not fit.
+    # The name identifies the inputs: the journal of a different retry must not be used.
     name = hashlib.sha256(repr(sorted(failed.items())).encode()).hexdigest()[:8]
     merged, journal = f"{stream.output}.retry", f"{stream.output}.retry-{name}.journal"
     keeps = target.client.server_info().capabilities["blobs"]
@@ -174,7 +174,7 @@ def _retry(target: Target, job: Job, stream: Stream, wait: Wait) -> None:
                     with writing(merged):
                         file.write(record)
             run.write_all(chosen, file)
-        # Its outcomes are those from before: going on with it would bring them back.
+        # It holds the earlier outcomes: resuming from it would bring them back.
         _remove(f"{stream.output}.journal")
         with writing(stream.output):
             os.replace(merged, stream.output)
@@ -187,7 +187,7 @@ def _retry(target: Target, job: Job, stream: Stream, wait: Wait) -> None:
 
 
 def _check_ended(stream: Stream) -> None:
-    """Refuse to retry in a batch that was interrupted: inputs would be missing in the output."""
+    """Raise if the batch was interrupted: a retry would leave its remaining inputs out of the output."""
     if stream.journal is None or not os.path.exists(stream.journal):
         return
     from stepflow_client.journal import Journal
@@ -198,7 +198,7 @@ def _check_ended(stream: Stream) -> None:
 
 
 def _unchanged(chosen: Iterable[Placed], failed: Mapping[int, tuple[Any, Any]], stream: Stream) -> Iterator[Placed]:
-    """Yield the chosen inputs; those must have the keys that were written."""
+    """Yield the chosen inputs after checking that their keys are the recorded ones."""
     chosen = iter(chosen)
     while True:
         try:
@@ -209,7 +209,7 @@ def _unchanged(chosen: Iterable[Placed], failed: Mapping[int, tuple[Any, Any]], 
             raise usage(f"{stream.inputs} has changed: {error.args[0]}, which has failed") from None
         written = failed[position][0]
         keys = {str(value.get(name)) for name in ("id", "key")} if isinstance(value, dict) else set()
-        # CSV and Parquet hold keys as text; a line that could not be read has none.
+        # CSV and Parquet files hold keys as text; an unreadable line has no key.
         if written is not None and str(written) not in keys:
             raise usage(f"{stream.inputs} has changed: input {position} is not the one with the key {written!r}")
         yield position, value
@@ -221,17 +221,17 @@ def _remove(path: str) -> None:
 
 
 class _Run:
-    """A batch under way."""
+    """A batch in progress."""
 
     def __init__(self, target: Target, job: Job, stream: Stream, wait: Wait, journal: str | None) -> None:
         self.progress = BatchProgress()
         self._target, self._job, self._stream, self._wait, self._journal = target, job, stream, wait, journal
         self._extent = Extent()
         self._positions: dict[int, int] = {}
-        """Where the inputs under way are in their file, by their number in the batch."""
+        """The file positions of the running inputs, by their number in the batch."""
 
     def inputs(self) -> Iterator[Placed]:
-        """Return all inputs of the file, with their positions, as they are needed."""
+        """Yield all inputs of the file with their positions, as they are needed."""
         stream = self._stream
         form = format_of(stream.inputs, stream.input_format)
         schema = _input_schema(self._job.flow)
@@ -254,7 +254,7 @@ class _Run:
             variables_from_env=job.env_variables,
             overrides=job.overrides,
             journal=self._journal,
-            # The runs of an embedded server end with it; those that are in a store are taken over.
+            # The runs of an embedded server end with it; runs in a persistent store are taken over.
             on_lost="rerun" if target.ends_with_command else "fail",
             on_cancel=self._wait.on_interrupt,
         )
@@ -281,7 +281,7 @@ class _Run:
         self.progress.expected = expected
 
     def interrupted(self, option: str | None) -> Problem:
-        """Return what is said when Ctrl-C ends the batch."""
+        """Return the problem to report when Ctrl-C ends the batch."""
         return Problem(
             f"interrupted after {self.progress.done} inputs",
             kind="interrupted",

@@ -1,4 +1,4 @@
-"""A run as a tree on the terminal: the run, a line for each step, and the runs below it."""
+"""A run as a tree for the terminal: the run, a line for each step, and its sub-runs."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ __all__ = ["tree_of"]
 
 _WIDEST_ID = 40
 _FEWEST = 3
-"""Steps that are shown however small the terminal is."""
+"""Minimum number of steps shown, however small the terminal is."""
 _SUB_RUNS = 8
-"""Runs below that are shown; of more there is a count."""
+"""Maximum number of sub-runs shown; further ones are only counted."""
 
 
 def tree_of(run: RunProgress, now: datetime, note: str | None = None, *, height: int | None = None) -> Tree:
-    """Return the tree of a run as it stands.
+    """Return the tree of a run's current state.
 
     Args:
         run: The run.
         now: The time by the server's clock.
-        note: What else is to be said, as its last line.
-        height: How many lines it may have; steps that nothing happens to are counted then. None for any number.
+        note: A further message, shown as the last line.
+        height: Maximum number of lines; inactive steps are then only counted. None for no limit.
     """
     title = _line(f"run {printable(run.run_id)}\n{_name(run)} ", _status(run.status), _time(run.seconds(now)))
     if run.total != 1:
@@ -38,7 +38,7 @@ def tree_of(run: RunProgress, now: datetime, note: str | None = None, *, height:
     tree = Tree(title)
     below = list(run.sub_runs.values())
     if height is not None:
-        # For the title, the note, and a line that counts.
+        # Reserve lines for the title, the note, and a count.
         height = max(_FEWEST, height - 3 - 2 * min(len(below), _SUB_RUNS))
     _add_steps(tree, run, now, height)
     for each in _shown(below):
@@ -53,7 +53,7 @@ def tree_of(run: RunProgress, now: datetime, note: str | None = None, *, height:
 
 
 def _shown(below: Sequence[RunProgress]) -> list[RunProgress]:
-    """Return those that run, and the newest of the others, in the order of their creation."""
+    """Return the running sub-runs and the newest of the others, in order of creation."""
     if len(below) <= _SUB_RUNS:
         return list(below)
     ranked = sorted(enumerate(below), key=lambda pair: (pair[1].is_over, -pair[0]))[:_SUB_RUNS]
@@ -73,11 +73,11 @@ def _add_steps(tree: Tree, run: RunProgress, now: datetime, most: int | None) ->
 
 
 def _liveliest(steps: Sequence[StepProgress], run: RunProgress, most: int) -> list[StepProgress]:
-    """Return the steps that people want to see where there is no room for all: what runs, what failed, what is next."""
+    """Return the most interesting steps if there is no room for all: running steps, failed ones, and the next ones."""
     rank = {"running": 0, "failed": 1, "waiting": 2}
     status = {id(step): step.status(run.total, run.is_over) for step in steps}
     places = range(len(steps))
-    # Of those that are done the last ones, of those that wait the first.
+    # Prefer the last of the finished steps and the first of the waiting ones.
     ranked = sorted(
         places,
         key=lambda place: (

@@ -1,4 +1,4 @@
-"""Waiting for a run, and what is said where the wait ends before the run does."""
+"""Waiting for a run, and the message if the wait ends before the run does."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ class Wait(NamedTuple):
     """How a command waits for a run."""
 
     timeout: float | None = None
-    """Seconds; None waits as long as it takes."""
+    """Seconds; None for no limit."""
     on_interrupt: Literal["detach", "cancel"] = "detach"
-    """What Ctrl-C means for the run: it goes on, or it is cancelled."""
+    """The effect of Ctrl-C on the run: it continues, or it is cancelled."""
 
 
 def wait_for(
     target: Target, run_id: str, wait: Wait, ask: Callable[[], Answer], text: str = "", again: str | None = None
 ) -> Answer:
-    """Wait for a run; if the wait ends before the run does, say how to come back.
+    """Wait for a run. If the wait ends before the run does, report how to return to it.
 
     Args:
         target: The server.
         run_id: The run.
-        wait: What an interrupt means.
-        ask: Waits and gives what is wanted of the run.
-        text: What is shown meanwhile.
-        again: The command that comes back; by default `stepflow runs watch`.
+        wait: The effect of an interrupt.
+        ask: Waits for the run and returns the wanted result.
+        text: The message shown meanwhile.
+        again: The command that returns to the run; by default `stepflow runs watch`.
 
     Raises:
-        Problem: If the wait is interrupted, too long, or the server is lost.
+        Problem: If the wait is interrupted or times out, or the server is lost.
     """
     with or_come_back(target, run_id, wait, again), waiting(text or f"waiting for run {run_id}"):
         return ask()
@@ -47,7 +47,7 @@ def wait_for(
 
 @contextmanager
 def or_come_back(target: Target, run_id: str, wait: Wait, again: str | None = None) -> Iterator[None]:
-    """Print how to return to a run if the block ends before the run does; arguments and errors as for `wait_for`."""
+    """Report how to return to a run if the block ends before the run does; arguments and errors as in `wait_for`."""
     from stepflow_client import RunTimeoutError, TransportError
 
     again = None if target.ends_with_command else again or target.come_back("runs watch", run_id)

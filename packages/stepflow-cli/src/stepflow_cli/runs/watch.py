@@ -1,4 +1,4 @@
-"""Following one run until it ends: from its events to what is shown, and how it ended."""
+"""Following one run until it ends: turning its events into a display, and reporting how it ended."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 __all__ = ["Watch", "failure_of"]
 
 _TICK = 0.2
-"""Seconds between two pictures."""
+"""Seconds between updates of the display."""
 _SILENCE = 1.5
-"""Seconds without an event after which the run itself is looked at: servers send no event of a cancellation."""
+"""Seconds without an event before the run itself is requested: servers send no event for a cancellation."""
 _SHORT_SILENCE = 0.5
-"""The same for a run that has ended: its events come all at once."""
+"""The same for a run that has already ended, whose events arrive immediately."""
 _MOST_ITEMS = 10_000
-"""Of larger runs the items are not fetched to say what failed."""
+"""For larger runs, the items are not requested to find out what failed."""
 _FAILED = ("failed", "recovery_failed")
 _MOST_FLOWS = 100
-"""Of so many runs below the steps are asked for their ids."""
+"""Maximum number of sub-runs whose step ids are requested."""
 
 Shown = Callable[["RunEvent", float | None, "str | None"], None]
-"""Is called with each event, how long what has ended took, and the error of a step that failed."""
+"""Called with each event, the duration of what has ended, and the error of a failed step."""
 
 
 class Watch:
-    """One run that is followed.
+    """A run that is followed.
 
     Args:
         target: The server.
@@ -48,7 +48,7 @@ class Watch:
     """
 
     def __init__(self, target: Target, run_id: str) -> None:
-        """Ask what the run is, and what time the server has."""
+        """Request the run and the server's time."""
         self._target = target
         health = target.client.health_check().timestamp
         self._ahead = timedelta() if health is None else health - datetime.now(UTC)
@@ -70,12 +70,12 @@ class Watch:
         return datetime.now(UTC) + self._ahead
 
     def say(self, text: str) -> None:
-        """Let the note be this until the next event comes."""
+        """Use this text as the note until the next event arrives."""
         self._said = text
 
     @property
     def note(self) -> str | None:
-        """What is to be said of a server that is away, or does not tell all."""
+        """A message if the server is unreachable or does not report all events."""
         if self._said is not None:
             return self._said
         if self.progress.is_over or self._target.client.server_info().capabilities["events"]:
@@ -85,16 +85,16 @@ class Watch:
     def follow(
         self, show: Shown, refresh: Callable[[], None], *, timeout: float | None, sub_runs: bool = False
     ) -> None:
-        """Take in events until the run has ended.
+        """Process events until the run has ended.
 
         Args:
-            show: What is done with each event.
-            refresh: Is called several times in a second.
-            timeout: Seconds until a RunTimeoutError; None waits as long as it takes.
-            sub_runs: Whether the events of the runs below are taken in too.
+            show: Called with each event.
+            refresh: Called several times per second.
+            timeout: Seconds until a RunTimeoutError; None for no limit.
+            sub_runs: Whether to include the events of sub-runs.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        # Asked with a run that is itself below another, servers give the events of that one, and wrong step ids.
+        # For a run that is itself a sub-run, servers would send its parent's events, with wrong step ids.
         sub_runs = sub_runs and self.run.parent_run_id is None
         with EventReader(self._target.another_client, self.run.run_id, include_sub_runs=sub_runs) as events:
             heard = time.monotonic()
@@ -120,14 +120,14 @@ class Watch:
             raise RunTimeoutError(f"run {self.run.run_id} has not ended yet", run_id=self.run.run_id)
 
     def _has_ended_silently(self) -> bool:
-        """Return whether the run has ended in a way that sends no event."""
+        """Return whether the run has ended without sending an event."""
         from stepflow_client import RateLimitError, ServerFaultError, TransportError
 
-        # The reading of the events decides how long a server may be away.
+        # The event reader decides how long a server may be unreachable.
         with suppress(TransportError, ServerFaultError, RateLimitError):
             self.run = self._look(self.run.run_id)
         run = self.run
-        # Of a run that it has lost, a server never counts the items to their end.
+        # If a server has lost a run, it never counts all of the items as ended.
         return run.is_finished and (run.status not in ("completed", "failed") or run.items.running > 0)
 
     def _end_silently(self, show: Shown) -> None:
@@ -145,7 +145,7 @@ class Watch:
         show(end, self.progress.see(end), None)
 
     def _finish(self) -> None:
-        """Get what the events do not tell: the end itself, and why items failed."""
+        """Request what events do not contain: the end itself, and why items failed."""
         self._said = None
         self.run = self._look(self.run.run_id)
         self.progress.end(self.run.status.value, self.run.completed_at)
@@ -167,16 +167,16 @@ class Watch:
         try:
             return step_ids(self._target.client.get_run_flow(self.run.run_id).flow)
         except NotFoundError:
-            # A run that a step has created need not have a stored flow.
+            # The flow of a run created by a step may not be stored.
             return []
 
     def _look(self, run_id: str) -> RunDetails:
-        """Return the run without its steps, of which there may be very many, where it has no run above it."""
+        """Return the run without its steps, of which there may be very many, if it is not a sub-run."""
         listed = self._target.client.list_runs(root_run_id=run_id, roots_only=True, limit=1).runs
         return next((run for run in listed if run.run_id == run_id), None) or self._target.client.get_run(run_id)
 
     def _error_of(self, event: RunEvent) -> str | None:
-        """Ask why a step failed: once for each step, as a batch may have very many items."""
+        """Request why a step failed; only once per step, because a batch may have very many items."""
         if event.type != "step_completed" or getattr(event, "status", None) != "failed" or event.inferred:
             return None
         from stepflow_client import StepflowClientError
@@ -189,14 +189,14 @@ class Watch:
                     run.run_id, step.step_id, item_index=getattr(event, "item_index", 0)
                 )
             except StepflowClientError:
-                # The run itself goes on, whatever became of this question.
+                # The run continues even if this request failed.
                 return None
             step.error = None if told.error is None else _first_line(told.error.message)
             return step.error
         return None
 
     def _flow_of(self, run_id: str, item: int) -> FlowOutline:
-        # Flows of runs below need not be stored, so that the runs themselves have to be asked.
+        # Flows of sub-runs may not be stored, so their runs are requested.
         from stepflow_client import StepflowClientError
 
         if len(self.progress.sub_runs) > _MOST_FLOWS:
@@ -210,14 +210,14 @@ class Watch:
 
 
 def failure_of(target: Target, run: RunDetails) -> Problem | None:
-    """Return the problem of a run that has ended, but not in success; None for a success."""
+    """Return the problem for a run that ended without success; None for a successful run."""
     if run.status == "completed":
         return None
     if run.status == "cancelled":
         return cancelled_run(run.run_id)
     if run.items.total == 1:
         return failure(target.client.get_result(run.run_id, wait=False))
-    # What runs for ever was lost by the server.
+    # The server has lost the items that never stop running.
     failed = run.items.failed + run.items.running
     said = f"{failed} of {run.items.total} items of run {run.run_id} failed"
     if run.items.total <= _MOST_ITEMS:

@@ -1,1 +1,1 @@
-"""The server a command works with."""
+"""The server that a command uses."""

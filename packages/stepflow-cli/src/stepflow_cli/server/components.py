@@ -1,4 +1,4 @@
-"""The components of the server that a command works with."""
+"""The components of the server that a command uses."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ __all__ = ["listed_components"]
 
 
 def listed_components(target: Target, *, schemas: bool = True, timeout: float | None = None) -> ComponentList:
-    """Return the components of a server, of an embedded one with their paths.
+    """Return the components of a server. Those of an embedded server have their paths.
 
     Args:
         target: The server.
-        schemas: Whether to return their schemas too.
-        timeout: Seconds for the request, instead of the client's.
+        schemas: Whether to include their schemas.
+        timeout: Seconds for the request, instead of the client's timeout.
 
     Raises:
-        StepflowClientError: If the server does not list them.
+        StepflowClientError: If the server does not list its components.
     """
     runtime = target.runtime
     if runtime is None:
@@ -34,5 +34,5 @@ def listed_components(target: Target, *, schemas: bool = True, timeout: float | 
         finally:
             await runtime.client.aclose()
 
-    # The runtime knows the routes, and with them the paths; it has this call for coroutines only.
+    # The runtime knows the routes and therefore the paths; it offers this call only as a coroutine.
     return asyncio.run(ask())

@@ -1,4 +1,4 @@
-"""The server a command works with: one that is named, or an embedded one that lives as long as the command."""
+"""The server that a command uses: a named one, or an embedded one that runs as long as the command."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ _NO_SERVER = "start one with 'stepflow serve', name one with --url or STEPFLOW_U
 
 @dataclass(frozen=True)
 class Target:
-    """The server a command works with."""
+    """The server that a command uses."""
 
     client: SyncStepflowClient
     settings: Settings
     runtime: StepflowRuntime | None = None
-    """The embedded server; None where another one was named."""
+    """The embedded server; None if a server is named."""
     is_kept: bool = False
-    """Whether the server is there for more than this command."""
+    """Whether the server outlives this command."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    """What another client of this server is made with."""
+    """The arguments to create another client of this server with."""
     history: CommandHistory = field(default_factory=CommandHistory)
-    """Where the client records its runs."""
+    """The history in which the client records its runs."""
 
     @property
     def ends_with_command(self) -> bool:
-        """Whether the server, and all runs on it, end when the command does."""
+        """Whether the server, with all its runs, ends when the command does."""
         return self.runtime is not None and not self.is_kept
 
     def another_client(self) -> SyncStepflowClient:
-        """Return a further client of the same server, to be closed by the caller: for a thread of its own."""
+        """Return another client of the same server, for use in another thread. The caller must close it."""
         from stepflow_client import SyncStepflowClient
 
         if self.runtime is not None:
@@ -52,7 +52,7 @@ class Target:
         return SyncStepflowClient.from_env(**self.arguments)
 
     def async_client(self) -> StepflowClient:
-        """Return an asynchronous client of the same server with the same history, to be closed by the caller."""
+        """Return an asynchronous client of the same server with the same history. The caller must close it."""
         from stepflow_client import StepflowClient
 
         history = self.history.for_client
@@ -61,7 +61,7 @@ class Target:
         return StepflowClient.from_env(**self.arguments, history=history)
 
     def come_back(self, words: str, run_id: str) -> str:
-        """Return the command that goes on with a run, on the same server.
+        """Return a shell command that continues with a run, on the same server.
 
         Args:
             words: The command, for example `runs watch`.
@@ -71,7 +71,7 @@ class Target:
             return f"{words} {run_id}"
         command = f"stepflow {words} {run_id}"
         if self.settings.url.origin == "flag --url":
-            # The client's own form of it has no password.
+            # The client's form of the URL has no password.
             return f"{command} --url {shlex.quote(self.client.url)}"
         if self.settings.profile is not None:
             return f"{command} --profile {shlex.quote(self.settings.profile.name)}"
@@ -80,11 +80,11 @@ class Target:
 
 @contextmanager
 def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Target]:
-    """Return the server that the options name; an embedded one ends with the block.
+    """Yield the server that the options name; an embedded server is stopped at the end of the block.
 
     Args:
-        server: What the command line says.
-        flow: The flow's file, where there is one: an embedded server's configuration is looked for beside it.
+        server: The server options of the command line.
+        flow: The flow's file, if any; an embedded server's configuration is searched for in its folder.
 
     Raises:
         Problem: If the options are wrong, or the server cannot be reached.
@@ -104,21 +104,21 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
     from . import outages
 
     arguments, history = _client_settings(settings), CommandHistory()
-    # Looking for plugins reads the metadata of every installed package; nothing here has any. (No process is started
-    # that could inherit this.)
+    # Searching for pydantic plugins reads the metadata of every installed package; none are used here. (No process is
+    # started that could inherit this variable.)
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     with outages.tracked(), SyncStepflowClient.from_env(**arguments, history=history.for_client) as client:
         try:
             yield Target(client, settings, arguments=arguments, history=history)
         except ServerConnectionError as error:
-            # A run that had been found before is no reason to start another server.
+            # If the run was found before, the hint to start a server would be wrong.
             nobody = settings.url.origin == "default" and not (error.run_id and error.was_sent)
             raise problem_of(error, hint=_NO_SERVER if nobody else None) from error
 
 
 @contextmanager
 def keep(target: Target) -> Iterator[None]:
-    """Let all commands of this session within the block that name no server use this one."""
+    """Use this server for all commands of the session in the block that name no server."""
     session = current_session()
     before, session.kept = session.kept, replace(target, is_kept=True)
     try:
@@ -128,7 +128,7 @@ def keep(target: Target) -> Iterator[None]:
 
 
 def kept_server(server: ServerOptions, session: Session | None = None) -> Target | None:
-    """Return the server that is kept in a session, by default the current one, if these options name none."""
+    """Return the server kept in a session (by default the current one), if the options name no server."""
     kept = (session or current_session()).kept
     is_named = server.url or server.profile or server.local or server.config is not None
     return kept if isinstance(kept, Target) and not is_named else None
@@ -148,7 +148,7 @@ def _told_of_its_end(target: Target) -> Iterator[None]:
 
 @contextmanager
 def _naming_config(config: str | None) -> Iterator[None]:
-    """Name the configuration with which a server does not start: it may have been found, and not been named."""
+    """Add the configuration file to the error of a server that does not start; the user may not have named the file."""
     from stepflow_client import ServerStartError
 
     try:
@@ -166,7 +166,7 @@ def _client_settings(settings: Settings) -> dict[str, Any]:
         return arguments
     arguments |= profile.client_settings()
     if os.environ.get("STEPFLOW_TIMEOUT"):
-        # The environment goes before the file, and the client reads it.
+        # The environment takes precedence over the file, and the client reads it.
         arguments.pop("timeout", None)
     token = profile.token()
     if token is not None:
@@ -190,7 +190,7 @@ def _embedded(server: ServerOptions, settings: Settings, flow: str | None) -> It
     clients: list[SyncStepflowClient] = []
 
     def ended(exit_code: int) -> None:
-        # Nobody starts it again: whoever waits for it must not wait any longer.
+        # The server is not restarted: waiting requests must end.
         exit_codes.append(exit_code)
         for client in clients:
             client.close()

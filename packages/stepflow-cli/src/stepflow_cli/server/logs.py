@@ -1,7 +1,7 @@
-"""What the servers of this machine wrote: kept in files by the commands that start a server, read by `runs logs`.
+"""Logs of the embedded servers on this machine: written by the commands that start a server, read by `runs logs`.
 
-Each command writes a file of its own, since processes cannot share one that is cut at a size. Kept are lines of level
-info and above: debug lines hold inputs and outputs.
+Each command writes its own file, because processes cannot share a file that is rotated by size. Only lines of level
+info and above are kept: debug lines contain inputs and outputs.
 """
 
 from __future__ import annotations
@@ -26,39 +26,39 @@ from ..settings.history import history_setting, open_history
 __all__ = ["LEVELS", "KeptLine", "clear_logs", "keeping_logs", "lines_of_run", "runs_beginning_with"]
 
 LEVELS = ("info", "warn", "error")
-"""Those that are kept, the least grave first."""
+"""The kept levels, in increasing severity."""
 
 _MAX_FILES = 50
 _MAX_BYTES = 10 * 2**20
-"""Of a file; at this size it is set aside, and one that had been set aside before is removed."""
+"""Maximum size of a file in bytes. A full file is rotated, replacing the previously rotated one."""
 _LATE_SECONDS = 1.0
-"""Lines of workers come through another pipe than the server's; they may be read so much later."""
+"""Lines from workers come through a different pipe than the server's; they may be read later by up to this time."""
 _NAMES = {"WARNING": "warn", "CRITICAL": "error"}
 _RUN_ID = re.compile(r"run_id=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 
 
 @dataclass(frozen=True)
 class KeptLine:
-    """A line of a server or of one of its workers."""
+    """A line from a server or one of its workers."""
 
     time: str
-    """When the command read it, as RFC 3339."""
+    """When the command read the line, in RFC 3339."""
     level: str
     target: str
-    """The part of the server that wrote it; empty for a worker's line."""
+    """The part of the server that wrote the line; empty for a worker's line."""
     message: str
     times: int = 1
-    """How often it stands there, one after the other."""
+    """How often the line is repeated in succession."""
 
     @property
     def run_ids(self) -> set[str]:
-        """The runs it names."""
+        """The ids of the runs that the line names."""
         return set(_RUN_ID.findall(self.message))
 
 
 @contextmanager
 def keeping_logs() -> Iterator[None]:
-    """Keep what embedded servers write in the block, unless the history is off."""
+    """Keep the log of embedded servers in the block, unless the history is off."""
     from stepflow_client import StepflowClientError
 
     logger = logging.getLogger("stepflow.server")
@@ -82,14 +82,14 @@ def keeping_logs() -> Iterator[None]:
 
 
 def lines_of_run(run_id: str, *, everything: bool = False) -> list[KeptLine]:
-    """Return what was written from the first line that names a run to the last one, oldest first.
+    """Return the lines from the first one that names a run to the last, oldest first.
 
     Args:
-        run_id: The whole id.
-        everything: Whether lines that name only other runs are among them.
+        run_id: The complete id.
+        everything: Whether to include lines that name only other runs.
 
     Returns:
-        The lines, equal ones that follow each other as one; empty if none names the run.
+        The lines, with repeated lines merged into one; empty if none names the run.
     """
     found: list[KeptLine] = []
     for lines in _logs():
@@ -99,17 +99,17 @@ def lines_of_run(run_id: str, *, everything: bool = False) -> list[KeptLine]:
 
 
 def runs_beginning_with(text: str) -> list[str]:
-    """Return the ids of the runs that kept lines name and that begin with a text, newest first."""
+    """Return the ids of runs in the kept lines that begin with a text, newest first."""
     found = {run_id for lines in _logs() for line in lines for run_id in line.run_ids if run_id.startswith(text)}
-    # Ids begin with the time of their creation.
+    # Ids begin with their creation time.
     return sorted(found, reverse=True)
 
 
 def clear_logs(before: datetime | None = None) -> None:
-    """Remove kept lines.
+    """Remove kept log files.
 
     Args:
-        before: Only files that were last written to before then.
+        before: Only remove files last written before this time; None removes all.
     """
     for path in _files():
         with suppress(OSError):
@@ -118,12 +118,13 @@ def clear_logs(before: datetime | None = None) -> None:
 
 
 class _KeepingHandler(RotatingFileHandler):
-    """Writes records as lines of JSON into a new file that only its owner can read."""
+    """Writes records as JSON lines into a new file that only its owner can read."""
 
     def __init__(self) -> None:
         folder = _folder()
         for each in (folder.parent, folder):
-            # Folders above the last one would be made readable for all.
+            # `parents=True` creates missing upper folders with default permissions, so each folder is created by its
+            # own call.
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in _files()[: 1 - _MAX_FILES]:
             with suppress(OSError):
@@ -142,7 +143,7 @@ class _KeepingHandler(RotatingFileHandler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if self.stream is not None and not os.path.exists(self.baseFilename):
-            # It was removed: by 'history clear', or as the oldest of too many.
+            # The file was removed: by 'history clear', or as the oldest of too many files.
             with suppress(OSError):
                 self.stream.close()
             self.stream = None
@@ -155,12 +156,12 @@ class _KeepingHandler(RotatingFileHandler):
         return json.dumps({"time": time, "level": level, "target": target, "message": record.getMessage()})
 
     def close(self) -> None:
-        # What could not be written before cannot be written now either.
+        # Data that could not be written before cannot be written now either.
         with suppress(OSError):
             super().close()
 
     def handleError(self, record: logging.LogRecord) -> None:
-        # A full disk is no reason to disturb a run; what was written so far can be read.
+        # A full disk must not disturb a run; what was written so far stays readable.
         logging.getLogger("stepflow.server").removeHandler(self)
         note(f"the server's log is not kept any longer: {self.baseFilename} cannot be written")
 
@@ -170,10 +171,10 @@ def _folder() -> Path:
 
 
 def _files() -> list[Path]:
-    """Return the files of all logs, those that were last written to last."""
+    """Return all log files, ordered by their last write, the latest last."""
     aged = []
     for path in _folder().glob("*.jsonl*"):
-        # A pipe among them would be read for ever.
+        # Reading a pipe would never end.
         with suppress(OSError):
             if path.is_file():
                 aged.append((path.stat().st_mtime, path))
@@ -181,7 +182,7 @@ def _files() -> list[Path]:
 
 
 def _logs() -> Iterator[list[KeptLine]]:
-    """Return the lines of each log, with those that were set aside."""
+    """Yield the lines of each log, including those of its rotated file."""
     files = set(_files())
     for path in sorted(path for path in files if path.suffix == ".jsonl"):
         aside = Path(f"{path}.1")
@@ -191,7 +192,7 @@ def _logs() -> Iterator[list[KeptLine]]:
 def _read(path: Path) -> Iterator[KeptLine]:
     with suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
         for text in file:
-            # The last one may be cut off, and others damaged.
+            # The last line may be cut off, and others may be damaged.
             with suppress(ValueError, KeyError, TypeError, RecursionError):
                 yield _kept_line(json.loads(text))
 

@@ -1,4 +1,4 @@
-"""What people are told when the client has lost the server and asks again: it may do so for minutes."""
+"""Messages about outages: while the client tries to reach a lost server again, possibly for minutes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _on_standard_error(text: str) -> None:
 
 @contextmanager
 def tracked() -> Iterator[None]:
-    """Print outages within the block; not where JSON is asked for, nor where the log has them."""
+    """Print outages within the block, unless JSON or quiet output was requested, or the log contains them."""
     session = current_session()
     if session.json_errors or session.quiet or _are_logged():
         yield
@@ -37,7 +37,7 @@ def tracked() -> Iterator[None]:
 
 @contextmanager
 def told_by(tell: Callable[[str], None]) -> Iterator[None]:
-    """Let something else tell in the block.
+    """Print outages with another function in the block.
 
     Args:
         tell: Writes one line.

@@ -1,4 +1,4 @@
-"""The settings of a command, as people are shown them: no passwords, and proxies of the environment too."""
+"""The settings of a command in the form shown to people: without passwords, and with the environment's proxies."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["home_as_tilde", "settings_in_effect"]
 
 
 def settings_in_effect(server: ServerOptions) -> list[Setting]:
-    """Return every setting with its value and its origin; a token is never among the values.
+    """Return every setting with its value and origin; tokens are never included.
 
     Args:
-        server: What the command line says.
+        server: The server options of the command line.
 
     Raises:
-        Problem: If what is said contradicts itself, or a profile is missing or wrong.
+        Problem: If settings contradict each other, or a profile is missing or wrong.
     """
     profiles = load()
     settings = resolve(server, profiles=profiles)
@@ -44,6 +44,6 @@ def _shown(setting: Setting, url: str | None) -> Setting:
 
 
 def home_as_tilde(value: Any) -> Any:
-    """Return text with the user's home as `~`, for people; anything else as it is."""
+    """Return text with the user's home folder as `~`, for people; other values are returned unchanged."""
     home = os.path.expanduser("~")
     return value.replace(home + os.sep, f"~{os.sep}") if isinstance(value, str) and home != os.sep else value

@@ -1,4 +1,4 @@
-"""Changing the file with the profiles: what is in it stays as it was written, comments too."""
+"""Editing the configuration file. Everything else in it, including comments, stays as written."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from .profiles import KEYS, Profiles, check_profile, config_path, load
 __all__ = ["Place", "changing", "parse_key", "plain_name", "set_value", "unset_value", "use_profile"]
 
 _TOP = ("current", "history")
-"""The keys that belong to no profile."""
+"""The keys that do not belong to a profile."""
 _SECRETS = ("token", "password", "api_key", "secret", "auth", "authorization")
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a value stands in the file."""
+    """The position of a value in the file."""
 
     profile: str | None
     """None for `current` and `history`."""
     key: str | None
-    """None for a profile as a whole."""
+    """None for a whole profile."""
 
     def __str__(self) -> str:
         if self.profile is None:
@@ -43,12 +43,12 @@ def parse_key(key: str, profile: str | None, profiles: Profiles) -> Place:
     That is `current`, `history`, `profiles.NAME.KEY`, `profiles.NAME`, or a key of a profile.
 
     Args:
-        key: As it stands on the command line.
-        profile: The profile that --profile names; by default the current one.
-        profiles: What the file holds.
+        key: The key as given on the command line.
+        profile: The profile given with --profile; by default the current one.
+        profiles: The contents of the file.
 
     Raises:
-        Problem: If there is no such key; the hint has the nearest.
+        Problem: If there is no such key; the hint suggests the nearest.
     """
     if key.startswith("profiles."):
         return _parse_dotted(key.removeprefix("profiles."), key, profile, profiles)
@@ -65,7 +65,7 @@ def parse_key(key: str, profile: str | None, profiles: Profiles) -> Place:
 def _parse_dotted(rest: str, whole: str, profile: str | None, profiles: Profiles) -> Place:
     if profile is not None:
         raise usage(f"{whole} and --profile both name a profile; give one of them")
-    # The name of a profile may have dots.
+    # Profile names may contain dots.
     if (name := plain_name(rest, profiles)) in profiles.tables:
         return Place(name, None)
     name, dot, key = rest.rpartition(".")
@@ -82,11 +82,11 @@ def _parse_dotted(rest: str, whole: str, profile: str | None, profiles: Profiles
 
 
 def plain_name(text: str, profiles: Profiles) -> str:
-    """Return the name of a profile that a text means: as it stands, or in quotes as in the file.
+    """Return the name of the profile that a text names, either as it is or quoted as in the file.
 
     Args:
-        text: As it stands on the command line.
-        profiles: What the file holds; a name that is in it, quotes and all, is meant as it stands.
+        text: The text as given on the command line.
+        profiles: The contents of the file; a name that is in it with its quotes is taken as it is.
     """
     if text in profiles.tables or len(text) < 2 or text[0] not in "\"'" or text[-1] != text[0] or "\n" in text:
         return text
@@ -97,7 +97,7 @@ def plain_name(text: str, profiles: Profiles) -> str:
     except ValueError:
         return text
     (name, value), *_ = parsed.items()
-    # `"a"."b"` is not one name.
+    # `"a"."b"` is two names.
     return name if value == 0 else text
 
 
@@ -111,7 +111,7 @@ def _unknown(key: str, whole: str, known: list[str] | tuple[str, ...]) -> Except
 
 
 def set_value(place: Place, text: str, profiles: Profiles) -> Any:
-    """Set a key to what the text means, and return that.
+    """Set a key to the value that a text stands for, and return the value.
 
     Raises:
         Problem: If the value is wrong, or the file cannot be changed.
@@ -161,7 +161,7 @@ def _set_history(text: str, profiles: Profiles) -> bool:
 
 
 def _check(place: Place, table: Mapping[str, Any], profiles: Profiles) -> None:
-    """Refuse a value that would make the profile wrong."""
+    """Raise if the value would make the profile wrong."""
     sources = [each for each in ("token_env", "token_file", "token_command") if each in table]
     if place.key in sources and len(sources) > 1:
         other = next(each for each in sources if each != place.key)
@@ -173,7 +173,7 @@ def _check(place: Place, table: Mapping[str, Any], profiles: Profiles) -> None:
 
 
 def _value(key: str, text: str) -> Any:
-    """Return the value that a text means for a key."""
+    """Return the value that a text stands for, for a key."""
     from ..inputs.values import read_scalar
 
     if key in ("timeout", "verify") or (key == "token_command" and text.lstrip().startswith("[")):
@@ -182,10 +182,10 @@ def _value(key: str, text: str) -> Any:
 
 
 def unset_value(place: Place, profiles: Profiles) -> None:
-    """Remove a key, or a whole profile, from the file.
+    """Remove a key or a whole profile from the file.
 
     Raises:
-        Problem: If it is not there, or the profile would be wrong without it.
+        Problem: If it does not exist, or the profile would be wrong without it.
     """
     table = profiles.tables.get(place.profile or "", {})
     if place.profile is None:
@@ -219,10 +219,10 @@ def unset_value(place: Place, profiles: Profiles) -> None:
 
 
 def use_profile(name: str, profiles: Profiles) -> str:
-    """Make a profile the current one, and return its name.
+    """Make a profile the current one and return its name.
 
     Raises:
-        Problem: If there is none of this name, or it is wrong.
+        Problem: If there is none of this name or it is wrong.
     """
     name = plain_name(name, profiles)
     profiles.get(name)
@@ -236,7 +236,7 @@ def use_profile(name: str, profiles: Profiles) -> str:
 
 @contextmanager
 def changing() -> Iterator[Profiles]:
-    """Return the profiles as they are now, to be checked and changed in the block: nobody else changes them meanwhile.
+    """Yield the current profiles, to check and change them in the block. Other processes cannot change them meanwhile.
 
     Raises:
         Problem: If the file cannot be read or written.
@@ -251,7 +251,7 @@ def changing() -> Iterator[Profiles]:
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """Keep others who change the file waiting: of two changes at once, one would be lost."""
+    """Lock the file against other processes that change it: of two concurrent changes, one would be lost."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except FileExistsError:
@@ -270,18 +270,18 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 
 def _change(path: Path, edit: Callable[[Any], None]) -> None:
-    """Change the file in one step; the file that a symbolic link names is changed, not the link.
+    """Change the file atomically. If it is a symbolic link, its target is changed.
 
     Args:
         path: The file.
-        edit: Makes the change, in a document of tomlkit or in plain dicts.
+        edit: Makes the change in a tomlkit document or in plain dicts.
     """
     import tomllib
 
     import tomlkit
 
     if path.exists() and not path.is_file():
-        # A device, for example: the new file would take its place.
+        # A device, for example, which the new file would replace.
         raise usage(f"{path} is no regular file, and is not changed", "STEPFLOW_CONFIG_FILE names another file")
     text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
     wanted = tomllib.loads(text)
@@ -294,13 +294,13 @@ def _change(path: Path, edit: Callable[[Any], None]) -> None:
     except (ValueError, LookupError, TypeError, RecursionError):
         changed, is_done = text, False
     if not is_done:
-        # Tables in pieces, for example. Nothing that stands there may be lost.
+        # For example tables that are split up. None of their contents may be lost.
         raise usage(f"{path} is written in a way that cannot be changed here", "change it with an editor")
     _write(path.resolve(), changed)
 
 
 def _write(path: Path, text: str) -> None:
-    # A new file for its owner alone, that takes the place of the old one when it is whole.
+    # A new file that only its owner can read; it replaces the old one when it is complete.
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:

@@ -1,7 +1,7 @@
-"""Whether runs are recorded in the history of this user, and the history itself.
+"""Whether runs are recorded in this user's history, and the history itself.
 
-Recording is on unless STEPFLOW_HISTORY or the configuration file says off. The modules of the history and of SQLite are
-imported when a run has been created, so that they delay none.
+Recording is on unless STEPFLOW_HISTORY or the configuration file turns it off. The history module and SQLite are
+imported only after a run has been created, so that they do not delay it.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _WORDS = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false
 
 
 def history_setting(profiles: Profiles | None = None) -> Setting:
-    """Return whether runs are recorded, `on` or `off`, and where that was said.
+    """Return whether runs are recorded, `on` or `off`, and the origin of the setting.
 
     Args:
-        profiles: The configuration file; None reads it.
+        profiles: The configuration file's contents; None reads the file.
 
     Raises:
         Problem: If STEPFLOW_HISTORY is neither on nor off, or the file cannot be read.
@@ -51,7 +51,7 @@ def _setting(is_on: bool, origin: str) -> Setting:
 
 
 def require_history() -> None:
-    """Refuse what needs a history where none is written.
+    """Raise if the history is off.
 
     Raises:
         Problem: If it is off.
@@ -63,31 +63,31 @@ def require_history() -> None:
 
 
 def open_history() -> History:
-    """Return the history; the file is opened by the first call, and made by the first run that is recorded."""
+    """Return the history. The first call opens the file; the first recorded run creates it."""
     from stepflow_client.history import History
 
     return History(on_failure=warn)
 
 
 def same_server(url: str) -> list[str]:
-    """Return the URLs that name the server of a URL: this machine has two names."""
+    """Return the URLs that name the same server as a URL: localhost and 127.0.0.1 are the same host."""
     names = ("//localhost:", "//127.0.0.1:")
     return list(dict.fromkeys([url, *(url.replace(names[0], names[1], 1), url.replace(names[1], names[0], 1))]))
 
 
 class CommandHistory:
-    """The history as the client of a command uses it: nothing is imported or read before a run has been created.
+    """The history as a command's client uses it: nothing is imported or read before a run has been created.
 
-    Only what a command runs within `recording` is recorded: not the runs of doctor or of test cases.
+    Only runs created within `recording` are recorded, not those of doctor or of test cases.
     """
 
     def __init__(self) -> None:
-        """Record nothing yet."""
+        """Start without recording."""
         self._about: Mapping[str, Any] | None = None
 
     @property
     def for_client(self) -> History:
-        """This object, as the type that a client takes."""
+        """This object, as the type that the client takes."""
         return cast("History", self)
 
     @contextmanager
@@ -99,13 +99,13 @@ class CommandHistory:
         labels: Mapping[str, str] | None = None,
         note: str | None = None,
     ) -> Iterator[None]:
-        """Record the runs that are created in the block, in other threads too.
+        """Record the runs that are created in the block, including those of other threads.
 
         Args:
-            flow: The flow's content, where the client may know only its id.
+            flow: The flow's content, in case the client knows only its id.
             flow_file: The flow's file.
-            labels: What the command line says of the runs.
-            note: The same, as a sentence.
+            labels: The labels given on the command line.
+            note: The note given on the command line.
         """
         self._about = {"flow": flow or None, "flow_file": flow_file, "labels": labels, "note": note}
         try:
@@ -122,7 +122,7 @@ class CommandHistory:
             return None
 
     def record(self, run_id: str, **given: Any) -> None:
-        """Record a run that was created, with what the command line says of it."""
+        """Record a run that was created, with the labels and note of the command line."""
         if self._about is not None and self._history is not None:
             said = {name: value for name, value in self._about.items() if value is not None}
             self._history.record(run_id, **(said | {k: v for k, v in given.items() if v is not None}))
@@ -133,7 +133,7 @@ class CommandHistory:
             self._history.update(run_id, status=status)
 
     def get(self, run_id: str) -> HistoryEntry | None:
-        """Return a run, or None if it is not recorded or cannot be read."""
+        """Return a run, or None if it is not recorded or the history cannot be read."""
         from stepflow_client import StepflowClientError
 
         with suppress(StepflowClientError):

@@ -1,4 +1,4 @@
-"""Profiles: named servers and how to get in, in a TOML file of the user's.
+"""Profiles: named servers and their credentials, in a TOML file of the user.
 
     current = "prod"
     history = false
@@ -10,8 +10,8 @@
 
 `history = false` keeps the command from recording runs.
 
-The file is `config.toml` in the platform's configuration folder for `stepflow`, or the one that STEPFLOW_CONFIG_FILE
-names. A token itself is never in it: it is in an environment variable, in a file, or given by a command.
+The file is `config.toml` in the platform's configuration folder for `stepflow`, or the file that STEPFLOW_CONFIG_FILE
+names. It never contains a token: tokens come from an environment variable, a file or a command.
 """
 
 from __future__ import annotations
@@ -36,36 +36,36 @@ _TOKEN_KEYS = ("token_env", "token_file", "token_command")
 
 
 class Profile(NamedTuple):
-    """One server and how to get in; every key but the url may be left out."""
+    """A server and how to connect to it; every key except `url` is optional."""
 
     name: str
     folder: Path
-    """The folder of the file; names of files in a profile are relative to it."""
+    """The folder of the configuration file; file names in a profile are relative to it."""
     url: str
     token_env: str | None = None
     """The environment variable that holds the token."""
     token_file: str | None = None
-    """The file that holds the token; nobody else may be able to read it."""
+    """The file that holds the token; it must not be readable by other users."""
     token_command: tuple[str, ...] = ()
     """The command that prints the token."""
     timeout: float | None = None
     """Seconds for each request."""
     verify: bool = True
-    """False does not check an https server's certificate."""
+    """Whether to verify an https server's certificate."""
     ca_file: str | None = None
-    """The authorities that an https server is checked with."""
+    """The CA certificates to verify an https server with."""
     cert_file: str | None = None
-    """The client's own certificate."""
+    """The client certificate."""
     key_file: str | None = None
-    """The key of the client's certificate."""
+    """The private key of the client certificate."""
     proxy: str | None = None
     """The URL of a proxy."""
 
     def token(self) -> str | None:
-        """Read the token; None if the profile names no source of one.
+        """Read the token; None if the profile gives no source for one.
 
         Raises:
-            Problem: If there is none where it should be, or others can read its file.
+            Problem: If the source has no token, or other users can read its file.
         """
         if self.token_env is not None:
             token = os.environ.get(self.token_env, "").strip()
@@ -77,13 +77,13 @@ class Profile(NamedTuple):
         return _token_of_command(self.name, self.token_command) if self.token_command else None
 
     def path_of(self, name: str) -> Path:
-        """Return the path of a file that the profile names."""
+        """Return the path of a file named in the profile."""
         from pathlib import Path
 
         return self.folder / Path(name).expanduser()
 
     def client_settings(self) -> dict[str, Any]:
-        """Return the arguments of the client that the profile sets, but for the url and the token."""
+        """Return the client arguments that the profile sets, except the URL and the token."""
         settings: dict[str, Any] = {}
         if self.timeout is not None:
             settings["timeout"] = self.timeout
@@ -100,28 +100,28 @@ class Profile(NamedTuple):
 
 
 _TOKEN_SECONDS = 120.0
-"""Seconds that a token command may take: it may ask a person to log in."""
+"""Seconds that a token command may take; it may ask a person to log in."""
 
 KEYS = tuple(name for name in Profile._fields if name not in ("name", "folder"))
 """The keys a profile may have."""
 
 
 class Profiles(NamedTuple):
-    """The profiles of a file, as they stand there; one is checked when it is used."""
+    """The profiles of a file, unchecked; a profile is checked when it is used."""
 
     path: Path
     current: str | None = None
-    """The profile that is used where none is named."""
+    """The profile that is used by default."""
     tables: Mapping[str, Any] = {}
-    """The profiles' keys and values, by name."""
+    """The keys and values of each profile, by its name."""
     history: bool | None = None
-    """Whether runs are recorded; None where the file does not say."""
+    """Whether runs are recorded; None if the file does not say."""
 
     def get(self, name: str) -> Profile:
         """Return a profile.
 
         Raises:
-            Problem: If there is none of this name, or a key or value in it is wrong.
+            Problem: If there is none of this name, or one of its keys or values is wrong.
         """
         if not name:
             raise usage("a profile has a name", f"the profiles are {', '.join(self.tables)}" if self.tables else None)
@@ -132,7 +132,7 @@ class Profiles(NamedTuple):
 
 
 def config_path() -> Path:
-    """Return the path of the file with the profiles, whether it exists or not.
+    """Return the path of the configuration file, whether it exists or not.
 
     Raises:
         Problem: If the user has no home folder.
@@ -151,17 +151,17 @@ def config_path() -> Path:
 
 
 def load(path: Path | None = None) -> Profiles:
-    """Read the profiles; without a file there are none.
+    """Load the profiles; there are none if the file does not exist.
 
     Args:
         path: The file; None for the user's.
 
     Raises:
-        Problem: If it cannot be read, or is not TOML of this form.
+        Problem: If it cannot be read, or is not TOML of the expected form.
     """
     path = path or config_path()
     try:
-        # Editors on Windows put a byte order mark before it.
+        # Some Windows editors write a byte order mark.
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return Profiles(path)
@@ -194,18 +194,18 @@ def load(path: Path | None = None) -> Profiles:
 
 
 _DEEPEST = 20
-"""Levels of tables and lists; a profile needs four."""
+"""Maximum nesting of tables and lists; a profile needs four levels."""
 
 _TWICE = (
     ("Cannot overwrite a value", "a key stands twice in one table"),
     ("Cannot declare", "a table stands twice"),
     ("Duplicate inline table key", "a key stands twice in one table"),
 )
-"""What the parser says of something that stands twice, and what it means."""
+"""The parser's messages for duplicate names, and what they mean."""
 
 
 def _toml_problem(said: str) -> str:
-    """Return what is wrong with a file, from what the parser says of it."""
+    """Return what is wrong with a file, from the parser's message."""
     for start, meaning in _TWICE:
         if said.startswith(start):
             _, at, place = said.partition(" (at ")
@@ -230,10 +230,10 @@ def _is_deep(value: Any) -> bool:
 
 
 def check_profile(name: str, table: Mapping[str, Any], path: Path) -> Profile:
-    """Return the profile that the keys and values of a table make.
+    """Return the profile for a table of keys and values.
 
     Raises:
-        Problem: If one of them is wrong; the message names the file, the profile and the key.
+        Problem: If one is wrong; the message names the file, the profile and the key.
     """
     where = f"{path}: profile {name}"
     for key, value in table.items():
@@ -328,7 +328,7 @@ def _token_of_file(profile: str, path: Path) -> str:
 def _token_of_command(profile: str, command: tuple[str, ...]) -> str:
     import subprocess
 
-    # Its standard error is the terminal's: it may ask for something there.
+    # Its standard error stays the terminal's, because it may prompt there.
     try:
         done = subprocess.run(
             command, stdout=subprocess.PIPE, text=True, errors="replace", check=False, timeout=_TOKEN_SECONDS

@@ -1,4 +1,4 @@
-"""Which server a command uses, and where that was said: a flag, the environment, a profile, or nowhere."""
+"""Which server a command uses, and the origin of that choice: a flag, the environment, a profile or the default."""
 
 from __future__ import annotations
 
@@ -14,65 +14,65 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_PORT", "DEFAULT_URL", "Default", "ServerOptions", "Setting", "Settings", "resolve"]
 
 DEFAULT_PORT = 7837
-"""Where `stepflow serve` listens; the client's own default, written again as importing it takes longer."""
+"""The port of `stepflow serve`. It equals the client's default, which would take longer to import."""
 DEFAULT_URL = f"http://localhost:{DEFAULT_PORT}"
 
 Default = Literal["embedded", "server"]
-"""What a command uses where nothing is said: an embedded server, or the one at `DEFAULT_URL`."""
+"""The default for a command: an embedded server, or the server at `DEFAULT_URL`."""
 
 
 class ServerOptions(NamedTuple):
-    """What the command line says about the server."""
+    """The server options of the command line."""
 
     url: str | None = None
     profile: str | None = None
     local: bool = False
     config: str | None = None
-    """The configuration of the embedded server; it implies `local`."""
+    """The embedded server's configuration file; it implies `local`."""
     default: Default = "embedded"
 
 
 class Setting(NamedTuple):
-    """A value and where it comes from."""
+    """A value and its origin."""
 
     name: str
     value: Any
-    """A JSON value; of a token only what gives it, never the token."""
+    """A JSON value; for a token, its source, never the token itself."""
     origin: str
     """`flag --url`, `environment variable STEPFLOW_URL`, `profile prod in FILE`, or `default`."""
 
 
 class Settings(NamedTuple):
-    """Which server a command uses."""
+    """The server that a command uses, and its settings."""
 
     url: Setting
-    """Its value is None for an embedded server."""
+    """The value is None for an embedded server."""
     profile: Profile | None
-    """The profile, where one names the server."""
+    """The profile, if the server comes from one."""
     settings: tuple[Setting, ...]
-    """All settings with their origins, for people."""
+    """All settings with their origins, for display."""
 
     @property
     def is_embedded(self) -> bool:
-        """Whether the command starts a server of its own."""
+        """Whether the command starts its own server."""
         return self.url.value is None
 
 
 def resolve(
     options: ServerOptions, *, profiles: Profiles | None = None, environ: Mapping[str, str] | None = None
 ) -> Settings:
-    """Decide which server a command uses.
+    """Determine which server a command uses.
 
-    `--local` (or `--config`) goes first, then `--url`, STEPFLOW_URL, a profile (`--profile`, STEPFLOW_PROFILE, the
-    file's current one), the default.
+    `--local` (or `--config`) takes precedence, then `--url`, STEPFLOW_URL, a profile (`--profile`, STEPFLOW_PROFILE,
+    the file's current one), and the default.
 
     Args:
-        options: What the command line says.
-        profiles: The profiles; None reads the user's file, where it matters.
+        options: The server options of the command line.
+        profiles: The profiles; None reads the user's file if it is needed.
         environ: The environment; None for the process's own.
 
     Raises:
-        Problem: If what is said contradicts itself, or a profile is missing or wrong.
+        Problem: If settings contradict each other, or a profile is missing or wrong.
     """
     environ = os.environ if environ is None else environ
     _check(options, environ)
@@ -103,7 +103,7 @@ def resolve(
 def _check(options: ServerOptions, environ: Mapping[str, str]) -> None:
     for flag, value in (("--url", options.url), ("--profile", options.profile), ("--config", options.config)):
         if value is not None and not value.strip():
-            # A variable that is not set, most likely: not a reason to run somewhere else.
+            # Most likely a shell variable that is not set; the command must not run on another server because of that.
             raise usage(f"{flag} is empty")
     local = "--local" if options.local else "--config" if options.config is not None else None
     named = "--url" if options.url else "--profile" if options.profile else None
@@ -112,7 +112,7 @@ def _check(options: ServerOptions, environ: Mapping[str, str]) -> None:
     if options.url and options.profile:
         raise usage("--url and --profile both name a server; give one of them")
     if options.profile and environ.get("STEPFLOW_URL"):
-        # Neither may silently win: the command would run on a server that somebody did not mean.
+        # Neither may silently win: the command could run on the wrong server.
         raise usage("--profile and the environment variable STEPFLOW_URL both name a server", "unset STEPFLOW_URL")
 
 
@@ -131,7 +131,7 @@ def _settings(
     chosen: Setting | None = None,
     profiles: Profiles | None = None,
 ) -> Settings:
-    """Gather what else is set: the token's source, the timeout, and what a profile says about TLS."""
+    """Collect the other settings: the token's source, the timeout, and the profile's TLS settings."""
     found: dict[str, Setting] = {"url": url, "profile": chosen or Setting("profile", None, "default")}
     if url.value is not None:
         found["token"] = Setting("token", None, "default")

@@ -1,4 +1,4 @@
-"""URLs of servers: shown without passwords, and the proxies that the environment names for them."""
+"""Server URLs: displayed without passwords, and the proxies that the environment names for them."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ __all__ = ["EnvironmentProxy", "environment_proxy", "split_url", "without_passwo
 
 @dataclass(frozen=True)
 class EnvironmentProxy:
-    """What the environment says about proxies for one server."""
+    """The environment's proxy settings for one server."""
 
     url: str | None
-    """The proxy that is used, without its password; None for none."""
+    """The proxy that is used, without its password; None if none is used."""
     variable: str
-    """The variable that names a proxy for such a server."""
+    """The variable that names a proxy for such servers."""
     why_not: str | None = None
-    """Why it is not used, where it is not."""
+    """Why the proxy is not used, if it is not."""
 
 
 def split_url(url: str) -> tuple[str, str, int]:
-    """Return the scheme, host and port of a server's URL; `host:port` is taken as http.
+    """Return the scheme, host and port of a server's URL; `host:port` counts as http.
 
     Raises:
-        ValueError: If there are none.
+        ValueError: If the URL has none.
     """
     parts = urlsplit(url.strip() if "://" in url else f"http://{url.strip().removeprefix('//')}")
     if not parts.hostname or parts.scheme not in ("http", "https"):
@@ -35,10 +35,10 @@ def split_url(url: str) -> tuple[str, str, int]:
 
 
 def without_password(url: str) -> str:
-    """Return a URL as it can be shown: without the user and the password in it."""
+    """Return a URL for display: without its user and password."""
     scheme, separator, rest = url.rpartition("://")
     authority, slash, path = rest.partition("/")
-    # A password may hold a slash that should have been escaped; then nothing of it is shown.
+    # A password may contain an unescaped slash; then none of it is shown.
     if "@" in path and "@" not in authority:
         authority, path = path.rpartition("@")[2], ""
         slash = ""
@@ -46,13 +46,13 @@ def without_password(url: str) -> str:
 
 
 def environment_proxy(url: str) -> EnvironmentProxy | None:
-    """Return what HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say about a server, as the client reads them.
+    """Return the proxy that the environment's proxy variables give for a server, as the client reads them.
 
     Args:
         url: The server.
 
     Returns:
-        None where no variable names a proxy for it.
+        None if no variable names a proxy for it.
     """
     try:
         scheme, host, _ = split_url(url)
@@ -68,7 +68,7 @@ def environment_proxy(url: str) -> EnvironmentProxy | None:
         with SyncStepflowClient(url) as client:
             proxy = client.proxy
     except StepflowClientError:
-        # The value is no URL of a proxy: whoever connects says so.
+        # The value is not the URL of a proxy; connecting will report that.
         return EnvironmentProxy(without_password(os.environ[variable]), variable)
     if proxy is not None:
         return EnvironmentProxy(proxy, variable)

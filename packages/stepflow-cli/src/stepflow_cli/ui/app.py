@@ -1,4 +1,4 @@
-"""The pages as one ASGI application."""
+"""The pages, as one ASGI application."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ def application(
     stopping: asyncio.Event,
     port: int,
 ) -> ASGIApp:
-    """Return the application.
+    """Return the ASGI application.
 
     Args:
-        client: Makes the client of the server that the pages are about; it is closed when the application ends.
-        addresses: The hosts and origins that are accepted.
+        client: Creates the client of the server to show; the client is closed when the application ends.
+        addresses: The accepted hosts and origins.
         sessions: The sessions.
         stopping: Set when streams are to end.
-        port: Where the application listens.
+        port: The port that the application listens on.
     """
     from stepflow_client import StepflowClientError
 
@@ -77,7 +77,7 @@ def application(
     files = _files()
 
     async def static(request: Request) -> Response:
-        # All files are in memory: no path of a request becomes a path of a file.
+        # All files are in memory: the path of a request is never used as a file path.
         found = files.get(request.path_params["name"])
         if found is None:
             return Response("no such file", 404, media_type="text/plain")
@@ -95,7 +95,7 @@ def application(
         async with client() as opened:
             followers = Followers(opened)
             app.state.site = Site(opened, environment(), forms, followers, Health(opened))
-            # The first picture takes a second: not when the first run is opened.
+            # The first picture takes a second, so it is drawn before a run is opened.
             warming = asyncio.create_task(run_in_threadpool(flow_picture, _SMALL_FLOW))
             try:
                 yield

@@ -1,4 +1,4 @@
-"""Forms as browsers send them: urlencoded, or in parts where a file is with them. No I/O."""
+"""Form data as sent by browsers: URL-encoded, or multipart if it includes a file. No I/O."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from urllib.parse import parse_qsl
 __all__ = ["MAX_BODY_BYTES", "MalformedFormError", "read_form"]
 
 MAX_BODY_BYTES = 16 * 2**20
-"""The longest form that is read."""
+"""Maximum size of a form in bytes."""
 _MOST_FIELDS = 2_000
 
 
 class MalformedFormError(ValueError):
-    """What was sent is no form."""
+    """The data is not a form."""
 
 
 def read_form(content_type: str, body: bytes) -> Mapping[str, str]:
-    """Return the fields of a form; of several of one name the last one. A file is a field that holds its text.
+    """Return the fields of a form; the last one if a name occurs several times. A file is a field with its text.
 
     Raises:
         MalformedFormError: If it is not a form, not UTF-8, or has more than 2,000 fields.

@@ -1,4 +1,4 @@
-"""Follows what happens on the server, for the pages that are open."""
+"""Following events on the server for the pages that are open."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Followers", "Health", "RunFollower"]
 
 _QUIET_SECONDS = 0.3
-"""No event for so long: all that have happened are read."""
+"""Seconds without an event after which all past events count as read."""
 _CATCH_UP_SECONDS = 5.0
 _PAUSE = 2.0
 _IDLE_SECONDS = 30.0
@@ -26,17 +26,17 @@ _HEALTH_SECONDS = 1.0
 
 
 class Health:
-    """Whether the server responds, asked at most once a second however many pages are open."""
+    """Whether the server responds. It is requested at most once per second, regardless of the number of open pages."""
 
     def __init__(self, client: StepflowClient) -> None:
-        """Ask nothing yet."""
+        """Store the client; nothing is requested yet."""
         self._client = client
         self._lock = asyncio.Lock()
         self._asked = float("-inf")
         self._is_up = True
 
     async def is_up(self) -> bool:
-        """Return whether the server responded, now or a second ago."""
+        """Return whether the server responded, now or up to a second ago."""
         from stepflow_client import StepflowClientError
 
         async with self._lock:
@@ -45,14 +45,14 @@ class Health:
                     await self._client.health_check(timeout=2.0)
                     self._is_up = True
                 except StepflowClientError as error:
-                    # One that refuses is there.
+                    # An error response also means that the server is up.
                     self._is_up = error.status_code is not None
                 self._asked = time.monotonic()
             return self._is_up
 
 
 class RunFollower:
-    """Reads the events of one run, once for all pages that show it.
+    """Reads the events of a run once for all pages that show it.
 
     Args:
         client: A client of the server.
@@ -60,7 +60,7 @@ class RunFollower:
     """
 
     def __init__(self, client: StepflowClient, run_id: str) -> None:
-        """Begin to read."""
+        """Start reading."""
         self._client = client
         self._run_id = run_id
         self._events: list[RunEvent] = []
@@ -70,22 +70,22 @@ class RunFollower:
         self._pages = 0
         self._used = time.monotonic()
         self.version = 0
-        """Grows with each event."""
+        """Increases with each event."""
         self._task = asyncio.create_task(self._follow())
 
     @property
     def is_idle(self) -> bool:
-        """Whether no page has needed it for half a minute."""
+        """Whether no page has used it for half a minute."""
         return not self._pages and time.monotonic() - self._used > _IDLE_SECONDS
 
     @property
     def has_pages(self) -> bool:
-        """Whether a page listens."""
+        """Whether a page is listening."""
         return self._pages > 0
 
     @contextmanager
     def page(self) -> Iterator[None]:
-        """Keep on reading for a page within the block."""
+        """Keep the follower in use for a page while the block runs."""
         self._pages += 1
         try:
             yield
@@ -94,7 +94,7 @@ class RunFollower:
             self._used = time.monotonic()
 
     async def times(self) -> list[StepTime]:
-        """Return when steps ran, as far as it is known after five seconds at most."""
+        """Return the times of steps known so far, after waiting at most five seconds for past events."""
         from stepflow_client.drawing.timing import step_times
 
         self._used = time.monotonic()
@@ -103,7 +103,7 @@ class RunFollower:
         return step_times(self._events, self._run_id)
 
     async def changes(self, version: int, seconds: float) -> int:
-        """Return the version once it differs from this one, or after so many seconds."""
+        """Return the version when it differs from the given one, or after this many seconds."""
         if self.version == version:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), seconds)
@@ -122,7 +122,7 @@ class RunFollower:
             try:
                 await self._read()
             except TransportError:
-                # The server is away for longer than the client waits for it.
+                # The server has been unreachable for longer than the client retries.
                 self._caught_up.set()
                 await asyncio.sleep(_PAUSE)
                 continue
@@ -147,17 +147,17 @@ class RunFollower:
 
 
 class Followers:
-    """The runs that are followed: at most 64 that no page listens to."""
+    """The followed runs, of which at most 64 have no listening page."""
 
     def __init__(self, client: StepflowClient) -> None:
-        """Follow nothing yet."""
+        """Start without followed runs."""
         self._client = client
         self._runs: dict[str, RunFollower] = {}
 
     async def of(self, run_id: str) -> RunFollower:
-        """Return what follows a run."""
+        """Return the follower of a run."""
         found = self._runs.pop(run_id, None) or RunFollower(self._client, run_id)
-        # The one used last is at the end.
+        # The most recently used follower is last.
         self._runs[run_id] = found
         unused = [each for each, follower in self._runs.items() if not follower.has_pages and follower is not found]
         surplus = unused[: max(0, len(unused) - _MOST)]
@@ -167,7 +167,7 @@ class Followers:
         return found
 
     async def close(self) -> None:
-        """Stop following."""
+        """Stop following all runs."""
         for follower in self._runs.values():
             await follower.close()
         self._runs.clear()

@@ -1,4 +1,4 @@
-"""From a JSON schema to the fields of a form, and from what was filled in to a JSON value. No I/O."""
+"""Converting JSON schemas to form fields, and filled-in forms to JSON values. No I/O."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Field:
     """One field of a form."""
 
     name: str
-    """The name in the form; names from a schema can be any text."""
+    """The field's name in the form; names in a schema may be any text."""
     key: str
-    """The property that it fills."""
+    """The property that the field sets."""
     kind: str
     """`text`, `long`, `number`, `integer`, `choice`, `boolean`, `json` or `secret`."""
     required: bool = False
@@ -31,24 +31,24 @@ class Field:
     options: tuple[Any, ...] = ()
     """The values of a `choice`."""
     value: str = ""
-    """What stands in it: of a `choice` the place of the value in `options`."""
+    """The current text; for a `choice`, the index of the value in `options`."""
     error: str = ""
 
     @property
     def labels(self) -> list[str]:
-        """The options as text."""
+        """The options as texts."""
         return [each if isinstance(each, str) else json.dumps(each, ensure_ascii=False) for each in self.options]
 
 
 class FormError(ValueError):
-    """What was filled in is no value for the schema.
+    """The form's values do not match the schema.
 
     Args:
-        fields: The fields, those that are wrong with their error.
+        fields: The fields; those with wrong values have an error.
     """
 
     def __init__(self, fields: Sequence[Field]) -> None:
-        """Keep the fields."""
+        """Store the fields."""
         super().__init__("; ".join(f"{each.key}: {each.error}" for each in fields if each.error))
         self.fields = list(fields)
 
@@ -56,12 +56,12 @@ class FormError(ValueError):
 def fields_of(
     schema: Any, definitions: Mapping[str, Any] | None = None, *, prefix: str = "input", secret: Sequence[str] = ()
 ) -> list[Field]:
-    """Return the fields for an object of this schema, required ones first; none where a form cannot show it.
+    """Return the fields for an object of this schema, required ones first; none if a form cannot represent it.
 
     Args:
-        schema: A JSON schema. Properties that are no plain values become fields for JSON.
-        definitions: What `$ref` may name.
-        prefix: The begin of the fields' names.
+        schema: A JSON schema. Properties with structured values become fields for JSON.
+        definitions: The schemas that `$ref` may refer to.
+        prefix: The beginning of the fields' names.
         secret: Properties whose value is not shown.
     """
     schema = _resolved(schema, definitions or {})
@@ -70,7 +70,7 @@ def fields_of(
         return []
     required = schema.get("required")
     known = set(required) if isinstance(required, list) and all(isinstance(each, str) for each in required) else set()
-    # Servers from 0.12 on give properties in another order each time.
+    # Servers from 0.12 on return properties in a different order each time.
     return [
         _field(f"{prefix}-{_digest(key)}", key, _resolved(each, definitions or {}), key in known, key in secret)
         for key, each in sorted(properties.items(), key=lambda pair: (pair[0] not in known, pair[0]))
@@ -127,11 +127,11 @@ def _text(value: Any) -> str:
 
 
 def filled(field: Field, value: Any) -> Field:
-    """Return a field with a value in it; one that it cannot show leaves it as it is."""
+    """Return a field set to a value; a value that it cannot show is ignored."""
     if field.kind == "secret":
         return field
     if field.kind == "choice":
-        # True is 1 in Python, and no choice between numbers.
+        # True equals 1 in Python, but must not match a numeric choice.
         places = [str(i) for i, each in enumerate(field.options) if each == value and type(each) is type(value)]
         return replace(field, value=places[0]) if places else field
     if field.kind in ("text", "long"):
@@ -142,10 +142,10 @@ def filled(field: Field, value: Any) -> Field:
 
 
 def value_of(fields: Sequence[Field], form: Mapping[str, str]) -> dict[str, Any]:
-    """Return the object that was filled in. Optional fields that are empty are left out.
+    """Return the object that was filled in. Optional fields left empty are omitted.
 
     Raises:
-        FormError: If a field is wrong.
+        FormError: If a field's value is wrong.
     """
     value: dict[str, Any] = {}
     seen = []
@@ -193,7 +193,7 @@ def _json(text: str) -> Any:
 
 
 def text_value(text: str) -> Any:
-    """Return the JSON or YAML value in a text; nothing is null.
+    """Return the JSON or YAML value of a text; empty text is null.
 
     Raises:
         ValueError: If it is neither.

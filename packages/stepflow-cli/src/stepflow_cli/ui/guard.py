@@ -1,4 +1,4 @@
-"""The first that a request meets: whoever does not belong here is turned away before any view is called."""
+"""The first handler of a request: requests that are not permitted are rejected before any view is called."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .security import HEADERS, Addresses, FormTokens, Sessions
 __all__ = ["CHECK", "Guard"]
 
 CHECK = "/flows/check"
-"""Where text is sent to be checked while it is typed. It changes nothing, so its token is good many times."""
+"""The path that checks text while it is being typed. It changes nothing, so its token can be used repeatedly."""
 
 _SESSION_OPENED = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Stepflow</title>
 <link rel="icon" href="/static/icon.svg">
@@ -23,21 +23,21 @@ _SESSION_OPENED = """<!doctype html><html lang="en"><head><meta charset="utf-8">
 
 
 class Guard:
-    """Checks every request and adds the headers of every response.
+    """Checks every request and adds headers to every response.
 
-    In this order: the `Host`, the `Origin`, the method, the session, and of a form its size and its token. A view finds
-    the session in `scope["stepflow.session"]` and the fields of a form in `scope["stepflow.form"]`.
+    It checks, in this order, the `Host`, the `Origin`, the method, the session, and for a form its size and token.
+    Views find the session in `scope["stepflow.session"]` and a form's fields in `scope["stepflow.form"]`.
 
     Args:
-        app: What serves the requests that pass.
-        addresses: The hosts and origins that are accepted.
+        app: The application that serves accepted requests.
+        addresses: The accepted hosts and origins.
         sessions: The sessions.
-        forms: The tokens of forms.
-        port: Part of the cookie's name: browsers send cookies to all ports of a host.
+        forms: The form tokens.
+        port: Part of the cookie's name, because browsers send cookies to all ports of a host.
     """
 
     def __init__(self, app: ASGIApp, *, addresses: Addresses, sessions: Sessions, forms: FormTokens, port: int) -> None:
-        """Keep the parts."""
+        """Store the parts."""
         self._app = app
         self._addresses = addresses
         self._sessions = sessions
@@ -45,7 +45,7 @@ class Guard:
         self._cookie = f"stepflow_ui_{port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request, or refuse it."""
+        """Serve a request or reject it."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -102,8 +102,8 @@ class Guard:
         session = self._sessions.begin(token)
         if session is None:
             return _refuse(403, "This link was used already, or is not of this server. Open the one printed last.")
-        # A page that goes on by itself, no redirect: browsers send a strict cookie with requests that begin here, and a
-        # redirect belongs to the page that holds the link.
+        # A page that continues by itself instead of a redirect: browsers send a strict cookie only with requests that
+        # start on this site, and a redirect counts as started by the page with the link.
         response = HTMLResponse(_SESSION_OPENED)
         response.set_cookie(self._cookie, session, httponly=True, samesite="strict", path="/")
         return response

@@ -1,4 +1,4 @@
-"""Who may use the pages: addresses, sessions and the tokens of forms. No I/O."""
+"""Access control of the pages: addresses, sessions and form tokens. No I/O."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
-"""Sent with every response."""
+"""Headers sent with every response."""
 
 _FORM_SECONDS = 12 * 3600.0
 _MOST_USED = 10_000
@@ -32,25 +32,26 @@ _MOST_SESSIONS = 100
 
 
 class Addresses:
-    """The values of `Host` and `Origin` that are this server's own.
+    """The values of `Host` and `Origin` that belong to this server.
 
-    A page of somebody else can let its name point to this machine (DNS rebinding), but the browser still sends that
-    name: names are compared with those known, IP addresses cannot be rebound.
+    A malicious site can make its own name resolve to this machine (DNS rebinding), but the browser still sends that
+    name. Therefore names must be known ones; IP addresses cannot be rebound.
 
     Args:
         port: The port that the server listens on.
-        names: Further host names; `localhost` is always one.
-        is_exposed: Whether other machines reach the port. Any IP address is a host then, else only loopback ones.
+        names: Further host names; `localhost` is always accepted.
+        is_exposed: Whether other machines can reach the port. If so, any IP address is accepted as a host, otherwise
+            only loopback addresses.
     """
 
     def __init__(self, port: int, names: Collection[str] = (), *, is_exposed: bool = False) -> None:
-        """Keep what is accepted."""
+        """Store what is accepted."""
         self._port = port
         self._names = {"localhost", *(name.lower() for name in names)}
         self._is_exposed = is_exposed
 
     def accepts_host(self, host: str | None) -> bool:
-        """Return whether a request with this `Host` is meant for this server."""
+        """Return whether a request with this `Host` is addressed to this server."""
         if not host or any(letter in host for letter in "/@?#\\ ,\t"):
             return False
         try:
@@ -67,28 +68,29 @@ class Addresses:
         return self._is_exposed or address.is_loopback
 
     def accepts_origin(self, origin: str | None, host: str) -> bool:
-        """Return whether a request with this `Origin` comes from a page of this server; None if it has none."""
+        """Return whether a request with this `Origin`, or with none, may come from a page of this server."""
         return origin is None or origin.lower() == f"http://{host.lower()}"
 
 
 class Sessions:
-    """Browsers that have shown a token.
+    """Browsers that have presented a token.
 
-    A token is in a URL, so it may stay in a history or a log: each is good for one browser.
+    A token is part of a URL, so it may be kept in a history or a log; each token is therefore valid for one browser
+    only.
 
     Args:
-        on_used: Called when a token was used, with the next one.
+        on_used: Called with the next token when one was used.
     """
 
     def __init__(self, on_used: Callable[[str], None] | None = None) -> None:
-        """Make the first token."""
+        """Create the first token."""
         self._on_used = on_used
         self._open: dict[str, None] = {}
         self.token = secrets.token_urlsafe(32)
-        """The token that the next browser shows."""
+        """The token for the next browser."""
 
     def begin(self, token: str) -> str | None:
-        """Return the session that a token opens; None if it is not the current one."""
+        """Return a new session for a token; None if the token is not the current one."""
         if not hmac.compare_digest(token.encode("utf-8", "replace"), self.token.encode()):
             return None
         self.token = secrets.token_urlsafe(32)
@@ -101,16 +103,16 @@ class Sessions:
         return session
 
     def knows(self, session: str) -> bool:
-        """Return whether a session was opened."""
-        # A random text of 256 bits, looked up by its hash: how long it takes tells nothing.
+        """Return whether a session exists."""
+        # A random text of 256 bits is looked up by its hash, so the duration reveals nothing.
         return session in self._open
 
 
 class FormTokens:
-    """Tokens of forms: for one session, one path, one use and 12 hours."""
+    """Form tokens, valid for one session, one path, one use and 12 hours."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Make a key of its own."""
+        """Create a new signing key."""
         self._clock = clock
         self._key = secrets.token_bytes(32)
         self._used: dict[str, float] = {}
@@ -121,20 +123,20 @@ class FormTokens:
         return f"{ticket}.{self._signature(session, path, ticket)}"
 
     def accept(self, session: str, path: str, token: str, *, again: bool = False) -> bool:
-        """Return whether a token is good, and use it up.
+        """Return whether a token is valid, and invalidate it.
 
         Args:
             session: The session that sends the form.
-            path: Where it is sent.
-            token: What came with it.
-            again: Whether the same token is good another time: for what changes nothing.
+            path: The path that it is sent to.
+            token: The token sent with it.
+            again: Whether the token may be used again, for requests that change nothing.
         """
         ticket, _, signature = token.rpartition(".")
         expected = self._signature(session, path, ticket)
         if not hmac.compare_digest(signature.encode("utf-8", "replace"), expected.encode()):
             return False
         now = self._clock()
-        # What is signed was issued here, so it begins with a number.
+        # A signed ticket was issued here, so it begins with a number.
         if now - float(ticket.partition(".")[0]) > _FORM_SECONDS or ticket in self._used:
             return False
         if not again:

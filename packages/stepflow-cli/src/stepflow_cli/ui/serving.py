@@ -1,4 +1,4 @@
-"""Runs the application on a socket until it is told to stop."""
+"""Running the application on a socket until the process is asked to stop."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _GRACE_SECONDS = 2
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens.
+    """Return a listening socket.
 
     Raises:
-        OSError: If the port is in use, or the host is not this machine's.
+        OSError: If the port is in use, or the host is not an address of this machine.
     """
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     listening = socket.socket(family, socket.SOCK_STREAM)
@@ -49,15 +49,15 @@ def link(host: str, port: int, token: str) -> str:
 
 
 class _Server(uvicorn.Server):
-    """Ends at a signal, and then streams end too; the signal is not raised again."""
+    """A server that ends on a signal, along with its streams. It does not raise the signal again."""
 
     stopping: asyncio.Event | None = None
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle the signals that end the command while the server runs."""
+        """Handle the signals that end the command while the block runs."""
         numbers = (signal.SIGINT, *TERMINATION)
-        # Who starts a command with nohup wants it to stay.
+        # A signal that is ignored, as under nohup, stays ignored.
         before = {each: signal.getsignal(each) for each in numbers if signal.getsignal(each) is not signal.SIG_IGN}
         for each in before:
             signal.signal(each, self.handle_exit)
@@ -68,7 +68,7 @@ class _Server(uvicorn.Server):
                 signal.signal(each, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to end."""
+        """Start to shut down."""
         self.should_exit = True
         if self.stopping is not None:
             self.stopping.set()
@@ -85,11 +85,11 @@ def serve(
     """Serve the pages until SIGINT, SIGTERM or SIGHUP.
 
     Args:
-        listening: Where it listens; closed at the end.
-        client: Makes the client of the Stepflow server.
-        host: The host that it was told to listen on.
-        is_exposed: Whether other machines reach it.
-        tell: Called with each token that opens the pages: the first one when the pages are there.
+        listening: The listening socket; it is closed at the end.
+        client: Creates the client of the Stepflow server.
+        host: The host given to listen on.
+        is_exposed: Whether other machines can reach the pages.
+        tell: Called with each token that opens the pages; the first call is made when the pages are available.
     """
     port = listening.getsockname()[1]
     names = {host, socket.gethostname()} if is_exposed else {host}
@@ -116,7 +116,7 @@ def serve(
     )
     server = _Server(config)
     server.stopping = stopping
-    # A signal that comes before the server runs is no failure either.
+    # A signal that arrives before the server runs is not a failure either.
     with server.capture_signals():
         tell(sessions.token)
         server.run(sockets=[listening])

@@ -1,4 +1,4 @@
-"""What all pages share: the client, the templates and the tokens of forms."""
+"""What all pages share: the client, the templates and the form tokens."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MOST_INPUTS = 1_000
 
 @dataclass
 class Site:
-    """The server that the pages are about, and what is known of it."""
+    """The Stepflow server that the pages show, and related state."""
 
     client: StepflowClient
     templates: Environment
@@ -34,18 +34,18 @@ class Site:
     followers: Followers
     health: Health
     inputs: dict[str, Any] = field(default_factory=dict)
-    """The inputs of the newest runs started here, for where the history is off."""
+    """The inputs of the newest runs started here, for use if the history is off."""
     reruns: dict[str, Any] = field(default_factory=dict)
-    """What is run again here, by a key of its own."""
+    """Prepared reruns, each with its own key."""
 
     def page(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
-        """Return a page, made of a template.
+        """Return a page rendered from a template.
 
         Args:
-            request: What it is the response to.
-            template: The template's name, without its ending.
+            request: The request.
+            template: The template's name without its extension.
             status: The status code.
-            **values: What the template shows.
+            **values: The values for the template.
         """
         session = request.scope.get("stepflow.session", "")
 
@@ -63,7 +63,7 @@ class Site:
         return HTMLResponse(text, status_code=status)
 
     def failure(self, request: Request, error: StepflowClientError) -> HTMLResponse:
-        """Return the page that says why a request to the server failed."""
+        """Return a page with the reason why a request to the server failed."""
         from stepflow_client import InvalidArgumentError, NotFoundError, TransportError
 
         kinds = {NotFoundError: 404, InvalidArgumentError: 400}
@@ -73,7 +73,7 @@ class Site:
         return self.page(request, "failure", status, error=error, is_away=is_away, live=live)
 
     async def arguments(self, run_id: str) -> RunArguments:
-        """Return what a run was started with: as the server or the history tells it, or as it was started here."""
+        """Return a run's arguments, from the server or the history, or as recorded when it was started here."""
         given = await self.client.get_run_arguments(run_id)
         if given.inputs is None and run_id in self.inputs:
             value = self.inputs[run_id]
@@ -81,21 +81,21 @@ class Site:
         return given
 
     def remember_input(self, run_id: str, value: Any) -> None:
-        """Keep the input of a run that was started here."""
+        """Store the input of a run that was started here."""
         self.inputs[run_id] = value
         if len(self.inputs) > _MOST_INPUTS:
             del self.inputs[next(iter(self.inputs))]
 
 
 def site_of(request: Request) -> Site:
-    """Return the site that a request is sent to."""
+    """Return the site of a request."""
     site = request.app.state.site
     assert isinstance(site, Site)
     return site
 
 
 def environment() -> Environment:
-    """Return the templates. All that they show is escaped; what controls, hides or turns text is shown as `·`."""
+    """Return the template environment. It escapes all values, and shows control and bidirectional characters as `·`."""
     from stepflow_client.drawing.charts import duration
     from stepflow_client.drawing.labels import cut, visible
     from stepflow_client.drawing.trees import json_tree, short_json
@@ -112,7 +112,7 @@ def environment() -> Environment:
     templates.filters["lines"] = _lines
     templates.filters["at"] = _at
     templates.filters["duration"] = duration
-    # It escapes what it is given; its own HTML has nothing that `visible` changes.
+    # `json_tree` escapes its values; its own HTML contains nothing that `visible` changes.
     templates.filters["tree"] = lambda value, most=300: Markup(visible(json_tree(value, most=most)))  # noqa: S704
     templates.filters["short"] = lambda value, longest=100: visible(short_json(value, longest))
     templates.filters["query"] = _query

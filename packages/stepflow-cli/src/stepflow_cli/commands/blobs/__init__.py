@@ -1,4 +1,4 @@
-"""`stepflow blobs`: values and files that a server keeps."""
+"""`stepflow blobs`: values and files that a server stores."""
 
 from __future__ import annotations
 
@@ -17,4 +17,4 @@ command = LazyGroup(
     package=__name__,
     help="Store and read blobs: JSON values and files, addressed by their content.",
 )
-"""The group; each of its commands is a module of this package."""
+"""The group. Each of its commands is a module of this package."""

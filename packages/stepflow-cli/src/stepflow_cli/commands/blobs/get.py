@@ -58,7 +58,7 @@ def command(blob_id: str, server: ServerOptions, output: Output) -> None:
 
 
 def _blob(client: SyncStepflowClient, blob_id: str) -> BlobContent:
-    """Return the blob; servers answer without words where there is none."""
+    """Return the blob. Servers respond without a message if it does not exist, so one is added here."""
     from stepflow_client import InvalidRequestError, NotFoundError
 
     try:
@@ -84,7 +84,7 @@ def _record(blob: BlobContent) -> dict[str, Any]:
 
 
 def _write(content: bytes, file: str | None) -> None:
-    """Write bytes as they are."""
+    """Write bytes unchanged."""
     if file in (None, "-"):
         if file is None and sys.stdout.isatty():
             raise usage(

@@ -58,7 +58,7 @@ def command(
     data = _read(file, kind)
     name = filename or (None if file == "-" else os.path.basename(file))
     if filename is None and kind == "binary" and name is not None and not name.isascii():
-        # It would go in a header, which takes ASCII only.
+        # The name is sent in a header, which must be ASCII.
         name = None
     with connect(server) as target:
         stored = target.client.store_blob(data, filename=name, blob_type=kind)

@@ -1,4 +1,4 @@
-"""`stepflow config`: the settings, and where they come from."""
+"""`stepflow config`: the settings and their origins."""
 
 from __future__ import annotations
 
@@ -37,4 +37,4 @@ command = LazyGroup(
     history = false, above the profiles, keeps commands from recording runs; so does STEPFLOW_HISTORY=off.
     """,
 )
-"""The group; each of its commands is a module of this package."""
+"""The group. Each of its commands is a module of this package."""

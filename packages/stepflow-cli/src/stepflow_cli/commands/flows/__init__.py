@@ -1,4 +1,4 @@
-"""`stepflow flows`: the flows that a server keeps."""
+"""`stepflow flows`: the flows that a server stores."""
 
 from __future__ import annotations
 
@@ -20,4 +20,4 @@ command = LazyGroup(
     package=__name__,
     help="Store, read and delete flows on a server.",
 )
-"""The group; each of its commands is a module of this package."""
+"""The group. Each of its commands is a module of this package."""

@@ -31,7 +31,7 @@ def command(flow_ids: tuple[str, ...], confirm: Confirm, server: ServerOptions, 
     """
     names = list(dict.fromkeys(flow_ids))
     with connect(server) as target:
-        # An unknown one is a mistake, which newer servers accept.
+        # An unknown flow is an error, even though newer servers accept it.
         for each in names:
             target.client.get_flow(each)
         confirm(f"delete flow {names[0]}" if len(names) == 1 else f"delete {len(names)} flows")

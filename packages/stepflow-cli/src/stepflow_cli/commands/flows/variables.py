@@ -69,7 +69,7 @@ def _record(name: str, declared: dict[str, Any]) -> dict[str, Any]:
 
 
 _VALUES = ("default", "const", "enum", "examples", "example")
-"""What holds values in a schema."""
+"""The keywords of a schema that hold values."""
 
 
 def _without_secret(declared: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`stepflow history`: the runs that this user has started from here."""
+"""`stepflow history`: the runs that this user has started on this machine."""
 
 from __future__ import annotations
 
@@ -30,4 +30,4 @@ command = LazyGroup(
     before.
     """,
 )
-"""The group; each of its commands is a module of this package."""
+"""The group. Each of its commands is a module of this package."""

@@ -1,4 +1,4 @@
-"""`stepflow runs`: what has been run on a server."""
+"""`stepflow runs`: the runs of a server."""
 
 from __future__ import annotations
 
@@ -30,4 +30,4 @@ command = LazyGroup(
     package=__name__,
     help="List, follow, cancel and delete the runs of a server.",
 )
-"""The group; each of its commands is a module of this package."""
+"""The group. Each of its commands is a module of this package."""

@@ -52,6 +52,6 @@ def command(runs: tuple[str, ...], confirm: Confirm, server: ServerOptions, outp
 
 
 def delete(client: SyncStepflowClient, run_id: str) -> dict[str, Any]:
-    """Ask for a run's deletion and give what came of it."""
+    """Request a run's deletion and return its outcome."""
     client.delete_run(run_id)
     return {"run_id": run_id, "status": deletion_status(lambda: client.get_run(run_id))}

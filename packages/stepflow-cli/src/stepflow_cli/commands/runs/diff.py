@@ -53,7 +53,7 @@ def command(a: str, b: str, ignore: tuple[str, ...], every: bool, server: Server
 
 
 def _say(compared: RunComparison, repeated: int) -> None:
-    """Print what is needed to read the differences: how the runs ended, and what is not compared."""
+    """Print the context of the differences: how the runs ended, and what is not compared."""
     ends = [
         f"{name} {run.status.value} in {duration_text(seconds)}"
         for name, run, seconds in zip("AB", (compared.a, compared.b), compared.durations, strict=True)

@@ -53,7 +53,7 @@ class _Asked:
         }
 
     def again(self, target: Target, cursor: str | None) -> str | None:
-        """Return the command that goes on behind the last event."""
+        """Return the command that continues after the last event."""
         if target.ends_with_command:
             return None
         words = target.come_back("runs events", self.run_id)
@@ -146,17 +146,17 @@ def _events(target: Target, asked: _Asked) -> Iterator[RunEvent]:
 def _line(event: RunEvent, asked: _Asked) -> str:
     record = event_record(event)
     time = record["timestamp"] or "-"
-    # The date and the time alone for people, with the offset elsewhere.
+    # For people, only date and time; otherwise with the offset.
     time = local_time(time).partition(" (")[0] if is_terminal(sys.stdout) else local_time(time, relative=False)
     status = record.get("status", "completed")
-    # Events of newer servers bring a name.
+    # Events of newer servers have a name.
     parts = [record.get("name", event.type).replace("sub_run", "sub-run").replace("_", " ")]
     parts[0] += "" if status == "completed" else f" ({status})"
     is_below = event.run_id != asked.run_id
     if "item_index" in record:
         parts.append(f"item {record['item_index']}")
     if is_below and record.get("step_index") is not None:
-        # Servers give the id of another step, but the right place.
+        # Servers give the id of a different step, but the correct index.
         parts.append(f"step {record['step_index']}")
     elif record.get("step_id"):
         parts.append(f"step {record['step_id']}")

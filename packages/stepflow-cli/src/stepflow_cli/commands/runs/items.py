@@ -42,7 +42,8 @@ def command(run_id: str, status: tuple[str, ...], failed: bool, server: ServerOp
     with connect(server) as target:
         run_id = whole_id(target.client, run_id)
         listed = target.client.get_run_items(run_id)
-    # One by one: each is read from the answer when it is looked at, and `| head` looks at few.
+    # An iterator: each item is parsed from the response when it is used, and `
+    # head` uses few.
     output.records(_chosen(iter(listed.items), wanted, all_of_them=not (failed or status)), ITEM)
 
 

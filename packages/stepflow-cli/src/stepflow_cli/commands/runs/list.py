@@ -76,7 +76,7 @@ def command(
         "flow_name": given["flow_name"],
         "root_run_id": given["root"],
         "parent_run_id": given["parent"],
-        # Unset, and not False: a server before 0.10 does not know the filter.
+        # None instead of False: servers before 0.10 do not know the filter.
         "roots_only": given["roots_only"] or None,
         "since": given["since"],
         "until": given["until"],
@@ -105,7 +105,7 @@ def command(
 
             watch_records(newest, RUN, output)
             return
-        # One more than is shown tells whether there are more.
+        # One more than shown, to find out whether there are more.
         runs = _newest(target.client, status, filters, limit + 1)
     output.records(map(run_record, runs[:limit]), RUN)
     if len(runs) > limit and is_terminal(sys.stderr):
@@ -116,7 +116,7 @@ def command(
 def _all(
     client: SyncStepflowClient, status: tuple[str, ...], filters: dict[str, Any]
 ) -> Iterator[RunDetails | PlainRun]:
-    """Iterate over the runs, newest first; servers filter by one status, so several are merged."""
+    """Yield the runs, newest first. Servers filter by a single status, so several listings are merged."""
     from stepflow_client._records import run_lister
 
     listed = [run_lister(client).iter_runs(status=each, **filters) for each in status or (None,)]
@@ -129,6 +129,6 @@ def _newest(
     from stepflow_client._records import run_lister
 
     listed = [run_lister(client).list_runs(status=each, limit=limit, **filters) for each in status or (None,)]
-    # A run may end, and turn up in two of the lists.
+    # If a run ends meanwhile, it may be in two of the lists.
     merged = {run.run_id: run for runs in listed for run in runs}
     return sorted(merged.values(), key=lambda run: run.run_id, reverse=True)[:limit] if len(listed) > 1 else listed[0]

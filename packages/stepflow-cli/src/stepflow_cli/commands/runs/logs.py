@@ -84,7 +84,7 @@ def _nothing(run_id: str) -> Problem:
 
 
 def _text(line: KeptLine) -> str:
-    # The date and the time alone for people, with the offset elsewhere.
+    # For people, only date and time; otherwise with the offset.
     time = (
         local_time(line.time).partition(" (")[0] if is_terminal(sys.stdout) else local_time(line.time, relative=False)
     )

@@ -35,7 +35,7 @@ _PLAN = View(columns=(Column("index", kind="number"), Column("kept"), Column("ex
 
 @dataclass(frozen=True)
 class _Asked:
-    """What is run again, and with what, as the client takes it."""
+    """What to run again, with the arguments in the client's form."""
 
     run_id: str
     chosen: dict[str, Any]
@@ -118,7 +118,7 @@ def _asked(target: Target, run_id: str, chosen: dict[str, Any], values: Values, 
     if inputs is not None:
         given["input"] = read_inputs(inputs, values.stdin_format)
     elif values.input or values.example is not None or values.stdin_format:
-        # One input that is a list would be a batch.
+        # A single input that is a list would be taken for a batch.
         given["input"] = [values.read_input(flow)]
     return _Asked(run_id, chosen, given)
 

@@ -59,10 +59,10 @@ def command(
 
 def _results(target: Target, run_id: str, wait: Wait, no_wait: bool) -> list[FlowResult]:
     def ask() -> list[FlowResult]:
-        # What is given for one item is given for a batch of one too: nothing tells them apart.
+        # A batch of one item is printed like a single run, because they cannot be told apart.
         return target.client.get_results(run_id, wait=not no_wait, timeout=wait.timeout)
 
-    # Before there is anything to come back to: is there a server?
+    # Check first that the server can be reached: otherwise there is nothing to return to.
     target.client.server_info()
     return wait_for(target, run_id, wait, ask, again=target.come_back("runs result", run_id))
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _ONE_LOOK = 5.0
-"""Seconds for the response that says how a run stands whose turn comes when the time for all is (nearly) over."""
+"""Timeout in seconds of the request for a run's state if the time for waiting is (nearly) over."""
 
 
 @click.command("wait", cls=Command)
@@ -47,7 +47,7 @@ def command(runs: tuple[str, ...], wait: Wait, server: ServerOptions, output: Ou
     ids = read_run_ids(runs)
     problems: list[Problem] = []
     with connect(server) as target:
-        # Before there is anything to come back to: is there a server?
+        # Check first that the server can be reached: otherwise there is nothing to return to.
         target.client.server_info()
         ids = whole_ids(target.client, ids)
         print_done(output, _ended(target, ids, wait, problems), RUN)
@@ -55,7 +55,7 @@ def command(runs: tuple[str, ...], wait: Wait, server: ServerOptions, output: Ou
 
 
 def _ended(target: Target, ids: list[str], wait: Wait, problems: list[Problem]) -> Iterator[dict[str, Any]]:
-    """Return the runs that end in time, in the order they were named; what is wrong goes to `problems`."""
+    """Yield the runs that end in time, in the given order. Failures and late runs are added to `problems`."""
     late: list[str] = []
     deadline = None if wait.timeout is None else time.monotonic() + wait.timeout
 

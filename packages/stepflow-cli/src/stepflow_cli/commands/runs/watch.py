@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _QUIET = ("run_created", "steps_needed", "step_ready")
-"""Changes of nothing that has a status."""
+"""Events of objects that do not have a status."""
 
 
 @click.command("watch", cls=Command)

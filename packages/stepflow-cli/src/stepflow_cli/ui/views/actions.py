@@ -1,4 +1,4 @@
-"""What changes something on the server. The guard has accepted the form's token before any of these is called."""
+"""Views that change something on the server. The guard has already accepted the form's token."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def cancel(request: Request) -> Response:
 
 
 async def start(request: Request) -> Response:
-    """Start a flow with what was filled in."""
+    """Start a flow with the values that were filled in."""
     from stepflow_client import StepflowClientError
 
     site, form = site_of(request), _form(request)
@@ -58,7 +58,7 @@ async def start(request: Request) -> Response:
     if is_raw and bool(form.get("batch")) != isinstance(given, list):
         if not isinstance(given, list):
             return await show_flow(request, site, stored, 400, **sent, wrong="input: a batch is a list of inputs")
-        # A list that is one input.
+        # A list is a single input.
         given = [given]
     try:
         values = value_of(variables, form)
@@ -87,7 +87,7 @@ def _refilled(stored: StoredFlow, form: Mapping[str, str]) -> dict[str, Any]:
 
 
 async def new_page(request: Request) -> Response:
-    """Show the form that takes a flow's text."""
+    """Show the form for a flow's text."""
     return site_of(request).page(request, "new", text="", findings=[], wrong="")
 
 
@@ -110,7 +110,7 @@ async def store(request: Request) -> Response:
 
 
 async def check_flow(request: Request) -> Response:
-    """Check a flow's text while it is typed. Nothing is stored, and no server is asked."""
+    """Check a flow's text while it is being typed. Nothing is stored, and no server is queried."""
     text = _form(request).get("text", "")
     return JSONResponse({"findings": _findings(text) if text.strip() else []})
 
@@ -134,7 +134,7 @@ def _findings(text: str) -> list[dict[str, Any]]:
 
 @dataclass
 class _Rerun:
-    """A run that is run again, in the background."""
+    """A rerun in the background."""
 
     run_id: str
     task: asyncio.Task[None] | None = None
@@ -144,7 +144,7 @@ class _Rerun:
 
 
 async def rerun(request: Request) -> Response:
-    """Run what has failed in a run again; the outputs of steps that completed are kept."""
+    """Run the failed parts of a run again; the outputs of completed steps are kept."""
     site, run_id = site_of(request), request.path_params["run_id"]
     key = secrets.token_urlsafe(8)
     again = site.reruns[key] = _Rerun(run_id)
@@ -153,7 +153,7 @@ async def rerun(request: Request) -> Response:
         oldest = next(iter(site.reruns.values()))
         if oldest.is_done:
             del site.reruns[next(iter(site.reruns))]
-    # Most of what can be wrong shows at once.
+    # Most errors occur immediately.
     await asyncio.wait([again.task], timeout=0.5)
     return RedirectResponse(f"/reruns/{key}", status_code=303)
 
@@ -170,7 +170,7 @@ async def _run_again(site: Site, again: _Rerun) -> None:
 
 
 async def rerun_page(request: Request) -> Response:
-    """Show what became of a rerun; go to its run where it is one."""
+    """Show the state of a rerun, or redirect to its run if there is one."""
     from stepflow_client import NotFoundError
 
     site = site_of(request)

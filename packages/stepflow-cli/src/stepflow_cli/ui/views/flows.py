@@ -49,7 +49,7 @@ async def flow_page(request: Request) -> Response:
 
 
 async def _show_again(request: Request, site: Site, stored: StoredFlow, run_id: str) -> Response:
-    """Return the page of a flow whose form is filled with what an earlier run was started with."""
+    """Return the page of a flow, with its form filled with the arguments of an earlier run."""
     given = await site.arguments(run_id)
     values: dict[str, Any] = {"again": run_id, "is_known": given.inputs is not None}
     if given.inputs is not None:
@@ -67,18 +67,18 @@ async def show_flow(request: Request, site: Site, stored: StoredFlow, status: in
     """Return the page of a flow.
 
     Args:
-        request: What it is the response to.
+        request: The request.
         site: The site.
         stored: The flow.
         status: The status code.
-        **values: `input`, what the form is filled with; or what was sent, with its errors.
+        **values: `input`, the value to fill the form with; or the submitted values with their errors.
     """
     inputs, variables = form_of(stored)
     given = values.pop("input", None)
     if isinstance(given, dict):
         inputs = [filled(each, given[each.key]) if each.key in given else each for each in inputs]
     elif given is not None:
-        # What the fields cannot show is shown as JSON.
+        # Values that fields cannot show are shown as JSON.
         inputs = []
     shown = stored.without_secrets().flow
     return site.page(
@@ -105,7 +105,7 @@ async def show_flow(request: Request, site: Site, stored: StoredFlow, status: in
 
 
 def form_of(stored: StoredFlow) -> tuple[list[Field], list[Field]]:
-    """Return the fields for the input and the variables of a flow; none for what a form cannot show."""
+    """Return the fields for a flow's input and variables; none for what a form cannot represent."""
     schemas = stored.flow.get("schemas")
     properties = schemas.get("properties") if isinstance(schemas, dict) else None
     if not isinstance(properties, dict):

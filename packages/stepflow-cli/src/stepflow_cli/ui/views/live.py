@@ -1,6 +1,6 @@
-"""Streams of server-sent events: they tell an open page that what it shows has changed.
+"""Streams of server-sent events, which notify an open page that its content has changed.
 
-A message holds no data of the server: the page fetches itself again and takes over the parts that differ.
+Messages hold no data of the server: the page fetches itself again and replaces the parts that differ.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from .runs import filters_of, listed
 __all__ = ["live", "live_rerun", "live_run", "live_runs"]
 
 _BETWEEN = 0.5
-"""Seconds between two messages at least: events may come by the thousand."""
+"""Minimum seconds between two messages, because thousands of events may arrive."""
 _EVERY = 1.5
 _COMMENT_EVERY = 10
 
 State = Callable[[Any], Awaitable[Any]]
-"""Waits up to `_EVERY` seconds for another state than the one given, and returns it."""
+"""Waits up to `_EVERY` seconds for a state that differs from the given one, and returns it."""
 
 
 async def live(request: Request) -> Response:
-    """Send what every page shows live: whether the server responds."""
+    """Send the live state that every page shows: whether the server responds."""
 
     async def nothing(before: Any) -> None:
         await asyncio.sleep(_EVERY)
@@ -58,7 +58,7 @@ async def live_run(request: Request) -> Response:
         version, status = before or (-1, run.status)
         now = await follower.changes(version, _EVERY)
         if now == version:
-            # Servers send no event for a run that is cancelled, and the last one may come before the status changes.
+            # Servers send no event for a cancellation, and the last event may arrive before the status changes.
             status = (await site.client.get_run(run.run_id)).status
         return now, status
 
@@ -104,7 +104,7 @@ async def _messages(
                 now = seen
                 await asyncio.sleep(_BETWEEN)
             if now != seen:
-                # What the page shows when it connects may be older than the first state already.
+                # The page's content may already be older than the first state.
                 yield "event: change\ndata: {}\n\n"
                 seen, quiet = now, 0
             quiet += 1

@@ -20,7 +20,7 @@ _ORDER = (
 
 
 def flow_picture(flow: Mapping[str, Any], steps: Sequence[StepDetails] = ()) -> str:
-    """Return the graph of a flow as SVG, coloured by the status of its steps; nothing where it cannot be drawn."""
+    """Return the graph of a flow as SVG, coloured by the status of its steps; empty if it cannot be drawn."""
     from stepflow_client import StepflowClientError
     from stepflow_client.drawing import DrawingUnavailableError
     from stepflow_client.drawing.report_page import statuses_of
@@ -30,14 +30,14 @@ def flow_picture(flow: Mapping[str, Any], steps: Sequence[StepDetails] = ()) -> 
     if not flow.get("steps") or len(flow["steps"]) > _MOST_DRAWN_STEPS:
         return ""
     try:
-        # It escapes what it is given.
+        # `svg` escapes its values.
         return Markup(svg(flow_graph(flow), statuses=statuses_of(steps), style=False))  # noqa: S704
     except (DrawingUnavailableError, StepflowClientError):
         return ""
 
 
 def flow_lines(flow: Mapping[str, Any]) -> list[str]:
-    """Return a flow as lines of YAML, in an order of its own: servers from 0.12 on have another one each time."""
+    """Return a flow as lines of YAML in a fixed order: servers from 0.12 on change the order each time."""
     import yaml
 
     return yaml.safe_dump(_ordered(flow), sort_keys=False, allow_unicode=True, width=110).splitlines()

@@ -1,4 +1,4 @@
-"""Runs: the list, one run, one item, the flow of a run."""
+"""Views of runs: the list, a run, an item, and the flow of a run."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ if TYPE_CHECKING:
 __all__ = ["filters_of", "home", "item_page", "list_page", "run_flow_page", "run_page"]
 
 PAGE = 50
-"""Runs and items on a page: so many that a page with a graph stays below 2,000 elements."""
+"""Runs or items per page: few enough to keep a page with a graph below 2,000 elements."""
 _MOST_DRAWN_ITEMS = 200
-"""Above this many items the steps of all of them are too many to read for each page."""
+"""Maximum number of items whose steps are all read for a page."""
 _MOST_STEPS = 100
 STATUSES = ("running", "completed", "failed", "cancelled", "paused", "recovery_failed")
 
 
 async def home(request: Request) -> Response:
-    """Go to the runs."""
+    """Redirect to the runs."""
     return RedirectResponse("/runs", status_code=303)
 
 
 def filters_of(request: Request) -> dict[str, str]:
-    """Return the filters of the list of runs, as they stand in the URL."""
+    """Return the filters of the list of runs from the URL."""
     names = ("status", "flow", "since", "until", "all")
     return {name: request.query_params[name].strip() for name in names if request.query_params.get(name, "").strip()}
 
 
 def number_of(request: Request, name: str) -> int:
-    """Return a number of the URL from 1 on, 1 where it is none."""
+    """Return a positive number from the URL; 1 if it is missing or invalid."""
     text = request.query_params.get(name, "")
     return max(1, int(text)) if text.isdecimal() and len(text) < 8 else 1
 
 
 async def listed(site: Site, filters: dict[str, str], page: int) -> list[RunDetails]:
-    """Return one page of runs, and one more if there is a next page."""
+    """Return a page of runs, plus one more run if there is a next page."""
     found = await site.client.list_runs(
         filters.get("status"),
         PAGE + 1,
@@ -158,7 +158,7 @@ async def item_page(request: Request) -> Response:
 
 
 async def run_flow_page(request: Request) -> Response:
-    """Show the flow of a run, with the numbers of its lines."""
+    """Show the flow of a run with line numbers."""
     site = site_of(request)
     run = await site.client.get_run(request.path_params["run_id"])
     stored = (await site.client.get_run_flow(run.run_id)).without_secrets()
@@ -175,7 +175,7 @@ async def _flow_of(site: Site, run: RunDetails) -> StoredFlow | None:
 
 
 async def _given(site: Site, run: RunDetails, stored: StoredFlow | None) -> RunArguments:
-    """Return what a run was started with, without what is secret."""
+    """Return a run's arguments without secret values."""
     from stepflow_client.drawing.report import masked_arguments
 
     return masked_arguments(stored.flow if stored else {}, await site.arguments(run.run_id))
@@ -199,7 +199,7 @@ async def _report(
     *,
     is_timed: bool = True,
 ) -> RunReport:
-    """Return what is shown of a run, without what is secret."""
+    """Return what to show of a run, without secret values."""
     from stepflow_client.drawing import RunReport
     from stepflow_client.drawing.report import masked
 
@@ -215,7 +215,7 @@ def _timeline(report: RunReport) -> str:
     from stepflow_client.drawing.report_page import bars_of
 
     bars = bars_of(report, until=None if report.run.is_finished else datetime.now(UTC))
-    # It escapes what it is given.
+    # `timeline` escapes its values.
     return Markup(timeline(bars[:_MOST_STEPS])) if bars else ""  # noqa: S704
 
 
