@@ -196,6 +196,8 @@ def test_a_proxy_is_shown_without_its_password(proxy: Any) -> None:
         ("10.0.0.0/8", "http://10.1.2.3:7840", True),
         ("10.0.0.1/8", "http://10.1.2.3:7840", True),
         ("10.0.0.0/8", "http://11.1.2.3:7840", False),
+        ("10.0.0.0/8:7840", "http://10.1.2.3:7840", True),
+        ("10.0.0.0/8:80", "http://10.1.2.3:7840", False),
         ("10.0.0.0/8", "http://10.example", False),
         ("fd00::/8", "http://[fd12::1]:7840", True),
         ("fd00::/8", "http://[fe12::1]:7840", False),

@@ -60,8 +60,8 @@ def check_proxy(
 def environment_proxy(url: ServerUrl) -> str | None:
     """Return the proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name for a server, or None.
 
-    No proxy is used for a server on this machine. NO_PROXY is a list of host names, which include their subdomains, and
-    addresses, each with or without a port, and of networks (`10.0.0.0/8`); `*` means all servers.
+    No proxy is used for a server on this machine. NO_PROXY is a list of host names, which include their subdomains,
+    addresses and networks (`10.0.0.0/8`), each with or without a port; `*` means all servers.
 
     Raises:
         InvalidArgumentError: If a variable that applies is not the URL of a proxy.
@@ -92,17 +92,17 @@ def _covers(entry: str, url: ServerUrl) -> bool:
     """Return whether an entry of NO_PROXY covers a server."""
     if entry == "*":
         return True
-    address = _address(url.host)
-    if "/" in entry:
-        try:
-            return address is not None and address in ip_network(entry, strict=False)
-        except ValueError:
-            return False
     name = entry
     if parts := re.fullmatch(r"(\[.*\]|[^:]*):(\d+)", entry):
         if int(parts[2]) != url.port:
             return False
         name = parts[1]
+    address = _address(url.host)
+    if "/" in name:
+        try:
+            return address is not None and address in ip_network(name, strict=False)
+        except ValueError:
+            return False
     name = name.removeprefix("[").removesuffix("]")
     if address is not None:
         return bool(address == _address(name))
