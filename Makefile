@@ -53,6 +53,9 @@ test-all: $(ENV) ## Run the server tests on every released server, and over plai
 	$(RUN_TESTS) --dist load $(FAULTS_OF_OLDER) --servers 0.9.0,0.10.0,0.11.1,0.12.0 \
 	  -k "a_storm or cut_at_every_byte or lost_calls or cancelled_call"
 
+# What depends on the time between two events leaves the machine some room.
+test-faults test-uvloop: JOBS = 6
+
 test-faults: $(ENV) ## Run the tests that cut connections and kill servers
 	$(RUN_TESTS) --dist load tests/server -m faults
 

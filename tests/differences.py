@@ -20,7 +20,7 @@ class Difference:
 
 DIFFERENCES = {
     "background": Difference(
-        "A run starts in the background: `create_run` and `submit` return immediately; `run(timeout=)` may end before it",
+        "A run starts in the background: `create_run` and `submit` return immediately; `run(timeout=)` may end earlier",
         "0.10",
         "They block until the run has ended",
     ),
