@@ -348,7 +348,7 @@ def check_auth(
 
 
 def static_authorization(auth: httpx.Auth | TokenAuth | tuple[str, str] | None) -> str | None:
-    """Return the header of credentials that never change, None for others."""
+    """Return the value of the Authorization header for credentials that never change; None for others."""
     if isinstance(auth, TokenAuth):
         return auth.header
     if not isinstance(auth, tuple):
