@@ -68,7 +68,7 @@ class RetryPolicy:
     Attributes:
         max_attempts: Maximum number of attempts for a request, including the first one. 1 disables retries. Default 5.
         first_delay: Maximum seconds before the second attempt. The actual delay is random between 0 and this ("full
-            jitter"), so that clients do not all return at once. Default 0.1.
+            jitter"), so that clients do not all retry at the same time. Default 0.1.
         max_delay: The maximum delay doubles with each attempt, up to this number of seconds. Default 5.
         budget: Maximum average number of retries for each request. If it is used up, requests fail without retries, so
             that a server that is down does not receive a multiple of its usual load. Default 0.5.
@@ -80,7 +80,7 @@ class RetryPolicy:
     budget: float = 0.5
 
     def __post_init__(self) -> None:
-        """Refuse invalid values."""
+        """Check the values."""
         if isinstance(self.max_attempts, bool) or not isinstance(self.max_attempts, int) or self.max_attempts < 1:
             raise InvalidArgumentError(f"max_attempts is an integer of at least 1, not {self.max_attempts!r}")
         for name in ("first_delay", "max_delay", "budget"):

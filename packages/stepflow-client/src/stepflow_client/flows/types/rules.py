@@ -107,7 +107,7 @@ class _Check:
                        "correct the schema, or remove it")  # fmt: skip
 
     def _untyped(self, step: StepTypes) -> None:
-        """Find a step with an unknown output type. Builtin components, whose output depends on the input, are exempt."""
+        """Find a step with an unknown output type, except for builtin components, whose output depends on the input."""
         if step.source != "unknown" or step.component is None or step.component.startswith("/builtin/"):
             return
         why = "has no output schema" if step.is_known else "is not known here"
