@@ -1,4 +1,4 @@
-"""Making many objects at once, none of which can be garbage yet, without the garbage collector looking at them."""
+"""Pauses the garbage collector while many objects are created, none of which can be garbage yet."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NOT_PAUSED = nullcontext()
 
 
 def _forget_other_threads() -> None:
-    """Go on in a fork without the threads that paused the collector, or held the lock, in the parent."""
+    """In a fork, reset the lock and the pauses: the threads of the parent process that held them do not exist here."""
     global _lock, _pauses
     _lock = threading.Lock()
     if _pauses and _was_enabled:
@@ -32,12 +32,13 @@ if hasattr(os, "register_at_fork"):
 
 
 def collector_paused(*, when: bool) -> AbstractContextManager[None]:
-    """Keep Python's cyclic garbage collector from running inside the block.
+    """Return a context manager that pauses Python's cyclic garbage collector.
 
-    While 100,000 items are made it would go through those made so far again and again: nearly half of the time.
+    While 100,000 items are created, the collector would repeatedly traverse those created so far, which takes nearly
+    half of the time.
 
     Args:
-        when: False leaves it as it is: for what is small.
+        when: Whether to pause it. Use False for small amounts of data.
     """
     return _paused() if when else _NOT_PAUSED
 

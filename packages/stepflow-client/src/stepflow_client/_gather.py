@@ -1,4 +1,4 @@
-"""A few calls at once, asynchronous and blocking: written twice by hand, as the sockets are."""
+"""Concurrent calls, asynchronous and blocking. Both versions are written by hand, like those of the sockets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ._lazy import lazy_module
 if TYPE_CHECKING:
     import asyncio
 else:
-    # Who blocks threads alone does not pay for the import.
+    # Programs that only use the blocking version do not pay for the import.
     asyncio = lazy_module("asyncio")
 
 __all__ = ["async_together", "sync_together"]
@@ -20,7 +20,7 @@ Answer = TypeVar("Answer")
 
 
 async def async_together(calls: Sequence[Callable[[], Awaitable[Answer]]], at_once: int) -> list[Answer]:
-    """Make calls, with a maximum number at once, and return what they return, in order."""
+    """Make calls concurrently, with a maximum of `at_once`, and return their results in the order of the calls."""
     free = asyncio.Semaphore(at_once)
 
     async def one(call: Callable[[], Awaitable[Answer]]) -> Answer:
@@ -31,10 +31,10 @@ async def async_together(calls: Sequence[Callable[[], Awaitable[Answer]]], at_on
 
 
 def sync_together(calls: Sequence[Callable[[], Answer]], at_once: int) -> list[Answer]:
-    """Make calls, with a maximum number at once, and return what they return, in order."""
+    """Make calls concurrently, with a maximum of `at_once`, and return their results in the order of the calls."""
     from concurrent.futures import ThreadPoolExecutor
 
-    # The deadline of the caller lies in the context.
+    # The context contains the caller's deadline.
     contexts = [copy_context() for _ in calls]
     with ThreadPoolExecutor(at_once, thread_name_prefix="stepflow-client") as threads:
         try:

@@ -1,6 +1,6 @@
-"""Modules imported when they are first used.
+"""Modules that are imported when they are first used.
 
-A client can be made without pydantic, attrs, httpx and yaml; what needs them imports them with the first response.
+Creating a client does not import pydantic, attrs, httpx and yaml. They are imported later, when they are first needed.
 """
 
 from __future__ import annotations
@@ -13,23 +13,26 @@ __all__ = ["lazy_module"]
 
 
 class _Lazy:
-    """Stands for a module. (importlib's LazyLoader lets a second thread see a module that is only half executed.)"""
+    """A placeholder for a module.
+
+    (importlib's LazyLoader can expose a partially executed module to a second thread.)
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
 
     def __getattr__(self, name: str) -> Any:
-        # The import waits for another thread that imports it just now.
+        # If another thread is importing the module at the same time, the import waits for it.
         value = getattr(import_module(self._name), name)
-        # Found as an attribute from now on: modules of ours do not change their names.
+        # From now on it is found as an attribute. The modules of this package never rebind their names.
         setattr(self, name, value)
         return value
 
 
 def lazy_module(name: str) -> Any:
-    """Return a module that is executed at the first use of one of its names.
+    """Return a module that is imported when one of its names is first used.
 
     Args:
-        name: Its full name; it must exist.
+        name: The full name of the module, which must exist.
     """
     return sys.modules.get(name) or _Lazy(name)

@@ -1,4 +1,4 @@
-"""The package's own log, and STEPFLOW_LOG=debug: that on standard error, without a line of code."""
+"""The package's own log, and STEPFLOW_LOG=debug, which writes it to standard error without any code."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["log_to_stderr", "logger", "logger_of", "telling"]
 
 
 class _Logger:
-    """The logger `stepflow.client`, which does not import `logging`: whoever listens to it has done so."""
+    """The logger `stepflow.client`. It does not import `logging`: a program that reads the log has imported it."""
 
     def __init__(self) -> None:
         self.listeners: list[Callable[[str], None]] = []
 
     @property
     def writes_debug(self) -> bool:
-        """Whether anybody wants to know of each request."""
+        """Whether debug messages, such as one for each request, are enabled."""
         return "logging" in sys.modules and logger_of("client").isEnabledFor(10)
 
     def debug(self, message: str, *args: object) -> None:
@@ -40,15 +40,15 @@ class _Logger:
 
 
 logger = _Logger()
-"""Of the clients."""
+"""The logger of the clients."""
 
 
 @contextmanager
 def telling(listener: Callable[[str], None]) -> Iterator[None]:
-    """Pass the clients' warnings to a function within the block, besides the log.
+    """Within the block, pass the warnings of clients to a function as well as to the log.
 
     Args:
-        listener: Is called with the text, from whatever thread.
+        listener: Called with the text of each warning, from any thread.
     """
     logger.listeners.append(listener)
     try:
@@ -61,22 +61,22 @@ def logger_of(part: str) -> logging.Logger:
     """Return the logger of a part of the package.
 
     Args:
-        part: `client`; `runtime`; or `server`, for what an embedded server writes.
+        part: `client`, `runtime`, or `server` for the output of an embedded server.
     """
     import logging
 
     parent = logging.getLogger("stepflow")
     if not parent.handlers:
-        # Without a handler of the user's, Python would print warnings to stderr.
+        # Without any handler, Python would print warnings to stderr.
         parent.addHandler(logging.NullHandler())
     return logging.getLogger(f"stepflow.{part}")
 
 
 def log_to_stderr(level: str) -> None:
-    """Let the loggers below `stepflow` write to standard error.
+    """Configure the logger `stepflow` and the loggers below it to write to standard error.
 
     Args:
-        level: `debug`, `info`, `warning` or `error`; `off` or `0` for none. Another word is taken for `debug`.
+        level: `debug`, `info`, `warning` or `error`; `off` or `0` to write nothing. Any other word means `debug`.
     """
     if level.strip().lower() in ("off", "0", "false", "no"):
         return

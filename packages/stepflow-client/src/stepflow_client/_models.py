@@ -25,7 +25,7 @@ class Shown:
 
 
 class Model(BaseModel):
-    """An immutable model; accepts field names or the wire's camelCase names, and ignores undeclared fields."""
+    """An immutable model. It accepts field names or the camelCase names on the wire, and ignores undeclared fields."""
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
 
@@ -37,7 +37,7 @@ class Listing(Model, Shown, Generic[Entry]):
     """A model of a list of entries, with iteration, length, indexing and slicing."""
 
     _shown: ClassVar[tuple[str, ...]] = ()
-    """The columns that notebooks show, then the word for the entries."""
+    """The columns that notebooks show, followed by the noun for the entries."""
 
     def _entries(self) -> Sequence[Entry]:
         raise NotImplementedError
@@ -45,7 +45,7 @@ class Listing(Model, Shown, Generic[Entry]):
     def _columns(self) -> Sequence[str]:
         return self._shown
 
-    def __iter__(self) -> Iterator[Entry]:  # type: ignore[override]  # pydantic's goes through the fields
+    def __iter__(self) -> Iterator[Entry]:  # type: ignore[override]  # pydantic's iterates over the fields
         return iter(self._entries())
 
     def __len__(self) -> int:
@@ -98,7 +98,7 @@ def _plain(value: Any) -> Any:
 
 
 def from_number(names: dict[int, Any]) -> BeforeValidator:
-    """Return a validator that converts a number of the wire to the name it stands for; strings are unchanged."""
+    """Return a validator that converts a number on the wire to its name. Strings are unchanged."""
 
     def convert(value: object) -> object:
         if isinstance(value, int) and not isinstance(value, bool):
@@ -109,7 +109,7 @@ def from_number(names: dict[int, Any]) -> BeforeValidator:
 
 
 def fields_html(rows: list[tuple[str, object]]) -> str:
-    """Return names and values as a table of two columns."""
+    """Return names and values as an HTML table with two columns."""
     from .drawing import notebook
 
     return notebook.fields_html(rows)

@@ -1,4 +1,4 @@
-"""Clients travel between processes as the arguments they were made with; connections stay behind."""
+"""Pickling of clients: only the arguments they were created with are pickled, not their connections."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ _HINTS = {
     "transport": "make the client with it in the other process",
 }
 _BY_VALUE = ("cloudpickle", "dill")
-"""Picklers that also take lambdas and other functions that cannot be imported: Dask, Ray and Spark use one."""
+"""Picklers that also support lambdas and other functions that cannot be imported. Dask, Ray and Spark use one."""
 
 
 class Picklable:
-    """An object that is pickled and copied as the arguments it was made with, and made anew from them.
+    """An object that is pickled and copied as its constructor arguments, and created again from them.
 
-    Attributes that a subclass sets travel with it.
+    Attributes that a subclass adds are included.
     """
 
     _made_by: type[Picklable]
     _made_with: dict[str, Any]
 
     def _keep_arguments(self, made_by: type[Picklable], arguments: Mapping[str, Any]) -> None:
-        """Remember how to make the object again.
+        """Remember how to create the object again.
 
         Args:
             made_by: The class whose `__init__` takes the arguments.
-            arguments: By name. What is not one of them, `self` and `__class__`, is left out.
+            arguments: The local variables of `__init__`, by name. `self` and `__class__` are ignored.
         """
         self._made_by = made_by
         self._made_with = {
@@ -40,7 +40,7 @@ class Picklable:
         }
 
     def __getstate__(self) -> tuple[type[Picklable], dict[str, Any], dict[str, Any]]:
-        """Return the arguments and what a subclass has added.
+        """Return the arguments and the attributes that a subclass has added.
 
         Raises:
             TypeError: If an argument cannot be pickled.
@@ -62,7 +62,7 @@ class Picklable:
         return self._again(self._additions())
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        # The arguments are settings, which nobody changes; an SSL context or a transport has no deep copy.
+        # The arguments are settings that never change; SSL contexts and transports cannot be deep-copied.
         return self._again(copy.deepcopy(self._additions(), memo))
 
     def _again(self, additions: dict[str, Any]) -> Self:
@@ -76,7 +76,7 @@ class Picklable:
 
 
 def _as_it_is_now(value: object) -> object:
-    """Return headers, or a list of servers, apart from what the caller may still change."""
+    """Return a copy of mutable headers or of a list of servers, so that later changes by the caller have no effect."""
     if isinstance(value, MutableMapping):
         return dict(value)
     return value.copy() if isinstance(value, list) else value
@@ -88,11 +88,11 @@ def _pickles(value: object) -> bool:
 
         pickle.dumps(value)
     except Exception:
-        # Whatever the object's own methods raise.
+        # The object's own methods may raise any exception.
         return False
     return True
 
 
 def _may_pickle_by_value() -> bool:
-    """Return whether the pickler may be one that takes more; then it is left to say what it does not take."""
+    """Return whether the pickler may support more than `pickle`. It then reports by itself what it cannot pickle."""
     return any(name.rpartition(".")[2] in _BY_VALUE for name in list(sys.modules))

@@ -1,8 +1,8 @@
 """Runs and results as plain records, for a process that prints them and ends, such as the command.
 
-The types that callers of a client get need pydantic, whose import takes longer than a short run. What is read here is
-the usual: a list of runs as the description has them, and one input that succeeded. For everything else, such as a
-failure or a field of another type, callers get the usual types, or the usual errors.
+The types that callers of a client get need pydantic, whose import takes longer than a short run. This module reads only
+the usual cases: lists of runs that match the API description, and single inputs that succeeded. In all other cases,
+such as a failure or a field of another type, callers get the usual types or the usual errors.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ __all__ = ["PlainResult", "PlainRun", "get_result", "run_lister"]
 
 
 class PlainResult:
-    """A success, as `FlowResult` has it."""
+    """The result of a successful run, with the attributes of `FlowResult`."""
 
     status = ExecutionStatus.COMPLETED
     error = None
     is_success, is_failed, is_cancelled = True, False, False
 
     def __init__(self, run_id: str, output: Any, cached_at: datetime | None = None) -> None:
-        """Keep them."""
+        """Store the arguments."""
         self.run_id = run_id
         self.output = output
         self.cached_at = cached_at
@@ -45,7 +45,7 @@ class PlainResult:
 
 
 def get_result(client: SyncStepflowClient, run_id: str, *, timeout: float | None = None) -> FlowResult | PlainResult:
-    """Return the same as `client.get_result`."""
+    """Return the same as `client.get_result`, but a `PlainResult` for a success."""
     reading = client._connection.reading(run_id)
 
     def read(run_id: str, status: ExecutionStatus) -> PlainResult | ListItemsResponse:
@@ -61,10 +61,10 @@ def get_result(client: SyncStepflowClient, run_id: str, *, timeout: float | None
 
 
 class PlainRun:
-    """A run, as `RunDetails` has it."""
+    """A run, with some of the attributes of `RunDetails`."""
 
     def __init__(self, record: dict[str, Any]) -> None:
-        """Keep the fields, in their order."""
+        """Store the fields in their order."""
         self._record = record
         self.run_id: str = record["run_id"]
         self.status: ExecutionStatus = record["status"]
@@ -73,21 +73,21 @@ class PlainRun:
 
     @property
     def is_finished(self) -> bool:
-        """True where the status is final."""
+        """True if the status is final."""
         return self.status.is_final
 
     def model_dump(self, *, mode: str = "json") -> dict[str, Any]:
-        """Return the fields by name, the status as a word."""
+        """Return the fields by name, with the status as a string."""
         return {**self._record, "status": self.status.value}
 
 
 def run_lister(client: SyncStepflowClient) -> RunLister[RunDetails | PlainRun]:
-    """Return what lists runs as the client does."""
+    """Return an object that lists runs like the client, but returns plain records if possible."""
     return RunLister(client._connection, _runs)
 
 
 class _UnusualError(Exception):
-    """Something that the usual types read, or refuse."""
+    """The data is not one of the usual cases, so the usual types must read or reject it."""
 
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?(?:Z|\+00:00)", re.ASCII)
@@ -104,7 +104,7 @@ def _runs(answer: dict[str, Any]) -> list[RunDetails | PlainRun]:
 
 def _run(summary: dict[str, Any]) -> PlainRun:
     if any("_" in key for key in summary):
-        # Models are built by their fields' own names too.
+        # Models also accept the names of their fields.
         raise _UnusualError
     status, items = summary["status"], summary.get("items", {})
     if type(status) not in (int, str) or status not in _STATUSES or type(items) is not dict:
@@ -145,7 +145,7 @@ def _time(value: Any) -> datetime | None:
     if found is None:
         raise _UnusualError
     try:
-        # Servers send nanoseconds, a datetime holds microseconds.
+        # Servers send nanoseconds; a datetime has microseconds.
         return datetime.fromisoformat(f"{found[1]}{(found[2] or '')[:7]}+00:00")
     except ValueError:
         raise _UnusualError from None

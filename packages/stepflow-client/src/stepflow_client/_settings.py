@@ -1,4 +1,4 @@
-"""How a client connects: URL, timeout, credentials and environment, each checked before anything is sent. Pure."""
+"""Connection settings of a client: URL, timeout, credentials, environment. Checked before any request. Pure."""
 
 from __future__ import annotations
 
@@ -40,34 +40,34 @@ __all__ = [
 
 API_PATH = "/api/v1"
 DEFAULT_URL = "http://localhost:7837"
-"""Where `stepflow serve` listens. (The server binary alone, started without a port, listens on 7840.)"""
+"""The URL on which `stepflow serve` listens. (The server binary itself, started without a port, listens on 7840.)"""
 _PORTS = {"http": 80, "https": 443}
 _FOR_A_CONNECTION = 600.0
 LONGEST_TIMEOUT = 2_000_000
-"""Sockets take no more than 2**31 milliseconds."""
+"""Maximum timeout in seconds: sockets do not accept 2**31 milliseconds or more."""
 
 _HEADER_NAME = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 
 Token = str | Callable[[], str | Awaitable[str]]
-"""A bearer token, or what gives one; awaitables only with the async client."""
+"""A bearer token, or a callable that returns one. Callables that return awaitables work only with the async client."""
 
 
 @dataclass(frozen=True)
 class ServerUrl:
-    """The root of a server: without `/api/v1`, query or fragment."""
+    """The root URL of a server: without `/api/v1`, query or fragment."""
 
     scheme: str
     host: str
-    """In ASCII; an IPv6 address without brackets."""
+    """The host name in ASCII; an IPv6 address has no brackets."""
     port: int
     path: str = ""
-    """What a proxy has before `/api/v1`, percent-encoded, without a slash at the end."""
+    """The path before `/api/v1`, as used by a proxy: percent-encoded, without a trailing slash."""
     user: tuple[str, str] | None = field(default=None, repr=False)
-    """A user and password."""
+    """The user and password in the URL, if any."""
 
     @property
     def netloc(self) -> str:
-        """The host, and the port where it is not the usual one."""
+        """The host, and the port if it is not the default of the scheme."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
@@ -76,7 +76,7 @@ class ServerUrl:
 
 
 class PoolLimits(Protocol):
-    """How many connections there may be; an `httpx.Limits` is one."""
+    """Limits of a connection pool. An `httpx.Limits` has these attributes."""
 
     @property
     def max_connections(self) -> int | None:
@@ -88,14 +88,14 @@ class PoolLimits(Protocol):
 
     @property
     def keepalive_expiry(self) -> float | None:
-        """Seconds after which an idle one is not used again; None keeps it as long as the server does."""
+        """Seconds after which an idle connection is not reused; None to keep it as long as the server does."""
 
 
 def check_limits(limits: httpx.Limits) -> PoolLimits:
-    """Return limits of connections.
+    """Check the limits of a connection pool and return them.
 
     Raises:
-        InvalidArgumentError: If they are none, or forbid every connection.
+        InvalidArgumentError: If they are not an `httpx.Limits`, or allow no connection at all.
     """
     if not hasattr(limits, "max_keepalive_connections"):
         raise InvalidArgumentError(f"limits are httpx.Limits, not {type(limits).__name__}")
@@ -105,16 +105,16 @@ def check_limits(limits: httpx.Limits) -> PoolLimits:
 
 
 def parse_url(url: str | httpx.URL | ServerUrl) -> ServerUrl:
-    """Return the root of a server: without `/api/v1`, a trailing slash, query or fragment.
+    """Return the root URL of a server: without `/api/v1`, a trailing slash, query or fragment.
 
-    `host`, `host:port` and `//host` are taken as http. A path before `/api/v1`, as a proxy may have, is kept.
+    `host`, `host:port` and `//host` are read as http URLs. A path before `/api/v1`, as a proxy may use, is kept.
 
     Raises:
         InvalidArgumentError: If it is not an http or https URL.
     """
     if isinstance(url, ServerUrl):
         return url
-    # An httpx.URL is taken too, without importing httpx to know one.
+    # An httpx.URL is accepted too, and recognised without importing httpx.
     if not isinstance(url, str) and not hasattr(url, "raw_path"):
         raise InvalidArgumentError(f"the server's URL is a text, not {type(url).__name__}")
     text = str(url).strip()
@@ -127,7 +127,7 @@ def parse_url(url: str | httpx.URL | ServerUrl) -> ServerUrl:
         parsed = urlsplit(text)
         host, port = _ascii_host(parsed.hostname or ""), parsed.port
     except (ValueError, UnicodeError) as error:
-        # What it says may quote the password.
+        # The exception's message may quote the password.
         hint = "write / ? # @ in a password as %2F %3F %23 %40" if "@" in text else None
         reason = "it cannot be read" if hint else str(error)
         raise InvalidArgumentError(f"{shown} is not a URL: {reason}", hint=hint) from None
@@ -143,10 +143,10 @@ def parse_url(url: str | httpx.URL | ServerUrl) -> ServerUrl:
 
 
 def parse_urls(urls: str | httpx.URL | ServerUrl | Sequence[str | httpx.URL | ServerUrl]) -> list[ServerUrl]:
-    """Return the roots of one server, or of several that share a store.
+    """Return the root URLs of one server, or of several servers that share a store.
 
     Raises:
-        InvalidArgumentError: If one is not an http or https URL, or none is given.
+        InvalidArgumentError: If one of them is not an http or https URL, or if the list is empty.
     """
     if isinstance(urls, Sequence) and not isinstance(urls, (str, bytes)):
         if not urls:
@@ -156,10 +156,10 @@ def parse_urls(urls: str | httpx.URL | ServerUrl | Sequence[str | httpx.URL | Se
 
 
 def check_strategy(strategy: str) -> str:
-    """Return how a list of servers is used.
+    """Check the strategy for a list of servers and return it.
 
     Raises:
-        InvalidArgumentError: If there is no such way.
+        InvalidArgumentError: If there is no such strategy.
     """
     if strategy not in ("failover", "spread"):
         raise InvalidArgumentError(f"strategy is 'failover' or 'spread', not {strategy!r}")
@@ -167,14 +167,14 @@ def check_strategy(strategy: str) -> str:
 
 
 def _ascii_host(host: str) -> str:
-    """Return a host name as it is looked up; names in other alphabets have an ASCII form.
+    """Return the ASCII form of a host name, as used for the lookup.
 
     Raises:
-        UnicodeError: If it has none.
+        UnicodeError: If it has no ASCII form.
     """
     if ":" in host:
         return str(IPv6Address(host.partition("%")[0])) if "%" not in host else host
-    # Most names need no codec for others, which is imported when it is first used.
+    # Most names do not need the IDNA codec, which is only imported when it is first used.
     ascii_host = host.encode("idna").decode("ascii") if host and not is_plain_host(host) else host
     for label in ascii_host.split("."):
         if label.startswith("xn--"):
@@ -183,7 +183,7 @@ def _ascii_host(host: str) -> str:
 
 
 def is_plain_host(host: str) -> bool:
-    """Return whether a host name is ASCII, with labels of a length that names may have."""
+    """Return whether a host name is ASCII and its labels have a valid length."""
     return host.isascii() and all(0 < len(label) < 64 for label in host.split("."))
 
 
@@ -195,12 +195,12 @@ def _without_password(text: str) -> str:
 def check_timeout(
     timeout: float | httpx.Timeout | Timeouts, what: str = "timeout", *, of_a_call: bool = False
 ) -> Timeouts:
-    """Return a timeout for each phase of a request, in seconds.
+    """Check a timeout and return the timeout of each phase of a request, in seconds.
 
     Args:
-        timeout: Seconds, the same for all phases, or those of each.
-        what: What to call it in an error.
-        of_a_call: Whether somebody says how long one call may take: waiting for a free connection counts then too.
+        timeout: Seconds for every phase, or an object with the seconds of each phase.
+        what: The name of the argument in error messages.
+        of_a_call: Whether this is the timeout of a single call, which also limits waiting for a free connection.
 
     Raises:
         InvalidArgumentError: If it is not a positive number, or a phase is unlimited.
@@ -213,7 +213,7 @@ def check_timeout(
             phases[phase] = _check_longest(check_positive(seconds, f"{what}.{phase}"), f"{what}.{phase}")
         return Timeouts(**phases)
     seconds = _check_longest(check_positive(timeout, what), what)
-    # Waiting for a connection that other calls of this client use says nothing of the server.
+    # Waiting for connections used by other calls of this client does not mean that the server is slow.
     return Timeouts(seconds, seconds, seconds, seconds if of_a_call else max(seconds, _FOR_A_CONNECTION))
 
 
@@ -224,10 +224,10 @@ def _check_longest(seconds: float, what: str) -> float:
 
 
 def check_bytes(count: Any, what: str) -> int:
-    """Return a number of bytes above zero.
+    """Check a number of bytes and return it.
 
     Raises:
-        InvalidArgumentError: If it is none.
+        InvalidArgumentError: If it is not an integer above zero.
     """
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise InvalidArgumentError(f"{what} is a number of bytes above zero, not {count!r}")
@@ -235,10 +235,10 @@ def check_bytes(count: Any, what: str) -> int:
 
 
 def check_positive(seconds: Any, what: str) -> float:
-    """Return a finite number of seconds above zero as a float.
+    """Check a number of seconds and return it as a float.
 
     Raises:
-        InvalidArgumentError: If it is none.
+        InvalidArgumentError: If it is not a finite number above zero.
     """
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         raise InvalidArgumentError(f"{what} is a number of seconds, not {seconds!r}")
@@ -252,7 +252,7 @@ def check_positive(seconds: Any, what: str) -> float:
 
 
 def environment_settings(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return the arguments of a client that STEPFLOW_URL, STEPFLOW_TOKEN and STEPFLOW_TIMEOUT hold.
+    """Return the arguments of a client that are set by STEPFLOW_URL, STEPFLOW_TOKEN and STEPFLOW_TIMEOUT.
 
     Raises:
         InvalidArgumentError: If STEPFLOW_TIMEOUT is not a number.
@@ -277,12 +277,12 @@ class TokenAuth:
     """Sends `Authorization: Bearer ...` with each request.
 
     Args:
-        token: The token, or a callable that gives it, asked before each request; with the async client it may be
-            a coroutine function.
+        token: The token, or a callable that returns it, which is called before each request. With the async client, it
+            may be a coroutine function.
     """
 
     def __init__(self, token: Token) -> None:
-        """Keep the token; it never shows in a repr."""
+        """Store the token. It never appears in a repr."""
         self._token = token if callable(token) else lambda: token
         self.header = None if callable(token) else f"Bearer {token.strip()}"
 
@@ -300,7 +300,7 @@ class TokenAuth:
         yield request
 
     async def async_auth_flow(self, request: _Signable) -> AsyncGenerator[_Signable, Any]:
-        """Add the header, waiting for the token if need be."""
+        """Add the header, and await the token if necessary."""
         token = self._token()
         if isinstance(token, Awaitable):
             token = await token
@@ -315,8 +315,8 @@ class TokenAuth:
 
 
 def is_httpx_auth(auth: object) -> TypeGuard[httpx.Auth]:
-    """Return whether this is an `httpx.Auth`, without importing httpx if nobody has."""
-    # Another thread may be importing it just now.
+    """Return whether an object is an `httpx.Auth`, without importing httpx."""
+    # getattr with a default, because another thread may be importing httpx at the moment.
     kind = getattr(sys.modules.get("httpx"), "Auth", None)
     return kind is not None and isinstance(auth, kind)
 
@@ -324,10 +324,10 @@ def is_httpx_auth(auth: object) -> TypeGuard[httpx.Auth]:
 def check_auth(
     auth: httpx.Auth | Token | tuple[str, str] | None,
 ) -> httpx.Auth | TokenAuth | tuple[str, str] | None:
-    """Return credentials, checked.
+    """Check credentials and return them.
 
     Raises:
-        InvalidArgumentError: If they are of another kind, or an empty token.
+        InvalidArgumentError: If they have the wrong type, cannot be sent, or are an empty token.
     """
     if auth is None or is_httpx_auth(auth):
         return auth
@@ -335,7 +335,7 @@ def check_auth(
         try:
             ":".join(auth).encode()
         except UnicodeEncodeError:
-            # What it says quotes them.
+            # The exception's message quotes the credentials.
             raise InvalidArgumentError("the user or the password given as auth is not Unicode text") from None
         return auth
     if callable(auth):
@@ -348,7 +348,7 @@ def check_auth(
 
 
 def static_authorization(auth: httpx.Auth | TokenAuth | tuple[str, str] | None) -> str | None:
-    """Return the header of credentials that never change, None for others."""
+    """Return the value of the Authorization header for credentials that never change; None for others."""
     if isinstance(auth, TokenAuth):
         return auth.header
     if not isinstance(auth, tuple):
@@ -357,7 +357,7 @@ def static_authorization(auth: httpx.Auth | TokenAuth | tuple[str, str] | None) 
 
 
 def check_headers(headers: Mapping[str, str] | None) -> dict[str, str] | None:
-    """Return headers that can be sent. Their values are never shown: they may be credentials.
+    """Check headers and return them. Their values are never shown, because they may be credentials.
 
     Raises:
         InvalidArgumentError: If they are not a mapping of names to printable text.

@@ -1,6 +1,6 @@
-"""OpenTelemetry, where the application uses it: spans, metrics, and the trace context in each request.
+"""OpenTelemetry spans and metrics, and the trace context in each request, if the application uses OpenTelemetry.
 
-An application that uses it has imported its API already; in one that has not, nothing here does anything.
+An application that uses OpenTelemetry has already imported its API. Otherwise, this module does nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["Operation", "annotate", "operation", "resent"]
 
 _NAME = "stepflow.client"
 _SECONDS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 60.0, 300.0]
-"""Buckets of durations: those of the semantic conventions for HTTP, and some for runs."""
+"""Histogram buckets of durations: those of the semantic conventions for HTTP, and some more for runs."""
 _NAMES = {
     "operation": "stepflow.operation",
     "flow_name": "stepflow.flow.name",
@@ -37,13 +37,13 @@ _NAMES = {
     "resends": "http.request.resend_count",
     "error": "error.type",
 }
-"""The attributes of spans: those of the semantic conventions where they have one."""
+"""The attributes of spans, with the names from the semantic conventions where those exist."""
 _MEASURED = ("stepflow.operation", "server.address", "server.port", "http.response.status_code", "error.type")
-"""The attributes of metrics: those that take few values."""
+"""The attributes of metrics: those with few distinct values."""
 
 
 class Operation:
-    """One operation of the client; this one is of an application that does not trace, and does nothing."""
+    """An operation of the client. This class does nothing; it is used by applications without OpenTelemetry."""
 
     __slots__ = ()
 
@@ -51,22 +51,22 @@ class Operation:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """End it."""
+        """End the operation."""
 
     def sends(self, request: HttpRequest, url: str, run_id: str | None) -> None:
-        """Note the request and return it the `traceparent` header.
+        """Record a request and add the `traceparent` header to it.
 
         Args:
             request: The request.
             url: The root URL of the server, without credentials.
-            run_id: The run concerned, if there is one.
+            run_id: The id of the run concerned, if any.
         """
 
     def returns(self, answer: object) -> None:
-        """Note which run the caller gets."""
+        """Record the id of the run that the caller gets, if there is one."""
 
     def note(self, **attributes: object) -> None:
-        """Note what has become known, under the names of `_NAMES`; what is neither text nor number is left out."""
+        """Record attributes by the keys of `_NAMES`. Values that are neither strings nor integers are ignored."""
 
 
 _NOTHING = Operation()
@@ -84,10 +84,10 @@ def operation(
 
     Args:
         name: The operation's name, for example `create_run`.
-        server: The server that is asked; None where it may be one of several.
-        kind: CLIENT for a request, INTERNAL for what sends several.
-        is_current: Whether spans of the block lie below this one. It must not be where a generator yields inside of
-            the block: the span would be current in the code that goes through the generator.
+        server: The server that receives the request; None if it may be one of several.
+        kind: CLIENT for a request, INTERNAL for an operation that sends several requests.
+        is_current: Whether spans created in the block become children of this one. Use False if a generator yields
+            inside the block: otherwise the span would also be current in the code that iterates over the generator.
     """
     if "opentelemetry.trace" in sys.modules or "opentelemetry.metrics" in sys.modules:
         return _Traced(name, server, kind, is_current)
@@ -95,13 +95,13 @@ def operation(
 
 
 def annotate(**attributes: object) -> None:
-    """Note something of the operation that is under way, see `Operation.note`."""
+    """Record attributes of the current operation; see `Operation.note`."""
     if (traced := _innermost.get()) is not None:
         traced.note(**attributes)
 
 
 def resent() -> None:
-    """Note that a request of the operation under way is sent again."""
+    """Record that a request of the current operation is sent again."""
     if (traced := _innermost.get()) is not None:
         traced.resends += 1
 
@@ -140,11 +140,11 @@ class _Traced(Operation):
             _innermost.reset(self._tokens[1])
         if self.resends:
             self.note(resends=self.resends)
-        # One that is cancelled, or closes a stream early, has not failed.
+        # An operation that is cancelled, or closes a stream early, has not failed.
         if isinstance(error, Exception):
             from opentelemetry.trace import Status, StatusCode
 
-            # What went wrong is marked, not recorded: an error may quote what was sent, secrets too.
+            # Only the type of the error is recorded: its message may quote data of the request, including secrets.
             self._span.set_status(Status(StatusCode.ERROR))
             self.note(error=type(error).__name__)
             if isinstance(error, StepflowClientError):
@@ -189,7 +189,7 @@ def _tracer() -> Tracer:
     return _tracer_of(get_tracer_provider())
 
 
-# An application sets one provider, once; tests set others.
+# An application sets the provider once; only tests change it.
 @lru_cache(maxsize=1)
 def _tracer_of(provider: Any) -> Tracer:
     tracer: Tracer = provider.get_tracer(_NAME, _version())
@@ -213,7 +213,7 @@ def _instruments_of(provider: Any) -> _Instruments:
     try:
         histogram = meter.create_histogram(**duration, explicit_bucket_boundaries_advisory=_SECONDS)
     except TypeError:
-        # Releases of the API before 1.30 have no advice on buckets.
+        # Releases of the API before 1.30 do not have this argument.
         histogram = meter.create_histogram(**duration)
     retries = meter.create_counter(
         "stepflow.client.operation.retries", unit="{retry}", description="Requests that were sent again"

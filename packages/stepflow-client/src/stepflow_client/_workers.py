@@ -1,4 +1,7 @@
-"""Work in the background and lazy inputs, asynchronous and blocking: written twice by hand, as the sockets are."""
+"""Background calls and lazy inputs, asynchronous and blocking.
+
+Both versions are written by hand, like those of the sockets.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from .errors import InvalidArgumentError
 if TYPE_CHECKING:
     import asyncio
 else:
-    # Who blocks threads alone does not pay for the import.
+    # Programs that only use the blocking version do not pay for the import.
     asyncio = lazy_module("asyncio")
 
 __all__ = ["AsyncSource", "AsyncWorkers", "SyncSource", "SyncWorkers"]
@@ -27,14 +30,14 @@ class AsyncWorkers(Generic[Result]):
     """Calls that run in the background, as tasks."""
 
     def __init__(self) -> None:
-        """Start nothing."""
+        """Start without calls."""
         self._tasks: set[asyncio.Task[Result]] = set()
 
     def __len__(self) -> int:
         return len(self._tasks)
 
     def start(self, call: Callable[[], Awaitable[Result]]) -> None:
-        """Begin a call."""
+        """Start a call."""
 
         async def run() -> Result:
             return await call()
@@ -49,7 +52,7 @@ class AsyncWorkers(Generic[Result]):
         return task.result()
 
     async def aclose(self) -> None:
-        """Cancel what still runs."""
+        """Cancel the calls that are still running, and wait until they have ended."""
         tasks, self._tasks = self._tasks, set()
         for task in tasks:
             task.cancel()
@@ -58,10 +61,10 @@ class AsyncWorkers(Generic[Result]):
 
 
 class SyncWorkers(Generic[Result]):
-    """Calls that run in the background, as daemon threads: none keeps the process from ending."""
+    """Calls that run in the background, as daemon threads, so that they do not keep the process from exiting."""
 
     def __init__(self) -> None:
-        """Start nothing."""
+        """Start without calls."""
         self._ended: queue.SimpleQueue[tuple[Result | None, BaseException | None]] = queue.SimpleQueue()
         self._running = 0
 
@@ -69,7 +72,7 @@ class SyncWorkers(Generic[Result]):
         return self._running
 
     def start(self, call: Callable[[], Result]) -> None:
-        """Begin a call."""
+        """Start a call."""
         context = copy_context()
 
         def run() -> None:
@@ -90,21 +93,21 @@ class SyncWorkers(Generic[Result]):
         return result  # type: ignore[return-value]
 
     def close(self) -> None:
-        """Forget what still runs: a thread cannot be cancelled."""
+        """Do nothing: threads cannot be cancelled, so calls that are still running continue."""
 
 
 _END = object()
 
 
 class AsyncSource:
-    """Inputs, read one by one when they are needed.
+    """Inputs that are read one by one when they are needed.
 
     Raises:
-        InvalidArgumentError: If they cannot be gone through.
+        InvalidArgumentError: If they are not iterable.
     """
 
     def __init__(self, inputs: Any) -> None:
-        """Read nothing yet."""
+        """Store the inputs. None is read yet."""
         self._async: AsyncIterator[Any] | None = None
         self._sync: Iterator[Any] = iter(())
         if isinstance(inputs, AsyncIterable):
@@ -114,7 +117,10 @@ class AsyncSource:
         self.ended = False
 
     async def take(self, most: int) -> tuple[list[Any], Exception | None]:
-        """Return the next inputs, `most` at most, and what was raised behind them. Fewer than `most` are the last."""
+        """Return the next inputs, with a maximum of `most`, and the exception raised after them, if any.
+
+        Fewer than `most` inputs mean that there are no more.
+        """
         if self._async is None:
             found, failure = _taken(self._sync, most)
         else:
@@ -129,19 +135,22 @@ class AsyncSource:
 
 
 class SyncSource:
-    """Inputs, read one by one when they are needed.
+    """Inputs that are read one by one when they are needed.
 
     Raises:
-        InvalidArgumentError: If they cannot be gone through.
+        InvalidArgumentError: If they are not iterable.
     """
 
     def __init__(self, inputs: Any) -> None:
-        """Read nothing yet."""
+        """Store the inputs. None is read yet."""
         self._sync = _iterator(inputs)
         self.ended = False
 
     def take(self, most: int) -> tuple[list[Any], Exception | None]:
-        """Return the next inputs, `most` at most, and what was raised behind them. Fewer than `most` are the last."""
+        """Return the next inputs, with a maximum of `most`, and the exception raised after them, if any.
+
+        Fewer than `most` inputs mean that there are no more.
+        """
         found, failure = _taken(self._sync, most)
         self.ended = len(found) < most
         return found, failure
@@ -150,7 +159,7 @@ class SyncSource:
 def _taken(inputs: Iterator[Any], most: int) -> tuple[list[Any], Exception | None]:
     found: list[Any] = []
     try:
-        # One by one: those before a failure are inputs.
+        # One by one, so that the inputs before a failure are kept.
         for each in islice(inputs, most):
             found.append(each)
     except Exception as error:

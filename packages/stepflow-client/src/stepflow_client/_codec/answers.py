@@ -1,7 +1,7 @@
-"""Answers of the server -> JSON values, the errors they stand for, and what a client itself needs of runs. Pure.
+"""Converts responses of the server to JSON values, to errors, and to the run data that the client itself needs. Pure.
 
-What callers get is made of it in `responses`, whose types need pydantic; this is imported without it.
-The shapes are those of the current server (0.13); answers of older ones are translated before they come here.
+This module is imported without pydantic. The module `responses`, whose types need pydantic, builds the values that
+callers get. The formats are those of the current server (0.13); responses of older servers are translated first.
 """
 
 from __future__ import annotations
@@ -56,28 +56,28 @@ _HINTS = {
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _LONGEST_MESSAGE = 500
 _LARGE = 32 * 1024
-"""Bytes of an answer."""
+"""Size in bytes above which a response counts as large."""
 
 
-# What is wrong with an answer
+# Errors in responses
 
 
 def error_for(
     status: int, content_type: str, content: bytes, asked: str, *, run_id: str | None = None
 ) -> errors.StepflowClientError | None:
-    """Return the error that an answer stands for, or None if it is a usable one.
+    """Return the error that a response represents, or None if the response is usable.
 
     Args:
         status: The HTTP status.
-        content_type: The content type; servers before 0.12 send errors in JSON as text/plain.
+        content_type: The content type; servers before 0.12 send JSON errors as text/plain.
         content: The body.
-        asked: What was asked, for example `GET /runs/0190...`.
-        run_id: The run concerned.
+        asked: The request, for example `GET /runs/0190...`.
+        run_id: The id of the run concerned, if any.
     """
     kind = content_type.partition(";")[0].strip().lower()
     if status < 300:
         if kind == "application/grpc":
-            # The answer of 0.12 and newer to a path it does not know.
+            # The response of 0.12 and newer to a path they do not know.
             return errors.UnsupportedByServerError(f"this server does not know {asked}", status_code=status)
         if kind == "text/html":
             return errors.InvalidResponseError(
@@ -96,7 +96,7 @@ def error_for(
     answered = f"{asked} was answered {status} {_phrase(status)}".rstrip()
     kinds = _ERRORS.get(status, errors.ServerFaultError if status >= 500 else errors.InvalidRequestError)
     if message is None or kinds is errors.AuthenticationError or (status >= 500 and not isinstance(details, dict)):
-        # Whoever says so need not be the server.
+        # The response may come from a proxy rather than from the server.
         message = f"{answered}: {message}" if message else answered
     hint = _HINTS.get(status)
     return kinds(message, status_code=status, details=details, run_id=run_id, hint=hint)
@@ -120,7 +120,7 @@ def _what_it_says(kind: str, content: bytes) -> tuple[str | None, Any]:
 
 
 def _clip(text: str) -> str:
-    # Half of a surrogate pair cannot be printed, nor be put into a model.
+    # A lone surrogate can neither be printed nor stored in a model.
     line = " ".join(text.encode("utf-8", "replace").decode().split())
     return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 1] + "…"
 
@@ -135,10 +135,10 @@ def _phrase(status: int) -> str:
 
 
 def value(content: bytes, asked: str) -> dict[str, Any]:
-    """Return the JSON object of an answer.
+    """Return the JSON object in the body of a response.
 
     Raises:
-        InvalidResponseError: If it is none.
+        InvalidResponseError: If the body is not a JSON object.
     """
     decoded = json_value(content, asked)
     if not isinstance(decoded, dict):
@@ -147,10 +147,10 @@ def value(content: bytes, asked: str) -> dict[str, Any]:
 
 
 def raw_value(content: bytes, asked: str) -> dict[str, Any]:
-    """Return the JSON object of an answer with every number as the server sent it, for what is read bit by bit.
+    """Return the JSON object in the body of a response, with its numbers unconverted; its parts are converted later.
 
     Raises:
-        InvalidResponseError: If it is none.
+        InvalidResponseError: If the body is not a JSON object.
     """
     try:
         with collector_paused(when=len(content) > _LARGE):
@@ -163,10 +163,10 @@ def raw_value(content: bytes, asked: str) -> dict[str, Any]:
 
 
 def json_value(content: bytes, asked: str) -> Any:
-    """Return the JSON value of an answer.
+    """Return the JSON value in the body of a response.
 
     Raises:
-        InvalidResponseError: If it is none.
+        InvalidResponseError: If the body is not JSON.
     """
     try:
         with collector_paused(when=len(content) > _LARGE):
@@ -185,10 +185,10 @@ def _not_json(content: bytes, asked: str) -> errors.InvalidResponseError:
 
 
 def build(make: Callable[[dict[str, Any]], Answer], answer: dict[str, Any], asked: str) -> Answer:
-    """Return what `make` makes of an answer.
+    """Return the value that `make` builds from a response.
 
     Raises:
-        InvalidResponseError: If the answer lacks what is needed, or has it in another type.
+        InvalidResponseError: If a required field of the response is missing or has the wrong type.
     """
     try:
         return make(answer)
@@ -204,7 +204,7 @@ def build(make: Callable[[dict[str, Any]], Answer], answer: dict[str, Any], aske
 
 
 def _reason(error: Exception) -> str:
-    # A `pydantic.ValidationError`, told apart without importing pydantic.
+    # A `pydantic.ValidationError`, recognised without importing pydantic.
     found = getattr(error, "errors", None)
     if found is None:
         return str(error)
@@ -213,11 +213,11 @@ def _reason(error: Exception) -> str:
     return f"{where}: {first['msg']}"
 
 
-# What a client itself needs of runs
+# Run data that the client itself needs
 
 
 def checked_summary(summary: Any) -> dict[str, Any]:
-    """Return a run's summary if its ids can be sent again: they become parts of paths."""
+    """Return a run's summary after checking that its ids can be sent: they are used in the paths of requests."""
     if not isinstance(summary, dict):
         raise TypeError(f"the summary of a run is {summary!r}")
     return {**summary, "runId": _run_id(summary["runId"]), "flowId": _sendable(summary["flowId"], "flowId")}
@@ -226,7 +226,7 @@ def checked_summary(summary: Any) -> dict[str, Any]:
 def _run_id(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"runId is {value!r}")
-    # Nearly all are in this form already, and UUID takes several times as long.
+    # Nearly all ids already have this form, and UUID takes several times as long.
     return value if _UUID.fullmatch(value) else str(UUID(value))
 
 
@@ -238,21 +238,21 @@ def _sendable(value: Any, what: str) -> str:
 
 
 def flow_id(answer: dict[str, Any], key: str = "flowId") -> str:
-    """Read the id of a flow, which becomes a part of paths and bodies."""
+    """Return the id of a flow after checking that it can be used in paths and bodies."""
     return _sendable(answer[key], key)
 
 
 class Started(NamedTuple):
-    """What matters of a run just created to somebody who wants its end."""
+    """The data of a newly created run that is needed to wait for its end."""
 
     run_id: str
     status: ExecutionStatus
     answers: list[dict[str, Any]]
-    """Its items, if they came along, for `items`."""
+    """Its items, if the response contains them, for `responses.items`."""
 
 
 def started(answer: dict[str, Any]) -> Started:
-    """Read the same as `created`, no more of it than is needed."""
+    """Read a newly created run, like `responses.created`, but only the fields that are needed."""
     summary = answer["summary"]
     return Started(
         _run_id(summary["runId"]), read_status(summary["status"]), checked_items(answer.get("results") or [])
@@ -260,10 +260,13 @@ def started(answer: dict[str, Any]) -> Started:
 
 
 def checked_items(answers: Any) -> list[dict[str, Any]]:
-    """Return the items of an answer if each has an index and a status: those that are not looked at have them too."""
+    """Return the items of a response after checking that each has an index and a status.
+
+    Items are built lazily, so this check also covers items that are never accessed.
+    """
     if not isinstance(answers, list) or not set(map(type, answers)) <= {dict}:
         raise TypeError("the items are no list of objects")
-    # The types first: `true` equals 1.
+    # Check the types first: `true` equals 1.
     if not {type(answer["itemIndex"]) for answer in answers} <= {int}:
         raise TypeError("the index of an item is no integer")
     statuses = [answer["status"] for answer in answers]
@@ -275,23 +278,23 @@ def checked_items(answers: Any) -> list[dict[str, Any]]:
 
 
 class RunState(NamedTuple):
-    """How a run stands: what a client that waits for it needs."""
+    """The state of a run: the data that a client waiting for it needs."""
 
     run_id: str
     status: ExecutionStatus
     total: int
-    """How many items it has."""
+    """Number of items."""
     summary: dict[str, Any]
-    """All that the server told, for `responses.details`."""
+    """The whole summary sent by the server, for `responses.details`."""
 
     @property
     def is_finished(self) -> bool:
-        """True where the status is final."""
+        """True if the status is final."""
         return self.status.is_final
 
 
 def given(answer: dict[str, Any]) -> dict[str, Any]:
-    """Read what a run was started with, of servers that tell it (before 0.12)."""
+    """Read the inputs and overrides a run was started with, which only servers before 0.12 return."""
     told = answer.get("given") or {}
     inputs = told.get("inputs")
     if inputs is not None and not isinstance(inputs, list):
@@ -300,11 +303,14 @@ def given(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def run_state(answer: dict[str, Any], run_id: str | None = None) -> RunState:
-    """Read how a run stands.
+    """Read the state of a run.
 
     Args:
-        answer: The answer.
-        run_id: The run that was asked for: a summary of another one is not read.
+        answer: The response.
+        run_id: The id of the requested run.
+
+    Raises:
+        ValueError: If the summary is about another run.
     """
     summary = checked_summary(answer["summary"])
     if run_id is not None and summary["runId"] != run_id:
@@ -313,7 +319,7 @@ def run_state(answer: dict[str, Any], run_id: str | None = None) -> RunState:
 
 
 def run_states(answer: dict[str, Any]) -> list[RunState]:
-    """Read how the runs of a list stand."""
+    """Read the states of the runs of a list."""
     return [_state(checked_summary(summary)) for summary in answer["runs"]]
 
 
@@ -326,10 +332,10 @@ def _state(summary: dict[str, Any]) -> RunState:
 
 
 def is_failed(status: ExecutionStatus) -> bool:
-    """Return whether something ended in a failure."""
+    """Return whether a status is that of a failure."""
     return status in (ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED)
 
 
 def is_unfinished(status: ExecutionStatus) -> bool:
-    """Return whether something has not ended."""
+    """Return whether a status is not final."""
     return not status.is_final

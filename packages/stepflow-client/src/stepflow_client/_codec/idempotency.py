@@ -1,7 +1,7 @@
-"""What becomes of a caller's key: the tag of a flow, and small blobs that tell whether it was used, and for what.
+"""Idempotency keys: a tag on the flow, and small marker blobs that show whether and for what a key was used.
 
-Servers give neither inputs back nor runs by flow. They do keep blobs under the SHA-256 of their content, which is known
-here: so one request tells whether a blob is there.
+Servers return neither the inputs of a run nor the runs of a flow. But they store blobs under the SHA-256 of their
+content, which the client can compute, so one request shows whether a marker exists.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 __all__ = ["Marker", "check_key", "input_digest", "input_marker", "run_marker", "tag_of", "use_marker"]
 
 _LONGEST = 512
-"""Characters of a key."""
+"""Maximum number of characters of a key."""
 
 
 class Marker(NamedTuple):
-    """A blob that tells something by being there."""
+    """A blob whose existence carries information."""
 
     content: bytes
 
     @property
     def blob_id(self) -> str:
-        """The id under which servers keep it."""
+        """The id under which servers store the blob."""
         return hashlib.sha256(self.content).hexdigest()
 
 
 def check_key(key: object) -> str:
-    """Return a caller's key.
+    """Check a caller's key and return it.
 
     Raises:
-        InvalidArgumentError: If it is no text of 1 to 512 characters.
+        InvalidArgumentError: If it is not a text of 1 to 512 characters.
     """
     text = check_text(key, "idempotency_key")
     if len(text) > _LONGEST:
@@ -48,7 +48,7 @@ def check_key(key: object) -> str:
 
 
 def tag_of(key: str) -> str:
-    """Return the tag of the flow that runs under a key. Tags of clients have no colon."""
+    """Return the tag of the flow that runs under a key. The colon distinguishes it from the tags of clients."""
     return f"key:{key}"
 
 
@@ -56,13 +56,13 @@ def use_marker(flow_id: str) -> Marker:
     """Return the marker that is stored before a run is created under a key.
 
     Args:
-        flow_id: The flow with the tag of the key.
+        flow_id: The id of the flow with the tag of the key.
     """
     return _marker("use", flow_id)
 
 
 def input_marker(flow_id: str, digest: str) -> Marker:
-    """Return the marker that is stored before a run is created under a key for an input."""
+    """Return the marker that is stored before a run is created under a key for a specific input."""
     return _marker("input", flow_id, digest)
 
 
@@ -76,16 +76,17 @@ def _marker(*parts: str) -> Marker:
 
 
 def input_digest(arguments: RunArguments, declared: Mapping[str, FlowVariable]) -> str:
-    """Return what tells the input, variables and overrides of a run from others.
+    """Return a digest of the input, variables and overrides of a run.
 
-    Values of secret variables are left out, as a digest lets short ones be guessed. 1 and 1.0 are the same.
+    Values of secret variables are left out, because short ones could be guessed from the digest. 1 and 1.0 give the
+    same digest.
 
     Args:
-        arguments: What the run is created with.
+        arguments: The arguments of the run.
         declared: The variables that the flow declares.
     """
     hidden = {name for name, variable in declared.items() if variable.is_secret}
     variables = {name: value for name, value in arguments.variables.items() if name not in hidden}
-    # A copy, as `restored` changes what it is given.
+    # A copy, because `restored` changes its argument.
     said = restored(json.loads(json.dumps([arguments.inputs, variables, arguments.overrides or {}])))
     return hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,4 +1,7 @@
-"""Objects of pydantic, msgspec, attrs and dataclasses as plain mappings. Imports none of these libraries by itself."""
+"""Converts objects of pydantic, msgspec, attrs and dataclasses to plain mappings.
+
+The module imports none of these libraries unless an object of the library is converted.
+"""
 
 from __future__ import annotations
 
@@ -31,25 +34,26 @@ _MARKS = ("model_dump", "__pydantic_serializer__", "__struct_fields__", "__attrs
 
 
 def is_data_object(value: object) -> bool:
-    """Return whether a value is an object of one of these kinds; their classes are not."""
-    # A class of msgspec has the marks by its own class.
+    """Return whether a value is an object of one of these kinds; a class itself is not."""
+    # A msgspec class would match as well, through its metaclass.
     return not isinstance(value, type) and any(hasattr(type(value), mark) for mark in _MARKS)
 
 
 def fields_of(value: Any) -> Any:
-    """Return what an object of one of these kinds holds, by the names it has outside of Python.
+    """Return the fields of an object of one of these kinds, by their external names.
 
-    Those are the aliases of pydantic and what msgspec renames. A method `to_dict` is asked before the fields are read:
-    classes that are generated from a schema know their names by it. Values of fields may be objects again.
+    External names are the aliases of pydantic and the renamed fields of msgspec. A method `to_dict` takes precedence
+    over reading the fields, because classes generated from a schema use it for their external names. The values of
+    fields may be such objects themselves.
 
     Raises:
-        Exception: Whatever the library or the object raises if it cannot be done.
+        Exception: Any exception of the library or of the object if the conversion fails.
     """
     kind = type(value)
     if hasattr(kind, "__struct_fields__"):
         import msgspec
 
-        # Structs know best themselves: tags, renamed fields, defaults that are left out.
+        # msgspec handles tags, renamed fields and omitted defaults itself.
         return msgspec.to_builtins(value, enc_hook=_of_another_kind)
     if callable(getattr(kind, "to_dict", None)):
         return value.to_dict()

@@ -1,4 +1,7 @@
-"""What a client knows of a run, to read its responses by: the output of its flow, and secrets. Pure, but for a lock."""
+"""What a client knows about a run for reading its responses: the output of its flow, and its secrets.
+
+Pure, except for a lock.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,13 @@ class Reading(NamedTuple):
     """How the responses about a run are read."""
 
     like: Any = None
-    """The `output` of its flow, whose keys give the order of the keys in the run's outputs; None if it is unknown."""
+    """The `output` of its flow, whose keys define the order of the keys in the run's outputs; None if it is unknown."""
     secrets: Secrets = NO_SECRETS
     keeps_order: bool = True
-    """Whether the server gives keys in the order of the flow, as those before 0.12 do."""
+    """Whether the server returns keys in the order of the flow, as servers before 0.12 do."""
 
     def flow_output(self, value: Any) -> Any:
-        """Return the output of the flow, its numbers and keys as its author wrote them."""
+        """Return the output of the flow with its numbers and the order of its keys as the author wrote them."""
         return restored(value) if self.keeps_order else ordered(value, self.like)
 
     def flow_outputs(self, values: list[Any]) -> list[Any]:
@@ -31,7 +34,7 @@ class Reading(NamedTuple):
         return [restored(value) for value in values] if self.keeps_order else all_ordered(values, self.like)
 
     def step_output(self, value: Any) -> Any:
-        """Return the output of a step: its keys are sorted where the server gives them in any order."""
+        """Return the output of a step. Its keys are sorted if the server returns them in an arbitrary order."""
         return restored(value) if self.keeps_order else ordered(value)
 
 
@@ -40,14 +43,14 @@ _PLAIN_UNORDERED = Reading(keeps_order=False)
 
 
 class Readings:
-    """The readings of the newest runs that a client has created."""
+    """How to read the responses about the newest runs that a client has created."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: dict[str, Reading] = {}
 
     def note(self, run_id: str, like: Any, secrets: Secrets) -> None:
-        """Remember what is known of a run."""
+        """Remember what is known about a run."""
         if not secrets and not isinstance(like, (dict, list)):
             return
         with self._lock:
@@ -56,7 +59,7 @@ class Readings:
                 del self._known[next(iter(self._known))]
 
     def of(self, run_id: str | None, *, keeps_order: bool = True) -> Reading:
-        """Return what is known of a run, which may be nothing."""
+        """Return how to read the responses about a run; the default if nothing is known about it."""
         known = None if run_id is None else self._known.get(run_id)
         if known is None:
             return PLAIN if keeps_order else _PLAIN_UNORDERED

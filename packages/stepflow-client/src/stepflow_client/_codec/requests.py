@@ -1,4 +1,4 @@
-"""Arguments of the client -> what is sent, checked. Pure."""
+"""Checks the arguments of the client and converts them to request data. Pure."""
 
 from __future__ import annotations
 
@@ -49,10 +49,11 @@ Variables = Mapping[str, Any] | str | PathLike[str] | DataObject
 
 
 def check_run_id(run_id: str | UUID) -> str:
-    """Return a run id as the server writes it.
+    """Return a run id in the form that the server uses.
 
     Raises:
-        InvalidArgumentError: If it is no UUID. (Current servers answer some operations on such an id with nonsense.)
+        InvalidArgumentError: If it is not a UUID. (Current servers send meaningless responses to some operations with
+            such an id.)
     """
     if isinstance(run_id, UUID):
         return str(run_id)
@@ -63,10 +64,10 @@ def check_run_id(run_id: str | UUID) -> str:
 
 
 def check_text(value: object, what: str) -> str:
-    """Return a non-empty text.
+    """Check a non-empty text and return it.
 
     Raises:
-        InvalidArgumentError: If it is none.
+        InvalidArgumentError: If it is not a text, or empty.
     """
     if not isinstance(value, str) or not value:
         raise InvalidArgumentError(f"{what} is a text that is not empty, not {value!r}")
@@ -75,10 +76,10 @@ def check_text(value: object, what: str) -> str:
 
 
 def check_id(value: object, what: str) -> str:
-    """Return an id that becomes a part of a path. (`..` would lead to another operation.)
+    """Check an id that becomes part of a path and return it. (`..` would lead to another operation.)
 
     Raises:
-        InvalidArgumentError: If it is none.
+        InvalidArgumentError: If it is not a valid id.
     """
     text = check_text(value, what)
     if text in (".", ".."):
@@ -87,7 +88,7 @@ def check_id(value: object, what: str) -> str:
 
 
 def check_header_text(value: object, what: str) -> str:
-    """Return a text that can be sent in a header.
+    """Check a text that is sent in a header and return it.
 
     Raises:
         InvalidArgumentError: If it is empty or not printable ASCII.
@@ -99,7 +100,7 @@ def check_header_text(value: object, what: str) -> str:
 
 
 def check_concurrency(max_concurrency: int | None) -> int | None:
-    """Return a limit for the tasks that are executed at once. Servers hang or drop the connection on 0.
+    """Check a limit for the number of concurrent tasks and return it. With 0, servers hang or drop the connection.
 
     Raises:
         InvalidArgumentError: If it is not an integer above zero.
@@ -110,7 +111,7 @@ def check_concurrency(max_concurrency: int | None) -> int | None:
 
 
 def check_limit(value: int | None, what: str, *, least: int = 0) -> int | None:
-    """Return a limit or an offset.
+    """Check a limit or an offset and return it.
 
     Raises:
         InvalidArgumentError: If it is not an integer of at least `least`.
@@ -125,10 +126,10 @@ def _integer(value: object, what: str, *, least: int) -> int:
 
 
 def check_debug(debug: bool) -> None:
-    """Refuse the debug mode: no released server (0.9 to 0.13) has one.
+    """Reject the debug mode: no released server (0.9 to 0.13) has one.
 
     Raises:
-        UnsupportedByServerError: If it is asked for.
+        UnsupportedByServerError: If `debug` is true.
     """
     if debug:
         raise UnsupportedByServerError(
@@ -138,10 +139,10 @@ def check_debug(debug: bool) -> None:
 
 
 def run_inputs(value: Any, *, exact_integers: bool) -> list[Any]:
-    """Return the list of inputs of a run: a list is a batch, anything else the one input.
+    """Return the list of inputs of a run: a list is a batch, any other value is the only input.
 
     Raises:
-        InvalidArgumentError: If JSON cannot hold a value.
+        InvalidArgumentError: If a value cannot be represented in JSON.
     """
     if isinstance(value, (list, tuple)):
         return list(check_json(value, "input", exact_integers=exact_integers))
@@ -149,18 +150,18 @@ def run_inputs(value: Any, *, exact_integers: bool) -> list[Any]:
 
 
 class RunArguments(NamedTuple):
-    """What a run is created with, checked."""
+    """The checked arguments of a run."""
 
     inputs: list[Any]
     variables: dict[str, Any]
     overrides: dict[str, Any] | None
     max_concurrency: int | None
     text: bytes | None = None
-    """The inputs as JSON text, without the brackets of the list, where they have been encoded."""
+    """The inputs as JSON text, without the brackets of the list, if they have already been encoded."""
 
 
 def with_inputs(request: dict[str, Any], text: bytes) -> dict[str, Any]:
-    """Return a request that creates a run with inputs that are JSON text already."""
+    """Return a request that creates a run, with inputs that are already JSON text."""
     body = {name: value for name, value in request["json"].items() if name != "input"}
     others = {name: value for name, value in request.items() if name != "json"}
     return {**others, "content": encode_with(body, "input", text)}
@@ -169,11 +170,11 @@ def with_inputs(request: dict[str, Any], text: bytes) -> dict[str, Any]:
 def run_arguments(
     input: Any, variables: Variables | None, overrides: Any, max_concurrency: int | None, *, exact_integers: bool
 ) -> RunArguments:
-    """Check what a run is created with.
+    """Check the arguments of a run and return them.
 
     Raises:
         FlowFileError: If a file with variables cannot be read.
-        InvalidArgumentError: If anything is wrong.
+        InvalidArgumentError: If an argument is invalid.
     """
     return RunArguments(
         inputs=run_inputs(input, exact_integers=exact_integers),
@@ -184,10 +185,10 @@ def run_arguments(
 
 
 def single_input(value: Any) -> None:
-    """Refuse a batch where one result is asked for.
+    """Reject a batch for a call that returns a single result.
 
     Raises:
-        InvalidArgumentError: If the input is a list of more or less than one item.
+        InvalidArgumentError: If the input is a list whose length is not one.
     """
     if isinstance(value, (list, tuple)) and len(value) != 1:
         raise InvalidArgumentError(
@@ -197,7 +198,7 @@ def single_input(value: Any) -> None:
 
 
 def items_of(value: Any) -> list[Any]:
-    """Return the inputs of a run's items as JSON values: those of a list, else the one."""
+    """Return the inputs of a run's items as JSON values: the elements of a list, or else the only input."""
     plain = check_json(value, "the input")
     return plain if isinstance(plain, list) else [plain]
 
@@ -207,7 +208,7 @@ def run_variables(variables: Variables | None, *, exact_integers: bool) -> dict[
 
     Raises:
         FlowFileError: If the file cannot be read.
-        InvalidArgumentError: If they are not a mapping, or JSON cannot hold a value.
+        InvalidArgumentError: If they are not a mapping, or a value cannot be represented in JSON.
     """
     if variables is None:
         return {}
@@ -223,14 +224,14 @@ def run_variables(variables: Variables | None, *, exact_integers: bool) -> dict[
 def environment_variables(
     given: Mapping[str, Any], declared: Mapping[str, FlowVariable], environ: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return the variables with the missing ones filled from the environment.
+    """Return the variables, with missing ones read from the environment.
 
-    A variable is looked up by the name that its flow gives as `env_var`, then as `STEPFLOW_VAR_<NAME>`, in capitals,
-    with `_` for what is neither letter nor digit. A text stays text where the schema wants a string, else it is read
-    as JSON.
+    A variable is looked up by the name that the flow declares as `env_var`, then as `STEPFLOW_VAR_<NAME>`, in upper
+    case, with `_` in place of characters that are neither letters nor digits. The value stays a text if the schema
+    allows a string; otherwise it is parsed as JSON.
 
     Raises:
-        InvalidArgumentError: If a value is not what the schema wants.
+        InvalidArgumentError: If a value is not JSON although the schema requires it.
     """
     filled = dict(given)
     for name, variable in declared.items():
@@ -247,10 +248,10 @@ def environment_variables(
 def completed(
     arguments: RunArguments, needs: FlowNeeds, environ: Mapping[str, str], variables_from_env: bool
 ) -> RunArguments:
-    """Check arguments against the flow of the run, and return them with the variables filled from the environment.
+    """Check arguments against the flow of the run, and return them with missing variables read from the environment.
 
     Raises:
-        InvalidArgumentError: If an override names what the flow does not have, or a required variable is missing.
+        InvalidArgumentError: If an override names something the flow does not have, or a required variable is missing.
     """
     needs.check_overrides(arguments.overrides)
     values = arguments.variables
@@ -276,21 +277,22 @@ def _read_variable(text: str, source: str, variable: FlowVariable) -> Any:
 
 
 def flow_digest(flow: dict[str, Any]) -> bytes | None:
-    """Return what tells one flow from another, the order of keys included; None for what is no plain data.
+    """Return a digest that identifies a flow, including the order of its keys; None if the flow is not plain data.
 
-    Only flows known by it are compared, in this process: marshal writes plain values several times faster than JSON.
+    The digest is only compared within this process, so it can use marshal, which writes plain values several times
+    faster than JSON.
     """
     import hashlib
 
     try:
-        # Version 2 writes the same value always the same way, later ones look at the identity of its parts too.
+        # Version 2 always writes equal values the same way; the output of later versions depends on object identity.
         return hashlib.sha256(marshal.dumps(flow, 2)).digest()
     except ValueError:
         return None
 
 
 def file_stamp(path: object) -> tuple[Any, ...] | None:
-    """Return what changes when a file does; None where there is no such file, or this is no path."""
+    """Return a value that changes when a file changes; None if the file does not exist or `path` is not a path."""
     if not isinstance(path, (str, PathLike)):
         return None
     try:
@@ -301,10 +303,10 @@ def file_stamp(path: object) -> tuple[Any, ...] | None:
 
 
 def flow_for_dry_run(flow: dict[str, Any]) -> dict[str, Any]:
-    """Return the flow as a current server can check it.
+    """Return the flow in a form that current servers can check.
 
-    Servers from 0.12 on read every number of a flow that comes through POST /flows as a float and then refuse their
-    own `maxRetries: 2.0`. A retry count that is right is left out of what they check; a wrong one stays in.
+    Servers from 0.12 on read every number of a flow sent to POST /flows as a float and then reject the resulting
+    `maxRetries: 2.0`. Valid retry counts are therefore removed before the check; invalid ones are kept.
     """
     copied = copy.copy(flow)
     if isinstance(flow.get("steps"), list):
@@ -313,7 +315,7 @@ def flow_for_dry_run(flow: dict[str, Any]) -> dict[str, Any]:
 
 
 def numbers_as_written(message: str) -> str:
-    """Return a server's message with whole numbers as the flow has them: it complains of `2.0` where 2 is written."""
+    """Return a server's message with whole numbers as written in the flow: servers report 2 as `2.0`."""
     return re.sub(r"floating point `(-?\d+)\.0`", r"number `\1`", message)
 
 
@@ -328,5 +330,5 @@ def _without_retries(step: Any) -> Any:
 
 
 def wait_seconds(remaining: float, longest: float) -> int:
-    """Return the whole seconds that a server is asked to wait, 0 for a response at once."""
+    """Return how many whole seconds the server should wait; 0 for an immediate response."""
     return max(0, math.floor(min(remaining, longest)))

@@ -1,6 +1,6 @@
-"""From responses of the server to the types or errors that callers get. Pure.
+"""Converts responses of the server to the types or errors that callers get. Pure.
 
-The shapes are those of the current server (0.13); responses of older ones are translated before they come here.
+The formats are those of the current server (0.13); responses of older servers are translated first.
 """
 
 from __future__ import annotations
@@ -70,12 +70,12 @@ __all__ = [
 
 _FAILED = frozenset({ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED})
 _MANY = 100
-"""Items of a run."""
+"""Number of items above which a run counts as large."""
 _FAILED_STEP = re.compile(r'^step "(?P<id>.+)" failed$')
 
 
 def attachment_name(disposition: str | None) -> str | None:
-    """Return the file name of a Content-Disposition header."""
+    """Return the file name in a Content-Disposition header; None if there is none."""
     from email.message import Message
 
     message = Message()
@@ -91,7 +91,10 @@ def run(answer: dict[str, Any], run_id: str | None = None) -> RunDetails:
 
     Args:
         answer: The response.
-        run_id: The run that was asked for: a summary of another one is not read.
+        run_id: The id of the requested run.
+
+    Raises:
+        ValueError: If the summary is about another run.
     """
     summary = checked_summary(answer["summary"])
     if run_id is not None and summary["runId"] != run_id:
@@ -100,21 +103,21 @@ def run(answer: dict[str, Any], run_id: str | None = None) -> RunDetails:
 
 
 def details(state: RunState) -> RunDetails:
-    """Return what callers get of a run whose state was read.
+    """Return the details that callers get for a run whose state was read.
 
     Raises:
-        InvalidResponseError: If its summary lacks what is needed.
+        InvalidResponseError: If the summary is incomplete or invalid.
     """
     return build(RunDetails.model_validate, state.summary, f"GET /runs/{state.run_id}")
 
 
 def arguments(run_id: str, given: Mapping[str, Any], entry: HistoryEntry | None) -> RunArguments:
-    """Return what a run was started with.
+    """Return the arguments a run was started with.
 
     Args:
-        run_id: The run.
-        given: Its `inputs` and `overrides`, as far as the server tells them.
-        entry: The run as it was recorded; None where it was not.
+        run_id: The id of the run.
+        given: Its `inputs` and `overrides`, as far as the server returns them.
+        entry: The run's entry in the history; None if it was not recorded.
     """
     inputs, overrides = given.get("inputs"), given.get("overrides")
     if entry is None:
@@ -133,7 +136,10 @@ def arguments(run_id: str, given: Mapping[str, Any], entry: HistoryEntry | None)
 
 
 def _plain_overrides(overrides: Any) -> Any:
-    """Return overrides as callers write them, `{step: {"input": ...}}`: servers and the history wrap each change."""
+    """Return overrides in the form that callers use, `{step: {"input": ...}}`.
+
+    Servers and the history wrap each change.
+    """
     if not isinstance(overrides, Mapping):
         return overrides or None
     wrapped = overrides["steps"] if set(overrides) == {"steps"} else overrides
@@ -145,16 +151,19 @@ def _plain_overrides(overrides: Any) -> Any:
 
 
 def created(answer: dict[str, Any]) -> CreateRunResponse:
-    """Read a run just created."""
+    """Read a newly created run."""
     return CreateRunResponse.model_validate(checked_summary(answer["summary"]))
 
 
 def flow(answer: dict[str, Any], flow_id: str | None = None) -> StoredFlow:
-    """Read a stored flow, without what a client has added to it.
+    """Read a stored flow, without the tag that a client has added to it.
 
     Args:
         answer: The response.
-        flow_id: The flow that was asked for, if it was asked for by its id.
+        flow_id: The id of the requested flow, if it was requested by its id.
+
+    Raises:
+        ValueError: If the response is about another flow.
     """
     content = answer["flow"]
     stored = StoredFlow.model_validate({**answer, "flow": untagged(content) if isinstance(content, dict) else content})
@@ -164,12 +173,12 @@ def flow(answer: dict[str, Any], flow_id: str | None = None) -> StoredFlow:
 
 
 def runs(answer: dict[str, Any]) -> ListRunsResponse:
-    """Read a list of summaries."""
+    """Read a list of run summaries."""
     return ListRunsResponse(runs=[RunDetails.model_validate(checked_summary(summary)) for summary in answer["runs"]])
 
 
 def items(run_id: str, answers: Any, reading: Reading = PLAIN) -> ListItemsResponse:
-    """Read the items of a run, in the order of their inputs; each is read when it is looked at."""
+    """Read the items of a run, in the order of their inputs. Each item is built when it is first accessed."""
     answers = checked_items(answers)
     order = [answer["itemIndex"] for answer in answers]
     if order != list(range(len(order))):
@@ -179,7 +188,7 @@ def items(run_id: str, answers: Any, reading: Reading = PLAIN) -> ListItemsRespo
 
 
 def item(run_id: str, answer: dict[str, Any], reading: Reading = PLAIN) -> RunItem:
-    """Read one item; its result is None while it runs."""
+    """Read one item. Its result is None while it is running."""
     return RunItem(
         index=answer["itemIndex"],
         status=read_status(answer["status"]),
@@ -203,11 +212,12 @@ def _result(run_id: str, answer: dict[str, Any], reading: Reading) -> FlowResult
 def results(listed: ListItemsResponse, status: ExecutionStatus, reading: Reading = PLAIN) -> list[FlowResult]:
     """Return the results of a finished run.
 
-    An item of a run that was cancelled, or that could not start, may still be marked as running: it ended as the run.
+    In a run that was cancelled or could not start, an item may still be marked as running. It gets the status of the
+    run.
 
     Args:
-        listed: The items. Those that nobody has looked at are not made: there may be 100,000 of them.
-        status: How the run ended.
+        listed: The items. Items that have not been accessed are not built, as there may be 100,000 of them.
+        status: The final status of the run.
         reading: How its responses are read.
     """
     run_id = listed.run_id
@@ -222,18 +232,20 @@ def results(listed: ListItemsResponse, status: ExecutionStatus, reading: Reading
 
 
 _COMPLETED = frozenset({2, "completed"})
-"""How servers say that an item has completed."""
+"""The values with which servers mark an item as completed."""
 
 
 def outcomes(
     listed: ListItemsResponse, status: ExecutionStatus, reading: Reading = PLAIN
 ) -> list[tuple[ExecutionStatus, Any, FlowError | None]]:
-    """Return status, output and error of each item of a finished run: what `results` does, without models of successes.
+    """Return the status, output and error of each item of a finished run.
+
+    Like `results`, but without building models if all items have succeeded.
 
     Args:
         listed: The items.
-        status: How the run ended.
-        reading: How its answers are read.
+        status: The final status of the run.
+        reading: How its responses are read.
     """
     entries = listed.items.entries if isinstance(listed.items, RunItems) else listed.items
     completed = ExecutionStatus.COMPLETED
@@ -256,9 +268,10 @@ def outcomes(
 def single_result(
     run_id: str, answers: list[dict[str, Any]], status: ExecutionStatus, reading: Reading = PLAIN
 ) -> FlowResult | None:
-    """Return the result of a finished run of one item from its response alone; None where there is more to it.
+    """Return the result of a finished run of one item, read from the items in one response.
 
-    That is so where the item did not succeed, or where the server gave another number of items.
+    Returns:
+        None if further work is needed: the item did not succeed, or the server returned another number of items.
     """
     if len(answers) != 1 or status is not ExecutionStatus.COMPLETED:
         return None
@@ -270,7 +283,7 @@ def only_result(listed: ListItemsResponse, status: ExecutionStatus, reading: Rea
     """Return the result of a finished run of one item.
 
     Raises:
-        InvalidResponseError: If the server gave another number of items.
+        InvalidResponseError: If the server returned another number of items.
     """
     found = results(listed, status, reading)
     if len(found) != 1:
@@ -281,7 +294,7 @@ def only_result(listed: ListItemsResponse, status: ExecutionStatus, reading: Rea
 
 
 def failure(answer: dict[str, Any], reading: Reading = PLAIN) -> FlowError:
-    """Read why an item or a step failed, without the secrets that it quotes."""
+    """Read the error of a failed item or step. Secrets quoted in it are hidden."""
     message = answer.get("errorMessage")
     message = message if isinstance(message, str) and message else "the server does not say why"
     step = _FAILED_STEP.match(message)
@@ -297,7 +310,7 @@ def failure(answer: dict[str, Any], reading: Reading = PLAIN) -> FlowError:
 
 
 def steps(run_id: str, answers: Iterable[dict[str, Any]], reading: Reading = PLAIN) -> ListStepsResponse:
-    """Read the steps of a run, by item, then in the order of the flow."""
+    """Read the steps of a run, sorted by item, then in the order of the flow."""
     read = [step(answer, reading) for answer in answers]
     read.sort(key=lambda each: (each.item_index, each.step_index if each.step_index is not None else 0))
     return ListStepsResponse(run_id=run_id, steps=read)
@@ -308,7 +321,7 @@ def step(answer: dict[str, Any], reading: Reading = PLAIN) -> StepDetails:
     known = {"component": answer.get("component") or None, "error": None}
     read = StepDetails.model_validate({**answer, **known, "output": reading.step_output(answer.get("output"))})
     if answer.get("journalSeqno") == 0:
-        # Translated from an older server, which does not tell when that was.
+        # Translated from an older server, which does not send this time.
         read = read.model_copy(update={"updated_at": None})
     return (
         read.model_copy(update={"error": failure(answer, reading)}) if read.status is ExecutionStatus.FAILED else read
@@ -316,7 +329,11 @@ def step(answer: dict[str, Any], reading: Reading = PLAIN) -> StepDetails:
 
 
 def asked_step(answer: dict[str, Any], step_id: str, item_index: int, reading: Reading = PLAIN) -> StepDetails:
-    """Read the one step that was asked for; another one is not read."""
+    """Read the requested step.
+
+    Raises:
+        ValueError: If the response is about another step.
+    """
     read = step(answer, reading)
     if (read.step_id, read.item_index) != (step_id, item_index):
         raise ValueError(f"it is about another step, {read.step_id!r} of item {read.item_index}")
@@ -324,7 +341,7 @@ def asked_step(answer: dict[str, Any], step_id: str, item_index: int, reading: R
 
 
 def items_of(listed: ListItemsResponse) -> RunItems:
-    """Return the items, which can be looked at without reading all of them."""
+    """Return the items of a list in a form that can be accessed without building all of them."""
     items = listed.items
     return items if isinstance(items, RunItems) else RunItems(items)
 
@@ -332,12 +349,12 @@ def items_of(listed: ListItemsResponse) -> RunItems:
 def with_failed_steps(
     listed: ListItemsResponse, places: Iterable[int], steps: Mapping[int, Sequence[StepDetails]]
 ) -> ListItemsResponse:
-    """Add to failed items what their failed steps say: an item itself often says only that a step failed.
+    """Add the errors of failed steps to failed items: an item itself often reports only that a step failed.
 
     Args:
         listed: The items.
-        places: Where the failed items are that were asked about.
-        steps: Steps by item.
+        places: The positions of the failed items whose steps were requested.
+        steps: The steps by item index.
     """
     items = items_of(listed)
     explained: dict[int, RunItem] = {}
@@ -351,12 +368,12 @@ def with_failed_steps(
 def with_lost_items(
     listed: ListItemsResponse, status: ExecutionStatus, started: Mapping[int, Sequence[StepDetails]]
 ) -> ListItemsResponse:
-    """Describe the items that have not ended, of a run that has: their server lost them.
+    """Add an error to the items that have not ended although their run has: the server lost them.
 
     Args:
         listed: The items.
-        status: How the run ended.
-        started: The steps that had started, by item, where the server was asked for them.
+        status: The final status of the run.
+        started: The steps that had started, by item index, for the items whose steps were requested.
     """
     items = items_of(listed)
     lost: dict[int, RunItem] = {}
@@ -390,7 +407,7 @@ def _with_step(failed_item: RunItem, failed_step: StepDetails) -> RunItem:
         return failed_item
     said = failed_step.error
     update: dict[str, Any] = {"step_id": failed_step.step_id}
-    # An item's own message is kept where it says more than that the step failed.
+    # The item's own message is kept if it says more than that the step failed.
     if _FAILED_STEP.match(result.error.message) and said.message != "the server does not say why":
         update["message"] = said.message
     if result.error.code is None:
@@ -403,12 +420,12 @@ def _with_step(failed_item: RunItem, failed_step: StepDetails) -> RunItem:
 
 
 def health(answer: dict[str, Any]) -> HealthResponse:
-    """Read a server's health. One that tells its release tells nothing of its build: that was filled in."""
+    """Read a server's health. A server that reports its release does not report its build; that field was filled in."""
     return HealthResponse.model_validate({**answer, "build": None} if answer.get("version") else answer)
 
 
 def validation(diagnostics: dict[str, Any] | None) -> ValidationResult:
-    """Read the findings about a flow, the gravest first."""
+    """Read the diagnostics of a flow, the most severe first."""
     grave = {DiagnosticLevel.FATAL: 0, DiagnosticLevel.ERROR: 1}
     found = [Diagnostic.model_validate(each) for each in (diagnostics or {}).get("diagnostics", [])]
     return ValidationResult(diagnostics=sorted(found, key=lambda each: grave.get(each.level, 2)))
@@ -431,12 +448,12 @@ def _component(answer: dict[str, Any]) -> ComponentInfo:
 
 
 def with_paths(listed: ComponentList, routes: Mapping[str, Any]) -> ComponentList:
-    """Fill in what a flow writes for each component, where the routes of the configuration tell it.
+    """Return the components with the path that flows use for each, if the configured routes determine it.
 
     Args:
         listed: The components.
-        routes: The configuration's `routes`: a prefix such as `/builtin` (0.13) or `/builtin/{*component}` (before),
-            and the rules of it, each with its plugin.
+        routes: The `routes` of the configuration: from a prefix such as `/builtin` (0.13) or a pattern such as
+            `/builtin/{*component}` (before) to its rules, each with its plugin.
     """
     prefixes: dict[str, str] = {}
     for route, rules in routes.items():
@@ -446,7 +463,7 @@ def with_paths(listed: ComponentList, routes: Mapping[str, Any]) -> ComponentLis
     only = next(iter(prefixes.values())) if len(prefixes) == 1 else None
 
     def placed(component: ComponentInfo) -> ComponentInfo:
-        # Servers before 0.13 do not tell the plugin; with one plugin there is no question.
+        # Servers before 0.13 do not report the plugin; with a single plugin, the prefix is clear anyway.
         prefix = only if component.plugin is None else prefixes.get(component.plugin)
         return component if prefix is None else component.model_copy(update={"path": f"{prefix}/{component.name}"})
 

@@ -1,7 +1,7 @@
-"""Secret values, and hiding them in what people read: errors, results' errors, reprs. Pure.
+"""Secret values, and hiding them in what users see: exceptions, errors of results, reprs. Pure.
 
-This is the one place that knows what is secret: the values of variables that a flow declares with `is_secret: true`,
-their defaults included. Outputs are data and stay as they are.
+Only this module determines what is secret: the values of variables that a flow declares with `is_secret: true`,
+including their defaults. Outputs are data and stay unchanged.
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ __all__ = [
 
 HIDDEN = "***"
 _SHORT = 4
-"""Texts of fewer characters are hidden only where they stand by themselves: they are parts of many words."""
+"""Texts with fewer characters are hidden only as whole words, because they occur inside many words."""
 _LONGEST_CUT = 1_000
-"""Messages are cut at half of this: no more of a secret can be left at their end."""
+"""Maximum length of the part of a secret that is searched for at the end of a shortened message. Messages are shortened
+to half of this."""
 _VALUE_KEYS = ("default", "const", "enum", "examples", "example")
-"""What holds values in a JSON schema."""
+"""The keys of a JSON schema that hold values."""
 
 
 class _Error(Protocol):
-    """What of an error may quote a secret."""
+    """The parts of an error that may quote a secret."""
 
     message: str
     hint: str | None
@@ -43,7 +44,7 @@ class _Error(Protocol):
 
 
 class _Declared(Protocol):
-    """What a flow says of a variable."""
+    """The declaration of a variable in a flow."""
 
     @property
     def is_secret(self) -> bool: ...
@@ -53,16 +54,16 @@ class _Declared(Protocol):
 
 
 class Secrets:
-    """Values that are not to be shown.
+    """Values that must not be shown.
 
     Args:
-        values: JSON values; of lists and objects, everything inside is secret, but for the keys.
-        words: Whether booleans and what takes fewer than four characters count too. False where hiding each `1` or
+        values: JSON values. In lists and objects, everything except the keys is secret.
+        words: Whether booleans and values of fewer than four characters are secret too. Use False if hiding each `1` or
             `true` would leave nothing readable.
     """
 
     def __init__(self, values: Iterable[Any] = (), *, words: bool = True) -> None:
-        """Prepare the search."""
+        """Compile the search pattern."""
         scalars = [each for value in values for each in _scalars(value)]
         texts = {form for each in scalars if isinstance(each, str) for form in _forms(each)}
         whole = {text for text in texts if len(text) < _SHORT and words}
@@ -87,7 +88,7 @@ class Secrets:
             return text
         text = self._pattern.sub(HIDDEN, text)
         if text.endswith("…"):
-            # A message that was cut may end inside a secret.
+            # A shortened message may end inside a secret.
             for secret in self._texts:
                 for length in range(min(len(secret), len(text), _LONGEST_CUT) - 1, _SHORT - 1, -1):
                     if text.endswith(f"{secret[:length]}…"):
@@ -95,7 +96,7 @@ class Secrets:
         return text
 
     def hide_in(self, value: Any) -> Any:
-        """Return a JSON value with every secret in its texts, keys and numbers replaced by `***`."""
+        """Return a JSON value with every secret in its texts, keys, numbers and booleans replaced by `***`."""
         if self._pattern is None:
             return value
         if isinstance(value, str):
@@ -104,12 +105,12 @@ class Secrets:
             return {self.hide_in(key): self.hide_in(each) for key, each in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.hide_in(each) for each in value]
-        # 1 == True, and only one of them may be the secret.
+        # 1 == True, but possibly only one of them is secret.
         is_secret = any(value == each and isinstance(value, bool) == isinstance(each, bool) for each in self._values)
         return HIDDEN if is_secret else value
 
     def clean(self, error: _Error) -> None:
-        """Hide the secrets in all that an error says."""
+        """Hide the secrets in all parts of an error."""
         if self._pattern is None:
             return
         error.message = self.hide(error.message)
@@ -122,7 +123,7 @@ NO_SECRETS = Secrets()
 
 
 def is_hidden(value: Any) -> bool:
-    """Return whether a JSON value lacks what was secret in it."""
+    """Return whether a JSON value contains hidden secrets, that is, `***`."""
     if isinstance(value, str):
         return HIDDEN in value
     if isinstance(value, Mapping):
@@ -134,8 +135,9 @@ def secrets_of(variables: Mapping[str, Any], declared: Mapping[str, _Declared] |
     """Return the secrets among the values of a run's variables, and the defaults of its secret variables.
 
     Args:
-        variables: The values.
-        declared: What the flow says of them; where that is unknown, every text of some length counts as secret.
+        variables: The values of the variables.
+        declared: Their declarations in the flow. If None, every value of four or more characters except booleans counts
+            as secret.
     """
     if declared is None:
         return Secrets(variables.values(), words=False) if variables else NO_SECRETS
@@ -151,21 +153,21 @@ def secrets_of(variables: Mapping[str, Any], declared: Mapping[str, _Declared] |
 def quotes_secret(
     value: Any, variables: Mapping[str, Any], declared: Mapping[str, _Declared], flow: Mapping[str, Any]
 ) -> bool:
-    """Return whether a JSON value holds the value of a secret variable, or the default of one.
+    """Return whether a JSON value contains the value or default of a secret variable.
 
     Args:
-        value: The value.
+        value: The JSON value.
         variables: The values of a run's variables.
-        declared: What the flow says of them.
+        declared: Their declarations in the flow.
         flow: The flow, as far as it is known.
     """
     return any(each.hide_in(value) != value for each in (secrets_of(variables, declared), flow_secrets(flow)))
 
 
 def hidden_flow(flow: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a flow with what it holds of secret variables replaced by `***`.
+    """Return a flow with the values of secret variables replaced by `***`.
 
-    That is the defaults, in schemas and in expressions, and whatever else quotes them.
+    These are their defaults, in schemas and in expressions, and every other place that quotes them.
     """
     schema, declared = _declarations(flow)
     secrets = flow_secrets(flow)
@@ -178,9 +180,9 @@ def hidden_flow(flow: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def flow_secrets(flow: Mapping[str, Any]) -> Secrets:
-    """Return the values that a flow itself holds for its secret variables, such as defaults; `NO_SECRETS` for none.
+    """Return the values that a flow itself contains for its secret variables, such as defaults; `NO_SECRETS` for none.
 
-    Short ones are left out: hiding each `1` would leave nothing readable.
+    Short values are left out: hiding each `1` would leave nothing readable.
     """
     declared = _declarations(flow)[1]
     found = [part for each in declared.values() for part in _schema_secrets(each)]
@@ -189,7 +191,7 @@ def flow_secrets(flow: Mapping[str, Any]) -> Secrets:
 
 
 def _declarations(flow: Mapping[str, Any]) -> tuple[Any, dict[str, Mapping[str, Any]]]:
-    """Return what stands where a flow declares its variables, and those that are declared by a schema."""
+    """Return the value under which a flow declares its variables, and the variables that are declared by a schema."""
     schema: Any = flow
     for key in ("schemas", "properties", "variables", "properties"):
         schema = schema.get(key) if isinstance(schema, Mapping) else None
@@ -201,7 +203,7 @@ def _secret_names(declared: Mapping[str, Mapping[str, Any]]) -> set[str]:
 
 
 def _without_defaults(value: Any, names: set[str]) -> Any:
-    """Return a flow with the defaults in expressions of secret variables hidden, whatever they are."""
+    """Return a flow with the defaults in expressions of secret variables hidden, whatever their type."""
     if isinstance(value, Mapping):
         is_secret = "default" in value and _names_one(value.get("$variable"), names)
         return {
@@ -212,7 +214,7 @@ def _without_defaults(value: Any, names: set[str]) -> Any:
 
 
 def _names_one(path: Any, names: set[str]) -> bool:
-    """Return whether the path of an expression such as `$variable: key` leads to one of these variables."""
+    """Return whether the path in an expression such as `$variable: key` refers to one of these variables."""
     return isinstance(path, str) and not names.isdisjoint(re.split(r"[.\[\]\"'$]+", path))
 
 
@@ -234,7 +236,7 @@ def hidden_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _secret_parts(value: Any, schema: Any) -> Iterator[Any]:
-    """Return the parts of a value that its schema calls secret: all of it, or properties and items."""
+    """Yield the parts of a value that its schema marks as secret: the whole value, or properties and items of it."""
     if not isinstance(schema, Mapping):
         return
     if schema.get("is_secret") is True:
@@ -249,7 +251,7 @@ def _secret_parts(value: Any, schema: Any) -> Iterator[Any]:
 
 
 def _schema_secrets(schema: Any) -> Iterator[Any]:
-    """Return the values that a schema itself writes down for what it calls secret: defaults, examples and the like."""
+    """Yield the values that a schema itself contains for its secret parts: defaults, examples and so on."""
     if not isinstance(schema, Mapping):
         return
     for key in _VALUE_KEYS:
@@ -263,7 +265,7 @@ def _schema_secrets(schema: Any) -> Iterator[Any]:
 
 
 def _expression_defaults(value: Any, names: set[str]) -> Iterator[Any]:
-    """Return the defaults of expressions such as `{$variable: key, default: ...}` whose variable is secret."""
+    """Yield the defaults of expressions such as `{$variable: key, default: ...}` whose variable is secret."""
     if isinstance(value, Mapping):
         if "default" in value and _names_one(value.get("$variable"), names):
             yield value["default"]
@@ -286,7 +288,7 @@ def _scalars(value: Any) -> Iterator[Any]:
 
 
 def _forms(text: str) -> set[str]:
-    """Return a text as it is, as a server quotes it, as it stands in a URL, and in a message of one line."""
+    """Return the forms in which a text may appear: unchanged, as quoted by a server, in a URL, and on a single line."""
     forms = {
         text,
         json.dumps(text, ensure_ascii=False)[1:-1],

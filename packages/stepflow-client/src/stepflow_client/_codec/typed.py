@@ -1,4 +1,4 @@
-"""Outputs as objects of a type of the caller's: pydantic models, dataclasses, attrs classes, TypedDicts. Pure."""
+"""Converts outputs to a type chosen by the caller: pydantic models, dataclasses, attrs classes, TypedDicts. Pure."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ __all__ = ["check_output_type", "with_typed_output"]
 
 
 def check_output_type(output_type: Any) -> None:
-    """Refuse a type that outputs cannot be read into, before a run is created.
+    """Check, before a run is created, that outputs can be converted to a type.
 
     Raises:
-        InvalidArgumentError: If so.
+        InvalidArgumentError: If they cannot.
     """
     if output_type is not None:
         _adapter(output_type)
 
 
 def with_typed_output(result: FlowResult[Any], output_type: Any) -> FlowResult[Any]:
-    """Return a result with its output as an object of a type; one that is no success as it is.
+    """Return a result with its output converted to a type. A result that is not a success is returned unchanged.
 
     Raises:
-        OutputTypeError: If the output does not fit.
+        OutputTypeError: If the output does not match the type.
     """
     if output_type is None or not result.is_success:
         return result
@@ -68,7 +68,7 @@ def _cached_adapter(output_type: Any) -> TypeAdapter[Any]:
 
 
 def _readable(annotation: Any) -> Any:
-    """Return an annotation with attrs classes, and TypedDicts of Python 3.11, as what pydantic can read."""
+    """Return an annotation with attrs classes and TypedDicts replaced by types that pydantic can read."""
     if is_typeddict(annotation):
         return _of_typed_dict(annotation)
     if isinstance(annotation, type) and hasattr(annotation, "__attrs_attrs__"):
@@ -89,12 +89,12 @@ def _with_arguments(generic: Any, arguments: tuple[Any, ...]) -> Any:
 
 @functools.lru_cache(maxsize=256)
 def _of_typed_dict(kind: Any) -> Any:
-    # pydantic, which needs typing_extensions, takes no other before Python 3.12.
+    # Before Python 3.12, pydantic accepts only TypedDicts from typing_extensions.
     fields: dict[str, Any] = {}
     for name, hint in get_type_hints(kind, include_extras=True).items():
         said: Any = get_origin(hint)
         bare = get_args(hint)[0] if said in (Required, NotRequired) else hint
-        # Of annotations that are texts, only the hints tell; of the others both do.
+        # If annotations are strings, only the hints show which keys are required; otherwise __required_keys__ does too.
         by_key = Required if name in kind.__required_keys__ else NotRequired
         wrapper = said if said in (Required, NotRequired) else by_key
         fields[name] = wrapper[_readable(bare)]
@@ -107,7 +107,7 @@ def _of_attrs(kind: Any) -> Any:
     fields: dict[str, Any] = {}
     for each in kind.__attrs_attrs__:
         if each.init:
-            # What is missing keeps the default of the class: it is not handed on.
+            # A missing field is not passed on, so that the default of the attrs class applies.
             default = ... if _is_missing(each.default) else None
             fields[each.alias] = (_readable(hints.get(each.name, Any)), default)
     model = create_model(kind.__name__, **fields)

@@ -1,4 +1,4 @@
-"""JSON values on their way to the server and back: what may be sent, and numbers as their author wrote them. Pure."""
+"""JSON values in requests and responses: checks values, and restores numbers and the order of keys. Pure."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ __all__ = [
 ]
 
 LARGEST_EXACT_INTEGER = 2**53
-"""Beyond it a float, which is what servers from 0.12 on compute with, cannot hold every integer."""
+"""Beyond this, a float cannot represent every integer. Servers from 0.12 on use floats for all numbers."""
 _LARGEST_BITS = 1023
-"""A larger integer is beyond every float; servers of all releases refuse it."""
+"""Integers with more bits do not fit into a float; servers of all releases reject them."""
 _DEEPEST = 200
-"""Servers take about 128 levels; a value that refers to itself has no end."""
+"""Maximum nesting depth. Servers accept about 128 levels; a value that refers to itself is nested without end."""
 
 
 def encode(value: Any) -> bytes:
@@ -39,22 +39,22 @@ def encode(value: Any) -> bytes:
 
 
 def encode_plain(value: Any) -> bytes | None:
-    """Return a value as compact JSON text if it can be sent as it is; None for one that `check_json` has to look at."""
+    """Return a value as compact JSON text if it can be sent unchanged; None if it must be checked with `check_json`."""
     try:
-        # Of text only halves of surrogate pairs cannot be sent, and they cannot be encoded.
+        # The only text that cannot be sent contains lone surrogates, for which encode() raises.
         return _PLAIN_ENCODER.encode(value).encode() if _is_plain(value, 0, any_text=True) else None
     except (RecursionError, UnicodeEncodeError):
         return None
 
 
 def encode_with(value: dict[str, Any], name: str, items: bytes) -> bytes:
-    """Return a checked object as compact JSON text, with one more field: a list whose items are JSON text already."""
+    """Return a checked object as compact JSON text, plus one field: a list whose items are already JSON text."""
     before = encode(value)[:-1]
     return b'%b%b"%b":[%b]}' % (before, b"," if value else b"", name.encode(), items)
 
 
 def decode(content: bytes) -> Any:
-    """Return the value of a server's JSON text, whole floats below 2**53 as integers.
+    """Parse a server's JSON text. Whole floats below 2**53 become integers.
 
     Raises:
         ValueError: If it is not JSON.
@@ -64,7 +64,7 @@ def decode(content: bytes) -> Any:
 
 
 def decode_raw(content: bytes) -> Any:
-    """Return the value of a server's JSON text with its numbers as they are, for `restored`.
+    """Parse a server's JSON text without converting numbers, for `restored`.
 
     Raises:
         ValueError: If it is not JSON.
@@ -74,10 +74,10 @@ def decode_raw(content: bytes) -> Any:
 
 
 def restored(value: Any) -> Any:
-    """Return a decoded value with whole floats below 2**53 as integers; lists and dicts are changed in place.
+    """Return a decoded value with whole floats below 2**53 as integers. Lists and dicts are changed in place.
 
     Raises:
-        ValueError: If a number is too large for a float, as `1e999` is.
+        ValueError: If a number is too large for a float, for example `1e999`.
     """
     kind = type(value)
     if kind is float:
@@ -94,14 +94,15 @@ def restored(value: Any) -> Any:
 
 
 def ordered(value: Any, like: Any = None) -> Any:
-    """Return a decoded value as `restored` does, its keys in a fixed order.
+    """Return a decoded value like `restored`, with its keys in a fixed order.
 
     Args:
-        value: The value. Servers from 0.12 on give the keys of the same value in another order each time.
-        like: An expression of a flow. Where it writes an object, its keys come in its order; all others are sorted.
+        value: The value. Servers from 0.12 on return the keys of the same value in a different order each time.
+        like: An expression of a flow. Keys of objects that the expression contains come in the order of the
+            expression; all others are sorted.
 
     Raises:
-        ValueError: If a number is too large for a float, as `1e999` is.
+        ValueError: If a number is too large for a float, for example `1e999`.
     """
     kind = type(value)
     if kind is float:
@@ -120,7 +121,7 @@ def ordered(value: Any, like: Any = None) -> Any:
 
 
 def all_ordered(values: list[Any], like: Any = None) -> list[Any]:
-    """Return decoded values, each as `ordered` does: the outputs of a flow, of which most have the same keys."""
+    """Return the decoded outputs of a flow, each like `ordered`. Optimised for outputs that have the same keys."""
     if isinstance(like, list) or _object(like):
         return [ordered(value, like) for value in values]
     keys: list[str] = []
@@ -138,7 +139,7 @@ def all_ordered(values: list[Any], like: Any = None) -> list[Any]:
 
 
 def _in_order(value: dict[str, Any], keys: list[str]) -> dict[str, Any]:
-    """Return a decoded object with its keys in an order; those of what it holds are sorted."""
+    """Return a decoded object with its keys in the given order. The keys of nested objects are sorted."""
     found = {}
     for key in keys:
         each = value[key]
@@ -157,7 +158,7 @@ _EXPRESSIONS = frozenset({"$literal", "$if", "$coalesce", "$from", "$step", "$in
 
 
 def _object(like: Any) -> Mapping[str, Any]:
-    """Return the object that an expression writes; an empty one where its value comes from elsewhere."""
+    """Return the object that an expression contains; an empty one if its value comes from elsewhere."""
     while isinstance(like, Mapping) and "$literal" in like:
         like = like["$literal"]
         if isinstance(like, Mapping) and _EXPRESSIONS & like.keys():
@@ -167,7 +168,7 @@ def _object(like: Any) -> Mapping[str, Any]:
 
 def _whole(number: float) -> int | float:
     if number.is_integer():
-        # -0.0 stays: as an integer it would lose its sign.
+        # -0.0 stays a float: as an integer it would lose its sign.
         if abs(number) < LARGEST_EXACT_INTEGER and (number or math.copysign(1, number) > 0):
             return int(number)
     elif not math.isfinite(number):
@@ -186,7 +187,7 @@ def _refuse(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-# Made once: json.loads and json.dumps make one for each call that is not plain.
+# Created once: json.loads and json.dumps create a new one for each call with non-default options.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=True)
 _PLAIN_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False)
 _DECODER = json.JSONDecoder(parse_float=_number, parse_constant=_refuse)
@@ -194,18 +195,18 @@ _RAW_DECODER = json.JSONDecoder(parse_constant=_refuse)
 
 
 def check_json(value: Any, what: str, *, exact_integers: bool = True) -> Any:
-    """Return the value as plain dicts and lists, if JSON can hold it.
+    """Check that a value can be represented in JSON, and return it as plain dicts and lists.
 
     Mappings and tuples become dicts and lists, and so do pydantic models, dataclasses, attrs objects and msgspec
-    structs, wherever they stand. What is plain already comes back itself.
+    structs, at any depth. A value that is already plain is returned itself.
 
     Args:
-        value: What is about to be sent.
-        what: What to call it in an error, for example `input`.
-        exact_integers: False where the server keeps only integers up to 2**53 exact: larger ones are refused then.
+        value: The value to be sent.
+        what: The name of the value in error messages, for example `input`.
+        exact_integers: False if the server keeps only integers up to 2**53 exact: larger ones are rejected then.
 
     Raises:
-        InvalidArgumentError: With the JSON path of what cannot be sent.
+        InvalidArgumentError: If a part of the value cannot be sent. The message contains its JSON path.
     """
     try:
         if _is_plain(value, 0):
@@ -216,12 +217,12 @@ def check_json(value: Any, what: str, *, exact_integers: bool = True) -> Any:
 
 
 def _is_plain(value: Any, depth: int, *, any_text: bool = False) -> bool:
-    """Return whether a value can be sent as it is: what nearly all values are, found out without a copy or a path.
+    """Return whether a value can be sent unchanged. Nearly all values can; this check needs no copies and no paths.
 
     Args:
         value: The value.
-        depth: How many containers it is in.
-        any_text: Whether text that is not ASCII is not looked at.
+        depth: The number of containers around it.
+        any_text: Whether to accept non-ASCII text without checking it.
     """
     kind = type(value)
     if kind is dict:
@@ -288,7 +289,7 @@ class _Checker:
             return self.check(self.fields(value, path), path)
         if isinstance(value, type):
             self.refuse(path, f"{value.__name__} is a class, not an object")
-        # Subclasses, string and integer enumerations among them, go as what they derive from.
+        # Subclasses, including string and integer enumerations, are sent as values of their base types.
         for base in (str, int, float):
             if isinstance(value, base):
                 return self.check(_PLAIN[base](value), path)
@@ -298,7 +299,7 @@ class _Checker:
         try:
             return fields_of(value)
         except Exception as error:
-            # The object's own code, or a field that its library cannot write as JSON.
+            # Raised by the object's own code, or for a field that its library cannot write as JSON.
             reason = f"{type(value).__name__} cannot be written as JSON: {error}"
         return self.refuse(path, reason)
 
@@ -333,7 +334,7 @@ _PLAIN: dict[type, Callable[[Any], Any]] = {str: str.__str__, int: int.__int__, 
 
 
 def json_path(path: Iterable[str | int]) -> str:
-    """Write a path as the server does: `$.steps[0].input`."""
+    """Format a path in the same way as the server: `$.steps[0].input`."""
     parts = [
         f"[{part}]" if isinstance(part, int) else f".{part}" if part.isidentifier() else f"[{part!r}]" for part in path
     ]
@@ -341,13 +342,14 @@ def json_path(path: Iterable[str | int]) -> str:
 
 
 def merge_overrides(overrides: Any) -> dict[str, Any] | None:
-    """Return overrides as a map from step id to `{"value": {...}}`, or None where there are none.
+    """Return overrides as a map from step id to `{"value": {...}}`; None if there are none.
 
-    Takes the flat map (`{step: {"input": {...}}}`), the wrapped one (`{"steps": {step: {"value": {...}}}}`), or a list
-    of either, merged left to right: mappings key by key, anything else replaced, as a JSON merge patch does.
+    Accepts a flat map (`{step: {"input": {...}}}`), a wrapped one (`{"steps": {step: {"value": {...}}}}`), or a list of
+    either. The elements of a list are merged from left to right: mappings key by key, other values are replaced, as in
+    a JSON merge patch.
 
     Raises:
-        InvalidArgumentError: If it is none of these.
+        InvalidArgumentError: If `overrides` has none of these forms.
     """
     if overrides is None:
         return None

@@ -1,4 +1,4 @@
-"""The variables that a flow declares. Pure; pydantic is imported for a flow that has some."""
+"""The variables that a flow declares. Pure; pydantic is only imported for flows with variables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["flow_variables"]
 
 
 def flow_variables(flow: Mapping[str, Any]) -> dict[str, FlowVariable]:
-    """Read the variables a flow declares under `schemas.properties.variables`; empty where it declares none."""
+    """Return the variables a flow declares under `schemas.properties.variables`; empty if it declares none."""
     schema: Any = flow
     for key in ("schemas", "properties", "variables"):
         schema = schema.get(key) if isinstance(schema, Mapping) else None

@@ -1,9 +1,9 @@
-"""Reads YAML into plain JSON values, or says where what JSON cannot hold stands.
+"""Parses YAML into plain JSON values, or reports the position of a value that JSON cannot represent.
 
-PyYAML does the reading; its resolver is replaced, because YAML 1.1 would turn `no`, `on`, `012`, `1:30` and dates
-into something else than their author wrote. Here a plain scalar is what Stepflow's own reader makes of it on every
-release (0.9 to 0.13, measured): the core schema of YAML 1.2, but that digits after a leading zero (`0777`, a postcode)
-stay text, and that `0b101` and signs before `0x`, `0o` and `0b` are read.
+PyYAML does the parsing. Its resolver is replaced, because YAML 1.1 would turn `no`, `on`, `012`, `1:30` and dates into
+something other than what the author wrote. Here, plain scalars are interpreted as by Stepflow's own parser in every
+release (0.9 to 0.13, measured): with the core schema of YAML 1.2, except that digits after a leading zero (`0777`, a
+postcode) stay text, and that `0b101` and signs before `0x`, `0o` and `0b` are parsed as integers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from ..errors import FlowFileError
 __all__ = ["plain_scalar_resolvers", "read_yaml"]
 
 _MOST_VALUES = 1_000_000
-"""Aliases and merges may repeat this many values: aliases of aliases can grow a small file without end."""
+"""Maximum number of values repeated by aliases and merges: with aliases of aliases, a small file can expand without
+limit."""
 
 _NULLS: dict[str, bool | None] = dict.fromkeys(("~", "null", "Null", "NULL", ""))
 _BOOLEANS: dict[str, bool | None] = {
@@ -39,7 +40,7 @@ else:
 
 
 class _Loader(_BASE):
-    """PyYAML's loader with Stepflow's idea of plain scalars."""
+    """PyYAML's loader with Stepflow's interpretation of plain scalars."""
 
 
 _Loader.yaml_implicit_resolvers = {}
@@ -56,16 +57,20 @@ for _tag, _pattern, _first in (
 
 
 def plain_scalar_resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
-    """Return which plain scalars are no texts: patterns by first character, in PyYAML's form."""
+    """Return the patterns of plain scalars that are not text, by first character, in PyYAML's format."""
     resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = _Loader.yaml_implicit_resolvers
     return resolvers
 
 
 def read_yaml(text: str, source: str) -> Any:
-    """Return the value of one YAML document.
+    """Return the value of a YAML document.
+
+    Args:
+        text: The YAML text.
+        source: The name of the file in error messages.
 
     Raises:
-        FlowFileError: If it is not YAML, or holds what JSON cannot.
+        FlowFileError: If it is not YAML, or contains a value that JSON cannot represent.
     """
     try:
         node = yaml.compose(text, Loader=_Loader)
@@ -73,7 +78,7 @@ def read_yaml(text: str, source: str) -> Any:
             return None
         reader = _Reader(source)
         if "*" in text:
-            # Only an alias makes a text unfold to more than it has.
+            # Only with aliases can a text expand to more values than it contains.
             reader.size(node)
         return reader.value(node)
     except yaml.MarkedYAMLError as error:
@@ -89,7 +94,7 @@ def read_yaml(text: str, source: str) -> Any:
 
 
 class _Reader:
-    """Turns YAML nodes into values; first finds out how many, for aliases and merges repeat them."""
+    """Converts YAML nodes to values, after counting how many there will be: aliases and merges repeat values."""
 
     def __init__(self, source: str) -> None:
         self.source = source
@@ -107,7 +112,7 @@ class _Reader:
         }
 
     def size(self, node: yaml.Node) -> int:
-        """Return the number of values that a node unfolds to; each is looked at once, whatever repeats it."""
+        """Return the number of values that a node expands to. Each node is visited once, even if it is repeated."""
         known = self.sizes.get(id(node))
         if known is not None:
             return known
@@ -137,7 +142,7 @@ class _Reader:
         self.fail(node, f"the tag {node.tag} has no JSON counterpart")
 
     def pairs(self, node: yaml.MappingNode) -> _Pairs:
-        """Return the keys of a mapping with the nodes of their values, merges done; found out once for each mapping."""
+        """Return the keys of a mapping and the nodes of their values, after merges. Computed once for each mapping."""
         known = self.mappings.get(id(node))
         if known is not None:
             return known
@@ -153,12 +158,12 @@ class _Reader:
             if key in own:
                 self.fail(key_node, f"the key {key!r} stands twice in one mapping")
             own[key] = value_node
-        # A merged value yields to the mapping's own; the mapping's own order comes last, as in YAML's merge.
+        # The mapping's own values override merged ones; merged keys come first, as in PyYAML.
         self.mappings[id(node)] = pairs = {**merged, **own} if merged else own
         return pairs
 
     def merge(self, node: yaml.Node, merged: _Pairs) -> None:
-        """Add the keys that are not in a mapping yet, from another one or from a list of them."""
+        """Add the keys of another mapping, or of a list of mappings, that are not merged yet."""
         for each in node.value if isinstance(node, yaml.SequenceNode) else [node]:
             if not isinstance(each, yaml.MappingNode):
                 self.fail(each, "only mappings can be merged with <<")
@@ -183,7 +188,7 @@ class _Reader:
 
     def integer(self, node: yaml.ScalarNode) -> int:
         try:
-            # A leading zero is no base: `!!int 017` is 17.
+            # A leading zero does not mean another base: `!!int 017` is 17.
             return int(node.value, 0 if _BASED.match(node.value) else 10)
         except ValueError:
             self.fail(node, f"{_clip(node.value)} is not an integer that can be read")

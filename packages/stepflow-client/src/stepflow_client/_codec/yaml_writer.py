@@ -1,4 +1,4 @@
-"""Writes JSON values as YAML that Stepflow's readers, and ours, read back as the same values."""
+"""Writes JSON values as YAML that Stepflow's parser, and the one of this package, read back as the same values."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["write_yaml"]
 
 
 class _Dumper(yaml.SafeDumper):
-    """PyYAML's dumper; a text is quoted where either PyYAML or Stepflow would read something else."""
+    """PyYAML's dumper. A text is quoted if either PyYAML or Stepflow would parse it as something else."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Write a value that stands in two places twice."""
+        """Return True, so that a value that occurs twice is written twice."""
         return True
 
 
@@ -29,6 +29,6 @@ _Dumper.yaml_implicit_resolvers = {
 
 
 def write_yaml(value: Any) -> str:
-    """Return a value as a YAML document in block style, keys in their order, lines not folded."""
+    """Return a value as a YAML document in block style. Keys keep their order, and lines are not folded."""
     text: str = yaml.dump(value, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=2**31 - 1)
     return text.removesuffix("...\n") if text.endswith("\n...\n") else text

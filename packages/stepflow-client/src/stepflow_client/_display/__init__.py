@@ -1,1 +1,1 @@
-"""What notebooks, terminals and data frames show of the client's values."""
+"""Display of the client's values in notebooks, on terminals and as data frames."""

@@ -1,4 +1,4 @@
-"""Lists as data frames of pandas or polars, whichever is installed."""
+"""Converts lists to data frames of pandas or polars, whichever is installed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ __all__ = ["data_frame"]
 
 
 def data_frame(records: Sequence[Mapping[str, Any]]) -> Any:
-    """Return records as a data frame: of pandas if it is installed, else of polars.
+    """Return records as a data frame: of pandas if it is installed, otherwise of polars.
 
-    With polars, whose columns have one type, values with parts of their own and outputs are JSON text.
+    A column of polars has a single type. With polars, outputs, lists and dicts are therefore converted to JSON text.
 
     Raises:
         StepflowClientError: If neither is installed.

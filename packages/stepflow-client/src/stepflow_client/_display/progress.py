@@ -1,4 +1,4 @@
-"""How progress is shown where the caller gives no function for it: in notebooks, on terminals, and in logs."""
+"""Displays progress in notebooks, on terminals and in logs if the caller passes no function for it."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from ..progress import Progress, ProgressOption
 __all__ = ["check_progress", "progress_shown"]
 
 _EVERY = 10.0
-"""Seconds between two lines where there is no terminal."""
+"""Seconds between two lines if there is no terminal."""
 _WIDTH = 30
 _PARTS = 1_000
-"""What a bar is divided in, as some count in whole numbers only."""
+"""Number of units of a full bar, because some libraries count in integers only."""
 
 
 class Display(Protocol):
-    """Shows how far something is."""
+    """Displays the progress of a run or batch."""
 
     def show(self, progress: Progress) -> None:
-        """Show it."""
+        """Display the current progress."""
 
     def close(self) -> None:
-        """Leave what was shown last."""
+        """End the display. The progress shown last stays visible."""
 
 
 def check_progress(progress: object) -> None:
-    """Refuse what progress cannot be given to.
+    """Check the `progress` argument of a call.
 
     Raises:
         InvalidArgumentError: If it is neither a bool nor a plain function.
@@ -47,10 +47,10 @@ def check_progress(progress: object) -> None:
 
 @contextmanager
 def progress_shown(progress: ProgressOption) -> Iterator[Callable[[Progress], object]]:
-    """Return what takes the progress of the block: the caller's function, or a display.
+    """Yield the function that receives the progress of the block: the caller's function, or that of a display.
 
     Args:
-        progress: True for a display: it appears when it is first given something.
+        progress: The caller's function; True for a display, which appears with the first progress; False for nothing.
     """
     if progress is False:
         yield lambda now: None
@@ -67,7 +67,7 @@ def progress_shown(progress: ProgressOption) -> Iterator[Callable[[Progress], ob
         try:
             yield
         except (OSError, ValueError):
-            # Nobody reads it any more, or the stream is closed: no reason to leave the run.
+            # The reader is gone or the stream is closed; the run continues.
             is_broken = True
 
     def show(now: Progress) -> None:
@@ -95,7 +95,7 @@ def _display() -> Display:
 
 
 def _kernel_display() -> Callable[..., Any] | None:
-    """Return what displays something in the notebook that this process is the kernel of; None where it is not one."""
+    """Return IPython's display function if this process is the kernel of a notebook; None otherwise."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     if shell is None or not hasattr(shell, "kernel"):
@@ -108,7 +108,7 @@ def _title(progress: Progress) -> str:
 
 
 class _Shown:
-    """A state as notebooks show it: a bar and a line, or the line alone."""
+    """Progress as notebooks show it: a bar and a line, or only the line without HTML."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -126,7 +126,7 @@ class _Shown:
 
 
 class _Notebook:
-    """One output of a cell, which is replaced: every kernel and frontend has that, without ipywidgets."""
+    """An output of a cell that is updated in place. All kernels and frontends support this without ipywidgets."""
 
     def __init__(self) -> None:
         self._handle: Any = None
@@ -144,13 +144,13 @@ class _Notebook:
 
 
 class _Lines:
-    """A line now and then, for logs."""
+    """A line every few seconds, for logs."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
 
     def show(self, progress: Progress) -> None:
-        # A program without a console has no stream.
+        # A program without a console has no stderr.
         is_due = progress.is_over or time.monotonic() - self._last >= _EVERY
         if sys.stderr is not None and is_due:
             self._last = time.monotonic()
@@ -161,7 +161,7 @@ class _Lines:
 
 
 class _Line:
-    """One line of a terminal, which is written again and again."""
+    """A single line of a terminal that is rewritten with each update."""
 
     def __init__(self) -> None:
         self._length = 0
@@ -169,7 +169,7 @@ class _Line:
     def show(self, progress: Progress) -> None:
         part = progress.fraction or 0.0
         bar = ("#" * round(part * _WIDTH)).ljust(_WIDTH, "-")
-        # What is wider than the terminal is not written over.
+        # A line wider than the terminal would wrap and could not be overwritten.
         text = f"{_title(progress)} [{bar}] {progress}"[: get_terminal_size().columns - 1]
         sys.stderr.write(f"\r{text}{' ' * max(0, self._length - len(text))}")
         sys.stderr.flush()
@@ -181,7 +181,7 @@ class _Line:
 
 
 class _Rich:
-    """A bar of rich."""
+    """A progress bar of rich."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -208,7 +208,7 @@ class _Rich:
 
 
 class _Tqdm:
-    """A bar of tqdm."""
+    """A progress bar of tqdm."""
 
     def __init__(self) -> None:
         self._bar = import_module("tqdm").tqdm(total=_PARTS, bar_format="{desc} |{bar}| {postfix}", leave=True)

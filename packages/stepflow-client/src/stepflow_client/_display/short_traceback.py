@@ -1,7 +1,7 @@
-"""What notebooks and IPython show of our errors: the line of the user's code, the message and the hint.
+"""Short tracebacks for notebooks and IPython: the line of the user's code, the message and the hint.
 
-An error of a client has passed through some 20 frames of this package, which tell the user nothing. Python itself shows
-the whole traceback, as always.
+The traceback of a client error contains about 20 frames of this package, which do not help the user. Python itself
+still prints the whole traceback.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ __all__ = ["rendered"]
 
 _OWN = str(Path(__file__).parents[1])
 _USUAL = "Context"
-"""The mode of tracebacks that IPython begins with; who chooses another one wants to see what it shows."""
+"""The default traceback mode of IPython. A user who has chosen another mode gets the traceback of that mode."""
 _shown: WeakSet[BaseException] = WeakSet()
 
 
 def rendered(error: StepflowClientError) -> list[str]:
-    """Return what IPython shows of an error, in lines.
+    """Return the lines that IPython shows for an error.
 
-    That is short the first time; `%tb`, which shows the last error again, and `%xmode` give the whole traceback.
+    They are short the first time. The whole traceback is shown by `%tb`, which shows the last error again, and after
+    another mode was chosen with `%xmode`.
     """
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     is_short = error not in _shown and getattr(getattr(shell, "InteractiveTB", None), "mode", _USUAL) == _USUAL
@@ -62,12 +63,12 @@ def _lines(error: StepflowClientError, shell: Any) -> Iterator[str]:
 
 
 def _user_frames(trace: TracebackType | None, shell: Any) -> Iterator[TracebackType]:
-    """Return the frame of the cell, and the one that called this package where that is another one."""
+    """Yield the frame of the cell, and the frame that called this package if it is a different one."""
     outside = Path(getattr(sys.modules.get("IPython"), "__file__", None) or "no/such/file").parent
     frames: list[TracebackType] = []
     while trace is not None and not trace.tb_frame.f_code.co_filename.startswith(_OWN):
         if not frames and trace.tb_frame.f_code.co_filename.startswith(str(outside)):
-            # The shell that runs the cell.
+            # A frame of the shell that runs the cell.
             trace = trace.tb_next
             continue
         frames.append(trace)

@@ -1,4 +1,4 @@
-"""Finds the server's binary, and the release it is of."""
+"""Finds the server's binary and its release."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class ServerBinary:
 
     path: Path
     release: tuple[int, int] | None
-    """Major and minor number; None for a binary that was named by hand: it cannot be asked."""
+    """Major and minor number; None for a binary set by the environment variable, which cannot report its release."""
 
 
 def find_binary() -> ServerBinary:
-    """Return the binary `STEPFLOW_SERVER_BINARY` names, else that of the package `stepflow-orchestrator`.
+    """Return the binary set in `STEPFLOW_SERVER_BINARY`, or else the one of the package `stepflow-orchestrator`.
 
     Raises:
-        ServerNotInstalledError: There is none, it cannot be executed, psutil is missing, or this is Windows.
+        ServerNotInstalledError: If there is none, if it cannot be executed, if psutil is missing, or on Windows.
     """
     if sys.platform == "win32":
         raise ServerNotInstalledError(

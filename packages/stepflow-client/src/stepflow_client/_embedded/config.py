@@ -1,7 +1,7 @@
-"""The configuration an embedded server is started with: a file, a dict, or one made here.
+"""The configuration of an embedded server: a file, a dict, or the default configuration.
 
-The server is the judge of a configuration: a file is handed over as it is, and read here only for what the
-runtime itself needs to know. What cannot be read here is no reason to refuse it.
+Only the server validates a configuration. A file is passed to it unchanged and is read here only for the information
+that the runtime itself needs. A file that cannot be parsed here is not rejected for that reason.
 """
 
 from __future__ import annotations
@@ -17,37 +17,37 @@ from urllib.parse import unquote
 
 from ..errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError
 
-# 0.13 refuses the older key with these words; older releases take the newer key and route nothing by it.
+# 0.13 rejects the older form of a route with these words; older releases accept the newer form but route nothing by it.
 REFUSED_ROUTE = "Invalid prefix"
 _FIRST_WITH_PREFIXES = (0, 13)
 _MOST_BYTES = 16 * 1024 * 1024
 _VARIABLE = re.compile(r"\$\{(\w+)")
-# They have a queue that workers may take their tasks from, wherever these are started.
+# Plugins of these types have a queue from which workers take their tasks, wherever the workers are started.
 _QUEUES = frozenset({"grpc", "nats"})
 
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
-    """One configuration: a file the server reads itself, or a document it gets on stdin."""
+    """A configuration: a file that the server reads itself, or a document that is sent to its stdin."""
 
     path: Path | None = None
     document: Mapping[str, Any] | None = field(default=None, repr=False)
     fallback: Mapping[str, Any] | None = field(default=None, repr=False)
-    """The document to start with instead if the server refuses a route of the first."""
+    """The document to use instead if the server rejects a route in `document`."""
 
     def arguments(self) -> list[str]:
         """Return the server's command-line arguments."""
         return ["--config-stdin"] if self.path is None else ["--config", str(self.path)]
 
     def stdin(self) -> bytes | None:
-        """Return what the server reads from stdin, if anything."""
+        """Return the bytes that the server reads from stdin; None if there are none."""
         return None if self.document is None else json.dumps(self.document).encode()
 
     def load(self) -> dict[str, Any]:
-        """Return the configuration as a new dict; keys that are not text become JSON text.
+        """Return the configuration as a new dict. Keys that are not strings become JSON text.
 
         Raises:
-            FlowFileError: The file cannot be read, or holds something else.
+            FlowFileError: If the file cannot be read, or is not a valid configuration file.
         """
         if self.path is None:
             copy: dict[str, Any] = json.loads(json.dumps(self.document))
@@ -55,14 +55,14 @@ class ServerConfig:
         return _parse(_read(self.path), self.path)
 
     def view(self) -> dict[str, Any]:
-        """Return what can be read of the configuration: an empty dict where nothing can."""
+        """Return the configuration as a dict; an empty one if it cannot be read."""
         try:
             return self.load()
         except FlowFileError:
             return {}
 
     def variables(self) -> frozenset[str]:
-        """Return the names of the environment variables it refers to, as in `${NAME}` or `${NAME:-default}`."""
+        """Return the names of the environment variables used in the configuration: `${NAME}`, `${NAME:-default}`."""
         try:
             text = json.dumps(self.document) if self.path is None else _read(self.path)
         except FlowFileError:
@@ -76,11 +76,13 @@ def prepare_config(
     release: tuple[int, int] | None,
     allow_load_file: bool = False,
 ) -> ServerConfig:
-    """Check what was given; for nothing, return a configuration with the builtin components under `/builtin`.
+    """Check the given configuration and return it; without one, return the default configuration.
+
+    The default configuration has the builtin components under `/builtin`.
 
     Raises:
-        InvalidArgumentError: Both were given, or one has a wrong type.
-        FlowFileError: The file cannot be read.
+        InvalidArgumentError: If more than one is given, or an argument has the wrong type.
+        FlowFileError: If the file cannot be read.
     """
     if config_path is not None and config is not None:
         raise InvalidArgumentError("Give config_path or config, not both")
@@ -91,7 +93,7 @@ def prepare_config(
     if config_path is not None:
         if not isinstance(config_path, str | Path):
             raise InvalidArgumentError(f"config_path is a str or a Path, not {type(config_path).__name__}")
-        # Workers are started in the folder of the file; a relative path confuses the server about it.
+        # Workers are started in the folder of the file, which the server determines wrongly from a relative path.
         path = Path(config_path).expanduser().absolute()
         _read(path)
         return ServerConfig(path=path)
@@ -114,15 +116,15 @@ def builtin_config(prefixes: bool, allow_load_file: bool = False) -> dict[str, A
     if not prefixes:
         routes: dict[str, Any] = {"/builtin/{*component}": [rule]}
         if not allow_load_file:
-            # A list of denied components has no effect before 0.13; an exact route goes before a pattern.
+            # A list of denied components has no effect before 0.13, but an exact route takes precedence over a pattern.
             routes["/builtin/load_file"] = []
     else:
         routes = {"/builtin": [rule if allow_load_file else {**rule, "componentDeny": ["/load_file"]}]}
     return {
         "plugins": {"builtin": {"type": "builtin"}},
         "routes": routes,
-        # A condition on the result of a step waits for the next check; by default that is every 30 s.
-        # From 0.10 on; 0.9 takes no notice.
+        # A condition on the result of a step is evaluated at the next check, by default every 30 s.
+        # From 0.10 on; 0.9 ignores this setting.
         "recovery": {"checkIntervalSecs": 1},
     }
 
@@ -132,14 +134,14 @@ class Workers:
     """The plugins of a configuration whose workers take tasks from a queue."""
 
     started: frozenset[str]
-    """Those whose worker the server starts."""
+    """Plugins whose workers are started by the server."""
 
     external: frozenset[str]
-    """Those whose workers are started elsewhere and connect by themselves."""
+    """Plugins whose workers are started elsewhere and connect to the server."""
 
 
 def workers_of(config: Mapping[str, Any]) -> Workers:
-    """Return the plugins with workers."""
+    """Return the plugins of a configuration that have workers."""
     plugins = config.get("plugins")
     queues = {
         name: "command" in plugin
@@ -153,7 +155,7 @@ def workers_of(config: Mapping[str, Any]) -> Workers:
 
 
 def store_path(config: Mapping[str, Any]) -> Path | None:
-    """Return the file of the configuration's SQLite store; None where it has none."""
+    """Return the file of the configuration's SQLite store; None if it has none."""
     url = _database_url(config.get("storageConfig", config.get("stateStore")))
     if url is None or not url.startswith("sqlite:") or "${" in url:
         return None
@@ -164,7 +166,7 @@ def store_path(config: Mapping[str, Any]) -> Path | None:
 
 
 def _database_url(store: object) -> str | None:
-    """Return the first database of a store, which may be made of several."""
+    """Return the URL of the first database of a store, which may consist of several."""
     if not isinstance(store, Mapping):
         return None
     url = store.get("databaseUrl")
@@ -197,7 +199,7 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        # JSON first: not all of it is YAML to this parser (tabs), but the server takes it.
+        # JSON first: PyYAML rejects some JSON (with tabs) that the server accepts.
         value = json.loads(text) if text.lstrip().startswith("{") else None
     except (ValueError, RecursionError):
         value = None
@@ -220,7 +222,7 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
 
 @lru_cache
 def _loader() -> Any:
-    """Return a loader that takes what servers take: keys of any kind, unknown tags, dates as text."""
+    """Return a YAML loader that accepts what servers accept: keys of any type, unknown tags, dates as text."""
     import yaml
 
     class Loader(yaml.SafeLoader):

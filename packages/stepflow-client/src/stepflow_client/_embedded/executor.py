@@ -1,4 +1,4 @@
-"""The executor methods of the embedded server, which call a client of it."""
+"""The executor methods of the embedded server, which call a client connected to it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["EmbeddedExecutor"]
 
 
 def _left(deadline: float | None) -> float | None:
-    # What is over already is for the client to say.
+    # Never zero: if the deadline has already passed, the client raises the timeout error.
     return None if deadline is None else max(deadline - time.monotonic(), 0.001)
 
 
@@ -55,18 +55,18 @@ class EmbeddedExecutor:
     def client(self) -> StepflowClient:
         """The asynchronous client of the server, one for each event loop. It is closed with the runtime.
 
-        The first use waits until the server is ready and blocks the event loop meanwhile: enter the runtime, or await
-        `await_ready`, before.
+        The first use waits until the server is ready and blocks the event loop during that time. To avoid this, enter
+        the runtime or await `await_ready` first.
 
         Raises:
-            RuntimeError: If no event loop is running; use `sync_client` there.
+            RuntimeError: If no event loop is running. Use `sync_client` in that case.
             ServerStartError: If the server did not start, or ended by itself.
             EmbeddedServerError: If the server has been stopped.
         """
         loop = asyncio.get_running_loop()
         client = self._clients.get(loop)
         if client is None:
-            # The client of a loop holds on to it by its connections, so that neither goes by itself.
+            # A client references its event loop through its connections, so neither is garbage-collected by itself.
             for ended in [each for each in list(self._clients) if each.is_closed()]:
                 self._clients.pop(ended, None)
             self.wait_ready()
@@ -84,7 +84,7 @@ class EmbeddedExecutor:
             EmbeddedServerError: If the server has been stopped.
         """
         if self._sync_client is None:
-            # Not under the lock, which `stop` needs.
+            # Not while holding the lock, because `stop` needs it.
             self.wait_ready()
         with self._clients_lock:
             if self._sync_client is None:
@@ -225,7 +225,7 @@ class EmbeddedExecutor:
     async def find_run(self, flow: FlowSource, key: str, *, timeout: float | None = None) -> RunDetails | None:
         """Return the run that exists under an idempotency key. See `StepflowClient.find_run`.
 
-        Keys are known as long as the store exists: with an in-memory store, as long as the runtime.
+        Keys are remembered as long as the store exists: with an in-memory store, as long as the runtime runs.
         """
         return await (await self._ready_client()).find_run(flow, key, timeout=timeout)
 

@@ -1,7 +1,7 @@
-"""Empties a server's pipes, and passes what comes out of them to Python's logging.
+"""Reads the output pipes of a server and passes their lines to Python's logging.
 
-Two threads, because they must not wait for each other: one reads and never stops, the other calls handlers,
-which may be slow or raise. A server whose pipe is full stands still.
+There are two threads that must not wait for each other: one reads continuously, because a server stops when its pipe is
+full; the other calls logging handlers, which may be slow or raise.
 """
 
 from __future__ import annotations
@@ -34,12 +34,18 @@ _TAIL_LINES = 50
 
 
 class LogPump:
-    """Reads the pipes of one server process until they end, whatever is done with their lines."""
+    """Reads the pipes of one server process until they end, independently of how the lines are processed."""
 
     def __init__(
         self, pipes: Mapping[Stream, IO[bytes]], max_line_length: int, accept: Callable[[bytes, Stream], None]
     ) -> None:
-        """Take the pipes over; they are closed when the pump ends."""
+        """Start reading the pipes. The pump closes them when it ends.
+
+        Args:
+            pipes: The pipes of the process, by stream.
+            max_line_length: Longer lines are truncated.
+            accept: Called with each line and its stream.
+        """
         self._pipes = pipes
         self._accept = accept
         self._splitters = {stream: LineSplitter(max_line_length) for stream in pipes}
@@ -52,9 +58,10 @@ class LogPump:
         self._thread.start()
 
     def close(self, timeout: float) -> None:
-        """Wait up to `timeout` seconds for the pipes' end, then leave them; for when the process has ended.
+        """Wait up to `timeout` seconds for the end of the pipes, then stop reading.
 
-        Something that has taken the pipes along and is not ours to end may hold them open for ever.
+        Call it after the process has ended. Another process that inherited the pipes, and that this package must not
+        end, may keep them open forever.
         """
         if self._closed:
             return
@@ -87,7 +94,7 @@ class LogPump:
                     left -= 1
 
     def _read(self, fd: int, stream: Stream) -> bool:
-        """Take one chunk; return whether there may be more."""
+        """Read one chunk, and return whether there may be more."""
         try:
             data = os.read(fd, _CHUNK)
         except BlockingIOError:
@@ -96,7 +103,7 @@ class LogPump:
             data = b""
         splitter = self._splitters[stream]
         for line in splitter.feed(data) if data else [splitter.flush()]:
-            # Reading goes on, even after errors in a line.
+            # Keep reading after errors in a line.
             with contextlib.suppress(Exception):
                 if line:
                     self._accept(line, stream)
@@ -104,7 +111,7 @@ class LogPump:
 
 
 def _widen(fd: int) -> None:
-    """Let the pipe hold more, where the system can, for the time a busy Python does not read."""
+    """Increase the capacity of the pipe, if the system supports it, for times when a busy Python does not read."""
     with contextlib.suppress(ImportError, AttributeError, OSError):
         import fcntl
 
@@ -112,17 +119,17 @@ def _widen(fd: int) -> None:
 
 
 class LogStore:
-    """Keeps the last entries of a runtime, over all its restarts, and forwards them to a logger."""
+    """Keeps the last log entries of a runtime across restarts of the server, and forwards them to a logger."""
 
     def __init__(self, config: LogConfig) -> None:
-        """Start with nothing kept."""
+        """Start without entries."""
         self._lock = threading.Lock()
         self._recent: deque[LogEntry] = deque(maxlen=config.buffer_lines if config.capture else 0)
         self._tail: deque[LogEntry] = deque(maxlen=_TAIL_LINES)
         self._forwarder = _Forwarder(_logger_of(config)) if config.forward else None
 
     def add(self, entry: LogEntry, pid: int) -> None:
-        """Keep one entry, and forward it."""
+        """Store an entry and forward it."""
         with self._lock:
             self._recent.append(entry)
             self._tail.append(entry)
@@ -130,28 +137,28 @@ class LogStore:
             self._forwarder.put(entry, pid)
 
     def recent(self, limit: int) -> list[LogEntry]:
-        """Return the last `limit` kept entries, oldest first."""
+        """Return the last `limit` stored entries, oldest first."""
         with self._lock:
             return list(self._recent)[-limit:] if limit > 0 else []
 
     def new_process(self) -> None:
-        """Begin a new tail: what an earlier process said does not explain the end of the next."""
+        """Clear the tail: the output of an earlier process does not explain why the next one ended."""
         with self._lock:
             self._tail.clear()
 
     def tail(self) -> list[LogEntry]:
-        """Return the last entries of the current process; kept even where nothing is captured."""
+        """Return the last entries of the current process, which are kept even if capturing is off."""
         with self._lock:
             return list(self._tail)
 
     def close(self) -> None:
-        """Forward what is left, for a moment, and end."""
+        """Forward the remaining entries, for at most half a second, and stop."""
         if self._forwarder is not None:
             self._forwarder.close()
 
 
 class _Forwarder:
-    """Hands entries to the handlers of a logger in a thread of its own."""
+    """Passes entries to the handlers of a logger in a separate thread."""
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
@@ -178,7 +185,7 @@ class _Forwarder:
         while (item := self._queue.get()) is not None:
             if self._closed_at is not None and time.monotonic() > self._closed_at + 0.4:
                 return
-            # A handler's fault is the handler's; the next line may fare better.
+            # Ignore errors of handlers; the next line may succeed.
             with contextlib.suppress(Exception):
                 self._emit(*item)
             dropped, self._dropped = self._dropped, 0

@@ -1,9 +1,9 @@
 """Closes the port of a server to other machines.
 
-Servers listen on all interfaces, and no release has an option for it. On Linux a process can take a duplicate of a
-socket of its child (`pidfd_getfd`, 5.6) and bind it to a device (`SO_BINDTODEVICE`, without privileges from 5.7 on). A
-listening socket that is bound to `lo` takes connections of this machine only. On other systems, and where a sandbox
-forbids the system call, the port stays open to all.
+Servers listen on all interfaces, and no release has an option to change this. On Linux, a process can duplicate a
+socket of its child process (`pidfd_getfd`, Linux 5.6) and bind it to a device (`SO_BINDTODEVICE`, without privileges
+from 5.7 on). A listening socket bound to `lo` accepts connections from this machine only. On other systems, and if a
+sandbox forbids the system call, the port stays open to other machines.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import socket
 import sys
 from contextlib import suppress
 
-# The same on all architectures that Python supports.
+# The system call number is the same on all architectures that Python supports.
 _PIDFD_GETFD = 438
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
 
@@ -24,10 +24,10 @@ def confine(pid: int) -> frozenset[int]:
     """Bind every TCP socket on which a child process listens to the loopback interface.
 
     Returns:
-        The ports; none where the process does not listen yet.
+        The ports; an empty set if the process does not listen yet.
 
     Raises:
-        OSError: The system does not let us.
+        OSError: If the system does not support or allow it.
     """
     if sys.platform != "linux":
         raise OSError("only Linux can do this")
@@ -48,10 +48,10 @@ def confine(pid: int) -> frozenset[int]:
 
 
 def _sockets(pid: int) -> list[int]:
-    """Return the descriptors of a process that are sockets."""
+    """Return the file descriptors of a process that are sockets."""
     found = []
     for name in os.listdir(f"/proc/{pid}/fd"):
-        # It may be closed meanwhile.
+        # The descriptor may have been closed in the meantime.
         with suppress(FileNotFoundError):
             if os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:"):
                 found.append(int(name))
@@ -59,7 +59,7 @@ def _sockets(pid: int) -> list[int]:
 
 
 def _duplicate(process: int, fd: int) -> int | None:
-    """Return a descriptor of a process's socket; None if it was closed meanwhile."""
+    """Return a duplicate of a socket descriptor of a process; None if it has been closed in the meantime."""
     library = ctypes.CDLL(None, use_errno=True)
     duplicate: int = library.syscall(*map(ctypes.c_long, (_PIDFD_GETFD, process, fd, 0)))
     if duplicate < 0:

@@ -1,9 +1,9 @@
-"""The name by which a server finds the runs of its predecessor in a store, and takes them up at once.
+"""The orchestrator name with which a server resumes the runs of its predecessor immediately.
 
-Without it a server waits for the leases of its predecessor to run out, which takes 30 s and more. A name must
-not be shared by two servers that live: each would run the other's runs. So a name belongs to a small file beside
-the store, and only who holds the lock of that file may use it. The server inherits the lock: it is free when both
-this process and the server are gone.
+Without it, a server waits until the leases of its predecessor have expired, which takes 30 s or more. Two running
+servers must not share a name, because each would execute the other's runs. Therefore each name is stored in a small
+file next to the store, and only the holder of the lock on that file may use it. The server inherits the lock, so it is
+released when both this process and the server have ended.
 """
 
 from __future__ import annotations
@@ -16,39 +16,39 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _MOST_SERVERS = 64
-# The server of a process that was killed is ended by its watchdog in less.
+# If a process is killed, its watchdog ends its server in less time than this.
 _ORPHAN_SECONDS = 5.0
 _POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class OrchestratorName:
-    """A name, and the descriptor of the locked file that makes it this server's own."""
+    """A name, and the descriptor of the locked file that reserves it for this server."""
 
     name: str
     lock: int | None = None
     is_first: bool = True
-    """Whether no other server of this machine holds the store."""
+    """Whether no other server on this machine is using the store."""
 
     def close(self) -> None:
-        """Return the name back; for when the server is gone."""
+        """Release the name. Call it after the server has ended."""
         if self.lock is not None:
             import fcntl
 
-            # Explicitly: a fork of this process may hold the descriptor, too.
+            # Unlock explicitly: a fork of this process may also hold the descriptor.
             fcntl.flock(self.lock, fcntl.LOCK_UN)
             os.close(self.lock)
 
 
 def claim_name(store: Path | None) -> OrchestratorName:
-    """Return a name no live server has: that of an earlier server of this store, if there was one.
+    """Return a name that no running server has. If the store had an earlier server, its name is reused.
 
     Args:
         store: The file of the store; None for a store of another kind, whose servers get new names.
     """
     if store is not None:
         for number in range(_MOST_SERVERS):
-            # OSError: the folder cannot be written, or its file system has no locks.
+            # OSError: the folder is not writable, or its file system does not support locks.
             with suppress(OSError):
                 claimed = _claim(store.with_name(f"{store.name}.orchestrator-{number}"), is_first=number == 0)
                 if claimed is None:
@@ -59,9 +59,9 @@ def claim_name(store: Path | None) -> OrchestratorName:
 
 
 def _claim(path: Path, is_first: bool) -> OrchestratorName | None:
-    """Return the name in a file, which gets one if it has none; None if another process has the file's lock.
+    """Lock a file and return the name in it; None if another process holds the lock.
 
-    The file holds the name and the id of the process that has or had the lock.
+    A file without a name gets a new one. The file contains the name and the id of the process that last took the lock.
     """
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -77,7 +77,10 @@ def _claim(path: Path, is_first: bool) -> OrchestratorName | None:
 
 
 def _locked(lock: int) -> bool:
-    """Lock a file; wait where the process that holds it is gone, and only its server is left."""
+    """Lock a file, and return whether that succeeded.
+
+    If the process that took the lock has ended and only its server is left, wait for the server to end.
+    """
     import fcntl
 
     end = time.monotonic() + _ORPHAN_SECONDS
@@ -97,7 +100,7 @@ def _content(lock: int) -> list[str]:
 
 
 def _lives(content: list[str]) -> bool:
-    """Return whether the process that wrote a file lives; True for one that has not written yet."""
+    """Return whether the process that wrote the file is running; True if it has not written the file yet."""
     if len(content) != 2 or not content[1].isdigit():
         return True
     try:

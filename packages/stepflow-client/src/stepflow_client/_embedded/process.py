@@ -1,4 +1,4 @@
-"""One process of the server: started, listened to, ended."""
+"""A server process: starting it, reading its output, and ending it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from .watchdog import TOKEN_VARIABLE, kill_all, session_of
 if TYPE_CHECKING:
     import psutil
 
-# Settings the server reads from its environment that would contradict its arguments.
+# Environment variables of the server that would contradict its arguments.
 _CONTRADICTING = ("STEPFLOW_CONFIG", "STEPFLOW_PORT")
 ORCHESTRATOR_VARIABLE = "STEPFLOW_ORCHESTRATOR_ID"
-# Of the variables of this family, what servers and workers read. The others are a client's, its token among them.
+# The variables with this prefix that servers and workers read. The others belong to the client, including its token.
 _PREFIX = "STEPFLOW_"
 _SERVER_VARIABLES = frozenset(
     _PREFIX + name
@@ -46,11 +46,11 @@ def server_environment(
     """Return the environment of the server, which its workers inherit.
 
     Args:
-        env: What is given for the server.
-        inherit: Whether it gets the variables of this process too, but for those of a client.
-        token: What its processes are known by.
+        env: Variables set for the server.
+        inherit: Whether the server also gets the variables of this process, except those of the client.
+        token: The token that identifies the processes of the server.
         referred: Names of variables that the configuration refers to.
-        orchestrator_id: The server's own name, unless a variable says another one.
+        orchestrator_id: The name of the server, unless a variable sets another one.
     """
     inherited = {
         name: value
@@ -61,16 +61,16 @@ def server_environment(
     for name in _CONTRADICTING:
         environment.pop(name, None)
     if orchestrator_id is not None:
-        # The variable, not the argument: servers before 0.10 take no notice of it.
+        # A variable, not an argument: servers before 0.10 do not know the setting and ignore the variable.
         environment.setdefault(ORCHESTRATOR_VARIABLE, orchestrator_id)
-    # Without it servers before 0.12 keep what a worker writes to themselves, even if it ends before it is ready.
+    # Without it, servers before 0.12 do not pass on the output of a worker, even if it ends before it is ready.
     environment.setdefault("STEPFLOW_COMPONENT_STDERR", "verbose")
     environment[TOKEN_VARIABLE] = token
     return environment
 
 
 class ServerProcess:
-    """A running server and the pump that empties its pipes."""
+    """A running server and the pump that reads its pipes."""
 
     def __init__(
         self,
@@ -82,16 +82,19 @@ class ServerProcess:
         keeps: Sequence[int] = (),
         loopback: bool = False,
     ) -> None:
-        """Start it; OSError where the binary does not run.
+        """Start the server.
 
         Args:
             command: The binary and its arguments.
-            env: Its environment.
-            stdin: What it reads.
-            logs: Where its lines go.
-            max_line_length: Longer lines are cut.
-            keeps: File descriptors that it inherits.
-            loopback: Whether its port is closed to other machines where that can be done.
+            env: The environment of the process.
+            stdin: The bytes for its stdin; None for none.
+            logs: The store for the lines it writes.
+            max_line_length: Longer lines are truncated.
+            keeps: File descriptors that the process inherits.
+            loopback: Whether to close its port to other machines, if the system supports it.
+
+        Raises:
+            OSError: If the binary cannot be executed.
         """
         self._loopback = loopback
         self._confined: frozenset[int] = frozenset()
@@ -108,7 +111,7 @@ class ServerProcess:
                 stderr=subprocess.PIPE,
                 bufsize=0,
                 pass_fds=keeps,
-                # A session of its own: Ctrl-C in a terminal is Python's to handle.
+                # A separate session, so that Ctrl-C in a terminal reaches Python only.
                 start_new_session=True,
             )
         assert self._popen.stdout is not None
@@ -133,7 +136,7 @@ class ServerProcess:
         return self.port not in self._confined
 
     def confine(self) -> None:
-        """Close the port to other machines as soon as the server listens; does nothing where that cannot be done."""
+        """Close the port to other machines once the server listens. Does nothing if the system does not allow it."""
         if not self._loopback or self._confined:
             return
         try:
@@ -142,35 +145,35 @@ class ServerProcess:
             self._loopback = False
 
     def poll(self) -> int | None:
-        """Return the exit code, or None while it runs."""
+        """Return the exit code; None while the process is running."""
         return self._popen.poll()
 
     def wait(self) -> int:
-        """Wait until it ends; return the exit code, negative for a signal."""
+        """Wait until the process ends, and return its exit code, which is negative for a signal."""
         return self._popen.wait()
 
     def close(self) -> None:
-        """Take in the last lines and let go of the pipes; for when the process has ended."""
+        """Read the last lines and close the pipes. Call it after the process has ended."""
         self._pump.close(timeout=0.2)
 
     def stop(self, timeout: float) -> None:
-        """End it within `timeout` seconds, gently if it lets itself.
+        """End the process and its workers within `timeout` seconds, gracefully if possible.
 
-        A server with a gRPC worker attached does not end on SIGTERM until the worker is gone, so the
-        workers go first after a short grace. Open requests and event streams get most of the time.
+        A server with an attached gRPC worker does not end on SIGTERM until the worker has ended. Therefore the workers
+        are ended first, after a short grace period. Most of the time is left for open requests and event streams.
         """
         if self.poll() is not None:
             return
         hard_end = time.monotonic() + timeout * 0.8
         grace = min(0.3, timeout * 0.15)
-        # Before the signal: once the server is gone nothing tells whose children they were.
+        # Before the signal: after the server has ended, its children can no longer be identified.
         workers = self._workers()
         self._popen.terminate()
         if workers and not self.ends_within(grace):
             _terminate_all(workers)
             self.ends_within(grace)
         while workers and self.poll() is None and time.monotonic() < hard_end:
-            # Some releases start a worker anew when it ends.
+            # Some releases restart a worker that has ended.
             kill_all(workers + self._workers())
             self.ends_within(min(0.1, hard_end - time.monotonic()))
         if not self.ends_within(hard_end - time.monotonic()):
@@ -191,9 +194,10 @@ class ServerProcess:
         return [process for pid, process in session_of(self.leader).items() if pid != self.pid]
 
     def failed_worker(self) -> str | None:
-        """Return how a worker ended that the server had started, such as `with exit code 1`; None if none did.
+        """Return how a worker started by the server has ended, such as `with exit code 1`; None if none has failed.
 
-        One that ended with exit code 0, or whose group lives on, may have put its work in the background.
+        A worker that ended with exit code 0, or whose process group still exists, may have moved to the background and
+        does not count as failed.
         """
         import psutil
 
@@ -206,8 +210,8 @@ class ServerProcess:
         return None
 
     def ends_within(self, seconds: float) -> bool:
-        """Wait up to `seconds` for its end; return whether it came."""
-        # Polled, not waited for: another thread may be waiting in waitpid, and only one can.
+        """Wait up to `seconds` for the process to end, and return whether it has ended."""
+        # Polling, because another thread may be in waitpid, and only one thread can wait there.
         end = time.monotonic() + seconds
         while self.poll() is None:
             if time.monotonic() >= end:
@@ -217,14 +221,19 @@ class ServerProcess:
 
 
 def _identify(pid: int) -> psutil.Process:
-    """Return what tells the process from a later one of the same id; it is not reaped yet."""
+    """Return an object that identifies the process even if its id is reused later. It must not have been reaped yet."""
     import psutil
 
     return psutil.Process(pid)
 
 
 def _group_lives(pid: int, leader: int) -> bool:
-    """Return whether a process is left in the group of one that ended and was not collected yet."""
+    """Return whether a process group still has a running process, after one of its processes has ended.
+
+    Args:
+        pid: The process that has ended and has not been reaped yet.
+        leader: The id of the server; its own group does not count.
+    """
     import psutil
 
     group = os.getpgid(pid)
@@ -238,9 +247,10 @@ def _group_lives(pid: int, leader: int) -> bool:
 
 
 def _exit_code_of(pid: int) -> int | None:
-    """Return the exit code of a process that ended and was not collected yet, negative for a signal.
+    """Return the exit code, negative for a signal, of a process that has ended and has not been reaped yet.
 
-    None where the system does not tell (macOS).
+    Returns:
+        None if the system does not provide it (macOS).
     """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
@@ -260,7 +270,7 @@ def _terminate_all(processes: list[psutil.Process]) -> None:
 
 @contextmanager
 def _input(data: bytes | None) -> Iterator[IO[bytes]]:
-    """Return a file with the data: unlike a pipe it takes any size, whether or not the server reads it."""
+    """Yield a file with the data. Unlike a pipe, a file can hold any amount of data that the server does not read."""
     with tempfile.TemporaryFile() as file:
         file.write(data or b"")
         file.seek(0)

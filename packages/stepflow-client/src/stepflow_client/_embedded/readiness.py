@@ -17,13 +17,16 @@ from .process import ServerProcess
 
 _POLL_SECONDS = 0.005
 _HEALTH_SECONDS = 1.0
-# From 0.12 on the list of components takes 5 s for each worker that is not there.
+# From 0.12 on, listing the components takes 5 s for each worker that is not connected.
 _COMPONENTS_SECONDS = 30.0
 _WORKER_CHECK_SECONDS = 0.2
 
 
 class NotReadyError(Exception):
-    """The server, or a worker of it, cannot be used; the message says which, and is empty if the process ended."""
+    """The server or one of its workers cannot be used.
+
+    The message says why. It is empty if the process has ended or the wait was cancelled.
+    """
 
     def __init__(self, message: str = "", *, of_worker: bool = False) -> None:
         super().__init__(message)
@@ -32,31 +35,31 @@ class NotReadyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ReadinessTimeouts:
-    """What is waited for, and for how long."""
+    """How long to wait for a server and its workers."""
 
     startup: float
-    """Seconds for the server and the workers it starts."""
+    """Seconds to wait for the server and the workers it starts."""
 
     external: float | None
-    """Seconds more for workers that connect by themselves; None does not wait for them."""
+    """Additional seconds to wait for workers that are started elsewhere; None to not wait for them."""
 
 
 def wait_until_ready(
     process: ServerProcess, workers: Workers, timeouts: ReadinessTimeouts, cancelled: Callable[[], bool]
 ) -> None:
-    """Return when the server and its workers can be used.
+    """Wait until the server and its workers can be used.
 
-    The port line comes first: it proves that this process listens on the port, and no other.
+    The first condition is the line with the port: it proves that this process, and no other, listens on the port.
 
     Raises:
-        NotReadyError: The process ended, it took too long, a worker ended, or `cancelled` says so.
+        NotReadyError: If the process or a worker ends, the timeout expires, or `cancelled` returns True.
     """
     wait = _Wait(process, timeouts.startup, cancelled)
     late = f"The server was not ready within {timeouts.startup:g} s"
     wait.until(lambda: process.port is not None, late)
     wait.until(_Question(process, "/api/v1/health", _HEALTH_SECONDS).is_answered, late)
     if workers.started or not workers.external:
-        # Before 0.12 nothing is told of workers: there, healthy is ready.
+        # Before 0.12, servers do not report the state of workers: a healthy server counts as ready.
         wait.until(_connected(process, ignored=workers.external), late)
     if workers.external and timeouts.external is not None:
         names = ", ".join(sorted(workers.external))
@@ -67,7 +70,7 @@ def wait_until_ready(
 
 
 class _Wait:
-    """Looks at conditions until a deadline, and at what makes them impossible."""
+    """Waits for conditions until a deadline, and fails early if they can no longer be met."""
 
     def __init__(self, process: ServerProcess, seconds: float, cancelled: Callable[[], bool]) -> None:
         self._process = process
@@ -77,7 +80,7 @@ class _Wait:
 
     def until(self, condition: Callable[[], bool], late: str) -> None:
         while True:
-            # Before the condition: what is ready is confined.
+            # Before the condition, so that a server that is ready is already confined.
             self._process.confine()
             if condition():
                 return
@@ -93,7 +96,7 @@ class _Wait:
 
     def _refuse_dead_worker(self) -> None:
         dead = self._process.failed_worker()
-        # Before 0.12 the server ends itself for it, and with more words.
+        # Before 0.12, the server itself ends in this case, with a more detailed message.
         if dead is not None and not self._process.ends_within(0.5):
             raise NotReadyError(f"A worker ended {dead} before it was ready", of_worker=True)
 
@@ -113,7 +116,7 @@ def _connected(process: ServerProcess, ignored: frozenset[str]) -> Callable[[], 
 
 
 class _Question:
-    """A plain GET of this machine, without proxies and pool, whose response is looked for from time to time."""
+    """A GET request to the local server, without proxies or a pool, whose response is polled."""
 
     def __init__(self, process: ServerProcess, path: str, timeout: float) -> None:
         self._process, self._path, self._timeout = process, path, timeout
@@ -122,12 +125,12 @@ class _Question:
         self.answer: dict[str, Any] = {}
 
     def again(self) -> bool:
-        """Forget the response, to ask anew at the next look; return False."""
+        """Discard the response, so that the next poll sends the request again. Return False."""
         self.answer = {}
         return False
 
     def is_answered(self) -> bool:
-        """Return whether the response, a JSON object, is there; if not, send the request, or send it again."""
+        """Return whether the response, a JSON object, has arrived; if not, send or repeat the request as needed."""
         if self.answer:
             return True
         try:
@@ -162,7 +165,7 @@ class _Question:
 
 
 def _is_readable(sock: socket.socket) -> bool:
-    # Not select.select, which refuses descriptors from 1024 on.
+    # Not select.select, which does not support descriptors from 1024 on.
     with selectors.DefaultSelector() as selector:
         selector.register(sock, selectors.EVENT_READ)
         return bool(selector.select(0))

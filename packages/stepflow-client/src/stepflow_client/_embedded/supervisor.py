@@ -1,7 +1,8 @@
-"""Keeps one embedded server: starts it, watches it, starts it again, ends it.
+"""Supervises one embedded server: starts, watches, restarts and ends it.
 
-A thread of its own does all of this but the very first start and the signals of `stop`; callers wait for
-what it announces. It holds no reference to the `StepflowRuntime`, so that a forgotten one can be collected.
+A separate thread does all of this except the very first start and the signals of `stop`. Callers wait for the results
+that this thread publishes. The supervisor holds no reference to the `StepflowRuntime`, so that a runtime that is no
+longer used can be garbage-collected.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class RestartPolicy(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LaunchPlan:
-    """All that is needed to start the server, again and again."""
+    """Everything that is needed to start and restart the server."""
 
     binary: Path
     config: ServerConfig
@@ -77,13 +78,13 @@ class LaunchPlan:
 
 
 class Supervisor:
-    """The life of one embedded server, over all its restarts."""
+    """Supervises one embedded server across all its restarts."""
 
     def __init__(self, plan: LaunchPlan) -> None:
-        """Start the server, and return at once.
+        """Start the server without waiting until it is ready.
 
         Raises:
-            ServerStartError: The binary does not run.
+            ServerStartError: If the binary cannot be executed.
         """
         self._plan = plan
         self._token = uuid.uuid4().hex
@@ -105,7 +106,7 @@ class Supervisor:
         self._workers = workers_of(view)
         try:
             self._name = claim_name(store_path(view))
-            # Before the server: there is no moment in which nobody would end it.
+            # Before the server, so that the server never runs without a watchdog.
             self._guard = watchdog.Guard(self._token)
             self._process = self._spawn()
         except OSError as error:
@@ -124,24 +125,28 @@ class Supervisor:
 
     @property
     def owned(self) -> bool:
-        """Whether this is the process that started the server, not a fork of it."""
+        """Whether this process started the server, and is not a fork of that process."""
         return os.getpid() == self._owner
 
     @property
     def ready(self) -> Future[int]:
-        """Resolves to the port when the server can be used; to an error when it never will."""
+        """A future that resolves to the port when the server is ready, or to an error if it can never be used again."""
         return self._ready
 
     def wait_ready(self) -> None:
-        """Wait until the server can be used, or raise the error that says why it never will."""
+        """Wait until the server is ready.
+
+        Raises:
+            EmbeddedServerError: If the server can never be used again; the error says why.
+        """
         if threading.current_thread() is self._thread:
-            # From the crash callback: what it would wait for comes after it.
+            # Called from the crash callback: the next start only happens after the callback returns.
             raise EmbeddedServerError("The server ended; on_crash cannot wait for the next one")
         self._ready.result()
         self.check_not_stopped()
 
     def check_not_stopped(self) -> None:
-        """Raise EmbeddedServerError where `stop` was called, though the server had got ready before."""
+        """Raise an EmbeddedServerError if `stop` was called, even if the server was ready before."""
         if self.stopped:
             raise _stopped_error()
 
@@ -157,13 +162,13 @@ class Supervisor:
 
     @property
     def pid(self) -> int | None:
-        """The id of the running process, or None."""
+        """The id of the running process; None if no process is running."""
         if self.failure is not None or self.stopped:
             return None
         process = self._process
         if self.owned:
             return process.pid if process.poll() is None else None
-        # A fork may not wait for its parent's children; it can only look.
+        # A fork cannot wait for children of its parent process; it can only check whether they exist.
         try:
             os.kill(process.pid, 0)
         except OSError:
@@ -171,12 +176,12 @@ class Supervisor:
         return process.pid
 
     def stop(self, timeout: float = _STOP_SECONDS) -> None:
-        """End the server and all that belongs to it within `timeout` seconds; later calls do nothing."""
+        """End the server and all its processes within `timeout` seconds. Later calls do nothing."""
         if not self.owned:
             return
         self._stopping.set()
         if threading.current_thread() is self._thread:
-            # From the crash callback: the process is gone, and the thread ends by itself.
+            # Called from the crash callback: the process has already ended, and the thread ends by itself.
             return
         with self._stop_lock:
             with self._spawn_lock:
@@ -185,8 +190,8 @@ class Supervisor:
             self._thread.join(timeout)
 
     def stop_in_background(self) -> None:
-        """End the server without waiting; safe in the middle of a garbage collection."""
-        # RuntimeError: the interpreter is going down, where the exit hook and the watchdog see to it.
+        """End the server without waiting. Safe to call during garbage collection."""
+        # RuntimeError: the interpreter is shutting down; the exit hook and the watchdog end the server then.
         with suppress(RuntimeError):
             if self.owned and not self.stopped:
                 threading.Thread(target=self.stop, name="stepflow-runtime-stop", daemon=True).start()
@@ -213,7 +218,11 @@ class Supervisor:
         )
 
     def _start_next(self) -> ServerStartError | None:
-        """Start the next process, unless `stop` came first; return the reason if it does not get ready."""
+        """Start the next process, unless `stop` was called before.
+
+        Returns:
+            The error if the process does not become ready; None otherwise.
+        """
         with self._spawn_lock:
             if self.stopped:
                 return None
@@ -228,7 +237,7 @@ class Supervisor:
         try:
             error = self._supervise()
         except BaseException as fault:
-            # Never leave a caller waiting for an announcement that cannot come.
+            # Never leave callers waiting for a result that will never be published.
             _LOGGER.exception("The supervision of the Stepflow server failed")
             self._process.stop(_STOP_SECONDS)
             self._end_process()
@@ -240,21 +249,25 @@ class Supervisor:
         self._release()
 
     def _supervise(self) -> StepflowClientError:
-        """Keep the server until it is stopped or lost; return why it cannot be used any more."""
+        """Supervise the server until it is stopped or cannot be restarted, and return the error for later calls."""
         failure = self._start_up()
         if failure and self.config.fallback and REFUSED_ROUTE in failure.message:
             self.config = ServerConfig(document=self.config.fallback)
             failure = self._start_next()
-        # After `stop` too: a process that got ready just before it has pipes and workers to be put away.
+        # Also after `stop`: a process that became ready just before has pipes and workers that must be cleaned up.
         while failure is None:
             failure = self._restart(self._lose(self._process.wait()))
         return failure if failure is not None and not self.stopped else _stopped_error()
 
     def _restart(self, loss: ServerStartError) -> ServerStartError | None:
-        """Start the server again as far as the policy allows; return None if it is up, else the last reason."""
+        """Restart the server as often as the policy allows.
+
+        Returns:
+            None if the server is ready; otherwise the last error.
+        """
         failure: ServerStartError | None = loss
         while failure is not None and not self.stopped:
-            # One that was not ready in time has no exit code of its own: it was killed.
+            # A process that was not ready in time has no exit code of its own, because it was killed.
             exit_code = -signal.SIGKILL if failure.exit_code is None else failure.exit_code
             self._report(exit_code, failure)
             if not self._plan.restart_policy.covers(exit_code) or self.restarts >= self._plan.max_restarts:
@@ -267,7 +280,7 @@ class Supervisor:
         return failure
 
     def _start_up(self) -> ServerStartError | None:
-        """Wait until the process is ready and announce it; otherwise end it and return the reason."""
+        """Wait until the process is ready and publish its port; otherwise end it and return the error."""
         process, plan = self._process, self._plan
         timeouts = ReadinessTimeouts(plan.startup_timeout, plan.worker_timeout)
         try:
@@ -289,7 +302,7 @@ class Supervisor:
         if exit_code is None:
             return self._error(str(loss), None, ServerStartTimeoutError, of_worker=loss.of_worker)
         failure = self._error(f"The server did not start (exit code {exit_code})", exit_code)
-        # What the server itself writes to stderr is no worker's.
+        # If the server starts no workers, its stderr contains only its own output.
         own = () if self._workers.started else ("stderr",)
         words = worker_words([entry for entry in self.logs.tail() if entry.stream not in own])
         if words and words not in failure.message:
@@ -297,14 +310,14 @@ class Supervisor:
         return failure
 
     def _lose(self, exit_code: int) -> ServerStartError:
-        """Put the ended process away, and let callers wait for the next one."""
+        """Clean up after the process that has ended, and let callers wait for the next one."""
         self._ready = _pending()
         self.crashed = not self.stopped
         self._end_process()
         return self._error(f"The server ended by itself (exit code {exit_code})", exit_code)
 
     def _end_process(self) -> None:
-        """Kill what the process left behind, and take in its last lines."""
+        """Kill the processes that the server left behind, and read its last lines."""
         for _ in range(3):
             if not watchdog.kill_family(self._token, {self._process.leader}):
                 break
@@ -333,7 +346,7 @@ class Supervisor:
         return kind(f"{message}: {reason}" if reason else message, exit_code=exit_code, log_tail=tail)
 
     def _release(self) -> None:
-        """Let go of all that outlived the processes."""
+        """Release the resources that outlive the processes."""
         _live.discard(self)
         if self._guard is not None:
             self._guard.close()
@@ -344,7 +357,7 @@ class Supervisor:
 
 def _pending() -> Future[int]:
     future: Future[int] = Future()
-    # A waiter that gives up must not cancel it for the others.
+    # Running futures cannot be cancelled: a waiter that gives up must not cancel it for the others.
     future.set_running_or_notify_cancel()
     return future
 

@@ -1,9 +1,8 @@
-"""Ends a server whose Python process is gone, however it went.
+"""Ends a server after its Python process has ended for any reason.
 
-This file is run as a small program of its own, next to the server: it sleeps on a pipe that closes
-when its parent dies, kill -9 included, and then kills the server, which carries the runtime's token in its
-environment, and every process that belongs to it. It uses the standard library and psutil only, and
-imports nothing of this package.
+This file runs as a small separate program next to the server. It waits on a pipe that closes when the parent process
+ends, even by `kill -9`. Then it kills the server, which it finds by the runtime's token in the environment, and every
+process that belongs to it. It uses only the standard library and psutil, and imports nothing from this package.
 """
 
 from __future__ import annotations
@@ -32,10 +31,14 @@ _MAX_PAUSE_SECONDS = 30.0
 
 
 class Guard:
-    """Keeps a watchdog for a token: one that ends, killed by somebody, is replaced."""
+    """Keeps a watchdog running for a token. A watchdog that ends, for example because it was killed, is replaced."""
 
     def __init__(self, token: str) -> None:
-        """Start the first one; OSError where it cannot be executed."""
+        """Start the first watchdog.
+
+        Raises:
+            OSError: If it cannot be executed.
+        """
         self._token = token
         self._closed = threading.Event()
         self._lock = threading.Lock()
@@ -50,13 +53,13 @@ class Guard:
         return self._process is not None
 
     def close(self) -> None:
-        """End the watchdog; it has nothing left to do."""
+        """End the watchdog when it is no longer needed."""
         with self._lock:
             self._closed.set()
             process = self._process
             if process is None:
                 return
-            # Killed, it is gone at once, even if it was still starting.
+            # SIGKILL ends it immediately, even if it is still starting.
             process.kill()
         self._thread.join()
         _put_away(process)
@@ -69,7 +72,7 @@ class Guard:
             process, began = self._process, time.monotonic()
             assert process is not None
             process.wait()
-            # One that ends again and again is not to keep the machine busy.
+            # A watchdog that ends repeatedly must not keep the machine busy.
             pause = _FIRST_PAUSE_SECONDS if time.monotonic() - began > _MAX_PAUSE_SECONDS else pause * 2
             while self._process is process:
                 if self._closed.is_set():
@@ -94,24 +97,24 @@ def _put_away(process: subprocess.Popen[bytes]) -> None:
 
 
 def launch(token: str) -> subprocess.Popen[bytes] | None:
-    """Start the watchdog for a token; return at once. None where this Python cannot start another one."""
+    """Start the watchdog for a token without waiting for it; None if this Python cannot start another one."""
     import importlib.util
     import subprocess
 
     spec = importlib.util.find_spec("psutil")
-    # A frozen program or an embedding server is named by sys.executable too; starting that would be wrong.
+    # sys.executable may also be a frozen program or a server that embeds Python; that must not be started.
     name = os.path.basename(sys.executable or "").lower()
     if spec is None or spec.origin is None or not name.startswith(("python", "pypy")) or hasattr(sys, "frozen"):
         return None
     folder = os.path.dirname(os.path.dirname(spec.origin))
-    # -I and -S: neither the user's settings nor site packages take part, which also starts it sooner.
+    # -I and -S: ignore user settings and site packages, which also makes it start faster.
     command = [sys.executable, "-I", "-S", os.path.abspath(__file__), token, str(os.getpid()), folder]
     return subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        # It must not carry a token itself, not even that of a runtime around this process.
+        # The watchdog must not carry a token itself, not even that of a runtime that contains this process.
         env={key: value for key, value in os.environ.items() if key != TOKEN_VARIABLE},
         cwd="/",
         start_new_session=True,
@@ -121,9 +124,12 @@ def launch(token: str) -> subprocess.Popen[bytes] | None:
 def find_family(token: str, leaders: set[psutil.Process]) -> list[psutil.Process]:
     """Return every other process that belongs to a runtime.
 
-    That is: those that carry the token, those in the session of a server, and all below them. The token alone
-    is not enough, since servers before 0.12 start their workers with an empty environment. A server that is
-    found is added to `leaders`, so that its session is known after its end.
+    These are the processes that carry the token, those in the session of a server, and all their descendants. The token
+    alone is not enough, because servers before 0.12 start their workers with an empty environment.
+
+    Args:
+        token: The token of the runtime.
+        leaders: The known servers. Each server that is found is added, so that its session is known after its end.
     """
     import psutil
 
@@ -138,12 +144,12 @@ def find_family(token: str, leaders: set[psutil.Process]) -> list[psutil.Process
 
 
 def session_of(leader: psutil.Process) -> dict[int, psutil.Process]:
-    """Return, by their ids, the processes in the session a server leads or has led, and all below it."""
+    """Return, by id, the processes in the session that a server leads or has led, and the descendants of the server."""
     import psutil
 
     with contextlib.suppress(psutil.Error, OSError):
         if psutil.Process(leader.pid) != leader:
-            # The id is another's now. No member is left: the system does not reuse the id of a living session.
+            # The id now belongs to another process, so the session is empty: the id of a live session is not reused.
             return {}
     members = _each(pid for pid in psutil.pids() if _session(pid) == leader.pid)
     return {**members, **_below(leader)}
@@ -162,7 +168,7 @@ def _each(pids: Iterable[int]) -> dict[int, psutil.Process]:
 def _carries(pid: int, token: str) -> bool:
     import psutil
 
-    # An error: it is gone meanwhile, or another user's.
+    # An error means that the process has ended in the meantime or belongs to another user.
     with contextlib.suppress(psutil.Error, OSError):
         return bool(psutil.Process(pid).environ().get(TOKEN_VARIABLE) == token)
     return False
@@ -183,7 +189,7 @@ def _below(process: psutil.Process) -> dict[int, psutil.Process]:
 
 
 def kill_all(processes: list[psutil.Process]) -> None:
-    """Kill the processes at once; psutil sees to it that a reused id is spared."""
+    """Kill the processes immediately. psutil does not kill a process that has reused an id."""
     import psutil
 
     for process in processes:
@@ -192,7 +198,7 @@ def kill_all(processes: list[psutil.Process]) -> None:
 
 
 def kill_family(token: str, leaders: set[psutil.Process]) -> bool:
-    """Kill every process that belongs to a runtime; return whether one was running."""
+    """Kill every process that belongs to a runtime, and return whether any was running."""
     found = [process for process in find_family(token, leaders) if not _ended(process)]
     kill_all(found)
     return bool(found)
@@ -207,7 +213,7 @@ def _ended(process: psutil.Process) -> bool:
 
 
 def _wait_for_parent(parent: int) -> None:
-    # The pipe ends with the parent, unless a forked child of it holds the pipe too.
+    # The pipe closes when the parent ends, unless a fork of the parent also holds it.
     while os.getppid() == parent:
         if select.select([0], [], [], _PARENT_CHECK_SECONDS)[0] and not os.read(0, 1):
             return
@@ -215,13 +221,13 @@ def _wait_for_parent(parent: int) -> None:
 
 def _main(token: str, parent: int, packages: str) -> None:
     sys.path.append(packages)
-    # Now, not at the end: by then the environment it lives in may have been removed.
+    # Import it now: at the end, the environment it is installed in may have been removed.
     import psutil  # noqa: F401
 
     _wait_for_parent(parent)
     leaders: set[psutil.Process] = set()
     for sweep in range(_MAX_SWEEPS):
-        # A second look catches what was being started during the first.
+        # A second sweep finds processes that were being started during the first.
         if not kill_family(token, leaders) and sweep > 0:
             return
         time.sleep(_GAP_SECONDS)

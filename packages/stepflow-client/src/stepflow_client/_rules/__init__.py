@@ -1,1 +1,1 @@
-"""Decisions without input or output: what is repeated, how long, which release can do what."""
+"""Decisions without I/O: which requests are retried, for how long, and what each server release supports."""

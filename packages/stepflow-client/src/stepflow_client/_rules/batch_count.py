@@ -1,4 +1,4 @@
-"""How far a batch is, counted from its outcomes."""
+"""The progress of a batch, counted from its outcomes."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ __all__ = ["BatchCount"]
 
 
 class BatchCount:
-    """Counts the inputs of a batch and what became of them.
+    """Counts the inputs of a batch and their outcomes.
 
     Args:
-        expected: How many there will be, where that is known.
+        expected: Total number of inputs, if known.
     """
 
     def __init__(self, expected: int | None = None) -> None:
-        """Begin to count."""
+        """Start counting."""
         self.expected = expected
-        """How many there will be, where that is known or estimated."""
+        """Total number of inputs, if known or estimated."""
         self.begun = self.done = self.failed = 0
-        """Inputs that were read, that ended, and that ended without success."""
+        """Number of inputs that were read, that ended, and that ended without success."""
         self.known = 0
-        """Of those that ended, how many a journal had."""
+        """Number of ended inputs whose outcome came from a journal."""
         self._began = time.monotonic()
 
     @property
     def seconds(self) -> float:
-        """How long it has been counted."""
+        """Seconds since counting started."""
         return max(time.monotonic() - self._began, 1e-6)
 
     def note(self, outcome: Outcome) -> None:
         """Count an outcome."""
         self.done += 1
         self.failed += not outcome.is_success
-        # It comes at once: it says nothing about how fast the others are.
+        # An outcome from the journal is available immediately, so it must not count towards the rate.
         self.known += outcome.seconds is None and outcome.run_id is not None
 
     def progress(self, *, is_over: bool = False) -> Progress:
-        """Return how far the batch is."""
+        """Return the progress of the batch."""
         total = self.done if is_over else self.expected
         status = "running" if not is_over else "failed" if self.failed else "completed"
         return Progress(None, status, total, self.done - self.failed, self.failed, self.known, seconds=self.seconds)

@@ -60,7 +60,7 @@ _MODULES = {name: f"stepflow_api.api.{tag}.{name}" for tag, names in _TAGS.items
 
 
 class _Body:
-    """What `_get_kwargs` takes of a generated model."""
+    """The part of a generated model that `_get_kwargs` uses."""
 
     def __init__(self, fields: dict[str, Any]) -> None:
         self._fields = fields
@@ -70,10 +70,10 @@ class _Body:
 
 
 def json_body(**fields: Any) -> Any:
-    """Return the body of a request without the generated model for it, which imports attrs.
+    """Return the body of a request without using its generated model, which would import attrs.
 
     Args:
-        **fields: The fields by their names on the wire; those that are UNSET are left out.
+        **fields: The fields by their names on the wire. Fields that are UNSET are left out.
     """
     from stepflow_api.types import UNSET
 

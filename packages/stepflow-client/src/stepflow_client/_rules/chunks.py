@@ -1,4 +1,4 @@
-"""How a batch is cut into runs. Pure."""
+"""How a batch is split into runs. Pure."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from ..outcomes import Outcome
 __all__ = ["Chunk", "ChunkSizer", "ReadAhead", "key_of", "lanes_of"]
 
 _FIRST, _LARGEST = 32, 400
-"""Inputs of one run. From 0.11 on a server's time grows with the square of the items of a run."""
+"""Number of inputs of one run: the first size and the maximum. From 0.11 on, the time a server needs for a run grows
+with the square of its number of items."""
 _WANTED = 1.0
-"""Seconds that a chunk should take: longer ones delay outcomes, shorter ones cost more requests an input."""
+"""Target duration of a chunk in seconds. Longer chunks delay outcomes; shorter ones need more requests per input."""
 _LANES = 4
-"""Chunks in flight for each server."""
+"""Number of chunks in flight per server."""
 _MOST_READ = 128
-"""Inputs that are read at once, at most."""
+"""Maximum number of inputs to read in one go."""
 _SHARE = 16
-"""What is read at once has this part of a chunk's bytes, at most, going by what came before."""
+"""The inputs read in one go should take at most 1/16 of a chunk's bytes, estimated from the previous inputs."""
 
 
 @dataclass(slots=True)
@@ -26,17 +27,17 @@ class Chunk:
     """Consecutive inputs that become one run."""
 
     number: int
-    """From 0 on, in the order of the inputs."""
+    """The number of the chunk: from 0, in the order of the inputs."""
     first: int
     """The index of the first input."""
     tag: str
-    """What makes the chunk's flow, and so its run, recognisable."""
+    """A tag that identifies the chunk's flow, and therefore its run."""
     count: int = 0
-    """Inputs read for it, those that cannot be sent included."""
+    """Number of inputs read for this chunk, including those that cannot be sent."""
     size: int = 0
-    """Bytes of them as JSON."""
+    """Size of these inputs as JSON, in bytes."""
     digest: str = ""
-    """What tells its inputs from others."""
+    """A digest that identifies the chunk's inputs."""
     indexes: list[int] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
     texts: list[bytes] = field(default_factory=list)
@@ -45,25 +46,25 @@ class Chunk:
     refused: list[Outcome] = field(default_factory=list)
     """The outcomes of inputs that cannot be sent."""
     run_id: str | None = None
-    """The run, where it is known from a journal."""
+    """The run's id, if it is known from a journal."""
     outcomes: list[Outcome] | None = None
-    """How it ended, where that is known from a journal."""
+    """The outcomes of the run, if they are known from a journal."""
 
 
 class ChunkSizer:
-    """Chooses how many inputs the next chunk has, by how fast the server responds.
+    """Chooses the number of inputs of the next chunk, based on how fast the server processes chunks.
 
     Args:
-        fixed: A size that the caller has chosen; None adapts.
+        fixed: A size chosen by the caller; None adapts the size.
     """
 
     def __init__(self, fixed: int | None) -> None:
-        """Begin small."""
+        """Start with the fixed size, or with a small one."""
         self._fixed = fixed
         self.size = fixed or _FIRST
 
     def note(self, count: int, seconds: float) -> None:
-        """Note how long a chunk took: the size at most doubles, or halves, at once."""
+        """Record how long a chunk took. The size at most doubles or halves in one step."""
         if self._fixed is not None or not count:
             return
         wanted = count * _WANTED / max(seconds, 1e-6)
@@ -71,29 +72,29 @@ class ChunkSizer:
 
 
 class ReadAhead:
-    """Chooses how many inputs are read at once, by how large the last ones were: few where they are large."""
+    """Chooses how many inputs to read in one go, based on the size of the previous ones: fewer if they are large."""
 
     def __init__(self, most_bytes: int) -> None:
-        """Begin with one.
+        """Start with one input.
 
         Args:
-            most_bytes: Bytes of a chunk.
+            most_bytes: Maximum size of a chunk in bytes.
         """
         self.most_bytes = most_bytes
         self.count = 1
 
     def note(self, count: int, size: int) -> None:
-        """Note the size of inputs that were read at once."""
+        """Record the size of inputs that were read in one go."""
         fitting = self.most_bytes // _SHARE * count // max(size, 1)
         self.count = max(1, min(fitting, 2 * self.count, _MOST_READ))
 
 
 def lanes_of(max_concurrency: int | None, servers: int = 1) -> list[int | None]:
-    """Return the `max_concurrency` of each run in flight; together they are that of the batch.
+    """Return the `max_concurrency` of each run in flight. Their sum is the `max_concurrency` of the batch.
 
     Args:
-        max_concurrency: Of all runs together; None leaves each run to the server.
-        servers: How many servers the runs are spread over.
+        max_concurrency: The limit for all runs together; None leaves each run to the server.
+        servers: Number of servers that the runs are spread over.
     """
     if max_concurrency is None:
         return [None] * (_LANES * servers)
@@ -102,7 +103,7 @@ def lanes_of(max_concurrency: int | None, servers: int = 1) -> list[int | None]:
 
 
 def key_of(value: Any) -> str | int | None:
-    """Return the `id`, else the `key`, of an input that is an object."""
+    """Return the `id`, or else the `key`, of an input that is an object; None for other inputs."""
     if isinstance(value, dict):
         for name in ("id", "key"):
             found = value.get(name)

@@ -1,4 +1,7 @@
-"""Which run, if any, a request has created whose response was lost. Pure, but for the lock and the ids."""
+"""Identifies the run, if any, that was created by a request whose response was lost.
+
+Pure, except for the lock and the random ids.
+"""
 
 from __future__ import annotations
 
@@ -25,17 +28,17 @@ __all__ = [
 ]
 
 _TAG = "stepflow-client"
-"""The key in a flow's metadata that says which client runs it."""
+"""The key in a flow's metadata that identifies the client that runs the flow."""
 _VERSION_7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 _MOST_OWNED, _MOST_FLOWS = 50_000, 1_000
-"""How many runs, and flows that are shared by calls, a client remembers as its own."""
+"""Maximum number of runs, and of flows shared by calls, that a client remembers as its own."""
 
 Value = TypeVar("Value")
 
 
 def may_have_created(error: StepflowClientError) -> bool:
-    """Return whether the server may have created a run although this came back."""
+    """Return whether the server may have created a run although the request failed with this error."""
     if isinstance(error, InvalidResponseError):
         return True
     if isinstance(error, TransportError):
@@ -44,34 +47,38 @@ def may_have_created(error: StepflowClientError) -> bool:
 
 
 def _is_own(details: object) -> bool:
-    """Return whether a server itself says so: what a proxy says of one (502, 503, 504) leaves everything open."""
+    """Return whether an error comes from the server itself.
+
+    An error from a proxy (502, 503, 504) does not show whether the server processed the request.
+    """
     if not isinstance(details, dict):
         return False
     inner = details.get("error")
     if isinstance(inner, dict):
         return {"code", "message", "status"} <= inner.keys()
-    # Servers before 0.12.
+    # The format of servers before 0.12.
     return {"code", "message"} <= details.keys()
 
 
 def may_arrive_later(error: StepflowClientError) -> bool:
-    """Return whether a request that got no response may still be worked on, so that sending it again could double it.
+    """Return whether the server may still be processing a request that got no response.
 
-    A server drops what it does for a connection that breaks; for one that is silent it does not.
+    If so, sending the request again could create a second run. A server stops processing a request when its connection
+    breaks, but not while the connection is only silent.
     """
     if isinstance(error, RequestTimeoutError):
-        # A 408 says that the request did not arrive in time.
+        # A 408 means that the request did not arrive in time.
         return error.was_sent and error.status_code is None
     return isinstance(error, ServerFaultError) and error.status_code == 504
 
 
 def born(run_id: str) -> float | None:
-    """Return when the server created a run, in seconds since 1970 by its own clock; None if the id does not tell.
+    """Return when the server created a run, in seconds since 1970 by the server's clock; None if the id has no time.
 
-    All released servers (0.9 to 0.13) give ids of UUID version 7, which hold it to the millisecond.
+    All released servers (0.9 to 0.13) use UUIDs of version 7 as run ids, which contain the time in milliseconds.
     """
     if _VERSION_7.fullmatch(run_id):
-        # The usual case, several times faster than by way of UUID.
+        # The usual case; several times faster than parsing with UUID.
         return int(run_id[:8] + run_id[9:13], 16) / 1000
     try:
         uuid = UUID(run_id)
@@ -81,16 +88,16 @@ def born(run_id: str) -> float | None:
 
 
 def tagged(flow: dict[str, Any], tag: str) -> dict[str, Any]:
-    """Return a copy of a flow that has an id of its own, by a tag in its metadata."""
+    """Return a copy of a flow with a tag in its metadata, which gives the copy a flow id of its own."""
     metadata = flow.get("metadata")
     if metadata is not None and not isinstance(metadata, dict):
-        # The server refuses it.
+        # The server rejects this flow.
         return flow
     return {**flow, "metadata": {**(metadata or {}), _TAG: tag}}
 
 
 def untagged(flow: dict[str, Any]) -> dict[str, Any]:
-    """Return a flow without the tag of a client, as its author wrote it."""
+    """Return a flow without the client's tag, as its author wrote it."""
     metadata = flow.get("metadata")
     if not isinstance(metadata, dict) or _TAG not in metadata:
         return flow
@@ -102,7 +109,7 @@ _process = uuid4().hex
 
 
 def this_process() -> str:
-    """Return what tells this process from every other one, a fork of it included."""
+    """Return an id that is unique to this process; a fork has a different one."""
     return _process
 
 
@@ -119,36 +126,40 @@ class Call:
     """A call that creates a run of a flow, from its first request until its run is known.
 
     Args:
-        flow_id: The flow.
-        floor: When the newest run of the flow was created that had found its call by then.
+        flow_id: The id of the flow.
+        floor: Creation time of the newest run of the flow that was already matched to a call when this call began. The
+            run of this call cannot be older.
     """
 
     def __init__(self, flow_id: str, floor: float) -> None:
-        """Nothing is sent yet."""
+        """Start with no request sent."""
         self.flow_id = flow_id
         self.floor = floor
         self.is_lost = False
-        """Whether the response was lost and the run is looked for."""
+        """Whether the response was lost and the client is searching for the run."""
         self.sends = 0
-        """How many requests may have created a run."""
+        """Number of requests that may have created a run."""
 
     def pick(self, run_ids: list[str]) -> str | None:
-        """Return the run of this call, if no other call can have created any of these; None if one may be older.
+        """Return the run of this call, provided that no other call can have created any of the given runs.
 
         Args:
-            run_ids: Runs of a flow that only this client runs, which no call of it has yet.
+            run_ids: Runs of a flow that only this client runs, and that are not matched to a call yet.
+
+        Returns:
+            The newest run; None if there are more runs than requests sent, or if one may be older than this call.
         """
-        # A request that was given up as lost and sent again may have arrived all the same: the last one counts.
+        # A request that was considered lost and was sent again may have arrived after all: the newest run counts.
         newest = max(run_ids, key=lambda run_id: born(run_id) or 0.0)
         is_certain = len(run_ids) <= self.sends and all((born(run_id) or 0.0) >= self.floor for run_id in run_ids)
         return newest if is_certain else None
 
 
 class RunRegistry:
-    """What one client has started in one process: its flows, its runs, and the calls that have no run yet."""
+    """The flows and runs of one client in one process, and its calls that have no run yet."""
 
     def __init__(self) -> None:
-        """Choose a tag that no other client and no other process has."""
+        """Choose a tag that is unique to this client and process."""
         self._lock = threading.Lock()
         self._tag = uuid4().hex
         self._shared: dict[bytes, str] = {}
@@ -158,18 +169,18 @@ class RunRegistry:
         self._newest: dict[str, float] = {}
         self._open: dict[str, set[Call]] = {}
         self._resent: dict[str, None] = {}
-        """The flows of which a run may have been created more often than its call knows."""
+        """Flows for which a repeated request may have created more runs than the call knows of."""
 
     # Flows
 
     def shared_flow(self, digest: bytes) -> str | None:
-        """Return the id under which the calls of this client run a flow; None if it must be stored (again)."""
+        """Return the id under which this client's calls share a flow; None if the flow must be stored (again)."""
         with self._lock:
             flow_id = self._shared.get(digest)
             return flow_id if flow_id in self._ours else None
 
     def start_storing(self, digest: bytes) -> bool:
-        """Note that a call stores a flow for all of them; False if another one is at it."""
+        """Record that a call is storing a flow for all calls. Return False if another call is already storing it."""
         with self._lock:
             if digest in self._storing:
                 return False
@@ -177,12 +188,12 @@ class RunRegistry:
             return True
 
     def stop_storing(self, digest: bytes) -> None:
-        """Note that it does so no more, whatever came of it."""
+        """Record that a call has stopped storing a flow, whether it succeeded or not."""
         with self._lock:
             self._storing.discard(digest)
 
     def shared_tag(self, digest: bytes) -> str:
-        """Return the tag under which to store a flow that calls share: another one if a run of it has no owner."""
+        """Return the tag for storing a flow that calls share: a new one if the flow has a run without an owner."""
         with self._lock:
             known = self._shared.pop(digest, None)
             if known is not None and known not in self._ours:
@@ -190,36 +201,36 @@ class RunRegistry:
             return self._tag
 
     def share(self, digest: bytes, flow_id: str) -> None:
-        """Note under which id a flow was stored with its `shared_tag`."""
+        """Record the id of a flow that was stored with its `shared_tag`."""
         with self._lock:
             _put(self._shared, digest, flow_id, _MOST_FLOWS)
             _put(self._ours, flow_id, None, _MOST_OWNED)
 
     def reserve(self, flow_id: str) -> None:
-        """Note the id of a flow that was stored for a single call."""
+        """Record the id of a flow that was stored for a single call."""
         with self._lock:
             _put(self._ours, flow_id, None, _MOST_OWNED)
 
     def forget_flow(self, flow_id: str) -> None:
-        """Note that the server may have a flow no more: it is stored again, with the same tag."""
+        """Record that the server may have lost a flow, so that it is stored again with the same tag."""
         with self._lock:
             if flow_id in self._ours:
                 self._shared = {digest: known for digest, known in self._shared.items() if known != flow_id}
 
     def is_ours(self, flow_id: str) -> bool:
-        """True if nobody but this client runs the flow, and no run of it was left without an owner."""
+        """Return whether only this client runs the flow and every run of it has an owner."""
         with self._lock:
             return flow_id in self._ours
 
     # Runs
 
     def begin(self, flow_id: str, *, has_one_clock: bool = True) -> Call:
-        """Note that a call is about to create a run.
+        """Record that a call is about to create a run, and return the call.
 
         Args:
-            flow_id: The flow.
-            has_one_clock: Whether one server creates all runs, so that a later one never seems to be older. Among
-                several, age counts only where a run of an earlier call may have been left over.
+            flow_id: The id of the flow.
+            has_one_clock: Whether a single server creates all runs, so that a later run never appears to be older.
+                With several servers, the age of runs is only used if an earlier call may have left a run behind.
         """
         with self._lock:
             counts = has_one_clock or flow_id in self._resent
@@ -228,12 +239,12 @@ class RunRegistry:
             return call
 
     def end(self, call: Call, *, is_settled: bool) -> None:
-        """Note that a call is over.
+        """Record that a call has ended.
 
         Args:
             call: The call.
-            is_settled: Whether it is known which run it has created, if any. Otherwise nobody will own that run, and
-                no other call may take it.
+            is_settled: Whether it is known which run the call created, if any. If not, a run it created has no owner,
+                and no other call may take that run.
         """
         with self._lock:
             if not is_settled:
@@ -246,27 +257,27 @@ class RunRegistry:
                 del self._open[call.flow_id]
 
     def rivals(self, call: Call) -> set[Call]:
-        """Return the other calls that create a run of the same flow just now."""
+        """Return the other calls that are currently creating a run of the same flow."""
         with self._lock:
             return self._open.get(call.flow_id, set()) - {call}
 
     def unowned(self, run_ids: Iterable[str]) -> list[str]:
-        """Return those of the runs that no call of this client has."""
+        """Return the runs that are not matched to a call of this client."""
         with self._lock:
             return [run_id for run_id in run_ids if run_id not in self._owned]
 
     def owned_since(self, run_id: str) -> float | None:
-        """Return since when a run of this client exists, by `time.monotonic()`; None if it is not one of them."""
+        """Return since when a run exists, by `time.monotonic()`; None if it is not a run of this client."""
         with self._lock:
             return self._owned.get(run_id)
 
     def own(self, flow_id: str, run_id: str, since: float | None = None) -> bool:
-        """Return a run to a call; False if another one has it already.
+        """Record that a run belongs to a call. Return False if it already belongs to another call.
 
         Args:
-            flow_id: The flow.
-            run_id: The run.
-            since: When the server had the run at the latest, by `time.monotonic()`; None for now.
+            flow_id: The id of the flow.
+            run_id: The id of the run.
+            since: A time, by `time.monotonic()`, at which the server already had the run; None for now.
         """
         with self._lock:
             if run_id in self._owned:
@@ -278,7 +289,7 @@ class RunRegistry:
 
 
 def _put(known: dict[Any, Value], key: Any, value: Value, most: int) -> None:
-    """Remember something as the newest of a maximum number of entries."""
+    """Store an entry as the newest one, and drop the oldest if there are more than `most`."""
     known.pop(key, None)
     known[key] = value
     if len(known) > most:
@@ -286,7 +297,7 @@ def _put(known: dict[Any, Value], key: Any, value: Value, most: int) -> None:
 
 
 class RunRegistries:
-    """The registry of one client in each process that it lives in: a fork has flows and runs of its own."""
+    """The registries of one client, one per process: a fork has flows and runs of its own."""
 
     def __init__(self) -> None:
         self._by_process: dict[str, RunRegistry] = {}

@@ -1,7 +1,8 @@
-"""Where one stands in the events of a run. Pure.
+"""Positions in the events of a run. Pure.
 
-Several events can share one sequence number, and the server's `since` is inclusive: so a cursor is a number and how
-many events with it were handled. To go on, ask from that number on and skip that many.
+Several events can share one sequence number, and the server's `since` is inclusive. A cursor is therefore a sequence
+number and the number of events with it that were already handled. To continue, request the events from that sequence
+number on and skip as many events.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ _TEXT = re.compile(r"(?P<mode>[eis])(?P<number>\d{1,18})\.(?P<handled>\d{1,18})"
 
 @dataclass(frozen=True)
 class Cursor:
-    """A place in the events of a run."""
+    """A position in the events of a run."""
 
     mode: str = "e"
-    """`e` for a run's own events, `s` with those of the runs below it, `i` for inferred ones: each counts apart."""
+    """`e` for the run's own events, `s` if the events of sub-runs are included, `i` for inferred events. Each mode
+    counts separately."""
     number: int = 0
     handled: int = 0
 
@@ -30,10 +32,11 @@ class Cursor:
 
     @classmethod
     def parse(cls, since: str | int | None, mode: str) -> Cursor:
-        """Read what a caller gives as `since`: an event's cursor, or a sequence number to begin with.
+        """Parse the `since` argument of a caller: the cursor of an event, or the sequence number to start with.
 
         Raises:
-            InvalidArgumentError: If it is neither, or comes from events asked for in another way.
+            InvalidArgumentError: If it is neither, or if the cursor comes from events that were requested in another
+                mode.
         """
         if since is None:
             return cls(mode)
@@ -51,14 +54,14 @@ class Cursor:
 
     @classmethod
     def check(cls, since: str | int | None, mode: str) -> None:
-        """Refuse what can be the cursor of no event that is asked for so, whatever the server.
+        """Reject a `since` that is not valid for this mode on any server. Cursors of inferred events are accepted.
 
         Raises:
-            InvalidArgumentError: As `parse` does.
+            InvalidArgumentError: Under the same conditions as for `parse`.
         """
         inferred = isinstance(since, str) and since[:1] == "i"
         cls.parse(since, "i" if inferred else mode)
 
     def after(self, number: int) -> Cursor:
-        """Return the cursor behind one more event with a number."""
+        """Return the cursor after one more event with the given sequence number."""
         return Cursor(self.mode, number, self.handled + 1 if number == self.number else 1)

@@ -1,4 +1,4 @@
-"""How long the caller of a whole call waits, known to every request that the call sends."""
+"""The deadline of a whole call, available to every request that the call sends."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ _deadline: ContextVar[float | None] = ContextVar("stepflow_deadline", default=No
 
 
 def current_deadline() -> float | None:
-    """Return the deadline of the caller, by `time.monotonic()`; None if there is none."""
+    """Return the caller's deadline, by `time.monotonic()`; None if there is none."""
     return _deadline.get()
 
 
 def deadline_of(timeout: float | None) -> float | None:
-    """Return when a number of seconds from now is over, by `time.monotonic()`; None for None.
+    """Return the deadline for a timeout in seconds from now, by `time.monotonic()`; None for None.
 
     Raises:
-        InvalidArgumentError: If it is not a positive number.
+        InvalidArgumentError: If the timeout is not a positive number.
     """
     return None if timeout is None else time.monotonic() + check_positive(timeout, "timeout")
 
 
 class deadline_scope:
-    """Let no request of the block take longer than until a moment, nor than the blocks around it allow.
+    """A context manager that sets the deadline for the requests in its block. An earlier outer deadline still applies.
 
     Args:
-        deadline: By `time.monotonic()`; None changes nothing.
+        deadline: The deadline, by `time.monotonic()`; None changes nothing.
     """
 
-    # A class, because every call enters one, and a generator takes several times as long.
+    # A class, because every call enters one, and a generator-based context manager takes several times as long.
     __slots__ = ("_deadline", "_token")
 
     def __init__(self, deadline: float | None) -> None:
-        """Keep the moment."""
+        """Store the deadline."""
         self._deadline = deadline
         self._token: Token[float | None] | None = None
 
     def __enter__(self) -> None:
-        """Begin the block."""
+        """Set the deadline, unless an outer one is earlier."""
         if self._deadline is None:
             return
         outer = _deadline.get()
@@ -52,17 +52,17 @@ class deadline_scope:
             self._token = _deadline.set(self._deadline)
 
     def __exit__(self, *exception: object) -> None:
-        """End the block."""
+        """Restore the outer deadline."""
         if self._token is not None:
             _deadline.reset(self._token)
 
 
 @contextmanager
 def deadline_override(deadline: float) -> Iterator[None]:
-    """Let the requests of the block take until a moment, whatever the blocks around it allow.
+    """Set the deadline for the requests in the block, regardless of outer deadlines.
 
     Args:
-        deadline: By `time.monotonic()`.
+        deadline: The deadline, by `time.monotonic()`.
     """
     token = _deadline.set(deadline)
     try:
@@ -72,5 +72,5 @@ def deadline_override(deadline: float) -> Iterator[None]:
 
 
 def has_passed(deadline: float | None) -> bool:
-    """Return whether a moment is over; None never is."""
+    """Return whether a deadline has passed; False for None."""
     return deadline is not None and time.monotonic() >= deadline

@@ -1,11 +1,12 @@
-"""The current wire shape <-> the shapes of older servers. Pure: decoded JSON in, decoded JSON out.
+"""Translation between the current wire format and the formats of older servers. Pure: decoded JSON in and out.
 
-Each translator is a generator: it is given a request in the current shape, yields the requests that the older server
-is to be sent, is sent each reply, and returns the reply in the current shape. Who drives it does the I/O. What a
-release cannot do raises UnsupportedByServerError with the release that can.
+Each translator is a generator. It takes a request in the current format, yields the requests for the older server,
+receives each reply through `send()`, and returns the reply in the current format. The code that drives the generator
+does the I/O. If a release does not support something, the translator raises an UnsupportedByServerError that names the
+first release that does.
 
-`old` servers are 0.9, 0.10 and 0.11. Their statuses and levels are words, a run is flat, results are tagged, steps
-are an object, errors are JSON in text/plain.
+`old` servers are 0.9, 0.10 and 0.11. Their statuses and levels are words, the fields of a run are not nested in a
+`summary`, results are tagged, steps are an object, and errors are JSON sent as text/plain.
 """
 
 from __future__ import annotations
@@ -30,30 +31,30 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Request:
-    """A request below the root of the API, its body decoded."""
+    """A request to the API, with its body decoded."""
 
     method: str
     path: str
-    """Without `/api/v1` before it."""
+    """The path without the leading `/api/v1`."""
     params: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
 
 
 @dataclass(frozen=True)
 class Reply:
-    """A response, its body decoded: None where it is no JSON."""
+    """A response, with its body decoded: None if the body is not JSON."""
 
     status: int
     body: Any = None
 
     @property
     def is_error(self) -> bool:
-        """True where the server responded with an error."""
+        """True if the server responded with an error."""
         return self.status >= 400
 
 
 class ShapeChangedError(Exception):
-    """The response has the current shape: another server stands behind the URL now."""
+    """The response already has the current format: the URL now leads to another server."""
 
 
 Translation = Generator[Request, Reply, Reply]
@@ -62,7 +63,7 @@ _STATUS = {"running": 1, "completed": 2, "failed": 3, "cancelled": 4, "paused": 
 _STATUS_WORDS = {str(number): word for word, number in _STATUS.items()}
 _LEVEL = {"fatal": 1, "error": 2, "warning": 3}
 _ERROR_CODES = {
-    500: 3,  # 0.9 and 0.10 have one code for all that fails in a step
+    500: 3,  # 0.9 and 0.10 use one code for everything that fails in a step
     -32100: 3,
     -32300: 3,
     1: 8,
@@ -76,11 +77,11 @@ _GRPC_STATUS = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 409: "FAILED_PRECONDI
 
 
 def translate(server: Server, request: Request) -> Translation:
-    """Return the translation of a request in the current shape for an older server.
+    """Return the generator that translates a request in the current format for an older server.
 
     Raises:
-        UnsupportedByServerError: If the server cannot do it (while it is driven).
-        ShapeChangedError: If a response has the current shape already (while it is driven).
+        UnsupportedByServerError: If the server does not support the request (while the generator is driven).
+        ShapeChangedError: If a response already has the current format (while the generator is driven).
     """
     operation = operation_of(request.method, request.path)
     if operation is not None and operation.capability is not None:
@@ -112,7 +113,7 @@ def _create_run(server: Server, request: Request) -> Translation:
     created = _flat(reply.body)
     results = created.get("results") or []
     if "flowId" not in created:
-        # 0.9 blocks until the run has ended and then tells little of it.
+        # 0.9 blocks until the run has ended and then returns little information about it.
         run_id = created["runId"]
         reply = yield Request("GET", f"/runs/{run_id}")
         if reply.is_error:
@@ -131,13 +132,13 @@ def _list_runs(server: Server, request: Request) -> Translation:
     if "status" in params:
         word = _STATUS_WORDS.get(params["status"])
         if word is None or (word == "recoveryFailed" and server.dialect == "0.9"):
-            # No run can stand so on this server.
+            # No run can have this status on this server.
             return Reply(200, {"runs": []})
         params["status"] = word
     roots_only = params.get("rootsOnly") == "true" and not server.capabilities["roots_filter"]
     window = slice(None)
     if roots_only:
-        # The filter is applied here, and so limit and offset must be too.
+        # The filter is applied here, so limit and offset must be applied here as well.
         del params["rootsOnly"]
         offset = int(params.pop("offset", "0") or 0)
         limit = params.pop("limit", None)
@@ -169,7 +170,7 @@ def _get_run(server: Server, request: Request, run_id: str) -> Translation:
 
 
 def _given(run: dict[str, Any]) -> dict[str, Any]:
-    """Return what a run was started with, which current servers do not tell: `inputs` and `overrides`."""
+    """Return the `inputs` and `overrides` a run was started with. Current servers do not return them."""
     details = run.get("itemDetails")
     if isinstance(details, list):
         ordered = sorted(details, key=lambda item: item["itemIndex"])
@@ -255,7 +256,7 @@ def _store_flow(server: Server, request: Request) -> Translation:
 
 def _get_flow(server: Server, request: Request, flow_id: str) -> Translation:
     reply = yield request
-    # Without examples old servers leave them out.
+    # Old servers omit the field if there are no examples.
     return reply if reply.is_error else Reply(200, {"allExamples": [], **reply.body})
 
 
@@ -297,7 +298,7 @@ def _list_components(server: Server, request: Request) -> Translation:
 def _get_blob(server: Server, request: Request, blob_id: str) -> Translation:
     reply = yield request
     if reply.status == 500 and "deserialize blob" in str(reply.body):
-        # 0.10 and 0.11 cannot give a binary blob as JSON; current servers give null for its data.
+        # 0.10 and 0.11 cannot return a binary blob as JSON; current servers return null as its data.
         return Reply(200, {"blobId": blob_id, "blobType": "binary", "data": None})
     return reply
 
@@ -333,18 +334,18 @@ _ROUTES: list[tuple[str, re.Pattern[str], Callable[..., Translation]]] = [
 
 
 def current_health(body: dict[str, Any]) -> dict[str, Any]:
-    """Return an older server's health the fields of the current one; of its build it tells nothing."""
+    """Return an older server's health with the fields of the current format; the fields of the build stay empty."""
     unknown = {"gitVersion": "", "dirty": False, "rustcVersion": "", "profile": "", "features": [], "target": ""}
     return {"build": unknown, **body}
 
 
 def current_components(body: dict[str, Any]) -> dict[str, Any]:
-    """Return a list of components with the names of the current fields; 0.12 and older have others."""
+    """Return a list of components with the current field names; 0.12 and older use different ones."""
     names = {"component": "componentId", "input_schema": "inputSchema", "output_schema": "outputSchema"}
     components = [{names.get(key, key): value for key, value in each.items()} for each in body.get("components") or []]
     for each in components:
         each.setdefault("path", each.get("componentId"))
-        # Not told before 0.13, and wanted by the current shape.
+        # Not sent before 0.13, but required by the current format.
         each.setdefault("plugin", "")
     return {**body, "components": components}
 
@@ -373,7 +374,7 @@ _SUMMARY = (
 
 
 def _summary(run: Mapping[str, Any]) -> dict[str, Any]:
-    # Nulls of old servers are absent fields in the current shape.
+    # Old servers send null for fields that the current format omits.
     known = {key: run[key] for key in _SUMMARY if run.get(key) is not None}
     return {"createdAtSeqno": 0, **known, "status": _STATUS.get(run["status"], run["status"])}
 
@@ -386,7 +387,7 @@ def _item(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _outcome(result: Any) -> dict[str, Any]:
-    """Translate a tagged result: null output and no output stay apart."""
+    """Translate a tagged result. A null output stays different from no output."""
     if not isinstance(result, dict):
         return {}
     if "error" not in result:
@@ -408,12 +409,16 @@ def _outcome(result: Any) -> dict[str, Any]:
 
 
 def _started(steps: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Leave out the steps that wait: current servers do not list them."""
+    """Return the steps without those that are still waiting: current servers do not list them."""
     return [step for step in steps if step.get("status") in _STATUS]
 
 
 def _step(run: Mapping[str, Any], step: Mapping[str, Any], item_index: int, step_index: int) -> dict[str, Any]:
-    """Translate a step. The current shape wants more than older servers tell: 0 as its event marks what is made up."""
+    """Translate a step.
+
+    The current format has fields that older servers do not send. A `journalSeqno` of 0 marks a step whose `updatedAt`
+    is made up.
+    """
     outcome = _outcome(step.get("result"))
     outcome.pop("stepId", None)
     return {
@@ -429,7 +434,7 @@ def _step(run: Mapping[str, Any], step: Mapping[str, Any], item_index: int, step
 
 
 def _error(reply: Reply) -> Reply:
-    """Translate an error: JSON of its own kind becomes the envelope; text stays with its status alone."""
+    """Translate an error: the JSON of old servers becomes the current error object. Other errors stay unchanged."""
     body = reply.body
     if not reply.is_error or not isinstance(body, dict) or "message" not in body:
         return reply

@@ -1,4 +1,4 @@
-"""From what goes wrong with a request to the error that callers get. Pure."""
+"""Converts failures of requests to the errors that callers get. Pure."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ __all__ = ["error_from"]
 def error_from(
     error: Exception, asked: HttpRequest, url: str, proxy: str | None, run_id: str | None
 ) -> TransportError | InvalidArgumentError:
-    """Return the error that callers get for a request that brought no usable response.
+    """Return the error that callers get for a request without a usable response.
 
     Args:
-        error: What a transport has raised.
+        error: The exception that the transport raised.
         asked: The request.
         url: The server's URL, without credentials.
-        proxy: The proxy before it, without its password.
-        run_id: The run concerned.
+        proxy: The URL of the proxy in use, without its password; None if there is no proxy.
+        run_id: The id of the run concerned, if any.
     """
     found = _error_from(error, asked, url, proxy, run_id)
     if isinstance(error, HttpError):
@@ -86,7 +86,7 @@ def _error_from(
 
 
 def _hint(error: BaseException | None, proxy: str | None) -> str:
-    """Return a hint at what may be wrong where no connection could be made."""
+    """Return a hint at the possible cause of a failed connection."""
     if proxy:
         return "is the proxy right? NO_PROXY names servers that are asked directly"
     words = ""

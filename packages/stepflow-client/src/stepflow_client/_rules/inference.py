@@ -1,4 +1,4 @@
-"""Events concluded from the state of a run, for servers without a stream of events. Pure."""
+"""Events inferred from the state of a run, for servers without a stream of events. Pure."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["Inference"]
 
 
 class Inference:
-    """Compares each state of a run with the one before and gives the events that lie between.
+    """Compares each state of a run with the previous one and yields the events that led to it.
 
     Args:
-        include_results: Whether step outputs go into the events, where the server tells them.
+        include_results: Whether the events include step outputs, if the server returns them.
     """
 
     def __init__(self, include_results: bool) -> None:
@@ -28,11 +28,11 @@ class Inference:
         self.ended: set[tuple[int, str]] = set()
 
     def look(self, run: RunDetails, steps: ListStepsResponse | None) -> Iterator[RunEvent]:
-        """Return what is new.
+        """Yield the events since the previous state.
 
         Args:
-            run: The run as it stands.
-            steps: Its steps, None where they cannot be had.
+            run: The current state of the run.
+            steps: Its steps; None if the server does not return them.
         """
         if not self.created:
             self.created = True

@@ -1,4 +1,4 @@
-"""The order of runs in a list, and when they were created. Pure."""
+"""The order of listed runs, and filtering by creation time. Pure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .creation import born
 __all__ = ["ListedRun", "Run", "Window", "is_coarse", "newest_first", "second"]
 
 _APART = 2.0
-"""Seconds by which the order of a list may differ from that of the ids in it."""
+"""Maximum difference in seconds between the order of a list and the order of the ids in it."""
 
 
 class ListedRun(Protocol):
-    """What the order of a list needs of its runs."""
+    """The attributes of a run that are needed to order a list."""
 
     @property
     def run_id(self) -> str: ...
@@ -28,38 +28,38 @@ Run = TypeVar("Run", bound=ListedRun)
 
 
 class Window:
-    """The time in which runs were created, by the server's clock.
+    """A period in which runs were created, by the server's clock.
 
     Args:
-        since: Its beginning, which is in it; None for all before `until`.
-        until: Its end, which is not in it; None for all since `since`.
+        since: The start of the period, inclusive; None for no start.
+        until: The end of the period, exclusive; None for no end.
 
     Raises:
-        InvalidArgumentError: If one of them is no time.
+        InvalidArgumentError: If one of them is not a valid time.
     """
 
     def __init__(self, since: datetime | str | None, until: datetime | str | None) -> None:
-        """Read both."""
+        """Parse both times."""
         self._since, self._until = _moment(since, "since"), _moment(until, "until")
 
     @property
     def is_open(self) -> bool:
-        """True if every run is in it."""
+        """True if the period has neither a start nor an end, so that it contains every run."""
         return self._since is None and self._until is None
 
     def __contains__(self, run: ListedRun) -> bool:
-        """Whether a run was created in it."""
+        """Return whether a run was created in the period."""
         created = _created(run)
         is_early = self._since is not None and created < self._since
         return not is_early and (self._until is None or created < self._until)
 
     def is_over(self, run: ListedRun) -> bool:
-        """True if no run that is listed behind this one was created in it."""
+        """Return whether no run listed after this one can have been created in the period."""
         return self._since is not None and _created(run) < self._since - _APART
 
 
 def _moment(value: object, what: str) -> float | None:
-    """Return a time in seconds since 1970; without a time zone it is local."""
+    """Return a time in seconds since 1970. A time without a time zone is local time."""
     if value is None:
         return None
     try:
@@ -79,16 +79,19 @@ def _created(run: ListedRun) -> float:
 
 
 def second(run: ListedRun) -> int:
-    """Return the second in which a run was created, counted from 1970."""
+    """Return the creation time of a run in whole seconds since 1970."""
     return int(run.created_at.timestamp() if run.created_at is not None else _created(run))
 
 
 def is_coarse(runs: Iterable[ListedRun]) -> bool:
-    """True if the server knows whole seconds only, as with sqlite: within one it may list the oldest run first."""
+    """Return whether the server stores only whole seconds, as it does with sqlite.
+
+    Within one second, such a server may list the oldest run first.
+    """
     times = [run.created_at for run in runs if run.created_at is not None]
     return bool(times) and not any(time.microsecond for time in times)
 
 
 def newest_first(runs: Iterable[Run]) -> list[Run]:
-    """Return runs in the order of their creation, the last one first: to the millisecond, by their ids."""
+    """Return runs sorted by creation time, newest first. Within a second, their ids decide, to the millisecond."""
     return sorted(runs, key=lambda run: (second(run), run.run_id), reverse=True)

@@ -1,4 +1,4 @@
-"""The operations of the HTTP API: one table of what a client must know of each before it sends it."""
+"""The operations of the HTTP API: a table of what the client must know about an operation before sending it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ __all__ = ["OPERATIONS", "Operation", "operation_of"]
 
 
 class Operation(NamedTuple):
-    """An operation of the API, in the shape of the current server.
+    """An operation of the API, in the format of the current server.
 
     Attributes:
         name: Its name in the API description.
         method: The HTTP method.
         path: Its path below `/api/v1`, with `{placeholders}`.
-        is_idempotent: Whether sending it twice does no more than sending it once. Storing is content-addressed;
-            cancelling and deleting end in the same state.
-        capability: What the server must be able to do, None for any; `ServerInfo.capabilities` has the names.
-        needs: What needs it, as the beginning of a sentence.
-        not_found: What a 404 without a body means; empty where the path exists on every server.
+        is_idempotent: Whether sending the request twice has the same effect as sending it once. Storing is
+            content-addressed; cancelling and deleting end in the same state.
+        capability: The capability that the server must have, one of `ServerInfo.capabilities`; None if every server
+            has the operation.
+        needs: What needs this capability, as the beginning of an error message.
+        not_found: The meaning of a 404 response without a body; empty if there is none.
     """
 
     name: str
@@ -45,13 +46,13 @@ OPERATIONS = {
         Operation("get_flow", "GET", "/flows/{flow_id}", not_found=_FLOW),
         Operation("delete_flow", "DELETE", "/flows/{flow_id}", not_found=_FLOW),
         Operation("get_flow_variables", "GET", "/flows/{flow_id}/variables", not_found=_FLOW),
-        # Sent twice it creates two runs; and a server that was started again without a store has lost the flow.
+        # Sent twice, it creates two runs. A server without a store loses the flow when it restarts.
         Operation("create_run", "POST", "/runs", is_idempotent=False, not_found=_FLOW),
         Operation("list_runs", "GET", "/runs", not_found=_NO_SERVER),
         Operation("get_run", "GET", "/runs/{run_id}", not_found=_RUN),
         Operation("delete_run", "DELETE", "/runs/{run_id}", not_found=_RUN),
         Operation("cancel_run", "POST", "/runs/{run_id}/cancel", not_found=_RUN),
-        # Before 0.12; later an unknown run has no items and no steps.
+        # Only before 0.12: newer servers return no items and no steps for an unknown run.
         Operation("get_run_items", "GET", "/runs/{run_id}/items", not_found=_RUN),
         Operation("get_run_steps", "GET", "/runs/{run_id}/steps", not_found=_RUN),
         Operation("get_run_step", "GET", "/runs/{run_id}/steps/{step_id}", not_found="there is no such step yet"),
@@ -64,7 +65,7 @@ OPERATIONS = {
 
 
 def operation_of(method: str, path: str) -> Operation | None:
-    """Return the operation of a request, None for one that the API does not have.
+    """Return the operation of a request; None if the API has no such operation.
 
     Args:
         method: The HTTP method.

@@ -1,4 +1,4 @@
-"""Which release a server is, and what servers of that release can do. Pure."""
+"""The release of a server, and the capabilities of each release. Pure."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from ..errors import InvalidArgumentError, InvalidResponseError, UnsupportedBySe
 __all__ = ["Server", "needs_translation", "pinned", "recognise", "require"]
 
 _COMMITS = {"37c721f": "0.12.0", "dd82fa7": "0.13.0"}
-"""Servers from 0.12 on tell their commit, not their release."""
+"""Releases by commit: servers from 0.12 on report their commit, not their release."""
 
 _OLDEST, _CURRENT = (0, 9), (0, 12)
 
-# What came with a release; `server_info()` shows it.
+# Capabilities by the release that introduced them; `server_info()` shows them.
 _SINCE: dict[str, tuple[int, int]] = {
-    "runs_in_background": (0, 10),  # POST /runs can answer before the run ends
+    "runs_in_background": (0, 10),  # POST /runs can respond before the run ends
     "wait": (0, 10),  # GET /runs/{id}?wait=true
     "blobs": (0, 10),
-    "recovery": (0, 10),  # a server that was killed resumes its runs
+    "recovery": (0, 10),  # a server that was killed resumes its runs after a restart
     "roots_filter": (0, 10),  # GET /runs?rootsOnly=true
     "step_of_item": (0, 10),  # the steps of each item of a batch
     "empty_batch": (0, 11),
     "flow_variables": (0, 11),
     "events": (0, 12),
-    "live_steps": (0, 12),  # steps show while their run goes on
+    "live_steps": (0, 12),  # steps are listed while their run is still running
     "step_outputs": (0, 12),
 }
 _UNTIL: dict[str, tuple[int, int]] = {
-    "exact_numbers": (0, 11),  # integers beyond 2**53 survive, and 1.0 differs from 1
+    "exact_numbers": (0, 11),  # integers beyond 2**53 stay exact, and 1.0 differs from 1
     "cancel_refuses_finished": (0, 11),
 }
 
 
 class Server(NamedTuple):
-    """A server; the fields are those of `ServerInfo`, which takes pydantic."""
+    """A server, with the fields of `ServerInfo`, but without importing pydantic."""
 
     url: str
     dialect: str
@@ -45,10 +45,12 @@ class Server(NamedTuple):
 
 
 def recognise(url: str, health: Mapping[str, Any]) -> Server:
-    """Recognise a server by its response to GET /health: by its release until 0.11, by its shape from 0.12 on.
+    """Identify a server from its response to GET /health.
+
+    Servers up to 0.11 report their release; newer ones are recognised by the format of the response.
 
     Raises:
-        InvalidResponseError: If this is not the health of a Stepflow server.
+        InvalidResponseError: If this is not the response of a Stepflow server.
     """
     version, built = health.get("version"), health.get("build")
     if isinstance(version, str):
@@ -63,15 +65,15 @@ def recognise(url: str, health: Mapping[str, Any]) -> Server:
 
 
 def _printable(text: str) -> str:
-    """Return a text without halves of surrogate pairs."""
+    """Return a text with lone surrogates replaced."""
     return text.encode("utf-8", "replace").decode()
 
 
 def pinned(url: str, release: str) -> Server:
-    """Return what a server of a release is, without asking it.
+    """Return a description of a server of a known release, without sending a request.
 
     Raises:
-        InvalidArgumentError: If it is not a release such as `0.11` or `0.13.0`.
+        InvalidArgumentError: If `release` is not a release such as `0.11` or `0.13.0`.
     """
     dialect = _dialect(release)
     if dialect is None:
@@ -102,20 +104,20 @@ def _info(url: str, dialect: tuple[int, int], *, release: str | None, commit: st
 
 
 def needs_translation(server: Server) -> bool:
-    """Return whether a server has another shape than the current one."""
+    """Return whether a server uses another wire format than the current one."""
     return server.dialect in ("0.9", "0.10", "0.11")
 
 
 def require(server: Server, capability: str, what: str) -> None:
-    """Refuse what the server cannot do.
+    """Check that the server has a capability.
 
     Args:
         server: The server.
-        capability: What it must have.
-        what: What needs it, as the beginning of a sentence, for example `blobs`.
+        capability: The capability that the server must have.
+        what: What needs it, as the beginning of the error message, for example `blobs`.
 
     Raises:
-        UnsupportedByServerError: With the release that can.
+        UnsupportedByServerError: If the server does not have it. The hint names the first release that does.
     """
     if not server.capabilities[capability]:
         since = ".".join(str(part) for part in _SINCE[capability])

@@ -1,4 +1,4 @@
-"""How far a run is, gathered from its events. Pure: nothing is asked and nothing is shown."""
+"""The progress of a run, gathered from its events. Pure: it sends no requests and displays nothing."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ if TYPE_CHECKING:
 __all__ = ["FlowOutline", "RunProgress", "StepProgress"]
 
 FlowOutline = tuple[str | None, Mapping[int, str]]
-"""The name of a flow, and the ids of its steps by their places, as far as they are known."""
+"""The name of a flow, and the ids of its steps by their position, as far as they are known."""
 
 
 @dataclass
 class StepProgress:
-    """One step, over all items of its run."""
+    """The progress of one step, over all items of its run."""
 
     step_id: str
     attempt: int = 1
-    """Of the item that was started last."""
+    """The attempt number of the item that was started last."""
     error: str | None = None
-    """What the first failed item said, once somebody has found out."""
+    """The error message of the first failed item, once it has been requested."""
     running: dict[int, datetime | None] = field(default_factory=dict)
-    """The items that run, and since when."""
+    """The start times of the running items, by item index."""
     ended: dict[int, str] = field(default_factory=dict)
-    """The items that have ended, and how."""
+    """The statuses of the ended items, by item index."""
     first: datetime | None = None
     last: datetime | None = None
     _counts: Counter[str] = field(default_factory=Counter)
 
     def count(self, status: str) -> int:
-        """Return how many items have ended so."""
+        """Return the number of items that have ended with a status."""
         return self._counts[status]
 
     @property
     def failed(self) -> int:
-        """How many items have ended in another way than success."""
+        """Number of items that have ended without success."""
         return len(self.ended) - self.count("completed")
 
     def status(self, total: int, is_over: bool) -> str:
-        """Return one word for all items: waiting, running, completed, failed, ..., or `not run`.
+        """Return one status for all items: waiting, running, completed, failed, ..., or `not run`.
 
         Args:
-            total: How many items the run has.
+            total: Number of items of the run.
             is_over: Whether the run has ended.
         """
         if self.running or (self.ended and len(self.ended) < total and not is_over):
@@ -59,19 +59,26 @@ class StepProgress:
         return next((status for status, count in self._counts.items() if count and status != "completed"), "completed")
 
     def seconds(self, now: datetime) -> float | None:
-        """Return the time from the first start to the last end, or until now; None where the server does not tell."""
+        """Return the seconds from the first start to the last end, or until now while items are running.
+
+        Args:
+            now: The current time.
+
+        Returns:
+            None if the server does not send times.
+        """
         end = now if self.running else self.last
         return _seconds(self.first, end)
 
     def start(self, item: int, time: datetime | None, attempt: int) -> None:
-        """Note that an item was started; a second attempt goes on with the time of the first."""
+        """Record that an item was started. A second attempt keeps the start time of the first."""
         self.attempt = attempt
         self._forget_end(item)
         self.running.setdefault(item, time)
         self.first = self.first or time
 
     def end(self, item: int, time: datetime | None, status: str) -> float | None:
-        """Note that an item has ended, and return how long it took."""
+        """Record that an item has ended, and return how many seconds it took; None if that is unknown."""
         started = self.running.pop(item, None)
         self._forget_end(item)
         self.ended[item] = status
@@ -80,21 +87,22 @@ class StepProgress:
         return _seconds(started, time)
 
     def _forget_end(self, item: int) -> None:
-        # Where a server was started again, steps may start and end once more.
+        # After a restart of the server, steps may start and end once more.
         before = self.ended.pop(item, None)
         if before is not None:
             self._counts[before] -= 1
 
 
 class RunProgress:
-    """A run, its steps, and the runs that its steps have created.
+    """The progress of a run, of its steps, and of its sub-runs.
 
     Args:
-        run_id: The run.
-        outline: Its flow.
-        total: How many items it has.
-        created_at: When it was created, by the server's clock.
-        flow_of: Gives the flow of a run below, as far as an item of it has come.
+        run_id: The id of the run.
+        outline: The outline of its flow.
+        total: Number of items.
+        created_at: When the run was created, by the server's clock.
+        flow_of: A function from the id of a sub-run and the index of an item to the outline of the sub-run's flow, with
+            the steps that this item has reached.
     """
 
     def __init__(
@@ -106,7 +114,7 @@ class RunProgress:
         created_at: datetime | None = None,
         flow_of: Callable[[str, int], FlowOutline] = lambda run_id, item: (None, {}),
     ) -> None:
-        """Nothing has happened yet."""
+        """Start without any steps."""
         self.run_id = run_id
         self.flow_name, self._step_ids = outline[0], dict(outline[1])
         self.total = total
@@ -115,7 +123,7 @@ class RunProgress:
         self.created_at = created_at
         self.completed_at: datetime | None = None
         self.sub_runs: dict[str, RunProgress] = {}
-        """All runs below, at any depth."""
+        """All sub-runs, at any depth, by their ids."""
         self._is_below = False
         self._steps: dict[str, StepProgress] = {}
         self._needed: set[str] = set()
@@ -128,10 +136,10 @@ class RunProgress:
         return sorted(self._steps.values(), key=lambda step: places.get(step.step_id, len(places)))
 
     def ended_items(self) -> tuple[int, int]:
-        """Return how many items have succeeded, and how many have failed, as far as the steps tell.
+        """Return how many items have succeeded and how many have failed, judging by their steps.
 
-        Servers count the items of a run only when it has ended. An item has succeeded when all steps have ended, or
-        all that are needed where the server tells that.
+        Servers update the item counts of a run only when it ends. An item has succeeded when all its steps have ended,
+        or all needed steps if the server reports which ones are needed.
         """
         steps = [step for step in self._steps.values() if step.ended or step.running]
         if len(steps) < (len(self._needed) or len(self._step_ids)) or not steps:
@@ -149,10 +157,10 @@ class RunProgress:
         }
 
     def progress(self, seconds: float) -> Progress:
-        """Return how far it is, in numbers.
+        """Return the progress in numbers.
 
         Args:
-            seconds: How long it has been followed.
+            seconds: How long the run has been followed.
         """
         completed, failed = self.ended_items()
         steps = list(self._steps.values())
@@ -169,11 +177,11 @@ class RunProgress:
         )
 
     def seconds(self, now: datetime) -> float | None:
-        """Return how long it took, or takes until now."""
+        """Return how many seconds the run took, or has taken until now."""
         return _seconds(self.created_at, self.completed_at if self.is_over else now)
 
     def of(self, event: RunEvent) -> RunProgress:
-        """Return the run that an event is about: this one, or one below."""
+        """Return the run that an event belongs to: this one or a sub-run."""
         if event.run_id == self.run_id:
             return self
         if event.run_id not in self.sub_runs:
@@ -184,13 +192,18 @@ class RunProgress:
         return self.sub_runs[event.run_id]
 
     def see(self, event: RunEvent) -> float | None:
-        """Take in an event; give how long it took where something has ended and the server tells times."""
+        """Process an event.
+
+        Returns:
+            The duration in seconds of the step or run that has ended with this event; None if none has ended, or if the
+            server does not send times.
+        """
         run = self.of(event)
         match event.type:
             case "run_created":
                 run.total = _of(event, "item_count", run.total)
             case "steps_needed" if run is self:
-                # Of the runs below, servers give the wrong ids here.
+                # Servers send wrong step ids here for sub-runs.
                 for step_id in _of(event, "step_ids", ()):
                     self._needed.add(step_id)
                     run._step(step_id)
@@ -206,11 +219,11 @@ class RunProgress:
         return None
 
     def end(self, status: str, time: datetime | None) -> None:
-        """Note that the run has ended."""
+        """Record that the run has ended."""
         self.status, self.is_over, self.completed_at = status, True, time
 
     def lose_running(self) -> None:
-        """Note that what still runs, here and below, will never end: the server has lost it."""
+        """Mark everything that is still running, sub-runs included, as failed: the server has lost it."""
         for step in self._steps.values():
             for item in list(step.running):
                 step.end(item, None, "failed")
@@ -220,15 +233,15 @@ class RunProgress:
                 below.lose_running()
 
     def step_of(self, event: RunEvent) -> StepProgress:
-        """Return the step of this run that an event is about."""
+        """Return the step of this run that an event belongs to."""
         index, step_id = _of(event, "step_index", None), _of(event, "step_id", None)
         if step_id and not self._is_below:
-            # Where events are inferred, the index is not the place in the flow.
+            # In inferred events, the index is not the position in the flow.
             return self._step(step_id)
-        # For runs below, servers give the id of another step or none, but the right place in the flow.
+        # For sub-runs, servers send the id of another step or none, but the correct position in the flow.
         if index is not None and index not in self._step_ids:
             self.flow_name, found = self._flow_of(self.run_id, _of(event, "item_index", 0))
-            # What cannot be found out is not asked for again.
+            # An id that cannot be determined is not requested again.
             self._step_ids = {index: f"#{index}", **self._step_ids, **found}
         named = None if index is None else self._step_ids.get(index)
         return self._step(named or step_id or f"#{index}")
@@ -242,5 +255,5 @@ def _of(event: RunEvent, name: str, default: Any) -> Any:
 
 
 def _seconds(start: datetime | None, end: datetime | None) -> float | None:
-    # The clocks of two machines differ.
+    # The times may come from different machines with different clocks.
     return None if start is None or end is None else max(0.0, (end - start).total_seconds())

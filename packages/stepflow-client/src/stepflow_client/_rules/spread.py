@@ -1,4 +1,4 @@
-"""Which server of a list gets a new run, where they are spread. No I/O, but for a lock."""
+"""Chooses the server for a new run if runs are spread over a list of servers. No I/O, except for a lock."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ _MOST_RUNS = 50_000
 
 
 class Spread:
-    """Counts what each server of a list has to do for one client: runs that are created, and runs that are waited for.
+    """Counts the load of each server of a list for one client: runs being created and runs being waited for.
 
-    A new run goes to the server with the fewest of them, so that a slow one gets less; equals take turns.
+    A new run goes to the server with the lowest count, so that a slow server gets fewer runs. Servers with equal counts
+    take turns.
 
     Args:
-        count: How many servers there are.
+        count: Number of servers.
     """
 
     def __init__(self, count: int) -> None:
-        """Begin with the first server."""
+        """Start with the first server."""
         self._lock = threading.Lock()
         self._count = count
         self._turn = 0
@@ -33,7 +34,7 @@ class Spread:
 
     @contextmanager
     def placed(self, servers: Collection[int]) -> Iterator[int]:
-        """Choose one of some servers for a new run, and count the run there until the end of the context."""
+        """Choose one of the given servers for a new run, and count the run there until the end of the context."""
         with self._lock:
             self._leave_parent()
             number = min(servers, key=self._rank)
@@ -45,19 +46,22 @@ class Spread:
             self._add(number, -1)
 
     def note(self, run_id: str, number: int) -> None:
-        """Remember which server has created a run."""
+        """Remember which server created a run."""
         with self._lock:
             self._homes[run_id] = number
             if len(self._homes) > _MOST_RUNS:
                 del self._homes[next(iter(self._homes))]
 
     def home(self, run_id: str | None) -> int | None:
-        """Return the server that has created a run: it alone notices the end of the run at once."""
+        """Return the server that created a run; None if it is unknown.
+
+        Only this server notices the end of the run immediately.
+        """
         return None if run_id is None else self._homes.get(run_id)
 
     @contextmanager
     def awaiting(self, run_id: str) -> Iterator[None]:
-        """Count a run on its server while it is waited for."""
+        """Count a run on its server while the client waits for it."""
         number = self.home(run_id)
         if number is None:
             yield
@@ -77,6 +81,6 @@ class Spread:
             self._loads[number] += change
 
     def _leave_parent(self) -> None:
-        """Forget, in a fork, the runs that the parent waits for: nobody counts them down here."""
+        """In a fork, forget the runs that the parent process waits for: this process never counts them down."""
         if self._process != this_process():
             self._process, self._loads = this_process(), [0] * self._count

@@ -1,4 +1,4 @@
-"""Where runs, items and steps stand, by name and by the number on the wire. Pure, and imported without pydantic."""
+"""The statuses of runs, items and steps, by name and by the number on the wire. Pure; does not import pydantic."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from enum import StrEnum
 __all__ = ["STATUS_NUMBERS", "ExecutionStatus", "read_status", "status_number"]
 
 _MOST_MEMBERS = 1_000
-"""How many values of newer servers an enumeration remembers."""
+"""Maximum number of members of an enumeration, including those added for values of newer servers."""
 
 
 class _OpenEnum(StrEnum):
-    """An enumeration that accepts unknown values, from newer servers: each becomes a new member."""
+    """An enumeration that accepts unknown values of newer servers: each becomes a new member."""
 
     @classmethod
     def _missing_(cls, value: object) -> _OpenEnum | None:
@@ -21,9 +21,9 @@ class _OpenEnum(StrEnum):
         member._name_ = value.upper()
         member._value_ = value
         if len(cls._value2member_map_) > _MOST_MEMBERS:
-            # Whatever answers does not fill the memory.
+            # Not remembered, so that no server can fill the memory with new values.
             return member
-        # setdefault: two threads that meet the same new value get the same member.
+        # setdefault: two threads that read the same new value at the same time get the same member.
         return cls._value2member_map_.setdefault(value, member)  # type: ignore[return-value]
 
 
@@ -53,15 +53,15 @@ _FINAL = frozenset(
 )
 
 
-# Part of the public types, and pickled under that name.
+# Part of the public types, and pickled under this module name.
 ExecutionStatus.__module__ = "stepflow_client.types"
 
 STATUS_NUMBERS = dict(enumerate(ExecutionStatus, start=1))
-"""A status's place in its enumeration is its number on the wire."""
+"""Statuses by their number on the wire, which is their position in the enumeration, from 1."""
 
 
 def read_status(value: object) -> ExecutionStatus:
-    """Return the status for a number on the wire, or for its name.
+    """Return the status for its number on the wire, or for its name.
 
     Raises:
         ValueError: If it is neither.

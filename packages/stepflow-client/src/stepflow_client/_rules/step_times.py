@@ -1,4 +1,4 @@
-"""When the steps of a run ran, from its events. Pure."""
+"""The start and end times of the steps of a run, from its events. Pure."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ __all__ = ["StepTime", "StepTimes", "step_times"]
 
 @dataclass(slots=True)
 class StepTime:
-    """When one step of one item ran."""
+    """The times at which one step of one item ran."""
 
     item_index: int
     step_id: str
     attempts: list[datetime] = field(default_factory=list)
-    """When it was given to its component, each time; a retry is told before its wait."""
+    """When each attempt started, from the `step_started` events. For a retry, the event comes before the delay."""
     end: datetime | None = None
     status: str = "running"
 
     @property
     def seconds(self) -> float | None:
-        """From the first attempt to the end; None while it runs."""
+        """Seconds from the first attempt to the end; None while the step is running."""
         return (self.end - self.attempts[0]).total_seconds() if self.end and self.attempts else None
 
 
 class StepTimes:
-    """Gathers when steps ran, and knows when the events have told all that a list of steps has.
+    """Gathers the times of steps from events, and tracks whether the events cover all listed steps.
 
     Args:
-        run_id: The run; events of other runs are left out.
-        listed: The steps, as the server listed them before the first event was read.
+        run_id: The id of the run. Events of other runs are ignored.
+        listed: The steps as the server listed them before the first event was read.
     """
 
     def __init__(self, run_id: str, listed: Iterable[StepDetails] = ()) -> None:
@@ -45,21 +45,21 @@ class StepTimes:
         self._found: dict[tuple[int, str], StepTime] = {}
         listed = list(listed)
         self._untold = {(step.item_index, step.step_id): step.status.is_final for step in listed}
-        """The steps of the list that no event has told so far, and whether they have ended."""
+        """The listed steps that no event has covered so far, and whether they have ended."""
         self._changed_at = max((step.updated_at for step in listed if step.updated_at), default=None)
 
     @property
     def found(self) -> list[StepTime]:
-        """The times, in the order in which steps started."""
+        """The times of the steps, in the order in which their first events came."""
         return list(self._found.values())
 
     @property
     def has_all(self) -> bool:
-        """Whether each listed step was told, with its end where it has ended."""
+        """Whether events have covered each listed step, and its end if it has ended."""
         return not self._untold
 
     def note(self, event: RunEvent) -> None:
-        """Take in an event."""
+        """Process an event."""
         if event.run_id != self._run_id or event.timestamp is None:
             return
         if event.type == "step_started" and event.step_id is not None:
@@ -75,16 +75,19 @@ class StepTimes:
         return self._found.setdefault(key, StepTime(*key))
 
     def is_past(self, event: RunEvent) -> bool:
-        """Return whether an event, which was noted, is younger than the list, of which all is known.
+        """Return whether all listed steps are covered and an event is newer than the list.
 
-        A step that fails again and again ends several times: the list has the last end.
+        A step that fails repeatedly has several end events; the list shows the last end.
+
+        Args:
+            event: An event that was passed to `note` before.
         """
         if self._untold or self._changed_at is None or event.timestamp is None:
             return False
         return event.timestamp > self._changed_at
 
     def told_by(self, step: StepDetails) -> StepDetails:
-        """Return a step with what is known of its times."""
+        """Return a step with its times filled in, as far as they are known."""
         time = self._found.get((step.item_index, step.step_id))
         if time is None or not time.attempts:
             return step
@@ -96,7 +99,7 @@ class StepTimes:
 
 
 def step_times(events: Iterable[RunEvent], run_id: str) -> list[StepTime]:
-    """Return when steps ran, in the order in which they started; events of other runs are left out."""
+    """Return the times of the steps of a run, in the order in which they started. Events of other runs are ignored."""
     times = StepTimes(run_id)
     for event in events:
         times.note(event)

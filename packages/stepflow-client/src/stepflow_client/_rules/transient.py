@@ -1,4 +1,4 @@
-"""When a request is sent again. Pure: (policy, request, outcome, attempt, time) -> seconds to wait, or stop."""
+"""When a request is retried. Pure: (policy, request, outcome, attempt, time) -> seconds to wait, or stop."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ..errors import (
 if TYPE_CHECKING:
     import random
 else:
-    # Needed where something has failed.
+    # Only needed after a failure.
     random = lazy_module("random")
 
 __all__ = [
@@ -48,14 +48,14 @@ __all__ = [
 ]
 
 TRANSIENT_STATUSES = frozenset({408, 429, 502, 503, 504})
-"""Statuses of responses to requests that may succeed in a moment."""
+"""Response statuses after which the same request may soon succeed."""
 _UNPROCESSED = frozenset({429})
-"""Statuses that say that the request was not processed. (Proxies return 408 and 503 also for requests that they have
-passed on.)"""
+"""Response statuses that mean that the request was not processed. (Proxies also return 408 and 503 for requests that
+they have forwarded.)"""
 
 
 TRANSIENT_ERRORS = (TransportError, ServerFaultError, RateLimitError)
-"""Errors of calls that may succeed in a moment; see `is_transient`."""
+"""Errors after which the same call may soon succeed; see `is_transient`."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class RetryPolicy:
     Attributes:
         max_attempts: Maximum number of attempts for a request, including the first one. 1 disables retries. Default 5.
         first_delay: Maximum seconds before the second attempt. The actual delay is random between 0 and this ("full
-            jitter"), so that clients do not all return at once. Default 0.1.
+            jitter"), so that clients do not all retry at the same time. Default 0.1.
         max_delay: The maximum delay doubles with each attempt, up to this number of seconds. Default 5.
         budget: Maximum average number of retries for each request. If it is used up, requests fail without retries, so
             that a server that is down does not receive a multiple of its usual load. Default 0.5.
@@ -80,7 +80,7 @@ class RetryPolicy:
     budget: float = 0.5
 
     def __post_init__(self) -> None:
-        """Refuse invalid values."""
+        """Check the values."""
         if isinstance(self.max_attempts, bool) or not isinstance(self.max_attempts, int) or self.max_attempts < 1:
             raise InvalidArgumentError(f"max_attempts is an integer of at least 1, not {self.max_attempts!r}")
         for name in ("first_delay", "max_delay", "budget"):
@@ -90,11 +90,11 @@ class RetryPolicy:
 
 
 class Budget:
-    """Counts what a client may still spend on retries.
+    """Counts the retries that a client may still make.
 
     Args:
-        policy: The policy.
-        start: Retries that a client has to begin with, and may save up tenfold.
+        policy: The retry policy.
+        start: Number of retries available at the start. Up to ten times as many can accumulate.
     """
 
     def __init__(self, policy: RetryPolicy, start: float = 20.0) -> None:
@@ -103,11 +103,11 @@ class Budget:
         self._left = start if policy.budget else 0.0
 
     def earn(self) -> None:
-        """Note a request that is no retry."""
+        """Add the share of a retry that a request earns if it is not a retry itself."""
         self._left = min(self._most, self._left + self._share)
 
     def spend(self) -> bool:
-        """Take a retry, if there is one."""
+        """Use one retry. Return False if none is left."""
         if self._left < 1:
             return False
         self._left -= 1
@@ -123,15 +123,15 @@ def delay_before_retry(
     time_left: float,
     now: datetime | None = None,
 ) -> float | None:
-    """Return the seconds to wait before a request is sent again, or None if it is not.
+    """Return the seconds to wait before a request is retried, or None if it must not be retried.
 
     Args:
-        policy: The policy.
-        idempotent: Whether sending it twice does no more than sending it once.
-        outcome: What came of the attempt.
-        attempt: Which attempt that was, from 1.
+        policy: The retry policy.
+        idempotent: Whether sending the request twice has the same effect as sending it once.
+        outcome: The error or response of the attempt.
+        attempt: The number of the attempt, from 1.
         time_left: Seconds left until the caller's deadline.
-        now: For a `Retry-After` that is a date.
+        now: The current time, for a `Retry-After` that is a date.
     """
     if attempt >= policy.max_attempts or not _is_transient(outcome):
         return None
@@ -144,14 +144,14 @@ def delay_before_retry(
 
 
 def was_not_processed(outcome: BaseException | HttpResponse | None) -> bool:
-    """Return whether it is certain that the server did not do what was asked."""
+    """Return whether it is certain that the server did not process the request."""
     if isinstance(outcome, HttpResponse):
         return outcome.status in _UNPROCESSED
     return isinstance(outcome, (ConnectFailed, CannotSend))
 
 
 def was_unreachable(outcome: HttpError) -> bool:
-    """Return whether it is likely that no server was there; one that is slow, or a full pool, is something else."""
+    """Return whether the server was probably not running. A slow server or a full connection pool does not count."""
     return isinstance(outcome, ConnectFailed) and not isinstance(outcome, (ConnectTimeout, PoolTimeout))
 
 
@@ -163,11 +163,12 @@ def _is_transient(outcome: HttpError | HttpResponse) -> bool:
 
 
 def retry_after(response: HttpResponse, now: datetime | None = None) -> float | None:
-    """Return the seconds that `Retry-After` asks for, in either of its forms; None where it asks for nothing.
+    """Return the delay in seconds from the `Retry-After` header, in either of its forms; None if there is none.
 
     Args:
-        response: The response. A date in it is by the clock of whoever wrote it, and so is its `Date`.
-        now: What is taken for the time where it has none.
+        response: The response. A date in `Retry-After` is compared with the `Date` header, as both come from the same
+            clock.
+        now: The time to use if the response has no `Date`; the current time by default.
     """
     text = response.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdecimal():
@@ -192,29 +193,29 @@ def _parse_date(text: str) -> datetime | None:
 
 
 def describe(outcome: HttpError | HttpResponse) -> str:
-    """Return one line on an attempt, for the list of them in an error."""
+    """Return a one-line description of an attempt, for the list of attempts in an error."""
     if isinstance(outcome, HttpResponse):
         return f"answered {outcome.status}"
     return str(outcome) or type(outcome).__name__
 
 
 def is_transient(error: StepflowClientError) -> bool:
-    """Return whether the same call may succeed in a moment. A peer that speaks another protocol is not transient."""
+    """Return whether the same call may soon succeed. An invalid response, such as one that is not HTTP, is final."""
     return isinstance(error, TRANSIENT_ERRORS) and not isinstance(error, InvalidResponseError)
 
 
 def is_transient_status(status: int) -> bool:
-    """Return whether a status may come from any server, by itself or by a proxy, to any request."""
+    """Return whether any server, or a proxy, may send this status in response to any request."""
     return status in TRANSIENT_STATUSES or status >= 500
 
 
 class Backoff:
-    """Seconds between tries that grow from one to the next.
+    """Pauses between attempts, each longer than the previous one.
 
     Args:
-        first: Seconds after the first try.
+        first: Seconds to wait after the first attempt.
         longest: Maximum number of seconds.
-        factor: By how much each pause is longer than the one before.
+        factor: The factor by which each pause is longer than the previous one.
     """
 
     def __init__(self, first: float, longest: float, factor: float = 2.0) -> None:
@@ -222,10 +223,10 @@ class Backoff:
         self._next = first
 
     def next(self) -> float:
-        """Return the seconds to wait before the next try."""
+        """Return the seconds to wait before the next attempt."""
         pause, self._next = self._next, min(self._next * self._factor, self._longest)
         return pause
 
     def reset(self) -> None:
-        """Begin anew: the last try succeeded."""
+        """Start again with the first pause, after an attempt that succeeded."""
         self._next = self._first

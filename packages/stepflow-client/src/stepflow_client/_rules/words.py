@@ -1,15 +1,15 @@
-"""How far a run or a batch is, in words: items done of total, time, rate and time left. Pure."""
+"""The progress of a run or batch as text: items done of total, time, rate and time left. Pure."""
 
 from __future__ import annotations
 
 __all__ = ["counted", "duration_text", "printable", "rate_of", "time_left"]
 
 _ENOUGH = 3.0
-"""Seconds after which a rate means something."""
+"""Seconds after which a rate is meaningful."""
 
 
 def duration_text(seconds: object) -> str:
-    """Return a duration as people write it: 0.4s, 42s, 3m05s, 2h04m, 3d02h."""
+    """Return a duration in readable form: 0.4s, 42s, 3m05s, 2h04m, 3d02h."""
     if not isinstance(seconds, (int, float)):
         return "-"
     if seconds < 10:
@@ -24,37 +24,37 @@ def duration_text(seconds: object) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text on one line in which nothing controls or hides text: what is not printable becomes `·`."""
+    """Return a text with each non-printable character, line breaks included, replaced by `·`."""
     return "".join(letter if letter.isprintable() else "·" for letter in text)
 
 
 def rate_of(done: int, seconds: float) -> float | None:
-    """Return how many items end in a second; None before that means something."""
+    """Return the number of items that end per second; None while that is not yet meaningful."""
     return done / seconds if done and seconds >= _ENOUGH else None
 
 
 def time_left(total: int | None, done: int, seconds: float, *, known: int = 0) -> float | None:
-    """Return the seconds until all items are done, at the rate so far; None where that cannot be told.
+    """Return the estimated seconds until all items are done, at the current rate; None if there is no estimate.
 
     Args:
-        total: How many items there are; None where that is not known.
-        done: How many have ended.
-        seconds: How long it took.
-        known: How many of them were known from the start, which tells nothing of the rate.
+        total: Number of items; None if it is unknown.
+        done: Number of items that have ended.
+        seconds: Seconds it took so far.
+        known: Number of ended items that were known from the start and do not count towards the rate.
     """
     rate = rate_of(done - known, seconds)
     return (total - done) / rate if total is not None and rate and done < total else None
 
 
 def counted(total: int | None, completed: int, failed: int, seconds: float, *, known: int = 0) -> str:
-    """Return how far a run is: `1,203/2,000 done, 3 failed, 12s, 100/s, 8.0s left`.
+    """Return the progress of a run as text: `1,203/2,000 done, 3 failed, 12s, 100/s, 8.0s left`.
 
     Args:
-        total: How many items it has; of one item only the time is told. None where that is not known.
-        completed: How many have succeeded.
-        failed: How many have ended otherwise.
-        seconds: How long it has been waited for.
-        known: How many of them were known from the start.
+        total: Number of items; None if it is unknown. For a single item, the text contains only the time.
+        completed: Number of items that have succeeded.
+        failed: Number of items that have ended without success.
+        seconds: How long the caller has been waiting.
+        known: Number of ended items that were known from the start.
     """
     if total == 1:
         return f"running for {duration_text(seconds)}"

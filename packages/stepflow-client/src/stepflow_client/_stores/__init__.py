@@ -1,1 +1,1 @@
-"""What a user's machine keeps of runs: SQLite files, their locks, and what is written into them. No requests."""
+"""Local storage of runs on the user's machine: SQLite files, their locks and their contents. No requests."""

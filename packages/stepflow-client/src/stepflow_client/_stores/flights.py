@@ -1,7 +1,8 @@
-"""Calls that wait for one run: those of this process by a registry, those of others by locks on bytes of a file.
+"""Callers that wait for the same run.
 
-One of the callers, the leader, runs the flow; the others get its result. Where the leader gives up, cancelled for
-example, another one leads, and takes over the run that there is.
+Callers in this process are coordinated by a registry, those in other processes by locks on bytes of a file. One of the
+callers, the leader, runs the flow; the others get its result. If the leader gives up, for example because it is
+cancelled, another caller becomes the leader and takes over the existing run.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class _Landed(NamedTuple):
 
 
 class Flight:
-    """One run that callers of this process wait for, in whatever thread or event loop they are."""
+    """A run that callers in this process wait for, in any thread or event loop."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -38,7 +39,7 @@ class Flight:
         self._landed: _Landed | None = None
 
     def turn(self, owner: object) -> Literal["lead", "wait", "landed"]:
-        """Return what a caller does now: lead, look again later, or take what the leader got.
+        """Return what a caller must do now: lead, check again later, or take the leader's result.
 
         Args:
             owner: The client of the caller.
@@ -49,18 +50,18 @@ class Flight:
             if self._is_led:
                 return "wait"
             if self._owner is not owner:
-                # A run of another client: who knows whether this one may read it.
+                # The run belongs to another client, and this one may not be allowed to read it.
                 self._owner, self._run_id = owner, None
             self._is_led = True
             return "lead"
 
     @property
     def run_id(self) -> str | None:
-        """The run, once it is known."""
+        """The id of the run, once it is known."""
         return self._run_id
 
     def created(self, run_id: str) -> None:
-        """Note the run that the leader has created."""
+        """Record the run that the leader has created."""
         self._run_id = run_id
 
     def land(self, result: Any = None, error: BaseException | None = None) -> None:
@@ -80,7 +81,10 @@ class Flight:
         return (self._landed.result, self._landed.error) if is_own else (None, None)
 
     def abandoned(self, owner: object) -> str | None:
-        """Return a run of this client that nobody but this caller waits for, and let nobody take it over."""
+        """Return the run if this client owns it and only this caller still waits for it; None otherwise.
+
+        After that, no other caller can take over the run.
+        """
         with self._lock:
             if self._callers > 1 or self._landed is not None or self._is_led or self._owner is not owner:
                 return None
@@ -94,10 +98,10 @@ _flights: dict[tuple[str, str], Flight] = {}
 
 @contextmanager
 def joined(path: Path, key: str) -> Iterator[Flight]:
-    """Return the flight of a key, as one of its callers; the last one that leaves ends it.
+    """Join the callers of a key, and yield their flight. The flight ends when the last caller leaves.
 
     Args:
-        path: The file of the cache.
+        path: The cache file.
         key: The key.
     """
     place = os.path.realpath(path)
@@ -117,12 +121,12 @@ def joined(path: Path, key: str) -> Iterator[Flight]:
 
 
 class KeyLock:
-    """A lock of a key, between processes: a byte of a file, which the system frees when its process ends.
+    """A lock on a key between processes: a locked byte of a file, which the system releases when the process ends.
 
-    Within a process it excludes nobody.
+    It does not exclude other callers in the same process.
 
     Args:
-        path: The file of the cache; the lock lies in one beside it.
+        path: The cache file. The lock file is next to it.
         key: The key, in hexadecimal digits.
     """
 
@@ -135,10 +139,10 @@ class KeyLock:
         """Take the lock, and return whether it was free.
 
         Raises:
-            OSError: If there can be no such lock, in a folder that is read-only for example.
+            OSError: If the file cannot be locked, for example in a read-only folder.
         """
         if sys.platform == "win32":
-            # Each process runs the flow.
+            # No locks on Windows: each process runs the flow itself.
             return True
         file = _lock_file(self._path)
         try:
@@ -151,7 +155,7 @@ class KeyLock:
         return True
 
     def free(self) -> None:
-        """Free the lock, if it was taken."""
+        """Release the lock, if it was taken."""
         if sys.platform != "win32" and self._file is not None:
             with suppress(OSError):
                 fcntl.lockf(self._file, fcntl.LOCK_UN, 1, self._byte)
@@ -162,9 +166,9 @@ _lock_files: dict[str, int] = {}
 
 
 def _lock_file(path: str) -> int:
-    """Return the file that holds a process's locks.
+    """Return the descriptor of the file that contains the locks of this process.
 
-    It stays open: closing any descriptor of a file frees all locks that the process has in it.
+    The file stays open: closing any descriptor of a file releases all locks that the process has on it.
     """
     with _registry_lock:
         known = _lock_files.get(path)
@@ -178,7 +182,7 @@ def _lock_file(path: str) -> int:
 
 
 def _forked() -> None:
-    """Forget the calls of the parent, in a fork."""
+    """In a fork, forget the calls of the parent process."""
     global _registry_lock
     _registry_lock = threading.Lock()
     _flights.clear()

@@ -1,4 +1,4 @@
-"""What a client tells its history, where it has one."""
+"""Records the runs of a client in its history, if it has one."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Recorder:
         """Record a run that was created.
 
         Args:
-            run_id: The run.
-            flow_id: The flow's id.
-            arguments: What the run was created with.
-            source: The flow as the caller gave it: a path is recorded.
-            flow: The flow's content, where it is known.
+            run_id: The id of the run.
+            flow_id: The id of the flow.
+            arguments: The arguments of the run.
+            source: The flow as passed by the caller. If it is a path, the path is recorded.
+            flow: The content of the flow, if it is known.
         """
         if self._history is None:
             return
@@ -48,14 +48,14 @@ class Recorder:
             flow=flow if isinstance(flow, Mapping) else None,
             flow_id=flow_id,
             flow_file=source if flow is not None and isinstance(source, (str, PathLike)) else None,
-            # In the form that `submit` takes again: an input that is a list stays in a list.
+            # In the form that `submit` accepts: an input that is itself a list stays inside a list.
             input=inputs[0] if len(inputs) == 1 and not isinstance(inputs[0], list) else inputs,
             variables=arguments.variables or None,
             overrides=arguments.overrides,
         )
 
     def recorded(self, run_id: str) -> HistoryEntry | None:
-        """Return a run as it was recorded; None without a history, or where it does not have it or cannot be read."""
+        """Return the recorded entry of a run; None without a history, or if the entry is missing or cannot be read."""
         if self._history is None:
             return None
         with suppress(StepflowClientError):

@@ -1,4 +1,4 @@
-"""The file of the result cache: keys, and what is kept under them."""
+"""The file of the result cache: keys, and the results stored under them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["CachedResult", "ResultFile", "default_path"]
 
 _FORMAT = 1
-"""A part of each key: results of another format are not found."""
+"""Part of each key, so that results in another format are not found."""
 _OVERHEAD = 200
-"""Bytes that an entry takes besides its output."""
+"""Size of an entry in bytes without its output."""
 _SHARE = 50
-"""The oldest results are removed after so many new ones, or after as many bytes as this part of the limit."""
+"""Old results are removed after this many new ones, and after each result larger than 1/50 of the size limit."""
 _SCHEMA = (
     """
     CREATE TABLE IF NOT EXISTS results (
@@ -34,24 +34,24 @@ _SCHEMA = (
         expires REAL NOT NULL, run_id TEXT NOT NULL, size INTEGER NOT NULL, output TEXT NOT NULL
     )
     """,
-    # What limits the size reads this alone, and none of the outputs.
+    # The size limit is enforced by reading this index only, not the outputs.
     "CREATE INDEX IF NOT EXISTS sizes ON results (number, size)",
 )
 
 
 class CachedResult(NamedTuple):
-    """The result of a run that succeeded, as it was kept."""
+    """A stored result of a run that succeeded."""
 
     run_id: str
     created: float
-    """When it was kept, in seconds since 1970."""
+    """When it was stored, in seconds since 1970."""
     output: Any
 
 
 def default_path() -> Path:
     """Return the path of the cache in the platform's folder for caches.
 
-    That is `$XDG_CACHE_HOME/stepflow/results.db` (default `~/.cache`) on Linux, `~/Library/Caches` on macOS and
+    The path is `$XDG_CACHE_HOME/stepflow/results.db` (default `~/.cache`) on Linux, `~/Library/Caches` on macOS and
     `%LOCALAPPDATA%` on Windows.
     """
     return user_folder("cache") / "results.db"
@@ -73,7 +73,7 @@ class ResultFile(SharedFile):
         namespace: str,
         on_failure: Callable[[str], object] | None,
     ) -> None:
-        """Keep the settings; nothing is opened."""
+        """Store the settings. The file is not opened yet."""
         if not _is_number(ttl) or not ttl > 0:
             raise InvalidArgumentError(f"ttl is a positive number of seconds, not {ttl!r}")
         if not _is_number(max_bytes) or max_bytes < 1:
@@ -89,10 +89,10 @@ class ResultFile(SharedFile):
         return default_path()
 
     def clear(self, *, older_than: float = 0.0) -> int:
-        """Remove results and return how many were removed; what they held is overwritten in the file.
+        """Remove results and return how many were removed. Their contents are overwritten in the file.
 
         Args:
-            older_than: Only those kept more than this many seconds ago.
+            older_than: Remove only results stored more than this many seconds ago.
 
         Raises:
             StepflowClientError: If the file cannot be changed.
@@ -100,33 +100,33 @@ class ResultFile(SharedFile):
         if not self.path.exists():
             return 0
         with self._raising("change"), self._opened() as connection:
-            # All of them means those too that were kept before the clock was set back.
+            # "All" includes results with a time in the future, stored before the clock was set back.
             last = time.time() - older_than if older_than > 0 else math.inf
             count = connection.execute("DELETE FROM results WHERE created <= ?", [last]).rowcount
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             return count
 
     def key(self, flow: Mapping[str, Any] | str, arguments: RunArguments) -> str:
-        """Return the key of a run of one input: the SHA-256 digest of all that its result depends on.
+        """Return the key of a run of one input: the SHA-256 digest of everything that its result depends on.
 
         Args:
-            flow: The flow's content, or the id of a stored one.
-            arguments: What the run is created with.
+            flow: The content of the flow, or the id of a stored one.
+            arguments: The arguments of the run.
         """
         said = [_FORMAT, self._namespace, flow, arguments.inputs, arguments.variables, arguments.overrides or {}]
         text = json.dumps(said, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def find(self, key: str, *, since: float = 0.0) -> CachedResult | None:
-        """Return the result that is kept under a key; None if there is none. A failure is a warning, and None.
+        """Return the result stored under a key; None if there is none. On failure, log a warning and return None.
 
         Args:
             key: The key.
-            since: Only a result that was kept at this time or later, in seconds since 1970.
+            since: Return only a result that was stored at this time or later, in seconds since 1970.
         """
         now = time.time()
         since = max(since, now - self._ttl)
-        # One of the future was kept before the clock was set back: how old it is cannot be told.
+        # A result from the future was stored before the clock was set back, so its age is unknown.
         query = "SELECT run_id, created, output FROM results WHERE key = ? AND created BETWEEN ? AND ? AND expires > ?"
         with self._warning("read a result"):
             if self.path.exists():
@@ -138,12 +138,14 @@ class ResultFile(SharedFile):
         return None
 
     def keep(self, key: str, run_id: str, output: Any) -> None:
-        """Keep the result of a run under a key, in place of an older one. A failure is a warning.
+        """Store the result of a run under a key, replacing an older one. On failure, log a warning.
+
+        An output larger than a quarter of the size limit is not stored.
 
         Args:
             key: The key.
-            run_id: The run.
-            output: Its output.
+            run_id: The id of the run.
+            output: The output of the run.
         """
         with self._warning("keep a result"):
             text = json.dumps(output, ensure_ascii=False, separators=(",", ":"))
@@ -162,7 +164,7 @@ class ResultFile(SharedFile):
                     self._prune(connection, now)
 
     def take(self, lock: KeyLock) -> bool:
-        """Take a lock, and return whether it was free. A failure is a warning, and the call goes on without it."""
+        """Take a lock, and return whether it was free. On failure, log a warning and continue without the lock."""
         with self._warning("wait for other processes"):
             return lock.take()
         return True

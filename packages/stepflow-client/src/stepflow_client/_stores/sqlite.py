@@ -19,21 +19,21 @@ from ..errors import StepflowClientError
 __all__ = ["SharedFile", "open_private", "user_folder"]
 
 _LOCK_WAIT = 5.0
-"""Seconds to wait for other processes that write."""
+"""Seconds to wait for other processes that are writing."""
 
 _making = threading.Lock()
-"""Held while a file is made: nobody of this process has it open then."""
+"""Held while a file is created."""
 
 
 _all: weakref.WeakSet[SharedFile] = weakref.WeakSet()
 _forking = threading.Lock()
 _held: list[threading.Lock] = []
 _FORK_WAIT = 2.0
-"""Seconds that a fork waits for each thread that uses a file."""
+"""Seconds that a fork waits for each thread that is using a file."""
 
 
 def _hold() -> None:
-    """Let no thread be within SQLite while the process forks: nobody would free its locks in the fork."""
+    """Wait until no thread is inside SQLite before the process forks: its locks would never be released in the fork."""
     _forking.acquire()
     with _making:
         locks = [file._lock for file in _all]
@@ -59,9 +59,9 @@ if hasattr(os, "register_at_fork"):
 
 
 def user_folder(kind: str) -> Path:
-    """Return the platform's folder of this user for `state` or `cache`, with `stepflow` at its end.
+    """Return this user's folder `stepflow` in the platform's folder for `state` or `cache`.
 
-    On Linux that is `$XDG_STATE_HOME` (`~/.local/state`) or `$XDG_CACHE_HOME` (`~/.cache`), on macOS
+    On Linux, the platform's folder is `$XDG_STATE_HOME` (`~/.local/state`) or `$XDG_CACHE_HOME` (`~/.cache`), on macOS
     `~/Library/Application Support` or `~/Library/Caches`, on Windows `%LOCALAPPDATA%` for both.
 
     Raises:
@@ -86,43 +86,44 @@ def _home() -> Path:
 
 
 def open_private(path: Path, *, timeout: float) -> sqlite3.Connection:
-    """Open a SQLite file, which only its owner can read from the moment it is made.
+    """Open a SQLite file. A new file is readable only by its owner from the moment it is created.
 
     Args:
-        path: The file; its folder exists.
-        timeout: Seconds to wait for others that have it locked.
+        path: The file. Its folder must exist.
+        timeout: Seconds to wait for other connections that have locked the file.
 
     Raises:
         OSError, sqlite3.Error: If it cannot be opened.
     """
     with _making, suppress(FileExistsError):
-        # One that exists is not opened here: closing it would free the locks that other connections of this process
-        # have on it.
+        # An existing file is not opened here: closing it would release the locks that other connections of this
+        # process have on it.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     return sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
 
 
 class SharedFile:
-    """A SQLite file that threads and processes may use at once; what uses it inherits from this.
+    """A SQLite file that threads and processes may use concurrently. Base class of the history and the result cache.
 
-    It can be pickled, with all that a subclass has set but the connection. The file is made by the first call.
+    It can be pickled, including the attributes of a subclass, but without the connection. The first call creates the
+    file.
 
     Args:
         path: The file; None for `_default_path()` of the subclass.
-        on_failure: Called with a sentence, once, when something cannot be written; None logs it.
+        on_failure: Called once with a sentence when the file cannot be used; None logs a warning instead.
     """
 
     _what = "file"
-    """What messages call it."""
+    """The name of the file in messages."""
     _where = "its folder"
-    """What the logged message calls a file whose path was not given."""
+    """The name of the file's location in logged messages, if no path was given."""
     _schema: tuple[str, ...] = ()
-    """What makes the tables."""
+    """The statements that create the tables."""
 
     def __init__(
         self, path: str | os.PathLike[str] | None = None, *, on_failure: Callable[[str], object] | None = None
     ) -> None:
-        """Keep the settings; nothing is opened."""
+        """Store the settings. The file is not opened yet."""
         self._path = None if path is None else Path(path)
         self._on_failure = on_failure
         self._reset()
@@ -156,7 +157,7 @@ class SharedFile:
         self._reset()
 
     def close(self) -> None:
-        """Close the file; the next call opens it again."""
+        """Close the file. The next call opens it again."""
         with self._lock:
             if self._connection is not None and self._process == os.getpid():
                 self._connection.close()
@@ -169,19 +170,19 @@ class SharedFile:
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
-        """Return the connection of this process, for one thread at a time."""
+        """Yield the connection of this process, to one thread at a time."""
         with self._lock:
             if self._connection is not None and self._process == os.getpid() and self._is_gone():
                 self._connection.close()
                 self._connection = None
             if self._connection is None or self._process != os.getpid():
-                # One that came with a fork belongs to the parent.
+                # A connection inherited by a fork belongs to the parent process.
                 self._connection, self._process = _connect(self.path, self._schema), os.getpid()
                 self._place = _place(self.path)
             yield self._connection
 
     def _is_gone(self) -> bool:
-        """Return whether the open file was removed or replaced: what is written to it is lost."""
+        """Return whether the open file was removed or replaced, so that anything written to it would be lost."""
         return sys.platform != "win32" and self._place != _place(self.path)
 
     @contextmanager
@@ -189,7 +190,7 @@ class SharedFile:
         try:
             yield
         except Exception as error:
-            # Whatever it is, the run goes on: a full disk, a file of another program, a value that is no JSON.
+            # Whatever the cause, the run continues: a full disk, a file of another program, a value that is not JSON.
             if not self._has_warned:
                 self._has_warned = True
                 if self._on_failure is None:
@@ -230,11 +231,11 @@ def _prepare(connection: sqlite3.Connection, schema: tuple[str, ...]) -> None:
             connection.execute("PRAGMA journal_mode = WAL")
             break
         except sqlite3.OperationalError as error:
-            # SQLite does not wait for its lock here.
+            # SQLite itself does not wait for the lock for this statement.
             if "locked" not in str(error) or time.monotonic() > end:
                 raise
             time.sleep(0.01)
-    # Without a wait for the disk: a power failure loses what was written last and never corrupts the file.
+    # Do not wait for the disk: a power failure may lose the last writes but never corrupts the file.
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA secure_delete = ON")
     for statement in schema:

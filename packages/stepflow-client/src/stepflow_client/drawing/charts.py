@@ -23,18 +23,18 @@ _WIDTH = 640
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A row of a timeline; times in seconds from the timeline's start."""
+    """A row of a timeline. Times are in seconds from the start of the timeline."""
 
     label: str
     start: float
     end: float
     status: str
     attempts: tuple[float, ...] = ()
-    """When it was tried again."""
+    """The start times of further attempts."""
 
 
 def duration(seconds: float) -> str:
-    """Return a time with its unit: `300 µs`, `12 ms`, `1.25 s`, `3 min 5 s`."""
+    """Return a duration with its unit: `300 µs`, `12 ms`, `1.25 s`, `3 min 5 s`."""
     if seconds < 0.001:
         return f"{seconds * 1_000_000:.0f} µs"
     if seconds < 0.01:
@@ -49,7 +49,7 @@ def duration(seconds: float) -> str:
 
 
 def timeline(bars: Sequence[Bar]) -> str:
-    """Return a Gantt chart: a row for each bar, a scale above, a mark at each further attempt."""
+    """Return a Gantt chart: a row for each bar, a scale above them, and a mark at each further attempt."""
     whole = max((bar.end for bar in bars), default=0.0) or 0.001
     height = len(bars) * _ROW + 30
     parts = [_open(_LEFT + _WIDTH + 90, height, "timeline")]
@@ -76,7 +76,7 @@ def timeline(bars: Sequence[Bar]) -> str:
 
 
 def histogram(values: Sequence[float], bins: int = 24) -> str:
-    """Return how often which durations occur, in bins of one width."""
+    """Return a histogram of durations, with bins of equal width."""
     low, high = min(values), max(values)
     step = (high - low) / bins or 1.0
     counts = [0] * bins
@@ -94,7 +94,7 @@ def histogram(values: Sequence[float], bins: int = 24) -> str:
             f'<text class="soft" x="{index * 30 + 10}" y="{134 - tall:.1f}">{count}</text></g>' if count else "</g>"
         )
     for index in range(0, bins + 1, 6):
-        # The last one ends at the edge.
+        # The last label ends at the right edge.
         place = f'x="{index * 30 + 10}"' if index < bins else 'x="757" text-anchor="end"'
         parts.append(f'<text class="soft" {place} y="160">{duration(low + index * step)}</text>')
     return "".join(parts) + "</svg>"

@@ -1,4 +1,4 @@
-"""A page for a picture: one file without scripts that loads nothing."""
+"""HTML pages for pictures and reports: a single file that loads no other files."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def _hashed(text: str) -> str:
 
 
 def page(title: str, body: str, style: str, script: str = "") -> str:
-    """Return a whole page. Its policy allows this style and this script and nothing else: no request leaves it.
+    """Return a complete page. Its content security policy allows only this style and this script, and no requests.
 
     Args:
-        title: What the browser shows; any text.
-        body: HTML.
-        style: CSS.
-        script: JavaScript; none where it is empty.
+        title: The title of the page; any text.
+        body: The HTML of the body.
+        style: The CSS.
+        script: The JavaScript; empty for none.
     """
     policy = f"default-src 'none'; style-src {_hashed(style)}; base-uri 'none'; form-action 'none'"
     policy += f"; script-src {_hashed(script)}" if script else ""

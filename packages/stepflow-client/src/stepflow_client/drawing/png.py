@@ -1,4 +1,4 @@
-"""A picture as PNG, by the package `resvg-py`."""
+"""Converts a picture to PNG with the package `resvg-py`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _USE = re.compile(r"var\(--(sf-[a-z]+)\)")
 
 
 def png(svg: str, scale: int) -> bytes:
-    """Return a picture as PNG, in the colours for light surroundings.
+    """Return a picture as PNG, in the colours of the light theme.
 
     Args:
-        svg: The picture, with its style.
+        svg: The picture as SVG, including its style.
         scale: Pixels for each pixel of the SVG.
 
     Raises:
@@ -29,7 +29,7 @@ def png(svg: str, scale: int) -> bytes:
     except ImportError:
         message = "PNG pictures need a package that is not installed"
         raise DrawingUnavailableError(message, hint="pip install 'stepflow-client[draw]'") from None
-    # The renderer knows no variables of CSS.
+    # The renderer does not support CSS variables.
     head, mark, rest = svg.partition("</style>")
     head = _DARK.sub("", head)
     colours = dict(_VARIABLE.findall(head))

@@ -75,11 +75,11 @@ def gather(client: SyncStepflowClient, run_id: str | UUID) -> RunReport:
 
 
 def masked_arguments(flow: Mapping[str, Any], given: RunArguments) -> RunArguments:
-    """Return what a run was started with as it may be shown: with the secret values that are known as `***`.
+    """Return the arguments of a run with known secret values replaced by `***`.
 
     Args:
-        flow: The flow of the run, as it is stored.
-        given: What it was started with.
+        flow: The flow of the run, as stored.
+        given: The arguments.
     """
     secrets = _secrets(flow)
     hidden = {name: secrets.hide_in(getattr(given, name)) for name in ("inputs", "variables", "overrides")}
@@ -89,12 +89,12 @@ def masked_arguments(flow: Mapping[str, Any], given: RunArguments) -> RunArgumen
 def masked(
     flow: Mapping[str, Any], items: Iterable[RunItem], steps: Iterable[StepDetails]
 ) -> tuple[list[RunItem], list[StepDetails]]:
-    """Return items and steps as they may be shown: with the secret values that are known as `***`.
+    """Return items and steps with known secret values replaced by `***`.
 
-    A failed item that does not say which step failed takes it from the steps.
+    A failed item without the name of the failed step gets it from the steps.
 
     Args:
-        flow: The flow of their run, as it is stored.
+        flow: The flow of their run, as stored.
         items: The items.
         steps: The steps.
     """
@@ -105,7 +105,7 @@ def masked(
 
 
 def _with_causes(items: Iterable[RunItem], steps: Iterable[StepDetails]) -> list[RunItem]:
-    """Return items with the failed step and what it said where they do not tell it: in large runs most do not."""
+    """Return items with the failed step and its error added if they are missing, as for most items of large runs."""
     failed: dict[int, StepDetails] = {}
     for step in steps:
         if step.error is not None:

@@ -1,4 +1,4 @@
-"""A report as a page."""
+"""Reports of runs as HTML pages."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _ALL_ITEMS_BYTES = 1_200_000
 
 
 def report_page(reports: Sequence[RunReport]) -> str:
-    """Return one page about runs; two runs are shown side by side, with a comparison of their steps above.
+    """Return one page about runs. Two runs are shown side by side, with a comparison of their steps above them.
 
     Args:
         reports: One or more runs.
@@ -95,7 +95,7 @@ def _table(heads: Sequence[str], rows: Iterator[str] | Sequence[str]) -> str:
 
 
 def _row(*cells: str) -> str:
-    """Return a row; a cell that begins with a digit stands at the right."""
+    """Return a row of a table. Cells that begin with a digit are right-aligned."""
     return "<tr>" + "".join(f"<td{' class=n' if cell[:1].isdigit() else ''}>{cell}</td>" for cell in cells) + "</tr>"
 
 
@@ -146,7 +146,7 @@ def _picture(report: RunReport, number: int) -> str:
 
 
 def statuses_of(steps: Iterable[StepDetails]) -> dict[str, str]:
-    """Return the status of each step id, the worst of all items."""
+    """Return the status of each step by id: the worst status over all items."""
     worst = {"failed": 3, "running": 2, "cancelled": 1}
     statuses: dict[str, str] = {}
     for step in steps:
@@ -157,11 +157,11 @@ def statuses_of(steps: Iterable[StepDetails]) -> dict[str, str]:
 
 
 def bars_of(report: RunReport, *, until: datetime | None = None) -> list[Bar]:
-    """Return the rows of a run's timeline: its steps, or the 40 slowest items of a batch; none without times.
+    """Return the rows of a run's timeline: its steps, or the 40 slowest items of a batch; empty if there are no times.
 
     Args:
-        report: The run.
-        until: Where steps that still run end, if that is later than all events.
+        report: The report of the run.
+        until: Where the bars of running steps end, if that is later than all events.
     """
     started = [step for step in report.times if step.attempts]
     if not started:
@@ -199,7 +199,7 @@ def _errors(items: Sequence[RunItem]) -> str:
         if item.result is not None and item.result.error is not None:
             error = item.result.error
             code = error.code.value if error.code else ""
-            # What differs in numbers and quoted texts only is one error.
+            # Messages that differ only in numbers and quoted texts count as the same error.
             pattern = re.sub(r"\d+|'[^']*'|\"[^\"]*\"", "#", error.message)
             groups[error.step_id or "", code, pattern].append(item)
     rows = []

@@ -1,4 +1,4 @@
-"""A graph as SVG: text in one size, colours for light and dark, the whole text for whoever points at a part."""
+"""A graph as SVG: text in a single size, colours for the light and the dark theme, and tooltips with the whole text."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ font-family:ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,monospace}
         for status in ("completed", "failed", "running", "cancelled")
     )
 )
-"""The style of all pictures; a page that holds several needs it once."""
+"""The style of all pictures. A page with several pictures needs it only once."""
 
 _MARKS = {"completed": "✓", "failed": "✗", "running": "▶", "cancelled": "■"}
 
@@ -59,11 +59,11 @@ def svg(
 
     Args:
         graph: The graph.
-        statuses: What became of nodes, by node id: `completed`, `failed`, `running`, `cancelled`.
+        statuses: The status of nodes, by node id: `completed`, `failed`, `running`, `cancelled`.
         servers: Whether plugins have colours and a legend.
-        details: Whether boxes have the component and the marks of a step.
-        style: Whether the picture has its style; else the page has `STYLE`.
-        name: Unique in its page.
+        details: Whether boxes show the component and the marks of a step.
+        style: Whether the picture includes its style. If not, the page must contain `STYLE`.
+        name: A name that is unique in the page.
 
     Raises:
         DrawingUnavailableError: If the extra `stepflow-client[draw]` is not installed.

@@ -1,4 +1,4 @@
-"""A graph as text that other programs draw: DOT (Graphviz) and Mermaid. No package is needed."""
+"""A graph as text for other drawing programs: DOT (Graphviz) and Mermaid. Needs no other packages."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _mermaid_group(graph: FlowGraph, group: str, names: dict[str, str], details:
 
 
 def _entities(text: str) -> str:
-    """Return a text whose signs mean nothing to Mermaid or to HTML: all but letters, digits and a few are numbers."""
+    """Return a text escaped for Mermaid and HTML: all but letters, digits and a few signs become numeric entities."""
     return "".join(
         letter if letter.isalnum() or letter in " _-./:,=…→·" else f"#{ord(letter)};" for letter in visible(text)
     )

@@ -1,4 +1,4 @@
-"""How long the steps and items of a run took, from its events. Pure."""
+"""The times of the items of a run, from the times of its steps. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["ItemTime", "StepTime", "item_times", "percentile", "step_times"]
 
 @dataclass(frozen=True, slots=True)
 class ItemTime:
-    """When an item ran: from its first step's start to its last step's end."""
+    """The time an item took, from the start of its first step to the end of its last step."""
 
     index: int
     start: datetime
@@ -22,12 +22,12 @@ class ItemTime:
 
     @property
     def seconds(self) -> float:
-        """How long."""
+        """The duration in seconds."""
         return (self.end - self.start).total_seconds()
 
 
 def item_times(steps: Iterable[StepTime]) -> list[ItemTime]:
-    """Return when items ran, of those with a step that has ended, by index."""
+    """Return the times of the items with at least one step that has ended, sorted by index."""
     spans: dict[int, tuple[datetime, datetime]] = {}
     for step in steps:
         if step.attempts and step.end is not None:
@@ -37,5 +37,5 @@ def item_times(steps: Iterable[StepTime]) -> list[ItemTime]:
 
 
 def percentile(sorted_values: Sequence[float], part: float) -> float:
-    """Return the smallest value that at least this part (0 to 1) of the values do not exceed."""
+    """Return a percentile: the smallest value that at least this part (0 to 1) of the values do not exceed."""
     return sorted_values[max(0, math.ceil(len(sorted_values) * part) - 1)]

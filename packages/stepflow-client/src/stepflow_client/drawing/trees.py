@@ -1,4 +1,4 @@
-"""JSON values as HTML that folds, without scripts."""
+"""JSON values as collapsible HTML, without scripts."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _DEEPEST = 30
 
 
 def short_json(value: Any, longest: int = 100) -> str:
-    """Return a value as JSON on one line with a maximum length; the end of a longer one is `…`."""
+    """Return a value as JSON on one line with a maximum length. A longer one is cut and ends with `…`."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def json_tree(value: Any, *, most: int = _MOST_NODES, longest: int = _LONGEST_TEXT) -> str:
-    """Return a value as HTML: objects and lists fold, the two outer levels are open.
+    """Return a value as HTML with collapsible objects and lists, of which the two outer levels are open.
 
     Args:
         value: A JSON value.
-        most: How many values are shown; the number of the others is told.
-        longest: How many letters of a text are shown.
+        most: Maximum number of values to show. The number of hidden entries is shown instead of them.
+        longest: Maximum number of characters to show of a scalar value.
     """
     left = [most]
     return f'<div class="js">{"".join(_tree(value, "", left, 0, longest))}</div>'

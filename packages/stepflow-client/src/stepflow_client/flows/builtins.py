@@ -1,4 +1,4 @@
-"""The builtin components of servers from 0.9 to 0.13: what they take and what they return."""
+"""The input and output schemas of the builtin components of servers from 0.9 to 0.13."""
 
 from __future__ import annotations
 
@@ -57,4 +57,4 @@ BUILTINS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "/builtin/noop": (_ANY, _ANY),
     "/builtin/sleep": (_object("duration_ms", duration_ms=_WHOLE, passthrough=_ANY), _ANY),
 }
-"""The schemas of input and output, by the component's path. `noop` and `sleep` exist from 0.13 on."""
+"""The input and output schemas by the path of the component. `noop` and `sleep` exist from 0.13 on."""

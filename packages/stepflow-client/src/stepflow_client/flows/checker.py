@@ -256,7 +256,7 @@ def components_of(components: Any) -> Components | None:
         record = each if isinstance(each, Mapping) else each.model_dump()
         name = record.get("path") or str(record.get("name")).strip("/")
         schemas = (record.get("input_schema") or {}, record.get("output_schema") or {})
-        # Two plugins may have components of one name: then nothing is known of it.
+        # If two plugins have components with the same name, nothing is known about that name.
         found[name] = ({}, {}) if name in found else schemas
     return found
 

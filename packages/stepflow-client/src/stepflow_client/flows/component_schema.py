@@ -1,4 +1,4 @@
-"""Components as JSON Schema: which names a step may have, and what the input of each is, expressions included. Pure."""
+"""Components as JSON Schemas: the paths that a step may use, and the input of each, including expressions. Pure."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ _KEPT = (
     "multipleOf", "minLength", "maxLength", "pattern", "format", "required", "minItems", "maxItems", "minProperties",
     "maxProperties", "deprecated",
 )  # fmt: skip
-"""Keywords that say the same of a value whether parts of it are expressions or not."""
+"""Keywords that apply to a value regardless of whether parts of it are expressions."""
 _DEEPEST = 40
 
 
 @dataclass
 class ComponentSchemas:
-    """What a flow's schema says of components."""
+    """The parts of the schema of flows that are about components."""
 
     names: Schema
     """The schema of a step's `component`."""
     rules: list[Schema] = field(default_factory=list)
     """For each component, the schema of a step that uses it."""
     definitions: Schema = field(default_factory=dict)
-    """What the rules refer to, by name."""
+    """The definitions that the rules refer to, by name."""
 
 
 def component_rules(components: Components | None) -> ComponentSchemas:
-    """Return the schemas of the components that are known.
+    """Return the schemas of the known components.
 
     Args:
-        components: Those of a server; None if only the builtin ones are known.
+        components: The components of a server; None if only the builtin ones are known.
     """
     known = known_components(components)
     found = ComponentSchemas(_names(known, is_whole=components is not None and components.is_whole))
@@ -75,10 +75,10 @@ def _names(known: Components, *, is_whole: bool) -> Schema:
     names = sorted(_escaped(name) for name in known if not name.startswith("/"))
     allowed: list[Schema] = [{"enum": paths}]
     if not is_whole:
-        # Any other component may exist, but no builtin one.
+        # Any other component may exist, except builtin ones.
         allowed.append({"pattern": "^/(?!builtin/)"})
     elif names:
-        # Servers do not tell which prefix leads to a plugin.
+        # Servers do not report which prefix leads to a plugin.
         allowed.append({"pattern": f"^/(?!builtin/)([^/]+/)+({'|'.join(names)})$"})
     return {
         "description": "The component's path. stepflow list-components lists them.",
@@ -89,12 +89,12 @@ def _names(known: Components, *, is_whole: bool) -> Schema:
 
 
 class _Inputs:
-    """Turns the schema of an input into one that also takes expressions in place of any value.
+    """Converts the schema of an input to one that also accepts expressions in place of any value.
 
     Args:
-        label: The start of the names of what is shared.
+        label: The prefix for the names of shared schemas.
         defs: The shared schemas of the component.
-        definitions: Where they go.
+        definitions: The dict to which converted shared schemas are added.
     """
 
     def __init__(self, label: str, defs: Any, definitions: Schema) -> None:
@@ -104,7 +104,7 @@ class _Inputs:
         self.names: dict[str, str] = {}
 
     def convert(self, schema: Any, depth: int = 0) -> Schema:
-        """Return a schema of values that fit, of expressions, and of values with expressions in them."""
+        """Return a schema that accepts matching values, expressions, and values that contain expressions."""
         if not isinstance(schema, Mapping) or depth > _DEEPEST:
             return dict(_EXPRESSION)
         if "$ref" in schema:
@@ -115,18 +115,18 @@ class _Inputs:
         help: Schema = {key: plain[key] for key in ("title", "description") if key in plain}
         kinds = str(plain.get("type", ""))
         if ("enum" in plain or kinds) and "object" not in kinds and "array" not in kinds:
-            # Editors complete the values of `anyOf`, and not those behind an `if`.
+            # Editors suggest the values in `anyOf`, but not those behind an `if`.
             return {**help, "anyOf": [plain, {"allOf": [{"$ref": "#/$defs/isExpression"}, _EXPRESSION]}]}
         return {**help, "if": {"$ref": "#/$defs/isExpression"}, "then": _EXPRESSION, "else": plain}
 
     def replace(self, schema: Schema, name: str, by: Schema) -> None:
-        """Put another schema in place of a property."""
+        """Replace the schema of a property."""
         schema["else"]["properties"][name] = by
 
     def _referred(self, reference: Any, depth: int) -> Schema:
         name = str(reference).removeprefix("#/$defs/")
         if name not in self.defs:
-            # Servers tell builtin components without the shared schemas.
+            # Servers report builtin components without their shared schemas.
             return dict(_EXPRESSION)
         if name not in self.names:
             self.names[name] = f"{self.label}.{len(self.names)}"
@@ -137,7 +137,7 @@ class _Inputs:
         found: Schema = {key: schema[key] for key in _KEPT if key in schema and _is_sound(key, schema[key])}
         for key in ("enum", "const"):
             values = schema.get(key) if key == "enum" else [schema.get(key)]
-            # Objects and lists may hold expressions.
+            # Objects and lists may contain expressions.
             if key in schema and isinstance(values, list) and not any(isinstance(v, (dict, list)) for v in values):
                 found[key] = schema[key]
         properties = schema.get("properties")
@@ -155,7 +155,7 @@ class _Inputs:
             found["items"] = self.convert(schema["items"], depth + 1)
         elif "array" in str(schema.get("type")):
             found["items"] = dict(_EXPRESSION)
-        # An expression fits every branch, so that "one of them" is not known.
+        # An expression matches every branch, so `oneOf` must become `anyOf`.
         branches = [each for key in ("anyOf", "oneOf") if isinstance(each := schema.get(key), list) and each]
         found |= {"anyOf": [self.convert(each, depth + 1) for each in branches[0]]} if branches else {}
         if isinstance(schema.get("allOf"), list) and schema["allOf"]:
@@ -164,7 +164,7 @@ class _Inputs:
 
 
 def _is_sound(key: str, value: Any) -> bool:
-    """Return whether a keyword has a value that JSON Schema allows: one bad component must not spoil the schema."""
+    """Return whether the value of a keyword is valid: one invalid component must not invalidate the whole schema."""
     names = ("null", "boolean", "integer", "number", "string", "array", "object")
     match key:
         case "type":
@@ -194,7 +194,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _escaped(text: str) -> str:
-    # As ECMAScript has it: `re.escape` escapes more than that allows.
+    # Escaped for ECMAScript: `re.escape` escapes more characters than ECMAScript allows.
     return re.sub(r"[.*+?^${}()|\[\]\\/]", r"\\\g<0>", text)
 
 

@@ -27,7 +27,7 @@ def _closed(properties: Schema, *required: str, description: str = "") -> Schema
 
 
 def _by_type(variants: dict[str, Schema], **more: Any) -> Schema:
-    """Return the schema of an object whose `type` decides what else it has."""
+    """Return the schema of an object whose `type` determines its other keys."""
     rules = [
         {"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": {"$ref": f"#/$defs/{held}"}}
         for name, held in ((name, each["$def"]) for name, each in variants.items())
@@ -42,7 +42,7 @@ def _by_type(variants: dict[str, Schema], **more: Any) -> Schema:
 
 
 def config_schema(dialect: str) -> Schema:
-    """Return the schema; servers ignore keys that they do not know, and it refuses them."""
+    """Return the schema of a configuration. Unlike servers, which ignore unknown keys, the schema rejects them."""
     plugins = {"builtin": "builtinPlugin", "mock": "mockPlugin", "mcp": "mcpPlugin", "grpc": "grpcPlugin"}
     plugins |= {"nats": "natsPlugin", "stepflow": "httpPlugin"}
     stores = {"inMemory": "inMemoryStore", "sqlite": "sqliteStore", "filesystem": "filesystemStore"}
@@ -230,7 +230,7 @@ def _recovery() -> Schema:
 
 
 def _route() -> Schema:
-    """Return the schema of a rule; 0.13 hands keys that it does not know to the plugin."""
+    """Return the schema of a routing rule. 0.13 passes unknown keys to the plugin."""
     names = {"type": ["array", "null"], "items": _TEXT}
     condition = _closed({"path": _TEXT, "value": {}}, "path", "value")
     return {

@@ -1,4 +1,4 @@
-"""Which steps of a flow depend on which. Pure."""
+"""Dependencies between the steps of a flow. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def steps_by_id(flow: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def reads_of(value: Any, keyword: str) -> set[str]:
-    """Return what an expression may read by a keyword (`$step`, `$input`, `$variable`), in any of its branches."""
+    """Return the names that an expression may read with a keyword (`$step`, `$input`, `$variable`), in any branch."""
     found: set[str] = set()
     waiting = [value]
     while waiting:
@@ -31,7 +31,7 @@ def reads_of(value: Any, keyword: str) -> set[str]:
 
 
 def steps_behind(flow: Mapping[str, Any], chosen: Iterable[str]) -> set[str]:
-    """Return these steps and all that read them, directly or through other steps."""
+    """Return the chosen steps and all steps that read them, directly or through other steps."""
     reads = {name: reads_of(step.get("input"), "$step") for name, step in steps_by_id(flow).items()}
     behind, grown = set[str](), set(chosen)
     while grown:

@@ -1,4 +1,4 @@
-"""Where two JSON values differ, with both values. Pure."""
+"""Differences between two JSON values. Pure."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Place = tuple[str | int, ...]
 """The keys and indexes that lead to a value."""
 
 ABSENT: Any = object()
-"""Stands for a value that only the other side has."""
+"""A placeholder for a value that exists only on the other side."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One place where two values differ."""
+    """A place where two values differ."""
 
     place: Place
     a: Any
@@ -32,12 +32,12 @@ class Change:
 def changes(a: Any, b: Any, place: Place = ()) -> Iterator[Change]:
     """Yield the innermost places where two JSON values differ.
 
-    Objects are compared key by key, whatever the order of the keys, and lists element by element. `3` is `3.0`.
+    Objects are compared key by key, regardless of the order of keys, and lists element by element. `3` equals `3.0`.
 
     Args:
         a: One value.
         b: The other value.
-        place: Where both are.
+        place: The place of both values.
     """
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         for key in dict.fromkeys([*a, *b]):
@@ -58,10 +58,10 @@ def path_text(place: Place) -> str:
 
 
 def parse_patterns(patterns: str | Iterable[str]) -> list[Place]:
-    """Return the paths to ignore as places; `*` in them stands for any key or index.
+    """Return the paths to ignore as places. `*` in a path matches any key or index.
 
     Raises:
-        InvalidArgumentError: If one is no path, or is the whole comparison.
+        InvalidArgumentError: If one of them is not a path, or would ignore the whole comparison.
     """
     return [_parsed(each) for each in ([patterns] if isinstance(patterns, str) else patterns)]
 
@@ -82,7 +82,7 @@ def _parsed(pattern: str) -> Place:
 
 
 def is_ignored(place: Place, patterns: Sequence[Place]) -> bool:
-    """Return whether a place, or one that it is in, matches a pattern."""
+    """Return whether a place, or a place around it, matches a pattern."""
     return any(
         len(pattern) <= len(place) and all(part in ("*", found) for part, found in zip(pattern, place, strict=False))
         for pattern in patterns

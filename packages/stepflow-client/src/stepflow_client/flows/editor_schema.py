@@ -152,7 +152,7 @@ def _when(keyword: str, matched: Schema, otherwise: Schema) -> Schema:
 
 
 def _expression() -> Schema:
-    """Return the schema of a value in which objects with a keyword are expressions; the first keyword decides."""
+    """Return the schema of a value in which objects with a keyword are expressions. The first keyword decides."""
     forms: dict[str, Schema] = {
         "$literal": _closed({"$literal": {"description": "This value; nothing in it is evaluated."}}),
         "$if": _closed(
@@ -184,7 +184,7 @@ def _expression() -> Schema:
     }
     found: Schema = {
         "items": _EXPRESSION,
-        # These are for completion: an object that has one of them does not come here.
+        # These properties are only for completion: objects that have one of them do not reach this branch.
         "properties": {each: form["properties"][each] for each, form in forms.items()},
         "propertyNames": {
             "anyOf": [{"pattern": r"^(?!\$)"}, {"enum": [*_OF_SCHEMAS, *_KEYWORDS]}],
@@ -198,7 +198,7 @@ def _expression() -> Schema:
 
 
 def _subflow() -> Schema:
-    """Return the schema of a flow that is an input of map or iterate."""
+    """Return the schema of a flow inside the input of map or iterate."""
     literal = _closed({"$literal": {"$ref": "#/$defs/flow"}})
     return _when(
         "$literal",

@@ -1,4 +1,4 @@
-"""Edits of a YAML or JSON text that touch nothing else: new keys and values are written as the text around is. Pure."""
+"""Minimal edits of a YAML or JSON text: new keys and values are written in the style of the surrounding text. Pure."""
 
 from __future__ import annotations
 
@@ -24,38 +24,38 @@ __all__ = [
 ]
 
 Edit = tuple[int, int, str]
-"""Which characters to replace by what."""
+"""A replacement in a text: start offset, end offset, new text."""
 Write = Callable[[Mapping[str, Any], int, str], str]
-"""Returns keys and their values in block style, by the indent and the end of a line."""
+"""A function that returns keys and their values in block style, for an indent and a line ending."""
 
 
 def apply(text: str, edits: list[Edit]) -> str:
-    """Return a text with some edits made."""
+    """Return a text with the edits applied."""
     for start, end, new in sorted(edits, reverse=True):
         text = text[:start] + new + text[end:]
     return text
 
 
 def newline_of(text: str) -> str:
-    """Return how the lines of a text end."""
+    """Return the line ending of a text."""
     return "\r\n" if "\r\n" in text else "\n"
 
 
 def addition(text: str, mapping: Node, values: Mapping[str, Any], write: Write | None = None) -> Edit:
-    """Return the edit that adds keys behind the last one of a mapping that has keys.
+    """Return the edit that adds keys after the last key of a mapping, which must not be empty.
 
     Args:
         text: The text.
         mapping: The mapping.
-        values: What to add, by key; each an object or a list.
-        write: Writes them in block style; `block_keys` by default.
+        values: The values to add, by key. Each is an object or a list.
+        write: The function that writes them in block style; `block_keys` by default.
     """
     newline = newline_of(text)
     last_key, last = mapping.keys[-1]
     if mapping.is_flow:
         is_one_line = "\n" not in text[mapping.keys[0][0].start : last.end]
         before = text[: last_key.start].rpartition("\n")[2][: last_key.column]
-        # Tabs stay tabs.
+        # Keep tabs in the indentation.
         between = ", " if is_one_line else "," + newline + (" " * last_key.column if before.strip() else before)
         added = (
             f"{_flow_key(text, key)}: {flow_text(text, last_key, value, newline)}" for key, value in values.items()
@@ -66,7 +66,7 @@ def addition(text: str, mapping: Node, values: Mapping[str, Any], write: Write |
 
 
 def block_keys(values: Mapping[str, Any], indent: int, newline: str) -> str:
-    """Return keys and their values in block style; each value is an object or a list."""
+    """Return keys and their values in block style. Each value is an object or a list."""
     return newline.join(
         f"{' ' * indent}{block_key(key)}:{newline}{block_text(value, indent + 2, newline)}"
         for key, value in values.items()
@@ -78,12 +78,12 @@ def _flow_key(text: str, key: str) -> str:
 
 
 def block_key(key: str) -> str:
-    """Return a key as it stands in block style."""
+    """Return a key in block style."""
     return plain_text(key) if key.isprintable() and "\\" not in key else json_text(key)
 
 
 def json_text(value: Any, indent: str | None = None) -> str:
-    """Return a value as JSON that is YAML too: which has no surrogate pairs, and wants odd characters escaped."""
+    """Return a value as JSON that is also valid YAML: no surrogate pairs, and unprintable characters are escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     return "".join(each if each.isprintable() or each in "\n\t" or each > "\uffff" else _escape(each) for each in text)
 
@@ -93,14 +93,14 @@ def _escape(character: str) -> str:
 
 
 def plain_text(value: Any) -> str:
-    """Return a value as YAML of one line."""
+    """Return a value as YAML, without the line ending."""
     from .._codec.yaml_writer import write_yaml
 
     return write_yaml(value).rstrip("\n")
 
 
 def line_end(text: str, position: int) -> int:
-    """Return where the line of a position ends."""
+    """Return the offset of the end of the line that contains a position."""
     end = text.find("\n", position)
     if end == -1:
         return len(text)
@@ -108,7 +108,7 @@ def line_end(text: str, position: int) -> int:
 
 
 def flow_text(text: str, key: Node, value: Any, newline: str, *, one_line: bool = False) -> str:
-    """Return a value as JSON: over several lines, in steps of the file, where each key has its own line."""
+    """Return a value as JSON. If the key starts its line, the value is indented over several lines, as in the file."""
     before = text[text.rfind("\n", 0, key.start) + 1 : key.start]
     if one_line or before.strip():
         return json_text(value)
@@ -122,12 +122,12 @@ def _json_step(text: str) -> str:
 
 
 def block_text(value: Any, indent: int, newline: str) -> str:
-    """Return a value in block style, indented."""
+    """Return a value in block style with an indent."""
     from .._codec.yaml_writer import write_yaml
 
     text = write_yaml(value).rstrip("\n")
     lines = text.split("\n")
     if "\\" in text or not all(map(str.isprintable, lines)):
-        # Odd characters, which block style would spread over lines.
+        # Block style would split text with unprintable characters over several lines.
         lines = [json_text(value)]
     return newline.join(" " * indent + line if line else line for line in lines)

@@ -1,4 +1,4 @@
-"""The codes of failures as flow files write them: words on servers from 0.12 on, numbers before."""
+"""The error codes of failures in flow files: words on servers from 0.12 on, numbers before."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _NUMBERS = dict(enumerate(_WORDS.values(), start=1))
 def code_matches(expected: Any, error: FlowError | None) -> bool:
     """Return whether a failure has the code that a flow file expects.
 
-    A word is one of the file format's own (`COMPONENT_FAILED`) or of this package's (`component_failed`), in any case,
-    and holds on every release; a number is the server's own, as before 0.12, or the number of a word. Matchers are
+    A word of the file format (`COMPONENT_FAILED`) or of this package (`component_failed`), in upper or lower case,
+    works with every release. A number is the server's own code, as before 0.12, or the number of a word. Matchers are
     compared with the word of the file format.
     """
     if error is None or error.code is None:
@@ -44,5 +44,5 @@ def code_matches(expected: Any, error: FlowError | None) -> bool:
 
 
 def code_word(error: FlowError) -> str:
-    """Return the word that flow files have for a failure's code; `UNSPECIFIED` for none."""
+    """Return the word that flow files use for the code of a failure; `UNSPECIFIED` if there is none."""
     return next((word for word, code in _WORDS.items() if code == error.code), "UNSPECIFIED")

@@ -122,7 +122,7 @@ def read_file(path: str | PathLike[str]) -> bytes:
     """
     name = fsdecode(path)
     try:
-        # Opening a pipe that nobody writes to would wait for ever.
+        # Without O_NONBLOCK, opening a pipe without a writer would block forever.
         descriptor = os.open(name, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
         with os.fdopen(descriptor, "rb", buffering=0) as file:
             return _read_opened(file, name)
@@ -192,7 +192,7 @@ def parse_yaml(text: str, source: str = "the YAML text") -> Any:
             is not JSON either.
     """
     if text.lstrip()[:1] in ("{", "[", '"'):
-        # JSON is read as such: YAML knows no surrogate pairs in escapes and no keys of more than 1,024 letters.
+        # Parse JSON as JSON: YAML supports neither escaped surrogate pairs nor keys of more than 1,024 characters.
         with suppress(ValueError, RecursionError):
             return _read_json(text)
     if len(text) > MAX_YAML_LENGTH:
@@ -218,7 +218,7 @@ def parse_json(text: str, source: str = "the JSON text") -> Any:
         raise FlowFileError(f"{source} is nested too deeply", path=source) from None
     except ValueError as error:
         reason = str(error)
-    # json does not say where it is. A constant can be looked for; the rest the YAML reader finds, as JSON is YAML.
+    # json does not report the position. Constants can be searched for; the YAML parser finds the rest, as JSON is YAML.
     for token in _STRING_OR_CONSTANT.finditer(text):
         if token[1]:
             line = text.count("\n", 0, token.start()) + 1
@@ -271,9 +271,10 @@ def _kind(value: Any) -> str:
 
 
 def _without_nulls(flow: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the optional keys that are null: to servers the same as none, but those before 0.11 refuse some.
+    """Return a flow without optional keys that are null.
 
-    Input, output and the values of a flow are not looked into.
+    Servers treat null like a missing key, but those before 0.11 reject some nulls. Values inside inputs and outputs are
+    not changed.
     """
     whole: dict[str, Any] = _given(flow)
     for key, inner in (("steps", "onError"), ("examples", None)):
@@ -291,7 +292,7 @@ def _without_nulls(flow: dict[str, Any]) -> dict[str, Any]:
 def _given(value: Any, inner: str | None = None) -> Any:
     if not isinstance(value, dict):
         return value
-    # An example without an input is refused, one with null as its input is not.
+    # Servers reject an example without an input, but not one whose input is null.
     kept = {key: each for key, each in value.items() if each is not None or key == "input"}
     if inner in kept:
         kept[inner] = _given(kept[inner])

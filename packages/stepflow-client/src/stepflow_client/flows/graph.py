@@ -109,7 +109,7 @@ class _Read:
 
 
 def _reads(value: Any, kind: EdgeKind = "plain", label: str = "", place: str = "") -> Iterator[_Read]:
-    """Return what an expression reads; the first keyword wins, as on servers."""
+    """Yield the references in an expression. The first keyword takes precedence, as on servers."""
     if isinstance(value, list):
         for index, each in enumerate(value):
             yield from _reads(each, kind, label, f"{place}[{index}]")
@@ -144,7 +144,7 @@ def _route(path: Any, place: str) -> str:
 
 
 def _expression_text(value: Any) -> str:
-    """Return an expression in a few words, for a label."""
+    """Return a short text for an expression, for labels."""
     if isinstance(value, Mapping):
         for key in ("$step", "$input", "$variable"):
             if key in value:
@@ -158,7 +158,7 @@ def _expression_text(value: Any) -> str:
 
 
 class _Reader:
-    """Reads one flow into a graph, and the flows inside of it."""
+    """Adds a flow, and the flows inside it, to a graph."""
 
     def __init__(self, graph: FlowGraph, flow: Mapping[str, Any], group: str, depth: int) -> None:
         self._graph = graph
@@ -167,7 +167,7 @@ class _Reader:
         self._depth = depth
         steps = flow.get("steps")
         listed = [step for step in (steps if isinstance(steps, list) else []) if isinstance(step, Mapping)]
-        # The second step of an id is an error on servers; the picture shows the first.
+        # Servers reject a second step with the same id; the graph shows the first.
         self._steps = {str(step["id"]): step for step in reversed(listed) if "id" in step}
         self._steps = {str(step["id"]): self._steps[str(step["id"])] for step in listed if "id" in step}
         self._ids = {name: self._id(name) for name in self._steps}
@@ -222,7 +222,7 @@ class _Reader:
         )
 
     def _other(self, kind: Literal["input", "output", "variables", "missing"], label: str) -> str:
-        # No step can be called so by accident: its id would have to begin with this mark.
+        # No step has this id by accident, because it would have to begin with this mark.
         key = f"\x00{kind}:{label}"
         if key not in self._others:
             self._others[key] = GraphNode(id=self._id(key), kind=kind, label=label, group=self._group)

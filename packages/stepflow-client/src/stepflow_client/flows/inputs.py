@@ -1,4 +1,4 @@
-"""Whether inputs fit a flow's own schema. Pure: servers check nothing of it."""
+"""Checks inputs against the input schema of a flow, which servers do not do. Pure."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ __all__ = ["check_inputs"]
 
 
 def check_inputs(flow: Mapping[str, Any], inputs: Sequence[Any]) -> None:
-    """Refuse inputs that the input schema of a flow excludes.
+    """Check inputs against the input schema of a flow.
 
     The keywords `type`, `properties`, `required`, `additionalProperties`, `items`, `enum`, `const` and `$ref` are
-    understood; of others nothing is known, and nothing is refused.
+    supported. Other keywords are ignored.
 
     Args:
-        flow: The flow; one without an input schema takes any input.
-        inputs: One for each item of the run.
+        flow: The flow. A flow without an input schema accepts any input.
+        inputs: One input for each item of the run.
 
     Raises:
-        InvalidArgumentError: With the place in the input, and how to fix it.
+        InvalidArgumentError: If an input does not match. The message names the place in the input, and the hint says
+            how to fix it.
     """
     schemas = flow.get("schemas")
     properties = schemas.get("properties") if isinstance(schemas, Mapping) else None

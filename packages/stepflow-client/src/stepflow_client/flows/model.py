@@ -1,4 +1,4 @@
-"""The expressions of a flow: what each reads, and in which order servers come to it. Pure."""
+"""The references in the expressions of a flow, and the order in which servers evaluate them. Pure."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ __all__ = ["FlowModel", "Read", "Step", "certain_steps", "reads_of"]
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """One `$step`, `$input` or `$variable` of an expression."""
+    """A `$step`, `$input` or `$variable` reference in an expression."""
 
     kind: str
     node: Node
-    """The expression: a mapping that has the keyword."""
+    """The expression: a mapping with the keyword."""
     path: str
     waits_for: frozenset[str] = frozenset()
-    """The steps that a condition looks at before this is reached."""
+    """The steps that are read before this reference is reached: by conditions and by earlier alternatives."""
     in_default: bool = False
-    """Whether it stands in the default of a variable, which makes no step run."""
+    """Whether the reference is in the default of a variable, which does not make a step run."""
     lenient: bool = False
 
     @property
     def target(self) -> Node:
-        """The value behind the keyword."""
+        """The value of the keyword."""
         return self.node.items[self.kind]
 
     @property
     def name(self) -> str | None:
-        """The step's id or the path; None if it is no text."""
+        """The step's id or the path; None if it is not a string."""
         return self.target.value if isinstance(self.target.value, str) else None
 
 
 def reads_of(node: Node, path: str, waits: frozenset[str] = frozenset(), in_default: bool = False) -> Iterator[Read]:
-    """Yield all that an expression may read, in the file's order."""
+    """Yield all references that an expression may read, in the order of the file."""
     items = node.items
     if "$literal" in items:
         return
@@ -73,7 +73,7 @@ def _named(node: Node) -> frozenset[str]:
 
 
 def certain_steps(node: Node | None) -> set[str]:
-    """Return the steps that an expression needs whatever its conditions say."""
+    """Return the steps that an expression needs regardless of its conditions."""
     if node is None or "$literal" in node.items:
         return set()
     items = node.items
@@ -92,7 +92,7 @@ def certain_steps(node: Node | None) -> set[str]:
 
 @dataclass(slots=True)
 class Step:
-    """A step and what its input reads."""
+    """A step and the references in its input."""
 
     index: int
     id: str
@@ -102,21 +102,21 @@ class Step:
 
     @property
     def must_execute(self) -> bool:
-        """Whether it runs though nothing needs it."""
+        """Whether the step runs even if nothing needs it."""
         must = self.node.get("mustExecute")
         return must is not None and must.value is True
 
 
 class FlowModel:
-    """A flow's steps, its output and what they read.
+    """The steps and the output of a flow, with their references.
 
     Args:
-        root: The flow's node.
-        path: Its path in the file's flow: `$`, or that of a sub-flow.
+        root: The node of the flow.
+        path: The path of the flow: `$`, or the path of a sub-flow.
     """
 
     def __init__(self, root: Node, path: str = "$") -> None:
-        """Collect the steps; what is no step is passed over."""
+        """Collect the steps. Invalid steps are skipped."""
         self.root, self.path = root, path
         self.steps: list[Step] = []
         self.by_id: dict[str, Step] = {}
@@ -135,7 +135,11 @@ class FlowModel:
         self.output_reads = list(reads_of(output, f"{path}.output")) if output else []
 
     def needed(self, *, certainly: bool) -> set[str]:
-        """Return the steps that run: those that may, or those that do whatever conditions say."""
+        """Return the steps that run.
+
+        Args:
+            certainly: True for the steps that run regardless of conditions; False for all steps that may run.
+        """
         output = self.root.get("output")
         if certainly:
             waiting = certain_steps(output)

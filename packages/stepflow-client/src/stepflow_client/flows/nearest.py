@@ -1,4 +1,4 @@
-"""The known name that a misspelt one is nearest to."""
+"""Finds the known name that is most similar to a misspelt one."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ __all__ = ["did_you_mean", "nearest"]
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is nearest to a word, whatever their case; None if none is near."""
+    """Return the known name that is most similar to a word, ignoring case; None if none is similar."""
     lowered = {name.lower(): name for name in known}
     found = get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
     return lowered[found[0]] if found else None
 
 
 def did_you_mean(name: str) -> str:
-    """Return the hint that proposes a name."""
+    """Return the hint that suggests a name."""
     return f"did you mean {name!r}?"

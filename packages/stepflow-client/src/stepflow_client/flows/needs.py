@@ -1,7 +1,7 @@
-"""What a flow needs of a run: checks of overrides and variables before anything is sent. Pure.
+"""The requirements of a flow for its runs: checks of overrides and variables before any request. Pure.
 
-Servers check little of it. They ignore a key that a step does not have, and a missing variable fails the step that
-reads it. What they would run without a fault is not refused here.
+Servers check little of this. They ignore unknown keys of a step, and a missing variable makes the step that reads it
+fail. Runs that would succeed on a server are not rejected here.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 __all__ = ["STEP_KEYS", "FlowNeeds", "nearest_hint", "needs_of", "root_of"]
 
 STEP_KEYS = ("id", "component", "input", "onError", "mustExecute", "metadata")
-"""The keys of a step; servers drop others silently."""
+"""The keys of a step. Servers silently drop other keys."""
 _ROOT = re.compile(r"""\$\.?(?P<name>[^.\[\]]+) | \$\[\s*['"](?P<quoted>[^'"]*)['"]\s*\]""", re.VERBOSE)
-"""The variable that a path begins with."""
+"""Matches the variable at the beginning of a path."""
 
 
 class _Reads(NamedTuple):
-    """What an expression cannot do without: it fails where one of them does."""
+    """The variables and steps that an expression needs: if one of them fails, the expression fails."""
 
     variables: frozenset[str]
     steps: frozenset[str]
@@ -34,25 +34,25 @@ class _Reads(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FlowNeeds:
-    """What a flow needs of a run."""
+    """The requirements of a flow for its runs."""
 
     declared: Mapping[str, FlowVariable]
     """The variables that the flow declares."""
     required: tuple[str, ...]
-    """Variables without a default that are required; to read one that is not given is an error."""
+    """Required variables without a default. Reading one of them without a value is an error."""
     steps: Mapping[str, _Reads]
-    """What each step reads, by its id."""
+    """The needs of each step's input, by step id."""
     reads: _Reads
-    """What the output reads, and the steps that run in any case."""
+    """The needs of the output, and the steps that always run."""
 
     def check_overrides(self, overrides: Mapping[str, Any] | None) -> None:
-        """Refuse overrides that servers refuse (an unknown step) or ignore (a key that no step has).
+        """Reject overrides that servers reject (an unknown step) or ignore (a key that steps do not have).
 
         Args:
-            overrides: What changes by step id, each under `value`.
+            overrides: The changes by step id, each under `value`.
 
         Raises:
-            InvalidArgumentError: With the nearest name that there is.
+            InvalidArgumentError: If there is such an override. The hint suggests the most similar name.
         """
         for step, change in (overrides or {}).items():
             if step not in self.steps:
@@ -70,15 +70,16 @@ class FlowNeeds:
     def check_variables(
         self, given: Mapping[str, Any], overrides: Mapping[str, Any] | None, *, from_env: bool = False
     ) -> None:
-        """Refuse a run that lacks a required variable which is certain to be read; null is a value.
+        """Check that every required variable that is certain to be read has a value. Null is a value.
 
         Args:
             given: The values of the run's variables.
-            overrides: What changes by step id: such a step may read other variables than in the flow.
-            from_env: Whether the environment has been asked for missing ones.
+            overrides: The changes by step id. An overridden step may read other variables than in the flow.
+            from_env: Whether missing variables were already looked up in the environment.
 
         Raises:
-            InvalidArgumentError: With the nearest name among the given ones that the flow does not declare.
+            InvalidArgumentError: If one is missing. The hint suggests the most similar of the given names that the flow
+                does not declare.
         """
         absent = [name for name in self.required if name not in given]
         if not absent:
@@ -114,16 +115,16 @@ class FlowNeeds:
 
 
 def root_of(path: str) -> str:
-    """Return the variable that a path begins with: `key` for `key`, `$.key` and `$.key.part`."""
+    """Return the variable at the beginning of a path: `key` for `key`, `$.key` and `$.key.part`."""
     found = _ROOT.match(path)
     return path if found is None else found["name"] or found["quoted"]
 
 
 def needs_of(flow: Mapping[str, Any], declared: Mapping[str, FlowVariable]) -> FlowNeeds:
-    """Return what a flow needs of a run.
+    """Return the requirements of a flow for its runs.
 
     Args:
-        flow: The flow; what servers would refuse is passed over.
+        flow: The flow. Parts that servers would reject are ignored.
         declared: The variables that it declares.
     """
     schema: Any = flow
@@ -138,7 +139,7 @@ def needs_of(flow: Mapping[str, Any], declared: Mapping[str, FlowVariable]) -> F
     always = {name for name, step in by_id.items() if step.get("mustExecute") is True}
     return FlowNeeds(
         declared=declared,
-        # Of one with a default the default holds, whatever the list says.
+        # A variable with a default is never required, even if it is listed.
         required=tuple(name for name in required if name not in declared or declared[name].required),
         steps={name: _reads(step.get("input")) for name, step in by_id.items()},
         reads=_Reads(output.variables, output.steps | always),
@@ -158,13 +159,13 @@ def _collect(value: Any, variables: set[str], steps: set[str]) -> None:
             _collect(each, variables, steps)
     if not isinstance(value, Mapping):
         return
-    # The first of these keys holds. A condition that fails is false, and only one branch is read.
+    # The first of these keys takes precedence. A failing condition counts as false, and only one branch is read.
     if "$literal" in value or "$if" in value:
         return
     if "$coalesce" in value:
         alternatives = value["$coalesce"]
         if isinstance(alternatives, (list, tuple)):
-            # Later ones are read only if this is null.
+            # Later alternatives are only read if this one is null.
             _collect(alternatives[:1], variables, steps)
     elif "$step" in value:
         if isinstance(value["$step"], str):
@@ -183,7 +184,7 @@ def _variable_of(path: str) -> str:
 
 
 def nearest_hint(word: str, known: Iterable[str]) -> str | None:
-    """Return `did you mean ...?` with the known name that is nearest to a word; None if none is near."""
+    """Return `did you mean ...?` with the known name that is most similar to a word; None if none is similar."""
     found = nearest(word, known)
     return None if found is None else did_you_mean(found)
 

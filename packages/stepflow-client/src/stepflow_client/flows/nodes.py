@@ -1,7 +1,7 @@
-"""Where the nodes of a YAML or JSON text begin and end, character by character.
+"""The exact start and end positions of the nodes of a YAML or JSON text.
 
-Made of PyYAML's events, not of its nodes: an alias has its own place there, and a block has no end of its own, so it
-ends where its last part does, before the comments that follow.
+They are built from PyYAML's events, not from its nodes, because events include the position of aliases. A block
+collection ends where its last part ends, before any following comments.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ __all__ = ["Node", "parse_nodes"]
 
 @dataclass
 class Node:
-    """One node of a text; positions count characters from 0."""
+    """A node of a text. Positions are character offsets from 0."""
 
     start: int
     end: int
     line: int
-    """The line it begins in, from 1."""
+    """The line in which it begins, from 1."""
     column: int
-    """The column it begins in, from 0."""
+    """The column in which it begins, from 0."""
     value: str | None = None
     """The text of a scalar; None for collections and aliases."""
     alias: str | None = None
-    """What an alias refers to."""
+    """The anchor that an alias refers to; None for other nodes."""
     anchor: str | None = None
     is_flow: bool = False
-    """Whether it is written in brackets, or is a scalar."""
+    """Whether it is written in brackets, or is a scalar or an alias."""
     items: list[Node] = field(default_factory=list)
     """The elements of a list."""
     keys: list[tuple[Node, Node]] = field(default_factory=list)
     """The keys and values of a mapping, in their order."""
 
     def get(self, key: str) -> Node | None:
-        """Return the value of a key of a mapping; None without one."""
+        """Return the value of a key of a mapping; None if the key does not exist."""
         return next((value for name, value in self.keys if name.value == key), None)
 
     def walk(self) -> Iterator[Node]:
-        """Return the node and all below it."""
+        """Yield the node and all nodes below it."""
         yield self
         for key, value in self.keys:
             yield from key.walk()
@@ -54,12 +54,14 @@ class Node:
 
 
 def parse_nodes(text: str, source: str) -> Node | None:
-    """Return the root node of a text; None for an empty one. By the source's ending `.json` tabs may indent it.
+    """Return the root node of a text; None for an empty text.
+
+    If `source` ends with `.json`, the text may contain tabs between its tokens.
 
     Raises:
         FlowFileError: If it is not YAML.
     """
-    # JSON is YAML, but for tabs between its tokens.
+    # JSON is YAML, except for tabs between its tokens.
     read = text.replace("\t", " ") if source.lower().endswith(".json") else text
     try:
         events = iter(list(yaml.parse(read, Loader=yaml.SafeLoader)))
@@ -80,7 +82,7 @@ def _node(event: Any, events: Iterator[Any], text: str) -> Node:
     node.anchor = event.anchor
     if isinstance(event, yaml.ScalarEvent):
         node.value, node.is_flow = event.value, True
-        # A block scalar takes the empty lines behind it along.
+        # PyYAML's end of a block scalar includes the empty lines after it.
         node.end = node.start + len(text[node.start : node.end].rstrip())
         return node
     node.is_flow = bool(event.flow_style)
@@ -95,7 +97,7 @@ def _node(event: Any, events: Iterator[Any], text: str) -> Node:
 
 
 def _fill(node: Node, events: Iterator[Any], text: str, is_mapping: bool) -> Any:
-    """Add the parts of a collection and return the event that ends it."""
+    """Add the parts of a collection to its node, and return the event that ends it."""
     for event in events:
         if isinstance(event, yaml.CollectionEndEvent):
             return event

@@ -10,14 +10,14 @@ _DIGITS = re.compile(r"\+?[0-9]+")
 
 
 class PathError(ValueError):
-    """The path is one that servers refuse."""
+    """Servers reject the path."""
 
 
 def parse_path(text: str | None) -> list[str | int]:
-    """Return the fields and indexes of a path; empty for the whole value.
+    """Return the fields and indexes of a path; an empty list for the whole value.
 
     Raises:
-        PathError: If servers refuse it.
+        PathError: If servers reject the path.
     """
     if text is None or text == "":
         return []
@@ -52,7 +52,7 @@ def _bracket(inner: str) -> str | int:
 
 
 def ambiguity(text: str) -> str | None:
-    """Return why a path means different things on servers and by the way a flow is stored, or None."""
+    """Return why the meaning of a path depends on the server or on the way a flow is stored; None if it does not."""
     trimmed = text.strip()
     if not trimmed.startswith("$"):
         if re.search(r"[.\[]", text):

@@ -61,7 +61,7 @@ def pinned_flow(flow: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str
 
 
 def _pinned_step(step: Mapping[str, Any], output: Any) -> dict[str, Any]:
-    """Return a step that fails at once, without the input its component requires, and gives its default instead."""
+    """Return a step that fails immediately, because its component lacks its required input, and returns its default."""
     kept = {key: step[key] for key in ("id", "mustExecute", "metadata") if key in step}
     on_error = {"action": "useDefault", "defaultValue": output}
     return {**kept, "component": "/builtin/create_messages", "onError": on_error}

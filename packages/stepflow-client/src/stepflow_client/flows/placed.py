@@ -1,4 +1,4 @@
-"""A flow as a tree: each value with its line and column. Pure; where they come from a file is in `positions`."""
+"""A flow as a tree in which each value has its line and column. Pure. `positions` reads such trees from files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Key", "Node", "node_of"]
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """Where a key of a mapping stands; line and column count from 1, the offsets count characters from 0."""
+    """The position of a key of a mapping. Line and column count from 1; the offsets count characters from 0."""
 
     line: int
     column: int
@@ -20,7 +20,7 @@ class Key:
 
 @dataclass(slots=True)
 class Node:
-    """A value of a file and where it stands; line and column count from 1, and are 0 where nothing is known."""
+    """A value of a file and its position. Line and column count from 1, and are 0 if they are unknown."""
 
     value: Any
     line: int = 0
@@ -28,16 +28,16 @@ class Node:
     items: dict[str, Node] = field(default_factory=dict)
     """The values of a mapping, by key."""
     keys: dict[str, Key] = field(default_factory=dict)
-    """Where the keys of a mapping stand."""
+    """The positions of the keys of a mapping."""
     elements: list[Node] = field(default_factory=list)
     """The elements of a list."""
 
     def get(self, key: str) -> Node | None:
-        """Return the value of a key, or None."""
+        """Return the value of a key; None if the key does not exist."""
         return self.items.get(key)
 
     def walk(self, *path: str) -> Node | None:
-        """Return the value behind some keys, or None."""
+        """Return the value reached through a sequence of keys; None if it does not exist."""
         node: Node | None = self
         for key in path:
             node = node.items.get(key) if node is not None else None
@@ -45,7 +45,7 @@ class Node:
 
 
 def node_of(value: Any) -> Node:
-    """Return nodes for a value that stands in no file; their lines and columns are 0."""
+    """Return the nodes of a value that is not from a file. Their lines and columns are 0."""
     node = Node(value)
     if isinstance(value, dict):
         node.items = {str(key): node_of(each) for key, each in value.items()}

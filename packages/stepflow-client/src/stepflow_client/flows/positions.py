@@ -1,4 +1,4 @@
-"""A YAML or JSON text as nodes: each value with its line and column. Pure."""
+"""Parses a YAML or JSON text into nodes with lines and columns. Pure."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ __all__ = ["Key", "Node", "locate", "node_of", "read_nodes"]
 
 
 def read_nodes(text: str, source: str) -> Node:
-    """Return the nodes of a YAML or JSON text; by the source's ending `.json` it is read as JSON.
+    """Return the nodes of a YAML or JSON text. If `source` ends with `.json`, the text is parsed as JSON.
 
     Raises:
-        FlowFileError: If it is neither; it carries the line and the column.
+        FlowFileError: If the text is invalid. The error has the line and the column.
     """
     if not source.lower().endswith(".json"):
         value = parse_yaml(text, source)
         return _placed(value, yaml.compose(text, Loader=_Loader), _Reader(source), None)
     value = parse_json(text, source)
     try:
-        # JSON is YAML, but for tabs between its tokens and for half characters.
+        # JSON is YAML, except for tabs between its tokens and for lone surrogates.
         return _placed(value, yaml.compose(text.replace("\t", " "), Loader=_Loader), _Reader(source), None)
     except (yaml.YAMLError, FlowFileError, UnicodeError, RecursionError):
         return node_of(value)
@@ -35,7 +35,7 @@ def read_nodes(text: str, source: str) -> Node:
 def _placed(value: Any, node: yaml.Node | None, reader: _Reader, key: Key | None) -> Node:
     if node is None:
         return Node(value, 1, 1)
-    # A null that is not written stands where the next token is: its key says more.
+    # PyYAML puts an empty value at the next token; the position of its key is more useful.
     empty = isinstance(node, yaml.ScalarNode) and not node.value and value is None and key is not None
     line, column = (key.line, key.column) if empty and key else (node.start_mark.line + 1, node.start_mark.column + 1)
     found = Node(value, line, column)
@@ -47,7 +47,7 @@ def _placed(value: Any, node: yaml.Node | None, reader: _Reader, key: Key | None
             for each, _ in node.value
         }
         for name, child in reader.pairs(node).items():
-            # The key of a merged mapping stands elsewhere.
+            # The key of a merged mapping is elsewhere in the file.
             mark = marks.get(name) or Key(child.start_mark.line + 1, child.start_mark.column + 1)
             found.keys[name] = mark
             found.items[name] = _placed(value[name], child, reader, mark)
@@ -60,11 +60,11 @@ _PART = re.compile(r"""\["(?P<quoted>[^"]*)"\] | \[(?P<index>[0-9]+)\] | \.?(?P<
 
 
 def locate(root: Node, path: str) -> Node:
-    """Return the node that a server's diagnostic names, or the nearest one around it.
+    """Return the node that a server's diagnostic refers to, or the nearest enclosing one.
 
     Args:
         root: The flow.
-        path: For example `$.steps[0].input.name`. The keywords `$if` and `$coalesce` do not stand in it.
+        path: The path, for example `$.steps[0].input.name`. It does not contain the keywords `$if` and `$coalesce`.
     """
     node = root
     for part in _PART.finditer(path.removeprefix("$")):

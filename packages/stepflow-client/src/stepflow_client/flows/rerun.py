@@ -1,4 +1,4 @@
-"""Which steps of a run are kept when it is run again. Pure."""
+"""Determines which steps of a run are kept in a rerun. Pure."""
 
 from __future__ import annotations
 
@@ -34,24 +34,26 @@ _FORCE = "force keeps it all the same; an earlier step to start from executes it
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What the history knows of the earlier run."""
+    """The recorded arguments of the earlier run, from the history."""
 
     has_input: bool = False
     input: Any = None
     variables: Mapping[str, Any] | None = None
-    """None where they are not known."""
+    """The variables; None if they are unknown."""
     hidden: frozenset[str] = field(default=frozenset())
-    """Variables that were given, but are secret: their values are kept nowhere."""
+    """Names of secret variables that were given. Their values are not stored anywhere."""
     overrides: Mapping[str, Any] | None = None
-    """None where they are not known."""
+    """The overrides; None if they are unknown."""
 
 
 def recorded_of(entry: HistoryEntry | None, flow: Mapping[str, Any]) -> Recorded:
-    """Return what can be taken over from a recorded run; what holds a secret, which the history hides, cannot be.
+    """Return the arguments that can be reused from a recorded run.
+
+    Values that contain secrets cannot be reused, because the history hides them.
 
     Args:
-        entry: The run; None where it is not recorded.
-        flow: The flow to be run: overrides of steps that it does not have are left out.
+        entry: The entry of the run; None if it was not recorded.
+        flow: The flow to run. Overrides of steps that it does not have are left out.
     """
     if entry is None:
         return Recorded()
@@ -73,10 +75,10 @@ def recorded_of(entry: HistoryEntry | None, flow: Mapping[str, Any]) -> Recorded
 def check_recorded_variables(
     flow: Mapping[str, Any], items: Sequence[RerunItem], recorded: Recorded, given: Iterable[str]
 ) -> None:
-    """Refuse to run steps without a secret variable that the earlier run was given.
+    """Check that the secret variables of the earlier run are given again if executed steps or the output read them.
 
     Raises:
-        InvalidArgumentError: If a step that is executed reads one that is not given again.
+        InvalidArgumentError: If one of them is missing.
     """
     read = {root_of(path) for path in _read(flow, items, "$variable")}
     missing = sorted((recorded.hidden & read) - set(given))
@@ -89,10 +91,10 @@ def check_recorded_variables(
 
 
 def check_step(flow: Mapping[str, Any], step: str) -> None:
-    """Refuse a step that the flow does not have.
+    """Check that the flow has a step.
 
     Raises:
-        InvalidArgumentError: With the nearest one, or all of them.
+        InvalidArgumentError: If it does not. The hint names the most similar step, or all of them.
     """
     steps = steps_by_id(flow)
     if step not in steps:
@@ -105,13 +107,14 @@ def kept_outputs(
 ) -> dict[str, Any]:
     """Return the outputs of the steps of an item that are kept, by step id.
 
-    Kept is what completed and reads neither the chosen step nor one that did not complete, directly or through others.
+    A step is kept if it has completed, is not the chosen step, and reads neither the chosen step nor a step that has
+    not completed, directly or through other steps.
 
     Args:
-        flow: The flow to be run.
+        flow: The flow to run.
         steps: The steps of the item in the earlier run.
-        from_step: The chosen step; None chooses none.
-        failed: Keep completed steps though no step is chosen; otherwise nothing is kept then.
+        from_step: The chosen step; None for none.
+        failed: Whether to keep completed steps if no step is chosen. If False, nothing is kept in that case.
     """
     if from_step is None and not failed:
         return {}
@@ -129,10 +132,10 @@ def kept_outputs(
 def check_kept(
     old: Mapping[str, Any], new: Mapping[str, Any], overrides: Any, items: Sequence[RerunItem], *, force: bool
 ) -> None:
-    """Refuse to keep a step that would no longer give what it gave.
+    """Check that no step is kept whose output may have changed; with `force`, check nothing.
 
     Raises:
-        InvalidArgumentError: If the step, or one that it reads, has changed in the flow or is overridden.
+        InvalidArgumentError: If a kept step, or a step that it reads, has changed in the flow or is overridden.
     """
     if force:
         return
@@ -151,7 +154,7 @@ def check_kept(
 
 
 def _definition(step: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return what decides the output of a step."""
+    """Return the parts of a step that determine its output."""
     on_error = step.get("onError") or {"action": "fail"}
     return step.get("component"), step.get("input"), {k: v for k, v in on_error.items() if v is not None}
 
@@ -169,14 +172,14 @@ def _read(flow: Mapping[str, Any], items: Sequence[RerunItem], keyword: str) -> 
 
 
 def needs_input(flow: Mapping[str, Any], items: Sequence[RerunItem]) -> bool:
-    """Return whether anything that is executed, or the output, may read the flow's input."""
+    """Return whether an executed step or the output may read the flow's input."""
     return bool(_read(flow, items, "$input"))
 
 
 def unknown_of(
     flow: Mapping[str, Any], items: Sequence[RerunItem], variables: Any, overrides: Any, recorded: Recorded
 ) -> list[str]:
-    """Return what of the earlier run is not known and may matter to what is executed."""
+    """Return which arguments of the earlier run (`variables`, `overrides`) are unknown and may affect the rerun."""
     is_unknown = variables is None and recorded.variables is None
     missing = ["variables"] if is_unknown and _read(flow, items, "$variable") else []
     return missing + (["overrides"] if overrides is None and recorded.overrides is None else [])

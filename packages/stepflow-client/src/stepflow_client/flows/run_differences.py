@@ -1,4 +1,4 @@
-"""Where two runs differ. Pure."""
+"""Differences between two runs. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["RunContent", "run_differences"]
 
 @dataclass(frozen=True)
 class RunContent:
-    """All that is known of a run."""
+    """A run with its flow, items and steps."""
 
     run: RunDetails
     flow: Mapping[str, Any]
@@ -30,7 +30,7 @@ class RunContent:
 
     @cached_property
     def items_by_index(self) -> dict[int, dict[str, Any]]:
-        """What is compared of each item: its steps by id, status, output and error."""
+        """The compared parts of each item: its steps by id, status, output and error."""
         found = {item.index: _item(item) for item in self.items}
         for step in self.steps:
             steps = found.setdefault(step.item_index, {"steps": {}})["steps"]
@@ -39,12 +39,12 @@ class RunContent:
 
 
 def run_differences(a: RunContent, b: RunContent, ignored: Sequence[Place] = ()) -> list[RunDifference]:
-    """Return where two runs differ: status and flow, then item by item.
+    """Return the differences between two runs: in status and flow, then item by item.
 
     Args:
         a: One run.
         b: The other run.
-        ignored: Places that are left out with all below them.
+        ignored: Patterns of places to leave out, including everything below them.
     """
     shown = _Shown(a.flow, b.flow)
     before, after = ({"status": each.run.status.value, "flow": _by_id(each.flow)} for each in (a, b))
@@ -55,7 +55,7 @@ def run_differences(a: RunContent, b: RunContent, ignored: Sequence[Place] = ())
         one, other = (each.items_by_index.get(index, ABSENT) for each in (a, b))
         place: Place = ("items", index) if is_batch else ()
         if not is_batch:
-            # It is the status of the run.
+            # The status of the only item is the status of the run.
             one, other = (_without_status(each) for each in (one, other))
         differing = [each for each in changes(one, other, place) if not is_ignored(each.place, ignored)]
         found += _of_item(differing, len(place), index, behind, shown)
@@ -63,7 +63,7 @@ def run_differences(a: RunContent, b: RunContent, ignored: Sequence[Place] = ())
 
 
 class _Shown:
-    """Makes differences of changes, without secrets of the two flows."""
+    """Converts changes to differences, without the secrets of the two flows."""
 
     def __init__(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
         self._flows = [{"flow": _by_id(hidden_flow(each))} for each in (a, b)]
@@ -78,7 +78,7 @@ class _Shown:
         if value is ABSENT:
             return None
         if place[0] == "flow":
-            # Where the whole flow is known, short secrets can be told from other values.
+            # In the flow itself, short secrets can be distinguished from other values.
             value = _at(self._flows[side], place)
         for secrets in self._secrets:
             value = secrets.hide_in(value)
@@ -88,7 +88,7 @@ class _Shown:
 def _of_item(
     differing: Sequence[Change], depth: int, index: int, behind: Mapping[str | None, set[str]], shown: _Shown
 ) -> Iterator[RunDifference]:
-    """Yield the differences of an item, each with the earlier one that it repeats."""
+    """Yield the differences of an item, each with the earlier difference that it repeats, if any."""
     seen: dict[str, dict[str, str]] = {}
     for change in differing:
         inside = change.place[depth:]
@@ -106,7 +106,7 @@ def _of_item(
 
 
 def _reads(*flows: Mapping[str, Any]) -> dict[str | None, set[str]]:
-    """Return which steps each step reads, directly or through others, and under None those of the item: all of them."""
+    """Return the steps that each step reads, directly or through others. None is the item, which reads all steps."""
     direct: dict[str | None, set[str]] = {None: set()}
     for flow in flows:
         for name, step in steps_by_id(flow).items():
@@ -123,7 +123,7 @@ def _reads(*flows: Mapping[str, Any]) -> dict[str | None, set[str]]:
 
 
 def _by_id(flow: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a flow with its steps by their ids: another order of the steps is no difference."""
+    """Return a flow with its steps by id, so that their order does not count as a difference."""
     steps, listed = steps_by_id(flow), flow.get("steps")
     if not isinstance(listed, (list, tuple)) or len(steps) != len(listed):
         return dict(flow)
@@ -149,7 +149,7 @@ def _error(error: FlowError | None) -> dict[str, Any] | None:
 
 
 def _at(value: Any, place: Place) -> Any:
-    """Return the value at a place; what lies in something hidden is hidden."""
+    """Return the value at a place; a place inside a hidden value is hidden."""
     for part in place:
         try:
             value = value[part] if not isinstance(value, str) else HIDDEN

@@ -1,4 +1,4 @@
-"""What a JSON schema says of a value or of a path through one; what is beyond these few keywords is unknown. Pure."""
+"""Checks values, and paths into values, against a JSON schema. Only a few keywords are supported. Pure."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _BRANCHES = ("anyOf", "oneOf", "allOf", "not", "if", "patternProperties", "depen
 
 
 class Mismatch(NamedTuple):
-    """A place where a value, or a path, and a schema do not agree."""
+    """A place where a value or path does not match a schema."""
 
     node: Node
     path: str
     message: str
     hint: str | None = None
     is_extra: bool = False
-    """Whether it is a field that the schema does not have."""
+    """Whether the mismatch is a field that the schema does not have."""
 
 
 def resolve(schema: Any, defs: Mapping[str, Any]) -> Any:
-    """Return a schema with its `$ref` followed; `{}` (anything) where that leads nowhere."""
+    """Return a schema with its `$ref` resolved; `{}` (any value) if the reference is invalid."""
     for _ in range(20):
         if not isinstance(schema, Mapping) or "$ref" not in schema:
             return schema
@@ -38,11 +38,11 @@ def resolve(schema: Any, defs: Mapping[str, Any]) -> Any:
 
 
 def schema_at(schema: Any, parts: list[str | int], defs: Mapping[str, Any]) -> tuple[Any, str | None, str | None, bool]:
-    """Return the schema behind a path.
+    """Return the schema of the value at a path.
 
     Returns:
-        The schema (`{}` where nothing is known); what is wrong with the path, or None; how to fix it; and whether it
-        is certain that a value that fits the schema has no such path.
+        The schema (`{}` if it is unknown); the problem with the path, or None; how to fix it, or None; and whether it
+        is certain that no value that matches the schema has this path.
     """
     for part in parts:
         schema = resolve(schema, defs)
@@ -83,14 +83,14 @@ def _named(types: list[str]) -> str:
 def mismatches(
     node: Node, schema: Any, defs: Mapping[str, Any], path: str, *, evaluated: bool = False
 ) -> Iterator[Mismatch]:
-    """Yield where a value does not fit a schema.
+    """Yield the places where a value does not match a schema.
 
     Args:
         node: The value.
-        schema: The schema; keywords that are not known here are passed over.
+        schema: The schema. Unsupported keywords are ignored.
         defs: The shared schemas.
-        path: The value's path.
-        evaluated: Whether objects that are expressions are evaluated: what they give is not known.
+        path: The path of the value.
+        evaluated: Whether expressions in the value are evaluated. Their results are unknown, so they match any schema.
     """
     if evaluated and any(key in node.items for key in _EXPRESSIONS):
         if "$literal" in node.items and not isinstance(node.value, str):

@@ -1,4 +1,4 @@
-"""A flow up to one of its steps. Pure."""
+"""Shortens a flow to the part up to one of its steps. Pure."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ __all__ = ["flow_until"]
 
 
 def flow_until(flow: Mapping[str, Any], step: str, overrides: Any = None) -> tuple[dict[str, Any], Any]:
-    """Return a flow of a step and those that it reads, whose output is the step's, and the overrides that it needs.
+    """Return a flow that consists of a step and the steps it reads, and the overrides for it.
+
+    The output of the returned flow is the output of the step.
 
     Args:
         flow: The flow; it is not changed.
         step: The id of the step.
-        overrides: Changes to steps, as for `run`; a changed step may read other steps.
+        overrides: Changes to steps, as for `run`. A changed step may read other steps.
 
     Returns:
-        The shorter flow, and the overrides without those of the steps that are left out.
+        The shorter flow, and the overrides without those of removed steps.
 
     Raises:
-        InvalidArgumentError: If the flow has no such step, or the overrides are none.
+        InvalidArgumentError: If the flow has no such step, or the overrides are malformed.
     """
     check_step(flow, step)
     steps, changes = steps_by_id(flow), merge_overrides(overrides) or {}
@@ -37,9 +39,9 @@ def flow_until(flow: Mapping[str, Any], step: str, overrides: Any = None) -> tup
     schemas = flow.get("schemas")
     properties = schemas.get("properties") if isinstance(schemas, Mapping) else None
     if isinstance(schemas, Mapping) and isinstance(properties, Mapping):
-        # What it says of the output holds for the whole flow.
+        # The output schema only applies to the whole flow.
         kept = {name: schema for name, schema in properties.items() if name != "output"}
         cut["schemas"] = {**schemas, "properties": kept}
-    # Those of steps that the flow does not have stay, to be refused.
+    # Overrides of unknown steps are kept, so that they are rejected later.
     left = {name: change for name, change in changes.items() if name in needed or name not in steps}
     return cut, left or None

@@ -88,7 +88,7 @@ def update_expected(content: bytes, expected: Mapping[int, Any], source: str) ->
 
 
 def _edits(text: str, root: Node | None, index: int, old: Mapping[str, Any], value: Any, source: str) -> Iterator[Edit]:
-    """Return the edits that give a case another expected output."""
+    """Yield the edits that replace the expected output of a case."""
     test = root.get("test") if root else None
     cases = test.get("cases") if test else None
     case = cases.items[index] if cases and index < len(cases.items) else None
@@ -103,7 +103,7 @@ def _edits(text: str, root: Node | None, index: int, old: Mapping[str, Any], val
 
 
 def _changes(text: str, parent: Node, key: Node, node: Node, old: Any, new: Any) -> Iterator[Edit]:
-    """Return edits of as little as can be: values that stay keep their layout and their comments."""
+    """Yield minimal edits: unchanged values keep their layout and their comments."""
     if old == new and json.dumps(old) == json.dumps(new):
         return
     if node.keys and isinstance(old, dict) and isinstance(new, dict) and [*old] == [*new] == _names(node):
@@ -135,7 +135,7 @@ def _replacement(text: str, parent: Node, key: Node, node: Node, value: Any) -> 
     colon = text.index(":", key.end) + 1
     is_simple = not isinstance(value, (dict, list)) or not value
     if node.value == "" and node.start == node.end:
-        # Nothing at all: the place of an empty value is somewhere behind the colon.
+        # Nothing is written here, and the position of such an empty value is somewhere after the colon.
         if parent.is_flow or is_simple:
             return colon, colon, f" {json_text(value)}"
         return colon, colon, newline + block_text(value, key.column + 2, newline)
@@ -145,19 +145,19 @@ def _replacement(text: str, parent: Node, key: Node, node: Node, value: Any) -> 
         return node.start, node.end, flow_text(text, key, value, newline, one_line=keeps_line)
     if is_simple and (node.alias or node.value is not None):
         if isinstance(value, str) and "\n" in value and text[node.end : line_end(text, node.end)].strip():
-            # The comment behind it would become a part of a block of text.
+            # A comment after it would become part of a literal block.
             return node.start, node.end, json_text(value)
         return node.start, node.end, _scalar(value, " " * (key.column + 2), newline)
     if node.line == key.line:
         return colon, node.end, newline + block_text(value, key.column + 2, newline)
-    # On lines of its own: comments between the key and the value stay.
-    # A list may stand as far left as its key; nothing else may.
+    # The value is on separate lines: comments between the key and the value are kept.
+    # Only a list may have the same indent as its key.
     indent = node.column if node.column > key.column else key.column + 2
     return node.start, node.end, " " * (indent - node.column) + block_text(value, indent, newline).lstrip(" ")
 
 
 def _scalar(value: Any, indent: str, newline: str) -> str:
-    """Return a value that is no collection, or an empty one; a text of several lines as a literal block."""
+    """Return a scalar or empty collection as YAML. A text of several lines becomes a literal block."""
     if not isinstance(value, str) or "\n" not in value:
         return plain_text(value) if not isinstance(value, str) or value.isprintable() else json_text(value)
     lines = value.removesuffix("\n").split("\n")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .recordings import Recording
     from .servers import Servers
 
-# pytest imports this package in every run of every project that has it installed: nothing else is imported by that.
+# pytest imports this package in every project in which it is installed, so this must not import anything else.
 _HOMES = {
     **dict.fromkeys(("FlowCase", "FlowTests", "read_tests", "select_cases"), "..flows.cases"),
     **dict.fromkeys(("Difference", "compare"), "..flows.matching"),

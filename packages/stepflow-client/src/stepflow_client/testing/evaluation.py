@@ -1,4 +1,4 @@
-"""Evaluates a flow as servers do: expressions, lazily needed steps, error handling. Pure; components are functions."""
+"""Evaluates a flow like a server: expressions, lazy steps, error handling. Pure; components are functions."""
 
 from __future__ import annotations
 
@@ -16,17 +16,23 @@ _INDEX = re.compile(r"\+?\d+")
 
 
 class Failure(Exception):
-    """A step or an item fails: a code of the wire and a message."""
+    """A step or an item fails, with an error code as on the wire and a message."""
 
     def __init__(self, code: int, message: str, *, is_own: bool = False) -> None:
-        """Keep both; `is_own` says that a component failed, so that the step's error handling applies."""
+        """Store the code and the message.
+
+        Args:
+            code: The error code.
+            message: The message.
+            is_own: Whether a component failed, so that the error handling of the step applies.
+        """
         super().__init__(message)
         self.code, self.message, self.is_own = code, message, is_own
 
 
 @dataclass
 class StepRun:
-    """How a step ended."""
+    """The outcome of a step."""
 
     step: Mapping[str, Any]
     index: int
@@ -37,18 +43,18 @@ class StepRun:
 
 @dataclass
 class Evaluation:
-    """One item of a run."""
+    """The evaluation of one item of a run."""
 
     flow: Mapping[str, Any]
     input: Any
     variables: Mapping[str, Any]
     call: Callable[[str, Any], Any]
-    """Calls a component by its path; raises Failure."""
+    """A function that calls a component by its path with an input, and raises Failure if the component fails."""
     steps: dict[str, StepRun] = field(default_factory=dict)
     """The steps that ran, in the order in which they ended."""
 
     def run(self) -> Any:
-        """Return the flow's output; steps with mustExecute run too.
+        """Return the flow's output. Steps with mustExecute also run.
 
         Raises:
             Failure: If the item fails.
@@ -56,7 +62,7 @@ class Evaluation:
         for step in self.flow.get("steps") or ():
             if step.get("mustExecute"):
                 self._step(step["id"])
-        # Servers run every step that the output names, also those behind a failed one.
+        # Servers run every step that the output names, including those after a failed one.
         for step_id in sorted(references(self.flow.get("output")) - {*self.steps}, key=self._place):
             if not _is_lazy(self.flow.get("output")):
                 self._step(step_id)
@@ -66,7 +72,7 @@ class Evaluation:
         return next((index for index, step in enumerate(self.flow["steps"]) if step["id"] == step_id), -1)
 
     def value(self, expression: Any) -> Any:
-        """Return what an expression gives."""
+        """Return the value of an expression."""
         if isinstance(expression, list):
             return [self.value(each) for each in expression]
         if not isinstance(expression, Mapping):
@@ -173,7 +179,7 @@ def _at(value: Any, path: Any, what: str) -> Any:
 
 
 def _parts(path: Any) -> list[str | int]:
-    """Return the fields and indexes of a path; a bare one is one field, as in flows that are stored by /blobs."""
+    """Return the fields and indexes of a path. A path without `$` is a single field, as in flows stored by /blobs."""
     if path is None or not path.strip():
         return []
     if not path.strip().startswith("$"):

@@ -1,4 +1,4 @@
-"""What the server in memory does with flows and values; pure."""
+"""How the in-memory server processes flows and values. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["BUILTINS", "findings", "floats", "overridden", "value_id"]
 
 
 def overridden(flow: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a flow with overrides applied; raise LookupError for an unknown step."""
+    """Return a flow with overrides applied. Raise LookupError for an unknown step."""
     changes = overrides.get("steps", {})
     known = {step["id"] for step in flow.get("steps") or ()}
     unknown = next((step_id for step_id in changes if step_id not in known), None)
@@ -37,7 +37,7 @@ def _merged(value: Any, patch: Any) -> Any:
 
 
 def findings(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the fatal findings about steps, as servers tell them."""
+    """Return the fatal findings about steps, in the format of servers."""
     found: list[dict[str, Any]] = []
     seen: set[str] = set()
 
@@ -76,7 +76,7 @@ def value_id(value: Any) -> str:
 
 
 def _create_messages(given: Any) -> dict[str, Any]:
-    """Return what /builtin/create_messages gives."""
+    """Return the output of /builtin/create_messages."""
     if not isinstance(given, Mapping) or not isinstance(given.get("user_prompt"), str):
         raise Failure(5, "missing field `user_prompt`", is_own=True)
     system = given.get("system_instructions")

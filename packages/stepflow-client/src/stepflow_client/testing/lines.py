@@ -10,7 +10,7 @@ __all__ = ["case_lines"]
 
 
 def case_lines(path: Path) -> dict[int, int]:
-    """Return the line of each case in its file, by its position among the cases.
+    """Return the line of each case in a file, by the position of the case.
 
     Raises:
         FlowFileError: If the file is not YAML.

@@ -22,10 +22,10 @@ Mock = Any | Callable[[Any], Any]
 def pinned(
     client: SyncStepflowClient, flow: Mapping[str, Any], outputs: Mapping[str, Any]
 ) -> tuple[Mapping[str, Any], dict[str, Any] | None]:
-    """Return the flow and the overrides with which steps return these outputs without being executed."""
+    """Return a flow and overrides with which steps return the given outputs without being executed."""
     if not outputs:
         return flow, None
-    # 0.13 has a component that gives back its input. Overrides there keep the flow, its id and its diagrams.
+    # 0.13 has a component that returns its input. With overrides, the flow, its id and its diagrams stay the same.
     components = client.list_components(schemas=False)
     if any(each.name in ("noop", "builtin/noop") for each in components):
         return flow, pin_overrides(outputs)
@@ -96,7 +96,7 @@ def _run_pinned(
 
 
 def _probe(flow: Mapping[str, Any], step: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a flow whose output is the input of a step: only the steps before it run, and none that is mocked."""
+    """Return a flow whose output is the input of a step. Of the steps before it, only those that it needs run."""
     before: list[Any] = []
     for each in flow["steps"]:
         if each is step:

@@ -42,7 +42,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _setting(config: pytest.Config, name: str) -> Path | None:
-    """Return a file that an option names, relative to where pytest was called, or a setting, relative to its root."""
+    """Return the file set by an option, relative to the folder in which pytest was started, or by a setting.
+
+    The file of a setting is relative to pytest's root folder.
+    """
     option = config.getoption(f"--stepflow-{name}")
     if option:
         return Path(config.invocation_params.dir, option)
@@ -129,7 +132,7 @@ class FlowFile(pytest.File):
             yield item
 
     def result_of(self, item: FlowItem) -> CaseResult:
-        """Return how a case ended; the first that is asked for runs all that this session chose, as one batch."""
+        """Return the result of a case. The first call runs all selected cases of the file as one batch."""
         if item.case.name not in self.done:
             chosen = [each.case for each in self.session.items if isinstance(each, FlowItem) and each.parent is self]
             chosen = [case for case in chosen if case.name not in self.done] or [item.case]
@@ -158,10 +161,10 @@ class FlowItem(pytest.Item):
     line: int = 1
 
     def runtest(self) -> None:
-        """Run the case, with all others of its file.
+        """Run the case, together with the other cases of its file.
 
         Raises:
-            CaseFailed: If its result is not what is expected.
+            CaseFailed: If the case fails or cannot be run.
         """
         from .cases import failure_text
 
@@ -174,7 +177,7 @@ class FlowItem(pytest.Item):
             raise CaseFailed(failure_text(done) + run)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """Return where the result differs, without a traceback: no Python code of the user's took part."""
+        """Return the differences without a traceback, because no Python code of the user is involved."""
         from ..errors import StepflowClientError
 
         if isinstance(excinfo.value, CaseFailed):
@@ -184,5 +187,5 @@ class FlowItem(pytest.Item):
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        """Return the place of the case."""
+        """Return the file, line and name of the case."""
         return self.path, self.line - 1, f"case: {self.name}"

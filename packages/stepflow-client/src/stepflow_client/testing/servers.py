@@ -73,7 +73,7 @@ class Servers:
     def _path(self, config: TestConfig) -> Path | None:
         if config.inline is None:
             return config.path
-        # Commands of workers are relative to the folder of the configuration's file: so it is written beside the flow.
+        # Commands of workers are relative to the folder of the configuration file, so it is written next to the flow.
         import json
 
         descriptor, name = tempfile.mkstemp(prefix=".stepflow-test-", suffix=".json", dir=config.folder)

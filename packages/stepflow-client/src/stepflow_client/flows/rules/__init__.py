@@ -1,1 +1,1 @@
-"""The rules of the offline checks, by what they look at."""
+"""The rules of the offline checks, by subject."""

@@ -1,4 +1,4 @@
-"""Components: their names, their inputs, the paths into their outputs, and the flows they are given."""
+"""Components: their names, their inputs, the paths into their outputs, and the flows inside their inputs."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ __all__ = ["Components", "check_components", "known_components", "schemas_of", "
 
 
 class Components(dict[str, tuple[Any, Any]]):
-    """The schemas of input and output by the component's path; `{}` or None where nothing is known.
+    """The input and output schemas by the path of the component; `{}` or None if a schema is unknown.
 
-    Where the server does not tell route prefixes, the name behind the prefix stands for the path.
+    If the server does not report route prefixes, the key is the name after the prefix instead of the path.
     """
 
     is_whole = True
-    """Whether there are no others: plugins that could not be asked may have more."""
+    """Whether the list is complete: plugins that could not be queried may have more components."""
 
 
 _SUBFLOWS = {"/builtin/map": "workflow", "/builtin/iterate": "flow", "/builtin/put_blob": "data"}
 
 
 def check_components(model: FlowModel, components: Components | None, found: Findings) -> None:
-    """Find unknown components, inputs they refuse, and paths that their outputs do not have.
+    """Find unknown components, inputs that components reject, and paths that do not exist in their outputs.
 
     Args:
         model: The flow.
-        components: Those of a server; None if only the builtin ones are known.
-        found: Where faults go.
+        components: The components of a server; None if only the builtin ones are known.
+        found: The findings to add to.
     """
     known = known_components(components)
     is_whole = components is not None and components.is_whole
@@ -58,19 +58,19 @@ def check_components(model: FlowModel, components: Components | None, found: Fin
 
 
 def known_components(components: Components | None) -> Components:
-    """Return the components that a flow may use: the builtin ones are always there, but not all in each release."""
+    """Return the components that a flow may use, including the builtin ones that the server's release has."""
     if components is None:
         return Components(BUILTINS)
     listed = {name.rpartition("/")[2] for name in components if not name.startswith("/") or name in BUILTINS}
     names = [each.rpartition("/")[2] for each in BUILTINS]
     has_builtins = components.is_whole and "put_blob" in listed
     missing = {f"/builtin/{name}" for name in names if name not in listed} if has_builtins else set()
-    # What is known here of the builtin ones is more than what servers tell.
+    # The schemas of builtin components in this package are more detailed than those that servers send.
     return Components(components | {name: each for name, each in BUILTINS.items() if name not in missing})
 
 
 def schemas_of(component: str, known: Components) -> tuple[Any, Any] | None:
-    """Return the schemas of a component by its path, else by the name behind the prefix of its route."""
+    """Return the schemas of a component by its path, or else by its name after the prefix of its route."""
     if component in known:
         return known[component]
     if component.startswith("/builtin/"):
@@ -83,7 +83,7 @@ def _unknown(step: Step, node: Node, known: Components, is_whole: bool, found: F
     plugin = node.value.split("/")[1]
     hint = _nearest(node.value, known)
     if plugin == "builtin" or is_whole:
-        # Without the routes, which may rename a component, one cannot be sure.
+        # Routes may rename a component, so without them this is not certain.
         is_sure = plugin == "builtin" or all(name.startswith("/") for name in known)
         level = "error" if is_sure else "warning"
         message = f"there is no component {node.value!r}"
@@ -94,7 +94,7 @@ def _unknown(step: Step, node: Node, known: Components, is_whole: bool, found: F
 
 
 def _nearest(component: str, known: Components) -> str:
-    """Return a hint with the nearest component; of those without a path, the name is put behind the same prefix."""
+    """Return a hint with the most similar component. A name without a path is suggested with the same prefix."""
     prefix, _, name = component.rpartition("/")
     given = component.strip("/").split("/", 1)[0]
     found = nearest(component, known)
@@ -115,7 +115,7 @@ def _check_input(step: Step, schema: Any, found: Findings) -> None:
     name = step.node.items["component"].value
     for wrong in mismatches(node, schema or {}, defs, path, evaluated=True):
         if wrong.is_extra:
-            # Components pass over what they do not know: it is a fault only if something else was meant.
+            # Components ignore unknown fields, so this is only an error if it is a misspelt name.
             level = "error" if (wrong.hint or "").startswith("did") else "warning"
             message = f"{name} ignores this: {wrong.message}"
         else:
@@ -144,7 +144,7 @@ def _check_path(model: FlowModel, read: Read, known: Components, found: Findings
         defs = schema.get("$defs", {}) if isinstance(schema, Mapping) else {}
     else:
         return
-    # The default of a failed step may have any form.
+    # The default of a failed step may have any structure.
     if handler is not None and handler.value == "useDefault":
         return
     _, wrong, hint, certain = schema_at(schema, parts, defs)
@@ -154,9 +154,9 @@ def _check_path(model: FlowModel, read: Read, known: Components, found: Findings
 
 
 def subflows(model: FlowModel, found: Findings) -> Iterator[tuple[Node, str]]:
-    """Yield the flows that are given to map, iterate and put_blob, with their paths.
+    """Yield the flows in the inputs of map, iterate and put_blob, with their paths.
 
-    A flow without `$literal` around it whose expressions would be evaluated in the outer flow is a fault of its own.
+    A flow without `$literal` around it is a fault if its expressions would be evaluated in the outer flow.
     """
     for step in model.steps:
         component = step.node.get("component")

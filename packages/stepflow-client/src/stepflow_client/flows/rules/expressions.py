@@ -1,4 +1,4 @@
-"""Expressions: what servers refuse in them, and keys that are not what they look like."""
+"""Expressions: parts that servers reject, and keys that do not have the meaning they seem to have."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["check_expression"]
 
 _WORDS = ("$literal", "$if", "$coalesce", "$from", "$step", "$input", "$variable")
 _OF_SCHEMAS = ("$schema", "$id", "$ref", "$defs", "$anchor", "$dynamicRef", "$dynamicAnchor", "$comment", "$vocabulary")
-"""Keys of JSON Schema, which flows hand to components as data."""
+"""Keys of JSON Schema, which flows pass to components as data."""
 _TEMPLATE = re.compile(r"\{\{[^{}]*\$[^{}]*\}\}")
 _BESIDE = {"$if": ("then", "else"), "$step": ("path",), "$variable": ("default",)}
 
 
 def check_expression(node: Node, path: str, found: Findings) -> None:
-    """Find faults of an expression and of those within it."""
+    """Find faults in an expression and in the expressions inside it."""
     word = next((each for each in _WORDS if each in node.items), None)
     if word is None:
         _check_plain(node, path, found)

@@ -1,4 +1,4 @@
-"""The graph: references to steps, ids, steps that nobody needs, and runs that stand still."""
+"""The graph: references to steps, ids, steps that are never needed, and runs that stall."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["check_references"]
 
 
 def check_references(model: FlowModel, found: Findings, *, is_subflow: bool = False) -> None:
-    """Find faults of a flow's graph."""
+    """Find faults in the graph of a flow."""
     _check_ids(model, found)
     for step in model.steps:
         for read in step.reads:
@@ -59,7 +59,7 @@ def _check_read(model: FlowModel, step: Step, read: Read, found: Findings) -> No
 
 
 def _way(model: FlowModel, start: str, goal: str) -> list[str] | None:
-    """Return the steps from one to another, along what they read; None without a way."""
+    """Return the chain of steps from one step to another, each reading the next; None if there is none."""
     waiting, seen = [[start]], {start}
     while waiting:
         way = waiting.pop(0)

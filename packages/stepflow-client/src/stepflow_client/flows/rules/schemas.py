@@ -1,4 +1,4 @@
-"""The flow's own schemas: whether they are schemas, and whether paths, variables, cases and defaults fit them."""
+"""The flow's own schemas: whether they are valid, and whether paths, variables, cases and defaults match them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def defs_of(model: FlowModel) -> Mapping[str, Any]:
 
 
 def check_schemas(model: FlowModel, found: Findings) -> None:
-    """Find faults of the schemas, and of what they speak about."""
+    """Find faults in the schemas, and in the parts of the flow that they describe."""
     defs = defs_of(model)
     shared = model.root.walk("schemas", "$defs")
     for name, node in shared.items.items() if shared else ():
@@ -150,18 +150,18 @@ def _check_cases(model: FlowModel, defs: Mapping[str, Any], found: Findings) -> 
 def check_result(
     result: Node, schema: Any, defs: Mapping[str, Any], path: str, found: Findings, by: str = "by the flow's schema"
 ) -> None:
-    """Find where an expected output does not fit a schema.
+    """Find places where an expected output does not match a schema.
 
     Args:
         result: The expected output.
         schema: The schema.
-        defs: Shared schemas.
-        path: Its path.
-        found: Where faults go.
-        by: Who says what the output is.
+        defs: The shared schemas.
+        path: The path of the expected output.
+        found: The findings to add to.
+        by: The source of the schema, as part of the message.
     """
     for wrong in mismatches(result, schema, defs, path):
-        # Expected objects may be a part of what comes, and matchers stand for many values.
+        # Expected objects may be incomplete, and a matcher can match many values.
         is_matched = _holds_matcher(wrong.node.value) or wrong.path.rpartition(".")[2] in MATCHERS
         if "is missing" not in wrong.message and not is_matched:
             message = f"this output cannot occur, {by}: {wrong.message}"

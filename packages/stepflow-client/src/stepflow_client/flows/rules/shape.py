@@ -1,4 +1,4 @@
-"""Keys and types: unknown keys, which servers drop, missing ones and wrong types, which they refuse."""
+"""Keys and types: unknown keys, which servers drop, and missing keys and wrong types, which servers reject."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _plain(key: str) -> str:
 
 
 def check_shape(flow: Node, found: Findings, path: str = "$") -> None:
-    """Find wrong keys and types at every level of a flow, but not inside of expressions."""
+    """Find wrong keys and types at every level of a flow, except inside expressions."""
     if not _mapping(flow, path, "a flow", _FLOW, (), found):
         return
     if "output" not in flow.items:

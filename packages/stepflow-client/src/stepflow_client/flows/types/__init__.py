@@ -1,1 +1,1 @@
-"""Static types of flows: what each step takes and gives, by the schemas of components and of the flow."""
+"""Static types of flows: the input and output types of steps, from the schemas of components and of the flow."""

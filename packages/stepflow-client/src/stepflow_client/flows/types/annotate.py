@@ -1,4 +1,4 @@
-"""Writes schemas into a flow file; every other byte stays."""
+"""Writes schemas into a flow file without changing any other byte."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..nodes import Node, parse_nodes
 __all__ = ["add_schemas"]
 
 _LINE = 110
-"""How long a line may be."""
+"""Maximum length of a line."""
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _RESERVED = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
 
@@ -23,17 +23,17 @@ Schemas = Mapping[str, Any]
 
 
 class _Frame(dict[str, Any]):
-    """A mapping that holds schemas and is none: each of its keys has a line."""
+    """A mapping that contains schemas but is not a schema itself. Each of its keys is written on a separate line."""
 
 
 def add_schemas(content: bytes, schemas: Schemas, source: str) -> bytes:
-    """Return the content of a flow file with further schemas.
+    """Return the content of a flow file with schemas added.
 
     Args:
-        content: The file, YAML or JSON in UTF-8.
-        schemas: What to add to the flow's `schemas.properties`: `input`, `output` and `steps`, and within `steps` its
-            `properties`. What the file has already is not touched.
-        source: What to call the file in errors.
+        content: The content of the file, YAML or JSON in UTF-8.
+        schemas: The schemas to add to the flow's `schemas.properties`: `input`, `output` and `steps`, which has
+            `properties`. Existing schemas in the file are not changed.
+        source: The name of the file in errors.
 
     Raises:
         FlowFileError: If the schemas cannot be added without changing more, for example because they are an alias.
@@ -60,7 +60,7 @@ def add_schemas(content: bytes, schemas: Schemas, source: str) -> bytes:
 
 
 def _changed(text: str, root: Node | None, added: Schemas) -> str | None:
-    """Return the text with what is added; None if there is no place for it."""
+    """Return the text with the additions; None if there is no place for them."""
     try:
         return apply(text, list(_edits(text, root, added, is_root=True))) if root is not None else None
     except ValueError:
@@ -75,7 +75,7 @@ def _framed(schemas: Schemas) -> Schemas:
 
 
 def _merged(value: Any, added: Any) -> Any:
-    """Return a value with what it does not have."""
+    """Return a value with missing parts added."""
     if value is None or not isinstance(value, Mapping) or not isinstance(added, Mapping):
         return copy.deepcopy(added) if value is None else value
     whole = dict(value)
@@ -85,7 +85,7 @@ def _merged(value: Any, added: Any) -> Any:
 
 
 def _edits(text: str, mapping: Node, added: Schemas, *, is_root: bool = False) -> Iterator[Edit]:
-    """Yield the edits that add to a mapping what it does not have."""
+    """Yield the edits that add missing parts to a mapping."""
     if not mapping.keys:
         raise ValueError("not a mapping")
     missing: dict[str, Any] = {}
@@ -107,7 +107,7 @@ def _is_empty(text: str, node: Node) -> bool:
 
 
 def _filled(text: str, parent: Node, key: Node, node: Node, value: Any) -> Iterator[Edit]:
-    """Yield the edits that write a value in place of null or an empty mapping; comments in its line stay there."""
+    """Yield the edits that replace null or an empty mapping with a value. Comments on the same line are kept."""
     newline = newline_of(text)
     if parent.is_flow:
         one_line = "\n" not in text[parent.start : parent.end]
@@ -120,7 +120,7 @@ def _filled(text: str, parent: Node, key: Node, node: Node, value: Any) -> Itera
 
 
 def _before_steps(text: str, root: Node, values: Schemas) -> Edit:
-    """Return the edit that adds keys before `steps` and the comments above it; behind all where that cannot be."""
+    """Return the edit that adds keys before `steps` and the comments above it, or at the end if that is impossible."""
     steps = next((key for key, _ in root.keys if key.value == "steps"), None)
     start = text.rfind("\n", 0, steps.start) + 1 if steps is not None else 0
     if steps is None or root.is_flow or steps is root.keys[0][0] or text[start : steps.start].strip():
@@ -132,7 +132,7 @@ def _before_steps(text: str, root: Node, values: Schemas) -> Edit:
 
 
 def _keys(values: Schemas, indent: int, newline: str) -> str:
-    """Return keys in block style; a schema that fits into a line has one, as people write it."""
+    """Return keys in block style. A schema that fits on one line is written on one line."""
     lines = list[str]()
     for key, value in values.items():
         start = f"{' ' * indent}{block_key(key)}:"

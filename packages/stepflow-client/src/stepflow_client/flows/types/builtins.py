@@ -1,4 +1,4 @@
-"""What builtin components return, by the types of their input; flows within flows are typed on the way. Pure."""
+"""The output types of builtin components, from their input types. Flows inside flows are typed as well. Pure."""
 
 from __future__ import annotations
 
@@ -31,41 +31,42 @@ from .schemas import type_of_value
 __all__ = ["Call", "builtin_output", "elements_of", "subflow_of"]
 
 _TURNS = 3
-"""How often a flow for iterate is typed before its input counts as unknown."""
+"""How often the flow of an iterate step is typed before its input counts as unknown."""
 _DEEPEST_TURNS = 3
 
 TypeFlow = Callable[[Node, str, Type], FlowTypes]
 
 
 class Call:
-    """A step of a builtin component.
+    """A step with a builtin component.
 
     Args:
         node: The step.
-        path: Its path in the file.
-        scope: What its input reads.
-        type_flow: Types a flow within it, by its node, its path and the type of its input.
-        depth: How deep the flow of the step is nested.
+        path: The path of the step in the file.
+        scope: The types that the step's input can read.
+        type_flow: A function that returns the types of a flow inside the step, from its node, its path and the type of
+            its input.
+        depth: The nesting depth of the flow that contains the step.
     """
 
     def __init__(self, node: Node, path: str, scope: Scope, type_flow: TypeFlow, depth: int) -> None:
-        """Keep the parts."""
+        """Store the arguments."""
         self.node, self.path, self.scope, self.type_flow, self.depth = node, path, scope, type_flow, depth
         self.inner: FlowTypes | None = None
-        """The flow within it, once it is typed."""
+        """The types of the flow inside the step, once it is typed."""
 
     def given(self, *keys: str) -> Node | None:
-        """Return a part of its input that is written in the flow."""
+        """Return the node of a part of the step's input; None if the flow does not contain it."""
         return self.node.walk("input", *keys)
 
     def type(self, key: str) -> Type:
-        """Return the type of a field of its input."""
+        """Return the type of a field of the step's input."""
         given = self.given(key)
         return UNKNOWN if given is None else type_of(given, self.scope)
 
 
 def builtin_output(component: str, call: Call) -> Type | None:
-    """Return what a builtin component returns; None if its schema says as much as can be known."""
+    """Return the output type of a builtin component; None if no more is known than its schema."""
     match component:
         case "/builtin/map":
             return _map(call)
@@ -86,19 +87,19 @@ def builtin_output(component: str, call: Call) -> Type | None:
 
 
 def subflow_of(node: Node | None, path: str) -> tuple[Node, str] | None:
-    """Return the flow that is written in an input, and its path; None if it comes from elsewhere."""
+    """Return the flow that an input contains, and its path; None if the flow comes from elsewhere."""
     if node is None:
         return None
     inner = node.get("$literal")
     if inner is not None:
         return (inner, f"{path}.$literal") if isinstance(inner.value, dict) else None
     is_flow = isinstance(node.value, dict) and ("steps" in node.items or "output" in node.items)
-    # Without $literal what it reads is read around it.
+    # Without $literal, expressions inside it are evaluated in the outer flow.
     return (node, path) if is_flow and next(reads_of(node, path), None) is None else None
 
 
 def elements_of(type: Type) -> Type:
-    """Return what the elements of a list are."""
+    """Return the type of the elements of a list."""
     if is_unknown(type):
         return UNKNOWN
     return union(each.items for each in type.members if isinstance(each, ListOf))
@@ -127,13 +128,13 @@ def _iterate(call: Call) -> Type:
     if found is not None:
         call.inner = _turns(call, *found)
         result, following = _turn(call.inner.output)
-        # Without a result only the limit of turns ends it.
+        # Without a result, only the limit of iterations ends it.
         result = result if result.members else following if following.members else UNKNOWN
     return object_of({"result": result, "iterations": INTEGER, "terminated": BOOLEAN})
 
 
 def _turns(call: Call, flow: Node, path: str) -> FlowTypes:
-    """Return the types of a flow whose input is the initial one or what a turn gives for the next."""
+    """Return the types of a flow whose input is the initial input or the `next` of an earlier iteration."""
     given = widened(call.type("initial_input"))
     for _ in range(_TURNS if call.depth < _DEEPEST_TURNS else 0):
         typed = call.type_flow(flow, path, given)
@@ -145,7 +146,7 @@ def _turns(call: Call, flow: Node, path: str) -> FlowTypes:
 
 
 def _turn(output: Type) -> tuple[Type, Type]:
-    """Return the types of `result` and of `next` that a turn may give."""
+    """Return the types of `result` and of `next` that an iteration may return."""
     if is_unknown(output):
         return UNKNOWN, UNKNOWN
     results, following = [NEVER], [NEVER]

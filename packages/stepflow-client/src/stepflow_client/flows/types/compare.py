@@ -1,7 +1,7 @@
-"""Whether the values of one type fit another. Pure.
+"""Checks whether the values of one type match another type. Pure.
 
-A conflict is certain if no value fits. Types are wider than the schemas that they come from, so a certain conflict of
-types is one of the schemas too. What cannot be told is no conflict.
+A conflict is certain if no value matches. Types are wider than the schemas they come from, so a certain conflict of
+types is also a conflict of the schemas. If it is unknown whether the types match, there is no conflict.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ _DEEPEST = 20
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Why values of one type do not fit another."""
+    """The reason why values of one type do not match another type."""
 
     wanted: Type
     actual: Type
     path: tuple[str | int, ...] = ()
-    """Where in the value."""
+    """The place in the value."""
     missing: str | None = None
-    """The field that is not there."""
+    """The name of the missing field, if that is the reason."""
     is_certain: bool = True
-    """Whether no value fits; else some do."""
+    """Whether no value matches; if False, some values may match."""
 
 
 def fits(actual: Type, wanted: Type) -> bool:
-    """Return whether nothing is known that keeps values of a type from fitting another."""
+    """Return whether there is no known conflict between a type and the wanted type."""
     return conflict(actual, wanted) is None
 
 
 def conflict(actual: Type, wanted: Type) -> Conflict | None:
-    """Return why values of a type do not fit another; None if they do, or if that cannot be told."""
+    """Return why values of a type do not match the wanted type; None if they match or if that is unknown."""
     return _Comparison().types(actual, wanted, 0)
 
 
 class _Comparison:
-    """Compares two types; parts that occur more than once are compared once."""
+    """Compares two types. Parts that occur more than once are compared once."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, int], Conflict | None] = {}
 
     def types(self, actual: Type, wanted: Type, depth: int) -> Conflict | None:
-        """Return the conflict of two types."""
+        """Return the conflict between two types, or None."""
         if depth > _DEEPEST or is_unknown(actual) or is_unknown(wanted):
             return None
         key = (id(actual), id(wanted))
@@ -67,7 +67,7 @@ class _Comparison:
         return Conflict(wanted, Type(tuple(each for each, _ in wrong)), is_certain=is_certain)
 
     def _best(self, member: Member, wanted: Type, depth: int) -> Conflict | None:
-        """Return the conflict with what a value is nearest to."""
+        """Return the conflict between a member and the most similar member of the wanted type; None if one matches."""
         reasons = list[Conflict]()
         for each in wanted.members:
             if type(each) is type(member):
@@ -78,7 +78,7 @@ class _Comparison:
         whole = Conflict(wanted, Type((member,)))
         near = [each for each in reasons if each.path or each.missing or not each.is_certain]
         if len(near) == 1:
-            # Of what else is wanted nothing is nearer.
+            # No other member of the wanted type is more similar.
             return near[0] if len(reasons) == 1 or not near[0].is_certain else whole
         return replace(whole, is_certain=all(each.is_certain for each in reasons))
 
@@ -120,7 +120,7 @@ class _Comparison:
 
 
 def _lacks(actual: ObjectOf) -> bool:
-    """Return whether an object has, or likely has, no other fields: most schemas that name fields name all."""
+    """Return whether an object certainly or probably has no other fields: most schemas with fields list all of them."""
     return actual.extra is None or (bool(actual.fields) and is_unknown(actual.extra))
 
 

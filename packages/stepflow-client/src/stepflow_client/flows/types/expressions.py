@@ -1,4 +1,4 @@
-"""The types of expressions: what they give, by the types of what they read. Pure."""
+"""The types of expressions, from the types that they read. Pure."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from .schemas import type_of_schema, type_of_value
 __all__ = ["WORDS", "Scope", "branches_of", "keyword_of", "parts_of", "read", "type_of", "variable_type"]
 
 WORDS = ("$literal", "$if", "$coalesce", "$from", "$step", "$input", "$variable")
-"""The keywords of expressions; the first that an object has holds."""
+"""The keywords of expressions, by precedence: the first one that an object has counts."""
 _DEEPEST = 60
 _MOST_ELEMENTS = 200
 
 
 @dataclass
 class Scope:
-    """What the expressions of a flow may read."""
+    """The types that the expressions of a flow can read."""
 
     input: Type = UNKNOWN
     steps: dict[str, Type] = field(default_factory=dict)
-    """The outputs of the steps that are known so far."""
+    """The output types of the steps, as far as they are known."""
     variables: Mapping[str, Any] | None = None
     """The schemas of the variables; None if the flow declares none."""
     defs: Mapping[str, Any] = field(default_factory=dict)
@@ -52,7 +52,7 @@ def keyword_of(node: Node) -> str | None:
 
 
 def type_of(node: Node | None, scope: Scope, depth: int = 0) -> Type:
-    """Return what an expression gives; null without one."""
+    """Return the type of an expression; null if there is no expression."""
     if node is None:
         return NULL
     if depth > _DEEPEST:
@@ -85,9 +85,9 @@ def _plain(node: Node, scope: Scope, depth: int) -> Type:
 
 
 def branches_of(node: Node, scope: Scope, depth: int = 0) -> Iterator[tuple[str, Node | None]]:
-    """Yield the branches of an `$if` that may be taken; None stands for an `else` that is not there.
+    """Yield the branches of an `$if` that may be taken; None for a missing `else`.
 
-    A condition that cannot be null or false counts as true: that it fails is not considered.
+    A condition that cannot be null or false counts as true; that it may fail is not considered.
     """
     condition = type_of(node.items["$if"], scope, depth + 1)
     is_false = bool(condition.members) and not is_unknown(condition) and _is_false(condition)
@@ -117,7 +117,7 @@ def _coalesced(node: Node, scope: Scope, depth: int) -> Type:
 
 
 def parts_of(path: Any) -> list[str | int] | None:
-    """Return the parts of a path; None if it is malformed, or means different things on servers."""
+    """Return the parts of a path; None if it is malformed, or if its meaning depends on the server."""
     if path is None:
         return []
     if not isinstance(path, str):
@@ -130,7 +130,7 @@ def parts_of(path: Any) -> list[str | int] | None:
 
 
 def read(node: Node, word: str, scope: Scope, depth: int = 0) -> Behind:
-    """Return what a `$step`, `$input` or `$variable` gives, and what is wrong with its path."""
+    """Return the type of a `$step`, `$input` or `$variable` reference, and the problem with its path, if any."""
     target = node.items[word].value
     if word == "$step":
         whole = scope.steps.get(target, UNKNOWN) if isinstance(target, str) else UNKNOWN
@@ -155,7 +155,7 @@ def _variable(node: Node, parts: list[str | int], scope: Scope, depth: int) -> B
 
 
 def variable_type(schema: Any, defs: Mapping[str, Any]) -> Type:
-    """Return the type of a variable by its schema, which may say a default besides."""
+    """Return the type of a variable from its schema, including the type of its default."""
     type = type_of_schema(schema, defs, is_source=True)
     if isinstance(schema, Mapping) and "default" in schema:
         return union([type, type_of_value(schema["default"], is_literal=False)])

@@ -1,4 +1,4 @@
-"""The types of a flow: its input, what each step takes and returns, its output. Pure."""
+"""Infers the types of a flow: of its input, of the inputs and outputs of its steps, and of its output. Pure."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _DEEPEST = 20
 
 
 class Catalogue:
-    """The components that a flow may use, with their types; each schema is read once.
+    """The components that a flow may use, with their types. Each schema is read once.
 
     Args:
-        components: Those of a server; None if only the builtin ones are known.
+        components: The components of a server; None if only the builtin ones are known.
     """
 
     def __init__(self, components: Components | None) -> None:
-        """Keep the schemas."""
+        """Store the schemas."""
         self._schemas = known_components(components)
         self._types: dict[str, tuple[Type, Type] | None] = {}
 
     def types(self, component: str) -> tuple[Type, Type] | None:
-        """Return what a component takes and what it returns; None if nothing is known of it."""
+        """Return the input and output types of a component; None if it is unknown."""
         if component not in self._types:
             schemas = schemas_of(component, self._schemas)
             self._types[component] = schemas and (type_of_schema(schemas[0]), _output_type(schemas[1]))
@@ -44,10 +44,10 @@ def type_flow(root: Node, path: str, given: Type, known: Catalogue, depth: int =
 
     Args:
         root: The flow.
-        path: Its path in the file: `$`, or that of a flow within a step.
-        given: What it is given as its input.
-        known: The components that it may use.
-        depth: How deep it is nested.
+        path: The path of the flow in the file: `$`, or the path of a flow inside a step.
+        given: The type of the input that is passed to the flow.
+        known: The components that the flow may use.
+        depth: The nesting depth of the flow.
     """
     model = FlowModel(root, path)
     defs = defs_of(model)

@@ -1,4 +1,4 @@
-"""What is found of a flow: the types of its steps, and its own."""
+"""The inferred types of a flow and of its steps."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ __all__ = ["FlowTypes", "StepTypes"]
 
 @dataclass
 class StepTypes:
-    """The types of one step."""
+    """The types of a step."""
 
     step: Step
     component: str | None
-    """The component's path; None if it is no text."""
+    """The path of the component; None if it is not a string."""
     given: Type
-    """What its input expression gives."""
+    """The type of its input expression."""
     wanted: Type
-    """What the component takes."""
+    """The input type of the component."""
     returned: Type
-    """What the component returns."""
+    """The output type of the component."""
     output: Type
-    """What others read: the flow's own schema of the step, if it has one, else what the component returns, or the
-    default."""
+    """The type that other steps read: that of the flow's own schema of the step, if there is one, otherwise the output
+    type of the component, or the default."""
     source: Literal["flow", "component", "unknown"]
-    """Who says what the output is."""
+    """The source of the output type."""
     is_known: bool = True
-    """Whether anything is known of the component."""
+    """Whether anything is known about the component."""
     inner: FlowTypes | None = None
-    """The flow that it runs for each element or turn."""
+    """The types of the flow that the step runs for each element or iteration, or stores."""
 
 
 @dataclass
@@ -43,10 +43,10 @@ class FlowTypes:
     model: FlowModel
     scope: Scope
     steps: dict[str, StepTypes] = field(default_factory=dict)
-    """By the step's id, in the order of the file."""
+    """The types of the steps by step id, in the order of the file."""
     output: Type = UNKNOWN
-    """What the output expression gives."""
+    """The type of the output expression."""
     declared_input: Type | None = None
     declared_output: Type | None = None
     given_input: Type = UNKNOWN
-    """What the flow around it gives to it."""
+    """The type of the input that the enclosing flow passes to it."""

@@ -113,7 +113,7 @@ def infer(flow: FlowSource, *, components: Any = None, strict: bool = False) -> 
 
 
 def infer_text(text: str, source: str, components: Components | None = None, *, strict: bool = False) -> InferredFlow:
-    """Infer the types of the flow in a text, as `infer` does.
+    """Infer the types of the flow in a text; see `infer`.
 
     Raises:
         FlowFileError: If the text is neither YAML nor JSON, or is not a mapping.

@@ -1,4 +1,4 @@
-"""The input schema that a flow without one has by its uses: what components want where `$input` stands. Pure."""
+"""Infers the input type of a flow without an input schema, from the types required where it is used. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["check_uses", "input_of_uses"]
 
 
 class Use(NamedTuple):
-    """A place where the flow's input, or a part of it, is used."""
+    """A place where the flow's input or a part of it is used."""
 
     place: Place
     user: str
@@ -27,7 +27,7 @@ class Use(NamedTuple):
 
 @dataclass
 class _Part:
-    """A part of the input."""
+    """A part of the flow's input."""
 
     wanted: Type = UNKNOWN
     is_required: bool = False
@@ -36,7 +36,7 @@ class _Part:
 
 
 def uses_of(types: FlowTypes) -> Iterator[Use]:
-    """Yield where the flow's own input is used."""
+    """Yield the places where the flow's own input is used."""
     for step in types.steps.values():
         given = step.step.node.get("input")
         if given is not None:
@@ -58,7 +58,7 @@ def _uses(types: FlowTypes, found: Iterator[Place], user: str) -> Iterator[Use]:
 
 
 def check_uses(types: FlowTypes, found: Findings) -> None:
-    """Find parts of the input that no value fits: two steps want different types of them."""
+    """Find parts of the input for which no value is valid, because two steps require different types."""
     first: dict[tuple[str | int, ...], Use] = {}
     for use in uses_of(types):
         if is_unknown(use.place.wanted):
@@ -77,7 +77,7 @@ def _agree(first: Type, second: Type) -> bool:
 
 
 def input_of_uses(types: FlowTypes) -> Type:
-    """Return the type that the input of a flow has by its uses."""
+    """Return the type of a flow's input, inferred from its uses."""
     root = _Part()
     for use in uses_of(types):
         part = root

@@ -1,4 +1,4 @@
-"""What is said of a mismatch of types, and how to mend it. Pure."""
+"""Messages about type mismatches, and hints on how to fix them. Pure."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _READS = ("$step", "$input", "$variable")
 
 
 def message_for(place: Place, reason: Conflict, who: str) -> str:
-    """Return what does not fit, in one sentence.
+    """Return one sentence that describes a mismatch.
 
     Args:
-        place: Where it is.
-        reason: Why it does not fit.
-        who: Who wants something else: a component, or a schema.
+        place: The place of the mismatch.
+        reason: The conflict between the types.
+        who: The component or schema that requires another type.
     """
     where = _where(place, reason)
     here = f" for {where}" if where else ""
@@ -45,7 +45,7 @@ def _where(place: Place, reason: Conflict) -> str:
 
 
 def _wanted(type: Type) -> str:
-    """Return what is wanted; null, which an alternative may be, is not worth a word beside it."""
+    """Return the wanted type as a noun. Null is not mentioned next to other types."""
     return noun_of(without_null(type) if len(type.members) > 1 else type)
 
 
@@ -65,7 +65,7 @@ def _giver(place: Place) -> str:
 
 
 def hint_for(place: Place, reason: Conflict) -> str:
-    """Return how to mend a mismatch at a place of a flow."""
+    """Return a hint on how to fix a mismatch at a place in a flow."""
     if place.is_missing:
         return f"add else: with {_wanted(place.wanted)}"
     word = keyword_of(place.node)
@@ -96,7 +96,7 @@ def _missing(place: Place, name: str, word: str | None) -> str:
 
 
 def _instead(place: Place, reason: Conflict, word: str) -> str:
-    """Return what to read instead: a part that fits, or a list with it."""
+    """Return a hint on what to read instead: a part that matches, or a list that contains the value."""
     if not reason.path:
         part = next((path for path, each in paths_in(place.actual) if fits(each, place.wanted)), None)
         if part is not None:
@@ -109,7 +109,7 @@ def _instead(place: Place, reason: Conflict, word: str) -> str:
 
 
 def _written(place: Place, word: str | None) -> str:
-    """Return an expression as it stands in the file."""
+    """Return an expression as written in the file."""
     return _with_path(place, str(word), "$") if word in ("$step", "$input") else "this"
 
 
@@ -125,7 +125,7 @@ def _with_path(place: Place, word: str, path: str) -> str:
 
 
 def _quoted(path: str) -> str:
-    """Return a path as it stands in YAML between braces, where brackets need quotes."""
+    """Return a path for use in YAML between braces, where paths with brackets must be quoted."""
     return f'"{path}"' if "[" in path and '"' not in path else path
 
 

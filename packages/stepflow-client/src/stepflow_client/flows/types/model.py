@@ -1,4 +1,4 @@
-"""Types of JSON values: a type is a union of members, and `UNKNOWN` where nothing is known. Pure."""
+"""Types of JSON values. A type is a union of members; `UNKNOWN` is the type that includes all values. Pure."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ __all__ = [
 
 _MOST_VALUES = 20
 _MOST_MEMBERS = 8
-"""How many objects, and how many lists, a union keeps apart."""
+"""Maximum number of different objects, and of different lists, in a union."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,11 @@ class Anything:
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """What is known of a blob by its id."""
+    """The known type of the blob with a certain id."""
 
     content: Type
     flow: tuple[Node, str] | None = field(default=None, compare=False)
-    """The flow that it is, if it is one, and its path in the file."""
+    """If the blob is a flow: its node and its path in the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +61,11 @@ class Plain:
 
     kind: str
     values: tuple[Any, ...] | None = None
-    """The only values; None for all of the kind."""
+    """The possible values; None for all values of the kind."""
     is_literal: bool = False
-    """Whether the values stand in the flow: an inferred schema has their kind alone."""
+    """Whether the values are literals in the flow. An inferred schema then contains only their kind."""
     blob: Blob | None = None
-    """The blob whose id it is."""
+    """The blob, if the string is the id of a blob."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +73,9 @@ class ListOf:
     """A list."""
 
     items: Type
-    """What each element is."""
+    """The type of all elements."""
     elements: tuple[Type, ...] | None = None
-    """What each of the elements is, if their number is known."""
+    """The type of each element, if their number is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class ObjectOf:
 
     fields: Mapping[str, Field]
     extra: Type | None
-    """What further fields are; None if there are none."""
+    """The type of additional fields; None if there are none."""
 
 
 Member = Anything | Plain | ListOf | ObjectOf
@@ -100,7 +100,7 @@ Member = Anything | Plain | ListOf | ObjectOf
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """What a value may be: any of these; without members no value at all."""
+    """A union type: a value matches any of the members. Without members, there is no such value."""
 
     members: tuple[Member, ...] = ()
 
@@ -115,34 +115,34 @@ TEXT = Type((Plain("string"),))
 
 
 def plain(kind: str) -> Type:
-    """Return all values of a kind."""
+    """Return the type of all values of a kind."""
     return Type((Plain(kind),))
 
 
 def list_of(items: Type) -> Type:
-    """Return the lists of such elements."""
+    """Return the type of lists with elements of a type."""
     return Type((ListOf(items),))
 
 
 def object_of(fields: Mapping[str, Type], optional: Mapping[str, Type] | None = None) -> Type:
-    """Return the objects with these fields and no others."""
+    """Return the type of objects with these fields and no others."""
     known = {name: Field(each) for name, each in fields.items()}
     known |= {name: Field(each, is_required=False) for name, each in (optional or {}).items()}
     return Type((ObjectOf(known, None),))
 
 
 def is_unknown(type: Type) -> bool:
-    """Return whether nothing is known of a value."""
+    """Return whether a value of the type may be any value."""
     return any(isinstance(each, Anything) for each in type.members)
 
 
 def may_be_null(type: Type) -> bool:
-    """Return whether a value may be null."""
+    """Return whether a value of the type may be null."""
     return any(isinstance(each, Anything) or (isinstance(each, Plain) and each.kind == "null") for each in type.members)
 
 
 def may_be_false(type: Type) -> bool:
-    """Return whether a condition of this type may be false: null and false are, all else is true."""
+    """Return whether a condition of the type may be false. Null and false count as false, all other values as true."""
     return may_be_null(type) or any(
         isinstance(each, Plain) and each.kind == "boolean" and (each.values is None or False in each.values)
         for each in type.members
@@ -155,13 +155,13 @@ def without_null(type: Type) -> Type:
 
 
 def widened(type: Type) -> Type:
-    """Return a type without the values that stand in the flow: only their kinds remain."""
+    """Return a type with literals of the flow replaced by their kinds."""
     return Type(tuple(Plain(each.kind) if isinstance(each, Plain) and each.is_literal else each
                       for each in type.members))  # fmt: skip
 
 
 def union(types: Iterable[Type]) -> Type:
-    """Return what is any of these; a union that grows too large becomes wider."""
+    """Return the union of types. A union that becomes too large is widened."""
     plains: dict[str, Plain] = {}
     objects, lists = list[ObjectOf](), list[ListOf]()
     for member in (each for type in types for each in type.members):

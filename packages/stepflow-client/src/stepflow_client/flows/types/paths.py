@@ -1,4 +1,4 @@
-"""The type behind a path. Pure."""
+"""The type of the value at a path. Pure."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ _MOST_PATHS = 200
 
 
 class Behind(NamedTuple):
-    """What is behind a path."""
+    """The type of the value at a path, or the reason why there is none."""
 
     type: Type
     problem: str | None = None
-    """Why there is nothing."""
+    """Why there is no value at the path; None if there is one."""
     hint: str | None = None
     is_certain: bool = False
-    """Whether no value of the type has such a path."""
+    """Whether it is certain that no value of the type has this path."""
 
 
 def behind(type: Type, parts: Sequence[str | int], *, keeps_null: bool = False) -> Behind:
-    """Return the type behind a path.
+    """Return the type of the value at a path.
 
-    Of a union, members without the path are passed over: the path fails there at run time, which the flow may rely on.
+    In a union, members without the path are ignored: for these, the path fails at run time, and flows may rely on that.
 
     Args:
-        type: The type of the whole.
-        parts: Fields and indexes.
-        keeps_null: Whether any path into null gives null, as with the whole output of a step.
+        type: The type of the whole value.
+        parts: The fields and indexes of the path.
+        keeps_null: Whether any path into null results in null, as for the whole output of a step.
     """
     null = [NULL] if keeps_null and parts and may_be_null(type) and not is_unknown(type) else []
     for part in parts:
@@ -93,7 +93,7 @@ def _field(member: ObjectOf, name: str) -> Behind:
 
 
 def paths_in(type: Type) -> Iterator[tuple[str, Type]]:
-    """Yield paths into a type that fail for null at most, with the types behind them, the shortest first."""
+    """Yield paths into a type with the types at these paths, shortest first. Only null can make such a path fail."""
     level: list[tuple[str, Type]] = [("$", type)]
     number = 0
     for _ in range(_DEEPEST):

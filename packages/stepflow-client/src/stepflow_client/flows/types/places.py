@@ -1,4 +1,4 @@
-"""Where in a flow which type meets which: each part of an expression with what is wanted in its place. Pure."""
+"""The parts of an expression, each with its actual type and the type wanted in its place. Pure."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ class Place(NamedTuple):
 
     node: Node
     at: Node | Key
-    """Where in the file a fault of it is shown."""
+    """The position in the file at which its faults are shown."""
     path: str
     actual: Type
-    """What it gives."""
+    """The type of its value."""
     wanted: Type
     is_certain: bool
-    """Whether it is evaluated in each run; else it stands in a branch."""
+    """Whether it is evaluated in each run; False if it is in a branch."""
     where: str = ""
-    """The field of the whole value: `to.zip`, `skus[1]`; empty for the whole."""
+    """The field in the whole value: `to.zip`, `skus[1]`; empty for the whole value."""
     is_missing: bool = False
-    """Whether it is an `else` that is not there."""
+    """Whether it is a missing `else`."""
 
 
 class _At(NamedTuple):
-    """Where the walk is."""
+    """The current position in the expression."""
 
     path: str
     where: str
@@ -41,19 +41,19 @@ class _At(NamedTuple):
     depth: int
 
     def below(self, part: str, *, field: str = "", is_certain: bool = True) -> _At:
-        """Return the place of a part."""
+        """Return the position of a part."""
         where = f"{self.where}{field}".removeprefix(".")
         return _At(f"{self.path}{part}", where, self.is_certain and is_certain, self.depth + 1)
 
 
 def places(node: Node, wanted: Type, path: str, scope: Scope) -> Iterator[Place]:
-    """Yield the parts of an expression, down to what is read and to plain values.
+    """Yield the parts of an expression, down to references and plain values.
 
     Args:
         node: The expression.
-        wanted: What its value should be.
-        path: Its path in the file.
-        scope: What it may read.
+        wanted: The wanted type of its value.
+        path: The path of the expression in the file.
+        scope: The types that it can read.
     """
     return _places(node, wanted, _At(path, "", True, 0), scope)
 

@@ -1,4 +1,4 @@
-"""What the types of a flow tell: values that do not fit, paths that lead nowhere, outputs of which nothing is known."""
+"""The rules about types: values of the wrong type, paths that do not exist, and outputs of unknown type."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ __all__ = ["check_types"]
 
 _PATHS = {"$step": "unknown-output-path", "$input": "unknown-input", "$variable": "variable-path"}
 _GIVEN = {"/builtin/map": "items", "/builtin/iterate": "initial_input", "/builtin/eval": "input"}
-"""Where the input of a flow within a step comes from."""
+"""The field of a step's input from which the flow inside the step gets its own input, by component."""
 
 
 def check_types(types: FlowTypes, found: Findings, *, strict: bool = False) -> None:
-    """Find mismatches of types in a flow and in those within it.
+    """Find type mismatches in a flow and in the flows inside it.
 
     Args:
         types: The types of the flow.
-        found: Where faults go; what other rules have found at the same place is not said again.
-        strict: Whether an output of which nothing is known is an error.
+        found: The findings to add to. Faults that other rules have found at the same place are not repeated.
+        strict: Whether outputs of unknown type are errors.
     """
     _Check(found, strict).flow(types)
 
 
 class _Check:
-    """Adds what types tell to what is found already."""
+    """Adds type mismatches to the existing findings."""
 
     def __init__(self, found: Findings, strict: bool) -> None:
         self.found = found
         self.strict = strict
         told = [key for key in found.all if key[0] == "component-input"]
         self.told = {(line, column) if line else path for _, line, column, path in told}
-        """The places where a plain value is known not to fit."""
+        """The places where another rule has already found a wrong value."""
 
     def flow(self, types: FlowTypes) -> None:
         """Check a flow."""
@@ -95,7 +95,7 @@ class _Check:
             self.found.add(_PATHS[each.kind], level, at, path, message, behind.hint)
 
     def _schema(self, types: FlowTypes, step: StepTypes) -> None:
-        """Find a schema of the flow for a step that the component contradicts."""
+        """Find a schema of a step that contradicts the component's output."""
         held = types.model.root.walk("schemas", "properties", "steps", "properties")
         reason = conflict(step.returned, step.output)
         if held is None or reason is None or not reason.is_certain:
@@ -107,7 +107,7 @@ class _Check:
                        "correct the schema, or remove it")  # fmt: skip
 
     def _untyped(self, step: StepTypes) -> None:
-        """Find a step of whose output nothing is known; what builtin components return follows from their input."""
+        """Find a step with an unknown output type, except for builtin components, whose output depends on the input."""
         if step.source != "unknown" or step.component is None or step.component.startswith("/builtin/"):
             return
         why = "has no output schema" if step.is_known else "is not known here"
@@ -118,7 +118,7 @@ class _Check:
                        f"{{properties: {{{step.step.id}: ...}}}}}}}}")  # fmt: skip
 
     def _items(self, types: FlowTypes, step: StepTypes, inner: FlowTypes) -> None:
-        """Find elements, or an initial input, that the input schema of the flow within excludes."""
+        """Find elements, or an initial input, that do not match the input schema of the inner flow."""
         key = _GIVEN.get(step.component or "", "")
         given, wanted = step.step.node.walk("input", key), inner.declared_input
         if given is None or wanted is None:
@@ -139,7 +139,7 @@ class _Check:
             self._places(met, "the flow's output schema")
 
     def _cases(self, types: FlowTypes) -> None:
-        """Find expected outputs that cannot occur, of a flow that does not say what its output is."""
+        """Find expected outputs that cannot occur, in a flow without an output schema."""
         schema = schema_of(types.output)
         cases = types.model.root.walk("test", "cases")
         for index, case in enumerate(cases.elements if cases is not None else ()):

@@ -1,6 +1,7 @@
-"""From JSON Schemas and values to types, and from types to JSON Schemas. Pure.
+"""Converts JSON Schemas and values to types, and types to JSON Schemas. Pure.
 
-What is not understood makes a type wider, never narrower: a value that fits the schema always fits the type.
+Unsupported parts of a schema make the type wider, never narrower: a value that matches the schema always matches the
+type.
 """
 
 from __future__ import annotations
@@ -30,24 +31,24 @@ _SCALARS = ("null", "boolean", "integer", "number", "string")
 _KINDS = (*_SCALARS, "array", "object")
 _OF_OBJECTS = ("properties", "required", "additionalProperties")
 _TELLING = frozenset({"type", "properties", "$ref", "enum", "const", "anyOf", "oneOf", "allOf", "items"})
-"""Keywords that make a part of `anyOf` a type of its own."""
+"""Keywords with which a part of `anyOf` defines a type."""
 _DEEPEST = 30
 _MOST_PARTS = 5_000
-"""How many parts of one schema are read: beyond, nothing is known."""
+"""Maximum number of parts of a schema that are read. Further parts are unknown."""
 _MOST_WRITTEN = 2_000
-"""How many parts a schema that is written has."""
+"""Maximum number of parts of a schema that is written."""
 _MOST_ELEMENTS = 200
 _PREFIXES = ("#/schemas/$defs/", "#/$defs/", "#/definitions/")
 
 
 def type_of_schema(schema: Any, defs: Mapping[str, Any] | None = None, *, is_source: bool = False) -> Type:
-    """Return the type of the values that fit a schema.
+    """Return the type of the values that match a schema.
 
     Args:
-        schema: Any JSON value: what is no schema says nothing.
-        defs: Shared schemas besides its own.
-        is_source: Whether it describes values that come from somewhere: `properties` without a type then mean an
-            object, though strictly anything else fits as well.
+        schema: Any JSON value. The type of an invalid schema is unknown.
+        defs: Shared schemas in addition to its own.
+        is_source: Whether the schema describes values that are produced somewhere. If so, `properties` without a `type`
+            means an object, although strictly speaking any other value matches as well.
     """
     own: dict[str, Any] = {}
     for key in ("definitions", "$defs"):
@@ -57,7 +58,7 @@ def type_of_schema(schema: Any, defs: Mapping[str, Any] | None = None, *, is_sou
 
 
 class _Reader:
-    """Reads one schema; schemas that refer to themselves are read once."""
+    """Reads a schema. Each shared schema is read once; recursive references are unknown."""
 
     def __init__(self, defs: Mapping[str, Any], is_source: bool) -> None:
         self._defs = defs
@@ -90,7 +91,7 @@ class _Reader:
 
     def _referred(self, reference: Any, depth: int) -> Type:
         name = next((str(reference).removeprefix(each) for each in _PREFIXES if str(reference).startswith(each)), None)
-        # Servers tell builtin components without their shared schemas.
+        # Servers report builtin components without their shared schemas.
         if name is None or name not in self._defs or name in self._open:
             return UNKNOWN
         if name not in self._known:
@@ -100,7 +101,7 @@ class _Reader:
         return self._known[name]
 
     def _all(self, schema: Mapping[str, Any], depth: int) -> Type:
-        """Return the type of the one part that says something; several are beyond this."""
+        """Return the type of the only part with a known type. An intersection of several types is unknown."""
         parts = [self.read(each, depth + 1) for each in schema["allOf"]]
         rest = self._typed(_rest(schema, "allOf"), depth)
         told = [each for each in [*parts, rest] if not is_unknown(each)]
@@ -142,7 +143,7 @@ def _says_something(part: Any) -> bool:
 
 
 def _part(schema: Mapping[str, Any], key: str, part: Any) -> Any:
-    """Return a part of `anyOf` with what stands beside it and holds for each."""
+    """Return a part of `anyOf` with the keywords next to `anyOf`, which apply to every part."""
     if not isinstance(part, Mapping) or not part.keys().isdisjoint(_TELLING - {"type"}):
         return part
     return {**_rest(schema, key), **part}
@@ -157,12 +158,12 @@ def _of_values(values: list[Any]) -> Type:
 
 
 def type_of_value(value: Any, *, is_literal: bool = True, depth: int = 0) -> Type:
-    """Return the type of one value.
+    """Return the type of a value.
 
     Args:
         value: Any JSON value.
-        is_literal: Whether it stands in the flow, and a schema has its kind alone.
-        depth: How deep it is nested.
+        is_literal: Whether the value is a literal in the flow, of which an inferred schema contains only the kind.
+        depth: The nesting depth of the value.
     """
     if depth > _DEEPEST:
         return UNKNOWN
@@ -189,12 +190,12 @@ def kind_of(value: Any) -> str | None:
 
 
 def schema_of(type: Type) -> Any:
-    """Return a JSON Schema of a type; `{}` where nothing is known, and for parts of a very large type."""
+    """Return the JSON Schema of a type; `{}` for unknown types, and for parts of a very large type."""
     return _Writer().schema(type, 0)
 
 
 class _Writer:
-    """Writes one schema, in which shared parts stand as often as they are used."""
+    """Writes a schema in which shared parts are repeated at each use."""
 
     def __init__(self) -> None:
         self._parts = 0

@@ -1,4 +1,4 @@
-"""Types as people read them: `{name: string, tags?: [string]} | null`. Pure."""
+"""Types as readable text: `{name: string, tags?: [string]} | null`. Pure."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ _DEEPEST = 8
 _SHOWN_FIELDS = 12
 _SHOWN_VALUES = 5
 _LONGEST = 1_000
-"""How many characters a part has."""
+"""Maximum number of characters of a part."""
 
 
 def words_of(type: Type, longest: int = 200) -> str:
-    """Return a type in one line; `unknown` where nothing is known.
+    """Return a type as one line of text; unknown parts are `unknown`.
 
     Args:
         type: The type.
-        longest: How many characters are shown.
+        longest: Maximum number of characters.
     """
     return _cut(_Writer().words(type, 0), longest)
 
 
 def noun_of(type: Type) -> str:
-    """Return a type as a noun of a sentence: `a string or null`, or as it is written where it has no such name."""
+    """Return a type as a noun for a sentence: `a string or null`; as in `words_of` if there is no such noun."""
     names = [_noun(each) for each in type.members]
     return " or ".join(names) if 0 < len(names) <= 3 and all(names) else words_of(type, 80)
 
@@ -50,13 +50,13 @@ def _cut(text: str, longest: int) -> str:
 
 
 class _Writer:
-    """Writes one type; parts that occur more than once are written once."""
+    """Writes a type as text. The text of parts that occur more than once is computed once."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, int], str] = {}
 
     def words(self, type: Type, depth: int) -> str:
-        """Return a type in one line."""
+        """Return a type as one line of text."""
         if is_unknown(type):
             return "unknown"
         if not type.members:
