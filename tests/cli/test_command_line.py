@@ -185,7 +185,7 @@ def test_who_is_not_let_in_is_told_what_may_be_missing(status: int, stepflow: St
     with Gateway(server, lambda path, code, body: (status, b"forbidden")) as gateway:
         done = stepflow("runs", "list", "--url", gateway.url)
     assert done.code == 4
-    assert f"was answered {status}" in done.stderr
+    assert f"returned {status}" in done.stderr
     assert "hint: " in done.stderr
 
 

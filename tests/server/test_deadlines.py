@@ -39,7 +39,7 @@ def flow(name: str) -> dict[str, Any]:
 
 
 def silent(within: bytes) -> Callable[[int], Script]:
-    """Let every connection fall silent where the answer to a request is due."""
+    """Let every connection fall silent where the response to a request is due."""
     return lambda number: Script(within=within, cut_answer=0, stall=True)
 
 

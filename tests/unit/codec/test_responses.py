@@ -64,7 +64,7 @@ SILENT = "the server does not say why"
             "text/html",
             b"<html><h1>Bad Gateway</h1></html>",
             errors.ServerFaultError,
-            f"{ASKED} was answered 502 Bad Gateway",
+            f"{ASKED} returned 502 Bad Gateway",
             "<html><h1>Bad Gateway</h1></html>",
             id="a proxy's page",
         ),
@@ -73,14 +73,12 @@ SILENT = "the server does not say why"
             "",
             b" <!doctype html>busy",
             errors.ServerFaultError,
-            f"{ASKED} was answered 503 Service Unavailable",
+            f"{ASKED} returned 503 Service Unavailable",
             "<!doctype html>busy",
             id="a page without a type",
         ),
-        pytest.param(
-            404, "", b"", errors.NotFoundError, f"{ASKED} was answered 404 Not Found", None, id="an unknown blob"
-        ),
-        pytest.param(599, "", b"", errors.ServerFaultError, f"{ASKED} was answered 599", None, id="no known status"),
+        pytest.param(404, "", b"", errors.NotFoundError, f"{ASKED} returned 404 Not Found", None, id="an unknown blob"),
+        pytest.param(599, "", b"", errors.ServerFaultError, f"{ASKED} returned 599", None, id="no known status"),
         pytest.param(
             400,
             "application/json",
@@ -95,7 +93,7 @@ SILENT = "the server does not say why"
             "application/json",
             b'{"message": 5}',
             errors.InvalidRequestError,
-            f"{ASKED} was answered 400 Bad Request",
+            f"{ASKED} returned 400 Bad Request",
             {"message": 5},
             id="a message that is none",
         ),
@@ -174,7 +172,7 @@ def test_a_web_page_and_a_redirect_are_no_answers() -> None:
 def test_a_message_is_one_line_of_bounded_length() -> None:
     found = answers.error_for(500, "text/plain", b"line\r\n\tof " + b"x" * 10_000, ASKED)
     assert found is not None
-    assert found.message.startswith(f"{ASKED} was answered 500 Internal Server Error: line of xxx")
+    assert found.message.startswith(f"{ASKED} returned 500 Internal Server Error: line of xxx")
     assert 500 <= len(found.message) <= 600
     assert found.message.endswith("…")
 
@@ -216,7 +214,7 @@ def test_what_is_no_json_object(content: bytes) -> None:
     ],
 )
 def test_an_answer_of_another_shape(answer: dict[str, Any], reason: str) -> None:
-    with pytest.raises(errors.InvalidResponseError, match="in a shape that is not known") as caught:
+    with pytest.raises(errors.InvalidResponseError, match="a response of an unknown shape") as caught:
         answers.build(responses.run, answer, ASKED)
     assert reason in str(caught.value)
     assert caught.value.details == answer

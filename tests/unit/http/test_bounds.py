@@ -51,8 +51,8 @@ ENDLESS: dict[str, Iterable[bytes]] = {
     "the name of a header": Endless(OK + b"x", b"x"),
     "the value of a header": Endless(OK + b"x-a: ", b"y"),
     "folded lines of a header": Endless(OK + b"x-a: y\r\n", b" y\r\n"),
-    "interim answers": Endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
-    "interim answers with headers": Endless(b"", b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"),
+    "interim responses": Endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "interim responses with headers": Endless(b"", b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"),
     "trailers": Numbered(CHUNKED + b"2\r\n{}\r\n0\r\n"),
     "the name of a trailer": Endless(CHUNKED + b"2\r\n{}\r\n0\r\nx", b"x"),
     "the value of a trailer": Endless(CHUNKED + b"2\r\n{}\r\n0\r\nx-a: ", b"y"),
@@ -128,7 +128,7 @@ DRIPS: dict[str, tuple[bytes, bytes, float]] = {
     "a body in the smallest chunks": (CHUNKED, b"1\r\n \r\n" * 1000, 0),
     "a byte at a time": (OK + b"content-length: 100000\r\n\r\n", b" ", 0.02),
     "a header at a time": (OK, b"x-a: b\r\n", 0.02),
-    "interim answers": (b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.2),
+    "interim responses": (b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.2),
 }
 
 

@@ -335,7 +335,7 @@ NASTY: dict[str, list[bytes | float]] = {
     "a TLS alert": [b"\x15\x03\x01\x00\x02\x02\x46"],
     "a TLS ServerHello": [b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03" + bytes(range(118))],
     "SSH": [b"SSH-2.0-OpenSSH_9.6\r\n"],
-    "only interim answers": [b"HTTP/1.1 100 Continue\r\n\r\n" * 50],
+    "only interim responses": [b"HTTP/1.1 100 Continue\r\n\r\n" * 50],
     "switching protocols": [b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n\x00\x01"],
     "no content": [b"HTTP/1.1 204 No Content\r\n\r\n"],
     "not modified": [b"HTTP/1.1 304 Not Modified\r\n\r\n"],

@@ -44,7 +44,7 @@ def test_answers_that_come_one_after_the_other() -> None:
 def test_what_is_no_answer() -> None:
     with pytest.raises(NotHttp):
         ResponseReader().feed(b"SSH-2.0-OpenSSH\r\n")
-    with pytest.raises(ConnectionBroken, match="without an answer"):
+    with pytest.raises(ConnectionBroken, match="without a response"):
         ResponseReader().feed(b"")
     reader = ResponseReader()
     reader.feed(FIRST[:-1])

@@ -54,7 +54,7 @@ def test_a_server_that_tells_its_commit(build: dict[str, Any], told: str | None,
     "health", [{}, {"status": "ok"}, {"version": 5}, {"build": "x"}, {"version": None, "build": None}, {"build": []}]
 )
 def test_what_is_no_stepflow_server(health: dict[str, Any]) -> None:
-    with pytest.raises(InvalidResponseError, match="not as a Stepflow server"):
+    with pytest.raises(InvalidResponseError, match="not like a Stepflow server"):
         recognise(URL, health)
 
 

@@ -86,7 +86,7 @@ DRIPS = {
     "silence": silent,
     "status line": dripping(b"", b"H"),
     "headers": dripping(b"HTTP/1.1 200 OK\r\nx: ", b"y"),
-    "interim answers": dripping(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "interim responses": dripping(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
     "body": dripping(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n", b" "),
     "chunks": dripping(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
     "the size of a chunk": dripping(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", b"0"),

@@ -190,7 +190,7 @@ def test_the_longer_of_both_waits_counts(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_attempts_are_described() -> None:
-    assert describe(HttpResponse(503, {})) == "answered 503"
+    assert describe(HttpResponse(503, {})) == "status 503"
     assert describe(ConnectionBroken("reset by peer")) == "reset by peer"
     assert describe(ReadTimeout()) == "ReadTimeout"
 
@@ -304,7 +304,7 @@ def test_a_short_outage_is_bridged_and_a_failure_tells_its_attempts(twin: str) -
     left = 3
     with pytest.raises(StepflowClientError) as caught:
         ask(httpx.MockTransport(server), retry=RetryPolicy(max_attempts=3))
-    assert list(caught.value.attempts) == ["answered 503"] * 3
+    assert list(caught.value.attempts) == ["status 503"] * 3
 
 
 @pytest.mark.parametrize("twin", TWINS)

@@ -182,7 +182,7 @@ class Connection:
             answer = await self.call("health_check", api.health_check._get_kwargs(), dict, timeout=timeout)
         except (InvalidResponseError, InvalidRequestError, NotFoundError, UnsupportedByServerError) as error:
             raise InvalidResponseError(
-                f"{self.url} answers, but not as a Stepflow server does: {error.message}",
+                f"{self.url} responds, but not like a Stepflow server: {error.message}",
                 status_code=error.status_code,
                 details=error.details,
                 hint="is this the URL of a Stepflow server?",

@@ -406,7 +406,7 @@ class _Search:
         flow = f"{self.call.flow_id[:12]}…"
         exact = "deduplicate=True makes this exact"
         return AmbiguousRunError(
-            f"a run of flow {flow} may have been created, but its answer was lost ({self.error.message}): {names}",
+            f"a run of flow {flow} may have been created, but its response was lost ({self.error.message}): {names}",
             candidates=list(runs),
             hint=f"look at the candidates before you start it again; {exact if self.is_ours else _OTHERS}",
         )

@@ -107,4 +107,4 @@ async def _error_of(
             break
     kind = stream.headers.get("content-type", "")
     problem = answers.error_for(stream.status, kind, content, str(sent), run_id=run_id)
-    return problem or InvalidResponseError(f"{sent} was not answered with events", run_id=run_id)
+    return problem or InvalidResponseError(f"{sent} did not return a stream of events", run_id=run_id)

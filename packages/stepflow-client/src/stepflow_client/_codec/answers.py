@@ -81,19 +81,19 @@ def error_for(
             return errors.UnsupportedByServerError(f"this server does not know {asked}", status_code=status)
         if kind == "text/html":
             return errors.InvalidResponseError(
-                f"{asked} was answered with a web page",
+                f"{asked} returned a web page",
                 status_code=status,
                 hint="is this the URL of a Stepflow server?",
             )
         return None
     if status < 400:
         return errors.InvalidResponseError(
-            f"{asked} was answered with a redirect ({status})", status_code=status, hint="use the URL it leads to"
+            f"{asked} returned a redirect ({status})", status_code=status, hint="use the URL it leads to"
         )
     message, details = _what_it_says(kind, content)
     if status == 408:
-        return errors.RequestTimeoutError(message or f"{asked} was answered 408", status_code=408, run_id=run_id)
-    answered = f"{asked} was answered {status} {_phrase(status)}".rstrip()
+        return errors.RequestTimeoutError(message or f"{asked} returned 408", status_code=408, run_id=run_id)
+    answered = f"{asked} returned {status} {_phrase(status)}".rstrip()
     kinds = _ERRORS.get(status, errors.ServerFaultError if status >= 500 else errors.InvalidRequestError)
     if message is None or kinds is errors.AuthenticationError or (status >= 500 and not isinstance(details, dict)):
         # The response may come from a proxy rather than from the server.
@@ -179,7 +179,7 @@ def _not_json(content: bytes, asked: str) -> errors.InvalidResponseError:
     start = _clip(content[:400].decode("utf-8", "replace")) or "an empty body"
     start = start if len(start) <= 80 else f"{start[:79]}…"
     return errors.InvalidResponseError(
-        f"{asked} was answered with something else than a JSON object: {start}",
+        f"{asked} returned something other than a JSON object: {start}",
         hint="is this the URL of a Stepflow server?",
     )
 
@@ -197,7 +197,7 @@ def build(make: Callable[[dict[str, Any]], Answer], answer: dict[str, Any], aske
     except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
         reason = _reason(error)
     raise errors.InvalidResponseError(
-        f"{asked} was answered in a shape that is not known: {_clip(reason)}",
+        f"{asked} returned a response of an unknown shape: {_clip(reason)}",
         details=answer,
         hint="the server may be of a newer release",
     )

@@ -149,7 +149,7 @@ class HttpRequest:
             ReadTimeout: If the deadline has passed.
         """
         if self.deadline is not None and time.monotonic() >= self.deadline:
-            raise ReadTimeout("no whole answer in time")
+            raise ReadTimeout("no complete response in time")
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"

@@ -108,7 +108,7 @@ class ResponseReader:
         except httptools.HttpParserCallbackError as error:
             if self._refusal is None:
                 if isinstance(error.__context__, MemoryError):
-                    raise ConnectionBroken("there is no memory for the answer") from None
+                    raise ConnectionBroken("there is no memory for the response") from None
                 # The callbacks cannot fail in any other way, so there was an interrupt. (Which one is lost if another
                 # exception is being handled.)
                 raise KeyboardInterrupt from error
@@ -121,7 +121,7 @@ class ResponseReader:
                 return
             if isinstance(error, httptools.HttpParserUpgrade):
                 raise NotHttp("it changes to another protocol unasked") from None
-            raise NotHttp(f"not an HTTP/1.1 answer: {error}") from None
+            raise NotHttp(f"not an HTTP/1.1 response: {error}") from None
         if not self.complete:
             self._check(len(data), size, pieces)
 
@@ -150,7 +150,7 @@ class ResponseReader:
             self.complete = True
             self.keep_alive = False
             return
-        what = "in the middle of the answer" if self.started else "without an answer"
+        what = "in the middle of the response" if self.started else "without a response"
         raise ConnectionBroken(f"the server disconnected {what}")
 
     def take_body(self) -> bytes:
@@ -191,7 +191,7 @@ class ResponseReader:
         if not self.headers_complete:
             self._interim += 1
             if self._interim > MOST_INTERIM:
-                self._refuse(NotHttp, f"it has {self._interim} interim answers")
+                self._refuse(NotHttp, f"it has {self._interim} interim responses")
         elif not self._has_body:
             # The parser does not know the request and expects a body now: the connection is not reused.
             self.complete = True

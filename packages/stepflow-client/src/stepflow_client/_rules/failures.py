@@ -66,23 +66,23 @@ def _error_from(
             return ServerConnectionError(message, hint=hint, run_id=run_id)
         case ReadTimeout() | WriteTimeout():
             seconds = limit.write if isinstance(error, WriteTimeout) else limit.read
-            message = f"{asked} got no answer from {url} within {seconds:.3g} s"
+            message = f"{asked} got no response from {url} within {seconds:.3g} s"
             return RequestTimeoutError(message, run_id=run_id)
         case CannotSend():
             return InvalidArgumentError(f"{asked} cannot be sent: {reason}", run_id=run_id)
         case TooLarge():
-            message = f"the answer to {asked} is too large: {reason}"
+            message = f"the response to {asked} is too large: {reason}"
             return InvalidResponseError(message, hint="the client takes max_response_bytes=", run_id=run_id)
         case NotHttp():
-            message = f"{url} does not answer in HTTP: {reason}"
+            message = f"{url} does not speak HTTP: {reason}"
             return InvalidResponseError(message, hint="is this the URL of a Stepflow server?", run_id=run_id)
         case Unreadable():
-            return InvalidResponseError(f"the answer to {asked} cannot be read: {reason}", run_id=run_id)
+            return InvalidResponseError(f"the response to {asked} cannot be read: {reason}", run_id=run_id)
         case HttpError() | OSError():
             said, advice = refusal(error) or (reason, None)
             return ServerConnectionError(f"the connection to {url} broke: {said}", hint=advice, run_id=run_id)
         case _:
-            return InvalidResponseError(f"the answer to {asked} cannot be read: {reason}", run_id=run_id)
+            return InvalidResponseError(f"the response to {asked} cannot be read: {reason}", run_id=run_id)
 
 
 def _hint(error: BaseException | None, proxy: str | None) -> str:

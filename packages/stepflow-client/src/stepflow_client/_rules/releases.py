@@ -60,7 +60,7 @@ def recognise(url: str, health: Mapping[str, Any]) -> Server:
         commit = _printable(str(built.get("gitVersion") or "")) or None
         return _info(url, _CURRENT, release=_COMMITS.get(commit or ""), commit=commit)
     raise InvalidResponseError(
-        f"{url} answers, but not as a Stepflow server does", hint="is this the URL of a Stepflow server?"
+        f"{url} responds, but not like a Stepflow server", hint="is this the URL of a Stepflow server?"
     )
 
 

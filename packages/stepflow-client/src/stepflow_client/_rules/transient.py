@@ -195,7 +195,7 @@ def _parse_date(text: str) -> datetime | None:
 def describe(outcome: HttpError | HttpResponse) -> str:
     """Return a one-line description of an attempt, for the list of attempts in an error."""
     if isinstance(outcome, HttpResponse):
-        return f"answered {outcome.status}"
+        return f"status {outcome.status}"
     return str(outcome) or type(outcome).__name__
 
 

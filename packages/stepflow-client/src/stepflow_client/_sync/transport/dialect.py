@@ -91,7 +91,7 @@ class Dialect(Middleware):
         try:
             return replace(response, content=encode(dialect.current_health(health))), server
         except (ValueError, RecursionError) as error:
-            raise InvalidResponseError(f"{request} was answered with what JSON cannot hold: {error}") from None
+            raise InvalidResponseError(f"{request} returned what JSON cannot represent: {error}") from None
 
     def _recognise(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
         """Request the server's health and return the response, and the server it describes.
@@ -122,10 +122,10 @@ class Dialect(Middleware):
         if response.status in _UNAUTHORISED or (request.idempotent and is_transient_status(response.status)):
             return response, None
         if is_transient_status(response.status):
-            raise _not_sent(f"it answered {response.status}", response.attempts)
+            raise _not_sent(f"it returned {response.status}", response.attempts)
         about = f"{response.status}, {response.content_type or 'no content type'}"
         raise InvalidResponseError(
-            f"{self.url} answers, but not as a Stepflow server does ({about})",
+            f"{self.url} responds, but not like a Stepflow server ({about})",
             status_code=response.status,
             hint="is this the URL of a Stepflow server?",
         )
@@ -158,7 +158,7 @@ class Dialect(Middleware):
         except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
             self.forget()
             raise InvalidResponseError(
-                f"{request} was answered in a shape that a server {server.release or server.dialect} does not have",
+                f"{request} returned a response whose shape is not that of {server.release or server.dialect}",
                 details=str(error),
             ) from None
         if response is not None and (final is reply or final.body is None):
@@ -167,7 +167,7 @@ class Dialect(Middleware):
         try:
             content = encode(final.body)
         except (ValueError, RecursionError) as error:
-            raise InvalidResponseError(f"{request} was answered with what JSON cannot hold: {error}") from None
+            raise InvalidResponseError(f"{request} returned what JSON cannot represent: {error}") from None
         if response is None:
             return HttpResponse(final.status, headers, content)
         headers |= {name: response.headers[name] for name in ("retry-after", "date") if name in response.headers}
