@@ -39,7 +39,7 @@ demo: $(ENV) ## Run the example flow on an embedded server
 test: $(ENV) ## Run the tests, those on the real server too
 	$(RUN_TESTS) -m "not faults and not exhaustive"
 
-test-exhaustive: $(ENV) ## Run the tests of thousands of cases, and those with long waits
+test-exhaustive: $(ENV) ## Run the tests of thousands of cases, of generated code, and those with long waits
 	$(RUN_TESTS) --dist load -m exhaustive
 
 SUITE := tests/server/test_specification.py tests/server/test_executor.py tests/server/test_operations.py \

@@ -16,6 +16,10 @@ from scripts import check_generated, generate_api
 SCRIPT = Path(generate_api.__file__)
 
 
+# Each test runs the generator.
+pytestmark = pytest.mark.exhaustive
+
+
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package, generated in this process."""

@@ -37,6 +37,10 @@ def module(readme: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+# Each test runs a type checker.
+pytestmark = pytest.mark.exhaustive
+
+
 @pytest.fixture(scope="module")
 def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the code of each README as a module."""

@@ -166,6 +166,7 @@ def names(count: int) -> list[str]:
     return ["".join(dice.choices(HOSTILE, k=dice.randrange(1, 3))) + str(number) for number in range(count)]
 
 
+@pytest.mark.exhaustive
 def test_a_thousand_hostile_names(session: httpx.Client, newest_server: StepflowRuntime) -> None:
     """Names of flows and steps, outputs, errors, descriptions, titles and keys: all of it is text."""
     client = newest_server.sync_client
