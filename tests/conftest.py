@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -53,6 +54,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--rewrite-golden", action="store_true", help="write what commands print into tests/cli/golden, to be read then"
     )
     parser.addoption("--wheels", default=None, help="the folder of the built wheels, for tests/packaging")
+
+
+def pytest_collection_finish() -> None:
+    # Thousands of tests are kept until the end; no search for garbage needs to look at them.
+    gc.freeze()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
