@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from stepflow_client.flows.types.compare import conflict, fits
@@ -88,6 +88,7 @@ def _has_empty_list(value: Any) -> bool:
 
 
 @settings(max_examples=600, deadline=None)
+@example({"anyOf": [{"type": "array", "items": {}}, {"type": ["null", "array"], "items": False}]}, [None, [], [1]])
 @given(_SCHEMAS, st.lists(_VALUES, min_size=1, max_size=8))
 def test_what_fits_a_schema_fits_its_type(schema: Any, values: list[Any]) -> None:
     type = type_of_schema(schema)

@@ -207,7 +207,12 @@ class _Writer:
             return {}
         if not type.members:
             return {"not": {}}
-        schemas = [self._member(each, depth) for each in union([widened(type)]).members]
+        # Different members may have the same schema: that of a list does not say that it is empty.
+        schemas: list[dict[str, Any]] = []
+        for member in union([widened(type)]).members:
+            schema = self._member(member, depth)
+            if schema not in schemas:
+                schemas.append(schema)
         if len(schemas) == 1:
             return schemas[0]
         if all(each.keys() == {"type"} for each in schemas):
