@@ -9,7 +9,8 @@ SPEC ?= openapi/stepflow.yaml
 
 # Tests wait for servers most of the time, so more of them run at once than there are cores.
 JOBS ?= 8
-RUN_TESTS = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+# Property tests have the same examples each time; pytest alone looks for new ones.
+RUN_TESTS = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --hypothesis-profile ci
 
 # uv brings its own list of certificate authorities; behind a TLS proxy it needs the system's.
 export UV_SYSTEM_CERTS := 1
