@@ -270,17 +270,19 @@ def test_a_slow_server_gets_fewer_chunks(twin: str) -> None:
     slow, fast = Member(store), Member(store)
     slow.held.clear()
 
-    def release() -> None:
+    def release() -> int:
         while fast.created < 30 and slow.created <= 4:
             time.sleep(0.01)
+        before = slow.created
         slow.held.set()
+        return before
 
     with served(slow, fast) as urls, ThreadPoolExecutor(1) as pool:
         released = pool.submit(release)
         assert mapped(twin, urls, numbers(400), chunk_size=10) == list(range(400))
-        released.result()
-    # Four chunks in flight on each, and those of the slow one stay until it has responded.
-    assert 4 <= slow.created <= 10
+    # Up to four chunks are in flight on each, and those of the slow one stay until it has responded.
+    assert 1 <= released.result() <= 4
+    assert slow.created <= 10
     assert fast.created == 40 - slow.created
 
 
