@@ -8,7 +8,6 @@ import gc
 import json
 import logging
 import os
-import re
 import resource
 import signal
 import socket
@@ -89,10 +88,7 @@ def descriptors() -> set[tuple[str, str]]:
     # Linux links them to what they are of; macOS has only their numbers.
     for name in os.listdir("/dev/fd"):
         try:
-            target = os.readlink(f"/dev/fd/{name}")
-            # A C library that looks at the memory of its process opens this; nothing of the runtime does.
-            if not re.fullmatch(r"/proc/\d+/maps", target):
-                found.add((name, target))
+            found.add((name, os.readlink(f"/dev/fd/{name}")))
         except FileNotFoundError:
             # The one that lists them is gone by now.
             continue

@@ -38,7 +38,13 @@ def confine(pid: int) -> frozenset[int]:
             duplicate = _duplicate(process, fd)
             if duplicate is None:
                 continue
-            with socket.socket(fileno=duplicate) as each:
+            try:
+                each = socket.socket(fileno=duplicate)
+            except OSError:
+                # The number has been reused since: it is a file now.
+                os.close(duplicate)
+                continue
+            with each:
                 if each.family in _INTERNET and each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                     each.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
                     ports.add(each.getsockname()[1])

@@ -1,0 +1,41 @@
+"""Closing the port of a server to other machines, while the server opens and closes files."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from stepflow_client._embedded import loopback
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux can do this")
+
+SERVER = """
+import socket, sys
+file = open("/proc/self/maps")
+server = socket.create_server(("0.0.0.0", 0))
+print(file.fileno(), server.fileno(), server.getsockname()[1], flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[int, int, int, int]]:
+    """A process that listens: its id, a file and the socket by their numbers, and the port."""
+    process = subprocess.Popen([sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    file, listening, port = map(int, process.stdout.readline().split())
+    yield process.pid, file, listening, port
+    process.communicate("")
+
+
+def test_a_number_that_is_a_file_by_now_is_passed_over(
+    server: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid, file, listening, port = server
+    monkeypatch.setattr(loopback, "_sockets", lambda pid: [file, listening])
+    before = os.listdir("/dev/fd")
+    assert loopback.confine(pid) == {port}
+    assert len(os.listdir("/dev/fd")) == len(before)
