@@ -5,12 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import logging
 
 __all__ = ["log_to_stderr", "logger", "logger_of", "telling"]
+
+
+_DEBUG = 10
+"""As `logging.DEBUG`."""
 
 
 class _Logger:
@@ -22,7 +27,7 @@ class _Logger:
     @property
     def writes_debug(self) -> bool:
         """Whether debug messages, such as one for each request, are enabled."""
-        return "logging" in sys.modules and logger_of("client").isEnabledFor(10)
+        return "logging" in sys.modules and logger_of("client").isEnabledFor(_DEBUG)
 
     def debug(self, message: str, *args: object) -> None:
         if "logging" in sys.modules:
@@ -57,6 +62,7 @@ def telling(listener: Callable[[str], None]) -> Iterator[None]:
         logger.listeners.remove(listener)
 
 
+@cache
 def logger_of(part: str) -> logging.Logger:
     """Return the logger of a part of the package.
 
@@ -66,7 +72,7 @@ def logger_of(part: str) -> logging.Logger:
     import logging
 
     parent = logging.getLogger("stepflow")
-    if not parent.handlers:
+    if not any(isinstance(each, logging.NullHandler) for each in parent.handlers):
         # Without any handler, Python would print warnings to stderr.
         parent.addHandler(logging.NullHandler())
     return logging.getLogger(f"stepflow.{part}")

@@ -20,7 +20,7 @@ _SHORT = {"\n": "\\n", "\r": "\\r"}
 
 def is_safe(text: str) -> bool:
     """Return whether text can be written unchanged; a line feed is safe here."""
-    return _is_plain(text) or re.search(_UNSAFE_IN_DOCUMENT, text) is None
+    return _is_plain(text.replace("\n", "")) or re.search(_UNSAFE_IN_DOCUMENT, text) is None
 
 
 def printable(text: str) -> str:
@@ -29,7 +29,7 @@ def printable(text: str) -> str:
     Args:
         text: Any text.
     """
-    return text if _is_plain(text, but="") else re.sub(_UNSAFE, _escape, text)
+    return text if _is_plain(text) else re.sub(_UNSAFE, _escape, text)
 
 
 def printable_lines(text: str) -> str:
@@ -51,14 +51,14 @@ def printable_traceback(chunks: Iterable[str]) -> str:
 
 def json_escaped(document: str) -> str:
     """Return a JSON document, or a YAML document whose unsafe strings are in double quotes, with `\\uXXXX` escapes."""
-    if _is_plain(document):
+    if _is_plain(document.replace("\n", "")):
         return document
     return re.sub(_UNSAFE_IN_DOCUMENT, lambda match: f"\\u{ord(match[0]):04x}", document)
 
 
-def _is_plain(text: str, but: str = "\n") -> bool:
+def _is_plain(text: str) -> bool:
     """Return whether text is printable ASCII. Most text is, and then no pattern needs to be compiled."""
-    return text.isascii() and (text.replace(but, "") if but else text).isprintable()
+    return text.isascii() and text.isprintable()
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -56,6 +56,8 @@ def command(runs: tuple[str, ...], wait: Wait, server: ServerOptions, output: Ou
 
 def _ended(target: Target, ids: list[str], wait: Wait, problems: list[Problem]) -> Iterator[dict[str, Any]]:
     """Yield the runs that end in time, in the given order. Failures and late runs are added to `problems`."""
+    from stepflow_client import RunTimeoutError
+
     late: list[str] = []
     deadline = None if wait.timeout is None else time.monotonic() + wait.timeout
 
@@ -64,23 +66,25 @@ def _ended(target: Target, ids: list[str], wait: Wait, problems: list[Problem]) 
         again = _again(target, late + ids[ids.index(run_id) :])
 
         def run_at_end() -> RunDetails:
-            if left is not None and left < _ONE_LOOK:
-                run = target.client.get_run(run_id, timeout=_ONE_LOOK)
-                if run.is_finished or not left:
-                    return run
-            return target.client.wait_run(run_id, timeout=left)
+            if left != 0:
+                try:
+                    return target.client.wait_run(run_id, timeout=left)
+                except RunTimeoutError:
+                    if run_id == ids[0]:
+                        raise
+            # Its turn came when the time for all was (nearly) over.
+            run = target.client.get_run(run_id, timeout=_ONE_LOOK)
+            if run.is_finished:
+                return run
+            raise RunTimeoutError(f"run {run_id} has not ended yet", run_id=run_id)
 
         try:
-            run = wait_for(target, run_id, wait, run_at_end, _text(run_id, ids), again)
+            return run_record(wait_for(target, run_id, wait, run_at_end, _text(run_id, ids), again))
         except Problem as problem:
             if problem.exit_code != ExitCode.TIMED_OUT:
                 raise
             late.append(run_id)
             return None
-        if not run.is_finished:
-            late.append(run_id)
-            return None
-        return run_record(run)
 
     for record in for_each_run(ids, until_end, problems):
         if record is not None:
