@@ -32,6 +32,12 @@ class _Fork(fdspawn):
         super().__init__(ours, timeout=30)
         self.pid, self._status = forks().run_on_terminal(args, environment, folder, theirs)
 
+    def send(self, text: str | bytes) -> int:
+        # `pexpect.spawn` pauses as well: a person does not type before the program is ready for it.
+        time.sleep(0.05)
+        sent: int = super().send(text)
+        return sent
+
     def sendintr(self) -> None:
         self.send("\x03")
 

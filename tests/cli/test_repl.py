@@ -207,6 +207,7 @@ def test_completion(prompt: Terminal, stepflow: Stepflow) -> None:
     prompt.send(f"runs {TAB}")
     prompt.wait_for("Show the steps of a run live")
     prompt.interrupt()
+    prompt.wait_for("\nstepflow>\n")
     # The run is asked for at the embedded server.
     prompt.send(f"runs get {TAB}")
     (run_id,) = re.findall(r"run (\S{36}) failed", prompt.screen)
