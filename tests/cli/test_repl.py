@@ -165,6 +165,7 @@ def test_a_line_that_is_given_up_and_leaving(prompt: Terminal, stepflow: Stepflo
     prompt.send("nonsense that nobody wants")
     prompt.wait_for("nobody wants")
     prompt.interrupt()
+    prompt.wait_for("\nstepflow>\n")
     enter(prompt, "health --fields status", "STATUS  healthy")
     assert "there is no command" not in prompt.screen
     prompt.send(CTRL_D)
@@ -189,6 +190,7 @@ def test_an_interrupt_ends_the_command_only(prompt: Terminal) -> None:
     prompt.send(f"{match[1]}\r")
     prompt.wait_for("prepare  running")
     prompt.interrupt()
+    prompt.wait_for("\nstepflow>\n")
     enter(prompt, "health --fields status", "STATUS  healthy")
 
 
