@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -63,3 +64,24 @@ def test_every_request_carries_the_trace(twin: str, server_url: str, spans: InMe
     attributes = run.attributes or {}
     assert (attributes["stepflow.run.id"], attributes["stepflow.flow.name"]) == (run_id, "echo")
     assert attributes["stepflow.run.status"] == "completed"
+
+
+@pytest.mark.parametrize("twin", ["async", "sync"])
+def test_a_marker_of_a_key_that_is_not_there_is_no_error(
+    twin: str, server_url: str, spans: InMemorySpanExporter
+) -> None:
+    key = f"doc-{time.time_ns()}"
+
+    async def main() -> None:
+        async with StepflowClient(server_url) as client:
+            await client.run(FLOW, 7, idempotency_key=key)
+
+    if twin == "sync":
+        with SyncStepflowClient(server_url) as client:
+            client.run(FLOW, 7, idempotency_key=key)
+    else:
+        asyncio.run(main())
+    finished = spans.get_finished_spans()
+    assert "stepflow.get_blob" in {span.name for span in finished}
+    assert [span.name for span in finished if span.status.status_code.name == "ERROR"] == []
+    assert [span.name for span in finished if "error.type" in (span.attributes or {})] == []

@@ -458,10 +458,8 @@ class StepflowClient(Picklable):
             idempotency_key: A key chosen by the caller, such as the id of a document. If a run of this flow exists
                 under the key, that run is returned, whichever process created it and even if that process crashed (0.10
                 and newer; the server's store must survive). The flow carries the key, so the same key can be used with
-                different flows. Requires the flow itself, not its id. The first call with a key takes five more small
-                requests. If two programs first use a key at the same time, while these requests are in progress, both
-                may create a run: with an SQLite store, both calls and all later ones return the run that was noted
-                first; with an in-memory store, each may return its own.
+                different flows. Requires the flow itself, not its id. The first call with a key takes seven more small
+                requests. Simultaneous calls with a key, in any program, wait for each other and return the same run.
             on_cancel: What to do with the run if the task is cancelled (in the sync client: on a KeyboardInterrupt):
                 `detach`, the default, leaves it running; `cancel` marks it as cancelled if its id is known by then.
             check: Whether to check the input against the flow's input schema, and refuse input that does not match,

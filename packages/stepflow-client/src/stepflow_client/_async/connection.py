@@ -251,6 +251,7 @@ class Connection:
         timeout: float | httpx.Timeout | None = None,
         run_id: str | None = None,
         waits: float = 0,
+        may_be_missing: bool = False,
     ) -> HttpResponse:
         """Send a request and return the response; raise on error responses.
 
@@ -260,13 +261,22 @@ class Connection:
             timeout: Seconds, instead of the client's timeout.
             run_id: The run concerned, for errors.
             waits: Seconds the server was asked to hold the request; they are added to the timeout.
+            may_be_missing: Whether a 404 response is returned too, because it answers the caller's question.
 
         Raises:
             TransportError: If no usable response arrived.
             ApiError: If the server responded with an error.
         """
         with self.traced(operation) as span:
-            return await self._send(span, operation, request, timeout=timeout, run_id=run_id, waits=waits)
+            return await self._send(
+                span,
+                operation,
+                request,
+                timeout=timeout,
+                run_id=run_id,
+                waits=waits,
+                may_be_missing=may_be_missing,
+            )
 
     def url_of(self, error: Exception) -> str:
         """Return the URL of the server that caused an error, or of the first server if that is unknown."""
@@ -288,6 +298,7 @@ class Connection:
         timeout: float | httpx.Timeout | None,
         run_id: str | None,
         waits: float,
+        may_be_missing: bool = False,
     ) -> HttpResponse:
         limit = self.timeout if timeout is None else check_timeout(timeout, of_a_call=True)
         if waits:
@@ -306,7 +317,8 @@ class Connection:
         span.note(status_code=response.status)
         if logger.writes_debug:
             logger.debug("%s -> %s in %.1f ms", sent, response.status, (time.monotonic() - started) * 1000)
-        if response.status != 200 or response.headers.get("content-type") != "application/json":
+        is_usual = response.status == 200 and response.headers.get("content-type") == "application/json"
+        if not (is_usual or (may_be_missing and response.status == 404)):
             try:
                 _refuse_errors(response, operation, str(sent), run_id)
             except NotFoundError as error:

@@ -1,7 +1,8 @@
 """Idempotency keys: a tag on the flow, and small marker blobs that show whether and for what a key was used.
 
 Servers return neither the inputs of a run nor the runs of a flow. But they store blobs under the SHA-256 of their
-content, which the client can compute, so one request shows whether a marker exists.
+content, which the client can compute, so one request shows whether a marker exists, and the name that was stored with
+it. Stores in a file keep the first name of a blob, stores in memory the last one.
 """
 
 from __future__ import annotations
@@ -18,7 +19,16 @@ from .values import restored
 if TYPE_CHECKING:
     from ..types import FlowVariable
 
-__all__ = ["Marker", "check_key", "input_digest", "input_marker", "run_marker", "tag_of", "use_marker"]
+__all__ = [
+    "Marker",
+    "check_key",
+    "claim_marker",
+    "input_digest",
+    "input_marker",
+    "run_marker",
+    "tag_of",
+    "taken_marker",
+]
 
 _LONGEST = 512
 """Maximum number of characters of a key."""
@@ -52,22 +62,28 @@ def tag_of(key: str) -> str:
     return f"key:{key}"
 
 
-def use_marker(flow_id: str) -> Marker:
-    """Return the marker that is stored before a run is created under a key.
+def claim_marker(flow_id: str, turn: int) -> Marker:
+    """Return the marker that a call stores first if it wants to create the run; its name is the call's own.
 
     Args:
         flow_id: The id of the flow with the tag of the key.
+        turn: 0 for the first calls with the key. Later turns are for calls that take over from one that has crashed.
     """
-    return _marker("use", flow_id)
+    return _marker("claim", flow_id, str(turn))
 
 
-def input_marker(flow_id: str, digest: str) -> Marker:
-    """Return the marker that is stored before a run is created under a key for a specific input."""
-    return _marker("input", flow_id, digest)
+def taken_marker(flow_id: str, turn: int) -> Marker:
+    """Return the marker that is stored before a call of a turn may create the run: the turn is over for others."""
+    return _marker("taken", flow_id, str(turn))
+
+
+def input_marker(flow_id: str, turn: int) -> Marker:
+    """Return the marker that the creating call of a turn stores before it creates the run; its name is the digest."""
+    return _marker("input", flow_id, str(turn))
 
 
 def run_marker(flow_id: str) -> Marker:
-    """Return the marker that is stored after a run was created under a key; its filename is the run's id."""
+    """Return the marker that is stored after a run was created under a key; its name is the run's id and the digest."""
     return _marker("run", flow_id)
 
 

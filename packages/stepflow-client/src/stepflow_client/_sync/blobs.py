@@ -16,6 +16,7 @@ from .connection import Connection
 if TYPE_CHECKING:
     from .. import types
     from .._codec import responses
+    from .._http.messages import HttpResponse
     from ..types import BlobContent, StoreBlobResponse
 else:
     responses = lazy_module("stepflow_client._codec.responses")
@@ -57,15 +58,24 @@ class BlobStore:
     def get_blob(self, blob_id: str, *, timeout: float | None = None) -> BlobContent:
         """Return a blob: `data` is the JSON value, or `bytes` for a binary one."""
         blob_id = requests.check_id(blob_id, "blob_id")
-        request = api.get_blob._get_kwargs(blob_id=blob_id, accept=api.GetBlobAccept.BYTES)
-        response = self._connection.send("get_blob", request, timeout=timeout)
-        # Every release with blobs sends the type and filename of raw bytes in headers, and JSON stays exact this way.
-        kind = response.headers.get("x-blob-type", "binary")
-        return types.BlobContent(
-            blob_id=blob_id,
-            blob_type=kind,
-            filename=responses.attachment_name(response.headers.get("content-disposition")),
-            data=response.content
-            if kind == "binary"
-            else answers.json_value(response.content, f"GET /blobs/{blob_id}"),
-        )
+        return _content(blob_id, self._connection.send("get_blob", _reading(blob_id), timeout=timeout))
+
+    def find_blob(self, blob_id: str) -> BlobContent | None:
+        """Return a blob, or None if the server has no such blob: here that is no error, in traces and metrics too."""
+        response = self._connection.send("get_blob", _reading(blob_id), may_be_missing=True)
+        return None if response.status == 404 else _content(blob_id, response)
+
+
+def _reading(blob_id: str) -> dict[str, Any]:
+    return api.get_blob._get_kwargs(blob_id=blob_id, accept=api.GetBlobAccept.BYTES)
+
+
+def _content(blob_id: str, response: HttpResponse) -> BlobContent:
+    # Every release with blobs sends the type and filename of raw bytes in headers, and JSON stays exact this way.
+    kind = response.headers.get("x-blob-type", "binary")
+    return types.BlobContent(
+        blob_id=blob_id,
+        blob_type=kind,
+        filename=responses.attachment_name(response.headers.get("content-disposition")),
+        data=response.content if kind == "binary" else answers.json_value(response.content, f"GET /blobs/{blob_id}"),
+    )

@@ -7,10 +7,20 @@ from __future__ import annotations
 import os
 import time
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from uuid import uuid4
 
 from .._codec import answers, requests
-from .._codec.idempotency import Marker, check_key, input_digest, input_marker, run_marker, tag_of, use_marker
+from .._codec.idempotency import (
+    Marker,
+    check_key,
+    claim_marker,
+    input_digest,
+    input_marker,
+    run_marker,
+    tag_of,
+    taken_marker,
+)
 from .._codec.requests import Variables
 from .._codec.variables import flow_variables
 from .._rules.creation import tagged
@@ -33,8 +43,10 @@ if TYPE_CHECKING:
 
 __all__ = ["KeyedRuns"]
 
-_ON_THE_WAY = 0.5
-"""Seconds in which a request of a killed process may still create a run."""
+_TAKEOVER = 1.0
+"""Seconds after which a call whose run has not appeared counts as crashed, so that another call may take over."""
+_LOOK = 0.05
+"""Seconds between checks whether another call has recorded its run."""
 _TURN = 0.01
 """Seconds between checks whether another call of this client has finished with a key."""
 _PAGE = 500
@@ -45,7 +57,6 @@ class _Keyed(NamedTuple):
     """A flow, and the id of its copy that carries a key."""
 
     flow: dict[str, Any]
-    digest: bytes
     flow_id: str
     key: str
 
@@ -55,8 +66,22 @@ class _Keyed(NamedTuple):
         return name if isinstance(name, str) and name else None
 
 
+class _Noted(NamedTuple):
+    """The run of a key, and the digest of the input it was created for."""
+
+    run: RunDetails
+    digest: str
+
+
 class KeyedRuns:
     """Creates and finds runs under keys given by the caller.
+
+    Servers have no operation that only one of several callers can succeed in, so calls exclude each other with markers:
+    a call stores its claim, checks that the turn is not taken, takes it, and goes on only if the claim is still its
+    own. However the requests of several calls interleave, at most one call goes on. The others wait for its run. If
+    none appears, the call has crashed, and one of them takes over in the next turn. A call that was delayed until
+    then starts over. Only a creation that is on its way to the server for so long makes a second run; all calls then
+    return the older one.
 
     Args:
         connection: The connection.
@@ -90,10 +115,11 @@ class KeyedRuns:
         """Return the run that exists under a key; None if there is none."""
         content, digest = self._checked(flow, key)
         keyed = self._stored(content, digest, key)
-        found = self._noted(keyed)
-        if found is not None or not self._is_there(use_marker(keyed.flow_id)):
-            return found
-        return self._searched(keyed)
+        noted = self._noted(keyed)
+        if noted is not None:
+            return noted.run
+        is_used = self._name_of(taken_marker(keyed.flow_id, 0)) is not None
+        return self._searched(keyed) if is_used else None
 
     def start(
         self,
@@ -157,34 +183,60 @@ class KeyedRuns:
     def _stored(self, content: dict[str, Any], digest: bytes, key: str) -> _Keyed:
         require(self._connection.server(), "blobs", "an idempotency key needs flow ids that can be found again")
         flow_id = self._flows.store_accepted(content, tagged(content, tag_of(key)), digest)
-        return _Keyed(content, digest, flow_id, key)
+        return _Keyed(content, flow_id, key)
 
     def _found_or_created(
         self, keyed: _Keyed, arguments: requests.RunArguments, source: FlowSource, wait: int | None
     ) -> answers.Started:
-        declared = flow_variables(keyed.flow)
-        mine = input_marker(keyed.flow_id, input_digest(arguments, declared))
-        is_same = self._is_there(mine)
-        if is_same or self._is_there(use_marker(keyed.flow_id)):
-            noted = self._noted(keyed)
-            found = noted or self._searched(keyed)
-            if found is None:
-                # The process that stored the marker may have been killed while its request was on the way.
-                time.sleep(_ON_THE_WAY)
+        digest = input_digest(arguments, flow_variables(keyed.flow))
+        noted = self._noted(keyed)
+        turn = 0
+        while noted is None:
+            began = time.monotonic()
+            if self._claimed(keyed.flow_id, turn):
+                self._store(input_marker(keyed.flow_id, turn), digest)
+                if time.monotonic() - began < _TAKEOVER:
+                    run = self._created(keyed, arguments, source, wait)
+                    is_alone = turn == 0 and time.monotonic() - began < _TAKEOVER
+                    return self._recorded(keyed, run, digest, is_alone=is_alone)
+            turn += 1
+            if self._name_of(taken_marker(keyed.flow_id, turn)) is not None:
+                continue
+            found = self._searched(keyed)
+            if found is None and (noted := self._awaited(keyed)) is None:
                 found = self._searched(keyed)
-            if found is not None and not is_same:
-                raise InvalidArgumentError(
-                    f"run {found.run_id} exists under the idempotency key {keyed.key!r}, with another input, other "
-                    "variables or other overrides",
-                    run_id=found.run_id,
-                    hint="a key stands for one call; find_run() returns its run",
-                )
+            if noted is None and self._is_for_another_input(keyed.flow_id, turn, digest):
+                _refuse(keyed.key, found)
             if found is not None:
-                run = answers.Started(found.run_id, found.status, [])
-                return run if noted is not None else self._first_of(keyed, run)
-        for marker in (use_marker(keyed.flow_id), mine):
-            self._blobs.store_blob(marker.content)
-        return self._created(keyed, arguments, source, wait)
+                return self._recorded(keyed, _started(found), digest, is_alone=False)
+        if noted.digest != digest:
+            _refuse(keyed.key, noted.run)
+        return _started(noted.run)
+
+    def _claimed(self, flow_id: str, turn: int) -> bool:
+        """Return whether this call alone may create the run. Of the calls of a turn, this is so for one or none."""
+        claim, taken, me = claim_marker(flow_id, turn), taken_marker(flow_id, turn), uuid4().hex
+        self._store(claim, me)
+        if self._name_of(taken) is not None:
+            return False
+        self._store(taken, "taken")
+        return self._name_of(claim) == me
+
+    def _awaited(self, keyed: _Keyed) -> _Noted | None:
+        """Wait until the call that has claimed a key has recorded its run; None if it takes too long."""
+        end = time.monotonic() + _TAKEOVER
+        while (noted := self._noted(keyed)) is None and time.monotonic() < end:
+            if has_passed(current_deadline()):
+                raise RequestTimeoutError(
+                    f"another call under the idempotency key {keyed.key!r} had created no run yet"
+                )
+            time.sleep(_LOOK)
+        return noted
+
+    def _is_for_another_input(self, flow_id: str, turns: int, digest: str) -> bool:
+        """Return whether a call of an earlier turn, which may have created a run, has another input."""
+        names = [self._name_of(input_marker(flow_id, turn)) for turn in range(turns)]
+        return any(name not in (None, digest) for name in names)
 
     def _created(
         self, keyed: _Keyed, arguments: requests.RunArguments, source: FlowSource, wait: int | None
@@ -202,43 +254,77 @@ class KeyedRuns:
             if found is None:
                 error.hint = "the same call with this idempotency key finds the run, if there is one"
                 raise
-            run = answers.Started(found.run_id, found.status, [])
+            run = _started(found)
         self._recorder.created(run.run_id, keyed.flow_id, arguments, source, keyed.flow)
-        return self._first_of(keyed, run)
-
-    def _first_of(self, keyed: _Keyed, run: answers.Started) -> answers.Started:
-        """Record the run of a key and return the recorded one, which may be that of another, simultaneous call.
-
-        Stores in a file keep the first filename of a blob, stores in memory the last one.
-        """
-        marker = run_marker(keyed.flow_id)
-        # The run exists: if it cannot be recorded, a search finds it.
-        with suppress(StepflowClientError):
-            self._blobs.store_blob(marker.content, filename=run.run_id)
-            noted = self._noted(keyed)
-            if noted is not None and noted.run_id != run.run_id:
-                return answers.Started(noted.run_id, noted.status, [])
         return run
 
-    def _noted(self, keyed: _Keyed) -> RunDetails | None:
+    def _recorded(self, keyed: _Keyed, run: answers.Started, digest: str, *, is_alone: bool) -> answers.Started:
+        """Record the run of a key and return it, or the run of another call, if that is recorded or older.
+
+        Args:
+            keyed: The flow and the key.
+            run: A run that exists under the key.
+            digest: The digest of its input.
+            is_alone: Whether no other call can have taken over, so that there is no other run.
+        """
+        # The run exists: if it cannot be recorded, a search finds it.
+        with suppress(StepflowClientError):
+            if not is_alone and self._noted(keyed) is None:
+                oldest = self._searched(keyed)
+                run = run if oldest is None or oldest.run_id == run.run_id else _started(oldest)
+            marker = run_marker(keyed.flow_id)
+            if is_alone or self._name_of(marker) is None:
+                self._store(marker, f"{run.run_id} {digest}")
+            noted = None if is_alone else self._noted(keyed)
+            if noted is not None and noted.run.run_id != run.run_id:
+                return _started(noted.run)
+        return run
+
+    def _noted(self, keyed: _Keyed) -> _Noted | None:
+        """Return the recorded run of a key; None if none is recorded, or if the server has lost it."""
+        run_id, _, digest = (self._name_of(run_marker(keyed.flow_id)) or "").partition(" ")
+        if not run_id:
+            return None
         try:
-            noted = self._blobs.get_blob(run_marker(keyed.flow_id).blob_id)
-            return self._runs.state(requests.check_run_id(noted.filename or ""))
+            return _Noted(self._runs.state(requests.check_run_id(run_id)), digest)
         except (NotFoundError, InvalidArgumentError):
             return None
 
     def _searched(self, keyed: _Keyed) -> RunDetails | None:
         """Return the oldest run of the flow that carries the key; None if there is none."""
-        found = None
+        found: list[RunDetails] = []
         pages = self._lister.iter_runs(page_size=_PAGE, flow_name=keyed.name, roots_only=True)
         with closing(pages) as runs:
             for run in runs:
-                found = run if run.flow_id == keyed.flow_id else found
-        return found
+                if run.flow_id == keyed.flow_id:
+                    found.append(run)
+        # The ids begin with the time of the creation, which is more precise than `created_at`.
+        return min(found, key=lambda run: run.run_id, default=None)
 
-    def _is_there(self, marker: Marker) -> bool:
-        try:
-            self._blobs.get_blob(marker.blob_id)
-        except NotFoundError:
-            return False
-        return True
+    def _store(self, marker: Marker, name: str) -> None:
+        self._blobs.store_blob(marker.content, filename=name)
+
+    def _name_of(self, marker: Marker) -> str | None:
+        """Return the name that was stored with a marker; None if there is no such marker."""
+        blob = self._blobs.find_blob(marker.blob_id)
+        return None if blob is None else blob.filename or ""
+
+
+def _started(run: RunDetails) -> answers.Started:
+    return answers.Started(run.run_id, run.status, [])
+
+
+def _refuse(key: str, run: RunDetails | None) -> NoReturn:
+    """Raise the error of a call whose key stands for another call.
+
+    Args:
+        key: The key.
+        run: Its run; None if the other call has created none, or not yet.
+    """
+    other = "another input, other variables or other overrides"
+    if run is None:
+        message = f"the idempotency key {key!r} was used before, with {other}"
+    else:
+        message = f"run {run.run_id} exists under the idempotency key {key!r}, with {other}"
+    hint = "a key stands for one call; find_run() returns its run"
+    raise InvalidArgumentError(message, run_id=None if run is None else run.run_id, hint=hint)

@@ -1,0 +1,251 @@
+"""Callers that use a key at the same time, held at every point of their requests: all get the same run."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx
+import pytest
+from stepflow_client import InvalidArgumentError, StepflowClient, SyncStepflowClient
+
+from tests.differences import has
+from tests.durable import DurableServer
+
+KEY = "doc-42"
+_numbers = count()
+
+
+class Gate(Protocol):
+    """Called before each request of a caller is sent, and after its response has arrived; it may wait or raise."""
+
+    def __call__(self, request: httpx.Request, when: str) -> None: ...
+
+
+class Gated(httpx.AsyncBaseTransport, httpx.BaseTransport):
+    """Sends requests through a gate, for one caller in a thread of its own."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._sync, self._async = httpx.HTTPTransport(), httpx.AsyncHTTPTransport()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self._gate(request, "before")
+        response = self._sync.handle_request(request)
+        response.read()
+        self._gate(request, "after")
+        return response
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self._gate(request, "before")
+        response = await self._async.handle_async_request(request)
+        await response.aread()
+        self._gate(request, "after")
+        return response
+
+    def close(self) -> None:
+        self._sync.close()
+
+    async def aclose(self) -> None:
+        await self._async.aclose()
+
+
+def open_gate(request: httpx.Request, when: str) -> None:
+    """Let every request pass."""
+
+
+class Killed(BaseException):
+    """Ends a caller as if its process was killed."""
+
+
+class Hold:
+    """Holds a caller at one of the points of its requests, until it is released.
+
+    Args:
+        number: The number of the point.
+        kill: Whether the caller ends there.
+    """
+
+    def __init__(self, number: int, *, kill: bool = False) -> None:
+        self.passed: list[str] = []
+        self.reached, self.released = threading.Event(), threading.Event()
+        self._number, self._kill = number, kill
+
+    def __call__(self, request: httpx.Request, when: str) -> None:
+        self.passed.append(f"{when} {request.method} {request.url.path}")
+        if len(self.passed) == self._number + 1:
+            self.reached.set()
+            if self._kill:
+                raise Killed
+            assert self.released.wait(30)
+
+
+def run(twin: str, url: str, flow: dict[str, Any], number: int, gate: Gate = open_gate) -> str:
+    """Run a flow under the key in the calling thread, and return the id of its run."""
+    given: Any = (flow, {"n": number})
+    if twin == "sync":
+        with SyncStepflowClient(url, transport=Gated(gate)) as client:
+            return client.run(*given, idempotency_key=KEY).run_id
+
+    async def main() -> str:
+        async with StepflowClient(url, transport=Gated(gate)) as client:
+            return (await client.run(*given, idempotency_key=KEY)).run_id
+
+    return asyncio.run(main())
+
+
+def outcome(*given: Any) -> str:
+    """Return the id of the run, or `refused` if the key stands for another input."""
+    try:
+        return run(*given)
+    except InvalidArgumentError as error:
+        return "refused" if "another input" in error.message else error.message
+
+
+def new_flow() -> dict[str, Any]:
+    return {"name": f"race-{time.time_ns()}-{next(_numbers)}", "steps": [], "output": {"$input": "n"}}
+
+
+def runs_of(url: str, flow: dict[str, Any]) -> list[str]:
+    with SyncStepflowClient(url) as client:
+        return [each.run_id for each in client.list_runs(flow_name=flow["name"]).runs]
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def url(request: pytest.FixtureRequest, release: str, tmp_path: Path) -> Iterator[str]:
+    if not has(release, "blobs"):
+        pytest.skip("releases before 0.10 refuse a key: test_idempotency")
+    if request.param == "memory":
+        yield request.getfixturevalue("worker_runtime").url
+        return
+    server = DurableServer(tmp_path, release)
+    server.start()
+    try:
+        server.wait_ready()
+        yield server.url
+    finally:
+        server.kill()
+
+
+twins = pytest.mark.parametrize("twin", ["async", "sync"])
+
+
+def points(twin: str, url: str) -> list[str]:
+    """Return the points of a call that uses a key first, when it is alone."""
+    holds = [Hold(-1) for _ in range(3)]
+    for hold in holds:
+        run(twin, url, new_flow(), 1, hold)
+    # A call that is slow, because its process imports modules, starts over.
+    return min((hold.passed for hold in holds), key=len)
+
+
+def at_every_point(twin: str, url: str, check: Callable[[int, str], None]) -> None:
+    names = points(twin, url)
+    assert "before POST /api/v1/runs" in names
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(check, range(len(names)), names))
+
+
+@twins
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_caller_that_is_held_anywhere(twin: str, url: str, number: int) -> None:
+    """While the first caller is held, the second one, with the same (1) or another input (2), runs to its end."""
+
+    def check(point: int, name: str) -> None:
+        flow, hold, told = new_flow(), Hold(point), list[str]()
+        first = threading.Thread(target=lambda: told.append(outcome(twin, url, flow, 1, hold)))
+        first.start()
+        assert hold.reached.wait(30)
+        second = outcome(twin, url, flow, number)
+        hold.released.set()
+        first.join(30)
+        runs = runs_of(url, flow)
+        # Only a creation that is held on its way to the server for longer than calls wait makes a second run.
+        is_late = name == "before POST /api/v1/runs"
+        if number == 1:
+            assert {*told, second} <= {*runs}, name
+            assert told == [second], name
+            assert len(runs) == (2 if is_late else 1), name
+        else:
+            assert sorted([*told, second]) == [*runs, "refused"], name
+        assert outcome(twin, url, flow, 1) == told[0], name
+
+    at_every_point(twin, url, check)
+
+
+@twins
+def test_a_caller_that_is_killed_anywhere(twin: str, url: str) -> None:
+    def check(point: int, name: str) -> None:
+        flow = new_flow()
+        with pytest.raises(Killed):
+            run(twin, url, flow, 1, Hold(point, kill=True))
+        again = [outcome(twin, url, flow, 1) for _ in range(2)]
+        assert again == runs_of(url, flow) * 2, name
+
+    at_every_point(twin, url, check)
+
+
+class Turns:
+    """Lets the requests of several callers through one at a time, in a random order."""
+
+    def __init__(self, seed: int, callers: int) -> None:
+        self._random = random.Random(seed)
+        self._waiting: list[threading.Event] = []
+        self._changed = threading.Condition()
+        self.left = callers
+
+    def __call__(self, request: httpx.Request, when: str) -> None:
+        turn = threading.Event()
+        with self._changed:
+            self._waiting.append(turn)
+            self._changed.notify_all()
+        assert turn.wait(30)
+
+    def ended(self) -> None:
+        with self._changed:
+            self.left -= 1
+            self._changed.notify_all()
+
+    def go(self) -> None:
+        """Let the callers through until all have ended."""
+        with self._changed:
+            while self.left:
+                # A caller that is between two requests is waited for, but not one that pauses for long.
+                self._changed.wait_for(lambda: len(self._waiting) >= self.left, timeout=0.02)
+                if self._waiting:
+                    self._waiting.pop(self._random.randrange(len(self._waiting))).set()
+
+
+@twins
+def test_callers_whose_requests_interleave_at_random(twin: str, url: str) -> None:
+    def check(seed: int) -> None:
+        flow, numbers = new_flow(), [1, 1, 1 + seed % 2]
+        turns, told = Turns(seed, len(numbers)), dict[int, str]()
+
+        def call(caller: int) -> None:
+            try:
+                told[caller] = outcome(twin, url, flow, numbers[caller], turns)
+            finally:
+                turns.ended()
+
+        threads = [threading.Thread(target=call, args=[caller]) for caller in range(len(numbers))]
+        for thread in threads:
+            thread.start()
+        turns.go()
+        for thread in threads:
+            thread.join(30)
+        (only,) = runs_of(url, flow)
+        winners = {numbers[caller] for caller in told if told[caller] == only}
+        assert len(winners) == 1
+        wanted = {caller: only if number in winners else "refused" for caller, number in enumerate(numbers)}
+        assert told == wanted
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(check, range(24)))
