@@ -20,7 +20,13 @@ from tests.unit.http.test_sockets import connections
 
 SENDING = {
     Path(stepflow_client.__file__).parent / name
-    for name in ("_sync/transport/pool.py", "_http/reader.py", "_http/sockets.py", "_http/slots.py")
+    for name in (
+        "_sync/transport/pool.py",
+        "_http/connecting.py",
+        "_http/reader.py",
+        "_http/sockets.py",
+        "_http/slots.py",
+    )
 }
 
 

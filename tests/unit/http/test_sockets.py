@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from stepflow_client import (
     StepflowClient,
     SyncStepflowClient,
 )
+from stepflow_client._http import connecting
 from stepflow_client._http.messages import HttpRequest
 
 from tests.raw_server import BODY, HEALTHY, OK, Conversation, RawServer, answers
@@ -92,12 +94,7 @@ def resolve(monkeypatch: pytest.MonkeyPatch, *ports: int) -> str:
             return system(host, *args, **options)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
 
-    async def later(_: Any, *args: Any, **options: Any) -> Any:
-        return found(*args, **options)
-
     monkeypatch.setattr(socket, "getaddrinfo", found)
-    for kind in (asyncio.SelectorEventLoop, uvloop.Loop):
-        monkeypatch.setattr(kind, "getaddrinfo", later, raising=False)
     return name
 
 
@@ -132,6 +129,83 @@ def test_connecting_takes_no_longer_than_it_may(where: str, black_hole: int, mon
     with pytest.raises(ServerConnectionError, match="did not accept a connection"):
         use(where, checks, url, timeout=1, retry=ONCE)
     assert time.monotonic() - started < 2
+
+
+@everywhere
+def test_addresses_that_do_not_answer_cost_a_quarter_of_a_second(
+    where: str, black_hole: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RawServer(answers(HEALTHY)) as server:
+        url = f"http://{resolve(monkeypatch, black_hole, server.port, black_hole)}"
+        started = time.monotonic()
+        use(where, checks, url, timeout=30, retry=ONCE)
+        assert time.monotonic() - started < 5
+
+
+@everywhere
+def test_all_addresses_are_tried_before_the_timeout(
+    where: str, black_hole: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RawServer(answers(HEALTHY)) as server:
+        holes = [black_hole] * 9
+        use(where, checks, f"http://{resolve(monkeypatch, *holes, server.port)}", timeout=1, retry=ONCE)
+
+
+@everywhere
+def test_no_socket_is_left_of_addresses_that_lost(where: str, black_hole: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with RawServer(answers(HEALTHY)) as server:
+        url = f"http://{resolve(monkeypatch, black_hole, server.port, server.port)}"
+        before = len(psutil.Process().net_connections("tcp"))
+        use(where, checks, url, timeout=5, retry=ONCE)
+    assert len(psutil.Process().net_connections("tcp")) <= before
+
+
+def test_families_of_addresses_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [(family, number) for number, family in enumerate([10, 10, 10, 2, 2])]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    assert [number for _, number in connecting._resolved("several.test", 80)] == [0, 3, 1, 4, 2]
+
+
+@pytest.fixture
+def silent_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """A resolver that answers only when the test is over; yields the names that it is asked for."""
+    asked: list[Any] = []
+    over = threading.Event()
+
+    def resolving(host: Any, *_: Any, **__: Any) -> Any:
+        asked.append(host)
+        over.wait(60)
+        raise socket.gaierror("over")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolving)
+    yield asked
+    over.set()
+
+
+@everywhere
+def test_a_name_that_is_not_resolved_holds_no_call(where: str, silent_resolver: list[Any]) -> None:
+    def twice(client: Any) -> Iterator[Any]:
+        for _ in range(2):
+            yield client.health_check()
+
+    started = time.monotonic()
+    for _ in range(2):
+        with pytest.raises(ServerConnectionError, match=r"the name of \S+ was not resolved within 0\.5 s"):
+            # The end of the event loop does not wait for the resolver either.
+            use(where, twice, f"http://silent-{where}.test", timeout=0.5, retry=ONCE)
+    assert time.monotonic() - started < 5
+    # One thread waits, however many calls need it.
+    assert silent_resolver == [f"silent-{where}.test".encode()]
+
+
+@everywhere
+def test_a_name_that_does_not_exist(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refusing)
+    with pytest.raises(ServerConnectionError, match="its name cannot be resolved"):
+        use(where, checks, "http://nowhere.test", timeout=5, retry=ONCE)
 
 
 # Idle connections

@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncGenerator, Callable
 from typing import Self, cast
 
+from .connecting import async_connected
 from .messages import ConnectFailed, ConnectionBroken, ConnectTimeout, HttpError, ReadTimeout, WriteTimeout
 from .reader import ResponseReader
 from .sockets import CHUNK, RAGGED, forks, keep_alive, readable, reason
@@ -45,32 +46,20 @@ class AsyncSocket(asyncio.Protocol):
     async def connect(cls, host: str, port: int, tls: ssl.SSLContext | None, timeout: float) -> Self:
         """Open a connection within a number of seconds."""
         loop = asyncio.get_running_loop()
+        end = loop.time() + timeout
         try:
-            async with asyncio.timeout(timeout):
-                if not isinstance(loop, asyncio.BaseEventLoop):
-                    return await cls._connect_in_turn(loop, host, port, tls, timeout)
-                # asyncio's race between addresses may leak a connection that is established while it is cancelled.
-                # There is no race for a single address, nor for localhost, none of whose addresses can be slow.
-                delay = None if _is_address(host) or host == "localhost" else 0.25
-                _, connection = await loop.create_connection(cls, host, port, ssl=tls, happy_eyeballs_delay=delay)
+            connected = await async_connected(host, port, timeout)
+            try:
+                async with asyncio.timeout_at(end):
+                    name = host if tls is not None else None
+                    _, connection = await loop.create_connection(cls, sock=connected, ssl=tls, server_hostname=name)
+            except BaseException:
+                connected.close()
+                raise
         except TimeoutError:
             raise ConnectTimeout(f"no connection within {timeout:g} s") from None
         except (OSError, ssl.SSLError) as error:
             raise ConnectFailed(reason(error)) from error
-        return connection
-
-    @classmethod
-    async def _connect_in_turn(
-        cls, loop: asyncio.AbstractEventLoop, host: str, port: int, tls: ssl.SSLContext | None, timeout: float
-    ) -> Self:
-        """Open a connection in an event loop without a race between addresses, such as uvloop's: try one by one."""
-        connected = await _first_to_accept(loop, host, port, loop.time() + timeout)
-        try:
-            name = host if tls is not None else None
-            _, connection = await loop.create_connection(cls, sock=connected, ssl=tls, server_hostname=name)
-        except BaseException:
-            connected.close()
-            raise
         return connection
 
     @property
@@ -244,35 +233,6 @@ class AsyncSocket(asyncio.Protocol):
     def _wake(future: asyncio.Future[None] | None) -> None:
         if future is not None and not future.done():
             future.set_result(None)
-
-
-async def _first_to_accept(loop: asyncio.AbstractEventLoop, host: str, port: int, end: float) -> socket.socket:
-    """Open a connection to one of a host's addresses. Each address gets its share of the time left until `end`.
-
-    Raises:
-        OSError: If no address accepts; a TimeoutError if the last one did not accept in time.
-    """
-    failure: OSError = OSError("it has no address")
-    addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    for left, (family, kind, protocol, _, address) in zip(range(len(addresses), 0, -1), addresses, strict=True):
-        connected = socket.socket(family, kind, protocol)
-        try:
-            connected.setblocking(False)
-            async with asyncio.timeout((end - loop.time()) / left):
-                await loop.sock_connect(connected, address)
-        except OSError as error:
-            connected.close()
-            failure = error
-        except BaseException:
-            connected.close()
-            raise
-        else:
-            return connected
-    raise failure
-
-
-def _is_address(host: str) -> bool:
-    return ":" in host or host.replace(".", "").isdecimal()
 
 
 def _expire(future: asyncio.Future[None], kind: type[HttpError], timeout: float) -> None:

@@ -18,6 +18,7 @@ __all__ = [
     "HttpError",
     "HttpRequest",
     "HttpResponse",
+    "NameTimeout",
     "NotHttp",
     "PoolTimeout",
     "ReadTimeout",
@@ -60,6 +61,10 @@ class ConnectFailed(HttpError):
 
 class ConnectTimeout(ConnectFailed):
     """No connection could be opened in time; nothing was sent."""
+
+
+class NameTimeout(ConnectTimeout):
+    """The name of the host was not resolved in time; nothing was sent."""
 
 
 class PoolTimeout(ConnectFailed):

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 from .._lazy import lazy_module
+from .connecting import sync_connected
 from .messages import SHORTEST, ConnectFailed, ConnectionBroken, ConnectTimeout, ReadTimeout, WriteTimeout
 from .reader import ResponseReader
 
@@ -111,7 +112,7 @@ class SyncSocket:
         """Open a connection within a number of seconds."""
         end = time.monotonic() + timeout
         try:
-            connected = _connected(host, port, end)
+            connected = sync_connected(host, port, timeout)
         except TimeoutError:
             raise ConnectTimeout(f"no connection within {timeout:.3g} s") from None
         except OSError as error:
@@ -180,35 +181,6 @@ class SyncSocket:
             raise ConnectionBroken(RAGGED) from None
         except OSError as error:
             raise ConnectionBroken(reason(error)) from error
-
-
-def _connected(host: str, port: int, end: float) -> socket.socket:
-    """Open a connection to one of a host's addresses. Each address gets its share of the time left until `end`.
-
-    Raises:
-        OSError: If no address accepts; a TimeoutError if the last one did not accept in time.
-    """
-    failure: OSError = OSError("it has no address")
-    # Python encodes a str with the IDNA codec, which it would have to import, even if the name is ASCII.
-    name = host.encode() if host.isascii() else host
-    addresses = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
-    for left, (family, kind, protocol, _, address) in zip(range(len(addresses), 0, -1), addresses, strict=True):
-        seconds = end - time.monotonic()
-        if seconds <= 0:
-            raise TimeoutError
-        connected = socket.socket(family, kind, protocol)
-        try:
-            connected.settimeout(seconds / left)
-            connected.connect(address)
-        except OSError as error:
-            connected.close()
-            failure = error
-        except BaseException:
-            connected.close()
-            raise
-        else:
-            return connected
-    raise failure
 
 
 def keep_alive(connected: socket.socket) -> None:

@@ -8,6 +8,7 @@ from .._http.messages import (
     ConnectTimeout,
     HttpError,
     HttpRequest,
+    NameTimeout,
     NotHttp,
     PoolTimeout,
     ReadTimeout,
@@ -56,6 +57,9 @@ def _error_from(
     match error:
         case PoolTimeout():
             return RequestTimeoutError(f"{asked} waited {limit.pool:.3g} s for a free connection", run_id=run_id)
+        case NameTimeout():
+            message = f"the name of {url} was not resolved within {limit.connect:.3g} s"
+            return ServerConnectionError(message, hint="does the name server respond?", run_id=run_id)
         case ConnectTimeout():
             message = f"{url} did not accept a connection within {limit.connect:.3g} s"
             return ServerConnectionError(message, run_id=run_id)

@@ -1,0 +1,276 @@
+"""Connects a socket to a host: resolves its name, and tries its addresses side by side ("happy eyeballs", RFC 8305).
+
+The variants for threads and event loops are both written by hand. The system's resolver cannot be interrupted, and may
+take much longer than a call. So it runs in daemon threads, which hold neither a call nor the end of a process.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import chain, zip_longest
+from typing import TYPE_CHECKING, Any
+
+from .._lazy import lazy_module
+from .messages import NameTimeout
+
+if TYPE_CHECKING:
+    import asyncio
+    import selectors
+else:
+    # Programs that only use the blocking client do not pay for the import; selectors are needed for several addresses.
+    asyncio = lazy_module("asyncio")
+    selectors = lazy_module("selectors")
+
+__all__ = ["async_connected", "sync_connected"]
+
+_HEAD_START = 0.25
+"""Maximum seconds until the next address is tried as well."""
+_IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK)})
+
+_Address = tuple[Any, ...]
+"""An entry of `socket.getaddrinfo`."""
+_Tell = Callable[["list[_Address] | BaseException"], object]
+
+
+def sync_connected(host: str, port: int, seconds: float) -> socket.socket:
+    """Return a socket that is connected to a host.
+
+    Raises:
+        NameTimeout: If the name is not resolved in time.
+        OSError: If no address accepts; a TimeoutError if none did in time.
+    """
+    end = time.monotonic() + seconds
+    addresses = _sync_addresses(host, port, seconds)
+    if len(addresses) > 1:
+        return _sync_race(addresses, end)
+    connected = _socket(addresses[0])
+    try:
+        connected.settimeout(max(end - time.monotonic(), 0.001))
+        connected.connect(addresses[0][4])
+    except BaseException:
+        connected.close()
+        raise
+    return connected
+
+
+async def async_connected(host: str, port: int, seconds: float) -> socket.socket:
+    """Return a socket that is connected to a host, for any event loop.
+
+    Raises:
+        NameTimeout: If the name is not resolved in time.
+        OSError: If no address accepts; a TimeoutError if none did in time.
+    """
+    end = time.monotonic() + seconds
+    addresses = await _async_addresses(host, port, seconds)
+    async with asyncio.timeout(end - time.monotonic()):
+        if len(addresses) > 1:
+            return await _async_race(addresses, end)
+        return await _async_attempt(addresses[0])
+
+
+# Names
+
+
+def _sync_addresses(host: str, port: int, seconds: float) -> list[_Address]:
+    if _is_address(host):
+        return _resolved(host, port)
+    outcomes: queue.SimpleQueue[list[_Address] | BaseException] = queue.SimpleQueue()
+    _look_up(host, port, outcomes.put)
+    try:
+        outcome = outcomes.get(timeout=min(seconds, threading.TIMEOUT_MAX))
+    except queue.Empty:
+        raise _late(seconds) from None
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
+
+
+async def _async_addresses(host: str, port: int, seconds: float) -> list[_Address]:
+    if _is_address(host):
+        return _resolved(host, port)
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[list[_Address] | BaseException] = loop.create_future()
+
+    def settle(outcome: list[_Address] | BaseException) -> None:
+        if not future.done():
+            future.set_result(outcome)
+
+    def tell(outcome: list[_Address] | BaseException) -> None:
+        # The event loop may be closed by then.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(settle, outcome)
+
+    _look_up(host, port, tell)
+    try:
+        async with asyncio.timeout(seconds):
+            outcome = await future
+    except TimeoutError:
+        raise _late(seconds) from None
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
+
+
+def _late(seconds: float) -> NameTimeout:
+    return NameTimeout(f"its name was not resolved within {seconds:.3g} s")
+
+
+def _is_address(host: str) -> bool:
+    return ":" in host or host.replace(".", "").isdecimal()
+
+
+def _resolved(host: str, port: int) -> list[_Address]:
+    """Return the addresses of a host, those of different families in turns."""
+    # Python encodes a str with the IDNA codec, which it would have to import, even if the name is ASCII.
+    name = host.encode() if host.isascii() else host
+    found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    if not found:
+        raise OSError("it has no address")
+    families: dict[int, list[_Address]] = {}
+    for address in found:
+        families.setdefault(address[0], []).append(address)
+    return [address for address in chain(*zip_longest(*families.values())) if address is not None]
+
+
+_running: dict[tuple[str, int], list[_Tell]] = {}
+"""Who waits for the addresses of a host. Calls that need the same ones share a thread: one that hangs stays alone."""
+_lock = threading.Lock()
+
+
+def _look_up(host: str, port: int, tell: _Tell) -> None:
+    """Call `tell` with the addresses of a host, or with the exception, from another thread."""
+    with _lock:
+        waiting = _running.get((host, port))
+        if waiting is not None:
+            waiting.append(tell)
+            return
+        thread = threading.Thread(target=_resolve, args=(host, port), name="stepflow-resolver", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise OSError(str(error)) from error
+        # After the start: an interrupt before this line leaves no entry without a thread.
+        _running[host, port] = [tell]
+
+
+def _resolve(host: str, port: int) -> None:
+    outcome: list[_Address] | BaseException
+    try:
+        outcome = _resolved(host, port)
+    except BaseException as error:
+        outcome = error
+    with _lock:
+        waiting = _running.pop((host, port), [])
+    for tell in waiting:
+        tell(outcome)
+
+
+def _forget_threads() -> None:
+    """Start anew in a fork, where the threads are missing."""
+    global _lock
+    _lock = threading.Lock()
+    _running.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)
+
+
+# Several addresses
+
+
+def _socket(address: _Address) -> socket.socket:
+    return socket.socket(address[0], address[1], address[2])
+
+
+def _head_start(end: float, left: int) -> float:
+    """Return the seconds until the next address is tried, so that all are tried before the end."""
+    return min(_HEAD_START, max(end - time.monotonic(), 0) / (left + 1))
+
+
+def _sync_race(addresses: list[_Address], end: float) -> socket.socket:
+    failure = OSError("it has no address")
+    left = addresses[::-1]
+    with selectors.DefaultSelector() as attempts:
+        try:
+            while left or attempts.get_map():
+                if left and (error := _begin(attempts, left.pop())) is not None:
+                    failure = error
+                    continue
+                until = time.monotonic() + _head_start(end, len(left)) if left else end
+                ready = attempts.select(max(until - time.monotonic(), 0))
+                if not ready and time.monotonic() >= end:
+                    raise TimeoutError
+                for key, _ in ready:
+                    attempt: Any = attempts.unregister(key.fileobj).fileobj
+                    code = attempt.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                    if not code:
+                        return attempt  # type: ignore[no-any-return]
+                    attempt.close()
+                    failure = OSError(code, os.strerror(code))
+        finally:
+            for key in list(attempts.get_map().values()):
+                key.fileobj.close()  # type: ignore[union-attr]
+    raise failure
+
+
+def _begin(attempts: selectors.BaseSelector, address: _Address) -> OSError | None:
+    """Begin to connect to an address; return the error if that fails at once."""
+    try:
+        attempt = _socket(address)
+    except OSError as error:
+        return error
+    attempt.setblocking(False)
+    code = attempt.connect_ex(address[4])
+    if code and code not in _IN_PROGRESS:
+        attempt.close()
+        return OSError(code, os.strerror(code))
+    attempts.register(attempt, selectors.EVENT_WRITE)
+    return None
+
+
+async def _async_attempt(address: _Address) -> socket.socket:
+    connected = _socket(address)
+    try:
+        connected.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(connected, address[4])
+    except BaseException:
+        connected.close()
+        raise
+    return connected
+
+
+async def _async_race(addresses: list[_Address], end: float) -> socket.socket:
+    left = addresses[::-1]
+    running: set[asyncio.Task[socket.socket]] = set()
+    winner: asyncio.Task[socket.socket] | None = None
+    failure: BaseException = OSError("it has no address")
+    try:
+        while winner is None and (left or running):
+            if left:
+                running.add(asyncio.create_task(_async_attempt(left.pop())))
+            seconds = _head_start(end, len(left)) if left else None
+            done, _ = await asyncio.wait(running, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                if (error := task.exception()) is None:
+                    winner = task
+                else:
+                    running.discard(task)
+                    failure = error
+    finally:
+        running.discard(winner)  # type: ignore[arg-type]
+        for task in running:
+            task.cancel()
+        for lost in await asyncio.gather(*running, return_exceptions=True):
+            if isinstance(lost, socket.socket):
+                lost.close()
+    if winner is None:
+        raise failure
+    return winner.result()
