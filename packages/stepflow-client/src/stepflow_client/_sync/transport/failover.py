@@ -19,6 +19,7 @@ from ..._http.messages import (
     ReadTimeout,
     WriteTimeout,
 )
+from ..._rules.deadline import has_passed
 from ..._rules.operations import OPERATIONS
 from ..._rules.spread import Spread
 from .base import Middleware, Stream, Transport
@@ -31,6 +32,8 @@ _TRIAL = 3.0
 """Seconds in which a server that has failed must respond to a health check before it gets a new run."""
 _AWAY = frozenset({502, 503, 504})
 """Statuses that a proxy returns for an unavailable server."""
+_FAILURES = (ConnectFailed, ConnectionBroken, ReadTimeout, WriteTimeout)
+"""Errors of a server that is down, or does not respond."""
 
 
 class Authorization(Middleware):
@@ -81,8 +84,9 @@ class Failover(Transport):
     def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request to the first server that accepts it.
 
-        The next server is tried if nothing was sent. After a broken connection, a timeout, or a proxy's response that
-        its server is unavailable, later requests go to another server, including a retry of this one.
+        The next server is tried if nothing was sent, or if the server does not respond in time and the request is safe
+        to repeat. After a broken connection, or a proxy's response that its server is unavailable, later requests go to
+        another server, including a retry of this one.
         """
         left = self._order(request.server)
         while True:
@@ -91,18 +95,16 @@ class Failover(Transport):
                 if left and self._is_doubtful(request, number) and not self._responds(request, number):
                     continue
                 try:
-                    response = self._servers[number].send(request)
+                    response = self._servers[number].send(_with_share(request, len(left)))
                 except PoolTimeout:
-                    raise
-                except ConnectFailed as error:
-                    error.server = number
-                    self._failed(number)
+                    # The connections to the server are in use, so it responds.
                     if not left:
                         raise
-                except (ConnectionBroken, ReadTimeout, WriteTimeout) as error:
+                except _FAILURES as error:
                     error.server = number
                     self._failed(number)
-                    raise
+                    if not left or not _may_go_on(request, error):
+                        raise
                 else:
                     self._heard(number, response.status)
                     response.server = number
@@ -118,7 +120,7 @@ class Failover(Transport):
                 self._heard(number, stream.status)
                 is_open = True
                 yield stream
-        except (ConnectFailed, ConnectionBroken, ReadTimeout, WriteTimeout) as error:
+        except _FAILURES as error:
             error.server = number
             # An open stream without events is silent although its server is available.
             if not (is_open and isinstance(error, ReadTimeout)):
@@ -192,3 +194,24 @@ class Failover(Transport):
             self._current = number
         self._rests[number] = _FIRST_REST
         self._rest_until[number] = 0.0
+
+
+def _may_go_on(request: HttpRequest, error: HttpError) -> bool:
+    """Return whether a request that failed on one server may be sent to the next one."""
+    if isinstance(error, ConnectFailed):
+        return True
+    # A broken connection is left to the retry policy, which pauses first.
+    return request.idempotent and not isinstance(error, ConnectionBroken) and not has_passed(request.deadline)
+
+
+def _with_share(request: HttpRequest, others: int) -> HttpRequest:
+    """Return a request with a server's share of the time that is left, so that one server cannot use all of it.
+
+    Args:
+        request: The request.
+        others: Number of servers that the request may be sent to afterwards.
+    """
+    if request.deadline is None or not (others and request.idempotent):
+        return request
+    now = time.monotonic()
+    return replace(request, deadline=now + max(request.deadline - now, 0) / (others + 1))
