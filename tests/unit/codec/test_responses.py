@@ -169,6 +169,12 @@ def test_a_web_page_and_a_redirect_are_no_answers() -> None:
         assert str(status) in str(moved)
 
 
+def test_a_part_of_a_response_is_no_answer() -> None:
+    part = answers.error_for(206, "application/json", b"{}", ASKED)
+    assert type(part) is errors.InvalidResponseError
+    assert part.status_code == 206
+
+
 def test_a_message_is_one_line_of_bounded_length() -> None:
     found = answers.error_for(500, "text/plain", b"line\r\n\tof " + b"x" * 10_000, ASKED)
     assert found is not None

@@ -85,6 +85,8 @@ def error_for(
                 status_code=status,
                 hint="is this the URL of a Stepflow server?",
             )
+        if status == 206:
+            return errors.InvalidResponseError(f"{asked} returned a part of a response", status_code=status)
         return None
     if status < 400:
         return errors.InvalidResponseError(
