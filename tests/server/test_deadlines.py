@@ -21,6 +21,7 @@ from stepflow_client import (
 )
 
 from tests.fault_proxy import FaultProxy, Script, answer
+from tests.raw_server import BODY, OK, Conversation, RawServer
 from tests.server.awaited import Awaited
 from tests.server.flows import unique
 from tests.timings import set_timings
@@ -43,7 +44,22 @@ def silent(within: bytes) -> Callable[[int], Script]:
     return lambda number: Script(within=within, cut_answer=0, stall=True)
 
 
-def made(twin: str, url: str, **settings: Any) -> Any:
+def talk_silent(conversation: Conversation) -> None:
+    """Accept requests and send nothing."""
+    while conversation.read():
+        pass
+
+
+def talk_slowly(conversation: Conversation) -> None:
+    """Send a response to each request byte by byte, but never its end."""
+    while conversation.read():
+        conversation.say(OK + b"content-length: %d\r\n\r\n" % len(BODY))
+        for byte in BODY[:-1]:
+            conversation.say(bytes([byte]))
+            time.sleep(0.2)
+
+
+def made(twin: str, url: str | list[str], **settings: Any) -> Any:
     return StepflowClient(url, **settings) if twin == "async" else Awaited(SyncStepflowClient(url, **settings))
 
 
@@ -245,3 +261,18 @@ async def test_cancelling_a_cancelled_task_s_run_takes_no_longer_than_a_moment(
             with pytest.raises(asyncio.CancelledError):
                 await task
             assert time.monotonic() - started < 0.5 + LATE
+
+
+@pytest.mark.parametrize("twin", ["async", "sync"])
+@pytest.mark.parametrize("strategy", ["failover", "spread"])
+@pytest.mark.parametrize("first", [talk_silent, talk_slowly], ids=["silent", "trickling"])
+async def test_the_first_server_of_a_list_does_not_respond(
+    twin: str, strategy: str, first: Callable[[Conversation], None], server_url: str
+) -> None:
+    name = unique("second")
+    with RawServer(first) as hung:
+        client = made(twin, [hung.url, server_url], strategy=strategy, timeout=1)
+        result = await client.run(flow(name), {"n": 1}, timeout=20)
+        assert result.output == {"n": 1}
+        assert len((await client.list_runs(flow_name=name, timeout=20)).runs) == 1
+        await closed(client)

@@ -18,6 +18,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -298,9 +299,19 @@ async def test_the_methods_take_what_those_of_a_client_take() -> None:
 async def test_a_call_waits_no_longer_for_the_server_than_its_timeout(fake_server: Callable[[str], None]) -> None:
     fake_server("time.sleep(60)")
     runtime = StepflowRuntime.start()
-    for call in (runtime.run, runtime.submit):
+    run_id = "01900000-0000-7000-8000-000000000001"
+    for call in (
+        partial(runtime.run, FLOW, {"name": "Ada"}),
+        partial(runtime.submit, FLOW, {"name": "Ada"}),
+        partial(runtime.find_run, FLOW, "key"),
+        partial(runtime.get_result, run_id),
+        partial(runtime.get_results, run_id),
+        partial(runtime.wait_run, run_id),
+        partial(runtime.validate, FLOW),
+        runtime.list_components,
+    ):
         with pytest.raises(RequestTimeoutError, match="not ready in time"):
-            await call(FLOW, {"name": "Ada"}, timeout=0.2)
+            await call(timeout=0.2)
     runtime.stop()
 
 

@@ -200,7 +200,8 @@ def check_timeout(
     Args:
         timeout: Seconds for every phase, or an object with the seconds of each phase.
         what: The name of the argument in error messages.
-        of_a_call: Whether this is the timeout of a single call, which also limits waiting for a free connection.
+        of_a_call: Whether this is the timeout of a single call. A number then limits each request as a whole, with
+            waiting for a free connection.
 
     Raises:
         InvalidArgumentError: If it is not a positive number, or a phase is unlimited.
@@ -211,10 +212,12 @@ def check_timeout(
             if seconds is None:
                 raise InvalidArgumentError(f"{what} leaves a phase without a limit: {timeout}")
             phases[phase] = _check_longest(check_positive(seconds, f"{what}.{phase}"), f"{what}.{phase}")
-        return Timeouts(**phases)
+        return Timeouts(**phases, whole=getattr(timeout, "whole", math.inf))
     seconds = _check_longest(check_positive(timeout, what), what)
+    if of_a_call:
+        return Timeouts(seconds, seconds, seconds, seconds, whole=seconds)
     # Waiting for connections used by other calls of this client does not mean that the server is slow.
-    return Timeouts(seconds, seconds, seconds, seconds if of_a_call else max(seconds, _FOR_A_CONNECTION))
+    return Timeouts(seconds, seconds, seconds, max(seconds, _FOR_A_CONNECTION))
 
 
 def _check_longest(seconds: float, what: str) -> float:

@@ -160,17 +160,20 @@ def _naming_config(config: str | None) -> Iterator[None]:
 
 
 def _client_settings(settings: Settings) -> dict[str, Any]:
+    from stepflow_client._settings import check_timeout, environment_settings
+
     arguments: dict[str, Any] = {"base_url": settings.url.value}
     profile = settings.profile
-    if profile is None:
-        return arguments
-    arguments |= profile.client_settings()
-    if os.environ.get("STEPFLOW_TIMEOUT"):
-        # The environment takes precedence over the file, and the client reads it.
-        arguments.pop("timeout", None)
-    token = profile.token()
-    if token is not None:
-        arguments["auth"] = token
+    if profile is not None:
+        arguments |= profile.client_settings()
+        token = profile.token()
+        if token is not None:
+            arguments["auth"] = token
+    # The environment takes precedence over the file.
+    timeout = environment_settings(os.environ).get("timeout", arguments.get("timeout"))
+    if timeout is not None:
+        # It limits each call of the command as a whole, not only each phase of its requests.
+        arguments["timeout"] = check_timeout(timeout, of_a_call=True)
     return arguments
 
 

@@ -20,7 +20,7 @@ from .._lazy import lazy_module
 from .._not_given import NOT_GIVEN
 from .._pickling import Picklable
 from .._rules import bindings as api
-from .._rules.deadline import deadline_of, deadline_override, deadline_scope
+from .._rules.deadline import call_scope, deadline_of, deadline_override, deadline_scope
 from .._rules.statuses import ExecutionStatus
 from .._rules.transient import RetryPolicy
 from .._settings import Token
@@ -107,11 +107,12 @@ class StepflowClient(Picklable):
     Args:
         base_url: The server's URL: `http://host:port`, with or without `/api/v1`, with a leading path if it is behind a
             proxy, or `host:port`. A user and password in the URL are sent as basic authentication. Or a list of servers
-            that share one store: requests that are safe to repeat fail over to the next server, and a server that is
-            down is skipped for a while; `strategy` selects the server for new runs. Credentials in the URL of one
-            server are never sent to another.
+            that share one store: requests that are safe to repeat fail over to the next server, also if one does not
+            respond, and a server that is down is skipped for a while; `strategy` selects the server for new runs.
+            Credentials in the URL of one server are never sent to another.
         timeout: Seconds for each phase of a request (connecting, sending, each read), or an `httpx.Timeout` that limits
-            every phase. It does not limit how long a run may take. Default 30.
+            every phase. It does not limit how long a run may take, nor a response that never stops arriving: the
+            `timeout` of a method limits its whole call. Default 30.
         headers: Headers to send with every request.
         auth: A bearer token, a callable that returns one (it may be a coroutine function), a (user, password) pair, or
             an `httpx.Auth`. It overrides credentials in URLs and is sent to each server of a list. Waiting for the
@@ -342,7 +343,7 @@ class StepflowClient(Picklable):
         """Return the server's health; its `status` is `healthy`.
 
         Args:
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             ServerConnectionError: If the server cannot be reached.
@@ -362,7 +363,7 @@ class StepflowClient(Picklable):
 
         Args:
             schemas: Whether to include the input and output schemas. Default True.
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Returns:
             A list; its `failed_plugins` are the plugins that did not respond to the server.
@@ -797,14 +798,15 @@ class StepflowClient(Picklable):
 
         Args:
             flow: The path of a YAML or JSON file, or the flow as a mapping or an object (see `run`).
-            timeout: Seconds for each request, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             FlowFileError: If the file cannot be read.
             InvalidArgumentError: If `flow` is not a flow, or is the id of a stored one.
             InvalidFlowError: If the server refuses the flow; `diagnostics` lists the reasons.
         """
-        return await self._flows.store_flow(flow, timeout=timeout)
+        with call_scope(timeout):
+            return await self._flows.store_flow(flow, timeout=timeout)
 
     async def get_flow(self, flow_id: str, *, timeout: float | None = None) -> StoredFlow:
         """Return a stored flow, with its examples and the inputs of its test cases.
@@ -814,7 +816,7 @@ class StepflowClient(Picklable):
 
         Args:
             flow_id: The id of the flow.
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such flow.
@@ -829,7 +831,7 @@ class StepflowClient(Picklable):
 
         Args:
             flow_id: The id of the flow.
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
         """
         await self._flows.delete_flow(flow_id, timeout=timeout)
 
@@ -841,12 +843,13 @@ class StepflowClient(Picklable):
 
         Args:
             flow_id: The id of the flow.
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such flow.
         """
-        return await self._flows.get_flow_variables(flow_id, timeout=timeout)
+        with call_scope(timeout):
+            return await self._flows.get_flow_variables(flow_id, timeout=timeout)
 
     async def check(
         self, flow: FlowSource, *, offline: bool = False, type_check: bool = False, timeout: float | None = None
@@ -862,7 +865,7 @@ class StepflowClient(Picklable):
                 False.
             type_check: Whether to check types throughout the flow too, from the schemas of the components to the
                 expressions that read their outputs. Default False.
-            timeout: Seconds for the request, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Returns:
             The diagnostics, with line and column if the flow is a file.
@@ -871,7 +874,8 @@ class StepflowClient(Picklable):
             FlowFileError: If the file cannot be read.
             TransportError: If the server cannot be reached, unless `offline` is True.
         """
-        return await self._flows.check(flow, offline=offline, type_check=type_check, timeout=timeout)
+        with call_scope(timeout):
+            return await self._flows.check(flow, offline=offline, type_check=type_check, timeout=timeout)
 
     async def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
         """Return the server's diagnostics of a flow, without storing it.
@@ -879,14 +883,15 @@ class StepflowClient(Picklable):
         Args:
             flow: The flow, as for `run`. If it is an id, the client reads the flow from the server first; keys that
                 servers do not know are missing then.
-            timeout: Seconds for each request, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             FlowFileError: If the file cannot be read. (A faulty flow does not raise an error; its faults are in the
                 result.)
             NotFoundError: If the server has no flow with this id.
         """
-        return await self._flows.validate(flow, timeout=timeout)
+        with call_scope(timeout):
+            return await self._flows.validate(flow, timeout=timeout)
 
     # Creating and reading runs
 
@@ -919,7 +924,7 @@ class StepflowClient(Picklable):
                 0.9 and 0.10, ten from 0.11 on.
             variables_from_env: Whether to read missing variables from the environment: from the variable that the flow
                 names as `env_var`, then from `STEPFLOW_VAR_<NAME>`. Default False.
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such flow.
@@ -933,16 +938,17 @@ class StepflowClient(Picklable):
             UnsupportedByServerError: If `debug` is True, or if the input is an empty list and the server is older than
                 0.11.
         """
-        return await self._creator.create_run(
-            flow_id,
-            input,
-            variables,
-            overrides,
-            debug,
-            max_concurrency,
-            variables_from_env=variables_from_env,
-            timeout=timeout,
-        )
+        with call_scope(timeout):
+            return await self._creator.create_run(
+                flow_id,
+                input,
+                variables,
+                overrides,
+                debug,
+                max_concurrency,
+                variables_from_env=variables_from_env,
+                timeout=timeout,
+            )
 
     async def get_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
         """Return the current state of a run.
@@ -951,7 +957,7 @@ class StepflowClient(Picklable):
 
         Args:
             run_id: The run.
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such run.
@@ -970,12 +976,13 @@ class StepflowClient(Picklable):
 
         Args:
             run_id: The run.
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such run.
         """
-        return await self._runs.get_run_items(run_id, timeout=timeout)
+        with call_scope(timeout):
+            return await self._runs.get_run_items(run_id, timeout=timeout)
 
     async def get_run_steps(
         self,
@@ -999,14 +1006,15 @@ class StepflowClient(Picklable):
             times: Whether to set `started_at`, `completed_at`, `duration` and `attempts`, from the run's events. This
                 takes one more request, whose response has three or more events for each step of all items. Servers
                 before 0.12 have no events: there these fields stay None. Default False.
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such run.
             RequestTimeoutError: If the steps or the events did not arrive in time.
         """
-        listed = await self._runs.get_run_steps(run_id, item_index=item_index, timeout=timeout)
-        return await self._timer.timed(listed, timeout) if times else listed
+        with call_scope(timeout):
+            listed = await self._runs.get_run_steps(run_id, item_index=item_index, timeout=timeout)
+            return await self._timer.timed(listed, timeout) if times else listed
 
     async def get_run_arguments(self, run_id: str | UUID, *, timeout: float | None = None) -> RunArguments:
         """Return the arguments that a run was started with: inputs, variables and overrides, and its labels and note.
@@ -1017,12 +1025,13 @@ class StepflowClient(Picklable):
 
         Args:
             run_id: The run.
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             NotFoundError: If neither the server nor the history has such a run.
         """
-        return await self._runs.get_run_arguments(run_id, self._recorder, timeout=timeout)
+        with call_scope(timeout):
+            return await self._runs.get_run_arguments(run_id, self._recorder, timeout=timeout)
 
     async def get_run_step(
         self, run_id: str | UUID, step_id: str, *, item_index: int = 0, timeout: float | None = None
@@ -1033,19 +1042,20 @@ class StepflowClient(Picklable):
             run_id: The run.
             step_id: The id of the step.
             item_index: The index of the item, from 0. Default 0.
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             NotFoundError: If there is no such step, or if it has not started.
         """
-        return await self._runs.get_run_step(run_id, step_id, item_index=item_index, timeout=timeout)
+        with call_scope(timeout):
+            return await self._runs.get_run_step(run_id, step_id, item_index=item_index, timeout=timeout)
 
     async def get_run_flow(self, run_id: str | UUID, *, timeout: float | None = None) -> StoredFlow:
         """Return the flow of a run, without the tag that the client adds. For its examples, use `get_flow`.
 
         Args:
             run_id: The run.
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such run.
@@ -1065,15 +1075,16 @@ class StepflowClient(Picklable):
 
         Args:
             run_id: The run.
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such run.
             ConflictError: If the run has already ended.
         """
-        run = await self._runs.cancel_run(run_id, timeout=timeout)
-        self._recorder.seen(run.run_id, run.status)
-        return run
+        with call_scope(timeout):
+            run = await self._runs.cancel_run(run_id, timeout=timeout)
+            self._recorder.seen(run.run_id, run.status)
+            return run
 
     async def delete_run(self, run_id: str | UUID, *, timeout: float | None = None) -> None:
         """Ask the server to delete a run that has ended.
@@ -1082,7 +1093,7 @@ class StepflowClient(Picklable):
 
         Args:
             run_id: The run.
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such run.
@@ -1122,25 +1133,26 @@ class StepflowClient(Picklable):
                 from the run ids, which have them to the millisecond.
             until: Return only runs created before this time. Servers have no such filter: the client pages through all
                 newer runs.
-            timeout: Seconds for each request, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             InvalidArgumentError: If an argument is invalid. (Servers ignore a filter that they cannot read and list all
                 runs.)
         """
-        runs = await self._lister.list_runs(
-            status,
-            limit,
-            offset,
-            flow_name=flow_name,
-            root_run_id=root_run_id,
-            parent_run_id=parent_run_id,
-            roots_only=roots_only,
-            since=since,
-            until=until,
-            timeout=timeout,
-        )
-        return types.ListRunsResponse(runs=runs)
+        with call_scope(timeout):
+            runs = await self._lister.list_runs(
+                status,
+                limit,
+                offset,
+                flow_name=flow_name,
+                root_run_id=root_run_id,
+                parent_run_id=parent_run_id,
+                roots_only=roots_only,
+                since=since,
+                until=until,
+                timeout=timeout,
+            )
+            return types.ListRunsResponse(runs=runs)
 
     def iter_runs(
         self,
@@ -1170,7 +1182,7 @@ class StepflowClient(Picklable):
             roots_only: If True, leave out runs that steps created.
             since: Return only runs created at this time or later; the iteration ends there.
             until: Return only runs created before this time.
-            timeout: Seconds for each request, instead of the client's timeout.
+            timeout: Seconds for each request as a whole, instead of the client's timeout.
         """
         return self._lister.iter_runs(
             status,
@@ -1280,7 +1292,7 @@ class StepflowClient(Picklable):
             filename: A file name to store with the blob; for bytes it must be ASCII. If the same content is stored
                 twice, the last name is kept.
             blob_type: The type of a JSON blob: `data` (the default) or `flow`.
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             InvalidArgumentError: If the value cannot be represented in JSON.
@@ -1293,7 +1305,7 @@ class StepflowClient(Picklable):
 
         Args:
             blob_id: The id of the blob.
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such blob.

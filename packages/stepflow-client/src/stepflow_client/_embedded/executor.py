@@ -99,7 +99,7 @@ class EmbeddedExecutor:
         """Wait until the server is ready."""
         raise NotImplementedError  # pragma: no cover - the runtime has it
 
-    async def _ready_client(self, deadline: float | None = None) -> StepflowClient:
+    async def _ready_client(self, deadline: float | None) -> StepflowClient:
         try:
             async with asyncio.timeout(None if deadline is None else max(deadline - time.monotonic(), 0)):
                 await self.await_ready()
@@ -227,31 +227,39 @@ class EmbeddedExecutor:
 
         Keys are remembered as long as the store exists: with an in-memory store, as long as the runtime runs.
         """
-        return await (await self._ready_client()).find_run(flow, key, timeout=timeout)
+        deadline = deadline_of(timeout)
+        return await (await self._ready_client(deadline)).find_run(flow, key, timeout=_left(deadline))
 
     async def get_result(self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
         """Wait until a run of one item ends and return its result. See `StepflowClient.get_result`."""
-        return await (await self._ready_client()).get_result(run_id, wait=wait, timeout=timeout)
+        deadline = deadline_of(timeout)
+        return await (await self._ready_client(deadline)).get_result(run_id, wait=wait, timeout=_left(deadline))
 
     async def get_results(
         self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None
     ) -> list[FlowResult]:
         """Wait until a run ends and return the results of all its items. See `StepflowClient.get_results`."""
-        return await (await self._ready_client()).get_results(run_id, wait=wait, timeout=timeout)
+        deadline = deadline_of(timeout)
+        return await (await self._ready_client(deadline)).get_results(run_id, wait=wait, timeout=_left(deadline))
 
     async def wait_run(
         self, run_id: str | UUID, *, timeout: float | None = None, progress: ProgressOption = False
     ) -> RunDetails:
         """Wait until a run ends and return it. See `StepflowClient.wait_run`."""
-        return await (await self._ready_client()).wait_run(run_id, timeout=timeout, progress=progress)
+        deadline = deadline_of(timeout)
+        client = await self._ready_client(deadline)
+        return await client.wait_run(run_id, timeout=_left(deadline), progress=progress)
 
     async def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
         """Return the server's diagnostics of a flow. See `StepflowClient.validate`."""
-        return await (await self._ready_client()).validate(flow, timeout=timeout)
+        deadline = deadline_of(timeout)
+        return await (await self._ready_client(deadline)).validate(flow, timeout=_left(deadline))
 
     async def list_components(self, *, schemas: bool = True, timeout: float | None = None) -> ComponentList:
         """Return the components that flows may use. `path` is set if the configured routes determine it."""
-        listed = await (await self._ready_client()).list_components(schemas=schemas, timeout=timeout)
+        deadline = deadline_of(timeout)
+        client = await self._ready_client(deadline)
+        listed = await client.list_components(schemas=schemas, timeout=_left(deadline))
         from .._codec import responses
 
         return responses.with_paths(listed, self.config.get("routes") or {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ __all__ = [
 HeaderItems = tuple[tuple[str, str], ...]
 """Names and values of headers."""
 
+_PHASES = ("connect", "read", "write", "pool")
 _LONGEST_TARGET = 65_536
 _MOST_KNOWN = 8
 MOST_BYTES = 1024**3
@@ -96,24 +98,30 @@ class Unreadable(HttpError):
 
 
 class Timeouts(NamedTuple):
-    """Seconds for each phase of a request."""
+    """Seconds for each phase of a request, and for the whole of it."""
 
     connect: float = 30.0
     read: float = 30.0
     write: float = 30.0
     pool: float = 600.0
+    whole: float = math.inf
+    """Seconds for all phases of all attempts together. A server that sends single bytes slowly exceeds no phase."""
 
     def reading(self, seconds: float) -> Timeouts:
         """Return a copy with another read timeout."""
-        return Timeouts(self.connect, seconds, self.write, self.pool)
+        return self._replace(read=seconds)
+
+    def waiting(self, seconds: float) -> Timeouts:
+        """Return a copy for a request that the server may hold for a number of seconds."""
+        return self._replace(read=self.read + seconds, whole=self.whole + seconds)
 
     def at_most(self, seconds: float) -> Timeouts:
         """Return a copy with every phase limited to a number of seconds."""
         return Timeouts(*(min(phase, seconds) for phase in self))
 
     def as_dict(self) -> dict[str, float]:
-        """Return the timeouts as a dict, in the form that httpx uses."""
-        return self._asdict()
+        """Return the timeouts of the phases as a dict, in the form that httpx uses."""
+        return dict(zip(_PHASES, self, strict=False))
 
 
 @dataclass(slots=True)

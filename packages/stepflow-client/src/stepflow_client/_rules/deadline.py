@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,15 @@ from contextvars import ContextVar, Token
 
 from .._settings import check_positive
 
-__all__ = ["current_deadline", "deadline_of", "deadline_override", "deadline_scope", "has_passed"]
+__all__ = [
+    "call_scope",
+    "current_deadline",
+    "deadline_of",
+    "deadline_override",
+    "deadline_scope",
+    "earlier",
+    "has_passed",
+]
 
 _deadline: ContextVar[float | None] = ContextVar("stepflow_deadline", default=None)
 
@@ -26,6 +35,14 @@ def deadline_of(timeout: float | None) -> float | None:
         InvalidArgumentError: If the timeout is not a positive number.
     """
     return None if timeout is None else time.monotonic() + check_positive(timeout, "timeout")
+
+
+def earlier(deadline: float | None, seconds: float) -> float | None:
+    """Return a deadline, or the end of a number of seconds from now if that is earlier; `inf` is no limit."""
+    if seconds == math.inf:
+        return deadline
+    end = time.monotonic() + seconds
+    return end if deadline is None or end < deadline else deadline
 
 
 class deadline_scope:
@@ -55,6 +72,18 @@ class deadline_scope:
         """Restore the outer deadline."""
         if self._token is not None:
             _deadline.reset(self._token)
+
+
+def call_scope(timeout: float | None) -> deadline_scope:
+    """Return a context manager that limits a call of several requests as a whole.
+
+    Args:
+        timeout: The caller's timeout in seconds; None for no limit. An object with phases limits each request only.
+
+    Raises:
+        InvalidArgumentError: If it is a number that is not positive.
+    """
+    return deadline_scope(deadline_of(timeout) if isinstance(timeout, (int, float)) else None)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from .._lazy import lazy_module
 from .._not_given import NOT_GIVEN
 from .._pickling import Picklable
 from .._rules import bindings as api
-from .._rules.deadline import deadline_of, deadline_override, deadline_scope
+from .._rules.deadline import call_scope, deadline_of, deadline_override, deadline_scope
 from .._rules.statuses import ExecutionStatus
 from .._rules.transient import RetryPolicy
 from .._settings import Token
@@ -110,11 +110,12 @@ class SyncStepflowClient(Picklable):
     Args:
         base_url: The server's URL: `http://host:port`, with or without `/api/v1`, with a leading path if it is behind a
             proxy, or `host:port`. A user and password in the URL are sent as basic authentication. Or a list of servers
-            that share one store: requests that are safe to repeat fail over to the next server, and a server that is
-            down is skipped for a while; `strategy` selects the server for new runs. Credentials in the URL of one
-            server are never sent to another.
+            that share one store: requests that are safe to repeat fail over to the next server, also if one does not
+            respond, and a server that is down is skipped for a while; `strategy` selects the server for new runs.
+            Credentials in the URL of one server are never sent to another.
         timeout: Seconds for each phase of a request (connecting, sending, each read), or an `httpx.Timeout` that limits
-            every phase. It does not limit how long a run may take. Default 30.
+            every phase. It does not limit how long a run may take, nor a response that never stops arriving: the
+            `timeout` of a method limits its whole call. Default 30.
         headers: Headers to send with every request.
         auth: A bearer token, a callable that returns one, a (user, password) pair, or
             an `httpx.Auth`. It overrides credentials in URLs and is sent to each server of a list. Waiting for the
@@ -345,7 +346,7 @@ class SyncStepflowClient(Picklable):
         """Return the server's health; its `status` is `healthy`.
 
         Args:
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             ServerConnectionError: If the server cannot be reached.
@@ -365,7 +366,7 @@ class SyncStepflowClient(Picklable):
 
         Args:
             schemas: Whether to include the input and output schemas. Default True.
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Returns:
             A list; its `failed_plugins` are the plugins that did not respond to the server.
@@ -798,14 +799,15 @@ class SyncStepflowClient(Picklable):
 
         Args:
             flow: The path of a YAML or JSON file, or the flow as a mapping or an object (see `run`).
-            timeout: Seconds for each request, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             FlowFileError: If the file cannot be read.
             InvalidArgumentError: If `flow` is not a flow, or is the id of a stored one.
             InvalidFlowError: If the server refuses the flow; `diagnostics` lists the reasons.
         """
-        return self._flows.store_flow(flow, timeout=timeout)
+        with call_scope(timeout):
+            return self._flows.store_flow(flow, timeout=timeout)
 
     def get_flow(self, flow_id: str, *, timeout: float | None = None) -> StoredFlow:
         """Return a stored flow, with its examples and the inputs of its test cases.
@@ -815,7 +817,7 @@ class SyncStepflowClient(Picklable):
 
         Args:
             flow_id: The id of the flow.
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such flow.
@@ -830,7 +832,7 @@ class SyncStepflowClient(Picklable):
 
         Args:
             flow_id: The id of the flow.
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
         """
         self._flows.delete_flow(flow_id, timeout=timeout)
 
@@ -842,12 +844,13 @@ class SyncStepflowClient(Picklable):
 
         Args:
             flow_id: The id of the flow.
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such flow.
         """
-        return self._flows.get_flow_variables(flow_id, timeout=timeout)
+        with call_scope(timeout):
+            return self._flows.get_flow_variables(flow_id, timeout=timeout)
 
     def check(
         self, flow: FlowSource, *, offline: bool = False, type_check: bool = False, timeout: float | None = None
@@ -863,7 +866,7 @@ class SyncStepflowClient(Picklable):
                 False.
             type_check: Whether to check types throughout the flow too, from the schemas of the components to the
                 expressions that read their outputs. Default False.
-            timeout: Seconds for the request, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Returns:
             The diagnostics, with line and column if the flow is a file.
@@ -872,7 +875,8 @@ class SyncStepflowClient(Picklable):
             FlowFileError: If the file cannot be read.
             TransportError: If the server cannot be reached, unless `offline` is True.
         """
-        return self._flows.check(flow, offline=offline, type_check=type_check, timeout=timeout)
+        with call_scope(timeout):
+            return self._flows.check(flow, offline=offline, type_check=type_check, timeout=timeout)
 
     def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
         """Return the server's diagnostics of a flow, without storing it.
@@ -880,14 +884,15 @@ class SyncStepflowClient(Picklable):
         Args:
             flow: The flow, as for `run`. If it is an id, the client reads the flow from the server first; keys that
                 servers do not know are missing then.
-            timeout: Seconds for each request, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             FlowFileError: If the file cannot be read. (A faulty flow does not raise an error; its faults are in the
                 result.)
             NotFoundError: If the server has no flow with this id.
         """
-        return self._flows.validate(flow, timeout=timeout)
+        with call_scope(timeout):
+            return self._flows.validate(flow, timeout=timeout)
 
     # Creating and reading runs
 
@@ -920,7 +925,7 @@ class SyncStepflowClient(Picklable):
                 0.9 and 0.10, ten from 0.11 on.
             variables_from_env: Whether to read missing variables from the environment: from the variable that the flow
                 names as `env_var`, then from `STEPFLOW_VAR_<NAME>`. Default False.
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such flow.
@@ -934,16 +939,17 @@ class SyncStepflowClient(Picklable):
             UnsupportedByServerError: If `debug` is True, or if the input is an empty list and the server is older than
                 0.11.
         """
-        return self._creator.create_run(
-            flow_id,
-            input,
-            variables,
-            overrides,
-            debug,
-            max_concurrency,
-            variables_from_env=variables_from_env,
-            timeout=timeout,
-        )
+        with call_scope(timeout):
+            return self._creator.create_run(
+                flow_id,
+                input,
+                variables,
+                overrides,
+                debug,
+                max_concurrency,
+                variables_from_env=variables_from_env,
+                timeout=timeout,
+            )
 
     def get_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
         """Return the current state of a run.
@@ -952,7 +958,7 @@ class SyncStepflowClient(Picklable):
 
         Args:
             run_id: The run.
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such run.
@@ -971,12 +977,13 @@ class SyncStepflowClient(Picklable):
 
         Args:
             run_id: The run.
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such run.
         """
-        return self._runs.get_run_items(run_id, timeout=timeout)
+        with call_scope(timeout):
+            return self._runs.get_run_items(run_id, timeout=timeout)
 
     def get_run_steps(
         self,
@@ -1000,14 +1007,15 @@ class SyncStepflowClient(Picklable):
             times: Whether to set `started_at`, `completed_at`, `duration` and `attempts`, from the run's events. This
                 takes one more request, whose response has three or more events for each step of all items. Servers
                 before 0.12 have no events: there these fields stay None. Default False.
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such run.
             RequestTimeoutError: If the steps or the events did not arrive in time.
         """
-        listed = self._runs.get_run_steps(run_id, item_index=item_index, timeout=timeout)
-        return self._timer.timed(listed, timeout) if times else listed
+        with call_scope(timeout):
+            listed = self._runs.get_run_steps(run_id, item_index=item_index, timeout=timeout)
+            return self._timer.timed(listed, timeout) if times else listed
 
     def get_run_arguments(self, run_id: str | UUID, *, timeout: float | None = None) -> RunArguments:
         """Return the arguments that a run was started with: inputs, variables and overrides, and its labels and note.
@@ -1018,12 +1026,13 @@ class SyncStepflowClient(Picklable):
 
         Args:
             run_id: The run.
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             NotFoundError: If neither the server nor the history has such a run.
         """
-        return self._runs.get_run_arguments(run_id, self._recorder, timeout=timeout)
+        with call_scope(timeout):
+            return self._runs.get_run_arguments(run_id, self._recorder, timeout=timeout)
 
     def get_run_step(
         self, run_id: str | UUID, step_id: str, *, item_index: int = 0, timeout: float | None = None
@@ -1034,19 +1043,20 @@ class SyncStepflowClient(Picklable):
             run_id: The run.
             step_id: The id of the step.
             item_index: The index of the item, from 0. Default 0.
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             NotFoundError: If there is no such step, or if it has not started.
         """
-        return self._runs.get_run_step(run_id, step_id, item_index=item_index, timeout=timeout)
+        with call_scope(timeout):
+            return self._runs.get_run_step(run_id, step_id, item_index=item_index, timeout=timeout)
 
     def get_run_flow(self, run_id: str | UUID, *, timeout: float | None = None) -> StoredFlow:
         """Return the flow of a run, without the tag that the client adds. For its examples, use `get_flow`.
 
         Args:
             run_id: The run.
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such run.
@@ -1066,15 +1076,16 @@ class SyncStepflowClient(Picklable):
 
         Args:
             run_id: The run.
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such run.
             ConflictError: If the run has already ended.
         """
-        run = self._runs.cancel_run(run_id, timeout=timeout)
-        self._recorder.seen(run.run_id, run.status)
-        return run
+        with call_scope(timeout):
+            run = self._runs.cancel_run(run_id, timeout=timeout)
+            self._recorder.seen(run.run_id, run.status)
+            return run
 
     def delete_run(self, run_id: str | UUID, *, timeout: float | None = None) -> None:
         """Ask the server to delete a run that has ended.
@@ -1083,7 +1094,7 @@ class SyncStepflowClient(Picklable):
 
         Args:
             run_id: The run.
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such run.
@@ -1123,25 +1134,26 @@ class SyncStepflowClient(Picklable):
                 from the run ids, which have them to the millisecond.
             until: Return only runs created before this time. Servers have no such filter: the client pages through all
                 newer runs.
-            timeout: Seconds for each request, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             InvalidArgumentError: If an argument is invalid. (Servers ignore a filter that they cannot read and list all
                 runs.)
         """
-        runs = self._lister.list_runs(
-            status,
-            limit,
-            offset,
-            flow_name=flow_name,
-            root_run_id=root_run_id,
-            parent_run_id=parent_run_id,
-            roots_only=roots_only,
-            since=since,
-            until=until,
-            timeout=timeout,
-        )
-        return types.ListRunsResponse(runs=runs)
+        with call_scope(timeout):
+            runs = self._lister.list_runs(
+                status,
+                limit,
+                offset,
+                flow_name=flow_name,
+                root_run_id=root_run_id,
+                parent_run_id=parent_run_id,
+                roots_only=roots_only,
+                since=since,
+                until=until,
+                timeout=timeout,
+            )
+            return types.ListRunsResponse(runs=runs)
 
     def iter_runs(
         self,
@@ -1171,7 +1183,7 @@ class SyncStepflowClient(Picklable):
             roots_only: If True, leave out runs that steps created.
             since: Return only runs created at this time or later; the iteration ends there.
             until: Return only runs created before this time.
-            timeout: Seconds for each request, instead of the client's timeout.
+            timeout: Seconds for each request as a whole, instead of the client's timeout.
         """
         return self._lister.iter_runs(
             status,
@@ -1281,7 +1293,7 @@ class SyncStepflowClient(Picklable):
             filename: A file name to store with the blob; for bytes it must be ASCII. If the same content is stored
                 twice, the last name is kept.
             blob_type: The type of a JSON blob: `data` (the default) or `flow`.
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             InvalidArgumentError: If the value cannot be represented in JSON.
@@ -1294,7 +1306,7 @@ class SyncStepflowClient(Picklable):
 
         Args:
             blob_id: The id of the blob.
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such blob.

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -24,7 +25,7 @@ from .._http.proxies import check_proxy, environment_proxy, shown_proxy
 from .._logging import logger
 from .._rules import bindings as api
 from .._rules import timings
-from .._rules.deadline import current_deadline
+from .._rules.deadline import current_deadline, earlier
 from .._rules.failures import error_from
 from .._rules.operations import OPERATIONS
 from .._rules.releases import Server, pinned, recognise
@@ -209,7 +210,7 @@ class Connection:
             operation: The operation's name in the spec.
             request: The result of the operation's generated `_get_kwargs`.
             make: Converts the object to the value to return.
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the request as a whole, instead of the client's timeout for each phase.
             run_id: The run concerned, for errors.
             waits: Seconds the server was asked to hold the request; they are added to the timeout.
             raw: Whether to leave numbers as the server sent them, because `make` restores those that it reads.
@@ -260,7 +261,7 @@ class Connection:
         Args:
             operation: The operation's name in the spec.
             request: The result of the operation's generated `_get_kwargs`.
-            timeout: Seconds, instead of the client's timeout.
+            timeout: Seconds for the request as a whole, instead of the client's timeout for each phase.
             run_id: The run concerned, for errors.
             waits: Seconds the server was asked to hold the request; they are added to the timeout.
             may_be_missing: Whether a 404 response is returned too, because it answers the caller's question.
@@ -304,8 +305,9 @@ class Connection:
     ) -> HttpResponse:
         limit = self.timeout if timeout is None else check_timeout(timeout, of_a_call=True)
         if waits:
-            limit = limit.reading(limit.read + waits)
-        sent = self.prepare(request, limit, idempotent=OPERATIONS[operation].is_idempotent, run_id=run_id)
+            limit = limit.waiting(waits)
+        is_idempotent = OPERATIONS[operation].is_idempotent
+        sent = self.prepare(request, limit, idempotent=is_idempotent, run_id=run_id, whole=limit.whole)
         started = time.monotonic()
         span.sends(sent, self.url, run_id)
         try:
@@ -334,7 +336,13 @@ class Connection:
         return _ALONE if self.spread is None else self.spread.awaiting(run_id)
 
     def prepare(
-        self, request: Mapping[str, Any], limit: Timeouts, *, idempotent: bool, run_id: str | None = None
+        self,
+        request: Mapping[str, Any],
+        limit: Timeouts,
+        *,
+        idempotent: bool,
+        run_id: str | None = None,
+        whole: float = math.inf,
     ) -> HttpRequest:
         """Return the request to send, with its headers, timeouts, size limit and deadline.
 
@@ -343,13 +351,14 @@ class Connection:
             limit: The timeouts; the caller's deadline may shorten them.
             idempotent: Whether sending the request twice has the same effect as sending it once.
             run_id: The run concerned.
+            whole: Seconds for the request as a whole; not for a stream, which may last for hours.
 
         Raises:
             StepflowClientError: If the client is closed.
         """
         if self.closed:
             raise StepflowClientError("the client is closed", hint="make a new one")
-        deadline = current_deadline()
+        deadline = earlier(current_deadline(), whole)
         if deadline is not None:
             limit = limit.at_most(max(deadline - time.monotonic(), SHORTEST))
         headers = dict(self.headers)

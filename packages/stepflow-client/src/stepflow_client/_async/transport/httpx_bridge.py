@@ -109,7 +109,7 @@ class HttpxTransport(Transport):
     async def _opened(self, request: HttpRequest, sent: httpx.Request) -> AsyncGenerator[httpx.Response, None]:
         """Send a request and return the response once its head has been read."""
         # All phases together, plus time for a large body over a slow connection.
-        longest = sum(request.timeout) + len(request.content) / _SLOWEST
+        longest = sum(request.timeout.as_dict().values()) + len(request.content) / _SLOWEST
         with _mapped_errors():
             send = partial(self._transport.handle_async_request, sent)
             response = await async_limited(send, request.remaining(longest) + _GRACE)

@@ -1,0 +1,46 @@
+"""STEPFLOW_TIMEOUT, and the timeout of a profile, limit each call of a command as a whole."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cli.command import Stepflow
+from tests.raw_server import OK, RawServer
+from tests.unit.http.test_whole_calls import trickling
+
+RUN_ID = "01900000-0000-7000-8000-000000000001"
+
+
+@pytest.fixture(params=[True, False], ids=["healthy", "slow from the start"])
+def slow_server(request: pytest.FixtureRequest, stepflow: Stepflow) -> Iterator[RawServer]:
+    """A server whose responses never end, though each byte comes soon."""
+    with RawServer(trickling(OK + b"content-length: 1000000\r\n\r\n", is_healthy=request.param)) as server:
+        stepflow.environment["STEPFLOW_URL"] = server.url
+        yield server
+
+
+@pytest.mark.parametrize("command", ["list-components", "runs list", f"runs get {RUN_ID}", "validate echo.yaml"])
+def test_a_response_that_trickles(command: str, stepflow: Stepflow, slow_server: RawServer) -> None:
+    started = time.monotonic()
+    done = stepflow(*command.split(), STEPFLOW_TIMEOUT="1")
+    assert time.monotonic() - started < 20
+    assert done.code == 4, done
+    assert "got no response" in done.stderr, done
+
+
+@pytest.mark.parametrize("origin", ["environment", "profile"])
+def test_health(origin: str, stepflow: Stepflow) -> None:
+    with RawServer(trickling(OK + b"content-length: 1000000\r\n\r\n", is_healthy=False)) as server:
+        started = time.monotonic()
+        if origin == "profile":
+            stepflow("config", "set", "profiles.dev.url", server.url)
+            stepflow("config", "set", "profiles.dev.timeout", "1")
+            done = stepflow("health", "--profile", "dev")
+        else:
+            done = stepflow("health", "--url", server.url, STEPFLOW_TIMEOUT="1")
+        assert time.monotonic() - started < 20
+    assert done.code == 4, done
+    assert "got no response" in done.stderr, done

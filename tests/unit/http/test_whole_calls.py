@@ -1,0 +1,136 @@
+"""The `timeout=` of a method limits its whole call, on a server that sends single bytes slowly."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import httpx
+import pytest
+from stepflow_client import RetryPolicy, StepflowClientError, SyncStepflowClient
+
+from tests.raw_server import HEALTHY, OK, Conversation, RawServer, Talk
+from tests.unit.both_twins import CALLS, Server, call
+from tests.unit.http.test_sockets import everywhere, use
+
+LIMIT = 0.5
+LATE = 15.0
+"""Seconds on a machine that is busy importing; the server sends for as long as it is listened to."""
+WITHOUT = {"server_info", "map", "run_events"}
+"""Methods without a timeout of their own."""
+
+
+class Limited:
+    """A client whose methods are called with a timeout."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        def limited(*args: Any, **options: Any) -> Any:
+            return getattr(self._client, name)(*args, **{**options, "timeout": LIMIT})
+
+        return limited
+
+
+def slowly(begin: bytes) -> Iterator[bytes]:
+    """Yield a response whose end comes byte by byte, for as long as somebody reads it."""
+    yield begin
+    while True:
+        yield b" "
+        time.sleep(0.05)
+
+
+def trickling(begin: bytes, *, is_healthy: bool) -> Talk:
+    """Respond slowly; to the request for the server's health only if it is not healthy."""
+
+    def talk(conversation: Conversation) -> None:
+        while head := conversation.read():
+            if is_healthy and b" /api/v1/health " in head:
+                conversation.say(HEALTHY)
+            else:
+                conversation.say(slowly(begin))
+
+    return talk
+
+
+def test_all_other_methods_have_a_timeout() -> None:
+    names = {name for name in CALLS if "timeout" in inspect.signature(getattr(SyncStepflowClient, name)).parameters}
+    assert names == set(CALLS) - WITHOUT
+
+
+def ended(made: Callable[[], Any]) -> float:
+    """Return the seconds until a call of the blocking client fails."""
+    started = time.monotonic()
+    with suppress(StepflowClientError):
+        result = made()
+        raise AssertionError(next(result) if inspect.isgenerator(result) else result)
+    return time.monotonic() - started
+
+
+async def ended_later(made: Callable[[], Any]) -> float:
+    """Return the seconds until a call of the asynchronous client fails."""
+    started = time.monotonic()
+    with suppress(StepflowClientError):
+        result = made()
+        raise AssertionError(await (anext(result) if inspect.isasyncgen(result) else result))
+    return time.monotonic() - started
+
+
+@everywhere
+@pytest.mark.parametrize("is_healthy", [True, False], ids=["healthy", "slow from the start"])
+@pytest.mark.parametrize("begin", [OK + b"x: ", OK + b"content-length: 1000000\r\n\r\n"], ids=["the head", "the body"])
+def test_a_response_that_trickles(where: str, begin: bytes, is_healthy: bool) -> None:
+    names = [name for name in CALLS if name not in WITHOUT and not (is_healthy and name == "health_check")]
+    settings: dict[str, Any] = {"timeout": 20, "retry": RetryPolicy(max_attempts=1)}
+    seconds: list[float] = []
+
+    def calls(client: Any) -> list[Callable[[], Any]]:
+        return [partial(CALLS[name], Limited(client)) for name in names]
+
+    async def together(client: Any) -> None:
+        seconds.extend(await asyncio.gather(*map(ended_later, calls(client))))
+
+    for name in names:
+        # Imports everything first: it takes seconds, and pytest cannot rewrite modules in several threads at once.
+        with suppress(StepflowClientError):
+            call("sync", httpx.MockTransport(Server()), CALLS[name])
+    with RawServer(trickling(begin, is_healthy=is_healthy)) as server:
+        if where == "sync":
+            with SyncStepflowClient(server.url, **settings) as client, ThreadPoolExecutor(len(names)) as pool:
+                seconds.extend(pool.map(ended, calls(client)))
+        else:
+            use(where, lambda client: iter([together(client)]), server.url, **settings)
+    late = {name: taken for name, taken in zip(names, seconds, strict=True) if taken >= LATE}
+    assert late == {}
+
+
+@everywhere
+def test_the_timeout_of_a_client_is_that_of_a_phase(where: str) -> None:
+    def talk(conversation: Conversation) -> None:
+        while conversation.read():
+            for start in range(0, len(HEALTHY), 40):
+                conversation.say(HEALTHY[start : start + 40])
+                time.sleep(0.2)
+
+    def calls(client: Any) -> Iterator[Any]:
+        started = time.monotonic()
+        yield client.health_check()
+        assert time.monotonic() - started > 1
+
+    with RawServer(talk) as server:
+        use(where, calls, server.url, timeout=0.8)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), True, "2"])
+def test_a_timeout_that_is_none(timeout: Any) -> None:
+    with SyncStepflowClient("http://127.0.0.1:9") as client:
+        for method in (client.list_runs, client.health_check):
+            with pytest.raises(StepflowClientError, match="timeout"):
+                method(timeout=timeout)
