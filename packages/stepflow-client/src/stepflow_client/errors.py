@@ -14,6 +14,7 @@
     │   └── ServerFaultError         5xx
     ├── UnsupportedByServerError     this release of the server does not support it
     ├── InvalidArgumentError         an argument is invalid; nothing was sent (also a ValueError)
+    │   └── JournalError             the journal given to `map` cannot be used, or no longer be written
     ├── FlowFileError                a flow, input or configuration file cannot be read
     │   └── FlowFileNotFoundError    there is no such file (also a FileNotFoundError)
     ├── InvalidFlowError             the server refuses the flow; see `diagnostics`
@@ -53,6 +54,7 @@ __all__ = [
     "InvalidFlowError",
     "InvalidRequestError",
     "InvalidResponseError",
+    "JournalError",
     "NotFoundError",
     "OutputTypeError",
     "RateLimitError",
@@ -181,6 +183,13 @@ class UnsupportedByServerError(StepflowClientError):
 
 class InvalidArgumentError(StepflowClientError, ValueError):
     """An argument is invalid. Nothing was sent."""
+
+
+class JournalError(InvalidArgumentError):
+    """The journal of a batch cannot be used: it is damaged, in use by another batch, or cannot be read or written.
+
+    If it can no longer be written while the batch runs, the hint says so; the same call then continues the batch.
+    """
 
 
 class FlowFileError(StepflowClientError):

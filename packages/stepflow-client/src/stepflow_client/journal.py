@@ -1,12 +1,14 @@
 """The journal of a batch: a record on disk of the requests to the server, written before and after each one.
 
-It is one SQLite file (WAL, mode 0600), which only one process can open at a time. It contains digests of the flow and
-of each chunk's inputs, the tag and the run of each chunk, and the outcomes of chunks that have ended; it does not
-contain the inputs.
+It is one SQLite file (WAL, mode 0600), which only one process can open at a time. Its entries contain digests of the
+flow and of each chunk's inputs, the tag and the run of each chunk, and the outcomes of chunks that have ended; they do
+not contain the inputs. Each entry is stored with its own digest, so that damage to the file is an error and never a
+wrong outcome.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sqlite3
@@ -14,25 +16,28 @@ import threading
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import uuid4
 
 from ._rules.chunks import Chunk
-from ._stores.sqlite import open_private
-from .errors import InvalidArgumentError
+from ._stores.sqlite import DATABASE_ERRORS, file_path, open_private
+from .errors import InvalidArgumentError, JournalError
 from .outcomes import Outcome
 from .types import ExecutionStatus, FlowError
 
 __all__ = ["Journal"]
 
-_TABLES = """
-CREATE TABLE IF NOT EXISTS batch (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS chunk (
-    number INTEGER PRIMARY KEY, first INTEGER NOT NULL, count INTEGER NOT NULL, digest TEXT NOT NULL,
-    tag TEXT NOT NULL, run_id TEXT, outcomes BLOB
-);
+# One b-tree without an index beside it, so that an entry is either found or missing.
+_TABLE = """
+CREATE TABLE IF NOT EXISTS entry (
+    kind TEXT NOT NULL, number INTEGER NOT NULL, content BLOB NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (kind, number)
+) WITHOUT ROWID
 """
+_Kind = Literal["batch", "since", "complete", "begun", "created", "ended"]
+_OF_BATCH = 0
+"""The number of entries about the whole batch; entries about a chunk have the chunk's number."""
+_RESUME = "the batch goes on from its last entry when it is started again with this journal"
+_DAMAGED = "remove the file to run the batch from its beginning: inputs that have been run are then run again"
 
 
 class Journal:
@@ -42,50 +47,95 @@ class Journal:
         path: The path of the file; it is created if it does not exist.
 
     Raises:
-        InvalidArgumentError: If another process, or another batch of this process, has the file open, if it cannot be
-            opened, or if it is not a journal.
+        InvalidArgumentError: If the path cannot be the path of a file.
+        JournalError: If another process, or another batch of this process, has the file open, if it cannot be opened,
+            or if it is not a journal. The methods raise it if the file cannot be written or an entry is damaged.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Open the file and lock it."""
-        self.path = Path(path)
+        self.path = file_path(path, "journal")
         self._lock = threading.Lock()
         try:
             self._file = open_private(self.path, timeout=0)
-        except (OSError, sqlite3.Error) as error:
-            raise InvalidArgumentError(f"the journal {self.path} cannot be opened: {error}") from None
+        except (*DATABASE_ERRORS, OSError) as error:
+            raise JournalError(f"the journal {self.path} cannot be opened: {error}") from None
         try:
-            # Without a shared-memory file: whoever has opened it keeps everybody else out until it ends.
-            self._file.execute("PRAGMA locking_mode=EXCLUSIVE")
-            self._file.execute("PRAGMA journal_mode=WAL")
-            self._file.execute("PRAGMA synchronous=FULL")
-            self._file.execute("BEGIN EXCLUSIVE")
-            self._file.execute("COMMIT")
-            self._file.executescript(_TABLES)
-        except sqlite3.Error as error:
+            with self._opened() as file:
+                self._count = self._prepared(file)
+        except BaseException:
             self._file.close()
-            if "locked" in str(error):
-                raise InvalidArgumentError(f"the journal {self.path} is in use by another batch") from None
-            if isinstance(error, sqlite3.OperationalError):
-                # The disk is full, for example.
-                raise InvalidArgumentError(f"the journal {self.path} cannot be written: {error}") from None
-            raise InvalidArgumentError(f"{self.path} is no journal that can be used: {error}") from None
+            raise
+
+    def _prepared(self, file: sqlite3.Connection) -> int:
+        """Lock and check the file, and return how many chunks have begun."""
+        # Without a shared-memory file: whoever has opened it keeps everybody else out until it ends.
+        file.execute("PRAGMA locking_mode=EXCLUSIVE")
+        file.execute("PRAGMA journal_mode=WAL")
+        file.execute("PRAGMA synchronous=FULL")
+        file.execute("BEGIN EXCLUSIVE")
+        file.execute("COMMIT")
+        tables = [name for (name,) in file.execute("SELECT name FROM sqlite_schema")]
+        if tables not in ([], ["entry"]):
+            raise self._unusable("it is a database of something else")
+        file.execute(_TABLE)
+        found = file.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise self._unusable(found)
+        # A chunk whose entry is lost would be taken for one that was never begun, and run a second time.
+        count = 0
+        for number, kind in file.execute("SELECT number, kind FROM entry ORDER BY number, kind = 'begun' DESC"):
+            if kind == "begun" and number == count:
+                count += 1
+            elif kind in ("begun", "created", "ended") and number not in range(count):
+                raise self._unusable(f"the entry of chunk {count} is missing")
+        return count
 
     def close(self) -> None:
         """Close the file; another batch can then open it."""
         with self._lock:
             self._file.close()
 
+    def _unusable(self, reason: object) -> JournalError:
+        return JournalError(f"{self.path} is no journal that can be used: {reason}", hint=_DAMAGED)
+
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def _opened(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             try:
                 yield self._file
-            except sqlite3.Error as error:
-                raise InvalidArgumentError(
-                    f"the journal {self.path} cannot be written: {error}",
-                    hint="the batch goes on from its last entry when it is started again with this journal",
-                ) from None
+            except DATABASE_ERRORS as error:
+                if "locked" in str(error):
+                    raise JournalError(f"the journal {self.path} is in use by another batch") from None
+                if isinstance(error, (sqlite3.OperationalError, sqlite3.ProgrammingError)):
+                    # The disk is full, for example.
+                    raise JournalError(f"the journal {self.path} cannot be written: {error}", hint=_RESUME) from None
+                raise self._unusable(error) from None
+
+    def _find(self, kind: _Kind, number: int = _OF_BATCH) -> Any:
+        """Return the content of an entry; None if there is none.
+
+        Raises:
+            JournalError: If the entry is damaged.
+        """
+        with self._opened() as file:
+            row = file.execute(
+                "SELECT content, digest FROM entry WHERE kind = ? AND number = ?", (kind, number)
+            ).fetchone()
+        if row is None:
+            return None
+        content, digest = row
+        if not isinstance(content, bytes) or digest != _digest(kind, number, content):
+            raise self._unusable(f"the entry {kind!r} of chunk {number} is damaged")
+        return json.loads(zlib.decompress(content))
+
+    def _add(self, kind: _Kind, content: Any, number: int = _OF_BATCH) -> None:
+        packed = zlib.compress(json.dumps(content).encode(), 1)
+        with self._opened() as file:
+            file.execute(
+                "INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?)",
+                (kind, number, packed, _digest(kind, number, packed)),
+            )
 
     def begin(self, settings: Mapping[str, str]) -> str:
         """Return the tag of the batch: a new one for a new journal, or the stored one if the settings are the same.
@@ -96,74 +146,85 @@ class Journal:
         Raises:
             InvalidArgumentError: If the journal belongs to a batch with other settings.
         """
-        with self._writing() as file:
+        known = self._find("batch")
+        if known is None:
+            if self._count:
+                raise self._unusable("the entry of the batch is missing")
+            known = {**settings, "tag": uuid4().hex}
+            self._add("batch", known)
+        for name, value in settings.items():
+            if known.get(name) != value:
+                raise InvalidArgumentError(
+                    f"the journal {self.path} is of a batch with another {name}",
+                    hint="a changed batch needs a journal of its own",
+                )
+        with self._opened() as file:
             # The inputs may be more than the last time.
-            file.execute("DELETE FROM batch WHERE name = 'ended'")
-            known = dict(file.execute("SELECT name, value FROM batch"))
-            for name, value in settings.items():
-                if known.get(name, value) != value:
-                    raise InvalidArgumentError(
-                        f"the journal {self.path} is of a batch with another {name}",
-                        hint="a changed batch needs a journal of its own",
-                    )
-            if "tag" not in known:
-                known = {**settings, "tag": uuid4().hex}
-                file.execute("BEGIN")
-                file.executemany("INSERT INTO batch VALUES (?, ?)", list(known.items()))
-                file.execute("COMMIT")
-            return str(known["tag"])
+            file.execute("DELETE FROM entry WHERE kind = 'complete'")
+        return str(known["tag"])
 
-    def remember(self, name: str, value: str) -> str:
-        """Store a value if the name has none yet, and return the stored value."""
-        with self._writing() as file:
-            file.execute("INSERT OR IGNORE INTO batch VALUES (?, ?)", (name, value))
-            return str(file.execute("SELECT value FROM batch WHERE name = ?", (name,)).fetchone()[0])
+    def since(self, time: float) -> float:
+        """Store a time before which the batch has no runs, and return the one that was stored first."""
+        known = self._find("since")
+        if known is None:
+            self._add("since", time)
+            return time
+        return float(known)
 
     def end(self) -> None:
         """Record that all inputs were read and have ended."""
-        self.remember("ended", "yes")
+        self._add("complete", True)
 
     def has_ended(self) -> bool:
         """Return whether all inputs had ended when the batch was last run."""
-        with self._writing() as file:
-            return file.execute("SELECT 1 FROM batch WHERE name = 'ended'").fetchone() is not None
+        return self._find("complete") is not None
 
-    def chunk(self, number: int) -> Chunk | None:
-        """Return what is known of a chunk, without its inputs; None if the chunk was never begun."""
-        with self._writing() as file:
-            row = file.execute(
-                "SELECT first, tag, count, digest, run_id, outcomes FROM chunk WHERE number = ?", (number,)
-            ).fetchone()
-        if row is None:
+    def chunk(self, number: int, first: int) -> Chunk | None:
+        """Return what is known of a chunk, without its inputs; None if the chunk was never begun.
+
+        Args:
+            number: The number of the chunk.
+            first: The index of its first input.
+        """
+        if number >= self._count:
             return None
-        first, tag, count, digest, run_id, packed = row
-        outcomes = None if packed is None else [_outcome(each) for each in json.loads(zlib.decompress(packed))]
-        return Chunk(number, first, tag, count=count, digest=digest, run_id=run_id, outcomes=outcomes)
+        begun, run_id, ended = (self._find(kind, number) for kind in ("begun", "created", "ended"))
+        try:
+            outcomes = None if ended is None else [_outcome(each) for each in ended]
+            chunk = Chunk(number, **begun, run_id=run_id, outcomes=outcomes)
+            indexes = range(chunk.first, chunk.first + chunk.count)
+            fits = chunk.first == first and (outcomes is None or [each.index for each in outcomes] == [*indexes])
+        except (TypeError, ValueError) as error:
+            raise self._unusable(error) from None
+        if not fits:
+            raise self._unusable(f"the outcomes of chunk {number} are not those of its inputs")
+        return chunk
 
     def has_lost(self) -> bool:
         """Return whether a chunk was begun whose run is unknown."""
-        with self._writing() as file:
-            wanted = "SELECT 1 FROM chunk WHERE run_id IS NULL AND outcomes IS NULL LIMIT 1"
+        with self._opened() as file:
+            known = "SELECT number FROM entry WHERE kind IN ('created', 'ended')"
+            wanted = f"SELECT 1 FROM entry WHERE kind = 'begun' AND number NOT IN ({known}) LIMIT 1"  # noqa: S608
             return file.execute(wanted).fetchone() is not None
 
     def begun(self, chunk: Chunk) -> None:
         """Record a chunk whose run is about to be created."""
-        with self._writing() as file:
-            file.execute(
-                "INSERT OR IGNORE INTO chunk VALUES (?, ?, ?, ?, ?, NULL, NULL)",
-                (chunk.number, chunk.first, chunk.count, chunk.digest, chunk.tag),
-            )
+        if chunk.number >= self._count:
+            content = {"first": chunk.first, "tag": chunk.tag, "count": chunk.count, "digest": chunk.digest}
+            self._add("begun", content, chunk.number)
+            self._count = chunk.number + 1
 
     def created(self, number: int, run_id: str) -> None:
         """Record the run of a chunk."""
-        with self._writing() as file:
-            file.execute("UPDATE chunk SET run_id = ? WHERE number = ?", (run_id, number))
+        self._add("created", run_id, number)
 
     def ended(self, number: int, outcomes: list[Outcome]) -> None:
         """Record the outcomes of a chunk."""
-        packed = zlib.compress(json.dumps([_fields(each) for each in outcomes]).encode(), 1)
-        with self._writing() as file:
-            file.execute("UPDATE chunk SET outcomes = ? WHERE number = ?", (packed, number))
+        self._add("ended", [_fields(each) for each in outcomes], number)
+
+
+def _digest(kind: str, number: int, content: bytes) -> bytes:
+    return hashlib.sha256(b"%b %d %b" % (kind.encode(), number, content)).digest()
 
 
 def _fields(outcome: Outcome) -> list[Any]:

@@ -158,9 +158,7 @@ class BatchRunner:
         batch.tag = batch.journal.begin({name: _digest(encode(value)) for name, value in given.items()})
         # By the server's clock, every run of the batch is newer than this.
         newest = await self._connection.call("list_runs", api.list_runs._get_kwargs(roots_only=True, limit=1), _flows)
-        since = float(
-            batch.journal.remember("since", str(max((born(run_id) or 0.0 for run_id in newest), default=0.0)))
-        )
+        since = batch.journal.since(max((born(run_id) or 0.0 for run_id in newest), default=0.0))
         if batch.journal.has_lost():
             await asyncio.sleep(self._connection.timings.orphan_arrival_delay)
             batch.found = {flow_id: run_id for run_id, flow_id in (await self._runs_since(since)).items()}
@@ -353,7 +351,7 @@ class _Batch:
         Raises:
             InvalidArgumentError: If the inputs differ from those in the journal.
         """
-        known = None if self.journal is None else self.journal.chunk(self._number)
+        known = None if self.journal is None else self.journal.chunk(self._number, self._index)
         chunk = chunks.Chunk(self._number, self._index, f"{self.tag}-{self._number}")
         import hashlib
 

@@ -721,8 +721,9 @@ class StepflowClient(Picklable):
 
         Raises:
             FlowFileError: If the flow's file cannot be read.
-            InvalidArgumentError: If an argument is invalid, or if the journal is in use or belongs to another flow or
-                to other inputs, variables or overrides.
+            InvalidArgumentError: If an argument is invalid, or if the journal belongs to another flow or to other
+                inputs, variables or overrides.
+            JournalError: If the journal is damaged, in use by another batch, or cannot be read or written.
             InvalidFlowError: If the server refuses the flow.
             RunFailedError: If an input does not succeed, with `on_error="raise"`.
             AmbiguousRunError: If the client cannot tell whether a chunk's run was created. With a journal, making the

@@ -104,7 +104,7 @@ def joined(path: Path, key: str) -> Iterator[Flight]:
         path: The cache file.
         key: The key.
     """
-    place = os.path.realpath(path)
+    place = _place(path)
     with _registry_lock:
         flight = _flights.get((place, key))
         if flight is None or flight._landed is not None:
@@ -118,6 +118,14 @@ def joined(path: Path, key: str) -> Iterator[Flight]:
             is_over = not flight._callers or flight._landed is not None
             if is_over and _flights.get((place, key)) is flight:
                 del _flights[place, key]
+
+
+def _place(path: Path) -> str:
+    try:
+        return os.path.realpath(path)
+    except OSError:
+        # The working folder was deleted: callers that give the same relative path still share a run.
+        return str(path)
 
 
 class KeyLock:

@@ -31,7 +31,7 @@ _SCHEMA = (
     """
     CREATE TABLE IF NOT EXISTS results (
         number INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, created REAL NOT NULL,
-        expires REAL NOT NULL, run_id TEXT NOT NULL, size INTEGER NOT NULL, output TEXT NOT NULL
+        expires REAL NOT NULL, run_id TEXT NOT NULL, size INTEGER NOT NULL, output TEXT NOT NULL, digest BLOB NOT NULL
     )
     """,
     # The size limit is enforced by reading this index only, not the outputs.
@@ -97,14 +97,15 @@ class ResultFile(SharedFile):
         Raises:
             StepflowClientError: If the file cannot be changed.
         """
-        if not self.path.exists():
-            return 0
-        with self._raising("change"), self._opened() as connection:
-            # "All" includes results with a time in the future, stored before the clock was set back.
-            last = time.time() - older_than if older_than > 0 else math.inf
-            count = connection.execute("DELETE FROM results WHERE created <= ?", [last]).rowcount
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            return count
+        with self._raising("change"):
+            if not self.path.exists():
+                return 0
+            with self._opened() as connection:
+                # "All" includes results with a time in the future, stored before the clock was set back.
+                last = time.time() - older_than if older_than > 0 else math.inf
+                count = connection.execute("DELETE FROM results WHERE created <= ?", [last]).rowcount
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                return count
 
     def key(self, flow: Mapping[str, Any] | str, arguments: RunArguments) -> str:
         """Return the key of a run of one input: the SHA-256 digest of everything that its result depends on.
@@ -127,14 +128,19 @@ class ResultFile(SharedFile):
         now = time.time()
         since = max(since, now - self._ttl)
         # A result from the future was stored before the clock was set back, so its age is unknown.
-        query = "SELECT run_id, created, output FROM results WHERE key = ? AND created BETWEEN ? AND ? AND expires > ?"
+        query = (
+            "SELECT created, expires, run_id, output, digest FROM results"
+            " WHERE key = ? AND created BETWEEN ? AND ? AND expires > ?"
+        )
         with self._warning("read a result"):
             if self.path.exists():
                 with self._opened() as connection:
                     row = connection.execute(query, [key, since, now, now]).fetchone()
                 if row is not None:
-                    run_id, created, output = row
-                    return CachedResult(str(run_id), float(created), json.loads(output))
+                    created, expires, run_id, output, digest = row
+                    if digest != _digest(key, created, expires, run_id, output):
+                        raise ValueError("the entry is damaged")
+                    return CachedResult(run_id, created, json.loads(output))
         return None
 
     def keep(self, key: str, run_id: str, output: Any) -> None:
@@ -153,11 +159,12 @@ class ResultFile(SharedFile):
             if size - _OVERHEAD > self._max_bytes / 4:
                 return
             now = time.time()
-            row = [key, now, now + self._ttl, run_id, size, text]
+            expires = now + self._ttl
+            row = [key, now, expires, run_id, size, text, _digest(key, now, expires, run_id, text)]
             with self._opened() as connection:
                 cursor = connection.execute(
-                    "INSERT OR REPLACE INTO results (key, created, expires, run_id, size, output)"
-                    " VALUES (?, ?, ?, ?, ?, ?)",
+                    "INSERT OR REPLACE INTO results (key, created, expires, run_id, size, output, digest)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
                     row,
                 )
                 if (cursor.lastrowid or 0) % _SHARE == 0 or size > self._max_bytes / _SHARE:
@@ -174,6 +181,11 @@ class ResultFile(SharedFile):
         totals = "SELECT number, SUM(size) OVER (ORDER BY number DESC) AS total FROM results"
         last = f"SELECT MAX(number) FROM ({totals}) WHERE total > ?"  # noqa: S608
         connection.execute(f"DELETE FROM results WHERE number <= ({last})", [self._max_bytes])  # noqa: S608
+
+
+def _digest(*values: object) -> bytes:
+    """Return the digest by which damage to an entry is detected."""
+    return hashlib.sha256(repr(values).encode("utf-8", "surrogatepass")).digest()
 
 
 def _is_number(value: object) -> bool:

@@ -14,12 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from .._logging import logger
-from ..errors import StepflowClientError
+from ..errors import InvalidArgumentError, StepflowClientError
 
-__all__ = ["SharedFile", "open_private", "user_folder"]
+__all__ = ["DATABASE_ERRORS", "SharedFile", "file_path", "open_private", "user_folder"]
 
 _LOCK_WAIT = 5.0
 """Seconds to wait for other processes that are writing."""
+
+DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError, MemoryError)
+"""What `sqlite3` raises for files that cannot be used. Messages about a damaged file may quote bytes that are no UTF-8,
+and sizes in it may be any number."""
 
 _making = threading.Lock()
 """Held while a file is created."""
@@ -85,6 +89,27 @@ def _home() -> Path:
         raise StepflowClientError("this user has no home folder", hint="set HOME") from None
 
 
+def file_path(path: str | os.PathLike[str], what: str) -> Path:
+    """Return the path of a file as a Path.
+
+    Args:
+        path: The path, as it was given.
+        what: The name of the argument.
+
+    Raises:
+        InvalidArgumentError: If it cannot be the path of a file.
+    """
+    try:
+        found = Path(path)
+        # Raises a ValueError for text that no file system can hold.
+        name = os.fsencode(found)
+    except (TypeError, ValueError):
+        raise InvalidArgumentError(f"{what} is the path of a file, not {path!r}") from None
+    if b"\0" in name or name == b":memory:":
+        raise InvalidArgumentError(f"{what} is the path of a file, not {str(path)!r}")
+    return found
+
+
 def open_private(path: Path, *, timeout: float) -> sqlite3.Connection:
     """Open a SQLite file. A new file is readable only by its owner from the moment it is created.
 
@@ -124,7 +149,7 @@ class SharedFile:
         self, path: str | os.PathLike[str] | None = None, *, on_failure: Callable[[str], object] | None = None
     ) -> None:
         """Store the settings. The file is not opened yet."""
-        self._path = None if path is None else Path(path)
+        self._path = None if path is None else file_path(path, "path")
         self._on_failure = on_failure
         self._reset()
 
@@ -202,7 +227,7 @@ class SharedFile:
     def _raising(self, what: str) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except (*DATABASE_ERRORS, OSError) as error:
             raise StepflowClientError(f"cannot {what} the {self._what} {self.path}: {error}") from error
 
 
