@@ -498,6 +498,47 @@ def bad_handler() -> Iterator[logging.Handler]:
     logger.propagate = True
 
 
+@pytest.fixture
+def failing_log(bad_handler: logging.Handler) -> Iterator[logging.Handler]:
+    """The log of the runtime itself, with a handler that fails."""
+    logger = logging.getLogger("stepflow.runtime")
+    level = logger.level
+    logger.addHandler(bad_handler)
+    logger.setLevel(1)
+    yield bad_handler
+    logger.removeHandler(bad_handler)
+    logger.setLevel(level)
+
+
+def test_a_handler_that_fails_breaks_neither_a_start_nor_a_restart(failing_log: logging.Handler) -> None:
+    with StepflowRuntime.start(restart_policy=RestartPolicy.ALWAYS) as runtime:
+        crash(runtime)
+        assert eventually(lambda: runtime.restarts == 1)
+        runtime.wait_ready()
+        assert "Ada" in json.dumps(run_flow(runtime.url))
+    assert failing_log.calls >= 3  # type: ignore[attr-defined]
+
+
+def test_a_handler_that_fails_does_not_hide_why_a_server_does_not_start(
+    failing_log: logging.Handler, fake_server: Callable[[str], None]
+) -> None:
+    fake_server("sys.exit(7)")
+    with pytest.raises(ServerStartError, match="exit code 7"):
+        StepflowRuntime.start().wait_ready()
+
+
+def test_a_handler_that_fails_does_not_leave_a_second_server_of_a_store_behind(
+    failing_log: logging.Handler, tmp_path: Path
+) -> None:
+    config = {
+        "plugins": {"builtin": {"type": "builtin"}},
+        "routes": {"/builtin": [{"plugin": "builtin"}]},
+        "storageConfig": {"type": "sqlite", "databaseUrl": f"sqlite:{tmp_path}/store.db?mode=rwc"},
+    }
+    with StepflowRuntime.start(config=config), StepflowRuntime.start(config=config) as second:
+        assert second.is_alive
+
+
 def test_ten_megabytes_of_logs_do_not_stop_the_server(bad_handler: logging.Handler) -> None:
     log_config = LogConfig(level="trace", buffer_lines=10)
     with StepflowRuntime.start(log_config=log_config) as runtime:

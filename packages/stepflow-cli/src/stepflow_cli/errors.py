@@ -115,6 +115,8 @@ def problem_of(error: BaseException, *, hint: str | None = None) -> Problem:
             run_id=error.run_id,
             hint=hint or error.hint or _candidates(error),
         )
+    if isinstance(error, FileNotFoundError) and not _has_working_folder():
+        return usage("the working folder was deleted", "change to another folder")
     words = " ".join(str(error).split())
     return Problem(
         f"an unexpected {type(error).__name__}: {words}" if words else f"an unexpected {type(error).__name__}",
@@ -122,6 +124,14 @@ def problem_of(error: BaseException, *, hint: str | None = None) -> Problem:
         exit_code=ExitCode.FAILED,
         hint="-vv shows the traceback",
     )
+
+
+def _has_working_folder() -> bool:
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True
 
 
 def _candidates(error: StepflowClientError) -> str | None:

@@ -8,6 +8,7 @@ longer used can be garbage-collected.
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import signal
 import threading
@@ -84,8 +85,9 @@ class Supervisor:
         """Start the server without waiting until it is ready.
 
         Raises:
-            ServerStartError: If the binary cannot be executed.
+            ServerStartError: If the binary cannot be executed, or the working folder was deleted.
         """
+        _check_folder()
         self._plan = plan
         self._token = uuid.uuid4().hex
         self._owner = os.getpid()
@@ -116,9 +118,13 @@ class Supervisor:
             self._release()
             raise
         if not self._name.is_first:
-            _LOGGER.warning("Another server uses the same store; without leases in etcd both may do the same runs")
+            _log(
+                logging.WARNING, "Another server uses the same store; without leases in etcd both may do the same runs"
+            )
         if not self._guard.is_possible:
-            _LOGGER.warning("Should this process be killed, its Stepflow server goes on: no Python for a watchdog")
+            _log(
+                logging.WARNING, "Should this process be killed, its Stepflow server goes on: no Python for a watchdog"
+            )
         _live.add(self)
         self._thread = threading.Thread(target=self._run, name="stepflow-runtime-supervisor", daemon=True)
         self._thread.start()
@@ -227,7 +233,10 @@ class Supervisor:
             if self.stopped:
                 return None
             try:
+                _check_folder()
                 self._process = self._spawn()
+            except ServerStartError as error:
+                return error
             except OSError as error:
                 return ServerStartError(f"The server cannot be executed: {error}")
         return self._start_up()
@@ -237,11 +246,12 @@ class Supervisor:
         try:
             error = self._supervise()
         except BaseException as fault:
-            # Never leave callers waiting for a result that will never be published.
-            _LOGGER.exception("The supervision of the Stepflow server failed")
-            self._process.stop(_STOP_SECONDS)
-            self._end_process()
             error = EmbeddedServerError(f"The supervision of the server failed: {fault!r}")
+            _log(logging.ERROR, "The supervision of the Stepflow server failed", exc_info=True)
+            with suppress(Exception):
+                self._process.stop(_STOP_SECONDS)
+                self._end_process()
+        # Whatever happened: never leave callers waiting for a result that will never be published.
         self.failure = error
         if not self._ready.done():
             self._ready.set_exception(error)
@@ -291,7 +301,7 @@ class Supervisor:
             assert process.port is not None
             self.port = process.port
             interfaces = "all interfaces" if process.is_exposed else "the loopback interface"
-            _LOGGER.info(_LISTENS, process.port, interfaces)
+            _log(logging.INFO, _LISTENS, process.port, interfaces)
             self.crashed = False
             self.port_settled.set()
             self._ready.set_result(process.port)
@@ -324,13 +334,13 @@ class Supervisor:
         self._process.close()
 
     def _report(self, exit_code: int, loss: ServerStartError) -> None:
-        _LOGGER.error("%s", loss)
+        _log(logging.ERROR, "%s", loss)
         if self._plan.on_crash is None:
             return
         try:
             self._plan.on_crash(exit_code, list(loss.log_tail))
         except Exception:
-            _LOGGER.exception("The on_crash callback failed")
+            _log(logging.ERROR, "The on_crash callback failed", exc_info=True)
 
     def _error(
         self,
@@ -353,6 +363,22 @@ class Supervisor:
         if self._name is not None:
             self._name.close()
         self.logs.close()
+
+
+def _log(level: int, message: str, *args: object, exc_info: bool = False) -> None:
+    """Write to the log. A handler that raises an exception changes nothing: the server is more than its log."""
+    with suppress(Exception):
+        _LOGGER.log(level, message, *args, exc_info=exc_info, stacklevel=2)
+
+
+def _check_folder() -> None:
+    """Raise a ServerStartError if the working folder was deleted, where the server would end with a panic."""
+    try:
+        os.getcwd()
+    except OSError:
+        raise ServerStartError(
+            "The server cannot start: the working folder was deleted", hint="change to another folder"
+        ) from None
 
 
 def _pending() -> Future[int]:
