@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests import releases
 from tests.cli.command import Stepflow
 
 FULL = "stepflow: standard output cannot be written: No space left on device\n"
@@ -61,6 +62,8 @@ def test_bytes_that_cannot_be_written_are_a_problem(stepflow: Stepflow, server: 
         ("cat /dev/zero | stepflow run echo.yaml --stdin-format json", "standard input"),
         ("stepflow run echo.yaml --input /dev/zero", "/dev/zero"),
         ("stepflow run echo.yaml --inputs endless.jsonl", "endless.jsonl"),
+        ("stepflow run echo.yaml --config /dev/zero", "/dev/zero"),
+        ("stepflow serve --port 0 --config /dev/zero", "/dev/zero"),
         ("stepflow blobs put /dev/zero", "/dev/zero"),
         ("stepflow blobs put - < /dev/zero", "standard input"),
     ],
@@ -75,6 +78,43 @@ def test_what_does_not_end_is_not_read_to_its_end(stepflow: Stepflow, server: st
 def test_a_flow_may_come_through_a_pipe(stepflow: Stepflow, server: str) -> None:
     done = stepflow.shell("stepflow run <(sleep 0.3; cat echo.yaml) --input <(echo 5)")
     assert (done.code, done.stdout, done.stderr) == (0, "5\n", "")
+
+
+CONFIG = """cat <<'end'
+plugins: {builtin: {type: builtin}}
+routes: {"/builtin": [{plugin: builtin}]}
+end
+"""
+
+
+def test_a_configuration_may_come_through_a_pipe(stepflow: Stepflow) -> None:
+    stepflow.environment["STEPFLOW_SERVER_BINARY"] = str(releases.binary(releases.NEWEST))
+    for config in (f"<({CONFIG})", f"/dev/stdin < <({CONFIG})"):
+        done = stepflow.shell(f'stepflow run hello.yaml --input-json \'{{"name": "Ada"}}\' --config {config}')
+        assert (done.code, json.loads(done.stdout)) == (0, {"hello": "Ada"}), done
+    # The cache could not tell two configurations of one descriptor apart.
+    done = stepflow.shell(f"stepflow run hello.yaml --cache --config <({CONFIG})")
+    assert (done.code, "--cache needs a configuration that can be read twice" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ("serve --config x.yml", "The configuration file x.yml cannot be found: the working folder was deleted"),
+        ("serve --port 0", "The server cannot start: the working folder was deleted"),
+        ("codegen FLOWS/hello.yaml --output -", "the working folder was deleted"),
+        ("submit FLOWS/hello.yaml --inputs FLOWS/ms.jsonl --output x.jsonl", "the working folder was deleted"),
+        ("runs report @last --output x.html", "the working folder was deleted"),
+        ("run hello.yaml", "hello.yaml does not exist"),
+    ],
+)
+def test_a_deleted_working_folder_is_told(stepflow: Stepflow, args: str, message: str) -> None:
+    stepflow.environment["STEPFLOW_SERVER_BINARY"] = str(releases.binary(releases.NEWEST))
+    line = args.replace("FLOWS", str(stepflow.folder))
+    done = stepflow.shell(f"mkdir gone && cd gone && rmdir ../gone && stepflow {line}")
+    assert done.code == (4 if message.startswith("The server") else 2), done
+    assert done.stderr.splitlines()[0] == f"stepflow: {message}"
+    assert len(done.stderr.splitlines()) <= 2
 
 
 def test_a_flow_on_standard_input_is_utf_8(stepflow: Stepflow, server: str) -> None:

@@ -6,6 +6,10 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,7 @@ import pytest
 from stepflow_client._embedded.config import Workers, builtin_config, prepare_config, store_path, workers_of
 from stepflow_client._embedded.process import server_environment
 from stepflow_client._embedded.supervisor import RestartPolicy
-from stepflow_client.errors import FlowFileError, InvalidArgumentError, ServerNotInstalledError
+from stepflow_client.errors import FlowFileError, InvalidArgumentError, ServerNotInstalledError, ServerStartError
 from stepflow_client.runtime import StepflowRuntime
 
 
@@ -72,6 +76,97 @@ def test_a_file_is_passed_by_its_absolute_path(
     assert config.arguments() == ["--config", str(tmp_path / name)]
     assert config.stdin() is None
     assert config.load() == {"plugins": {}, "routes": {}}
+
+
+CONFIG = 'plugins: {builtin: {type: builtin}}\nroutes: {"/builtin": [{plugin: builtin}]}\n'
+PARSED = {"plugins": {"builtin": {"type": "builtin"}}, "routes": {"/builtin": [{"plugin": "builtin"}]}}
+
+
+@contextmanager
+def piped(path: Path, text: str) -> Iterator[Path]:
+    """A named pipe to which a thread writes a text once."""
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_text, args=(text,))
+    writer.start()
+    yield path
+    writer.join()
+    path.unlink()
+
+
+def test_a_pipe_is_read_once_and_handed_over_on_stdin(tmp_path: Path) -> None:
+    with piped(tmp_path / "c.yml", CONFIG) as path:
+        config = prepare_config(path, None, None)
+    assert config.arguments() == ["--config-stdin"]
+    assert json.loads(config.stdin() or b"") == config.load() == PARSED
+    reading, writing = os.pipe()
+    os.write(writing, b'{"plugins": {}, "routes": {"/${NAME}": []}}')
+    os.close(writing)
+    config = prepare_config(f"/dev/fd/{reading}", None, None)
+    os.close(reading)
+    assert config.load() == {"plugins": {}, "routes": {"/${NAME}": []}}
+    assert config.variables() == {"NAME"}
+
+
+def test_a_descriptor_of_a_regular_file_is_read_here_because_the_server_does_not_have_it(tmp_path: Path) -> None:
+    (tmp_path / "c.yml").write_text(CONFIG)
+    with open(tmp_path / "c.yml") as file:
+        config = prepare_config(f"/dev/fd/{file.fileno()}", None, None)
+    assert (config.path, config.load()) == (None, PARSED)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("plugins: {shop: {behaviors: {{sku: tea}: {eur: 3}}}}", "a key must be a string"),
+        ("plugins: {}\nplugins: {}", "stands twice"),
+        ("plugins: [", "is not YAML"),
+    ],
+)
+def test_what_json_cannot_hold_needs_a_regular_file(tmp_path: Path, text: str, reason: str) -> None:
+    with (
+        piped(tmp_path / "c.yml", text) as path,
+        pytest.raises(FlowFileError, match=f"{reason}.*needs a regular file") as caught,
+    ):
+        StepflowRuntime.start(path)
+    assert caught.value.path == str(path)
+
+
+def test_a_pipe_that_nobody_writes_to_ends_with_the_startup_timeout(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "c.yml")
+    began = time.monotonic()
+    with pytest.raises(FlowFileError, match=r"to which nothing was written for 0\.3 s"):
+        StepflowRuntime.start(tmp_path / "c.yml", startup_timeout=0.3)
+    assert time.monotonic() - began < 20
+
+
+def test_a_device_without_end_is_not_read_to_its_end() -> None:
+    with pytest.raises(FlowFileError, match="/dev/zero holds more than 256 MiB"):
+        StepflowRuntime.start("/dev/zero")
+    with pytest.raises(FlowFileError, match="does not hold a mapping"):
+        StepflowRuntime.start(os.devnull)
+
+
+@pytest.mark.parametrize("path", ["a\0b", "\ud800", b"c.yml", 5])
+def test_a_config_path_that_is_no_path_is_refused(path: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="config_path is"):
+        StepflowRuntime.start(path)
+
+
+def test_a_config_of_nobodys_home_is_refused() -> None:
+    with pytest.raises(FlowFileError, match="cannot be found"):
+        StepflowRuntime.start("~nobody-has-this-name/c.yml")
+
+
+def test_nothing_is_started_in_a_deleted_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    with pytest.raises(FlowFileError, match=r"c\.yml cannot be found: the working folder was deleted"):
+        StepflowRuntime.start("c.yml")
+    for given in ({}, {"config": PARSED}):
+        with pytest.raises(ServerStartError, match="cannot start: the working folder was deleted"):
+            StepflowRuntime.start(**given)
 
 
 def test_a_config_that_cannot_be_read_is_named(tmp_path: Path) -> None:

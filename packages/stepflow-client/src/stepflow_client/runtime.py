@@ -16,6 +16,7 @@ from ._embedded.binary import find_binary
 from ._embedded.config import prepare_config
 from ._embedded.executor import EmbeddedExecutor
 from ._embedded.supervisor import CrashCallback, LaunchPlan, RestartPolicy, Supervisor
+from ._rules.deadline import deadline_of, deadline_scope
 from .errors import InvalidArgumentError
 from .logs import LogConfig, LogEntry
 
@@ -91,7 +92,9 @@ class StepflowRuntime(EmbeddedExecutor):
 
         Args:
             config_path: The server's configuration file, YAML or JSON. Commands of workers are relative to its folder.
-                Without `config_path` and `config`, the builtin components are available under `/builtin/...`.
+                Without `config_path` and `config`, the builtin components are available under `/builtin/...`. A pipe
+                or a device is read once, within `startup_timeout`, and passed on as JSON; commands are then relative
+                to the current directory.
             config: The configuration itself, instead of a file. Commands of workers are then relative to the current
                 directory.
             port: The port; None, the default, uses a free one.
@@ -135,7 +138,9 @@ class StepflowRuntime(EmbeddedExecutor):
                 raise InvalidArgumentError(f"{name} is True or False, not {value!r}")
         crashed = _two_arguments(on_crash)
         if config is not None or config_path is not None:
-            prepared = prepare_config(config_path, config, None, allow_load_file)
+            # A configuration that is a pipe must be written within the time.
+            with deadline_scope(deadline_of(startup_timeout)):
+                prepared = prepare_config(config_path, config, None, allow_load_file)
             binary = find_binary()
         else:
             binary = find_binary()

@@ -20,6 +20,11 @@ def note_repeated_keys(path: str) -> None:
     Args:
         path: The file, YAML or JSON. If it cannot be read, the server reports that.
     """
+    from stepflow_client._embedded.config import is_read_once
+
+    if is_read_once(path):
+        # There, a key that stands twice is an error.
+        return
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read(_MOST_BYTES + 1)

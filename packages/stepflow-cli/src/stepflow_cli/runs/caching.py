@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Problem
+from ..errors import Problem, usage
 from ..exit_codes import ExitCode
 from ..inputs.flow import find_config
 from ..output.messages import note
@@ -56,7 +56,11 @@ def _place(server: ServerOptions, flow: str) -> str:
     settings = resolve(server)
     if not settings.is_embedded:
         return f"server {without_password(str(settings.url.value))}"
+    from stepflow_client._embedded.config import is_read_once
+
     config = server.config or find_config(flow)
+    if config is not None and is_read_once(config):
+        raise usage("--cache needs a configuration that can be read twice, to tell servers apart", "save it as a file")
     try:
         with open(config or os.devnull, "rb") as file:
             return _embedded(file.read())

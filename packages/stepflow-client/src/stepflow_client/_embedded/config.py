@@ -1,12 +1,15 @@
 """The configuration of an embedded server: a file, a dict, or the default configuration.
 
-Only the server validates a configuration. A file is passed to it unchanged and is read here only for the information
-that the runtime itself needs. A file that cannot be parsed here is not rejected for that reason.
+Only the server validates a configuration. A regular file is passed to it unchanged, by its path, and is read here only
+for the information that the runtime itself needs. A file that cannot be parsed here is not rejected for that reason.
+What is not a regular file, such as a pipe, can be read only once: it is read here, within the limits of other files,
+and sent to the server's stdin.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,12 +18,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from .._stores.sqlite import file_path
 from ..errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError
+from ..flows.file import load_file, read_file
 
 # 0.13 rejects the older form of a route with these words; older releases accept the newer form but route nothing by it.
 REFUSED_ROUTE = "Invalid prefix"
 _FIRST_WITH_PREFIXES = (0, 13)
 _MOST_BYTES = 16 * 1024 * 1024
+"""The part of a file that is read for the runtime's own information."""
 _VARIABLE = re.compile(r"\$\{(\w+)")
 # Plugins of these types have a queue from which workers take their tasks, wherever the workers are started.
 _QUEUES = frozenset({"grpc", "nats"})
@@ -91,18 +97,45 @@ def prepare_config(
             "allow_load_file is for the default configuration", hint="the routes of one's own say what can be used"
         )
     if config_path is not None:
-        if not isinstance(config_path, str | Path):
-            raise InvalidArgumentError(f"config_path is a str or a Path, not {type(config_path).__name__}")
-        # Workers are started in the folder of the file, which the server determines wrongly from a relative path.
-        path = Path(config_path).expanduser().absolute()
-        _read(path)
-        return ServerConfig(path=path)
+        return _of_file(config_path)
     if config is not None:
         return ServerConfig(document=_checked(config))
     older, newer = (builtin_config(prefixes, allow_load_file) for prefixes in (False, True))
     if release is None:
         return ServerConfig(document=older, fallback=newer)
     return ServerConfig(document=newer if release >= _FIRST_WITH_PREFIXES else older)
+
+
+def is_read_once(path: str | Path) -> bool:
+    """Return whether a path is that of a pipe, a device or a descriptor, whose content may be read only once."""
+    if Path(path).parts[:2] in (("/", "dev"), ("/", "proc")):
+        # `/dev/fd/3` of this process is not that of the server, even if it is a regular file.
+        return True
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+
+
+def _of_file(given: str | Path) -> ServerConfig:
+    if not isinstance(given, str | Path):
+        raise InvalidArgumentError(f"config_path is a str or a Path, not {type(given).__name__}")
+    try:
+        # Workers are started in the folder of the file, which the server determines wrongly from a relative path.
+        path = file_path(given, "config_path").expanduser().absolute()
+    except (OSError, RuntimeError) as error:
+        # The working folder was deleted, or `~` is the home folder of nobody.
+        reason = "the working folder was deleted" if isinstance(error, OSError) else error
+        raise FlowFileError(f"The configuration file {given} cannot be found: {reason}", path=str(given)) from None
+    if not is_read_once(path):
+        _read(path)
+        return ServerConfig(path=path)
+    try:
+        document = load_file(path)
+    except FlowFileError as error:
+        if error.line is not None:
+            error.hint = "a pipe is handed to the server as JSON; what JSON cannot hold needs a regular file"
+        raise
+    if not isinstance(document, dict):
+        raise FlowFileError(f"The configuration {path} does not hold a mapping", path=str(path))
+    return ServerConfig(document=document)
 
 
 def builtin_config(prefixes: bool, allow_load_file: bool = False) -> dict[str, Any]:
@@ -187,12 +220,9 @@ def _checked(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return file.read(_MOST_BYTES).decode("utf-8", "replace")
-    except FileNotFoundError:
+        return read_file(path)[:_MOST_BYTES].decode("utf-8", "replace")
+    except FlowFileNotFoundError:
         raise FlowFileNotFoundError(f"There is no configuration file {path}", path=str(path)) from None
-    except (OSError, ValueError) as error:
-        raise FlowFileError(f"The configuration file {path} cannot be read: {error}", path=str(path)) from error
 
 
 def _parse(text: str, path: Path) -> dict[str, Any]:
