@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import logging
@@ -19,6 +20,7 @@ from stepflow_cli.main import call
 from stepflow_client import StepflowRuntime
 
 from tests.cli.command import Stepflow
+from tests.cli.command_tree import commands as all_commands
 from tests.cli.gateway import Gateway
 from tests.cli.terminal import Terminal
 
@@ -130,8 +132,60 @@ def raw_in(text: str) -> list[str]:
     return found + forged
 
 
+SILENT = {
+    *("config list", "config get", "config set", "config unset", "config use", "schema", "completion", "help"),
+    *("version", "history clear", "flows delete", "runs delete", "blobs put"),
+}
+"""Commands that print nothing that a server, a flow or a worker has chosen."""
+ELSEWHERE = {"serve", "ui", "repl", "test", "runs logs"}
+"""Commands that do not end by themselves, or start servers: `test_serve.py`, `ui/`, `test_repl.py`, `test_test.py` and
+`test_runs_logs.py` have their own tests of what they print."""
+
+
+def hostile_flow() -> dict[str, Any]:
+    """A flow whose names, descriptions, defaults and schemas attack the terminal, and the source written from them."""
+    text = "".join(ATTACKS)
+    schema = {
+        "type": "object",
+        "title": text,
+        "description": f'{text}\n"""\nimport os',
+        "properties": {
+            text: {"type": "string", "description": text, "default": text},
+            "name": {"enum": [text, "x"], "description": text},
+            "nested": {"type": "object", "description": text, "properties": {text: {"const": text}}},
+        },
+    }
+    return {
+        "name": text,
+        "description": text,
+        "schemas": {"type": "object", "properties": {"input": schema, "output": schema}},
+        "steps": [{"id": text, "component": "/builtin/noop", "input": {text: {"$input": "$"}}}],
+        "output": {"$step": text},
+    }
+
+
+def offline_commands(run_id: str, failed: str, hostile: str) -> Iterator[list[str]]:
+    """Return command lines of commands that print what flow files say, and of those that write documents."""
+    for form in ("table", "json", "jsonl", "yaml", "name"):
+        yield ["infer", hostile, "--offline", "-o", form]
+        yield ["validate", hostile, "--offline", "-o", form]
+        for words in (["runs", "diff", run_id, failed], ["runs", "wait", failed], ["runs", "cancel", failed]):
+            yield [*words, *(["--yes"] if words[1] == "cancel" else []), "-o", form]
+        yield ["runs", "rerun", failed, "-o", form]
+        yield ["flows", "list", "-o", form]
+        for words in (["list"], ["show", "@1"], ["search", "e"]):
+            yield ["history", *words, "-o", form]
+    for form in ("sarif", "github"):
+        yield ["validate", hostile, "--offline", "-o", form]
+    for form in ("svg", "html", "dot", "mermaid"):
+        yield ["visualize", hostile, "--format", form, "--output", "-"]
+    yield ["codegen", hostile, "--output", "-"]
+    for each in (run_id, failed):
+        yield ["runs", "report", each, "--output", "-"]
+
+
 def commands(run_id: str, failed: str, flow_id: str, blob: str, flow: str) -> Iterator[list[str]]:
-    """Return command lines of all commands that print what a server says."""
+    """Return command lines of commands that print what a server says."""
     for form in ("table", "json", "jsonl", "yaml", "name"):
         for words in (
             *(["runs", "get", run_id], ["runs", "list", "--limit", "3"], ["runs", "steps", failed]),
@@ -150,6 +204,7 @@ def commands(run_id: str, failed: str, flow_id: str, blob: str, flow: str) -> It
 
 
 @pytest.mark.exhaustive
+@pytest.mark.timeout(900)
 def test_a_thousand_outputs_hold_nothing_that_a_terminal_would_obey(
     printed: Callable[..., tuple[int, str, str]],
     attack: Attack,
@@ -168,7 +223,12 @@ def test_a_thousand_outputs_hold_nothing_that_a_terminal_would_obey(
         client.wait_run(each, timeout=60)
     blob = client.store_blob({"".join(ATTACKS): list(ATTACKS)}).blob_id
     flow_id = client.store_flow(flows / "hello.yaml").flow_id
+    hostile_file = tmp_path / "hostile.json"
+    hostile_file.write_text(json.dumps(hostile_flow()))
     lines = list(commands(run_id, failed, flow_id, blob, str(flows / "fails.yaml")))
+    lines += offline_commands(run_id, failed, str(hostile_file))
+    seen = {name for name, _ in all_commands() for args in lines if args[: len(name.split())] == name.split()}
+    assert seen | SILENT | ELSEWHERE == {name for name, _ in all_commands()}
     dice = random.Random(1)
     outputs = 0
     for on_terminal, verbose, fails in product((True, False), ([], ["-vv"]), (False, True)):
@@ -193,6 +253,37 @@ def _without_pictures(text: str) -> str:
     for own in ("\x1b[?25l", "\x1b[?25h", "\x1b[2K", "\x1b[1A", "\r"):
         text = text.replace(own, "")
     return text
+
+
+def test_the_source_of_a_hostile_flow_is_plain_and_keeps_its_values(
+    printed: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    """No character of it hides from a reader what Python reads."""
+    flow = tmp_path / "hostile.json"
+    flow.write_text(json.dumps(hostile_flow()))
+    code, source, err = printed(["codegen", str(flow), "--output", "-"], on_terminal=False)
+    assert (code, err) == (0, "")
+    assert not raw_in(source)
+    module = ast.parse(source)
+    texts = [node.value for node in ast.walk(module) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    assert "".join(ATTACKS) in texts
+    assert any("\x1b[2J" in text and "import os" in text for text in texts), "the description of the class"
+    assert not any(isinstance(node, ast.Import) for node in ast.walk(module))
+
+
+def test_a_report_shows_what_it_replaced(
+    printed: Callable[..., tuple[int, str, str]], newest_server: StepflowRuntime, attack: Attack
+) -> None:
+    client = newest_server.sync_client
+    flow = {"steps": [{"id": "a", "component": "/builtin/noop", "input": {"$input": "$"}}], "output": {"$step": "a"}}
+    run_id = client.submit(flow, {"".join(ATTACKS): ATTACKS, "plain": "ä 中 <b>"})
+    client.wait_run(run_id, timeout=60)
+    attack.text = "".join(ATTACKS)
+    code, page, _ = printed(["runs", "report", run_id, "--output", "-"], on_terminal=True)
+    assert code == 0
+    assert not raw_in(page)
+    assert "·evil·" in page
+    assert "ä 中 &lt;b&gt;" in page
 
 
 def test_data_is_the_same_though_it_is_escaped(

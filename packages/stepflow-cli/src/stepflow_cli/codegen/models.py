@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import usage
+from ..output.safety import printable_lines
 
 __all__ = ["imported", "write_models"]
 
@@ -83,7 +84,8 @@ def _generated(schemas: Mapping[str, Any], imports: list[str]) -> str:
             use_standard_collections=True,
             use_union_operator=True,
         )
-    return str(text).removeprefix("#").lstrip()
+    # Docstrings hold descriptions as they are. In a string, an escape has the same value as the character.
+    return printable_lines(str(text)).removeprefix("#").lstrip()
 
 
 def _with_any_defaults(text: str) -> str:

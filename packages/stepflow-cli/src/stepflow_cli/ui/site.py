@@ -120,9 +120,9 @@ def environment() -> Environment:
 
 
 def _lines(value: object) -> str:
-    from stepflow_client.drawing.labels import visible
+    from stepflow_client.drawing.labels import visible_lines
 
-    return "\n".join(visible(line) for line in str(value).split("\n"))
+    return visible_lines(str(value))
 
 
 def _at(time: datetime | None) -> str:

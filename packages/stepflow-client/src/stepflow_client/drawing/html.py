@@ -6,7 +6,7 @@ import base64
 import hashlib
 from html import escape
 
-from .labels import visible
+from .labels import visible, visible_lines
 
 __all__ = ["PAGE_STYLE", "page"]
 
@@ -32,7 +32,7 @@ def page(title: str, body: str, style: str, script: str = "") -> str:
 
     Args:
         title: The title of the page; any text.
-        body: The HTML of the body.
+        body: The HTML of the body; control characters and invisible characters in it are replaced.
         style: The CSS.
         script: The JavaScript; empty for none.
     """
@@ -43,5 +43,5 @@ def page(title: str, body: str, style: str, script: str = "") -> str:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(visible(title))}</title><style>{style}</style></head>\n<body>{body}{program}</body></html>\n"
+        f"<title>{escape(visible(title))}</title><style>{style}</style></head>\n<body>{visible_lines(body)}{program}</body></html>\n"
     )

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 from unicodedata import category, east_asian_width
 
 from ..flows.graph import GraphEdge, GraphNode
 
-__all__ = ["columns", "cut", "edge_label", "node_lines", "node_title", "visible"]
+__all__ = ["columns", "cut", "edge_label", "node_lines", "node_title", "visible", "visible_lines"]
 
 _LONGEST_NAME = 28
 _LONGEST_EDGE = 20
 
 
+_UNPRINTED = re.compile("[^ -~]")
+
+
 def visible(text: str) -> str:
     """Return a text with line breaks, control characters and invisible characters replaced by `·`."""
-    return "".join("·" if category(letter) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") else letter for letter in text)
+    return _UNPRINTED.sub(_shown, text)
+
+
+def _shown(match: re.Match[str]) -> str:
+    return "·" if category(match[0]) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") else match[0]
+
+
+def visible_lines(text: str) -> str:
+    """Return a text of several lines, each of which is `visible`."""
+    return "\n".join(map(visible, text.split("\n")))
 
 
 def columns(text: str) -> int:
@@ -62,15 +75,15 @@ def _marks(node: GraphNode) -> Iterator[str]:
         yield "never runs"
 
 
-def node_title(node: GraphNode) -> str:
-    """Return the tooltip of a node, with one line for each fact."""
+def node_title(node: GraphNode) -> list[str]:
+    """Return the lines of a node's tooltip, one for each fact."""
     lines = [node.label]
     if node.component:
         lines.append(f"component: {node.component}")
     lines += _marks(node)
     if node.on_error == "default":
         lines.append(f"default: {_short_json(node.default)}")
-    return "\n".join(visible(line) for line in lines)
+    return lines
 
 
 def _short_json(value: Any) -> str:

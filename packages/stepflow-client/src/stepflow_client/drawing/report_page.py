@@ -13,7 +13,7 @@ from ..flows.graph import flow_graph
 from ..types import RunArguments, RunItem, StepDetails
 from .charts import CHART_STYLE, Bar, duration, histogram, timeline
 from .html import PAGE_STYLE, page
-from .labels import visible
+from .labels import visible, visible_lines
 from .layout import DrawingUnavailableError
 from .report import RunReport
 from .svg import STYLE, svg
@@ -87,6 +87,11 @@ def _section(title: str, content: str) -> str:
 
 def _text(value: object) -> str:
     return escape(visible(str(value)))
+
+
+def _message(text: str) -> str:
+    """Return a text of several lines. None of them begins a line of the document."""
+    return escape(visible_lines(text)).replace("\n", "&#10;")
 
 
 def _table(heads: Sequence[str], rows: Iterator[str] | Sequence[str]) -> str:
@@ -206,7 +211,7 @@ def _errors(items: Sequence[RunItem]) -> str:
     for (step, code, _), found in sorted(groups.items(), key=lambda group: -len(group[1])):
         which = ", ".join(str(item.index) for item in found[:10]) + (", …" if len(found) > 10 else "")
         error = found[0].result.error if found[0].result else None
-        message = f"<div>{escape(error.message[:1000])}</div>" if error else ""
+        message = f"<div>{_message(error.message[:1000])}</div>" if error else ""
         cause = (
             f"<details><summary>cause</summary>{json_tree(error.details)}</details>" if error and error.details else ""
         )
@@ -251,7 +256,7 @@ def _steps(report: RunReport) -> str:
         found = times.get(step.step_id, [])
         took = duration(found[0].seconds) if found and found[0].seconds is not None else "-"
         attempts = str(len(found[0].attempts)) if found else "-"
-        value = escape(step.error.message[:2000]) if step.error else json_tree(step.output)
+        value = _message(step.error.message[:2000]) if step.error else json_tree(step.output)
         rows.append(
             _row(_text(step.step_id), _text(step.component or ""), _status(step.status.value), took, attempts, value)
         )
@@ -268,7 +273,7 @@ def _items(items: Sequence[RunItem], inputs: Sequence[Any] | None) -> str:
         result = items[0].result
         if result is None:
             return "<p>It has not ended.</p>"
-        return f"<p>{escape(result.error.message)}</p>" if result.error else json_tree(result.output, most=2_000)
+        return f"<p>{_message(result.error.message)}</p>" if result.error else json_tree(result.output, most=2_000)
     known = inputs if inputs is not None and len(inputs) == len(items) else None
     longest = max(100, min(4_000, _ALL_ITEMS_BYTES // max(1, len(items)) // (2 if known else 1)))
     heads = ("item", "status", "step", *(("input",) if known else ()), "output or error")
@@ -299,8 +304,8 @@ def _item(item: RunItem, longest: int, given: str | None) -> str:
 
 
 def _folded(text: str) -> str:
-    shown = escape(text)
-    return f"<details><summary>{escape(text[:120])}…</summary>{shown}</details>" if len(text) > 160 else shown
+    shown = _message(text)
+    return f"<details><summary>{_message(text[:120])}…</summary>{shown}</details>" if len(text) > 160 else shown
 
 
 def _comparison(reports: Sequence[RunReport]) -> str:

@@ -112,8 +112,8 @@ def _text(text: str) -> str:
     return escape(visible(text))
 
 
-def _title(text: str) -> str:
-    return "<title>" + "\n".join(_text(line) for line in text.split("\n")) + "</title>"
+def _title(*lines: str) -> str:
+    return "<title>" + "\n".join(map(_text, lines)) + "</title>"
 
 
 def _sub_flow(sub: SubFlow, box: Box) -> str:
@@ -152,7 +152,7 @@ def _node(node: GraphNode, box: Box, plugin: int | None, status: str, details: b
     middle = box.x + box.width / 2
     lines = node_lines(node, details)
     top = box.y + box.height / 2 - (len(lines) - 1) * LINE / 2
-    parts = [f'<g class="{" ".join(classes)}">', _title(node_title(node) + (f"\n{status}" if status else ""))]
+    parts = [f'<g class="{" ".join(classes)}">', _title(*node_title(node), *([status] if status else []))]
     parts.append(_rect(box, "sf-body"))
     if plugin is not None:
         parts.append(_rect(Box(box.x, box.y, 5, box.height), "sf-band"))
