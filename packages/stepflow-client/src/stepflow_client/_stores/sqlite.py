@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from .._logging import logger
-from ..errors import InvalidArgumentError, StepflowClientError
+from .._paths import file_path
+from ..errors import StepflowClientError
 
-__all__ = ["DATABASE_ERRORS", "SharedFile", "file_path", "open_private", "user_folder"]
+__all__ = ["DATABASE_ERRORS", "SharedFile", "open_private", "user_folder"]
 
 _LOCK_WAIT = 5.0
 """Seconds to wait for other processes that are writing."""
@@ -87,27 +88,6 @@ def _home() -> Path:
         return Path.home()
     except RuntimeError:
         raise StepflowClientError("this user has no home folder", hint="set HOME") from None
-
-
-def file_path(path: str | os.PathLike[str], what: str) -> Path:
-    """Return the path of a file as a Path.
-
-    Args:
-        path: The path, as it was given.
-        what: The name of the argument.
-
-    Raises:
-        InvalidArgumentError: If it cannot be the path of a file.
-    """
-    try:
-        found = Path(path)
-        # Raises a ValueError for text that no file system can hold.
-        name = os.fsencode(found)
-    except (TypeError, ValueError):
-        raise InvalidArgumentError(f"{what} is the path of a file, not {path!r}") from None
-    if b"\0" in name or name == b":memory:":
-        raise InvalidArgumentError(f"{what} is the path of a file, not {str(path)!r}")
-    return found
 
 
 def open_private(path: Path, *, timeout: float) -> sqlite3.Connection:

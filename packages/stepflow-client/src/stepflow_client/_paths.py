@@ -1,0 +1,31 @@
+"""Paths of files that the caller names."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from .errors import InvalidArgumentError
+
+__all__ = ["file_path"]
+
+
+def file_path(path: str | os.PathLike[str], what: str) -> Path:
+    """Return the path of a file as a Path.
+
+    Args:
+        path: The path, as it was given.
+        what: The name of the argument.
+
+    Raises:
+        InvalidArgumentError: If it cannot be the path of a file.
+    """
+    try:
+        found = Path(path)
+        # Raises a ValueError for text that no file system can hold.
+        name = os.fsencode(found)
+    except (TypeError, ValueError):
+        raise InvalidArgumentError(f"{what} is the path of a file, not {path!r}") from None
+    if b"\0" in name or name == b":memory:":
+        raise InvalidArgumentError(f"{what} is the path of a file, not {str(path)!r}")
+    return found
