@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stepflow_cli.server.logs import keeping_logs
+from stepflow_client._embedded.log_pump import LogStore
+from stepflow_client.logs import LogConfig, RawLine
 
 from tests import releases, workers
 from tests.cli.command import STEPFLOW, Stepflow
@@ -78,8 +81,12 @@ def test_of_an_embedded_server(stepflow: Stepflow, folder: Path) -> None:
 def serving(stepflow: Stepflow) -> Iterator[subprocess.Popen[str]]:
     """A `stepflow serve` with a Python worker, that all further commands use."""
     (stepflow.folder / "stepflow-config.yml").write_text(json.dumps(workers.config(releases.NEWEST)))
+    yield from _serving(stepflow)
+
+
+def _serving(stepflow: Stepflow, *options: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [str(STEPFLOW), "serve", "--port", "0", "-o", "json"],
+        [str(STEPFLOW), "serve", "--port", "0", "-o", "json", *options],
         env=stepflow.environment,
         cwd=stepflow.folder,
         stdout=subprocess.PIPE,
@@ -100,6 +107,35 @@ def test_a_worker_that_fails_is_heard(serving: subprocess.Popen[str], stepflow: 
     text = " ".join(messages(stepflow, "@last"))
     assert "about to fail: out of wolpertingers" in text
     assert "status=Failed" in text
+
+
+UNROUTED = {"steps": [{"id": "a", "component": "/nowhere/at_all", "input": {}}], "output": {"$step": "a"}}
+
+
+@pytest.fixture
+def serving_builtins(stepflow: Stepflow) -> Iterator[subprocess.Popen[str]]:
+    """A `stepflow serve` without workers, that all further commands use."""
+    yield from _serving(stepflow)
+
+
+def test_without_workers_errors_are_kept(serving_builtins: subprocess.Popen[str], stepflow: Stepflow) -> None:
+    (stepflow.folder / "unrouted.json").write_text(json.dumps(UNROUTED))
+    assert stepflow("run", "unrouted.json").code == 1
+    (line,) = logged(stepflow, "@last")
+    assert line["level"] == "error"
+    assert "Internal error executing step 'a': error routing component" in line["message"]
+    assert stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}').code == 0
+    done = stepflow("runs", "logs", "@last")
+    assert done.code == 1
+    assert "writes warnings and errors unless it is started with --log-level info" in done.stderr
+
+
+def test_without_workers_everything_is_kept_where_it_is_asked_for(stepflow: Stepflow) -> None:
+    for _ in _serving(stepflow, "--log-level", "info"):
+        assert stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}').code == 0
+        text = " ".join(messages(stepflow, "@last"))
+        assert "Starting items execution" in text
+        assert "status=Completed" in text
 
 
 def test_runs_at_the_same_time_are_told_apart(serving: subprocess.Popen[str], stepflow: Stepflow) -> None:
@@ -173,6 +209,56 @@ def test_a_line_of_a_worker_that_is_read_late(stepflow: Stepflow, folder: Path) 
     ]
     (folder / "a.jsonl").write_text("".join(json.dumps(each) + "\n" for each in records))
     assert messages(stepflow, FIRST) == [f"ends: run_id={FIRST}", "said by a worker"]
+
+
+def test_a_record_of_the_server_may_name_its_run_beside_the_message(stepflow: Stepflow, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    lines = [
+        ("INFO", "stepflow_execution::flow_executor", f"begins: run_id={FIRST}", FIRST),
+        ("ERROR", "stepflow_execution::flow_executor", "\x1b[1mbroken\x1b[22m", FIRST),
+        ("INFO", "stepflow_execution::flow_executor", "broken too", SECOND),
+        ("INFO", "stepflow_execution::flow_executor", f"ends: run_id={FIRST}", FIRST),
+        # Written on behalf of whichever run started the worker.
+        ("INFO", "stepflow_protocol::launcher", "Component stderr: later", FIRST),
+    ]
+    records = [
+        {
+            "timestamp": f"2026-11-25T00:00:{second:02}.000000+00:00",
+            "level": level,
+            "target": target,
+            "message": message,
+            "diags": {"run_id": run_id},
+        }
+        for second, (level, target, message, run_id) in enumerate(lines)
+    ]
+    (folder / "a.jsonl").write_text("".join(json.dumps(each) + "\n" for each in records))
+    found = logged(stepflow, FIRST)
+    assert [each["message"] for each in found] == [f"begins: run_id={FIRST}", "broken", f"ends: run_id={FIRST}"]
+    assert found[1] == {
+        "time": "2026-11-25T00:00:01.000000Z",
+        "level": "error",
+        "target": "stepflow_execution::flow_executor",
+        "message": "broken",
+        "times": 1,
+    }
+    assert messages(stepflow, SECOND[:-1] + "2") == ["broken too"]
+
+
+def test_a_full_file_is_rotated(folder: Path, stepflow: Stepflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder.parent.parent))
+    monkeypatch.setenv("STEPFLOW_HISTORY", "on")
+    record = {"timestamp": "2026-11-25T00:00:00+00:00", "level": "INFO", "target": "x", "message": "y" * 1_000}
+    lines = [RawLine.of(json.dumps(record, separators=(",", ":")).encode(), "stdout", 0.0)] * 1_000
+    debug = RawLine.of(lines[0].data.replace(b"INFO", b"DEBUG"), "stdout", 0.0)
+    with keeping_logs():
+        store = LogStore(LogConfig(capture=False, forward=False))
+        for _ in range(25):
+            store.add([*lines, debug], 1)
+        store.close()
+    kept, aside = sorted(folder.iterdir())
+    assert aside.name == f"{kept.name}.1"
+    assert 0 < kept.stat().st_size < aside.stat().st_size <= 10 * 2**20
+    assert b"DEBUG" not in kept.read_bytes() + aside.read_bytes()
 
 
 def test_what_is_no_file_is_not_read(stepflow: Stepflow, written: Callable[..., Path]) -> None:

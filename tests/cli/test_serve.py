@@ -133,27 +133,43 @@ def test_a_port_in_use(stepflow: Stepflow, serve: Serve, server: str) -> None:
     assert (told["kind"], told["exit_code"]) == ("port_in_use", 4)
 
 
+UNROUTED = {"steps": [{"id": "a", "component": "/nowhere/at_all", "input": {}}], "output": {"$step": "a"}}
+
+
 @pytest.mark.parametrize("form", [[], ["-o", "json"]])
-def test_a_crash_shows_the_end_of_the_log(form: list[str], serve: Serve) -> None:
+def test_a_crash_shows_the_end_of_the_log(form: list[str], serve: Serve, stepflow: Stepflow) -> None:
     process = serve("--port", "0", *(form or ["-o", "jsonl"]))
     assert process.stdout is not None
-    os.kill(json.loads(process.stdout.readline())["pid"], signal.SIGKILL)
+    said = json.loads(process.stdout.readline())
+    (stepflow.folder / "unrouted.json").write_text(json.dumps(UNROUTED))
+    assert stepflow("run", "unrouted.json", "--url", said["url"]).code == 1
+    os.kill(said["pid"], signal.SIGKILL)
     _, stderr = process.communicate(timeout=15)
     assert process.returncode == 4
     told = json.loads(stderr.splitlines()[-1])
-    assert told["message"] == "the server ended unexpectedly (exit code -9)"
-    assert "Stepflow server starting on http://0.0.0.0:" in told["hint"]
+    assert told["message"].startswith("the server ended unexpectedly (exit code -9)")
+    assert "ERROR stepflow_execution::flow_executor: Internal error executing step 'a'" in told["hint"]
 
 
-def test_a_crash_in_words(serve: Serve) -> None:
+def test_a_crash_in_words(serve: Serve, stepflow: Stepflow) -> None:
     process = serve("--port", "0", "-o", "yaml")
     assert process.stdout is not None
-    process.stdout.readline()
+    url = process.stdout.readline().split()[1]
+    (stepflow.folder / "unrouted.json").write_text(json.dumps(UNROUTED))
+    assert stepflow("run", "unrouted.json", "--url", url).code == 1
     os.kill(int(process.stdout.readline().removeprefix("pid: ")), signal.SIGKILL)
     _, stderr = process.communicate(timeout=15)
     assert process.returncode == 4
-    assert "Stepflow server starting on http://0.0.0.0:" in stderr
+    assert "Internal error executing step 'a'" in stderr
     assert stderr.splitlines()[-1] == "stepflow: the server ended unexpectedly (exit code -9)"
+
+
+@pytest.mark.parametrize(("options", "level"), [((), "warn"), (("-v",), "info"), (("--log-level", "error"), "error")])
+def test_the_server_logs_what_is_read(options: tuple[str, ...], level: str, serve: Serve) -> None:
+    process = serve("--port", "0", "-o", "json", *options)
+    assert process.stdout is not None
+    command = psutil.Process(json.loads(process.stdout.readline())["pid"]).cmdline()
+    assert command[command.index("--log-level") + 1] == level
 
 
 def test_the_configuration_of_the_working_folder_is_used(serve: Serve, stepflow: Stepflow) -> None:

@@ -30,12 +30,15 @@ from stepflow_client.errors import EmbeddedServerError, ServerStartError, Server
 from stepflow_client.logs import LogConfig
 from stepflow_client.runtime import RestartPolicy, StepflowRuntime
 
+from tests import releases, workers
+
 TOKEN = "STEPFLOW_RUNTIME_TOKEN"
 FLOW = {
     "name": "greet",
     "steps": [{"id": "a", "component": "/builtin/create_messages", "input": {"user_prompt": {"$input": "name"}}}],
     "output": {"$step": "a"},
 }
+UNROUTED = {"steps": [{"id": "a", "component": "/nowhere/at_all", "input": {}}], "output": {"$step": "a"}}
 
 
 def post(url: str, body: object) -> Any:
@@ -461,6 +464,43 @@ def test_lines_reach_the_ring_and_the_logger(caplog: pytest.LogCaptureFixture) -
     assert record.__dict__["server_pid"] == pid
 
 
+def log_level(runtime: StepflowRuntime) -> str:
+    command = psutil.Process(runtime.pid).cmdline()
+    return command[command.index("--log-level") + 1]
+
+
+def test_nothing_is_logged_that_nobody_reads(caplog: pytest.LogCaptureFixture) -> None:
+    with StepflowRuntime.start() as runtime:
+        assert log_level(runtime) == "warn"
+        run_flow(runtime.url, times=10)
+        assert runtime.get_recent_logs() == []
+        runtime.sync_client.run(UNROUTED)
+        assert eventually(lambda: len(caplog.records) == 1)
+        (entry,) = runtime.get_recent_logs()
+    (record,) = caplog.records
+    assert (record.name, record.levelno, record.getMessage()) == ("stepflow.server", logging.ERROR, entry.message)
+    assert entry.message.startswith("Internal error executing step 'a'")
+
+
+def test_workers_and_settings_decide_on_the_level() -> None:
+    config = workers.config(releases.NEWEST)
+    with StepflowRuntime.start(config=config) as runtime:
+        assert log_level(runtime) == "info"
+    with StepflowRuntime.start(config=config, log_config=LogConfig(level="error")) as runtime:
+        assert log_level(runtime) == "error"
+
+
+def test_a_restarted_server_logs_what_is_read_then(caplog: pytest.LogCaptureFixture) -> None:
+    with StepflowRuntime.start(restart_policy=RestartPolicy.ON_FAILURE) as runtime:
+        assert log_level(runtime) == "warn"
+        caplog.set_level(logging.INFO, "stepflow.server")
+        crash(runtime)
+        assert eventually(lambda: runtime.restarts == 1 and runtime.is_alive)
+        runtime.wait_ready()
+        assert log_level(runtime) == "info"
+        assert any("starting on http" in entry.message for entry in runtime.get_recent_logs())
+
+
 @pytest.mark.parametrize("given", ["app.server", logging.getLogger("app.server")])
 def test_lines_reach_a_logger_of_ones_own(given: str | logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "app.server")
@@ -580,11 +620,11 @@ def test_a_crash_is_reported_and_final_by_default() -> None:
         raise RuntimeError("a callback that fails")
 
     runtime = StepflowRuntime.start(on_crash=on_crash)
-    runtime.wait_ready()
+    runtime.sync_client.run(UNROUTED)
     crash(runtime)
     assert eventually(lambda: len(crashes) == 1 and not runtime.is_alive)
     assert crashes[0][0] == -signal.SIGKILL
-    assert any("starting on http" in line for line in crashes[0][1])
+    assert any("Internal error executing step 'a'" in line for line in crashes[0][1])
     with pytest.raises(ServerStartError, match="ended by itself") as caught:
         runtime.wait_ready()
     assert caught.value.exit_code == -signal.SIGKILL

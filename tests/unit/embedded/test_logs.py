@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from typing import Literal
 
 import pytest
 from stepflow_client.errors import InvalidArgumentError
-from stepflow_client.logs import LineSplitter, LogConfig, failure_reason, parse_line, parse_port, worker_words
+from stepflow_client.logs import LineSplitter, LogConfig, RawLine, failure_reason, parse_line, parse_port, worker_words
 
 LINE = {
     "timestamp": "2026-01-02T03:04:05.678901+00:00",
@@ -26,7 +27,7 @@ REPORT = (
 
 
 def encoded(**changes: object) -> bytes:
-    return json.dumps({**LINE, **changes}).encode()
+    return json.dumps({**LINE, **changes}, separators=(",", ":")).encode()
 
 
 def test_a_json_line_becomes_an_entry() -> None:
@@ -61,6 +62,24 @@ def test_other_lines_keep_their_text(raw: bytes, level: str) -> None:
 def test_odd_values_in_a_json_line_do_no_harm() -> None:
     entry = parse_line(encoded(timestamp=5, level="LOUD", line="x", target=None), "stdout")
     assert (entry.level, entry.line, entry.target) == ("info", None, "")
+
+
+def test_a_line_that_is_not_parsed_yet() -> None:
+    record = RawLine.of(encoded(), "stdout", 5.0)
+    assert (record.level, record.is_record) == ("warn", True)
+    assert record.entry() == parse_line(encoded(), "stdout")
+    printed = RawLine.of(b"error: owl", "stderr", 5.0)
+    assert (printed.level, printed.is_record) == ("error", False)
+    assert printed.entry().timestamp == datetime.fromtimestamp(5, UTC)
+
+
+@pytest.mark.parametrize(
+    ("line", "stream"), [(encoded()[:-20], "stdout"), (encoded(), "stderr"), (encoded(level="LOUD"), "stdout")]
+)
+def test_what_is_no_record_of_the_server(line: bytes, stream: Literal["stdout", "stderr"]) -> None:
+    raw = RawLine.of(line, stream, 5.0)
+    assert not raw.is_record
+    assert raw.level == parse_line(line, stream).level
 
 
 @pytest.mark.parametrize(
@@ -114,7 +133,9 @@ def test_the_last_line_of_a_worker() -> None:
 
 
 def test_log_config_becomes_arguments() -> None:
-    assert LogConfig().arguments()[-2:] == ["--log-level", "info"]
+    assert LogConfig().arguments()[-2:] == ["--log-level", "warn"]
+    assert LogConfig().arguments("info")[-2:] == ["--log-level", "info"]
+    assert LogConfig(level="error").arguments("info")[-2:] == ["--log-level", "error"]
     assert LogConfig(level="warn", other_level="off").arguments()[-4:] == [
         *("--log-level", "warn"),
         *("--other-log-level", "off"),

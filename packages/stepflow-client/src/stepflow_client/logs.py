@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import re
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, NamedTuple, Self, cast, get_args
 
 from .errors import InvalidArgumentError
 
@@ -22,6 +23,8 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _RULE = "━━━"  # the server draws it between an error report and its backtraces
 _WORKER_LINE = "Component stderr: "
 _BRANCHES = "│├╰─▶╴ "
+_RECORD = re.compile(rb'\{"timestamp":"[^"]*","level":"(TRACE|DEBUG|INFO|WARN|ERROR)"')
+"""How every release begins a line of its own."""
 _OWN_KEYS = frozenset({"timestamp", "level", "target", "file", "line", "message"})
 
 
@@ -36,8 +39,13 @@ class LogConfig:
         InvalidArgumentError: If a level is unknown, or if a number is not positive.
     """
 
-    level: LevelFilter = "info"
-    """The level of the server's own log lines. `"off"` also hides the reason for a failed start. Default `"info"`."""
+    level: LevelFilter | None = None
+    """The level of the server's own log lines. `"off"` also hides the reason for a failed start.
+
+    None, the default, is `"info"` if somebody reads these lines: if the logger that receives them is enabled for INFO
+    when the server is started, or if the server starts workers, whose output they put into context. Otherwise it is
+    `"warn"`: at level info a server needs a third more CPU for a small run.
+    """
 
     other_level: LevelFilter | None = None
     """The level of log lines from the libraries inside the server; None, the default, uses `level`."""
@@ -65,10 +73,10 @@ class LogConfig:
     def __post_init__(self) -> None:
         """Refuse invalid settings before a server is started."""
         levels = get_args(LevelFilter)
-        if self.level not in levels:
-            raise InvalidArgumentError(f"level is one of {', '.join(levels)}, not {self.level!r}")
-        if self.other_level is not None and self.other_level not in levels:
-            raise InvalidArgumentError(f"other_level is one of {', '.join(levels)}, not {self.other_level!r}")
+        for name in ("level", "other_level"):
+            value = getattr(self, name)
+            if value is not None and value not in levels:
+                raise InvalidArgumentError(f"{name} is one of {', '.join(levels)}, not {value!r}")
         if self.python_logger is not None and not isinstance(self.python_logger, logging.Logger | str):
             raise InvalidArgumentError(
                 f"python_logger is a logging.Logger or its name, not {type(self.python_logger).__name__}"
@@ -78,9 +86,13 @@ class LogConfig:
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise InvalidArgumentError(f"{name} is a positive whole number, not {value!r}")
 
-    def arguments(self) -> list[str]:
-        """Return the server's command-line arguments for these settings."""
-        arguments = ["--log-destination", "stdout", "--log-format", "json", "--log-level", self.level]
+    def arguments(self, default: LevelFilter = "warn") -> list[str]:
+        """Return the server's command-line arguments for these settings.
+
+        Args:
+            default: The level if `level` is None.
+        """
+        arguments = ["--log-destination", "stdout", "--log-format", "json", "--log-level", self.level or default]
         if self.other_level is not None:
             arguments += ["--other-log-level", self.other_level]
         return arguments
@@ -120,6 +132,35 @@ class LogEntry:
         return f"{self.level.upper()} {self.target}: {text}" if self.target else text
 
 
+class RawLine(NamedTuple):
+    """A line as it was written. It is only parsed if somebody reads it: parsing costs more than many a run."""
+
+    data: bytes
+    """The line without its end."""
+
+    stream: Stream
+    read_at: float
+    """When it was read, in seconds since the epoch."""
+
+    level: LogLevel
+    is_record: bool
+    """Whether it is a record of the server's own log, in JSON."""
+
+    @classmethod
+    def of(cls, data: bytes, stream: Stream, read_at: float) -> Self:
+        """Return a line with its level, which is found without parsing in the server's own records."""
+        if stream == "stdout" and (found := _RECORD.match(data)) and data.endswith(b"}"):
+            return cls(data, stream, read_at, _WORDS[found[1]], True)
+        return cls(data, stream, read_at, parse_line(data, stream).level, False)
+
+    def entry(self) -> LogEntry:
+        """Parse the line."""
+        return parse_line(self.data, self.stream, self.read_at)
+
+
+_WORDS: dict[bytes, LogLevel] = {level.upper().encode(): level for level in get_args(LogLevel)}
+
+
 class LineSplitter:
     """Splits a stream of bytes into lines, keeping at most `max_length` bytes of an unfinished one."""
 
@@ -130,11 +171,12 @@ class LineSplitter:
 
     def feed(self, data: bytes) -> list[bytes]:
         """Return the lines that `data` completes, without their line ends."""
-        *finished, rest = data.split(b"\n")
-        lines = []
-        for piece in finished:
-            self._hold(piece)
-            lines.append(self.flush())
+        first, *others = data.split(b"\n")
+        self._hold(first)
+        if not others:
+            return []
+        *finished, rest = others
+        lines = [self.flush(), *(piece[: self._max_length].removesuffix(b"\r") for piece in finished)]
         self._hold(rest)
         return lines
 
@@ -160,24 +202,31 @@ def parse_port(line: bytes) -> int | None:
     return port if len(value) == 1 and isinstance(port, int) else None
 
 
-def parse_line(line: bytes, stream: Stream) -> LogEntry:
-    """Parse one line; a line that is not a JSON log line becomes an entry with its raw text."""
+def parse_line(line: bytes, stream: Stream, read_at: float | None = None) -> LogEntry:
+    """Parse one line; a line that is not a JSON log line becomes an entry with its raw text.
+
+    Args:
+        line: The line without its end.
+        stream: The stream that it was written to.
+        read_at: When it was read, in seconds since the epoch, for lines without a time; None for now.
+    """
+    read = datetime.fromtimestamp(time.time() if read_at is None else read_at, UTC)
     text = line.decode("utf-8", "replace")
     try:
         record = json.loads(text) if text.startswith("{") else None
     except (ValueError, RecursionError):
         record = None
     if isinstance(record, dict) and isinstance(record.get("message"), str) and "level" in record:
-        return _from_record(record, stream)
+        return _from_record(record, stream, read)
     plain = _plain(text)
-    return LogEntry(datetime.now(UTC), _guess_level(plain), plain, stream=stream)
+    return LogEntry(read, _guess_level(plain), plain, stream=stream)
 
 
-def _from_record(record: dict[str, Any], stream: Stream) -> LogEntry:
+def _from_record(record: dict[str, Any], stream: Stream, read: datetime) -> LogEntry:
     level = str(record["level"]).lower()
     line = record.get("line")
     return LogEntry(
-        timestamp=_timestamp(record.get("timestamp")),
+        timestamp=_timestamp(record.get("timestamp"), read),
         level=cast(LogLevel, level) if level in get_args(LogLevel) else "info",
         message=_plain(record["message"]),
         target=str(record.get("target") or ""),
@@ -188,11 +237,11 @@ def _from_record(record: dict[str, Any], stream: Stream) -> LogEntry:
     )
 
 
-def _timestamp(value: object) -> datetime:
+def _timestamp(value: object, read: datetime) -> datetime:
     try:
         moment = datetime.fromisoformat(str(value))
     except ValueError:
-        return datetime.now(UTC)
+        return read
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

@@ -86,7 +86,8 @@ def command(
     Without a store in its configuration, flows and runs are lost when it ends; with an SQLite store, it continues
     unfinished runs soon after it is started again. Its URL is printed on standard error, and with -o json as one line
     on standard output, once it and the workers it starts are ready. Its logs go to standard error, with -v or
-    --log-level; 'stepflow runs logs' prints those of a run.
+    --log-level; 'stepflow runs logs' prints those of a run. Without workers, and without these options, it only logs
+    warnings and errors: a server that logs each step is slower.
     """
     from stepflow_client import LogConfig, ServerStartError, StepflowRuntime
 
@@ -109,7 +110,7 @@ def command(
                 worker_timeout=worker_timeout,
                 allow_load_file=allow_load_file,
                 all_interfaces=all_interfaces,
-                log_config=LogConfig() if level is None else LogConfig(level=level),  # type: ignore[arg-type]
+                log_config=LogConfig(level=level),  # type: ignore[arg-type]
                 on_crash=lambda code, tail: crashes.put((code, tail)),
             )
             with _ready(runtime):

@@ -188,7 +188,8 @@ def _embedded(server: ServerOptions, settings: Settings, flow: str | None) -> It
     config = server.config or find_config(flow)
     if config is not None:
         note_repeated_keys(config)
-    level = current_session().server_log_level
+    # At level info, so that 'runs logs' has the lines of this command's runs.
+    level = current_session().server_log_level or "info"
     exit_codes: list[int] = []
     clients: list[SyncStepflowClient] = []
 
@@ -198,7 +199,7 @@ def _embedded(server: ServerOptions, settings: Settings, flow: str | None) -> It
         for client in clients:
             client.close()
 
-    log_config = LogConfig() if level is None else LogConfig(level=level)  # type: ignore[arg-type]
+    log_config = LogConfig(level=level)  # type: ignore[arg-type]
     history = CommandHistory()
     with ExitStack() as stack:
         stack.enter_context(keeping_logs())

@@ -1,27 +1,29 @@
 """Logs of the embedded servers on this machine: written by the commands that start a server, read by `runs logs`.
 
-Each command writes its own file, because processes cannot share a file that is rotated by size. Only lines of level
-info and above are kept: debug lines contain inputs and outputs.
+Each command writes its own file, because processes cannot share a file that is rotated by size. The server's records
+are written as they are and parsed when they are read. Only lines of level info and above are kept: debug lines contain
+inputs and outputs.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import Problem
 from ..output.messages import note
 from ..output.view import rfc3339
 from ..settings.history import history_setting, open_history
+
+if TYPE_CHECKING:
+    from stepflow_client.logs import RawLine
 
 __all__ = ["LEVELS", "KeptLine", "clear_logs", "keeping_logs", "lines_of_run", "runs_beginning_with"]
 
@@ -33,8 +35,10 @@ _MAX_BYTES = 10 * 2**20
 """Maximum size of a file in bytes. A full file is rotated, replacing the previously rotated one."""
 _LATE_SECONDS = 1.0
 """Lines from workers come through a different pipe than the server's; they may be read later by up to this time."""
-_NAMES = {"WARNING": "warn", "CRITICAL": "error"}
 _RUN_ID = re.compile(r"run_id=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+_EXECUTOR = "stepflow_execution"
+"""The part of the server whose records belong to the run that they name beside the message. Other parts go on writing
+under the name of the run for which they were started."""
 
 
 @dataclass(frozen=True)
@@ -42,43 +46,30 @@ class KeptLine:
     """A line from a server or one of its workers."""
 
     time: str
-    """When the command read the line, in RFC 3339."""
+    """When the server wrote it, or the command read it, in RFC 3339."""
     level: str
     target: str
     """The part of the server that wrote the line; empty for a worker's line."""
     message: str
     times: int = 1
     """How often the line is repeated in succession."""
-
-    @property
-    def run_ids(self) -> set[str]:
-        """The ids of the runs that the line names."""
-        return set(_RUN_ID.findall(self.message))
+    run_ids: frozenset[str] = frozenset()
+    """The ids of the runs that the line names."""
 
 
 @contextmanager
 def keeping_logs() -> Iterator[None]:
     """Keep the log of embedded servers in the block, unless the history is off."""
     from stepflow_client import StepflowClientError
+    from stepflow_client._embedded.log_pump import passing_lines
 
-    logger = logging.getLogger("stepflow.server")
-    try:
-        handler = _KeepingHandler() if history_setting().value == "on" else None
-    except (OSError, Problem, StepflowClientError) as error:
-        note(f"the server's log is not kept: {getattr(error, 'strerror', None) or error}")
-        handler = None
-    if handler is None:
+    with ExitStack() as stack:
+        try:
+            if history_setting().value == "on":
+                stack.enter_context(passing_lines(_KeptLog().write))
+        except (OSError, Problem, StepflowClientError) as error:
+            note(f"the server's log is not kept: {getattr(error, 'strerror', None) or error}")
         yield
-        return
-    before = logger.level
-    logger.setLevel(logging.INFO)
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(before)
-        handler.close()
 
 
 def lines_of_run(run_id: str, *, everything: bool = False) -> list[KeptLine]:
@@ -92,7 +83,7 @@ def lines_of_run(run_id: str, *, everything: bool = False) -> list[KeptLine]:
         The lines, with repeated lines merged into one; empty if none names the run.
     """
     found: list[KeptLine] = []
-    for lines in _logs():
+    for lines in _logs(run_id):
         span = _span(lines, run_id)
         found += span if everything else [line for line in span if not line.run_ids or run_id in line.run_ids]
     return list(_folded(found))
@@ -100,7 +91,7 @@ def lines_of_run(run_id: str, *, everything: bool = False) -> list[KeptLine]:
 
 def runs_beginning_with(text: str) -> list[str]:
     """Return the ids of runs in the kept lines that begin with a text, newest first."""
-    found = {run_id for lines in _logs() for line in lines for run_id in line.run_ids if run_id.startswith(text)}
+    found = {run_id for lines in _logs(text) for line in lines for run_id in line.run_ids if run_id.startswith(text)}
     # Ids begin with their creation time.
     return sorted(found, reverse=True)
 
@@ -117,8 +108,8 @@ def clear_logs(before: datetime | None = None) -> None:
                 path.unlink()
 
 
-class _KeepingHandler(RotatingFileHandler):
-    """Writes records as JSON lines into a new file that only its owner can read."""
+class _KeptLog:
+    """Writes lines into a new file that only its owner can read."""
 
     def __init__(self) -> None:
         folder = _folder()
@@ -129,41 +120,39 @@ class _KeepingHandler(RotatingFileHandler):
         for path in _files()[: 1 - _MAX_FILES]:
             with suppress(OSError):
                 path.unlink()
-        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{os.getpid()}.jsonl"
-        super().__init__(folder / name, maxBytes=_MAX_BYTES, backupCount=1, encoding="utf-8", delay=True)
+        self._path = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{os.getpid()}.jsonl"
+        self._failed = False
 
-    def _open(self) -> Any:
-        return open(
-            self.baseFilename,
-            self.mode,
-            encoding=self.encoding,
-            errors="replace",
-            opener=lambda path, flags: os.open(path, flags, 0o600),
-        )
+    def write(self, lines: Sequence[RawLine]) -> None:
+        """Append lines. The first failure is printed and ends the log."""
+        data = b"".join(_record(line) for line in lines if line.level in LEVELS)
+        if self._failed or not data:
+            return
+        try:
+            self._append(data)
+        except OSError:
+            # A full disk must not disturb a run; what was written so far stays readable.
+            self._failed = True
+            note(f"the server's log is not kept any longer: {self._path} cannot be written")
 
-    def emit(self, record: logging.LogRecord) -> None:
-        if self.stream is not None and not os.path.exists(self.baseFilename):
-            # The file was removed: by 'history clear', or as the oldest of too many files.
-            with suppress(OSError):
-                self.stream.close()
-            self.stream = None
-        super().emit(record)
+    def _append(self, data: bytes) -> None:
+        # Opened each time, because the file may have been removed: by 'history clear', or as the oldest of too many.
+        with suppress(FileNotFoundError):
+            if self._path.stat().st_size + len(data) > _MAX_BYTES:
+                self._path.replace(f"{self._path}.1")
+        with open(self._path, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            file.write(data)
 
-    def format(self, record: logging.LogRecord) -> str:
-        time = rfc3339(datetime.fromtimestamp(record.created, UTC))
-        level = _NAMES.get(record.levelname, record.levelname.lower())
-        target = getattr(record, "target", "")
-        return json.dumps({"time": time, "level": level, "target": target, "message": record.getMessage()})
 
-    def close(self) -> None:
-        # Data that could not be written before cannot be written now either.
-        with suppress(OSError):
-            super().close()
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        # A full disk must not disturb a run; what was written so far stays readable.
-        logging.getLogger("stepflow.server").removeHandler(self)
-        note(f"the server's log is not kept any longer: {self.baseFilename} cannot be written")
+def _record(line: RawLine) -> bytes:
+    if line.is_record:
+        return line.data + b"\n"
+    # Lines of workers have no time, or the worker's own.
+    entry, time = line.entry(), rfc3339(datetime.fromtimestamp(line.read_at, UTC))
+    record = {"time": time, "level": entry.level, "target": entry.target, "message": entry.message}
+    if "run_id" in entry.fields:
+        record["run_id"] = str(entry.fields["run_id"])
+    return json.dumps(record).encode() + b"\n"
 
 
 def _folder() -> Path:
@@ -181,30 +170,50 @@ def _files() -> list[Path]:
     return [path for _, path in sorted(aged)]
 
 
-def _logs() -> Iterator[list[KeptLine]]:
-    """Yield the lines of each log, including those of its rotated file."""
+def _logs(text: str) -> Iterator[list[KeptLine]]:
+    """Yield the lines of each log that contains a text, including those of its rotated file."""
     files = set(_files())
     for path in sorted(path for path in files if path.suffix == ".jsonl"):
         aside = Path(f"{path}.1")
-        yield [*(_read(aside) if aside in files else ()), *_read(path)]
+        data = b"".join(_read(each) for each in (aside, path) if each in files)
+        if text.encode() in data:
+            yield list(_lines(data))
 
 
-def _read(path: Path) -> Iterator[KeptLine]:
-    with suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
-        for text in file:
-            # The last line may be cut off, and others may be damaged.
-            with suppress(ValueError, KeyError, TypeError, RecursionError):
-                yield _kept_line(json.loads(text))
+def _read(path: Path) -> bytes:
+    with suppress(OSError):
+        return path.read_bytes()
+    return b""
 
 
-def _kept_line(record: Mapping[str, Any]) -> KeptLine:
+def _lines(data: bytes) -> Iterator[KeptLine]:
+    for line in data.split(b"\n"):
+        # The last line may be cut off, and others may be damaged.
+        with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            record = json.loads(line.decode("utf-8", "replace"))
+            yield _server_line(line, record) if "timestamp" in record else _worker_line(record)
+
+
+def _server_line(line: bytes, record: dict[str, Any]) -> KeptLine:
+    from stepflow_client.logs import parse_line
+
+    entry = parse_line(line, "stdout")
+    ids = set(_RUN_ID.findall(entry.message))
+    if entry.target.startswith(_EXECUTOR) and "run_id" in record.get("diags", ()):
+        ids.add(record["diags"]["run_id"])
+    time = str(rfc3339(entry.timestamp))
+    return KeptLine(time, entry.level, entry.target, entry.message, run_ids=frozenset(ids))
+
+
+def _worker_line(record: dict[str, Any]) -> KeptLine:
     datetime.fromisoformat(record["time"])
     time, level, target, message = (str(record[name]) for name in ("time", "level", "target", "message"))
-    return KeptLine(time, level, target, message)
+    ids = {*_RUN_ID.findall(message), *([str(record["run_id"])] if "run_id" in record else ())}
+    return KeptLine(time, level, target, message, run_ids=frozenset(ids))
 
 
 def _span(lines: list[KeptLine], run_id: str) -> list[KeptLine]:
-    places = [place for place, line in enumerate(lines) if run_id in line.message]
+    places = [place for place, line in enumerate(lines) if run_id in line.run_ids or run_id in line.message]
     if not places:
         return []
     first, last = places[0], places[-1]
@@ -221,7 +230,7 @@ def _folded(lines: Iterable[KeptLine]) -> Iterator[KeptLine]:
     last: KeptLine | None = None
     for line in lines:
         if last is not None and (last.level, last.target, last.message) == (line.level, line.target, line.message):
-            last = KeptLine(last.time, last.level, last.target, last.message, last.times + 1)
+            last = replace(last, times=last.times + 1)
             continue
         if last is not None:
             yield last

@@ -187,6 +187,14 @@ def workers_of(config: Mapping[str, Any]) -> Workers:
     )
 
 
+def starts_processes(config: Mapping[str, Any]) -> bool:
+    """Return whether the server starts processes, such as workers, whose output it passes on or shares."""
+    plugins = config.get("plugins")
+    return isinstance(plugins, Mapping) and any(
+        isinstance(plugin, Mapping) and "command" in plugin for plugin in plugins.values()
+    )
+
+
 def store_path(config: Mapping[str, Any]) -> Path | None:
     """Return the file of the configuration's SQLite store; None if it has none."""
     url = _database_url(config.get("storageConfig", config.get("stateStore")))

@@ -1,7 +1,8 @@
 """Reads the output pipes of a server and passes their lines to Python's logging.
 
 There are two threads that must not wait for each other: one reads continuously, because a server stops when its pipe is
-full; the other calls logging handlers, which may be slow or raise.
+full; the other calls logging handlers, which may be slow or raise. Lines are parsed only for a handler or a caller that
+reads them.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ import selectors
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO
 
 from .._logging import logger_of
-from ..logs import LineSplitter, LogConfig, LogEntry, LogLevel, Stream
+from ..logs import LevelFilter, LineSplitter, LogConfig, LogEntry, LogLevel, RawLine, Stream
 
 _LEVELS: dict[LogLevel, int] = {
     "trace": 5,
@@ -27,8 +28,11 @@ _LEVELS: dict[LogLevel, int] = {
     "warn": logging.WARNING,
     "error": logging.ERROR,
 }
-_CHUNK = 65_536
 _PIPE_SIZE = 1_048_576
+_EAGER_BYTES = 65_536
+"""Until this much was read, each line is read at once: the first ones delay the start."""
+_PAUSE_SECONDS = 0.005
+"""Pause between later reads: waking up for each line costs the server, and this process, more than reading many."""
 _QUEUE_LIMIT = 10_000
 _TAIL_LINES = 50
 
@@ -37,24 +41,27 @@ class LogPump:
     """Reads the pipes of one server process until they end, independently of how the lines are processed."""
 
     def __init__(
-        self, pipes: Mapping[Stream, IO[bytes]], max_line_length: int, accept: Callable[[bytes, Stream], None]
+        self, pipes: Mapping[Stream, IO[bytes]], max_line_length: int, accept: Callable[[list[bytes], Stream], None]
     ) -> None:
         """Start reading the pipes. The pump closes them when it ends.
 
         Args:
             pipes: The pipes of the process, by stream.
             max_line_length: Longer lines are truncated.
-            accept: Called with each line and its stream.
+            accept: Called with lines that were read together, and their stream.
         """
         self._pipes = pipes
         self._accept = accept
         self._splitters = {stream: LineSplitter(max_line_length) for stream in pipes}
         self._closed = False
+        self._eager_bytes = _EAGER_BYTES
         self._wake_read, self._wake_write = os.pipe()
         self._thread = threading.Thread(target=self._run, name="stepflow-runtime-pipes", daemon=True)
         for pipe in pipes.values():
             os.set_blocking(pipe.fileno(), False)
-            _widen(pipe.fileno())
+        widened = [_widen(pipe.fileno()) for pipe in pipes.values()]
+        # A pipe of the usual size could be full before the end of a pause.
+        self._pauses = all(widened)
         self._thread.start()
 
     def close(self, timeout: float) -> None:
@@ -92,54 +99,83 @@ class LogPump:
                 if not self._read(key.fd, key.data):
                     selector.unregister(key.fileobj)
                     left -= 1
+            if self._pauses and self._eager_bytes <= 0:
+                time.sleep(_PAUSE_SECONDS)
 
     def _read(self, fd: int, stream: Stream) -> bool:
         """Read one chunk, and return whether there may be more."""
         try:
-            data = os.read(fd, _CHUNK)
+            data = os.read(fd, _PIPE_SIZE)
         except BlockingIOError:
             return True
         except OSError:
             data = b""
+        self._eager_bytes -= len(data)
         splitter = self._splitters[stream]
-        for line in splitter.feed(data) if data else [splitter.flush()]:
-            # Keep reading after errors in a line.
-            with contextlib.suppress(Exception):
-                if line:
-                    self._accept(line, stream)
+        lines = [line for line in (splitter.feed(data) if data else [splitter.flush()]) if line]
+        # Keep reading after errors in a line.
+        with contextlib.suppress(Exception):
+            if lines:
+                self._accept(lines, stream)
         return bool(data)
 
 
-def _widen(fd: int) -> None:
-    """Increase the capacity of the pipe, if the system supports it, for times when a busy Python does not read."""
+def _widen(fd: int) -> bool:
+    """Increase the capacity of the pipe, for times when a busy Python does not read; return whether it was possible."""
     with contextlib.suppress(ImportError, AttributeError, OSError):
         import fcntl
 
-        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+        return fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE_SIZE) >= _PIPE_SIZE
+    return False
+
+
+_listeners: list[Callable[[Sequence[RawLine]], None]] = []
+
+
+@contextlib.contextmanager
+def passing_lines(listener: Callable[[Sequence[RawLine]], None]) -> Iterator[None]:
+    """Pass the lines of all embedded servers started in the block to a function, whatever `LogConfig` says.
+
+    Args:
+        listener: Called from the threads that call logging handlers, with lines that were read together.
+    """
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
 
 
 class LogStore:
-    """Keeps the last log entries of a runtime across restarts of the server, and forwards them to a logger."""
+    """Keeps the last log lines of a runtime across restarts of the server, and forwards them to a logger."""
 
     def __init__(self, config: LogConfig) -> None:
-        """Start without entries."""
+        """Start without lines."""
         self._lock = threading.Lock()
-        self._recent: deque[LogEntry] = deque(maxlen=config.buffer_lines if config.capture else 0)
-        self._tail: deque[LogEntry] = deque(maxlen=_TAIL_LINES)
-        self._forwarder = _Forwarder(_logger_of(config)) if config.forward else None
+        self._recent: deque[RawLine] = deque(maxlen=config.buffer_lines if config.capture else 0)
+        self._tail: deque[RawLine] = deque(maxlen=_TAIL_LINES)
+        self._logger = _logger_of(config) if config.forward else None
+        listeners = tuple(_listeners)
+        self._forwarder = _Forwarder(self._logger, listeners) if self._logger or listeners else None
 
-    def add(self, entry: LogEntry, pid: int) -> None:
-        """Store an entry and forward it."""
+    def level(self, has_workers: bool) -> LevelFilter:
+        """Return the level that a server is asked for if the settings have none; see `LogConfig.level`."""
+        is_read = self._logger is not None and self._logger.isEnabledFor(logging.INFO)
+        return "info" if is_read or has_workers else "warn"
+
+    def add(self, lines: Sequence[RawLine], pid: int) -> None:
+        """Store lines and forward them."""
         with self._lock:
-            self._recent.append(entry)
-            self._tail.append(entry)
+            self._recent.extend(lines)
+            self._tail.extend(lines)
         if self._forwarder is not None:
-            self._forwarder.put(entry, pid)
+            self._forwarder.put(lines, pid)
 
     def recent(self, limit: int) -> list[LogEntry]:
-        """Return the last `limit` stored entries, oldest first."""
+        """Return the entries of the last `limit` stored lines, oldest first."""
         with self._lock:
-            return list(self._recent)[-limit:] if limit > 0 else []
+            lines = list(self._recent)[-limit:] if limit > 0 else []
+        return [line.entry() for line in lines]
 
     def new_process(self) -> None:
         """Clear the tail: the output of an earlier process does not explain why the next one ended."""
@@ -149,32 +185,36 @@ class LogStore:
     def tail(self) -> list[LogEntry]:
         """Return the last entries of the current process, which are kept even if capturing is off."""
         with self._lock:
-            return list(self._tail)
+            lines = list(self._tail)
+        return [line.entry() for line in lines]
 
     def close(self) -> None:
-        """Forward the remaining entries, for at most half a second, and stop."""
+        """Forward the remaining lines, for at most half a second, and stop."""
         if self._forwarder is not None:
             self._forwarder.close()
 
 
 class _Forwarder:
-    """Passes entries to the handlers of a logger in a separate thread."""
+    """Passes lines to listeners, and parsed to the handlers of a logger, in a separate thread."""
 
-    def __init__(self, logger: logging.Logger) -> None:
-        self._logger = logger
-        self._queue: queue.SimpleQueue[tuple[LogEntry, int] | None] = queue.SimpleQueue()
+    def __init__(self, logger: logging.Logger | None, listeners: Sequence[Callable[[Sequence[RawLine]], None]]) -> None:
+        self._logger, self._listeners = logger, listeners
+        self._queue: queue.SimpleQueue[tuple[Sequence[RawLine], int] | None] = queue.SimpleQueue()
+        # Each counter is changed by one thread only.
+        self._put = self._taken = 0
         self._dropped = 0
         self._closed_at: float | None = None
         self._thread = threading.Thread(target=self._run, name="stepflow-runtime-logs", daemon=True)
         self._thread.start()
 
-    def put(self, entry: LogEntry, pid: int) -> None:
-        if not self._logger.isEnabledFor(_LEVELS[entry.level]):
-            return
-        if self._queue.qsize() >= _QUEUE_LIMIT:
-            self._dropped += 1
-        else:
-            self._queue.put((entry, pid))
+    def put(self, lines: Sequence[RawLine], pid: int) -> None:
+        if not self._listeners:
+            lines = [line for line in lines if self._is_logged(line)]
+        if self._put - self._taken >= _QUEUE_LIMIT:
+            self._dropped += len(lines)
+        elif lines:
+            self._put += len(lines)
+            self._queue.put((lines, pid))
 
     def close(self) -> None:
         self._closed_at = time.monotonic()
@@ -182,20 +222,34 @@ class _Forwarder:
         self._thread.join(0.5)
 
     def _run(self) -> None:
-        while (item := self._queue.get()) is not None:
-            if self._closed_at is not None and time.monotonic() > self._closed_at + 0.4:
-                return
-            # Ignore errors of handlers; the next line may succeed.
-            with contextlib.suppress(Exception):
-                self._emit(*item)
-            dropped, self._dropped = self._dropped, 0
-            if dropped:
+        while (batch := self._queue.get()) is not None:
+            lines, pid = batch
+            for listener in self._listeners:
+                # Ignore errors of listeners and handlers; the next line may succeed.
                 with contextlib.suppress(Exception):
-                    self._logger.warning("%d lines of the server were dropped: logging is too slow for them", dropped)
+                    listener(lines)
+            for line in lines:
+                self._taken += 1
+                if self._closed_at is not None and time.monotonic() > self._closed_at + 0.4:
+                    return
+                with contextlib.suppress(Exception):
+                    self._emit(line, pid)
+            self._report_dropped()
 
-    def _emit(self, entry: LogEntry, pid: int) -> None:
-        extra = {"target": entry.target, "stream": entry.stream, "server_pid": pid}
-        self._logger.log(_LEVELS[entry.level], "%s", entry.message, extra=extra)
+    def _is_logged(self, line: RawLine) -> bool:
+        return self._logger is not None and self._logger.isEnabledFor(_LEVELS[line.level])
+
+    def _emit(self, line: RawLine, pid: int) -> None:
+        if self._logger is not None and self._is_logged(line):
+            entry = line.entry()
+            extra = {"target": entry.target, "stream": entry.stream, "server_pid": pid}
+            self._logger.log(_LEVELS[entry.level], "%s", entry.message, extra=extra)
+
+    def _report_dropped(self) -> None:
+        dropped, self._dropped = self._dropped, 0
+        if dropped and self._logger is not None:
+            with contextlib.suppress(Exception):
+                self._logger.warning("%d lines of the server were dropped: logging is too slow for them", dropped)
 
 
 def _logger_of(config: LogConfig) -> logging.Logger:

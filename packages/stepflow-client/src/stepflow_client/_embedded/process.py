@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
-from ..logs import Stream, parse_line, parse_port
+from ..logs import RawLine, Stream, parse_port
 from .log_pump import LogPump, LogStore
 from .loopback import confine
 from .watchdog import TOKEN_VARIABLE, kill_all, session_of
@@ -182,13 +182,19 @@ class ServerProcess:
             self.ends_within(1.0)
         kill_all(workers)
 
-    def _accept(self, line: bytes, stream: Stream) -> None:
-        port = parse_port(line) if stream == "stdout" and self.port is None else None
+    def _accept(self, lines: list[bytes], stream: Stream) -> None:
+        if stream == "stdout" and self.port is None:
+            lines = [line for line in lines if not self._is_port(line)]
+        read_at = time.time()
+        self._logs.add([RawLine.of(line, stream, read_at) for line in lines], self.pid)
+
+    def _is_port(self, line: bytes) -> bool:
+        port = parse_port(line) if self.port is None else None
         if port is None:
-            self._logs.add(parse_line(line, stream), self.pid)
-            return
+            return False
         self.port = port
         self.port_known.set()
+        return True
 
     def _workers(self) -> list[psutil.Process]:
         return [process for pid, process in session_of(self.leader).items() if pid != self.pid]

@@ -24,7 +24,7 @@ from .._logging import logger_of
 from ..errors import EmbeddedServerError, ServerStartError, ServerStartTimeoutError, StepflowClientError
 from ..logs import LogConfig, failure_reason, worker_words
 from . import watchdog
-from .config import REFUSED_ROUTE, ServerConfig, store_path, workers_of
+from .config import REFUSED_ROUTE, ServerConfig, starts_processes, store_path, workers_of
 from .log_pump import LogStore
 from .orchestrator import OrchestratorName, claim_name
 from .process import ServerProcess, server_environment
@@ -106,6 +106,7 @@ class Supervisor:
         self._guard: watchdog.Guard | None = None
         view = plan.config.view()
         self._workers = workers_of(view)
+        self._starts_processes = starts_processes(view)
         try:
             self._name = claim_name(store_path(view))
             # Before the server, so that the server never runs without a watchdog.
@@ -213,7 +214,7 @@ class Supervisor:
                 str(plan.binary),
                 *("--port", str(self.port or 0)),
                 *self.config.arguments(),
-                *plan.log_config.arguments(),
+                *plan.log_config.arguments(self.logs.level(self._starts_processes)),
             ],
             environment,
             self.config.stdin(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from typing import Any
 
 import click
 
@@ -47,8 +48,8 @@ def command(run_id: str, level: str, lines: int | None, everything: bool, output
     others. Prints the lines from the first to the last one that names the run, at level info and above, without those
     of other runs; lines of workers name no run. Repeated lines are printed once, with their count.
 
-    The last 50 logs are kept in the folder of the history, up to 20 MB each; none if the history is off. A server that
-    was started with --log-level warn wrote less.
+    The last 50 logs are kept in the folder of the history, up to 20 MB each; none if the history is off. A 'serve'
+    without workers only writes warnings and errors, unless it is started with --log-level info.
     """
     run_id = _whole(run_id)
     found = lines_of_run(run_id, everything=everything)
@@ -61,7 +62,7 @@ def command(run_id: str, level: str, lines: int | None, everything: bool, output
     if (output.format or "table") == "table" and not output.fields:
         output.write_all(map(_text, chosen))
     else:
-        output.records((asdict(line) for line in chosen), _LINE)
+        output.records(map(_fields, chosen), _LINE)
 
 
 def _whole(text: str) -> str:
@@ -79,8 +80,17 @@ def _nothing(run_id: str) -> Problem:
     if history_setting().value == "off":
         hint = "logs are kept where the history is on: stepflow config set history on"
     else:
-        hint = "kept are logs of servers that this command started, such as 'stepflow serve'; others have their own"
+        hint = (
+            "kept are logs of servers that this command started, such as 'stepflow serve'; without workers, it only "
+            "writes warnings and errors unless it is started with --log-level info"
+        )
     return Problem(f"no log is kept of run {run_id}", kind="not_found", exit_code=ExitCode.FAILED, hint=hint)
+
+
+def _fields(line: KeptLine) -> dict[str, Any]:
+    fields = asdict(line)
+    del fields["run_ids"]
+    return fields
 
 
 def _text(line: KeptLine) -> str:
