@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from stepflow_client import LogConfig, StepflowRuntime
+from stepflow_client import StepflowRuntime
 
 from benchmarks.environment import BENCH_PYTHON, OUR_PYTHON
 from benchmarks.peers import PEERS
@@ -34,8 +34,8 @@ class Bench:
 
     @contextmanager
     def server(self) -> Iterator[str]:
-        """Start a new server and yield its URL. Its memory only grows, so every case has its own server."""
-        with StepflowRuntime.start(log_config=LogConfig(level="error", forward=False)) as runtime:
+        """Start a new server as users do and yield its URL. Its memory only grows, so every case has its own."""
+        with StepflowRuntime.start() as runtime:
             yield runtime.url
 
     @contextmanager

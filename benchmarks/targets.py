@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.cases import batch, codec, latency, start, streaming, throughput
+from benchmarks.cases import batch, codec, latency, server, start, streaming, throughput
 from benchmarks.peers import BARE, OURS, PLAIN_HTTPX, UPSTREAM
 from benchmarks.series import Key, Results, Spread
 
@@ -65,6 +65,11 @@ def _streaming(peer: str, limit: float, at: str = streaming.AT) -> Target:
     return Target(f"`map`, items per second, {at} / {peer}", above, below, limit, "at least")
 
 
+def _server(started: str) -> Target:
+    above, below = (Key(server.CASE, server.RATE, server.AT, each) for each in (started, server.BY_HAND))
+    return Target(f"calls per second, {started} / {server.BY_HAND}", above, below, 0.9, "at least")
+
+
 TARGETS = (
     _throughput(32, UPSTREAM, 1.2),
     _throughput(256, UPSTREAM, 1.2),
@@ -72,6 +77,8 @@ TARGETS = (
     _throughput(256, PLAIN_HTTPX, 5.0),
     _latency("p50", BARE, 1.5),
     _latency("p95", UPSTREAM, 1.0),
+    _server(server.SERVE),
+    _server(server.RUNTIME),
     _decoding(codec.LISTED),
     _decoding(codec.LISTED + codec.LOOKED_AT),
     _decoding(codec.CALLED),

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmarks.bench import Bench
-from benchmarks.cases import batch, codec, events, latency, memory, start, streaming, throughput
+from benchmarks.cases import batch, codec, events, latency, memory, server, start, streaming, throughput
 
 CASES: dict[str, Callable[[Bench], None]] = {
     "latency": latency.measure,
     "throughput": throughput.measure,
+    "server": server.measure,
     "batch": batch.measure,
     "map": streaming.measure,
     "decode": codec.measure_decoding,

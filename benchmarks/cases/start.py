@@ -30,9 +30,9 @@ Command = list[str | Path]
 _PASS_UPSTREAM = "python -c pass (environment of stepflow-py)"
 _EMBEDDED = f"""
 import time
-from stepflow_client import LogConfig, StepflowRuntime
+from stepflow_client import StepflowRuntime
 started = time.perf_counter()
-with StepflowRuntime.start(log_config=LogConfig(level="error")) as runtime:
+with StepflowRuntime.start() as runtime:
     runtime.sync_client.run({FLOW!r}, {INPUT!r}).raise_for_failure()
     print((time.perf_counter() - started) * 1000)
 """
