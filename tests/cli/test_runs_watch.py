@@ -195,10 +195,10 @@ def test_a_server_that_is_away_for_a_while(terminal: Callable[..., Terminal], st
         shown = terminal("runs", "watch", run_id, "--url", proxy.url)
         shown.wait_for("prepare  running")
         number = len(proxy.connections)
-        # From here on it hangs up, until the run has been asked for in vain, and after that the server's health.
+        # From here on it hangs up, until the events have been asked for in vain.
         proxy.script = lambda number: Script(answer=b"")
         proxy.drop_all()
-        until(lambda: any(b"/health " in each.request for each in proxy.connections[number:]))
+        until(lambda: any(b"/events" in each.request for each in proxy.connections[number:]))
         proxy.script = lambda number: Script()
         assert shown.end() == 0
         assert "steps completed" in shown.screen

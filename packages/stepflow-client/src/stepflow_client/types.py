@@ -70,12 +70,12 @@ class ErrorCode(_OpenEnum):
     ORCHESTRATOR = "orchestrator"
     WORKER = "worker"
     LOST = "lost"
-    """The server gave up the run before the item ended, without a reason: it was restarted and could not recover the
-    run, or its store failed. Steps had started, or may have: running the item again may repeat them. Only the client
-    sets this code; no server sends it."""
+    """The server gave the run up before the item ended, without a reason, and nothing happened in it afterwards: it was
+    restarted and could not recover the run, or its store failed. Steps had started, or may have: running the item again
+    may repeat them. Only the client sets this code; no server sends it."""
     LOST_BEFORE_START = "lost_before_start"
-    """As `LOST`, but no step of the item had started: running it again is safe (known only with servers of 0.12 and
-    newer)."""
+    """As `LOST`, but the server (0.12 and newer) lists no step of the item as started. A server that is still executing
+    the run, although it has given it up, may start them later."""
 
 
 class DiagnosticLevel(_OpenEnum):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -25,10 +24,6 @@ __all__ = ["Watch", "failure_of"]
 
 _TICK = 0.2
 """Seconds between updates of the display."""
-_SILENCE = 1.5
-"""Seconds without an event before the run itself is requested: servers send no event for a cancellation."""
-_SHORT_SILENCE = 0.5
-"""The same for a run that has already ended, whose events arrive immediately."""
 _MOST_ITEMS = 10_000
 """For larger runs, the items are not requested to find out what failed."""
 _FAILED = ("failed", "recovery_failed")
@@ -53,7 +48,6 @@ class Watch:
         health = target.client.health_check().timestamp
         self._ahead = timedelta() if health is None else health - datetime.now(UTC)
         self.run = self._look(run_id)
-        self._cursor, self._number = "", 0
         self._said: str | None = None
         steps = dict(enumerate(self._step_ids()))
         self.progress = RunProgress(
@@ -97,19 +91,11 @@ class Watch:
         # For a run that is itself a sub-run, servers would send its parent's events, with wrong step ids.
         sub_runs = sub_runs and self.run.parent_run_id is None
         with EventReader(self._target.another_client, self.run.run_id, include_sub_runs=sub_runs) as events:
-            heard = time.monotonic()
             while not events.ended:
                 refresh()
                 for event in events.take(_TICK):
-                    heard, self._said = time.monotonic(), None
-                    self._cursor, self._number = event.cursor, event.sequence_number
+                    self._said = None
                     show(event, self.progress.see(event), self._error_of(event))
-                quiet = _SHORT_SILENCE if self.run.is_finished else _SILENCE
-                if time.monotonic() - heard > quiet and not events.ended:
-                    heard = time.monotonic()
-                    if self._has_ended_silently():
-                        self._end_silently(show)
-                        break
                 self._check(deadline)
         self._finish()
 
@@ -118,31 +104,6 @@ class Watch:
             from stepflow_client import RunTimeoutError
 
             raise RunTimeoutError(f"run {self.run.run_id} has not ended yet", run_id=self.run.run_id)
-
-    def _has_ended_silently(self) -> bool:
-        """Return whether the run has ended without sending an event."""
-        from stepflow_client import RateLimitError, ServerFaultError, TransportError
-
-        # The event reader decides how long a server may be unreachable.
-        with suppress(TransportError, ServerFaultError, RateLimitError):
-            self.run = self._look(self.run.run_id)
-        run = self.run
-        # If a server has lost a run, it never counts all of the items as ended.
-        return run.is_finished and (run.status not in ("completed", "failed") or run.items.running > 0)
-
-    def _end_silently(self, show: Shown) -> None:
-        from stepflow_client.events import RunCompletedEvent
-
-        run = self.run
-        end = RunCompletedEvent(
-            run_id=run.run_id,
-            sequence_number=self._number,
-            timestamp=run.completed_at,
-            cursor=self._cursor,
-            status=run.status,
-            inferred=True,
-        )
-        show(end, self.progress.see(end), None)
 
     def _finish(self) -> None:
         """Request what events do not contain: the end itself, and why items failed."""

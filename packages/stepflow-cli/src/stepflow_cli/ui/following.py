@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Followers", "Health", "RunFollower"]
 
-_QUIET_SECONDS = 0.3
-"""Seconds without an event after which all past events count as read."""
 _CATCH_UP_SECONDS = 5.0
 _PAUSE = 2.0
 _IDLE_SECONDS = 30.0
@@ -70,7 +68,7 @@ class RunFollower:
         self._pages = 0
         self._used = time.monotonic()
         self.version = 0
-        """Increases with each event."""
+        """Increases with each event, and with each change of the status."""
         self._task = asyncio.create_task(self._follow())
 
     @property
@@ -132,18 +130,30 @@ class RunFollower:
             return
 
     async def _read(self) -> None:
-        events = self._client.run_events(self._run_id, since=self._cursor, heartbeat=_QUIET_SECONDS)
-        async with aclosing(events):
-            async for event in events:
-                self._cursor = event.cursor or self._cursor
-                if event.type == "heartbeat":
-                    self._caught_up.set()
+        from stepflow_client._async.following import Asked, Tick
+
+        status: str | None = None
+        async with aclosing(self._client._follower.follow(Asked(self._run_id, self._cursor))) as sequence:
+            async for seen in sequence:
+                if isinstance(seen, Tick):
+                    if seen.run is not None:
+                        self._caught_up.set()
+                        if seen.run.status != (status or seen.run.status):
+                            self._change()
+                        status = seen.run.status
                     continue
-                if event.type in ("step_started", "step_completed") and len(self._events) < _MOST_EVENTS:
-                    self._events.append(event)
-                self.version += 1
-                self._changed.set()
-                self._changed = asyncio.Event()
+                self._cursor = seen.cursor or self._cursor
+                if seen.type in ("step_started", "step_completed") and len(self._events) < _MOST_EVENTS:
+                    self._events.append(seen)
+                self._change()
+        # The last event may arrive before the status changes.
+        await self._client.wait_run(self._run_id, timeout=_CATCH_UP_SECONDS)
+        self._change()
+
+    def _change(self) -> None:
+        self.version += 1
+        self._changed.set()
+        self._changed = asyncio.Event()
 
 
 class Followers:

@@ -205,7 +205,7 @@ class BatchRunner:
                 run_id = run.run_id
                 if batch.journal is not None:
                     batch.journal.created(chunk.number, run_id)
-                if run.status.is_final and len(run.answers) == len(chunk.values):
+                if run.has_ended and len(run.answers) == len(chunk.values):
                     read = responses.items(run_id, run.answers, self._connection.reading(run_id))
                     status = run.status
                     # In a completed run, every item has completed.

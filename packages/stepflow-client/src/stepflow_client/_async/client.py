@@ -31,6 +31,7 @@ from .connection import Connection
 from .creation import RunCreator
 from .flows import FlowStore
 from .listing import PAGE, RunLister
+from .recovery import RecoveryCheck
 from .runs import RunReader
 from .waiting import Waiter
 
@@ -74,7 +75,8 @@ if TYPE_CHECKING:
     from .batches import BatchRunner
     from .blobs import BlobStore
     from .caching import CachedRuns
-    from .events import EventFollower
+    from .events import EventSource
+    from .following import Follower
     from .idempotency import KeyedRuns
     from .progress import ProgressTeller
     from .rerun import Rerunner
@@ -189,21 +191,28 @@ class StepflowClient(Picklable):
         self._creator = RunCreator(self._connection, self._flows, self._recorder, exact_integers=exact_integers)
         self._runs = RunReader(self._connection)
         self._lister = RunLister(self._connection, lambda answer: responses.runs(answer).runs)
-        self._waiter = Waiter(self._connection, self._runs, self._flows.registries)
+        self._recovery = RecoveryCheck(self._connection, self._flows.registries)
+        self._waiter = Waiter(self._connection, self._runs, self._recovery, lambda: self._follower)
 
     # Parts that not every program uses are made, and imported, when they are first used.
 
     @cached_property
-    def _events(self) -> EventFollower:
-        from .events import EventFollower
+    def _follower(self) -> Follower:
+        from .following import Follower
 
-        return EventFollower(self._connection, self._runs, self._waiter)
+        return Follower(self._connection, self._runs, self._recovery)
+
+    @cached_property
+    def _events(self) -> EventSource:
+        from .events import EventSource
+
+        return EventSource(self._follower)
 
     @cached_property
     def _timer(self) -> StepTimer:
         from .step_times import StepTimer
 
-        return StepTimer(self._connection, self._events)
+        return StepTimer(self._connection, self._follower)
 
     @cached_property
     def _teller(self) -> ProgressTeller:
@@ -1243,8 +1252,9 @@ class StepflowClient(Picklable):
 
         Each event is yielded exactly once and in order, even if the connection breaks: the client reconnects by itself.
         The last event is a `RunCompletedEvent`. Servers do not send one for a run that was cancelled or that they lost
-        (a failed recovery after a restart, an exhausted store); the client then infers it (`event.inferred`) about 13 s
-        after the last event.
+        (a failed recovery after a restart, an exhausted store). After a cancellation, the client infers it
+        (`event.inferred`) about two seconds after the last event. A run that its server has given up, because it found
+        that nobody executes it, may still be executed: it counts as lost after 30 s without a sign of life.
 
         Servers before 0.12 have no stream of events. There the client polls the run and infers the events. On 0.10 and
         0.11 steps appear only after the run has ended; on 0.9 the steps of batches never appear.

@@ -12,12 +12,12 @@ from .._display.progress import progress_shown
 from .._logging import logger
 from .._rules.batch_count import BatchCount
 from .._rules.deadline import deadline_of, deadline_scope, has_passed
+from .._rules.ending import is_given_up
 from .._rules.run_progress import RunProgress
-from .._rules.transient import TRANSIENT_ERRORS
 from ..errors import NotFoundError, StepflowClientError, UnsupportedByServerError
 from ..flows.dependencies import steps_by_id
 from ..progress import Progress, ProgressOption
-from .events import EventFollower
+from .events import EventSource
 from .runs import RunReader
 from .waiting import Waiter
 
@@ -34,8 +34,6 @@ _PULSE = 0.5
 """Seconds without an event after which the progress is reported again, to update the elapsed time."""
 _EVERY = 0.2
 """Minimum seconds between reports after events, however many events there are."""
-_LOOK = 2.0
-"""Seconds without an event after which the run's state is requested: servers send no event on cancellation."""
 
 
 class ProgressTeller:
@@ -43,11 +41,11 @@ class ProgressTeller:
 
     Args:
         runs: Reads runs.
-        events: Follows events.
+        events: Reads events.
         waiter: Waits for runs.
     """
 
-    def __init__(self, runs: RunReader, events: EventFollower, waiter: Waiter) -> None:
+    def __init__(self, runs: RunReader, events: EventSource, waiter: Waiter) -> None:
         self._runs = runs
         self._events = events
         self._waiter = waiter
@@ -64,7 +62,7 @@ class ProgressTeller:
             progress: How to report the progress.
         """
         with progress_shown(progress) as tell:
-            if not run.status.is_final:
+            if not run.has_ended:
                 await self._follow(run.run_id, tell, began, deadline)
             result = await self._waiter.result_of(run, deadline)
             completed = int(result.is_success)
@@ -130,7 +128,7 @@ class ProgressTeller:
     async def _states(self, run_id: str, began: float, deadline: float | None) -> AsyncGenerator[Progress, None]:
         try:
             run = await self._runs.standing(run_id)
-            if run.is_finished:
+            if run.is_finished and not is_given_up(run.status, run.running):
                 return
             seen = RunProgress(run_id, await self._outline(run_id), total=run.total)
             async with aclosing(self._told(seen, began, deadline)) as told:
@@ -140,31 +138,18 @@ class ProgressTeller:
             logger.info("the progress of run %s is not told any more: %s", run_id, error.message)
 
     async def _told(self, seen: RunProgress, began: float, deadline: float | None) -> AsyncGenerator[Progress, None]:
-        shown = looked = time.monotonic()
+        shown = time.monotonic()
         yield seen.progress(shown - began)
         followed = self._events.run_events(seen.run_id, heartbeat=_PULSE, deadline=deadline)
         async with aclosing(followed) as events:
             async for event in events:
                 now = time.monotonic()
-                if event.type != "heartbeat":
-                    seen.see(event)
-                    looked = now
+                seen.see(event)
                 if seen.is_over or has_passed(deadline):
                     return
                 if event.type == "heartbeat" or now - shown >= _EVERY:
                     shown = now
                     yield seen.progress(now - began)
-                if now - looked >= _LOOK:
-                    looked = now
-                    if await self._has_ended(seen.run_id):
-                        return
-
-    async def _has_ended(self, run_id: str) -> bool:
-        try:
-            return (await self._runs.standing(run_id)).is_finished
-        except TRANSIENT_ERRORS:
-            # Reading the events determines how long the server may be unavailable.
-            return False
 
     async def _outline(self, run_id: str) -> FlowOutline:
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING
@@ -10,17 +12,12 @@ from .._rules.deadline import deadline_of, deadline_scope, has_passed
 from .._rules.step_times import StepTimes
 from ..errors import RequestTimeoutError
 from .connection import Connection
-from .events import EventFollower
+from .following import Asked, Follower, Tick
 
 if TYPE_CHECKING:
     from ..types import ListStepsResponse, StepDetails
 
 __all__ = ["StepTimer"]
-
-_PULSE = 0.25
-"""Seconds without an event after which the deadline and the completeness of the times are checked."""
-_LONGEST_SILENCE = 3.0
-"""Seconds without an event after which reading stops: there is no end event for steps that a crashed server lost."""
 
 
 class StepTimer:
@@ -28,12 +25,12 @@ class StepTimer:
 
     Args:
         connection: The connection.
-        events: Follows events.
+        follower: Follows runs.
     """
 
-    def __init__(self, connection: Connection, events: EventFollower) -> None:
+    def __init__(self, connection: Connection, follower: Follower) -> None:
         self._connection = connection
-        self._events = events
+        self._follower = follower
 
     async def timed(self, listed: ListStepsResponse, timeout: float | None) -> ListStepsResponse:
         """Return steps with their times."""
@@ -43,7 +40,8 @@ class StepTimer:
     async def times(self, run_id: str, steps: Sequence[StepDetails], timeout: float | None = None) -> StepTimes:
         """Return the times of steps that the server has just listed; none if it has no events (before 0.12).
 
-        No server marks the latest event of a running run: reading ends once there are events for everything listed.
+        No server marks the latest event of a running run: reading ends once there are events for everything listed, or
+        the events have paused.
 
         Args:
             run_id: The run.
@@ -62,12 +60,16 @@ class StepTimer:
         return found
 
     async def _read(self, run_id: str, found: StepTimes, deadline: float | None) -> None:
-        silence = 0.0
-        async with aclosing(self._events.run_events(run_id, heartbeat=_PULSE)) as events:
-            async for event in events:
+        limit = math.inf if deadline is None else deadline
+        asked = Asked(run_id, next_tick=lambda: limit - time.monotonic())
+        async with aclosing(self._follower.follow(asked)) as sequence:
+            async for seen in sequence:
                 if has_passed(deadline):
                     raise RequestTimeoutError(f"the events of run {run_id} did not come in time", run_id=run_id)
-                found.note(event)
-                silence = silence + _PULSE if event.type == "heartbeat" else 0.0
-                if found.is_past(event) or (silence and found.has_all) or silence >= _LONGEST_SILENCE:
+                if isinstance(seen, Tick):
+                    if seen.run is not None:
+                        return
+                    continue
+                found.note(seen)
+                if found.is_past(seen):
                     return

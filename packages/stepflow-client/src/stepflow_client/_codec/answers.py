@@ -14,7 +14,7 @@ from uuid import UUID
 
 from .. import errors
 from .._collector import collector_paused
-from .._rules.statuses import ExecutionStatus, read_status
+from .._rules.statuses import FAILED_STATUSES, ExecutionStatus, read_status
 from .values import decode, decode_raw
 
 __all__ = [
@@ -252,6 +252,13 @@ class Started(NamedTuple):
     answers: list[dict[str, Any]]
     """Its items, if the response contains them, for `responses.items`."""
 
+    @property
+    def has_ended(self) -> bool:
+        """True if the status is final, and no item of a failed run may still be executed."""
+        if not is_failed(self.status):
+            return self.status.is_final
+        return bool(self.answers) and all(read_status(answer["status"]).is_final for answer in self.answers)
+
 
 def started(answer: dict[str, Any]) -> Started:
     """Read a newly created run, like `responses.created`, but only the fields that are needed."""
@@ -294,6 +301,12 @@ class RunState(NamedTuple):
         """True if the status is final."""
         return self.status.is_final
 
+    @property
+    def running(self) -> int:
+        """Number of items that count as running."""
+        running = self.summary.get("items", {}).get("running", 0)
+        return running if isinstance(running, int) else 0
+
 
 def given(answer: dict[str, Any]) -> dict[str, Any]:
     """Read the inputs and overrides a run was started with, which only servers before 0.12 return."""
@@ -335,7 +348,7 @@ def _state(summary: dict[str, Any]) -> RunState:
 
 def is_failed(status: ExecutionStatus) -> bool:
     """Return whether a status is that of a failure."""
-    return status in (ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED)
+    return status in FAILED_STATUSES
 
 
 def is_unfinished(status: ExecutionStatus) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .. import errors
 from .._collector import collector_paused
 from .._rules.creation import untagged
-from .._rules.statuses import read_status
+from .._rules.statuses import FAILED_STATUSES, read_status
 from ..types import (
     ComponentInfo,
     ComponentList,
@@ -68,7 +68,6 @@ __all__ = [
     "with_paths",
 ]
 
-_FAILED = frozenset({ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED})
 _MANY = 100
 """Number of items above which a run counts as large."""
 _FAILED_STEP = re.compile(r'^step "(?P<id>.+)" failed$')
@@ -205,7 +204,7 @@ def _result(run_id: str, answer: dict[str, Any], reading: Reading) -> FlowResult
         run_id=run_id,
         status=status,
         output=reading.flow_output(answer.get("output")),
-        error=failure(answer, reading) if status in _FAILED else None,
+        error=failure(answer, reading) if status in FAILED_STATUSES else None,
     )
 
 
@@ -225,7 +224,9 @@ def results(listed: ListItemsResponse, status: ExecutionStatus, reading: Reading
 
     def read(entry: Any) -> FlowResult:
         result = entry.result if isinstance(entry, RunItem) else _result(run_id, entry, reading)
-        return result or FlowResult(run_id=run_id, status=status, error=failure({}) if status in _FAILED else None)
+        return result or FlowResult(
+            run_id=run_id, status=status, error=failure({}) if status in FAILED_STATUSES else None
+        )
 
     with collector_paused(when=len(entries) > _MANY):
         return build(lambda _: [read(entry) for entry in entries], {}, f"GET /runs/{run_id}/items")
@@ -368,7 +369,7 @@ def with_failed_steps(
 def with_lost_items(
     listed: ListItemsResponse, status: ExecutionStatus, started: Mapping[int, Sequence[StepDetails]]
 ) -> ListItemsResponse:
-    """Add an error to the items that have not ended although their run has: the server lost them.
+    """Add an error to the items of a lost run that have not ended.
 
     Args:
         listed: The items.
@@ -390,7 +391,7 @@ def _lost(started: Sequence[StepDetails] | None) -> FlowError:
         said += "; steps of it may have run, and would run again with it"
         return FlowError(message=said, code=ErrorCode.LOST)
     if not started:
-        said += " and before any step of it started; running it again is safe"
+        said += "; the server lists no step of it as started"
         return FlowError(message=said, code=ErrorCode.LOST_BEFORE_START, details={"started_steps": []})
     current = next((step for step in started if not step.status.is_final), started[-1])
     return FlowError(

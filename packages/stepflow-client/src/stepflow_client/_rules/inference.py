@@ -27,19 +27,20 @@ class Inference:
         self.started: set[tuple[int, str]] = set()
         self.ended: set[tuple[int, str]] = set()
 
-    def look(self, run: RunDetails, steps: ListStepsResponse | None) -> Iterator[RunEvent]:
+    def look(self, run: RunDetails, steps: ListStepsResponse | None, *, has_ended: bool) -> Iterator[RunEvent]:
         """Yield the events since the previous state.
 
         Args:
             run: The current state of the run.
             steps: Its steps; None if the server does not return them.
+            has_ended: Whether the run has ended.
         """
         if not self.created:
             self.created = True
             yield RunCreatedEvent(flow_id=run.flow_id, item_count=run.items.total, **self._common(run, run.created_at))
         for step in steps.steps if steps is not None else []:
             yield from self._step(run, step)
-        if run.is_finished:
+        if has_ended:
             yield RunCompletedEvent(status=run.status, **self._common(run, run.completed_at))
 
     def _step(self, run: RunDetails, step: StepDetails) -> Iterator[RunEvent]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["STATUS_NUMBERS", "ExecutionStatus", "read_status", "status_number"]
+__all__ = ["FAILED_STATUSES", "STATUS_NUMBERS", "ExecutionStatus", "read_status", "status_number"]
 
 _MOST_MEMBERS = 1_000
 """Maximum number of members of an enumeration, including those added for values of newer servers."""
@@ -52,6 +52,8 @@ _FINAL = frozenset(
     }
 )
 
+FAILED_STATUSES = frozenset({ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED})
+"""The statuses of a failure."""
 
 # Part of the public types, and pickled under this module name.
 ExecutionStatus.__module__ = "stepflow_client.types"

@@ -53,11 +53,6 @@ class StepTimes:
         """The times of the steps, in the order in which their first events came."""
         return list(self._found.values())
 
-    @property
-    def has_all(self) -> bool:
-        """Whether events have covered each listed step, and its end if it has ended."""
-        return not self._untold
-
     def note(self, event: RunEvent) -> None:
         """Process an event."""
         if event.run_id != self._run_id or event.timestamp is None:

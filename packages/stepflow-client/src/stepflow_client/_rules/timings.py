@@ -15,11 +15,19 @@ __all__ = ["DEFAULT", "Timings"]
 class Timings(NamedTuple):
     """The timings and limits of one client, in seconds unless stated otherwise."""
 
+    event_late: float = 0.5
+    """How late servers send events. After this time without an event on a new connection, all past events were sent."""
+    event_look: float = 1.5
+    """After this time without an event, and then again each time, the client requests the state of the run beside the
+    open stream: a cancelled run sends no event."""
     event_silence: float = 10.0
-    """After this time without an event, the client requests the state of the run: a cancelled run sends no event, and a
-    dead connection is silent. Servers send a keep-alive comment only every 15 s."""
+    """After this time without an event, the client opens the stream again: a dead connection is silent. Servers send a
+    keep-alive comment only every 15 s."""
     event_silence_after_end: float = 3.0
-    """The same once the run has ended: events arrive up to half a second late."""
+    """The same once the run has ended, if the stream has not even repeated the last event."""
+    lost_grace: float = 30.0
+    """A run that its server has given up counts as lost after this time without a sign of life: the default interval at
+    which servers look for runs that nobody executes."""
     event_outage: float = 60.0
     """After this time without a response, following the events of a run fails."""
     event_first_pause: float = 0.1

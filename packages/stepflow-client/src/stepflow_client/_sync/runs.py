@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -13,6 +15,7 @@ from .._codec import answers, requests
 from .._gather import sync_together
 from .._lazy import lazy_module
 from .._rules import bindings as api
+from .._rules.ending import Ending, ending_of, is_given_up
 from .._rules.releases import needs_translation
 from .._rules.statuses import ExecutionStatus
 from .._rules.transient import TRANSIENT_ERRORS
@@ -68,11 +71,40 @@ class RunReader:
             self.get_run(run_id, timeout=timeout)
         status: ExecutionStatus | None = None
         if responses.items_of(listed).places(answers.is_unfinished):
-            status = (self.standing(run_id, timeout=timeout)).status
-            if answers.is_failed(status):
+            run = self.standing(run_id, timeout=timeout)
+            if answers.is_failed(run.status):
                 # The run and its items may have ended after the items were requested.
                 listed = self.listed_items(run_id, timeout)
+                if (self.ending(run, timeout=timeout)).is_final:
+                    status = run.status
         return self.explain(listed, status, timeout=timeout)
+
+    def ending(self, run: answers.RunState, latest: datetime | None = None, *, timeout: float | None = None) -> Ending:
+        """Return whether a run has ended, judged by its state and by the time of the last sign of life in it.
+
+        Args:
+            run: The state of the run.
+            latest: The server's time of the last event, if events are read; otherwise the steps are requested, if
+                there are not too many.
+            timeout: Seconds for each request, instead of the client's timeout.
+        """
+        if not is_given_up(run.status, run.running):
+            return ending_of(run.status, run.running, 0.0, math.inf)
+        can = (self._connection.server()).capabilities
+        if latest is None and can["events"] and run.total <= _MOST_ITEMS_FOR_STEPS:
+            steps = (self._steps_or_none(run.run_id, None, timeout)) or []
+            latest = max((step.updated_at for step in steps if step.updated_at is not None), default=None)
+        known = responses.details(run)
+        signs = [time for time in (known.created_at, known.completed_at, latest) if time is not None]
+        quiet = (self._server_time(timeout) - max(signs)).total_seconds() if signs else 0.0
+        # 0.9 does not look for runs that nobody executes.
+        grace = self._connection.timings.lost_grace if can["recovery"] else 0.0
+        return ending_of(run.status, run.running, quiet, grace)
+
+    def _server_time(self, timeout: float | None) -> datetime:
+        """Return the current time by the server's clock, with which it writes the times of runs and events."""
+        told = self._connection.health(timeout=timeout)
+        return answers.build(responses.health, told, "GET /health").timestamp or datetime.now(UTC)
 
     def listed_items(self, run_id: str, timeout: float | None) -> ListItemsResponse:
         """Return the items of a run as the server reports them."""
@@ -97,7 +129,8 @@ class RunReader:
 
         Args:
             listed: The items.
-            status: The run's status if it has ended; it may be None if it has not, or if all items have ended.
+            status: The run's status if it has ended or is lost; it may be None if it is not, or if all items have
+                ended.
             timeout: Seconds for each request, instead of the client's timeout.
         """
         items = responses.items_of(listed)

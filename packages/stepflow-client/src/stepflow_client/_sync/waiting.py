@@ -14,8 +14,8 @@ from .._codec import answers, requests
 from .._lazy import lazy_module
 from .._logging import logger
 from .._rules import bindings as api
-from .._rules.creation import RunRegistries
 from .._rules.deadline import deadline_of, deadline_scope, has_passed
+from .._rules.ending import is_given_up
 from .._rules.transient import TRANSIENT_ERRORS, Backoff, is_transient
 from ..errors import (
     ApiError,
@@ -23,14 +23,15 @@ from ..errors import (
     RunTimeoutError,
     ServerConnectionError,
     StepflowClientError,
-    UnsupportedByServerError,
 )
 from .connection import Connection
+from .recovery import RecoveryCheck
 from .runs import RunReader
 
 if TYPE_CHECKING:
     from .._codec import responses
     from ..types import ExecutionStatus, FlowResult, ListItemsResponse, RunDetails
+    from .following import Follower
 else:
     responses = lazy_module("stepflow_client._codec.responses")
 
@@ -52,13 +53,17 @@ class Waiter:
     Args:
         connection: The connection.
         runs: Reads runs.
-        registries: The runs that this client has created.
+        recovery: Detects runs that will never end.
+        follower: Returns what follows runs that a server has given up.
     """
 
-    def __init__(self, connection: Connection, runs: RunReader, registries: RunRegistries) -> None:
+    def __init__(
+        self, connection: Connection, runs: RunReader, recovery: RecoveryCheck, follower: Callable[[], Follower]
+    ) -> None:
         self._connection = connection
         self._runs = runs
-        self._registries = registries
+        self._recovery = recovery
+        self._follower = follower
 
     def wait_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
         """Wait until a run ends and return it."""
@@ -75,21 +80,24 @@ class Waiter:
         if total is None:
             # First without waiting: if asked to wait for an unknown run, 0.10 and 0.11 respond with 500 instead of 404.
             run = self._retry_until(partial(self._runs.standing, run_id), run_id, deadline)
-            if run.is_finished:
+            if run.is_finished and not is_given_up(run.status, run.running):
                 return run
             total = run.total
         began = time.monotonic()
         timings = self._connection.timings
         longest = timings.longest_shared_hold if self._connection.is_shared else timings.longest_hold
         pause, asked, last_contact, lost = timings.wait_first_pause, 0.0, began, False
+        run: answers.RunState | None
         while True:
             started = time.monotonic()
             remaining = longest if deadline is None else deadline - started
             held = 0 if total > _LARGE else requests.wait_seconds(remaining, longest)
             try:
                 run = self._look(run_id, held, total)
-                if not run.is_finished:
-                    self.check_recovery(run.run_id, began)
+                if is_given_up(run.status, run.running):
+                    run = self._follower().settled(run, deadline)
+                elif not run.is_finished:
+                    self._recovery.check(run.run_id, began)
             except TRANSIENT_ERRORS as error:
                 # The run continues, or the server resumes it after a restart.
                 self._raise_if_hopeless(error, run_id, deadline, last_contact)
@@ -98,7 +106,7 @@ class Waiter:
                     logger.warning("run %s: %s; asking again", run_id, error.message)
                 held, asked = 0, self._asked_pause(error)
             else:
-                if run.is_finished:
+                if run is not None and run.is_finished:
                     return run
                 last_contact, lost, asked = time.monotonic(), False, 0.0
             now = time.monotonic()
@@ -113,7 +121,7 @@ class Waiter:
 
     def result_of(self, run: answers.Started, deadline: float | None) -> FlowResult:
         """Wait until a run of one item that was just created ends, and return its result."""
-        if run.answers and run.status.is_final:
+        if run.answers and run.has_ended:
             reading = self._connection.reading(run.run_id)
             result = responses.single_result(run.run_id, run.answers, run.status, reading)
             if result is not None:
@@ -121,7 +129,7 @@ class Waiter:
             listed = self._runs.explain(responses.items(run.run_id, run.answers, reading), run.status)
             return responses.only_result(listed, run.status, reading)
         status = run.status
-        if not status.is_final:
+        if not run.has_ended:
             status = (self.wait(run.run_id, deadline, total=1)).status
         listed = self.items_of_ended(run.run_id, status, deadline)
         return responses.only_result(listed, status, self._connection.reading(run.run_id))
@@ -170,29 +178,6 @@ class Waiter:
                     logger.warning("run %s: %s; asking again", run_id, error.message)
             time.sleep(wanted)
 
-    def check_recovery(self, run_id: str, began: float) -> None:
-        """Raise if a run was created before its server became unreachable, and the server does not resume runs.
-
-        Args:
-            run_id: A run that has not ended.
-            began: When waiting for the run began, by `time.monotonic()`.
-
-        Raises:
-            UnsupportedByServerError: If the run will not end.
-        """
-        gone_at = self._connection.last_unreachable_at
-        created = self._registries.current.owned_since(run_id)
-        if gone_at is None or gone_at < (began if created is None else min(began, created)):
-            return
-        server = self._connection.server()
-        if not server.capabilities["recovery"]:
-            raise UnsupportedByServerError(
-                f"run {run_id} will not end: its server was started again, and "
-                f"{server.release or server.dialect} does not resume runs",
-                run_id=run_id,
-                hint="servers of 0.10 and newer do",
-            )
-
     def _look(self, run_id: str, held: int, total: int) -> answers.RunState:
         if total > _LARGE:
             summary = self._runs.summary(run_id)
@@ -238,9 +223,9 @@ class Waiter:
                     run_id=run_id,
                     hint="get_results() gives them all",
                 )
-            if not run.is_finished:
-                if not wait:
-                    raise _timed_out(run_id)
+            if not wait and not (self._runs.ending(run)).is_final:
+                raise _timed_out(run_id)
+            if not run.is_finished or is_given_up(run.status, run.running):
                 run = self.wait(run_id, deadline, total=run.total)
             if wait:
                 end = partial(read, run_id, run.status)

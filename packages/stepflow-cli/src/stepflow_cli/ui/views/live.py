@@ -55,12 +55,7 @@ async def live_run(request: Request) -> Response:
     follower = await site.followers.of(run.run_id)
 
     async def state(before: Any) -> Any:
-        version, status = before or (-1, run.status)
-        now = await follower.changes(version, _EVERY)
-        if now == version:
-            # Servers send no event for a cancellation, and the last event may arrive before the status changes.
-            status = (await site.client.get_run(run.run_id)).status
-        return now, status
+        return await follower.changes(-1 if before is None else before, _EVERY)
 
     return _stream(request, state, follower.page)
 

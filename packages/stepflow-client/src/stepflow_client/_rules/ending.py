@@ -1,0 +1,56 @@
+"""Whether a run has ended, judged by what its server reports. Pure.
+
+Servers give a run up, and mark it as failed while its items still count as running, if they find that nobody executes
+it. They may be wrong: with a store in a file and a short `recovery: {checkIntervalSecs}`, a run that is being executed
+is marked too, and completes some seconds later. Such a run counts as lost only if it shows no sign of life for a while.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from .statuses import FAILED_STATUSES, ExecutionStatus
+
+__all__ = ["Ending", "ending_of", "is_given_up"]
+
+
+class Ending(Enum):
+    """Whether a run has ended."""
+
+    NOT_ENDED = "not ended"
+    UNSETTLED = "unsettled"
+    """The server has given the run up; it may still be executed."""
+    LOST = "lost"
+    """The server has given the run up, and nothing shows that it is still executed: its items never end."""
+    ENDED = "ended"
+
+    @property
+    def is_final(self) -> bool:
+        """True if nothing more is expected of the run."""
+        return self in (Ending.LOST, Ending.ENDED)
+
+
+def is_given_up(status: ExecutionStatus, running: int) -> bool:
+    """Return whether a server has given a run up.
+
+    Args:
+        status: The status of the run.
+        running: The number of its items that count as running. It is zero in runs that have ended, on every release.
+    """
+    return status in FAILED_STATUSES and running > 0
+
+
+def ending_of(status: ExecutionStatus, running: int, quiet: float, grace: float) -> Ending:
+    """Return whether a run has ended.
+
+    Args:
+        status: The status of the run.
+        running: The number of its items that count as running.
+        quiet: Seconds since the last sign of life: an event, the end of a step, or the change to this status.
+        grace: Seconds without a sign of life after which a run that was given up counts as lost.
+    """
+    if not status.is_final:
+        return Ending.NOT_ENDED
+    if not is_given_up(status, running):
+        return Ending.ENDED
+    return Ending.LOST if quiet >= grace else Ending.UNSETTLED
