@@ -15,7 +15,7 @@ from ..settings.resolve import Settings
 from ..settings.urls import environment_proxy, without_password
 from . import Check, error, ok, warning
 
-__all__ = ["configuration", "embedded_server", "proxy", "server", "versions"]
+__all__ = ["configuration", "embedded_server", "proxy", "server", "server_configuration", "versions"]
 
 _OURS = ("stepflow-cli", "stepflow-client", "stepflow-api")
 _OTHERS = ("httpx", "pydantic", "click")
@@ -73,6 +73,22 @@ def configuration() -> tuple[Check, Profiles | None]:
         message = f"{profiles.path}: the current profile {profiles.current} is not among the profiles"
         return error("configuration", message, "'stepflow config use NAME' selects another one"), profiles
     return ok("configuration", f"{profiles.path}: profiles {', '.join(profiles.tables)}"), profiles
+
+
+def server_configuration() -> Iterator[Check]:
+    """Check the configuration of an embedded server in the working folder, if there is one."""
+    from ..inputs.config import recovery_warning_of
+    from ..inputs.flow import find_config
+
+    try:
+        path = find_config()
+    except Problem as problem:
+        yield warning("server configuration", problem.message, problem.hint)
+        return
+    if path is not None:
+        hazard = recovery_warning_of(path)
+        hint = "leave it out: the default is 30 s"
+        yield warning("server configuration", hazard, hint) if hazard else ok("server configuration", path)
 
 
 def server(settings: Settings) -> Check:

@@ -35,10 +35,10 @@ _TABLE = View(columns=(Column("check"), Column("status", kind="status"), Column(
 def command(no_run: bool, server: ServerOptions, output: Output) -> None:
     """Diagnose what keeps commands from working, and suggest fixes.
 
-    Checks the versions, which stepflow is first on PATH, the file with the profiles, whether the embedded server
-    starts, which server is used and which setting names it, proxies, the server's name, port and certificate, whether
-    it is a Stepflow server of a known release, authorisation, its clock, whether a worker is missing, and whether
-    something buffers its event stream.
+    Checks the versions, which stepflow is first on PATH, the file with the profiles, the configuration of a server in
+    the working folder, whether the embedded server starts, which server is used and which setting names it, proxies,
+    the server's name, port and certificate, whether it is a Stepflow server of a known release, authorisation, its
+    clock, whether a worker is missing, and whether something buffers its event stream.
 
     For the last one it creates a run, named stepflow-doctor, that sleeps for 1.5 s (on servers from 0.12 on); not
     on the server at the default address, where neither --url, a profile nor STEPFLOW_URL names it.
@@ -73,6 +73,7 @@ def _checks(server: ServerOptions, *, measure: bool) -> Iterator[Check]:
     yield from environment.versions()
     configuration, profiles = environment.configuration()
     yield configuration
+    yield from environment.server_configuration()
     try:
         # Even without the file, a flag or the environment may name the server.
         settings = resolve(server, profiles=profiles)

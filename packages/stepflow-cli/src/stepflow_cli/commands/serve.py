@@ -14,6 +14,7 @@ import click
 from ..context import current_session
 from ..errors import Problem, usage
 from ..exit_codes import ExitCode
+from ..output.messages import note
 from ..output.safety import printable_lines
 from ..output.spinner import waiting
 from ..output.view import Column, Output, View
@@ -91,7 +92,7 @@ def command(
     """
     from stepflow_client import LogConfig, ServerStartError, StepflowRuntime
 
-    from ..inputs.config import note_repeated_keys
+    from ..inputs.config import note_repeated_keys, recovery_warning_of
     from ..inputs.flow import find_config
     from ..server.logs import keeping_logs
 
@@ -102,6 +103,8 @@ def command(
         raise usage(f"--allow-load-file is for a server without a configuration; {config} says what flows can use")
     if config is not None:
         note_repeated_keys(config)
+        if hazard := recovery_warning_of(config):
+            note(hazard)
     try:
         with _until_stopped(), keeping_logs():
             runtime = StepflowRuntime.start(

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..output.messages import note
 
-__all__ = ["note_repeated_keys", "repeated_keys"]
+__all__ = ["note_repeated_keys", "recovery_warning_of", "repeated_keys"]
 
 _MOST_BYTES = 1024 * 1024
 """Maximum file size in bytes; larger files are not checked."""
@@ -35,6 +35,19 @@ def note_repeated_keys(path: str) -> None:
         note(f"{path}:{again}: {key} stands twice, first in line {first}; the last one counts")
     if len(found) > _MOST_NOTES:
         note(f"{path}: {len(found) - _MOST_NOTES} more keys stand twice")
+
+
+def recovery_warning_of(path: str) -> str | None:
+    """Return a warning if a server with this configuration file may mark runs as failed that it is still executing."""
+    from pathlib import Path
+
+    from stepflow_client._embedded.config import ServerConfig, recovery_warning
+
+    if not Path(path).is_file():
+        # What comes from a pipe can be read only once, by the server.
+        return None
+    said = recovery_warning(ServerConfig(path=Path(path)).view())
+    return None if said is None else f"{path}: {said}"
 
 
 def repeated_keys(text: str) -> list[tuple[str, int, int]]:

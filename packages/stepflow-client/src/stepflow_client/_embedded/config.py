@@ -32,6 +32,10 @@ _VARIABLE = re.compile(r"\$\{(\w+)")
 _QUEUES = frozenset({"grpc", "nats"})
 
 
+_SAFE_INTERVAL = 30
+"""The default of `recovery.checkIntervalSecs`, in seconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
     """A configuration: a file that the server reads itself, or a document that is sent to its stdin."""
@@ -204,6 +208,24 @@ def store_path(config: Mapping[str, Any]) -> Path | None:
     if name in ("", ":memory:") or "mode=memory" in query:
         return None
     return Path(unquote(name)).absolute()
+
+
+def recovery_warning(config: Mapping[str, Any]) -> str | None:
+    """Return a warning if a server with this configuration may take runs that it is executing for abandoned ones.
+
+    With a store in a file, servers mark such runs as failed when they look for abandoned runs too often, and complete
+    them seconds later. This was never seen with the default interval, nor in memory.
+    """
+    recovery = config.get("recovery")
+    seconds = recovery.get("checkIntervalSecs") if isinstance(recovery, Mapping) else None
+    if not isinstance(seconds, int | float) or seconds >= _SAFE_INTERVAL or store_path(config) is None:
+        return None
+    if isinstance(recovery, Mapping) and recovery.get("enabled") is False:
+        return None
+    return (
+        f"recovery.checkIntervalSecs is {seconds:g}, with a store in a file: below {_SAFE_INTERVAL} s, the server may "
+        "mark runs as failed for some seconds that it is still executing"
+    )
 
 
 def _database_url(store: object) -> str | None:
