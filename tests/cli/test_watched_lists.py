@@ -57,3 +57,15 @@ def test_no_server(width: int, terminal: Callable[..., Terminal]) -> None:
     shown = terminal("runs", "list", "--watch", "--url", "http://127.0.0.1:9", width=width)
     assert shown.end() == 4
     assert "cannot be reached" in " ".join(shown.screen.split())
+
+
+def test_items_of_a_running_batch_are_counted(terminal: Callable[..., Terminal], start: Start) -> None:
+    """The server itself counts them only at the end."""
+    nap = {"id": "nap", "component": "/builtin/sleep", "input": {"duration_ms": {"$input": "ms"}}}
+    flow = {"name": "naps", "steps": [nap], "output": {"$step": "nap"}}
+    batches = [start(flow, [{"ms": 1}] * 30 + [{"ms": 600_000}] * 10, wait=False) for _ in range(2)]
+    shown = terminal("runs", "list", "--watch", "-n", "2", width=100)
+    shown.wait_for("30/40")
+    shown.interrupt()
+    assert shown.end() == 0
+    assert len(batches) == shown.screen.count("30/40")

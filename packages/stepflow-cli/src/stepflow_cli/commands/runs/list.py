@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from heapq import merge
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -61,7 +61,8 @@ def command(
 ) -> None:
     """List runs, newest first.
 
-    ITEMS is how many items have ended, of how many; servers count them when the whole run ends. For a run that has not
+    ITEMS is how many items have ended, of how many; servers count them when the whole run ends. With --watch, those of
+    running batches are counted from their events (up to 10 batches at once, from 0.12 on). For a run that has not
     ended, the duration is the time since it was created.
     """
     if everything and limit is not None:
@@ -95,15 +96,16 @@ def command(
             output.records(map(run_record, _all(target.client, status, filters)), RUN)
             return
         if watch:
+            from ...output.watching import watch_records
+            from ...runs.batch_counts import BatchCounts
 
-            def newest() -> list[dict[str, Any]]:
+            def newest() -> list[Mapping[str, Any]]:
                 labelled = islice(labelled_runs(target.client, labels, status, filters), shown_runs)
                 listed = labelled if labels else _newest(target.client, status, filters, shown_runs)
-                return list(map(run_record, listed))
+                return counts.updated(list(map(run_record, listed)))
 
-            from ...output.watching import watch_records
-
-            watch_records(newest, RUN, output)
+            with BatchCounts(target) as counts:
+                watch_records(newest, RUN, output)
             return
         # One more than shown, to find out whether there are more.
         runs = _newest(target.client, status, filters, limit + 1)
