@@ -78,25 +78,20 @@ class Waiter:
     async def _wait(self, run_id: str, deadline: float | None, total: int | None) -> answers.RunState:
         if total is None:
             # First without waiting: if asked to wait for an unknown run, 0.10 and 0.11 respond with 500 instead of 404.
-            run = await self._retry_until(partial(self._runs.standing, run_id), run_id, deadline)
-            if run.is_finished and not is_given_up(run.status, run.running):
-                return run
-            total = run.total
+            first = await self._retry_until(partial(self._runs.standing, run_id), run_id, deadline)
+            if first.is_finished and not is_given_up(first.status, first.running):
+                return first
+            total = first.total
         began = time.monotonic()
         timings = self._connection.timings
         longest = timings.longest_shared_hold if self._connection.is_shared else timings.longest_hold
         pause, asked, last_contact, lost = timings.wait_first_pause, 0.0, began, False
-        run: answers.RunState | None
         while True:
             started = time.monotonic()
             remaining = longest if deadline is None else deadline - started
             held = 0 if total > _LARGE else requests.wait_seconds(remaining, longest)
             try:
-                run = await self._look(run_id, held, total)
-                if is_given_up(run.status, run.running):
-                    run = await self._follower().settled(run, deadline)
-                elif not run.is_finished:
-                    await self._recovery.check(run.run_id, began)
+                ended = await self._ended(await self._look(run_id, held, total), began, deadline)
             except TRANSIENT_ERRORS as error:
                 # The run continues, or the server resumes it after a restart.
                 self._raise_if_hopeless(error, run_id, deadline, last_contact)
@@ -105,8 +100,8 @@ class Waiter:
                     logger.warning("run %s: %s; asking again", run_id, error.message)
                 held, asked = 0, self._asked_pause(error)
             else:
-                if run is not None and run.is_finished:
-                    return run
+                if ended is not None:
+                    return ended
                 last_contact, lost, asked = time.monotonic(), False, 0.0
             now = time.monotonic()
             if has_passed(deadline):
@@ -117,6 +112,18 @@ class Waiter:
                 await asyncio.sleep(wanted if deadline is None else min(wanted, max(0.0, deadline - now)))
                 # The delay in noticing the end is at most a tenth of the time waited.
                 pause = min(max(pause, 0.1 * (now - began)), timings.wait_longest_pause)
+
+    async def _ended(self, run: answers.RunState, began: float, deadline: float | None) -> answers.RunState | None:
+        """Return the state of a run that has ended or is lost; None if it has not, or may still be executed.
+
+        If its server has given it up, this returns once that is settled.
+        """
+        if is_given_up(run.status, run.running):
+            return await self._follower().settled(run, deadline)
+        if run.is_finished:
+            return run
+        await self._recovery.check(run.run_id, began)
+        return None
 
     async def result_of(self, run: answers.Started, deadline: float | None) -> FlowResult:
         """Wait until a run of one item that was just created ends, and return its result."""

@@ -10,79 +10,33 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing
-from datetime import datetime
-from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from .._codec import answers
 from .._lazy import lazy_module
 from .._logging import logger
-from .._rules import bindings as api
 from .._rules.cursor import Cursor
-from .._rules.ending import Ending, is_given_up
-from .._rules.statuses import ExecutionStatus
-from .._rules.timings import Timings
+from .._rules.ending import is_given_up
 from .._rules.transient import TRANSIENT_ERRORS, Backoff, is_transient
-from ..errors import ServerConnectionError, UnsupportedByServerError
+from ..errors import UnsupportedByServerError
 from .connection import Connection
-from .event_stream import event_stream
+from .looks import Asked, Look, Tick, look, ticks
 from .recovery import RecoveryCheck
 from .runs import RunReader
+from .streamed import StreamedRun
 
 if TYPE_CHECKING:
-    from .. import events
     from .._codec import responses
     from .._rules import inference
-    from ..events import RunCompletedEvent, RunEvent
+    from ..events import RunEvent
     from ..types import ListStepsResponse
 else:
     inference = lazy_module("stepflow_client._rules.inference")
     responses = lazy_module("stepflow_client._codec.responses")
-    events = lazy_module("stepflow_client.events")
 
 __all__ = ["Asked", "Follower", "Tick"]
-
-_TOLD = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
-"""The statuses that servers announce with an event."""
-
-
-class Asked(NamedTuple):
-    """What to follow, and how."""
-
-    run_id: str
-    since: str | int | None = None
-    """The cursor of the last event that was handled, or a sequence number; None for all events."""
-    include_results: bool = False
-    include_sub_runs: bool = False
-    next_tick: Callable[[], float] = lambda: math.inf
-    """Returns the maximum number of seconds until the next tick, if no event arrives."""
-
-
-class Tick(NamedTuple):
-    """No event has arrived for a while."""
-
-    position: Cursor
-    """The position after the last event."""
-    run: answers.RunState | None = None
-    """The state of the run, if it was just requested, and has not ended: all events of its past were yielded."""
-
-
-class _Look(NamedTuple):
-    """What was found when the state of a run was requested."""
-
-    run: answers.RunState
-    ending: Ending
-
-    @property
-    def has_ended(self) -> bool:
-        return self.ending.is_final
-
-    @property
-    def is_told(self) -> bool:
-        """Whether the server announces this end with an event."""
-        return self.ending is Ending.ENDED and self.run.status in _TOLD
 
 
 class Follower:
@@ -108,7 +62,7 @@ class Follower:
         server = self._connection.server()
         if server.capabilities["events"]:
             position = Cursor.parse(asked.since, "s" if asked.include_sub_runs else "e")
-            found = self._streamed(asked, position)
+            found = StreamedRun(self._connection, self._runs, asked, position).follow()
         else:
             found = self._inferred(asked, Cursor.parse(asked.since, "i"))
         with closing(found) as sequence:
@@ -132,127 +86,11 @@ class Follower:
             for seen in sequence:
                 if not isinstance(seen, Tick) and seen.type == "run_completed":
                     now = self._runs.standing(run.run_id)
-                    is_lost = seen.inferred and is_given_up(now.status, now.running)
-                    return now if is_lost or not is_given_up(now.status, now.running) else None
+                    is_settled = seen.inferred or not is_given_up(now.status, now.running)
+                    return now if now.is_finished and is_settled else None
                 if time.monotonic() >= limit:
                     break
         return None
-
-    def _streamed(self, asked: Asked, position: Cursor) -> Generator[RunEvent | Tick, None, None]:
-        """Yield the events that the server sends; reconnect as often as necessary."""
-        begin, contact = position, _Contact(self._connection.timings)
-        ended: _Look | None = None
-        latest: datetime | None = None
-        while True:
-            before, is_silent = position, False
-            found: _Look | None = None
-            contact.opens(ended)
-            try:
-                with closing(self._stream(asked, position, contact)) as stream:
-                    for seen in stream:
-                        is_silent = isinstance(seen, Tick)
-                        if isinstance(seen, Tick):
-                            if contact.look_in <= 0:
-                                found = self._look_beside(asked.run_id, latest) or found
-                                contact.has_looked()
-                                if found is not None and found.has_ended:
-                                    break
-                                seen = Tick(position, found.run if found and contact.has_repeated else None)
-                            yield seen
-                            continue
-                        event, place = seen
-                        latest, found = event.timestamp or latest, None
-                        if place != position:
-                            position = place
-                            yield event
-                        # After the yield, because handling an event may take long.
-                        contact.has_event(is_new=position != before)
-                        if event.type == "run_completed" and event.run_id == asked.run_id:
-                            return
-                found = found or self._look(asked.run_id, latest)
-            except TRANSIENT_ERRORS as error:
-                if not is_transient(error) or self._connection.closed:
-                    raise
-                if contact.is_lost:
-                    raise _broke_off(asked.run_id, error.message, position) from error
-                pause = contact.fails(f"the events of run {asked.run_id} broke off: {error.message}")
-                for tick in _ticks(pause, asked, position):
-                    yield tick
-                continue
-            contact.has_answer()
-            brought_nothing = position == before
-            if found.has_ended and ended is not None and brought_nothing:
-                # The run had ended before this stream was opened, and the server has sent every event: it repeated the
-                # last one, or sent nothing for a while. An empty stream closed immediately proves nothing by itself.
-                beyond = isinstance(asked.since, int) and position == begin
-                if is_silent or contact.has_repeated or beyond or not found.is_told:
-                    yield _inferred_end(found.run, position)
-                    return
-                if contact.is_silent:
-                    raise _broke_off(asked.run_id, "they end before the run does", position)
-            if not found.has_ended and is_silent and contact.has_repeated:
-                yield Tick(position, found.run)
-            if brought_nothing and found.has_ended == (ended is not None) and not is_silent:
-                # Do not reconnect immediately after a connection that brought no new events.
-                for tick in _ticks(contact.next_pause(), asked, position):
-                    yield tick
-            ended = found if found.has_ended else None
-            logger.info("the events of run %s ended without its end; asked for again", asked.run_id)
-
-    def _look(self, run_id: str, latest: datetime | None) -> _Look:
-        run = self._runs.standing(run_id)
-        return _Look(run, self._runs.ending(run, latest))
-
-    def _look_beside(self, run_id: str, latest: datetime | None) -> _Look | None:
-        """Request the state of the run while the stream stays open; None if the server is unavailable."""
-        try:
-            return self._look(run_id, latest)
-        except TRANSIENT_ERRORS as error:
-            if not is_transient(error) or self._connection.closed:
-                raise
-            # How long the server may be unavailable is decided when the stream breaks, or is opened again.
-            return None
-
-    def _stream(
-        self, asked: Asked, position: Cursor, contact: _Contact
-    ) -> Generator[tuple[RunEvent, Cursor] | Tick, None, None]:
-        """Yield the events of one connection, each with the position after it, until it ends or falls silent.
-
-        Events that were handled before are yielded again with the position unchanged. The last value is a tick if the
-        connection falls silent.
-        """
-        run_id = asked.run_id
-        request = api.get_run_events._get_kwargs(
-            run_id,
-            run_id=run_id,
-            since=position.number or api.UNSET,
-            include_results=True if asked.include_results else api.UNSET,
-            include_sub_runs=True if asked.include_sub_runs else api.UNSET,
-        )
-        skip = position.handled
-        frames = event_stream(
-            self._connection,
-            "get_run_events",
-            request,
-            silence=contact.longest_silence,
-            run_id=run_id,
-            next_look=lambda: min(contact.look_in, asked.next_tick()),
-        )
-        with closing(frames):
-            for frame in frames:
-                if frame is None:
-                    yield Tick(position)
-                    continue
-                number = answers.build(events.sequence_number, frame, "an event")
-                if number == position.number and skip > 0:
-                    skip -= 1
-                else:
-                    skip = 0
-                    position = position.after(number)
-                read = partial(
-                    events.read_event, run_id, cursor=str(position), reading=self._connection.reading(run_id)
-                )
-                yield answers.build(read, frame, "an event"), position
 
     def _inferred(self, asked: Asked, position: Cursor) -> Generator[RunEvent | Tick, None, None]:
         """Yield events inferred from the state of the run and its steps."""
@@ -268,7 +106,7 @@ class Follower:
             except TRANSIENT_ERRORS as error:
                 if not is_transient(error) or time.monotonic() - last_contact > timings.event_outage:
                     raise
-                for tick in _ticks(outage.next(), asked, position):
+                for tick in ticks(outage.next(), asked, position):
                     yield tick
                 continue
             last_contact = time.monotonic()
@@ -281,11 +119,11 @@ class Follower:
             if found.has_ended:
                 return
             yield Tick(position, found.run)
-            for tick in _ticks(backoff.next(), asked, position):
+            for tick in ticks(backoff.next(), asked, position):
                 yield tick
 
-    def _look_with_steps(self, run_id: str, began: float) -> tuple[_Look, ListStepsResponse | None]:
-        found = self._look(run_id, None)
+    def _look_with_steps(self, run_id: str, began: float) -> tuple[Look, ListStepsResponse | None]:
+        found = look(self._runs, run_id, None)
         try:
             steps = self._runs.get_run_steps(run_id)
         except UnsupportedByServerError:
@@ -294,119 +132,3 @@ class Follower:
         if not found.run.is_finished:
             self._recovery.check(run_id, began)
         return found, steps
-
-
-class _Contact:
-    """Tracks when the server last responded, when to look beside the stream, and how long to wait after a failure.
-
-    Args:
-        timings: The client's timings.
-    """
-
-    def __init__(self, timings: Timings) -> None:
-        """Take the current time as that of the last response and event."""
-        self._timings = timings
-        self._answered = self._last_event = time.monotonic()
-        self._backoff = Backoff(timings.event_first_pause, timings.event_longest_pause)
-        self._is_outage = False
-        self.opens(None)
-
-    def opens(self, ended: _Look | None) -> None:
-        """Record that a stream is opened.
-
-        Args:
-            ended: How the run ended, if it is known to have ended.
-        """
-        self._ended = ended
-        self.has_repeated = False
-        """Whether this stream has brought an event, new or not."""
-        self._has_looked = False
-        self._quiet_since = time.monotonic()
-
-    @property
-    def longest_silence(self) -> float:
-        """Seconds without an event after which the stream is closed."""
-        return self._timings.event_silence if self._ended is None else self._timings.event_silence_after_end
-
-    @property
-    def look_in(self) -> float:
-        """Seconds until the state of the run is due to be requested beside the stream, unless an event arrives."""
-        seconds = self._timings.event_look
-        if self.has_repeated and not self._has_looked:
-            seconds = self._timings.event_late
-        if self._ended is not None and (self._ended.is_told or not self.has_repeated):
-            seconds = math.inf
-        return self._quiet_since + seconds - time.monotonic()
-
-    def has_looked(self) -> None:
-        """Record that the state of the run was requested."""
-        self._has_looked, self._quiet_since = True, time.monotonic()
-
-    def has_event(self, *, is_new: bool) -> None:
-        """Record an event.
-
-        Args:
-            is_new: Whether this stream has brought an event that no stream has brought before.
-        """
-        self.has_repeated, self._quiet_since = True, time.monotonic()
-        if is_new:
-            self.has_answer()
-            self._last_event = self._answered
-            self._backoff.reset()
-
-    def has_answer(self) -> None:
-        """Record that the server has responded."""
-        self._answered, self._is_outage = time.monotonic(), False
-
-    def fails(self, words: str) -> float:
-        """Record that the server is unavailable, and return the seconds to wait.
-
-        Args:
-            words: The log message: a warning the first time in an outage, to explain why no events arrive.
-        """
-        (logger.info if self._is_outage else logger.warning)("%s; asking again", words)
-        self._is_outage = True
-        return self.next_pause()
-
-    def next_pause(self) -> float:
-        """Return the seconds to wait; they increase with each call, up to a limit."""
-        return self._backoff.next()
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether the server has been unavailable for too long."""
-        return time.monotonic() - self._answered > self._timings.event_outage
-
-    @property
-    def is_silent(self) -> bool:
-        """Whether the server has sent no new event for too long."""
-        return time.monotonic() - self._last_event > self._timings.event_outage
-
-
-def _ticks(seconds: float, asked: Asked, position: Cursor) -> Generator[Tick, None, None]:
-    """Sleep for some seconds; yield a tick whenever one is due, and at the end."""
-    end = time.monotonic() + seconds
-    while (remaining := end - time.monotonic()) > 0:
-        time.sleep(min(remaining, max(asked.next_tick(), 0.0)))
-        yield Tick(position)
-
-
-def _broke_off(run_id: str, reason: str, position: Cursor) -> ServerConnectionError:
-    return ServerConnectionError(
-        f"the events of run {run_id} broke off: {reason}",
-        run_id=run_id,
-        details={"cursor": str(position)},
-        hint="run_events(since=cursor) goes on behind the last one",
-    )
-
-
-def _inferred_end(run: answers.RunState, position: Cursor) -> RunCompletedEvent:
-    known = responses.details(run)
-    return events.RunCompletedEvent(
-        run_id=known.run_id,
-        status=known.status,
-        sequence_number=position.number,
-        timestamp=known.completed_at,
-        cursor=str(position),
-        inferred=True,
-    )

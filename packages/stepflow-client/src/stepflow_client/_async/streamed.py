@@ -1,0 +1,311 @@
+"""Following a run by the events that its server sends."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from .._codec import answers
+from .._lazy import lazy_module
+from .._logging import logger
+from .._rules import bindings as api
+from .._rules.cursor import Cursor
+from .._rules.timings import Timings
+from .._rules.transient import TRANSIENT_ERRORS, Backoff, is_transient
+from ..errors import ServerConnectionError, StepflowClientError
+from .connection import Connection
+from .event_stream import event_stream
+from .looks import Asked, Look, Tick, look, ticks
+from .runs import RunReader
+
+if TYPE_CHECKING:
+    from .. import events
+    from .._codec import responses
+    from ..events import RunCompletedEvent, RunEvent
+else:
+    responses = lazy_module("stepflow_client._codec.responses")
+    events = lazy_module("stepflow_client.events")
+
+__all__ = ["StreamedRun"]
+
+
+class StreamedRun:
+    """One run whose events are read, over as many connections as necessary.
+
+    Args:
+        connection: The connection.
+        runs: Reads runs.
+        asked: What to follow.
+        position: Where to start.
+    """
+
+    def __init__(self, connection: Connection, runs: RunReader, asked: Asked, position: Cursor) -> None:
+        self._connection = connection
+        self._runs = runs
+        self._asked = asked
+        self._begin = self._position = position
+        self._contact = _Contact(connection.timings)
+        self._latest: datetime | None = None
+        """The server's time of the last event."""
+        self._ended: Look | None = None
+        """How the run ended, if that was known before the stream was opened."""
+        self._found: Look | None = None
+        """What the last look beside the stream found, if no event has arrived since."""
+        self._is_silent = False
+        """Whether nothing has arrived since the last event of this stream."""
+
+    async def follow(self) -> AsyncGenerator[RunEvent | Tick, None]:
+        """Yield the events until the run has ended, and ticks while there are none."""
+        run_id = self._asked.run_id
+        while True:
+            before = self._position
+            try:
+                async with aclosing(self._followed_stream()) as stream:
+                    async for seen in stream:
+                        yield seen
+                        if not isinstance(seen, Tick) and seen.type == "run_completed" and seen.run_id == run_id:
+                            return
+                found = self._found or await self._look()
+            except TRANSIENT_ERRORS as error:
+                async for tick in ticks(self._pause_after(error), self._asked, self._position):
+                    yield tick
+                continue
+            self._contact.has_answer()
+            brought_nothing = self._position == before
+            if brought_nothing and self._has_all(found):
+                yield _inferred_end(found.run, self._position)
+                return
+            if self._is_silent and self._contact.has_repeated and not found.has_ended:
+                yield Tick(self._position, found.run)
+            if brought_nothing and found.has_ended == (self._ended is not None) and not self._is_silent:
+                # Do not reconnect immediately after a connection that brought no new events.
+                async for tick in ticks(self._contact.next_pause(), self._asked, self._position):
+                    yield tick
+            self._ended = found if found.has_ended else None
+            logger.info("the events of run %s ended without its end; asked for again", run_id)
+
+    def _has_all(self, found: Look) -> bool:
+        """Return whether a run has ended, and every event was yielded, if the last stream brought nothing new.
+
+        Args:
+            found: What was found when the stream had ended.
+
+        Raises:
+            ServerConnectionError: If the events end before the run does, again and again.
+        """
+        if not found.has_ended or self._ended is None:
+            return False
+        # The run had ended before this stream was opened, and the server has sent every event: it repeated the last
+        # one, or sent nothing for a while. An empty stream closed immediately proves nothing by itself.
+        beyond = isinstance(self._asked.since, int) and self._position == self._begin
+        if self._is_silent or self._contact.has_repeated or beyond or not found.is_told:
+            return True
+        if self._contact.is_silent:
+            raise _broke_off(self._asked.run_id, "they end before the run does", self._position)
+        return False
+
+    def _pause_after(self, error: StepflowClientError) -> float:
+        """Return the seconds to wait after an error.
+
+        Raises:
+            StepflowClientError: The error, if it is not transient or the server was unavailable for too long.
+        """
+        if not is_transient(error) or self._connection.closed:
+            raise error
+        if self._contact.is_lost:
+            raise _broke_off(self._asked.run_id, error.message, self._position) from error
+        return self._contact.fails(f"the events of run {self._asked.run_id} broke off: {error.message}")
+
+    async def _followed_stream(self) -> AsyncGenerator[RunEvent | Tick, None]:
+        """Yield the new events of one connection, and look at the run beside it when it is silent.
+
+        It ends with the stream, or when a look finds that the run has ended.
+        """
+        self._contact.opens(self._ended)
+        self._found, self._is_silent, before = None, False, self._position
+        async with aclosing(self._stream(self._position)) as stream:
+            async for seen in stream:
+                if not isinstance(seen, Tick):
+                    event, position = seen
+                    self._latest, self._found, self._is_silent = event.timestamp or self._latest, None, False
+                    if position != self._position:
+                        self._position = position
+                        yield event
+                    # After the yield, because handling an event may take long.
+                    self._contact.has_event(is_new=self._position != before)
+                    continue
+                self._is_silent = True
+                if self._contact.look_in > 0:
+                    yield seen
+                    continue
+                self._found = await self._look_beside() or self._found
+                self._contact.has_looked()
+                if self._found is not None and self._found.has_ended:
+                    return
+                past = self._found if self._contact.has_repeated else None
+                yield Tick(self._position, past.run if past is not None else None)
+
+    async def _look(self) -> Look:
+        return await look(self._runs, self._asked.run_id, self._latest)
+
+    async def _look_beside(self) -> Look | None:
+        """Request the state of the run while the stream stays open; None if the server is unavailable."""
+        try:
+            return await self._look()
+        except TRANSIENT_ERRORS as error:
+            if not is_transient(error) or self._connection.closed:
+                raise
+            # How long the server may be unavailable is decided when the stream breaks, or is opened again.
+            return None
+
+    async def _stream(self, position: Cursor) -> AsyncGenerator[tuple[RunEvent, Cursor] | Tick, None]:
+        """Yield the events of one connection, each with the position after it, until it ends or falls silent.
+
+        Events that were handled before are yielded again with the position unchanged. The last value is a tick if the
+        connection falls silent.
+        """
+        asked, contact, run_id = self._asked, self._contact, self._asked.run_id
+        request = api.get_run_events._get_kwargs(
+            run_id,
+            run_id=run_id,
+            since=position.number or api.UNSET,
+            include_results=True if asked.include_results else api.UNSET,
+            include_sub_runs=True if asked.include_sub_runs else api.UNSET,
+        )
+        skip = position.handled
+        frames = event_stream(
+            self._connection,
+            "get_run_events",
+            request,
+            silence=contact.longest_silence,
+            run_id=run_id,
+            next_look=lambda: min(contact.look_in, asked.next_tick()),
+        )
+        async with aclosing(frames):
+            async for frame in frames:
+                if frame is None:
+                    yield Tick(position)
+                    continue
+                number = answers.build(events.sequence_number, frame, "an event")
+                if number == position.number and skip > 0:
+                    skip -= 1
+                else:
+                    skip = 0
+                    position = position.after(number)
+                read = partial(
+                    events.read_event, run_id, cursor=str(position), reading=self._connection.reading(run_id)
+                )
+                yield answers.build(read, frame, "an event"), position
+
+
+class _Contact:
+    """Tracks when the server last responded, when to look beside the stream, and how long to wait after a failure.
+
+    Args:
+        timings: The client's timings.
+    """
+
+    def __init__(self, timings: Timings) -> None:
+        """Take the current time as that of the last response and event."""
+        self._timings = timings
+        self._answered = self._last_event = time.monotonic()
+        self._backoff = Backoff(timings.event_first_pause, timings.event_longest_pause)
+        self._is_outage = False
+        self.opens(None)
+
+    def opens(self, ended: Look | None) -> None:
+        """Record that a stream is opened.
+
+        Args:
+            ended: How the run ended, if it is known to have ended.
+        """
+        self._ended = ended
+        self.has_repeated = False
+        """Whether this stream has brought an event, new or not."""
+        self._has_looked = False
+        self._quiet_since = time.monotonic()
+
+    @property
+    def longest_silence(self) -> float:
+        """Seconds without an event after which the stream is closed."""
+        return self._timings.event_silence if self._ended is None else self._timings.event_silence_after_end
+
+    @property
+    def look_in(self) -> float:
+        """Seconds until the state of the run is due to be requested beside the stream, unless an event arrives."""
+        seconds = self._timings.event_look
+        if self.has_repeated and not self._has_looked:
+            seconds = self._timings.event_late
+        if self._ended is not None and (self._ended.is_told or not self.has_repeated):
+            seconds = math.inf
+        return self._quiet_since + seconds - time.monotonic()
+
+    def has_looked(self) -> None:
+        """Record that the state of the run was requested."""
+        self._has_looked, self._quiet_since = True, time.monotonic()
+
+    def has_event(self, *, is_new: bool) -> None:
+        """Record an event.
+
+        Args:
+            is_new: Whether this stream has brought an event that no stream has brought before.
+        """
+        self.has_repeated, self._quiet_since = True, time.monotonic()
+        if is_new:
+            self.has_answer()
+            self._last_event = self._answered
+            self._backoff.reset()
+
+    def has_answer(self) -> None:
+        """Record that the server has responded."""
+        self._answered, self._is_outage = time.monotonic(), False
+
+    def fails(self, words: str) -> float:
+        """Record that the server is unavailable, and return the seconds to wait.
+
+        Args:
+            words: The log message: a warning the first time in an outage, to explain why no events arrive.
+        """
+        (logger.info if self._is_outage else logger.warning)("%s; asking again", words)
+        self._is_outage = True
+        return self.next_pause()
+
+    def next_pause(self) -> float:
+        """Return the seconds to wait; they increase with each call, up to a limit."""
+        return self._backoff.next()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the server has been unavailable for too long."""
+        return time.monotonic() - self._answered > self._timings.event_outage
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the server has sent no new event for too long."""
+        return time.monotonic() - self._last_event > self._timings.event_outage
+
+
+def _broke_off(run_id: str, reason: str, position: Cursor) -> ServerConnectionError:
+    return ServerConnectionError(
+        f"the events of run {run_id} broke off: {reason}",
+        run_id=run_id,
+        details={"cursor": str(position)},
+        hint="run_events(since=cursor) goes on behind the last one",
+    )
+
+
+def _inferred_end(run: answers.RunState, position: Cursor) -> RunCompletedEvent:
+    known = responses.details(run)
+    return events.RunCompletedEvent(
+        run_id=known.run_id,
+        status=known.status,
+        sequence_number=position.number,
+        timestamp=known.completed_at,
+        cursor=str(position),
+        inferred=True,
+    )

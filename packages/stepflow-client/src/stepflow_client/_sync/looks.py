@@ -1,0 +1,80 @@
+# Written from _async/looks.py by `make generate`. Change that file instead.
+
+"""What a run that is followed is asked for, and the looks at its state."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Generator
+from datetime import datetime
+from typing import NamedTuple
+
+from .._codec import answers
+from .._rules.cursor import Cursor
+from .._rules.ending import Ending
+from .._rules.statuses import ExecutionStatus
+from .runs import RunReader
+
+__all__ = ["Asked", "Look", "Tick", "look", "ticks"]
+
+_TOLD = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
+"""The statuses that servers announce with an event."""
+
+
+class Asked(NamedTuple):
+    """What to follow, and how."""
+
+    run_id: str
+    since: str | int | None = None
+    """The cursor of the last event that was handled, or a sequence number; None for all events."""
+    include_results: bool = False
+    include_sub_runs: bool = False
+    next_tick: Callable[[], float] = lambda: math.inf
+    """Returns the maximum number of seconds until the next tick, if no event arrives."""
+
+
+class Tick(NamedTuple):
+    """No event has arrived for a while."""
+
+    position: Cursor
+    """The position after the last event."""
+    run: answers.RunState | None = None
+    """The state of the run, if it was just requested, and has not ended: all events of its past were yielded."""
+
+
+class Look(NamedTuple):
+    """What was found when the state of a run was requested."""
+
+    run: answers.RunState
+    ending: Ending
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more is expected of the run."""
+        return self.ending.is_final
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the server announces this end with an event."""
+        return self.ending is Ending.ENDED and self.run.status in _TOLD
+
+
+def look(runs: RunReader, run_id: str, latest: datetime | None) -> Look:
+    """Request the state of a run.
+
+    Args:
+        runs: Reads runs.
+        run_id: The run.
+        latest: The server's time of the last event, if events are read.
+    """
+    run = runs.standing(run_id)
+    return Look(run, runs.ending(run, latest))
+
+
+def ticks(seconds: float, asked: Asked, position: Cursor) -> Generator[Tick, None, None]:
+    """Sleep for some seconds; yield a tick whenever one is due, and at the end."""
+    end = time.monotonic() + seconds
+    while (remaining := end - time.monotonic()) > 0:
+        time.sleep(min(remaining, max(asked.next_tick(), 0.0)))
+        yield Tick(position)
