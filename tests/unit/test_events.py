@@ -50,6 +50,8 @@ class EventServer:
         self.opened: list[float] = []
         """When each stream was asked for."""
         self.asked: list[str] = []
+        self.answer = "200 OK"
+        """The status line of responses that are no stream."""
         self._closed = threading.Event()
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
@@ -93,9 +95,16 @@ class EventServer:
                 self.opened.append(time.monotonic())
                 self._send(connection, self.streams(len(self.opened) - 1))
                 return
-            body = json.dumps(HEALTH if path == "/health" else {"runs": [{**SUMMARY, "status": self.status}]}).encode()
+            body = json.dumps(self.body(path)).encode()
             length = f"content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode()
-            connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n" + length + body)
+            head = f"HTTP/1.1 {self.answer}\r\ncontent-type: application/json\r\n".encode()
+            connection.sendall(head + length + body)
+
+    def body(self, path: str) -> Any:
+        """Return the body of a response that is no stream."""
+        if path == "/health":
+            return HEALTH
+        return {"runs": [{**SUMMARY, "status": self.status}]}
 
     def _send(self, connection: socket.socket, script: Script) -> None:
         for said in script:

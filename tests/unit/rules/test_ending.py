@@ -1,0 +1,34 @@
+"""When a run has ended, may still be executed, or is lost."""
+
+from __future__ import annotations
+
+import pytest
+from stepflow_client._rules.ending import Ending, ending_of, is_given_up
+from stepflow_client.types import ExecutionStatus
+
+GRACE = 30.0
+
+
+@pytest.mark.parametrize(
+    ("status", "running", "quiet", "ending"),
+    [
+        ("running", 3, 1e9, Ending.NOT_ENDED),
+        ("paused", 3, 1e9, Ending.NOT_ENDED),
+        ("unknown_9", 3, 1e9, Ending.NOT_ENDED),
+        ("completed", 0, 0.0, Ending.ENDED),
+        ("completed", 1, 0.0, Ending.ENDED),
+        ("cancelled", 3, 0.0, Ending.ENDED),
+        ("failed", 0, 0.0, Ending.ENDED),
+        ("failed", 1, 0.0, Ending.UNSETTLED),
+        ("failed", 1, -5.0, Ending.UNSETTLED),
+        ("failed", 3, 29.9, Ending.UNSETTLED),
+        ("failed", 3, 30.0, Ending.LOST),
+        ("recovery_failed", 3, 29.9, Ending.UNSETTLED),
+        ("recovery_failed", 3, 31.0, Ending.LOST),
+        ("recovery_failed", 0, 0.0, Ending.ENDED),
+    ],
+)
+def test_the_ending(status: str, running: int, quiet: float, ending: Ending) -> None:
+    assert ending_of(ExecutionStatus(status), running, quiet, GRACE) is ending
+    assert is_given_up(ExecutionStatus(status), running) is (ending in (Ending.UNSETTLED, Ending.LOST))
+    assert ending.is_final is (ending in (Ending.ENDED, Ending.LOST))
