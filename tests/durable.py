@@ -35,6 +35,8 @@ class DurableServer:
             immediately.
         etcd: The URL of the etcd that holds the leases, if several servers share the store.
         components: A configuration with plugins and routes, instead of the builtin components.
+        recovery: How the server looks for abandoned runs.
+        connections: Maximum number of connections to the store; the default is too small for many runs in runs.
     """
 
     def __init__(
@@ -45,17 +47,23 @@ class DurableServer:
         name: str = "only",
         etcd: str | None = None,
         components: dict[str, Any] | None = None,
+        recovery: dict[str, Any] | None = None,
+        connections: int | None = None,
     ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / f"{name}.log"
         self._release, self._name = release, name
         self._process: subprocess.Popen[bytes] | None = None
-        store = {"type": "sqlite", "databaseUrl": f"sqlite:{folder / 'store.db'}?mode=rwc"}
+        store: dict[str, Any] = {"type": "sqlite", "databaseUrl": f"sqlite:{folder / 'store.db'}?mode=rwc"}
+        if connections is not None:
+            store["maxConnections"] = connections
         config: dict[str, Any] = {
             **(components or releases.builtin_config(release)),
             "stateStore" if releases.number(release) < (0, 10) else "storageConfig": store,
         }
+        if recovery is not None:
+            config["recovery"] = recovery
         if etcd is not None:
             config["leaseManager"] = {"type": "etcd", "endpoints": [etcd]}
         self._config = folder / f"{name}.yml"

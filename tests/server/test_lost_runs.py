@@ -15,7 +15,6 @@ from stepflow_client import StepflowClient, SyncStepflowClient
 from tests.cli.command import Stepflow
 from tests.durable import DurableServer
 from tests.server.awaited import Awaited
-from tests.timings import set_timings
 
 pytestmark = [pytest.mark.faults, pytest.mark.anyio]
 
@@ -36,7 +35,7 @@ MAPPING: dict[str, Any] = {
 }
 """A server cannot recover a run of it: the flow inside is not in the store."""
 REPEATS = "the server lost the run before this item ended; steps of it had started, and would run again with it"
-IS_SAFE = "the server lost the run before this item ended and before any step of it started; running it again is safe"
+NOT_STARTED = "the server lost the run before this item ended; the server lists no step of it as started"
 
 
 def given(naps: int, ms: int) -> dict[str, Any]:
@@ -52,7 +51,8 @@ def lose(server: DurableServer, *inputs: Any) -> list[str]:
         server.start()
         server.wait_ready()
         for run_id in runs:
-            assert client.wait_run(run_id, timeout=30).status == "failed"
+            # The server may be wrong about the run: it counts as lost after 30 s without a sign of life.
+            assert client.wait_run(run_id, timeout=60).status == "failed"
     return runs
 
 
@@ -89,19 +89,12 @@ async def closed(client: Any) -> None:
     await (client.close() if isinstance(client, Awaited) else client.aclose())
 
 
-async def test_events_of_a_lost_run_end(
-    make: Callable[[], Any], lost: tuple[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    client = make()
-    for number, run_id in enumerate(lost):
-        if number > 0:
-            # Once is enough for the time it takes.
-            set_timings(monkeypatch, event_silence=1.5, event_silence_after_end=1.0)
-            await closed(client)
-            client = make()
+async def test_events_of_a_lost_run_end(client: Any, lost: tuple[str, str]) -> None:
+    for run_id in lost:
         started = time.monotonic()
         events = [event async for event in client.run_events(run_id)]
-        assert time.monotonic() - started < 40
+        # Not the grace time again: the run was given up long ago.
+        assert time.monotonic() - started < 20
         assert [event.type for event in events].count("run_completed") == 1
         end = events[-1]
         assert (end.type, end.status, end.inferred, end.run_id) == ("run_completed", "failed", True, run_id)
@@ -172,7 +165,7 @@ async def test_what_waits_while_a_run_is_lost_ends(tmp_path: Path) -> None:
             await asyncio.sleep(1)
             await asyncio.to_thread(server.kill)
             server.start()
-            found: Any = await asyncio.wait_for(asyncio.gather(*waiting, result), 60)
+            found: Any = await asyncio.wait_for(asyncio.gather(*waiting, result), 90)
         assert found[0][-1].type == "run_completed"
         assert found[0][-1].status == found[1].status == found[2].status == "failed"
         assert "heartbeat" in {event.type for event in found[0]}
@@ -202,6 +195,6 @@ async def test_a_store_that_fails_ends_the_events_too(tmp_path: Path) -> None:
         for place, error in lost.items():
             assert error is not None
             assert error.code == ("lost" if place in started else "lost_before_start")
-            assert error.message == (REPEATS if place in started else IS_SAFE)
+            assert error.message == (REPEATS if place in started else NOT_STARTED)
     finally:
         server.kill()
