@@ -117,9 +117,13 @@ class StreamedRun:
         """
         if not is_transient(error) or self._connection.closed:
             raise error
-        if self._contact.is_lost:
+        pause = self._contact.pause_after_failure()
+        if pause is None:
             raise _broke_off(self._asked.run_id, error.message, self._position) from error
-        return self._contact.fails(f"the events of run {self._asked.run_id} broke off: {error.message}")
+        # A warning the first time in an outage, to explain why no events arrive.
+        log = logger.warning if self._contact.failures == 1 else logger.info
+        log("the events of run %s broke off: %s; asking again", self._asked.run_id, error.message)
+        return pause
 
     async def _followed_stream(self) -> AsyncGenerator[RunEvent | Tick, None]:
         """Yield the new events of one connection, and look at the run beside it when it is silent.
@@ -204,18 +208,19 @@ class StreamedRun:
 
 
 class _Contact:
-    """Tracks when the server last responded, when to look beside the stream, and how long to wait after a failure.
+    """Tracks whether the server responds, when to look beside the stream, and how long to wait after a failure.
 
     Args:
         timings: The client's timings.
     """
 
     def __init__(self, timings: Timings) -> None:
-        """Take the current time as that of the last response and event."""
+        """Take the current time as that of the last event."""
         self._timings = timings
-        self._answered = self._last_event = time.monotonic()
+        self._outage_began = self._last_event = time.monotonic()
         self._backoff = Backoff(timings.event_first_pause, timings.event_longest_pause)
-        self._is_outage = False
+        self.failures = 0
+        """Number of failures since the server last responded."""
         self.opens(None)
 
     def opens(self, ended: Look | None) -> None:
@@ -258,31 +263,25 @@ class _Contact:
         self.has_repeated, self._quiet_since = True, time.monotonic()
         if is_new:
             self.has_answer()
-            self._last_event = self._answered
+            self._last_event = time.monotonic()
             self._backoff.reset()
 
     def has_answer(self) -> None:
         """Record that the server has responded."""
-        self._answered, self._is_outage = time.monotonic(), False
+        self.failures = 0
 
-    def fails(self, words: str) -> float:
-        """Record that the server is unavailable, and return the seconds to wait.
-
-        Args:
-            words: The log message: a warning the first time in an outage, to explain why no events arrive.
-        """
-        (logger.info if self._is_outage else logger.warning)("%s; asking again", words)
-        self._is_outage = True
-        return self.next_pause()
+    def pause_after_failure(self) -> float | None:
+        """Record that the server is unavailable, and return the seconds to wait; None after too long an outage."""
+        now = time.monotonic()
+        self.failures += 1
+        if self.failures == 1:
+            self._outage_began = now
+        left = self._outage_began + self._timings.event_outage - now
+        return min(self.next_pause(), left) if left > 0 else None
 
     def next_pause(self) -> float:
         """Return the seconds to wait; they increase with each call, up to a limit."""
         return self._backoff.next()
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether the server has been unavailable for too long."""
-        return time.monotonic() - self._answered > self._timings.event_outage
 
     @property
     def is_silent(self) -> bool:

@@ -1,0 +1,149 @@
+"""`runs watch` and `runs events` follow a run in the same way, and so end at the same time."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stepflow_client import SyncStepflowClient
+
+from tests.cli.command import STEPFLOW
+from tests.durable import DurableServer
+
+COMMANDS = {
+    "tree and lines": (("watch",), ("events",)),
+    "events": (("watch", "-o", "jsonl"), ("events", "--include-sub-runs")),
+}
+FLOW: dict[str, Any] = {
+    "name": "naps",
+    "steps": [
+        {"id": "nap", "component": "/builtin/sleep", "input": {"duration_ms": {"$input": "ms"}}},
+        {"id": "greet", "component": "/builtin/create_messages", "input": {"user_prompt": {"$input": "name"}}},
+    ],
+    "output": [{"$step": "nap"}, {"$step": "greet"}],
+}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[DurableServer]:
+    started = DurableServer(tmp_path)
+    started.start()
+    try:
+        started.wait_ready()
+        yield started
+    finally:
+        started.kill()
+
+
+class Following:
+    """Commands that follow a run.
+
+    Args:
+        server: The server.
+        run_id: The run.
+        folder: Where they write.
+        commands: Their words after `stepflow runs`.
+    """
+
+    def __init__(self, server: DurableServer, run_id: str, folder: Path, commands: Any) -> None:
+        environment = {**os.environ, "HOME": str(folder), "STEPFLOW_URL": server.url}
+        self.outputs = [folder / f"output-{number}" for number in range(len(commands))]
+        self._processes = []
+        for words, path in zip(commands, self.outputs, strict=True):
+            with path.open("wb") as output:
+                command = [str(STEPFLOW), "runs", words[0], run_id, *words[1:]]
+                self._processes.append(subprocess.Popen(command, env=environment, stdout=output, stderr=output))
+
+    def wait_until_started(self) -> None:
+        """Wait until each has printed something."""
+        deadline = time.monotonic() + 30
+        while not all(path.stat().st_size for path in self.outputs):
+            assert time.monotonic() < deadline, [path.read_text() for path in self.outputs]
+            time.sleep(0.05)
+
+    def ended(self, seconds: float) -> tuple[list[int], list[float]]:
+        """Return the exit codes, and when each has ended."""
+        times: dict[int, float] = {}
+        deadline = time.monotonic() + seconds
+        while len(times) < len(self._processes):
+            assert time.monotonic() < deadline, [path.read_text() for path in self.outputs]
+            for number, process in enumerate(self._processes):
+                if number not in times and process.poll() is not None:
+                    times[number] = time.monotonic()
+            time.sleep(0.02)
+        return [process.returncode for process in self._processes], list(times.values())
+
+    def stop(self) -> None:
+        for process in self._processes:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def follow(server: DurableServer, tmp_path: Path) -> Iterator[Callable[..., Following]]:
+    """Starts the commands of `COMMANDS`: `follow(run_id, how)`."""
+    started: list[Following] = []
+
+    def start(run_id: str, how: str) -> Following:
+        started.append(Following(server, run_id, tmp_path, COMMANDS[how]))
+        started[-1].wait_until_started()
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.stop()
+
+
+def submit(server: DurableServer, **given: Any) -> str:
+    with SyncStepflowClient(server.url) as client:
+        return client.submit(FLOW, given)
+
+
+@pytest.mark.parametrize("how", COMMANDS)
+def test_after_a_cancellation(how: str, server: DurableServer, follow: Callable[..., Following]) -> None:
+    run_id = submit(server, ms=40_000, name="Ada")
+    following = follow(run_id, how)
+    cancelled_at = time.monotonic()
+    with SyncStepflowClient(server.url) as client:
+        client.cancel_run(run_id)
+    codes, times = following.ended(20)
+    assert codes == [6, 0]
+    assert max(times) - min(times) < 1
+    assert max(times) - cancelled_at < 8
+
+
+@pytest.mark.parametrize("how", COMMANDS)
+def test_after_a_failure(how: str, server: DurableServer, follow: Callable[..., Following]) -> None:
+    following = follow(submit(server, ms=5_000), how)
+    codes, times = following.ended(40)
+    assert codes == [1, 0]
+    assert max(times) - min(times) < 1
+    last = json.loads(following.outputs[1].read_text().splitlines()[-1])
+    assert (last["type"], last["status"], last["inferred"]) == ("run_completed", "failed", False)
+
+
+@pytest.mark.faults
+def test_after_a_kill_of_the_server(server: DurableServer, follow: Callable[..., Following]) -> None:
+    following = follow(submit(server, ms=200_000, name="Ada"), "tree and lines")
+    time.sleep(3)
+    server.kill()
+    codes, times = following.ended(100)
+    assert codes == [4, 4]
+    assert max(times) - min(times) < 1
+
+
+@pytest.mark.faults
+def test_after_a_kill_and_a_restart(server: DurableServer, follow: Callable[..., Following]) -> None:
+    following = follow(submit(server, ms=4_000, name="Ada"), "events")
+    time.sleep(1)
+    server.kill()
+    server.start()
+    codes, times = following.ended(60)
+    assert codes == [0, 0]
+    assert max(times) - min(times) < 1
