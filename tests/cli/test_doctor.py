@@ -301,3 +301,33 @@ def test_a_server_that_is_named_is_looked_at_though_the_profiles_cannot_be_read(
     done = stepflow("doctor", "--no-run", "--url", server, "-o", "json", STEPFLOW_URL="")
     assert done.code == 1
     assert [found(done)[name]["status"] for name in ("configuration", "stepflow", "release")] == ["error", "ok", "ok"]
+
+
+STORED = """\
+plugins: {builtin: {type: builtin}}
+routes: {/builtin: [{plugin: builtin}]}
+storageConfig: {type: sqlite, databaseUrl: "sqlite:store.db?mode=rwc"}
+"""
+
+
+@pytest.mark.usefixtures("nobody_at_default_url")
+@pytest.mark.parametrize(
+    ("config", "status", "message"),
+    [
+        (STORED, "ok", "stepflow-config.yml"),
+        (STORED + "recovery: {checkIntervalSecs: 30}\n", "ok", "stepflow-config.yml"),
+        (STORED + "recovery: {checkIntervalSecs: 1, enabled: false}\n", "ok", "stepflow-config.yml"),
+        ("recovery: {checkIntervalSecs: 1}\n", "ok", "stepflow-config.yml"),
+        (
+            STORED + "recovery: {checkIntervalSecs: 1}\n",
+            "warning",
+            "stepflow-config.yml: recovery.checkIntervalSecs is 1, with a store in a file: below 30 s, the server may "
+            "mark runs as failed for some seconds that it is still executing",
+        ),
+    ],
+)
+def test_the_configuration_of_a_server(config: str, status: str, message: str, stepflow: Stepflow) -> None:
+    (stepflow.folder / "stepflow-config.yml").write_text(config)
+    done = stepflow("doctor", "--no-run", "-o", "json", STEPFLOW_URL="http://127.0.0.1:9")
+    check = found(done)["server configuration"]
+    assert (check["status"], check["message"]) == (status, message)

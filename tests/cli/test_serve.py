@@ -254,3 +254,24 @@ def test_failures(stepflow: Stepflow, serve: Serve, golden: Golden) -> None:
         stepflow("serve", "--config", "wrong.yml", "--allow-load-file"),
         stepflow("serve", "--worker-timeout", "0"),
     )
+
+
+@pytest.mark.parametrize("seconds", [1, 30])
+def test_a_short_recovery_interval_is_warned_of(seconds: int, serve: Serve, stepflow: Stepflow) -> None:
+    config = {
+        **releases.builtin_config(releases.NEWEST),
+        "storageConfig": {"type": "sqlite", "databaseUrl": f"sqlite:{stepflow.folder / 'store.db'}?mode=rwc"},
+        "recovery": {"checkIntervalSecs": seconds},
+    }
+    (stepflow.folder / "c.yml").write_text(json.dumps(config))
+    process = serve("--port", "0", "--config", "c.yml")
+    assert process.stderr is not None
+    first = process.stderr.readline()
+    if seconds == 1:
+        assert first.startswith(
+            "stepflow: c.yml: recovery.checkIntervalSecs is 1, with a store in a file: below 30 s, "
+        )
+    else:
+        assert first.startswith("The server listens on ")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(15) == 0

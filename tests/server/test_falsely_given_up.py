@@ -93,6 +93,7 @@ class Batch:
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(300)
 async def test_no_live_run_is_reported_as_lost(server: DurableServer) -> None:
     batch = Batch(server, 400, after=150)
     await batch.run()
@@ -100,6 +101,7 @@ async def test_no_live_run_is_reported_as_lost(server: DurableServer) -> None:
 
 
 @pytest.mark.exhaustive
+@pytest.mark.timeout(1200)
 async def test_none_of_5000_inputs_is_reported_as_lost(server: DurableServer) -> None:
     batch = Batch(server, 5_000, after=1_500)
     await batch.run()

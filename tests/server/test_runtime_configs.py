@@ -262,3 +262,22 @@ def test_two_servers_of_a_store_have_two_names(
             names = [psutil.Process(pid).environ()["STEPFLOW_ORCHESTRATOR_ID"] for pid in (one.pid, two.pid)]
             assert names[0] != names[1]
     assert warned()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_lasting", "warns"), [(1, True, True), (29, True, True), (30, True, False), (1, False, False)]
+)
+def test_a_short_recovery_interval_is_for_stores_in_memory(
+    seconds: int, is_lasting: bool, warns: bool, release: str, durable: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    config = {
+        **(durable if is_lasting else releases.builtin_config(release)),
+        "recovery": {"checkIntervalSecs": seconds},
+    }
+    with StepflowRuntime.start(config=config):
+        found = [record.getMessage() for record in caplog.records if "checkIntervalSecs" in record.getMessage()]
+    assert len(found) == warns
+    with StepflowRuntime.start() as runtime:
+        # The default configuration has no store in a file.
+        assert "storageConfig" not in runtime.config
+        assert "stateStore" not in runtime.config

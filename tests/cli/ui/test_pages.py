@@ -17,6 +17,7 @@ from stepflow_client.history import History
 
 from tests import releases
 from tests.cli.ui.process import StartUi, flow_file, form
+from tests.fault_proxy import FaultProxy, Script
 
 LONG: dict[str, Any] = {
     "name": "long",
@@ -127,6 +128,15 @@ def test_a_failed_run(session: httpx.Client, fails: str) -> None:
     assert "data-live" not in page.text
     assert "Run failed items again" in told
     assert "Cancel" not in told
+
+
+def test_a_timeline_waits_for_events_that_come_late(
+    start_ui: StartUi, newest_server: StepflowRuntime, fails: str
+) -> None:
+    with FaultProxy(newest_server.url) as proxy:
+        proxy.script = lambda number: Script(delay=0.8, within=b"/events")
+        with start_ui(proxy.url).browser() as browser:
+            assert "<title>timeline</title>" in browser.get(f"/runs/{fails}").text
 
 
 def test_a_running_run_is_shown_as_far_as_it_came(session: httpx.Client, client: Any) -> None:

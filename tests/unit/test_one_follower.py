@@ -1,0 +1,88 @@
+"""Only the follower decides that a run has ended although no event says so; everything else reads what it yields."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import stepflow_cli
+import stepflow_client
+
+CLIENT, COMMAND = (Path(str(package.__file__)).parent for package in (stepflow_client, stepflow_cli))
+TREES = {
+    path.relative_to(root.parent).as_posix(): ast.parse(path.read_text("utf-8"))
+    for root in (CLIENT, COMMAND)
+    for path in root.rglob("*.py")
+    if root is COMMAND or "_sync" not in path.parts
+}
+ROOM = "stepflow_client/_async"
+FOLLOWER = {f"{ROOM}/{name}.py" for name in ("following", "looks", "streamed")}
+TIMES = {"event_late", "event_look", "event_outage", "event_silence", "event_silence_after_end", "lost_grace"}
+EVENTS = {"run_events", "follow", "EventReader", "EventSource", "StreamedRun"}
+"""What yields events."""
+
+
+def used(tree: ast.AST) -> Iterator[str]:
+    """Yield the names and attributes that a module uses or imports."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.ImportFrom):
+            yield from (name.name for name in node.names)
+
+
+def users(*names: str) -> set[str]:
+    return {module for module, tree in TREES.items() if not set(names).isdisjoint(used(tree))}
+
+
+def test_the_times_of_the_follower_are_its_own() -> None:
+    # The time after which a run counts as lost is passed to the rule by what reads runs.
+    timings = "stepflow_client/_rules/timings.py"
+    assert users(*TIMES) - FOLLOWER == {f"{ROOM}/runs.py", timings}
+    assert users("lost_grace") == {f"{ROOM}/runs.py", timings}
+
+
+def test_one_function_decides_whether_a_run_is_lost() -> None:
+    assert users("ending_of") == {f"{ROOM}/runs.py"}
+    assert users("Ending") <= {"stepflow_client/_rules/ending.py", f"{ROOM}/runs.py", f"{ROOM}/looks.py"}
+
+
+def test_only_the_follower_infers_an_end() -> None:
+    calls = {
+        module
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("RunCompletedEvent")
+    }
+    # The inference compares the states that the follower polls.
+    assert calls == {f"{ROOM}/streamed.py", "stepflow_client/_rules/inference.py"}
+    assert users("Inference") == {f"{ROOM}/following.py"}
+
+
+def constants(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Yield the constants of a module with their docstrings."""
+    for node, following in zip(tree.body, tree.body[1:], strict=False):
+        has_text = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
+        if isinstance(node, ast.Assign) and has_text:
+            yield ast.unparse(node.targets[0]), str(ast.unparse(following)).lower()
+
+
+def test_who_reads_events_has_no_clock_for_silence() -> None:
+    readers = users(*EVENTS)
+    assert {"stepflow_cli/runs/watch.py", "stepflow_cli/ui/following.py", f"{ROOM}/progress.py"} <= readers
+    clocks = {
+        (module, name)
+        for module in readers - FOLLOWER
+        for name, text in constants(TREES[module])
+        if "without an event" in text or "silen" in name.lower() + text or "quiet" in name.lower()
+    }
+    assert clocks == {
+        # When the elapsed time that is shown is updated.
+        (f"{ROOM}/progress.py", "_PULSE"),
+        # When a fast run's display appears, and which events have no line.
+        ("stepflow_cli/runs/live.py", "_QUIET"),
+        ("stepflow_cli/commands/runs/watch.py", "_QUIET"),
+    }
