@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from stepflow_client import StepflowRuntime, SyncStepflowClient
+from stepflow_client import ResultCache, StepflowRuntime, SyncStepflowClient
+from stepflow_client.flows.file import load_flow
 from stepflow_client.flows.pins import pin_overrides, pinned_flow
 from stepflow_client.testing import StepflowMock, read_tests, run_cases, run_mocked
 
 from tests import releases
+from tests.differences import has
 
 OUTPUTS: list[Any] = [
     None,
@@ -29,6 +32,10 @@ INPUTS: list[Any] = [
     {"$input": "$"},
     {"text": {"x": 1}, "a": {"z": 1}},
 ]
+
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+TEA = {"sku": "tea", "messages": [{"role": "user", "content": "tea"}]}
 
 
 @pytest.fixture
@@ -103,3 +110,74 @@ def test_cases_of_a_file(twin: SyncStepflowClient, tmp_path: Path) -> None:
     tests = read_tests(path)
     (failed,) = run_cases(twin, tests, tests.cases)
     assert (failed.verdict, failed.differences) == ("passed", [])
+
+
+@pytest.fixture
+def price(tmp_path: Path) -> Path:
+    """The flow with test cases that docs/testing-flows.md shows."""
+    page = (ROOT / "docs" / "testing-flows.md").read_text("utf-8")
+    (text,) = re.findall(r"```yaml\n(# price.yaml\n.*?)```", page, re.DOTALL)
+    path = tmp_path / "price.yaml"
+    path.write_text(text)
+    return path
+
+
+async def test_the_flow_of_the_documentation_passes_and_runs(
+    client: Any, worker_runtime: StepflowRuntime, price: Path, release: str
+) -> None:
+    tests = read_tests(price)
+    done = run_cases(worker_runtime.sync_client, tests, tests.cases)
+    assert [(each.case.name, each.verdict) for each in done] == [("tea", "passed"), ("no article", "passed")]
+    given = {"sku": "tea"}
+    flow = load_flow(price)
+    assert (await client.validate(price)).is_valid
+    assert (await client.validate(flow)).is_valid
+    for each in (price, flow):
+        assert (await client.run(each, given)).output == TEA
+        assert (await client.get_result(await client.submit(each, given))).output == TEA
+    assert [each.output async for each in client.map(price, [given, given])] == [TEA, TEA]
+    assert (await worker_runtime.run(price, given)).output == TEA
+    mock = StepflowMock(worker_runtime.sync_client)
+    mock.step("ask", {"messages": []})
+    assert mock.run(price, given).output == {"sku": "tea", "messages": []}
+    if has(release, "step_outputs"):
+        again = await client.rerun(await client.submit(price, given), from_step="ask", flow=price, input=given)
+        assert again.result.output == TEA
+
+
+async def test_a_stored_flow_keeps_its_test_inputs_as_examples(client: Any, price: Path) -> None:
+    flow = load_flow(price) | {"examples": [{"name": "book", "description": "A book", "input": {"sku": "b"}}]}
+    stored = await client.store_flow(flow)
+    run = await client.create_run(stored.flow_id, {"sku": "tea"})
+    assert (await client.get_result(run.run_id)).output == TEA
+    read = await client.get_flow(stored.flow_id)
+    assert [(each.name, each.input) for each in read.examples] == [
+        ("book", {"sku": "b"}),
+        ("tea", {"sku": "tea"}),
+        ("no article", {}),
+    ]
+    assert "test" not in read.flow
+    assert (await client.validate(stored.flow_id)).is_valid
+    # The same client stores a flow again if an example of it was edited, and only then.
+    assert (await client.store_flow(flow)).flow_id == stored.flow_id
+    flow["examples"][0]["input"] = {"sku": "c"}
+    edited = await client.get_flow((await client.store_flow(flow)).flow_id)
+    assert edited.examples[0].input == {"sku": "c"}
+
+
+async def test_an_edited_test_case_changes_neither_keys_nor_cached_results(
+    client: Any, price: Path, tmp_path: Path, release: str
+) -> None:
+    cache = ResultCache(tmp_path / "results.db")
+    journal = tmp_path / "batch.journal"
+    before, given = load_flow(price), {"sku": "tea"}
+    after = {**before, "test": {"cases": [{"name": "new", "input": 1}]}, "examples": [{"name": "e", "input": 2}]}
+    cached = await client.run(before, given, cache=cache)
+    assert (await client.run(after, given, cache=cache)).run_id == cached.run_id
+    if has(release, "blobs"):
+        key = f"order-{tmp_path.name}"
+        first = await client.submit(before, given, idempotency_key=key)
+        assert await client.submit(after, given, idempotency_key=key) == first
+        for flow in (before, after):
+            done = [each async for each in client.map(flow, [given], journal=journal)]
+            assert [each.output for each in done] == [TEA]

@@ -78,21 +78,11 @@ def _nearest_file(path: str) -> str | None:
     return nearest(path, [name if folder == Path() else str(folder / name) for name in near])
 
 
-def _cases(flow: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    test = flow.get("test")
-    groups = (flow.get("examples"), test.get("cases") if isinstance(test, Mapping) else None)
-    return [
-        case
-        for group in groups
-        if isinstance(group, list)
-        for case in group
-        if isinstance(case, Mapping) and isinstance(case.get("name"), str)
-    ]
-
-
 def case_names(flow: Mapping[str, Any]) -> list[str]:
     """Return the names of a flow's examples and test cases, examples first."""
-    return list(dict.fromkeys(str(case["name"]) for case in _cases(flow)))
+    from stepflow_client.flows.examples import examples_of
+
+    return [each["name"] for each in examples_of(flow)]
 
 
 def step_ids(flow: Mapping[str, Any]) -> list[str]:
@@ -177,10 +167,12 @@ def example_input(flow: Mapping[str, Any], name: str) -> Any:
     Raises:
         Problem: If the flow has none of this name.
     """
-    for case in _cases(flow):
-        if case["name"] == name:
-            return case.get("input")
-    names = case_names(flow)
+    from stepflow_client.flows.examples import examples_of
+
+    inputs = {each["name"]: each["input"] for each in examples_of(flow)}
+    if name in inputs:
+        return inputs[name]
+    names = list(inputs)
     known = f"it has {', '.join(names)}" if names else "it has none"
     raise usage(f"the flow has no example or test case {name}", nearest(name, names) or known)
 

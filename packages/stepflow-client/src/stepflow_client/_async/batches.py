@@ -137,7 +137,7 @@ class BatchRunner:
     ) -> None:
         if is_flow_id(flow):
             raise InvalidArgumentError("map() needs the flow itself, not the id of a stored one")
-        batch.flow, batch.digest = self._flows.checked(flow)
+        batch.flow, batch.digest, _ = self._flows.checked(flow)
         can = (await self._connection.server()).capabilities
         batch.exact = can["exact_numbers"] or not self._creator.exact_integers
         batch.ahead.most_bytes = _BYTES if can["events"] else _OLD_BYTES

@@ -821,6 +821,8 @@ class StepflowClient(Picklable):
     async def get_flow(self, flow_id: str, *, timeout: float | None = None) -> StoredFlow:
         """Return a stored flow, with its examples and the inputs of its test cases.
 
+        Clients store test cases as examples, without their expected outputs.
+
         The tag that clients add to the flows they run is removed. Keys that the server does not know are missing.
         Servers from 0.12 on return numbers as floats; whole ones are converted back to integers.
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from uuid import uuid4
 
 from .._codec import answers, requests
@@ -17,6 +17,7 @@ from .._rules import bindings as api
 from .._rules.creation import RunRegistries, tagged
 from .._rules.deadline import current_deadline, has_passed
 from ..errors import InvalidArgumentError, InvalidFlowError, InvalidRequestError
+from ..flows.examples import examples_of, without_cases
 from ..flows.file import is_flow_id, load_flow
 from .connection import Connection
 
@@ -32,7 +33,7 @@ else:
     needs = lazy_module("stepflow_client.flows.needs")
     types = lazy_module("stepflow_client.types")
 
-__all__ = ["FlowStore"]
+__all__ = ["CheckedFlow", "FlowStore"]
 
 _MOST_FILES, _MOST_FLOWS = 32, 1_000
 """Maximum number of files and of flows that a client remembers."""
@@ -42,6 +43,28 @@ _FATAL = (1, "fatal")
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
+
+
+class CheckedFlow(NamedTuple):
+    """A flow that can be sent."""
+
+    content: dict[str, Any]
+    """The flow without its test cases and examples: what a run depends on, and what servers check."""
+    digest: bytes
+    """A digest of the content; it stays the same if a test case is edited."""
+    examples: list[dict[str, Any]]
+    """Its examples and the inputs of its test cases, which copies of the flow keep for `get_flow`."""
+
+    @property
+    def with_examples(self) -> dict[str, Any]:
+        """The flow as it is stored.
+
+        Raises:
+            InvalidArgumentError: If an example cannot be represented in JSON.
+        """
+        if not self.examples:
+            return self.content
+        return {**self.content, "examples": check_json(self.examples, "the examples of the flow")}
 
 
 class FlowStore:
@@ -57,7 +80,7 @@ class FlowStore:
         # Flows that the server has accepted, and that this client has stored, by digest: neither are sent again.
         self._accepted: dict[bytes, list[dict[str, Any]]] = {}
         self._stored: dict[bytes, StoreFlowResponse] = {}
-        self._files: dict[tuple[Any, ...], tuple[dict[str, Any], bytes]] = {}
+        self._files: dict[tuple[Any, ...], CheckedFlow] = {}
         self._declared: dict[str, Mapping[str, FlowVariable]] = {}
         self._outputs: dict[str, Any] = {}
         # What runs of a flow need, by the flow's digest and by its id.
@@ -67,8 +90,7 @@ class FlowStore:
         """Store a flow and return its id."""
         if is_flow_id(flow):
             raise InvalidArgumentError("this is the id of a stored flow, not a flow to be stored")
-        content, digest = self.checked(flow)
-        return await self._store(content, digest, timeout=timeout)
+        return await self._store(self.checked(flow), timeout=timeout)
 
     def needs_of_flow(self, flow: dict[str, Any], digest: bytes) -> FlowNeeds:
         """Return what runs of a flow need. It is determined only once."""
@@ -90,60 +112,65 @@ class FlowStore:
         """Return what runs of a stored flow need; None if this client does not know the flow."""
         return self._needs.get(flow_id)
 
-    def checked(self, flow: FlowSource) -> tuple[dict[str, Any], bytes]:
-        """Return a flow that can be sent, and its digest. A flow that was checked before is not checked again."""
+    def checked(self, flow: FlowSource) -> CheckedFlow:
+        """Return a flow in the form in which it can be sent. A flow that was checked before is not checked again."""
         stamp = None if isinstance(flow, Mapping) else requests.file_stamp(flow)
         if stamp is not None and stamp in self._files:
             return self._files[stamp]
-        content = load_flow(flow)
+        given = load_flow(flow)
+        content = without_cases(given)
         digest = requests.flow_digest(content)
         if digest is None or digest not in self._accepted:
             content = check_json(content, "the flow")
             digest = requests.flow_digest(content)
             if digest is None:
                 raise InvalidArgumentError("the flow cannot be written as JSON")
+        checked = CheckedFlow(content, digest, examples_of(given))
         if stamp is not None:
-            self._files = {**_newest(self._files, _MOST_FILES), stamp: (content, digest)}
-        return content, digest
+            self._files = {**_newest(self._files, _MOST_FILES), stamp: checked}
+        return checked
 
-    async def _store(self, flow: dict[str, Any], digest: bytes, *, timeout: float | None = None) -> StoreFlowResponse:
-        known = self._stored.get(digest)
+    async def _store(self, flow: CheckedFlow, *, timeout: float | None = None) -> StoreFlowResponse:
+        copy = flow.with_examples
+        # Flows that differ in their examples only are different stored flows.
+        key = requests.flow_digest(copy) or flow.digest
+        known = self._stored.get(key)
         if known is not None:
             return known
-        flow_id = await self.store_accepted(flow, flow, digest, timeout=timeout)
+        flow_id = await self.store_accepted(flow.content, copy, flow.digest, timeout=timeout)
         stored = types.StoreFlowResponse(
-            flow_id=flow_id, diagnostics=_validation(self._accepted.get(digest, [])).diagnostics
+            flow_id=flow_id, diagnostics=_validation(self._accepted.get(flow.digest, [])).diagnostics
         )
-        self._stored = {**_newest(self._stored), digest: stored}
-        self._know_flow(flow_id, flow)
+        self._stored = {**_newest(self._stored), key: stored}
+        self._know_flow(flow_id, flow.content)
         return stored
 
     async def store_to_run(
-        self, flow: dict[str, Any], digest: bytes, *, is_single: bool
+        self, flow: CheckedFlow, *, is_single: bool
     ) -> tuple[str, Mapping[str, FlowVariable] | None]:
         """Store a copy of a flow that only this client runs, and return its id and the variables it declares.
 
         Args:
             flow: The flow.
-            digest: Its digest.
             is_single: Whether only one call runs the copy. Otherwise all calls of the client share it.
         """
         claims = self.registries.current
+        content, digest, _ = flow
         if is_single:
-            flow_id = await self.store_accepted(flow, tagged(flow, uuid4().hex), digest)
+            flow_id = await self.store_accepted(content, tagged(flow.with_examples, uuid4().hex), digest)
             claims.reserve(flow_id)
-            return flow_id, self._know_flow(flow_id, flow)
+            return flow_id, self._know_flow(flow_id, content)
         while (known := claims.shared_flow(digest)) is None:
             is_first = claims.start_storing(digest)
             if is_first or has_passed(current_deadline()):
                 try:
-                    copy = tagged(flow, claims.shared_tag(digest))
-                    flow_id = await self.store_accepted(flow, copy, digest)
+                    copy = tagged(flow.with_examples, claims.shared_tag(digest))
+                    flow_id = await self.store_accepted(content, copy, digest)
                     claims.share(digest, flow_id)
                 finally:
                     if is_first:
                         claims.stop_storing(digest)
-                return flow_id, self._know_flow(flow_id, flow)
+                return flow_id, self._know_flow(flow_id, content)
             # Another call is storing the flow: of several concurrent calls, only the first sends it.
             await asyncio.sleep(self._connection.timings.store_poll)
         return known, self._declared.get(known)
@@ -213,6 +240,10 @@ class FlowStore:
         read = partial(responses.flow, flow_id=flow_id)
         return await self._connection.call("get_flow", request, read, timeout=timeout)
 
+    async def content(self, flow: FlowSource, *, timeout: float | None = None) -> dict[str, Any]:
+        """Return a flow as it was given; if it is the id of a stored flow, the flow that the server returns."""
+        return (await self.get_flow(str(flow), timeout=timeout)).flow if is_flow_id(flow) else load_flow(flow)
+
     async def delete_flow(self, flow_id: str, *, timeout: float | None = None) -> None:
         """Ask the server to delete a flow."""
         request = api.delete_flow._get_kwargs(flow_id=requests.check_id(flow_id, "flow_id"))
@@ -247,11 +278,8 @@ class FlowStore:
 
     async def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
         """Have the server check a flow without storing it."""
-        if is_flow_id(flow):
-            content: Any = (await self.get_flow(str(flow), timeout=timeout)).flow
-        else:
-            content = load_flow(flow)
-        found, _ = await self._post_flow(check_json(content, "the flow"), dry_run=True, timeout=timeout)
+        sent = check_json(without_cases(await self.content(flow, timeout=timeout)), "the flow")
+        found, _ = await self._post_flow(sent, dry_run=True, timeout=timeout)
         return _validation(found)
 
 

@@ -310,7 +310,7 @@ class CachedRuns:
                 values = requests.environment_variables(arguments.variables, declared, os.environ)
                 arguments = arguments._replace(variables=values)
         else:
-            content, digest = self._flows.checked(flow)
+            content, digest, _ = self._flows.checked(flow)
             needs = self._flows.needs_of_flow(content, digest)
             arguments = requests.completed(arguments, needs, os.environ, variables_from_env)
         return _Prepared(flow, content, arguments, cache._file.key(content, arguments))

@@ -110,7 +110,8 @@ class RunCreator:
             run = self.create(str(flow), arguments, answers.started, wait=_held(wait))
             self._recorder.created(run.run_id, str(flow), arguments)
             return run
-        content, digest = self._flows.checked(flow)
+        checked = self._flows.checked(flow)
+        content, digest, _ = checked
         annotate(flow_name=content.get("name"))
         arguments = self.arguments(input, variables, overrides, max_concurrency)
         needs = self._flows.needs_of_flow(content, digest)
@@ -118,7 +119,7 @@ class RunCreator:
         # If runs are spread over several servers, these share a store, which survives the restart of a server.
         may_be_lost = self._connection.spread is None and self._flows.registries.current.shared_flow(digest) is not None
         for again in (may_be_lost, False):
-            flow_id, declared = self._flows.store_to_run(content, digest, is_single=deduplicate)
+            flow_id, declared = self._flows.store_to_run(checked, is_single=deduplicate)
             try:
                 run = self.create(
                     flow_id,

@@ -33,7 +33,7 @@ from ..flows.file import is_flow_id
 from .blobs import BlobStore
 from .connection import Connection
 from .creation import RunCreator
-from .flows import FlowStore
+from .flows import CheckedFlow, FlowStore
 from .listing import RunLister
 from .runs import RunReader
 
@@ -113,7 +113,7 @@ class KeyedRuns:
 
     def find(self, flow: FlowSource, key: str) -> RunDetails | None:
         """Return the run that exists under a key; None if there is none."""
-        content, digest = self._checked(flow, key)
+        content, digest, _ = self._checked(flow, key)
         keyed = self._stored(content, digest, key)
         noted = self._noted(keyed)
         if noted is not None:
@@ -145,7 +145,7 @@ class KeyedRuns:
             max_concurrency: Maximum number of tasks executed at the same time.
             wait: Seconds that the server may hold the request until the run ends; None for an immediate response.
         """
-        content, digest = self._checked(flow, key)
+        content, digest, _ = self._checked(flow, key)
         annotate(flow_name=content.get("name"))
         arguments = self._creator.arguments(input, variables, overrides, max_concurrency)
         needs = self._flows.needs_of_flow(content, digest)
@@ -174,7 +174,7 @@ class KeyedRuns:
                 claims.stop_storing(turn)
         raise AssertionError("unreachable")  # pragma: no cover - the loop returns or raises
 
-    def _checked(self, flow: FlowSource, key: str) -> tuple[dict[str, Any], bytes]:
+    def _checked(self, flow: FlowSource, key: str) -> CheckedFlow:
         check_key(key)
         if is_flow_id(flow):
             raise InvalidArgumentError("an idempotency key needs the flow itself, not its id: the flow carries the key")

@@ -20,7 +20,6 @@ from .._stores.recorder import Recorder
 from ..errors import ConflictError, InvalidArgumentError, UnsupportedByServerError
 from ..flows import rerun as rules
 from ..flows.dependencies import steps_by_id
-from ..flows.file import is_flow_id, load_flow
 from ..flows.pins import pin_overrides, pinned_flow
 from ..reruns import RerunItem, RerunPlan, RerunResult
 from .blobs import BlobStore
@@ -154,7 +153,7 @@ class Rerunner:
         if not run.is_finished:
             raise ConflictError(f"run {run_id} has not ended yet: it is {run.status.value}", run_id=run_id)
         old = flow_of_run(self._connection, self._runs, self._blobs, run_id, run.flow_id)
-        new = old if flow is None else self._given_flow(flow)
+        new = old if flow is None else self._flows.content(flow)
         if from_step is not None:
             rules.check_step(new, from_step)
         earlier = self._get_results(run_id, wait=False)
@@ -194,9 +193,6 @@ class Rerunner:
     ) -> RerunItem:
         kept = rules.kept_outputs(flow, steps, from_step, keep)
         return RerunItem(index=index, kept=kept, executed=[step for step in steps_by_id(flow) if step not in kept])
-
-    def _given_flow(self, flow: FlowSource) -> dict[str, Any]:
-        return (self._flows.get_flow(str(flow))).flow if is_flow_id(flow) else load_flow(flow)
 
     def _steps_of_items(self, run_id: str, indexes: Sequence[int]) -> dict[int, list[StepDetails]]:
         wanted = set(indexes)

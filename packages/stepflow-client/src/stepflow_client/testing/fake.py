@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from ..flows.examples import examples_of
 from .evaluation import Evaluation, Failure
 from .fake_flows import BUILTINS, findings, floats, overridden, value_id
 
@@ -166,9 +167,7 @@ class FakeServer:
 
     def _get_flow(self, request: httpx.Request, flow_id: str) -> httpx.Response:
         flow = self._flow(flow_id)
-        examples = [*flow.get("examples", ()), *((flow.get("test") or {}).get("cases") or ())]
-        named = [{"name": each["name"], "input": each.get("input")} for each in examples]
-        return httpx.Response(200, json={"flowId": flow_id, "flow": floats(flow), "allExamples": named})
+        return httpx.Response(200, json={"flowId": flow_id, "flow": floats(flow), "allExamples": examples_of(flow)})
 
     def _flow(self, flow_id: str) -> dict[str, Any]:
         if flow_id not in self._flows:

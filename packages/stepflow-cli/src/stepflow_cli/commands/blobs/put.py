@@ -82,9 +82,11 @@ def _read(file: str, kind: str) -> Any:
     from ...inputs.values import Given, read_value
 
     if kind == "flow":
+        from stepflow_client.flows.examples import as_stored
+
         from ...inputs.flow import load_flow_file
 
-        return load_flow_file(file)
+        return as_stored(load_flow_file(file))
     if kind == "data":
         return read_value(Given("FILE", "file", file))
     if file == "-":
