@@ -139,3 +139,130 @@ def test_fail_fast_starts_no_further_file(stepflow: Stepflow, flows: Path, serve
     done = stepflow("test", "tests", "--fail-fast", "--jobs", "1")
     assert "tests/b.yaml: not run\ntests/tested.yaml: not run\n" in done.stdout
     assert "8 skipped after the first failure" in done.stderr
+
+
+BROKEN = {
+    "a-list.yaml": ("steps: []\ntest:\n  - name: x\n", 2, "test is an object"),
+    "a-word.yaml": ("name: b\nsteps: not_a_list\n", 2, "steps is a list"),
+    "case.yaml": ("output: 1\ntest:\n  case: []\n", 3, "did you mean 'cases'?"),
+    "no-cases.yaml": ("name: a\nsteps:\n  - {id: a, component: /builtin/noop\n", 4, "is not YAML"),
+    "no.json": ('{"steps": [,]}', 1, "is not JSON"),
+}
+
+
+@pytest.mark.usefixtures("server")
+def test_a_broken_file_stops_only_itself(stepflow: Stepflow, flows: Path) -> None:
+    for name, (text, _, _) in BROKEN.items():
+        (flows / name).write_text(text)
+    (flows / "other.yaml").write_text("jobs:\n  steps: [\n")
+    (flows / "fine.yaml").write_text("output: 1\ntest:\n")
+    done = stepflow("test", "tests", "--case", "passes", "--junit", "report.xml", "-o", "jsonl")
+    assert done.code == 1
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    failed = {record["case"]: record for record in records if record["verdict"] == "error"}
+    assert [record["verdict"] for record in records if record["file"] == "tests/tested.yaml"] == ["passed"]
+    assert failed.keys() == BROKEN.keys()
+    for name, (_, line, told) in BROKEN.items():
+        assert told in failed[name]["message"]
+        assert failed[name]["line"] == line, name
+    root = ElementTree.parse(stepflow.folder / "report.xml").getroot()
+    assert {suite.get("name"): suite.get("errors") for suite in root if suite.get("errors") != "0"} == {
+        f"tests/{name}": "1" for name in BROKEN
+    }
+    github = stepflow("test", "tests/case.yaml", "-o", "github")
+    assert (github.code, github.stdout.split("::")[1]) == (1, "error file=tests/case.yaml,line=3,title=case.yaml")
+    # `validate` goes by the same rule.
+    names = {f"tests/{name}" for name in BROKEN}
+    checked = stepflow("validate", "tests", "--offline", "-o", "json")
+    assert {record["file"] for record in json.loads(checked.stdout) if record["level"] == "fatal"} >= names - {
+        "tests/case.yaml"
+    }
+
+
+FAULTY = """\
+output: {$input: $}
+test:
+  cases:
+    - {name: good, input: 1, output: {outcome: success, result: 1}}
+    - {name: good, input: 2, output: {outcome: success, result: 2}}
+    - {name: typo, input: t, output: {outcome: success, result: {$regx: "^t"}}}
+    - {name: open, input: t, output: {outcome: success, result: {$regex: "("}}}
+    - {name: code, input: t, output: {outcome: failed, error: {code: [1]}}}
+    - nothing
+    - {name: last, input: {a: 1}, output: {outcome: success, result: {a: 1}}}
+"""
+
+
+@pytest.mark.usefixtures("server")
+def test_a_faulty_case_stops_only_itself(stepflow: Stepflow, flows: Path) -> None:
+    (flows / "faulty.yaml").write_text(FAULTY)
+    done = stepflow("test", "tests/faulty.yaml", "-o", "jsonl", "--repeat", "2")
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.code == 1
+    assert [(record["line"], record["verdict"], record["message"]) for record in records[:7]] == [
+        (4, "passed", ""),
+        (5, "error", "two test cases are named 'good'"),
+        (
+            6,
+            "error",
+            "test.cases[2]: output.result: $regx is no matcher; did you mean $regex?; to expect this object itself, "
+            "write {$equals: {...}} around it",
+        ),
+        (7, "error", records[3]["message"]),
+        (8, "error", "test.cases[4]: output.error.code is a word or a number, not [1]"),
+        (9, "error", "test.cases[5]: a test case is an object with a name"),
+        (10, "passed", ""),
+    ]
+    assert "$regex takes a regular expression" in records[3]["message"]
+    assert [(record["attempt"], record["verdict"]) for record in records[7:]] == [
+        (2, record["verdict"]) for record in records[:7]
+    ]
+    # Neither the faulty cases nor their names get in the way of an update.
+    assert stepflow("test", "tests/faulty.yaml", "--update").code == 1
+    assert (flows / "faulty.yaml").read_text() == FAULTY
+
+
+@pytest.mark.usefixtures("server")
+def test_a_case_has_its_own_time(stepflow: Stepflow, flows: Path) -> None:
+    (flows / "sleeps.yaml").write_text(
+        "steps: [{id: s, component: /builtin/sleep, input: {duration_ms: {$input: $}}}]\n"
+        "output: {$step: s}\n"
+        "test: {cases: [{name: long, input: 800}, {name: short, input: 1}]}\n"
+    )
+    assert stepflow("test", "tests/sleeps.yaml", "--junit", "report.xml").code == 0
+    (suite,) = ElementTree.parse(stepflow.folder / "report.xml").getroot()
+    seconds = {case.get("name"): float(case.get("time", "")) for case in suite}
+    assert seconds["long"] >= 0.7
+    assert seconds["short"] < seconds["long"] / 2
+
+
+RUN_IDS = """\
+output: {run_id: {$input: $.id}, inner: [{run_id: {$input: $.id}}], n: {$input: $.n}}
+test:
+  cases:
+    - name: levelled
+      input: {id: 0199d3a0-0000-7000-8000-00000000abcd, n: 1}
+      output:
+        outcome: success
+        result: {run_id: 00000000-0000-0000-0000-000000000000, inner: [{run_id: 0199d3a0-0000-7000-8000-000000000001}]}
+    - name: no-id
+      input: {id: other, n: 1}
+      output: {outcome: success, result: {run_id: 00000000-0000-0000-0000-000000000000}}
+    - name: new
+      input: {id: 0199d3a0-0000-7000-8000-00000000abcd, n: 1}
+"""
+
+
+@pytest.mark.usefixtures("server")
+def test_ids_of_runs_are_levelled(stepflow: Stepflow, flows: Path) -> None:
+    file = flows / "ids.yaml"
+    file.write_text(RUN_IDS)
+    done = stepflow("test", "tests/ids.yaml", "-o", "jsonl", "--fields", "case,verdict")
+    assert [json.loads(line)["verdict"] for line in done.stdout.splitlines()] == ["passed", "failed", "unchecked"]
+    assert stepflow("test", "tests/ids.yaml", "--update").code == 0
+    written = file.read_text()
+    assert written.startswith(RUN_IDS[: RUN_IDS.index("    - name: no-id")])
+    assert 'result: {run_id: "other"}' in written
+    assert "abcd" not in written[written.index("output:", written.index("name: new")) :]
+    assert written.count("00000000-0000-0000-0000-000000000000") == 3
+    assert stepflow("test", "tests/ids.yaml").code == 0

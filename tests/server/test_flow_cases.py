@@ -11,7 +11,7 @@ import pytest
 from stepflow_client import ResultCache, StepflowRuntime, SyncStepflowClient
 from stepflow_client.flows.file import load_flow
 from stepflow_client.flows.pins import pin_overrides, pinned_flow
-from stepflow_client.testing import StepflowMock, read_tests, run_cases, run_mocked
+from stepflow_client.testing import StepflowMock, expectation_of, read_tests, run_cases, run_mocked
 
 from tests import releases
 from tests.differences import has
@@ -181,3 +181,25 @@ async def test_an_edited_test_case_changes_neither_keys_nor_cached_results(
         for flow in (before, after):
             done = [each async for each in client.map(flow, [given], journal=journal)]
             assert [each.output for each in done] == [TEA]
+
+
+def test_an_expected_error_is_compared_in_the_parts_it_gives(twin: SyncStepflowClient, tmp_path: Path) -> None:
+    errors: list[dict[str, Any]] = [
+        {},
+        {"code": "EXPRESSION_FAILURE"},
+        {"message": {"$contains": "$.x"}},
+        {"message": "another"},
+        {"code": "TIMEOUT"},
+    ]
+    path = tmp_path / "flow.json"
+    cases = [{"name": str(each), "input": {}, "output": {"outcome": "failed", "error": each}} for each in errors]
+    path.write_text(json.dumps({"output": {"$input": "$.x"}, "test": {"cases": cases}}))
+    tests = read_tests(path)
+    done = run_cases(twin, tests, tests.cases)
+    assert [each.verdict for each in done] == ["passed", "passed", "passed", "failed", "failed"]
+    # An update changes what is given, and adds nothing.
+    assert [each.result is not None and expectation_of(each.result, each.case.expected)["error"] for each in done] == [
+        *errors[:3],
+        {"message": done[3].result.error.message if done[3].result and done[3].result.error else None},
+        {"code": "EXPRESSION_FAILURE"},
+    ]

@@ -49,7 +49,6 @@ _SAME = {
 """The server's findings that the offline checks also report, by the server's kind."""
 _LISTING = 15.0
 """Seconds that a server may take to list its components, for which it queries all its workers."""
-_FLOW_SUFFIXES = (".yaml", ".yml", ".json")
 
 
 @dataclass
@@ -82,31 +81,18 @@ def flow_files(names: Sequence[str]) -> list[str]:
     Raises:
         Problem: If a folder contains none.
     """
+    from stepflow_client.flows.folders import flow_files as files_in
+
     found: list[str] = []
     for name in names:
         if not os.path.isdir(name):
             found.append(name)
             continue
-        inside = sorted(
-            str(path)
-            for path in Path(name).rglob("*")
-            if path.suffix in _FLOW_SUFFIXES and path.is_file() and _is_flow(path)
-        )
+        inside = sorted(map(str, files_in(name)))
         if not inside:
             raise usage(f"{name} holds no flow", "a flow is a .yaml, .yml or .json file with steps or an output")
         found += inside
     return list(dict.fromkeys(found))
-
-
-def _is_flow(path: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.parts if part not in (".", ".."))
-    if hidden or path.stem.replace("_", "-").startswith("stepflow-config"):
-        return False
-    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    keys = {line.split(":")[0].strip(" \"'{") for line in lines if ":" in line and not line.startswith((" ", "-", "#"))}
-    if path.suffix == ".json":
-        keys = {line.split(":")[0].strip(" \"'{\t") for line in lines if ":" in line}
-    return "steps" in keys or ("output" in keys and "plugins" not in keys)
 
 
 def flow_content(name: str) -> tuple[bytes, str]:

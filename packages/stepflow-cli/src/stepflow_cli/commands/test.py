@@ -96,7 +96,7 @@ def command(
     if how["record_steps"] and not how["record"]:
         raise usage("--record-step needs --record")
     plan = chosen_cases(paths, patterns, tags)
-    settings = _settings(how)
+    settings = _settings(how, times=junit is not None or output.format not in (None, "github"))
     if settings.replay is not None:
         _tell_unrecorded(plan, settings)
     started = time.monotonic()
@@ -113,7 +113,7 @@ def command(
     _judge(done, updated)
 
 
-def _settings(how: dict[str, Any]) -> Settings:
+def _settings(how: dict[str, Any], *, times: bool) -> Settings:
     from fnmatch import fnmatchcase
 
     from stepflow_client.testing import Recording
@@ -129,6 +129,7 @@ def _settings(how: dict[str, Any]) -> Settings:
         timeout=how["timeout"],
         replay=Recording.load(how["replay"]) if how["replay"] else None,
         record=record if how["record"] else None,
+        times=times,
     )
 
 
@@ -154,7 +155,10 @@ def _print(results: Iterable[FileResults], output: Output, diff: bool) -> None:
 def _tell_unrecorded(plan: Iterable[Any], settings: Settings) -> None:
     assert settings.replay is not None
     missing = [
-        case.name for file in plan for case in file.cases if not settings.replay.outputs(file.tests.path, case.name)
+        case.name
+        for file in plan
+        for case in file.cases
+        if not case.fault and not settings.replay.outputs(file.tests.path, case.name)
     ]
     if missing:
         note(f"{settings.replay.path} has nothing for {', '.join(missing)}: their steps are executed")
@@ -168,7 +172,7 @@ def _record(path: str, done: Iterable[FileResults]) -> None:
     recording = Recording.load(path) if exists(path) else Recording(path)
     count = 0
     for file in done:
-        for each in file.results:
+        for each in (done for done in file.results if done.result is not None):
             recording.add(file.file.tests.path, each.case.name, each.steps)
             count += len(each.steps)
     recording.save()

@@ -39,6 +39,8 @@ class Settings:
     replay: Recording | None = None
     record: Callable[[str], bool] | None = None
     """Returns whether a step's outputs are recorded."""
+    times: bool = False
+    """Whether each case of a batch gets a duration of its own."""
 
 
 @dataclass(frozen=True)
@@ -87,26 +89,25 @@ def _run_file(file: FileCases, client_for: _Client, settings: Settings) -> list[
     from stepflow_client import StepflowClientError
     from stepflow_client.testing import CaseResult, run_cases
 
+    if all(case.fault for case in file.cases):
+        return [CaseResult(case, "error", message=case.fault) for case in file.cases]
     try:
         client = client_for(file)
         if settings.record is not None:
             _check_recordable(client)
     except StepflowClientError as error:
         told = error.message if error.hint is None else f"{error.message} ({error.hint})"
-        return [CaseResult(case, "error", message=told) for case in file.cases]
-
-    def call(cases: Sequence[object], repeat: int) -> list[CaseResult]:
-        return run_cases(
-            client,
-            file.tests,
-            cases,  # type: ignore[arg-type]
-            repeat=repeat,
-            replay=settings.replay,
-            record=settings.record,
-            timeout=settings.timeout,
-        )
-
-    return call(file.cases, settings.repeat)
+        return [CaseResult(case, "error", message=case.fault or told) for case in file.cases]
+    return run_cases(
+        client,
+        file.tests,
+        file.cases,
+        repeat=settings.repeat,
+        replay=settings.replay,
+        record=settings.record,
+        times=settings.times,
+        timeout=settings.timeout,
+    )
 
 
 def _check_recordable(client: SyncStepflowClient) -> None:

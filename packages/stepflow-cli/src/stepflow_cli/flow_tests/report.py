@@ -34,13 +34,12 @@ CASES = View(
 
 def case_records(done: FileResults) -> list[dict[str, Any]]:
     """Return a record for each case of a file and each of its runs."""
-    from stepflow_client.testing import case_lines, failure_text
+    from stepflow_client.testing import failure_text
 
-    lines = case_lines(done.file.tests.path)
     return [
         {
             "file": done.file.name,
-            "line": lines.get(each.case.index),
+            "line": each.case.line,
             "case": each.case.name,
             "attempt": each.attempt,
             "verdict": each.verdict,
@@ -58,17 +57,16 @@ def case_records(done: FileResults) -> list[dict[str, Any]]:
 
 def file_lines(done: FileResults, *, diff: bool) -> list[str]:
     """Return the text about a file: one line, followed by the cases that need attention."""
-    from stepflow_client.testing import case_lines, failure_text
+    from stepflow_client.testing import failure_text
 
     if not done.results:
         return [f"{done.file.name}: not run"]
-    lines = case_lines(done.file.tests.path)
     counts = _counted(Counter(each.verdict for each in done.results))
     text = [f"{done.file.name}: {counts} ({done.seconds:.2f} s)"]
     for each in done.results:
         if each.verdict == "passed":
             continue
-        where = f"{done.file.name}:{lines.get(each.case.index, 1)}"
+        where = f"{done.file.name}:{each.case.line or 1}"
         again = f" (run {each.attempt})" if each.attempt > 1 else ""
         word = "UNCHECKED" if each.verdict == "unchecked" else each.verdict.upper()
         text.append(f"  {word} {each.case.name}{again} at {where}")

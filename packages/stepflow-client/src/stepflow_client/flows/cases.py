@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from os import PathLike, fsdecode
 from pathlib import Path
@@ -11,11 +11,17 @@ from typing import Any, Literal
 
 from ..errors import FlowFileError, InvalidArgumentError
 from ..types import FlowResult
-from .error_codes import code_matches
-from .file import load_flow
-from .matching import Difference, check_expected, compare, shorten
+from .error_codes import code_matches, error_data
+from .examples import without_cases
+from .file import load_flow, read_file
+from .matching import Difference, check_expected, compare, is_matcher, shorten
+from .nearest import did_you_mean, nearest
+from .nodes import Node, parse_nodes
 
-__all__ = ["FlowCase", "FlowTests", "judge", "read_tests", "select_cases"]
+__all__ = ["FlowCase", "FlowTests", "collect_tests", "judge", "read_tests", "select_cases"]
+
+_KEYS = ("cases", "config", "configFile", "stepflow_config")
+"""The keys of `test`."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,10 @@ class FlowCase:
     case has no expected output."""
     tags: tuple[str, ...] = ()
     description: str = ""
+    line: int | None = None
+    """The line in the file, from 1; None if it is unknown."""
+    fault: str = ""
+    """The reason why the case cannot be run; empty if it can."""
 
 
 @dataclass(frozen=True)
@@ -47,59 +57,125 @@ class FlowTests:
     config_file: str | None = None
     """The path of the configuration that the flow names (`test.configFile`), relative to the flow's folder."""
     step_ids: tuple[str, ...] = field(default=())
+    is_broken: bool = False
+    """Whether the file cannot be read; its only case then says why."""
 
 
 def read_tests(path: str | PathLike[str]) -> FlowTests:
     """Return the flow in a file and its test cases, of which there may be none.
 
+    A malformed case is returned too, with a `fault`.
+
     Raises:
-        FlowFileError: If the file cannot be read, or if its `test` is malformed; the message names the place.
+        FlowFileError: If the file cannot be read, or if its steps, its `test` or the list of cases are malformed; the
+            error has the line.
     """
     name = fsdecode(path)
     flow = load_flow(name)
-    test = flow.get("test") or {}
-    if not isinstance(test, Mapping):
-        raise FlowFileError(f"{name}: test is an object, not {shorten(test, 40)}", path=name)
-    spellings = [key for key in ("config", "stepflow_config") if test.get(key) is not None]
-    config = test[spellings[0]] if spellings else None
-    config_file = test.get("configFile")
-    if len(spellings) == 2 or (config is not None and config_file is not None):
-        raise FlowFileError(f"{name}: test has two configurations; keep one of config and configFile", path=name)
-    if config_file is not None and not isinstance(config_file, str):
-        raise FlowFileError(f"{name}: test.configFile is a path, not {shorten(config_file, 40)}", path=name)
-    if config is not None and not isinstance(config, Mapping):
-        raise FlowFileError(f"{name}: test.config is an object, not {shorten(config, 40)}", path=name)
-    steps = flow.get("steps")
+    root = _root(name)
+    steps, test = flow.get("steps"), flow.get("test")
+    if steps is not None and not isinstance(steps, list):
+        raise _wrong(name, f"steps is a list, not {shorten(steps, 40)}", root, "steps")
+    if test is not None and not isinstance(test, Mapping):
+        raise _wrong(name, f"test is an object, not {shorten(test, 40)}", root, "test")
+    config, config_file = _configuration(name, test or {}, root)
+    listed = (test or {}).get("cases")
+    if listed is not None and not isinstance(listed, list):
+        raise _wrong(name, f"test.cases is a list, not {shorten(listed, 40)}", root, "test", "cases")
     return FlowTests(
         path=Path(name),
-        flow={key: value for key, value in flow.items() if key not in ("test", "examples")},
-        cases=_cases(name, test.get("cases")),
+        flow=without_cases(flow),
+        cases=_cases(listed or (), root),
         config=config,
         config_file=config_file,
         step_ids=tuple(str(step.get("id")) for step in steps or () if isinstance(step, Mapping)),
     )
 
 
-def _cases(name: str, listed: Any) -> tuple[FlowCase, ...]:
-    if listed is None:
-        return ()
-    if not isinstance(listed, list):
-        raise FlowFileError(f"{name}: test.cases is a list, not {shorten(listed, 40)}", path=name)
+def collect_tests(path: str | PathLike[str]) -> FlowTests:
+    """Return the flow in a file and its test cases; if it cannot be read, a single case with the reason as its fault.
+
+    The case has the name of the file. Thus one broken file does not stop the tests of others.
+    """
+    try:
+        return read_tests(path)
+    except FlowFileError as error:
+        fault = error.message + (f"; {error.hint}" if error.hint else "")
+        case = FlowCase(Path(fsdecode(path)).name, 0, None, None, line=error.line, fault=fault)
+        return FlowTests(Path(fsdecode(path)), {}, (case,), is_broken=True)
+
+
+def _root(name: str) -> Node | None:
+    try:
+        return parse_nodes(read_file(name).decode("utf-8-sig", "replace"), name)
+    except FlowFileError:
+        # Not every JSON text is YAML: such a file has no known lines.
+        return None
+
+
+def _wrong(name: str, message: str, root: Node | None, *keys: str) -> FlowFileError:
+    """Return an error at the line of a key, or of the deepest key above it that is written out."""
+    node, line = root, None
+    for wanted in keys:
+        found = [(key, value) for key, value in (node.keys if node else ()) if key.value == wanted]
+        if found:
+            line, node = found[0][0].line, found[0][1]
+    return FlowFileError(f"{name}: {message}", path=name, line=line)
+
+
+def _configuration(
+    name: str, test: Mapping[str, Any], root: Node | None
+) -> tuple[Mapping[str, Any] | None, str | None]:
+    """Return the configuration in the flow, and the path of the one it names."""
+    for key in test:
+        if key not in _KEYS and (meant := nearest(key, _KEYS)) is not None:
+            raise _wrong(name, f"test has no key {key!r}; {did_you_mean(meant)}", root, "test", key)
+    spellings = [key for key in ("config", "stepflow_config") if test.get(key) is not None]
+    config = test[spellings[0]] if spellings else None
+    config_file = test.get("configFile")
+    if len(spellings) == 2 or (config is not None and config_file is not None):
+        raise _wrong(name, "test has two configurations; keep one of config and configFile", root, "test")
+    if config_file is not None and not isinstance(config_file, str):
+        raise _wrong(name, f"test.configFile is a path, not {shorten(config_file, 40)}", root, "test", "configFile")
+    if config is not None and not isinstance(config, Mapping):
+        raise _wrong(name, f"test.config is an object, not {shorten(config, 40)}", root, "test", *spellings)
+    return config, config_file
+
+
+def _cases(listed: Sequence[Any], root: Node | None) -> tuple[FlowCase, ...]:
+    test = root.get("test") if root else None
+    nodes = test.get("cases") if test else None
+    lines = [node.line for node in nodes.items] if nodes else []
     cases: list[FlowCase] = []
     for index, each in enumerate(listed):
-        try:
-            cases.append(_case(each, index))
-        except InvalidArgumentError as error:
-            message = f"{name}: test.cases[{index}]: {error.message}" + (f"; {error.hint}" if error.hint else "")
-            raise FlowFileError(message, path=name) from None
-    names = [case.name for case in cases]
-    twice = next((each for each in names if names.count(each) > 1), None)
-    if twice is not None:
-        raise FlowFileError(f"{name}: two test cases are named {twice!r}", path=name)
+        case = _case(each, index, lines[index] if index < len(lines) else None)
+        if any(before.name == case.name for before in cases):
+            case = replace(case, fault=case.fault or f"two test cases are named {case.name!r}")
+        cases.append(case)
     return tuple(cases)
 
 
-def _case(each: Any, index: int) -> FlowCase:
+def _case(each: Any, index: int, line: int | None) -> FlowCase:
+    given = each if isinstance(each, Mapping) else {}
+    name, tags, expected = given.get("name"), given.get("tags"), given.get("output")
+    try:
+        _check_case(each)
+        fault = ""
+    except InvalidArgumentError as error:
+        fault = f"test.cases[{index}]: {error.message}" + (f"; {error.hint}" if error.hint else "")
+    return FlowCase(
+        name=name if isinstance(name, str) else f"case {index + 1}",
+        index=index,
+        input=given.get("input"),
+        expected=None if fault else expected,
+        tags=tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else (),
+        description=str(given.get("description") or ""),
+        line=line,
+        fault=fault,
+    )
+
+
+def _check_case(each: Any) -> None:
     if not isinstance(each, Mapping) or not isinstance(each.get("name"), str):
         raise InvalidArgumentError("a test case is an object with a name")
     if "input" not in each:
@@ -107,17 +183,8 @@ def _case(each: Any, index: int) -> FlowCase:
     tags = each.get("tags") or []
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
         raise InvalidArgumentError("tags is a list of texts")
-    expected = each.get("output")
-    if expected is not None:
-        _check_expectation(expected)
-    return FlowCase(
-        name=each["name"],
-        index=index,
-        input=each["input"],
-        expected=expected,
-        tags=tuple(tags),
-        description=str(each.get("description") or ""),
-    )
+    if each.get("output") is not None:
+        _check_expectation(each["output"])
 
 
 def _check_expectation(expected: Any) -> None:
@@ -125,7 +192,11 @@ def _check_expectation(expected: Any) -> None:
     if outcome == "success" and "result" in expected:
         check_expected(expected["result"], "output.result")
     elif outcome == "failed" and isinstance(expected.get("error"), Mapping):
-        check_expected(expected["error"], "output.error")
+        error = expected["error"]
+        check_expected(error, "output.error")
+        code = error.get("code", 0)
+        if not is_matcher(code) and (isinstance(code, bool) or not isinstance(code, (str, int))):
+            raise InvalidArgumentError(f"output.error.code is a word or a number, not {shorten(code, 40)}")
     else:
         raise InvalidArgumentError(
             f"an expected output is {{outcome: success, result}} or {{outcome: failed, error}}, not "
@@ -190,6 +261,5 @@ def _error_differences(expected: Mapping[str, Any], result: FlowResult) -> list[
     if "message" in expected:
         found += compare(expected["message"], message, "$.error.message")
     if "data" in expected:
-        details = error.details if error and isinstance(error.details, Mapping) else {}
-        found += compare(expected["data"], details.get("data", details.get("errorData")), "$.error.data")
+        found += compare(expected["data"], error_data(error), "$.error.data")
     return found

@@ -8,7 +8,7 @@ from typing import Any
 from ..types import ErrorCode, FlowError
 from .matching import compare, is_matcher
 
-__all__ = ["code_matches", "code_word"]
+__all__ = ["code_matches", "code_word", "error_data"]
 
 _WORDS = {
     "TIMEOUT": ErrorCode.TIMEOUT,
@@ -46,3 +46,9 @@ def code_matches(expected: Any, error: FlowError | None) -> bool:
 def code_word(error: FlowError) -> str:
     """Return the word that flow files use for the code of a failure; `UNSPECIFIED` if there is none."""
     return next((word for word, code in _WORDS.items() if code == error.code), "UNSPECIFIED")
+
+
+def error_data(error: FlowError | None) -> Any:
+    """Return the data of a failure, which a worker may have added; None if there is none."""
+    details = error.details if error and isinstance(error.details, Mapping) else {}
+    return details.get("data", details.get("errorData"))

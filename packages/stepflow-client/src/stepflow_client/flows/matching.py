@@ -14,6 +14,9 @@ A matcher is an object with exactly one of these keys, in place of an expected v
     $type: name                   null, boolean, integer, number, string, array or object
     $equals: value                exactly this value: it contains no matchers, and objects have no more keys
 
+An object whose only key is a misspelt matcher is an error. A UUID under the key `run_id` matches any other, because
+each run has an id of its own.
+
 Use `$equals` as an escape: `{$equals: {$any: true}}` expects the object `{"$any": true}` itself.
 """
 
@@ -23,11 +26,22 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from ..errors import InvalidArgumentError
 
-__all__ = ["MATCHERS", "Difference", "below", "check_expected", "compare", "equal", "is_matcher", "shorten"]
+__all__ = [
+    "MATCHERS",
+    "Difference",
+    "below",
+    "check_expected",
+    "compare",
+    "equal",
+    "is_matcher",
+    "level_run_ids",
+    "shorten",
+]
 
 _TYPES: dict[str, Callable[[Any], bool]] = {
     "null": lambda value: value is None,
@@ -42,7 +56,10 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
 MATCHERS = ("$any", "$contains", "$range", "$regex", "$type", "$equals")
 """The keys that make an object with a single key a matcher."""
 
+_ESCAPE = "to expect this object itself, write {$equals: {...}} around it"
 _MISSING = object()
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_NO_RUN = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True)
@@ -87,11 +104,31 @@ def check_expected(expected: Any, path: str = "$") -> None:
         if name == "$contains":
             check_expected(argument, path)
     elif isinstance(expected, Mapping):
+        _check_spelling(expected, path)
         for key, value in expected.items():
             check_expected(value, below(path, key))
     elif isinstance(expected, list):
         for index, value in enumerate(expected):
             check_expected(value, f"{path}[{index}]")
+
+
+def _check_spelling(expected: Mapping[str, Any], path: str) -> None:
+    name = next(iter(expected)) if len(expected) == 1 else ""
+    # A flow may return objects such as {"$ref": ...}: only a word that is very similar is a mistake.
+    meant = get_close_matches(name.lower(), MATCHERS, n=1, cutoff=0.8) if name.startswith("$") else []
+    if meant:
+        raise InvalidArgumentError(f"{path}: {name} is no matcher; did you mean {meant[0]}?", hint=_ESCAPE)
+
+
+def level_run_ids(value: Any) -> Any:
+    """Return a value with every UUID under a key `run_id` replaced by zeros: it differs from run to run."""
+    if isinstance(value, Mapping):
+        return {key: _NO_RUN if _is_run_id(key, each) else level_run_ids(each) for key, each in value.items()}
+    return [level_run_ids(each) for each in value] if isinstance(value, list) else value
+
+
+def _is_run_id(key: str, value: Any) -> bool:
+    return key == "run_id" and isinstance(value, str) and _UUID.fullmatch(value) is not None
 
 
 def shorten(value: Any, limit: int = 200) -> str:
@@ -108,7 +145,7 @@ def _differences(expected: Any, actual: Any, path: str) -> Iterator[Difference]:
             found = actual.get(key, _MISSING)
             if found is _MISSING:
                 yield Difference(below(path, key), shorten(value), "nothing")
-            else:
+            elif not (_is_run_id(key, value) and _is_run_id(key, found)):
                 yield from _differences(value, found, below(path, key))
     elif isinstance(expected, list) and isinstance(actual, list):
         if len(expected) != len(actual):
@@ -167,8 +204,7 @@ def _check_matcher(name: str, argument: Any, path: str) -> None:
         case _:
             problem = None
     if problem is not None:
-        hint = "to expect this object itself, write {$equals: {...}} around it"
-        raise InvalidArgumentError(f"{path}: {problem}, not {shorten(argument)}", hint=hint)
+        raise InvalidArgumentError(f"{path}: {problem}, not {shorten(argument)}", hint=_ESCAPE)
 
 
 def _regex_problem(pattern: Any) -> str | None:

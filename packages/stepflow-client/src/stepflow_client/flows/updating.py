@@ -9,9 +9,9 @@ from typing import Any
 from ..errors import FlowFileError
 from ..types import FlowResult
 from .edits import Edit, addition, apply, block_text, flow_text, json_text, line_end, newline_of, plain_text
-from .error_codes import code_matches, code_word
+from .error_codes import code_matches, code_word, error_data
 from .file import parse_json, parse_yaml
-from .matching import compare, is_matcher
+from .matching import compare, is_matcher, level_run_ids
 from .nodes import Node, parse_nodes
 
 __all__ = ["expectation_of", "update_expected"]
@@ -24,31 +24,41 @@ def expectation_of(result: FlowResult, before: Mapping[str, Any] | None = None) 
     the actual values.
     """
     before = before or {}
+    is_like = before.get("outcome") == ("success" if result.is_success else "failed")
     if result.is_success:
-        if before.get("outcome") == "success" and "result" in before:
+        if is_like and "result" in before:
             return {**before, "result": _adapted(before["result"], result.output)}
-        return {"outcome": "success", "result": result.output}
+        return {"outcome": "success", "result": level_run_ids(result.output)}
     error = result.error
     actual = {"code": code_word(error) if error else "UNSPECIFIED", "message": error.message if error else ""}
-    if before.get("outcome") == "failed" and isinstance(before.get("error"), Mapping):
-        kept = before["error"]
-        if code_matches(kept.get("code"), error):
-            actual["code"] = kept["code"]
-        if "message" in kept:
-            actual["message"] = _adapted(kept["message"], actual["message"])
-    return {"outcome": "failed", "error": actual}
+    if not is_like or not isinstance(before.get("error"), Mapping):
+        return {"outcome": "failed", "error": actual}
+    kept = dict(before["error"])
+    if "code" in kept and not code_matches(kept["code"], error):
+        kept["code"] = actual["code"]
+    if "message" in kept:
+        kept["message"] = _adapted(kept["message"], actual["message"])
+    if "data" in kept:
+        kept["data"] = _adapted(kept["data"], error_data(error))
+    return {**before, "error": kept}
 
 
 def _adapted(expected: Any, actual: Any) -> Any:
     if not compare(expected, actual):
         return expected
     if is_matcher(expected):
-        return actual
+        return level_run_ids(actual)
     if isinstance(expected, Mapping) and isinstance(actual, Mapping):
-        return {key: _adapted(value, actual[key]) for key, value in expected.items() if key in actual}
+        return {key: _adapted_at(key, value, actual[key]) for key, value in expected.items() if key in actual}
     if isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
         return [_adapted(value, found) for value, found in zip(expected, actual, strict=True)]
-    return actual
+    return level_run_ids(actual)
+
+
+def _adapted_at(key: str, expected: Any, actual: Any) -> Any:
+    adapted = _adapted(expected, actual)
+    # Whether a text is the id of a run depends on its key.
+    return level_run_ids({key: adapted})[key] if isinstance(adapted, str) and adapted != expected else adapted
 
 
 def update_expected(content: bytes, expected: Mapping[int, Any], source: str) -> bytes:

@@ -12,25 +12,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..flows.cases import FlowCase, FlowTests, read_tests, select_cases
+    from ..flows.cases import FlowCase, FlowTests, collect_tests, read_tests, select_cases
     from ..flows.matching import Difference, compare
     from ..flows.pins import pin_overrides, pinned_flow
     from ..flows.updating import expectation_of, update_expected
     from .cases import CaseResult, failure_text, run_cases
     from .configs import TestConfig, config_of
     from .fake import FakeServer, fake_server
-    from .lines import case_lines
     from .mocks import StepflowMock, run_mocked
     from .recordings import Recording
     from .servers import Servers
 
 # pytest imports this package in every project in which it is installed, so this must not import anything else.
 _HOMES = {
-    **dict.fromkeys(("FlowCase", "FlowTests", "read_tests", "select_cases"), "..flows.cases"),
+    **dict.fromkeys(("FlowCase", "FlowTests", "collect_tests", "read_tests", "select_cases"), "..flows.cases"),
     **dict.fromkeys(("Difference", "compare"), "..flows.matching"),
     **dict.fromkeys(("pin_overrides", "pinned_flow"), "..flows.pins"),
     **dict.fromkeys(("expectation_of", "update_expected"), "..flows.updating"),
-    "case_lines": ".lines",
     **dict.fromkeys(("CaseResult", "failure_text", "run_cases"), ".cases"),
     **dict.fromkeys(("TestConfig", "config_of"), ".configs"),
     **dict.fromkeys(("FakeServer", "fake_server"), ".fake"),
@@ -49,7 +47,7 @@ __all__ = [
     "Servers",
     "StepflowMock",
     "TestConfig",
-    "case_lines",
+    "collect_tests",
     "compare",
     "config_of",
     "expectation_of",

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ..errors import RunTimeoutError, StepflowClientError
 from ..flows.matching import Difference, shorten
 from .recordings import Recording
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from .._sync.client import SyncStepflowClient
     from ..flows.cases import FlowCase, FlowTests
     from ..types import FlowResult
@@ -34,7 +36,8 @@ class CaseResult:
     attempt: int = 1
     """The number of this run of the case, from 1."""
     seconds: float = 0.0
-    """Duration of its run in seconds; in a batch, each case has the duration of the batch."""
+    """Duration of the case in seconds: from the start of its first step to the end of its last one if the times of
+    steps were requested and the server has them (0.12 and newer), otherwise of its run or of the whole batch."""
     steps: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """The outputs of its completed steps, if they were requested."""
 
@@ -52,9 +55,12 @@ def run_cases(
     repeat: int = 1,
     replay: Recording | None = None,
     record: Callable[[str], bool] | None = None,
+    times: bool = False,
     timeout: float | None = None,
 ) -> list[CaseResult]:
     """Run cases of a flow and return their results, in their order, attempt by attempt.
+
+    A case with a fault is not run; its result is an `error`.
 
     Args:
         client: A client of the server.
@@ -63,26 +69,51 @@ def run_cases(
         repeat: Number of times to run each case. Default 1.
         replay: Recorded outputs of steps, which are then not executed; each case is then a separate run.
         record: A function that returns, for the id of a step, whether to put its output in `CaseResult.steps`.
+        times: Whether to read the times of steps, so that each case of a batch has a duration of its own. This takes
+            two more requests. Default False.
         timeout: Seconds that the cases may take, all together in a batch. None, the default, sets no limit.
     """
-    wanted = [(case, attempt) for attempt in range(1, repeat + 1) for case in cases]
+    every = [(case, attempt) for attempt in range(1, repeat + 1) for case in cases]
+    wanted = [each for each in every if not each[0].fault]
+    done = iter(_run_wanted(client, tests, wanted, replay, _Reading(record, times), timeout))
+    return [
+        CaseResult(case, "error", message=case.fault, attempt=attempt) if case.fault else next(done)
+        for case, attempt in every
+    ]
+
+
+_Wanted = tuple["FlowCase", int]
+
+
+class _Reading(NamedTuple):
+    """What to read about the steps of a batch."""
+
+    record: Callable[[str], bool] | None = None
+    times: bool = False
+
+
+def _run_wanted(
+    client: SyncStepflowClient,
+    tests: FlowTests,
+    wanted: Sequence[_Wanted],
+    replay: Recording | None,
+    reading: _Reading,
+    timeout: float | None,
+) -> list[CaseResult]:
     pins = [replay.outputs(tests.path, case.name) if replay else {} for case, _ in wanted]
     if not any(pins):
-        return _run_batch(client, tests, wanted, record, timeout)
+        return _run_batch(client, tests, wanted, reading, timeout)
     done: list[CaseResult] = []
     for (case, attempt), outputs in zip(wanted, pins, strict=True):
         done += _run_pinned(client, tests, (case, attempt), outputs, timeout)
     return done
 
 
-_Wanted = tuple["FlowCase", int]
-
-
 def _run_batch(
     client: SyncStepflowClient,
     tests: FlowTests,
     wanted: Sequence[_Wanted],
-    record: Callable[[str], bool] | None,
+    reading: _Reading,
     timeout: float | None,
     flow: Mapping[str, Any] | None = None,
     overrides: Mapping[str, Any] | None = None,
@@ -97,16 +128,16 @@ def _run_batch(
         run_id = client.submit(flow or tests.flow, inputs, overrides, timeout=timeout)
         left = None if timeout is None else max(0.001, started + timeout - time.monotonic())
         results = client.get_results(run_id, timeout=left)
-        steps = _step_outputs(client, run_id, record, len(wanted)) if record else [{}] * len(wanted)
+        seconds = time.monotonic() - started
+        steps = _read_steps(client, run_id, reading, len(wanted), seconds)
     except StepflowClientError as error:
         seconds = time.monotonic() - started
         told = _told(error, timeout)
         return [CaseResult(case, "error", message=told, attempt=each, seconds=seconds) for case, each in wanted]
-    seconds = time.monotonic() - started
     done = []
-    for (case, attempt), result, outputs in zip(wanted, results, steps, strict=True):
+    for (case, attempt), result, (outputs, took) in zip(wanted, results, steps, strict=True):
         verdict, differences = judge(case, result)
-        done.append(CaseResult(case, verdict, differences, result, "", attempt, seconds, outputs))
+        done.append(CaseResult(case, verdict, differences, result, "", attempt, took, outputs))
     return done
 
 
@@ -126,18 +157,28 @@ def _run_pinned(
         flow, overrides = pinned(client, tests.flow, known)
     except StepflowClientError as error:
         return [CaseResult(wanted[0], "error", message=error.message, attempt=wanted[1])]
-    return _run_batch(client, tests, [wanted], None, timeout, flow, overrides)
+    return _run_batch(client, tests, [wanted], _Reading(), timeout, flow, overrides)
 
 
-def _step_outputs(
-    client: SyncStepflowClient, run_id: str, record: Callable[[str], bool], count: int
-) -> list[dict[str, Any]]:
-    """Return the outputs of the steps to record, item by item; servers from 0.12 on return them."""
-    found: list[dict[str, Any]] = [{} for _ in range(count)]
-    for step in client.get_run_steps(run_id):
-        if record(step.step_id) and step.status == "completed" and step.item_index < count:
-            found[step.item_index][step.step_id] = step.output
-    return found
+def _read_steps(
+    client: SyncStepflowClient, run_id: str, reading: _Reading, count: int, seconds: float
+) -> list[tuple[dict[str, Any], float]]:
+    """Return, item by item, the outputs of the steps to record and the duration; servers from 0.12 on return both.
+
+    An item whose steps have no times gets the duration of the batch, `seconds`.
+    """
+    outputs: list[dict[str, Any]] = [{} for _ in range(count)]
+    times: list[list[datetime]] = [[] for _ in range(count)]
+    if reading.record is None and not (reading.times and client.server_info().capabilities["events"]):
+        return [({}, seconds)] * count
+    for step in client.get_run_steps(run_id, times=reading.times):
+        if step.item_index >= count:
+            continue
+        if reading.record is not None and reading.record(step.step_id) and step.status == "completed":
+            outputs[step.item_index][step.step_id] = step.output
+        times[step.item_index] += [each for each in (step.started_at, step.completed_at) if each is not None]
+    spans = [(max(each) - min(each)).total_seconds() if each else seconds for each in times]
+    return list(zip(outputs, spans, strict=True))
 
 
 def failure_text(done: CaseResult, *, limit: int = 20) -> str:

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CaseFailed", "FlowFile", "FlowItem"]
 
-_ENDINGS = (".yaml", ".yml", ".json")
-
 
 class CaseFailed(Exception):
     """A test case of a flow file failed; the text lists the differences."""
@@ -97,11 +95,12 @@ def stepflow_mock(stepflow_client: SyncStepflowClient) -> StepflowMock:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> FlowFile | None:
-    """Collect flow files with test cases, if `--stepflow` is given."""
-    if not parent.config.getoption("--stepflow") or file_path.suffix not in _ENDINGS:
+    """Collect flow files, if `--stepflow` is given."""
+    if not parent.config.getoption("--stepflow"):
         return None
-    content = file_path.read_bytes()
-    if not all(word in content for word in (b"cases", b"test", b"steps")):
+    from ..flows.folders import is_flow_file
+
+    if not is_flow_file(file_path):
         return None
     collected: FlowFile = FlowFile.from_parent(parent, path=file_path)
     return collected
@@ -113,36 +112,32 @@ class FlowFile(pytest.File):
     tests: FlowTests
 
     def collect(self) -> Iterator[FlowItem]:
-        """Return a test for each case."""
-        from ..errors import FlowFileError
-        from ..flows.cases import read_tests
-        from .lines import case_lines
+        """Return a test for each case. For a file that cannot be read this is one test, which fails."""
+        from ..flows.cases import collect_tests
 
-        try:
-            self.tests = read_tests(self.path)
-            lines = case_lines(self.path)
-        except FlowFileError as error:
-            raise self.CollectError(error.message) from None
-        self.done: dict[str, CaseResult] = {}
+        self.tests = collect_tests(self.path)
+        self.done: dict[int, CaseResult] = {}
         for case in self.tests.cases:
             item: FlowItem = FlowItem.from_parent(self, name=case.name)
-            item.case, item.line = case, lines.get(case.index, 1)
+            item.case, item.line = case, case.line or 1
             for tag in case.tags:
                 item.extra_keyword_matches.add(tag)
             yield item
 
     def result_of(self, item: FlowItem) -> CaseResult:
         """Return the result of a case. The first call runs all selected cases of the file as one batch."""
-        if item.case.name not in self.done:
+        if item.case.index not in self.done:
             chosen = [each.case for each in self.session.items if isinstance(each, FlowItem) and each.parent is self]
-            chosen = [case for case in chosen if case.name not in self.done] or [item.case]
-            self.done |= {each.case.name: each for each in self._run(chosen)}
-        return self.done.pop(item.case.name)
+            chosen = [case for case in chosen if case.index not in self.done] or [item.case]
+            self.done |= {each.case.index: each for each in self._run(chosen)}
+        return self.done.pop(item.case.index)
 
     def _run(self, cases: list[FlowCase]) -> list[CaseResult]:
-        from .cases import run_cases
+        from .cases import CaseResult, run_cases
         from .configs import config_of
 
+        if all(case.fault for case in cases):
+            return [CaseResult(case, "error", message=case.fault) for case in cases]
         config = config_of(self.tests, _setting(self.config, "config"))
         client = _servers(self.config).get(config).sync_client
         return run_cases(client, self.tests, cases, replay=self._replay())

@@ -1,0 +1,65 @@
+"""Which files are flow files, for `validate`, `test` and pytest."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from stepflow_client.flows.folders import flow_files, is_flow_file
+
+FLOWS = {
+    "a.yaml": "name: a\nsteps:\n- id: x\n",
+    "b.yml": "output: 1\n",
+    "c.json": '{"name": "c", "steps": []}',
+    "d.json": '\n{\n\t"steps": [}',
+    "e.yaml": "{name: e, steps: []}",
+    "f.yaml": "name: [\n'steps': [\n",
+    "g.yaml": "schema: https://stepflow.org/schemas/v1/flow.json\nname: g\n",
+    "h.YAML": "output: caf\xe9\n",
+    "sub/i.yaml": "\ufeffsteps: []\n",
+}
+OTHERS = {
+    "ci.yaml": "jobs:\n  a:\n    steps: []\n",
+    "list.json": '[1, {"steps": 2}]',
+    "nested.json": '{"cells": [{"output": 1}]}',
+    "readme.md": "steps: 1\n",
+    "stepflow-config.test.yml": "steps: 1\n",
+    "stepflow_config.yaml": "steps: 1\n",
+    "with-plugins.yaml": "plugins: {}\noutput: x\n",
+    ".hidden.yaml": "steps: []\n",
+    ".git/x.yaml": "steps: []\n",
+    "node_modules/x.yaml": "steps: []\n",
+    "empty.yaml": "",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    # Hidden folders above the one that is searched are of no concern.
+    folder = tmp_path / ".work" / "flows"
+    for name, text in (FLOWS | OTHERS).items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode("latin-1" if name == "h.YAML" else "utf-8"))
+    (folder / "folder.yaml").mkdir()
+    return folder
+
+
+def test_flow_files_are_found_by_name_and_keys(folder: Path) -> None:
+    assert [path.relative_to(folder).as_posix() for path in flow_files(folder)] == list(FLOWS)
+    assert not is_flow_file(folder / "nowhere.yaml")
+
+
+def test_pytest_reports_broken_files_and_runs_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text("steps: [\n")
+    (tmp_path / "faulty.yaml").write_text("output: 1\ntest:\n  cases:\n    - {name: no input}\n")
+    (tmp_path / "none.yaml").write_text("output: 1\n")
+    (tmp_path / "test_other.py").write_text("def test_other():\n    pass\n")
+    command = [sys.executable, "-m", "pytest", "-q", "--stepflow", "-p", "no:cacheprovider", "-c", "/dev/null", "."]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1, done.stdout
+    assert "2 failed, 1 passed" in done.stdout
+    assert "broken.yaml:2: case 'broken.yaml'" in done.stdout
+    assert "faulty.yaml:4: case 'no input'\ntest.cases[0]: the case 'no input' has no input" in done.stdout
