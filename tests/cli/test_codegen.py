@@ -43,6 +43,16 @@ async def calls(client: StepflowClient, runtime: StepflowRuntime, twin: SyncStep
     tree = RecursiveTree(value=1, children=[RecursiveTree(value=2)])
     assert_type(run_recursive_sync(twin, tree).output.root, str | int | list[RecursiveJson])
     assert_type(run_defaults_sync(twin, DefaultsInput()), FlowResult[Any])
+    nullable = await run_nullable(client, NullableInput(any=None, alone=NullableAddress(street="a")))
+    assert_type(nullable.output.root, NullableAddress | None)
+    assert_type(NullableInput(any=None).one, NullableAddress | None)
+    assert_type(NullableInput(any=None).const, NullableAddress | None)
+    assert_type(NullableInput(any=None).ref, NullableAddress | None)
+    assert_type(NullableInput(any=None).twice, NullableAddress | str | None)
+    assert_type(NullableInput(any=None).both, NullableAddress | None)
+    assert_type(NullableInput(any=None).list_, list[NullableAddress | None] | None)
+    assert_type(await run_equal(client, EqualInput(x=1)), FlowResult[EqualOutput])
+    assert_type(WrongDefaultsInput().n, int | None)
     assert_type(run_arrays_sync(twin, ArraysInput([ArraysInputItem(n=1)])).output.pair, tuple[str, int] | None)
 """
 WRONG = """
@@ -53,6 +63,7 @@ from stepflow_client import StepflowClient, SyncStepflowClient
 async def calls(client: StepflowClient, twin: SyncStepflowClient) -> None:
     EnumsInput(color="blue")  # type: ignore[arg-type]
     PlainInput()  # type: ignore[call-arg]
+    NullableInput(any={"zzz": 1})  # type: ignore[arg-type]
     PlainInput(name="a", unknown=1)  # type: ignore[call-arg]
     await run_plain(client, SharedAddress(street=""))  # type: ignore[arg-type]
     await run_plain(twin, PlainInput(name=""))  # type: ignore[arg-type]
@@ -132,6 +143,18 @@ def test_what_a_model_refuses_and_fills_in(stepflow: Stepflow) -> None:
     for wrong in ("EnumsInput(color='blue')", "LimitsInput(n=9)", "LimitsInput(s='aac')", "MapsInputClosed(y=1)"):
         with pytest.raises(ValidationError):
             eval(wrong, vars(module))
+
+
+def test_null_and_wrong_defaults(stepflow: Stepflow) -> None:
+    written(stepflow, "nullable", "wrong_defaults", "equal")
+    module = imported(stepflow.folder / "flows.py")
+    for wrong in ("NullableInput(any={'zzz': 1})", "NullableInput(any=5)", "NullableInput(any=None, list=[5])"):
+        with pytest.raises(ValidationError):
+            eval(wrong, vars(module))
+    fields = module.WrongDefaultsInput.model_fields
+    assert check_json(module.WrongDefaultsInput(), "defaults") == {"right": "x"}
+    assert fields["n"].description == 'The default "five" does not fit and is left out.'
+    assert module.EqualOutput is not module.EqualInput
 
 
 def test_written_functions_run_flows(stepflow: Stepflow, server: str) -> None:

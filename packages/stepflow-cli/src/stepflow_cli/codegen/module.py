@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..inputs.flow import load_flow_file
+from .defaults import without_wrong_defaults
 from .functions import IMPORTS, path_line, write_functions
 from .models import write_models
 from .names import Names, camel_name, snake_name
@@ -46,7 +47,7 @@ def write_module(files: Iterable[str], output: str | None) -> str:
         types = schemas.add(flow, camel_name(name), file)
         paths.append(path_line(constant, place))
         functions.append(write_functions(name, constant, title, types))
-    imports, classes = _split(write_models(schemas.named, IMPORTS))
+    imports, classes = _split(write_models(without_wrong_defaults(schemas.named), IMPORTS))
     return "".join([_HEAD, imports, "\n", *paths, classes, "\n", "\n".join(functions)])
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,6 +35,11 @@ _LONGEST = 2**31
 """Lengths from this value on are not limits."""
 _BESIDE = ("description", "default")
 """Keywords that may stand beside a reference."""
+_ANNOTATIONS = {*_BESIDE, "title", "examples", "deprecated", "$defs", "definitions", "$schema", "$id", "$comment"}
+"""Keywords that do not change which values a schema allows."""
+_NULL = {"type": "null"}
+_MOST_INLINE = 30
+"""Number of parts from which on the type that a reference leads to gets a name, instead of being repeated."""
 
 
 @dataclass
@@ -80,7 +85,8 @@ class Schemas:
             if schema is None or isinstance(schema, bool):
                 continue
             place = _Place(f"{called}: schemas.properties.{part}", schema, shared)
-            setattr(found, part, _Reader(self, prefix, place, known).top(schema, prefix + camel_name(part)))
+            others = (found.input, found.output)
+            setattr(found, part, _Reader(self, prefix, place, known).top(schema, prefix + camel_name(part), others))
         return found
 
     def define(self, name: str) -> str:
@@ -132,12 +138,19 @@ class _Reader:
     place: _Place
     known: dict[str, str]
     expanding: list[str] = field(default_factory=list)
+    referred: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What references lead to, so that each is read once however many references share it."""
+    merged: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What references within `allOf` lead to."""
 
-    def top(self, schema: Any, name: str) -> str:
-        """Return the class of a complete part."""
+    def top(self, schema: Any, name: str, others: Collection[str | None] = ()) -> str:
+        """Return the class of a complete part. A part that is equal to one of the `others` has a class of its own."""
         read = self.read(schema, name)
         if set(read) == {"$ref"}:
-            return str(read["$ref"]).removeprefix(_PREFIX)
+            found = str(read["$ref"]).removeprefix(_PREFIX)
+            if found not in others or "$ref" in _sole_part(schema):
+                return found
+            read = self.schemas.named[found]
         made = self.schemas.define(name)
         self.schemas.named[made] = read
         return made
@@ -159,7 +172,10 @@ class _Reader:
         if "$ref" in schema:
             return self._reference(schema)
         if isinstance(schema.get("allOf"), list):
-            return self.read(self._merged(schema), name)
+            part = _sole_part(schema)
+            if part is schema:
+                return self.read(self._merged(schema), name)
+            return self.read(part, name) | {key: schema[key] for key in _BESIDE if key in schema}
         kinds = self._kinds(schema)
         if _is_object(schema):
             return self._object(schema, kinds, name)
@@ -184,10 +200,29 @@ class _Reader:
             read["additionalProperties"] = self.read(schema["additionalProperties"], f"{name}Value") or True
         for key in ("anyOf", "oneOf"):
             if isinstance(schema.get(key), list) and not kinds:
-                options = [self.read(each, _titled(each, self.prefix) or f"{name}{number}")
-                           for number, each in enumerate(schema[key], 1)]  # fmt: skip
-                read["anyOf"] = options
+                options = self._options(schema[key], name)
+                read |= {"anyOf": options} if options != [_NULL] else {}
         return read
+
+    def _options(self, listed: Sequence[Any], name: str) -> list[dict[str, Any]]:
+        """Return the different types of a union; those of a union within it are its own."""
+        options: list[dict[str, Any]] = []
+        for number, each in enumerate(listed, 1):
+            is_null = isinstance(each, Mapping) and self._is_null(each)
+            read = _NULL if is_null else self.read(each, _titled(each, self.prefix) or f"{name}{number}")
+            for option in read["anyOf"] if set(read) == {"anyOf"} else [read]:
+                if option not in options:
+                    options.append(option)
+        return options
+
+    def _is_null(self, schema: Mapping[str, Any]) -> bool:
+        """Return whether null is the only value that a schema allows."""
+        if "$ref" in schema:
+            schema = self._target(schema["$ref"])[1]
+        if not isinstance(schema, Mapping):
+            return False
+        values = [schema["const"]] if "const" in schema else schema.get("enum")
+        return schema.get("type") in ("null", ["null"]) or values == [None]
 
     def _kinds(self, schema: Mapping[str, Any]) -> list[str]:
         kinds = schema.get("type", [])
@@ -251,17 +286,30 @@ class _Reader:
 
     def _reference(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         reference = str(schema["$ref"])
-        target_name, target = self._target(schema["$ref"])
-        beside = {key: schema[key] for key in _BESIDE if key in schema}
-        name = self.prefix + (camel_name(target_name) or "Part")
-        if reference in self.expanding and not _is_object(target):
-            # A recursive type that is not an object needs a name.
-            return {"$ref": _PREFIX + self._recursive(reference, target, name)} | beside
+        if reference not in self.referred:
+            target_name, target = self._target(schema["$ref"])
+            name = self.prefix + (camel_name(target_name) or "Part")
+            if reference in self.expanding and not _is_object(target):
+                # A recursive type that is not an object needs a name.
+                read = self._recursive(reference, target, name)
+            else:
+                read = self.referred[reference] = self._expanded(reference, target, name)
+        else:
+            read = self.referred[reference]
+        return read | {key: schema[key] for key in _BESIDE if key in schema}
+
+    def _expanded(self, reference: str, target: Any, name: str) -> dict[str, Any]:
+        """Return what a reference leads to, in place of the reference if it is small."""
         self.expanding.append(reference)
         try:
-            return self.read(target, name) | beside
+            read = self.read(target, name)
         finally:
             self.expanding.pop()
+        if _size(read) <= _MOST_INLINE:
+            return read
+        made = self.known[self._identity({"$ref": reference})] = self.schemas.define(name)
+        self.schemas.named[made] = read
+        return {"$ref": _PREFIX + made}
 
     def _target(self, reference: Any) -> tuple[str, Any]:
         """Return the name and schema that a reference leads to, following references to references."""
@@ -275,24 +323,17 @@ class _Reader:
             if reference in seen:
                 raise self.place.wrong(f"$ref refers to itself: {reference}")
 
-    def _recursive(self, reference: str, target: Any, name: str) -> str:
+    def _recursive(self, reference: str, target: Any, name: str) -> dict[str, Any]:
         text = self._identity({"$ref": reference})
         if text not in self.known:
             made = self.known[text] = self.schemas.define(name)
             self.schemas.named[made] = self.read(target, name)
-        return self.known[text]
+        return {"$ref": _PREFIX + self.known[text]}
 
     def _merged(self, schema: Mapping[str, Any], seen: tuple[str, ...] = ()) -> dict[str, Any]:
         """Return a schema with its `allOf` parts merged into it."""
-        merged: dict[str, Any] = {}
-        for part in [*schema["allOf"], {key: each for key, each in schema.items() if key != "allOf"}]:
-            for each in self._parts(part, seen):
-                properties = {**merged.get("properties", {}), **each.get("properties", {})}
-                required = [*merged.get("required", []), *each.get("required", [])]
-                merged |= {key: value for key, value in each.items() if key != "title"}
-                merged |= {"properties": properties} if properties else {}
-                merged |= {"required": required} if required else {}
-        return merged
+        parts = [*schema["allOf"], {key: each for key, each in schema.items() if key != "allOf"}]
+        return _joined(each for part in parts for each in self._parts(part, seen))
 
     def _parts(self, part: Any, seen: tuple[str, ...]) -> Iterator[dict[str, Any]]:
         if not isinstance(part, Mapping):
@@ -301,9 +342,38 @@ class _Reader:
         if isinstance(reference, str):
             if reference in seen:
                 raise self.place.wrong(f"allOf refers to itself: {reference}")
-            yield from self._parts(self.place.lookup(reference)[1], (*seen, reference))
+            if reference not in self.merged:
+                target = self.place.lookup(reference)[1]
+                self.merged[reference] = _joined(self._parts(target, (*seen, reference)))
+            yield self.merged[reference]
         rest = {key: each for key, each in part.items() if key != "$ref"}
         yield self._merged(rest, seen) if isinstance(rest.get("allOf"), list) else rest
+
+
+def _joined(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return one schema for several that all apply."""
+    joined: dict[str, Any] = {}
+    for each in parts:
+        properties = {**joined.get("properties", {}), **each.get("properties", {})}
+        required = dict.fromkeys([*joined.get("required", []), *each.get("required", [])])
+        joined |= {key: value for key, value in each.items() if key != "title"}
+        joined |= {"properties": properties} if properties else {}
+        joined |= {"required": list(required)} if required else {}
+    return joined
+
+
+def _sole_part(schema: Any) -> Any:
+    """Return the only part of an `allOf` to which its schema adds no condition; for others the schema itself."""
+    parts = schema.get("allOf") if isinstance(schema, Mapping) else None
+    is_alone = isinstance(parts, list) and len(parts) == 1 and isinstance(parts[0], Mapping)
+    return parts[0] if is_alone and set(schema) - {"allOf"} <= _ANNOTATIONS else schema
+
+
+def _size(read: Any) -> int:
+    """Return the number of types in a schema that was read."""
+    if isinstance(read, list):
+        return sum(map(_size, read))
+    return 1 + sum(_size(each) for key, each in read.items() if key != "default") if isinstance(read, dict) else 0
 
 
 def _is_object(schema: Any) -> bool:
