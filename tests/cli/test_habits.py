@@ -120,3 +120,26 @@ def test_every_command_is_in_a_section() -> None:
     from stepflow_cli.main import _COMMANDS, _SECTIONS
 
     assert sorted(name for names in _SECTIONS.values() for name in names) == sorted(_COMMANDS)
+
+
+OPTIONS = [
+    ("test hello.yaml --format=junit", "--junit FILE writes a JUnit report, besides what is printed"),
+    ("test hello.yaml -o JUnit", "--junit FILE writes a JUnit report, besides what is printed"),
+    ("test hello.yaml --output=x.xml", "--junit FILE writes a JUnit report, besides what is printed"),
+    ("test hello.yaml --parallel 3", "--jobs N is how many files run at once; the cases of a file are one batch"),
+    ("run hello.yaml --parallel 3", "--max-concurrency N limits how many steps run at once"),
+    ("test hello.yaml --debug", "--log-level debug shows the logs of the client and the server"),
+    ("run hello.yaml --trace", "--log-level trace shows the logs of the client and the server"),
+    ("test hello.yaml --dif", "did you mean --diff?"),
+    # What changes or deletes something is not suggested.
+    ("test hello.yaml --updat", "'stepflow test --help' lists the options"),
+    ("validate hello.yaml --fx", "'stepflow validate --help' lists the options"),
+    ("runs delete @last --yse", "'stepflow runs delete --help' lists the options"),
+]
+
+
+@pytest.mark.parametrize(("typed", "hint"), OPTIONS)
+def test_an_unknown_option(stepflow: Stepflow, typed: str, hint: str) -> None:
+    done = stepflow(*typed.split())
+    assert (done.code, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1].startswith(f"hint: {hint}"), done.stderr

@@ -38,10 +38,18 @@ _ELSEWHERE = {
     "--otlp-endpoint": _TRACING,
     "--max-concurrency": "--jobs N is how many files run at once; the cases of a file are one batch",
     "--show-step-inputs": "stepflow infer has it; validate --type-check checks the types",
+    "--debug": "--log-level debug shows the logs of the client and the server; -vv shows tracebacks too",
+    "--trace": "--log-level trace shows the logs of the client and the server; -vv shows tracebacks too",
 }
 """Options of other releases of the `stepflow` command, and what to use instead."""
+_JUNIT = "--junit FILE writes a JUnit report, besides what is printed"
 _ELSEWHERE_BY_COMMAND = {
     ("test", "--max-concurrent"): _ELSEWHERE["--max-concurrency"],
+    ("test", "--parallel"): _ELSEWHERE["--max-concurrency"],
+    ("test", "--output"): _JUNIT,
+    ("test", "--format junit"): _JUNIT,
+    ("run", "--parallel"): "--max-concurrency N limits how many steps run at once",
+    ("submit", "--parallel"): "--max-concurrency N limits how many steps run at once",
     ("visualize", "--config"): "no server is asked: the plugin of a step is told by its component's path",
 }
 
@@ -142,16 +150,30 @@ def _candidates(error: StepflowClientError) -> str | None:
 def _problem_of_click(error: click.ClickException) -> Problem:
     # click appends its suggestions to the message; here they become the hint.
     message = error.message if hasattr(error, "possibilities") else error.format_message()
-    guesses = getattr(error, "possibilities", None)
     context = getattr(error, "ctx", None)
-    option = getattr(error, "option_name", None) or ""
     command = (context.command.name or "") if context is not None else ""
-    elsewhere = _ELSEWHERE_BY_COMMAND.get((command, option)) or _ELSEWHERE.get(option)
-    hint = elsewhere or (f"did you mean {guesses[0]}?" if guesses else getattr(error, "hint", None))
+    options = [getattr(error, "option_name", None) or "", *_with_value(error)]
+    elsewhere = [_ELSEWHERE_BY_COMMAND.get((command, option)) or _ELSEWHERE.get(option) for option in options]
+    hint = next(filter(None, elsewhere), None) or _guess(error, context) or getattr(error, "hint", None)
     if hint is None and context is not None:
         hint = f"'{context.command_path} --help' lists the options"
     message = " ".join(message.split()).rstrip(".")
     return usage(message[:1].lower() + message[1:], hint)
+
+
+def _with_value(error: click.ClickException) -> list[str]:
+    """Return an option and its wrong value as they may be typed, for each spelling of the option."""
+    param, value = getattr(error, "param", None), getattr(error, "value", None)
+    return [f"{name} {value}" for name in param.opts] if isinstance(param, click.Option) and value else []
+
+
+def _guess(error: click.ClickException, context: click.Context | None) -> str | None:
+    """Return the hint that suggests the most similar name; None if it is an option that changes or deletes things."""
+    names: Sequence[str] = getattr(error, "possibilities", None) or ()
+    params = context.command.params if context is not None else []
+    if not names or any(getattr(param, "is_risky", False) and names[0] in param.opts for param in params):
+        return None
+    return f"did you mean {names[0]}?"
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

@@ -44,7 +44,13 @@ __all__ = ["command"]
     metavar="SECONDS",
     help="How long the cases of one file may take. [default: no limit]",
 )
-@option_in("--update", is_flag=True, section="Files", help="Write actual outputs into the files as expected ones.")
+@option_in(
+    "--update",
+    is_flag=True,
+    section="Files",
+    is_risky=True,
+    help="Write actual outputs into the files as expected ones.",
+)
 @option_in("--record", type=FILE, section="Files", metavar="FILE", help="Write the outputs of steps into this file.")
 @option_in(
     "--record-step",

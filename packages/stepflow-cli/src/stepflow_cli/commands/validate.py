@@ -14,7 +14,7 @@ from ..output.safety import printable
 from ..output.view import Output
 from ..params.flow import flows_argument
 from ..params.options import formatted_output, server_options
-from ..params.parsing import FILE, Choice, Command
+from ..params.parsing import FILE, Choice, Command, Option
 from ..server.connect import connect
 from ..settings.resolve import ServerOptions
 
@@ -42,7 +42,13 @@ _LEVELS = ("fatal", "error", "warning")
     help="The lowest level that makes a flow invalid: fatal, error or warning. [default: error]",
 )
 @click.option("--strict", is_flag=True, help="A flow with warnings is invalid too: --fail-on warning.")
-@click.option("--fix", is_flag=True, help="Correct misspelt keys in the files; all else stays as it is.")
+@click.option(
+    "--fix",
+    cls=Option,
+    is_risky=True,
+    is_flag=True,
+    help="Correct misspelt keys in the files; all else stays as it is.",
+)
 @server_options(default="embedded")
 @formatted_output(sarif="sarif", github="github")
 def command(

@@ -294,6 +294,8 @@ def confirm_option(function: Function) -> Function:
         return confirm
 
     decorate = together(
-        "confirm", build, option_in("-y", "--yes", is_flag=True, section="Output", help="Do it without asking.")
+        "confirm",
+        build,
+        option_in("-y", "--yes", is_flag=True, section="Output", is_risky=True, help="Do it without asking."),
     )
     return decorate(function)  # type: ignore[return-value]

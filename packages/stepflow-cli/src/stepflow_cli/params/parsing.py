@@ -40,6 +40,7 @@ class Choice(click.Choice[str]):
             return super().convert(value, param, ctx)
         except click.BadParameter as error:
             error.hint = nearest(str(value), self.choices)  # type: ignore[attr-defined]
+            error.value = str(value).lower()  # type: ignore[attr-defined]
             raise
 
 
@@ -48,12 +49,14 @@ class Option(click.Option):
 
     Args:
         section: The heading.
+        is_risky: Whether it changes or deletes what is there. It is then never suggested for an unknown option.
     """
 
-    def __init__(self, *args: Any, section: str = "Options", **kwargs: Any) -> None:
-        """Store the heading."""
+    def __init__(self, *args: Any, section: str = "Options", is_risky: bool = False, **kwargs: Any) -> None:
+        """Store the heading and the risk."""
         super().__init__(*args, **kwargs)
         self.section = section
+        self.is_risky = is_risky
 
 
 def session_options() -> list[click.Parameter]:

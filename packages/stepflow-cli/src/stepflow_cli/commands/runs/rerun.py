@@ -50,7 +50,7 @@ class _Asked:
 @option_in(
     "--flow", section="Rerun", metavar="FILE", shell_complete=complete_flow_files, help="A changed flow, or its id."
 )
-@option_in("--force", is_flag=True, section="Rerun", help="Keep steps though they have changed.")
+@option_in("--force", is_flag=True, section="Rerun", is_risky=True, help="Keep steps though they have changed.")
 @option_in("--dry-run", is_flag=True, section="Rerun", help="Print what would be kept and executed; run nothing.")
 @option_in("--inputs", type=FILE, section="Rerun", metavar="FILE", help="All inputs of a batch, as for run.")
 @value_options
