@@ -8,7 +8,14 @@ from typing import Any
 
 __all__ = ["without_wrong_defaults"]
 
-_PYTHON = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "array": list, "object": dict}
+_PYTHON: dict[str, type | tuple[type, ...]] = {
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
+    "array": list,
+    "object": dict,
+}
 
 
 def without_wrong_defaults(named: Mapping[str, Any]) -> dict[str, Any]:

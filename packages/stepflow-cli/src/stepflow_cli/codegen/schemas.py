@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from ..errors import Problem, usage
+from .constraints import constraints
 from .names import Names, camel_name
 
 __all__ = ["FlowSchemas", "Schemas"]
@@ -24,15 +25,6 @@ _PREFIX = "#/components/schemas/"
 _FORMATS = ("date-time", "date", "uuid")
 """Formats with their own Python type. Others, such as `email`, need further packages or change the parsed value."""
 _TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
-_CONSTRAINTS = {
-    "string": ("minLength", "maxLength", "pattern"),
-    "integer": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
-    "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
-    "array": ("minItems", "maxItems"),
-}
-_LENGTHS = ("minLength", "maxLength", "minItems", "maxItems")
-_LONGEST = 2**31
-"""Lengths from this value on are not limits."""
 _BESIDE = ("description", "default")
 """Keywords that may stand beside a reference."""
 _ANNOTATIONS = {*_BESIDE, "title", "examples", "deprecated", "$defs", "definitions", "$schema", "$id", "$comment"}
@@ -185,13 +177,7 @@ class _Reader:
             return read
         if kinds:
             read["type"] = kinds[0] if len(kinds) == 1 else kinds
-        read |= _values(schema)
-        for kind in kinds:
-            read |= {
-                key: int(schema[key]) if key in _LENGTHS else schema[key]
-                for key in _CONSTRAINTS.get(kind, ())
-                if _is_constraint(key, schema.get(key))
-            }
+        read |= constraints(schema, kinds)
         if "string" in kinds and schema.get("format") in _FORMATS:
             read["format"] = schema["format"]
         if "array" in kinds:
@@ -209,7 +195,9 @@ class _Reader:
         options: list[dict[str, Any]] = []
         for number, each in enumerate(listed, 1):
             is_null = isinstance(each, Mapping) and self._is_null(each)
-            read = _NULL if is_null else self.read(each, _titled(each, self.prefix) or f"{name}{number}")
+            read: dict[str, Any] = (
+                _NULL if is_null else self.read(each, _titled(each, self.prefix) or f"{name}{number}")
+            )
             for option in read["anyOf"] if set(read) == {"anyOf"} else [read]:
                 if option not in options:
                     options.append(option)
@@ -307,9 +295,11 @@ class _Reader:
             self.expanding.pop()
         if _size(read) <= _MOST_INLINE:
             return read
-        made = self.known[self._identity({"$ref": reference})] = self.schemas.define(name)
-        self.schemas.named[made] = read
-        return {"$ref": _PREFIX + made}
+        text = self._identity({"$ref": reference})
+        if text not in self.known:
+            made = self.known[text] = self.schemas.define(name)
+            self.schemas.named[made] = read
+        return {"$ref": _PREFIX + self.known[text]}
 
     def _target(self, reference: Any) -> tuple[str, Any]:
         """Return the name and schema that a reference leads to, following references to references."""
@@ -365,8 +355,9 @@ def _joined(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 def _sole_part(schema: Any) -> Any:
     """Return the only part of an `allOf` to which its schema adds no condition; for others the schema itself."""
     parts = schema.get("allOf") if isinstance(schema, Mapping) else None
-    is_alone = isinstance(parts, list) and len(parts) == 1 and isinstance(parts[0], Mapping)
-    return parts[0] if is_alone and set(schema) - {"allOf"} <= _ANNOTATIONS else schema
+    if not isinstance(parts, list) or len(parts) != 1 or not isinstance(parts[0], Mapping):
+        return schema
+    return parts[0] if set(schema) - {"allOf"} <= _ANNOTATIONS else schema
 
 
 def _size(read: Any) -> int:
@@ -393,34 +384,6 @@ def _in_order(properties: Mapping[str, Any]) -> list[str]:
     """
     made = [re.sub(r"\W", "_", each).strip("_").lower() for each in properties]
     return sorted(properties, key=lambda each: not each.isidentifier()) if len(set(made)) < len(made) else [*properties]
-
-
-def _values(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the allowed values, if a Python type can express them."""
-    values = [schema["const"]] if "const" in schema else schema.get("enum")
-    if not isinstance(values, list) or not values or values == [None]:
-        return {}
-    if any(each is not None and not isinstance(each, (str, int)) for each in values):
-        return {}
-    return {"enum": values}
-
-
-def _is_constraint(key: str, value: Any) -> bool:
-    """Return whether a type can have this constraint: a number, a length, or a pattern that Python can compile.
-
-    Pydantic rejects negative lengths and multiples of 0.
-    """
-    if key == "pattern":
-        try:
-            re.compile(value)
-        except (re.error, TypeError):
-            return False
-        return True
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        return False
-    if key in _LENGTHS:
-        return value == int(value) and 0 <= value < _LONGEST
-    return key != "multipleOf" or value > 0
 
 
 def _titled(schema: Any, prefix: str) -> str | None:

@@ -67,9 +67,11 @@ def load_flow_or_id(name: str) -> dict[str, Any] | str:
 
 
 def _nearest_file(path: str) -> str | None:
+    from stepflow_client.flows.folders import FLOW_SUFFIXES
+
     folder = Path(path).parent
     try:
-        names = [entry.name for entry in folder.iterdir() if entry.suffix in (".yaml", ".yml", ".json")]
+        names = [entry.name for entry in folder.iterdir() if entry.suffix in FLOW_SUFFIXES]
     except OSError:
         return None
     # The extensions are the same in all of them, and would make every short name similar.

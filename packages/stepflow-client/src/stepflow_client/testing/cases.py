@@ -165,13 +165,20 @@ def _read_steps(
 ) -> list[tuple[dict[str, Any], float]]:
     """Return, item by item, the outputs of the steps to record and the duration; servers from 0.12 on return both.
 
-    An item whose steps have no times gets the duration of the batch, `seconds`.
+    An item whose steps have no times gets the duration of the batch, `seconds`. Results do not depend on times: if only
+    these are requested and cannot be read, all items get it.
     """
     outputs: list[dict[str, Any]] = [{} for _ in range(count)]
     times: list[list[datetime]] = [[] for _ in range(count)]
     if reading.record is None and not (reading.times and client.server_info().capabilities["events"]):
         return [({}, seconds)] * count
-    for step in client.get_run_steps(run_id, times=reading.times):
+    try:
+        steps = client.get_run_steps(run_id, times=reading.times)
+    except StepflowClientError:
+        if reading.record is not None:
+            raise
+        return [({}, seconds)] * count
+    for step in steps:
         if step.item_index >= count:
             continue
         if reading.record is not None and reading.record(step.step_id) and step.status == "completed":
