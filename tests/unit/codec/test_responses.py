@@ -397,7 +397,7 @@ def test_failed_steps_say_what_items_do_not(
             {"stepId": "later", "stepIndex": 1, "itemIndex": 0, "status": 3, "errorMessage": "follows"},
         ],
     )
-    explained = responses.with_failed_steps(listed, [0], {0: found.steps})
+    explained = responses.with_failed_steps(listed, [0], {0: found.steps}, {})
     result = explained.items[0].result
     assert result is not None
     assert result.error is not None

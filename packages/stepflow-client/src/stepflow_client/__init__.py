@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ._async.client import StepflowClient
     from ._rules.transient import RetryPolicy
     from ._sync.client import SyncStepflowClient
+    from .account import FailedChild, RunAccount, StepAccount
     from .comparison import RunComparison, RunDifference
     from .errors import (
         AmbiguousRunError,
@@ -107,6 +108,7 @@ _HOMES = {
     "StepflowRuntime": "runtime",
     "RestartPolicy": "runtime",
     "RetryPolicy": "_rules.transient",
+    **dict.fromkeys(("FailedChild", "RunAccount", "StepAccount"), "account"),
     **dict.fromkeys(("RunComparison", "RunDifference"), "comparison"),
     **dict.fromkeys(("RerunItem", "RerunPlan", "RerunResult"), "reruns"),
     "ResultCache": "result_cache",
@@ -174,6 +176,7 @@ __all__ = [
     "EmbeddedServerError",
     "ErrorCode",
     "ExecutionStatus",
+    "FailedChild",
     "FlowError",
     "FlowFileError",
     "FlowFileNotFoundError",
@@ -203,6 +206,7 @@ __all__ = [
     "RestartPolicy",
     "ResultCache",
     "RetryPolicy",
+    "RunAccount",
     "RunArguments",
     "RunComparison",
     "RunCompletedEvent",
@@ -219,6 +223,7 @@ __all__ = [
     "ServerNotInstalledError",
     "ServerStartError",
     "ServerStartTimeoutError",
+    "StepAccount",
     "StepCompletedEvent",
     "StepDetails",
     "StepReadyEvent",

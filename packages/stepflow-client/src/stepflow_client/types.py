@@ -107,9 +107,17 @@ class FlowError(Model):
     code: _Code | None = None
     """The kind of failure, named the same for every server; None if the server reports none."""
     step_id: str | None = None
-    """The id of the step that failed; None if unknown."""
+    """The id of the step that failed first; None if unknown, or if the output of the flow itself failed.
+
+    Steps that did not run because of it are listed as failed too; `explain_run` tells them apart.
+    """
     details: Any = None
     """Other data from the server, such as the raw code, or the stack of causes from servers before 0.11."""
+    hint: str | None = Field(default=None, exclude=True, repr=False)
+    """What to change, if that is known: which field of its input the component refuses.
+
+    It is not included in the result of `model_dump`.
+    """
 
 
 if TYPE_CHECKING:
@@ -203,7 +211,8 @@ class FlowResult(_Typed[OutputT], Model, Shown):
         """
         if self.is_success:
             return self
-        raise RunFailedError(self._failure(), run_id=self.run_id, result=self, details=self.error)
+        hint = None if self.error is None else self.error.hint
+        raise RunFailedError(self._failure(), run_id=self.run_id, result=self, details=self.error, hint=hint)
 
     def _failure(self) -> str:
         run = f"run {self.run_id}" if self.run_id else "the run"

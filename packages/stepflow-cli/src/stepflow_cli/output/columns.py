@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 __all__ = ["Column", "View"]
@@ -19,6 +19,8 @@ class Column(NamedTuple):
     """A status is coloured, a time is shown as local time and as an age, and a number is aligned to the right."""
     show: Callable[[Any], str] | None = None
     """Converts a value to text, if the default text is not suitable for people."""
+    row: Callable[[Mapping[str, Any]], str] | None = None
+    """Converts the whole record to text, for a cell that depends on several fields."""
     optional: bool = False
     """Whether the column is left out on a terminal that is too narrow; the rightmost is left out first."""
 

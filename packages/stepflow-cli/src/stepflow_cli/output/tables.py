@@ -268,13 +268,18 @@ def _plain_cell(record: Mapping[str, Any], column: Column) -> str:
     value = value_of(record, column.field)
     if column.kind == "time" and isinstance(value, str):
         return printable(local_time(value, relative=False))
-    return printable((column.show or _text)(value)).replace("\t", " ")
+    return printable(_shown(record, column, value)).replace("\t", " ")
+
+
+def _shown(record: Mapping[str, Any], column: Column, value: Any) -> str:
+    return column.row(record) if column.row is not None else (column.show or _text)(value)
 
 
 def _rich_cell(record: Mapping[str, Any], column: Column, *, short: bool = False) -> tuple[str, str]:
     value = value_of(record, column.field)
     if column.kind == "time" and isinstance(value, str):
         return printable(_distance_of(value) if short else local_time(value)), ""
-    return printable((column.show or _text)(value)), STATUS_STYLES.get(
-        str(value), ""
-    ) if column.kind == "status" else ""
+    shown = printable(_shown(record, column, value))
+    # A cell of several fields, such as "not run (a failed)", is coloured only if it is a status.
+    status = str(value) if column.row is None else shown
+    return shown, STATUS_STYLES.get(status, "") if column.kind == "status" else ""

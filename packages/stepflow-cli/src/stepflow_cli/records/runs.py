@@ -11,18 +11,20 @@ from stepflow_client._rules.words import duration_text
 from ..output.view import Column, View, rfc3339
 
 if TYPE_CHECKING:
-    from stepflow_client import FlowResult, RunDetails, RunItem, StepDetails
+    from stepflow_client import FlowResult, RunAccount, RunDetails, RunItem, StepAccount, StepDetails
     from stepflow_client._records import PlainRun
 
 __all__ = [
     "ITEM",
     "RUN",
+    "RUN_EXPLAINED",
     "RUN_IN_FULL",
     "STATUSES",
     "STEP",
     "TIMED_STEP",
     "VALUES",
     "duration_text",
+    "explained_record",
     "item_record",
     "run_record",
     "step_record",
@@ -68,9 +70,38 @@ RUN_IN_FULL = View(
         *(Column("created_at", kind="time"), Column("completed_at", kind="time"), _DURATION),
         *(Column("root_run_id", kind="id"), Column("parent_run_id", kind="id"), Column("orchestrator_id")),
     ),
-    fields=_COUNTS,
+    fields=(*_COUNTS, "account"),
 )
 """A single run."""
+
+_ACCOUNT = tuple(
+    f"account.{name}"
+    for name in ("item_index", "kind", "cause", "message", "text", "not_run", "may_be_executing", "hint", "unknown")
+)
+
+
+def _cause_text(account: object) -> str:
+    return str(account["text"]) if isinstance(account, Mapping) else "-"
+
+
+def _not_run_text(not_run: object) -> str:
+    if not isinstance(not_run, Mapping):
+        return "-"
+    return ", ".join(f"{step} ({cause} failed)" if cause else str(step) for step, cause in not_run.items()) or "-"
+
+
+RUN_EXPLAINED = RUN_IN_FULL._replace(
+    columns=(
+        *RUN_IN_FULL.columns,
+        Column("account", title="CAUSE", show=_cause_text),
+        Column("account.not_run", title="NOT RUN", show=_not_run_text),
+        Column("account.hint", title="HINT"),
+        Column("account.unknown", title="NOT KNOWN"),
+    ),
+    fields=(*_COUNTS, *_ACCOUNT),
+    open_fields=("account.not_run",),
+)
+"""A single run that did not succeed."""
 
 _ERROR = ("error", "error.code", "error.step_id", "error.details")
 VALUES = ("output", "error.details")
@@ -84,13 +115,28 @@ ITEM = View(
 )
 """An item of a run."""
 
+
+def _step_status(record: Mapping[str, Any]) -> str:
+    """Return what became of a step: `not run (a failed)` for one that the server lists as failed like the step a."""
+    from stepflow_client.account import state_text
+
+    return state_text(record["state"], record.get("because_of"), record.get("failed_children", 0))
+
+
+def _step_error(record: Mapping[str, Any]) -> str:
+    """Return the message of a step that failed itself. The others have the message of the step that they read."""
+    error = record.get("error")
+    return str(error["message"]) if error and record.get("state") != "not_run" else "-"
+
+
 STEP = View(
     columns=(
-        *(Column("item_index", title="ITEM", kind="number"), Column("step_id", title="STEP"), _STATUS),
-        *(Column("component"), Column("output"), Column("error.message", title="ERROR")),
+        *(Column("item_index", title="ITEM", kind="number"), Column("step_id", title="STEP")),
+        *(_STATUS._replace(row=_step_status), Column("component"), Column("output")),
+        Column("error.message", title="ERROR", row=_step_error),
     ),
     name="step_id",
-    fields=("step_index", "updated_at", *_ERROR),
+    fields=("step_index", "updated_at", "state", "because_of", "failed_children", *_ERROR),
     open_fields=VALUES,
 )
 """A step of an item."""
@@ -121,6 +167,32 @@ def run_record(run: RunDetails | PlainRun) -> dict[str, Any]:
     }
 
 
+def explained_record(run: RunDetails, account: RunAccount | None) -> dict[str, Any]:
+    """Return a run as a record, with its account: why it failed.
+
+    Args:
+        run: The run.
+        account: The account of the run, or of the first failed item of a batch; None if it did not fail.
+    """
+    record = run_record(run)
+    if account is None:
+        return record | {"account": None}
+    item = f"item {account.item_index}: " if run.items.total != 1 else ""
+    return record | {
+        "account": {
+            "item_index": account.item_index,
+            "kind": account.kind,
+            "cause": account.cause,
+            "message": None if account.error is None else account.error.message,
+            "text": f"{item}{account.text}",
+            "not_run": account.not_run,
+            "may_be_executing": account.may_be_executing,
+            "hint": account.hint,
+            "unknown": list(account.unknown),
+        }
+    }
+
+
 def item_record(item: RunItem) -> dict[str, Any]:
     """Return an item as a record."""
     result: FlowResult | None = item.result
@@ -133,15 +205,20 @@ def item_record(item: RunItem) -> dict[str, Any]:
     }
 
 
-def step_record(step: StepDetails, *, times: bool = False) -> dict[str, Any]:
+def step_record(step: StepDetails, account: StepAccount | None, *, times: bool = False) -> dict[str, Any]:
     """Return a step as a record.
 
     Args:
-        step: The step.
+        step: The step, with the status that the server reports.
+        account: What became of it; None if that is its status.
         times: Whether to include the fields of its times.
     """
     record = step.model_dump(mode="json", exclude=set(_TIMES)) | {"updated_at": rfc3339(step.updated_at)}
     if times:
         record |= {"started_at": rfc3339(step.started_at), "completed_at": rfc3339(step.completed_at)}
         record |= {"duration": step.duration, "attempts": step.attempts}
-    return record
+    return record | {
+        "state": step.status.value if account is None else account.state,
+        "because_of": None if account is None else account.because_of,
+        "failed_children": 0 if account is None else len(account.failed_children),
+    }

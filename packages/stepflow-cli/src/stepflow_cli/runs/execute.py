@@ -262,8 +262,8 @@ def _run_one(target: Target, job: Job, wait: Wait, output: Output, cache: JobCac
         try:
             print_result(result, output)
         except Problem as problem:
-            if problem.kind == "run_failed" and not job.overrides:
-                problem.hint = problem.hint or explained(target, job.flow, result)
+            if problem.kind == "run_failed":
+                problem.hint = problem.hint or explained(target, job, result)
             raise
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from stepflow_client._records import PlainResult
 
     from ..server.connect import Target
+    from .job import Job
 
 __all__ = ["explained", "reason_for"]
 
@@ -21,27 +22,35 @@ _TIMEOUT = 5.0
 """Seconds to wait for the components; a plugin may not respond."""
 
 
-def explained(target: Target, flow: Mapping[str, Any], result: FlowResult | PlainResult) -> str | None:
+def explained(target: Target, job: Job, result: FlowResult | PlainResult) -> str | None:
     """Return why a run failed, as a hint; None if that is unknown.
 
-    The components are requested from the server only if its own message has no reason (seen in all releases up to
-    0.13).
+    The run's account and the components are requested from the server only if its own message has no reason (seen in
+    all releases up to 0.13).
 
     Args:
         target: The server.
-        flow: The flow of the run; an empty flow gives no hint.
+        job: The job of the run. A stored flow that was not read gives no hint.
         result: The result of the run.
     """
     from stepflow_client import StepflowClientError
+    from stepflow_client.flows.account import flow_with
+    from stepflow_client.flows.refusals import hint_for
 
     error = result.error
-    if error is None or not error.message.startswith((_NO_ROUTE, _SWALLOWED)):
+    if error is None:
         return None
+    flow = flow_with(job.flow, job.overrides)
+    hint = hint_for(flow, error.step_id, job.input, job.variables or {})
+    if hint is not None or not error.message.startswith((_NO_ROUTE, _SWALLOWED)):
+        return hint
     step = next((step for step in flow.get("steps", ()) if step.get("id") == error.step_id), None)
     if step is None:
         return None
     try:
-        return reason_for(error.message, step, target.client.list_components(timeout=_TIMEOUT))
+        if error.message.startswith(_SWALLOWED):
+            hint = target.client.explain_run(result.run_id).hint
+        return hint or reason_for(error.message, step, target.client.list_components(timeout=_TIMEOUT))
     except StepflowClientError:
         # The failure to report is the run's.
         return None

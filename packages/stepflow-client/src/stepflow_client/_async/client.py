@@ -25,7 +25,7 @@ from .._rules.statuses import ExecutionStatus
 from .._rules.transient import RetryPolicy
 from .._settings import Token
 from .._stores.recorder import Recorder
-from ..errors import InvalidArgumentError, StepflowClientError
+from ..errors import FlowFileError, InvalidArgumentError, StepflowClientError
 from ..flows.file import is_flow_id, load_flow
 from .connection import Connection
 from .creation import RunCreator
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from .. import types
     from .._codec import responses, typed
+    from ..account import RunAccount
     from ..comparison import RunComparison
     from ..events import RunEvent
     from ..flows.file import FlowSource
@@ -547,6 +548,8 @@ class StepflowClient(Picklable):
                         await self._cancel_unwanted(run.run_id)
                     raise
             span.note(run_id=result.run_id, run_status=result.status.value)
+            if result.is_failed:
+                result = _with_hint(result, flow, input, overrides, variables)
             return result if output_type is None else typed.with_typed_output(result, output_type)
 
     async def _result_of(
@@ -1472,6 +1475,60 @@ class StepflowClient(Picklable):
 
         comparer = RunComparer(self._connection, self._runs, self._blobs)
         return await comparer.compare_runs(a, b, ignore=ignore, timeout=timeout)
+
+    async def explain_run(
+        self, run_id: str | UUID, *, item_index: int | None = None, timeout: float | None = None
+    ) -> RunAccount:
+        """Return why an item of a run failed: the step that failed first, and the steps that did not run because of it.
+
+        Servers list every step that reads a failed one as failed, with the same error. The account tells them apart; it
+        also tells which steps nothing needed, and which items of sub-runs failed although their step completed. A run
+        that has not ended is explained in its current state.
+
+        The steps of batches are reported from 0.10 on, and errors and outputs of steps on 0.9 and from 0.12 on. What
+        the server does not report is listed in `unknown`. The input and the variables of the run, if needed, are from
+        the server (before 0.12), or from the client's `history`.
+
+        Example:
+            ```python
+            account = await client.explain_run(run_id)
+            print(account.cause, account.not_run)
+            for step in account.steps:
+                print(step.step_id, step.text)
+            ```
+
+        Args:
+            run_id: The run.
+            item_index: The index of the item, from 0. None, the default, takes the first item that failed, or the first
+                item if none has.
+            timeout: Seconds for the whole call. With None, the default, only the client's timeout for each request
+                applies.
+
+        Raises:
+            NotFoundError: If the server has no such run.
+            InvalidArgumentError: If the run has no such item.
+            RequestTimeoutError: If the timeout expires.
+        """
+        from .explaining import RunExplainer
+
+        explainer = RunExplainer(self._connection, self._runs, self._blobs, self._recorder, self.list_components)
+        return await explainer.explain_run(run_id, item_index=item_index, timeout=timeout)
+
+
+def _with_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any, variables: Any) -> FlowResult:
+    """Return a failed result whose error says which field of its input the component refuses, if that is known."""
+    if is_flow_id(flow) or result.error is None:
+        return result
+    from ..flows.account import flow_with
+    from ..flows.refusals import NOT_KNOWN, hint_for
+
+    given = {} if variables is None else dict(variables) if isinstance(variables, Mapping) else NOT_KNOWN
+    try:
+        hint = hint_for(flow_with(load_flow(flow), overrides), result.error.step_id, input, given)
+    except FlowFileError:
+        # The file is gone; the failure to report is the run's.
+        return result
+    return result.model_copy(update={"error": result.error.model_copy(update={"hint": hint})}) if hint else result
 
 
 def _check_progress(progress: object) -> None:

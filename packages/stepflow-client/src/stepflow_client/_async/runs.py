@@ -17,7 +17,7 @@ from .._rules.ending import Ending, ending_of, is_given_up
 from .._rules.releases import needs_translation
 from .._rules.statuses import ExecutionStatus
 from .._rules.transient import TRANSIENT_ERRORS
-from ..errors import ConflictError, NotFoundError
+from ..errors import ConflictError, NotFoundError, UnsupportedByServerError
 from .connection import Connection
 
 if TYPE_CHECKING:
@@ -151,16 +151,23 @@ class RunReader:
     async def _explain_failed(
         self, listed: ListItemsResponse, failed: list[int], can: Mapping[str, bool], timeout: float | None
     ) -> ListItemsResponse:
-        """Add details of failed items that only their steps have: the cause from 0.12 on, the step before 0.12."""
+        """Add the step that failed first, and its error, to failed items."""
         if len(listed.items) > 1 and not can["step_of_item"]:
             return listed
         if len(listed.items) > _MOST_ITEMS_FOR_STEPS:
             failed = failed[:_MOST_ITEMS_ASKED]
-        results = [listed.items[place].result for place in failed]
-        errors = [result.error for result in results if result is not None and result.error is not None]
-        if not errors or (not can["step_outputs"] and all(error.step_id for error in errors)):
-            return listed
-        return responses.with_failed_steps(listed, failed, await self._steps_by_item(listed, failed, can, timeout))
+        steps = await self._steps_by_item(listed, failed, can, timeout)
+        flow: Mapping[str, Any] = {}
+        if steps and responses.needs_flow(listed, failed, steps):
+            flow = await self._flow_or_none(listed.run_id, timeout)
+        return responses.with_failed_steps(listed, failed, steps, flow)
+
+    async def _flow_or_none(self, run_id: str, timeout: float | None) -> Mapping[str, Any]:
+        """Return the flow of a run; an empty one if the server does not have it."""
+        try:
+            return (await self.get_run_flow(run_id, timeout=timeout)).flow
+        except (NotFoundError, UnsupportedByServerError, *TRANSIENT_ERRORS):
+            return {}
 
     async def _steps_by_item(
         self, listed: ListItemsResponse, places: list[int], can: Mapping[str, bool], timeout: float | None

@@ -55,6 +55,7 @@ __all__ = [
     "health",
     "items",
     "items_of",
+    "needs_flow",
     "only_result",
     "outcomes",
     "results",
@@ -347,23 +348,57 @@ def items_of(listed: ListItemsResponse) -> RunItems:
     return items if isinstance(items, RunItems) else RunItems(items)
 
 
+def needs_flow(listed: ListItemsResponse, places: Iterable[int], steps: Mapping[int, Sequence[StepDetails]]) -> bool:
+    """Return whether the flow is needed to tell which step failed first: if several did, or one with another error."""
+    items = items_of(listed)
+    for place in places:
+        failed = [step for step in steps.get(items[place].index, ()) if step.error is not None]
+        error = _error_of(items[place])
+        if error is not None and failed and (len(failed) > 1 or not _is_same(failed[0].error, error)):
+            return True
+    return False
+
+
 def with_failed_steps(
-    listed: ListItemsResponse, places: Iterable[int], steps: Mapping[int, Sequence[StepDetails]]
+    listed: ListItemsResponse,
+    places: Iterable[int],
+    steps: Mapping[int, Sequence[StepDetails]],
+    flow: Mapping[str, Any],
 ) -> ListItemsResponse:
-    """Add the errors of failed steps to failed items: an item itself often reports only that a step failed.
+    """Add the step that failed first to failed items, and its error: an item itself often reports only that one failed.
 
     Args:
         listed: The items.
         places: The positions of the failed items whose steps were requested.
         steps: The steps by item index.
+        flow: The flow of the run; empty if it is not known, or not needed.
     """
+    from ..flows.causes import ItemRecord, cause_of, flow_reads
+
     items = items_of(listed)
+    reads = flow_reads(flow)
     explained: dict[int, RunItem] = {}
     for place in places:
-        failed = next((step for step in steps.get(items[place].index, ()) if step.error is not None), None)
+        item = items[place]
+        found, error = steps.get(item.index, ()), _error_of(item)
+        if error is None or not found:
+            continue
+        cause = cause_of(ItemRecord(flow, item.status, error, found, reads=reads))
+        failed = next((step for step in found if step.step_id == cause.step_id), None)
         if failed is not None:
-            explained[place] = _with_step(items[place], failed)
+            explained[place] = _with_step(item, failed)
+        elif cause.kind == "output" or (flow and error.step_id not in {step.step_id for step in found}):
+            # The name is of a step in a sub-flow, or of a step that only happened to fail too.
+            explained[place] = _with_error(item, error.model_copy(update={"step_id": None}))
     return listed.model_copy(update={"items": items.replaced(explained)})
+
+
+def _error_of(item: RunItem) -> FlowError | None:
+    return None if item.result is None else item.result.error
+
+
+def _is_same(a: FlowError | None, b: FlowError) -> bool:
+    return a is not None and (a.message, a.code) == (b.message, b.code)
 
 
 def with_lost_items(
@@ -413,8 +448,12 @@ def _with_step(failed_item: RunItem, failed_step: StepDetails) -> RunItem:
         update["message"] = said.message
     if result.error.code is None:
         update["code"] = said.code
-    error = result.error.model_copy(update=update)
-    return failed_item.model_copy(update={"result": result.model_copy(update={"error": error})})
+    return _with_error(failed_item, result.error.model_copy(update=update))
+
+
+def _with_error(item: RunItem, error: FlowError) -> RunItem:
+    assert item.result is not None
+    return item.model_copy(update={"result": item.result.model_copy(update={"error": error})})
 
 
 # The server, flows and components

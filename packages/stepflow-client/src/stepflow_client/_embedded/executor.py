@@ -18,6 +18,7 @@ from ..errors import RequestTimeoutError
 from ..flows.file import FlowSource
 
 if TYPE_CHECKING:
+    from ..account import RunAccount
     from ..history import History
     from ..progress import ProgressOption
     from ..result_cache import ResultCache
@@ -249,6 +250,12 @@ class EmbeddedExecutor:
         deadline = deadline_of(timeout)
         client = await self._ready_client(deadline)
         return await client.wait_run(run_id, timeout=_left(deadline), progress=progress)
+
+    async def explain_run(
+        self, run_id: str | UUID, *, item_index: int | None = None, timeout: float | None = None
+    ) -> RunAccount:
+        """Return why an item of a run failed, and what became of its steps. See `StepflowClient.explain_run`."""
+        return await (await self._ready_client()).explain_run(run_id, item_index=item_index, timeout=timeout)
 
     async def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
         """Return the server's diagnostics of a flow. See `StepflowClient.validate`."""

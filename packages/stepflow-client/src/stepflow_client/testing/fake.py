@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from ..flows.evaluation import Evaluation, Failure, overridden
 from ..flows.examples import examples_of
-from .evaluation import Evaluation, Failure
-from .fake_flows import BUILTINS, findings, floats, overridden, value_id
+from .fake_flows import BUILTINS, findings, floats, value_id
 
 if TYPE_CHECKING:
     from .._async.client import StepflowClient

@@ -7,33 +7,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from .evaluation import Failure, references
+from ..flows.evaluation import Failure, references
 
-__all__ = ["BUILTINS", "findings", "floats", "overridden", "value_id"]
-
-
-def overridden(flow: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a flow with overrides applied. Raise LookupError for an unknown step."""
-    changes = overrides.get("steps", {})
-    known = {step["id"] for step in flow.get("steps") or ()}
-    unknown = next((step_id for step_id in changes if step_id not in known), None)
-    if unknown is not None:
-        raise LookupError(f"failed to apply workflow overrides: step {unknown} not found")
-    steps = [_merged(step, (changes.get(step["id"]) or {}).get("value", {})) for step in flow.get("steps") or ()]
-    return {**flow, "steps": steps}
-
-
-def _merged(value: Any, patch: Any) -> Any:
-    """Return a value with a JSON merge patch applied (RFC 7386)."""
-    if not isinstance(patch, Mapping):
-        return patch
-    merged = dict(value) if isinstance(value, Mapping) else {}
-    for key, change in patch.items():
-        if change is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = _merged(merged.get(key), change)
-    return merged
+__all__ = ["BUILTINS", "findings", "floats", "value_id"]
 
 
 def findings(flow: Mapping[str, Any]) -> list[dict[str, Any]]:

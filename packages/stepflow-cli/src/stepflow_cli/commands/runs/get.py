@@ -8,7 +8,8 @@ from ...output.view import Output
 from ...params.options import output_options, server_options
 from ...params.parsing import Command
 from ...params.runs import run_argument
-from ...records.runs import RUN_IN_FULL, run_record
+from ...records.runs import RUN_EXPLAINED, RUN_IN_FULL, explained_record
+from ...runs.accounts import account_of_run
 from ...runs.ids import whole_id
 from ...server.connect import connect
 from ...settings.resolve import ServerOptions
@@ -25,8 +26,12 @@ def command(run_id: str, server: ServerOptions, output: Output) -> None:
 
     ITEMS is how many items have ended, of how many; servers count them when the whole run ends. 'runs result', 'items'
     and 'steps' print the output of a run, or why it failed.
+
+    A run that failed or was cancelled is shown with the step that failed first, and the steps that did not run because
+    of it; of a batch, with those of its first failed item.
     """
     with connect(server) as target:
         run_id = whole_id(target.client, run_id)
         run = target.client.get_run(run_id)
-    output.record(run_record(run), RUN_IN_FULL)
+        account = account_of_run(target.client, run)
+    output.record(explained_record(run, account), RUN_IN_FULL if account is None else RUN_EXPLAINED)

@@ -11,6 +11,7 @@ from ...params.options import output_options, server_options
 from ...params.parsing import Command
 from ...params.runs import run_argument
 from ...records.runs import STEP, TIMED_STEP, step_record
+from ...runs.accounts import accounts_of_steps
 from ...runs.ids import whole_id
 from ...server.connect import connect
 from ...settings.resolve import ServerOptions
@@ -35,6 +36,9 @@ def command(
 ) -> None:
     """List the steps of a run that were started, by item, then in the order of the flow.
 
+    A step that reads a failed one is not run; servers list it as failed, with the error of the step it reads. The table
+    shows it as 'not run' with the step that failed; in JSON, 'status' is the server's, and 'state' is 'not_run'.
+
     Servers of 0.10 and 0.11 tell no outputs of steps, and show the steps of a run only when it ends. Servers before
     0.12 tell no times of steps.
     """
@@ -43,8 +47,11 @@ def command(
     with connect(server) as target:
         run_id = whole_id(target.client, run_id)
         if step is not None:
-            output.record(step_record(target.client.get_run_step(run_id, step, item_index=item or 0)), STEP)
+            found = target.client.get_run_step(run_id, step, item_index=item or 0)
+            account = target.client.explain_run(run_id, item_index=item or 0).step(step) if found.error else None
+            output.record(step_record(found, account), STEP)
             return
         listed = target.client.get_run_steps(run_id, item_index=item, times=times)
-    records = (step_record(each, times=times) for each in listed.steps)
+        accounts = accounts_of_steps(target.client, run_id, listed.steps)
+    records = (step_record(each, accounts.get((each.item_index, each.step_id)), times=times) for each in listed.steps)
     output.records(records, TIMED_STEP if times else STEP)

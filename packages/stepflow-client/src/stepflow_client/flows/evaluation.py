@@ -1,4 +1,8 @@
-"""Evaluates a flow like a server: expressions, lazy steps, error handling. Pure; components are functions."""
+"""Evaluates a flow like a server: expressions, lazy steps, error handling. Pure; components are functions.
+
+`Evaluation` executes a flow. `RecordedEvaluation` evaluates the expressions of a flow that a server has executed, with
+the recorded outcomes of its steps.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Evaluation", "Failure", "StepRun", "references"]
+__all__ = [
+    "BROKEN",
+    "NOT_KNOWN",
+    "Evaluation",
+    "Failure",
+    "NotKnownError",
+    "RecordedEvaluation",
+    "StepRun",
+    "overridden",
+    "references",
+]
 
 _PART = re.compile(r"\.([^.\[]*)|\[([^\]]*)\]")
 _CAUGHT = (2, 3, 4, 5, 6, 7, 8, 10)
@@ -18,16 +32,29 @@ _INDEX = re.compile(r"\+?\d+")
 class Failure(Exception):
     """A step or an item fails, with an error code as on the wire and a message."""
 
-    def __init__(self, code: int, message: str, *, is_own: bool = False) -> None:
+    def __init__(self, code: int, message: str, *, is_own: bool = False, step: str | None = None) -> None:
         """Store the code and the message.
 
         Args:
             code: The error code.
             message: The message.
             is_own: Whether a component failed, so that the error handling of the step applies.
+            step: The failed step that the expression reads; None if the expression itself fails.
         """
         super().__init__(message)
-        self.code, self.message, self.is_own = code, message, is_own
+        self.code, self.message, self.is_own, self.step = code, message, is_own, step
+        self.others: tuple[Failure, ...] = ()
+        """Failures of other parts of the same expression. Servers report one of them."""
+
+
+class NotKnownError(Exception):
+    """The value of an expression depends on something that is not known."""
+
+
+BROKEN = (LookupError, TypeError, AttributeError, RecursionError)
+"""What an expression that servers refuse may raise."""
+NOT_KNOWN: Any = object()
+"""In place of an input, of variables or of an output that is not known."""
 
 
 @dataclass
@@ -101,7 +128,9 @@ class Evaluation:
     def _of_step(self, step_id: str, path: Any) -> Any:
         done = self._step(step_id)
         if done.failure is not None:
-            raise Failure(done.failure.code, done.failure.message)
+            raise Failure(done.failure.code, done.failure.message, step=step_id)
+        if done.output is NOT_KNOWN:
+            raise NotKnownError(f"the output of step {step_id}")
         return None if done.output is None else _at(done.output, path, "Path")
 
     def _variable(self, expression: Mapping[str, Any]) -> Any:
@@ -150,6 +179,110 @@ class Evaluation:
             except Failure as failure:
                 if done.attempts >= most or failure.code not in _RETRIED:
                     raise
+
+
+class RecordedEvaluation(Evaluation):
+    """Evaluates the expressions of a flow with the recorded outcomes of its steps. No component is called.
+
+    Args:
+        flow: The flow, with the overrides of its run.
+        input: The input of the item; `NOT_KNOWN` if it is not known.
+        variables: The given variables; `NOT_KNOWN` if they are not known.
+        steps: The outcomes of the steps that have ended, by step id.
+        is_over: Whether all steps that the item needs have ended. If not, other steps may still end.
+    """
+
+    def __init__(
+        self,
+        flow: Mapping[str, Any],
+        input: Any,
+        variables: Any,
+        steps: Mapping[str, StepRun],
+        *,
+        is_over: bool = True,
+    ) -> None:
+        """Store what is recorded."""
+        super().__init__(flow, input, variables, _no_call, dict(steps))
+        self._is_over = is_over
+
+    def value(self, expression: Any) -> Any:
+        """Return the value of an expression.
+
+        Raises:
+            Failure: If it fails. A part that is not known does not hide another part that fails.
+            NotKnownError: If its value depends on something that is not known.
+        """
+        if isinstance(expression, list):
+            return self._together(dict(enumerate(expression)), list)
+        if isinstance(expression, Mapping):
+            if "$input" in expression and self.input is NOT_KNOWN and not _is_other(expression, "$input"):
+                raise NotKnownError("the input")
+            if "$variable" in expression and self.variables is NOT_KNOWN and not _is_other(expression, "$variable"):
+                raise NotKnownError("the variables")
+            if not any(key in expression for key in _KEYWORDS):
+                return self._together(expression, None)
+        return super().value(expression)
+
+    def _together(self, parts: Mapping[Any, Any], kind: type[list[Any]] | None) -> Any:
+        found: dict[Any, Any] = {}
+        failures: list[Failure] = []
+        not_known: NotKnownError | None = None
+        for key, each in parts.items():
+            try:
+                found[key] = self.value(each)
+            except NotKnownError as error:
+                not_known = error
+            except Failure as failure:
+                failures += [failure, *failure.others]
+        if failures:
+            failures[0].others = tuple(failures[1:])
+            raise failures[0]
+        if not_known is not None:
+            raise not_known
+        return list(found.values()) if kind is list else found
+
+    def _step(self, step_id: str) -> StepRun:
+        if step_id not in self.steps:
+            if not self._is_over:
+                raise NotKnownError(f"step {step_id}")
+            raise Failure(9, f"Step {step_id} not completed")
+        return self.steps[step_id]
+
+
+_KEYWORDS = ("$literal", "$if", "$coalesce", "$step", "$input", "$variable")
+"""The keywords of expressions. The first one in an object takes precedence."""
+
+
+def _is_other(expression: Mapping[str, Any], keyword: str) -> bool:
+    return any(key in expression for key in _KEYWORDS[: _KEYWORDS.index(keyword)])
+
+
+def _no_call(path: str, given: Any) -> Any:
+    raise NotKnownError(f"what {path} returns")  # pragma: no cover - all outcomes are recorded
+
+
+def overridden(flow: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a flow with overrides applied. Raise LookupError for an unknown step."""
+    changes = overrides.get("steps", {})
+    known = {step["id"] for step in flow.get("steps") or ()}
+    unknown = next((step_id for step_id in changes if step_id not in known), None)
+    if unknown is not None:
+        raise LookupError(f"failed to apply workflow overrides: step {unknown} not found")
+    steps = [_merged(step, (changes.get(step["id"]) or {}).get("value", {})) for step in flow.get("steps") or ()]
+    return {**flow, "steps": steps}
+
+
+def _merged(value: Any, patch: Any) -> Any:
+    """Return a value with a JSON merge patch applied (RFC 7386)."""
+    if not isinstance(patch, Mapping):
+        return patch
+    merged = dict(value) if isinstance(value, Mapping) else {}
+    for key, change in patch.items():
+        if change is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = _merged(merged.get(key), change)
+    return merged
 
 
 def references(expression: Any) -> set[str]:

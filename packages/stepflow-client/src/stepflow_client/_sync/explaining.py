@@ -1,0 +1,127 @@
+# Written from _async/explaining.py by `make generate`. Change that file instead.
+
+"""Reading what is known about one item of a run, for its account."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from .._codec import requests, responses
+from .._rules.deadline import deadline_of, deadline_scope
+from .._rules.statuses import ExecutionStatus
+from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
+from ..flows.account import accounts_of, needs_schema
+from ..types import ListItemsResponse
+from .blobs import BlobStore
+from .connection import Connection
+from .flow_of_run import flow_of_run
+from .runs import RunReader
+
+if TYPE_CHECKING:
+    from .._stores.recorder import Recorder
+    from ..account import RunAccount
+    from ..types import ComponentList, RunArguments, RunDetails, RunItem, StepDetails
+
+__all__ = ["RunExplainer"]
+
+_COMPONENTS_TIMEOUT = 5.0
+"""Seconds to wait for the schemas of components; a plugin may not respond."""
+
+
+class RunExplainer:
+    """Explains runs.
+
+    Args:
+        connection: The connection.
+        runs: Reads runs.
+        blobs: Reads flows as they were stored.
+        recorder: Reads the recorded runs.
+        list_components: Lists components, as the client's method does.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        runs: RunReader,
+        blobs: BlobStore,
+        recorder: Recorder,
+        list_components: Callable[..., ComponentList],
+    ) -> None:
+        self._connection = connection
+        self._runs = runs
+        self._blobs = blobs
+        self._recorder = recorder
+        self._list_components = list_components
+
+    def explain_run(
+        self, run_id: str | UUID, *, item_index: int | None = None, timeout: float | None = None
+    ) -> RunAccount:
+        """Return why an item of a run failed, and what became of its steps."""
+        run_id = requests.check_run_id(run_id)
+        index = requests.check_limit(item_index, "item_index")
+        with deadline_scope(deadline_of(timeout)):
+            run = self._runs.state(run_id)
+            item = self._item(run, index)
+            steps, has_steps = self._steps(run, item)
+            given = self._given(run_id)
+            flow = self._flow(run)
+            account = accounts_of(run, [item], steps, flow, given, has_steps=has_steps)[item.index]
+            component = needs_schema(account)
+            if component is None:
+                return account
+            schemas = self._schemas(component)
+            return accounts_of(run, [item], steps, flow, given, has_steps=has_steps, schemas=schemas)[item.index]
+
+    def _item(self, run: RunDetails, index: int | None) -> RunItem:
+        """Return an item: the wanted one, or the first that failed, or the first."""
+        items = responses.items_of(self._runs.listed_items(run.run_id, None))
+        if index is None:
+            failed = items.places(lambda status: status in (ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED))
+            index = failed[0] if failed else 0
+        if index >= len(items):
+            raise InvalidArgumentError(f"run {run.run_id} has {len(items)} items, none with the index {index}")
+        item = items[index]
+        if item.status.is_final or run.status not in (ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED):
+            return item
+        # The server lost it.
+        listed = ListItemsResponse(run_id=run.run_id, items=[item])
+        return (self._runs.explain(listed, run.status)).items[0]
+
+    def _steps(self, run: RunDetails, item: RunItem) -> tuple[list[StepDetails], bool]:
+        """Return the steps of an item that were started, and whether the server reports them."""
+        can = (self._connection.server()).capabilities
+        if not can["live_steps"] and not run.is_finished:
+            return [], False
+        try:
+            listed = self._runs.get_run_steps(run.run_id, item_index=item.index)
+        except (NotFoundError, UnsupportedByServerError):
+            # The steps of a batch on 0.9, and those of sub-runs before 0.12.
+            return [], False
+        # Before 0.12, the steps of a cancelled run are not up to date.
+        return list(listed.steps), can["live_steps"] or run.status is not ExecutionStatus.CANCELLED
+
+    def _flow(self, run: RunDetails) -> Mapping[str, Any]:
+        try:
+            return flow_of_run(self._connection, self._runs, self._blobs, run.run_id, run.flow_id)
+        except (NotFoundError, UnsupportedByServerError):
+            # The flow of a run created by a step may not be stored.
+            return {}
+
+    def _given(self, run_id: str) -> RunArguments | None:
+        try:
+            return self._runs.get_run_arguments(run_id, self._recorder)
+        except (NotFoundError, UnsupportedByServerError):
+            return None
+
+    def _schemas(self, component: str) -> Mapping[str, Any]:
+        """Return the input schema of a component, by its path, if the server reports it."""
+        try:
+            listed = self._list_components(timeout=_COMPONENTS_TIMEOUT)
+        except StepflowClientError:
+            # The failure to report is the run's.
+            return {}
+        name = component.rpartition("/")[2]
+        found = next((each.input_schema for each in listed if each.name.rpartition("/")[2] == name), None)
+        return {} if found is None else {component: found}

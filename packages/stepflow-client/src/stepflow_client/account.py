@@ -1,0 +1,207 @@
+"""The account of a run: why an item failed, and what became of each step, as `explain_run` returns it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from .types import ExecutionStatus, FlowError
+
+__all__ = ["FailedChild", "FailureKind", "RunAccount", "StepAccount", "StepState", "state_text"]
+
+StepState = Literal["completed", "failed", "not_run", "not_needed", "running", "not_started", "cancelled", "unknown"]
+"""What became of a step:
+
+- `completed`: it completed.
+- `failed`: it failed itself.
+- `not_run`: a step that it reads failed, so its component was not called. Servers list such a step as failed, with the
+  error of the step that it reads.
+- `not_needed`: neither the output nor a step that must run needed it, for example because it is in a branch that was
+  not taken.
+- `running`: it had started and not ended.
+- `not_started`: it had not started when the run was read, or when it was cancelled or lost.
+- `cancelled`: the server says so.
+- `unknown`: the server does not tell.
+"""
+
+FailureKind = Literal["step", "output", "stall", "cancelled", "lost", "unknown"]
+"""Why an item did not succeed:
+
+- `step`: a step failed; `RunAccount.cause` names it.
+- `output`: all steps that the output reads completed, but the output itself could not be evaluated.
+- `stall`: the output needs a step that the server did not start, because an `$if` or `$coalesce` had to read another
+  step first.
+- `cancelled`: the run was cancelled.
+- `lost`: the server lost the run.
+- `unknown`: the server does not tell enough.
+"""
+
+
+def state_text(state: str, because_of: str | None = None, failed_children: int = 0) -> str:
+    """Return the state of a step in words.
+
+    Args:
+        state: The state, or the server's status.
+        because_of: The failed step that is the reason why the step was not run.
+        failed_children: Number of items of its sub-runs that failed although it completed.
+    """
+    if state == "not_run":
+        return f"not run ({f'{because_of} failed' if because_of else 'the server did not start it'})"
+    words = state.replace("_", " ")
+    return f"{words}, {failed_children} failed in sub-runs" if failed_children else words
+
+
+@dataclass(frozen=True, slots=True)
+class FailedChild:
+    """An item of a sub-run that failed although the step that started it completed."""
+
+    index: int
+    """The position in the step's list of items, from 0; 0 for `/builtin/eval`."""
+    message: str
+    """The error message."""
+    step_id: str | None = None
+    """The step of the sub-run that the message names; None if it names none."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the child as a dict of JSON values."""
+        return {"index": self.index, "message": self.message, "step_id": self.step_id}
+
+
+@dataclass(frozen=True, slots=True)
+class StepAccount:
+    """What became of one step of an item."""
+
+    step_id: str
+    state: StepState
+    component: str | None = None
+    status: ExecutionStatus | None = None
+    """The status that the server reports; None if it does not list the step."""
+    because_of: str | None = None
+    """For `not_run`: the step whose failure is the reason."""
+    error: FlowError | None = None
+    """The error of a failed step; None for a step that was not run."""
+    used_default: bool | None = False
+    """Whether the step failed and its `onError` default is its output. None if the server does not tell: the output is
+    the default, or is not known."""
+    failed_children: Sequence[FailedChild] = ()
+    """The items of the step's sub-runs that failed although the step completed."""
+
+    @property
+    def text(self) -> str:
+        """The state in words: `failed`, `not run (charge_card failed)`, `completed, 1 failed in sub-runs`."""
+        words = state_text(self.state, self.because_of, len(self.failed_children))
+        return f"{words} with its default" if self.used_default else words
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the account of the step as a dict of JSON values."""
+        return {
+            "step_id": self.step_id,
+            "state": self.state,
+            "component": self.component,
+            "status": None if self.status is None else self.status.value,
+            "because_of": self.because_of,
+            "error": None if self.error is None else self.error.model_dump(mode="json"),
+            "used_default": self.used_default,
+            "failed_children": [each.to_dict() for each in self.failed_children],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RunAccount:
+    """Why one item of a run failed, and what became of each of its steps."""
+
+    run_id: str
+    item_index: int
+    status: ExecutionStatus
+    """The status of the item."""
+    kind: FailureKind | None = None
+    """Why the item did not succeed; None if it did, or if it has not ended."""
+    cause: str | None = None
+    """The id of the step that failed first and made the item fail; None if no step did, or if it is not known."""
+    error: FlowError | None = None
+    """The item's error, with the step and the message of its cause."""
+    hint: str | None = None
+    """What to change, if that is known: for example which field of its input the component refuses."""
+    steps: Sequence[StepAccount] = field(default=(), repr=False)
+    """All steps of the flow, in its order; only those that the server lists if the flow is not known."""
+    unknown: Sequence[str] = ()
+    """What could not be determined, in sentences; empty if everything is known."""
+
+    @property
+    def failed(self) -> list[str]:
+        """The ids of the steps that failed themselves, including those whose failure did no harm."""
+        return [step.step_id for step in self.steps if step.state == "failed"]
+
+    @property
+    def not_run(self) -> dict[str, str | None]:
+        """The ids of the steps that were not run, each with the failed step that is the reason."""
+        return {step.step_id: step.because_of for step in self.steps if step.state == "not_run"}
+
+    @property
+    def not_needed(self) -> list[str]:
+        """The ids of the steps that nothing needed."""
+        return [step.step_id for step in self.steps if step.state == "not_needed"]
+
+    @property
+    def completed(self) -> list[str]:
+        """The ids of the steps that completed."""
+        return [step.step_id for step in self.steps if step.state == "completed"]
+
+    @property
+    def may_be_executing(self) -> list[str]:
+        """The ids of the steps of a cancelled item that may still be executing: cancelling a run stops no step."""
+        is_cancelled = self.kind == "cancelled"
+        return [step.step_id for step in self.steps if is_cancelled and step.state in ("running", "unknown")]
+
+    def step(self, step_id: str) -> StepAccount | None:
+        """Return the account of a step; None if the item has no such step."""
+        return next((step for step in self.steps if step.step_id == step_id), None)
+
+    @property
+    def text(self) -> str:
+        """The account in one sentence."""
+        message = "" if self.error is None else f": {self.error.message}"
+        match self.kind:
+            case None:
+                return self.status.value
+            case "step":
+                return f"step {self.cause!r} failed{message}"
+            case "output":
+                return f"the output of the flow failed{message}"
+            case "stall":
+                return f"the server did not start a step that the output needs{message}"
+            case "cancelled":
+                names = ", ".join(self.may_be_executing)
+                return f"cancelled; may still be executing: {names}" if names else "cancelled"
+            case "lost":
+                return f"lost{message}"
+        return f"failed{message}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the account as a dict of JSON values."""
+        return {
+            "run_id": self.run_id,
+            "item_index": self.item_index,
+            "status": self.status.value,
+            "kind": self.kind,
+            "cause": self.cause,
+            "error": None if self.error is None else self.error.model_dump(mode="json"),
+            "hint": self.hint,
+            "steps": self.to_dicts(),
+            "may_be_executing": self.may_be_executing,
+            "unknown": list(self.unknown),
+        }
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Return the accounts of the steps as dicts, for example for `pandas.DataFrame`."""
+        return [step.to_dict() for step in self.steps]
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        from .drawing.notebook import records_html
+
+        table = records_html(self.steps, ("step_id", "text", "component", "error.message"), "steps")
+        return f"<div>{escape(self.text)}</div>{table}"

@@ -1,0 +1,223 @@
+"""Makes the account of an item of a run: why it failed, and what became of each of its steps. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from .._rules.statuses import ExecutionStatus
+from ..account import FailedChild, RunAccount, StepAccount, StepState
+from ..types import ErrorCode
+from .causes import FAILED, FAILED_STEP, NOT_KNOWN, SILENT, ItemCauses, ItemRecord, flow_reads, is_bare
+from .evaluation import overridden
+
+if TYPE_CHECKING:
+    from ..types import RunArguments, RunDetails, RunItem, StepDetails
+
+__all__ = ["account_of", "accounts_of", "failed_children", "flow_with", "needs_schema"]
+
+
+def account_of(
+    run_id: str, item_index: int, record: ItemRecord, schemas: Mapping[str, Any] | None = None
+) -> RunAccount:
+    """Return the account of one item of a run.
+
+    Args:
+        run_id: The id of the run.
+        item_index: The index of the item.
+        record: What is known about the item.
+        schemas: The input schemas of components by their path in flows, in addition to those of builtin components.
+    """
+    item = _Item(record)
+    cause = item.cause
+    steps = list(item.accounts())
+    error = record.error
+    failed = item.listed.get(cause.step_id or "")
+    if error is not None:
+        error = error.model_copy(update={"step_id": cause.step_id})
+        if failed is not None and failed.error is not None and is_bare(error) and not is_bare(failed.error):
+            error = error.model_copy(update={"message": failed.error.message})
+    return RunAccount(
+        run_id=run_id,
+        item_index=item_index,
+        status=record.status,
+        kind=cause.kind,
+        cause=cause.step_id,
+        error=error,
+        hint=item.hint(schemas or {}),
+        steps=steps,
+        unknown=tuple(item.unknown(steps)),
+    )
+
+
+def accounts_of(
+    run: RunDetails,
+    items: Iterable[RunItem],
+    steps: Iterable[StepDetails],
+    flow: Mapping[str, Any],
+    given: RunArguments | None = None,
+    *,
+    has_steps: bool = True,
+    schemas: Mapping[str, Any] | None = None,
+) -> dict[int, RunAccount]:
+    """Return the accounts of several items of a run, by index.
+
+    Args:
+        run: The run.
+        items: The items.
+        steps: The steps of these items.
+        flow: The flow of the run; empty if it is not known.
+        given: The arguments of the run; None if they are not known.
+        has_steps: Whether the server reports the steps of these items.
+        schemas: The input schemas of components by their path in flows, in addition to those of builtin components.
+    """
+    by_item: dict[int, list[StepDetails]] = {}
+    for step in steps:
+        by_item.setdefault(step.item_index, []).append(step)
+    flow = flow_with(flow, given.overrides if given else None)
+    reads = flow_reads(flow)
+    inputs = given.inputs if given is not None and given.inputs is not None else []
+    found = {}
+    for item in items:
+        record = ItemRecord(
+            flow=flow,
+            # A cancelled run never ends its items.
+            status=item.status if item.status.is_final else run.status,
+            error=None if item.result is None else item.result.error,
+            steps=by_item.get(item.index, []),
+            input=_recorded(inputs[item.index]) if item.index < len(inputs) else NOT_KNOWN,
+            variables=_recorded(given.variables) if given and given.variables is not None else NOT_KNOWN,
+            has_steps=has_steps,
+            reads=reads,
+        )
+        found[item.index] = account_of(run.run_id, item.index, record, schemas)
+    return found
+
+
+def _recorded(value: Any) -> Any:
+    """Return a recorded value; `NOT_KNOWN` if a secret in it is masked."""
+    from .._codec.secrets import is_hidden
+
+    return NOT_KNOWN if is_hidden(value) else value
+
+
+def needs_schema(account: RunAccount) -> str | None:
+    """Return the component whose schema may tell why the run failed, if its error does not; None if there is none."""
+    from .refusals import has_schema
+
+    cause = account.step(account.cause or "")
+    error = account.error
+    if cause is None or cause.component is None or error is None or has_schema(cause.component):
+        return None
+    return cause.component if is_bare(error) or error.code is ErrorCode.INVALID_INPUT else None
+
+
+def flow_with(flow: Mapping[str, Any], overrides: Any) -> Mapping[str, Any]:
+    """Return a flow with the overrides of a run, in any form; the flow itself if they do not fit."""
+    from .._codec.values import merge_overrides
+    from ..errors import InvalidArgumentError
+
+    try:
+        changes = merge_overrides(overrides)
+        return overridden(dict(flow), {"steps": changes}) if changes else flow
+    except (InvalidArgumentError, LookupError, TypeError):
+        return flow
+
+
+class _Item(ItemCauses):
+    """An item of which an account is made."""
+
+    def accounts(self) -> Iterator[StepAccount]:
+        """Yield the account of each step, in the order of the flow."""
+        for name in dict.fromkeys([*self.definitions, *self.listed]):
+            yield self._account(name, self.definitions.get(name, {}), self.listed.get(name))
+
+    def _account(self, name: str, definition: Mapping[str, Any], listed: StepDetails | None) -> StepAccount:
+        component = (listed.component if listed else None) or definition.get("component")
+        if listed is None:
+            state = self._unlisted(name)
+            return StepAccount(name, state, component, error=self.record.error if state == "failed" else None)
+        base = StepAccount(name, "unknown", component, listed.status)
+        if listed.status is ExecutionStatus.COMPLETED:
+            return replace(
+                base,
+                state="completed",
+                used_default=self._used_default(definition, listed),
+                failed_children=list(failed_children(listed.output)),
+            )
+        if listed.status in FAILED:
+            source = self.source(name)
+            if source.kind == "read":
+                return replace(base, state="not_run", because_of=self.root(name))
+            if source.kind == "own" or self.cause.step_id == name:
+                return replace(base, state="failed", error=listed.error)
+            return replace(base, error=listed.error)
+        known: dict[ExecutionStatus, StepState] = {
+            ExecutionStatus.RUNNING: "running",
+            ExecutionStatus.CANCELLED: "cancelled",
+        }
+        return replace(base, state=known.get(listed.status, "unknown"))
+
+    def _unlisted(self, name: str) -> StepState:
+        if name == self.stalled:
+            return "not_run"
+        if not self.record.has_steps:
+            return "failed" if name == self.cause.step_id else "unknown"
+        return "not_needed" if self.is_over else "not_started"
+
+    def _used_default(self, definition: Mapping[str, Any], listed: StepDetails) -> bool | None:
+        rule = definition.get("onError")
+        if not isinstance(rule, Mapping) or rule.get("action") != "useDefault":
+            return False
+        if not self.has_outputs:
+            return None
+        if listed.output != rule.get("defaultValue"):
+            return False
+        from .refusals import may_return
+
+        return None if may_return(str(definition.get("component")), listed.output) else True
+
+    def hint(self, schemas: Mapping[str, Any]) -> str | None:
+        """Return what to change if the component of the cause refuses its input."""
+        definition = self.definitions.get(self.cause.step_id or "")
+        if definition is None or self.evaluated(definition.get("input")) is not True:
+            return None
+        from .refusals import refusal
+
+        return refusal(self.record.flow, definition, self.evaluation.value(definition.get("input")), schemas)
+
+    def unknown(self, steps: Sequence[StepAccount]) -> Iterator[str]:
+        """Yield what could not be determined."""
+        record = self.record
+        if not record.has_steps:
+            yield "this server does not report the steps of this item"
+        if not record.flow:
+            yield "the flow of this run is not known, so neither is which step reads which"
+        if self.cause.kind == "unknown":
+            yield "which step failed first"
+        names = [step.step_id for step in steps if step.state == "unknown" and step.status in FAILED]
+        if names:
+            yield f"whether {', '.join(names)} failed or did not run"
+        if any(step.used_default is None for step in steps):
+            names = [step.step_id for step in steps if step.used_default is None]
+            yield f"whether the output of {', '.join(names)} is its default"
+        if record.status is ExecutionStatus.CANCELLED and not record.has_steps:
+            yield "which steps may still be executing; cancelling a run stops no step"
+
+
+def failed_children(output: Any) -> Iterator[FailedChild]:
+    """Yield the failed items of the sub-runs in the output of map or eval."""
+    if not isinstance(output, Mapping):
+        return
+    results: list[Any] = []
+    if isinstance(output.get("results"), list) and "failed" in output and "successful" in output:
+        results = output["results"]
+    elif "run_id" in output:
+        results = [output.get("result")]
+    for index, result in enumerate(results):
+        if isinstance(result, Mapping) and result.get("outcome") == "failed":
+            error = result.get("error")
+            message = str(error.get("message") or SILENT) if isinstance(error, Mapping) else SILENT
+            named = FAILED_STEP.match(message)
+            yield FailedChild(index, message, named["id"] if named else None)

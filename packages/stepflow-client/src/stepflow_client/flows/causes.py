@@ -1,0 +1,311 @@
+"""Determines why an item of a run failed: the step at which its failure began. Pure.
+
+Servers spread a failure: each step that reads a failed step is listed as failed too, with the same error, although its
+component was not called. Here the flow is evaluated with the recorded outcomes to tell the step that failed from the
+steps that were not run because of it. Where the recorded outcomes do not suffice, the errors of the steps decide, and
+where servers report no errors either (before 0.12), the account says that it does not know.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from .._rules.statuses import ExecutionStatus
+from ..account import FailureKind
+from ..types import ErrorCode
+from .dependencies import steps_by_id
+from .evaluation import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedEvaluation, StepRun
+from .graph import flow_graph
+
+if TYPE_CHECKING:
+    from ..types import FlowError, StepDetails
+
+__all__ = [
+    "FAILED",
+    "FAILED_STEP",
+    "NOT_KNOWN",
+    "SILENT",
+    "Cause",
+    "FlowReads",
+    "ItemCauses",
+    "ItemRecord",
+    "cause_of",
+    "flow_reads",
+    "is_bare",
+]
+
+SILENT = "the server does not say why"
+"""The message of an error that the server does not describe."""
+FAILED_STEP = re.compile(r'^step "(?P<id>.+)" failed$')
+_STALLED = re.compile(r"^Step (?P<id>.+) not completed$")
+_EXPRESSION = re.compile(r"^(Input path|Path) .* not found$|^Undefined variable: ", re.DOTALL)
+FAILED = (ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED)
+_LOST = (ErrorCode.LOST, ErrorCode.LOST_BEFORE_START)
+
+
+@dataclass(frozen=True)
+class FlowReads:
+    """What the steps of a flow read."""
+
+    of: Mapping[str | None, Sequence[str]]
+    """The steps whose failure each step, by its id, and the output (None) may inherit, in the order in which they are
+    read. The condition of an `$if` inherits no failure."""
+    inner: frozenset[str]
+    """The ids of the steps in sub-flows."""
+
+
+class Cause(NamedTuple):
+    """Why an item did not succeed."""
+
+    kind: FailureKind | None
+    step_id: str | None = None
+
+
+class _Source(NamedTuple):
+    """Where the failure of a step comes from."""
+
+    kind: Literal["own", "read", "unknown"]
+    step_id: str | None = None
+    """For `read`: the failed step that it reads."""
+
+
+@dataclass(frozen=True)
+class ItemRecord:
+    """What is known about one item of a run."""
+
+    flow: Mapping[str, Any]
+    """The flow, with the overrides of the run; empty if it is not known."""
+    status: ExecutionStatus
+    """The status of the item; that of the run if the item never ended."""
+    error: FlowError | None
+    """The error that the server reports for the item."""
+    steps: Sequence[StepDetails]
+    """The steps that the server lists for the item."""
+    input: Any = NOT_KNOWN
+    variables: Any = NOT_KNOWN
+    has_steps: bool = True
+    """Whether the server lists the steps of this item. If so, the others had not been started."""
+    reads: FlowReads | None = None
+    """The reads of the flow, if they have been computed already."""
+
+
+def flow_reads(flow: Mapping[str, Any]) -> FlowReads:
+    """Return the steps whose failure each step, and the output, may inherit."""
+    graph = flow_graph(flow)
+    outputs = {node.id for node in graph.nodes if node.kind == "output" and not node.group}
+    found: dict[str | None, list[str]] = {}
+    for edge in graph.edges:
+        if edge.kind not in ("condition", "default", "subflow"):
+            found.setdefault(None if edge.target in outputs else edge.target, []).append(edge.source)
+    return FlowReads(found, frozenset(node.label for node in graph.nodes if node.group))
+
+
+def cause_of(record: ItemRecord) -> Cause:
+    """Return why an item did not succeed, and the step that failed first."""
+    return ItemCauses(record).cause
+
+
+def is_bare(error: FlowError) -> bool:
+    """Return whether a message says only that a step failed."""
+    return error.message == SILENT or FAILED_STEP.match(error.message) is not None
+
+
+class ItemCauses:
+    """An item whose failures are traced.
+
+    Args:
+        record: What is known about the item.
+    """
+
+    def __init__(self, record: ItemRecord) -> None:
+        """Prepare the evaluation of the flow."""
+        self.record = record
+        self.definitions = steps_by_id(record.flow)
+        self.listed = {step.step_id: step for step in record.steps}
+        self.has_outputs = any(step.output is not None for step in record.steps)
+        self._reads = flow_reads(record.flow) if record.reads is None else record.reads
+        ended = {name: run for name, step in self.listed.items() if (run := self._run_of(step)) is not None}
+        self.evaluation = RecordedEvaluation(
+            record.flow, record.input, record.variables, ended, is_over=self.is_over and record.has_steps
+        )
+        self._sources: dict[str, _Source] = {}
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the item came to its own end, so that no step is left to be started."""
+        record = self.record
+        is_lost = record.error is not None and record.error.code in _LOST
+        return record.status is ExecutionStatus.COMPLETED or (record.status in FAILED and not is_lost)
+
+    def _run_of(self, step: StepDetails) -> StepRun | None:
+        if step.status is ExecutionStatus.COMPLETED:
+            return StepRun({}, 0, output=step.output if self.has_outputs else NOT_KNOWN)
+        if step.status in FAILED:
+            return StepRun({}, 0, failure=Failure(0, step.error.message if step.error else SILENT))
+        return None
+
+    def evaluated(self, expression: Any) -> list[Failure] | bool:
+        """Return the failures of an expression; True if it has a value, False if that is not known."""
+        try:
+            self.evaluation.value(expression)
+        except Failure as failure:
+            return [failure, *failure.others]
+        except (NotKnownError, *BROKEN):
+            return False
+        return True
+
+    def _failed_reads(self, reader: str | None) -> list[str]:
+        return [name for name in self._reads.of.get(reader, ()) if name in self.listed and self._has_failed(name)]
+
+    def _has_failed(self, step_id: str) -> bool:
+        return self.listed[step_id].status in FAILED
+
+    def _key(self, step_id: str) -> tuple[str, ErrorCode | None] | None:
+        """Return the error of a step for comparisons; None if the server does not report it."""
+        return _key_of(self.listed[step_id].error)
+
+    def source(self, step_id: str) -> _Source:
+        """Return where the failure of a step comes from."""
+        if step_id not in self._sources:
+            self._sources[step_id] = self._traced(step_id)
+        return self._sources[step_id]
+
+    def _traced(self, step_id: str) -> _Source:
+        if step_id not in self.definitions:
+            return self._traced_by_name(step_id)
+        key = self._key(step_id)
+        found = self.evaluated(self.definitions[step_id].get("input"))
+        if found is True:
+            return _Source("own")
+        failures = found if isinstance(found, list) else []
+        read = [failure.step for failure in failures if failure.step is not None]
+        if key is None and read:
+            return _Source("read", read[0])
+        read += self._failed_reads(step_id)
+        same = [name for name in read if key is not None and self._key(name) in (key, None)]
+        if same:
+            return _Source("read", same[0])
+        return _Source("own" if key is not None or failures or not read else "unknown")
+
+    def _traced_by_name(self, step_id: str) -> _Source:
+        """Trace a step of a flow that is not known: only its message may name another step."""
+        error = self.listed[step_id].error
+        named = FAILED_STEP.match(error.message) if error is not None else None
+        if named is None:
+            return _Source("unknown")
+        other = named["id"]
+        is_read = other != step_id and other in self.listed and self._has_failed(other)
+        return _Source("read", other) if is_read else _Source("own")
+
+    def root(self, step_id: str) -> str:
+        """Return the step at which the failure of a step began, as far as it can be traced."""
+        seen = [step_id]
+        while (source := self.source(seen[-1])).step_id is not None and source.step_id not in seen:
+            seen.append(source.step_id)
+        return seen[-1]
+
+    @cached_property
+    def cause(self) -> Cause:
+        """Why the item did not succeed."""
+        record = self.record
+        if record.status is ExecutionStatus.CANCELLED:
+            return Cause("cancelled")
+        if record.status not in FAILED or record.error is None:
+            return Cause(None)
+        if record.error.code in _LOST:
+            return Cause("lost")
+        if not record.flow:
+            return self._cause_by_errors()
+        if not record.has_steps:
+            named = self._named_by_server
+            return Cause("step", named) if named else Cause("stall" if self.stalled else "unknown")
+        found = self.evaluated(record.flow.get("output"))
+        failures = found if isinstance(found, list) else []
+        roots = [None if failure.step is None else self.root(failure.step) for failure in failures]
+        for failure, root in zip(failures, roots, strict=True):
+            if root is None and failure.message == record.error.message:
+                return Cause("stall" if self.stalled else "output")
+            if root is not None and self._key(root) == _key_of(record.error):
+                return self._named(root)
+        # If nothing else can have failed, this has, even if the server does not report its error.
+        return self._cause_among(self._failed_reads(None), roots[0] if len(set(roots)) == 1 else None)
+
+    def _cause_among(self, read: Sequence[str], only: str | None) -> Cause:
+        """Return the cause among the failed steps that the output reads.
+
+        Args:
+            read: The failed steps.
+            only: The step that is the only possible cause, if that is certain.
+        """
+        fits = {name: self._fits(name) for name in dict.fromkeys(map(self.root, read))}
+        if only is not None and fits.get(only) is not False:
+            return self._named(only)
+        sure = [name for name, fit in fits.items() if fit]
+        if len(sure) == 1 or (sure and self._key(sure[0]) is not None):
+            return self._named(sure[0])
+        if sure or None in fits.values():
+            return Cause("unknown")
+        if self.stalled:
+            return Cause("stall")
+        return Cause("output" if self._is_expression else "unknown")
+
+    def _named(self, step_id: str) -> Cause:
+        return Cause("step", step_id) if self.source(step_id).kind == "own" else Cause("unknown")
+
+    @property
+    def _named_by_server(self) -> str | None:
+        """The step that the item's error names, unless a step of a sub-flow has the same id (before 0.12)."""
+        error = self.record.error
+        named = None if error is None else error.step_id
+        return named if named in self.definitions and named not in self._reads.inner else None
+
+    def _fits(self, step_id: str) -> bool | None:
+        """Return whether the item's error is the one of this step; None if that is not known."""
+        error = self.record.error
+        assert error is not None
+        key = self._key(step_id)
+        if key is not None:
+            return key == _key_of(error)
+        if self._named_by_server is not None:
+            return self._named_by_server == step_id
+        found = self.evaluated(self.definitions.get(step_id, {}).get("input"))
+        if isinstance(found, list) and all(failure.step is None for failure in found):
+            return any(failure.message == error.message for failure in found)
+        # A component may fail with any message.
+        return None if self._is_expression else True
+
+    @property
+    def _is_expression(self) -> bool:
+        """Whether the item's message is that of an expression that could not be evaluated."""
+        error = self.record.error
+        return error is not None and _EXPRESSION.match(error.message) is not None
+
+    @property
+    def stalled(self) -> str | None:
+        """The step that the output needs and that the server did not start, if that is why the item failed."""
+        error = self.record.error
+        named = None if error is None else _STALLED.match(error.message)
+        name = None if named is None else named["id"]
+        return name if name in self.definitions and name not in self.listed else None
+
+    def _cause_by_errors(self) -> Cause:
+        """Return the cause in a flow that is not known: the first of the steps that have the item's error."""
+        key = _key_of(self.record.error)
+        same = [name for name in self.listed if self._has_failed(name) and self._key(name) == key is not None]
+        named = [self.root(name) for name in same if self.source(name).kind != "unknown"]
+        if named:
+            return Cause("step", named[0])
+        times = {name: self.listed[name].updated_at for name in same}
+        if len(same) == 1:
+            return Cause("step", same[0])
+        if same and all(time is not None for time in times.values()):
+            return Cause("step", min(same, key=lambda name: times[name]))  # type: ignore[arg-type, return-value]
+        return Cause("unknown")
+
+
+def _key_of(error: FlowError | None) -> tuple[str, ErrorCode | None] | None:
+    return None if error is None or error.message == SILENT else (error.message, error.code)

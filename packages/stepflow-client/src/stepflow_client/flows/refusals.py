@@ -1,0 +1,86 @@
+"""Determines which part of its input a component refuses. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .builtins import BUILTINS
+from .dependencies import steps_by_id
+from .evaluation import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedEvaluation
+from .placed import node_of
+from .schema_paths import Mismatch, mismatches
+
+__all__ = ["has_schema", "hint_for", "may_return", "refusal"]
+
+Schemas = Mapping[str, Any]
+"""The input schemas of components by their path in flows."""
+
+
+def has_schema(component: str) -> bool:
+    """Return whether the input schema of a component is known without a server."""
+    return component in BUILTINS
+
+
+def may_return(component: str, value: Any) -> bool:
+    """Return whether a component can have returned a value, as far as its schema is known."""
+    schema = BUILTINS[component][1] if component in BUILTINS else {}
+    return _mismatch(value, schema) is None
+
+
+def refusal(flow: Mapping[str, Any], step: Mapping[str, Any], given: Any, schemas: Schemas) -> str | None:
+    """Return which field of its input a component refuses, and how to find that out before a run.
+
+    Args:
+        flow: The flow.
+        step: The step's definition.
+        given: The input that the component was called with.
+        schemas: The input schemas of components, in addition to those of builtin components.
+
+    Returns:
+        None if the component's schema is not known or allows the input.
+    """
+    component = str(step.get("component"))
+    schema = BUILTINS[component][0] if component in BUILTINS else schemas.get(component)
+    found = _mismatch(given, schema)
+    if found is None:
+        return None
+    what = f"component {component} refuses its input: {found.message} (at {found.path})"
+    if _is_literal(flow, step, schema):
+        return f"{what}; a check of the flow finds this before a run"
+    return f"{what}; if the flow declares a schema of its input, inputs are checked before a run"
+
+
+def hint_for(flow: Mapping[str, Any], step_id: str | None, input: Any, variables: Any) -> str | None:
+    """Return which field of its input the component of a failed step refuses, as far as no other step determines it.
+
+    Args:
+        flow: The flow, with the overrides of the run.
+        step_id: The failed step; None if it is not known.
+        input: The input of the run.
+        variables: The given variables.
+    """
+    step = steps_by_id(flow).get(step_id or "")
+    if step is None:
+        return None
+    try:
+        given = RecordedEvaluation(flow, input, variables, {}, is_over=False).value(step.get("input"))
+    except (Failure, NotKnownError, *BROKEN):
+        return None
+    return refusal(flow, step, given, {})
+
+
+def _mismatch(value: Any, schema: Any) -> Mismatch | None:
+    if not isinstance(schema, Mapping):
+        return None
+    defs = schema.get("$defs")
+    return next(mismatches(node_of(value), schema, defs if isinstance(defs, Mapping) else {}, "$"), None)
+
+
+def _is_literal(flow: Mapping[str, Any], step: Mapping[str, Any], schema: Any) -> bool:
+    """Return whether the refused value is in the flow itself."""
+    evaluation = RecordedEvaluation(flow, NOT_KNOWN, NOT_KNOWN, {}, is_over=False)
+    try:
+        return _mismatch(evaluation.value(step.get("input")), schema) is not None
+    except (Failure, NotKnownError, *BROKEN):
+        return False
