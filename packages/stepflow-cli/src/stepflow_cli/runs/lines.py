@@ -40,6 +40,10 @@ def words_for(event: RunEvent, root: RunProgress, seconds: float | None = None, 
             attempt = getattr(event, "attempt", 1)
             return f"{_step(run, root, event)}: running{f', attempt {attempt}' if attempt > 1 else ''}"
         case "step_completed":
+            step = run.step_of(event)
+            cause = step.not_run.get(getattr(event, "item_index", 0))
+            if cause is not None:
+                return f"{_step(run, root, event)}: not run ({cause} failed)"
             why = "" if error is None else f": {error}"
             return f"{_step(run, root, event)}: {getattr(event, 'status', 'completed')}{took}{why}"
     return f"{where}: {getattr(event, 'name', event.type).replace('_', ' ')}"

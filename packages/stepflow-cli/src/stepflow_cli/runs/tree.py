@@ -64,11 +64,11 @@ def _add_steps(tree: Tree, run: RunProgress, now: datetime, most: int | None) ->
     every = run.steps
     steps = every if most is None or len(every) <= most else _liveliest(every, run, most)
     width = min(_WIDEST_ID, max((cell_len(printable(step.step_id)) for step in steps), default=0))
-    widest = max((len(step.status(run.total, run.is_over)) for step in steps), default=0)
+    widest = max((cell_len(printable(step.state(run.total, run.is_over))) for step in steps), default=0)
     for step in steps:
         tree.add(_step(step, run, now, width, widest))
     if len(steps) < len(every):
-        left_out = [step.status(run.total, run.is_over) for step in every if step not in steps]
+        left_out = [step.state(run.total, run.is_over) for step in every if step not in steps]
         tree.add(_line(f"… and {_counts(left_out)}"))
 
 
@@ -91,16 +91,19 @@ def _liveliest(steps: Sequence[StepProgress], run: RunProgress, most: int) -> li
 def _step(step: StepProgress, run: RunProgress, now: datetime, width: int, widest: int) -> Text:
     name = printable(step.step_id)
     name = set_cell_size(name if cell_len(name) <= width else f"{set_cell_size(name, width - 1)}…", width)
-    status = step.status(run.total, run.is_over)
-    text = _line(f"{name}  ", (f"{status:{widest}}", STATUS_STYLES.get(status, "dim")))
-    text.append(f"{_time(step.seconds(now)):>8}")
+    status = printable(step.state(run.total, run.is_over))
+    text = _line(f"{name}  ", (set_cell_size(status, widest), STATUS_STYLES.get(status, "dim")))
+    is_run = len(step.not_run) < len(step.ended) or not step.not_run
+    text.append(f"{_time(step.seconds(now) if is_run else None):>8}")
     if run.total != 1:
         text.append(f"  {len(step.ended)} of {run.total} done")
         text.append(f", {len(step.running)} running" if step.running else "")
-        text.append(f", {step.failed} failed" if step.failed else "")
+        failed = step.failed - len(step.not_run)
+        text.append(f", {failed} failed" if failed else "")
+        text.append(f", {len(step.not_run)} not run" if step.not_run else "")
     elif step.attempt > 1:
         text.append(f"  attempt {step.attempt}")
-    if step.error:
+    if step.error and step.failed > len(step.not_run):
         text.append(f"  {printable(step.error)}")
     return Text(text.plain.rstrip(), spans=text.spans, no_wrap=True, overflow="ellipsis")
 

@@ -7,17 +7,18 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from stepflow_client._rules.run_progress import FlowOutline, RunProgress
+from stepflow_client._rules.run_progress import FlowOutline, RunProgress, StepProgress
 
 from ..errors import Problem
 from ..exit_codes import ExitCode
 from ..inputs.flow import step_ids
 from ..records.results import cancelled_run, failure
 from ..server.connect import Target
+from .accounts import accounts_of_steps
 from .events import EventReader
 
 if TYPE_CHECKING:
-    from stepflow_client import RunDetails
+    from stepflow_client import RunDetails, StepAccount
     from stepflow_client.events import RunEvent
 
 __all__ = ["Watch", "failure_of"]
@@ -26,6 +27,10 @@ _TICK = 0.2
 """Seconds between updates of the display."""
 _MOST_ITEMS = 10_000
 """For larger runs, the items are not requested to find out what failed."""
+_MOST_EXPLAINED = 1000
+"""For larger runs, the steps are not requested to tell which were not run."""
+_FEW_ITEMS = 20
+"""Number of items up to which the steps that were not run are told while the run is still running."""
 _FAILED = ("failed", "recovery_failed")
 _MOST_FLOWS = 100
 """Maximum number of sub-runs whose step ids are requested."""
@@ -121,6 +126,23 @@ class Watch:
             for step in self.progress.steps:
                 if step.failed and step.error is None:
                     step.error = errors.get(step.step_id)
+        if any(step.failed for step in self.progress.steps) and self.run.items.total <= _MOST_EXPLAINED:
+            self._note_not_run()
+
+    def _note_not_run(self) -> None:
+        """Record which steps were not run, if the server tells."""
+        from stepflow_client import StepflowClientError
+
+        with suppress(StepflowClientError):
+            steps = self._target.client.get_run_steps(self.run.run_id).steps
+            for (item, _), account in accounts_of_steps(self._target.client, self.run.run_id, steps).items():
+                self._note(item, account)
+
+    def _note(self, item: int, account: StepAccount) -> None:
+        """Record that a step was not run because of another one."""
+        step = next((step for step in self.progress.steps if step.step_id == account.step_id), None)
+        if step is not None and item in step.ended and account.because_of is not None:
+            step.not_run[item] = account.because_of
 
     def _step_ids(self) -> list[str]:
         from stepflow_client import NotFoundError
@@ -144,17 +166,28 @@ class Watch:
 
         run = self.progress.of(event)
         step = run.step_of(event)
+        item = getattr(event, "item_index", 0)
+        if run is self.progress and item not in step.not_run and self._failed_before(step, item):
+            with suppress(StepflowClientError):
+                for account in self._target.client.explain_run(run.run_id, item_index=item).steps:
+                    self._note(item, account)
+        if item in step.not_run:
+            return None
         if step.error is None:
             try:
-                told = self._target.client.get_run_step(
-                    run.run_id, step.step_id, item_index=getattr(event, "item_index", 0)
-                )
+                told = self._target.client.get_run_step(run.run_id, step.step_id, item_index=item)
             except StepflowClientError:
                 # The run continues even if this request failed.
                 return None
             step.error = None if told.error is None else _first_line(told.error.message)
             return step.error
         return None
+
+    def _failed_before(self, step: StepProgress, item: int) -> bool:
+        """Return whether another step of an item failed before this one. In large runs, only the end tells."""
+        if self.run.items.total > _FEW_ITEMS:
+            return False
+        return any(item in other.ended and other.failed for other in self.progress.steps if other is not step)
 
     def _flow_of(self, run_id: str, item: int) -> FlowOutline:
         # Flows of sub-runs may not be stored, so their runs are requested.

@@ -1520,7 +1520,8 @@ def _with_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any,
     if is_flow_id(flow) or result.error is None:
         return result
     from ..flows.account import flow_with
-    from ..flows.refusals import NOT_KNOWN, hint_for
+    from ..flows.evaluation import NOT_KNOWN
+    from ..flows.refusals import hint_for
 
     given = {} if variables is None else dict(variables) if isinstance(variables, Mapping) else NOT_KNOWN
     try:

@@ -32,6 +32,8 @@ class StepProgress:
     """The start times of the running items, by item index."""
     ended: dict[int, str] = field(default_factory=dict)
     """The statuses of the ended items, by item index."""
+    not_run: dict[int, str] = field(default_factory=dict)
+    """The items that count as failed only because a step that this one reads failed: that step, by item index."""
     first: datetime | None = None
     last: datetime | None = None
     _counts: Counter[str] = field(default_factory=Counter)
@@ -57,6 +59,13 @@ class StepProgress:
         if not self.ended:
             return "not run" if is_over else "waiting"
         return next((status for status, count in self._counts.items() if count and status != "completed"), "completed")
+
+    def state(self, total: int, is_over: bool) -> str:
+        """Return the status, or `not run (charge_card failed)` if the step failed only with the steps that it reads."""
+        status = self.status(total, is_over)
+        if status != "failed" or not self.not_run or self.failed > len(self.not_run):
+            return status
+        return f"not run ({next(iter(self.not_run.values()))} failed)"
 
     def seconds(self, now: datetime) -> float | None:
         """Return the seconds from the first start to the last end, or until now while items are running.
@@ -89,6 +98,7 @@ class StepProgress:
     def _forget_end(self, item: int) -> None:
         # After a restart of the server, steps may start and end once more.
         before = self.ended.pop(item, None)
+        self.not_run.pop(item, None)
         if before is not None:
             self._counts[before] -= 1
 

@@ -96,7 +96,8 @@ def draw(
 
     Args:
         flow: The path of a file, or the flow itself.
-        statuses: The status of steps, by step id: `completed`, `failed`, `running`, `cancelled`.
+        statuses: The status of steps, by step id: `completed`, `failed`, `running`, `cancelled`,
+            `not_run` (drawn dashed and grey) or `not_needed` (pale).
         servers: Whether plugins have colours and a legend. Default True.
         details: Whether steps show their component and marks. Default True.
 

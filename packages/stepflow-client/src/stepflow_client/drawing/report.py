@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from .._codec import responses
 from .._codec.secrets import Secrets, secrets_of
 from ..errors import NotFoundError, UnsupportedByServerError
-from ..types import FlowVariable, RunArguments, RunDetails, RunItem, StepDetails
+from ..flows.account import accounts_of
+from ..types import FlowVariable, ListItemsResponse, RunArguments, RunDetails, RunItem, StepDetails
 from .timing import StepTime
 
 if TYPE_CHECKING:
     from .._sync.client import SyncStepflowClient
+    from ..account import RunAccount, StepAccount
 
 __all__ = ["RunReport", "gather", "masked", "masked_arguments"]
 
@@ -33,6 +38,27 @@ class RunReport:
     """The times of the steps; empty if the server has no events (before 0.12)."""
     given: RunArguments | None = None
     """The arguments the run was started with; None if they were not requested."""
+
+    @cached_property
+    def accounts(self) -> dict[int, RunAccount]:
+        """The account of each item, by index: why it failed, and what became of its steps."""
+        return accounts_of(self.run, self.items, self.steps, self.flow, self.given, has_steps=bool(self.steps))
+
+    @cached_property
+    def step_accounts(self) -> dict[tuple[int, str], StepAccount]:
+        """The account of each step, by item index and step id."""
+        return {(index, step.step_id): step for index, each in self.accounts.items() for step in each.steps}
+
+    def was_run(self, step: StepDetails | StepTime) -> bool:
+        """Return whether a listed step was run. If a step that it reads failed, servers only list it as failed."""
+        account = self.step_accounts.get((step.item_index, step.step_id))
+        return account is None or account.state != "not_run"
+
+    def text_of(self, step: StepDetails) -> str:
+        """Return what became of a step, in words."""
+        account = self.step_accounts.get((step.item_index, step.step_id))
+        # A state that is not known is shown as the server's status.
+        return step.status.value if account is None or account.state == "unknown" else account.text
 
     def html(self) -> str:
         """Return the report as a page: a single file without scripts that loads no other files."""
@@ -100,26 +126,25 @@ def masked(
     """
     secrets = _secrets(flow)
     steps = list(steps)
-    found = _with_causes(items, steps)
+    found = _with_causes(items, steps, flow)
     return [_hide(each, secrets) for each in found], [_hide_step(each, secrets) for each in steps]
 
 
-def _with_causes(items: Iterable[RunItem], steps: Iterable[StepDetails]) -> list[RunItem]:
+def _with_causes(items: Iterable[RunItem], steps: Iterable[StepDetails], flow: Mapping[str, Any]) -> list[RunItem]:
     """Return items with the failed step and its error added if they are missing, as for most items of large runs."""
-    failed: dict[int, StepDetails] = {}
+    listed = list(items)
+    by_item: dict[int, list[StepDetails]] = defaultdict(list)
     for step in steps:
-        if step.error is not None:
-            failed.setdefault(step.item_index, step)
-
-    def explained(item: RunItem) -> RunItem:
-        cause = failed.get(item.index)
-        result = item.result
-        if cause is None or cause.error is None or result is None or result.error is None or result.error.step_id:
-            return item
-        error = cause.error.model_copy(update={"step_id": cause.step_id})
-        return item.model_copy(update={"result": result.model_copy(update={"error": error})})
-
-    return [explained(item) for item in items]
+        by_item[step.item_index].append(step)
+    places = [
+        place
+        for place, item in enumerate(listed)
+        if item.result is not None and item.result.error is not None and item.result.error.step_id is None
+    ]
+    if not places:
+        return listed
+    found = responses.with_failed_steps(ListItemsResponse(run_id="", items=listed), places, by_item, flow)
+    return list(found.items)
 
 
 def _secrets(flow: Mapping[str, Any]) -> Secrets:

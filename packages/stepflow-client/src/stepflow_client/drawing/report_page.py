@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from html import escape
 from typing import Any
@@ -108,12 +108,33 @@ def _status(status: str) -> str:
     return f'<b class="{_text(status)}">{_text(status)}</b>'
 
 
+def _step_state(report: RunReport, step: StepDetails) -> str:
+    """Return what became of a step; it is coloured like its status unless it was not run."""
+    kind = step.status.value if report.was_run(step) else "cancelled"
+    return f'<b class="{_text(kind)}">{_text(report.text_of(step))}</b>'
+
+
+def _cause(report: RunReport) -> Iterator[tuple[str, str]]:
+    """Yield why a run of one item did not succeed, as rows of the summary."""
+    account = next(iter(report.accounts.values())) if len(report.accounts) == 1 else None
+    if account is None or account.kind is None:
+        return
+    yield "cause", _text(account.text)
+    if account.not_run:
+        yield "not run", _text(", ".join(account.not_run))
+    if account.hint:
+        yield "hint", _text(account.hint)
+    if account.unknown:
+        yield "not known", _text("; ".join(account.unknown))
+
+
 def _summary(report: RunReport) -> str:
     run = report.run
     rows = [("run", _text(run.run_id)), ("flow", _text(run.flow_name or "-")), ("flow id", _text(run.flow_id))]
     rows.append(("status", _status(run.status.value)))
     counts = Counter(item.status.value for item in report.items)
     rows.append(("items", ", ".join(f"{count} {_text(status)}" for status, count in counts.most_common()) or "none"))
+    rows += _cause(report)
     rows += [("created", _text(run.created_at.isoformat()))] if run.created_at else []
     if run.created_at and run.completed_at:
         rows.append(("took", duration((run.completed_at - run.created_at).total_seconds())))
@@ -140,7 +161,7 @@ def _given(given: RunArguments, *, is_batch: bool) -> str:
 
 def _picture(report: RunReport, number: int) -> str:
     graph = flow_graph(report.flow)
-    statuses = statuses_of(report.steps)
+    statuses = statuses_of(report)
     try:
         return svg(graph, statuses=statuses, style=False, name=f"run{number}")
     except DrawingUnavailableError:
@@ -150,15 +171,19 @@ def _picture(report: RunReport, number: int) -> str:
         return f"<p>{hint}</p><pre>{escape(mermaid(graph))}</pre>"
 
 
-def statuses_of(steps: Iterable[StepDetails]) -> dict[str, str]:
-    """Return the status of each step by id: the worst status over all items."""
-    worst = {"failed": 3, "running": 2, "cancelled": 1}
-    statuses: dict[str, str] = {}
-    for step in steps:
-        status = step.status.value
-        if worst.get(status, 0) >= worst.get(statuses.get(step.step_id, ""), 0):
-            statuses[step.step_id] = status
-    return statuses
+_WORST = ("not_needed", "not_started", "completed", "cancelled", "not_run", "running", "failed")
+"""States of a step, from the one that any other replaces."""
+
+
+def statuses_of(report: RunReport) -> dict[str, str]:
+    """Return the state of each step by id, for pictures: the worst state over all items."""
+    found: dict[str, str] = {}
+    for step in report.step_accounts.values():
+        # A state that is not known is shown as the server's status.
+        state = step.state if step.state != "unknown" or step.status is None else step.status.value
+        if state in _WORST and _WORST.index(state) >= _WORST.index(found.get(step.step_id, "not_needed")):
+            found[step.step_id] = state
+    return {name: state for name, state in found.items() if state != "not_started"}
 
 
 def bars_of(report: RunReport, *, until: datetime | None = None) -> list[Bar]:
@@ -168,7 +193,7 @@ def bars_of(report: RunReport, *, until: datetime | None = None) -> list[Bar]:
         report: The report of the run.
         until: Where the bars of running steps end, if that is later than all events.
     """
-    started = [step for step in report.times if step.attempts]
+    started = [step for step in report.times if step.attempts and report.was_run(step)]
     if not started:
         return []
     begin = min(step.attempts[0] for step in started)
@@ -237,14 +262,14 @@ def _by_step(times: Sequence[StepTime]) -> dict[str, list[StepTime]]:
 
 
 def _steps(report: RunReport) -> str:
-    times = _by_step(report.times)
+    times = _by_step([time for time in report.times if report.was_run(time)])
     if len(report.items) > 1:
         groups: dict[str, list[StepDetails]] = defaultdict(list)
         for step in report.steps:
             groups[step.step_id].append(step)
         rows = []
         for name, steps in groups.items():
-            counts = Counter(step.status.value for step in steps)
+            counts = Counter(map(report.text_of, steps))
             told = ", ".join(f"{_status(status)} {count}" for status, count in counts.items())
             again = sum(len(time.attempts) > 1 for time in times.get(name, ()))
             rows.append(
@@ -257,8 +282,10 @@ def _steps(report: RunReport) -> str:
         took = duration(found[0].seconds) if found and found[0].seconds is not None else "-"
         attempts = str(len(found[0].attempts)) if found else "-"
         value = _message(step.error.message[:2000]) if step.error else json_tree(step.output)
+        if not report.was_run(step):
+            took, attempts, value = "-", "-", ""
         rows.append(
-            _row(_text(step.step_id), _text(step.component or ""), _status(step.status.value), took, attempts, value)
+            _row(_text(step.step_id), _text(step.component or ""), _step_state(report, step), took, attempts, value)
         )
     return _table(("step", "component", "status", "duration", "attempts", "output or error"), rows)
 
@@ -314,9 +341,10 @@ def _comparison(reports: Sequence[RunReport]) -> str:
     for name in names:
         cells = [_text(name)]
         for report in reports:
-            counts = Counter(step.status.value for step in report.steps if step.step_id == name)
+            counts = Counter(report.text_of(step) for step in report.steps if step.step_id == name)
             told = ", ".join(f"{_status(status)} {count}" for status, count in counts.items()) or "-"
-            cells += [told, _spread(_by_step(report.times).get(name, []))[0]]
+            times = [time for time in report.times if time.step_id == name and report.was_run(time)]
+            cells += [told, _spread(times)[0]]
         rows.append(_row(*cells))
     heads = ["step"]
     for number in range(1, len(reports) + 1):

@@ -16,12 +16,12 @@ _COLOURS = ("#2563eb", "#c2410c", "#15803d", "#9333ea", "#be123c", "#0e7490", "#
 STYLE = (
     """
 .sf{--sf-bg:#fff;--sf-box:#f8fafc;--sf-line:#64748b;--sf-text:#0f172a;--sf-soft:#475569;--sf-group:#eef2f7;
---sf-completed:#15803d;--sf-failed:#b91c1c;--sf-running:#1d4ed8;--sf-cancelled:#6b7280;background:var(--sf-bg);
+--sf-completed:#15803d;--sf-failed:#b91c1c;--sf-running:#1d4ed8;--sf-cancelled:#6b7280;--sf-not_run:#6b7280;background:var(--sf-bg);
 font-size:12px;
 font-family:ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,monospace}
 @media (prefers-color-scheme:dark){.sf{--sf-bg:#0f172a;--sf-box:#1e293b;--sf-line:#94a3b8;--sf-text:#f1f5f9;
 --sf-soft:#cbd5e1;--sf-group:#172033;--sf-completed:#4ade80;--sf-failed:#f87171;--sf-running:#60a5fa;
---sf-cancelled:#9ca3af}}
+--sf-cancelled:#9ca3af;--sf-not_run:#9ca3af}}
 .sf text{fill:var(--sf-text);text-anchor:middle;dominant-baseline:central}
 .sf .sf-soft,.sf .sf-edge text{fill:var(--sf-soft);font-size:11px}.sf .sf-name{font-weight:600}
 .sf .sf-node rect{fill:var(--sf-box);stroke:var(--sf-line);stroke-width:1.2}
@@ -31,19 +31,20 @@ font-family:ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,monospace}
 .sf marker path{fill:var(--sf-line)}
 .sf .sf-group rect{fill:var(--sf-group);stroke:var(--sf-line);stroke-dasharray:4 3}
 .sf .sf-group text,.sf .sf-legend text{text-anchor:start}
-.sf .sf-unneeded{opacity:.6}.sf .sf-missing rect{stroke:var(--sf-failed);stroke-dasharray:4 3}
+.sf .sf-unneeded,.sf .sf-is-not_needed{opacity:.6}.sf .sf-missing rect{stroke:var(--sf-failed);stroke-dasharray:4 3}
 .sf .sf-must rect.sf-body{stroke-width:2.6}
 """
     + "".join(f".sf .sf-p{index} .sf-band{{fill:{colour};stroke:none}}" for index, colour in enumerate(_COLOURS))
     + "".join(
         f".sf .sf-is-{status} rect.sf-body{{stroke:var(--sf-{status});stroke-width:3}}"
         f".sf .sf-is-{status} .sf-status{{fill:var(--sf-{status})}}"
-        for status in ("completed", "failed", "running", "cancelled")
+        for status in ("completed", "failed", "running", "cancelled", "not_run")
     )
+    + ".sf .sf-is-not_run rect.sf-body{stroke-width:2;stroke-dasharray:4 3}"
 )
 """The style of all pictures. A page with several pictures needs it only once."""
 
-_MARKS = {"completed": "✓", "failed": "✗", "running": "▶", "cancelled": "■"}
+_MARKS = {"completed": "✓", "failed": "✗", "running": "▶", "cancelled": "■", "not_run": "–"}
 
 
 def svg(
@@ -59,7 +60,8 @@ def svg(
 
     Args:
         graph: The graph.
-        statuses: The status of nodes, by node id: `completed`, `failed`, `running`, `cancelled`.
+        statuses: The status of nodes, by node id: `completed`, `failed`, `running`, `cancelled`, `not_run` or
+            `not_needed`.
         servers: Whether plugins have colours and a legend.
         details: Whether boxes show the component and the marks of a step.
         style: Whether the picture includes its style. If not, the page must contain `STYLE`.
@@ -146,13 +148,14 @@ def _edge(edge: GraphEdge, route: Route, name: str) -> str:
 def _node(node: GraphNode, box: Box, plugin: int | None, status: str, details: bool) -> str:
     classes = ["sf-node", f"sf-{node.kind}"]
     classes += [f"sf-p{plugin}"] if plugin is not None else []
-    classes += [f"sf-is-{status}"] if status in _MARKS else []
+    classes += [f"sf-is-{status}"] if status in _MARKS or status == "not_needed" else []
     classes += ["sf-unneeded"] if not node.is_needed else []
     classes += ["sf-must"] if node.must_execute else []
     middle = box.x + box.width / 2
     lines = node_lines(node, details)
     top = box.y + box.height / 2 - (len(lines) - 1) * LINE / 2
-    parts = [f'<g class="{" ".join(classes)}">', _title(*node_title(node), *([status] if status else []))]
+    about = _title(*node_title(node), *([status.replace("_", " ")] if status else []))
+    parts = [f'<g class="{" ".join(classes)}">', about]
     parts.append(_rect(box, "sf-body"))
     if plugin is not None:
         parts.append(_rect(Box(box.x, box.y, 5, box.height), "sf-band"))

@@ -87,6 +87,8 @@ def _end(watch: Watch, wait: Wait, output: Output) -> None:
             "status": step.status(watch.progress.total, True),
             "completed": step.count("completed"),
             "failed": step.failed,
+            "not_run": len(step.not_run),
+            "state": step.state(watch.progress.total, True),
             "error": step.error,
         }
         for step in watch.progress.steps

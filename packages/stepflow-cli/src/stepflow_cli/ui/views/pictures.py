@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from markupsafe import Markup
-
-if TYPE_CHECKING:
-    from stepflow_client import StepDetails
 
 __all__ = ["flow_lines", "flow_picture"]
 
@@ -19,11 +16,10 @@ _ORDER = (
 )
 
 
-def flow_picture(flow: Mapping[str, Any], steps: Sequence[StepDetails] = ()) -> str:
-    """Return the graph of a flow as SVG, coloured by the status of its steps; empty if it cannot be drawn."""
+def flow_picture(flow: Mapping[str, Any], statuses: Mapping[str, str] | None = None) -> str:
+    """Return the graph of a flow as SVG, coloured by the statuses of its steps; empty if it cannot be drawn."""
     from stepflow_client import StepflowClientError
     from stepflow_client.drawing import DrawingUnavailableError
-    from stepflow_client.drawing.report_page import statuses_of
     from stepflow_client.drawing.svg import svg
     from stepflow_client.flows.graph import flow_graph
 
@@ -31,7 +27,7 @@ def flow_picture(flow: Mapping[str, Any], steps: Sequence[StepDetails] = ()) -> 
         return ""
     try:
         # `svg` escapes its values.
-        return Markup(svg(flow_graph(flow), statuses=statuses_of(steps), style=False))  # noqa: S704
+        return Markup(svg(flow_graph(flow), statuses=statuses, style=False))  # noqa: S704
     except (DrawingUnavailableError, StepflowClientError):
         return ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from ..site import Site, site_of
 from .pictures import flow_lines, flow_picture
 
 if TYPE_CHECKING:
-    from stepflow_client import RunArguments, RunDetails, RunItem, StepDetails, StoredFlow
+    from stepflow_client import RunAccount, RunArguments, RunDetails, RunItem, StepDetails, StoredFlow
     from stepflow_client.drawing import RunReport
 
 __all__ = ["filters_of", "home", "item_page", "list_page", "run_flow_page", "run_page"]
@@ -103,6 +104,7 @@ async def run_page(request: Request) -> Response:
     shown_places = places[(number - 1) * PAGE : number * PAGE]
     report = await _report(site, run, [items[place] for place in shown_places], steps, stored)
     given = await _given(site, run, stored)
+    report = replace(report, given=given) if len(items) <= _MOST_DRAWN_ITEMS else report
     single = report.items[0] if len(items) == 1 and report.items else None
     return site.page(
         request,
@@ -116,13 +118,15 @@ async def run_page(request: Request) -> Response:
         items=report.items,
         steps=report.steps[:_MOST_STEPS] if len(items) == 1 else [],
         times=_durations(report),
+        account=_account(report) if single else None,
         counts=counts.most_common(),
         wanted=wanted,
         number=number,
         found=len(places),
         pages=max(1, -(-len(places) // PAGE)),
         has_steps=len(items) <= _MOST_DRAWN_ITEMS,
-        picture=await run_in_threadpool(flow_picture, report.flow, report.steps),
+        # The colours are those of all items, not only of the shown ones.
+        picture=await run_in_threadpool(_picture, replace(report, items=list(items)) if steps else report),
         timeline=await run_in_threadpool(_timeline, report) if len(items) <= PAGE else "",
         can_rerun=run.is_finished and run.status.value in ("failed", "cancelled", "recovery_failed"),
         live="" if run.is_finished else f"/live/runs/{run.run_id}",
@@ -142,7 +146,8 @@ async def item_page(request: Request) -> Response:
     stored = await _flow_of(site, run)
     steps = await _steps(site, run, index)
     report = await _report(site, run, [items[index]], steps, stored, is_timed=len(items) <= _MOST_DRAWN_ITEMS)
-    inputs = (await _given(site, run, stored)).inputs
+    given = await _given(site, run, stored)
+    report, inputs = replace(report, given=given), given.inputs
     return site.page(
         request,
         "item",
@@ -151,8 +156,9 @@ async def item_page(request: Request) -> Response:
         total=len(items),
         inputs=inputs if inputs is not None and len(inputs) == len(items) else None,
         steps=report.steps[:_MOST_STEPS],
-        times={each.step_id: each for each in report.times if each.item_index == index},
-        picture=await run_in_threadpool(flow_picture, report.flow, report.steps),
+        times={each.step_id: each for each in report.times if each.item_index == index and report.was_run(each)},
+        account=_account(report),
+        picture=await run_in_threadpool(_picture, report),
         live="" if run.is_finished else f"/live/runs/{run.run_id}",
     )
 
@@ -220,4 +226,17 @@ def _timeline(report: RunReport) -> str:
 
 
 def _durations(report: RunReport) -> dict[str, Any]:
-    return {each.step_id: each for each in report.times} if len(report.items) == 1 else {}
+    if len(report.items) != 1:
+        return {}
+    return {each.step_id: each for each in report.times if report.was_run(each)}
+
+
+def _account(report: RunReport) -> RunAccount | None:
+    """Return the account of the only item of a report."""
+    return next(iter(report.accounts.values()), None)
+
+
+def _picture(report: RunReport) -> str:
+    from stepflow_client.drawing.report_page import statuses_of
+
+    return flow_picture(report.flow, statuses_of(report))
