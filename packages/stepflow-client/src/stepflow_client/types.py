@@ -225,6 +225,7 @@ class FlowResult(_Typed[OutputT], Model, Shown):
         rows: list[tuple[str, object]] = [("run", self.run_id), ("status", self.status.value)]
         if self.error is not None:
             rows += [("step", self.error.step_id or ""), ("error", self.error.message)]
+            rows += [("hint", self.error.hint)] if self.error.hint else []
         else:
             rows.append(("output", self.output))
         return fields_html(rows)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._codec.secrets import HIDDEN, flow_secrets, hidden_flow
 from ..comparison import RunDifference
+from .account import accounts_of
 from .dependencies import reads_of, steps_by_id
 from .differences import ABSENT, Change, Place, changes, is_ignored, path_text
 
@@ -30,11 +31,19 @@ class RunContent:
 
     @cached_property
     def items_by_index(self) -> dict[int, dict[str, Any]]:
-        """The compared parts of each item: its steps by id, status, output and error."""
+        """The compared parts of each item: its steps by id, status, output and error.
+
+        A step that was not run because of a failed one has the status `not_run` and no error of its own.
+        """
         found = {item.index: _item(item) for item in self.items}
+        accounts = accounts_of(self.run, self.items, self.steps, self.flow)
+        not_run = {(index, name) for index, account in accounts.items() for name in account.not_run}
         for step in self.steps:
             steps = found.setdefault(step.item_index, {"steps": {}})["steps"]
-            steps[step.step_id] = {"status": step.status.value, "output": step.output, "error": _error(step.error)}
+            status, error = step.status.value, _error(step.error)
+            if (step.item_index, step.step_id) in not_run:
+                status, error = "not_run", None
+            steps[step.step_id] = {"status": status, "output": step.output, "error": error}
         return found
 
 
