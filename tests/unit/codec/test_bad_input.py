@@ -151,6 +151,8 @@ ROWS: list[tuple[str, type[StepflowClientError], Operation]] = [
     ("iter_runs(root_run_id='x')", InvalidArgumentError, lambda c: c.iter_runs(root_run_id="x")),
     ("rerun('x')", InvalidArgumentError, lambda c: c.rerun("x")),
     ("plan_rerun('x')", InvalidArgumentError, lambda c: c.plan_rerun("x")),
+    ("explain_run('x')", InvalidArgumentError, lambda c: c.explain_run("x")),
+    ("explain_run(item_index=-1)", InvalidArgumentError, lambda c: c.explain_run(RUN_ID, item_index=-1)),
     ("compare_runs('x', id)", InvalidArgumentError, lambda c: c.compare_runs("x", RUN_ID)),
     ("find_run(key='')", InvalidArgumentError, lambda c: c.find_run({"steps": []}, "")),
     ("find_run(id)", InvalidArgumentError, lambda c: c.find_run("0" * 64, "k")),

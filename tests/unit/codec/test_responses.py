@@ -380,8 +380,9 @@ def test_steps_come_by_item_then_in_the_order_of_the_flow() -> None:
             {"errorCode": 3},
             ('step "a" failed', "a", "unreachable"),
         ),
-        ({"errorMessage": "the whole story"}, {"errorMessage": "disk full"}, ("the whole story", "a", None)),
-        ({}, {"errorMessage": "disk full"}, (SILENT, "a", None)),
+        # Other errors than the item's say nothing about its cause.
+        ({"errorMessage": "the whole story"}, {"errorMessage": "disk full"}, ("the whole story", None, None)),
+        ({}, {"errorMessage": "disk full"}, (SILENT, None, None)),
     ],
 )
 def test_failed_steps_say_what_items_do_not(
@@ -403,8 +404,8 @@ def test_failed_steps_say_what_items_do_not(
     assert result.error is not None
     assert (result.error.message, result.error.step_id, result.error.code) == expected
     assert explained.items[1] == listed.items[1]
-    assert responses.with_failed_steps(listed, [0], {}) == listed
-    assert responses.with_failed_steps(listed, [0], {0: []}) == listed
+    assert responses.with_failed_steps(listed, [0], {}, {}) == listed
+    assert responses.with_failed_steps(listed, [0], {0: []}, {}) == listed
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = [
     "ITEM",
     "RUN",
-    "RUN_EXPLAINED",
     "RUN_IN_FULL",
     "STATUSES",
     "STEP",
@@ -27,6 +26,7 @@ __all__ = [
     "explained_record",
     "item_record",
     "run_record",
+    "run_view",
     "step_record",
 ]
 
@@ -90,18 +90,30 @@ def _not_run_text(not_run: object) -> str:
     return ", ".join(f"{step} ({cause} failed)" if cause else str(step) for step, cause in not_run.items()) or "-"
 
 
-RUN_EXPLAINED = RUN_IN_FULL._replace(
-    columns=(
-        *RUN_IN_FULL.columns,
-        Column("account", title="CAUSE", show=_cause_text),
-        Column("account.not_run", title="NOT RUN", show=_not_run_text),
-        Column("account.hint", title="HINT"),
-        Column("account.unknown", title="NOT KNOWN"),
-    ),
-    fields=(*_COUNTS, *_ACCOUNT),
-    open_fields=("account.not_run",),
-)
-"""A single run that did not succeed."""
+_EXPLAINED = {
+    "cause": Column("account", title="CAUSE", show=_cause_text),
+    "not_run": Column("account.not_run", title="NOT RUN", show=_not_run_text),
+    "hint": Column("account.hint", title="HINT"),
+    "unknown": Column("account.unknown", title="NOT KNOWN"),
+}
+"""The columns of a single run that did not succeed, each with the part of its account that it shows."""
+
+
+def run_view(account: RunAccount | None) -> View:
+    """Return the view of a single run.
+
+    Args:
+        account: The account of the run; None if it did not fail.
+    """
+    if account is None:
+        return RUN_IN_FULL
+    shown = [column for name, column in _EXPLAINED.items() if name == "cause" or getattr(account, name)]
+    return RUN_IN_FULL._replace(
+        columns=(*RUN_IN_FULL.columns, *shown),
+        fields=(*_COUNTS, "account", *_ACCOUNT),
+        open_fields=("account.not_run",),
+    )
+
 
 _ERROR = ("error", "error.code", "error.step_id", "error.details")
 VALUES = ("output", "error.details")

@@ -63,9 +63,12 @@ class StepProgress:
     def state(self, total: int, is_over: bool) -> str:
         """Return the status, or `not run (charge_card failed)` if the step failed only with the steps that it reads."""
         status = self.status(total, is_over)
-        if status != "failed" or not self.not_run or self.failed > len(self.not_run):
-            return status
-        return f"not run ({next(iter(self.not_run.values()))} failed)"
+        return f"not run ({self.because_of} failed)" if status == "failed" and self.because_of else status
+
+    @property
+    def because_of(self) -> str | None:
+        """The failed step because of which this one was not run; None if it was run, or failed itself."""
+        return next(iter(self.not_run.values()), None) if self.failed == len(self.not_run) else None
 
     def seconds(self, now: datetime) -> float | None:
         """Return the seconds from the first start to the last end, or until now while items are running.

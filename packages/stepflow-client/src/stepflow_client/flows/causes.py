@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -294,16 +295,15 @@ class ItemCauses:
 
     def _cause_by_errors(self) -> Cause:
         """Return the cause in a flow that is not known: the first of the steps that have the item's error."""
-        key = _key_of(self.record.error)
-        same = [name for name in self.listed if self._has_failed(name) and self._key(name) == key is not None]
-        named = [self.root(name) for name in same if self.source(name).kind != "unknown"]
-        if named:
-            return Cause("step", named[0])
-        times = {name: self.listed[name].updated_at for name in same}
-        if len(same) == 1:
-            return Cause("step", same[0])
-        if same and all(time is not None for time in times.values()):
-            return Cause("step", min(same, key=lambda name: times[name]))  # type: ignore[arg-type, return-value]
+        error = self.record.error
+        key = _key_of(error)
+        failed = [name for name in self.listed if self._has_failed(name)]
+        named = FAILED_STEP.match(error.message) if error is not None else None
+        if named is not None and named["id"] in failed:
+            return Cause("step", named["id"])
+        times = {name: self.listed[name].updated_at for name in failed if key is not None and self._key(name) == key}
+        if len(times) == 1 or (times and None not in times.values()):
+            return Cause("step", min(times, key=lambda name: times[name] or datetime.min))
         return Cause("unknown")
 
 

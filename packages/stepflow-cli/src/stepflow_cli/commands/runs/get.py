@@ -8,7 +8,7 @@ from ...output.view import Output
 from ...params.options import output_options, server_options
 from ...params.parsing import Command
 from ...params.runs import run_argument
-from ...records.runs import RUN_EXPLAINED, RUN_IN_FULL, explained_record
+from ...records.runs import explained_record, run_view
 from ...runs.accounts import account_of_run
 from ...runs.ids import whole_id
 from ...server.connect import connect
@@ -34,4 +34,4 @@ def command(run_id: str, server: ServerOptions, output: Output) -> None:
         run_id = whole_id(target.client, run_id)
         run = target.client.get_run(run_id)
         account = account_of_run(target.client, run)
-    output.record(explained_record(run, account), RUN_IN_FULL if account is None else RUN_EXPLAINED)
+    output.record(explained_record(run, account), run_view(account))

@@ -88,7 +88,8 @@ def _end(watch: Watch, wait: Wait, output: Output) -> None:
             "completed": step.count("completed"),
             "failed": step.failed,
             "not_run": len(step.not_run),
-            "state": step.state(watch.progress.total, True),
+            "state": "not_run" if step.because_of else step.status(watch.progress.total, True),
+            "because_of": step.because_of,
             "error": step.error,
         }
         for step in watch.progress.steps
