@@ -236,6 +236,14 @@ def test_the_schema_of_another_component_is_asked_for_only_if_the_error_says_not
     assert str(told.hint).startswith("component /x/y refuses its input: the schema wants object")
 
 
+def test_a_hint_does_not_show_the_refused_value() -> None:
+    given = {"data": 1, "blob_type": {"$variable": "kind"}}
+    content = flow(s("a"), ("a", given), a={"component": "/builtin/put_blob"})
+    hint = str(hint_for(content, "a", {}, {"kind": "hunter2"}))
+    assert "the value is none of the allowed values (at $.blob_type)" in hint
+    assert "hunter2" not in hint
+
+
 def test_what_a_builtin_component_may_return() -> None:
     assert may_return("/python/any", 5)
     assert not may_return(MESSAGES, 5)

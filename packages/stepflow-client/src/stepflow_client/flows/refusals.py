@@ -45,7 +45,10 @@ def refusal(flow: Mapping[str, Any], step: Mapping[str, Any], given: Any, schema
     found = _mismatch(given, schema)
     if found is None:
         return None
-    what = f"component {component} refuses its input: {found.message} (at {found.path})"
+    # The value may be a secret.
+    shown = repr(found.node.value)
+    message = f"the value{found.message[len(shown) :]}" if found.message.startswith(shown) else found.message
+    what = f"component {component} refuses its input: {message} (at {found.path})"
     if _is_literal(flow, step, schema):
         return f"{what}; a check of the flow finds this before a run"
     return f"{what}; if the flow declares a schema of its input, inputs are checked before a run"

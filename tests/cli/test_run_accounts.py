@@ -1,0 +1,105 @@
+"""What the commands say of a failed run: the step that failed, and the steps that were not run because of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.command import Stepflow
+from tests.cli.golden import Golden
+from tests.cli.runs import SLEEPING, Start
+from tests.cli.terminal import Terminal
+
+
+def taking(name: str, value: Any) -> dict[str, Any]:
+    return {"id": name, "component": "/builtin/noop", "input": {"value": value}}
+
+
+PAYMENT: dict[str, Any] = {
+    "name": "payment",
+    "steps": [
+        taking("load_order", 1),
+        taking("charge_card", {"$input": "$.card"}),
+        taking("send_receipt", {"$step": "charge_card"}),
+        taking("update_ledger", {"$step": "send_receipt"}),
+        taking("refund", 1),
+    ],
+    "output": [
+        {"$step": "load_order"},
+        {"$step": "update_ledger"},
+        {"$if": {"$input": "$.refunded"}, "then": {"$step": "refund"}},
+    ],
+}
+
+
+@pytest.fixture
+def unpaid(start: Start) -> str:
+    """A run whose second step fails."""
+    return start(PAYMENT)
+
+
+def test_formats(stepflow: Stepflow, unpaid: str, golden: Golden) -> None:
+    golden(
+        stepflow("runs", "get", unpaid),
+        stepflow("runs", "get", unpaid, "--json", "account"),
+        stepflow("runs", "get", unpaid, "--fields", "account.cause,account.not_run"),
+        stepflow("runs", "steps", unpaid),
+        stepflow("runs", "steps", unpaid, "-o", "jsonl"),
+        stepflow("runs", "steps", unpaid, "--step", "send_receipt"),
+        stepflow("runs", "steps", unpaid, "--fields", "step_id,status,state,because_of"),
+        stepflow("runs", "watch", unpaid),
+    )
+
+
+def test_on_a_terminal(terminal: Callable[..., Terminal], unpaid: str, golden: Golden) -> None:
+    golden(*(terminal("runs", command, unpaid, width=100) for command in ("steps", "watch")))
+
+
+def test_a_batch(stepflow: Stepflow, start: Start, golden: Golden) -> None:
+    run_id = start(PAYMENT | {"name": "payments"}, [{"card": "1"}, {}, {"card": "2"}, {}])
+    golden(
+        stepflow("runs", "get", run_id, "--fields", "account.text,account.not_run"),
+        stepflow("runs", "steps", run_id, "--fields", "item_index,step_id,state,because_of", "-o", "jsonl"),
+    )
+
+
+def test_differences_are_of_steps_that_ran(stepflow: Stepflow, start: Start, unpaid: str) -> None:
+    paid = start(PAYMENT, [{"card": "1"}])
+    shown = json.loads(stepflow("runs", "diff", paid, unpaid, "-o", "json").stdout)
+    found = {each["path"]: each["b"] for each in shown}
+    assert found["$.steps.charge_card.status"] == "failed"
+    assert found["$.steps.send_receipt.status"] == "not_run"
+    assert "$.steps.send_receipt.error" not in found
+
+
+def test_a_report(stepflow: Stepflow, unpaid: str) -> None:
+    stepflow("runs", "report", unpaid, "-o", "report.html")
+    page = Path(stepflow.folder, "report.html").read_text("utf-8")
+    assert page.count("not run (charge_card failed)") == 2
+    assert "not needed" in page
+    assert 'class="sf-node sf-step sf-p0 sf-is-not_run"' in page
+    # Neither of the two has a bar in the timeline.
+    assert "send_receipt: " not in page
+
+
+def test_a_cancelled_run(stepflow: Stepflow, start: Start) -> None:
+    run_id = start({"name": "asleep", "steps": [SLEEPING], "output": {"$step": "sleeping"}}, wait=False)
+    stepflow("runs", "cancel", run_id, "--yes")
+    assert "CAUSE            cancelled; may still be executing: sleeping\n" in stepflow("runs", "get", run_id).stdout
+
+
+@pytest.mark.parametrize("history", [True, False])
+def test_the_field_that_a_component_refuses(history: bool, stepflow: Stepflow, server: str) -> None:
+    stepflow.environment["STEPFLOW_HISTORY"] = "on" if history else "off"
+    step = {"id": "greet", "component": "/builtin/create_messages", "input": {"user_prompt": {"$input": "name"}}}
+    flow = {"name": "greeting", "steps": [step], "output": {"$step": "greet"}}
+    Path(stepflow.folder, "greeting.json").write_text(json.dumps(flow))
+    done = stepflow("run", "greeting.json", "--input-json", '{"name": 5}')
+    assert done.code == 1
+    hint = done.stderr.partition("hint: ")[2]
+    assert hint.startswith("component /builtin/create_messages refuses its input: the schema wants string, this is int")
+    assert "(at $.user_prompt)" in hint
