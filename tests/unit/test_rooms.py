@@ -21,7 +21,7 @@ ROOMS = {
     "_rules": {"_http"},
     "_codec": {"_rules", "flows"},
     "flows": {"_codec", "_rules"},
-    "_stores": {"_codec"},
+    "_stores": {"_codec", "_rules", "flows"},
     "_display": {"_rules"},
     "transport": {"_http", "_rules", "_codec"},
     "parts": {"transport", "_http", "_rules", "_codec", "flows", "_stores", "_display"},

@@ -26,7 +26,7 @@ from stepflow_client import (
     StepflowClientError,
     UnsupportedByServerError,
 )
-from stepflow_client._rules.creation import RunRegistry, born, may_have_created, tagged, this_process, untagged
+from stepflow_client._rules.creation import RunRegistry, born, may_have_created, this_process
 
 MOMENT = 1_795_000_000.0
 
@@ -120,26 +120,6 @@ def _name(number: int) -> str:
 
 
 # Flows
-
-
-@pytest.mark.parametrize(
-    "flow",
-    [{"steps": []}, {"metadata": {"a": 1}, "steps": []}, {"steps": [], "metadata": {"a": {"b": None}}, "output": 1}],
-)
-def test_a_tag_comes_off_again(flow: dict[str, Any]) -> None:
-    before = repr(flow)
-    made = tagged(flow, "t")
-    assert made["metadata"]["stepflow-client"] == "t"
-    assert repr(untagged(made)) == before
-    assert repr(untagged(flow)) == before
-    assert untagged(tagged(made, "other")) == flow
-
-
-@pytest.mark.parametrize("metadata", ["text", ["a"], 5, False])
-def test_metadata_that_servers_refuse_stays_as_it_is(metadata: Any) -> None:
-    flow = {"metadata": metadata, "steps": []}
-    assert tagged(flow, "t") == flow
-    assert untagged(flow) == flow
 
 
 def test_no_two_clients_have_the_same_tag() -> None:

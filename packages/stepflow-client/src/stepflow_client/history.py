@@ -10,40 +10,35 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from ._stores.history_rows import ADDED, COLUMNS, FIELDS, DamagedRowError, decoded, fields_of, row_of, without_secrets
 from ._stores.sqlite import SharedFile, user_folder
 from .errors import InvalidArgumentError
 
 __all__ = ["History", "HistoryEntry", "default_path"]
 
 _DAY = 86_400.0
-_LARGEST = 1_000_000
-"""Maximum size of a flow, an input, variables or overrides, in characters of JSON; larger ones are left out."""
 _PRUNE_EVERY = 50
-_FIELDS = ("flow", "input", "variables", "overrides")
-_COLUMNS = (
-    "run_id, created, server, flow_id, flow_file, status, labels, note, omitted, flow, input, variables, overrides"
-)
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS runs (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, {_COLUMNS.replace("run_id,", "run_id TEXT NOT NULL UNIQUE,")}
+    number INTEGER PRIMARY KEY AUTOINCREMENT, {COLUMNS.replace("run_id,", "run_id TEXT NOT NULL UNIQUE,")}
 )
 """
-_PASSWORD_IN_URL = re.compile(r"(?<=://)[^/?#\s@\"]*@")
+_LABELS = "CASE WHEN typeof(runs.labels) = 'text' AND json_valid(runs.labels) THEN runs.labels ELSE '{}' END"
+"""The labels of a row; none if they are damaged."""
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """A run and what it was started with."""
+    """A run and what the caller started it with; what a rerun added is in `rerun_of`, `kept` and `rerun_items`."""
 
     run_id: str
     created_at: datetime
@@ -58,13 +53,22 @@ class HistoryEntry:
     labels: Mapping[str, str] = field(default_factory=dict)
     note: str | None = None
     omitted: tuple[str, ...] = ()
-    """Names of the fields that are None because their values were too large to store."""
+    """Names of the fields that are None because their values were too large to store, or because they are unknown: the
+    inputs of `map`."""
     flow: Any = field(default=None, repr=False)
     input: Any = field(default=None, repr=False)
     """The input; for a batch, the list of inputs."""
     variables: Any = field(default=None, repr=False)
     """The given variables, with `***` in place of secret values."""
     overrides: Any = field(default=None, repr=False)
+    rerun_of: str | None = None
+    """The id of the earlier run, if the run was started by `rerun`."""
+    kept: tuple[str, ...] = ()
+    """The ids of the steps whose outputs a rerun kept. Their overrides, if any, had no effect on it."""
+    rerun_items: tuple[int, ...] = ()
+    """The indexes, in the earlier run, of the items that were run again, in the order of this run's items."""
+    has_more_runs: bool = False
+    """Whether the run is the first of several runs of a batch that `map` started. The others are not recorded."""
 
 
 def default_path() -> Path:
@@ -105,6 +109,7 @@ class History(SharedFile):
     _what = "history"
     _where = "the state folder"
     _schema = (_SCHEMA,)
+    _added = tuple(("runs", column) for column in ADDED)
 
     def __init__(
         self,
@@ -139,6 +144,11 @@ class History(SharedFile):
         overrides: Any = None,
         labels: Mapping[str, str] | None = None,
         note: str | None = None,
+        rerun_of: str | None = None,
+        kept: Sequence[str] = (),
+        rerun_items: Sequence[int] = (),
+        has_more_runs: bool = False,
+        omitted: Collection[str] = (),
     ) -> None:
         """Record that a run was started. Errors are logged once, as a warning.
 
@@ -156,31 +166,44 @@ class History(SharedFile):
             overrides: Changes to steps.
             labels: Labels to find the run by: values by name.
             note: A note to find the run by.
+            rerun_of: The earlier run, if this run is a rerun.
+            kept: The ids of the steps whose outputs a rerun keeps.
+            rerun_items: The indexes of the items of the earlier run that are run again.
+            has_more_runs: Whether the run is the first of several runs of a batch.
+            omitted: Names of the fields that are unknown: `flow`, `input`, `variables`, `overrides`.
         """
         values = {"flow": flow, "input": input, "variables": variables, "overrides": overrides}
-        about = {"server": server, "flow_id": flow_id, "labels": dict(labels or {}), "note": note}
+        about: dict[str, Any] = {"server": server, "flow_id": flow_id, "note": note}
+        added = {"rerun_of": rerun_of, "kept": list(kept), "rerun_items": list(rerun_items)}
         with self._warning("record a run"):
+            about["labels"] = {str(name): str(value) for name, value in (labels or {}).items()}
             about["flow_file"] = None if flow_file is None else str(Path(flow_file).absolute())
-            row = _row(str(run_id), _without_secrets(values | about, flow, variables))
+            about = without_secrets(values | about, flow, variables)
+            row = row_of(str(run_id), about | added | {"has_more_runs": has_more_runs, "omitted": omitted})
             with self._opened() as connection:
                 marks = ", ".join("?" * len(row))
-                cursor = connection.execute(f"INSERT OR REPLACE INTO runs ({_COLUMNS}) VALUES ({marks})", row)  # noqa: S608
+                cursor = connection.execute(f"INSERT OR REPLACE INTO runs ({COLUMNS}) VALUES ({marks})", row)  # noqa: S608
                 if (cursor.lastrowid or 0) % min(_PRUNE_EVERY, max(1, self._max_runs // 10)) == 0:
                     self._prune(connection)
 
     def update(self, run_id: str | UUID, *, status: str) -> None:
-        """Set the last known status of a run, if the run is recorded. Errors are logged once, as a warning."""
+        """Set the last known status of a run, if the run is recorded. Errors are logged once, as a warning.
+
+        Args:
+            run_id: The run.
+            status: One of the values of `ExecutionStatus`. Any other is read as None.
+        """
         with self._warning("update a run"), self._opened() as connection:
             connection.execute("UPDATE runs SET status = ? WHERE run_id = ?", (str(status), str(run_id)))
 
     def get(self, run_id: str | UUID) -> HistoryEntry | None:
-        """Return the record of a run, or None if the run is not recorded.
+        """Return the record of a run, or None if the run is not recorded. A damaged record is reported once.
 
         Raises:
             StepflowClientError: If the file cannot be read.
         """
-        rows = self._read(f"SELECT {_COLUMNS} FROM runs WHERE run_id = ?", [str(run_id)])  # noqa: S608
-        return _entry(rows[0]) if rows else None
+        entries = self._entries(f"SELECT {COLUMNS} FROM runs WHERE run_id = ?", [str(run_id)])  # noqa: S608
+        return next((entry for entry in entries if entry.run_id == str(run_id)), None)
 
     def search(
         self,
@@ -195,9 +218,12 @@ class History(SharedFile):
     ) -> list[HistoryEntry]:
         """Return the runs that match all given conditions, newest first.
 
+        A damaged record is left out and reported once. It counts for `limit` and `offset`, so that the position of
+        a run never refers to another one.
+
         Args:
-            text: A text in the run's id, server, flow, input, variables, overrides, labels or note; the case of ASCII
-                letters is ignored.
+            text: A text in the run's id, the id of the run that it is a rerun of, its server, flow, input, variables,
+                overrides, labels or note; the case of ASCII letters is ignored.
             labels: Labels that the run has, with these values.
             status: The last known status.
             server: The URL of the run's server, or several URLs, one of which is that of the server.
@@ -214,7 +240,7 @@ class History(SharedFile):
             quoted = json.dumps(text, ensure_ascii=False)[1:-1]
             for mark, escape in (("\\", "\\\\"), ("%", "\\%"), ("_", "\\_")):
                 text, quoted = text.replace(mark, escape), quoted.replace(mark, escape)
-            plain, encoded = ("run_id", "server", "flow_id", "flow_file", "note"), ("labels", *_FIELDS)
+            plain, encoded = ("run_id", "rerun_of", "server", "flow_id", "flow_file", "note"), ("labels", *FIELDS)
             matches = [f"{each} LIKE ? ESCAPE '\\'" for each in (*plain, *encoded)]
             conditions.append(f"({' OR '.join(matches)})")
             values += [f"%{text}%"] * len(plain) + [f"%{quoted}%"] * len(encoded)
@@ -229,11 +255,11 @@ class History(SharedFile):
             conditions.append("substr(run_id, 1, ?) = ?")
             values += [len(run_id), run_id]
         for name, value in (labels or {}).items():
-            conditions.append("EXISTS (SELECT 1 FROM json_each(runs.labels) WHERE key = ? AND value = ?)")
+            conditions.append(f"EXISTS (SELECT 1 FROM json_each({_LABELS}) WHERE key = ? AND value = ?)")  # noqa: S608
             values += [name, value]
         where = " AND ".join(conditions)
-        query = f"SELECT {_COLUMNS} FROM runs WHERE {where} ORDER BY number DESC LIMIT ? OFFSET ?"  # noqa: S608
-        return [_entry(row) for row in self._read(query, [*values, limit, offset])]
+        query = f"SELECT {COLUMNS} FROM runs WHERE {where} ORDER BY number DESC LIMIT ? OFFSET ?"  # noqa: S608
+        return self._entries(query, [*values, limit, offset])
 
     def clear(self, *, older_than: float = 0.0) -> int:
         """Remove runs and return how many were removed. Their content is overwritten in the file.
@@ -253,70 +279,22 @@ class History(SharedFile):
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             return count
 
-    def _read(self, query: str, values: list[Any]) -> list[tuple[Any, ...]]:
+    def _entries(self, query: str, values: list[Any]) -> list[HistoryEntry]:
         if not self.path.exists():
             return []
         with self._raising("read"), self._opened() as connection:
-            return connection.execute(query, values).fetchall()
+            # Otherwise, a text that is not UTF-8 would fail the whole query.
+            connection.text_factory = decoded
+            rows = connection.execute(query, values).fetchall()
+        entries = []
+        for row in rows:
+            try:
+                entries.append(HistoryEntry(**fields_of(row)))
+            except DamagedRowError:
+                self._report("read a run", "its record is damaged")
+        return entries
 
     def _prune(self, connection: sqlite3.Connection) -> None:
         connection.execute("DELETE FROM runs WHERE created < ?", [time.time() - self._max_age])
         newest = "SELECT number FROM runs ORDER BY number DESC LIMIT 1 OFFSET ?"
         connection.execute(f"DELETE FROM runs WHERE number <= ({newest})", [self._max_runs])  # noqa: S608
-
-
-def _without_secrets(
-    kept: dict[str, Any], flow: Mapping[str, Any] | None, variables: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    """Return the values to record, with each secret replaced by `***`."""
-    from ._codec.secrets import HIDDEN, Secrets, hidden_flow
-
-    properties: Any = flow
-    for key in ("schemas", "properties", "variables", "properties"):
-        properties = properties.get(key) if isinstance(properties, Mapping) else None
-    declared = properties if isinstance(properties, Mapping) else {}
-    names = {name for name in variables or {} if flow is None or _holds_secret(declared.get(name))}
-    found = Secrets([each for name, each in (variables or {}).items() if name in names], words=False)
-    hidden: dict[str, Any] = found.hide_in(kept | {"flow": None if flow is None else hidden_flow(flow)})
-    if variables is not None:
-        hidden["variables"] = {
-            name: HIDDEN if name in names else found.hide_in(each) for name, each in variables.items()
-        }
-    return hidden
-
-
-def _holds_secret(schema: Any) -> bool:
-    """Return whether the schema of a variable, or a part of it, is declared secret."""
-    if isinstance(schema, Mapping):
-        return schema.get("is_secret") is True or any(_holds_secret(each) for each in schema.values())
-    return isinstance(schema, list) and any(_holds_secret(each) for each in schema)
-
-
-def _row(run_id: str, kept: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return the values of the columns."""
-    texts = {name: None if kept[name] is None else _encoded(kept[name]) for name in _FIELDS}
-    omitted = [name for name, text in texts.items() if text is not None and len(text) > _LARGEST]
-    texts |= dict.fromkeys(omitted)
-    plain = [None if kept[name] is None else _bare(str(kept[name])) for name in ("server", "flow_id", "flow_file")]
-    note = None if kept["note"] is None else _bare(str(kept["note"]))
-    return (
-        run_id, time.time(), *plain, None, _encoded(kept["labels"]), note, json.dumps(omitted), *texts.values()
-    )  # fmt: skip
-
-
-def _encoded(value: Any) -> str:
-    return _bare(json.dumps(value, ensure_ascii=False))
-
-
-def _bare(text: str) -> str:
-    """Return a text without the users and passwords of the URLs in it."""
-    return _PASSWORD_IN_URL.sub("", text)
-
-
-def _entry(row: tuple[Any, ...]) -> HistoryEntry:
-    run_id, created, server, flow_id, flow_file, status, labels, note, omitted, *texts = row
-    values = {name: None if text is None else json.loads(text) for name, text in zip(_FIELDS, texts, strict=True)}
-    return HistoryEntry(
-        run_id, datetime.fromtimestamp(created, UTC), server, flow_id, flow_file, status, json.loads(labels), note,
-        tuple(json.loads(omitted)), **values,
-    )  # fmt: skip

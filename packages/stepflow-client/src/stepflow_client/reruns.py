@@ -44,6 +44,9 @@ class RerunPlan:
     recorded: Sequence[str] = ()
     """Values taken from the client's history: `input`, `variables`, `overrides`. Values that are given override
     them."""
+    outdated: Sequence[str] = ()
+    """The ids of kept steps whose outputs were computed from another input, or from other variables, than the new
+    ones, as far as the client's history has the earlier ones."""
 
 
 @dataclass(frozen=True, slots=True)

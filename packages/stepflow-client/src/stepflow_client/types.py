@@ -295,6 +295,10 @@ class RunArguments(Model, Shown):
     """The note the run was recorded with."""
     is_recorded: bool = False
     """Whether the run is in the history."""
+    rerun_of: str | None = None
+    """The id of the earlier run, if the run was started by `rerun`."""
+    kept: list[str] = Field(default_factory=list)
+    """The ids of the steps whose outputs a rerun kept: they were not executed."""
 
     @property
     def hidden(self) -> list[str]:
@@ -307,6 +311,7 @@ class RunArguments(Model, Shown):
         given = self.inputs[0] if self.inputs is not None and len(self.inputs) == 1 else self.inputs
         rows: list[tuple[str, object]] = [("run", self.run_id), ("input", given)]
         rows += [("variables", self.variables), ("overrides", self.overrides)]
+        rows += [] if self.rerun_of is None else [("rerun of", self.rerun_of), ("kept", ", ".join(self.kept))]
         return fields_html([*rows, ("labels", self.labels), ("note", self.note)])
 
 

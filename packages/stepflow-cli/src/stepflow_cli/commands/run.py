@@ -73,7 +73,7 @@ def command(
     order in which inputs end. A journal is kept beside the file: --resume continues an interrupted batch, and
     --retry-failed runs the failed inputs of a finished one again.
 
-    The run is recorded in the history of this user, but for a batch that streams: see 'stepflow history --help'.
+    The run is recorded in the history of this user: see 'stepflow history --help'.
 
     With --cache, a result that is there is printed without asking the server, and nothing is recorded. Commands that
     are started at once for the same result share one run.

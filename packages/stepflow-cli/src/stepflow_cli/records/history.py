@@ -24,6 +24,10 @@ def _json(value: object) -> str:
     return "-" if value is None else json.dumps(value, ensure_ascii=False)
 
 
+def _names(names: object) -> str:
+    return ", ".join(names) if isinstance(names, list) and names else "-"
+
+
 _LABELS = Column("labels", show=_labels_text)
 _VALUES = ("input", "variables", "overrides", "flow")
 
@@ -42,11 +46,11 @@ ENTRY_IN_FULL = View(
     columns=(
         *(Column("run_id", kind="id"), Column("status", kind="status"), Column("created_at", kind="time")),
         *(Column("server"), Column("flow_name", title="FLOW"), Column("flow_id", kind="id"), Column("flow_file")),
-        *(_LABELS, Column("note")),
+        *(_LABELS, Column("note"), Column("rerun_of", kind="id"), Column("kept", show=_names)),
         *(Column(name, show=_json) for name in _VALUES[:-1]),
-        Column("omitted", show=lambda names: ", ".join(names) if isinstance(names, list) and names else "-"),
+        Column("omitted", show=_names),
     ),
-    fields=("flow",),
+    fields=("flow", "rerun_items", "has_more_runs"),
     open_fields=("labels", *_VALUES),
     folds=True,
 )
@@ -74,6 +78,8 @@ def entry_record(entry: HistoryEntry, *, full: bool = False) -> dict[str, Any]:
     }
     if full:
         record |= {each: getattr(entry, each) for each in _VALUES} | {"omitted": list(entry.omitted)}
+        record |= {"rerun_of": entry.rerun_of, "kept": list(entry.kept), "rerun_items": list(entry.rerun_items)}
+        record |= {"has_more_runs": entry.has_more_runs}
     return record
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Problem
@@ -109,14 +109,20 @@ def _hint_for(message: str) -> str | None:
     return f"a path without $ names one field: {path[2:]} is a single key, {path} is a field within a field"
 
 
-def print_results(run_id: str, results: list[FlowResult], output: Output) -> None:
+def print_results(run_id: str, results: list[FlowResult], output: Output, run_ids: Sequence[str] | None = None) -> None:
     """Print a record for each item of a batch.
+
+    Args:
+        run_id: The run.
+        results: The results of its items.
+        output: Where to print them.
+        run_ids: The runs whose ids the format `name` prints. Default: the run.
 
     Raises:
         Problem: If not all items succeeded.
     """
     if output.format == "name" and not output.fields:
-        output.record({"run_id": run_id}, BATCH_RESULT)
+        output.records([{"run_id": each} for each in ([run_id] if run_ids is None else run_ids)], BATCH_RESULT)
     else:
         output.records(_batch_records(results), BATCH_RESULT, default="jsonl")
     failed = sum(not result.is_success for result in results)

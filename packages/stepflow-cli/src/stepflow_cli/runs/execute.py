@@ -68,8 +68,6 @@ def prepare(
     values.check(flow=flow, inputs=inputs)
     about = {name: value for name, value in (about or {}).items() if value}
     if about:
-        if is_stream:
-            raise usage("a batch that streams is not recorded in the history: it has no use for --label and --note")
         require_history()
     is_stored = is_flow_id(flow)
     if idempotency_key is not None and is_stored:

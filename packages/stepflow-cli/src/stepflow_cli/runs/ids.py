@@ -14,10 +14,13 @@ from uuid import UUID
 
 from ..errors import Problem, usage
 from ..exit_codes import ExitCode
+from ..output.messages import note
+from ..output.view import rfc3339
 from ..settings.history import history_setting, open_history, same_server
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
+    from stepflow_client.history import HistoryEntry
 
 __all__ = ["is_whole", "place_of", "recorded_id", "whole_id", "whole_ids"]
 
@@ -70,13 +73,28 @@ def whole_id(client: SyncStepflowClient, text: str) -> str:
     raise usage(f"several run ids begin with {text}", f"it may be {', '.join(found[:_CANDIDATES])}{more}")
 
 
-def whole_ids(client: SyncStepflowClient, texts: Sequence[str]) -> list[str]:
+def whole_ids(client: SyncStepflowClient, texts: Sequence[str], *, says: bool = False) -> list[str]:
     """Return the ids with these beginnings, in order and without duplicates.
+
+    Args:
+        client: The client to list runs with.
+        texts: The ids, as for `whole_id`.
+        says: Whether to print which runs `@last`, `@2` and so on are, for commands that change runs.
 
     Raises:
         Problem: As for `whole_id`.
     """
-    return list(dict.fromkeys(whole_id(client, each) for each in texts))
+    return list(dict.fromkeys(_named(client, each) if says else whole_id(client, each) for each in texts))
+
+
+def _named(client: SyncStepflowClient, text: str) -> str:
+    if not text.startswith("@"):
+        return whole_id(client, text)
+    entry = _recorded(text, client.url)
+    name = entry.flow.get("name") if entry.flow else None
+    flow = name or (entry.flow_id or "")[:12]
+    note(f"{text} is run {entry.run_id}{f' of flow {flow}' if flow else ''}, started {rfc3339(entry.created_at)}")
+    return entry.run_id
 
 
 def recorded_id(text: str, url: str | None = None) -> str:
@@ -87,11 +105,18 @@ def recorded_id(text: str, url: str | None = None) -> str:
         url: Only count runs of this server; None for runs of all servers.
 
     Raises:
-        Problem: If the history has too few runs.
+        Problem: If the history has too few runs, or if the position is that of a batch of several runs.
     """
+    return _recorded(text, url).run_id
+
+
+def _recorded(text: str, url: str | None) -> HistoryEntry:
     entries = open_history().search(server=None if url is None else same_server(url), limit=1, offset=place_of(text))
+    if entries and entries[0].has_more_runs:
+        hint = "its output names the run of each input; 'stepflow runs list' shows them"
+        raise usage(f"{text} is a batch of several runs, of which {entries[0].run_id} is the first", hint)
     if entries:
-        return entries[0].run_id
+        return entries[0]
     off = history_setting().value == "off"
     raise Problem(
         f"the history has no run {text}" + ("" if url is None else f" of {url}"),

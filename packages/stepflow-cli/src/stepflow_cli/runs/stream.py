@@ -259,7 +259,8 @@ class _Run:
             on_cancel=self._wait.on_interrupt,
         )
         where = self._stream.output
-        with waiting("starting the batch") as spinner, closing(outcomes):
+        recording = target.history.recording(flow=job.flow, **job.about)
+        with waiting("starting the batch") as spinner, recording, closing(outcomes):
             for outcome in outcomes:
                 with writing(where):
                     file.write(outcome.record() | {"index": self._positions.pop(outcome.index)})

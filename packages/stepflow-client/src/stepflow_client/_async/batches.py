@@ -17,11 +17,13 @@ from .._codec.values import check_json, encode, encode_plain
 from .._codec.variables import flow_variables
 from .._lazy import lazy_module
 from .._rules import bindings as api
-from .._rules.creation import born, tagged
+from .._rules.creation import born
 from .._rules.deadline import deadline_override
 from .._rules.statuses import ExecutionStatus
+from .._stores.recorder import BatchRecorder, Recorder
 from .._workers import AsyncSource, AsyncWorkers
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
+from ..flows.additions import tagged
 from ..flows.file import is_flow_id
 from .connection import Connection
 from .creation import RunCreator
@@ -68,16 +70,24 @@ class BatchRunner:
         creator: Creates runs.
         runs: Reads runs.
         waiter: Waits for runs.
+        recorder: Records the runs.
     """
 
     def __init__(
-        self, connection: Connection, flows: FlowStore, creator: RunCreator, runs: RunReader, waiter: Waiter
+        self,
+        connection: Connection,
+        flows: FlowStore,
+        creator: RunCreator,
+        runs: RunReader,
+        waiter: Waiter,
+        recorder: Recorder,
     ) -> None:
         self._connection = connection
         self._flows = flows
         self._creator = creator
         self._runs = runs
         self._waiter = waiter
+        self._recorder = recorder
 
     async def map(
         self,
@@ -145,6 +155,7 @@ class BatchRunner:
         needs = self._flows.needs_of_flow(batch.flow, batch.digest)
         batch.arguments = requests.completed(arguments, needs, os.environ, variables_from_env)
         batch.declared = flow_variables(batch.flow)
+        batch.record = self._recorder.batch(batch.flow, batch.arguments)
 
     async def _open_journal(self, batch: _Batch, journal: str | os.PathLike[str]) -> None:
         if not (await self._connection.server()).capabilities["blobs"]:
@@ -212,6 +223,7 @@ class BatchRunner:
                     is_complete = status is types.ExecutionStatus.COMPLETED
                     listed = read if is_complete else await self._runs.explain(read, status)
             batch.in_flight[chunk.number] = run_id
+            batch.record.created(run_id)
             if listed is None:
                 ended, listed = await self._waiter.finished(
                     run_id, wait=True, timeout=None, single=False, read=self._waiter.ended_items
@@ -287,6 +299,7 @@ class _Batch:
     digest: bytes
     arguments: RunArguments
     declared: dict[str, FlowVariable]
+    record: BatchRecorder
 
     def __init__(
         self,

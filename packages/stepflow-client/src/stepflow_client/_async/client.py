@@ -231,7 +231,7 @@ class StepflowClient(Picklable):
     def _batches(self) -> BatchRunner:
         from .batches import BatchRunner
 
-        return BatchRunner(self._connection, self._flows, self._creator, self._runs, self._waiter)
+        return BatchRunner(self._connection, self._flows, self._creator, self._runs, self._waiter, self._recorder)
 
     @cached_property
     def _cached(self) -> CachedRuns:
@@ -1335,7 +1335,7 @@ class StepflowClient(Picklable):
         from .rerun import Rerunner
 
         return Rerunner(
-            self._connection, self._flows, self._runs, self._blobs, self._recorder, self.submit, self.get_results
+            self._connection, self._flows, self._creator, self._runs, self._blobs, self._recorder, self.get_results
         )
 
     async def plan_rerun(
@@ -1345,6 +1345,7 @@ class StepflowClient(Picklable):
         from_step: str | None = None,
         failed: bool = False,
         only_missing: bool = False,
+        input: Any = NOT_GIVEN,
         variables: Variables | None = None,
         overrides: Any = None,
         flow: FlowSource | None = None,
@@ -1355,17 +1356,10 @@ class StepflowClient(Picklable):
 
         Arguments and errors are the same as for `rerun`.
         """
-        return await self._rerunner().plan_rerun(
-            run_id,
-            from_step=from_step,
-            failed=failed,
-            only_missing=only_missing,
-            variables=variables,
-            overrides=overrides,
-            flow=flow,
-            force=force,
-            timeout=timeout,
-        )
+        from .rerun import RerunRequest
+
+        asked = RerunRequest(run_id, from_step, failed, only_missing, input, variables, overrides, flow, force)
+        return await self._rerunner().plan(asked, timeout=timeout)
 
     async def rerun(
         self,
@@ -1391,7 +1385,9 @@ class StepflowClient(Picklable):
         No server returns a run's variables, and servers from 0.12 on return neither its input nor its overrides. A
         client with a `history` reuses the recorded ones: the input if none is given, and variables and overrides unless
         the given ones replace them. Values of secret variables are not recorded. Without a history, pass all of them
-        again. The outputs of kept steps still reflect the values of the earlier run.
+        again. The outputs of kept steps still reflect the values of the earlier run: the plan's `outdated` names those
+        computed from another input or other variables. A rerun can itself be run again: what it kept is kept or
+        executed like any other step.
 
         Example:
             ```python
@@ -1426,19 +1422,10 @@ class StepflowClient(Picklable):
                 batches.
             RunTimeoutError: If the new runs did not end in time. They continue.
         """
-        return await self._rerunner().rerun(
-            run_id,
-            from_step=from_step,
-            failed=failed,
-            only_missing=only_missing,
-            input=input,
-            variables=variables,
-            variables_from_env=variables_from_env,
-            overrides=overrides,
-            flow=flow,
-            force=force,
-            timeout=timeout,
-        )
+        from .rerun import RerunRequest
+
+        asked = RerunRequest(run_id, from_step, failed, only_missing, input, variables, overrides, flow, force)
+        return await self._rerunner().run(asked, variables_from_env=variables_from_env, timeout=timeout)
 
     # Comparing runs
 

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import UUID
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from uuid import UUID, uuid4
 
-from .._codec import requests
+from .._codec import answers, requests
 from .._codec.requests import Variables
+from .._codec.variables import flow_variables
 from .._gather import async_together
 from .._not_given import NOT_GIVEN
 from .._rules.deadline import deadline_of, deadline_scope
 from .._stores.recorder import Recorder
 from ..errors import ConflictError, InvalidArgumentError, UnsupportedByServerError
 from ..flows import rerun as rules
+from ..flows.additions import Origin, tagged
 from ..flows.dependencies import steps_by_id
-from ..flows.pins import pin_overrides, pinned_flow
+from ..flows.needs import needs_of
 from ..reruns import RerunItem, RerunPlan, RerunResult
 from .blobs import BlobStore
 from .connection import Connection
-from .flow_of_run import flow_of_run
+from .creation import RunCreator
+from .flow_of_run import RunFlow, flow_of_run
 from .flows import FlowStore
 from .runs import RunReader
 
@@ -31,10 +36,34 @@ if TYPE_CHECKING:
     from ..flows.file import FlowSource
     from ..types import FlowResult, StepDetails
 
-__all__ = ["Rerunner"]
+__all__ = ["RerunRequest", "Rerunner"]
 
 _AT_ONCE = 8
 """Maximum number of runs of a rerun at the same time: items that keep different outputs need separate runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class RerunRequest:
+    """The arguments of `rerun`: which run to run again, and how."""
+
+    run_id: str | UUID
+    from_step: str | None = None
+    failed: bool = False
+    only_missing: bool = False
+    input: Any = NOT_GIVEN
+    variables: Variables | None = None
+    overrides: Any = None
+    flow: FlowSource | None = None
+    force: bool = False
+
+    @property
+    def keeps(self) -> bool:
+        """Whether outputs of steps are to be kept."""
+        return self.from_step is not None or self.only_missing or self.failed
+
+
+class _GetResults(Protocol):
+    async def __call__(self, run_id: str, *, wait: bool = True, timeout: float | None = None) -> list[FlowResult]: ...
 
 
 class _Planned(NamedTuple):
@@ -42,7 +71,11 @@ class _Planned(NamedTuple):
 
     plan: RerunPlan
     earlier: Sequence[FlowResult]
-    recorded: rules.Recorded
+    inputs: Mapping[int, Any] | None
+    """The input of each item that is executed again, by index; None if it is required but missing."""
+    variables: dict[str, Any]
+    overrides: Any
+    """The recorded overrides and the given ones, including those of kept steps."""
 
 
 class Rerunner:
@@ -51,10 +84,10 @@ class Rerunner:
     Args:
         connection: The connection.
         flows: The flows of the client.
+        creator: Creates runs.
         runs: Reads runs.
         blobs: Reads flows as they were stored.
-        recorder: Reads the recorded runs.
-        submit: Starts a run, as the client's method does.
+        recorder: Reads the recorded runs, and records the new ones.
         get_results: Waits for results, as the client's method does.
     """
 
@@ -62,135 +95,111 @@ class Rerunner:
         self,
         connection: Connection,
         flows: FlowStore,
+        creator: RunCreator,
         runs: RunReader,
         blobs: BlobStore,
         recorder: Recorder,
-        submit: Callable[..., Awaitable[str]],
-        get_results: Callable[..., Awaitable[list[FlowResult]]],
+        get_results: _GetResults,
     ) -> None:
         self._connection = connection
         self._flows = flows
+        self._creator = creator
         self._runs = runs
         self._blobs = blobs
         self._recorder = recorder
-        self._submit = submit
         self._get_results = get_results
 
-    async def plan_rerun(
-        self,
-        run_id: str | UUID,
-        *,
-        from_step: str | None = None,
-        failed: bool = False,
-        only_missing: bool = False,
-        variables: Variables | None = None,
-        overrides: Any = None,
-        flow: FlowSource | None = None,
-        force: bool = False,
-        timeout: float | None = None,
-    ) -> RerunPlan:
-        """Return what `rerun` would keep and execute, without starting it. See `rerun` for the arguments and errors."""
+    async def plan(self, asked: RerunRequest, *, timeout: float | None) -> RerunPlan:
+        """Return what `run` would keep and execute, without starting it."""
         with deadline_scope(deadline_of(timeout)):
-            return (
-                await self._planned(run_id, from_step, failed, only_missing, variables, overrides, flow, force=force)
-            ).plan
+            return (await self._planned(asked, variables_from_env=True)).plan
 
-    async def rerun(
-        self,
-        run_id: str | UUID,
-        *,
-        from_step: str | None = None,
-        failed: bool = False,
-        only_missing: bool = False,
-        input: Any = NOT_GIVEN,
-        variables: Variables | None = None,
-        variables_from_env: bool = False,
-        overrides: Any = None,
-        flow: FlowSource | None = None,
-        force: bool = False,
-        timeout: float | None = None,
-    ) -> RerunResult:
+    async def run(self, asked: RerunRequest, *, variables_from_env: bool, timeout: float | None) -> RerunResult:
         """Run a finished run again, reusing outputs of its steps, and return all results."""
         deadline = deadline_of(timeout)
         with deadline_scope(deadline):
-            plan, earlier, recorded = await self._planned(
-                run_id, from_step, failed, only_missing, variables, overrides, flow, force=force
-            )
-            inputs = _inputs(plan, input, recorded)
-            given = requests.run_variables(variables, exact_integers=False)
-            if not variables_from_env:
-                rules.check_recorded_variables(plan.flow, plan.items, recorded, given)
-            variables = {**(recorded.variables or {}), **given} or None
-            changes = overrides if isinstance(overrides, (list, tuple)) else [overrides]
-            overrides = [each for each in (recorded.overrides, *changes) if each] or None
-            overridden = _has_noop(await self._connection.server())
-            start = partial(self._submit, variables=variables, variables_from_env=variables_from_env)
+            planned = await self._planned(asked, variables_from_env=variables_from_env)
+            plan = planned.plan
+            if planned.inputs is None:
+                raise InvalidArgumentError(
+                    "the steps that are executed read the flow's input, which the server does not give back "
+                    "and the history does not have",
+                    run_id=plan.run_id,
+                    hint="give the input again; of a batch all its inputs",
+                )
             calls = [
-                partial(self._run_group, start, plan, group, inputs, overrides, deadline, overridden=overridden)
+                partial(self._run_group, planned, group, deadline, variables_from_env=variables_from_env)
                 for group in _groups(plan.items)
             ]
-            results = dict(enumerate(earlier))
+            results = dict(enumerate(planned.earlier))
             for found in await async_together(calls, _AT_ONCE):
                 results |= found
             return RerunResult(plan=plan, results=[results[index] for index in range(plan.total)])
 
-    async def _planned(
-        self,
-        run_id: str | UUID,
-        from_step: str | None,
-        failed: bool,
-        only_missing: bool,
-        variables: Variables | None,
-        overrides: Any,
-        flow: FlowSource | None,
-        *,
-        force: bool,
-    ) -> _Planned:
-        run_id = requests.check_run_id(run_id)
+    async def _planned(self, asked: RerunRequest, *, variables_from_env: bool) -> _Planned:
+        run_id = requests.check_run_id(asked.run_id)
         run = await self._runs.get_run(run_id)
         if not run.is_finished:
             raise ConflictError(f"run {run_id} has not ended yet: it is {run.status.value}", run_id=run_id)
         old = await flow_of_run(self._connection, self._runs, self._blobs, run_id, run.flow_id)
-        new = old if flow is None else await self._flows.content(flow)
-        if from_step is not None:
-            rules.check_step(new, from_step)
+        new = old.flow if asked.flow is None else await self._flows.content(asked.flow)
+        if asked.from_step is not None:
+            rules.check_step(new, asked.from_step)
         earlier = await self._get_results(run_id, wait=False)
-        keeps = from_step is not None or only_missing or failed
-        indexes = [index for index, result in enumerate(earlier) if not (failed and result.is_success)]
-        readable = _gives_outputs(await self._connection.server(), len(earlier))
-        if keeps and not readable and (from_step is not None or only_missing):
-            raise UnsupportedByServerError(
-                "this server does not give back the outputs of the run's steps",
-                run_id=run_id,
-                hint="0.12 and newer do, and 0.9 for one item; failed items can be run again as a whole: failed alone",
-            )
-        steps = await self._steps_of_items(run_id, indexes) if keeps and readable and indexes else {}
-        keep = only_missing or failed
-        items = [self._item(new, index, steps.get(index, ()), from_step, keep) for index in indexes]
-        rules.check_kept(old, new, overrides, items, force=force)
-        recorded = rules.recorded_of(self._recorder.recorded(run_id), new)
-        unknown = rules.unknown_of(new, items, variables, overrides, recorded)
-        taken = {
-            "input": recorded.has_input and rules.needs_input(new, items),
-            "variables": recorded.variables,
-            "overrides": rules.overrides_of_executed(recorded.overrides, items[0].kept if items else {}),
-        }
+        items = await self._items(asked, run_id, old, new, earlier)
+        rules.check_kept(old.flow, new, asked.overrides, items, force=asked.force)
+        entries = cache(self._recorder.recorded)
+        recorded = rules.recorded_of(entries(run_id), new)
+        given = requests.run_variables(asked.variables, exact_integers=False)
+        if not variables_from_env:
+            rules.check_recorded_variables(new, items, recorded, given)
+        variables = {**(recorded.variables or {}), **given}
+        inputs = _inputs(run_id, new, items, len(earlier), asked.input, recorded)
+        has_input = asked.input is not NOT_GIVEN
         plan = RerunPlan(
             run_id=run_id,
             flow=new,
             items=items,
             total=len(earlier),
-            unknown=unknown,
-            recorded=[name for name, is_taken in taken.items() if is_taken and items],
+            unknown=rules.unknown_of(new, items, asked.variables, asked.overrides, recorded),
+            recorded=rules.taken_from(recorded, new, items, given, has_input=has_input),
+            outdated=rules.outdated_steps(
+                new,
+                items,
+                inputs if has_input or recorded.has_input else None,
+                variables,
+                partial(rules.executed_in, entries, run_id),
+            ),
         )
-        return _Planned(plan, earlier, recorded)
+        changes = asked.overrides if isinstance(asked.overrides, (list, tuple)) else [asked.overrides]
+        overrides = [each for each in (recorded.overrides, *changes) if each] or None
+        return _Planned(plan, earlier, inputs, variables, overrides)
 
-    @staticmethod
-    def _item(
-        flow: Mapping[str, Any], index: int, steps: Sequence[StepDetails], from_step: str | None, keep: bool
-    ) -> RerunItem:
-        kept = rules.kept_outputs(flow, steps, from_step, keep)
-        return RerunItem(index=index, kept=kept, executed=[step for step in steps_by_id(flow) if step not in kept])
+    async def _items(
+        self,
+        asked: RerunRequest,
+        run_id: str,
+        old: RunFlow,
+        new: Mapping[str, Any],
+        earlier: Sequence[FlowResult],
+    ) -> list[RerunItem]:
+        """Return the items to run again, each with what is kept of it."""
+        indexes = [index for index, result in enumerate(earlier) if not (asked.failed and result.is_success)]
+        readable = _gives_outputs(await self._connection.server(), len(earlier))
+        if not readable and (asked.from_step is not None or asked.only_missing):
+            raise UnsupportedByServerError(
+                "this server does not give back the outputs of the run's steps",
+                run_id=run_id,
+                hint="0.12 and newer do, and 0.9 for one item; failed items can be run again as a whole: failed alone",
+            )
+        keeps = asked.keeps and readable and bool(indexes)
+        steps = await self._steps_of_items(run_id, indexes) if keeps else {}
+        pinned = old.origin.kept if keeps and old.origin is not None else {}
+        items = []
+        for index in indexes:
+            kept = rules.kept_outputs(new, steps.get(index, ()), pinned, asked.from_step, keeps)
+            items.append(RerunItem(index, kept, [step for step in steps_by_id(new) if step not in kept]))
+        return items
 
     async def _steps_of_items(self, run_id: str, indexes: Sequence[int]) -> dict[int, list[StepDetails]]:
         wanted = set(indexes)
@@ -201,34 +210,34 @@ class Rerunner:
         return found
 
     async def _run_group(
-        self,
-        start: Callable[..., Awaitable[str]],
-        plan: RerunPlan,
-        group: Sequence[RerunItem],
-        inputs: Mapping[int, Any],
-        overrides: Any,
-        deadline: float | None,
-        *,
-        overridden: bool,
+        self, planned: _Planned, group: Sequence[RerunItem], deadline: float | None, *, variables_from_env: bool
     ) -> dict[int, FlowResult]:
         """Execute items that keep the same outputs in one run, and return their results by index."""
-        kept = group[0].kept
-        changes = rules.overrides_of_executed(overrides, kept)
-        if overridden:
-            flow, changes = dict(plan.flow), changes | pin_overrides(kept)
-        else:
-            flow = pinned_flow(plan.flow, kept)
-        run_id = await start(flow, [inputs[item.index] for item in group], changes or None)
+        origin = Origin(planned.plan.run_id, group[0].kept, [item.index for item in group])
+        with self._connection.traced("submit", kind="INTERNAL"):
+            run_id = await self._start(planned, origin, variables_from_env)
         left = None if deadline is None else max(0.001, deadline - time.monotonic())
         results = await self._get_results(run_id, timeout=left)
         return {item.index: result for item, result in zip(group, results, strict=True)}
 
+    async def _start(self, planned: _Planned, origin: Origin, variables_from_env: bool) -> str:
+        """Start a run of a copy of the flow in which the kept steps are pinned, and return its id.
 
-def _has_noop(server: Server) -> bool:
-    """Return whether a server has `/builtin/noop`: it allows pinning steps without storing another flow."""
-    major, _, rest = (server.release or "").partition(".")
-    minor = rest.partition(".")[0]
-    return major.isdecimal() and minor.isdecimal() and (int(major), int(minor)) >= (0, 13)
+        The run is recorded with what the caller gave, which includes overrides of kept steps: if those are executed
+        later, by a rerun of this run, they are executed with them.
+        """
+        checked = self._flows.checked(planned.plan.flow)
+        flow = checked.content
+        inputs = [(planned.inputs or {})[index] for index in origin.items]
+        given = await self._creator.arguments(inputs, planned.variables, planned.overrides, None)
+        copy = tagged(checked.with_examples, uuid4().hex, origin)
+        sent = given._replace(overrides=rules.overrides_of_executed(given.overrides, origin.kept) or None)
+        sent = requests.completed(sent, needs_of(copy, flow_variables(copy)), os.environ, variables_from_env)
+        flow_id, declared = await self._flows.store_copy(flow, copy, checked.digest)
+        output = flow.get("output")
+        run = await self._creator.create(flow_id, sent, answers.started, declared=declared, output=output)
+        self._recorder.created(run.run_id, flow_id, sent._replace(overrides=given.overrides), None, flow, origin)
+        return run.run_id
 
 
 def _gives_outputs(server: Server, items: int) -> bool:
@@ -242,29 +251,22 @@ def _groups(items: Sequence[RerunItem]) -> list[list[RerunItem]]:
     return list(groups.values())
 
 
-def _inputs(plan: RerunPlan, given: Any, recorded: rules.Recorded) -> dict[int, Any]:
-    """Return the input of each item that is executed again, by index.
+def _inputs(
+    run_id: str, flow: Mapping[str, Any], items: Sequence[RerunItem], total: int, given: Any, recorded: rules.Recorded
+) -> dict[int, Any] | None:
+    """Return the input of each item that is executed again, by index; None if it is required but missing.
 
     Raises:
-        InvalidArgumentError: If the input is needed but missing, or if it is not a list of one input per item.
+        InvalidArgumentError: If the input is not a list of one input per item.
     """
-    indexes = [item.index for item in plan.items]
+    indexes = [item.index for item in items]
     if given is NOT_GIVEN and recorded.has_input:
         given = recorded.input
     if given is NOT_GIVEN:
-        if plan.items and rules.needs_input(plan.flow, plan.items):
-            raise InvalidArgumentError(
-                "the steps that are executed read the flow's input, which the server does not give back "
-                "and the history does not have",
-                run_id=plan.run_id,
-                hint="give the input again; of a batch all its inputs",
-            )
-        return dict.fromkeys(indexes)
-    if plan.total == 1:
+        return None if items and rules.needs_input(flow, items) else dict.fromkeys(indexes)
+    if total == 1:
         requests.single_input(given)
         return {index: given[0] if isinstance(given, (list, tuple)) else given for index in indexes}
-    if not isinstance(given, (list, tuple)) or len(given) != plan.total:
-        raise InvalidArgumentError(
-            f"run {plan.run_id} is a batch of {plan.total} items: input is the list of all their inputs"
-        )
+    if not isinstance(given, (list, tuple)) or len(given) != total:
+        raise InvalidArgumentError(f"run {run_id} is a batch of {total} items: input is the list of all their inputs")
     return {index: given[index] for index in indexes}

@@ -33,6 +33,7 @@ __all__ = [
     "run_state",
     "run_states",
     "started",
+    "stored_flow",
     "value",
 ]
 
@@ -315,6 +316,14 @@ def given(answer: dict[str, Any]) -> dict[str, Any]:
     if inputs is not None and not isinstance(inputs, list):
         raise TypeError("inputs: not a list")
     return {"inputs": inputs, "overrides": told.get("overrides")}
+
+
+def stored_flow(answer: dict[str, Any]) -> dict[str, Any]:
+    """Read the content of a stored flow, including what a client has added to it."""
+    content = answer["flow"]
+    if not isinstance(content, dict):
+        raise TypeError("flow: not an object")
+    return content
 
 
 def run_state(answer: dict[str, Any], run_id: str | None = None) -> RunState:

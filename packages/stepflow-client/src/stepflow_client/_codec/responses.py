@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from .._collector import collector_paused
-from .._rules.creation import untagged
 from .._rules.statuses import FAILED_STATUSES, read_status
+from ..flows.additions import Origin, as_written
 from ..types import (
     ComponentInfo,
     ComponentList,
@@ -111,17 +111,29 @@ def details(state: RunState) -> RunDetails:
     return build(RunDetails.model_validate, state.summary, f"GET /runs/{state.run_id}")
 
 
-def arguments(run_id: str, given: Mapping[str, Any], entry: HistoryEntry | None) -> RunArguments:
+def arguments(
+    run_id: str, given: Mapping[str, Any], entry: HistoryEntry | None, origin: Origin | None = None
+) -> RunArguments:
     """Return the arguments a run was started with.
 
     Args:
         run_id: The id of the run.
         given: Its `inputs` and `overrides`, as far as the server returns them.
         entry: The run's entry in the history; None if it was not recorded.
+        origin: The run that a rerun comes from, if it was not recorded.
     """
     inputs, overrides = given.get("inputs"), given.get("overrides")
     if entry is None:
-        return RunArguments(run_id=run_id, inputs=inputs, overrides=_plain_overrides(overrides))
+        return RunArguments(
+            run_id=run_id,
+            inputs=inputs,
+            overrides=_plain_overrides(overrides),
+            rerun_of=None if origin is None else origin.run_id,
+            kept=[] if origin is None else list(origin.kept),
+        )
+    if entry.rerun_of is not None and entry.overrides is not None:
+        # The server only has those of the steps that were executed.
+        overrides = entry.overrides
     if inputs is None and "input" not in entry.omitted:
         inputs = entry.input if isinstance(entry.input, list) else [entry.input]
     return RunArguments(
@@ -132,6 +144,8 @@ def arguments(run_id: str, given: Mapping[str, Any], entry: HistoryEntry | None)
         labels=dict(entry.labels),
         note=entry.note,
         is_recorded=True,
+        rerun_of=entry.rerun_of,
+        kept=list(entry.kept),
     )
 
 
@@ -156,7 +170,7 @@ def created(answer: dict[str, Any]) -> CreateRunResponse:
 
 
 def flow(answer: dict[str, Any], flow_id: str | None = None) -> StoredFlow:
-    """Read a stored flow, without the tag that a client has added to it.
+    """Read a stored flow, without what a client has added to it.
 
     Args:
         answer: The response.
@@ -166,7 +180,8 @@ def flow(answer: dict[str, Any], flow_id: str | None = None) -> StoredFlow:
         ValueError: If the response is about another flow.
     """
     content = answer["flow"]
-    stored = StoredFlow.model_validate({**answer, "flow": untagged(content) if isinstance(content, dict) else content})
+    written = as_written(content) if isinstance(content, dict) else content
+    stored = StoredFlow.model_validate({**answer, "flow": written})
     if flow_id is not None and stored.flow_id != flow_id:
         raise ValueError(f"it is about another flow, {stored.flow_id}")
     return stored

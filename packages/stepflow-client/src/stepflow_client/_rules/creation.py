@@ -22,13 +22,9 @@ __all__ = [
     "born",
     "may_arrive_later",
     "may_have_created",
-    "tagged",
     "this_process",
-    "untagged",
 ]
 
-_TAG = "stepflow-client"
-"""The key in a flow's metadata that identifies the client that runs the flow."""
 _VERSION_7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 _MOST_OWNED, _MOST_FLOWS = 50_000, 1_000
@@ -85,24 +81,6 @@ def born(run_id: str) -> float | None:
     except ValueError:
         return None
     return int(uuid.hex[:12], 16) / 1000 if uuid.version == 7 else None
-
-
-def tagged(flow: dict[str, Any], tag: str) -> dict[str, Any]:
-    """Return a copy of a flow with a tag in its metadata, which gives the copy a flow id of its own."""
-    metadata = flow.get("metadata")
-    if metadata is not None and not isinstance(metadata, dict):
-        # The server rejects this flow.
-        return flow
-    return {**flow, "metadata": {**(metadata or {}), _TAG: tag}}
-
-
-def untagged(flow: dict[str, Any]) -> dict[str, Any]:
-    """Return a flow without the client's tag, as its author wrote it."""
-    metadata = flow.get("metadata")
-    if not isinstance(metadata, dict) or _TAG not in metadata:
-        return flow
-    left = {key: value for key, value in metadata.items() if key != _TAG}
-    return {key: left if key == "metadata" else value for key, value in flow.items() if key != "metadata" or left}
 
 
 _process = uuid4().hex

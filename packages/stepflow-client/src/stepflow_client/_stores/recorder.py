@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from os import PathLike
@@ -11,10 +12,11 @@ from ..errors import StepflowClientError
 
 if TYPE_CHECKING:
     from .._codec.requests import RunArguments
+    from ..flows.additions import Origin
     from ..history import History, HistoryEntry
     from ..types import ExecutionStatus
 
-__all__ = ["Recorder"]
+__all__ = ["BatchRecorder", "Recorder"]
 
 
 class Recorder:
@@ -29,7 +31,15 @@ class Recorder:
         self._history = history
         self._server = server
 
-    def created(self, run_id: str, flow_id: str, arguments: RunArguments, source: Any = None, flow: Any = None) -> None:
+    def created(
+        self,
+        run_id: str,
+        flow_id: str,
+        arguments: RunArguments,
+        source: Any = None,
+        flow: Any = None,
+        origin: Origin | None = None,
+    ) -> None:
         """Record a run that was created.
 
         Args:
@@ -37,7 +47,8 @@ class Recorder:
             flow_id: The id of the flow.
             arguments: The arguments of the run.
             source: The flow as passed by the caller. If it is a path, the path is recorded.
-            flow: The content of the flow, if it is known.
+            flow: The content of the flow as its author wrote it, if it is known.
+            origin: The run that a rerun comes from.
         """
         if self._history is None:
             return
@@ -52,6 +63,24 @@ class Recorder:
             input=inputs[0] if len(inputs) == 1 and not isinstance(inputs[0], list) else inputs,
             variables=arguments.variables or None,
             overrides=arguments.overrides,
+            **({} if origin is None else _origin(origin)),
+        )
+
+    def batch(self, flow: Mapping[str, Any], arguments: RunArguments) -> BatchRecorder:
+        """Return a recorder of a batch whose inputs are split into several runs.
+
+        Args:
+            flow: The content of the flow.
+            arguments: The arguments of the batch; its inputs are not recorded.
+        """
+        return BatchRecorder(
+            self._history,
+            {
+                "server": self._server,
+                "flow": flow,
+                "variables": arguments.variables or None,
+                "overrides": arguments.overrides,
+            },
         )
 
     def recorded(self, run_id: str) -> HistoryEntry | None:
@@ -66,3 +95,35 @@ class Recorder:
         """Record the last known status of a run."""
         if self._history is not None:
             self._history.update(run_id, status=status.value)
+
+
+class BatchRecorder:
+    """Records the runs of a batch as one: the first of them, with a mark if there are more. Inputs are not recorded.
+
+    Args:
+        history: The history, or None.
+        about: What is recorded of the batch.
+    """
+
+    def __init__(self, history: History | None, about: Mapping[str, Any]) -> None:
+        self._history = history
+        self._about = about
+        self._first: str | None = None
+        self._has_more = False
+        self._lock = threading.Lock()
+
+    def created(self, run_id: str) -> None:
+        """Record a run of the batch that was created, or that goes on after a crash."""
+        if self._history is None:
+            return
+        with self._lock:
+            if self._has_more or run_id == self._first:
+                return
+            self._first, self._has_more = self._first or run_id, self._first is not None
+            self._history.record(
+                self._first, input=None, omitted=("input",), has_more_runs=self._has_more, **self._about
+            )
+
+
+def _origin(origin: Origin) -> dict[str, Any]:
+    return {"rerun_of": origin.run_id, "kept": tuple(origin.kept), "rerun_items": tuple(origin.items)}

@@ -22,9 +22,9 @@ __all__ = ["DATABASE_ERRORS", "SharedFile", "open_private", "user_folder"]
 _LOCK_WAIT = 5.0
 """Seconds to wait for other processes that are writing."""
 
-DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError, MemoryError)
+DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError, MemoryError, OverflowError)
 """What `sqlite3` raises for files that cannot be used. Messages about a damaged file may quote bytes that are no UTF-8,
-and sizes in it may be any number."""
+and sizes and numbers in it may be too large."""
 
 _making = threading.Lock()
 """Held while a file is created."""
@@ -124,6 +124,9 @@ class SharedFile:
     """The name of the file's location in logged messages, if no path was given."""
     _schema: tuple[str, ...] = ()
     """The statements that create the tables."""
+    _added: tuple[tuple[str, str], ...] = ()
+    """Columns, as (table, column), that files of earlier versions lack. They have no default, so both versions can use
+    a file at the same time."""
 
     def __init__(
         self, path: str | os.PathLike[str] | None = None, *, on_failure: Callable[[str], object] | None = None
@@ -182,7 +185,7 @@ class SharedFile:
                 self._connection = None
             if self._connection is None or self._process != os.getpid():
                 # A connection inherited by a fork belongs to the parent process.
-                self._connection, self._process = _connect(self.path, self._schema), os.getpid()
+                self._connection, self._process = _connect(self.path, self._schema, self._added), os.getpid()
                 self._place = _place(self.path)
             yield self._connection
 
@@ -196,12 +199,17 @@ class SharedFile:
             yield
         except Exception as error:
             # Whatever the cause, the run continues: a full disk, a file of another program, a value that is not JSON.
-            if not self._has_warned:
-                self._has_warned = True
-                if self._on_failure is None:
-                    logger.warning("the %s cannot %s in %s: %s", self._what, what, self._path or self._where, error)
-                else:
-                    self._on_failure(f"the {self._what} cannot {what} in {self.path}: {error}")
+            self._report(what, error)
+
+    def _report(self, what: str, why: object) -> None:
+        """Report that something failed, unless something was reported before."""
+        if self._has_warned:
+            return
+        self._has_warned = True
+        if self._on_failure is None:
+            logger.warning("the %s cannot %s in %s: %s", self._what, what, self._path or self._where, why)
+        else:
+            self._on_failure(f"the {self._what} cannot {what} in {self.path}: {why}")
 
     @contextmanager
     def _raising(self, what: str) -> Iterator[None]:
@@ -218,11 +226,13 @@ def _place(path: Path) -> tuple[int, int] | None:
     return None
 
 
-def _connect(path: Path, schema: tuple[str, ...]) -> sqlite3.Connection:
+def _connect(path: Path, schema: tuple[str, ...], added: tuple[tuple[str, str], ...]) -> sqlite3.Connection:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     connection = open_private(path, timeout=_LOCK_WAIT)
     try:
         _prepare(connection, schema)
+        for table, column in added:
+            _add_column(connection, table, column)
     except BaseException:
         connection.close()
         raise
@@ -245,3 +255,15 @@ def _prepare(connection: sqlite3.Connection, schema: tuple[str, ...]) -> None:
     connection.execute("PRAGMA secure_delete = ON")
     for statement in schema:
         connection.execute(statement)
+
+
+def _add_column(connection: sqlite3.Connection, table: str, column: str) -> None:
+    """Add a column to a table that lacks it."""
+    found = connection.execute("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", [table, column]).fetchone()
+    if found is None:
+        try:
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+        except sqlite3.OperationalError as error:
+            # Another process has just added it.
+            if "duplicate column" not in str(error):
+                raise

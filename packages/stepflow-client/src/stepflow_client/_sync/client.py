@@ -234,7 +234,7 @@ class SyncStepflowClient(Picklable):
     def _batches(self) -> BatchRunner:
         from .batches import BatchRunner
 
-        return BatchRunner(self._connection, self._flows, self._creator, self._runs, self._waiter)
+        return BatchRunner(self._connection, self._flows, self._creator, self._runs, self._waiter, self._recorder)
 
     @cached_property
     def _cached(self) -> CachedRuns:
@@ -1336,7 +1336,7 @@ class SyncStepflowClient(Picklable):
         from .rerun import Rerunner
 
         return Rerunner(
-            self._connection, self._flows, self._runs, self._blobs, self._recorder, self.submit, self.get_results
+            self._connection, self._flows, self._creator, self._runs, self._blobs, self._recorder, self.get_results
         )
 
     def plan_rerun(
@@ -1346,6 +1346,7 @@ class SyncStepflowClient(Picklable):
         from_step: str | None = None,
         failed: bool = False,
         only_missing: bool = False,
+        input: Any = NOT_GIVEN,
         variables: Variables | None = None,
         overrides: Any = None,
         flow: FlowSource | None = None,
@@ -1356,17 +1357,10 @@ class SyncStepflowClient(Picklable):
 
         Arguments and errors are the same as for `rerun`.
         """
-        return self._rerunner().plan_rerun(
-            run_id,
-            from_step=from_step,
-            failed=failed,
-            only_missing=only_missing,
-            variables=variables,
-            overrides=overrides,
-            flow=flow,
-            force=force,
-            timeout=timeout,
-        )
+        from .rerun import RerunRequest
+
+        asked = RerunRequest(run_id, from_step, failed, only_missing, input, variables, overrides, flow, force)
+        return self._rerunner().plan(asked, timeout=timeout)
 
     def rerun(
         self,
@@ -1392,7 +1386,9 @@ class SyncStepflowClient(Picklable):
         No server returns a run's variables, and servers from 0.12 on return neither its input nor its overrides. A
         client with a `history` reuses the recorded ones: the input if none is given, and variables and overrides unless
         the given ones replace them. Values of secret variables are not recorded. Without a history, pass all of them
-        again. The outputs of kept steps still reflect the values of the earlier run.
+        again. The outputs of kept steps still reflect the values of the earlier run: the plan's `outdated` names those
+        computed from another input or other variables. A rerun can itself be run again: what it kept is kept or
+        executed like any other step.
 
         Example:
             ```python
@@ -1427,19 +1423,10 @@ class SyncStepflowClient(Picklable):
                 batches.
             RunTimeoutError: If the new runs did not end in time. They continue.
         """
-        return self._rerunner().rerun(
-            run_id,
-            from_step=from_step,
-            failed=failed,
-            only_missing=only_missing,
-            input=input,
-            variables=variables,
-            variables_from_env=variables_from_env,
-            overrides=overrides,
-            flow=flow,
-            force=force,
-            timeout=timeout,
-        )
+        from .rerun import RerunRequest
+
+        asked = RerunRequest(run_id, from_step, failed, only_missing, input, variables, overrides, flow, force)
+        return self._rerunner().run(asked, variables_from_env=variables_from_env, timeout=timeout)
 
     # Comparing runs
 

@@ -62,5 +62,6 @@ class RunComparer:
         run = self._runs.get_run(run_id)
         listed: ListItemsResponse = self._runs.get_run_items(run_id)
         steps = self._runs.get_run_steps(run_id)
-        flow = flow_of_run(self._connection, self._runs, self._blobs, run_id, run.flow_id)
-        return RunContent(run, flow, list(listed.items), list(steps.steps))
+        flow, origin = flow_of_run(self._connection, self._runs, self._blobs, run_id, run.flow_id)
+        kept = {} if origin is None else origin.kept
+        return RunContent(run, flow, list(listed.items), list(steps.steps), kept)

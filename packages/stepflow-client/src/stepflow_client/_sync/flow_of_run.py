@@ -1,27 +1,35 @@
 # Written from _async/flow_of_run.py by `make generate`. Change that file instead.
 
-"""The flow of a run, as it was stored."""
+"""The flow of a run, as its author wrote it."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from .._rules.creation import untagged
 from ..errors import StepflowClientError
+from ..flows.additions import Origin, as_written, origin_of
 from .blobs import BlobStore
 from .connection import Connection
 from .runs import RunReader
 
-__all__ = ["flow_of_run"]
+__all__ = ["RunFlow", "flow_of_run"]
 
 
-def flow_of_run(connection: Connection, runs: RunReader, blobs: BlobStore, run_id: str, flow_id: str) -> dict[str, Any]:
-    """Return the flow of a run as it was stored; `get_run_flow` returns it with other paths and without integers."""
+class RunFlow(NamedTuple):
+    """The flow of a run, and the origin of a rerun."""
+
+    flow: dict[str, Any]
+    origin: Origin | None
+
+
+def flow_of_run(connection: Connection, runs: RunReader, blobs: BlobStore, run_id: str, flow_id: str) -> RunFlow:
+    """Return the flow of a run with its integers; `get_run_flow` returns it with other paths and without integers."""
+    stored: Any = None
     if (connection.server()).capabilities["blobs"]:
         try:
-            data = (blobs.get_blob(flow_id)).data
+            stored = (blobs.get_blob(flow_id)).data
         except StepflowClientError:
-            data = None
-        if isinstance(data, dict):
-            return untagged(data)
-    return (runs.get_run_flow(run_id)).flow
+            stored = None
+    if not isinstance(stored, dict):
+        stored = runs.stored_flow(run_id)
+    return RunFlow(as_written(stored), origin_of(stored))

@@ -16,9 +16,10 @@ from .._codec.values import check_json
 from .._codec.variables import flow_variables
 from .._lazy import lazy_module
 from .._rules import bindings as api
-from .._rules.creation import RunRegistries, tagged
+from .._rules.creation import RunRegistries
 from .._rules.deadline import current_deadline, has_passed
 from ..errors import InvalidArgumentError, InvalidFlowError, InvalidRequestError
+from ..flows.additions import tagged
 from ..flows.examples import examples_of, without_cases
 from ..flows.file import is_flow_id, load_flow
 from .connection import Connection
@@ -154,12 +155,10 @@ class FlowStore:
             flow: The flow.
             is_single: Whether only one call runs the copy. Otherwise all calls of the client share it.
         """
-        claims = self.registries.current
         content, digest, _ = flow
         if is_single:
-            flow_id = self.store_accepted(content, tagged(flow.with_examples, uuid4().hex), digest)
-            claims.reserve(flow_id)
-            return flow_id, self._know_flow(flow_id, content)
+            return self.store_copy(content, tagged(flow.with_examples, uuid4().hex), digest)
+        claims = self.registries.current
         while (known := claims.shared_flow(digest)) is None:
             is_first = claims.start_storing(digest)
             if is_first or has_passed(current_deadline()):
@@ -174,6 +173,14 @@ class FlowStore:
             # Another call is storing the flow: of several concurrent calls, only the first sends it.
             time.sleep(self._connection.timings.store_poll)
         return known, self._declared.get(known)
+
+    def store_copy(
+        self, flow: dict[str, Any], copy: dict[str, Any], digest: bytes
+    ) -> tuple[str, Mapping[str, FlowVariable] | None]:
+        """Store a copy of a flow that only one call runs, and return its id and the variables the flow declares."""
+        flow_id = self.store_accepted(flow, copy, digest)
+        self.registries.current.reserve(flow_id)
+        return flow_id, self._know_flow(flow_id, flow)
 
     def store_accepted(
         self, flow: dict[str, Any], copy: dict[str, Any], digest: bytes, *, timeout: float | None = None

@@ -23,12 +23,12 @@ from .._codec.idempotency import (
 )
 from .._codec.requests import Variables
 from .._codec.variables import flow_variables
-from .._rules.creation import tagged
 from .._rules.deadline import current_deadline, has_passed
 from .._rules.releases import require
 from .._stores.recorder import Recorder
 from .._tracing import annotate
 from ..errors import AmbiguousRunError, InvalidArgumentError, NotFoundError, RequestTimeoutError, StepflowClientError
+from ..flows.additions import tagged
 from ..flows.file import is_flow_id
 from .blobs import BlobStore
 from .connection import Connection

@@ -20,6 +20,7 @@ from .._rules.releases import needs_translation
 from .._rules.statuses import ExecutionStatus
 from .._rules.transient import TRANSIENT_ERRORS
 from ..errors import ConflictError, NotFoundError, UnsupportedByServerError
+from ..flows.additions import origin_of
 from .connection import Connection
 
 if TYPE_CHECKING:
@@ -232,7 +233,8 @@ class RunReader:
             if entry is None:
                 raise
             given = {}
-        return responses.arguments(run_id, given, entry)
+        origin = origin_of(self.stored_flow(run_id, timeout=timeout)) if entry is None else None
+        return responses.arguments(run_id, given, entry, origin)
 
     def _given(self, run_id: str, timeout: float | None) -> dict[str, Any]:
         if not needs_translation(self._connection.server()):
@@ -264,6 +266,11 @@ class RunReader:
         run_id = requests.check_run_id(run_id)
         request = api.get_run_flow._get_kwargs(run_id=run_id)
         return self._connection.call("get_run_flow", request, responses.flow, timeout=timeout, run_id=run_id)
+
+    def stored_flow(self, run_id: str, *, timeout: float | None = None) -> dict[str, Any]:
+        """Return the flow of a run with what the client that runs it has added."""
+        request = api.get_run_flow._get_kwargs(run_id=run_id)
+        return self._connection.call("get_run_flow", request, answers.stored_flow, timeout=timeout, run_id=run_id)
 
     def cancel_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
         """Mark a run as cancelled and return it."""

@@ -3,7 +3,8 @@
 There are two ways; the first one leaves the flow unchanged:
 
 - by overrides, with a component that returns its input (`/builtin/noop`, 0.13);
-- by a derived flow, on every release: the step fails at once, and its error handling returns the output.
+- by a derived flow, on every release: the step fails at once, and its error handling returns the output. Reruns use
+  this one: the pins are part of what is stored, so they survive a crash of the server and are seen by every client.
 
 Only steps of the flow itself can be pinned, not those of sub-flows that `map` and `iterate` run.
 """
@@ -15,7 +16,7 @@ from typing import Any
 
 from ..errors import InvalidArgumentError
 
-__all__ = ["pin_overrides", "pinned_flow"]
+__all__ = ["pin_overrides", "pinned_flow", "pinned_output"]
 
 
 def pin_overrides(outputs: Mapping[str, Any], *, component: str = "/builtin/noop") -> dict[str, Any]:
@@ -65,3 +66,9 @@ def _pinned_step(step: Mapping[str, Any], output: Any) -> dict[str, Any]:
     kept = {key: step[key] for key in ("id", "mustExecute", "metadata") if key in step}
     on_error = {"action": "useDefault", "defaultValue": output}
     return {**kept, "component": "/builtin/create_messages", "onError": on_error}
+
+
+def pinned_output(step: Mapping[str, Any]) -> Any:
+    """Return the output of a step that `pinned_flow` has pinned."""
+    on_error = step.get("onError")
+    return on_error.get("defaultValue") if isinstance(on_error, Mapping) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from .._codec.secrets import is_hidden
 from .._codec.values import merge_overrides
 from ..errors import InvalidArgumentError
 from .dependencies import reads_of, steps_behind, steps_by_id
+from .matching import equal
 from .needs import nearest_hint, root_of
 
 if TYPE_CHECKING:
@@ -22,10 +23,13 @@ __all__ = [
     "check_kept",
     "check_recorded_variables",
     "check_step",
+    "executed_in",
     "kept_outputs",
     "needs_input",
+    "outdated_steps",
     "overrides_of_executed",
     "recorded_of",
+    "taken_from",
     "unknown_of",
 ]
 
@@ -103,7 +107,11 @@ def check_step(flow: Mapping[str, Any], step: str) -> None:
 
 
 def kept_outputs(
-    flow: Mapping[str, Any], steps: Iterable[StepDetails], from_step: str | None, failed: bool
+    flow: Mapping[str, Any],
+    steps: Iterable[StepDetails],
+    pinned: Mapping[str, Any],
+    from_step: str | None,
+    failed: bool,
 ) -> dict[str, Any]:
     """Return the outputs of the steps of an item that are kept, by step id.
 
@@ -113,6 +121,8 @@ def kept_outputs(
     Args:
         flow: The flow to run.
         steps: The steps of the item in the earlier run.
+        pinned: The outputs that the earlier run itself kept, by step id. A server does not list a kept step if no step
+            that was executed reads it.
         from_step: The chosen step; None for none.
         failed: Whether to keep completed steps if no step is chosen. If False, nothing is kept in that case.
     """
@@ -122,11 +132,8 @@ def kept_outputs(
     again = {step.step_id for step in listed if step.status.value != "completed"}
     behind = steps_behind(flow, again | ({from_step} if from_step is not None else set()))
     there = steps_by_id(flow)
-    return {
-        step.step_id: step.output
-        for step in listed
-        if step.step_id in there and step.step_id not in behind and step.status.value == "completed"
-    }
+    outputs = {**pinned, **{step.step_id: step.output for step in listed}}
+    return {step: output for step, output in outputs.items() if step in there and step not in behind}
 
 
 def check_kept(
@@ -176,6 +183,34 @@ def needs_input(flow: Mapping[str, Any], items: Sequence[RerunItem]) -> bool:
     return bool(_read(flow, items, "$input"))
 
 
+def taken_from(
+    recorded: Recorded,
+    flow: Mapping[str, Any],
+    items: Sequence[RerunItem],
+    given: Iterable[str],
+    *,
+    has_input: bool,
+) -> list[str]:
+    """Return which recorded arguments (`input`, `variables`, `overrides`) are used.
+
+    Args:
+        recorded: The recorded arguments.
+        flow: The flow to run.
+        items: The items to run again.
+        given: The names of the variables that are given.
+        has_input: Whether an input is given.
+    """
+    if not items:
+        return []
+    overridden = [step for item in items for step in recorded.overrides or () if step not in item.kept]
+    is_taken = {
+        "input": recorded.has_input and not has_input and needs_input(flow, items),
+        "variables": bool(set(recorded.variables or ()) - set(given)),
+        "overrides": bool(overridden),
+    }
+    return [name for name, taken in is_taken.items() if taken]
+
+
 def unknown_of(
     flow: Mapping[str, Any], items: Sequence[RerunItem], variables: Any, overrides: Any, recorded: Recorded
 ) -> list[str]:
@@ -183,3 +218,92 @@ def unknown_of(
     is_unknown = variables is None and recorded.variables is None
     missing = ["variables"] if is_unknown and _read(flow, items, "$variable") else []
     return missing + (["overrides"] if overrides is None and recorded.overrides is None else [])
+
+
+def outdated_steps(
+    flow: Mapping[str, Any],
+    items: Sequence[RerunItem],
+    inputs: Mapping[int, Any] | None,
+    variables: Mapping[str, Any],
+    source: Callable[[int, str], tuple[HistoryEntry, int] | None],
+) -> list[str]:
+    """Return the kept steps whose outputs depend on another input, or on other variables, than the new ones.
+
+    Args:
+        flow: The flow to run.
+        items: The items to run again.
+        inputs: The new input of each item, by index; None if it is unknown.
+        variables: The new variables.
+        source: Returns the recorded run that executed a step of an item, and the index of the item in that run; None
+            if it is unknown.
+    """
+    changed: set[str] = set()
+    for name, step in steps_by_id(flow).items():
+        reads = {"input": _roots(step, "$input"), "variables": _roots(step, "$variable") & variables.keys()}
+        for item in items if any(reads.values()) else ():
+            found = source(item.index, name) if name in item.kept else None
+            after = (
+                {"variables": variables} if inputs is None else {"input": inputs[item.index], "variables": variables}
+            )
+            if found is not None and _differ(_computed_from(*found), after, reads):
+                changed.add(name)
+                break
+    behind, kept = steps_behind(flow, changed), {step for item in items for step in item.kept}
+    return [step for step in steps_by_id(flow) if step in behind and step in kept]
+
+
+def executed_in(
+    recorded: Callable[[str], HistoryEntry | None], run_id: str, index: int, step: str
+) -> tuple[HistoryEntry, int] | None:
+    """Return the recorded run that executed a step of an item, and the index of the item in that run; None if unknown.
+
+    A rerun may have kept the step's output from the run that it comes from, which may have kept it too.
+
+    Args:
+        recorded: Returns the entry of a run in the history.
+        run_id: A run that has the output of the step.
+        index: The index of the item in this run.
+        step: The step.
+    """
+    seen: set[str] = set()
+    while run_id not in seen:
+        seen.add(run_id)
+        entry = recorded(run_id)
+        if entry is None:
+            return None
+        if entry.rerun_of is None or step not in entry.kept:
+            return entry, index
+        if index >= len(entry.rerun_items):
+            return None
+        run_id, index = entry.rerun_of, entry.rerun_items[index]
+    return None
+
+
+def _roots(step: Mapping[str, Any], keyword: str) -> set[str]:
+    return {root_of(path) for path in reads_of(step.get("input"), keyword)}
+
+
+def _computed_from(entry: HistoryEntry, index: int) -> dict[str, Any]:
+    """Return the input of an item of a recorded run and its variables, as far as they are known."""
+    inputs = entry.input if isinstance(entry.input, list) else [entry.input]
+    known: dict[str, Any] = {}
+    if "input" not in entry.omitted and index < len(inputs):
+        known["input"] = inputs[index]
+    if "variables" not in entry.omitted:
+        known["variables"] = entry.variables or {}
+    return known
+
+
+def _differ(before: Mapping[str, Any], after: Mapping[str, Any], reads: Mapping[str, set[str]]) -> bool:
+    """Return whether a part that is read differs. What the history hides cannot be compared."""
+    for what in before.keys() & after.keys():
+        for root in reads[what]:
+            old, new = _part(before[what], root), _part(after[what], root)
+            if not is_hidden(old) and not equal(old, new):
+                return True
+    return False
+
+
+def _part(value: Any, root: str) -> Any:
+    """Return the part of a value that an expression reads; all of it if the path is not the name of a field."""
+    return value.get(root) if isinstance(value, Mapping) and root != "$" else value

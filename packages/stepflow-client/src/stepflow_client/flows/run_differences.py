@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,8 @@ class RunContent:
     flow: Mapping[str, Any]
     items: Sequence[RunItem]
     steps: Sequence[StepDetails]
+    kept: Mapping[str, Any] = field(default_factory=dict)
+    """The outputs that a rerun keeps, by step id. Its server lists only those of them that other steps read."""
 
     @cached_property
     def items_by_index(self) -> dict[int, dict[str, Any]]:
@@ -35,7 +37,8 @@ class RunContent:
 
         A step that was not run because of a failed one has the status `not_run` and no error of its own.
         """
-        found = {item.index: _item(item) for item in self.items}
+        kept = {name: {"status": "completed", "output": output, "error": None} for name, output in self.kept.items()}
+        found = {item.index: {**_item(item), "steps": dict(kept)} for item in self.items}
         accounts = accounts_of(self.run, self.items, self.steps, self.flow)
         not_run = {(index, name) for index, account in accounts.items() for name in account.not_run}
         for step in self.steps:

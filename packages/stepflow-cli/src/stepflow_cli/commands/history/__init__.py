@@ -22,12 +22,12 @@ command = LazyGroup(
 
     Servers from 0.12 on do not return the input, variables or overrides of a run. 'run', 'submit' and 'runs rerun'
     therefore record them on this machine, in a file that only its owner can read: history.db in the user's state
-    folder. Values of secret variables are not recorded, nor are batches with --output. 10,000 runs are kept, for 90
-    days.
+    folder. Values of secret variables are not recorded, nor are the inputs of batches with --output, of which the first
+    run stands for all. 10,000 runs are kept, for 90 days.
 
     'stepflow config set history off' or STEPFLOW_HISTORY=off turns recording off. If a run cannot be recorded, that is
     a warning, not an error. Wherever a run id is expected, @last is the newest recorded run of the server, @2 the one
-    before.
+    before. If that is a batch with --output of several runs, the command refuses it.
     """,
 )
 """The group. Each of its commands is a module of this package."""

@@ -35,7 +35,7 @@ def command(runs: tuple[str, ...], confirm: Confirm, server: ServerOptions, outp
     ids = read_run_ids(runs)
     problems: list[Problem] = []
     with connect(server) as target:
-        ids = whole_ids(target.client, ids)
+        ids = whole_ids(target.client, ids, says=True)
         if ids:
             confirm(f"cancel {runs_text(ids)}")
         cancelled = [run_record(run) for run in for_each_run(ids, target.client.cancel_run, problems)]

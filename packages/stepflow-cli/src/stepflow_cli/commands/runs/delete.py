@@ -42,7 +42,7 @@ def command(runs: tuple[str, ...], confirm: Confirm, server: ServerOptions, outp
     ids = read_run_ids(runs)
     problems: list[Problem] = []
     with connect(server) as target:
-        ids = whole_ids(target.client, ids)
+        ids = whole_ids(target.client, ids, says=True)
         if ids:
             confirm(f"delete {runs_text(ids)}")
         deletions = list(for_each_run(ids, partial(delete, target.client), problems))

@@ -18,7 +18,7 @@ from ...params.flow import history_options, value_options
 from ...params.options import file_output_options, option_in, server_options, timeout_option
 from ...params.parsing import FILE, Command
 from ...params.runs import run_argument
-from ...records.results import BATCH_RESULT, print_result, print_results
+from ...records.results import print_result, print_results
 from ...runs.ids import whole_id
 from ...runs.wait import Wait, or_come_back
 from ...server.connect import Target, connect
@@ -39,7 +39,7 @@ class _Asked:
 
     run_id: str
     chosen: dict[str, Any]
-    given: dict[str, Any]
+    variables_from_env: bool
 
 
 @click.command("rerun", cls=Command)
@@ -101,7 +101,7 @@ def command(
             output.records(_plan_records(plan), _PLAN, default="jsonl")
             return
         _say(plan)
-        with target.history.recording(flow=plan.flow, **about):
+        with target.history.recording(**about):
             again = _rerun(target, asked, wait)
         _print(again, output)
 
@@ -114,19 +114,20 @@ def _asked(target: Target, run_id: str, chosen: dict[str, Any], values: Values, 
     elif isinstance(flow, str):
         flow = target.client.get_flow(flow).flow
     chosen = chosen | {"overrides": values.read_overrides(flow), "variables": values.read_variables(flow)}
-    given: dict[str, Any] = {"variables_from_env": values.env_variables}
     if inputs is not None:
-        given["input"] = read_inputs(inputs, values.stdin_format)
+        chosen["input"] = read_inputs(inputs, values.stdin_format)
     elif values.input or values.example is not None or values.stdin_format:
         # A single input that is a list would be taken for a batch.
-        given["input"] = [values.read_input(flow)]
-    return _Asked(run_id, chosen, given)
+        chosen["input"] = [values.read_input(flow)]
+    return _Asked(run_id, chosen, values.env_variables)
 
 
 def _rerun(target: Target, asked: _Asked, wait: Wait) -> RerunResult:
     again = target.come_back("runs list --limit", "5")
     with or_come_back(target, asked.run_id, wait, again), waiting(f"running {asked.run_id} again"):
-        return target.client.rerun(asked.run_id, timeout=wait.timeout, **asked.chosen, **asked.given)
+        return target.client.rerun(
+            asked.run_id, timeout=wait.timeout, variables_from_env=asked.variables_from_env, **asked.chosen
+        )
 
 
 def _plan_records(plan: RerunPlan) -> list[dict[str, Any]]:
@@ -148,15 +149,16 @@ def _say(plan: RerunPlan) -> None:
         note("keeps other steps of each item; --dry-run lists them")
     if plan.recorded:
         note(f"takes {', '.join(plan.recorded)} from the history")
+    if plan.outdated:
+        said = ", ".join(plan.outdated)
+        note(f"warning: keeps outputs that were computed from another input or other variables: {said}")
     if plan.unknown:
         what = " and ".join(plan.unknown)
         note(f"{what} of the earlier run are not taken over: give them again if it had any")
 
 
 def _print(again: RerunResult, output: Output) -> None:
-    if output.format == "name" and not output.fields:
-        output.records([{"run_id": run_id} for run_id in again.run_ids], BATCH_RESULT, default="jsonl")
-    elif len(again.results) == 1:
+    if len(again.results) == 1:
         print_result(again.results[0], output)
     else:
-        print_results(again.plan.run_id, list(again.results), output)
+        print_results(again.plan.run_id, list(again.results), output, again.run_ids)

@@ -1,0 +1,157 @@
+"""The rows of the history's file: what is stored of a run, and how it is read again. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import zlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from .._codec.secrets import HIDDEN, Secrets, hidden_flow
+from .._rules.statuses import ExecutionStatus
+
+__all__ = ["ADDED", "COLUMNS", "FIELDS", "DamagedRowError", "decoded", "fields_of", "row_of", "without_secrets"]
+
+_LARGEST = 1_000_000
+"""Maximum size of a flow, an input, variables or overrides, in characters of JSON; larger ones are left out."""
+FIELDS = ("flow", "input", "variables", "overrides")
+_FIRST = "run_id, created, server, flow_id, flow_file, status, labels, note, omitted, flow, input, variables, overrides"
+ADDED = ("rerun_of", "kept", "rerun_items", "has_more_runs", "checksum")
+"""Columns that the first version of the file did not have."""
+COLUMNS = f"{_FIRST}, {', '.join(ADDED)}"
+_STATUS = COLUMNS.split(", ").index("status")
+_STATUSES = frozenset(each.value for each in ExecutionStatus)
+_PASSWORD_IN_URL = re.compile(r"(?<=://)[^/?#\s@\"]*@")
+
+Item = TypeVar("Item")
+
+
+class DamagedRowError(ValueError):
+    """A row is not as it was written."""
+
+
+def without_secrets(
+    kept: dict[str, Any], flow: Mapping[str, Any] | None, variables: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return the values to record, with each secret replaced by `***`."""
+    properties: Any = flow
+    for key in ("schemas", "properties", "variables", "properties"):
+        properties = properties.get(key) if isinstance(properties, Mapping) else None
+    declared = properties if isinstance(properties, Mapping) else {}
+    names = {name for name in variables or {} if flow is None or _holds_secret(declared.get(name))}
+    found = Secrets([each for name, each in (variables or {}).items() if name in names], words=False)
+    hidden: dict[str, Any] = found.hide_in(kept | {"flow": None if flow is None else hidden_flow(flow)})
+    if variables is not None:
+        hidden["variables"] = {
+            name: HIDDEN if name in names else found.hide_in(each) for name, each in variables.items()
+        }
+    return hidden
+
+
+def _holds_secret(schema: Any) -> bool:
+    """Return whether the schema of a variable, or a part of it, is declared secret."""
+    if isinstance(schema, Mapping):
+        return schema.get("is_secret") is True or any(_holds_secret(each) for each in schema.values())
+    return isinstance(schema, list) and any(_holds_secret(each) for each in schema)
+
+
+def row_of(run_id: str, kept: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the values of the columns."""
+    texts = {name: None if kept[name] is None else _encoded(kept[name]) for name in FIELDS}
+    too_large = {name for name, text in texts.items() if text is not None and len(text) > _LARGEST}
+    omitted = [name for name in FIELDS if name in too_large or name in kept["omitted"]]
+    texts |= dict.fromkeys(omitted)
+    plain = [None if kept[name] is None else _bare(str(kept[name])) for name in ("server", "flow_id", "flow_file")]
+    note = None if kept["note"] is None else _bare(str(kept["note"]))
+    row = (
+        *(run_id, time.time(), *plain, None, _encoded(kept["labels"]), note, json.dumps(omitted), *texts.values()),
+        *(kept["rerun_of"], json.dumps(kept["kept"]), json.dumps(kept["rerun_items"]), int(kept["has_more_runs"])),
+    )
+    return (*row, _checksum(row))
+
+
+def _checksum(row: tuple[Any, ...]) -> int:
+    """Return a checksum of a row without its status, which is updated on its own."""
+    return zlib.crc32(json.dumps([*row[:_STATUS], *row[_STATUS + 1 :]]).encode())
+
+
+def _encoded(value: Any) -> str:
+    return _bare(json.dumps(value, ensure_ascii=False))
+
+
+def _bare(text: str) -> str:
+    """Return a text without the users and passwords of the URLs in it."""
+    return _PASSWORD_IN_URL.sub("", text)
+
+
+def decoded(text: bytes) -> str:
+    return text.decode("utf-8", "surrogateescape")
+
+
+def fields_of(row: tuple[Any, ...]) -> dict[str, Any]:
+    """Return the fields of the entry that a row contains. Rows of earlier versions have no checksum.
+
+    Raises:
+        DamagedRowError: If the row is damaged.
+    """
+    try:
+        return _fields(row)
+    except (TypeError, ValueError, OverflowError, OSError, RecursionError) as error:
+        raise DamagedRowError(str(error)) from error
+
+
+def _fields(row: tuple[Any, ...]) -> dict[str, Any]:
+    *content, checksum = row
+    if checksum is not None and checksum != _checksum(tuple(content)):
+        raise ValueError("the checksum is wrong")
+    run_id, created, server, flow_id, flow_file, status, labels, note, omitted, *more = content
+    texts, (rerun_of, kept, rerun_items, has_more_runs) = more[: len(FIELDS)], more[len(FIELDS) :]
+    values = {name: None if text is None else json.loads(_text(text)) for name, text in zip(FIELDS, texts, strict=True)}
+    return {
+        "run_id": _text(run_id),
+        "created_at": datetime.fromtimestamp(created, UTC),
+        "server": _optional(server),
+        "flow_id": _optional(flow_id),
+        "flow_file": _optional(flow_file),
+        "status": status if _is_status(status) else None,
+        "labels": {name: _text(label) for name, label in _object(json.loads(_text(labels))).items()},
+        "note": _optional(note),
+        "omitted": _listed(omitted, str),
+        "rerun_of": _optional(rerun_of),
+        "kept": () if kept is None else _listed(kept, str),
+        "rerun_items": () if rerun_items is None else _listed(rerun_items, int),
+        "has_more_runs": bool(has_more_runs),
+        **values,
+        **{name: None if values[name] is None else _object(values[name]) for name in ("flow", "variables")},
+    }
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not a text")
+    value.encode()  # raises for bytes that are not UTF-8
+    return value
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError("not an object")
+    return value
+
+
+def _optional(value: Any) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _is_status(value: Any) -> bool:
+    return isinstance(value, str) and (value in _STATUSES or value.startswith("unknown_"))
+
+
+def _listed(text: Any, kind: type[Item]) -> tuple[Item, ...]:
+    found = json.loads(_text(text))
+    if not isinstance(found, list) or not all(type(each) is kind for each in found):
+        raise TypeError(f"not a list of {kind.__name__}")
+    return tuple(found)
