@@ -1,0 +1,312 @@
+"""Any sequence of runs, failures, cancellations and reruns gives what fresh executions of the same steps give.
+
+A small model of the flow says what a fresh execution gives. Reruns are started by a client with a history and by one
+on another machine, whose history knows none of the runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from stepflow_client import (
+    InvalidArgumentError,
+    LogConfig,
+    StepflowRuntime,
+    SyncStepflowClient,
+    UnsupportedByServerError,
+)
+from stepflow_client.history import History
+
+from tests import releases
+
+SAYS = "/builtin/create_messages"
+READS: dict[str, tuple[str, ...]] = {"a": (), "b": ("a",), "c": (), "d": ("b", "c")}
+"""The steps that each step reads. Step a also reads x of the input, c reads y."""
+FIELDS = {"a": "x", "c": "y"}
+WRONG = 5
+"""An input that makes the step that reads it fail: it is no text."""
+
+
+def _said(step: str) -> dict[str, str]:
+    return {"$step": step, "path": "$.messages[1].content"}
+
+
+FLOW: dict[str, Any] = {
+    "name": "sequence",
+    "steps": [
+        {"id": "a", "component": SAYS, "input": {"system_instructions": "a", "user_prompt": {"$input": "x"}}},
+        {"id": "b", "component": SAYS, "input": {"system_instructions": "b", "user_prompt": _said("a")}},
+        {"id": "c", "component": SAYS, "input": {"system_instructions": "c", "user_prompt": {"$input": "y"}}},
+        {"id": "d", "component": SAYS, "input": {"system_instructions": _said("c"), "user_prompt": _said("b")}},
+    ],
+}
+OUTPUTS = {
+    "all": {step: {"$step": step} for step in READS},
+    # Servers do not execute, nor list, a kept step that no other step reads.
+    "last": {"d": {"$step": "d"}},
+}
+
+
+@dataclass
+class Ran:
+    """What the model knows of a run."""
+
+    run_id: str
+    input: dict[str, Any]
+    overrides: dict[str, str]
+    """The overrides that the caller gave, and those taken from the earlier run: the system text by step."""
+    outputs: dict[str, Any]
+    """The outputs of the steps that can complete."""
+    is_recorded: bool
+    origin: Ran | None = None
+    kept: frozenset[str] = frozenset()
+
+    @property
+    def is_success(self) -> bool:
+        return self.outputs.keys() == READS.keys()
+
+    def executed(self, step: str) -> Ran | None:
+        """Return the run that executed a step, if the history of this machine leads to it."""
+        if not self.is_recorded or self.origin is None or step not in self.kept:
+            return self if self.is_recorded else None
+        return self.origin.executed(step)
+
+
+def fresh(input: Mapping[str, Any], overrides: Mapping[str, str], kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the outputs of the steps that complete, if the kept ones return their earlier output."""
+    outputs = dict(kept)
+    for step, reads in READS.items():
+        if step in outputs or not all(each in outputs for each in reads):
+            continue
+        user = input[FIELDS[step]] if step in FIELDS else outputs[reads[0]]["messages"][1]["content"]
+        system = outputs["c"]["messages"][1]["content"] if step == "d" else step
+        if isinstance(user, str):
+            messages = [("system", overrides.get(step, system)), ("user", user)]
+            outputs[step] = {"messages": [{"role": role, "content": content} for role, content in messages]}
+    return outputs
+
+
+def output_of(ran: Ran, flow: Mapping[str, Any]) -> Any:
+    """Return the output of the flow; None if it fails."""
+    return {step: ran.outputs[step] for step in flow["output"]} if ran.is_success else None
+
+
+def behind(steps: set[str]) -> set[str]:
+    """Return steps and all that read them."""
+    found = set(steps)
+    for step, reads in READS.items():
+        if found & set(reads):
+            found.add(step)
+    return found
+
+
+@dataclass(frozen=True)
+class Again:
+    """A rerun."""
+
+    of: int
+    """Which of the earlier runs, counted from the newest."""
+    from_step: str | None
+    failed: bool
+    input: dict[str, Any] | None
+    overrides: dict[str, str]
+    elsewhere: bool
+
+
+texts = st.sampled_from(["X", "Y"])
+right_inputs = st.fixed_dictionaries({"x": texts, "y": texts})
+inputs = right_inputs | st.fixed_dictionaries({"x": texts | st.just(WRONG), "y": texts | st.just(WRONG)})
+changes = st.dictionaries(st.sampled_from("abc"), st.sampled_from(["S", "T"]), min_size=1, max_size=2)
+overrides = st.just(dict[str, str]()) | st.just(dict[str, str]()) | changes
+reruns = st.builds(
+    Again,
+    of=st.sampled_from([0, 0, 0, 1, 2]),
+    from_step=st.sampled_from([*READS, None]),
+    failed=st.sampled_from([False, False, True]),
+    input=st.none() | right_inputs,
+    overrides=overrides,
+    elsewhere=st.sampled_from([False, False, True]),
+)
+firsts = st.tuples(st.just("run"), inputs, overrides)
+actions = st.one_of(reruns, reruns, reruns, reruns, firsts, st.just("cancel"))
+sequences = st.tuples(firsts, *[actions] * 5)
+"""Six actions. Shorter sequences are the beginnings of these."""
+
+
+@dataclass
+class Machine:
+    """The two clients of one server, and the runs so far."""
+
+    release: str
+    here: SyncStepflowClient
+    history: History
+    elsewhere: SyncStepflowClient
+    runs: list[Ran] = field(default_factory=list)
+    flow: dict[str, Any] = field(default_factory=dict)
+
+    def play(self, output: str, actions: tuple[Any, ...]) -> None:
+        self.runs = []
+        self.flow = {**FLOW, "output": OUTPUTS[output]}
+        for action in actions:
+            if action == "cancel":
+                # Clients refuse it, but servers from 0.12 on mark even a run that has ended as cancelled.
+                httpx.post(f"{self.here.url}/api/v1/runs/{self.runs[-1].run_id}/cancel")
+            elif isinstance(action, Again):
+                self.rerun(action)
+            else:
+                self.run(*action[1:])
+
+    def run(self, given: dict[str, Any], changes: dict[str, str]) -> None:
+        result = self.here.run(self.flow, given, _wire(changes))
+        ran = Ran(result.run_id, given, changes, fresh(given, changes, {}), is_recorded=True)
+        assert result.is_success is ran.is_success
+        assert result.output == output_of(ran, self.flow)
+        self.runs.append(ran)
+
+    def rerun(self, again: Again) -> None:
+        client = self.elsewhere if again.elsewhere else self.here
+        earlier = self.runs[-1 - again.of % len(self.runs)]
+        knows = earlier.is_recorded and not again.elsewhere
+        chosen: dict[str, Any] = {"from_step": again.from_step, "failed": again.failed}
+        given: dict[str, Any] = {"overrides": _wire(again.overrides)}
+        given |= {} if again.input is None else {"input": again.input}
+        if again.from_step is not None and not self._gives_outputs():
+            with pytest.raises(UnsupportedByServerError):
+                client.rerun(earlier.run_id, **chosen, **given)
+            return
+        plan = client.plan_rerun(earlier.run_id, **chosen)
+        if not plan.items:
+            assert again.failed
+            assert client.rerun(earlier.run_id, **chosen, **given).results == client.get_results(earlier.run_id)
+            return
+        kept = self._kept(earlier, again, plan.items[0].kept)
+        refused = bool(kept.keys() & behind(set(again.overrides)))
+        is_missing = again.input is None and not knows and not FIELDS.keys() <= kept.keys()
+        if refused or is_missing:
+            with pytest.raises(InvalidArgumentError, match="is kept" if refused else "read the flow's input"):
+                client.rerun(earlier.run_id, **chosen, **given)
+            return
+        result = client.rerun(earlier.run_id, **chosen, **given)
+        used = again.input if again.input is not None else earlier.input if knows else {"x": None, "y": None}
+        changes = {**(earlier.overrides if knows else {}), **again.overrides}
+        ran = Ran(
+            result.result.run_id,
+            used,
+            changes,
+            fresh(used, changes, kept),
+            is_recorded=not again.elsewhere,
+            origin=earlier,
+            kept=frozenset(kept),
+        )
+        self.runs.append(ran)
+        assert result.result.is_success is ran.is_success
+        assert result.result.output == output_of(ran, self.flow)
+        assert ("input" in result.plan.recorded) is (knows and again.input is None and not FIELDS.keys() <= kept.keys())
+        if again.input is not None or knows:
+            assert set(result.plan.outdated) == (self._outdated(ran) if knows else set())
+        self._check_record(ran, again)
+
+    def _gives_outputs(self) -> bool:
+        return releases.number(self.release) < (0, 10) or releases.number(self.release) >= (0, 12)
+
+    def _kept(self, earlier: Ran, again: Again, planned: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the outputs that must be kept, by the model."""
+        if again.from_step is None and not again.failed:
+            expected: set[str] = set()
+        else:
+            failed = READS.keys() - earlier.outputs.keys()
+            expected = earlier.outputs.keys() - behind({*failed, *filter(None, [again.from_step])})
+        if earlier.is_success and self._gives_outputs():
+            assert planned.keys() == expected
+        else:
+            # Whether a server executes steps that do not read the failed one is its own choice.
+            assert planned.keys() <= expected
+        assert dict(planned) == {step: earlier.outputs[step] for step in planned}
+        return dict(planned)
+
+    def _outdated(self, ran: Ran) -> set[str]:
+        """Return the kept steps that were computed from another input, as far as the history here knows."""
+        assert ran.origin is not None
+        changed = set()
+        for step in ran.kept & FIELDS.keys():
+            source = ran.origin.executed(step)
+            if source is not None and source.input[FIELDS[step]] != ran.input[FIELDS[step]]:
+                changed.add(step)
+        return behind(changed) & ran.kept
+
+    def _check_record(self, ran: Ran, again: Again) -> None:
+        """Check what is said about a rerun: the author's flow, what the caller gave, and where it comes from."""
+        assert ran.origin is not None
+        for client in (self.here, self.elsewhere):
+            flow = client.get_run_flow(ran.run_id).flow
+            assert {step["id"]: step["component"] for step in flow["steps"]} == dict.fromkeys(READS, SAYS)
+            assert "onError" not in str(flow["steps"])
+            assert "stepflow-client" not in str(flow)
+            arguments = client.get_run_arguments(ran.run_id)
+            assert (arguments.rerun_of, set(arguments.kept)) == (ran.origin.run_id, ran.kept)
+        compared = self.elsewhere.compare_runs(ran.origin.run_id, ran.run_id).every_difference
+        assert not [each for each in compared if each.path.startswith("$.flow")]
+        entry = self.history.get(ran.run_id)
+        assert (entry is not None) is not again.elsewhere
+        if entry is not None:
+            # Before 0.10, a server gives back flows as it has understood them, with default values.
+            assert entry.flow == self.flow or releases.number(self.release) < (0, 10)
+            assert (entry.overrides or {}) == {
+                step: {"value": change} for step, change in (_wire(ran.overrides) or {}).items()
+            }
+            assert (entry.rerun_of, set(entry.kept), entry.rerun_items) == (ran.origin.run_id, ran.kept, (0,))
+
+
+def _wire(changes: Mapping[str, str]) -> dict[str, Any] | None:
+    return {step: {"input": {"system_instructions": text}} for step, text in changes.items()} or None
+
+
+@pytest.fixture(scope="module")
+def machine(release: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """Clients of a server on which failing builtin components fail at once."""
+    config = {**releases.builtin_config(release)}
+    if releases.number(release) >= (0, 11):
+        config["retry"] = {"transportMaxRetries": 0}
+    folder = tmp_path_factory.mktemp("sequences")
+    history, other = History(folder / "here.db"), History(folder / "elsewhere.db")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("STEPFLOW_SERVER_BINARY", str(releases.binary(release)))
+        started = StepflowRuntime.start(config=config, log_config=LogConfig(level="error"))
+    with (
+        started as server,
+        SyncStepflowClient(server.url, history=history) as here,
+        SyncStepflowClient(server.url, history=other) as elsewhere,
+    ):
+        yield Machine(release, here, history, elsewhere)
+
+
+quietly = settings(
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    # Six actions can be read as they are; shrinking them takes minutes.
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+)
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+@settings(quietly, max_examples=30)
+@given(actions=sequences)
+def test_any_sequence_of_reruns_gives_what_fresh_executions_give(
+    machine: Machine, output: str, actions: tuple[Any, ...]
+) -> None:
+    machine.play(output, actions)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("output", OUTPUTS)
+@settings(quietly, max_examples=750)
+@given(actions=sequences)
+def test_very_many_sequences_of_reruns(machine: Machine, output: str, actions: tuple[Any, ...]) -> None:
+    machine.play(output, actions)
