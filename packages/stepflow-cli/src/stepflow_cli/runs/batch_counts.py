@@ -85,7 +85,7 @@ class BatchCounts:
 
 
 def _is_running_batch(record: Mapping[str, Any]) -> bool:
-    return record["status"] == "running" and 1 < record["items"]["total"] <= _MOST_ITEMS
+    return bool(record["status"] == "running" and 1 < record["items"]["total"] <= _MOST_ITEMS)
 
 
 def _read(followed: _Followed) -> None:

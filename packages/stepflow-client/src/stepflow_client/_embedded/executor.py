@@ -255,7 +255,9 @@ class EmbeddedExecutor:
         self, run_id: str | UUID, *, item_index: int | None = None, timeout: float | None = None
     ) -> RunAccount:
         """Return why an item of a run failed, and what became of its steps. See `StepflowClient.explain_run`."""
-        return await (await self._ready_client()).explain_run(run_id, item_index=item_index, timeout=timeout)
+        deadline = deadline_of(timeout)
+        client = await self._ready_client(deadline)
+        return await client.explain_run(run_id, item_index=item_index, timeout=_left(deadline))
 
     async def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
         """Return the server's diagnostics of a flow. See `StepflowClient.validate`."""

@@ -265,7 +265,7 @@ async def _async_race(addresses: list[_Address], end: float) -> socket.socket:
                     running.discard(task)
                     failure = error
     finally:
-        running.discard(winner)  # type: ignore[arg-type]
+        running.discard(winner)
         for task in running:
             task.cancel()
         for lost in await asyncio.gather(*running, return_exceptions=True):

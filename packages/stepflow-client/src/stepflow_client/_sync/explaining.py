@@ -104,7 +104,7 @@ class RunExplainer:
 
     def _flow(self, run: RunDetails) -> Mapping[str, Any]:
         try:
-            return flow_of_run(self._connection, self._runs, self._blobs, run.run_id, run.flow_id)
+            return (flow_of_run(self._connection, self._runs, self._blobs, run.run_id, run.flow_id)).flow
         except (NotFoundError, UnsupportedByServerError):
             # The flow of a run created by a step may not be stored.
             return {}
