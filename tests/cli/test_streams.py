@@ -125,6 +125,28 @@ def test_a_flow_on_standard_input_is_utf_8(stepflow: Stepflow, server: str) -> N
     assert (done.code, done.stderr) == (2, "stepflow: standard input is not UTF-8 text (byte 8)\n")
 
 
+@pytest.mark.parametrize("given", ['--input-json \'{"name": "é"}\'', "--input-yaml 'name: é'"])
+def test_values_on_the_command_line_are_utf_8_in_the_c_locale(stepflow: Stepflow, server: str, given: str) -> None:
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = stepflow.shell(f"stepflow run hello.yaml {given}", **ascii_only)
+    assert (done.code, json.loads(done.stdout)) == (0, {"hello": "é"}), done
+
+
+def test_an_interrupt_while_the_command_starts_is_no_traceback(stepflow: Stepflow) -> None:
+    (stepflow.home / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        "class Interrupting:\n"
+        "    @staticmethod\n"
+        "    def find_spec(name, path=None, target=None):\n"
+        "        if name == 'stepflow_cli.front':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupting)\n"
+    )
+    paths = [str(stepflow.home), *stepflow.environment.get("PYTHONPATH", "").split(":")]
+    done = stepflow("--help", PYTHONPATH=":".join(paths).rstrip(":"))
+    assert (done.code, done.stdout, done.stderr) == (130, "", "stepflow: interrupted\n")
+
+
 def test_a_log_that_cannot_be_written_changes_nothing(stepflow: Stepflow, server: str) -> None:
     done = stepflow("-v", "run", "echo.yaml", "--input-json", "1", "--log-file", "/dev/full")
     assert (done.code, done.stdout, done.stderr) == (0, "1\n", "")

@@ -13,16 +13,16 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line and exit."""
-    if _print_at_once():
-        return
-    # Imports create many objects and little garbage; by default, every 700th object starts a garbage collection.
-    gc.set_threshold(50_000)
     try:
+        if _print_at_once():
+            return
+        # Imports create many objects and little garbage; by default, every 700th object starts a garbage collection.
+        gc.set_threshold(50_000)
         from .main import main as run
 
         run()
     except KeyboardInterrupt:
-        # Ctrl-C while modules are imported, or a second one while the command exits.
+        # Ctrl-C before the command handles it itself, or a second one while the command exits.
         print("stepflow: interrupted", file=sys.stderr)
         sys.exit(130)
     finally:

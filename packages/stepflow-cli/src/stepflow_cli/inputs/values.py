@@ -143,9 +143,9 @@ def read_value(given: Given, stdin_format: str | None = None) -> Any:
     from stepflow_client.flows.file import load_file, parse_json, parse_yaml
 
     if given.form == "json":
-        return parse_json(given.text, given.option)
+        return parse_json(_utf_8(given.text), given.option)
     if given.form == "yaml":
-        return parse_yaml(given.text, given.option)
+        return parse_yaml(_utf_8(given.text), given.option)
     if given.text == "-":
         parse = parse_json if stdin_format == "json" else parse_yaml
         return parse(read_stdin(), "standard input")
@@ -161,6 +161,7 @@ def read_scalar(text: str) -> Any:
     from stepflow_client import FlowFileError
     from stepflow_client.flows.file import parse_json, parse_yaml
 
+    text = _utf_8(text)
     with suppress(FlowFileError):
         return parse_json(text)
     is_collection = text.lstrip()[:1] in ("{", "[")
@@ -173,6 +174,14 @@ def read_scalar(text: str) -> Any:
             return value if is_collection else text
         if isinstance(value, (bool, int, float)) or (value is None and text.lower() in ("null", "~")):
             return value
+    return text
+
+
+def _utf_8(text: str) -> str:
+    """Return text from the command line, read as UTF-8 if Python has read it as ASCII: in the C locale, for example."""
+    if any("\udc80" <= letter <= "\udcff" for letter in text):
+        with suppress(UnicodeError):
+            return os.fsencode(text).decode()
     return text
 
 
