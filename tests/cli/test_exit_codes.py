@@ -1,0 +1,246 @@
+"""The exit code of every command, for every output format and every end of a run, is the documented one.
+
+The commands and their formats come from the command line's own definition, so that a new one must be listed here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from stepflow_cli.exit_codes import ExitCode
+from stepflow_client import StepflowRuntime
+
+from tests.cli.command import Done, Stepflow
+from tests.cli.command_tree import commands, formats
+from tests.cli.runs import SLEEPING, UNKNOWN
+
+ENDS = ("success", "failed", "cancelled", "timeout")
+AS_THE_RUN = {"success": 0, "failed": 1, "cancelled": 6, "timeout": 5}
+AS_THE_REQUEST = dict.fromkeys(ENDS, 0)
+"""Commands that print what is known of a run succeed, however the run ended."""
+
+STARTING = {
+    "run": "run FLOW --timeout SECONDS",
+    "submit": "submit FLOW --timeout SECONDS",
+    "runs rerun": "runs rerun RUN --timeout SECONDS",
+}
+"""Commands that execute a run and wait for it."""
+OF_RUNS = {
+    "runs get": ("runs get RUN", AS_THE_REQUEST),
+    "runs wait": ("runs wait RUN --timeout SECONDS", AS_THE_RUN),
+    "runs watch": ("runs watch RUN --timeout SECONDS", AS_THE_RUN),
+    "runs result": ("runs result RUN --timeout SECONDS", AS_THE_RUN),
+    # It has no time limit: the events of a run that does not end do not end.
+    "runs events": ("runs events RUN", {**AS_THE_REQUEST, "timeout": None}),
+    "runs items": ("runs items RUN", AS_THE_REQUEST),
+    "runs steps": ("runs steps RUN", AS_THE_REQUEST),
+    "runs flow": ("runs flow RUN", AS_THE_REQUEST),
+    "runs report": ("runs report RUN --output -", AS_THE_REQUEST),
+}
+"""Commands about runs that exist, and their exit codes by the end of the run."""
+OTHERS = {
+    "validate": {"validate clean.yaml": 0, "validate refused.yaml": 3, "validate missing.yaml": 2},
+    "infer": {"infer clean.yaml --offline": 0, "infer missing.yaml": 2},
+    "test": {"test passes.yaml --url URL": 0, "test breaks.yaml --url URL": 1, "test missing.yaml": 2},
+    "schema": {"schema": 0},
+    "codegen": {
+        "codegen hello.yaml --output -": 0,
+        "codegen hello.yaml --check --output no.py": 1,
+        "codegen no.yaml": 2,
+    },
+    "visualize": {"visualize hello.yaml --output picture": 0, "visualize missing.yaml --output -": 2},
+    "flows list": {"flows list": 0},
+    "flows store": {"flows store hello.yaml": 0, "flows store refused.yaml": 3, "flows store missing.yaml": 2},
+    "flows get": {"flows get FLOW_ID": 0, f"flows get {64 * '0'}": 1},
+    "flows delete": {"flows delete FLOW_ID --yes": 0, "flows delete no-id --yes": 1},
+    "flows variables": {"flows variables hello.yaml": 0, "flows variables missing.yaml": 2},
+    "blobs put": {"blobs put hello.yaml": 0, "blobs put missing": 2},
+    "blobs get": {"blobs get BLOB": 0, f"blobs get {64 * '0'}": 1},
+    "config list": {"config list": 0},
+    "config get": {"config get url": 0, "config get no-such": 2},
+    "config set": {"config set profiles.a.url http://a": 0, "config set no-such 1": 2},
+    "config unset": {"config unset profiles.a": 0, "config unset profiles.a.url": 2},
+    "config use": {"config use a": 0, "config use nobody": 2},
+    "list-components": {"list-components": 0, "list-components --url http://127.0.0.1:9": 4},
+    "runs list": {"runs list": 0, "runs list --url http://127.0.0.1:9": 4},
+    "runs diff": {"runs diff SUCCESS SUCCESS": 0, "runs diff SUCCESS FAILED": 1, f"runs diff SUCCESS {UNKNOWN}": 1},
+    "runs cancel": {
+        "runs cancel RUNNING --yes": 0,
+        "runs cancel RUNNING SUCCESS --yes": 1,
+        f"runs cancel {UNKNOWN} --yes": 1,
+    },
+    "runs delete": {"runs delete SUCCESS FAILED --yes": 0, f"runs delete {UNKNOWN} --yes": 1},
+    "history list": {"history list": 0},
+    "history show": {"history show @1": 1},
+    "history search": {"history search word": 0},
+    "history clear": {"history clear --yes": 0},
+    "health": {"health": 0, "health --url http://127.0.0.1:9": 4},
+    "doctor": {"doctor --no-run": 0, "doctor --no-run --url http://127.0.0.1:9": 4},
+    "completion": {"completion bash": 0, "completion no-shell": 2},
+    "help": {"help run": 0, "help no-command": 2},
+    "version": {"version": 0},
+}
+"""Command lines and their exit codes."""
+ELSEWHERE = {
+    "serve": "test_serve.py",
+    "ui": "ui",
+    "repl": "test_repl.py",
+    "runs logs": "test_runs_logs.py",
+}
+"""Commands that do not end by themselves or need another server, and the tests of their exit codes."""
+
+FORMATS = {name: formats(command) or (None,) for name, command in commands()}
+PASSES = """
+steps: [{id: a, component: /builtin/noop, input: {$input: "$"}}]
+output: {$step: a}
+test: {cases: [{name: one, input: 1, output: {outcome: success, result: EXPECTED}}]}
+"""
+
+
+def test_every_command_is_listed_once() -> None:
+    listed = [*STARTING, *OF_RUNS, *OTHERS, *ELSEWHERE]
+    assert sorted(listed) == sorted(FORMATS)
+    for where in ELSEWHERE.values():
+        assert (Path(__file__).parent / where).exists()
+
+
+def test_every_code_is_in_the_manual() -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    table = manual.split("## Exit codes")[1].split("##")[0]
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)} == {*map(int, ExitCode)}
+
+
+def _words(line: str, form: str | None, **values: str) -> list[str]:
+    words = [values.get(word, word) for word in line.split()]
+    return words if form is None else [*words, "--format", form]
+
+
+def _is_told(done: Done, end: str, form: str | None) -> None:
+    """Check that standard error says how the run ended, if that is not success."""
+    kind = {"failed": "run_failed", "cancelled": "run_cancelled", "timeout": "run_timeout"}.get(end)
+    if kind is None:
+        # A rerun says what it keeps.
+        assert not re.search("^stepflow: run|^{", done.stderr, re.MULTILINE), done
+    elif form in ("json", "jsonl"):
+        problems = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+        assert [(each["kind"], each["exit_code"]) for each in problems] == [(kind, done.code)], done
+    else:
+        words = {"failed": "failed", "cancelled": "is cancelled", "timeout": "has not ended"}[end]
+        assert re.search(rf"^stepflow: run [0-9a-f-]+ {words}", done.stderr, re.MULTILINE), done
+
+
+Flows = Callable[[str], str]
+
+
+@pytest.fixture
+def runs(newest_server: StepflowRuntime, stepflow: Stepflow, server: str) -> Flows:
+    """Returns the id of a run with this end; a run that does not end, for `timeout`."""
+    client = newest_server.sync_client
+    known = {"success": ("hello.yaml", {"name": "Ada"}), "failed": ("fails.yaml", {"nam": "Ada"})}
+
+    def run(end: str) -> str:
+        flow, value = known.get(end, (_long(stepflow), None))
+        run_id = client.submit(stepflow.folder / flow, [value])
+        if end == "cancelled":
+            client.cancel_run(run_id)
+        elif end in known:
+            client.wait_run(run_id, timeout=60)
+        return run_id
+
+    return run
+
+
+def _long(stepflow: Stepflow) -> str:
+    """Write a flow that takes longer than any test, under a name of its own."""
+    name = f"long-{uuid.uuid4().hex}"
+    flow = {"name": name, "steps": [SLEEPING], "output": {"$step": "sleeping"}}
+    (stepflow.folder / name).write_text(json.dumps(flow))
+    return name
+
+
+@contextmanager
+def _cancelling(server: StepflowRuntime, name: str, is_wanted: bool) -> Iterator[None]:
+    """Cancel the newest run of a flow as soon as there is one that runs."""
+    over = threading.Event()
+
+    def cancel() -> None:
+        client = server.sync_client
+        while not over.is_set():
+            for run in client.list_runs(limit=50).runs:
+                if run.flow_name == name and run.status.value == "running":
+                    client.cancel_run(run.run_id)
+                    return
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=cancel)
+    if is_wanted:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        if is_wanted:
+            thread.join()
+
+
+@pytest.mark.parametrize(("name", "form"), [(name, form) for name in OF_RUNS for form in FORMATS[name]])
+def test_a_command_about_a_run(stepflow: Stepflow, runs: Flows, name: str, form: str | None) -> None:
+    line, codes = OF_RUNS[name]
+    for end, code in codes.items():
+        if code is None:
+            continue
+        done = stepflow(*_words(line, form, RUN=runs(end), SECONDS="0.3" if end == "timeout" else "50"))
+        assert (end, done.code) == (end, code), done
+        if codes is AS_THE_RUN:
+            _is_told(done, end, form)
+        else:
+            assert done.stderr == "", done
+
+
+@pytest.mark.parametrize(("name", "form"), [(name, form) for name in STARTING for form in FORMATS[name]])
+def test_a_command_that_executes_a_run(
+    stepflow: Stepflow, newest_server: StepflowRuntime, runs: Flows, name: str, form: str | None
+) -> None:
+    known = {"success": ("hello.yaml", '{"name": "Ada"}'), "failed": ("fails.yaml", '{"nam": "Ada"}')}
+    for end, code in AS_THE_RUN.items():
+        flow, value = known.get(end, (_long(stepflow), "null"))
+        given = ["--input-json", value]
+        values = {"FLOW": flow, "SECONDS": "0.5" if end == "timeout" else "50"}
+        if "RUN" in STARTING[name].split():
+            before = newest_server.sync_client.submit(stepflow.folder / flow, [json.loads(value)])
+            if end in known:
+                newest_server.sync_client.wait_run(before, timeout=60)
+            else:
+                newest_server.sync_client.cancel_run(before)
+            values["RUN"] = before
+        with _cancelling(newest_server, flow, end == "cancelled"):
+            done = stepflow(*_words(STARTING[name], form, **values), *given)
+        assert (end, done.code) == (end, code), done
+        _is_told(done, end, form)
+
+
+@pytest.mark.parametrize(("name", "form"), [(name, form) for name in OTHERS for form in FORMATS[name]])
+def test_another_command(stepflow: Stepflow, server: str, runs: Flows, name: str, form: str | None) -> None:
+    for each, expected in (("passes", "1"), ("breaks", "2")):
+        (stepflow.folder / f"{each}.yaml").write_text(PASSES.replace("EXPECTED", expected))
+    stepflow("config", "set", "profiles.a.url", server)
+    values = {"URL": server}
+    wanted = " ".join(OTHERS[name])
+    for word, line in (("FLOW_ID", "flows store hello.yaml -o name"), ("BLOB", "blobs put hello.yaml -o name")):
+        if word in wanted:
+            values[word] = stepflow(*line.split()).stdout.strip()
+    for word, end in (("SUCCESS", "success"), ("FAILED", "failed"), ("RUNNING", "timeout")):
+        if word in wanted:
+            values[word] = runs(end)
+    for line, code in OTHERS[name].items():
+        done = stepflow(*_words(line, form, **values))
+        assert done.code == code, done
+        assert "Traceback" not in done.stderr
