@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import closing, suppress
+from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from uuid import uuid4
 
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KeyedRuns"]
 
-_TAKEOVER = 1.0
+_TAKEOVER = 2.0
 """Seconds after which a call whose run has not appeared counts as crashed, so that another call may take over."""
 _LOOK = 0.05
 """Seconds between checks whether another call has recorded its run."""
@@ -205,7 +206,7 @@ class KeyedRuns:
             found = self._searched(keyed)
             if found is None and (noted := self._awaited(keyed)) is None:
                 found = self._searched(keyed)
-            if noted is None and self._is_for_another_input(keyed.flow_id, turn, digest):
+            if noted is None and self._is_for_another_input(keyed.flow_id, digest):
                 _refuse(keyed.key, found)
             if found is not None:
                 return self._recorded(keyed, _started(found), digest, is_alone=False)
@@ -233,10 +234,14 @@ class KeyedRuns:
             time.sleep(_LOOK)
         return noted
 
-    def _is_for_another_input(self, flow_id: str, turns: int, digest: str) -> bool:
-        """Return whether a call of an earlier turn, which may have created a run, has another input."""
-        names = [self._name_of(input_marker(flow_id, turn)) for turn in range(turns)]
-        return any(name not in (None, digest) for name in names)
+    def _is_for_another_input(self, flow_id: str, digest: str) -> bool:
+        """Return whether a call that may have created a run has another input. (It was stored before the run.)"""
+        for turn in count():
+            if self._name_of(taken_marker(flow_id, turn)) is None:
+                return False
+            if self._name_of(input_marker(flow_id, turn)) not in (None, digest):
+                return True
+        raise AssertionError("unreachable")  # pragma: no cover - the loop returns
 
     def _created(
         self, keyed: _Keyed, arguments: requests.RunArguments, source: FlowSource, wait: int | None
