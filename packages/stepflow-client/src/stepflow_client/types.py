@@ -261,7 +261,11 @@ class RunDetails(Model, Shown):
 
     @property
     def is_finished(self) -> bool:
-        """True if the status is final."""
+        """True if the status is final.
+
+        A server may mark a run as failed that it is still executing, while `items.running` is not zero; `wait_run` and
+        `get_result` wait until that is settled.
+        """
         return self.status.is_final
 
     def _repr_html_(self) -> str:

@@ -987,8 +987,10 @@ class SyncStepflowClient(Picklable):
         item, so in runs of more than 1,000 items only the first 20 failed ones have it; the others have only what the
         server's list of items contains.
 
-        If an item has not ended although its run has failed, the server has lost it. It is returned as failed, with the
-        code `lost` or `lost_before_start`.
+        If an item has not ended although its run has failed, the server may have lost it, or may still be executing it.
+        After 30 s without a sign of life, it is returned as failed, with the code `lost` or `lost_before_start`. (In
+        runs of more than 1,000 items, only the time at which the run was marked as failed counts; `get_results` reads
+        all events.)
 
         Args:
             run_id: The run.

@@ -57,6 +57,7 @@ def command(runs: tuple[str, ...], wait: Wait, server: ServerOptions, output: Ou
 def _ended(target: Target, ids: list[str], wait: Wait, problems: list[Problem]) -> Iterator[dict[str, Any]]:
     """Yield the runs that end in time, in the given order. Failures and late runs are added to `problems`."""
     from stepflow_client import RunTimeoutError
+    from stepflow_client._rules.ending import is_given_up
 
     late: list[str] = []
     deadline = None if wait.timeout is None else time.monotonic() + wait.timeout
@@ -74,6 +75,8 @@ def _ended(target: Target, ids: list[str], wait: Wait, problems: list[Problem]) 
                         raise
             # Its turn came when the time for all was (nearly) over.
             run = target.client.get_run(run_id, timeout=_ONE_LOOK)
+            if is_given_up(run.status, run.items.running):
+                return target.client.wait_run(run_id, timeout=_ONE_LOOK)
             if run.is_finished:
                 return run
             raise RunTimeoutError(f"run {run_id} has not ended yet", run_id=run_id)
