@@ -139,6 +139,37 @@ def test_a_timeline_waits_for_events_that_come_late(
             assert "<title>timeline</title>" in browser.get(f"/runs/{fails}").text
 
 
+def test_steps_behind_a_failed_one_were_not_run(session: httpx.Client, client: Any) -> None:
+    steps = [
+        {"id": "charge_card", "component": "/builtin/noop", "input": {"$input": "$.card"}},
+        {"id": "send_receipt", "component": "/builtin/noop", "input": {"$step": "charge_card"}},
+        {"id": "refund", "component": "/builtin/noop"},
+    ]
+    output = [{"$step": "send_receipt"}, {"$if": {"$input": "$.refunded"}, "then": {"$step": "refund"}}]
+    flow = {"name": "payment", "steps": steps, "output": output}
+    run_id = client.wait_run(client.submit(flow, [{}, {"card": 1}])).run_id
+    only = client.wait_run(client.submit(flow, {})).run_id
+    for path in (f"/runs/{only}", f"/runs/{run_id}/items/0"):
+        page = session.get(path)
+        told = words(page)
+        assert "Not run because of it: send_receipt" in told
+        assert "send_receipt not run (charge_card failed) /builtin/noop" in told
+        # The message is shown for the step that failed, not again for the step behind it.
+        assert told.count("Input path $.card not found") == 2
+        for state in ("failed", "not_run", "not_needed"):
+            assert len(re.findall(f'class="sf-node [^"]*sf-is-{state}[ "]', page.text)) == 1
+    assert "sf-is-not_run" in session.get(f"/runs/{run_id}").text
+
+
+def test_a_cancelled_run_tells_what_may_still_be_executing(session: httpx.Client, client: Any) -> None:
+    run_id = client.submit(LONG)
+    while not any(step.step_id == "slow" for step in client.get_run_steps(run_id)):
+        time.sleep(0.05)
+    client.cancel_run(run_id)
+    told = words(session.get(f"/runs/{run_id}"))
+    assert "Cancelling stops no step. May still be executing: slow" in told
+
+
 def test_a_running_run_is_shown_as_far_as_it_came(session: httpx.Client, client: Any) -> None:
     run_id = client.submit(LONG)
     page = session.get(f"/runs/{run_id}")

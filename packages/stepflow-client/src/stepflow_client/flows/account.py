@@ -76,23 +76,26 @@ def accounts_of(
     for step in steps:
         by_item.setdefault(step.item_index, []).append(step)
     flow = flow_with(flow, given.overrides if given else None)
-    reads = flow_reads(flow)
-    inputs = given.inputs if given is not None and given.inputs is not None else []
+    base = ItemRecord(flow, run.status, None, (), has_steps=has_steps, reads=flow_reads(flow))
+    if given is not None and given.variables is not None:
+        base = replace(base, variables=_recorded(given.variables))
     found = {}
     for item in items:
-        record = ItemRecord(
-            flow=flow,
+        record = replace(
+            base,
             # A cancelled run never ends its items.
             status=item.status if item.status.is_final else run.status,
             error=None if item.result is None else item.result.error,
             steps=by_item.get(item.index, []),
-            input=_recorded(inputs[item.index]) if item.index < len(inputs) else NOT_KNOWN,
-            variables=_recorded(given.variables) if given and given.variables is not None else NOT_KNOWN,
-            has_steps=has_steps,
-            reads=reads,
+            input=_input_of(given, item.index),
         )
         found[item.index] = account_of(run.run_id, item.index, record, schemas)
     return found
+
+
+def _input_of(given: RunArguments | None, index: int) -> Any:
+    inputs = given.inputs if given is not None and given.inputs is not None else []
+    return _recorded(inputs[index]) if index < len(inputs) else NOT_KNOWN
 
 
 def _recorded(value: Any) -> Any:
