@@ -184,13 +184,14 @@ class ItemCauses:
             return _Source("own")
         failures = found if isinstance(found, list) else []
         read = [failure.step for failure in failures if failure.step is not None]
-        if key is None and read:
-            return _Source("read", read[0])
+        if key is None and failures and failures[0].is_sure:
+            first = failures[0].step
+            return _Source("own") if first is None else _Source("read", first)
         read += self._failed_reads(step_id)
         same = [name for name in read if key is not None and self._key(name) in (key, None)]
         if same:
             return _Source("read", same[0])
-        return _Source("own" if key is not None or failures or not read else "unknown")
+        return _Source("own" if key is not None or not read else "unknown")
 
     def _traced_by_name(self, step_id: str) -> _Source:
         """Trace a step of a flow that is not known: only its message may name another step."""
@@ -230,10 +231,17 @@ class ItemCauses:
         for failure, root in zip(failures, roots, strict=True):
             if root is None and failure.message == record.error.message:
                 return Cause("stall" if self.stalled else "output")
-            if root is not None and self._key(root) == _key_of(record.error):
+            if root is not None and self._is_certain(root):
                 return self._named(root)
         # If nothing else can have failed, this has, even if the server does not report its error.
-        return self._cause_among(self._failed_reads(None), roots[0] if len(set(roots)) == 1 else None)
+        is_sure = len(set(roots)) == 1 and failures[0].is_sure
+        return self._cause_among(self._failed_reads(None), roots[0] if is_sure else None)
+
+    def _is_certain(self, step_id: str) -> bool:
+        """Return whether the item has the error of a step: the reported one, or that of its input, which is known."""
+        if self._key(step_id) is not None:
+            return self._key(step_id) == _key_of(self.record.error)
+        return self._is_expression and self._fits(step_id) is True
 
     def _cause_among(self, read: Sequence[str], only: str | None) -> Cause:
         """Return the cause among the failed steps that the output reads.
@@ -274,7 +282,7 @@ class ItemCauses:
         if self._named_by_server is not None:
             return self._named_by_server == step_id
         found = self.evaluated(self.definitions.get(step_id, {}).get("input"))
-        if isinstance(found, list) and all(failure.step is None for failure in found):
+        if isinstance(found, list) and found[0].is_sure and all(failure.step is None for failure in found):
             return any(failure.message == error.message for failure in found)
         # A component may fail with any message.
         return None if self._is_expression else True

@@ -45,10 +45,22 @@ class Failure(Exception):
         self.code, self.message, self.is_own, self.step = code, message, is_own, step
         self.others: tuple[Failure, ...] = ()
         """Failures of other parts of the same expression. Servers report one of them."""
+        self.is_sure = True
+        """False if other parts are not known, and may have failed instead."""
 
 
 class NotKnownError(Exception):
     """The value of an expression depends on something that is not known."""
+
+    def __init__(self, what: str, *, may_fail: bool = True) -> None:
+        """Store what is not known.
+
+        Args:
+            what: What is not known.
+            may_fail: Whether the expression may also fail. To read the whole output of a completed step does not.
+        """
+        super().__init__(what)
+        self.may_fail = may_fail
 
 
 BROKEN = (LookupError, TypeError, AttributeError, RecursionError)
@@ -130,7 +142,7 @@ class Evaluation:
         if done.failure is not None:
             raise Failure(done.failure.code, done.failure.message, step=step_id)
         if done.output is NOT_KNOWN:
-            raise NotKnownError(f"the output of step {step_id}")
+            raise NotKnownError(f"the output of step {step_id}", may_fail=bool(_parts(path)))
         return None if done.output is None else _at(done.output, path, "Path")
 
     def _variable(self, expression: Mapping[str, Any]) -> Any:
@@ -221,7 +233,23 @@ class RecordedEvaluation(Evaluation):
                 raise NotKnownError("the variables")
             if not any(key in expression for key in _KEYWORDS):
                 return self._together(expression, None)
+            if "$coalesce" in expression and not _is_other(expression, "$coalesce"):
+                return self._coalesced(expression)
         return super().value(expression)
+
+    def _coalesced(self, expression: Any) -> Any:
+        try:
+            return super().value(expression)
+        except NotKnownError as error:
+            # A later alternative may fail.
+            raise NotKnownError(str(error)) from error
+
+    def _holds(self, condition: Any) -> bool:
+        try:
+            return super()._holds(condition)
+        except NotKnownError as error:
+            # A branch may fail.
+            raise NotKnownError(str(error)) from error
 
     def _together(self, parts: Mapping[Any, Any], kind: type[list[Any]] | None) -> Any:
         found: dict[Any, Any] = {}
@@ -231,11 +259,12 @@ class RecordedEvaluation(Evaluation):
             try:
                 found[key] = self.value(each)
             except NotKnownError as error:
-                not_known = error
+                not_known = error if not_known is None or error.may_fail else not_known
             except Failure as failure:
                 failures += [failure, *failure.others]
         if failures:
             failures[0].others = tuple(failures[1:])
+            failures[0].is_sure = all(each.is_sure for each in failures) and not (not_known and not_known.may_fail)
             raise failures[0]
         if not_known is not None:
             raise not_known
