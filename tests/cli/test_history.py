@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import stat
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -197,10 +199,59 @@ def test_nothing_is_written_by_looking(stepflow: Stepflow, server: str, ada: str
     assert not state(stepflow).exists()
 
 
-def test_a_batch_that_streams_takes_no_label(stepflow: Stepflow, server: str) -> None:
-    (stepflow.folder / "inputs.jsonl").write_text('{"name": "Ada"}\n')
-    done = stepflow("run", "hello.yaml", "--inputs", "inputs.jsonl", "--output", "out.jsonl", "--label", "a=b")
-    assert (done.code, "is not recorded" in done.stderr) == (2, True)
+def test_a_batch_that_streams_is_recorded(stepflow: Stepflow, server: str) -> None:
+    assert stepflow("run", "hello.yaml", "--input-json", '{"name": "precious"}').code == 0
+    (stepflow.folder / "inputs.jsonl").write_text('{"name": "Ada"}\n{"name": "Grace"}\n')
+    batch = ("run", "hello.yaml", "--inputs", "inputs.jsonl", "--output")
+    assert stepflow(*batch, "out.jsonl", "--label", "a=b").code == 0
+    (run_id,) = {json.loads(line)["run_id"] for line in (stepflow.folder / "out.jsonl").read_text().splitlines()}
+    (entry,) = recorded(stepflow, "--label", "a=b")
+    assert (entry["run_id"], entry["flow_name"]) == (run_id, "hello")
+    shown = json.loads(stepflow("history", "show", "@last", "-o", "json").stdout)
+    assert (shown["input"], shown["omitted"], shown["has_more_runs"]) == (None, ["input"], False)
+    assert json.loads(stepflow("runs", "get", "@last", "-o", "json").stdout)["run_id"] == run_id
+
+
+def test_the_place_of_a_batch_of_several_runs_is_refused(stepflow: Stepflow, server: str) -> None:
+    assert stepflow("run", "hello.yaml", "--input-json", '{"name": "precious"}').code == 0
+    (stepflow.folder / "inputs.jsonl").write_text('{"name": "Ada"}\n' * 100)
+    assert stepflow("run", "hello.yaml", "--inputs", "inputs.jsonl", "--output", "out.jsonl").code == 0
+    runs = {json.loads(line)["run_id"] for line in (stepflow.folder / "out.jsonl").read_text().splitlines()}
+    assert len(runs) > 1
+    for words in (["cancel", "@last", "-y"], ["delete", "@last", "-y"], ["get", "@last"], ["rerun", "@1"]):
+        refused = stepflow("runs", *words)
+        assert (refused.code, "is a batch of several runs" in refused.stderr) == (2, True), refused
+    assert json.loads(stepflow("history", "show", "@last", "-o", "json").stdout)["has_more_runs"] is True
+    assert len(recorded(stepflow)) == 2, "one entry for all runs of the batch"
+
+
+@pytest.mark.parametrize("action", ["cancel", "delete"])
+def test_commands_that_change_runs_tell_which_run_a_place_is(stepflow: Stepflow, server: str, action: str) -> None:
+    made = stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}', "-o", "name").stdout.strip()
+    done = stepflow("runs", action, "@last", "-y")
+    assert f"@last is run {made} of flow hello, started 20" in done.stderr
+
+
+def test_a_damaged_entry_is_in_nobodys_way(stepflow: Stepflow, server: str) -> None:
+    first, second, third = (
+        stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}', "-o", "name").stdout.strip() for _ in range(3)
+    )
+    with closing(sqlite3.connect(state(stepflow) / "history.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE runs SET input = '{broken' WHERE run_id = ?", [second])
+    listed = stepflow("history", "list", "-o", "name")
+    assert (listed.code, listed.stdout.split()) == (0, [third, first])
+    assert listed.stderr.count("its record is damaged") == 1
+    assert stepflow("runs", "get", "@3", "-o", "name").stdout.strip() == first
+    for words in (
+        ["history", "show", "@2"],
+        ["runs", "get", "@2"],
+        ["runs", "diff", "@2", "@1"],
+        ["runs", "rerun", "@2"],
+    ):
+        done = stepflow(*words)
+        assert (done.code, "unexpected" in done.stderr, "has no run @2" in done.stderr) == (1, False, True), done
+    again = stepflow("runs", "rerun", second, "--input-json", '{"name": "Ada"}')
+    assert again.code == 0
 
 
 def test_completion_offers_places(stepflow: Stepflow, server: str) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from tests.cli.command import Stepflow
-from tests.cli.runs import UNKNOWN, Start
+from tests.cli.runs import FORMS, UNKNOWN, Start
 
 FLOW: dict[str, Any] = {
     "name": "again",
@@ -57,3 +59,89 @@ def test_rerun_refuses(stepflow: Stepflow, start: Start) -> None:
     overridden = stepflow("runs", "rerun", run_id, "--from", "second", "--set", "first.input.n=5")
     assert (overridden.code, "is kept" in overridden.stderr) == (2, True)
     assert stepflow("runs", "rerun", UNKNOWN, "--failed").code == 1
+
+
+CHAIN: dict[str, Any] = {
+    "name": "chain",
+    "steps": [
+        {"id": "a", "component": "/builtin/noop", "input": {"$input": "x"}},
+        {"id": "b", "component": "/builtin/noop", "input": {"$step": "a"}},
+        {"id": "c", "component": "/builtin/noop", "input": {"$step": "b"}},
+    ],
+    "output": [{"$step": step} for step in "abc"],
+}
+FAILING: dict[str, Any] = {
+    "name": "failing",
+    "steps": [
+        {"id": "a", "component": "/builtin/noop", "input": {"$input": "x"}},
+        {"id": "b", "component": "/nowhere/b", "input": {"$step": "a"}},
+    ],
+    "output": {"$step": "b"},
+}
+
+
+def test_a_rerun_of_a_rerun_executes_what_it_says(stepflow: Stepflow, server: str) -> None:
+    (stepflow.folder / "chain.json").write_text(json.dumps(CHAIN))
+    assert stepflow("submit", "chain.json", "--input-json", '{"x": "OLD"}').code == 0
+    first = stepflow("runs", "rerun", "@last", "--from", "c")
+    assert (first.code, json.loads(first.stdout)) == (0, ["OLD"] * 3)
+    second = stepflow("runs", "rerun", "@last", "--from", "b")
+    assert json.loads(second.stdout) == ["OLD"] * 3
+    assert "keeps a; executes b, c" in second.stderr
+    # Another machine has no history of it.
+    elsewhere = stepflow("runs", "rerun", _last(stepflow), "--from", "b", STEPFLOW_HISTORY="off")
+    assert (elsewhere.code, "keeps a; executes b, c" in elsewhere.stderr) == (0, True)
+    last = stepflow("runs", "rerun", "@last", "--input-json", '{"x": "NEW"}')
+    assert json.loads(last.stdout) == ["NEW"] * 3
+    assert "keeps no step; executes a, b, c" in last.stderr
+    assert "from the history" not in last.stderr
+    assert json.loads(stepflow("history", "show", "@2", "-o", "json").stdout)["overrides"] is None
+    assert stepflow("runs", "flow", "@2", "-o", "json").stdout.count("/builtin/noop") == 3
+    assert "no differences" in stepflow("runs", "diff", "@2", "@3").stderr
+
+
+def test_outputs_of_another_input_are_told(stepflow: Stepflow, server: str) -> None:
+    (stepflow.folder / "chain.json").write_text(json.dumps(CHAIN))
+    assert stepflow("submit", "chain.json", "--input-json", '{"x": "OLD"}').code == 0
+    kept = stepflow("runs", "rerun", "@last", "--from", "c", "--input-json", '{"x": "NEW"}')
+    assert "warning: keeps outputs that were computed from another input or other variables: a, b" in kept.stderr
+    same = stepflow("runs", "rerun", "@2", "--from", "c", "--input-json", '{"x": "OLD"}')
+    assert "warning" not in same.stderr
+
+
+def test_the_history_tells_what_a_rerun_has_kept(stepflow: Stepflow, server: str) -> None:
+    (stepflow.folder / "chain.json").write_text(json.dumps(CHAIN))
+    change = ("--set", 'a.input="changed"')
+    first = stepflow("submit", "chain.json", "--input-json", '{"x": 1}', *change, "-o", "name").stdout.strip()
+    again = stepflow("runs", "rerun", "@last", "--from", "b", "--label", "again=1", "--note", "why", "-o", "name")
+    shown = json.loads(stepflow("history", "show", "@last", "-o", "json").stdout)
+    assert (shown["run_id"], shown["rerun_of"], shown["kept"]) == (again.stdout.strip(), first, ["a"])
+    assert (shown["input"], shown["flow"]) == ({"x": 1}, CHAIN)
+    assert shown["overrides"] == {"a": {"value": {"input": "changed"}}}, "given by the caller; a is kept"
+    assert stepflow("runs", "list", "--label", "again=1", "-o", "name").stdout == again.stdout
+    everything = stepflow("runs", "rerun", "@last")
+    assert (everything.code, json.loads(everything.stdout)) == (0, ["changed"] * 3)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_rerun_of_a_run_that_fails_again(stepflow: Stepflow, server: str, form: str) -> None:
+    (stepflow.folder / "failing.json").write_text(json.dumps(FAILING))
+    first = stepflow("submit", "failing.json", "--input-json", '{"x": 1}', "--no-check", "-o", form)
+    assert first.code == 1, first
+    again = stepflow("runs", "rerun", "@last", "--failed", "-o", form)
+    assert again.code == 1
+    assert "error: " in again.stderr or "failed at step" in again.stderr
+    if form == "name":
+        assert again.stdout.strip() == _last(stepflow)
+    (stepflow.folder / "inputs.jsonl").write_text('{"x": 1}\n{"x": 2}\n')
+    batch = stepflow("submit", "failing.json", "--inputs", "inputs.jsonl", "--no-check", "-o", form)
+    assert batch.code == 1
+    both = stepflow("runs", "rerun", "@last", "--failed", "-o", form)
+    assert (both.code, "did not succeed" in both.stderr) == (1, True)
+    if form == "name":
+        # The items keep different outputs, so each is a run of its own.
+        assert len(set(both.stdout.split())) == 2
+
+
+def _last(stepflow: Stepflow) -> str:
+    return stepflow("history", "list", "-o", "name").stdout.split()[0]

@@ -22,7 +22,7 @@ __all__ = ["DATABASE_ERRORS", "SharedFile", "open_private", "user_folder"]
 _LOCK_WAIT = 5.0
 """Seconds to wait for other processes that are writing."""
 
-DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError, MemoryError, OverflowError)
+DATABASE_ERRORS = (sqlite3.Error, UnicodeError, MemoryError, OverflowError)
 """What `sqlite3` raises for files that cannot be used. Messages about a damaged file may quote bytes that are no UTF-8,
 and sizes and numbers in it may be too large."""
 
