@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stepflow_client import ConflictError, InvalidArgumentError, NotFoundError, UnsupportedByServerError
+from stepflow_client import (
+    ConflictError,
+    InvalidArgumentError,
+    NotFoundError,
+    ResultCache,
+    UnsupportedByServerError,
+)
 
 from tests import releases
 from tests.server.flows import going_on, unique
@@ -200,3 +206,65 @@ async def test_rerun_refuses_what_cannot_be_right(client: Any, release: str, tmp
         with pytest.raises(ConflictError, match="has not ended"):
             await client.rerun(running, failed=True)
     assert executions(file) == {}
+
+
+async def test_reruns_of_reruns_of_a_batch(recorded: Any, client: Any, release: str, tmp_path: Path) -> None:
+    if not readable_batch(release):
+        pytest.skip("the outputs of the steps of a batch cannot be read")
+    file = tmp_path / "counted"
+    first = counted(file, "first", {"$input": "$.n"})
+    second = counted(file, "second", {"$step": "first"}, fails={"$input": "$.fails"})
+    third = counted(file, "third", {"$step": "second"})
+    flow = {"name": unique("again"), "steps": [first, second, third], "output": {"$step": "third"}}
+    inputs = [{"n": n, "fails": n in (1, 3)} for n in range(4)]
+    batch = await run(recorded, flow, inputs)
+    executions(file)
+    # They fail again, each on its own, as they keep different outputs.
+    again = await recorded.rerun(batch, failed=True, timeout=60)
+    assert (len(again.run_ids), executions(file)) == (2, {"second": 2})
+    one = again.results[3].run_id
+    given = await recorded.get_run_arguments(one)
+    assert (given.inputs, given.rerun_of, given.kept) == ([inputs[3]], batch, ["first"])
+    told = await client.get_run_arguments(one)
+    assert (told.rerun_of, told.kept, told.is_recorded) == (batch, ["first"], False)
+    # Another machine knows the input of neither run.
+    mended = await client.rerun(one, failed=True, input={"n": 3, "fails": False}, timeout=60)
+    assert (mended.result.output, executions(file)) == (3, {"second": 1, "third": 1})
+    with_other = await recorded.rerun(one, from_step="second", input={"n": 7, "fails": False}, timeout=60)
+    assert (with_other.result.output, list(with_other.plan.outdated)) == (3, ["first"])
+    everything = await recorded.rerun(with_other.result.run_id, timeout=60)
+    assert (everything.result.output, list(everything.plan.outdated)) == (7, [])
+    assert list(everything.plan.recorded) == ["input"]
+    executions(file)
+    # `first` of the third run is still the output of the batch's item 3.
+    for n, outdated in ((3, []), (7, ["first", "second"])):
+        new = {"n": n, "fails": False}
+        plan = await recorded.plan_rerun(with_other.result.run_id, from_step="third", input=new)
+        assert (list(plan.items[0].kept), list(plan.outdated)) == (["first", "second"], outdated)
+    assert executions(file) == {}
+
+
+async def test_a_rerun_of_a_run_with_a_key_is_another_run(client: Any, release: str, tmp_path: Path) -> None:
+    if not readable_batch(release):
+        pytest.skip("the outputs of steps cannot be read")
+    file = tmp_path / "counted"
+    flow = six(file)
+    run_id = await run(client, flow, {"n": 1}, idempotency_key="once")
+    again = await client.rerun(run_id, from_step="f", timeout=60)
+    assert again.result.run_id != run_id
+    found = await client.find_run(flow, "once")
+    assert (found.run_id, (await client.get_run_flow(again.result.run_id)).flow["steps"][0]["id"]) == (run_id, "a")
+    compared = await client.compare_runs(run_id, again.result.run_id)
+    assert compared.is_same
+    assert executions(file) == dict.fromkeys("abcde", 1) | {"f": 2}
+
+
+async def test_the_result_cache_knows_no_rerun(client: Any, release: str, tmp_path: Path) -> None:
+    file = tmp_path / "counted"
+    flow = {"name": unique("cached"), "steps": [counted(file, "only", {"$input": "$.n"})], "output": {"$step": "only"}}
+    cache = ResultCache(tmp_path / "results.db")
+    first = await client.run(flow, {"n": 1}, cache=cache)
+    again = await client.rerun(first.run_id, input={"n": 2}, timeout=60)
+    cached = await client.run(flow, {"n": 1}, cache=cache)
+    assert (again.result.output, cached.run_id) == (2, first.run_id)
+    assert executions(file) == {"only": 2}
