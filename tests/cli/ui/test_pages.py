@@ -403,6 +403,7 @@ def test_run_failed_again(session: httpx.Client, client: Any) -> None:
     other = page.headers["location"].removeprefix("/runs/")
     assert other != run_id
     assert client.get_run(other).status == "failed"
+    assert f"Rerun of {run_id}" in words(session.get(f"/runs/{other}"))
 
 
 def test_what_is_not_there(session: httpx.Client) -> None:

@@ -130,6 +130,8 @@ def report(count: int = 1) -> RunReport:
         labels={HOSTILE: HOSTILE},
         note=HOSTILE,
         is_recorded=True,
+        rerun_of=HOSTILE,
+        kept=[HOSTILE],
     )
     return RunReport(run, items, steps, FLOW, times, given)
 
@@ -139,7 +141,7 @@ def started_with(shown: RunReport) -> str:
 
 
 def test_report_shows_what_the_run_was_started_with() -> None:
-    for name in ("input", "variables", "overrides", "labels", "note"):
+    for name in ("input", "variables", "overrides", "labels", "note", "rerun of", "kept"):
         assert f"<th>{name}</th>" in started_with(report())
     batch = report(3)
     assert "3, with the items below" in started_with(batch)

@@ -156,6 +156,9 @@ def _given(given: RunArguments, *, is_batch: bool) -> str:
     labels = ", ".join(f"{name}={value}" for name, value in given.labels.items())
     rows += [("labels", _text(labels))] if labels else []
     rows += [("note", _text(given.note))] if given.note else []
+    if given.rerun_of is not None:
+        rows.append(("rerun of", _text(given.rerun_of)))
+        rows.append(("kept", _text(", ".join(given.kept) or "no step")))
     return "<table>" + "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows) + "</table>"
 
 
