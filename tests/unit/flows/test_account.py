@@ -69,6 +69,14 @@ def test_the_condition_of_a_branch_inherits_no_failure_even_with_the_same_messag
     assert explained(content, "boom", step("a", message="boom"), step("b", message="boom")).cause == "b"
 
 
+def test_a_branch_that_was_not_taken_inherits_no_failure_even_with_the_same_message() -> None:
+    missing = {"$input": "$.nope"}
+    content = flow(s("b"), ("a", missing), ("b", {"$if": {"$input": "$.p"}, "then": s("a"), "else": missing}))
+    said = "Input path $.nope not found"
+    account = explained(content, said, step("a", message=said), step("b", message=said), input={"p": None})
+    assert (account.cause, account.failed) == ("b", ["a", "b"])
+
+
 def test_an_alternative_that_was_not_reached_inherits_no_failure() -> None:
     content = flow([s("b")], ("x", 1), ("a", 1), ("b", {"$coalesce": [s("x"), s("a")]}), a={"mustExecute": True})
     found = [step("x", "completed", output=3), step("a", message="boom"), step("b", message="boom")]

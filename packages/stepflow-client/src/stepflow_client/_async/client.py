@@ -1438,7 +1438,8 @@ class StepflowClient(Picklable):
 
         Both runs must be on this server. Inputs, variables and overrides are not compared, as servers do not return
         them; their effects show in the steps. Outputs of steps are compared on 0.12 and newer, and on 0.9. A run that
-        has not ended is compared in its current state.
+        has not ended is compared in its current state. A step that was not run because a step that it reads failed has
+        the status `not_run`, and no error.
 
         Example:
             ```python

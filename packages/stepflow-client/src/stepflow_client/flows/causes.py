@@ -183,15 +183,18 @@ class ItemCauses:
         if found is True:
             return _Source("own")
         failures = found if isinstance(found, list) else []
-        read = [failure.step for failure in failures if failure.step is not None]
-        if key is None and failures and failures[0].is_sure:
-            first = failures[0].step
-            return _Source("own") if first is None else _Source("read", first)
-        read += self._failed_reads(step_id)
-        same = [name for name in read if key is not None and self._key(name) in (key, None)]
-        if same:
-            return _Source("read", same[0])
-        return _Source("own" if key is not None or not read else "unknown")
+        if key is None:
+            if failures and failures[0].is_sure:
+                first = failures[0].step
+                return _Source("own") if first is None else _Source("read", first)
+            return _Source("unknown" if self._failed_reads(step_id) else "own")
+        for failure in failures:
+            if failure.step is None and failure.message == key[0]:
+                return _Source("own")
+            if failure.step is not None and self._key(failure.step) in (key, None):
+                return _Source("read", failure.step)
+        same = [name for name in self._failed_reads(step_id) if self._key(name) in (key, None)]
+        return _Source("read", same[0]) if same else _Source("own")
 
     def _traced_by_name(self, step_id: str) -> _Source:
         """Trace a step of a flow that is not known: only its message may name another step."""
