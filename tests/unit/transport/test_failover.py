@@ -72,6 +72,20 @@ def test_the_next_one_takes_over_and_keeps_the_work() -> None:
     assert servers.asked == ["a", "b", "b"]
 
 
+def test_a_server_whose_connections_are_all_in_use_is_passed_over() -> None:
+    asked: list[str] = []
+
+    def busy(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.host)
+        if request.url.host == "a":
+            raise httpx.PoolTimeout("in use")
+        return httpx.Response(200, json=RUNS)
+
+    with SyncStepflowClient(["http://a", "http://b"], transport=httpx.MockTransport(busy), server="0.13") as both:
+        assert both.list_runs().runs == []
+    assert asked == ["a", "b"]
+
+
 def test_an_error_names_the_server_that_it_came_of() -> None:
     servers = Servers()
     servers.down, servers.broken = {"a"}, {"b"}
