@@ -11,9 +11,10 @@ import pytest
 import yaml
 from stepflow_client import FlowFileError
 from stepflow_client.flows import infer
+from stepflow_client.flows.edit.schemas import add_schemas
 from stepflow_client.flows.file import parse_json, parse_yaml
-from stepflow_client.flows.types.annotate import add_schemas
-from stepflow_client.flows.types.inferred import infer_text
+from stepflow_client.flows.source import FlowText
+from stepflow_client.flows.types.inferred import infer_in
 
 from tests.flows.valid import VALID
 
@@ -40,7 +41,7 @@ def test_files_keep_every_byte(path: Path) -> None:
     inferred = infer(path, components=_LISTED)
     changed = inferred.annotated(content, str(path))
     assert _is_within(content.decode(), changed.decode())
-    again = infer_text(changed.decode(), str(path))
+    again = infer_in(FlowText(changed.decode(), str(path)))
     assert again.missing == {}
     assert again.annotated(changed, str(path)) == changed
 
@@ -58,7 +59,7 @@ def test_each_layout(index: int, form: str) -> None:
     }
     source = "flow.json" if "json" in form else "flow.yaml"
     text = write[form](flow)
-    inferred = infer_text(text, source)
+    inferred = infer_in(FlowText(text, source))
     changed = inferred.annotated(text.encode(), source).decode()
     whole = (parse_json if source == "flow.json" else parse_yaml)(changed, source)
     assert _is_within(text, changed)
@@ -98,7 +99,7 @@ output:
 
 
 def test_an_odd_file() -> None:
-    changed = infer_text(_ODD, "flow.yaml").annotated(_ODD.encode(), "flow.yaml").decode()
+    changed = infer_in(FlowText(_ODD, "flow.yaml")).annotated(_ODD.encode(), "flow.yaml").decode()
     line = '    input: {$ref: "#/$defs/T"}   # one line\n'
     added = "    output: {type: string}\n    steps:\n      properties:\n        'a b: c': {type: string}\n"
     assert changed == _ODD.replace(line, line + added)

@@ -13,6 +13,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from stepflow_client import ComponentInfo, FlowFileError, InvalidArgumentError
 from stepflow_client.flows import schema
+from stepflow_client.flows.checks.expressions import SCHEMA_KEYWORDS
+from stepflow_client.flows.expressions import KEYWORDS
 from stepflow_client.flows.file import parse_yaml
 
 from tests.flows.faults import FAULTS, Fault
@@ -155,6 +157,27 @@ def test_yaml_of_the_pages(path: Path) -> None:
             assert [each.message for each in _FLOW.iter_errors(value)] == [], block
         elif isinstance(value, dict) and {"plugins", "routes"} <= value.keys():
             assert [each.message for each in _CONFIG.iter_errors(value)] == [], block
+
+
+def test_the_keywords_are_those_of_expressions() -> None:
+    definitions = schema()["$defs"]
+    names = [each["required"][0] for each in definitions["isExpression"]["anyOf"]]
+    assert names == [each for each in KEYWORDS if each != "$from"]
+    innermost = definitions["expression"]
+    for name in names:
+        assert innermost["if"]["required"] == [name]
+        innermost = innermost["else"]
+    assert innermost["propertyNames"]["anyOf"][1]["enum"] == [*SCHEMA_KEYWORDS, *names]
+    assert list(innermost["properties"]) == names
+
+
+def test_a_stored_flow_is_checked_as_a_flow() -> None:
+    def stored(kind: str) -> dict[str, Any]:
+        given = {"data": {"$literal": {"outputs": 1}}, "blob_type": kind}
+        return {"steps": [{"id": "a", "component": "/builtin/put_blob", "input": given}], "output": {"$step": "a"}}
+
+    assert not _FLOW.is_valid(stored("flow"))
+    assert _FLOW.is_valid(stored("data"))
 
 
 def test_another_kind_is_refused() -> None:

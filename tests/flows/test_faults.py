@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
-from stepflow_client.flows.checker import find, find_in_text, fixed
+from stepflow_client.flows.checker import find_in, find_in_text
+from stepflow_client.flows.edit.keys import fixed
 from stepflow_client.flows.findings import RULES, TYPE_RULES
+from stepflow_client.flows.source import FlowText
 
 from tests.flows.faults import FAULTS, Fault
 from tests.flows.valid import VALID
@@ -38,7 +41,7 @@ def test_a_valid_flow_has_no_findings(index: int) -> None:
 
 @pytest.mark.parametrize("path", sorted(Path("examples").glob("*.yaml")), ids=str)
 def test_examples_have_no_findings(path: Path) -> None:
-    assert find(path) == []
+    assert find_in(FlowText.of(path)) == []
 
 
 def test_every_rule_is_documented_and_no_other_is_found() -> None:
@@ -87,3 +90,71 @@ def test_a_fix_changes_only_the_keys() -> None:
     expected = text.replace("must_execute", "mustExecute").replace("  on_error: {", "  onError: {")
     again, _ = fixed(fixed_text, find_in_text(fixed_text, "f.yaml"))
     assert again == expected.replace("max_retries", "maxRetries").replace("paht", "path")
+
+
+def test_the_order_of_the_steps_costs_nothing() -> None:
+    first = "  - {id: s0, component: /builtin/noop}\n"
+    later = [f"  - {{id: s{i}, component: /builtin/noop, input: {{$step: s{i - 1}}}}}\n" for i in range(1, 3000)]
+    times = []
+    for steps in ([first, *later], [*reversed(later), first]):
+        text = f"name: f\ndescription: d\nsteps:\n{''.join(steps)}output: {{$step: s2999}}\n"
+        start = time.process_time()
+        found = find_in_text(text, "f.yaml")
+        times.append(time.process_time() - start)
+    assert len(found) == 2999
+    assert times[1] < 5 * times[0], times
+
+
+def test_a_cycle_is_told_once_for_each_reference_to_a_later_step() -> None:
+    step = "  - {{id: {}, component: /builtin/noop, input: {}}}\n"
+    steps = [
+        step.format("a", "{$step: c}"),
+        step.format("b", "{$step: a}"),
+        step.format("c", "[{$step: b}, {$step: d}]"),
+    ]
+    text = f"name: f\ndescription: d\nsteps:\n{''.join(steps)}{step.format('d', 1)}output: {{$step: c}}\n"
+    found = [(each.rule, each.line, each.message) for each in find_in_text(text, "f.yaml")]
+    assert found == [
+        ("cycle", 4, "steps wait for each other: a -> c -> b -> a"),
+        ("later-step", 6, "step 'c' names 'd', which stands behind it"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "schema", "path"),
+    [
+        ("input", "{type: object, properties: {m: {$ref: '#/$defs/M'}}, $defs: {M: {type: object}}}", "$.m"),
+        ("input", "{$ref: '#/$defs/a~1b', $defs: {a/b: {type: object, properties: {m: {}}}}}", "$.m"),
+        ("input", "{$ref: '#/$defs/a%20b', $defs: {a b: {type: object, properties: {m: {}}}}}", "$.m"),
+        ("input", "{type: array, prefixItems: [{type: object}], items: {type: string}}", "$[0].s"),
+        ("input", "{type: object, properties: {a: {}}, additionalProperties: true}", "$.b"),
+        ("input", "{type: object, properties: {a: {}}, patternProperties: {^b: {}}}", "$.b"),
+        ("input", "{type: object, required: [a]}", "$.b"),
+        ("input", "{anyOf: [{type: object, properties: {m: {type: string}}}, {type: 'null'}]}", "$.m"),
+        (
+            "steps",
+            "{properties: {a: {$defs: {M: {type: object}}, type: object, properties: {m: {$ref: '#/$defs/M'}}}}}",
+            None,
+        ),
+    ],
+)
+def test_schemas_that_fit_are_no_faults(kind: str, schema: str, path: str | None) -> None:
+    read = "{$step: a, path: $.m}" if path is None else f'[{{$step: a}}, {{$input: "{path}"}}]'
+    text = (
+        f"name: f\ndescription: d\nschemas: {{properties: {{{kind}: {schema}}}}}\n"
+        f"steps:\n  - {{id: a, component: /x/y}}\noutput: {read}\n"
+    )
+    assert find_in_text(text, "f.yaml") == []
+
+
+def test_paths_into_unions_are_followed() -> None:
+    schema = "{anyOf: [{type: object, properties: {m: {type: string}}}, {type: 'null'}]}"
+    text = f"name: f\ndescription: d\nschemas: {{properties: {{input: {schema}}}}}\noutput: {{$input: $.n}}\n"
+    assert [each.rule for each in find_in_text(text, "f.yaml")] == ["unknown-input"]
+
+
+def test_a_large_cycle_is_not_told_in_full() -> None:
+    steps = [f"  - {{id: s{i}, component: /builtin/noop, input: {{$step: s{(i + 1) % 300}}}}}\n" for i in range(300)]
+    found = find_in_text(f"name: f\ndescription: d\nsteps:\n{''.join(steps)}output: {{$step: s0}}\n", "f.yaml")
+    assert [each.rule for each in found] == ["cycle"] * 299
+    assert found[0].message.endswith(": s0 -> s1 -> s2 -> s3 -> s4 -> s5 -> ... -> s296 -> s297 -> s298 -> s299 -> s0")

@@ -12,12 +12,14 @@ import pytest
 from jsonschema import Draft202012Validator
 from stepflow_client import FlowFileError
 from stepflow_client.flows import check, infer
-from stepflow_client.flows.checker import components_of, find, find_in_text
+from stepflow_client.flows.checker import find_in, find_in_text
+from stepflow_client.flows.components import components_of
 from stepflow_client.flows.file import load_flow
 from stepflow_client.flows.findings import TYPE_RULES
-from stepflow_client.flows.types.inferred import infer_text
+from stepflow_client.flows.source import FlowText
+from stepflow_client.flows.types.inferred import infer_in
 from stepflow_client.flows.types.schemas import type_of_schema
-from stepflow_client.flows.types.words import words_of
+from stepflow_client.flows.types.text import type_text
 
 from tests.flows.mutations import mutated, mutations, with_odd_part
 from tests.flows.valid import VALID
@@ -66,12 +68,12 @@ def test_a_valid_flow_has_no_findings(index: int) -> None:
     text = json.dumps(VALID[index][0], indent=1)
     for source in ("flow.json", "flow.yaml"):
         assert find_in_text(text, source, type_check=True) == []
-    assert find(VALID[index][0], type_check=True) == []
+    assert find_in(FlowText.of(VALID[index][0]), type_check=True) == []
 
 
 @pytest.mark.parametrize("path", _VALID_FILES, ids=str)
 def test_flow_files_have_no_findings(path: Path) -> None:
-    assert [each for each in find(path, type_check=True) if each.rule in TYPE_RULES] == []
+    assert [each for each in find_in(FlowText.of(path), type_check=True) if each.rule in TYPE_RULES] == []
 
 
 def test_rules_are_chosen_and_suppressed_like_others() -> None:
@@ -91,7 +93,7 @@ def test_mutated_flows_break_nothing() -> None:
     for text in [*(text for text, _ in mutations(400, seed=11)), *mutated(texts, 400, seed=12)]:
         found = find_in_text(text, "flow.yaml", _COMPONENTS, type_check=True)
         try:
-            inferred = infer_text(text, "flow.yaml", _COMPONENTS)
+            inferred = infer_in(FlowText(text, "flow.yaml"), _COMPONENTS)
         except FlowFileError:
             continue
         assert {each.rule for each in inferred.findings if each.rule in TYPE_RULES} == {
@@ -133,7 +135,7 @@ def test_odd_flows_and_odd_schemas_break_nothing() -> None:
     ],
 )
 def test_schemas_as_people_read_them(value: Any, words: str) -> None:
-    assert words_of(type_of_schema(value)) == words
+    assert type_text(type_of_schema(value)) == words
 
 
 _INPUT = {

@@ -262,13 +262,13 @@ def test_merges_take_a_time_that_grows_with_the_file(monkeypatch: pytest.MonkeyP
         f"a{each}: &a{each} {{<<: *a{each - 1}, k{each}: x}}\n" for each in range(1, number)
     )
     made = []
-    pairs = yaml_reader._Reader.pairs
+    pairs = yaml_reader.YamlReader.pairs
 
     def counted(reader: Any, node: Any) -> Any:
         made.append(id(node) not in reader.mappings)
         return pairs(reader, node)
 
-    monkeypatch.setattr(yaml_reader._Reader, "pairs", counted)
+    monkeypatch.setattr(yaml_reader.YamlReader, "pairs", counted)
     assert len(parse_yaml(text)[f"a{number - 1}"]) == number
     # Each mapping is put together once, whoever merges it.
     assert sum(made) == number + 1

@@ -1,97 +1,78 @@
-"""The graph of a flow."""
+"""The graph of a flow: what its steps read, and which of them run."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from stepflow_client.flows.graph import flow_graph
+import pytest
+from stepflow_client.flows.graph import FlowSteps, InnerFlow, inner_flow, steps_behind
 
 
-def edges(flow: dict[str, Any]) -> set[tuple[str, str, str, str]]:
-    graph = flow_graph(flow)
-    names = {node.id: node.label for node in graph.nodes}
-    return {(names[edge.source], names[edge.target], edge.kind, edge.label) for edge in graph.edges}
+def flow_of(output: Any, **inputs: Any) -> dict[str, Any]:
+    steps = [{"id": name, "component": "/builtin/noop", "input": given} for name, given in inputs.items()]
+    return {"steps": steps, "output": output}
 
 
-def test_references_at_any_depth() -> None:
-    flow = {
-        "steps": [
-            {"id": "a", "component": "/x/a", "input": {"deep": [{"q": {"$input": "$.q"}}]}},
-            {"id": "b", "component": "/x/b", "input": {"v": {"$variable": "v", "default": {"$step": "a"}}}},
-        ],
-        "output": {"$step": "b"},
-    }
-    assert edges(flow) == {
-        ("input", "a", "plain", ""),
-        ("variables", "b", "plain", ""),
-        ("a", "b", "default", "default"),
-        ("b", "output", "plain", ""),
-    }
+def test_needed_steps() -> None:
+    flow = flow_of(
+        {"$if": {"$step": "a"}, "then": {"$step": "b"}, "else": {"$coalesce": [{"$step": "c"}, {"$step": "d"}]}},
+        a=1, b={"$step": "e"}, c=1, d=1, e=1, unused={"$step": "a"},
+    )  # fmt: skip
+    assert FlowSteps(flow).needed() == {"a", "b", "c", "d", "e"}
+    assert FlowSteps(flow).needed(certainly=True) == {"a"}
+    flow["steps"][5]["mustExecute"] = True
+    assert FlowSteps(flow).needed(certainly=True) == {"a", "unused"}
 
 
-def test_branches_and_alternatives() -> None:
-    flow = {
-        "steps": [{"id": name, "component": "/x/y"} for name in "abcd"],
-        "output": {
-            "$if": {"$step": "a", "path": "$.ok"},
-            "then": {"$step": "b"},
-            "else": {"$coalesce": [{"$step": "c"}, {"$step": "d"}]},
-        },
-    }
-    assert edges(flow) == {
-        ("a", "output", "condition", "if"),
-        ("b", "output", "then", "a.ok"),
-        ("c", "output", "else", "not a.ok: 1"),
-        ("d", "output", "else", "not a.ok: 2"),
-    }
-    coalesce = {"steps": flow["steps"], "output": {"$coalesce": [{"$step": "a"}, {"$step": "b"}]}}
-    assert edges(coalesce) == {("a", "output", "coalesce", "1"), ("b", "output", "coalesce", "2")}
+def test_a_default_makes_no_step_run_but_is_read() -> None:
+    flow = flow_of({"$variable": "v", "default": {"$step": "a"}}, a=1, b={"$variable": "v", "default": {"$step": "a"}})
+    assert FlowSteps(flow).needed() == set()
+    assert steps_behind(flow, ["a"]) == {"a", "b"}
+    assert FlowSteps(flow).upstream(["b"]) == {"a", "b"}
 
 
-def test_literals_have_no_edges() -> None:
-    flow = {"steps": [{"id": "a", "component": "/x/y"}], "output": {"$literal": {"$step": "a"}, "$step": "a"}}
-    assert edges(flow) == set()
+def test_the_first_keyword_decides_what_is_read() -> None:
+    flow = flow_of(1, a=1, b={"$literal": 1, "$step": "a"}, c={"$if": 1, "then": 2, "$step": "a"}, d=[{"$step": "b"}])
+    assert steps_behind(flow, ["a"]) == {"a"}
+    assert steps_behind(flow, ["b"]) == {"b", "d"}
 
 
-def test_marks() -> None:
-    flow = {
-        "steps": [
-            {"id": "retried", "component": "/x/y", "onError": {"action": "retry", "maxRetries": 2.0}},
-            {"id": "usual", "component": "/x/y", "onError": {"action": "retry"}},
-            {"id": "defaulted", "component": "/x/y", "onError": {"action": "useDefault", "defaultValue": 7}},
-            {"id": "must", "component": "/x/y", "mustExecute": True, "input": {"$step": "usual"}},
-            {"id": "never", "component": "/z/y", "input": {"$step": "must"}},
-        ],
-        "output": [{"$step": "retried"}, {"$step": "defaulted"}],
-    }
-    graph = flow_graph(flow)
-    nodes = {node.label: node for node in graph.nodes}
-    assert (nodes["retried"].on_error, nodes["retried"].retries) == ("retry", 2)
-    assert nodes["usual"].retries == 3
-    assert (nodes["defaulted"].on_error, nodes["defaulted"].default) == ("default", 7)
-    assert nodes["must"].must_execute
-    assert [name for name, node in nodes.items() if not node.is_needed] == ["never"]
-    assert graph.plugins == ["x", "z"]
+def test_cycles() -> None:
+    flow = flow_of(1, start={"$step": "a"}, a={"$step": "c"}, b=[{"$step": "a"}], c={"$step": "b"}, free=1)
+    steps = FlowSteps(flow)
+    assert steps.cycle() == ["a", "c", "b", "a"]
+    assert steps.tangled == {"a", "b", "c"}
+    assert steps.way("start", "b") == ["start", "a", "c", "b"]
+    assert steps.way("a", "free") == []
+    assert FlowSteps(flow_of(1, a={"$step": "a"})).cycle() == ["a", "a"]
+    assert FlowSteps(flow_of(1, a={"$literal": {"$step": "a"}}, b={"$step": "gone"})).cycle() == []
+    # A default is not waited for.
+    assert FlowSteps(flow_of(1, a={"$variable": "v", "default": {"$step": "a"}})).cycle() == []
 
 
-def test_sub_flows() -> None:
-    inner = {"steps": [{"id": "a", "component": "/x/y", "input": {"$input": "$"}}], "output": {"$step": "a"}}
-    flow = {
-        "steps": [
-            {"id": "a", "component": "/builtin/map", "input": {"workflow": {"$literal": inner}, "items": []}},
-            {"id": "b", "component": "/builtin/iterate", "input": {"flow": {"$literal": inner}}},
-        ]
-    }
-    graph = flow_graph(flow)
-    assert [(sub.step, sub.parent) for sub in graph.sub_flows] == [("a", ""), ("b", "")]
-    assert len({node.id for node in graph.nodes}) == len(graph.nodes) == 8
-    assert {node.group for node in graph.nodes if node.label == "input"} == {"a", "b"}
+def test_a_long_chain_in_any_order() -> None:
+    inputs = {f"s{i}": {"$step": f"s{i + 1}"} for i in range(20_000)}
+    steps = FlowSteps(flow_of({"$step": "s0"}, **inputs, s20000=1))
+    assert len(steps.needed()) == len(steps.upstream(["s0"])) == len(steps.downstream(["s20000"])) == 20_001
+    assert not steps.tangled
 
 
-def test_faulty_flows_have_a_graph() -> None:
-    for flow in ({}, {"steps": 3}, {"steps": [None, {"component": "/a"}, {"id": "a"}, {"id": "a"}], "output": []}):
-        assert len(flow_graph(flow).nodes) <= 2
-    graph = flow_graph({"steps": [], "output": {"$step": "gone"}})
-    assert [(node.label, node.kind) for node in graph.nodes] == [("output", "output"), ("gone", "missing")]
-    cycle = {"steps": [{"id": "a", "component": "/x", "input": {"$step": "a"}}], "output": {"$step": "a"}}
-    assert ("a", "a", "plain", "") in edges(cycle)
+@pytest.mark.parametrize(
+    ("component", "given", "expected"),
+    [
+        ("/builtin/map", {"workflow": {"$literal": {"steps": []}}}, ({"steps": []}, "workflow", True)),
+        ("/builtin/iterate", {"flow": {"output": 1}}, ({"output": 1}, "flow", False)),
+        ("/builtin/put_blob", {"data": {"output": 1}, "blob_type": "flow"}, ({"output": 1}, "data", False)),
+        ("/builtin/put_blob", {"data": {"output": 1}, "blob_type": "data"}, None),
+        ("/builtin/map", {"workflow": {"$step": "stored"}}, None),
+        ("/builtin/map", {"$input": "$"}, None),
+        ("/builtin/eval", {"flow": {"output": 1}}, None),
+    ],
+)
+def test_flows_inside_steps(component: str, given: Any, expected: tuple[Any, str, bool] | None) -> None:
+    found = inner_flow({"component": component, "input": given})
+    if expected is None:
+        assert found is None
+    else:
+        flow, key, is_escaped = expected
+        assert found == InnerFlow(flow, ("input", key, "$literal") if is_escaped else ("input", key), is_escaped)

@@ -47,7 +47,7 @@ def test_a_value_that_is_as_expected(expected: Any, actual: Any) -> None:
         ({"$regex": "^b"}, "abc", ['$: expected {"$regex": "^b"}, got "abc"']),
         ({"$contains": "x"}, 5, ['$: expected {"$contains": "x"}, got 5']),
         ({"$equals": {"a": 1}}, {"a": 1, "b": 2}, ['$: expected {"$equals": {"a": 1}}, got {"a": 1, "b": 2}']),
-        ({"$any": True, "other": 1}, {"other": 1}, ['$["$any"]: expected true, got nothing']),
+        ({"$any": True, "other": 1}, {"other": 1}, ["$.$any: expected true, got nothing"]),
     ],
 )
 def test_where_a_value_differs(expected: Any, actual: Any, told: list[str]) -> None:

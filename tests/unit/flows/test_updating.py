@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings, strategies
 from stepflow_client import ErrorCode, ExecutionStatus, FlowError, FlowFileError, FlowResult
+from stepflow_client.flows.edit.expected import expectation_of, update_expected
 from stepflow_client.flows.file import parse_json, parse_yaml
-from stepflow_client.flows.updating import expectation_of, update_expected
 
 SUCCESS = {"outcome": "success"}
 

@@ -18,6 +18,7 @@ from ..stdio import read_stdin_bytes
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
     from stepflow_client.flows.findings import Finding
+    from stepflow_client.flows.source import FlowText
 
     from ..server.connect import Target
 
@@ -57,12 +58,15 @@ class Checked:
 
     name: str
     """The file, `-`, or the id of a stored flow."""
-    text: str | None = None
-    source: str = ""
-    """The name of the text in messages: the file, or `standard input`."""
+    flow: FlowText | None = None
+    """The text of the file; None for a stored flow."""
     findings: list[Finding] = field(default_factory=list)
     records: list[dict[str, Any]] = field(default_factory=list)
-    is_readable: bool = True
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether the text can be parsed."""
+        return self.flow is None or self.flow.error is None
 
 
 @dataclass(frozen=True)
@@ -119,24 +123,23 @@ def check_flow(name: str, rules: Rules) -> Checked:
 
     if is_flow_id(name):
         return Checked(name)
-    from stepflow_client.flows.checker import find_in_text
+    from stepflow_client.flows.checker import find_in
+    from stepflow_client.flows.source import FlowText
 
     content, source = flow_content(name)
-    text = content.decode("utf-8-sig", "replace")
-    checked = Checked(name, text, source)
-    checked.findings = find_in_text(text, source, rules.components, type_check=rules.type_check)
-    checked.is_readable = not any(each.rule in ("syntax", "duplicate-key") for each in checked.findings)
-    return checked
+    flow = FlowText(content.decode("utf-8-sig", "replace"), source)
+    return Checked(name, flow, find_in(flow, rules.components, type_check=rules.type_check))
 
 
 def check_components(checked: Sequence[Checked], target: Target, rules: Rules) -> None:
     """Check flows again with the components of a server. If it cannot list them, print a note."""
-    from stepflow_client.flows.checker import find_in_text
+    from stepflow_client.flows.checker import find_in
 
-    read = [each for each in checked if each.is_readable and each.text is not None]
+    read = [each for each in checked if each.is_readable and each.flow is not None]
     components = components_of_server(target) if read else None
     for each in read if components is not None else ():
-        each.findings = find_in_text(str(each.text), each.source, components, type_check=rules.type_check)
+        if each.flow is not None:
+            each.findings = find_in(each.flow, components, type_check=rules.type_check)
 
 
 def components_of_server(target: Target) -> Any:
@@ -148,7 +151,7 @@ def components_of_server(target: Target) -> Any:
         ServerConnectionError: If the server cannot be reached.
     """
     from stepflow_client import ServerConnectionError, StepflowClientError
-    from stepflow_client.flows.checker import components_of
+    from stepflow_client.flows.components import components_of
 
     try:
         listed = listed_components(target, timeout=_LISTING)
@@ -164,30 +167,28 @@ def components_of_server(target: Target) -> Any:
 
 def ask_server(checked: Checked, client: SyncStepflowClient) -> None:
     """Add the server's findings that the offline checks do not have."""
-    from stepflow_client.flows.checker import excerpt_of, place_of
-    from stepflow_client.flows.file import parse_json, parse_yaml
+    from stepflow_client.flows.checker import excerpt_of
+    from stepflow_client.flows.source import locate
 
     from ..records.diagnostics import diagnostic_records
 
     if not checked.is_readable:
         return
-    flow: Any = checked.name
-    text = checked.text
-    if text is not None:
-        flow = (parse_json if checked.source.lower().endswith(".json") else parse_yaml)(text, checked.source)
-        if not isinstance(flow, dict):
-            return
-    diagnostics = client.validate(flow).diagnostics
+    flow = checked.flow
+    if flow is not None and not isinstance(flow.root.value, dict):
+        return
+    diagnostics = client.validate(checked.name if flow is None else flow.root.value).diagnostics
     if any(each.level == "fatal" for each in checked.findings):
         # The server gives no position for what it cannot parse; the offline checks do.
         diagnostics = [each for each in diagnostics if each.kind != "unreadableFlow"]
     for record in diagnostic_records(checked.name, diagnostics):
-        if text is not None:
-            line, column = place_of(text, checked.source, record["path"])
+        if flow is not None:
+            node = locate(flow.root, record["path"])
+            line, column = node.line or 1, node.column or 1
             if _is_known(record, line, checked.findings):
                 continue
             record |= {"file": checked.name, "line": line, "column": column}
-            record["excerpt"] = excerpt_of(text.splitlines(), line, column)
+            record["excerpt"] = excerpt_of(flow.lines, line, column)
         checked.records.append(record)
 
 
@@ -205,7 +206,7 @@ def read_components(path: str | None) -> Any:
     """
     if path is None:
         return None
-    from stepflow_client.flows.checker import components_of
+    from stepflow_client.flows.components import components_of
 
     return components_of(saved_components(path))
 

@@ -66,8 +66,9 @@ def command(
     Values that never fit are errors (exit code 3); those that may not fit, and outputs without a type, are warnings.
     stepflow validate --type-check finds the same together with all else.
     """
-    from stepflow_client.flows.checker import text_of
-    from stepflow_client.flows.types.inferred import infer_text
+    from stepflow_client.flows.file import text_of
+    from stepflow_client.flows.source import FlowText
+    from stepflow_client.flows.types.inferred import infer_in
 
     from ..checks.flows import flow_content, read_components
     from ..records.places import finding_record
@@ -75,11 +76,11 @@ def command(
     path = _target(flow, written)
     Output(path=path).check()
     content, source = flow_content(flow)
-    text = text_of(content, source)
+    text = FlowText(text_of(content, source), source)
     known = read_components(components)
     if known is None and not offline:
         known = _ask(server, flow)
-    inferred = infer_text(text, source, known, strict=strict)
+    inferred = infer_in(text, known, strict=strict)
     records = [{"flow": flow, **finding_record(flow, each)} for each in inferred.findings]
     if path is not None:
         write_document(inferred.annotated(content, source), path)

@@ -107,15 +107,15 @@ def _check_rules(names: Sequence[str]) -> None:
 
 def _fix(checked: Any, rules: Any) -> Any:
     """Fix the keys of a file and check it again."""
-    from stepflow_client.flows.checker import fixed
+    from stepflow_client.flows.edit.keys import fixed
 
     from ..checks.flows import check_flow
 
-    if checked.text is None:
+    if checked.flow is None:
         return checked
     if checked.name == "-":
         raise usage("--fix changes files, not standard input")
-    text, number = fixed(checked.text, checked.findings)
+    text, number = fixed(checked.flow.text, checked.findings)
     if not number:
         return checked
     with open(checked.name, "rb") as file:

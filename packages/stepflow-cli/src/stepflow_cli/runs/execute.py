@@ -20,7 +20,6 @@ from ..params.fields import check_known
 from ..records.results import BATCH_RESULT, RESULT, print_result, print_results
 from ..server.connect import Target
 from ..settings.history import require_history
-from .cycles import cycle_in
 from .explain import explained
 from .job import Job
 from .live import shown_while_waiting
@@ -159,6 +158,7 @@ def start(target: Target, job: Job) -> str:
         Problem: If the request is interrupted (then it is unknown whether the run exists), or the steps form a cycle.
     """
     from stepflow_client import InvalidFlowError
+    from stepflow_client.flows.graph import FlowSteps
 
     try:
         with waiting("submitting"):
@@ -166,7 +166,7 @@ def start(target: Target, job: Job) -> str:
             with target.history.recording(flow=job.flow, **job.about):
                 return _submitted(target, job)
     except InvalidFlowError as error:
-        cycle = cycle_in(job.flow)
+        cycle = FlowSteps(job.flow).cycle()
         if not cycle:
             raise
         raise problem_of(error, hint=f"the steps form a cycle: {' -> '.join(cycle)}") from error

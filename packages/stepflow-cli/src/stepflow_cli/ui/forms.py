@@ -12,7 +12,6 @@ __all__ = ["Field", "FormError", "fields_of", "filled", "text_value", "value_of"
 
 _MOST_FIELDS = 100
 _LONG_TEXT = 200
-_DEEPEST_REFERENCE = 10
 
 
 @dataclass(frozen=True)
@@ -82,16 +81,10 @@ def _digest(key: str) -> str:
 
 
 def _resolved(schema: Any, definitions: Mapping[str, Any]) -> Mapping[str, Any]:
-    for _ in range(_DEEPEST_REFERENCE):
-        reference = schema.get("$ref") if isinstance(schema, Mapping) else None
-        if not isinstance(reference, str) or "/$defs/" not in reference:
-            break
-        schema = {**(definitions.get(reference.rpartition("/$defs/")[2]) or {}), **_without_reference(schema)}
-    return schema if isinstance(schema, Mapping) else {}
+    from stepflow_client.flows.types.schemas import resolved
 
-
-def _without_reference(schema: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in schema.items() if key != "$ref"}
+    found = resolved(schema, definitions)
+    return found if isinstance(found, Mapping) else {}
 
 
 def _field(name: str, key: str, schema: Mapping[str, Any], required: bool, secret: bool) -> Field:

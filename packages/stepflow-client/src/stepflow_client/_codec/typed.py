@@ -12,6 +12,7 @@ import typing_extensions
 from pydantic import AfterValidator, PydanticUserError, TypeAdapter, ValidationError, create_model
 
 from ..errors import InvalidArgumentError, OutputTypeError
+from ..flows.expressions import write_path
 from ..types import FlowResult
 
 __all__ = ["check_output_type", "with_typed_output"]
@@ -38,7 +39,9 @@ def with_typed_output(result: FlowResult[Any], output_type: Any) -> FlowResult[A
     try:
         output = _adapter(output_type).validate_python(result.output)
     except ValidationError as error:
-        found = [{"path": _path(each["loc"]), "message": each["msg"]} for each in error.errors(include_input=False)]
+        found = [
+            {"path": write_path(each["loc"]), "message": each["msg"]} for each in error.errors(include_input=False)
+        ]
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         name = getattr(output_type, "__name__", str(output_type))
         raise OutputTypeError(
@@ -48,10 +51,6 @@ def with_typed_output(result: FlowResult[Any], output_type: Any) -> FlowResult[A
             result=result,
         ) from None
     return result.model_copy(update={"output": output})
-
-
-def _path(places: tuple[int | str, ...]) -> str:
-    return "$" + "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in places)
 
 
 def _adapter(output_type: Any) -> TypeAdapter[Any]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import InvalidArgumentError
+from ..flows.expressions import is_expression, write_path
 from .objects import fields_of, is_data_object
 
 __all__ = [
@@ -19,7 +20,6 @@ __all__ = [
     "encode",
     "encode_plain",
     "encode_with",
-    "json_path",
     "merge_overrides",
     "ordered",
     "restored",
@@ -154,16 +154,13 @@ def _in_order(value: dict[str, Any], keys: list[str]) -> dict[str, Any]:
     return found
 
 
-_EXPRESSIONS = frozenset({"$literal", "$if", "$coalesce", "$from", "$step", "$input", "$variable"})
-
-
 def _object(like: Any) -> Mapping[str, Any]:
     """Return the object that an expression contains; an empty one if its value comes from elsewhere."""
     while isinstance(like, Mapping) and "$literal" in like:
         like = like["$literal"]
-        if isinstance(like, Mapping) and _EXPRESSIONS & like.keys():
+        if is_expression(like):
             return {}
-    return like if isinstance(like, Mapping) and not _EXPRESSIONS & like.keys() else {}
+    return like if isinstance(like, Mapping) and not is_expression(like) else {}
 
 
 def _whole(number: float) -> int | float:
@@ -327,18 +324,10 @@ class _Checker:
         return value
 
     def refuse(self, path: tuple[str | int, ...], reason: str) -> Any:
-        raise InvalidArgumentError(f"{self.what} cannot be sent: {reason} (at {json_path(path)})")
+        raise InvalidArgumentError(f"{self.what} cannot be sent: {reason} (at {write_path(path)})")
 
 
 _PLAIN: dict[type, Callable[[Any], Any]] = {str: str.__str__, int: int.__int__, float: float.__float__}
-
-
-def json_path(path: Iterable[str | int]) -> str:
-    """Format a path in the same way as the server: `$.steps[0].input`."""
-    parts = [
-        f"[{part}]" if isinstance(part, int) else f".{part}" if part.isidentifier() else f"[{part!r}]" for part in path
-    ]
-    return "$" + "".join(parts)
 
 
 def merge_overrides(overrides: Any) -> dict[str, Any] | None:

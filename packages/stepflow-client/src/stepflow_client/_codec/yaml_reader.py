@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import yaml
 
 from ..errors import FlowFileError
 
-__all__ = ["plain_scalar_resolvers", "read_yaml"]
+__all__ = ["YamlReader", "alias_marks", "plain_scalar_resolvers", "read_yaml"]
 
 _MOST_VALUES = 1_000_000
 """Maximum number of values repeated by aliases and merges: with aliases of aliases, a small file can expand without
@@ -62,25 +62,26 @@ def plain_scalar_resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
     return resolvers
 
 
-def read_yaml(text: str, source: str) -> Any:
+def read_yaml(text: str, source: str, convert: Callable[[YamlReader, yaml.Node | None], Any] | None = None) -> Any:
     """Return the value of a YAML document.
 
     Args:
         text: The YAML text.
         source: The name of the file in error messages.
+        convert: A function that converts the document's node, which is None for an empty text; by default to its value.
 
     Raises:
         FlowFileError: If it is not YAML, or contains a value that JSON cannot represent.
     """
     try:
         node = yaml.compose(text, Loader=_Loader)
-        if node is None:
-            return None
-        reader = _Reader(source)
-        if "*" in text:
+        reader = YamlReader(source)
+        if node is not None and "*" in text:
             # Only with aliases can a text expand to more values than it contains.
             reader.size(node)
-        return reader.value(node)
+        if convert is not None:
+            return convert(reader, node)
+        return None if node is None else reader.value(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         _fail(source, "is not YAML", mark, error.problem or error.context or "")
@@ -93,7 +94,14 @@ def read_yaml(text: str, source: str) -> Any:
         raise FlowFileError(f"{source} is nested too deeply", path=source) from None
 
 
-class _Reader:
+def alias_marks(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where the aliases of a YAML document begin and end; a node has only the position of its anchor."""
+    for token in yaml.scan(text, Loader=_Loader) if "*" in text else ():
+        if isinstance(token, yaml.AliasToken):
+            yield token.start_mark.index, token.end_mark.index
+
+
+class YamlReader:
     """Converts YAML nodes to values, after counting how many there will be: aliases and merges repeat values."""
 
     def __init__(self, source: str) -> None:
@@ -139,6 +147,9 @@ class _Reader:
             return [self.value(child) for child in node.value]
         elif isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
             return {key: self.value(child) for key, child in self.pairs(node).items()}
+        self.refuse_tag(node)
+
+    def refuse_tag(self, node: yaml.Node) -> NoReturn:
         self.fail(node, f"the tag {node.tag} has no JSON counterpart")
 
     def pairs(self, node: yaml.MappingNode) -> _Pairs:

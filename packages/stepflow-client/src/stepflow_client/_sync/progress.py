@@ -17,7 +17,7 @@ from .._rules.deadline import deadline_of, deadline_scope, has_passed
 from .._rules.ending import is_given_up
 from .._rules.run_progress import RunProgress
 from ..errors import NotFoundError, StepflowClientError, UnsupportedByServerError
-from ..flows.dependencies import steps_by_id
+from ..flows.graph import steps_by_id
 from ..progress import Progress, ProgressOption
 from .events import EventSource
 from .runs import RunReader

@@ -23,7 +23,7 @@ from .._stores.recorder import Recorder
 from ..errors import ConflictError, InvalidArgumentError, UnsupportedByServerError
 from ..flows import rerun as rules
 from ..flows.additions import Origin, tagged
-from ..flows.dependencies import steps_by_id
+from ..flows.graph import steps_by_id
 from ..flows.needs import needs_of
 from ..reruns import RerunItem, RerunPlan, RerunResult
 from .blobs import BlobStore

@@ -16,8 +16,8 @@ from typing import Any
 
 from .._codec.secrets import hidden_flow
 from ..flows.file import FlowSource, load_flow
-from ..flows.graph import FlowGraph, flow_graph
 from . import text
+from .graph import FlowGraph, flow_graph
 from .html import PAGE_STYLE, page
 from .labels import visible
 from .layout import DrawingUnavailableError

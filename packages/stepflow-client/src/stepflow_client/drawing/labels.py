@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 from unicodedata import category, east_asian_width
 
-from ..flows.graph import GraphEdge, GraphNode
+from .graph import GraphEdge, GraphNode
 
 __all__ = ["columns", "cut", "edge_label", "node_lines", "node_title", "visible", "visible_lines"]
 

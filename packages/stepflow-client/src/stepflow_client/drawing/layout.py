@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import StepflowClientError
-from ..flows.graph import FlowGraph
+from .graph import FlowGraph
 from .labels import columns, cut, edge_label, node_lines
 
 __all__ = ["COLUMN", "LINE", "Box", "DrawingUnavailableError", "Layout", "Route", "lay_out"]

@@ -9,9 +9,9 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
-from ..flows.graph import flow_graph
 from ..types import RunArguments, RunItem, StepDetails
 from .charts import CHART_STYLE, Bar, duration, histogram, timeline
+from .graph import flow_graph
 from .html import PAGE_STYLE, page
 from .labels import visible, visible_lines
 from .layout import DrawingUnavailableError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from html import escape
 
-from ..flows.graph import FlowGraph, GraphEdge, GraphNode, SubFlow
+from .graph import FlowGraph, GraphEdge, GraphNode, SubFlow
 from .labels import columns, cut, edge_label, node_lines, node_title, visible
 from .layout import COLUMN, LINE, Box, Layout, Route, lay_out
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..flows.graph import FlowGraph, GraphEdge
+from .graph import FlowGraph, GraphEdge
 from .labels import cut, node_lines, visible
 
 __all__ = ["dot", "mermaid"]

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .dependencies import steps_by_id
+from .graph import steps_by_id
 from .pins import pinned_flow, pinned_output
 
 __all__ = ["Origin", "as_written", "origin_of", "tagged"]

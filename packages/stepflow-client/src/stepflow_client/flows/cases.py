@@ -16,7 +16,7 @@ from .examples import without_cases
 from .file import load_flow, read_file
 from .matching import Difference, check_expected, compare, is_matcher, shorten
 from .nearest import did_you_mean, nearest
-from .nodes import Node, parse_nodes
+from .source import Node, read_tree
 
 __all__ = ["FlowCase", "FlowTests", "collect_tests", "judge", "read_tests", "select_cases"]
 
@@ -107,7 +107,7 @@ def collect_tests(path: str | PathLike[str]) -> FlowTests:
 
 def _root(name: str) -> Node | None:
     try:
-        return parse_nodes(read_file(name).decode("utf-8-sig", "replace"), name)
+        return read_tree(read_file(name).decode("utf-8-sig", "replace"), name)
     except FlowFileError:
         # Not every JSON text is YAML: such a file has no known lines.
         return None
@@ -117,9 +117,8 @@ def _wrong(name: str, message: str, root: Node | None, *keys: str) -> FlowFileEr
     """Return an error at the line of a key, or of the deepest key above it that is written out."""
     node, line = root, None
     for wanted in keys:
-        found = [(key, value) for key, value in (node.keys if node else ()) if key.value == wanted]
-        if found:
-            line, node = found[0][0].line, found[0][1]
+        if node is not None and wanted in node.items:
+            line, node = node.keys[wanted].line, node.items[wanted]
     return FlowFileError(f"{name}: {message}", path=name, line=line)
 
 
@@ -143,9 +142,8 @@ def _configuration(
 
 
 def _cases(listed: Sequence[Any], root: Node | None) -> tuple[FlowCase, ...]:
-    test = root.get("test") if root else None
-    nodes = test.get("cases") if test else None
-    lines = [node.line for node in nodes.items] if nodes else []
+    nodes = root.at("test", "cases") if root else None
+    lines = [node.line for node in nodes.elements] if nodes else []
     cases: list[FlowCase] = []
     for index, each in enumerate(listed):
         case = _case(each, index, lines[index] if index < len(lines) else None)

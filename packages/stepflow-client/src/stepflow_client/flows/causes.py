@@ -9,7 +9,7 @@ where servers report no errors either (before 0.12), the account says that it do
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from .._rules.statuses import ExecutionStatus
 from ..account import FailureKind
 from ..types import ErrorCode
-from .dependencies import steps_by_id
 from .evaluation import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedEvaluation, StepRun
-from .graph import flow_graph
+from .expressions import Reference
+from .graph import FlowSteps, inner_flow, steps_by_id
 
 if TYPE_CHECKING:
     from ..types import FlowError, StepDetails
@@ -96,13 +96,23 @@ class ItemRecord:
 
 def flow_reads(flow: Mapping[str, Any]) -> FlowReads:
     """Return the steps whose failure each step, and the output, may inherit."""
-    graph = flow_graph(flow)
-    outputs = {node.id for node in graph.nodes if node.kind == "output" and not node.group}
-    found: dict[str | None, list[str]] = {}
-    for edge in graph.edges:
-        if edge.kind not in ("condition", "default", "subflow"):
-            found.setdefault(None if edge.target in outputs else edge.target, []).append(edge.source)
-    return FlowReads(found, frozenset(node.label for node in graph.nodes if node.group))
+    steps = FlowSteps(flow)
+    reads: dict[str | None, list[Reference]] = {name: step.reads for name, step in steps.by_id.items()}
+    reads[None] = steps.output_reads
+    inherited = {
+        name: [each.step for each in found if each.step and not each.in_condition and not each.in_default]
+        for name, found in reads.items()
+    }
+    return FlowReads(inherited, frozenset(_inner_steps(steps)))
+
+
+def _inner_steps(steps: FlowSteps) -> Iterator[str]:
+    for step in steps.all:
+        inner = inner_flow(step.value)
+        if inner is not None and isinstance(inner.flow, Mapping):
+            within = FlowSteps(inner.flow)
+            yield from within.by_id
+            yield from _inner_steps(within)
 
 
 def cause_of(record: ItemRecord) -> Cause:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .rules.components import known_components
-
-if TYPE_CHECKING:
-    from .rules.components import Components
+from .components import Components, known_components
+from .graph import SUBFLOW_INPUTS
+from .json_types import JSON_TYPES, is_number
+from .types.schemas import referred_name
 
 __all__ = ["ComponentSchemas", "component_rules"]
 
 Schema = dict[str, Any]
 _EXPRESSION: Schema = {"$ref": "#/$defs/expression"}
 _SUBFLOW: Schema = {"$ref": "#/$defs/subflow"}
-_SUBFLOWS = {"/builtin/map": "workflow", "/builtin/iterate": "flow"}
 _KEPT = (
     "title", "description", "default", "type", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
     "multipleOf", "minLength", "maxLength", "pattern", "format", "required", "minItems", "maxItems", "minProperties",
@@ -55,8 +54,8 @@ def component_rules(components: Components | None) -> ComponentSchemas:
         label = re.sub(r"[^A-Za-z0-9_.-]+", "_", name.strip("/")) + f"-{len(found.rules)}"
         inner = _Inputs(label, given.get("$defs"), found.definitions)
         content = inner.convert(given)
-        if name in _SUBFLOWS:
-            inner.replace(content, _SUBFLOWS[name], _SUBFLOW)
+        if name in SUBFLOW_INPUTS:
+            _add_subflow(content["else"], SUBFLOW_INPUTS[name])
         found.definitions[label] = content
         which: Schema = {"const": name} if is_path else {"pattern": f"^/(?!builtin/)([^/]+/)+{_escaped(name)}$"}
         needs = isinstance(given.get("required"), list) and bool(given["required"])
@@ -68,6 +67,15 @@ def component_rules(components: Components | None) -> ComponentSchemas:
             }
         )
     return found
+
+
+def _add_subflow(schema: Schema, name: str) -> None:
+    """Say which field of an input is a flow; that of put_blob is one only with `blob_type: flow`."""
+    if name != "data":
+        schema["properties"][name] = _SUBFLOW
+        return
+    schema["if"] = {"properties": {"blob_type": {"const": "flow"}}, "required": ["blob_type"]}
+    schema["then"] = {"properties": {name: _SUBFLOW}}
 
 
 def _names(known: Components, *, is_whole: bool) -> Schema:
@@ -119,13 +127,9 @@ class _Inputs:
             return {**help, "anyOf": [plain, {"allOf": [{"$ref": "#/$defs/isExpression"}, _EXPRESSION]}]}
         return {**help, "if": {"$ref": "#/$defs/isExpression"}, "then": _EXPRESSION, "else": plain}
 
-    def replace(self, schema: Schema, name: str, by: Schema) -> None:
-        """Replace the schema of a property."""
-        schema["else"]["properties"][name] = by
-
     def _referred(self, reference: Any, depth: int) -> Schema:
-        name = str(reference).removeprefix("#/$defs/")
-        if name not in self.defs:
+        name = referred_name(reference)
+        if name is None or name not in self.defs:
             # Servers report builtin components without their shared schemas.
             return dict(_EXPRESSION)
         if name not in self.names:
@@ -165,11 +169,10 @@ class _Inputs:
 
 def _is_sound(key: str, value: Any) -> bool:
     """Return whether the value of a keyword is valid: one invalid component must not invalidate the whole schema."""
-    names = ("null", "boolean", "integer", "number", "string", "array", "object")
     match key:
         case "type":
-            several = isinstance(value, list) and bool(value) and len(set(map(str, value))) == len(value)
-            return value in names if isinstance(value, str) else several and all(each in names for each in value)
+            names = value if isinstance(value, list) else [value]
+            return bool(names) and len(set(map(str, names))) == len(names) and all(each in JSON_TYPES for each in names)
         case "title" | "description" | "format":
             return isinstance(value, str)
         case "pattern":
@@ -182,15 +185,11 @@ def _is_sound(key: str, value: Any) -> bool:
         case "deprecated":
             return isinstance(value, bool)
         case "minLength" | "maxLength" | "minItems" | "maxItems" | "minProperties" | "maxProperties":
-            return _is_number(value) and value >= 0 and float(value).is_integer()
+            return is_number(value) and value >= 0 and float(value).is_integer()
         case "multipleOf":
-            return _is_number(value) and value > 0
+            return is_number(value) and value > 0
         case _:
-            return _is_number(value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+            return is_number(value)
 
 
 def _escaped(text: str) -> str:

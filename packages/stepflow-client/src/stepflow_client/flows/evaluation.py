@@ -6,10 +6,11 @@ the recorded outcomes of its steps.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from .expressions import Path, PathError, keyword_of, parse_path, references
 
 __all__ = [
     "BROKEN",
@@ -20,13 +21,10 @@ __all__ = [
     "RecordedEvaluation",
     "StepRun",
     "overridden",
-    "references",
 ]
 
-_PART = re.compile(r"\.([^.\[]*)|\[([^\]]*)\]")
 _CAUGHT = (2, 3, 4, 5, 6, 7, 8, 10)
 _RETRIED = (3, 7)
-_INDEX = re.compile(r"\+?\d+")
 
 
 class Failure(Exception):
@@ -63,7 +61,7 @@ class NotKnownError(Exception):
         self.may_fail = may_fail
 
 
-BROKEN = (LookupError, TypeError, AttributeError, RecursionError)
+BROKEN = (LookupError, TypeError, AttributeError, RecursionError, PathError)
 """What an expression that servers refuse may raise."""
 NOT_KNOWN: Any = object()
 """In place of an input, of variables or of an output that is not known."""
@@ -101,10 +99,10 @@ class Evaluation:
         for step in self.flow.get("steps") or ():
             if step.get("mustExecute"):
                 self._step(step["id"])
-        # Servers run every step that the output names, including those after a failed one.
-        for step_id in sorted(references(self.flow.get("output")) - {*self.steps}, key=self._place):
-            if not _is_lazy(self.flow.get("output")):
-                self._step(step_id)
+        # Servers run every step that the output needs, including those after a failed one.
+        certain = {each.step for each in references(self.flow.get("output")) if each.step and each.is_certain}
+        for step_id in sorted(certain - {*self.steps}, key=self._place):
+            self._step(step_id)
         return self.value(self.flow.get("output"))
 
     def _place(self, step_id: str) -> int:
@@ -116,18 +114,20 @@ class Evaluation:
             return [self.value(each) for each in expression]
         if not isinstance(expression, Mapping):
             return expression
-        if "$literal" in expression:
-            return expression["$literal"]
-        if "$if" in expression:
-            return self.value(expression["then"] if self._holds(expression["$if"]) else expression.get("else"))
-        if "$coalesce" in expression:
-            return next((found for each in expression["$coalesce"] if (found := self.value(each)) is not None), None)
-        if "$step" in expression:
-            return self._of_step(expression["$step"], expression.get("path"))
-        if "$input" in expression:
-            return _at(self.input, expression["$input"], "Input path")
-        if "$variable" in expression:
-            return self._variable(expression)
+        match keyword_of(expression):
+            case "$literal":
+                return expression["$literal"]
+            case "$if":
+                return self.value(expression["then"] if self._holds(expression["$if"]) else expression.get("else"))
+            case "$coalesce":
+                values = map(self.value, expression["$coalesce"])
+                return next((each for each in values if each is not None), None)
+            case "$step":
+                return self._of_step(expression["$step"], expression.get("path"))
+            case "$input":
+                return _at(self.input, expression["$input"], "Input path")
+            case "$variable":
+                return self._variable(expression)
         return {key: self.value(each) for key, each in expression.items()}
 
     def _holds(self, condition: Any) -> bool:
@@ -142,11 +142,12 @@ class Evaluation:
         if done.failure is not None:
             raise Failure(done.failure.code, done.failure.message, step=step_id)
         if done.output is NOT_KNOWN:
-            raise NotKnownError(f"the output of step {step_id}", may_fail=bool(_parts(path)))
+            raise NotKnownError(f"the output of step {step_id}", may_fail=bool(parse_path(path)))
         return None if done.output is None else _at(done.output, path, "Path")
 
     def _variable(self, expression: Mapping[str, Any]) -> Any:
-        name, *below = _parts(expression["$variable"]) or [""]
+        name, *_ = path = parse_path(expression["$variable"]) or ("",)
+        below = path[1:]
         if not isinstance(name, str):
             raise Failure(8, f"Undefined variable: {name}")
         declared = self.flow.get("schemas") or {}
@@ -227,13 +228,14 @@ class RecordedEvaluation(Evaluation):
         if isinstance(expression, list):
             return self._together(dict(enumerate(expression)), list)
         if isinstance(expression, Mapping):
-            if "$input" in expression and self.input is NOT_KNOWN and not _is_other(expression, "$input"):
+            keyword = keyword_of(expression)
+            if keyword == "$input" and self.input is NOT_KNOWN:
                 raise NotKnownError("the input")
-            if "$variable" in expression and self.variables is NOT_KNOWN and not _is_other(expression, "$variable"):
+            if keyword == "$variable" and self.variables is NOT_KNOWN:
                 raise NotKnownError("the variables")
-            if not any(key in expression for key in _KEYWORDS):
+            if keyword is None:
                 return self._together(expression, None)
-            if "$coalesce" in expression and not _is_other(expression, "$coalesce"):
+            if keyword == "$coalesce":
                 return self._coalesced(expression)
         return super().value(expression)
 
@@ -278,14 +280,6 @@ class RecordedEvaluation(Evaluation):
         return self.steps[step_id]
 
 
-_KEYWORDS = ("$literal", "$if", "$coalesce", "$step", "$input", "$variable")
-"""The keywords of expressions. The first one in an object takes precedence."""
-
-
-def _is_other(expression: Mapping[str, Any], keyword: str) -> bool:
-    return any(key in expression for key in _KEYWORDS[: _KEYWORDS.index(keyword)])
-
-
 def _no_call(path: str, given: Any) -> Any:
     raise NotKnownError(f"what {path} returns")  # pragma: no cover - all outcomes are recorded
 
@@ -314,51 +308,14 @@ def _merged(value: Any, patch: Any) -> Any:
     return merged
 
 
-def references(expression: Any) -> set[str]:
-    """Return the ids of the steps that an expression names."""
-    if isinstance(expression, list):
-        return set().union(*map(references, expression))
-    if not isinstance(expression, Mapping) or "$literal" in expression:
-        return set()
-    if isinstance(expression.get("$step"), str) and not {"$if", "$coalesce"} & {*expression}:
-        return {expression["$step"]}
-    return set().union(*map(references, expression.values()))
-
-
-def _is_lazy(expression: Any) -> bool:
-    if isinstance(expression, list):
-        return any(map(_is_lazy, expression))
-    if not isinstance(expression, Mapping) or "$literal" in expression:
-        return False
-    return bool({"$if", "$coalesce"} & {*expression}) or any(map(_is_lazy, expression.values()))
-
-
 def _at(value: Any, path: Any, what: str) -> Any:
     try:
-        return _down(value, _parts(path))
-    except LookupError:
+        return _down(value, parse_path(path))
+    except (LookupError, PathError):
         raise Failure(8, f"{what} {path} not found") from None
 
 
-def _parts(path: Any) -> list[str | int]:
-    """Return the fields and indexes of a path. A path without `$` is a single field, as in flows stored by /blobs."""
-    if path is None or not path.strip():
-        return []
-    if not path.strip().startswith("$"):
-        return [path]
-    parts: list[str | int] = []
-    for name, inside in _PART.findall(path.strip()[1:]):
-        inside = inside.strip()
-        if name:
-            parts.append(name)
-        elif _INDEX.fullmatch(inside):
-            parts.append(int(inside))
-        elif inside:
-            parts.append(inside[1:-1])
-    return parts
-
-
-def _down(value: Any, parts: list[str | int]) -> Any:
+def _down(value: Any, parts: Path) -> Any:
     found: Any = value
     for part in parts:
         if not isinstance(found, list if isinstance(part, int) else Mapping):

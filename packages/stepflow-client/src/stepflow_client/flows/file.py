@@ -35,6 +35,7 @@ __all__ = [
     "parse_yaml",
     "read_file",
     "read_stream",
+    "text_of",
 ]
 
 MAX_FILE_BYTES = 256 * 2**20
@@ -102,12 +103,20 @@ def load_file(path: str | PathLike[str]) -> Any:
         FlowFileError: If the file cannot be read; the message contains the path and, if known, line and column.
     """
     name = fsdecode(path)
+    parse = parse_json if name.lower().endswith(".json") else parse_yaml
+    return parse(text_of(read_file(name), name), name)
+
+
+def text_of(content: bytes, name: str) -> str:
+    """Return the content of a file as text.
+
+    Raises:
+        FlowFileError: If it is not UTF-8.
+    """
     try:
-        text = read_file(name).decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FlowFileError(f"{name} is not UTF-8 text (byte {error.start})", path=name) from None
-    parse = parse_json if name.lower().endswith(".json") else parse_yaml
-    return parse(text, name)
 
 
 def read_file(path: str | PathLike[str]) -> bytes:

@@ -1,76 +1,29 @@
-"""The findings of the offline checks: a place in a file, the name of the rule, and how to fix the fault. Pure."""
+"""The findings of the offline checks: a position in a file, the name of the rule, and how to fix the fault. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .nearest import did_you_mean, nearest
-from .placed import Key, Node
+from .source import Key, Node
 
-__all__ = ["RULES", "TYPE_RULES", "Finding", "Findings", "Fix", "near"]
+__all__ = ["RULES", "TYPE_RULES", "Finding", "Findings", "Fix"]
 
 TYPE_RULES = frozenset({"input-conflict", "possible-mismatch", "type-mismatch", "untyped-output"})
 """The names of the rules that apply only if types are checked."""
 
-RULES = TYPE_RULES | frozenset(
-    {
-        "ambiguous-path",
-        "case-input",
-        "case-output",
-        "coalesce-list",
-        "component-input",
-        "component-slash",
-        "conditional-stall",
-        "config-twice",
-        "constant-condition",
-        "cycle",
-        "dangling-ref",
-        "dead-default",
-        "default-step",
-        "default-type",
-        "duplicate-case",
-        "duplicate-id",
-        "duplicate-key",
-        "empty-id",
-        "expected-output",
-        "from-expression",
-        "ignored-key",
-        "iterate-output",
-        "large-integer",
-        "later-step",
-        "malformed-path",
-        "misplaced-schema",
-        "missing-key",
-        "missing-then",
-        "no-output",
-        "not-a-schema",
-        "not-evaluated",
-        "path-not-text",
-        "required-undeclared",
-        "schema-of-unknown-step",
-        "self-reference",
-        "step-not-text",
-        "syntax",
-        "template",
-        "two-keywords",
-        "undeclared-variable",
-        "undefined-step",
-        "unescaped-subflow",
-        "unknown-action",
-        "unknown-component",
-        "unknown-input",
-        "unknown-key",
-        "unknown-keyword",
-        "unknown-output-path",
-        "unused-key",
-        "unused-step",
-        "unused-variable",
-        "variable-name",
-        "variable-path",
-        "wrong-type",
-    }
-)
+RULES = TYPE_RULES | {
+    "ambiguous-path", "case-input", "case-output", "coalesce-list", "component-input", "component-slash",
+    "conditional-stall", "config-twice", "constant-condition", "cycle", "dangling-ref", "dead-default",
+    "default-step", "default-type", "duplicate-case", "duplicate-id", "duplicate-key", "empty-id",
+    "expected-output", "from-expression", "ignored-key", "iterate-output", "large-integer", "later-step",
+    "malformed-path", "misplaced-schema", "missing-key", "missing-then", "no-output", "not-a-schema",
+    "not-evaluated", "path-not-text", "required-undeclared", "schema-of-unknown-step", "self-reference",
+    "step-not-text", "syntax", "template", "two-keywords", "undeclared-variable", "undefined-step",
+    "unescaped-subflow", "unknown-action", "unknown-component", "unknown-input", "unknown-key", "unknown-keyword",
+    "unknown-output-path", "unused-key", "unused-step", "unused-variable", "variable-name", "variable-path",
+    "wrong-type",
+}  # fmt: skip
 """The names of all rules."""
 
 
@@ -122,22 +75,11 @@ class Findings:
         Args:
             rule: The name of the rule.
             level: `fatal`, `error` or `warning`.
-            at: The place of the fault.
-            path: The place as a path in the flow.
+            at: The position of the fault.
+            path: The path of the fault in the flow.
             message: One sentence that describes the fault.
             hint: How to fix it.
             fix: The change that fixes it, if there is a safe one.
         """
         found = Finding(rule, level, message, path, at.line, at.column, hint, fix)
         self.all.setdefault((rule, at.line, at.column, path), found)
-
-
-def near(word: str, known: object, what: str = "known") -> str:
-    """Return a hint with the nearest known name, or with all of them."""
-    names = [str(each) for each in known]  # type: ignore[attr-defined]
-    found = nearest(word, names)
-    if found is not None:
-        return did_you_mean(found)
-    if not names:
-        return f"{what}: none"
-    return f"{what}: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"

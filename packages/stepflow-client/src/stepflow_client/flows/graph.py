@@ -1,257 +1,197 @@
-"""The graph of a flow: its steps, what they read, and the flows inside it. Pure.
-
-A flow that servers refuse also has a graph, as far as it can be read: invalid steps are left out, and a reference to a
-step that does not exist is an edge to a separate node.
-"""
+"""The graph of a flow: what its steps read, which of them run, and the flows inside them. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
 
-__all__ = ["EdgeKind", "FlowGraph", "GraphEdge", "GraphNode", "SubFlow", "flow_graph"]
+from .expressions import Path, Reference, references
 
-EdgeKind: TypeAlias = Literal["plain", "condition", "then", "else", "coalesce", "default", "subflow"]
-"""What an edge represents: a value, the condition of an `$if`, one of its branches, an alternative of a `$coalesce`,
-the default of a variable (which does not make a step run), or the flow that a step runs."""
+__all__ = [
+    "SUBFLOW_INPUTS",
+    "FlowSteps",
+    "InnerFlow",
+    "Step",
+    "inner_flow",
+    "reachable",
+    "steps_behind",
+    "steps_by_id",
+]
 
-_SUBFLOW_INPUTS = {"/builtin/map": "workflow", "/builtin/iterate": "flow", "/builtin/put_blob": "data"}
-_LONGEST_CONDITION = 60
-_DEEPEST = 20
+SUBFLOW_INPUTS = {"/builtin/map": "workflow", "/builtin/iterate": "flow", "/builtin/put_blob": "data"}
+"""The field of the input that contains a flow, by component; that of `put_blob` only with `blob_type: flow`."""
 
 
-@dataclass(frozen=True, slots=True)
-class GraphNode:
-    """A node of the graph: a step, or the input, the output or the variables of a flow."""
+class InnerFlow(NamedTuple):
+    """A flow in the input of a step."""
 
+    flow: Any
+    at: Path
+    """Where it is in the step."""
+    is_escaped: bool
+    """Whether it is below `$literal`. Otherwise its expressions are evaluated in the outer flow."""
+
+
+def inner_flow(step: Mapping[str, Any]) -> InnerFlow | None:
+    """Return the flow that a step runs for each element or turn, or stores; None if there is none in its input."""
+    component, given = step.get("component"), step.get("input")
+    key = SUBFLOW_INPUTS.get(component) if isinstance(component, str) else None
+    if key is None or not isinstance(given, Mapping) or (key == "data" and given.get("blob_type") != "flow"):
+        return None
+    inner = given.get(key)
+    if isinstance(inner, Mapping) and "$literal" in inner:
+        return InnerFlow(inner["$literal"], ("input", key, "$literal"), True)
+    is_flow = isinstance(inner, Mapping) and ("steps" in inner or "output" in inner)
+    return InnerFlow(inner, ("input", key), False) if is_flow else None
+
+
+def steps_by_id(flow: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the steps of a flow by their ids, in the order of the flow."""
+    return {name: step.value for name, step in FlowSteps(flow).by_id.items()}
+
+
+def reachable(starts: Iterable[str], following: Mapping[str, Collection[str]]) -> set[str]:
+    """Return the starts and everything that follows them, directly or through others."""
+    found, waiting = set[str](), list(starts)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += following.get(name, ())
+    return found
+
+
+@dataclass
+class Step:
+    """A step of a flow."""
+
+    index: int
+    """Its position in the list of steps."""
     id: str
-    """Unique in the whole graph. For a step of the flow itself it is the step's id. In sub-flows it begins with the
-    ids of the enclosing steps, joined by NUL. In nodes that are not steps, the name begins with NUL."""
-    kind: Literal["step", "input", "output", "variables", "missing"]
-    label: str
-    """The step's id, or `input`, `output` or `variables`."""
-    component: str = ""
-    plugin: str = ""
-    """The first part of the component's path; empty if the node is not a step."""
-    on_error: Literal["", "default", "retry"] = ""
-    retries: int = 0
-    """Number of retries of the step, with `on_error` retry; 3 if the flow does not set it."""
-    default: Any = None
-    """The value that replaces the output, with `on_error` default."""
-    must_execute: bool = False
-    is_needed: bool = True
-    """False if neither the output nor a `mustExecute` step needs this step: it never runs."""
-    group: str = ""
-    """The sub-flow that the node belongs to; empty for the flow itself."""
+    value: Mapping[str, Any]
 
-
-@dataclass(frozen=True, slots=True)
-class GraphEdge:
-    """One node reads another."""
-
-    source: str
-    target: str
-    kind: EdgeKind = "plain"
-    label: str = ""
-    """The condition of a branch, the position of an alternative, from 1, or empty."""
-    path: str = ""
-    """Which part of the source is read, and where it goes, for tooltips."""
-
-
-@dataclass(frozen=True, slots=True)
-class SubFlow:
-    """A flow inside a flow: one that `/builtin/map` or `/builtin/iterate` runs, or that `put_blob` stores."""
-
-    id: str
-    label: str
-    step: str
-    """The id of the node of the step that contains it."""
-    parent: str = ""
-    """The enclosing sub-flow; empty in the flow itself."""
-
-
-@dataclass(slots=True)
-class FlowGraph:
-    """A flow as nodes and edges, in the order of the flow."""
-
-    name: str = ""
-    nodes: list[GraphNode] = field(default_factory=list)
-    edges: list[GraphEdge] = field(default_factory=list)
-    sub_flows: list[SubFlow] = field(default_factory=list)
+    @cached_property
+    def reads(self) -> list[Reference]:
+        """What its input reads."""
+        return references(self.value.get("input"))
 
     @property
-    def plugins(self) -> list[str]:
-        """The plugins of the flow's components, sorted."""
-        return sorted({node.plugin for node in self.nodes if node.plugin})
+    def must_execute(self) -> bool:
+        """Whether it runs even if nothing needs it."""
+        return self.value.get("mustExecute") is True
 
 
-def flow_graph(flow: Mapping[str, Any]) -> FlowGraph:
-    """Return the graph of a flow.
+class FlowSteps:
+    """The steps of a flow, and what they and the output read.
 
     Args:
-        flow: The flow, as read from a file or from a server. Flows nested up to 20 deep are drawn.
+        flow: The flow. Steps without an id are left out.
     """
-    graph = FlowGraph(name=str(flow.get("name") or ""))
-    _Reader(graph, flow, "", 0).read()
-    return graph
+
+    def __init__(self, flow: Mapping[str, Any]) -> None:
+        """Collect the steps."""
+        self.flow = flow
+        listed = flow.get("steps")
+        self.all: list[Step] = [
+            Step(index, step["id"], step)
+            for index, step in enumerate(listed if isinstance(listed, (list, tuple)) else ())
+            if isinstance(step, Mapping) and isinstance(step.get("id"), str)
+        ]
+        self.by_id: dict[str, Step] = {}
+        for step in self.all:
+            # Servers refuse a second step with the same id.
+            self.by_id.setdefault(step.id, step)
+
+    @cached_property
+    def output_reads(self) -> list[Reference]:
+        """What the output reads."""
+        return references(self.flow.get("output"))
+
+    @cached_property
+    def reads(self) -> dict[str, set[str]]:
+        """The steps that each step may read, in defaults too."""
+        return {name: {each.step for each in step.reads if each.step} for name, step in self.by_id.items()}
+
+    def needed(self, *, certainly: bool = False) -> set[str]:
+        """Return the steps that run because the output, a `mustExecute` step, or a step that runs needs them.
+
+        Args:
+            certainly: True for the steps that run whatever the conditions give; False for all steps that may run.
+        """
+        needs = {name: _needed_by(step.reads, certainly) for name, step in self.by_id.items()}
+        starts = {name for name, step in self.by_id.items() if step.must_execute}
+        return reachable(starts | _needed_by(self.output_reads, certainly), needs) & self.by_id.keys()
+
+    def upstream(self, names: Iterable[str]) -> set[str]:
+        """Return these steps and all that they may read, directly or through other steps."""
+        return reachable(names, self.reads)
+
+    def downstream(self, names: Iterable[str]) -> set[str]:
+        """Return these steps and all that may read them, directly or through other steps."""
+        return reachable(names, _inverted(self.reads))
+
+    @cached_property
+    def _waits(self) -> dict[str, list[str]]:
+        """The steps that each step waits for, in the order of its input. Defaults are not waited for."""
+        return {
+            name: [each.step for each in step.reads if each.step in self.by_id and not each.in_default]
+            for name, step in self.by_id.items()
+        }
+
+    @cached_property
+    def tangled(self) -> set[str]:
+        """The steps that wait for a cycle and that a cycle waits for: at least all steps of cycles."""
+        return _untrimmed(self._waits) & _untrimmed(_inverted(self._waits))
+
+    def way(self, start: str, goal: str) -> list[str]:
+        """Return the shortest chain of steps from one step to another, each waiting for the next; empty without one."""
+        before: dict[str, str] = {}
+        waiting = [start]
+        for name in waiting:
+            for each in self._waits[name]:
+                if each not in before:
+                    before[each] = name
+                    waiting.append(each)
+                if each == goal:
+                    found = [goal, before[goal]]
+                    while found[-1] != start:
+                        found.append(before[found[-1]])
+                    return found[::-1]
+        return []
+
+    def cycle(self) -> list[str]:
+        """Return the steps of a cycle, the first one also at the end; empty if there is none."""
+        return next((way for name in self.by_id if name in self.tangled and (way := self.way(name, name))), [])
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """A reference in an expression."""
-
-    kind: EdgeKind
-    source: Literal["step", "input", "variable"]
-    name: str
-    label: str = ""
-    path: str = ""
+def _needed_by(reads: Iterable[Reference], certainly: bool) -> set[str]:
+    return {each.step for each in reads if each.step and (each.is_certain if certainly else not each.in_default)}
 
 
-def _reads(value: Any, kind: EdgeKind = "plain", label: str = "", place: str = "") -> Iterator[_Read]:
-    """Yield the references in an expression. The first keyword takes precedence, as on servers."""
-    if isinstance(value, list):
-        for index, each in enumerate(value):
-            yield from _reads(each, kind, label, f"{place}[{index}]")
-        return
-    if not isinstance(value, Mapping) or "$literal" in value:
-        return
-    if "$if" in value:
-        condition = _expression_text(value["$if"])
-        yield from _reads(value["$if"], "condition", "if", place)
-        yield from _reads(value.get("then"), "then", condition, place)
-        yield from _reads(value.get("else"), "else", f"not {condition}", place)
-    elif "$coalesce" in value:
-        alternatives = value["$coalesce"]
-        for index, each in enumerate(alternatives if isinstance(alternatives, list) else [], start=1):
-            within = f"{label}: {index}" if label else str(index)
-            yield from _reads(each, "coalesce" if kind == "plain" else kind, within, place)
-    elif "$step" in value:
-        yield _Read(kind, "step", str(value["$step"]), label, _route(value.get("path"), place))
-    elif "$input" in value:
-        yield _Read(kind, "input", "", label, _route(value["$input"], place))
-    elif "$variable" in value:
-        yield _Read(kind, "variable", "", label, _route(value["$variable"], place))
-        yield from _reads(value.get("default"), "default", "default", place)
-    else:
-        for key, each in value.items():
-            yield from _reads(each, kind, label, f"{place}.{key}" if place else str(key))
+def _inverted(following: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {name: [] for name in following}
+    for name, each in following.items():
+        for one in each:
+            found.setdefault(one, []).append(name)
+    return found
 
 
-def _route(path: Any, place: str) -> str:
-    source = "$" if path in (None, "") else str(path)
-    return f"{source} → {place}" if place else source
+def _untrimmed(following: Mapping[str, Collection[str]]) -> set[str]:
+    """Return the names that are left if those that nothing left follows are removed, until there are none."""
+    left, number, before = {*following}, {name: len(each) for name, each in following.items()}, _inverted(following)
+    free = [name for name, count in number.items() if not count]
+    while free:
+        name = free.pop()
+        left.discard(name)
+        for each in before[name]:
+            number[each] -= 1
+            if not number[each]:
+                free.append(each)
+    return left
 
 
-def _expression_text(value: Any) -> str:
-    """Return a short text for an expression, for labels."""
-    if isinstance(value, Mapping):
-        for key in ("$step", "$input", "$variable"):
-            if key in value:
-                name = "input" if key == "$input" else str(value[key])
-                path = str(value.get("path") or "") if key == "$step" else str(value[key] if key == "$input" else "")
-                path = path.removeprefix("$").lstrip(".")
-                return (f"{name}.{path}" if path else name)[:_LONGEST_CONDITION]
-        if "$if" in value:
-            return f"if {_expression_text(value['$if'])}"[:_LONGEST_CONDITION]
-    return str(value)[:_LONGEST_CONDITION]
-
-
-class _Reader:
-    """Adds a flow, and the flows inside it, to a graph."""
-
-    def __init__(self, graph: FlowGraph, flow: Mapping[str, Any], group: str, depth: int) -> None:
-        self._graph = graph
-        self._flow = flow
-        self._group = group
-        self._depth = depth
-        steps = flow.get("steps")
-        listed = [step for step in (steps if isinstance(steps, list) else []) if isinstance(step, Mapping)]
-        # Servers reject a second step with the same id; the graph shows the first.
-        self._steps = {str(step["id"]): step for step in reversed(listed) if "id" in step}
-        self._steps = {str(step["id"]): self._steps[str(step["id"])] for step in listed if "id" in step}
-        self._ids = {name: self._id(name) for name in self._steps}
-        self._others: dict[str, GraphNode] = {}
-
-    def _id(self, name: str) -> str:
-        return f"{self._group}\x00{name}" if self._group else name
-
-    def read(self) -> None:
-        needed = self._needed()
-        nodes = [self._node(name, step, name in needed) for name, step in self._steps.items()]
-        edges: list[GraphEdge] = []
-        for name, step in self._steps.items():
-            edges += self._edges(self._ids[name], step.get("input"))
-        if self._flow.get("output") is not None:
-            output = self._other("output", "output")
-            edges += self._edges(output, self._flow["output"])
-        self._graph.nodes += [*nodes, *self._others.values()]
-        self._graph.edges += dict.fromkeys(edges)
-        for name, step in self._steps.items():
-            self._sub_flow(self._ids[name], step)
-
-    def _needed(self) -> set[str]:
-        waiting = [read.name for read in _reads(self._flow.get("output")) if _makes_run(read)]
-        waiting += [name for name, step in self._steps.items() if step.get("mustExecute") is True]
-        needed: set[str] = set()
-        while waiting:
-            name = waiting.pop()
-            if name in self._steps and name not in needed:
-                needed.add(name)
-                waiting += [read.name for read in _reads(self._steps[name].get("input")) if _makes_run(read)]
-        return needed
-
-    def _node(self, name: str, step: Mapping[str, Any], is_needed: bool) -> GraphNode:
-        component = str(step.get("component") or "")
-        found = step.get("onError")
-        rule: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
-        action = rule.get("action")
-        retries = rule.get("maxRetries")
-        return GraphNode(
-            id=self._ids[name],
-            kind="step",
-            label=name,
-            component=component,
-            plugin=component.strip("/").partition("/")[0],
-            on_error="default" if action == "useDefault" else "retry" if action == "retry" else "",
-            retries=(int(retries) if isinstance(retries, (int, float)) else 3) if action == "retry" else 0,
-            default=rule.get("defaultValue") if action == "useDefault" else None,
-            must_execute=step.get("mustExecute") is True,
-            is_needed=is_needed,
-            group=self._group,
-        )
-
-    def _other(self, kind: Literal["input", "output", "variables", "missing"], label: str) -> str:
-        # No step has this id by accident, because it would have to begin with this mark.
-        key = f"\x00{kind}:{label}"
-        if key not in self._others:
-            self._others[key] = GraphNode(id=self._id(key), kind=kind, label=label, group=self._group)
-        return self._others[key].id
-
-    def _edges(self, target: str, value: Any) -> Iterator[GraphEdge]:
-        for read in _reads(value):
-            if read.source == "input":
-                source = self._other("input", "input")
-            elif read.source == "variable":
-                source = self._other("variables", "variables")
-            else:
-                source = self._ids.get(read.name) or self._other("missing", read.name)
-            yield GraphEdge(source, target, read.kind, read.label, read.path)
-
-    def _sub_flow(self, node: str, step: Mapping[str, Any]) -> None:
-        key = _SUBFLOW_INPUTS.get(str(step.get("component")))
-        given = step.get("input")
-        inner = given.get(key) if key and isinstance(given, Mapping) else None
-        if isinstance(inner, Mapping) and isinstance(inner.get("$literal"), Mapping):
-            inner = inner["$literal"]
-        if not isinstance(inner, Mapping) or not isinstance(inner.get("steps"), list) or self._depth >= _DEEPEST:
-            return
-        self._graph.sub_flows.append(SubFlow(node, str(inner.get("name") or step.get("id")), node, self._group))
-        before = len(self._graph.nodes)
-        _Reader(self._graph, inner, node, self._depth + 1).read()
-        if len(self._graph.nodes) > before:
-            self._graph.edges.append(GraphEdge(node, self._graph.nodes[before].id, "subflow", "runs"))
-
-
-def _makes_run(read: _Read) -> bool:
-    return read.source == "step" and read.kind != "default"
+def steps_behind(flow: Mapping[str, Any], chosen: Iterable[str]) -> set[str]:
+    """Return the chosen steps and all steps that read them, directly or through other steps."""
+    return FlowSteps(flow).downstream(chosen)

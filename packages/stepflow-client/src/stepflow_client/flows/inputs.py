@@ -29,11 +29,12 @@ def check_inputs(flow: Mapping[str, Any], inputs: Sequence[Any]) -> None:
     schema = properties.get("input") if isinstance(properties, Mapping) else None
     if not isinstance(schemas, Mapping) or not isinstance(schema, Mapping):
         return
-    from .placed import node_of
-    from .schema_paths import mismatches
+    from .source import node_of
+    from .types.schemas import definitions_of
+    from .types.values import mismatches
 
-    shared, own = schemas.get("$defs"), schema.get("$defs")
-    defs = {**(shared if isinstance(shared, Mapping) else {}), **(own if isinstance(own, Mapping) else {})}
+    shared = schemas.get("$defs")
+    defs = definitions_of(schema, shared if isinstance(shared, Mapping) else {})
     for index, value in enumerate(inputs):
         wrong = next(mismatches(node_of(value), schema, defs, "$"), None)
         if wrong is not None:

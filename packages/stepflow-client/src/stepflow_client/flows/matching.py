@@ -24,17 +24,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
 from ..errors import InvalidArgumentError
+from .expressions import write_path
+from .json_types import JSON_TYPES, is_json_type, is_number
 
 __all__ = [
     "MATCHERS",
     "Difference",
-    "below",
     "check_expected",
     "compare",
     "equal",
@@ -42,16 +43,6 @@ __all__ = [
     "level_run_ids",
     "shorten",
 ]
-
-_TYPES: dict[str, Callable[[Any], bool]] = {
-    "null": lambda value: value is None,
-    "boolean": lambda value: isinstance(value, bool),
-    "integer": lambda value: _is_number(value) and float(value).is_integer(),
-    "number": lambda value: _is_number(value),
-    "string": lambda value: isinstance(value, str),
-    "array": lambda value: isinstance(value, list),
-    "object": lambda value: isinstance(value, Mapping),
-}
 
 MATCHERS = ("$any", "$contains", "$range", "$regex", "$type", "$equals")
 """The keys that make an object with a single key a matcher."""
@@ -106,10 +97,10 @@ def check_expected(expected: Any, path: str = "$") -> None:
     elif isinstance(expected, Mapping):
         _check_spelling(expected, path)
         for key, value in expected.items():
-            check_expected(value, below(path, key))
+            check_expected(value, write_path([key], path))
     elif isinstance(expected, list):
         for index, value in enumerate(expected):
-            check_expected(value, f"{path}[{index}]")
+            check_expected(value, write_path([index], path))
 
 
 def _check_spelling(expected: Mapping[str, Any], path: str) -> None:
@@ -144,14 +135,14 @@ def _differences(expected: Any, actual: Any, path: str) -> Iterator[Difference]:
         for key, value in expected.items():
             found = actual.get(key, _MISSING)
             if found is _MISSING:
-                yield Difference(below(path, key), shorten(value), "nothing")
+                yield Difference(write_path([key], path), shorten(value), "nothing")
             elif not (_is_run_id(key, value) and _is_run_id(key, found)):
-                yield from _differences(value, found, below(path, key))
+                yield from _differences(value, found, write_path([key], path))
     elif isinstance(expected, list) and isinstance(actual, list):
         if len(expected) != len(actual):
             yield Difference(path, _counted(expected), f"{_counted(actual)}: {shorten(actual)}")
         for index, (value, found) in enumerate(zip(expected, actual, strict=False)):
-            yield from _differences(value, found, f"{path}[{index}]")
+            yield from _differences(value, found, write_path([index], path))
     elif not equal(expected, actual):
         yield Difference(path, shorten(expected), shorten(actual))
 
@@ -170,12 +161,12 @@ def _matches(name: str, argument: Any, actual: Any) -> bool:
         case "$equals":
             return equal(argument, actual)
         case "$type":
-            return _TYPES[argument](actual)
+            return is_json_type(actual, argument)
         case "$regex":
             return isinstance(actual, str) and re.search(argument, actual) is not None
         case "$range":
             low, high = argument
-            return _is_number(actual) and (low is None or low <= actual) and (high is None or actual <= high)
+            return is_number(actual) and (low is None or low <= actual) and (high is None or actual <= high)
         case _:
             return _contains(argument, actual)
 
@@ -194,13 +185,13 @@ def _check_matcher(name: str, argument: Any, path: str) -> None:
             problem = None if argument is True else "$any takes true"
         case "$range":
             is_pair = isinstance(argument, list) and len(argument) == 2
-            fits = is_pair and all(end is None or _is_number(end) for end in argument)
+            fits = is_pair and all(end is None or is_number(end) for end in argument)
             problem = None if fits else "$range takes [low, high], numbers or null"
         case "$regex":
             problem = _regex_problem(argument)
         case "$type":
-            known = ", ".join(_TYPES)
-            problem = None if isinstance(argument, str) and argument in _TYPES else f"$type takes one of {known}"
+            known = ", ".join(JSON_TYPES)
+            problem = None if isinstance(argument, str) and argument in JSON_TYPES else f"$type takes one of {known}"
         case _:
             problem = None
     if problem is not None:
@@ -224,19 +215,10 @@ def equal(expected: Any, actual: Any) -> bool:
         return same_keys and all(equal(value, actual[key]) for key, value in expected.items())
     if isinstance(expected, list) and isinstance(actual, list):
         return len(expected) == len(actual) and all(map(equal, expected, actual))
-    if _is_number(expected) and _is_number(actual):
+    if is_number(expected) and is_number(actual):
         return bool(expected == actual)
     return type(expected) is type(actual) and bool(expected == actual)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _counted(values: list[Any]) -> str:
     return f"{len(values)} element{'' if len(values) == 1 else 's'}"
-
-
-def below(path: str, key: str) -> str:
-    """Return the path of a key of the object at `path`."""
-    return f"{path}.{key}" if re.fullmatch(r"\w+", key) else f"{path}[{json.dumps(key, ensure_ascii=False)}]"

@@ -1,11 +1,12 @@
-"""Finds the known name that is most similar to a misspelt one."""
+"""Finds the known name that is most similar to a misspelt one, and writes hints with it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
-__all__ = ["did_you_mean", "nearest"]
+__all__ = ["did_you_mean", "near", "nearest", "nearest_hint"]
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -18,3 +19,18 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 def did_you_mean(name: str) -> str:
     """Return the hint that suggests a name."""
     return f"did you mean {name!r}?"
+
+
+def nearest_hint(word: str, known: Iterable[str]) -> str | None:
+    """Return the hint with the known name that is most similar to a word; None if none is similar."""
+    found = nearest(word, known)
+    return None if found is None else did_you_mean(found)
+
+
+def near(word: str, known: Iterable[Any], what: str = "known") -> str:
+    """Return a hint with the nearest known name, or with all of them."""
+    names = [str(each) for each in known]
+    if not names:
+        return f"{what}: none"
+    listed = f"{what}: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"
+    return nearest_hint(word, names) or listed

@@ -6,23 +6,22 @@ fail. Runs that would succeed on a server are not rejected here.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import InvalidArgumentError
-from .nearest import did_you_mean, nearest
+from .expressions import Reference
+from .graph import FlowSteps, reachable
+from .nearest import nearest_hint
 
 if TYPE_CHECKING:
     from ..types import FlowVariable
 
-__all__ = ["STEP_KEYS", "FlowNeeds", "nearest_hint", "needs_of", "root_of"]
+__all__ = ["STEP_KEYS", "FlowNeeds", "needs_of"]
 
 STEP_KEYS = ("id", "component", "input", "onError", "mustExecute", "metadata")
 """The keys of a step. Servers silently drop other keys."""
-_ROOT = re.compile(r"""\$\.?(?P<name>[^.\[\]]+) | \$\[\s*['"](?P<quoted>[^'"]*)['"]\s*\]""", re.VERBOSE)
-"""Matches the variable at the beginning of a path."""
 
 
 class _Reads(NamedTuple):
@@ -94,16 +93,11 @@ class FlowNeeds:
             f"the flow requires the {what} not given", hint=self._variable_hint(absent[0], given, from_env)
         )
 
-    def _certainly_read(self, overrides: Mapping[str, Any]) -> set[str]:
-        read, waiting, seen = set(self.reads.variables), set(self.reads.steps), set[str]()
-        while waiting:
-            step = waiting.pop()
-            if step in seen or step in overrides or step not in self.steps:
-                continue
-            seen.add(step)
-            read |= self.steps[step].variables
-            waiting |= self.steps[step].steps
-        return read
+    def _certainly_read(self, overrides: Mapping[str, Any]) -> frozenset[str]:
+        # An overridden step may read anything.
+        needs = {name: each.steps for name, each in self.steps.items() if name not in overrides}
+        run = reachable(self.reads.steps, needs)
+        return self.reads.variables.union(*(self.steps[name].variables for name in needs if name in run))
 
     def _variable_hint(self, name: str, given: Mapping[str, Any], from_env: bool) -> str | None:
         known = {*self.required, *self.declared}
@@ -112,12 +106,6 @@ class FlowNeeds:
         if near or not source:
             return near
         return f"{source} is not set" if from_env else f"the environment, which has {source}, was not asked for it"
-
-
-def root_of(path: str) -> str:
-    """Return the variable at the beginning of a path: `key` for `key`, `$.key` and `$.key.part`."""
-    found = _ROOT.match(path)
-    return path if found is None else found["name"] or found["quoted"]
 
 
 def needs_of(flow: Mapping[str, Any], declared: Mapping[str, FlowVariable]) -> FlowNeeds:
@@ -132,61 +120,25 @@ def needs_of(flow: Mapping[str, Any], declared: Mapping[str, FlowVariable]) -> F
         schema = schema.get(key) if isinstance(schema, Mapping) else None
     listed = schema.get("required") if isinstance(schema, Mapping) else None
     required = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
-    found = flow.get("steps")
-    steps = [each for each in found if isinstance(each, Mapping)] if isinstance(found, Sequence) else []
-    by_id = {each["id"]: each for each in steps if isinstance(each.get("id"), str)}
-    output = _reads(flow.get("output"))
-    always = {name for name, step in by_id.items() if step.get("mustExecute") is True}
+    steps = FlowSteps(flow)
+    output = _reads(steps.output_reads)
+    always = {name for name, step in steps.by_id.items() if step.must_execute}
     return FlowNeeds(
         declared=declared,
         # A variable with a default is never required, even if it is listed.
         required=tuple(name for name in required if name not in declared or declared[name].required),
-        steps={name: _reads(step.get("input")) for name, step in by_id.items()},
+        steps={name: _reads(step.reads) for name, step in steps.by_id.items()},
         reads=_Reads(output.variables, output.steps | always),
     )
 
 
-def _reads(expression: Any) -> _Reads:
-    variables: set[str] = set()
-    steps: set[str] = set()
-    _collect(expression, variables, steps)
-    return _Reads(frozenset(variables), frozenset(steps))
-
-
-def _collect(value: Any, variables: set[str], steps: set[str]) -> None:
-    if isinstance(value, (list, tuple)):
-        for each in value:
-            _collect(each, variables, steps)
-    if not isinstance(value, Mapping):
-        return
-    # The first of these keys takes precedence. A failing condition counts as false, and only one branch is read.
-    if "$literal" in value or "$if" in value:
-        return
-    if "$coalesce" in value:
-        alternatives = value["$coalesce"]
-        if isinstance(alternatives, (list, tuple)):
-            # Later alternatives are only read if this one is null.
-            _collect(alternatives[:1], variables, steps)
-    elif "$step" in value:
-        if isinstance(value["$step"], str):
-            steps.add(value["$step"])
-    elif "$variable" in value:
-        if "default" not in value and isinstance(value["$variable"], str):
-            variables.add(_variable_of(value["$variable"].strip()))
-    elif "$from" not in value and "$input" not in value:
-        for each in value.values():
-            _collect(each, variables, steps)
-
-
-def _variable_of(path: str) -> str:
-    found = _ROOT.match(path)
-    return (found["name"] or found["quoted"] or "").strip() if found else path
-
-
-def nearest_hint(word: str, known: Iterable[str]) -> str | None:
-    """Return `did you mean ...?` with the known name that is most similar to a word; None if none is similar."""
-    found = nearest(word, known)
-    return None if found is None else did_you_mean(found)
+def _reads(references: Iterable[Reference]) -> _Reads:
+    # A condition that fails is false, and a default makes up for a missing variable.
+    needed = [each for each in references if each.is_certain and not each.in_condition]
+    variables = (each.variable for each in needed if "default" not in each.expression)
+    return _Reads(
+        frozenset(name.strip() for name in variables if name), frozenset(each.step for each in needed if each.step)
+    )
 
 
 def _listed(what: str, names: Iterable[str]) -> str | None:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from .builtins import BUILTINS
-from .dependencies import steps_by_id
 from .evaluation import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedEvaluation
-from .placed import node_of
-from .schema_paths import Mismatch, mismatches
+from .graph import steps_by_id
+from .source import node_of
+from .types.values import Mismatch, mismatches
 
 __all__ = ["has_schema", "hint_for", "may_return", "refusal"]
 

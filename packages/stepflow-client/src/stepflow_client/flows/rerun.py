@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from .._codec.secrets import is_hidden
 from .._codec.values import merge_overrides
 from ..errors import InvalidArgumentError
-from .dependencies import reads_of, steps_behind, steps_by_id
+from .expressions import Reference, portable_path, references
+from .graph import steps_behind, steps_by_id
 from .matching import equal
-from .needs import nearest_hint, root_of
+from .nearest import nearest_hint
 
 if TYPE_CHECKING:
     from ..history import HistoryEntry
@@ -84,7 +85,7 @@ def check_recorded_variables(
     Raises:
         InvalidArgumentError: If one of them is missing.
     """
-    read = {root_of(path) for path in _read(flow, items, "$variable")}
+    read = {each.variable for each in _read(flow, items, "variable")}
     missing = sorted((recorded.hidden & read) - set(given))
     if missing:
         names = ", ".join(map(repr, missing))
@@ -171,16 +172,16 @@ def overrides_of_executed(overrides: Any, kept: Mapping[str, Any]) -> dict[str, 
     return {step: change for step, change in (merge_overrides(overrides) or {}).items() if step not in kept}
 
 
-def _read(flow: Mapping[str, Any], items: Sequence[RerunItem], keyword: str) -> set[str]:
+def _read(flow: Mapping[str, Any], items: Sequence[RerunItem], kind: str) -> list[Reference]:
     steps = steps_by_id(flow)
     executed = {step for item in items for step in item.executed}
     inputs = [steps[step].get("input") for step in executed if step in steps]
-    return reads_of([*inputs, flow.get("output")], keyword)
+    return [each for each in references([*inputs, flow.get("output")]) if each.kind == kind]
 
 
 def needs_input(flow: Mapping[str, Any], items: Sequence[RerunItem]) -> bool:
     """Return whether an executed step or the output may read the flow's input."""
-    return bool(_read(flow, items, "$input"))
+    return bool(_read(flow, items, "input"))
 
 
 def taken_from(
@@ -216,7 +217,7 @@ def unknown_of(
 ) -> list[str]:
     """Return which arguments of the earlier run (`variables`, `overrides`) are unknown and may affect the rerun."""
     is_unknown = variables is None and recorded.variables is None
-    missing = ["variables"] if is_unknown and _read(flow, items, "$variable") else []
+    missing = ["variables"] if is_unknown and _read(flow, items, "variable") else []
     return missing + (["overrides"] if overrides is None and recorded.overrides is None else [])
 
 
@@ -239,7 +240,7 @@ def outdated_steps(
     """
     changed: set[str] = set()
     for name, step in steps_by_id(flow).items():
-        reads = {"input": _roots(step, "$input"), "variables": _roots(step, "$variable") & variables.keys()}
+        reads = {"input": _roots(step, "input"), "variables": _roots(step, "variable") & variables.keys()}
         for item in items if any(reads.values()) else ():
             found = source(item.index, name) if name in item.kept else None
             after = (
@@ -279,8 +280,14 @@ def executed_in(
     return None
 
 
-def _roots(step: Mapping[str, Any], keyword: str) -> set[str]:
-    return {root_of(path) for path in reads_of(step.get("input"), keyword)}
+def _roots(step: Mapping[str, Any], kind: str) -> set[str | None]:
+    """Return the fields of the input, or the variables, that a step reads; None stands for all of them."""
+    return {_root(each) for each in references(step.get("input")) if each.kind == kind}
+
+
+def _root(reference: Reference) -> str | None:
+    parts = portable_path(reference.path)
+    return parts[0] if parts and isinstance(parts[0], str) else None
 
 
 def _computed_from(entry: HistoryEntry, index: int) -> dict[str, Any]:
@@ -294,7 +301,7 @@ def _computed_from(entry: HistoryEntry, index: int) -> dict[str, Any]:
     return known
 
 
-def _differ(before: Mapping[str, Any], after: Mapping[str, Any], reads: Mapping[str, set[str]]) -> bool:
+def _differ(before: Mapping[str, Any], after: Mapping[str, Any], reads: Mapping[str, set[str | None]]) -> bool:
     """Return whether a part that is read differs. What the history hides cannot be compared."""
     for what in before.keys() & after.keys():
         for root in reads[what]:
@@ -304,6 +311,6 @@ def _differ(before: Mapping[str, Any], after: Mapping[str, Any], reads: Mapping[
     return False
 
 
-def _part(value: Any, root: str) -> Any:
+def _part(value: Any, root: str | None) -> Any:
     """Return the part of a value that an expression reads; all of it if the path is not the name of a field."""
-    return value.get(root) if isinstance(value, Mapping) and root != "$" else value
+    return value.get(root) if isinstance(value, Mapping) and root is not None else value

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from .._codec.secrets import HIDDEN, flow_secrets, hidden_flow
 from ..comparison import RunDifference
 from .account import accounts_of
-from .dependencies import reads_of, steps_by_id
-from .differences import ABSENT, Change, Place, changes, is_ignored, path_text
+from .differences import ABSENT, Change, changes, is_ignored
+from .expressions import Path, write_path
+from .graph import FlowSteps, reachable, steps_by_id
 
 if TYPE_CHECKING:
     from ..types import FlowError, RunDetails, RunItem, StepDetails
@@ -50,7 +51,7 @@ class RunContent:
         return found
 
 
-def run_differences(a: RunContent, b: RunContent, ignored: Sequence[Place] = ()) -> list[RunDifference]:
+def run_differences(a: RunContent, b: RunContent, ignored: Sequence[Path] = ()) -> list[RunDifference]:
     """Return the differences between two runs: in status and flow, then item by item.
 
     Args:
@@ -60,17 +61,17 @@ def run_differences(a: RunContent, b: RunContent, ignored: Sequence[Place] = ())
     """
     shown = _Shown(a.flow, b.flow)
     before, after = ({"status": each.run.status.value, "flow": _by_id(each.flow)} for each in (a, b))
-    found = [shown.difference(each) for each in changes(before, after) if not is_ignored(each.place, ignored)]
+    found = [shown.difference(each) for each in changes(before, after) if not is_ignored(each.path, ignored)]
     is_batch = len(a.items_by_index) > 1 or len(b.items_by_index) > 1
     behind = _reads(a.flow, b.flow)
     for index in sorted({*a.items_by_index, *b.items_by_index}):
         one, other = (each.items_by_index.get(index, ABSENT) for each in (a, b))
-        place: Place = ("items", index) if is_batch else ()
+        path: Path = ("items", index) if is_batch else ()
         if not is_batch:
             # The status of the only item is the status of the run.
             one, other = (_without_status(each) for each in (one, other))
-        differing = [each for each in changes(one, other, place) if not is_ignored(each.place, ignored)]
-        found += _of_item(differing, len(place), index, behind, shown)
+        differing = [each for each in changes(one, other, path) if not is_ignored(each.path, ignored)]
+        found += _of_item(differing, len(path), index, behind, shown)
     return found
 
 
@@ -83,15 +84,15 @@ class _Shown:
 
     def difference(self, change: Change) -> RunDifference:
         kind = "added" if change.a is ABSENT else "removed" if change.b is ABSENT else "changed"
-        values = [self._value(side, value, change.place) for side, value in enumerate((change.a, change.b))]
-        return RunDifference(path=path_text(change.place), kind=kind, a=values[0], b=values[1])  # type: ignore[arg-type]
+        values = [self._value(side, value, change.path) for side, value in enumerate((change.a, change.b))]
+        return RunDifference(path=write_path(change.path), kind=kind, a=values[0], b=values[1])  # type: ignore[arg-type]
 
-    def _value(self, side: int, value: Any, place: Place) -> Any:
+    def _value(self, side: int, value: Any, path: Path) -> Any:
         if value is ABSENT:
             return None
-        if place[0] == "flow":
+        if path[0] == "flow":
             # In the flow itself, short secrets can be distinguished from other values.
-            value = _at(self._flows[side], place)
+            value = _at(self._flows[side], path)
         for secrets in self._secrets:
             value = secrets.hide_in(value)
         return value
@@ -103,7 +104,7 @@ def _of_item(
     """Yield the differences of an item, each with the earlier difference that it repeats, if any."""
     seen: dict[str, dict[str, str]] = {}
     for change in differing:
-        inside = change.place[depth:]
+        inside = change.path[depth:]
         step = str(inside[1]) if len(inside) > 1 and inside[0] == "steps" else None
         made = replace(shown.difference(change), item=index, step=step)
         if inside[-1:] == ("status",) and len(inside) in (1, 3):
@@ -119,19 +120,11 @@ def _of_item(
 
 def _reads(*flows: Mapping[str, Any]) -> dict[str | None, set[str]]:
     """Return the steps that each step reads, directly or through others. None is the item, which reads all steps."""
-    direct: dict[str | None, set[str]] = {None: set()}
+    direct: dict[str, set[str]] = {}
     for flow in flows:
-        for name, step in steps_by_id(flow).items():
-            direct.setdefault(name, set()).update(reads_of(step, "$step"))
-            direct[None].add(name)
-    behind: dict[str | None, set[str]] = {}
-    for reader, read in direct.items():
-        found, grown = set[str](), set(read)
-        while grown:
-            found |= grown
-            grown = {each for step in grown for each in direct.get(step, ())} - found
-        behind[reader] = found
-    return behind
+        for name, read in FlowSteps(flow).reads.items():
+            direct.setdefault(name, set()).update(read)
+    return {None: {*direct}, **{name: reachable(read, direct) for name, read in direct.items()}}
 
 
 def _by_id(flow: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,9 +153,9 @@ def _error(error: FlowError | None) -> dict[str, Any] | None:
     return None if error is None else error.model_dump(mode="json", include={"code", "message"})
 
 
-def _at(value: Any, place: Place) -> Any:
-    """Return the value at a place; a place inside a hidden value is hidden."""
-    for part in place:
+def _at(value: Any, path: Path) -> Any:
+    """Return the value at a path; a path inside a hidden value is hidden."""
+    for part in path:
         try:
             value = value[part] if not isinstance(value, str) else HIDDEN
         except (KeyError, IndexError, TypeError):

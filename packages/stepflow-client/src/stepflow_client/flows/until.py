@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._codec.values import merge_overrides
-from .dependencies import reads_of, steps_by_id
+from .expressions import references
+from .graph import FlowSteps, reachable, steps_by_id
 from .rerun import check_step
 
 __all__ = ["flow_until"]
@@ -30,11 +31,12 @@ def flow_until(flow: Mapping[str, Any], step: str, overrides: Any = None) -> tup
     """
     check_step(flow, step)
     steps, changes = steps_by_id(flow), merge_overrides(overrides) or {}
-    needed, waiting = set[str](), {step}
-    while waiting:
-        needed |= waiting
-        values = [[steps[name].get("input"), changes.get(name)] for name in waiting if name in steps]
-        waiting = reads_of(values, "$step") - needed
+    reads = dict(FlowSteps(flow).reads)
+    for name, change in changes.items():
+        patch = change.get("value")
+        given = references(patch.get("input")) if isinstance(patch, Mapping) else []
+        reads[name] = reads.get(name, set()) | {each.step for each in given if each.step}
+    needed = reachable([step], reads)
     cut = {**flow, "steps": [each for name, each in steps.items() if name in needed], "output": {"$step": step}}
     schemas = flow.get("schemas")
     properties = schemas.get("properties") if isinstance(schemas, Mapping) else None

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..flows.cases import FlowCase, FlowTests, collect_tests, read_tests, select_cases
+    from ..flows.edit.expected import expectation_of, update_expected
     from ..flows.matching import Difference, compare
     from ..flows.pins import pin_overrides, pinned_flow
-    from ..flows.updating import expectation_of, update_expected
     from .cases import CaseResult, failure_text, run_cases
     from .configs import TestConfig, config_of
     from .fake import FakeServer, fake_server
@@ -28,7 +28,7 @@ _HOMES = {
     **dict.fromkeys(("FlowCase", "FlowTests", "collect_tests", "read_tests", "select_cases"), "..flows.cases"),
     **dict.fromkeys(("Difference", "compare"), "..flows.matching"),
     **dict.fromkeys(("pin_overrides", "pinned_flow"), "..flows.pins"),
-    **dict.fromkeys(("expectation_of", "update_expected"), "..flows.updating"),
+    **dict.fromkeys(("expectation_of", "update_expected"), "..flows.edit.expected"),
     **dict.fromkeys(("CaseResult", "failure_text", "run_cases"), ".cases"),
     **dict.fromkeys(("TestConfig", "config_of"), ".configs"),
     **dict.fromkeys(("FakeServer", "fake_server"), ".fake"),

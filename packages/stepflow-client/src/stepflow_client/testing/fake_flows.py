@@ -7,7 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ..flows.evaluation import Failure, references
+from ..flows.evaluation import Failure
+from ..flows.expressions import references
 
 __all__ = ["BUILTINS", "findings", "floats", "value_id"]
 
@@ -26,15 +27,19 @@ def findings(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
             add(3001, "emptyStepId", "Step has empty ID", f"{place}.id")
         if step_id in seen:
             add(3000, "duplicateStepId", f"Duplicate step ID '{step_id}'", f"{place}.id")
-        for named in sorted(references(step.get("input")) - seen):
+        for named in sorted(_named(step.get("input")) - seen):
             kind = (3002, "selfReference") if named == step_id else (3003, "undefinedStepReference")
             verb = "itself" if named == step_id else f"undefined step '{named}'"
             add(*kind, f"Step '{step_id}' references {verb}", f"{place}.input")
         seen.add(step_id)
-    for named in sorted(references(flow.get("output")) - seen):
+    for named in sorted(_named(flow.get("output")) - seen):
         text = f"Step 'workflow_output' references undefined step '{named}'"
         add(3003, "undefinedStepReference", text, "$.output")
     return found
+
+
+def _named(expression: Any) -> set[str]:
+    return {each.step for each in references(expression) if each.step}
 
 
 def floats(value: Any) -> Any:

@@ -20,8 +20,8 @@ def flow_picture(flow: Mapping[str, Any], statuses: Mapping[str, str] | None = N
     """Return the graph of a flow as SVG, coloured by the statuses of its steps; empty if it cannot be drawn."""
     from stepflow_client import StepflowClientError
     from stepflow_client.drawing import DrawingUnavailableError
+    from stepflow_client.drawing.graph import flow_graph
     from stepflow_client.drawing.svg import svg
-    from stepflow_client.flows.graph import flow_graph
 
     if not flow.get("steps") or len(flow["steps"]) > _MOST_DRAWN_STEPS:
         return ""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from ..model import reads_of
-from ..placed import Node
+from ..expressions import references, write_path
+from ..graph import inner_flow
+from ..source import Node
 from .expressions import Scope, type_of
 from .found import FlowTypes
 from .model import (
@@ -28,7 +29,7 @@ from .model import (
 )
 from .schemas import type_of_value
 
-__all__ = ["Call", "builtin_output", "elements_of", "subflow_of"]
+__all__ = ["Call", "builtin_output", "elements_of"]
 
 _TURNS = 3
 """How often the flow of an iterate step is typed before its input counts as unknown."""
@@ -57,7 +58,16 @@ class Call:
 
     def given(self, *keys: str) -> Node | None:
         """Return the node of a part of the step's input; None if the flow does not contain it."""
-        return self.node.walk("input", *keys)
+        return self.node.at("input", *keys)
+
+    def flow(self) -> tuple[Node, str] | None:
+        """Return the flow in the step's input, and its path; None if it comes from elsewhere."""
+        found = inner_flow(self.node.value)
+        node = self.node.at(*found.at) if found is not None else None
+        # Without $literal, expressions inside it are evaluated in the outer flow.
+        if found is None or node is None or not isinstance(found.flow, Mapping):
+            return None
+        return (node, write_path(found.at, self.path)) if found.is_escaped or not references(found.flow) else None
 
     def type(self, key: str) -> Type:
         """Return the type of a field of the step's input."""
@@ -86,18 +96,6 @@ def builtin_output(component: str, call: Call) -> Type | None:
     return None
 
 
-def subflow_of(node: Node | None, path: str) -> tuple[Node, str] | None:
-    """Return the flow that an input contains, and its path; None if the flow comes from elsewhere."""
-    if node is None:
-        return None
-    inner = node.get("$literal")
-    if inner is not None:
-        return (inner, f"{path}.$literal") if isinstance(inner.value, dict) else None
-    is_flow = isinstance(node.value, dict) and ("steps" in node.items or "output" in node.items)
-    # Without $literal, expressions inside it are evaluated in the outer flow.
-    return (node, path) if is_flow and next(reads_of(node, path), None) is None else None
-
-
 def elements_of(type: Type) -> Type:
     """Return the type of the elements of a list."""
     if is_unknown(type):
@@ -113,7 +111,7 @@ def _flow_result(output: Type) -> Type:
 
 
 def _map(call: Call) -> Type:
-    found = subflow_of(call.given("workflow"), f"{call.path}.input.workflow")
+    found = call.flow()
     output = UNKNOWN
     if found is not None:
         item = widened(elements_of(call.type("items")))
@@ -123,7 +121,7 @@ def _map(call: Call) -> Type:
 
 
 def _iterate(call: Call) -> Type:
-    found = subflow_of(call.given("flow"), f"{call.path}.input.flow")
+    found = call.flow()
     result = UNKNOWN
     if found is not None:
         call.inner = _turns(call, *found)
@@ -164,9 +162,7 @@ def _turn(output: Type) -> tuple[Type, Type]:
 
 
 def _put_blob(call: Call) -> Type:
-    data, kind = call.given("data"), call.given("blob_type")
-    path = f"{call.path}.input.data"
-    flow = subflow_of(data, path) if kind is not None and kind.value == "flow" else None
+    kind, flow = call.given("blob_type"), call.flow()
     if flow is not None:
         call.inner = call.type_flow(*flow, UNKNOWN)
     is_data = kind is not None and kind.value == "data"

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..paths import PathError, ambiguity, parse_path
-from ..placed import Node
+from ..expressions import Path, keyword_of, portable_path
+from ..source import Node
 from .model import (
     NEVER,
     NULL,
@@ -26,10 +26,8 @@ from .model import (
 from .paths import Behind, behind
 from .schemas import type_of_schema, type_of_value
 
-__all__ = ["WORDS", "Scope", "branches_of", "keyword_of", "parts_of", "read", "type_of", "variable_type"]
+__all__ = ["Scope", "branches_of", "read", "type_of", "variable_type"]
 
-WORDS = ("$literal", "$if", "$coalesce", "$from", "$step", "$input", "$variable")
-"""The keywords of expressions, by precedence: the first one that an object has counts."""
 _DEEPEST = 60
 _MOST_ELEMENTS = 200
 
@@ -46,18 +44,13 @@ class Scope:
     defs: Mapping[str, Any] = field(default_factory=dict)
 
 
-def keyword_of(node: Node) -> str | None:
-    """Return the keyword that makes a node an expression; None for plain data."""
-    return next((each for each in WORDS if each in node.items), None)
-
-
 def type_of(node: Node | None, scope: Scope, depth: int = 0) -> Type:
     """Return the type of an expression; null if there is no expression."""
     if node is None:
         return NULL
     if depth > _DEEPEST:
         return UNKNOWN
-    match keyword_of(node):
+    match keyword_of(node.items):
         case None:
             return _plain(node, scope, depth)
         case "$literal":
@@ -116,28 +109,15 @@ def _coalesced(node: Node, scope: Scope, depth: int) -> Type:
     return union([*found, NULL])
 
 
-def parts_of(path: Any) -> list[str | int] | None:
-    """Return the parts of a path; None if it is malformed, or if its meaning depends on the server."""
-    if path is None:
-        return []
-    if not isinstance(path, str):
-        return None
-    try:
-        parts = parse_path(path)
-    except PathError:
-        return None
-    return None if ambiguity(path) else parts
-
-
 def read(node: Node, word: str, scope: Scope, depth: int = 0) -> Behind:
     """Return the type of a `$step`, `$input` or `$variable` reference, and the problem with its path, if any."""
     target = node.items[word].value
     if word == "$step":
         whole = scope.steps.get(target, UNKNOWN) if isinstance(target, str) else UNKNOWN
         path = node.get("path")
-        parts = parts_of(path.value if path is not None else None)
+        parts = portable_path(path.value if path is not None else None)
         return Behind(UNKNOWN) if parts is None else behind(whole, parts, keeps_null=True)
-    parts = parts_of(target)
+    parts = portable_path(target)
     if parts is None:
         return Behind(UNKNOWN)
     if word == "$input":
@@ -145,7 +125,7 @@ def read(node: Node, word: str, scope: Scope, depth: int = 0) -> Behind:
     return _variable(node, parts, scope, depth)
 
 
-def _variable(node: Node, parts: list[str | int], scope: Scope, depth: int) -> Behind:
+def _variable(node: Node, parts: Path, scope: Scope, depth: int) -> Behind:
     if not parts or not isinstance(parts[0], str) or scope.variables is None or parts[0] not in scope.variables:
         return Behind(UNKNOWN)
     found = behind(variable_type(scope.variables[parts[0]], scope.defs), parts[1:])

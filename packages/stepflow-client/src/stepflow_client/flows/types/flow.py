@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..components import Components, known_components, schemas_of
 from ..model import FlowModel, Step
-from ..placed import Node
-from ..rules.components import Components, known_components, schemas_of
-from ..rules.schemas import defs_of
+from ..source import Node
 from .builtins import Call, builtin_output
 from .expressions import Scope, type_of
 from .found import FlowTypes, StepTypes
@@ -28,13 +27,19 @@ class Catalogue:
 
     def __init__(self, components: Components | None) -> None:
         """Store the schemas."""
-        self._schemas = known_components(components)
+        self.known = known_components(components)
+        self.is_whole = components is not None and components.is_whole
+        """Whether there are certainly no others."""
         self._types: dict[str, tuple[Type, Type] | None] = {}
+
+    def schemas(self, component: str) -> tuple[Any, Any] | None:
+        """Return the input and output schemas of a component; None if it is unknown."""
+        return schemas_of(component, self.known)
 
     def types(self, component: str) -> tuple[Type, Type] | None:
         """Return the input and output types of a component; None if it is unknown."""
         if component not in self._types:
-            schemas = schemas_of(component, self._schemas)
+            schemas = self.schemas(component)
             self._types[component] = schemas and (type_of_schema(schemas[0]), _output_type(schemas[1]))
         return self._types[component]
 
@@ -50,13 +55,12 @@ def type_flow(root: Node, path: str, given: Type, known: Catalogue, depth: int =
         depth: The nesting depth of the flow.
     """
     model = FlowModel(root, path)
-    defs = defs_of(model)
     declared = _declared(model, "input", is_source=True)
-    variables = model.root.walk("schemas", "properties", "variables", "properties")
+    variables = model.root.at("schemas", "properties", "variables", "properties")
     scope = Scope(
         input=given if declared is None or is_unknown(declared) else declared,
         variables=variables.value if variables is not None and isinstance(variables.value, dict) else None,
-        defs=defs,
+        defs=model.defs,
     )
     types = FlowTypes(model, scope, declared_input=declared, given_input=given)
     if depth > _DEEPEST:
@@ -74,12 +78,11 @@ def _declared(model: FlowModel, name: str, *, is_source: bool) -> Type | None:
     schema = model.schema(name)
     if schema is None or schema.value is None:
         return None
-    return type_of_schema(schema.value, defs_of(model), is_source=is_source)
+    return type_of_schema(schema.value, model.defs, is_source=is_source)
 
 
 def _step(step: Step, model: FlowModel, scope: Scope, known: Catalogue, depth: int) -> StepTypes:
-    node = step.node.get("component")
-    component = node.value if node is not None and isinstance(node.value, str) else None
+    component = step.component
     types = known.types(component) if component is not None else None
     wanted, whole = types or (UNKNOWN, UNKNOWN)
     call = Call(
@@ -87,8 +90,8 @@ def _step(step: Step, model: FlowModel, scope: Scope, known: Catalogue, depth: i
     )
     returned = builtin_output(component or "", call)
     returned = whole if returned is None else returned
-    own = model.root.walk("schemas", "properties", "steps", "properties", step.id)
-    declared = type_of_schema(own.value, defs_of(model), is_source=True) if own is not None else UNKNOWN
+    own = model.step_schema(step.id)
+    declared = type_of_schema(own.value, model.defs, is_source=True) if own is not None else UNKNOWN
     is_declared = not is_unknown(declared)
     return StepTypes(
         step,
@@ -108,7 +111,7 @@ def _output_type(schema: Any) -> Type:
 
 
 def _with_default(node: Node, returned: Type) -> Type:
-    action, default = node.walk("onError", "action"), node.walk("onError", "defaultValue")
+    action, default = node.at("onError", "action"), node.at("onError", "defaultValue")
     if action is None or action.value != "useDefault":
         return returned
     return union([returned, NULL if default is None else type_of_value(default.value)])

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from os import PathLike, fsdecode
 from typing import TYPE_CHECKING, Any
 
 from ...errors import FlowFileError
-from ..checker import check_root, components_of, find_in_text, read_text, result_of
-from ..file import FlowSource, load_flow
+from ..checker import find_in, result_of
+from ..components import Components, components_of
+from ..edit.schemas import add_schemas
+from ..file import FlowSource
 from ..findings import TYPE_RULES, Finding
-from ..placed import Node, node_of
-from ..rules.components import Components
-from .annotate import add_schemas
+from ..source import FlowText
 from .flow import Catalogue, type_flow
 from .found import FlowTypes, StepTypes
-from .inputs import input_of_uses
 from .model import UNKNOWN, Type, is_unknown
 from .schemas import schema_of
-from .words import words_of
+from .text import type_text
+from .uses import input_of_uses
 
 if TYPE_CHECKING:
     from ...types import ValidationResult
 
-__all__ = ["InferredFlow", "InferredStep", "infer", "infer_text"]
+__all__ = ["InferredFlow", "InferredStep", "infer", "infer_in"]
 
 _RULES = TYPE_RULES | {"unknown-input", "unknown-output-path", "variable-path"}
 
@@ -104,31 +103,19 @@ def infer(flow: FlowSource, *, components: Any = None, strict: bool = False) -> 
         FlowFileError: If the file cannot be read, or is neither YAML nor JSON.
         InvalidArgumentError: If `flow` is neither a path nor a flow.
     """
-    known = components_of(components)
-    if isinstance(flow, (str, PathLike)) and "\n" not in fsdecode(flow):
-        name = fsdecode(flow)
-        return infer_text(read_text(name), name, known, strict=strict)
-    root = node_of(load_flow(flow))
-    return _inferred(root, known, check_root(root, known, type_check=True, strict=strict))
+    return infer_in(FlowText.of(flow), components_of(components), strict=strict)
 
 
-def infer_text(text: str, source: str, components: Components | None = None, *, strict: bool = False) -> InferredFlow:
+def infer_in(flow: FlowText, components: Components | None = None, *, strict: bool = False) -> InferredFlow:
     """Infer the types of the flow in a text; see `infer`.
 
     Raises:
         FlowFileError: If the text is neither YAML nor JSON, or is not a mapping.
     """
-    from ..positions import read_nodes
-
-    root = read_nodes(text, source)
-    if not isinstance(root.value, dict):
-        raise FlowFileError(f"{source} is not a flow: it holds no mapping", path=source)
-    found = find_in_text(text, source, components, type_check=True, strict=strict)
-    return _inferred(root, components, found)
-
-
-def _inferred(root: Node, components: Components | None, found: Sequence[Finding]) -> InferredFlow:
-    types = type_flow(root, "$", UNKNOWN, Catalogue(components))
+    if not isinstance(flow.root.value, dict):
+        raise FlowFileError(f"{flow.name} is not a flow: it holds no mapping", path=flow.name)
+    found = find_in(flow, components, type_check=True, strict=strict)
+    types = type_flow(flow.root, "$", UNKNOWN, Catalogue(components))
     given = types.declared_input
     given = input_of_uses(types) if given is None else given
     return InferredFlow(
@@ -137,7 +124,7 @@ def _inferred(root: Node, components: Components | None, found: Sequence[Finding
         steps=[_step(each) for each in types.steps.values()],
         findings=[each for each in found if each.rule in _RULES or each.level == "fatal"],
         missing=_missing(types, given),
-        summary={"input": words_of(given), "output": words_of(types.output)},
+        summary={"input": type_text(given), "output": type_text(types.output)},
     )
 
 
@@ -145,7 +132,7 @@ def _step(step: StepTypes) -> InferredStep:
     parts = {"input": step.given, "takes": step.wanted, "output": step.output}
     schemas = {name: schema_of(each) for name, each in parts.items()}
     line = step.step.node.items["id"].line
-    summary = {name: words_of(each) for name, each in parts.items()}
+    summary = {name: type_text(each) for name, each in parts.items()}
     return InferredStep(step.step.id, step.component, **schemas, source=step.source, line=line, summary=summary)
 
 
@@ -155,7 +142,7 @@ def _missing(types: FlowTypes, given: Type) -> dict[str, Any]:
         declared = types.model.schema(name)
         if (declared is None or declared.value is None) and not is_unknown(type) and type.members:
             found[name] = schema_of(type)
-    declared = types.model.root.walk("schemas", "properties", "steps", "properties")
+    declared = types.model.root.at("schemas", "properties", "steps", "properties")
     steps = {
         name: schema_of(each.output)
         for name, each in types.steps.items()

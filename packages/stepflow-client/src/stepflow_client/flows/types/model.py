@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..placed import Node
+    from ..source import Node
 
 __all__ = [
     "BOOLEAN",
@@ -26,6 +26,7 @@ __all__ = [
     "Plain",
     "Type",
     "is_unknown",
+    "kind_name",
     "list_of",
     "may_be_false",
     "may_be_null",
@@ -93,6 +94,8 @@ class ObjectOf:
     fields: Mapping[str, Field]
     extra: Type | None
     """The type of additional fields; None if there are none."""
+    is_open: bool = False
+    """Whether other fields are likely, because the schema mentions them or names no properties."""
 
 
 Member = Anything | Plain | ListOf | ObjectOf
@@ -129,6 +132,18 @@ def object_of(fields: Mapping[str, Type], optional: Mapping[str, Type] | None = 
     known = {name: Field(each) for name, each in fields.items()}
     known |= {name: Field(each, is_required=False) for name, each in (optional or {}).items()}
     return Type((ObjectOf(known, None),))
+
+
+def kind_name(member: Member) -> str:
+    """Return the name that JSON Schema has for the kind of a member."""
+    match member:
+        case Plain(kind):
+            return kind
+        case ListOf():
+            return "array"
+        case ObjectOf():
+            return "object"
+    return "any value"
 
 
 def is_unknown(type: Type) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from ..findings import near
+from ..nearest import near
 from .model import (
     NULL,
     UNKNOWN,
@@ -16,16 +16,17 @@ from .model import (
     ObjectOf,
     Type,
     is_unknown,
+    kind_name,
     may_be_null,
     union,
     without_null,
 )
-from .words import words_of
 
 __all__ = ["Behind", "behind", "paths_in"]
 
 _DEEPEST = 3
 _MOST_PATHS = 200
+_MISMATCH = "mismatch"
 
 
 class Behind(NamedTuple):
@@ -54,7 +55,10 @@ def behind(type: Type, parts: Sequence[str | int], *, keeps_null: bool = False) 
         found = [_step(each, part) for each in type.members]
         types = [each.type for each in found if each.problem is None]
         if not types and found:
-            return Behind(UNKNOWN, found[0].problem, found[0].hint, all(each.is_certain for each in found) and not null)
+            told = next((each for each in found if each.problem != _MISMATCH), None)
+            problem = _wrong_kind(type, part) if told is None else told.problem
+            certain = all(each.is_certain for each in found) and not null
+            return Behind(UNKNOWN, problem, told and told.hint, certain)
         type = types[0] if len(types) == 1 else union(types) if types else UNKNOWN
     return Behind(union([type, *null]) if null else type)
 
@@ -68,9 +72,12 @@ def _step(member: Member, part: str | int) -> Behind:
         case ObjectOf() if isinstance(part, str):
             return _field(member, part)
         case _:
-            what = words_of(Type((member,)), 60)
-            read = f"[{part}] reads an element" if isinstance(part, int) else f"{part!r} reads a field"
-            return Behind(UNKNOWN, f"{read} of what is {what}", None, True)
+            return Behind(UNKNOWN, _MISMATCH, None, True)
+
+
+def _wrong_kind(type: Type, part: str | int) -> str:
+    read = f"[{part}] reads an element" if isinstance(part, int) else f"{part!r} reads a field"
+    return f"{read} of what is {' or '.join(dict.fromkeys(map(kind_name, type.members)))}"
 
 
 def _element(member: ListOf, index: int) -> Behind:
@@ -85,7 +92,7 @@ def _element(member: ListOf, index: int) -> Behind:
 def _field(member: ObjectOf, name: str) -> Behind:
     if name in member.fields:
         return Behind(member.fields[name].type)
-    if member.extra is not None and (not member.fields or not is_unknown(member.extra)):
+    if member.extra is not None and (member.is_open or not member.fields or not is_unknown(member.extra)):
         return Behind(member.extra)
     return Behind(
         UNKNOWN, f"the schema has no field {name!r}", near(name, member.fields, "fields are"), member.extra is None

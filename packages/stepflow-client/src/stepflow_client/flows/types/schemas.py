@@ -6,9 +6,12 @@ type.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
+from ..json_types import JSON_TYPES
 from .model import (
     NEVER,
     NULL,
@@ -25,10 +28,8 @@ from .model import (
     widened,
 )
 
-__all__ = ["kind_of", "schema_of", "type_of_schema", "type_of_value"]
+__all__ = ["definitions_of", "kind_of", "referred_name", "resolved", "schema_of", "type_of_schema", "type_of_value"]
 
-_SCALARS = ("null", "boolean", "integer", "number", "string")
-_KINDS = (*_SCALARS, "array", "object")
 _OF_OBJECTS = ("properties", "required", "additionalProperties")
 _TELLING = frozenset({"type", "properties", "$ref", "enum", "const", "anyOf", "oneOf", "allOf", "items"})
 """Keywords with which a part of `anyOf` defines a type."""
@@ -38,7 +39,33 @@ _MOST_PARTS = 5_000
 _MOST_WRITTEN = 2_000
 """Maximum number of parts of a schema that is written."""
 _MOST_ELEMENTS = 200
-_PREFIXES = ("#/schemas/$defs/", "#/$defs/", "#/definitions/")
+_REFERENCE = re.compile(r"#/(?:schemas/)?(?:\$defs|definitions)/(.*)")
+
+
+def referred_name(reference: Any) -> str | None:
+    """Return the name of the shared schema that a `$ref` refers to; None if it refers to something else."""
+    found = _REFERENCE.fullmatch(reference) if isinstance(reference, str) else None
+    return unquote(found[1]).replace("~1", "/").replace("~0", "~") if found else None
+
+
+def definitions_of(schema: Any, defs: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the shared schemas that the references in a schema can refer to: its own, and those around it."""
+    known = dict(defs or {})
+    for key in ("definitions", "$defs"):
+        found = schema.get(key) if isinstance(schema, Mapping) else None
+        known |= found if isinstance(found, Mapping) else {}
+    return known
+
+
+def resolved(schema: Any, defs: Mapping[str, Any]) -> Any:
+    """Return a schema with its `$ref` replaced by the shared schema; unknown references stand for any value."""
+    for _ in range(_DEEPEST):
+        if not isinstance(schema, Mapping) or "$ref" not in schema:
+            return schema
+        rest = {key: each for key, each in schema.items() if key != "$ref"}
+        target = defs.get(referred_name(schema["$ref"]) or "", {})
+        schema = {**target, **rest} if isinstance(target, Mapping) else target
+    return {}
 
 
 def type_of_schema(schema: Any, defs: Mapping[str, Any] | None = None, *, is_source: bool = False) -> Type:
@@ -50,11 +77,7 @@ def type_of_schema(schema: Any, defs: Mapping[str, Any] | None = None, *, is_sou
         is_source: Whether the schema describes values that are produced somewhere. If so, `properties` without a `type`
             means an object, although strictly speaking any other value matches as well.
     """
-    own: dict[str, Any] = {}
-    for key in ("definitions", "$defs"):
-        found = schema.get(key) if isinstance(schema, Mapping) else None
-        own |= found if isinstance(found, Mapping) else {}
-    return _Reader({**(defs or {}), **own}, is_source).read(schema, 0)
+    return _Reader(definitions_of(schema, defs), is_source).read(schema, 0)
 
 
 class _Reader:
@@ -90,7 +113,7 @@ class _Reader:
         return self._typed(schema, depth)
 
     def _referred(self, reference: Any, depth: int) -> Type:
-        name = next((str(reference).removeprefix(each) for each in _PREFIXES if str(reference).startswith(each)), None)
+        name = referred_name(reference)
         # Servers report builtin components without their shared schemas.
         if name is None or name not in self._defs or name in self._open:
             return UNKNOWN
@@ -114,7 +137,7 @@ class _Reader:
             kinds = ["object"]
         if not kinds:
             return UNKNOWN
-        if not all(isinstance(each, str) and each in _KINDS for each in kinds):
+        if not all(isinstance(each, str) and each in JSON_TYPES for each in kinds):
             return UNKNOWN
         return union(Type((self._member(each, schema, depth),)) for each in kinds)
 
@@ -134,8 +157,10 @@ class _Reader:
         fields = {str(name): Field(self.read(each, depth + 1), str(name) in names) for name, each in properties.items()}
         fields |= {name: Field(UNKNOWN) for name in names if name not in fields}
         extra = schema.get("additionalProperties", True)
-        is_open = any(key in schema for key in ("patternProperties", "unevaluatedProperties", "if", "dependentSchemas"))
-        return ObjectOf(fields, UNKNOWN if is_open else None if extra is False else self.read(extra, depth + 1))
+        if any(key in schema for key in ("patternProperties", "unevaluatedProperties", "if", "dependentSchemas")):
+            return ObjectOf(fields, UNKNOWN, is_open=True)
+        is_open = schema.get("additionalProperties") is True or not properties
+        return ObjectOf(fields, None if extra is False else self.read(extra, depth + 1), is_open)
 
 
 def _says_something(part: Any) -> bool:

@@ -7,7 +7,7 @@ import re
 
 from .model import ListOf, Member, ObjectOf, Plain, Type, is_unknown, union, widened
 
-__all__ = ["noun_of", "words_of"]
+__all__ = ["type_noun", "type_text"]
 
 _DEEPEST = 8
 _SHOWN_FIELDS = 12
@@ -16,20 +16,20 @@ _LONGEST = 1_000
 """Maximum number of characters of a part."""
 
 
-def words_of(type: Type, longest: int = 200) -> str:
+def type_text(type: Type, longest: int = 200) -> str:
     """Return a type as one line of text; unknown parts are `unknown`.
 
     Args:
         type: The type.
         longest: Maximum number of characters.
     """
-    return _cut(_Writer().words(type, 0), longest)
+    return _cut(_Writer().text(type, 0), longest)
 
 
-def noun_of(type: Type) -> str:
-    """Return a type as a noun for a sentence: `a string or null`; as in `words_of` if there is no such noun."""
+def type_noun(type: Type) -> str:
+    """Return a type as a noun for a sentence: `a string or null`; as in `type_text` if there is no such noun."""
     names = [_noun(each) for each in type.members]
-    return " or ".join(names) if 0 < len(names) <= 3 and all(names) else words_of(type, 80)
+    return " or ".join(names) if 0 < len(names) <= 3 and all(names) else type_text(type, 80)
 
 
 def _noun(member: Member) -> str:
@@ -55,7 +55,7 @@ class _Writer:
     def __init__(self) -> None:
         self._known: dict[tuple[int, int], str] = {}
 
-    def words(self, type: Type, depth: int) -> str:
+    def text(self, type: Type, depth: int) -> str:
         """Return a type as one line of text."""
         if is_unknown(type):
             return "unknown"
@@ -75,7 +75,7 @@ class _Writer:
             case ListOf(items):
                 if is_unknown(items) or not items.members or depth >= _DEEPEST:
                     return "array"
-                return f"[{self.words(items, depth + 1)}]"
+                return f"[{self.text(items, depth + 1)}]"
             case ObjectOf():
                 return self._object(member, depth)
             case _:
@@ -85,7 +85,7 @@ class _Writer:
         if not member.fields or depth >= _DEEPEST:
             return "object" if member.fields or member.extra is not None else "{}"
         fields = [
-            f"{_name(name)}{'' if each.is_required else '?'}: {self.words(each.type, depth + 1)}"
+            f"{_name(name)}{'' if each.is_required else '?'}: {self.text(each.type, depth + 1)}"
             for name, each in [*member.fields.items()][:_SHOWN_FIELDS]
         ]
         return f"{{{', '.join(fields)}{', …' if len(member.fields) > _SHOWN_FIELDS else ''}}}"

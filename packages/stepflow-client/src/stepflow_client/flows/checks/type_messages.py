@@ -2,56 +2,53 @@
 
 from __future__ import annotations
 
-from ..findings import near
-from .compare import Conflict, fits
-from .expressions import keyword_of
-from .model import ListOf, ObjectOf, Plain, Type, is_unknown, may_be_null, without_null
-from .paths import paths_in
-from .places import Place
-from .words import noun_of, words_of
+from ..expressions import keyword_of, write_path
+from ..nearest import near
+from ..types.compare import Conflict, fits
+from ..types.model import ListOf, ObjectOf, Plain, Type, is_unknown, may_be_null, without_null
+from ..types.paths import paths_in
+from ..types.slots import Slot
+from ..types.text import type_noun, type_text
 
 __all__ = ["hint_for", "message_for"]
 
 _READS = ("$step", "$input", "$variable")
 
 
-def message_for(place: Place, reason: Conflict, who: str) -> str:
+def message_for(slot: Slot, reason: Conflict, who: str) -> str:
     """Return one sentence that describes a mismatch.
 
     Args:
-        place: The place of the mismatch.
+        slot: The slot of the mismatch.
         reason: The conflict between the types.
         who: The component or schema that requires another type.
     """
-    where = _where(place, reason)
+    where = _where(slot, reason)
     here = f" for {where}" if where else ""
-    if place.is_missing:
-        return (
-            f"{who} wants {_wanted(place.wanted)}{here}, but without 'else' this is null where the condition is false"
-        )
+    if slot.is_missing:
+        return f"{who} wants {_wanted(slot.wanted)}{here}, but without 'else' this is null where the condition is false"
     if reason.missing is not None:
         field = f"{where}.{reason.missing}" if where else reason.missing
-        if keyword_of(place.node) is None:
+        if keyword_of(slot.node.items) is None:
             return f"{who} needs {field!r}, which is missing"
         lacks = "does not have" if reason.is_certain else "has not by its schema"
-        return f"{who} needs {field!r}, which {_giver(place)} {lacks}"
+        return f"{who} needs {field!r}, which {_giver(slot)} {lacks}"
     gives = "gives" if reason.is_certain else "may give"
-    return f"{who} wants {_wanted(reason.wanted)}{here}, but {_giver(place)} {gives} {noun_of(reason.actual)}"
+    return f"{who} wants {_wanted(reason.wanted)}{here}, but {_giver(slot)} {gives} {type_noun(reason.actual)}"
 
 
-def _where(place: Place, reason: Conflict) -> str:
-    below = "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in reason.path)
-    return f"{place.where}{below}".removeprefix(".")
+def _where(slot: Slot, reason: Conflict) -> str:
+    return write_path(reason.path, slot.where).removeprefix(".")
 
 
 def _wanted(type: Type) -> str:
     """Return the wanted type as a noun. Null is not mentioned next to other types."""
-    return noun_of(without_null(type) if len(type.members) > 1 else type)
+    return type_noun(without_null(type) if len(type.members) > 1 else type)
 
 
-def _giver(place: Place) -> str:
-    node = place.node
-    match keyword_of(node):
+def _giver(slot: Slot) -> str:
+    node = slot.node
+    match keyword_of(node.items):
         case "$step":
             path = node.get("path")
             part = f" at {path.value}" if path is not None and path.value not in (None, "", "$") else ""
@@ -64,60 +61,60 @@ def _giver(place: Place) -> str:
     return "this"
 
 
-def hint_for(place: Place, reason: Conflict) -> str:
+def hint_for(slot: Slot, reason: Conflict) -> str:
     """Return a hint on how to fix a mismatch at a place in a flow."""
-    if place.is_missing:
-        return f"add else: with {_wanted(place.wanted)}"
-    word = keyword_of(place.node)
+    if slot.is_missing:
+        return f"add else: with {_wanted(slot.wanted)}"
+    word = keyword_of(slot.node.items)
     if reason.missing is not None:
-        return _missing(place, reason.missing, word)
-    if may_be_null(place.actual) and not is_unknown(place.actual) and fits(without_null(place.actual), place.wanted):
-        return f"write {{$coalesce: [{_written(place, word)}, a value in place of null]}}"
+        return _missing(slot, reason.missing, word)
+    if may_be_null(slot.actual) and not is_unknown(slot.actual) and fits(without_null(slot.actual), slot.wanted):
+        return f"write {{$coalesce: [{_written(slot, word)}, a value in place of null]}}"
     if word in _READS:
-        return _instead(place, reason, str(word))
+        return _instead(slot, reason, str(word))
     if word is None and (values := _values(reason.wanted)):
-        return near(str(place.node.value), values, "one of")
-    return f"write {_wanted(reason.wanted)}" if reason.path == () else f"write {words_of(place.wanted, 60)}"
+        return near(str(slot.node.value), values, "one of")
+    return f"write {_wanted(reason.wanted)}" if reason.path == () else f"write {type_text(slot.wanted, 60)}"
 
 
-def _missing(place: Place, name: str, word: str | None) -> str:
+def _missing(slot: Slot, name: str, word: str | None) -> str:
     if word not in _READS:
         return f"add {name}: ..."
-    fields = [each for member in place.actual.members if isinstance(member, ObjectOf) for each in member.fields]
-    wanted = [member.fields[name].type for member in place.wanted.members
+    fields = [each for member in slot.actual.members if isinstance(member, ObjectOf) for each in member.fields]
+    wanted = [member.fields[name].type for member in slot.wanted.members
               if isinstance(member, ObjectOf) and name in member.fields]  # fmt: skip
     if wanted and not is_unknown(wanted[0]):
-        part = next((path for path, each in paths_in(place.actual) if not is_unknown(each) and fits(each, wanted[0])),
+        part = next((path for path, each in paths_in(slot.actual) if not is_unknown(each) and fits(each, wanted[0])),
                     None)  # fmt: skip
         if part is not None:
-            return f"write an object: {{{name}: {_with_path(place, str(word), part)}}}"
+            return f"write an object: {{{name}: {_with_path(slot, str(word), part)}}}"
     given = f"; this has {', '.join(fields[:8])}" if fields else ""
     return f"write an object with {name} in place of {word}{given}"
 
 
-def _instead(place: Place, reason: Conflict, word: str) -> str:
+def _instead(slot: Slot, reason: Conflict, word: str) -> str:
     """Return a hint on what to read instead: a part that matches, or a list that contains the value."""
     if not reason.path:
-        part = next((path for path, each in paths_in(place.actual) if fits(each, place.wanted)), None)
+        part = next((path for path, each in paths_in(slot.actual) if fits(each, slot.wanted)), None)
         if part is not None:
             or_each = ", or handle each element with /builtin/map" if part.startswith("$[") else ""
-            return f"write {_with_path(place, word, part)}{or_each}"
-        items = [each.items for each in place.wanted.members if isinstance(each, ListOf)]
-        if items and fits(place.actual, items[0]):
-            return f"put it in a list: [{_written(place, word)}]"
+            return f"write {_with_path(slot, word, part)}{or_each}"
+        items = [each.items for each in slot.wanted.members if isinstance(each, ListOf)]
+        if items and fits(slot.actual, items[0]):
+            return f"put it in a list: [{_written(slot, word)}]"
     return "no expression converts values: read another one, or correct the schema that is wrong"
 
 
-def _written(place: Place, word: str | None) -> str:
+def _written(slot: Slot, word: str | None) -> str:
     """Return an expression as written in the file."""
-    return _with_path(place, str(word), "$") if word in ("$step", "$input") else "this"
+    return _with_path(slot, str(word), "$") if word in ("$step", "$input") else "this"
 
 
-def _with_path(place: Place, word: str, path: str) -> str:
-    value = place.node.items[word].value
+def _with_path(slot: Slot, word: str, path: str) -> str:
+    value = slot.node.items[word].value
     below = path.removeprefix("$")
     if word == "$step":
-        given = place.node.get("path")
+        given = slot.node.get("path")
         before = str(given.value) if given is not None and given.value else "$"
         whole = _whole(before) + below
         return f"{{$step: {value}}}" if whole == "$" else f"{{$step: {value}, path: {_quoted(whole)}}}"

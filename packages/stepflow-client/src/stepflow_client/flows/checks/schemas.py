@@ -2,54 +2,47 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..findings import Findings, near
+from ..expressions import portable_path
+from ..findings import Findings
+from ..json_types import JSON_TYPES
 from ..matching import MATCHERS, is_matcher
 from ..model import FlowModel, Read
-from ..paths import PathError, parse_path
-from ..placed import Node
-from ..schema_paths import mismatches, resolve, schema_at
+from ..nearest import near
+from ..source import Node
+from ..types.model import Type
+from ..types.paths import behind
+from ..types.schemas import definitions_of, referred_name, resolved, type_of_schema
+from ..types.values import mismatches
 
-__all__ = ["check_result", "check_schemas", "defs_of"]
+__all__ = ["check_result", "check_schemas"]
 
-_TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
 _NESTED = ("items", "additionalProperties", "contains", "not", "if", "then", "else", "propertyNames")
 _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _MAPS = ("properties", "$defs", "patternProperties", "dependentSchemas")
 
 
-def defs_of(model: FlowModel) -> Mapping[str, Any]:
-    """Return the shared schemas of a flow."""
-    node = model.root.walk("schemas", "$defs")
-    return node.value if node is not None and isinstance(node.value, dict) else {}
-
-
 def check_schemas(model: FlowModel, found: Findings) -> None:
     """Find faults in the schemas, and in the parts of the flow that they describe."""
-    defs = defs_of(model)
-    shared = model.root.walk("schemas", "$defs")
+    defs = model.defs
+    shared = model.root.at("schemas", "$defs")
     for name, node in shared.items.items() if shared else ():
         _check_schema(node, f"{model.path}.schemas.$defs.{name}", defs, found)
     for name in ("input", "output", "variables"):
         schema = model.schema(name)
         if schema is not None and schema.value is not None:
-            own = schema.get("$defs")
-            known = {**defs, **own.value} if own is not None and isinstance(own.value, dict) else defs
-            _check_schema(schema, f"{model.path}.schemas.properties.{name}", known, found)
+            _check_schema(schema, f"{model.path}.schemas.properties.{name}", defs, found)
     _check_step_schemas(model, defs, found)
     _check_cases(model, defs, found)
     given = model.schema("input")
-    for read in _all_reads(model):
-        if read.kind == "$input" and given is not None:
-            _check_input_path(read, given.value, defs, found)
+    if given is not None:
+        type = type_of_schema(given.value, defs, is_source=True)
+        for read in model.reads:
+            if read.kind == "input":
+                _check_input_path(read, type, found)
     _check_variables(model, defs, found)
-
-
-def _all_reads(model: FlowModel) -> list[Read]:
-    return [read for step in model.steps for read in step.reads] + model.output_reads
 
 
 def _check_schema(node: Node, path: str, defs: Mapping[str, Any], found: Findings) -> None:
@@ -58,21 +51,17 @@ def _check_schema(node: Node, path: str, defs: Mapping[str, Any], found: Finding
     if not isinstance(node.value, dict):
         found.add("not-a-schema", "error", node, path, "a schema is a mapping", "write {type: string} or the like")
         return
+    defs = definitions_of(node.value, defs)
     kind = node.get("type")
     for each in (kind.elements or [kind]) if kind is not None else []:
-        if each.value not in _TYPES:
+        if each.value not in JSON_TYPES:
             found.add("not-a-schema", "error", each, f"{path}.type", f"there is no type {each.value!r}",
-                      near(str(each.value), _TYPES, "types are"))  # fmt: skip
+                      near(str(each.value), JSON_TYPES, "types are"))  # fmt: skip
     reference = node.get("$ref")
-    if (
-        reference is not None
-        and isinstance(reference.value, str)
-        and re.match(r"#/(schemas/)?\$defs/", reference.value)
-    ):
-        name = reference.value.removeprefix("#/schemas/$defs/").removeprefix("#/$defs/")
-        if name.split("/")[0] not in defs:
-            found.add("dangling-ref", "error", reference, f"{path}.$ref", f"$ref leads nowhere: {reference.value}",
-                      near(name, defs, "schemas.$defs has"))  # fmt: skip
+    name = referred_name(reference.value) if reference is not None else None
+    if reference is not None and name is not None and not {name, name.split("/")[0]} & defs.keys():
+        found.add("dangling-ref", "error", reference, f"{path}.$ref", f"$ref leads nowhere: {reference.value}",
+                  near(name, defs, "schemas.$defs has"))  # fmt: skip
     _check_required(node, path, found)
     for key in _MAPS:
         held = node.get(key)
@@ -123,7 +112,7 @@ def _check_step_schemas(model: FlowModel, defs: Mapping[str, Any], found: Findin
 
 def _check_cases(model: FlowModel, defs: Mapping[str, Any], found: Findings) -> None:
     given, wanted = model.schema("input"), model.schema("output")
-    cases = model.root.walk("test", "cases")
+    cases = model.root.at("test", "cases")
     examples = model.root.get("examples")
     for what, path, group in (
         ("test case", f"{model.path}.test.cases", cases),
@@ -142,7 +131,7 @@ def _check_cases(model: FlowModel, defs: Mapping[str, Any], found: Findings) -> 
                 for wrong in mismatches(value, given.value, defs, f"{path}[{index}].input"):
                     found.add("case-input", "error", wrong.node, wrong.path, f"the {what}'s input does not fit the "
                               f"flow's schema: {wrong.message}", wrong.hint)  # fmt: skip
-            result = case.walk("output", "result")
+            result = case.at("output", "result")
             if result is not None and wanted is not None:
                 check_result(result, wanted.value, defs, f"{path}[{index}].output.result", found)
 
@@ -174,17 +163,11 @@ def _holds_matcher(value: Any) -> bool:
     return isinstance(value, list) and any(map(_holds_matcher, value))
 
 
-def _check_input_path(read: Read, schema: Any, defs: Mapping[str, Any], found: Findings) -> None:
-    try:
-        parts = parse_path(read.name)
-    except PathError:
-        return
-    if len(parts) == 1 and read.name and not read.name.strip().startswith("$") and any(c in read.name for c in ".["):
-        return
-    _, wrong, hint, certain = schema_at(schema, parts, defs)
-    if wrong:
-        found.add("unknown-input", "error" if certain else "warning", read.target, read.path, f"{wrong} (the flow's "
-                  "input schema)", hint)  # fmt: skip
+def _check_input_path(read: Read, type: Type, found: Findings) -> None:
+    wrong = behind(type, portable_path(read.reference.path) or ())
+    if wrong.problem:
+        found.add("unknown-input", "error" if wrong.is_certain else "warning", read.target, read.path,
+                  f"{wrong.problem} (the flow's input schema)", wrong.hint)  # fmt: skip
 
 
 def _check_variables(model: FlowModel, defs: Mapping[str, Any], found: Findings) -> None:
@@ -195,39 +178,33 @@ def _check_variables(model: FlowModel, defs: Mapping[str, Any], found: Findings)
     declared = held.items if held is not None else {}
     required = schema.value.get("required")
     required = required if isinstance(required, list) else []
-    used = set[Any]()
-    for read in _all_reads(model):
-        if read.kind != "$variable" or read.name is None:
-            continue
-        try:
-            parts = parse_path(read.name)
-        except PathError:
-            continue
+    reads = [read for read in model.reads if read.kind == "variable"]
+    for read in reads:
+        parts = portable_path(read.reference.path)
         if not parts:
             continue
-        used.add(parts[0])
         if parts[0] not in declared:
             found.add("undeclared-variable", "error", read.target, read.path, f"variable {parts[0]!r} is not declared",
                       near(str(parts[0]), declared, "declared are"))  # fmt: skip
             continue
         value = declared[str(parts[0])].value
-        _, wrong, hint, certain = schema_at(value, parts[1:], defs)
-        if wrong:
-            found.add("variable-path", "error" if certain else "warning", read.target, read.path, wrong, hint)
+        wrong = behind(type_of_schema(value, defs, is_source=True), parts[1:])
+        if wrong.problem:
+            level = "error" if wrong.is_certain else "warning"
+            found.add("variable-path", level, read.target, read.path, wrong.problem, wrong.hint)
         if "default" in read.node.items and len(parts) == 1:
             _check_dead_default(read, value, parts[0] in required, defs, found)
+    used = {read.reference.variable for read in reads}
+    if held is None or any(read.reference.path in ("", "$") for read in reads):
+        return
     for name in declared:
-        if name not in used and not _passes_on(model):
-            found.add("unused-variable", "warning", (held or schema).keys[name], f"{model.path}.variables.{name}",
+        if name not in used:
+            found.add("unused-variable", "warning", held.keys[name], f"{model.path}.variables.{name}",
                       f"variable {name!r} is never read", "remove it")  # fmt: skip
 
 
-def _passes_on(model: FlowModel) -> bool:
-    return any(read.kind == "$variable" and read.name in ("", "$") for read in _all_reads(model))
-
-
 def _check_dead_default(read: Read, schema: Any, is_required: bool, defs: Mapping[str, Any], found: Findings) -> None:
-    schema = resolve(schema, defs)
+    schema = resolved(schema, defs)
     if not isinstance(schema, Mapping):
         return
     kind = schema.get("type")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..errors import FlowFileError
-from ..types import FlowResult
-from .edits import Edit, addition, apply, block_text, flow_text, json_text, line_end, newline_of, plain_text
-from .error_codes import code_matches, code_word, error_data
-from .file import parse_json, parse_yaml
-from .matching import compare, is_matcher, level_run_ids
-from .nodes import Node, parse_nodes
+from ...errors import FlowFileError
+from ...types import FlowResult
+from ..error_codes import code_matches, code_word, error_data
+from ..matching import compare, is_matcher, level_run_ids
+from ..source import Key, Node
+from .text import Edit, addition, block_text, changed_file, flow_text, json_text, line_end, newline_of, plain_text
 
 __all__ = ["expectation_of", "update_expected"]
 
@@ -76,94 +76,73 @@ def update_expected(content: bytes, expected: Mapping[int, Any], source: str) ->
         FlowFileError: If a value cannot be replaced on its own, because it, or a part of it, is an anchor that is used
             elsewhere, or because the cases themselves are aliases.
     """
-    text = content.decode("utf-8")
-    mark = "\ufeff" if text.startswith("\ufeff") else ""
-    text = text.removeprefix("\ufeff")
-    parse = parse_json if source.lower().endswith(".json") else parse_yaml
-    root = parse_nodes(text, source)
-    wanted = parse(text, source)
-    edits: list[Edit] = []
-    for index, value in expected.items():
-        edits += _edits(text, root, index, wanted["test"]["cases"][index], value, source)
-    changed = apply(text, edits)
-    for index, value in expected.items():
-        wanted["test"]["cases"][index]["output"] = value
-    try:
-        is_right = parse(changed, source) == wanted
-    except FlowFileError:
-        is_right = False
-    if not is_right:
-        raise FlowFileError(f"{source}: the expected outputs cannot be replaced without touching more", path=source)
-    return (mark + changed).encode()
+
+    def change(text: str, root: Node) -> tuple[list[Edit], Any]:
+        wanted, edits = copy.deepcopy(root.value), list[Edit]()
+        for index, value in expected.items():
+            edits += _edits(text, root, index, value, source)
+            wanted["test"]["cases"][index]["output"] = value
+        return edits, wanted
+
+    return changed_file(content, source, change, "the expected outputs cannot be replaced without touching more")
 
 
-def _edits(text: str, root: Node | None, index: int, old: Mapping[str, Any], value: Any, source: str) -> Iterator[Edit]:
+def _edits(text: str, root: Node, index: int, value: Any, source: str) -> Iterator[Edit]:
     """Yield the edits that replace the expected output of a case."""
-    test = root.get("test") if root else None
-    cases = test.get("cases") if test else None
-    case = cases.items[index] if cases and index < len(cases.items) else None
-    if root is None or case is None or not case.keys:
+    case = root.at("test", "cases", index)
+    around = [root.at("test"), root.at("test", "cases"), case]
+    if case is None or any(each is None or each.original is not None for each in around):
         raise FlowFileError(f"{source}: test case {index} is an alias; write it out to update it", path=source)
-    for key, node in case.keys:
-        if key.value == "output":
-            _refuse_shared(root, node, source)
-            yield from _changes(text, case, key, node, old["output"], value)
-            return
-    yield addition(text, case, {"output": value})
+    key = case.keys.get("output")
+    if key is None or key.start < 0:
+        yield addition(text, case, {"output": value})
+    else:
+        _refuse_shared(text, root, case.items["output"], source)
+        yield from _changes(text, case, key, case.items["output"], value)
 
 
-def _changes(text: str, parent: Node, key: Node, node: Node, old: Any, new: Any) -> Iterator[Edit]:
-    """Yield minimal edits: unchanged values keep their layout and their comments."""
+def _changes(text: str, parent: Node, key: Key | None, node: Node, new: Any) -> Iterator[Edit]:
+    """Yield minimal edits: unchanged values keep their layout and their comments. Elements of a list have no key."""
+    old, is_own = node.value, node.original is None and not node.merges
     if old == new and json.dumps(old) == json.dumps(new):
         return
-    if node.keys and isinstance(old, dict) and isinstance(new, dict) and [*old] == [*new] == _names(node):
-        for (name, part), before, after in zip(node.keys, old.values(), new.values(), strict=True):
-            yield from _changes(text, node, name, part, before, after)
-    elif node.items and isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        for part, before, after in zip(node.items, old, new, strict=True):
-            yield from _item_changes(text, part, before, after)
+    if is_own and old and isinstance(old, dict) and isinstance(new, dict) and [*old] == [*new]:
+        for name, part in node.items.items():
+            yield from _changes(text, node, node.keys[name], part, new[name])
+    elif key is None:
+        yield node.start, node.end, json_text(new)
+    elif is_own and old and isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for part, after in zip(node.elements, new, strict=True):
+            yield from _changes(text, node, None, part, after)
     else:
         yield _replacement(text, parent, key, node, new)
 
 
-def _item_changes(text: str, node: Node, old: Any, new: Any) -> Iterator[Edit]:
-    if old == new and json.dumps(old) == json.dumps(new):
-        return
-    if node.keys and isinstance(old, dict) and isinstance(new, dict) and [*old] == [*new] == _names(node):
-        for (name, part), before, after in zip(node.keys, old.values(), new.values(), strict=True):
-            yield from _changes(text, node, name, part, before, after)
-    else:
-        yield node.start, node.end, json_text(new)
-
-
-def _names(node: Node) -> list[str | None]:
-    return [key.value for key, _ in node.keys]
-
-
-def _replacement(text: str, parent: Node, key: Node, node: Node, value: Any) -> Edit:
+def _replacement(text: str, parent: Node, key: Key, node: Node, value: Any) -> Edit:
     newline = newline_of(text)
     colon = text.index(":", key.end) + 1
     is_simple = not isinstance(value, (dict, list)) or not value
-    if node.value == "" and node.start == node.end:
+    is_collection = isinstance(node.value, (dict, list)) and node.original is None
+    if node.start == node.end:
         # Nothing is written here, and the position of such an empty value is somewhere after the colon.
         if parent.is_flow or is_simple:
             return colon, colon, f" {json_text(value)}"
-        return colon, colon, newline + block_text(value, key.column + 2, newline)
-    if parent.is_flow or (node.is_flow and node.value is None and node.alias is None):
+        return colon, colon, newline + block_text(value, key.column + 1, newline)
+    if parent.is_flow or (node.is_flow and is_collection):
         is_one_line = "\n" not in text[node.start : node.end]
         keeps_line = is_one_line and not (is_simple or text.lstrip().startswith("{"))
         return node.start, node.end, flow_text(text, key, value, newline, one_line=keeps_line)
-    if is_simple and (node.alias or node.value is not None):
+    if is_simple and not is_collection:
         if isinstance(value, str) and "\n" in value and text[node.end : line_end(text, node.end)].strip():
             # A comment after it would become part of a literal block.
             return node.start, node.end, json_text(value)
-        return node.start, node.end, _scalar(value, " " * (key.column + 2), newline)
-    if node.line == key.line:
-        return colon, node.end, newline + block_text(value, key.column + 2, newline)
+        return node.start, node.end, _scalar(value, " " * (key.column + 1), newline)
+    if "\n" not in text[key.end : node.start]:
+        return colon, node.end, newline + block_text(value, key.column + 1, newline)
     # The value is on separate lines: comments between the key and the value are kept.
     # Only a list may have the same indent as its key.
-    indent = node.column if node.column > key.column else key.column + 2
-    return node.start, node.end, " " * (indent - node.column) + block_text(value, indent, newline).lstrip(" ")
+    indent = (node.column if node.column > key.column else key.column + 2) - 1
+    return node.start, node.end, " " * (indent - node.column + 1) + block_text(value, indent, newline).lstrip(" ")
 
 
 def _scalar(value: Any, indent: str, newline: str) -> str:
@@ -177,11 +156,12 @@ def _scalar(value: Any, indent: str, newline: str) -> str:
     return newline.join([kept, *(indent + line if line else line for line in lines)])
 
 
-def _refuse_shared(root: Node, node: Node, source: str) -> None:
+def _refuse_shared(text: str, root: Node, node: Node, source: str) -> None:
     inside = {id(each) for each in node.walk()}
-    anchors = {each.anchor for each in node.walk() if each.anchor}
     for each in root.walk():
-        if each.alias in anchors and id(each) not in inside:
-            message = f"{source}: line {node.line}: the expected output holds the anchor &{each.alias}"
-            message += f", which line {each.line} uses; write it out there"
+        if each.original is not None and id(each.original) in inside and id(each) not in inside:
+            message = (
+                f"{source}: line {node.line}: the expected output holds the anchor &{text[each.start + 1 : each.end]}"
+            )
+            message += f", which line {text.count(chr(10), 0, each.start) + 1} uses; write it out there"
             raise FlowFileError(message, path=source, line=node.line)

@@ -5,15 +5,24 @@ from __future__ import annotations
 import re
 from difflib import get_close_matches
 
-from ..findings import Findings, Fix, near
-from ..nearest import nearest
-from ..paths import PathError, ambiguity, parse_path
-from ..placed import Node
+from ..expressions import KEYWORDS, PathError, ambiguity, keyword_of, parse_path
+from ..findings import Findings, Fix
+from ..nearest import near, nearest
+from ..source import Node
 
-__all__ = ["check_expression"]
+__all__ = ["SCHEMA_KEYWORDS", "check_expression"]
 
-_WORDS = ("$literal", "$if", "$coalesce", "$from", "$step", "$input", "$variable")
-_OF_SCHEMAS = ("$schema", "$id", "$ref", "$defs", "$anchor", "$dynamicRef", "$dynamicAnchor", "$comment", "$vocabulary")
+SCHEMA_KEYWORDS = (
+    "$schema",
+    "$id",
+    "$ref",
+    "$defs",
+    "$anchor",
+    "$dynamicRef",
+    "$dynamicAnchor",
+    "$comment",
+    "$vocabulary",
+)
 """Keys of JSON Schema, which flows pass to components as data."""
 _TEMPLATE = re.compile(r"\{\{[^{}]*\$[^{}]*\}\}")
 _BESIDE = {"$if": ("then", "else"), "$step": ("path",), "$variable": ("default",)}
@@ -21,7 +30,7 @@ _BESIDE = {"$if": ("then", "else"), "$step": ("path",), "$variable": ("default",
 
 def check_expression(node: Node, path: str, found: Findings) -> None:
     """Find faults in an expression and in the expressions inside it."""
-    word = next((each for each in _WORDS if each in node.items), None)
+    word = keyword_of(node.items)
     if word is None:
         _check_plain(node, path, found)
         return
@@ -50,11 +59,11 @@ def check_expression(node: Node, path: str, found: Findings) -> None:
 
 def _check_plain(node: Node, path: str, found: Findings) -> None:
     for key, child in node.items.items():
-        if key.startswith("$") and key not in _OF_SCHEMAS:
-            is_close = bool(get_close_matches(key, _WORDS, n=1, cutoff=0.85))
+        if key.startswith("$") and key not in SCHEMA_KEYWORDS:
+            is_close = bool(get_close_matches(key, KEYWORDS, n=1, cutoff=0.85))
             found.add("unknown-keyword", "error" if is_close else "warning", node.keys[key], f"{path}.{key}",
                       f"{key!r} is no keyword: the object is passed on as data",
-                      near(key, _WORDS, "expressions are"))  # fmt: skip
+                      near(key, KEYWORDS, "expressions are"))  # fmt: skip
         check_expression(child, f"{path}.{key}", found)
     for index, child in enumerate(node.elements):
         check_expression(child, f"{path}[{index}]", found)
@@ -65,7 +74,7 @@ def _check_plain(node: Node, path: str, found: Findings) -> None:
 
 def _beside(node: Node, word: str, key: str, path: str, found: Findings) -> None:
     at = node.keys[key]
-    if key in _WORDS:
+    if key in KEYWORDS:
         found.add("two-keywords", "error", at, path, f"{word} and {key} in one object: only {word} is read",
                   "keep one of them")  # fmt: skip
         return

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
-from .nodes import Node
+from ...errors import FlowFileError
+from ..source import Key, Node, read_tree
 
 __all__ = [
     "Edit",
+    "NotEditableError",
     "addition",
     "apply",
     "block_key",
     "block_keys",
     "block_text",
+    "changed_file",
     "flow_text",
     "json_text",
     "line_end",
@@ -36,6 +40,35 @@ def apply(text: str, edits: list[Edit]) -> str:
     return text
 
 
+class NotEditableError(Exception):
+    """A change cannot be made in the text."""
+
+
+def changed_file(
+    content: bytes, source: str, change: Callable[[str, Node], tuple[Iterable[Edit], Any]], problem: str
+) -> bytes:
+    """Return the content of a file with some edits.
+
+    Args:
+        content: The content of the file, YAML or JSON in UTF-8.
+        source: The name of the file.
+        change: A function that returns the edits of a text, from its tree, and the value that it then has.
+        problem: What is wrong if the edits change anything else.
+
+    Raises:
+        FlowFileError: If it cannot be parsed, or the edits change anything else.
+    """
+    text = content.decode("utf-8")
+    mark = "\ufeff" if text.startswith("\ufeff") else ""
+    text = text.removeprefix("\ufeff")
+    edits, wanted = change(text, read_tree(text, source))
+    with suppress(NotEditableError, FlowFileError):
+        changed = apply(text, list(edits))
+        if read_tree(changed, source).value == wanted:
+            return (mark + changed).encode()
+    raise FlowFileError(f"{source}: {problem}", path=source)
+
+
 def newline_of(text: str) -> str:
     """Return the line ending of a text."""
     return "\r\n" if "\r\n" in text else "\n"
@@ -51,18 +84,16 @@ def addition(text: str, mapping: Node, values: Mapping[str, Any], write: Write |
         write: The function that writes them in block style; `block_keys` by default.
     """
     newline = newline_of(text)
-    last_key, last = mapping.keys[-1]
+    first, last = mapping.written[0], mapping.written[-1]
     if mapping.is_flow:
-        is_one_line = "\n" not in text[mapping.keys[0][0].start : last.end]
-        before = text[: last_key.start].rpartition("\n")[2][: last_key.column]
+        is_one_line = "\n" not in text[first.start : mapping.last]
+        before = text[: last.start].rpartition("\n")[2]
         # Keep tabs in the indentation.
-        between = ", " if is_one_line else "," + newline + (" " * last_key.column if before.strip() else before)
-        added = (
-            f"{_flow_key(text, key)}: {flow_text(text, last_key, value, newline)}" for key, value in values.items()
-        )
-        return last.end, last.end, "".join(between + each for each in added)
-    end = line_end(text, last.end)
-    return end, end, newline + (write or block_keys)(values, mapping.keys[0][0].column, newline)
+        between = ", " if is_one_line else "," + newline + (" " * len(before) if before.strip() else before)
+        added = (f"{_flow_key(text, key)}: {flow_text(text, last, value, newline)}" for key, value in values.items())
+        return mapping.last, mapping.last, "".join(between + each for each in added)
+    end = line_end(text, mapping.last)
+    return end, end, newline + (write or block_keys)(values, first.column - 1, newline)
 
 
 def block_keys(values: Mapping[str, Any], indent: int, newline: str) -> str:
@@ -94,7 +125,7 @@ def _escape(character: str) -> str:
 
 def plain_text(value: Any) -> str:
     """Return a value as YAML, without the line ending."""
-    from .._codec.yaml_writer import write_yaml
+    from ..._codec.yaml_writer import write_yaml
 
     return write_yaml(value).rstrip("\n")
 
@@ -107,7 +138,7 @@ def line_end(text: str, position: int) -> int:
     return end - 1 if text[end - 1] == "\r" else end
 
 
-def flow_text(text: str, key: Node, value: Any, newline: str, *, one_line: bool = False) -> str:
+def flow_text(text: str, key: Key, value: Any, newline: str, *, one_line: bool = False) -> str:
     """Return a value as JSON. If the key starts its line, the value is indented over several lines, as in the file."""
     before = text[text.rfind("\n", 0, key.start) + 1 : key.start]
     if one_line or before.strip():
@@ -123,7 +154,7 @@ def _json_step(text: str) -> str:
 
 def block_text(value: Any, indent: int, newline: str) -> str:
     """Return a value in block style with an indent."""
-    from .._codec.yaml_writer import write_yaml
+    from ..._codec.yaml_writer import write_yaml
 
     text = write_yaml(value).rstrip("\n")
     lines = text.split("\n")

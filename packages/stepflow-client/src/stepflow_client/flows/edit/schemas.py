@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ...errors import FlowFileError
-from ..edits import Edit, addition, apply, block_key, flow_text, json_text, line_end, newline_of
-from ..file import parse_json, parse_yaml
-from ..nodes import Node, parse_nodes
+from ..source import Key, Node
+from .text import Edit, NotEditableError, addition, block_key, changed_file, flow_text, json_text, line_end, newline_of
 
 __all__ = ["add_schemas"]
 
@@ -38,33 +36,16 @@ def add_schemas(content: bytes, schemas: Schemas, source: str) -> bytes:
     Raises:
         FlowFileError: If the schemas cannot be added without changing more, for example because they are an alias.
     """
-    text = content.decode("utf-8")
-    mark = "\ufeff" if text.startswith("\ufeff") else ""
-    text = text.removeprefix("\ufeff")
     if not schemas:
         return content
-    parse = parse_json if source.lower().endswith(".json") else parse_yaml
     added = _framed(schemas)
-    wanted = _merged(parse(text, source), added)
-    root = parse_nodes(text, source)
-    changed = _changed(text, root, added)
-    try:
-        is_right = changed is not None and parse(changed, source) == wanted
-    except FlowFileError:
-        is_right = False
-    if changed is None or not is_right:
-        message = f"{source}: schemas cannot be added without changing more of the file; write 'schemas' as a mapping "
-        message += "of its own, without aliases"
-        raise FlowFileError(message, path=source)
-    return (mark + changed).encode()
+    message = "schemas cannot be added without changing more of the file; write 'schemas' as a mapping of its own, "
+    message += "without aliases"
 
+    def change(text: str, root: Node) -> tuple[Iterable[Edit], Any]:
+        return _edits(text, root, added, is_root=True), _merged(root.value, added)
 
-def _changed(text: str, root: Node | None, added: Schemas) -> str | None:
-    """Return the text with the additions; None if there is no place for them."""
-    try:
-        return apply(text, list(_edits(text, root, added, is_root=True))) if root is not None else None
-    except ValueError:
-        return None
+    return changed_file(content, source, change, message)
 
 
 def _framed(schemas: Schemas) -> Schemas:
@@ -86,27 +67,26 @@ def _merged(value: Any, added: Any) -> Any:
 
 def _edits(text: str, mapping: Node, added: Schemas, *, is_root: bool = False) -> Iterator[Edit]:
     """Yield the edits that add missing parts to a mapping."""
-    if not mapping.keys:
-        raise ValueError("not a mapping")
+    if not mapping.items or mapping.original is not None:
+        raise NotEditableError
     missing: dict[str, Any] = {}
     for name, value in added.items():
-        found = next(((key, node) for key, node in mapping.keys if key.value == name), None)
-        if found is None:
+        key, node = mapping.keys.get(name), mapping.get(name)
+        if key is None or node is None or key.start < 0:
             missing[name] = value
-        elif _is_empty(text, found[1]):
-            yield from _filled(text, mapping, *found, value)
+        elif _is_empty(text, node):
+            yield from _filled(text, mapping, key, node, value)
         else:
-            yield from _edits(text, found[1], value)
+            yield from _edits(text, node, value)
     if missing:
         yield _before_steps(text, mapping, missing) if is_root else addition(text, mapping, missing, _keys)
 
 
 def _is_empty(text: str, node: Node) -> bool:
-    written = text[node.start : node.end].strip()
-    return node.alias is None and node.anchor is None and written in ("", "~", "null", "{}")
+    return text[node.start : node.end].strip() in ("", "~", "null", "{}")
 
 
-def _filled(text: str, parent: Node, key: Node, node: Node, value: Any) -> Iterator[Edit]:
+def _filled(text: str, parent: Node, key: Key, node: Node, value: Any) -> Iterator[Edit]:
     """Yield the edits that replace null or an empty mapping with a value. Comments on the same line are kept."""
     newline = newline_of(text)
     if parent.is_flow:
@@ -116,19 +96,19 @@ def _filled(text: str, parent: Node, key: Node, node: Node, value: Any) -> Itera
         return
     yield node.start, node.end, ""
     end = line_end(text, node.end)
-    yield end, end, newline + _keys(value, key.column + 2, newline)
+    yield end, end, newline + _keys(value, key.column + 1, newline)
 
 
 def _before_steps(text: str, root: Node, values: Schemas) -> Edit:
     """Return the edit that adds keys before `steps` and the comments above it, or at the end if that is impossible."""
-    steps = next((key for key, _ in root.keys if key.value == "steps"), None)
+    steps = root.keys.get("steps")
     start = text.rfind("\n", 0, steps.start) + 1 if steps is not None else 0
-    if steps is None or root.is_flow or steps is root.keys[0][0] or text[start : steps.start].strip():
+    if steps is None or root.is_flow or steps == root.written[0] or text[start : steps.start].strip():
         return addition(text, root, values, _keys)
     while start and text[:start].splitlines()[-1].lstrip().startswith("#"):
         start = text.rfind("\n", 0, start - 1) + 1
     newline = newline_of(text)
-    return start, start, _keys(values, steps.column, newline) + newline
+    return start, start, _keys(values, steps.column - 1, newline) + newline
 
 
 def _keys(values: Schemas, indent: int, newline: str) -> str:

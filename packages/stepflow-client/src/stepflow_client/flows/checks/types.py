@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from ..expressions import Path, keyword_of
 from ..findings import Findings
 from ..model import Read
-from ..placed import Node
-from ..rules.schemas import check_result
-from .builtins import elements_of
-from .compare import conflict
-from .expressions import Scope, keyword_of, read, type_of
-from .found import FlowTypes, StepTypes
-from .inputs import check_uses
-from .messages import hint_for, message_for
-from .model import Type, is_unknown
-from .places import Place, places
-from .schemas import schema_of
-from .words import words_of
+from ..source import Node
+from ..types.builtins import elements_of
+from ..types.compare import conflict
+from ..types.expressions import Scope, read, type_of
+from ..types.found import FlowTypes, StepTypes
+from ..types.model import Type, is_unknown
+from ..types.schemas import schema_of
+from ..types.slots import Slot, slots_of
+from ..types.text import type_text
+from ..types.uses import Use, uses_of
+from .schemas import check_result
+from .type_messages import hint_for, message_for
 
 __all__ = ["check_types"]
 
-_PATHS = {"$step": "unknown-output-path", "$input": "unknown-input", "$variable": "variable-path"}
+_PATHS = {"step": "unknown-output-path", "input": "unknown-input", "variable": "variable-path"}
 _GIVEN = {"/builtin/map": "items", "/builtin/iterate": "initial_input", "/builtin/eval": "input"}
 """The field of a step's input from which the flow inside the step gets its own input, by component."""
 
@@ -49,8 +50,7 @@ class _Check:
 
     def flow(self, types: FlowTypes) -> None:
         """Check a flow."""
-        read = {each.name for each in types.model.output_reads if each.kind == "$step"}
-        read |= {each.name for step in types.model.steps for each in step.reads if each.kind == "$step"}
+        read = {each.step for each in types.model.reads}
         for step in types.steps.values():
             self._step(types, step)
             if step.step.id in read:
@@ -67,41 +67,41 @@ class _Check:
         given = step.step.node.get("input")
         if given is not None:
             name = step.component or "the component"
-            self._places(places(given, step.wanted, f"{step.step.path}.input", types.scope), name)
+            self._slots(slots_of(given, step.wanted, f"{step.step.path}.input", types.scope), name)
         if step.source == "flow":
             self._schema(types, step)
 
-    def _places(self, met: Iterable[Place], who: str) -> None:
-        for place in met:
-            reason = conflict(place.actual, place.wanted)
-            line, column = place.at.line, place.at.column
-            if reason is None or ((line, column) if line else place.path) in self.told:
+    def _slots(self, met: Iterable[Slot], who: str) -> None:
+        for slot in met:
+            reason = conflict(slot.actual, slot.wanted)
+            line, column = slot.at.line, slot.at.column
+            if reason is None or ((line, column) if line else slot.path) in self.told:
                 continue
-            is_certain = reason.is_certain and not place.is_missing
+            is_certain = reason.is_certain and not slot.is_missing
             rule, level = ("type-mismatch", "error") if is_certain else ("possible-mismatch", "warning")
-            message = message_for(place, reason, who)
-            self.found.add(rule, level, place.at, place.path, message, hint_for(place, reason))
+            message = message_for(slot, reason, who)
+            self.found.add(rule, level, slot.at, slot.path, message, hint_for(slot, reason))
 
     def _reads(self, reads: list[Read], scope: Scope) -> None:
         for each in reads:
-            behind = read(each.node, each.kind, scope)
+            behind = read(each.node, f"${each.kind}", scope)
             if behind.problem is None:
                 continue
-            at = each.node.items["path"] if each.kind == "$step" else each.target
-            path = f"{each.path}.path" if each.kind == "$step" else each.path
-            whose = {"$step": f"the output of step {each.name!r}", "$input": "the flow's input"}.get(each.kind)
+            at = each.node.items["path"] if each.kind == "step" else each.target
+            path = f"{each.path}.path" if each.kind == "step" else each.path
+            whose = {"step": f"the output of step {each.step!r}", "input": "the flow's input"}.get(each.kind)
             message = f"{behind.problem} ({whose})" if whose else behind.problem
             level = "error" if behind.is_certain else "warning"
             self.found.add(_PATHS[each.kind], level, at, path, message, behind.hint)
 
     def _schema(self, types: FlowTypes, step: StepTypes) -> None:
         """Find a schema of a step that contradicts the component's output."""
-        held = types.model.root.walk("schemas", "properties", "steps", "properties")
+        held = types.model.root.at("schemas", "properties", "steps", "properties")
         reason = conflict(step.returned, step.output)
         if held is None or reason is None or not reason.is_certain:
             return
         path = f"{types.model.path}.schemas.properties.steps.properties.{step.step.id}"
-        said, returned = words_of(step.output, 80), words_of(step.returned, 80)
+        said, returned = type_text(step.output, 80), type_text(step.returned, 80)
         message = f"the schema of step {step.step.id!r} says {said}, but {step.component} returns {returned}"
         self.found.add("type-mismatch", "error", held.items[step.step.id], path, message,
                        "correct the schema, or remove it")  # fmt: skip
@@ -120,14 +120,14 @@ class _Check:
     def _items(self, types: FlowTypes, step: StepTypes, inner: FlowTypes) -> None:
         """Find elements, or an initial input, that do not match the input schema of the inner flow."""
         key = _GIVEN.get(step.component or "", "")
-        given, wanted = step.step.node.walk("input", key), inner.declared_input
+        given, wanted = step.step.node.at("input", key), inner.declared_input
         if given is None or wanted is None:
             return
         path = f"{step.step.path}.input.{key}"
-        met = places(given, wanted, path, types.scope)
+        met = slots_of(given, wanted, path, types.scope)
         if key == "items":
             met = _elements(given, wanted, path, types.scope)
-        self._places(met, "the input schema of the flow within")
+        self._slots(met, "the input schema of the flow within")
 
     def _output(self, types: FlowTypes) -> None:
         self._reads(types.model.output_reads, types.scope)
@@ -135,22 +135,41 @@ class _Check:
         if types.declared_output is None:
             self._cases(types)
         elif output is not None:
-            met = places(output, types.declared_output, f"{types.model.path}.output", types.scope)
-            self._places(met, "the flow's output schema")
+            met = slots_of(output, types.declared_output, f"{types.model.path}.output", types.scope)
+            self._slots(met, "the flow's output schema")
 
     def _cases(self, types: FlowTypes) -> None:
         """Find expected outputs that cannot occur, in a flow without an output schema."""
         schema = schema_of(types.output)
-        cases = types.model.root.walk("test", "cases")
+        cases = types.model.root.at("test", "cases")
         for index, case in enumerate(cases.elements if cases is not None else ()):
-            result = case.walk("output", "result")
+            result = case.at("output", "result")
             if result is not None:
                 path = f"{types.model.path}.test.cases[{index}].output.result"
                 check_result(result, schema, {}, path, self.found, by="by the types of its steps")
 
 
-def _elements(given: Node, wanted: Type, path: str, scope: Scope) -> Iterator[Place]:
-    if keyword_of(given) is not None:
-        yield Place(given, given, path, elements_of(type_of(given, scope)), wanted, True, "each item")
+def _elements(given: Node, wanted: Type, path: str, scope: Scope) -> Iterator[Slot]:
+    if keyword_of(given.items) is not None:
+        yield Slot(given, given, path, elements_of(type_of(given, scope)), wanted, True, "each item")
     for index, each in enumerate(given.elements):
-        yield from places(each, wanted, f"{path}[{index}]", scope)
+        yield from slots_of(each, wanted, f"{path}[{index}]", scope)
+
+
+def check_uses(types: FlowTypes, found: Findings) -> None:
+    """Find parts of the input for which no value is valid, because two steps require different types."""
+    first: dict[Path, Use] = {}
+    for use in uses_of(types):
+        if is_unknown(use.slot.wanted):
+            continue
+        other = first.setdefault(use.parts, use)
+        if not _agree(other.slot.wanted, use.slot.wanted):
+            wanted, before = type_text(use.slot.wanted, 60), type_text(other.slot.wanted, 60)
+            message = f"{use.user} wants {wanted} of an input of which {other.user} wants {before}: no value fits both"
+            found.add("input-conflict", "warning", use.slot.at, use.slot.path, message, "read another field, or "
+                      f"convert it in a step before (the other use is in line {other.slot.at.line})")  # fmt: skip
+
+
+def _agree(first: Type, second: Type) -> bool:
+    reasons = conflict(first, second), conflict(second, first)
+    return not any(each is not None and each.is_certain for each in reasons)

@@ -1,4 +1,4 @@
-"""Infers the input type of a flow without an input schema, from the types required where it is used. Pure."""
+"""Infers the input type of a flow without an input schema, from the types wanted where it is used. Pure."""
 
 from __future__ import annotations
 
@@ -6,23 +6,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ..findings import Findings
-from .compare import conflict
-from .expressions import parts_of
+from ..expressions import Path, keyword_of, portable_path
 from .found import FlowTypes
 from .model import UNKNOWN, Field, ListOf, ObjectOf, Type, is_unknown
-from .places import Place, places
-from .words import words_of
+from .slots import Slot, slots_of
 
-__all__ = ["check_uses", "input_of_uses"]
+__all__ = ["input_of_uses", "uses_of"]
 
 
 class Use(NamedTuple):
     """A place where the flow's input or a part of it is used."""
 
-    place: Place
+    slot: Slot
     user: str
-    parts: list[str | int]
+    parts: Path
 
 
 @dataclass
@@ -41,39 +38,20 @@ def uses_of(types: FlowTypes) -> Iterator[Use]:
         given = step.step.node.get("input")
         if given is not None:
             yield from _uses(
-                types, places(given, step.wanted, f"{step.step.path}.input", types.scope), f"step {step.step.id!r}"
+                types, slots_of(given, step.wanted, f"{step.step.path}.input", types.scope), f"step {step.step.id!r}"
             )
     output = types.model.root.get("output")
     if output is not None:
         wanted = types.declared_output or UNKNOWN
-        yield from _uses(types, places(output, wanted, f"{types.model.path}.output", types.scope), "the output")
+        yield from _uses(types, slots_of(output, wanted, f"{types.model.path}.output", types.scope), "the output")
 
 
-def _uses(types: FlowTypes, found: Iterator[Place], user: str) -> Iterator[Use]:
-    for place in found:
-        if "$input" in place.node.items and place.at is place.node:
-            parts = parts_of(place.node.items["$input"].value)
+def _uses(types: FlowTypes, found: Iterator[Slot], user: str) -> Iterator[Use]:
+    for slot in found:
+        if keyword_of(slot.node.items) == "$input" and slot.at is slot.node:
+            parts = portable_path(slot.node.items["$input"].value)
             if parts is not None:
-                yield Use(place, user, parts)
-
-
-def check_uses(types: FlowTypes, found: Findings) -> None:
-    """Find parts of the input for which no value is valid, because two steps require different types."""
-    first: dict[tuple[str | int, ...], Use] = {}
-    for use in uses_of(types):
-        if is_unknown(use.place.wanted):
-            continue
-        other = first.setdefault(tuple(use.parts), use)
-        if not _agree(other.place.wanted, use.place.wanted):
-            wanted, before = words_of(use.place.wanted, 60), words_of(other.place.wanted, 60)
-            message = f"{use.user} wants {wanted} of an input of which {other.user} wants {before}: no value fits both"
-            found.add("input-conflict", "warning", use.place.at, use.place.path, message, "read another field, or "
-                      f"convert it in a step before (the other use is in line {other.place.at.line})")  # fmt: skip
-
-
-def _agree(first: Type, second: Type) -> bool:
-    reasons = conflict(first, second), conflict(second, first)
-    return not any(each is not None and each.is_certain for each in reasons)
+                yield Use(slot, user, parts)
 
 
 def input_of_uses(types: FlowTypes) -> Type:
@@ -83,9 +61,9 @@ def input_of_uses(types: FlowTypes) -> Type:
         part = root
         for each in use.parts:
             part = _below(part, each)
-            part.is_required = part.is_required or use.place.is_certain
+            part.is_required = part.is_required or use.slot.is_certain
         if is_unknown(part.wanted):
-            part.wanted = use.place.wanted
+            part.wanted = use.slot.wanted
     return _type(root)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ..findings import Findings, Fix, near
-from ..nearest import nearest
-from ..placed import Node
+from ..findings import Findings, Fix
+from ..nearest import near, nearest
+from ..source import Node
 
 __all__ = ["check_shape"]
 

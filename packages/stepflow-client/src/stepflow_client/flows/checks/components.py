@@ -1,0 +1,136 @@
+"""Components: their names, their inputs, the paths into their outputs, and the flows inside their inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from difflib import SequenceMatcher
+from typing import Any
+
+from ..components import Components
+from ..expressions import portable_path, references
+from ..findings import Findings
+from ..graph import inner_flow
+from ..model import FlowModel, Read, Step
+from ..nearest import did_you_mean, near, nearest
+from ..source import Node
+from ..types.flow import Catalogue
+from ..types.paths import behind
+from ..types.schemas import type_of_schema
+from ..types.values import mismatches
+
+__all__ = ["check_components", "subflows"]
+
+
+def check_components(model: FlowModel, catalogue: Catalogue, found: Findings) -> None:
+    """Find unknown components, inputs that components reject, and paths that do not exist in their outputs."""
+    known = catalogue.known
+    for step in model.steps:
+        if step.component is None:
+            continue
+        node = step.node.items["component"]
+        if not step.component.startswith("/"):
+            found.add("component-slash", "error", node, f"{step.path}.component", f"component {node.value!r} does not "
+                      "begin with /: it has no route", near(node.value, [*known, "/" + node.value]))  # fmt: skip
+        elif schemas := catalogue.schemas(step.component):
+            _check_input(step, schemas[0], found)
+        else:
+            _unknown(step, node, known, catalogue.is_whole, found)
+    for read in model.reads:
+        if read.step in model.by_id and "path" in read.node.items:
+            _check_path(model, read, catalogue, found)
+
+
+def _unknown(step: Step, node: Node, known: Components, is_whole: bool, found: Findings) -> None:
+    plugin = node.value.split("/")[1]
+    hint = _nearest(node.value, known)
+    if plugin == "builtin" or is_whole:
+        # Routes may rename a component, so without them this is not certain.
+        is_sure = plugin == "builtin" or all(name.startswith("/") for name in known)
+        level = "error" if is_sure else "warning"
+        message = f"there is no component {node.value!r}"
+        found.add("unknown-component", level, node, f"{step.path}.component", message, hint)
+    elif SequenceMatcher(None, plugin.lower(), "builtin").ratio() >= 0.75:
+        found.add("unknown-component", "warning", node, f"{step.path}.component", f"{node.value!r} looks misspelt",
+                  hint)  # fmt: skip
+
+
+def _nearest(component: str, known: Components) -> str:
+    """Return a hint with the most similar component. A name without a path is suggested with the same prefix."""
+    prefix, _, name = component.rpartition("/")
+    given = component.strip("/").split("/", 1)[0]
+    found = nearest(component, known)
+    if found is not None:
+        return did_you_mean(found)
+    behind = nearest(name, {each for each in known if not each.startswith("/")})
+    if behind is not None:
+        return did_you_mean(f"{prefix}/{behind}")
+    same = [each for each in known if each.startswith(f"/{given}/")]
+    return near(component, same or known, "components are")
+
+
+def _check_input(step: Step, schema: Any, found: Findings) -> None:
+    given = step.node.get("input")
+    defs = schema.get("$defs", {}) if isinstance(schema, Mapping) else {}
+    path = f"{step.path}.input"
+    node = given or Node(None, step.node.items["component"].line, step.node.items["component"].column)
+    name = step.node.items["component"].value
+    for wrong in mismatches(node, schema or {}, defs, path, evaluated=True):
+        if wrong.is_extra:
+            # Components ignore unknown fields, so this is only an error if it is a misspelt name.
+            level = "error" if (wrong.hint or "").startswith("did") else "warning"
+            message = f"{name} ignores this: {wrong.message}"
+        else:
+            level, message = "error", f"{name} refuses this input: {wrong.message}"
+        found.add("component-input", level, wrong.node, wrong.path, message, wrong.hint)
+
+
+def _check_path(model: FlowModel, read: Read, catalogue: Catalogue, found: Findings) -> None:
+    path = read.node.items["path"]
+    parts = portable_path(path.value)
+    step = model.by_id[str(read.step)]
+    handler = step.node.at("onError", "action")
+    # The default of a failed step may have any structure.
+    if not parts or (handler is not None and handler.value == "useDefault"):
+        return
+    own = model.step_schema(step.id)
+    if own is not None:
+        type, whose = type_of_schema(own.value, model.defs, is_source=True), f"the schema of step {step.id!r}"
+    elif types := catalogue.types(step.component or ""):
+        type, whose = types[1], f"the output of {step.component}"
+    else:
+        return
+    wrong = behind(type, parts, keeps_null=True)
+    if wrong.problem:
+        found.add("unknown-output-path", "error" if wrong.is_certain else "warning", path, f"{read.path}.path",
+                  f"{wrong.problem} ({whose})", wrong.hint)  # fmt: skip
+
+
+def subflows(model: FlowModel, found: Findings) -> Iterator[tuple[Node, str]]:
+    """Yield the flows in the inputs of map, iterate and put_blob, with their paths.
+
+    A flow without `$literal` around it is a fault if its expressions would be evaluated in the outer flow.
+    """
+    for step in model.steps:
+        inner = inner_flow(step.node.value)
+        node = step.node.at(*inner.at) if inner is not None else None
+        if inner is None or node is None:
+            continue
+        path = f"{step.path}.{'.'.join(map(str, inner.at))}"
+        if step.component == "/builtin/iterate":
+            _check_turn(node, path, found)
+        if inner.is_escaped or not references(inner.flow):
+            yield node, path
+        else:
+            found.add("unescaped-subflow", "error", node, path, "the expressions of this flow are read in the "
+                      "outer flow, not in its own runs", "write it below $literal:")  # fmt: skip
+
+
+def _check_turn(flow: Node, path: str, found: Findings) -> None:
+    """Find a flow for iterate whose output has neither `result` nor `next`."""
+    output = flow.get("output")
+    if output is None or not isinstance(output.value, dict) or any(key.startswith("$") for key in output.items):
+        return
+    if "result" not in output.items and "next" not in output.items:
+        found.add("iterate-output", "error", output, f"{path.removesuffix('.$literal')}.output", "iterate needs "
+                  "'result' or 'next' in the output of its flow",
+                  near(next(iter(output.items), ""), ("result", "next"), "write one of"))  # fmt: skip

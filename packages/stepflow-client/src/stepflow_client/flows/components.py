@@ -1,0 +1,61 @@
+"""The components that a flow may use, with the schemas of their inputs and outputs. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .builtins import BUILTINS
+
+__all__ = ["Components", "components_of", "known_components", "schemas_of"]
+
+
+class Components(dict[str, tuple[Any, Any]]):
+    """The input and output schemas by the path of the component; `{}` or None if a schema is unknown.
+
+    If the server does not report route prefixes, the key is the name after the prefix instead of the path.
+    """
+
+    is_whole = True
+    """Whether the list is complete: plugins that could not be queried may have more components."""
+
+
+def components_of(components: Any) -> Components | None:
+    """Return components (`ComponentInfo`, or their JSON) in the form that the checks use; None stays None.
+
+    Servers do not report route prefixes: a component without `path` is listed by its name, without a leading slash. If
+    some plugins could not be listed, components that are missing from the list may still exist.
+    """
+    if components is None:
+        return None
+    found = Components()
+    found.is_whole = not getattr(components, "failed_plugins", None)
+    for each in components:
+        record = each if isinstance(each, Mapping) else each.model_dump()
+        name = record.get("path") or str(record.get("name")).strip("/")
+        schemas = (record.get("input_schema") or {}, record.get("output_schema") or {})
+        # If two plugins have components with the same name, nothing is known about that name.
+        found[name] = ({}, {}) if name in found else schemas
+    return found
+
+
+def known_components(components: Components | None) -> Components:
+    """Return the components that a flow may use, including the builtin ones that the server's release has."""
+    if components is None:
+        return Components(BUILTINS)
+    listed = {name.rpartition("/")[2] for name in components if not name.startswith("/") or name in BUILTINS}
+    names = [each.rpartition("/")[2] for each in BUILTINS]
+    has_builtins = components.is_whole and "put_blob" in listed
+    missing = {f"/builtin/{name}" for name in names if name not in listed} if has_builtins else set()
+    # The schemas of builtin components in this package are more detailed than those that servers send.
+    return Components(components | {name: each for name, each in BUILTINS.items() if name not in missing})
+
+
+def schemas_of(component: str, known: Components) -> tuple[Any, Any] | None:
+    """Return the schemas of a component by its path, or else by its name after the prefix of its route."""
+    if component in known:
+        return known[component]
+    if component.startswith("/builtin/"):
+        return None
+    parts = component.strip("/").split("/")
+    return next((known[name] for i in range(1, len(parts)) if (name := "/".join(parts[i:])) in known), None)

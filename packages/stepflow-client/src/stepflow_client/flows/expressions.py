@@ -1,0 +1,266 @@
+"""Expressions: their keywords, what they read, and the paths that they read it by. Pure.
+
+The paths are also those of findings and differences: `$.steps[0].input["a b"]`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
+
+__all__ = [
+    "KEYWORDS",
+    "Branch",
+    "Path",
+    "PathError",
+    "Reference",
+    "ambiguity",
+    "is_expression",
+    "keyword_of",
+    "parse_path",
+    "portable_path",
+    "references",
+    "write_path",
+]
+
+KEYWORDS = ("$literal", "$if", "$coalesce", "$from", "$step", "$input", "$variable")
+"""The keywords of expressions, by precedence: the first one that an object has counts, its other keys are ignored."""
+_KEYWORDS = frozenset(KEYWORDS)
+_KINDS: dict[str, Literal["step", "input", "variable"]] = {
+    "$step": "step", "$input": "input", "$variable": "variable",
+}  # fmt: skip
+
+Path = tuple[str | int, ...]
+"""The keys and indexes that lead to a value."""
+_DIGITS = re.compile(r"\+?[0-9]+")
+_PLAIN = re.compile(r"""[^\s.\[\]"'*]+""")
+
+
+class PathError(ValueError):
+    """Servers reject the path."""
+
+
+def keyword_of(value: Any) -> str | None:
+    """Return the keyword that makes an object an expression; None for plain data.
+
+    Args:
+        value: A JSON value, or the items of a node.
+    """
+    if not isinstance(value, Mapping) or _KEYWORDS.isdisjoint(value):
+        return None
+    return next(each for each in KEYWORDS if each in value)
+
+
+def is_expression(value: Any) -> bool:
+    """Return whether a value is an object with a keyword."""
+    return isinstance(value, Mapping) and not _KEYWORDS.isdisjoint(value)
+
+
+class Branch(NamedTuple):
+    """A part of an `$if`, of a `$coalesce`, or of a `$variable`, that is evaluated under a condition."""
+
+    kind: Literal["condition", "then", "else", "coalesce", "default"]
+    number: int = 0
+    """The position of an alternative of a `$coalesce`, from 0."""
+    condition: Any = None
+    """The condition of a `then` or `else`."""
+
+
+class Reference(NamedTuple):
+    """A `$step`, `$input` or `$variable` in an expression."""
+
+    kind: Literal["step", "input", "variable"]
+    expression: Mapping[str, Any]
+    """The object with the keyword."""
+    at: Path
+    """Where it is in the whole expression."""
+    field: Path
+    """Which part of the whole value it gives: as `at`, without keywords and branches."""
+    branches: tuple[Branch, ...] = ()
+    """The branches around it, the outermost first."""
+    after: frozenset[str] = frozenset()
+    """The steps that are read before it is known whether this is evaluated: by conditions and earlier alternatives."""
+
+    @property
+    def step(self) -> str | None:
+        """The id of the step that is read; None for another kind, and if the id is not a string."""
+        name = self.expression["$step"] if self.kind == "step" else None
+        return name if isinstance(name, str) else None
+
+    @property
+    def path(self) -> Any:
+        """The path as it is written; that of a variable begins with its name."""
+        return self.expression.get("path") if self.kind == "step" else self.expression[f"${self.kind}"]
+
+    @property
+    def variable(self) -> str | None:
+        """The name of the variable that is read; None for another kind, and if the path has none."""
+        if self.kind != "variable" or not isinstance(self.path, str):
+            return None
+        try:
+            parts = parse_path(self.path)
+        except PathError:
+            return None
+        return parts[0] if parts and isinstance(parts[0], str) else None
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether it is evaluated whenever the expression is."""
+        return all(each.kind == "condition" or (each.kind == "coalesce" and not each.number) for each in self.branches)
+
+    @property
+    def in_condition(self) -> bool:
+        """Whether it is in a condition. If a condition fails, it counts as false."""
+        return any(each.kind == "condition" for each in self.branches)
+
+    @property
+    def in_default(self) -> bool:
+        """Whether it is in the default of a variable, which does not make a step run."""
+        return any(each.kind == "default" for each in self.branches)
+
+
+def references(expression: Any) -> list[Reference]:
+    """Return all references that an expression may read, in the order of the expression."""
+    found: list[Reference] = []
+    if isinstance(expression, _COLLECTIONS):
+        _Collector(found).collect(expression, (), (), (), frozenset())
+    return found
+
+
+_COLLECTIONS = (Mapping, list, tuple)
+
+
+def _parts(value: Any) -> Iterable[tuple[str | int, Any]]:
+    return ((str(key), each) for key, each in value.items()) if isinstance(value, Mapping) else enumerate(value)
+
+
+class _Collector:
+    """Collects the references of an expression."""
+
+    def __init__(self, found: list[Reference]) -> None:
+        self.found = found
+
+    def collect(self, value: Any, at: Path, field: Path, branches: tuple[Branch, ...], after: frozenset[str]) -> None:
+        word = keyword_of(value)
+        if word is None:
+            for part, each in _parts(value):
+                if isinstance(each, _COLLECTIONS):
+                    self.collect(each, (*at, part), (*field, part), branches, after)
+        elif word in _KINDS:
+            self.found.append(Reference(_KINDS[word], value, at, field, branches, after))
+            if word == "$variable":
+                self.branch(value.get("default"), (*at, "default"), field, (*branches, Branch("default")), after)
+        elif word == "$if":
+            condition = value["$if"]
+            after |= self.branch(condition, (*at, "$if"), field, (*branches, Branch("condition")), after)
+            self.branch(value.get("then"), (*at, "then"), field, (*branches, Branch("then", 0, condition)), after)
+            self.branch(value.get("else"), (*at, "else"), field, (*branches, Branch("else", 0, condition)), after)
+        elif word == "$coalesce" and isinstance(value["$coalesce"], (list, tuple)):
+            for index, each in enumerate(value["$coalesce"]):
+                inner = (*branches, Branch("coalesce", index))
+                after |= self.branch(each, (*at, "$coalesce", index), field, inner, after)
+
+    def branch(
+        self, value: Any, at: Path, field: Path, branches: tuple[Branch, ...], after: frozenset[str]
+    ) -> frozenset[str]:
+        """Collect the references of a branch, and return the steps that it reads."""
+        begin = len(self.found)
+        if isinstance(value, _COLLECTIONS):
+            self.collect(value, at, field, branches, after)
+        # Steps in a default are not waited for.
+        return frozenset(each.step for each in self.found[begin:] if each.step and not each.in_default)
+
+
+@lru_cache(maxsize=4096)
+def parse_path(text: str | None) -> Path:
+    """Return the fields and indexes of a path, as servers from 0.9 to 0.13 read it in a flow that is stored unchanged.
+
+    The empty path stands for the whole value. A text that does not begin with `$` is the name of one field.
+
+    Raises:
+        PathError: If servers reject the path.
+    """
+    if text is None or text == "":
+        return ()
+    trimmed = text.strip()
+    if not trimmed.startswith("$"):
+        return (text,)
+    rest, parts = trimmed[1:], list[str | int]()
+    while rest:
+        if rest[0] == ".":
+            stop = re.search(r"[.\[]", rest[1:])
+            end = stop.start() + 1 if stop else len(rest)
+            if rest[1:end]:
+                parts.append(rest[1:end])
+            rest = rest[end:]
+        elif rest[0] == "[":
+            close = rest.find("]")
+            if close < 0:
+                raise PathError("a [ is not closed")
+            parts.append(_bracket(rest[1:close].strip()))
+            rest = rest[close + 1 :]
+        else:
+            raise PathError(f"after $ comes . or [, not {rest[0]!r}" if not parts else f"{rest[0]!r} after ]")
+    return tuple(parts)
+
+
+def _bracket(inner: str) -> str | int:
+    if _DIGITS.fullmatch(inner):
+        return int(inner)
+    if len(inner) >= 2 and inner[0] == inner[-1] and inner[0] in "'\"":
+        return inner[1:-1]
+    raise PathError(f"[{inner}] is neither an index ([0]) nor a quoted name (['x'])")
+
+
+def _is_reread(name: str) -> bool:
+    """Return whether a server that writes a flow out and parses it again still reads this name.
+
+    It writes names without quotes: `["a.b"]` becomes `.a.b`, and empty names vanish.
+    """
+    try:
+        return parse_path(f"$.{name}.") == (name,)
+    except PathError:
+        return False
+
+
+def ambiguity(text: str) -> str | None:
+    """Return why the meaning of a path depends on the server or on the way a flow is stored; None if it does not."""
+    is_bare = not text.strip().startswith("$")
+    if not is_bare and re.search(r"\.\*|\.\.|\[\*\]", text):
+        return f"{text!r} has no wildcards or descent: * is the name of a field and empty names vanish"
+    for part in parse_path(text):
+        if isinstance(part, str) and not _is_reread(part):
+            if is_bare:
+                return f"{text!r} is a path on some servers and one field of that name on others; write {'$.' + text!r}"
+            return f"the quoted name {part!r} means different things by the way the flow is stored; rename the field"
+    return None
+
+
+def portable_path(text: Any) -> Path | None:
+    """Return the parts of a path; None if servers reject it, or if its meaning depends on the server."""
+    if text is not None and not isinstance(text, str):
+        return None
+    try:
+        parts = parse_path(text)
+    except PathError:
+        return None
+    return None if text and ambiguity(text) else parts
+
+
+def write_path(parts: Iterable[str | int], start: str = "$") -> str:
+    """Return a path as text: `$.steps[0].input["a b"]`.
+
+    Args:
+        parts: The fields and indexes.
+        start: The path that they follow.
+    """
+    text = start
+    for part in parts:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if _PLAIN.fullmatch(part) else f"[{json.dumps(part, ensure_ascii=False)}]"
+    return text

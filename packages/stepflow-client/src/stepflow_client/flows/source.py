@@ -1,0 +1,329 @@
+"""A YAML or JSON text as one tree, in which each value has its position: line, column and offsets. Pure."""
+
+from __future__ import annotations
+
+import gc
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from os import PathLike, fsdecode
+from typing import Any, NamedTuple
+
+import yaml
+
+from .._codec.yaml_reader import YamlReader, alias_marks, read_yaml
+from ..errors import FlowFileError
+from .expressions import PathError, parse_path
+from .file import MAX_YAML_LENGTH, FlowSource, load_flow, parse_json, parse_yaml, read_file, text_of
+
+__all__ = ["FlowText", "Key", "Node", "locate", "node_of", "paused_collector", "read_tree"]
+
+_NO_ITEMS: Mapping[str, Any] = {}
+_HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+
+
+class Key(NamedTuple):
+    """The position of a key of a mapping. Line and column count from 1; the offsets count characters from 0."""
+
+    line: int
+    column: int
+    start: int = -1
+    end: int = -1
+
+
+class Node:
+    """A value and its position. Line and column count from 1, and are 0 if they are unknown.
+
+    The line and the column of an alias are those of the node that it refers to, the offsets are its own.
+    """
+
+    __slots__ = (
+        "column", "elements", "end", "is_flow", "items", "keys", "last", "line", "merges", "original", "start", "value",
+    )  # fmt: skip
+
+    def __init__(self, value: Any, line: int = 0, column: int = 0, start: int = -1, end: int = -1) -> None:
+        """Create a node without parts."""
+        self.value = value
+        self.line = line
+        self.column = column
+        self.start = start
+        self.end = end
+        self.items: Mapping[str, Node] = _NO_ITEMS
+        """The values of a mapping, by key."""
+        self.keys: Mapping[str, Key] = _NO_ITEMS
+        """The positions of the keys of a mapping. The key of a merged value has no offsets."""
+        self.merges: Sequence[tuple[Key, Node]] = ()
+        """The merge keys (`<<`) of a mapping, and their values."""
+        self.last = end
+        """The end of the last part of a collection."""
+        self.elements: Sequence[Node] = ()
+        """The elements of a list."""
+        self.is_flow = True
+        """Whether it is written in brackets, or is a scalar or an alias."""
+        self.original: Node | None = None
+        """The node that an alias refers to."""
+
+    def get(self, key: str) -> Node | None:
+        """Return the value of a key; None if the key does not exist."""
+        return self.items.get(key)
+
+    def at(self, *path: str | int) -> Node | None:
+        """Return the value at a path of keys and indexes; None if it does not exist."""
+        node: Node | None = self
+        for part in path:
+            if node is None:
+                return None
+            if isinstance(part, int):
+                node = node.elements[part] if part < len(node.elements) else None
+            else:
+                node = node.items.get(part)
+        return node
+
+    def walk(self) -> Iterator[Node]:
+        """Yield the node and all nodes below it, but not those below aliases."""
+        yield self
+        children = (*self.items.values(), *self.elements, *(value for _, value in self.merges))
+        for child in children if self.original is None else ():
+            yield from child.walk()
+
+    @property
+    def written(self) -> list[Key]:
+        """The keys of a mapping as they are written, with merge keys and without merged ones."""
+        keys = [each for each in self.keys.values() if each.start >= 0]
+        return sorted([*keys, *(key for key, _ in self.merges)], key=lambda each: each.start) if self.merges else keys
+
+
+@contextmanager
+def paused_collector() -> Iterator[None]:
+    """Pause Python's garbage collector, which visits a growing tree again and again and finds nothing in it."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+class FlowText:
+    """The text of a flow file. It is parsed once, when its tree is first needed.
+
+    Args:
+        text: YAML, or JSON if the name ends with `.json`.
+        name: The name of the file.
+    """
+
+    def __init__(self, text: str, name: str) -> None:
+        """Store the text."""
+        self.text, self.name = text, name
+
+    @classmethod
+    def of(cls, flow: FlowSource) -> FlowText:
+        """Return the text of a file, or the text without lines that stands for a flow itself.
+
+        Raises:
+            FlowFileError: If the file cannot be read.
+            InvalidArgumentError: If `flow` is neither a path nor a flow.
+        """
+        if isinstance(flow, (str, PathLike)) and "\n" not in fsdecode(flow):
+            name = fsdecode(flow)
+            return cls(text_of(read_file(name), name), name)
+        made = cls("", "")
+        made._parsed = node_of(load_flow(flow))
+        return made
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The lines of the text."""
+        return self.text.splitlines()
+
+    @cached_property
+    def _parsed(self) -> Node | FlowFileError:
+        try:
+            return read_tree(self.text, self.name)
+        except FlowFileError as error:
+            return error
+
+    @property
+    def error(self) -> FlowFileError | None:
+        """Why the text cannot be parsed; None if it can."""
+        return self._parsed if isinstance(self._parsed, FlowFileError) else None
+
+    @property
+    def root(self) -> Node:
+        """The tree of the text.
+
+        Raises:
+            FlowFileError: If the text is neither YAML nor JSON. The error has the line and the column.
+        """
+        if isinstance(self._parsed, FlowFileError):
+            raise self._parsed
+        return self._parsed
+
+
+def read_tree(text: str, source: str) -> Node:
+    """Return the tree of a YAML or JSON text. If `source` ends with `.json`, the text is parsed as JSON.
+
+    Raises:
+        FlowFileError: If the text is invalid. The error has the line and the column.
+    """
+    if source.lower().endswith(".json"):
+        return _tree_of_json(parse_json(text, source), text, source)
+    if text.lstrip()[:1] in ("{", "[", '"'):
+        # As in `parse_yaml`: JSON that YAML does not support is read too.
+        with suppress(FlowFileError):
+            return _tree_of_json(parse_json(text, source), text, source)
+    if len(text) > MAX_YAML_LENGTH:
+        return node_of(parse_yaml(text, source))
+    return _tree_of_yaml(text, source, _UNREAD)
+
+
+def _tree_of_json(value: Any, text: str, source: str) -> Node:
+    # JSON is YAML, except for tabs between its tokens and for escaped surrogates. Only the positions are read from it.
+    plain = _HALF_PAIR.sub(r"\\u0020", text.replace("\t", " "))
+    try:
+        return _tree_of_yaml(plain, source, value)
+    except FlowFileError:
+        return node_of(value)
+
+
+def _tree_of_yaml(text: str, source: str, value: Any) -> Node:
+    root: Node = read_yaml(text, source, lambda reader, node: _Tree(text, reader, value).document(node))
+    return root
+
+
+def node_of(value: Any) -> Node:
+    """Return the tree of a value that is not from a file. Its lines and columns are 0."""
+    node = Node(value)
+    if isinstance(value, Mapping):
+        node.items = {str(key): node_of(each) for key, each in value.items()}
+        node.keys = dict.fromkeys(node.items, Key(0, 0))
+    elif isinstance(value, (list, tuple)):
+        node.elements = [node_of(each) for each in value]
+    return node
+
+
+_UNREAD: Any = object()
+_TAGS: dict[type, str] = {yaml.SequenceNode: "tag:yaml.org,2002:seq", yaml.MappingNode: "tag:yaml.org,2002:map"}
+_MERGE = "tag:yaml.org,2002:merge"
+
+
+class _Tree:
+    """Converts PyYAML's nodes to a tree. The values of JSON are known; those of YAML are read on the way."""
+
+    def __init__(self, text: str, reader: YamlReader, value: Any) -> None:
+        self.text = text
+        self.reader = reader
+        self.value = value
+        self.is_json = value is not _UNREAD
+        self.is_shared = not self.is_json and ("*" in text or "<<" in text)
+        self.aliases = alias_marks(text) if self.is_shared else iter(())
+        self.known: dict[int, Node] = {}
+        """The nodes so far, if an alias or a merge may repeat them, by the id of PyYAML's node."""
+
+    def document(self, node: yaml.Node | None) -> Node:
+        return Node(None, 1, 1) if node is None else self.node(node, self.value, None)
+
+    def node(self, node: yaml.Node, value: Any, key: Key | None) -> Node:
+        if self.is_shared and id(node) in self.known:
+            return self.alias(self.known[id(node)])
+        start = node.start_mark
+        made = Node(value, start.line + 1, start.column + 1, start.index, node.end_mark.index)
+        if isinstance(node, yaml.ScalarNode):
+            self.scalar(made, node, key)
+        else:
+            assert isinstance(node, yaml.CollectionNode)
+            if node.tag != _TAGS[type(node)]:
+                self.reader.refuse_tag(node)
+            made.is_flow = bool(node.flow_style)
+            made.last = self.mapping(made, node) if isinstance(node, yaml.MappingNode) else self.sequence(made, node)
+            if not made.is_flow:
+                # PyYAML's end of a block collection includes the comments after it.
+                made.end = made.last
+        if self.is_shared:
+            self.known[id(node)] = made
+        return made
+
+    def scalar(self, made: Node, node: yaml.ScalarNode, key: Key | None) -> None:
+        if not self.is_json:
+            made.value = self.reader.value(node)
+        # PyYAML's end of a block scalar includes the empty lines after it.
+        if node.style in ("|", ">"):
+            made.end = made.start + len(self.text[made.start : made.end].rstrip())
+        if made.value is None and not node.value and key is not None:
+            # PyYAML puts an empty value at the next token; the position of its key is more useful.
+            made.line, made.column = key.line, key.column
+
+    def alias(self, original: Node) -> Node:
+        made = Node(original.value, original.line, original.column, *next(self.aliases))
+        made.items, made.keys, made.elements = original.items, original.keys, original.elements
+        made.original = original
+        return made
+
+    def mapping(self, made: Node, node: yaml.MappingNode) -> int:
+        """Add the parts of a mapping to its node, and return the end of the last one."""
+        last, own, keys = made.start, dict[str, Node](), dict[str, Key]()
+        pairs = {} if self.is_json else self.reader.pairs(node)
+        given = iter(made.value.items() if self.is_json else ())
+        for name_node, value_node in node.value:
+            name, value = next(given, (name_node.value, _UNREAD))
+            key = self.key(name_node)
+            child = self.node(value_node, value, key)
+            last = max(last, key.end, child.end)
+            if name_node.tag != _MERGE:
+                own[name], keys[name] = child, key
+            else:
+                made.merges = [*made.merges, (key, child)]
+        if len(pairs) > len(own):
+            merged = {name: self.known[id(each)] for name, each in pairs.items() if name not in own}
+            keys = {name: Key(each.line, each.column) for name, each in merged.items()} | keys
+            own = merged | own
+        made.items, made.keys = own, keys
+        if not self.is_json:
+            made.value = {name: each.value for name, each in own.items()}
+        return last
+
+    def key(self, node: yaml.Node) -> Key:
+        mark = node.start_mark
+        if self.is_shared and id(node) in self.known:
+            return Key(mark.line + 1, mark.column + 1, *next(self.aliases))
+        if self.is_shared:
+            self.known[id(node)] = Node(node.value)
+        return Key(mark.line + 1, mark.column + 1, mark.index, node.end_mark.index)
+
+    def sequence(self, made: Node, node: yaml.CollectionNode) -> int:
+        """Add the elements of a list to its node, and return the end of the last one."""
+        values = made.value if self.is_json else [_UNREAD] * len(node.value)
+        made.elements = elements = [
+            self.node(each, value, None) for each, value in zip(node.value, values, strict=True)
+        ]
+        if not self.is_json:
+            made.value = [each.value for each in elements]
+        return max((each.end for each in elements), default=made.start)
+
+
+def locate(root: Node, path: str) -> Node:
+    """Return the node that a server's diagnostic refers to, or the nearest enclosing one.
+
+    Args:
+        root: The flow.
+        path: The path, for example `$.steps[0].input.name`. It does not contain the keywords `$if` and `$coalesce`.
+    """
+    node = root
+    try:
+        parts = parse_path(path)
+    except PathError:
+        return root
+    for part in parts:
+        inner = node
+        if isinstance(part, int):
+            inner = node.items.get("$coalesce", node)
+        elif part == "condition" and "$if" in node.items:
+            part = "$if"
+        following = inner.at(part)
+        if following is None:
+            return node
+        node = following
+    return node

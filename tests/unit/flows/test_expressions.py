@@ -1,0 +1,143 @@
+"""Expressions: what they read, and the paths by which they read it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies
+from stepflow_client.flows.expressions import (
+    PathError,
+    ambiguity,
+    keyword_of,
+    parse_path,
+    portable_path,
+    references,
+    write_path,
+)
+
+
+def read(expression: Any) -> list[tuple[str, str, bool]]:
+    """Return what is read: the name or path, where, and whether in any case."""
+    return [(each.step or str(each.path), write_path(each.at), each.is_certain) for each in references(expression)]
+
+
+def test_the_first_keyword_counts() -> None:
+    assert keyword_of({"$step": "a", "$input": "$", "$if": 1}) == "$if"
+    assert keyword_of({"$literal": 1, "$if": 1}) == "$literal"
+    assert keyword_of({"$from": {}, "$step": "a"}) == "$from"
+    for plain in ({}, {"$steps": "a", "step": 1}, "$step", None, ["$step"]):
+        assert keyword_of(plain) is None
+
+
+def test_what_is_read_and_where() -> None:
+    expression = {"a": [1, {"$step": "x", "path": "$.p"}], "b c": {"$input": "$.q"}, "d": {"$variable": "v"}}
+    assert read(expression) == [("x", "$.a[1]", True), ("$.q", '$["b c"]', True), ("v", "$.d", True)]
+    assert [each.path for each in references(expression)] == ["$.p", "$.q", "v"]
+    assert [each.field for each in references({"k": {"$if": {"$step": "c"}, "then": [{"$step": "t"}]}})] == [
+        ("k",),
+        ("k", 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    "inside", [{"$literal": {"$step": "a"}}, {"$from": {"$step": "a"}}, {"$coalesce": {"$step": "a"}}]
+)
+def test_where_nothing_is_evaluated(inside: Any) -> None:
+    assert references({"x": [inside]}) == []
+
+
+def test_branches() -> None:
+    expression = {
+        "$if": {"$step": "c"},
+        "then": {"$coalesce": [{"$step": "x"}, {"$step": "y"}]},
+        "else": {"$variable": "v", "default": {"$step": "z"}},
+    }
+    found = references(expression)
+    assert [each.step or each.variable for each in found] == ["c", "x", "y", "v", "z"]
+    assert [each.is_certain for each in found] == [True, False, False, False, False]
+    assert [each.in_condition for each in found] == [True, False, False, False, False]
+    assert [each.in_default for each in found] == [False, False, False, False, True]
+    assert [sorted(each.after) for each in found] == [[], ["c"], ["c", "x"], ["c"], ["c"]]
+    assert [[branch.kind for branch in each.branches] for each in found] == [
+        ["condition"], ["then", "coalesce"], ["then", "coalesce"], ["else"], ["else", "default"],
+    ]  # fmt: skip
+    assert read({"$coalesce": [{"$step": "a"}, {"$step": "b"}]}) == [
+        ("a", "$.$coalesce[0]", True),
+        ("b", "$.$coalesce[1]", False),
+    ]
+
+
+def test_names() -> None:
+    names = {"v": "v", "$.v": "v", "$.v.part[0]": "v", "$['v']": "v", ' $["v"].x': "v", "v.part": "v.part", "$": None}
+    for path, name in names.items():
+        assert references({"$variable": path})[0].variable == name
+    for wrong in (5, None, ["a"], "$[0]", "$v", ""):
+        assert references({"$variable": wrong})[0].variable is None
+    assert references({"$step": ["a"]})[0].step is None
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        (None, ()),
+        ("", ()),
+        ("$", ()),
+        ("$.", ()),
+        ("$.a.b", ("a", "b")),
+        ("$.a[0].b", ("a", 0, "b")),
+        ("$..k", ("k",)),
+        ("$.*", ("*",)),
+        ("$[+1]", (1,)),
+        ("$[ 'a.b' ]", ("a.b",)),
+        ('$["q"uote"]', ('q"uote',)),
+        (" $.a", ("a",)),
+        ("a.b", ("a.b",)),
+        (" a ", (" a ",)),
+        ("$.a b", ("a b",)),
+    ],
+)
+def test_paths(text: str | None, parts: tuple[str | int, ...]) -> None:
+    assert parse_path(text) == parts
+
+
+@pytest.mark.parametrize("text", ["$[-1]", "$[*]", "$[0:1]", "$[k]", "$[]", "$[1e0]", "$.a[", "$foo", "$$", "$[0]foo"])
+def test_paths_that_servers_refuse(text: str) -> None:
+    with pytest.raises(PathError):
+        parse_path(text)
+    assert portable_path(text) is None
+
+
+@pytest.mark.parametrize("text", ["o.k", "arr[0]", '$["a.b"]', "$.o['']", "$.*", "$.a..b", "a."])
+def test_paths_that_mean_different_things(text: str) -> None:
+    assert ambiguity(text)
+    assert portable_path(text) is None
+
+
+@pytest.mark.parametrize("text", ["$", "$.a.b", "$.a[0]", "name", "$['a b']", "a b ", "$.a-b"])
+def test_portable_paths(text: str) -> None:
+    assert ambiguity(text) is None
+    assert portable_path(text) == parse_path(text)
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ((), "$"),
+        (("a", 0, "b"), "$.a[0].b"),
+        (("a b", "ä", ""), '$["a b"].ä[""]'),
+        (("it's", "a-b", "$if"), '$["it\'s"].a-b.$if'),
+        (("a.b", "c[0]", "*"), '$["a.b"]["c[0]"]["*"]'),
+    ],
+)
+def test_written_paths(path: tuple[str | int, ...], text: str) -> None:
+    assert write_path(path) == text
+    assert parse_path("$.a[0]") == parse_path(write_path([0], "$.a"))
+
+
+NAMES = strategies.text(strategies.characters(exclude_characters=']"\\', exclude_categories=["C", "Z"]))
+
+
+@given(strategies.lists(NAMES | strategies.integers(0, 10**6)))
+def test_a_written_path_is_read_again(parts: list[str | int]) -> None:
+    assert parse_path(write_path(parts)) == tuple(parts)

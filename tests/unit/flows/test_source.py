@@ -1,0 +1,162 @@
+"""A text as a tree with places: one parse for checks, edits and server diagnostics."""
+
+from __future__ import annotations
+
+import gc
+import json
+
+import pytest
+import yaml
+from stepflow_client import FlowFileError
+from stepflow_client.flows.checker import find_in
+from stepflow_client.flows.file import parse_json, parse_yaml
+from stepflow_client.flows.source import FlowText, Node, locate, node_of, paused_collector, read_tree
+
+from tests.flows.valid import VALID
+
+TEXT = """\
+name: &n "it's"   # a comment
+steps:
+  - id: a
+    input: {q: [1, *n]}
+    more: |
+      lines
+      and lines
+
+    empty:
+base: &base
+  x: 1
+  y: 2
+merged:
+  <<: *base
+  y: 3
+  last: *n
+"""
+
+
+def written(text: str, node: Node | None) -> str:
+    assert node is not None
+    return text[node.start : node.end]
+
+
+def test_places() -> None:
+    root = read_tree(TEXT, "f.yaml")
+    assert root.value == parse_yaml(TEXT)
+    step = root.at("steps", 0)
+    assert step is not None
+    assert (step.line, step.column) == (3, 5)
+    assert written(TEXT, step) == TEXT[TEXT.index("id: a") : TEXT.index("empty:") + len("empty:")]
+    assert written(TEXT, step.at("input")) == "{q: [1, *n]}"
+    assert written(TEXT, step.at("more")) == "|\n      lines\n      and lines"
+    key = step.keys["more"]
+    assert (key.line, key.column, TEXT[key.start : key.end]) == (5, 5, "more")
+    empty = step.at("empty")
+    assert empty is not None
+    assert (empty.value, empty.line, empty.start) == (None, step.keys["empty"].line, empty.end)
+    assert root.at("steps", 1) is root.at("name", "x") is root.at("steps", 0, "id", 0) is None
+
+
+def test_aliases_and_merges() -> None:
+    root = read_tree(TEXT, "f.yaml")
+    alias = root.at("steps", 0, "input", "q", 1)
+    assert alias is not None
+    # The value and the place for messages are those of the anchor, the offsets its own.
+    assert (alias.value, alias.line, alias.original) == ("it's", 1, root.at("name"))
+    assert written(TEXT, alias) == "*n"
+    merged = root.at("merged")
+    assert merged is not None
+    assert merged.value == {"x": 1, "y": 3, "last": "it's"}
+    assert (merged.items["x"].line, merged.keys["x"].start) == (11, -1)
+    assert [TEXT[key.start : key.end] for key in merged.written] == ["<<", "y", "last"]
+    assert written(TEXT, merged.merges[0][1]) == "*base"
+    assert written(TEXT, merged.at("last")) == "*n"
+
+
+@pytest.mark.parametrize("flow", [flow for flow, _ in VALID])
+def test_the_value_of_a_tree_is_that_of_the_text(flow: object) -> None:
+    for text, source in (
+        (yaml.safe_dump(flow), "f.yaml"),
+        (json.dumps(flow), "f.yaml"),
+        (json.dumps(flow, indent="\t"), "f.json"),
+    ):
+        root = read_tree(text, source)
+        assert root.value == (parse_json if source == "f.json" else parse_yaml)(text)
+        assert root.line == 1
+        for node in root.walk():
+            # What is written at the place of a node is its value.
+            if node.is_flow and node.original is None and node.end > node.start:
+                assert parse_yaml(text[node.start : node.end]) == node.value
+
+
+@pytest.mark.parametrize("source", ["f.json", "f.yaml"])
+def test_json_that_is_no_yaml_has_places(source: str) -> None:
+    text = '{"a":\t["\\ud83d\\ude00", {"\\ud83d": 1}],\n "b": 2}'
+    root = read_tree(text, source)
+    assert root.value == json.loads(text)
+    b, smile = root.at("b"), root.at("a", 0)
+    assert b is not None
+    assert (b.line, b.column) == (2, 7)
+    assert written(text, smile) == '"\\ud83d\\ude00"'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a: [", "is not YAML"), ("a: 1\na: 2", "stands twice"), ("a: !!set {}", "no JSON"), ("? [1]\n: 2", "a key must")],
+)
+def test_what_is_no_flow_text(text: str, message: str) -> None:
+    flow = FlowText(text, "f.yaml")
+    assert flow.error is not None
+    with pytest.raises(FlowFileError, match=message):
+        read_tree(text, "f.yaml")
+
+
+def test_an_empty_text_and_a_value() -> None:
+    empty = read_tree("# nothing\n", "f.yaml")
+    assert (empty.value, empty.line, empty.column) == (None, 1, 1)
+    root = node_of({"a": [1, {"b": 2}], 3: 4})
+    assert root.at("a", 1, "b") is not None
+    assert (root.line, [*root.keys]) == (0, ["a", "3"])
+
+
+def test_server_diagnostics_have_a_place() -> None:
+    text = "output:\n  $if: {$coalesce: [{$step: a}, 2]}\n  then:\n    odd name: 1\n"
+    root = read_tree(text, "f.yaml")
+    for path, line, column in (
+        ("$.output.condition[1]", 2, 33),
+        ('$.output.then["odd name"]', 4, 15),
+        ("$.output.then.gone", 4, 5),
+        ("$.output[7]", 2, 3),
+        ("$not a path", 1, 1),
+    ):
+        node = locate(root, path)
+        assert (node.line, node.column) == (line, column), path
+
+
+def test_a_file_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    composed, compose = [], yaml.compose
+
+    def counted(text: str, *more: object, **options: object) -> object:
+        composed.append(text)
+        return compose(text, *more, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(yaml, "compose", counted)
+    flow = FlowText("name: f\noutput: {$step: a}\n", "f.yaml")
+    for _ in range(2):
+        assert find_in(flow, type_check=True)
+        locate(flow.root, "$.output")
+    assert len(composed) == 1
+
+
+def test_the_collector_is_paused_and_goes_on() -> None:
+    def failing() -> None:
+        with paused_collector():
+            assert not gc.isenabled()
+            with paused_collector():
+                pass
+            assert not gc.isenabled()
+            raise ValueError("x")
+
+    assert gc.isenabled()
+    with pytest.raises(ValueError, match="x"):
+        failing()
+    assert gc.isenabled()
