@@ -322,7 +322,7 @@ storageConfig: {type: sqlite, databaseUrl: "sqlite:store.db?mode=rwc"}
             STORED + "recovery: {checkIntervalSecs: 1}\n",
             "warning",
             "stepflow-config.yml: recovery.checkIntervalSecs is 1, with a store in a file: below 30 s, the server may "
-            "mark runs as failed for some seconds that it is still executing",
+            "take runs that it is executing for abandoned ones, and execute parts of them twice",
         ),
     ],
 )

@@ -213,8 +213,9 @@ def store_path(config: Mapping[str, Any]) -> Path | None:
 def recovery_warning(config: Mapping[str, Any]) -> str | None:
     """Return a warning if a server with this configuration may take runs that it is executing for abandoned ones.
 
-    With a store in a file, servers mark such runs as failed when they look for abandoned runs too often, and complete
-    them seconds later. This was never seen with the default interval, nor in memory.
+    With a store in a file, servers that look for abandoned runs too often mark such runs as failed and complete them
+    seconds later, and start some of the flows inside them a second time. This was never seen with the default interval,
+    nor in memory.
     """
     recovery = config.get("recovery")
     seconds = recovery.get("checkIntervalSecs") if isinstance(recovery, Mapping) else None
@@ -224,7 +225,7 @@ def recovery_warning(config: Mapping[str, Any]) -> str | None:
         return None
     return (
         f"recovery.checkIntervalSecs is {seconds:g}, with a store in a file: below {_SAFE_INTERVAL} s, the server may "
-        "mark runs as failed for some seconds that it is still executing"
+        "take runs that it is executing for abandoned ones, and execute parts of them twice"
     )
 
 
