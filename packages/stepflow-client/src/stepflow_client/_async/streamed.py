@@ -158,13 +158,13 @@ class StreamedRun:
         return await look(self._runs, self._asked.run_id, self._latest)
 
     async def _look_beside(self) -> Look | None:
-        """Request the state of the run while the stream stays open; None if the server is unavailable."""
+        """Request the state of the run while the stream stays open; None if the server does not tell."""
         try:
             return await self._look()
-        except TRANSIENT_ERRORS as error:
-            if not is_transient(error) or self._connection.closed:
+        except StepflowClientError:
+            if self._connection.closed:
                 raise
-            # How long the server may be unavailable is decided when the stream breaks, or is opened again.
+            # What a server that cannot be read means is decided when the stream ends.
             return None
 
     async def _stream(self, position: Cursor) -> AsyncGenerator[tuple[RunEvent, Cursor] | Tick, None]:
