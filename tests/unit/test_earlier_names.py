@@ -115,7 +115,7 @@ def test_restart_policies_and_log_settings() -> None:
     policies = (RestartPolicy.NEVER, RestartPolicy.ON_FAILURE, RestartPolicy.ALWAYS)
     assert [policy.value for policy in policies] == ["never", "on_failure", "always"]
     settings = LogConfig()
-    assert (settings.level, settings.capture) == ("info", True)
+    assert (settings.level, settings.capture) == (None, True)
     assert LogConfig(level="debug", capture=False).level == "debug"
 
 

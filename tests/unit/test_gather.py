@@ -92,6 +92,8 @@ def test_large_runs_are_asked_for_few_items(twin: str, status: int) -> None:
         if path == f"/runs/{RUN_ID}/items":
             failed = {"status": 3, "errorMessage": "Input path $.x not found", "errorCode": 8}
             return httpx.Response(200, json={"results": [{"itemIndex": n, **failed} for n in range(5000)]})
+        if path == f"/runs/{RUN_ID}/flow":
+            return httpx.Response(404)
         assert path == f"/runs/{RUN_ID}/steps"
         index = request.url.params["itemIndex"]
         asked.append(index)

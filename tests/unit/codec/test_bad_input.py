@@ -265,7 +265,7 @@ def test_a_closed_client_sends_nothing(twin: str, name: str) -> None:
         ({"config": {"a": HUGE}}, InvalidArgumentError),
         ({"config": {}, "config_path": "config.yml"}, InvalidArgumentError),
         ({"config_path": "no/such/config.yml"}, FlowFileNotFoundError),
-        ({"config_path": "a\0b"}, FlowFileError),
+        ({"config_path": "a\0b"}, InvalidArgumentError),
         ({"config_path": 5}, InvalidArgumentError),
         ({"config_path": Path.cwd()}, FlowFileError),
     ],
@@ -280,9 +280,7 @@ def test_a_server_is_not_started_with_a_wrong_argument(
     assert type(caught.value) is error
 
 
-@pytest.mark.parametrize(
-    "arguments", [{"level": "loud"}, {"buffer_lines": -1}, {"buffer_lines": "5"}, {"level": None}, {"level": 5}]
-)
+@pytest.mark.parametrize("arguments", [{"level": "loud"}, {"buffer_lines": -1}, {"buffer_lines": "5"}, {"level": 5}])
 def test_logs_are_configured_with_right_arguments(arguments: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgumentError):
         LogConfig(**arguments)

@@ -65,8 +65,8 @@ def test_a_listener_gets_every_line_and_the_logger_its_own(
     later = LogStore(LogConfig(python_logger=logger))
     lines = [line("INFO", "begins"), line("WARN", "slow"), line("ERROR", "broken")]
     store.add(lines, 7)
-    later.add([line("ERROR", "of another server")], 8)
     store.close()
+    later.add([line("ERROR", "of another server")], 8)
     later.close()
     assert heard == lines
     assert [record.getMessage() for record in caplog.records] == ["slow", "broken", "of another server"]

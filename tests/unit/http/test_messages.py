@@ -61,4 +61,4 @@ def test_the_deadline_limits_each_phase() -> None:
 
 
 def test_no_phase_is_longer_than_the_whole() -> None:
-    assert Timeouts(1, 30, 3, 600).at_most(2) == Timeouts(1, 2, 2, 2)
+    assert Timeouts(1, 30, 3, 600).at_most(2) == Timeouts(1, 2, 2, 2, 2)

@@ -11,6 +11,7 @@ from .._rules.deadline import deadline_of, deadline_scope
 from .._rules.statuses import ExecutionStatus
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
 from ..flows.account import accounts_of, needs_schema
+from ..flows.components import Components, components_of, schemas_of
 from ..types import ListItemsResponse
 from .blobs import BlobStore
 from .connection import Connection
@@ -120,6 +121,5 @@ class RunExplainer:
         except StepflowClientError:
             # The failure to report is the run's.
             return {}
-        name = component.rpartition("/")[2]
-        found = next((each.input_schema for each in listed if each.name.rpartition("/")[2] == name), None)
-        return {} if found is None else {component: found}
+        found = schemas_of(component, components_of(listed) or Components())
+        return {} if found is None else {component: found[0]}

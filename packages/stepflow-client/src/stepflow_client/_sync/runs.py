@@ -18,8 +18,7 @@ from .._rules import bindings as api
 from .._rules.ending import Ending, ending_of, is_given_up
 from .._rules.releases import needs_translation
 from .._rules.statuses import ExecutionStatus
-from .._rules.transient import TRANSIENT_ERRORS
-from ..errors import ConflictError, NotFoundError, UnsupportedByServerError
+from ..errors import ConflictError, NotFoundError, StepflowClientError
 from ..flows.additions import origin_of
 from .connection import Connection
 
@@ -164,10 +163,10 @@ class RunReader:
         return responses.with_failed_steps(listed, failed, steps, flow)
 
     def _flow_or_none(self, run_id: str, timeout: float | None) -> Mapping[str, Any]:
-        """Return the flow of a run; an empty one if the server does not have it."""
+        """Return the flow of a run; an empty one if it cannot be read, since it only adds details."""
         try:
             return (self.get_run_flow(run_id, timeout=timeout)).flow
-        except (NotFoundError, UnsupportedByServerError, *TRANSIENT_ERRORS):
+        except StepflowClientError:
             return {}
 
     def _steps_by_item(
@@ -197,7 +196,7 @@ class RunReader:
     def _steps_or_none(self, run_id: str, item_index: int | None, timeout: float | None) -> list[StepDetails] | None:
         try:
             return (self._listed_steps(run_id, item_index, timeout)).steps
-        except TRANSIENT_ERRORS:
+        except StepflowClientError:
             return None
 
     def _listed_steps(self, run_id: str, item_index: int | None, timeout: float | None) -> ListStepsResponse:
