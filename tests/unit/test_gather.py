@@ -82,6 +82,7 @@ def test_an_error_is_raised(twin: str) -> None:
 @pytest.mark.parametrize("status", [200, 503])
 def test_large_runs_are_asked_for_few_items(twin: str, status: int) -> None:
     asked: list[str] = []
+    failed = {"status": 3, "errorMessage": "Input path $.x not found", "errorCode": 8}
 
     def answer(request: httpx.Request) -> httpx.Response:
         path = request.url.path.removeprefix("/api/v1")
@@ -90,14 +91,11 @@ def test_large_runs_are_asked_for_few_items(twin: str, status: int) -> None:
         if path == "/runs":
             return httpx.Response(200, json={"runs": [{**SUMMARY, "status": 3}]})
         if path == f"/runs/{RUN_ID}/items":
-            failed = {"status": 3, "errorMessage": "Input path $.x not found", "errorCode": 8}
             return httpx.Response(200, json={"results": [{"itemIndex": n, **failed} for n in range(5000)]})
-        if path == f"/runs/{RUN_ID}/flow":
-            return httpx.Response(404)
         assert path == f"/runs/{RUN_ID}/steps"
         index = request.url.params["itemIndex"]
         asked.append(index)
-        step = {"stepId": f"s{index}", "stepIndex": 0, "itemIndex": int(index), "status": 3, "component": "c"}
+        step = {"stepId": f"s{index}", "stepIndex": 0, "itemIndex": int(index), "component": "c", **failed}
         return httpx.Response(status, json={"steps": [step]})
 
     ask_items: Callable[[Any], Any] = lambda client: client.get_run_items(RUN_ID)  # noqa: E731
