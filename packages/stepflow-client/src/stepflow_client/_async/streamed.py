@@ -58,18 +58,19 @@ class StreamedRun:
         """What the last look beside the stream found, if no event has arrived since."""
         self._is_silent = False
         """Whether nothing has arrived since the last event of this stream."""
+        self._is_over = False
+        """Whether the server has sent the run's end, now or again."""
 
     async def follow(self) -> AsyncGenerator[RunEvent | Tick, None]:
         """Yield the events until the run has ended, and ticks while there are none."""
-        run_id = self._asked.run_id
         while True:
             before = self._position
             try:
                 async with aclosing(self._followed_stream()) as stream:
                     async for seen in stream:
                         yield seen
-                        if not isinstance(seen, Tick) and seen.type == "run_completed" and seen.run_id == run_id:
-                            return
+                if self._is_over:
+                    return
                 found = self._found or await self._look()
             except TRANSIENT_ERRORS as error:
                 async for tick in ticks(self._pause_after(error), self._asked, self._position):
@@ -87,7 +88,7 @@ class StreamedRun:
                 async for tick in ticks(self._contact.next_pause(), self._asked, self._position):
                     yield tick
             self._ended = found if found.has_ended else None
-            logger.info("the events of run %s ended without its end; asked for again", run_id)
+            logger.info("the events of run %s ended without its end; asked for again", self._asked.run_id)
 
     def _has_all(self, found: Look) -> bool:
         """Return whether a run has ended, and every event was yielded, if the last stream brought nothing new.
@@ -128,7 +129,7 @@ class StreamedRun:
     async def _followed_stream(self) -> AsyncGenerator[RunEvent | Tick, None]:
         """Yield the new events of one connection, and look at the run beside it when it is silent.
 
-        It ends with the stream, or when a look finds that the run has ended.
+        It ends with the stream, with the event of the run's end, or when a look finds that the run has ended.
         """
         self._contact.opens(self._ended)
         self._found, self._is_silent, before = None, False, self._position
@@ -142,6 +143,9 @@ class StreamedRun:
                         yield event
                     # After the yield, because handling an event may take long.
                     self._contact.has_event(is_new=self._position != before)
+                    self._is_over = event.type == "run_completed" and event.run_id == self._asked.run_id
+                    if self._is_over:
+                        return
                     continue
                 self._is_silent = True
                 if self._contact.look_in > 0:
