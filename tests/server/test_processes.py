@@ -71,7 +71,8 @@ from stepflow_client import StepflowClient, SyncStepflowClient
 
 url, release, what = sys.argv[1:]
 flow = {"steps": [], "output": {"$input": "$"}}
-slow = {"steps": [{"id": "a", "component": "/builtin/sleep", "input": {"duration_ms": 1000}}],
+# Shorter than the silence after which the client looks beside the stream, and may open another one.
+slow = {"steps": [{"id": "a", "component": "/builtin/sleep", "input": {"duration_ms": 200}}],
         "output": {"$step": "a"}}
 
 def in_child(act):
