@@ -100,6 +100,23 @@ def test_a_rerun_of_a_rerun_executes_what_it_says(stepflow: Stepflow, server: st
     assert "no differences" in stepflow("runs", "diff", "@2", "@3").stderr
 
 
+def test_kept_steps_are_shown_as_kept(stepflow: Stepflow, server: str) -> None:
+    (stepflow.folder / "chain.json").write_text(json.dumps(CHAIN))
+    assert stepflow("submit", "chain.json", "--input-json", '{"x": "OLD"}').code == 0
+    assert stepflow("runs", "rerun", "@last", "--from", "c").code == 0
+    table = [line.split()[1:4] for line in stepflow("runs", "steps", "@last").stdout.splitlines()[1:]]
+    states = {"a": "kept", "b": "kept", "c": "completed"}
+    assert table == [[step, state, "/builtin/noop"] for step, state in states.items()]
+    lines = stepflow("runs", "watch", "@last").stdout.splitlines()
+    assert [
+        line.partition(" in ")[0] for line in lines if line.startswith("step") and not line.endswith("running")
+    ] == [f"step {step}: {state}" for step, state in states.items()]
+    watched = json.loads(stepflow("runs", "watch", "@last", "-o", "json").stdout)["steps"]
+    assert [step["kept"] for step in watched] == [True, True, False]
+    assert stepflow("runs", "report", "@last", "-o", "report.html").code == 0
+    assert (stepflow.folder / "report.html").read_text().count(">kept</b>") == 2
+
+
 def test_outputs_of_another_input_are_told(stepflow: Stepflow, server: str) -> None:
     (stepflow.folder / "chain.json").write_text(json.dumps(CHAIN))
     assert stepflow("submit", "chain.json", "--input-json", '{"x": "OLD"}').code == 0

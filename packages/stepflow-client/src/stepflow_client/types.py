@@ -448,6 +448,9 @@ class StepDetails(Model, Shown):
     output: Any = None
     """The step's output, if the server returns it (0.9, and 0.12 and newer)."""
     error: FlowError | None = None
+    kept: bool = False
+    """Whether the run is a rerun that keeps this step: its output is that of the earlier run, and its component was not
+    called."""
     updated_at: datetime | None = None
     started_at: datetime | None = None
     """When the step was first passed to its component. This field and the next three are set by
@@ -462,7 +465,7 @@ class StepDetails(Model, Shown):
     def _repr_html_(self) -> str:
         value = ("error", self.error.message) if self.error else ("output", self.output)
         rows: list[tuple[str, object]] = [("step", self.step_id), ("component", self.component)]
-        rows += [("item", self.item_index), ("status", self.status.value)]
+        rows += [("item", self.item_index), ("status", "kept" if self.kept else self.status.value)]
         if self.started_at is not None:
             rows += [("started", self.started_at), ("seconds", self.duration), ("attempts", self.attempts)]
         return fields_html([*rows, value])

@@ -129,10 +129,11 @@ ITEM = View(
 
 
 def _step_status(record: Mapping[str, Any]) -> str:
-    """Return what became of a step: `not run (a failed)` for one that the server lists as failed like the step a."""
+    """Return what became of a step: `not run (a failed)` if the server lists it as failed like a; `kept` in a rerun."""
     from stepflow_client.account import state_text
 
-    return state_text(record["state"], record.get("because_of"), record.get("failed_children", 0))
+    because_of, children = record.get("because_of"), record.get("failed_children", 0)
+    return state_text(record["state"], because_of, children, kept=record.get("kept", False))
 
 
 def _step_error(record: Mapping[str, Any]) -> str:
@@ -148,7 +149,7 @@ STEP = View(
         Column("error.message", title="ERROR", row=_step_error),
     ),
     name="step_id",
-    fields=("step_index", "updated_at", "state", "because_of", "failed_children", *_ERROR),
+    fields=("step_index", "updated_at", "state", "because_of", "failed_children", "kept", *_ERROR),
     open_fields=VALUES,
 )
 """A step of an item."""

@@ -44,6 +44,8 @@ def words_for(event: RunEvent, root: RunProgress, seconds: float | None = None, 
             cause = step.not_run.get(getattr(event, "item_index", 0))
             if cause is not None:
                 return f"{_step(run, root, event)}: not run ({cause} failed)"
+            if step.kept and getattr(event, "status", "completed") == "completed":
+                return f"{_step(run, root, event)}: kept"
             why = "" if error is None else f": {error}"
             return f"{_step(run, root, event)}: {getattr(event, 'status', 'completed')}{took}{why}"
     return f"{where}: {getattr(event, 'name', event.type).replace('_', ' ')}"

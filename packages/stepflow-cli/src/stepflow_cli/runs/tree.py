@@ -93,7 +93,7 @@ def _step(step: StepProgress, run: RunProgress, now: datetime, width: int, wides
     name = set_cell_size(name if cell_len(name) <= width else f"{set_cell_size(name, width - 1)}…", width)
     status = printable(step.state(run.total, run.is_over))
     text = _line(f"{name}  ", (set_cell_size(status, widest), STATUS_STYLES.get(status, "dim")))
-    is_run = len(step.not_run) < len(step.ended) or not step.not_run
+    is_run = not step.kept and (len(step.not_run) < len(step.ended) or not step.not_run)
     text.append(f"{_time(step.seconds(now) if is_run else None):>8}")
     if run.total != 1:
         text.append(f"  {len(step.ended)} of {run.total} done")

@@ -62,6 +62,7 @@ class Watch:
             total=self.run.items.total,
             created_at=self.run.created_at,
             flow_of=self._flow_of,
+            kept=self._kept_steps(),
         )
 
     @property
@@ -152,6 +153,14 @@ class Watch:
             return step_ids(self._target.client.get_run_flow(self.run.run_id).flow)
         except NotFoundError:
             # The flow of a run created by a step may not be stored.
+            return []
+
+    def _kept_steps(self) -> list[str]:
+        from stepflow_client import NotFoundError
+
+        try:
+            return self._target.client.get_run_arguments(self.run.run_id).kept
+        except NotFoundError:
             return []
 
     def _look(self, run_id: str) -> RunDetails:

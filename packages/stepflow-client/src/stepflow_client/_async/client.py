@@ -1031,6 +1031,8 @@ class StepflowClient(Picklable):
         """
         with call_scope(timeout):
             listed = await self._runs.get_run_steps(run_id, item_index=item_index, timeout=timeout)
+            steps = await self._runs.with_kept(listed.run_id, listed.steps, timeout=timeout)
+            listed = listed.model_copy(update={"steps": steps})
             return await self._timer.timed(listed, timeout) if times else listed
 
     async def get_run_arguments(self, run_id: str | UUID, *, timeout: float | None = None) -> RunArguments:
@@ -1065,7 +1067,8 @@ class StepflowClient(Picklable):
             NotFoundError: If there is no such step, or if it has not started.
         """
         with call_scope(timeout):
-            return await self._runs.get_run_step(run_id, step_id, item_index=item_index, timeout=timeout)
+            step = await self._runs.get_run_step(run_id, step_id, item_index=item_index, timeout=timeout)
+            return (await self._runs.with_kept(run_id, [step], timeout=timeout))[0]
 
     async def get_run_flow(self, run_id: str | UUID, *, timeout: float | None = None) -> StoredFlow:
         """Return the flow of a run, without the tag that the client adds. For its examples, use `get_flow`.

@@ -17,7 +17,8 @@ from .._rules.ending import Ending, ending_of, is_given_up
 from .._rules.releases import needs_translation
 from .._rules.statuses import ExecutionStatus
 from ..errors import ConflictError, NotFoundError, StepflowClientError
-from ..flows.additions import origin_of
+from ..flows.additions import kept_components, origin_of
+from ..flows.pins import PIN_COMPONENT
 from .connection import Connection
 
 if TYPE_CHECKING:
@@ -222,6 +223,24 @@ class RunReader:
             await self.get_run(run_id, timeout=timeout)
         return listed
 
+    async def with_kept(
+        self, run_id: str | UUID, steps: list[StepDetails], *, timeout: float | None = None
+    ) -> list[StepDetails]:
+        """Return the steps of a run; those that a rerun keeps are marked, and have the component of the author's flow.
+
+        Args:
+            run_id: The run.
+            steps: The steps as the server returns them. The flow is requested only if one of them may be pinned.
+            timeout: Seconds for the request, instead of the client's timeout.
+        """
+        if all(step.component != PIN_COMPONENT for step in steps):
+            return steps
+        kept = kept_components(await self._stored_flow_if_any(requests.check_run_id(run_id), timeout))
+        return [
+            step.model_copy(update={"component": kept[step.step_id], "kept": True}) if step.step_id in kept else step
+            for step in steps
+        ]
+
     async def get_run_arguments(
         self, run_id: str | UUID, recorder: Recorder, *, timeout: float | None = None
     ) -> RunArguments:
@@ -234,7 +253,7 @@ class RunReader:
             if entry is None:
                 raise
             given = {}
-        origin = origin_of(await self.stored_flow(run_id, timeout=timeout)) if entry is None else None
+        origin = origin_of(await self._stored_flow_if_any(run_id, timeout)) if entry is None else None
         return responses.arguments(run_id, given, entry, origin)
 
     async def _given(self, run_id: str, timeout: float | None) -> dict[str, Any]:
@@ -272,6 +291,13 @@ class RunReader:
         """Return the flow of a run with what the client that runs it has added."""
         request = api.get_run_flow._get_kwargs(run_id=run_id)
         return await self._connection.call("get_run_flow", request, answers.stored_flow, timeout=timeout, run_id=run_id)
+
+    async def _stored_flow_if_any(self, run_id: str, timeout: float | None) -> dict[str, Any]:
+        """Return the flow of a run as stored; an empty one for a run created by a step, whose flow may not be."""
+        try:
+            return await self.stored_flow(run_id, timeout=timeout)
+        except (NotFoundError, UnsupportedByServerError):
+            return {}
 
     async def cancel_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
         """Mark a run as cancelled and return it."""

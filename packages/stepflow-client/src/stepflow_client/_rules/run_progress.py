@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,8 @@ class StepProgress:
     """The statuses of the ended items, by item index."""
     not_run: dict[int, str] = field(default_factory=dict)
     """The items that count as failed only because a step that this one reads failed: that step, by item index."""
+    kept: bool = False
+    """Whether a rerun keeps its output, so that its component is not called."""
     first: datetime | None = None
     last: datetime | None = None
     _counts: Counter[str] = field(default_factory=Counter)
@@ -61,8 +63,10 @@ class StepProgress:
         return next((status for status, count in self._counts.items() if count and status != "completed"), "completed")
 
     def state(self, total: int, is_over: bool) -> str:
-        """Return the status, or `not run (charge_card failed)` if the step failed only with the steps that it reads."""
+        """Return the status, `kept`, or `not run (charge_card failed)` if the step failed only with those it reads."""
         status = self.status(total, is_over)
+        if self.kept and status == "completed":
+            return "kept"
         return f"not run ({self.because_of} failed)" if status == "failed" and self.because_of else status
 
     @property
@@ -116,6 +120,7 @@ class RunProgress:
         created_at: When the run was created, by the server's clock.
         flow_of: A function from the id of a sub-run and the index of an item to the outline of the sub-run's flow, with
             the steps that this item has reached.
+        kept: The ids of the steps that a rerun keeps.
     """
 
     def __init__(
@@ -126,8 +131,10 @@ class RunProgress:
         total: int = 1,
         created_at: datetime | None = None,
         flow_of: Callable[[str, int], FlowOutline] = lambda run_id, item: (None, {}),
+        kept: Collection[str] = (),
     ) -> None:
         """Start without any steps."""
+        self._kept = frozenset(kept)
         self.run_id = run_id
         self.flow_name, self._step_ids = outline[0], dict(outline[1])
         self.total = total
@@ -260,7 +267,7 @@ class RunProgress:
         return self._step(named or step_id or f"#{index}")
 
     def _step(self, step_id: str) -> StepProgress:
-        return self._steps.setdefault(step_id, StepProgress(step_id))
+        return self._steps.setdefault(step_id, StepProgress(step_id, kept=step_id in self._kept))
 
 
 def _of(event: RunEvent, name: str, default: Any) -> Any:

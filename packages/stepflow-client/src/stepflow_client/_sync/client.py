@@ -1032,6 +1032,8 @@ class SyncStepflowClient(Picklable):
         """
         with call_scope(timeout):
             listed = self._runs.get_run_steps(run_id, item_index=item_index, timeout=timeout)
+            steps = self._runs.with_kept(listed.run_id, listed.steps, timeout=timeout)
+            listed = listed.model_copy(update={"steps": steps})
             return self._timer.timed(listed, timeout) if times else listed
 
     def get_run_arguments(self, run_id: str | UUID, *, timeout: float | None = None) -> RunArguments:
@@ -1066,7 +1068,8 @@ class SyncStepflowClient(Picklable):
             NotFoundError: If there is no such step, or if it has not started.
         """
         with call_scope(timeout):
-            return self._runs.get_run_step(run_id, step_id, item_index=item_index, timeout=timeout)
+            step = self._runs.get_run_step(run_id, step_id, item_index=item_index, timeout=timeout)
+            return (self._runs.with_kept(run_id, [step], timeout=timeout))[0]
 
     def get_run_flow(self, run_id: str | UUID, *, timeout: float | None = None) -> StoredFlow:
         """Return the flow of a run, without the tag that the client adds. For its examples, use `get_flow`.

@@ -101,7 +101,8 @@ class RunExplainer:
             # The steps of a batch on 0.9, and those of sub-runs before 0.12.
             return [], False
         # Before 0.12, the steps of a cancelled run are not up to date.
-        return list(listed.steps), can["live_steps"] or run.status is not ExecutionStatus.CANCELLED
+        steps = self._runs.with_kept(run.run_id, listed.steps)
+        return steps, can["live_steps"] or run.status is not ExecutionStatus.CANCELLED
 
     def _flow(self, run: RunDetails) -> Mapping[str, Any]:
         try:

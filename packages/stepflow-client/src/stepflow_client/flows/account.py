@@ -146,8 +146,9 @@ class _Item(ItemCauses):
             return replace(
                 base,
                 state="completed",
-                used_default=self._used_default(definition, listed),
+                used_default=not listed.kept and self._used_default(definition, listed),
                 failed_children=list(failed_children(listed.output)),
+                kept=listed.kept,
             )
         if listed.status in FAILED:
             source = self.source(name)

@@ -15,7 +15,7 @@ from typing import Any
 from .graph import steps_by_id
 from .pins import pinned_flow, pinned_output
 
-__all__ = ["Origin", "as_written", "origin_of", "tagged"]
+__all__ = ["Origin", "as_written", "kept_components", "origin_of", "tagged"]
 
 _KEY = "stepflow-client"
 """The key in a flow's metadata: its value is the tag, or for a rerun an object that contains the tag."""
@@ -75,6 +75,15 @@ def origin_of(flow: Mapping[str, Any]) -> Origin | None:
         return None
     definitions, steps = _definitions(added), steps_by_id(flow)
     return Origin(added["rerun_of"], {name: pinned_output(steps[name]) for name in definitions if name in steps})
+
+
+def kept_components(flow: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return the author's components of the steps that a rerun keeps, by step id; empty for any other flow."""
+    origin = origin_of(flow)
+    if origin is None:
+        return {}
+    written = steps_by_id(as_written(dict(flow)))
+    return {name: written[name].get("component") for name in origin.kept if name in written}
 
 
 def _definitions(added: Any) -> Mapping[str, Any]:

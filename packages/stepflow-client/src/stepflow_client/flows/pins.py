@@ -16,7 +16,10 @@ from typing import Any
 
 from ..errors import InvalidArgumentError
 
-__all__ = ["pin_overrides", "pinned_flow", "pinned_output"]
+__all__ = ["PIN_COMPONENT", "pin_overrides", "pinned_flow", "pinned_output"]
+
+PIN_COMPONENT = "/builtin/create_messages"
+"""The component of steps that `pinned_flow` pins. It is on every release, and fails immediately without input."""
 
 
 def pin_overrides(outputs: Mapping[str, Any], *, component: str = "/builtin/noop") -> dict[str, Any]:
@@ -65,7 +68,7 @@ def _pinned_step(step: Mapping[str, Any], output: Any) -> dict[str, Any]:
     """Return a step that fails immediately, because its component lacks its required input, and returns its default."""
     kept = {key: step[key] for key in ("id", "mustExecute", "metadata") if key in step}
     on_error = {"action": "useDefault", "defaultValue": output}
-    return {**kept, "component": "/builtin/create_messages", "onError": on_error}
+    return {**kept, "component": PIN_COMPONENT, "onError": on_error}
 
 
 def pinned_output(step: Mapping[str, Any]) -> Any:
