@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import click
 
 from ...errors import Problem
@@ -11,10 +14,14 @@ from ...params.options import Confirm, confirm_option, output_options, server_op
 from ...params.parsing import Command
 from ...params.runs import read_run_ids, runs_argument, runs_text
 from ...records.runs import RUN, run_record
+from ...runs.accounts import account_of_run
 from ...runs.bulk import for_each_run, print_done, raise_worst
 from ...runs.ids import whole_ids
-from ...server.connect import connect
+from ...server.connect import Target, connect
 from ...settings.resolve import ServerOptions
+
+if TYPE_CHECKING:
+    from stepflow_client import RunDetails
 
 __all__ = ["command"]
 
@@ -38,8 +45,25 @@ def command(runs: tuple[str, ...], confirm: Confirm, server: ServerOptions, outp
         ids = whole_ids(target.client, ids, says=True)
         if ids:
             confirm(f"cancel {runs_text(ids)}")
-        cancelled = [run_record(run) for run in for_each_run(ids, target.client.cancel_run, problems)]
-    print_done(output, cancelled, RUN)
+        cancelled = list(for_each_run(ids, target.client.cancel_run, problems))
+        executing = _may_be_executing(target, cancelled)
+    print_done(output, [run_record(run) for run in cancelled], RUN)
     if cancelled:
         note("marked as cancelled; released servers (0.9 to 0.13) do not stop a run, it goes on to its end")
+    if executing:
+        note(f"may still be executing: {', '.join(executing)}")
     raise_worst(problems)
+
+
+def _may_be_executing(target: Target, cancelled: Sequence[RunDetails]) -> list[str]:
+    """Return the steps of a single cancelled run that may still be executing, as far as the server tells."""
+    from stepflow_client import StepflowClientError
+
+    if len(cancelled) != 1:
+        return []
+    try:
+        account = account_of_run(target.client, cancelled[0])
+    except StepflowClientError:
+        # The run is cancelled all the same.
+        return []
+    return [] if account is None else account.may_be_executing
