@@ -170,7 +170,7 @@ class Watch:
 
     def _error_of(self, event: RunEvent) -> str | None:
         """Request why a step failed; only once per step, because a batch may have very many items."""
-        if event.type != "step_completed" or getattr(event, "status", None) != "failed" or event.inferred:
+        if event.type != "step_completed" or getattr(event, "status", None) != "failed":
             return None
         from stepflow_client import StepflowClientError
 
@@ -181,7 +181,8 @@ class Watch:
             with suppress(StepflowClientError):
                 for account in self._target.client.explain_run(run.run_id, item_index=item).steps:
                     self._note(item, account)
-        if item in step.not_run:
+        # Servers without events do not tell the errors of steps either.
+        if item in step.not_run or event.inferred:
             return None
         if step.error is None:
             try:
