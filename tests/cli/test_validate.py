@@ -173,3 +173,12 @@ def test_the_offline_result_is_printed_though_the_server_is_sick(stepflow: Stepf
     assert done.code == 3
     assert done.stdout == stepflow("validate", "--offline", "faulty.yaml").stdout
     assert "sick.yml" in done.stderr
+
+
+def test_a_file_that_is_not_utf_8_is_invalid_and_not_changed(stepflow: Stepflow) -> None:
+    content = b"ouput: 1\noutput: caf\xe9\n"
+    (stepflow.folder / "latin.yaml").write_bytes(content)
+    done = stepflow("validate", "--offline", "latin.yaml", "--fix")
+    assert done.code == 3
+    assert "latin.yaml:2:12: fatal: is not UTF-8 text (byte 20) [syntax]" in done.stdout
+    assert (stepflow.folder / "latin.yaml").read_bytes() == content

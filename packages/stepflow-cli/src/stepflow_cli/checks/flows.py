@@ -127,7 +127,7 @@ def check_flow(name: str, rules: Rules) -> Checked:
     from stepflow_client.flows.source import FlowText
 
     content, source = flow_content(name)
-    flow = FlowText(content.decode("utf-8-sig", "replace"), source)
+    flow = FlowText.read(content, source)
     return Checked(name, flow, find_in(flow, rules.components, type_check=rules.type_check))
 
 

@@ -16,7 +16,7 @@ from .examples import without_cases
 from .file import load_flow, read_file
 from .matching import Difference, check_expected, compare, is_matcher, shorten
 from .nearest import did_you_mean, nearest
-from .source import Node, read_tree
+from .source import FlowText, Node
 
 __all__ = ["FlowCase", "FlowTests", "collect_tests", "judge", "read_tests", "select_cases"]
 
@@ -107,7 +107,7 @@ def collect_tests(path: str | PathLike[str]) -> FlowTests:
 
 def _root(name: str) -> Node | None:
     try:
-        return read_tree(read_file(name).decode("utf-8-sig", "replace"), name)
+        return FlowText.read(read_file(name), name).root
     except FlowFileError:
         # Not every JSON text is YAML: such a file has no known lines.
         return None

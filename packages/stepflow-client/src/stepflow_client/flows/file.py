@@ -116,7 +116,12 @@ def text_of(content: bytes, name: str) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise FlowFileError(f"{name} is not UTF-8 text (byte {error.start})", path=name) from None
+        before = error.object[: error.start].decode("utf-8").split("\n")
+        wrong = FlowFileError(
+            f"{name} is not UTF-8 text (byte {error.start})", path=name, line=len(before), column=len(before[-1]) + 1
+        )
+        wrong.hint = "save it as UTF-8"
+        raise wrong from None
 
 
 def read_file(path: str | PathLike[str]) -> bytes:

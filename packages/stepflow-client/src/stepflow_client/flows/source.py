@@ -129,10 +129,20 @@ class FlowText:
         """
         if isinstance(flow, (str, PathLike)) and "\n" not in fsdecode(flow):
             name = fsdecode(flow)
-            return cls(text_of(read_file(name), name), name)
+            return cls.read(read_file(name), name)
         made = cls("", "")
         made._parsed = node_of(load_flow(flow))
         return made
+
+    @classmethod
+    def read(cls, content: bytes, name: str) -> FlowText:
+        """Return the text of a file's content. If it is not UTF-8, that is its error."""
+        try:
+            return cls(text_of(content, name), name)
+        except FlowFileError as error:
+            made = cls(content.decode("utf-8-sig", "replace"), name)
+            made._parsed = error
+            return made
 
     @cached_property
     def lines(self) -> list[str]:
