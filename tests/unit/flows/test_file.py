@@ -20,7 +20,9 @@ from stepflow_client._codec import yaml_reader
 from stepflow_client._rules.deadline import deadline_scope
 from stepflow_client.errors import FlowFileError, InvalidArgumentError
 from stepflow_client.flows import file
+from stepflow_client.flows.checker import find_in
 from stepflow_client.flows.file import load_file, load_flow, parse_json, parse_yaml
+from stepflow_client.flows.source import FlowText, read_tree
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -116,6 +118,19 @@ def test_keys_keep_their_order() -> None:
     assert list(parse_json('{"b": 1, "a": 2, "c": 3}')) == ["b", "a", "c"]
 
 
+def test_keys_are_read_as_they_are_written() -> None:
+    text = "200: a\ntrue: b\n~: c\n1.5: d\n0x10: e\n2026-11-27: f\n? !!int 7\n: g\n"
+    assert parse_yaml(text) == {
+        "200": "a", "true": "b", "~": "c", "1.5": "d", "0x10": "e", "2026-11-27": "f", "7": "g",
+    }  # fmt: skip
+
+
+def test_an_anchor_may_be_defined_again() -> None:
+    text = "a: &x 1\nb: *x\nc: &x [2]\nd: [*x, &y {e: &x 3}]\nf: *x\ng: *y\n"
+    value = {"a": 1, "b": 1, "c": [2], "d": [[2], {"e": 3}], "f": 3, "g": {"e": 3}}
+    assert parse_yaml(text) == read_tree(text, "f.yaml").value == value
+
+
 def test_aliases_and_merges() -> None:
     assert parse_yaml("a: &x {k: [1]}\nb: *x") == {"a": {"k": [1]}, "b": {"k": [1]}}
     assert parse_yaml("<<: {a: 1, b: 2}\nb: 3") == {"a": 1, "b": 3}
@@ -170,8 +185,8 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     [
         ("a: 1\nb: 2\na: 3", "'a' stands twice", 3, 1),
         ("x: {a: 1, 'a': 2}", "'a' stands twice", 1, 11),
-        ("1: 2", "a key must be a string", 1, 1),
-        ("a: 1\ntrue: 2", "a key must be a string", 2, 1),
+        ("1: 2\n'1': 3", "'1' stands twice", 2, 1),
+        ("!x a: 1", "the tag !x has no JSON counterpart", 1, 1),
         ("? [a]\n: b", "a key must be a string", 1, 3),
         ("- a: .nan", ".nan is not a number that JSON can hold", 1, 6),
         ("a: -.inf", "not a number that JSON can hold", 1, 4),
@@ -192,8 +207,8 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         ("a: *x", "undefined alias", 1, 4),
         ("a: 1\n---\nb: 2", "another document", 2, 1),
         ("a: [1,\nb: 2", "is not YAML", None, None),
-        ("a: 'x", "unexpected end of stream", 1, 6),
-        ("\ta: 1", "cannot start any token", 1, 1),
+        ("a: 'x", "this quote is not closed", 1, 4),
+        ("\ta: 1", "a tab cannot be used", 1, 1),
         ("[" * 5000, "nest", None, None),
         ("a: \x07", "control characters are not allowed", None, None),
         ("\ud800", "half of a surrogate pair", None, None),
@@ -306,6 +321,15 @@ def test_files_are_utf_8_with_or_without_a_mark(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes('{"ä": 1}'.encode("latin-1"))
         with pytest.raises(FlowFileError, match="is not UTF-8 text \\(byte 2\\)"):
             load_file(str(tmp_path / name))
+
+
+def test_a_flow_that_is_not_utf_8_is_a_fault_with_a_place() -> None:
+    flow = FlowText.read("name: a\nä: é\noutput: café".encode().replace("é".encode(), b"\xe9", 2), "f.yaml")
+    assert flow.error is not None
+    assert (flow.error.line, flow.error.column) == (2, 4)
+    assert [(each.rule, each.level, each.line, each.column, each.hint) for each in find_in(flow)] == [
+        ("syntax", "fatal", 2, 4, "save it as UTF-8")
+    ]
 
 
 def test_line_ends_are_read_alike(tmp_path: Path) -> None:

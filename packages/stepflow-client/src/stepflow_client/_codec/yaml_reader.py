@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import yaml
 
 from ..errors import FlowFileError
+from .yaml_faults import YamlFault, explained
 
 __all__ = ["YamlReader", "alias_marks", "plain_scalar_resolvers", "read_yaml"]
 
@@ -56,6 +57,20 @@ for _tag, _pattern, _first in (
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
 
 
+class _AnchorLoader(yaml.composer.Composer, _Loader):
+    """The same parser with PyYAML's slower composer, in which an anchor may be defined again, as YAML allows."""
+
+    def __init__(self, stream: str) -> None:
+        _Loader.__init__(self, stream)
+        yaml.composer.Composer.__init__(self)
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()
+        if isinstance(event, yaml.NodeEvent) and not isinstance(event, yaml.AliasEvent):
+            self.anchors.pop(event.anchor, None)
+        return super().compose_node(parent, index)
+
+
 def plain_scalar_resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
     """Return the patterns of plain scalars that are not text, by first character, in PyYAML's format."""
     resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = _Loader.yaml_implicit_resolvers
@@ -74,7 +89,7 @@ def read_yaml(text: str, source: str, convert: Callable[[YamlReader, yaml.Node |
         FlowFileError: If it is not YAML, or contains a value that JSON cannot represent.
     """
     try:
-        node = yaml.compose(text, Loader=_Loader)
+        node = _compose(text)
         reader = YamlReader(source)
         if node is not None and "*" in text:
             # Only with aliases can a text expand to more values than it contains.
@@ -83,8 +98,7 @@ def read_yaml(text: str, source: str, convert: Callable[[YamlReader, yaml.Node |
             return convert(reader, node)
         return None if node is None else reader.value(node)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        _fail(source, "is not YAML", mark, error.problem or error.context or "")
+        raise _refusal(source, "is not YAML", explained(text, error, _Loader)) from None
     except yaml.reader.ReaderError as error:
         raise FlowFileError(f"{source} is not YAML: {error.reason} (position {error.position})", path=source) from None
     except UnicodeEncodeError as error:
@@ -92,6 +106,15 @@ def read_yaml(text: str, source: str, convert: Callable[[YamlReader, yaml.Node |
         raise FlowFileError(f"{source} is not YAML: {reason} (position {error.start})", path=source) from None
     except RecursionError:
         raise FlowFileError(f"{source} is nested too deeply", path=source) from None
+
+
+def _compose(text: str) -> yaml.Node | None:
+    try:
+        return yaml.compose(text, Loader=_Loader)
+    except yaml.composer.ComposerError as error:
+        if error.problem != "second occurrence":
+            raise
+    return yaml.compose(text, Loader=_AnchorLoader)
 
 
 def alias_marks(text: str) -> Iterator[tuple[int, int]]:
@@ -163,15 +186,22 @@ class YamlReader:
             if key_node.tag == "tag:yaml.org,2002:merge":
                 self.merge(value_node, merged)
                 continue
-            key = self.value(key_node) if isinstance(key_node, yaml.ScalarNode) else None
-            if not isinstance(key, str):
-                self.fail(key_node, "a key must be a string; put it in quotes")
+            key = self.key(key_node)
             if key in own:
-                self.fail(key_node, f"the key {key!r} stands twice in one mapping")
+                self.fail(key_node, f"the key {key!r} stands twice in one mapping", _twice_hint(node, key))
             own[key] = value_node
         # The mapping's own values override merged ones; merged keys come first, as in PyYAML.
         self.mappings[id(node)] = pairs = {**merged, **own} if merged else own
         return pairs
+
+    def key(self, node: yaml.Node) -> str:
+        """Return a key as it is written: `200` and `true` are the keys '200' and 'true'."""
+        if not isinstance(node, yaml.ScalarNode):
+            self.fail(node, "a key must be a string, not a list or a mapping", "put text with { } or [ ] in quotes")
+        if node.tag not in self.scalars:
+            self.refuse_tag(node)
+        key: str = node.value
+        return key
 
     def merge(self, node: yaml.Node, merged: _Pairs) -> None:
         """Add the keys of another mapping, or of a list of mappings, that are not merged yet."""
@@ -213,14 +243,26 @@ class YamlReader:
             self.fail(node, f"{_clip(node.value)} is not a number that JSON can hold")
         return number
 
-    def fail(self, node: yaml.Node, reason: str) -> NoReturn:
-        _fail(self.source, "cannot be used", node.start_mark, reason)
+    def fail(self, node: yaml.Node, reason: str, hint: str | None = None) -> NoReturn:
+        mark = node.start_mark
+        fault = YamlFault(reason, hint, mark.line + 1, mark.column + 1)
+        raise _refusal(self.source, "cannot be used", fault) from None
 
 
-def _fail(source: str, what: str, mark: Any, reason: str) -> NoReturn:
-    line, column = (mark.line + 1, mark.column + 1) if mark is not None else (None, None)
-    where = f" (line {line}, column {column})" if line is not None else ""
-    raise FlowFileError(f"{source} {what}: {reason}{where}", path=source, line=line, column=column) from None
+def _twice_hint(node: yaml.MappingNode, key: str) -> str:
+    """Return a hint for a key that a mapping has twice: a second first key is a new element without its dash."""
+    first = next(name for name, _ in node.value if name.value == key)
+    line = first.start_mark.line + 1
+    if first is node.value[0][0] and not node.flow_style and len(node.value) > 2:
+        return f"the first is in line {line}; if a new element begins here, '- ' is missing before it"
+    return f"the first is in line {line}; remove one of them"
+
+
+def _refusal(source: str, what: str, fault: YamlFault) -> FlowFileError:
+    where = f" (line {fault.line}, column {fault.column})" if fault.line is not None else ""
+    error = FlowFileError(f"{source} {what}: {fault.reason}{where}", path=source, line=fault.line, column=fault.column)
+    error.hint = fault.hint
+    return error
 
 
 def _clip(text: str) -> str:

@@ -58,7 +58,7 @@ def check(
             `untyped-output`. Default False.
 
     Returns:
-        The diagnostics, the most severe first. If the file is not valid YAML, this is one of them.
+        The diagnostics, the most severe first. If the file is not valid YAML, or not UTF-8, this is one of them.
 
     Raises:
         FlowFileError: If the file cannot be read.
@@ -94,7 +94,7 @@ def find_in(
         error = flow.error
         rule = "duplicate-key" if "stands twice" in error.message else "syntax"
         message = re.sub(r" \(line \d+, column \d+\)$", "", error.message.removeprefix(f"{flow.name} "))
-        found = [Finding(rule, "fatal", message, "$", error.line or 1, error.column or 1)]
+        found = [Finding(rule, "fatal", message, "$", error.line or 1, error.column or 1, error.hint)]
     ignored, lines = _Ignored(flow.lines), flow.lines
     kept = (each for each in found if not ignored.has(each))
     shown = [replace(each, file=flow.name, excerpt=excerpt_of(lines, each.line, each.column)) for each in kept]
@@ -167,10 +167,11 @@ def excerpt_of(lines: Sequence[str], line: int, column: int) -> str:
     """Return a line of a file with a mark below the column; empty if there is no such line."""
     if not 1 <= line <= len(lines):
         return ""
-    text = lines[line - 1].replace("\t", " ")
     start = max(0, column - 60)
-    shown = text[start : start + 100]
-    return f"{shown}\n{' ' * (column - 1 - start)}^"
+    shown = lines[line - 1][start : start + 100]
+    # A tab has the same width in both lines.
+    before = re.sub(r"[^\t]", " ", shown[: column - 1 - start])
+    return f"{shown}\n{before:{column - 1 - start}}^"
 
 
 def result_of(found: Sequence[Finding]) -> ValidationResult:
