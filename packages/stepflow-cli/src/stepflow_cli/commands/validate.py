@@ -173,20 +173,37 @@ def _judge(found: dict[str, list[dict[str, Any]]], lowest: str, failure: Problem
     """Print which flows are valid; fail if one is not, or if the server could not be queried."""
     from ..records.diagnostics import InvalidFlow, called, counted
 
-    invalid, only_warned = [], True
-    for flow, records in found.items():
-        blocking = [each for each in records if each["level"] in _LEVELS[: _LEVELS.index(lowest) + 1]]
-        counts = counted(records)
-        name = called(flow)
-        if blocking:
-            invalid.append(f"{name} is invalid: {counts}")
-            only_warned = only_warned and all(record["level"] == "warning" for record in records)
-        elif tell and failure is None:
-            click.echo(f"{printable(name)} is valid{f': {counts}' if counts else ''}", err=True)
+    levels = _LEVELS[: _LEVELS.index(lowest) + 1]
+    invalid = [flow for flow, records in found.items() if any(each["level"] in levels for each in records)]
+    # What the server would have said of the other flows is unknown.
+    shown = [flow for flow in found if flow in invalid or failure is None]
+    if tell and len(found) > 1:
+        click.echo(_verdicts({flow: found[flow] for flow in shown}, invalid), err=True, nl=False)
+    elif tell and not invalid:
+        for flow in shown:
+            counts = counted(found[flow])
+            click.echo(f"{printable(called(flow))} is valid{f': {counts}' if counts else ''}", err=True)
     if invalid:
         if failure is not None:
             show(failure, as_json=False)
+        only_warned = all(each["level"] == "warning" for flow in invalid for each in found[flow])
         hint = "without --strict and --fail-on warning, warnings are allowed" if only_warned else None
-        raise InvalidFlow("; ".join(invalid), hint=hint)
+        if len(found) > 1:
+            raise InvalidFlow(f"{len(invalid)} of {len(found)} flows are invalid", hint=hint)
+        raise InvalidFlow(f"{called(invalid[0])} is invalid: {counted(found[invalid[0]])}", hint=hint)
     if failure is not None:
         raise failure
+
+
+def _verdicts(found: dict[str, list[dict[str, Any]]], invalid: Sequence[str]) -> str:
+    """Return the verdicts on several flows as a table, with the number of diagnostics of each level."""
+    from ..output.tables import Column, View, plain
+    from ..records.diagnostics import called
+
+    rows = [
+        {"flow": called(flow), "verdict": "invalid" if flow in invalid else "valid"}
+        | {level: sum(each["level"] == level for each in records) or "" for level in _LEVELS}
+        for flow, records in found.items()
+    ]
+    counts = (Column(level, kind="number") for level in _LEVELS)
+    return plain(rows, View((Column("flow"), Column("verdict"), *counts))) if rows else ""
