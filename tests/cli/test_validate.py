@@ -109,7 +109,8 @@ def test_offline(stepflow: Stepflow, golden: Golden) -> None:
         stepflow("validate", "--offline", "-", "--fix", stdin=_FAULTY),
         stepflow("validate", "--offline", "faulty.yaml", "--fix"),
     )
-    assert (stepflow.folder / "faulty.yaml").read_text() == _FAULTY.replace("on_error", "onError")
+    corrected = _FAULTY.replace("on_error", "onError").replace("frist", "first")
+    assert (stepflow.folder / "faulty.yaml").read_text() == corrected
 
 
 def test_settings_of_a_project(stepflow: Stepflow, golden: Golden) -> None:
@@ -182,3 +183,18 @@ def test_a_file_that_is_not_utf_8_is_invalid_and_not_changed(stepflow: Stepflow)
     assert done.code == 3
     assert "latin.yaml:2:12: fatal: is not UTF-8 text (byte 20) [syntax]" in done.stdout
     assert (stepflow.folder / "latin.yaml").read_bytes() == content
+
+
+def test_corrections_keep_the_file(stepflow: Stepflow) -> None:
+    text = "\ufeffname: f # kept\r\ndescription: 'd'\r\nlabel: x\r\nouput: {$form: {$input: $}}\r\n"
+    (stepflow.folder / "real.yaml").write_bytes(text.encode())
+    (stepflow.folder / "link.yaml").symlink_to("real.yaml")
+    (stepflow.folder / "real.yaml").chmod(0o640)
+    done = stepflow("validate", "--offline", "link.yaml", "--fix")
+    assert done.code == 0
+    assert "link.yaml: 1 correction, 2 findings left\n" in done.stderr
+    assert (stepflow.folder / "real.yaml").read_bytes() == text.replace("ouput", "output").encode()
+    assert (stepflow.folder / "link.yaml").is_symlink()
+    assert (stepflow.folder / "real.yaml").stat().st_mode & 0o777 == 0o640
+    again = stepflow("validate", "--offline", "link.yaml", "--fix")
+    assert "link.yaml: 0 corrections, 2 findings left\n" in again.stderr

@@ -12,7 +12,7 @@ import yaml
 
 from tests.flows.valid import VALID
 
-__all__ = ["mutated", "mutations", "with_odd_part"]
+__all__ = ["misspelt", "mutated", "mutations", "with_odd_part"]
 
 _TOKEN = re.compile(r"[$\w./]+|[^\s\w]")
 
@@ -54,6 +54,41 @@ def mutated(texts: Sequence[str], number: int, seed: int) -> Iterator[str]:
     chance = random.Random(seed)
     for _ in range(number):
         yield _one(chance.choice(texts), chance)
+
+
+_WORD = re.compile(r"[$/\w]{4,}")
+
+
+def misspelt(number: int, seed: int) -> Iterator[str]:
+    """Yield texts of flows, in several styles and with comments, in which up to six words are misspelt."""
+    chance = random.Random(seed)
+    for _ in range(number):
+        flow = chance.choice(VALID)[0]
+        style = chance.choice((False, True, None))
+        text = yaml.safe_dump(
+            flow, sort_keys=False, default_flow_style=style, default_style=chance.choice("'\"| ").strip() or None
+        )
+        lines = [line + chance.choice(("", "", "  # kept")) for line in text.splitlines()]
+        text = chance.choice(("\n", "\r\n")).join(["# first", *lines, ""])
+        for _ in range(chance.randint(1, 6)):
+            word = chance.choice(list(_WORD.finditer(text)))
+            text = text[: word.start()] + _typo(word[0], chance) + text[word.end() :]
+        yield text
+
+
+def _typo(word: str, chance: random.Random) -> str:
+    at = chance.randrange(1, len(word))
+    match chance.randrange(5):
+        case 0:
+            return word[:at] + word[at + 1 :]
+        case 1:
+            return word[:at] + word[at] + word[at:]
+        case 2:
+            return word[: at - 1] + word[at] + word[at - 1] + word[at + 1 :]
+        case 3:
+            return re.sub("[A-Z]", lambda each: f"_{each[0].lower()}", word)
+        case _:
+            return word + "s"
 
 
 def _one(text: str, chance: random.Random) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from stepflow_client.flows.checker import find_in, find_in_text
-from stepflow_client.flows.edit.keys import fixed
 from stepflow_client.flows.findings import RULES, TYPE_RULES
 from stepflow_client.flows.source import FlowText
 
@@ -77,19 +76,6 @@ def test_a_comment_suppresses_a_rule_at_its_place() -> None:
     assert [(each.rule, each.line) for each in find_in_text(text, "f.yaml")] == [("unknown-key", 2)]
     assert find_in_text("# stepflow: ignore-file\n" + text, "f.yaml") == []
     assert find_in_text(text.replace("name: f  # stepflow: ignore[unknown-key]", "# stepflow: ignore"), "f.yaml") == []
-
-
-def test_a_fix_changes_only_the_keys() -> None:
-    text = (
-        "# a comment\nname: &n 'it''s'\ndescription: >-\n  folded\n  text\n\nsteps:\n"
-        '- "id": \'a\'   # odd\n  component: /builtin/noop\n  "must_execute": true # kept\n'
-        "  on_error: {action: retry, max_retries: 3}\n  metadata: {on_error: *n}\noutput: {$step: a, paht: $.x}\n"
-    )
-    fixed_text, number = fixed(text, find_in_text(text, "f.yaml"))
-    assert number == 3
-    expected = text.replace("must_execute", "mustExecute").replace("  on_error: {", "  onError: {")
-    again, _ = fixed(fixed_text, find_in_text(fixed_text, "f.yaml"))
-    assert again == expected.replace("max_retries", "maxRetries").replace("paht", "path")
 
 
 def test_the_order_of_the_steps_costs_nothing() -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "check_components",
     "check_flow",
     "components_of_server",
+    "find",
     "flow_content",
     "flow_files",
     "read_components",
@@ -123,12 +124,18 @@ def check_flow(name: str, rules: Rules) -> Checked:
 
     if is_flow_id(name):
         return Checked(name)
-    from stepflow_client.flows.checker import find_in
     from stepflow_client.flows.source import FlowText
 
     content, source = flow_content(name)
     flow = FlowText.read(content, source)
-    return Checked(name, flow, find_in(flow, rules.components, type_check=rules.type_check))
+    return Checked(name, flow, find(flow, rules))
+
+
+def find(flow: FlowText, rules: Rules) -> list[Finding]:
+    """Return the findings of the offline checks."""
+    from stepflow_client.flows.checker import find_in
+
+    return find_in(flow, rules.components, type_check=rules.type_check)
 
 
 def check_components(checked: Sequence[Checked], target: Target, rules: Rules) -> None:

@@ -47,7 +47,7 @@ _LEVELS = ("fatal", "error", "warning")
     cls=Option,
     is_risky=True,
     is_flag=True,
-    help="Correct misspelt keys in the files; all else stays as it is.",
+    help="Correct the files where it is clear what is meant; all else stays as it is.",
 )
 @server_options(default="embedded")
 @formatted_output(sarif="sarif", github="github")
@@ -106,24 +106,29 @@ def _check_rules(names: Sequence[str]) -> None:
 
 
 def _fix(checked: Any, rules: Any) -> Any:
-    """Fix the keys of a file and check it again."""
-    from stepflow_client.flows.edit.keys import fixed
+    """Correct a file, and return its findings after that."""
+    from stepflow_client.flows.edit.corrections import corrected
 
-    from ..checks.flows import check_flow
+    from ..checks.flows import Checked, find
 
     if checked.flow is None:
         return checked
     if checked.name == "-":
         raise usage("--fix changes files, not standard input")
-    text, number = fixed(checked.flow.text, checked.findings)
-    if not number:
-        return checked
-    with open(checked.name, "rb") as file:
-        mark = b"\xef\xbb\xbf" if file.read(3) == b"\xef\xbb\xbf" else b""
-    with open(checked.name, "wb") as file:
-        file.write(mark + text.encode())
-    click.echo(f"{checked.name}: {number} key{'' if number == 1 else 's'} corrected", err=True)
-    return check_flow(checked.name, rules)
+    done = corrected(checked.flow, lambda flow: find(flow, rules))
+    if done.number:
+        with open(checked.name, "rb") as file:
+            mark = b"\xef\xbb\xbf" if file.read(3) == b"\xef\xbb\xbf" else b""
+        with open(checked.name, "wb") as file:
+            file.write(mark + done.flow.text.encode())
+    if checked.findings:
+        left = "" if not done.found else f", {_counted(len(done.found), 'finding')} left"
+        click.echo(f"{checked.name}: {_counted(done.number, 'correction')}{left}", err=True)
+    return Checked(checked.name, done.flow, list(done.found))
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _ask(checked: Sequence[Any], server: ServerOptions, rules: Any) -> Problem | None:

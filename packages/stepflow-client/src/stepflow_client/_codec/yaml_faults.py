@@ -247,6 +247,11 @@ def _second_document(around: _Around) -> YamlFault | None:
     return YamlFault("another document begins here", "remove the line ---, or use a file for each")
 
 
+def _block_end(around: _Around) -> YamlFault | None:
+    """Explain what PyYAML's parser in Python, unlike the one in C, reports alike for lists and mappings."""
+    return _no_dash(around) if around.text[around.context.index] == "-" else _no_key(around)
+
+
 _EXPLANATIONS = (
     ("tab", _tab),
     ("cannot start any token", _tab),
@@ -260,11 +265,15 @@ _EXPLANATIONS = (
     ("could not find expected ':'", _lonely_text),
     ("expected '-' indicator", _no_dash),
     ("did not find expected key", _no_key),
-    ("expected node content", _no_content),
-    ("block sequence entries", _list_behind_key),
+    ("node content", _no_content),
+    ("sequence entries", _list_behind_key),
     ("hexdecimal", _escape),
+    ("hexadecimal", _escape),
     ("unknown escape", _escape),
     ("comment or line break", _block_header),
+    ("comment or a line break", _block_header),
+    ("chomping", _block_header),
+    ("<block end>", _block_end),
     ("another document", _second_document),
 )
 """What explains a problem, by a part of PyYAML's words for it. The first that has an explanation counts."""

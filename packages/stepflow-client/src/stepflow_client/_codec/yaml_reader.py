@@ -57,18 +57,21 @@ for _tag, _pattern, _first in (
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
 
 
-class _AnchorLoader(yaml.composer.Composer, _Loader):
-    """The same parser with PyYAML's slower composer, in which an anchor may be defined again, as YAML allows."""
+class _Composer(yaml.composer.Composer):
+    """PyYAML's slower composer, in which an anchor may be defined again, as YAML allows. The loader parses for it."""
 
-    def __init__(self, stream: str) -> None:
-        _Loader.__init__(self, stream)
-        yaml.composer.Composer.__init__(self)
+    def __init__(self, loader: Any) -> None:
+        super().__init__()
+        for name in ("check_event", "get_event", "peek_event", "resolve", "descend_resolver", "ascend_resolver"):
+            setattr(self, name, getattr(loader, name))
+        self.peek: Callable[[], yaml.Event] = loader.peek_event
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event = self.peek_event()
+        event = self.peek()
         if isinstance(event, yaml.NodeEvent) and not isinstance(event, yaml.AliasEvent):
             self.anchors.pop(event.anchor, None)
-        return super().compose_node(parent, index)
+        node: yaml.Node | None = super().compose_node(parent, index)
+        return node
 
 
 def plain_scalar_resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
@@ -114,7 +117,7 @@ def _compose(text: str) -> yaml.Node | None:
     except yaml.composer.ComposerError as error:
         if error.problem != "second occurrence":
             raise
-    return yaml.compose(text, Loader=_AnchorLoader)
+    return _Composer(_Loader(text)).get_single_node()
 
 
 def alias_marks(text: str) -> Iterator[tuple[int, int]]:

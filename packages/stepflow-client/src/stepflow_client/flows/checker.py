@@ -16,6 +16,7 @@ from .components import Components, components_of
 from .file import FlowSource
 from .findings import Finding, Findings
 from .model import FlowModel
+from .rewrites import with_rewrites
 from .source import FlowText, Node, paused_collector
 from .types.flow import Catalogue, type_flow
 from .types.model import UNKNOWN
@@ -89,7 +90,7 @@ def find_in(
 ) -> list[Finding]:
     """Return the faults of the flow in a text that may be parsed already, like `find_in_text`."""
     if flow.error is None:
-        found = _check(flow.root, components, type_check=type_check, strict=strict)
+        found = with_rewrites(flow, _check(flow.root, components, type_check=type_check, strict=strict))
     else:
         error = flow.error
         rule = "duplicate-key" if "stands twice" in error.message else "syntax"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .source import Key, Node
@@ -33,6 +33,7 @@ class Fix(NamedTuple):
     start: int
     end: int
     old: str
+    """The text between them, or the text inside of the quotes there, which are kept."""
     text: str
 
 
@@ -51,6 +52,8 @@ class Finding:
     fix: Fix | None = None
     excerpt: str = ""
     file: str = ""
+    at: Node | Key | None = field(default=None, compare=False, repr=False)
+    """The key or the value in the file."""
 
 
 class Findings:
@@ -81,5 +84,5 @@ class Findings:
             hint: How to fix it.
             fix: The change that fixes it, if there is a safe one.
         """
-        found = Finding(rule, level, message, path, at.line, at.column, hint, fix)
+        found = Finding(rule, level, message, path, at.line, at.column, hint, fix, at=at)
         self.all.setdefault((rule, at.line, at.column, path), found)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
-__all__ = ["did_you_mean", "near", "nearest", "nearest_hint"]
+__all__ = ["did_you_mean", "meant", "near", "nearest", "nearest_hint"]
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -19,6 +20,12 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 def did_you_mean(name: str) -> str:
     """Return the hint that suggests a name."""
     return f"did you mean {name!r}?"
+
+
+def meant(hint: str | None) -> str | None:
+    """Return the name that a hint suggests; None if it suggests no single one."""
+    found = re.fullmatch(r"""(?:did you mean|write) (['"])(.+)\1\??""", hint or "")
+    return found[2] if found else None
 
 
 def nearest_hint(word: str, known: Iterable[str]) -> str | None:

@@ -1,0 +1,100 @@
+"""Corrects a flow file where the correction is clear, and never makes it worse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
+
+from ..findings import Finding, Fix
+from ..source import FlowText
+from .text import Edit, apply
+
+__all__ = ["Corrected", "corrected"]
+
+_MOST_ROUNDS = 100
+
+Find = Callable[[FlowText], Sequence[Finding]]
+"""A function that returns the findings of a flow."""
+
+
+class Corrected(NamedTuple):
+    """A corrected flow."""
+
+    flow: FlowText
+    found: Sequence[Finding]
+    """The findings that are left."""
+    number: int = 0
+    """The number of corrections."""
+
+
+def corrected(flow: FlowText, find: Find) -> Corrected:
+    """Correct a flow until nothing is left that can be corrected; the rest of its text is unchanged.
+
+    A correction is only made if the flow then has no more findings, and none that are more severe. A second call with
+    the result changes nothing.
+
+    Args:
+        flow: The flow.
+        find: A function that returns the findings of a flow, with their fixes.
+    """
+    state = Corrected(flow, find(flow))
+    for _ in range(_MOST_ROUNDS):
+        better = _improved(state, find)
+        if better is None:
+            break
+        state = better
+    return state
+
+
+def _improved(state: Corrected, find: Find) -> Corrected | None:
+    """Return a flow with more corrections; None if none is possible.
+
+    All of them are tried together first, then each alone: with those that it makes possible, and without them.
+    """
+    fixes = _fixes(state)
+    alone = [[each] for each in fixes]
+    choices = [(fixes, _MOST_ROUNDS), *((each, rounds) for rounds in (_MOST_ROUNDS, 1) for each in alone)]
+    attempts = (_settled(state, chosen, find, rounds) for chosen, rounds in choices)
+    return next((each for each in attempts if each is not None and not _is_worse(each, state)), None)
+
+
+def _settled(state: Corrected, fixes: Collection[Fix], find: Find, rounds: int) -> Corrected | None:
+    """Return the flow with these fixes, and with those of the findings that they reveal; None if nothing changes."""
+    before = state.flow.text
+    old = {(each.old, each.text) for each in _fixes(state)}
+    for _ in range(rounds):
+        edits = [edit for fix in fixes if (edit := _edit(state.flow.text, fix)) is not None]
+        flow = FlowText(apply(state.flow.text, edits), state.flow.name)
+        state = Corrected(flow, find(flow), state.number + len(edits))
+        fixes = [each for each in _fixes(state) if (each.old, each.text) not in old]
+        if flow.error is not None or not fixes:
+            break
+    return state if state.flow.text != before else None
+
+
+def _fixes(state: Corrected) -> list[Fix]:
+    """Return the fixes of a flow's findings in the order of the file, without those that overlap an earlier one."""
+    chosen: list[Fix] = []
+    for fix in sorted({each.fix for each in state.found if each.fix is not None}):
+        if _edit(state.flow.text, fix) is not None and (not chosen or fix.start >= chosen[-1].end):
+            chosen.append(fix)
+    return chosen
+
+
+def _edit(text: str, fix: Fix) -> Edit | None:
+    """Return the edit of a fix; None if the text is written in another way, with escapes for example."""
+    written = text[fix.start : fix.end]
+    if written == fix.old:
+        return fix.start, fix.end, fix.text
+    if len(written) > 1 and written[0] == written[-1] and written[0] in "'\"" and written[1:-1] == fix.old:
+        return fix.start + 1, fix.end - 1, fix.text
+    return None
+
+
+def _is_worse(new: Corrected, old: Corrected) -> bool:
+    levels = ({"fatal"}, {"fatal", "error"}, {"fatal", "error", "warning"})
+    return new.flow.error is not None or any(_count(new, each) > _count(old, each) for each in levels)
+
+
+def _count(state: Corrected, levels: Collection[str]) -> int:
+    return sum(each.level in levels for each in state.found)

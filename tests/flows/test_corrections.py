@@ -1,0 +1,135 @@
+"""Corrections make a file better or leave it alone, and change nothing beside the fault."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from stepflow_client.flows.checker import find_in
+from stepflow_client.flows.edit.corrections import Corrected, corrected
+from stepflow_client.flows.source import FlowText
+
+from tests.flows.mutations import misspelt, mutations
+
+HEAD = "name: f\ndescription: d\n"
+
+
+def corrected_text(text: str, name: str = "f.yaml") -> Corrected:
+    return corrected(FlowText(text, name), find_in)
+
+
+def test_only_the_keys_change_in_one_go() -> None:
+    text = (
+        "# a comment\nname: &n 'it''s'\ndescription: >-\n  folded\n  text\n\nsteps:\n"
+        '- "id": \'a\'   # odd\n  component: /builtin/noop\n  "must_execute": true # kept\n'
+        "  on_error: {action: retry, max_retries: 3}\n  metadata: {on_error: *n}\noutput: {$step: a, paht: $.x}\n"
+    )
+    done = corrected_text(text)
+    expected = text.replace("must_execute", "mustExecute").replace("  on_error: {", "  onError: {")
+    assert done.flow.text == expected.replace("max_retries", "maxRetries").replace("paht", "path")
+    assert (done.number, done.found) == (4, [])
+
+
+STEP = "steps:\n- id: save\n  component: /builtin/put_blob\n  input: {data: 1, blob_type: data}\n"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        (STEP + "output: {$step: svae}\n", STEP + "output: {$step: save}\n"),
+        (STEP + "output: {$step: Save}\n", STEP + "output: {$step: save}\n"),
+        (STEP + "output: {$steps: save}\n", STEP + "output: {$step: save}\n"),
+        (STEP + "output: {$step: save.blob_id}\n", STEP + "output: {$step: save, path: $.blob_id}\n"),
+        (STEP + "output: {$step: 'save.blob_id'}  # x\n", STEP + "output: {$step: save, path: $.blob_id}  # x\n"),
+        (
+            STEP + "output:\n  blob:\n    $step: save.blob_id  # x\n",
+            STEP + "output:\n  blob:\n    $step: save\n    path: $.blob_id  # x\n",
+        ),
+        (STEP + "output: {$step: save, path: $.blob_di}\n", STEP + "output: {$step: save, path: $.blob_id}\n"),
+        (
+            STEP + "output: [{$step: save}, {$from: {workflow: input}}]\n",
+            STEP + "output: [{$step: save}, {$input: $}]\n",
+        ),
+        (
+            STEP + "output: [{$step: save}, {$from: {workflow: input}, path: a}]\n",
+            STEP + "output: [{$step: save}, {$input: $.a}]\n",
+        ),
+        (
+            STEP + "output:\n  x:\n    $from: {step: save}\n    path: $.blob_id\n",
+            STEP + "output:\n  x:\n    {$step: save, path: $.blob_id}\n",
+        ),
+        (STEP.replace("put_blob", "putblob") + "output: {$step: save}\n", STEP + "output: {$step: save}\n"),
+        (STEP.replace("/builtin", "builtin") + "output: {$step: save}\n", STEP + "output: {$step: save}\n"),
+        (STEP.replace("type: data", "type: dta") + "output: {$step: save}\n", STEP + "output: {$step: save}\n"),
+        (
+            STEP + "  on_error: {action: retrry}\noutput: {$step: save}\n",
+            STEP + "  onError: {action: retry}\noutput: {$step: save}\n",
+        ),
+        (STEP + "version: 1.0\noutput: {$step: save}\n", STEP + 'version: "1.0"\noutput: {$step: save}\n'),
+    ],
+)
+def test_what_is_clear_is_corrected(wrong: str, right: str) -> None:
+    for newline in ("\n", "\r\n"):
+        done = corrected_text((HEAD + wrong).replace("\n", newline))
+        assert done.flow.text == (HEAD + right).replace("\n", newline)
+        assert done.found == []
+
+
+def test_json_is_corrected_as_json() -> None:
+    step = {"id": "save", "component": "/builtin/put_blob", "input": {"data": 1, "blob_type": "data"}}
+    flow = {"name": "f", "description": "d", "steps": [step], "output": {"a": {"$step": "save.blob_id"}}}
+    flow["output"]["b"] = {"$from": {"step": "sav"}, "path": "blob_id"}  # type: ignore[index]
+    for indent in (None, 2):
+        done = corrected_text(json.dumps(flow, indent=indent), "f.json")
+        assert json.loads(done.flow.text)["output"] == {
+            "a": {"$step": "save", "path": "$.blob_id"},
+            "b": {"$step": "save", "path": "$.blob_id"},
+        }
+        assert done.found == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # Both would become the key output.
+        "outputs: 2\nOutput: 3\n",
+        # Two steps are alike.
+        "steps:\n- {id: step1, component: /builtin/noop, mustExecute: true}\n"
+        "- {id: step2, component: /builtin/noop, mustExecute: true}\noutput: {$step: step}\n",
+        # Servers ignore the misspelt key and would refuse the correct one.
+        STEP + "  on_error: {retries: 3}\noutput: {$step: save}\n",
+        # It may be another word.
+        STEP + "  label: x\noutput: {$step: save}\n",
+        "outputs: [\n",
+    ],
+)
+def test_what_is_not_clear_is_left(text: str) -> None:
+    done = corrected_text(HEAD + text)
+    assert (done.flow.text, done.number) == (HEAD + text, 0)
+    assert done.found
+
+
+def test_one_harmful_correction_does_not_stop_the_others() -> None:
+    done = corrected_text(HEAD + STEP + "  on_error: {retries: 3}\n  must_execute: true\nouput: {$step: svae}\n")
+    assert done.flow.text == HEAD + STEP + "  on_error: {retries: 3}\n  mustExecute: true\noutput: {$step: save}\n"
+    assert [each.rule for each in done.found] == ["unknown-key"]
+
+
+def test_corrections_never_make_a_file_worse() -> None:
+    texts = [*misspelt(300, 3), *(text for text, _ in mutations(150, 5))]
+    changed = 0
+    for text in texts:
+        flow = FlowText(text, "f.yaml")
+        before = find_in(flow)
+        done = corrected(flow, find_in)
+        assert len(done.found) <= len(before), text
+        assert (done.flow.error is None) == (flow.error is None), text
+        again = corrected_text(done.flow.text)
+        assert (again.flow.text, again.number) == (done.flow.text, 0), text
+        assert done.found == find_in(done.flow)
+        for kept in ("#[^\r\n]*", "\r", "['\"]"):
+            kinds = re.findall(kept, text), re.findall(kept, done.flow.text)
+            assert len(kinds[1]) >= len(kinds[0]), text
+        changed += done.number > 0
+    assert changed > 150
