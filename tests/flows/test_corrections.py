@@ -66,6 +66,7 @@ STEP = "steps:\n- id: save\n  component: /builtin/put_blob\n  input: {data: 1, b
             STEP + "  on_error: {action: retrry}\noutput: {$step: save}\n",
             STEP + "  onError: {action: retry}\noutput: {$step: save}\n",
         ),
+        (STEP.replace("blob_type", "blobtype") + "output: {$step: save}\n", STEP + "output: {$step: save}\n"),
         (STEP + "version: 1.0\noutput: {$step: save}\n", STEP + 'version: "1.0"\noutput: {$step: save}\n'),
     ],
 )

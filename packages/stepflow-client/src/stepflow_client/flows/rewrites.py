@@ -67,6 +67,13 @@ class _Rewriter:
                 found |= {id(child): node for child in (*node.items.values(), *node.elements)}
         return found
 
+    @cached_property
+    def keys(self) -> dict[tuple[int, int], Key]:
+        """The keys by line and column."""
+        return {
+            (key.line, key.column): key for node in self.root.walk() for key in node.keys.values() if key.start >= 0
+        }
+
     def holder(self, at: Node | Key | None) -> Node | None:
         return self.holders.get(-at.start if isinstance(at, Key) else id(at))
 
@@ -89,6 +96,9 @@ class _Rewriter:
         return id(self.holder(finding.at)), finding.fix.text
 
     def rewritten(self, finding: Finding) -> Finding:
+        if isinstance(finding.at, Node) and finding.at.start < 0:
+            # Only the line and the column of the key are known.
+            finding = replace(finding, at=self.keys.get((finding.line, finding.column), finding.at))
         match finding.rule:
             case "from-expression":
                 finding = self.of_old_reference(finding)
@@ -172,7 +182,7 @@ class _Rewriter:
         name = finding.path.rpartition(".")[2]
         plain = name.replace("_", "").lower()
         for key in ("onError", "mustExecute", "component"):
-            if plain == key.lower() and isinstance(finding.at, Key):
+            if plain == key.lower():
                 return replace(finding, hint=f"{key} belongs to the step: write it beside input, not inside of it")
         return finding
 

@@ -1,0 +1,29 @@
+"""Each mistake is found at its place, and what is suggested is of use."""
+
+from __future__ import annotations
+
+import pytest
+from stepflow_client.flows.checker import find_in_text
+
+from tests.flows.mistakes import FLOW, MISTAKES, Mistake
+
+
+def test_the_flow_has_no_mistake() -> None:
+    assert find_in_text(FLOW, "flow.yaml") == []
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
+def test_a_mistake_is_found_and_explained(mistake: Mistake) -> None:
+    before, mark, after = mistake.marked.partition("«")
+    assert mark
+    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    found = find_in_text(before + after, "flow.yaml")
+    here = [each for each in found if (each.line, each.column) == (line, column)]
+    assert here, [(each.line, each.column, each.message, each.hint) for each in found]
+    assert any(mistake.suggestion in (each.hint or "") for each in here), [(each.message, each.hint) for each in here]
+    assert here[0].excerpt.endswith("^")
+
+
+def test_there_are_enough_mistakes_and_suggestions() -> None:
+    assert len({mistake.marked for mistake in MISTAKES}) == len(MISTAKES) >= 60
+    assert sum(mistake.suggestion != "" for mistake in MISTAKES) >= 60
