@@ -36,6 +36,7 @@ _TEST = _output("{$step: a}") + "test:\n  cases:\n"
 
 _SHAPE = [
     Fault("outputs", "unknown-key", "steps: []\noutput: 1\n«outputs: 1\n"),
+    Fault("wrapped", "no-flow", "«flow: {output: 1}\n"),
     Fault("no output", "no-output", "«name: f\nsteps: []\n"),
     Fault("step key", "unknown-key", _step("    «must_execute: true\n")),
     Fault("skip", "unknown-key", _step("    «skip: {$input: x}\n")),
@@ -88,6 +89,7 @@ _EXPRESSIONS = [
     Fault("quoted dot", "ambiguous-path", _output("""{$step: a, path: «'$["x.y"]'}""")),
     Fault("wildcard", "ambiguous-path", _output("{$step: a, path: «'$.x.*'}")),
     Fault("template", "template", _output("[{$step: a}, «'{{ $input.x }}']")),
+    Fault("merge", "merge-key", "metadata: {x: &c {a: 1}}\noutput: {«<<: *c}\n"),
     Fault("constant", "constant-condition", _output("{$if: «0, then: {$step: a}}")),
     Fault("variable name", "variable-name", _output("[{$step: a}, {$variable: «''}]")),
 ]
@@ -122,6 +124,11 @@ _CLOSED = "[{$step: a}, {$input: «$.nam}]"
 _SCHEMAS = [
     Fault("unknown input", "unknown-input", _schema("input", _INPUT, _CLOSED)),
     Fault("field of text", "unknown-input", _schema("input", _INPUT, "[{$step: a}, {$input: «$.name.first}]")),
+    Fault(
+        "optional",
+        "optional-input",
+        _schema("input", "{type: object, properties: {a: {}}}", "[{$step: a}, {$coalesce: [{$input: «$.a}, 1]}]"),
+    ),
     Fault(
         "undeclared", "undeclared-variable", _schema("variables", "{properties: {}}", "[{$step: a}, {$variable: «v}]")
     ),

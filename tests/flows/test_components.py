@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import ComponentInfo
+from stepflow_client._codec.responses import with_paths
 from stepflow_client.flows import check
 from stepflow_client.flows.builtins import BUILTINS
 from stepflow_client.types import ComponentList, FailedPlugin
@@ -56,3 +57,36 @@ def test_a_schema_that_is_none_says_nothing() -> None:
     odd = {"type": "object", "required": [{}, 5], "properties": {"text": {"type": "object", "required": [{}]}}}
     known = [{"name": "echo", "path": "/python/echo", "input_schema": odd}]
     assert _found("/python/echo", known, {"text": {"a": 1}}) == []
+
+
+@pytest.mark.parametrize(
+    ("component", "expected"),
+    [
+        ("/python/echo", ["component-input"]),
+        ("/other/echo", []),
+        ("/custom/create_messages", []),
+        ("/python/create_messages", []),
+        ("/builtin/create_messages", ["component-input"]),
+    ],
+)
+def test_a_component_of_the_same_name_may_be_another_one(component: str, expected: list[str]) -> None:
+    builtin = ComponentInfo(name="create_messages", plugin="builtin", input_schema=_TEXT)
+    for listed in ([builtin, _ECHO], [*_OLD, _ECHO]):
+        assert sorted({each[0] for each in _found(component, listed, {"text": 5})}) == expected
+
+
+@pytest.mark.parametrize("reports_plugins", [False, True])
+def test_components_that_the_configuration_excludes_are_found(reports_plugins: bool) -> None:
+    names = ["create_messages", "put_blob", "load_file"]
+    plugin = "builtin" if reports_plugins else None
+    listed = ComponentList([ComponentInfo(name=each, plugin=plugin) for each in names], [])
+    denied: dict[str, Any] = {"/builtin": [{"plugin": "builtin", "componentDeny": ["/load_*"]}]}
+    allowed: dict[str, Any] = {"/builtin": [{"plugin": "builtin", "componentAllow": ["/create_messages", "/put_blob"]}]}
+    exact: dict[str, Any] = {"/builtin/{*component}": [{"plugin": "builtin"}], "/builtin/load_file": []}
+    for routes in [denied, allowed] if reports_plugins else [exact]:
+        known = with_paths(listed, routes)
+        assert [each.path for each in known] == ["/builtin/create_messages", "/builtin/put_blob", None]
+        assert [each[:2] for each in _found("/builtin/load_file", known, {"path": "x"})] == [
+            ("unknown-component", "error")
+        ]
+        assert _found("/builtin/put_blob", known, {"data": 1, "blob_type": "data"}) == []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -502,6 +503,13 @@ def _component(answer: dict[str, Any]) -> ComponentInfo:
     )
 
 
+def _is_allowed(name: str, rule: Mapping[str, Any]) -> bool:
+    allowed, denied = rule.get("componentAllow"), rule.get("componentDeny")
+    if isinstance(allowed, list) and not any(fnmatchcase(name, str(each)) for each in allowed):
+        return False
+    return not (isinstance(denied, list) and any(fnmatchcase(name, str(each)) for each in denied))
+
+
 def with_paths(listed: ComponentList, routes: Mapping[str, Any]) -> ComponentList:
     """Return the components with the path that flows use for each, if the configured routes determine it.
 
@@ -510,16 +518,20 @@ def with_paths(listed: ComponentList, routes: Mapping[str, Any]) -> ComponentLis
         routes: The `routes` of the configuration: from a prefix such as `/builtin` (0.13) or a pattern such as
             `/builtin/{*component}` (before) to its rules, each with its plugin.
     """
-    prefixes: dict[str, str] = {}
+    found: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
     for route, rules in routes.items():
         for rule in rules if isinstance(rules, list) else []:
             if isinstance(rule, Mapping) and isinstance(rule.get("plugin"), str):
-                prefixes.setdefault(rule["plugin"], route.partition("{")[0].rstrip("/"))
-    only = next(iter(prefixes.values())) if len(prefixes) == 1 else None
+                found.setdefault(rule["plugin"], []).append((route.partition("{")[0].rstrip("/"), rule))
+    only = next(iter(found.values())) if len(found) == 1 else []
 
     def placed(component: ComponentInfo) -> ComponentInfo:
         # Servers before 0.13 do not report the plugin; with a single plugin, the prefix is clear anyway.
-        prefix = only if component.plugin is None else prefixes.get(component.plugin)
-        return component if prefix is None else component.model_copy(update={"path": f"{prefix}/{component.name}"})
+        for prefix, rule in only if component.plugin is None else found.get(component.plugin, []):
+            path = f"{prefix}/{component.name}"
+            # A route of its own without rules takes a component away.
+            if _is_allowed(f"/{component.name}", rule) and routes.get(path) != []:
+                return component.model_copy(update={"path": path})
+        return component
 
     return ComponentList(map(placed, listed), listed.failed_plugins)

@@ -113,32 +113,39 @@ def _check(root: Node, components: Components | None, *, type_check: bool, stric
 
 
 def _check_flow(root: Node, path: str, catalogue: Catalogue, found: Findings, depth: int) -> None:
+    before, found.in_unchecked = found.in_unchecked, found.in_unchecked or depth > 0
     check_shape(root, found, path)
+    found.in_unchecked = before
     if not isinstance(root.value, dict):
         return
     model = FlowModel(root, path)
     for index, step in enumerate(steps.elements if (steps := root.get("steps")) else ()):
         if "input" in step.items:
-            check_expression(step.items["input"], f"{path}.steps[{index}].input", found)
+            check_expression(step.items["input"], f"{path}.steps[{index}].input", found, model.by_id)
     if "output" in root.items:
-        check_expression(root.items["output"], f"{path}.output", found)
+        check_expression(root.items["output"], f"{path}.output", found, model.by_id)
     check_references(model, found, is_subflow=depth > 0)
     check_schemas(model, found)
     check_components(model, catalogue, found)
-    _check_numbers(root, path, found)
+    _check_values(root, path, found)
     if depth < _DEEPEST:
-        for inner, where in list(subflows(model, found)):
+        for inner, where, is_stored in list(subflows(model, found)):
+            before, found.in_unchecked = found.in_unchecked, found.in_unchecked or not is_stored
             _check_flow(inner, where, catalogue, found, depth + 1)
+            found.in_unchecked = before
 
 
-def _check_numbers(node: Node, path: str, found: Findings) -> None:
+def _check_values(node: Node, path: str, found: Findings) -> None:
+    for key, _ in node.merges:
+        found.add("merge-key", "warning", key, path, "Stepflow's own tools do not merge: for them, << is "
+                  "an ordinary key",                  "write the keys out")  # fmt: skip
     if isinstance(node.value, int) and not -(2**63) <= node.value <= _LARGEST:
         found.add("large-integer", "warning", node, path, "servers turn an integer of this size into a float, which "
                   "loses digits", "put it in quotes")  # fmt: skip
     for key, child in node.items.items():
-        _check_numbers(child, f"{path}.{key}", found)
+        _check_values(child, f"{path}.{key}", found)
     for index, child in enumerate(node.elements):
-        _check_numbers(child, f"{path}[{index}]", found)
+        _check_values(child, f"{path}[{index}]", found)
 
 
 class _Ignored:

@@ -19,6 +19,14 @@ class Components(dict[str, tuple[Any, Any]]):
     is_whole = True
     """Whether the list is complete: plugins that could not be queried may have more components."""
 
+    def __init__(self, components: Mapping[str, tuple[Any, Any]] | None = None) -> None:
+        """Store the schemas."""
+        super().__init__(components or {})
+        self.plugins: dict[str, str] = {}
+        """The plugin by the name of a component without a path, if the server reports it."""
+        self.denied: set[str] = set()
+        """The names of components that the server has, but to which its known routes do not lead."""
+
 
 def components_of(components: Any) -> Components | None:
     """Return components (`ComponentInfo`, or their JSON) in the form that the checks use; None stays None.
@@ -30,12 +38,22 @@ def components_of(components: Any) -> Components | None:
         return None
     found = Components()
     found.is_whole = not getattr(components, "failed_plugins", None)
-    for each in components:
-        record = each if isinstance(each, Mapping) else each.model_dump()
+    records = [each if isinstance(each, Mapping) else each.model_dump() for each in components]
+    # With known routes, the components of a plugin that they lead to have paths, except for those that they deny.
+    routed = {record.get("plugin") for record in records if record.get("path")}
+    for record in records:
         name = record.get("path") or str(record.get("name")).strip("/")
         schemas = (record.get("input_schema") or {}, record.get("output_schema") or {})
-        # If two plugins have components with the same name, nothing is known about that name.
-        found[name] = ({}, {}) if name in found else schemas
+        if not record.get("path") and record.get("plugin") in routed:
+            found.denied.add(name)
+        elif name in found:
+            # If two plugins have components with the same name, nothing is known about that name.
+            found[name] = ({}, {})
+            found.plugins.pop(name, None)
+        else:
+            found[name] = schemas
+            if isinstance(plugin := record.get("plugin"), str):
+                found.plugins[name] = plugin
     return found
 
 
@@ -48,14 +66,23 @@ def known_components(components: Components | None) -> Components:
     has_builtins = components.is_whole and "put_blob" in listed
     missing = {f"/builtin/{name}" for name in names if name not in listed} if has_builtins else set()
     # The schemas of builtin components in this package are more detailed than those that servers send.
-    return Components(components | {name: each for name, each in BUILTINS.items() if name not in missing})
+    known = Components(components | {name: each for name, each in BUILTINS.items() if name not in missing})
+    known.plugins, known.denied = components.plugins, components.denied
+    return known
 
 
 def schemas_of(component: str, known: Components) -> tuple[Any, Any] | None:
-    """Return the schemas of a component by its path, or else by its name after the prefix of its route."""
+    """Return the schemas of a component by its path; None if there is no such component.
+
+    Where servers do not report routes, a component of the same name may be another one: nothing is known about it,
+    unless its plugin is called as the path begins.
+    """
     if component in known:
         return known[component]
     if component.startswith("/builtin/"):
         return None
     parts = component.strip("/").split("/")
-    return next((known[name] for i in range(1, len(parts)) if (name := "/".join(parts[i:])) in known), None)
+    name = next((name for i in range(1, len(parts)) if (name := "/".join(parts[i:])) in known), None)
+    if name is None:
+        return None
+    return known[name] if known.plugins.get(name) == parts[0] else ({}, {})

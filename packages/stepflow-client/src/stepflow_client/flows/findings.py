@@ -15,10 +15,10 @@ TYPE_RULES = frozenset({"input-conflict", "possible-mismatch", "type-mismatch", 
 RULES = TYPE_RULES | {
     "ambiguous-path", "case-input", "case-output", "coalesce-list", "component-input", "component-slash",
     "conditional-stall", "config-twice", "constant-condition", "cycle", "dangling-ref", "dead-default",
-    "default-step", "default-type", "duplicate-case", "duplicate-id", "duplicate-key", "empty-id",
-    "expected-output", "from-expression", "ignored-key", "iterate-output", "large-integer", "later-step",
-    "malformed-path", "misplaced-schema", "missing-key", "missing-then", "no-output", "not-a-schema",
-    "not-evaluated", "path-not-text", "required-undeclared", "schema-of-unknown-step", "self-reference",
+    "default-step", "default-type", "duplicate-case", "duplicate-id", "duplicate-key", "empty-id", "expected-output",
+    "from-expression", "ignored-key", "iterate-output", "large-integer", "later-step", "malformed-path", "merge-key",
+    "misplaced-schema", "missing-key", "missing-then", "no-flow", "no-output", "not-a-schema", "not-evaluated",
+    "optional-input", "path-not-text", "required-undeclared", "schema-of-unknown-step", "self-reference",
     "step-not-text", "syntax", "template", "two-keywords", "undeclared-variable", "undefined-step",
     "unescaped-subflow", "unknown-action", "unknown-component", "unknown-input", "unknown-key", "unknown-keyword",
     "unknown-output-path", "unused-key", "unused-step", "unused-variable", "variable-name", "variable-path",
@@ -62,6 +62,8 @@ class Findings:
     def __init__(self) -> None:
         """Start without findings."""
         self.all: dict[tuple[str, int, int, str], Finding] = {}
+        self.in_unchecked = False
+        """Whether the faults are those of a flow that servers read only when it runs: they refuse none of them."""
 
     def add(
         self,
@@ -84,5 +86,6 @@ class Findings:
             hint: How to fix it.
             fix: The change that fixes it, if there is a safe one.
         """
+        level = "error" if level == "fatal" and self.in_unchecked else level
         found = Finding(rule, level, message, path, at.line, at.column, hint, fix, at=at)
         self.all.setdefault((rule, at.line, at.column, path), found)

@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from ..components import Components
-from ..expressions import portable_path, references
+from ..expressions import keyword_of, portable_path, references
 from ..findings import Findings
 from ..graph import inner_flow
 from ..model import FlowModel, Read, Step
@@ -28,7 +28,14 @@ def check_components(model: FlowModel, catalogue: Catalogue, found: Findings) ->
         if step.component is None:
             continue
         node = step.node.items["component"]
-        if not step.component.startswith("/"):
+        if catalogue.is_denied(step.component):
+            found.add("unknown-component", "error", node, f"{step.path}.component", "the routes of the server do not "
+                      f"lead to {node.value!r}", "its configuration denies it, or does not allow it")  # fmt: skip
+        elif step.component != _tidy(step.component):
+            found.add("component-slash", "error", node, f"{step.path}.component", f"component {node.value!r} has no "
+                      "route: names have no blanks at their ends and no empty parts",
+                      f"write {_tidy(step.component)}")  # fmt: skip
+        elif not step.component.startswith("/"):
             found.add("component-slash", "error", node, f"{step.path}.component", f"component {node.value!r} does not "
                       "begin with /: it has no route", near(node.value, [*known, "/" + node.value]))  # fmt: skip
         elif schemas := catalogue.schemas(step.component):
@@ -38,6 +45,12 @@ def check_components(model: FlowModel, catalogue: Catalogue, found: Findings) ->
     for read in model.reads:
         if read.step in model.by_id and "path" in read.node.items:
             _check_path(model, read, catalogue, found)
+
+
+def _tidy(component: str) -> str:
+    """Return a component without blanks around its parts and without empty parts."""
+    parts = [each.strip() for each in component.split("/")]
+    return "/" * component.strip().startswith("/") + "/".join(filter(None, parts)) or component
 
 
 def _unknown(step: Step, node: Node, known: Components, is_whole: bool, found: Findings) -> None:
@@ -105,8 +118,8 @@ def _check_path(model: FlowModel, read: Read, catalogue: Catalogue, found: Findi
                   f"{wrong.problem} ({whose})", wrong.hint)  # fmt: skip
 
 
-def subflows(model: FlowModel, found: Findings) -> Iterator[tuple[Node, str]]:
-    """Yield the flows in the inputs of map, iterate and put_blob, with their paths.
+def subflows(model: FlowModel, found: Findings) -> Iterator[tuple[Node, str, bool]]:
+    """Yield the flows in the inputs of map, iterate and put_blob, with their paths, and whether servers check them.
 
     A flow without `$literal` around it is a fault if its expressions would be evaluated in the outer flow.
     """
@@ -118,19 +131,48 @@ def subflows(model: FlowModel, found: Findings) -> Iterator[tuple[Node, str]]:
         path = f"{step.path}.{'.'.join(map(str, inner.at))}"
         if step.component == "/builtin/iterate":
             _check_turn(node, path, found)
-        if inner.is_escaped or not references(inner.flow):
-            yield node, path
-        else:
-            found.add("unescaped-subflow", "error", node, path, "the expressions of this flow are read in the "
+        read = references(inner.flow)
+        if inner.is_escaped or not read:
+            yield node, path, step.component == "/builtin/put_blob"
+        # Only outside of $literal, a flow can be given variables: its own runs have none.
+        elif any(each.kind != "variable" for each in read):
+            found.add("unescaped-subflow", "warning", node, path, "the expressions of this flow are read in the "
                       "outer flow, not in its own runs", "write it below $literal:")  # fmt: skip
 
 
 def _check_turn(flow: Node, path: str, found: Findings) -> None:
-    """Find a flow for iterate whose output has neither `result` nor `next`."""
-    output = flow.get("output")
-    if output is None or not isinstance(output.value, dict) or any(key.startswith("$") for key in output.items):
+    """Find a flow for iterate whose output has neither `result` nor `next`, always or where a branch is taken."""
+    if not isinstance(flow.value, dict) or keyword_of(flow.items) is not None:
         return
-    if "result" not in output.items and "next" not in output.items:
-        found.add("iterate-output", "error", output, f"{path.removesuffix('.$literal')}.output", "iterate needs "
-                  "'result' or 'next' in the output of its flow",
-                  near(next(iter(output.items), ""), ("result", "next"), "write one of"))  # fmt: skip
+    output, path = flow.get("output"), f"{path.removesuffix('.$literal')}.output"
+    for wrong in [flow] if output is None else _without_result(output):
+        is_certain = wrong is output or output is None
+        message = "iterate needs 'result' or 'next' in the output of its flow"
+        found.add("iterate-output", "error" if is_certain else "warning", wrong, path,
+                  message if is_certain else f"{message}, and fails with this branch",
+                  near(next(iter(wrong.items), ""), ("result", "next"), "write one of"))  # fmt: skip
+
+
+def _without_result(output: Node) -> Iterator[Node]:
+    """Yield the parts of an expression that give neither `result` nor `next`."""
+    match keyword_of(output.items):
+        case "$if":
+            yield from _without_result(output.items["then"]) if "then" in output.items else ()
+            if "else" in output.items:
+                yield from _without_result(output.items["else"])
+            elif output.items["$if"].value is not True:
+                yield Node(None, output.line, output.column)
+        case "$coalesce":
+            for each in output.items["$coalesce"].elements:
+                if each.value is not None:
+                    yield from _without_result(each)
+        case "$literal":
+            inner = output.items["$literal"]
+            if not _is_turn(inner):
+                yield output
+        case None if not _is_turn(output):
+            yield output
+
+
+def _is_turn(node: Node) -> bool:
+    return isinstance(node.value, dict) and not node.items.keys().isdisjoint(("result", "next"))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Collection
 from difflib import get_close_matches
 
 from ..expressions import KEYWORDS, PathError, ambiguity, keyword_of, parse_path
 from ..findings import Findings, Fix
 from ..nearest import near, nearest
 from ..source import Node
+from .texts import check_text
 
 __all__ = ["SCHEMA_KEYWORDS", "check_expression"]
 
@@ -24,52 +25,87 @@ SCHEMA_KEYWORDS = (
     "$vocabulary",
 )
 """Keys of JSON Schema, which flows pass to components as data."""
-_TEMPLATE = re.compile(r"\{\{[^{}]*\$[^{}]*\}\}")
 _BESIDE = {"$if": ("then", "else"), "$step": ("path",), "$variable": ("default",)}
 
 
-def check_expression(node: Node, path: str, found: Findings) -> None:
-    """Find faults in an expression and in the expressions inside it."""
+def check_expression(node: Node, path: str, found: Findings, steps: Collection[str] = ()) -> None:
+    """Find faults in an expression and in the expressions inside it.
+
+    Args:
+        node: The expression.
+        path: Its path.
+        found: The findings to add to.
+        steps: The ids of the steps of the flow.
+    """
     word = keyword_of(node.items)
     if word is None:
-        _check_plain(node, path, found)
+        _check_plain(node, path, found, steps)
         return
     for key in node.items:
-        if key != word and key not in _BESIDE.get(word, ()):
+        if key != word and key not in _BESIDE.get(word, ()) and not (word == "$from" and key == "path"):
             _beside(node, word, key, path, found)
     value = node.items[word]
     if word == "$from":
         found.add("from-expression", "fatal", node.keys[word], path, "$from is not read any more (0.13 refuses it)",
-                  "write $step, $input or $variable")  # fmt: skip
+                  _without_from(node))  # fmt: skip
     elif word == "$if":
         if "then" not in node.items:
             found.add("missing-then", "fatal", node.keys[word], path, "an $if needs 'then'", "add then: ...")
         _check_condition(value, f"{path}.$if", found)
         for key in ("$if", "then", "else"):
             if key in node.items:
-                check_expression(node.items[key], f"{path}.{key}", found)
+                check_expression(node.items[key], f"{path}.{key}", found, steps)
     elif word == "$coalesce":
         if not isinstance(value.value, list):
             found.add("coalesce-list", "fatal", value, path, "$coalesce takes a list", "write $coalesce: [a, b]")
         for index, each in enumerate(value.elements):
-            check_expression(each, f"{path}.$coalesce[{index}]", found)
+            check_expression(each, f"{path}.$coalesce[{index}]", found, steps)
     elif word != "$literal":
         _check_reference(node, word, path, found)
+        if word == "$variable" and "default" in node.items:
+            check_expression(node.items["default"], f"{path}.default", found, steps)
 
 
-def _check_plain(node: Node, path: str, found: Findings) -> None:
+def _without_from(node: Node) -> str:
+    """Return a hint with what stands for a `$from` today."""
+    source, path = node.items["$from"], node.get("path")
+    below = f", path: {path.value}" if path is not None and path.value else ""
+    if (step := source.get("step")) is not None:
+        return f"write {{$step: {step.value}{below}}}"
+    if (flow := source.get("workflow")) is not None and flow.value == "input":
+        return f"write {{$input: {path.value if path is not None and path.value else '$'}}}"
+    return "write $step, $input or $variable"
+
+
+def _check_plain(node: Node, path: str, found: Findings, steps: Collection[str]) -> None:
+    if (word := _forgotten(node, steps)) is not None:
+        found.add("unknown-keyword", "warning", node.keys[word], f"{path}.{word}", f"{word!r} without $ is no keyword: "
+                  "the object is passed on as data", f"write ${word}")  # fmt: skip
+        return
     for key, child in node.items.items():
         if key.startswith("$") and key not in SCHEMA_KEYWORDS:
-            is_close = bool(get_close_matches(key, KEYWORDS, n=1, cutoff=0.85))
+            is_close = bool(get_close_matches(key.lower(), KEYWORDS, n=1, cutoff=0.85))
             found.add("unknown-keyword", "error" if is_close else "warning", node.keys[key], f"{path}.{key}",
                       f"{key!r} is no keyword: the object is passed on as data",
                       near(key, KEYWORDS, "expressions are"))  # fmt: skip
-        check_expression(child, f"{path}.{key}", found)
+        check_expression(child, f"{path}.{key}", found, steps)
     for index, child in enumerate(node.elements):
-        check_expression(child, f"{path}[{index}]", found)
-    if isinstance(node.value, str) and _TEMPLATE.search(node.value):
-        found.add("template", "warning", node, path, "text is never evaluated: {{ }} reaches the component as it is",
-                  "put the expression in place of the text")  # fmt: skip
+        check_expression(child, f"{path}[{index}]", found, steps)
+    if isinstance(node.value, str):
+        check_text(node, path, found)
+
+
+def _forgotten(node: Node, steps: Collection[str]) -> str | None:
+    """Return the keyword of an expression without its `$`; None if the object may be data."""
+    keys = node.items.keys()
+    if keys in ({"step"}, {"step", "path"}):
+        return "step" if isinstance(node.items["step"].value, str) and node.items["step"].value in steps else None
+    if len(keys) == 1 and (word := next(iter(keys))) in ("input", "variable"):
+        value = node.items[word].value
+        return word if isinstance(value, str) and value.startswith(("$.", "$[")) else None
+    if keys in ({"if", "then"}, {"if", "then", "else"}):
+        return "if" if keyword_of(node.items["if"].items) is not None else None
+    return None
 
 
 def _beside(node: Node, word: str, key: str, path: str, found: Findings) -> None:
@@ -103,11 +139,9 @@ def _check_reference(node: Node, word: str, path: str, found: Findings) -> None:
             _check_path(node.items["path"], f"{path}.path", "path", found)
         return
     _check_path(value, path, word, found)
-    if word == "$variable":
-        if value.value is None or (isinstance(value.value, str) and value.value.strip() in ("", "$")):
-            found.add("variable-name", "error", value, path, "a $variable needs a name: this fails at run time")
-        if "default" in node.items:
-            check_expression(node.items["default"], f"{path}.default", found)
+    is_empty = value.value is None or (isinstance(value.value, str) and value.value.strip() in ("", "$"))
+    if word == "$variable" and is_empty:
+        found.add("variable-name", "error", value, path, "a $variable needs a name: this fails at run time")
 
 
 def _check_path(node: Node, path: str, word: str, found: Findings) -> None:

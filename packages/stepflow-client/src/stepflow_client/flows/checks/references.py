@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ..findings import Findings
 from ..model import FlowModel, Read, Step
 from ..nearest import near
@@ -13,7 +15,13 @@ _MOST_SHOWN = 12
 
 
 def check_references(model: FlowModel, found: Findings, *, is_subflow: bool = False) -> None:
-    """Find faults in the graph of a flow."""
+    """Find faults in the graph of a flow.
+
+    Args:
+        model: The flow.
+        found: The findings to add to.
+        is_subflow: Whether the flow is one inside a step.
+    """
     _check_ids(model, found)
     for step in model.steps:
         for read in step.reads:
@@ -32,11 +40,13 @@ def check_references(model: FlowModel, found: Findings, *, is_subflow: bool = Fa
 def _check_ids(model: FlowModel, found: Findings) -> None:
     for step in model.steps:
         at, path = step.node.items["id"], f"{step.path}.id"
-        if not step.id.strip():
+        # Steps of a flow that servers do not check may have any id.
+        if not step.id.strip() and not found.in_unchecked:
             found.add("empty-id", "fatal", at, path, "a step's id is empty", "give it a name")
         elif model.by_id[step.id] is not step:
             first = model.by_id[step.id].node.items["id"]
-            found.add("duplicate-id", "fatal", at, path, f"two steps are called {step.id!r}; the first is in line "
+            level = "warning" if found.in_unchecked else "fatal"
+            found.add("duplicate-id", level, at, path, f"two steps are called {step.id!r}; the first is in line "
                       f"{first.line}", "rename one of them")  # fmt: skip
 
 
@@ -49,7 +59,7 @@ def _check_read(model: FlowModel, step: Step, read: Read, found: Findings) -> No
     other = model.by_id.get(str(read.step))
     if other is None:
         _undefined(model, read, f"step {step.id!r}", [each.id for each in model.steps[: step.index]], found)
-    elif other.id == step.id:
+    elif other is step:
         found.add("self-reference", "fatal", read.target, read.path, f"step {step.id!r} reads its own output")
     elif other.index >= step.index:
         way = _way(model, read, step)
@@ -57,7 +67,7 @@ def _check_read(model: FlowModel, step: Step, read: Read, found: Findings) -> No
             shown = [step.id, *way] if len(way) < _MOST_SHOWN else [step.id, *way[:5], "...", *way[-5:]]
             found.add("cycle", "fatal", read.target, read.path, f"steps wait for each other: {' -> '.join(shown)}",
                       "remove one of these references")  # fmt: skip
-        else:
+        elif not found.in_unchecked:
             found.add("later-step", "fatal", read.target, read.path, f"step {step.id!r} names {other.id!r}, which "
                       "stands behind it", f"move {other.id!r} before {step.id!r}")  # fmt: skip
 
@@ -71,6 +81,10 @@ def _way(model: FlowModel, read: Read, step: Step) -> list[str]:
 
 
 def _check_needed(model: FlowModel, found: Findings) -> None:
+    wrong = ("undefined-step", "unknown-keyword", "from-expression", "template")
+    if any(rule in wrong and path.startswith(model.path) for rule, _, _, path in found.all):
+        # A step that seems to be unused may be the one that a wrong reference means.
+        return
     # A step that only a default names has a finding of its own.
     defaults = {read.step for read in model.reads if read.step and read.reference.in_default}
     needed = model.graph.needed() | model.graph.upstream(defaults)
@@ -91,14 +105,24 @@ def _check_stalls(
             continue
         if read.reference.in_default:
             if read.step not in plain:
-                found.add("default-step", "error", read.target, read.path, f"the default of a variable does not make "
-                          f"step {read.step!r} run: it fails with 'not completed'",
+                found.add("default-step", "warning", read.target, read.path, f"the default of a variable does not make "
+                          f"step {read.step!r} run: without a value for the variable, it fails with 'not completed'",
                           f"name {read.step!r} outside of the default too")  # fmt: skip
         elif (after := read.reference.after) and read.step not in after:
-            looked = ", ".join(sorted(map(repr, after)))
-            effect = "fails with 'not completed'" if step is None else "stands still for 30 s or for ever"
-            grave = step is None or is_subflow
-            found.add("conditional-stall", "error" if grave else "warning", read.target, read.path,
-                      f"a condition waits for step {looked} before it is known that {read.step!r} is needed: the run "
-                      f"{effect}", f"set mustExecute: true on {read.step!r}, or name it outside of the "
-                      "condition")  # fmt: skip
+            effect = "stands still for 30 s or for ever"
+            if step is None:
+                effect = "fails with 'not completed'"
+            elif is_subflow:
+                effect = "never ends"
+            found.add("conditional-stall", "warning", read.target, read.path, f"{_when(read, after)}, the run "
+                      f"{effect}, because nothing else makes step {read.step!r} run",
+                      f"set mustExecute: true on {read.step!r}, or name it outside of the condition")  # fmt: skip
+
+
+def _when(read: Read, after: Collection[str]) -> str:
+    """Return under which condition a branch is taken that is chosen by the outputs of steps."""
+    steps = " and ".join(f"step {each!r}" for each in sorted(after))
+    branch = next((each for each in reversed(read.reference.branches) if each.kind in ("then", "else")), None)
+    if branch is None:
+        return f"if {steps} {'gives' if len(after) == 1 else 'give'} null"
+    return f"if the condition on {steps} is {'true' if branch.kind == 'then' else 'false'}"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..expressions import portable_path
+from ..expressions import portable_path, write_path
 from ..findings import Findings
 from ..json_types import JSON_TYPES
 from ..matching import MATCHERS, is_matcher
 from ..model import FlowModel, Read
 from ..nearest import near
 from ..source import Node
-from ..types.model import Type
+from ..types.model import ObjectOf, Type
 from ..types.paths import behind
 from ..types.schemas import definitions_of, referred_name, resolved, type_of_schema
 from ..types.values import mismatches
@@ -42,6 +42,7 @@ def check_schemas(model: FlowModel, found: Findings) -> None:
         for read in model.reads:
             if read.kind == "input":
                 _check_input_path(read, type, found)
+                _check_alternative(read, type, found)
     _check_variables(model, defs, found)
 
 
@@ -68,15 +69,15 @@ def _check_schema(node: Node, path: str, defs: Mapping[str, Any], found: Finding
         for name, child in held.items.items() if held else ():
             _check_schema(child, f"{path}.{key}.{name}", defs, found)
     for key in _NESTED:
-        if key in node.items:
+        if key in node.items and not (key == "items" and isinstance(node.items[key].value, list)):
             _check_schema(node.items[key], f"{path}.{key}", defs, found)
-    for key in _LISTS:
+    for key in (*_LISTS, "items"):
         held = node.get(key)
         for index, child in enumerate(held.elements if held else ()):
             _check_schema(child, f"{path}.{key}[{index}]", defs, found)
     if "default" in node.items:
         for wrong in mismatches(node.items["default"], node.value, defs, f"{path}.default"):
-            found.add("default-type", "error", wrong.node, wrong.path, f"the default does not fit: {wrong.message}",
+            found.add("default-type", "warning", wrong.node, wrong.path, f"the default does not fit: {wrong.message}",
                       wrong.hint)  # fmt: skip
 
 
@@ -153,8 +154,9 @@ def check_result(
         # Expected objects may be incomplete, and a matcher can match many values.
         is_matched = _holds_matcher(wrong.node.value) or wrong.path.rpartition(".")[2] in MATCHERS
         if "is missing" not in wrong.message and not is_matched:
+            # Servers do not check outputs, so the schema may be what is wrong.
             message = f"this output cannot occur, {by}: {wrong.message}"
-            found.add("case-output", "error", wrong.node, wrong.path, message, wrong.hint)
+            found.add("case-output", "warning", wrong.node, wrong.path, message, wrong.hint)
 
 
 def _holds_matcher(value: Any) -> bool:
@@ -170,12 +172,31 @@ def _check_input_path(read: Read, type: Type, found: Findings) -> None:
                   f"{wrong.problem} (the flow's input schema)", wrong.hint)  # fmt: skip
 
 
+def _check_alternative(read: Read, type: Type, found: Findings) -> None:
+    """Find an alternative of a `$coalesce` that reads what may be absent: this is no null, but fails."""
+    branches, parts = read.reference.branches, portable_path(read.reference.path) or ()
+    guards = [each.condition for each in branches if each.kind == "then"]
+    is_alternative = any(each.kind == "coalesce" for each in branches) and not read.reference.in_condition
+    if not is_alternative or read.node.value in guards:
+        return
+    for index, part in enumerate(parts):
+        fields = [each.fields.get(str(part)) for each in behind(type, parts[:index]).type.members
+                  if isinstance(each, ObjectOf)]  # fmt: skip
+        if any(each is not None and not each.is_required for each in fields):
+            shown = write_path(parts[: index + 1])
+            found.add("optional-input", "warning", read.target, read.path, f"without {shown} in the input, this fails: "
+                      "$coalesce goes on only behind null", f"write {{$if: {{$input: {shown}}}, then: "
+                      f"{{$input: {shown}}}, else: ...}}: a condition that fails is false")  # fmt: skip
+            return
+
+
 def _check_variables(model: FlowModel, defs: Mapping[str, Any], found: Findings) -> None:
     schema = model.schema("variables")
     if schema is None or not isinstance(schema.value, dict):
         return
     held = schema.get("properties")
-    declared = held.items if held is not None else {}
+    declared = held.value if held is not None and isinstance(held.value, dict) else {}
+    others = behind(type_of_schema(schema.value, defs, is_source=True), ())
     required = schema.value.get("required")
     required = required if isinstance(required, list) else []
     reads = [read for read in model.reads if read.kind == "variable"]
@@ -184,10 +205,10 @@ def _check_variables(model: FlowModel, defs: Mapping[str, Any], found: Findings)
         if not parts:
             continue
         if parts[0] not in declared:
-            found.add("undeclared-variable", "error", read.target, read.path, f"variable {parts[0]!r} is not declared",
-                      near(str(parts[0]), declared, "declared are"))  # fmt: skip
+            if _is_undeclared(schema.value, others.type, str(parts[0])):
+                _undeclared(read, str(parts[0]), declared, found)
             continue
-        value = declared[str(parts[0])].value
+        value = declared[str(parts[0])]
         wrong = behind(type_of_schema(value, defs, is_source=True), parts[1:])
         if wrong.problem:
             level = "error" if wrong.is_certain else "warning"
@@ -195,12 +216,29 @@ def _check_variables(model: FlowModel, defs: Mapping[str, Any], found: Findings)
         if "default" in read.node.items and len(parts) == 1:
             _check_dead_default(read, value, parts[0] in required, defs, found)
     used = {read.reference.variable for read in reads}
-    if held is None or any(read.reference.path in ("", "$") for read in reads):
+    if held is None or not declared or any(read.reference.path in ("", "$") for read in reads):
         return
     for name in declared:
         if name not in used:
             found.add("unused-variable", "warning", held.keys[name], f"{model.path}.variables.{name}",
                       f"variable {name!r} is never read", "remove it")  # fmt: skip
+
+
+def _is_undeclared(schema: Mapping[str, Any], type: Type, name: str) -> bool:
+    """Return whether a schema of variables has no place for a name, in the schemas that it refers to either."""
+    if schema.get("patternProperties") or isinstance(schema.get("additionalProperties"), Mapping):
+        return False
+    fields = [member for member in type.members if isinstance(member, ObjectOf)]
+    if not fields:
+        return schema.keys().isdisjoint(("$ref", "allOf", "anyOf", "oneOf"))
+    return not any(name in each.fields or (each.is_open and each.fields) for each in fields)
+
+
+def _undeclared(read: Read, name: str, declared: Mapping[str, Any], found: Findings) -> None:
+    # Servers pass variables on that a flow does not declare; this client refuses them.
+    level = "warning" if "default" in read.node.items else "error"
+    found.add("undeclared-variable", level, read.target, read.path, f"variable {name!r} is not declared",
+              near(name, declared, "declared are"))  # fmt: skip
 
 
 def _check_dead_default(read: Read, schema: Any, is_required: bool, defs: Mapping[str, Any], found: Findings) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ...errors import InvalidArgumentError
 from ..findings import Findings, Fix
+from ..matching import check_expected
 from ..nearest import near, nearest
 from ..source import Node
 
@@ -19,6 +21,10 @@ _FLOW = {
 _STEP = {
     "id": "text", "component": "text", "input": "", "onError": "object", "mustExecute": "boolean", "metadata": "object",
 }  # fmt: skip
+_NAMES = frozenset({"name", "description", "version", "metadata", "schema", "$schema"})
+"""Keys of a flow that other documents have as well."""
+_COMMON = frozenset({"apiVersion"})
+"""Keys of other documents that look like misspelt ones of flows."""
 _ON_ERROR = {"action": "text", "defaultValue": "", "maxRetries": ""}
 _TEST = {"configFile": "text", "config": "", "stepflow_config": "", "cases": "list"}
 _CASE = {"name": "text", "description": "text", "input": "", "output": "object", "tags": "list"}
@@ -51,7 +57,7 @@ def _plain(key: str) -> str:
 
 def check_shape(flow: Node, found: Findings, path: str = "$") -> None:
     """Find wrong keys and types at every level of a flow, except inside expressions."""
-    if not _mapping(flow, path, "a flow", _FLOW, (), found):
+    if _is_no_flow(flow, path, found) or not _mapping(flow, path, "a flow", _FLOW, (), found):
         return
     if "output" not in flow.items:
         found.add("no-output", "warning", flow, path, "the flow has no output: it ends with null and only mustExecute "
@@ -61,11 +67,33 @@ def check_shape(flow: Node, found: Findings, path: str = "$") -> None:
     for index, example in _listed(flow.get("examples")):
         _mapping(example, f"{path}.examples[{index}]", "an example", _EXAMPLE, ("name", "input"), found)
     test = flow.get("test")
-    if test is not None and _mapping(test, f"{path}.test", "test", _TEST, (), found):
+    if test is not None and test.value is not None and _mapping(test, f"{path}.test", "test", _TEST, (), found):
         _check_test(test, f"{path}.test", found)
     schemas = flow.get("schemas")
     if schemas is not None and schemas.value is not None:
         _check_schemas(schemas, f"{path}.schemas", found)
+
+
+def _is_no_flow(flow: Node, path: str, found: Findings) -> bool:
+    """Find a document that is something else, of which servers make an empty flow."""
+    if not flow.items or any(key in _FLOW and key not in _NAMES for key in flow.items):
+        return False
+    if (inner := flow.get("flow")) is not None and isinstance(inner.value, dict):
+        found.add("no-flow", "error", flow.keys["flow"], f"{path}.flow", "the flow is below the key 'flow': servers "
+                  "drop it, and run an empty flow", "remove the key 'flow'")  # fmt: skip
+        return True
+    unknown = [key for key in flow.items if key not in _NAMES]
+    # With a misspelt key it is a flow all the same.
+    if not unknown or any(_meant(key, _FLOW) or _plain(key) in _EARLIER for key in unknown if key not in _COMMON):
+        return False
+    found.add("no-flow", "error", flow, path, f"this is no flow: it has {', '.join(map(repr, unknown[:4]))}, but "
+              "neither steps nor output", "a flow has steps: [...] and output: ...")  # fmt: skip
+    return True
+
+
+def _meant(key: str, known: Mapping[str, str]) -> str | None:
+    """Return the known key that a key is an other spelling of; None if there is none."""
+    return next((each for each in known if _plain(each) == _plain(key)), None) or nearest(key, known)
 
 
 def _listed(node: Node | None) -> Iterator[tuple[int, Node]]:
@@ -138,12 +166,16 @@ def _check_expected(expected: Node, path: str, found: Findings) -> None:
     needs = "result" if outcome.value == "success" else "error"
     if needs not in expected.items:
         found.add("expected-output", "fatal", expected, path, f"an expected {outcome.value} needs {needs!r}")
-    elif needs == "error":
-        error = expected.items["error"]
-        for key in ("code", "message"):
-            if key not in error.items:
-                found.add("expected-output", "warning", error, f"{path}.error", f"an expected error has no {key!r}: "
-                          "servers that are sent the tests refuse the flow", f"add {key}: ...")  # fmt: skip
+    else:
+        code = expected.at("error", "code")
+        if code is not None and (isinstance(code.value, bool) or not isinstance(code.value, (str, int, dict))):
+            found.add("expected-output", "error", code, f"{path}.error.code", "code is a word or a number, not "
+                      f"{_kind(code.value)}")  # fmt: skip
+        try:
+            check_expected(expected.items[needs].value)
+        except InvalidArgumentError as error:
+            message = error.message.removeprefix("$: ")
+            found.add("expected-output", "error", expected.items[needs], f"{path}.{needs}", message, error.hint)
     for key in expected.keys:
         if key not in ("outcome", "result", "error"):
             found.add("unknown-key", "warning", expected.keys[key], f"{path}.{key}", f"an expected output has no "
@@ -161,6 +193,10 @@ def _check_schemas(schemas: Node, path: str, found: Findings) -> None:
                       f"write schemas: {{properties: {{{key}: ...}}}}")  # fmt: skip
         elif key not in _SCHEMAS:
             _unknown(schemas, key, f"{path}.{key}", "schemas", _SCHEMAS, found)
+    shared = schemas.get("$defs")
+    if shared is not None and shared.value is not None and not isinstance(shared.value, dict):
+        found.add("wrong-type", "fatal", shared, f"{path}.$defs", f"$defs is an object, not {_kind(shared.value)}",
+                  "write $defs: {NAME: ...}")  # fmt: skip
     properties = schemas.get("properties")
     if properties is not None and properties.value is not None:
         _mapping(properties, f"{path}.properties", "schemas.properties", _PROPERTIES, (), found)

@@ -94,11 +94,11 @@ class _Comparison:
                 yield from self._objects(actual, wanted, depth)
 
     def _lists(self, actual: ListOf, wanted: ListOf, depth: int) -> Iterator[Conflict]:
-        for index, each in enumerate(actual.elements or ()):
-            reason = self.types(each, wanted.items, depth + 1)
+        for index, each in enumerate(actual.first if actual.elements is None else actual.elements):
+            reason = self.types(each, wanted.first[index] if index < len(wanted.first) else wanted.items, depth + 1)
             if reason is not None:
                 yield replace(reason, path=(index, *reason.path))
-        if actual.elements is None:
+        if actual.elements is None and not actual.first:
             reason = self.types(actual.items, wanted.items, depth + 1)
             if reason is not None:
                 yield replace(reason, path=(0, *reason.path))
@@ -130,6 +130,8 @@ def _plain(actual: Plain, wanted: Plain) -> Iterator[Conflict]:
         yield Conflict(Type((wanted,)), Type((actual,)))
         return
     if actual.values is None:
+        if actual.kind == "number" and wanted.kind == "integer":
+            yield Conflict(Type((wanted,)), Type((actual,)), is_certain=False)
         return
     wrong = [each for each in actual.values if not _is_among(each, wanted)]
     if wrong:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..expressions import Path, keyword_of, portable_path
@@ -42,6 +42,12 @@ class Scope:
     variables: Mapping[str, Any] | None = None
     """The schemas of the variables; None if the flow declares none."""
     defs: Mapping[str, Any] = field(default_factory=dict)
+    true: tuple[Any, ...] = ()
+    """The conditions of the branches around, which are neither null nor false in these branches."""
+
+    def where(self, condition: Node) -> Scope:
+        """Return the scope of a branch that is evaluated if a condition is true."""
+        return replace(self, true=(*self.true, condition.value))
 
 
 def type_of(node: Node | None, scope: Scope, depth: int = 0) -> Type:
@@ -56,13 +62,17 @@ def type_of(node: Node | None, scope: Scope, depth: int = 0) -> Type:
         case "$literal":
             return type_of_value(node.items["$literal"].value)
         case "$if":
-            return union(type_of(each, scope, depth + 1) for _, each in branches_of(node, scope, depth))
+            return union(
+                type_of(each, scope.where(node.items["$if"]) if name == "then" else scope, depth + 1)
+                for name, each in branches_of(node, scope, depth)
+            )
         case "$coalesce":
             return _coalesced(node.items["$coalesce"], scope, depth)
         case "$from":
             return UNKNOWN
         case word:
-            return read(node, word, scope, depth).type
+            type = read(node, word, scope, depth).type
+            return _true(type) if node.value in scope.true else type
 
 
 def _plain(node: Node, scope: Scope, depth: int) -> Type:
@@ -88,6 +98,13 @@ def branches_of(node: Node, scope: Scope, depth: int = 0) -> Iterator[tuple[str,
         yield "then", node.items["then"]
     if is_false or may_be_false(condition):
         yield "else", node.get("else")
+
+
+def _true(type: Type) -> Type:
+    """Return a type without null and false."""
+    kept = [Plain("boolean", (True,)) if isinstance(each, Plain) and each.kind == "boolean" else each
+            for each in without_null(type).members]  # fmt: skip
+    return Type(tuple(kept)) if kept else type
 
 
 def _is_false(condition: Type) -> bool:

@@ -28,6 +28,7 @@ class Catalogue:
     def __init__(self, components: Components | None) -> None:
         """Store the schemas."""
         self.known = known_components(components)
+        self.listed = components or {}
         self.is_whole = components is not None and components.is_whole
         """Whether there are certainly no others."""
         self._types: dict[str, tuple[Type, Type] | None] = {}
@@ -35,6 +36,13 @@ class Catalogue:
     def schemas(self, component: str) -> tuple[Any, Any] | None:
         """Return the input and output schemas of a component; None if it is unknown."""
         return schemas_of(component, self.known)
+
+    def is_denied(self, component: str) -> bool:
+        """Return whether the routes of the server do not lead to a component that it has."""
+        parts = component.strip("/").split("/")
+        return component not in self.listed and any(
+            "/".join(parts[i:]) in self.known.denied for i in range(1, len(parts))
+        )
 
     def types(self, component: str) -> tuple[Type, Type] | None:
         """Return the input and output types of a component; None if it is unknown."""

@@ -77,6 +77,8 @@ class ListOf:
     """The type of all elements."""
     elements: tuple[Type, ...] | None = None
     """The type of each element, if their number is known."""
+    first: tuple[Type, ...] = ()
+    """The types of the first elements, if they have types of their own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ def _wrong_kind(type: Type, part: str | int) -> str:
 
 def _element(member: ListOf, index: int) -> Behind:
     if member.elements is None:
-        return Behind(member.items)
+        return Behind(member.first[index] if index < len(member.first) else member.items)
     if index < len(member.elements):
         return Behind(member.elements[index])
     number = len(member.elements)

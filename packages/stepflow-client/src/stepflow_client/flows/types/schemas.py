@@ -28,7 +28,16 @@ from .model import (
     widened,
 )
 
-__all__ = ["definitions_of", "kind_of", "referred_name", "resolved", "schema_of", "type_of_schema", "type_of_value"]
+__all__ = [
+    "definitions_of",
+    "kind_of",
+    "list_schemas",
+    "referred_name",
+    "resolved",
+    "schema_of",
+    "type_of_schema",
+    "type_of_value",
+]
 
 _OF_OBJECTS = ("properties", "required", "additionalProperties")
 _TELLING = frozenset({"type", "properties", "$ref", "enum", "const", "anyOf", "oneOf", "allOf", "items"})
@@ -124,11 +133,15 @@ class _Reader:
         return self._known[name]
 
     def _all(self, schema: Mapping[str, Any], depth: int) -> Type:
-        """Return the type of the only part with a known type. An intersection of several types is unknown."""
+        """Return the type of values that match all parts: of objects with the fields of all, or of the only part with
+        a known type. Other intersections are unknown.
+        """
         parts = [self.read(each, depth + 1) for each in schema["allOf"]]
         rest = self._typed(_rest(schema, "allOf"), depth)
         told = [each for each in [*parts, rest] if not is_unknown(each)]
-        return told[0] if len(told) == 1 else UNKNOWN
+        if len(told) > 1 and all(len(each.members) == 1 and isinstance(each.members[0], ObjectOf) for each in told):
+            return Type((_merged([each.members[0] for each in told]),))
+        return told[0] if told and all(each == told[0] for each in told) else UNKNOWN
 
     def _typed(self, schema: Mapping[str, Any], depth: int) -> Type:
         given = schema.get("type")
@@ -143,9 +156,9 @@ class _Reader:
 
     def _member(self, kind: str, schema: Mapping[str, Any], depth: int) -> Member:
         if kind == "array":
-            if "prefixItems" in schema or isinstance(schema.get("items"), list):
-                return ListOf(UNKNOWN)
-            return ListOf(self.read(schema.get("items", True), depth + 1))
+            first, rest = list_schemas(schema)
+            types = tuple(self.read(each, depth + 1) for each in first)
+            return ListOf(union([*types, self.read(rest, depth + 1)]), first=types)
         if kind == "object":
             return self._object(schema, depth)
         return Plain(kind)
@@ -161,6 +174,30 @@ class _Reader:
             return ObjectOf(fields, UNKNOWN, is_open=True)
         is_open = schema.get("additionalProperties") is True or not properties
         return ObjectOf(fields, None if extra is False else self.read(extra, depth + 1), is_open)
+
+
+def list_schemas(schema: Mapping[str, Any]) -> tuple[list[Any], Any]:
+    """Return the schemas of the first elements of a list, and that of the elements behind them.
+
+    The first ones are in `prefixItems`, or, in the drafts up to 2019-09, in a list in `items`.
+    """
+    first, items = schema.get("prefixItems"), schema.get("items", True)
+    if isinstance(first, list):
+        return first, items if not isinstance(items, list) else True
+    return (items, schema.get("additionalItems", True)) if isinstance(items, list) else ([], items)
+
+
+def _merged(parts: list[Any]) -> ObjectOf:
+    """Return the object that has the fields of all parts."""
+    fields: dict[str, Field] = {}
+    for part in parts:
+        for name, field in part.fields.items():
+            other = fields.get(name, Field(UNKNOWN, False))
+            known = [each for each in (other.type, field.type) if not is_unknown(each)]
+            type = known[0] if known and all(each == known[0] for each in known) else UNKNOWN
+            fields[name] = Field(type, other.is_required or field.is_required)
+    is_closed = all(part.extra is None for part in parts)
+    return ObjectOf(fields, None if is_closed else UNKNOWN, any(part.is_open and part.fields for part in parts))
 
 
 def _says_something(part: Any) -> bool:

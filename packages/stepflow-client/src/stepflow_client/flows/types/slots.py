@@ -84,7 +84,8 @@ def _branches(node: Node, wanted: Type, at: _At, scope: Scope) -> Iterator[Slot]
         if branch is None:
             yield Slot(node, node.keys["$if"], at.path, NULL, wanted, False, at.where, is_missing=True)
         else:
-            yield from _slots(branch, wanted, at.below(f".{name}", is_certain=len(taken) == 1), scope)
+            inner = scope.where(node.items["$if"]) if name == "then" else scope
+            yield from _slots(branch, wanted, at.below(f".{name}", is_certain=len(taken) == 1), inner)
 
 
 def _alternatives(node: Node, wanted: Type, at: _At, scope: Scope) -> Iterator[Slot]:

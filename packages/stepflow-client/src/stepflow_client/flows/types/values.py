@@ -9,7 +9,7 @@ from ..expressions import is_expression
 from ..json_types import is_json_type, json_type
 from ..nearest import near, nearest
 from ..source import Node
-from .schemas import resolved
+from .schemas import list_schemas, resolved
 
 __all__ = ["Mismatch", "mismatches"]
 
@@ -23,6 +23,11 @@ class Mismatch(NamedTuple):
     hint: str | None = None
     is_extra: bool = False
     """Whether the mismatch is a field that the schema does not have."""
+
+
+def _is_among(value: Any, choices: list[Any]) -> bool:
+    # Python counts true as 1.
+    return any(value == each and isinstance(value, bool) == isinstance(each, bool) for each in choices)
 
 
 def _types(schema: Mapping[str, Any]) -> list[str]:
@@ -60,18 +65,21 @@ def mismatches(
         yield Mismatch(node, path, f"the schema wants {_named(types)}, this is {json_type(node.value)}")
         return
     choices = schema.get("enum")
-    if isinstance(choices, list) and not _has_expression(node, evaluated) and node.value not in choices:
+    if isinstance(choices, list) and not _has_expression(node, evaluated) and not _is_among(node.value, choices):
         yield Mismatch(
             node, path, f"{node.value!r} is none of the allowed values", near(str(node.value), choices, "one of")
         )
-    if "const" in schema and not _has_expression(node, evaluated) and node.value != schema["const"]:
+    if "const" in schema and not _has_expression(node, evaluated) and not _is_among(node.value, [schema["const"]]):
         yield Mismatch(node, path, f"the schema wants {schema['const']!r}")
     if isinstance(node.value, Mapping):
         yield from _fields(node, schema, defs, path, evaluated)
-    items = schema.get("items")
-    if node.elements and items is not None and "prefixItems" not in schema:
-        for index, each in enumerate(node.elements):
-            yield from mismatches(each, items, defs, f"{path}[{index}]", evaluated=evaluated)
+    first, rest = list_schemas(schema)
+    for index, each in enumerate(node.elements):
+        items = first[index] if index < len(first) else rest
+        yield from mismatches(each, items, defs, f"{path}[{index}]", evaluated=evaluated)
+    parts = schema.get("allOf")
+    for part in parts if isinstance(parts, list) else ():
+        yield from mismatches(node, part, defs, path, evaluated=evaluated)
 
 
 def _fields(

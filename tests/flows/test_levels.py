@@ -1,0 +1,174 @@
+"""Flows that look wrong and run, and flows that look right and fail, with the findings that they have.
+
+What servers of 0.10 and 0.13 make of each was measured. A flow that runs has no fatal finding and no error.
+"""
+
+from __future__ import annotations
+
+import pytest
+from stepflow_client.flows.checker import find_in_text
+
+_NOOP = "component: /builtin/noop"
+_HEAD = "name: f\ndescription: d\n"
+
+
+def _flow(output: str, *steps: str, more: str = "") -> str:
+    listed = "".join(f"  - {{{each}}}\n" for each in steps)
+    return f"{_HEAD}steps:{' []' if not steps else ''}\n{listed}output: {output}\n{more}"
+
+
+def _within(component: str, flow: str, *, more: str = "") -> str:
+    key = {"map": "workflow", "iterate": "flow", "put_blob": "data"}[component]
+    given = {"map": "items: [1], ", "iterate": "initial_input: 1, ", "put_blob": "blob_type: flow, "}[component]
+    return _flow("{$step: m}", f"id: m, component: /builtin/{component}, input: {{{given}{key}: {flow}}}", more=more)
+
+
+def _inner(steps: str, output: str = "{$step: a}") -> str:
+    return f"{{$literal: {{name: f, description: d, steps: [{steps}], output: {output}}}}}"
+
+
+def _schema(kind: str, schema: str, output: str, more: str = "") -> str:
+    return _flow(output, more=f"schemas: {{properties: {{{kind}: {schema}}}}}\n{more}")
+
+
+def _case(output: str) -> str:
+    return _flow("1", more=f"test: {{cases: [{{name: c, input: 1, output: {output}}}]}}\n")
+
+
+_OUTER = "{steps: [{id: x, component: /builtin/noop, input: [{$literal: {$input: $}}, {$variable: v}]}], output: {$literal: {$step: x}}}"
+_LATER = f"{{id: a, {_NOOP}, input: {{$step: b}}}}, {{id: b, {_NOOP}}}"
+_TWICE = f"{{id: a, {_NOOP}}}, {{id: a, {_NOOP}}}"
+_STEPS = (f"id: a, {_NOOP}", f"id: b, {_NOOP}")
+_OPTIONAL = "{type: object, properties: {a: {}, b: {}}, required: [b]}"
+
+_RUN = [
+    ("variable from outside", _within("map", _OUTER), []),
+    ("test without cases", _flow("1", more="test:\n"), []),
+    ("steps of a map in any order", _within("map", _inner(_LATER)), []),
+    ("empty id in a map", _within("map", _inner(f"{{id: '', {_NOOP}}}", "{$step: ''}")), []),
+    ("step of a map twice", _within("map", _inner(_TWICE)), [("duplicate-id", "warning")]),
+    ("coalesce of steps", _flow("{$coalesce: [{$step: a}, {$step: b}]}", *_STEPS), [("conditional-stall", "warning")]),
+    ("branch", _flow("{$if: {$step: a}, then: 1, else: {$step: b}}", *_STEPS), [("conditional-stall", "warning")]),
+    ("default", _flow("{$variable: v, default: {$step: a}}", _STEPS[0]), [("default-step", "warning")]),
+    ("draft 7 list", _schema("input", "{type: array, items: [{type: string}, {type: object}]}", "{$input: '$[1].s'}"), []),
+    ("null default", _schema("input", "{type: string, default: null}", "{$input: $}"), [("default-type", "warning")]),
+    ("variables elsewhere", _schema("variables", "{$ref: '#/$defs/V', $defs: {V: {type: object, properties: {v: {}}}}}", "{$variable: v}"), []),
+    ("variables in parts", _schema("variables", "{allOf: [{type: object, properties: {v: {}}}, {type: object}]}", "{$variable: v}"), []),
+    ("variables by pattern", _schema("variables", "{patternProperties: {'^v': {}}}", "{$variable: v}"), []),
+    ("undeclared with default", _schema("variables", "{properties: {}}", "{$variable: v, default: 1}"), [("undeclared-variable", "warning")]),
+    ("expected output", _schema("output", "{type: string}", "{$input: $}", "test: {cases: [{name: x, input: 1, output: {outcome: success, result: 1}}]}\n"), [("case-output", "warning")]),
+    ("error without code", _case("{outcome: failed, error: {message: x}}"), []),
+    ("error with matcher", _case("{outcome: failed, error: {code: {$any: true}, message: {$contains: x}}}"), []),
+    ("read in the outer flow", _within("map", "{steps: [], output: {$input: $}}"), [("unescaped-subflow", "warning")]),
+    ("result of an alternative", _within("iterate", _inner("", "{$coalesce: [null, {result: 1}]}")), []),
+    ("result of a step", _within("iterate", _inner(f"{{id: a, {_NOOP}}}")), []),
+    ("a name of a step as data", _flow("{step: save, text: x}"), []),
+    ("a text with a price", _flow("costs $5, {{ x }} and $.input.x"), []),
+    ("inputs in a default", _schema("input", _OPTIONAL, "{$if: {$input: $.a}, then: {$coalesce: [{$input: $.a}, 1]}}"), []),
+]  # fmt: skip
+"""Flows that run on all servers."""
+
+_FAIL = [
+    ("shared schemas in a list", _flow("1", more="schemas: {$defs: [x]}\n"), ("wrong-type", "fatal")),
+    ("no output of a turn", _within("iterate", "{$literal: {name: f, description: d, steps: []}}"), ("iterate-output", "error")),
+    ("output of a turn", _within("iterate", _inner("", "1")), ("iterate-output", "error")),
+    ("branches of a turn", _within("iterate", _inner("", "{$if: {$input: $}, then: {nxt: 1}, else: {result: 2}}")), ("iterate-output", "warning")),
+    ("no else of a turn", _within("iterate", _inner("", "{$if: {$input: $}, then: {next: 1}}")), ("iterate-output", "warning")),
+    ("two slashes", _flow("{$step: a}", "id: a, component: //builtin/noop"), ("component-slash", "error")),
+    ("slash at the end", _flow("{$step: a}", "id: a, component: /builtin/noop/"), ("component-slash", "error")),
+    ("blank", _flow("{$step: a}", "id: a, component: ' /builtin/noop'"), ("component-slash", "error")),
+    ("steps of a stored flow", _within("put_blob", _inner(_LATER)), ("later-step", "fatal")),
+    ("step of a stored flow twice", _within("put_blob", _inner(_TWICE)), ("duplicate-id", "fatal")),
+    ("no component in a map", _within("map", _inner("{id: a}")), ("missing-key", "error")),
+    ("misspelt matcher", _case("{outcome: success, result: {a: {$regx: x}}}"), ("expected-output", "error")),
+    ("pattern", _case("{outcome: success, result: {$regex: '('}}"), ("expected-output", "error")),
+    ("code", _case("{outcome: failed, error: {code: [1], message: x}}"), ("expected-output", "error")),
+    ("optional input", _schema("input", _OPTIONAL, "{$coalesce: [{$input: $.a}, {$input: $.b}]}"), ("optional-input", "warning")),
+    ("a flow in a flow", "flow: {steps: [], output: 1}\n", ("no-flow", "error")),
+    ("another document", "openapi: 3.0.0\ninfo: {title: x}\npaths: {}\n", ("no-flow", "error")),
+    ("a manifest", "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\n", ("no-flow", "error")),
+]  # fmt: skip
+"""Flows that servers refuse, or that fail, or that do not do what is meant."""
+
+_TEXTS = [
+    ("{{ input.sku }}", "write {$input: $.sku} in place of the text"),
+    ("${{ steps.a.out }}", "write {$step: a, path: $.out} in place of the text"),
+    ("${{ steps.a.outputs.x }}", "write {$step: a, path: $.x} in place of the text"),
+    ("{{ workflow.input.l[0] }}", "write {$input: '$.l[0]'} in place of the text"),
+    ("$input.sku", "write {$input: $.sku} in place of the text"),
+    ("${input.sku}", "write {$input: $.sku} in place of the text"),
+    ("{{ variables.v }}", "write {$variable: v} in place of the text"),
+    (
+        "About {{ input.sku }}:",
+        "write {$input: $.sku} in place of the text: a component can put texts together",
+    ),
+]
+
+_FORGOTTEN = [
+    ("{blob: «{step: a}}", "write $step"),
+    ("«{step: a, path: $.x}", "write $step"),
+    ("[{input: $.sku}]", "write $input"),
+    ("{variable: $.v.x}", "write $variable"),
+    ("{if: {$input: $.a}, then: 1}", "write $if"),
+]
+
+
+def _found(text: str) -> list[tuple[str, str]]:
+    return [(each.rule, each.level) for each in find_in_text(text, "f.yaml")]
+
+
+@pytest.mark.parametrize(("text", "expected"), [each[1:] for each in _RUN], ids=[each[0] for each in _RUN])
+def test_what_runs_is_no_error(text: str, expected: list[tuple[str, str]]) -> None:
+    assert _found(text) == expected
+
+
+@pytest.mark.parametrize(("text", "expected"), [each[1:] for each in _FAIL], ids=[each[0] for each in _FAIL])
+def test_what_fails_is_found_once(text: str, expected: tuple[str, str]) -> None:
+    found = _found(text)
+    assert found.count(expected) == 1
+    assert {rule for rule, _ in found} <= {expected[0], "unused-step", "no-output"}
+
+
+@pytest.mark.parametrize(("text", "hint"), _TEXTS)
+def test_an_expression_in_a_text_is_found_with_what_to_write(text: str, hint: str) -> None:
+    found = find_in_text(_flow(f"'{text}'"), "f.yaml")
+    assert [(each.rule, each.level, each.hint) for each in found] == [("template", "warning", hint)]
+
+
+@pytest.mark.parametrize(("output", "hint"), _FORGOTTEN)
+def test_a_forgotten_dollar_is_found_at_its_place(output: str, hint: str) -> None:
+    text = _flow(output.replace("«", ""), f"id: a, {_NOOP}")
+    # The step is not said to be unused: the reference that lacks its $ may name it.
+    found = find_in_text(text, "f.yaml")
+    assert [(each.rule, each.level, each.line, each.hint) for each in found] == [
+        ("unknown-keyword", "warning", 5, hint)
+    ]
+
+
+def test_a_wrong_reference_brings_no_other_finding() -> None:
+    text = _flow("{$step: sav}", f"id: save, {_NOOP}", f"id: b, {_NOOP}, input: {{$step: save}}")
+    assert _found(text) == [("undefined-step", "fatal")]
+
+
+def test_the_second_of_two_steps_of_one_name_does_not_read_itself() -> None:
+    text = _flow("{$step: a}", f"id: a, {_NOOP}", f"id: a, {_NOOP}, input: {{$step: a}}")
+    assert [rule for rule, _ in _found(text)] == ["duplicate-id"]
+
+
+def test_merge_keys_are_no_keys_of_other_tools() -> None:
+    text = f"{_HEAD}metadata: {{x: &c {{a: 1}}}}\noutput: {{<<: *c, b: 1}}\n"
+    assert [(each.rule, each.level, each.line, each.column) for each in find_in_text(text, "f.yaml")] == [
+        ("merge-key", "warning", 4, 10)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [("$[0]", []), ("$[0].s", [("unknown-input", "error")]), ("$[1].s", [])],
+)
+def test_the_first_elements_of_a_list_have_schemas_of_their_own(path: str, expected: list[tuple[str, str]]) -> None:
+    for schema in (
+        "{type: array, prefixItems: [{type: string}, {type: object}], items: {type: string}}",
+        "{type: array, items: [{type: string}, {type: object}], additionalItems: {type: string}}",
+    ):
+        assert _found(_schema("input", schema, f"{{$input: '{path}'}}")) == expected

@@ -1,0 +1,128 @@
+"""The offline checks against the servers of two releases, on random flows.
+
+A flow that runs on both has neither a fatal finding nor an error, and what both refuse is found.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from stepflow_client import FlowFileError, LogConfig, StepflowClientError, StepflowRuntime, SyncStepflowClient
+from stepflow_client.flows.checker import find_in_text
+from stepflow_client.flows.file import parse_yaml
+
+from tests import releases
+from tests.flows.generated import GIVEN, VARIABLES, Generated, generated
+
+_RELEASES = ("0.13.0", "0.10.0")
+_FEWEST = 0.9
+"""The share of what both releases refuse that the offline checks find."""
+
+_EXCEPTIONS = {
+    "unknown-key": "a misspelt key is dropped: the flow runs, but not as it is written",
+    "unknown-keyword": "a misspelt keyword makes an expression plain data",
+    "ignored-key": "a misspelt key beside a keyword is dropped",
+    "two-keywords": "the second keyword is dropped",
+    "no-flow": "servers run an empty flow",
+    "not-a-schema": "servers do not read schemas; this client, editors and generated code do",
+    "dangling-ref": "as for not-a-schema",
+    "misplaced-schema": "the schema is dropped",
+    "case-input": "servers do not run test cases",
+    "undeclared-variable": "servers pass undeclared variables on; this client refuses them",
+    "unknown-input": "servers do not read schemas, so that an input may have fields that its schema forbids",
+    "variable-path": "as for unknown-input",
+    "expected-output": "servers are not sent the test cases",
+    "config-twice": "servers are not sent the tests",
+}
+"""Rules with errors on flows that run, and the reasons."""
+_UNREACHED = "the part of the flow that would fail is not needed, or its failure does not fail the run"
+_NOT_REACHED = frozenset({
+    "component-input", "component-slash", "unknown-component", "iterate-output", "variable-name", "unknown-output-path",
+    "undefined-step", "self-reference", "cycle", "missing-key", "wrong-type", "malformed-path", "step-not-text",
+    "path-not-text", "missing-then", "coalesce-list", "unknown-action",
+})  # fmt: skip
+"""Rules about what fails when it is evaluated: `_UNREACHED`."""
+
+
+@pytest.fixture(scope="module")
+def clients() -> Iterator[list[SyncStepflowClient]]:
+    """Servers that give up at once instead of trying a failing builtin for 4 s."""
+    with ExitStack() as started:
+        found = []
+        for release in _RELEASES:
+            config = {
+                **releases.builtin_config(release),
+                "retry": {"transportMaxRetries": 0},
+                "recovery": {"checkIntervalSecs": 1},
+            }
+            with pytest.MonkeyPatch.context() as environment:
+                environment.setenv("STEPFLOW_SERVER_BINARY", str(releases.binary(release)))
+                runtime = StepflowRuntime.start(config=config, log_config=LogConfig(level="error"))
+            found.append(started.enter_context(runtime).sync_client)
+        yield found
+
+
+def _outcome(client: SyncStepflowClient, flow: Any) -> str:
+    """Return `refused`, `fails` or `runs`; a run fails too if it does not end, or an item of a map fails."""
+    try:
+        if any(each.level == "fatal" for each in client.validate(flow).diagnostics):
+            return "refused"
+        run = client.submit(flow, GIVEN, variables=VARIABLES)
+    except StepflowClientError:
+        return "refused"
+    try:
+        result = client.get_result(run, timeout=5)
+    except StepflowClientError:
+        return "fails"
+    return "runs" if result.is_success and '"outcome": "failed"' not in json.dumps(result.output) else "fails"
+
+
+class _Tally:
+    """What the offline checks say, by what both servers make of the flows."""
+
+    def __init__(self) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self.false: list[tuple[set[str], Generated]] = []
+        """Flows that run on both, with the rules of errors that are no exceptions."""
+        self.missed: list[Generated] = []
+        """Flows that both refuse, without a finding."""
+        self.exceptions: Counter[str] = Counter()
+
+    def add(self, made: Generated, clients: list[SyncStepflowClient]) -> None:
+        found = find_in_text(made.text, "flow.yaml")
+        errors = {each.rule for each in found if each.level in ("fatal", "error")}
+        try:
+            flow = parse_yaml(made.text, "flow.yaml")
+        except FlowFileError:
+            assert errors, made.text
+            return
+        both = {_outcome(client, flow) for client in clients} if isinstance(flow, dict) else {"refused"}
+        outcome = both.pop() if len(both) == 1 else "differs"
+        self.outcomes[f"{made.kind} {outcome}"] += 1
+        if outcome == "runs":
+            told = errors - _EXCEPTIONS.keys() - _NOT_REACHED
+            self.exceptions.update(errors)
+            if told or (made.kind == "valid" and errors):
+                self.false.append((errors, made))
+        elif outcome == "refused" and not found:
+            self.missed.append(made)
+
+    @property
+    def refused(self) -> int:
+        return sum(number for name, number in self.outcomes.items() if name.endswith(" refused"))
+
+
+@pytest.mark.parametrize("number", [30, pytest.param(1500, marks=pytest.mark.exhaustive)])
+def test_what_runs_has_no_errors_and_what_is_refused_is_found(clients: list[SyncStepflowClient], number: int) -> None:
+    tally = _Tally()
+    for made in generated(number, seed=number):
+        tally.add(made, clients)
+    print(dict(tally.outcomes), dict(tally.exceptions), f"{len(tally.missed)} of {tally.refused} missed")
+    assert [(rules, made.text) for rules, made in tally.false] == []
+    assert len(tally.missed) <= (1 - _FEWEST) * tally.refused, "\n\n".join(each.text for each in tally.missed)
+    assert tally.outcomes["valid runs"] == -(-number // 3), tally.outcomes
