@@ -63,6 +63,22 @@ async def test_what_a_run_was_started_with(recorded: Any, client: Any, release: 
     assert (noted.labels, noted.note) == ({"env": "dev"}, "why")
 
 
+async def test_a_run_under_a_key_that_another_client_has_created_is_recorded(
+    recorded: Any, client: Any, release: str, history: History
+) -> None:
+    if not has(release, "blobs"):
+        pytest.skip("a key needs blobs")
+    flow = one_step(ECHO, name=unique("keyed"))
+    elsewhere = await client.run(flow, {"n": 1}, idempotency_key="both")
+    here = await recorded.run(flow, {"n": 1}, idempotency_key="both", timeout=60)
+    entry = history.get(here.run_id)
+    assert (here.run_id, entry.input, entry.status) == (elsewhere.run_id, {"n": 1}, "completed")
+    history.record(here.run_id, input={"n": 1}, note="mine")
+    await recorded.run(flow, {"n": 1}, idempotency_key="both", timeout=60)
+    assert history.get(here.run_id).note == "mine", "it was recorded before"
+    assert (await recorded.rerun(here.run_id, timeout=60)).result.output == here.output
+
+
 async def test_a_run_that_nobody_knows(recorded: Any, history: History) -> None:
     unknown = "00000000-0000-4000-8000-000000000000"
     with pytest.raises(NotFoundError):

@@ -161,7 +161,7 @@ class KeyedRuns:
                     raise RequestTimeoutError(f"{other} when the time was over")
                 await asyncio.sleep(_TURN)
             try:
-                run = await self._found_or_created(keyed, arguments, flow, wait)
+                run = await self._found_or_created(keyed, arguments, wait)
             except NotFoundError:
                 # A server that was restarted without a persistent store has lost the flow.
                 self._flows.forget(keyed.flow_id)
@@ -169,6 +169,9 @@ class KeyedRuns:
                     raise
             else:
                 annotate(run_id=run.run_id)
+                # Whichever call has created it: this client's user has started it, with these arguments.
+                if self._recorder.recorded(run.run_id) is None:
+                    self._recorder.created(run.run_id, keyed.flow_id, arguments, flow, keyed.flow)
                 return run
             finally:
                 claims.stop_storing(turn)
@@ -186,7 +189,7 @@ class KeyedRuns:
         return _Keyed(content, flow_id, key)
 
     async def _found_or_created(
-        self, keyed: _Keyed, arguments: requests.RunArguments, source: FlowSource, wait: int | None
+        self, keyed: _Keyed, arguments: requests.RunArguments, wait: int | None
     ) -> answers.Started:
         digest = input_digest(arguments, flow_variables(keyed.flow))
         noted = await self._noted(keyed)
@@ -196,7 +199,7 @@ class KeyedRuns:
             if await self._claimed(keyed.flow_id, turn):
                 await self._store(input_marker(keyed.flow_id, turn), digest)
                 if time.monotonic() - began < _TAKEOVER:
-                    run = await self._created(keyed, arguments, source, wait)
+                    run = await self._created(keyed, arguments, wait)
                     is_alone = turn == 0 and time.monotonic() - began < _TAKEOVER
                     return await self._recorded(keyed, run, digest, is_alone=is_alone)
             turn += 1
@@ -242,9 +245,7 @@ class KeyedRuns:
                 return True
         raise AssertionError("unreachable")  # pragma: no cover - the loop returns
 
-    async def _created(
-        self, keyed: _Keyed, arguments: requests.RunArguments, source: FlowSource, wait: int | None
-    ) -> answers.Started:
+    async def _created(self, keyed: _Keyed, arguments: requests.RunArguments, wait: int | None) -> answers.Started:
         declared = flow_variables(keyed.flow)
         self._flows.registries.current.reserve(keyed.flow_id)
         output = keyed.flow.get("output")
@@ -259,7 +260,6 @@ class KeyedRuns:
                 error.hint = "the same call with this idempotency key finds the run, if there is one"
                 raise
             run = _started(found)
-        self._recorder.created(run.run_id, keyed.flow_id, arguments, source, keyed.flow)
         return run
 
     async def _recorded(self, keyed: _Keyed, run: answers.Started, digest: str, *, is_alone: bool) -> answers.Started:

@@ -162,7 +162,7 @@ class KeyedRuns:
                     raise RequestTimeoutError(f"{other} when the time was over")
                 time.sleep(_TURN)
             try:
-                run = self._found_or_created(keyed, arguments, flow, wait)
+                run = self._found_or_created(keyed, arguments, wait)
             except NotFoundError:
                 # A server that was restarted without a persistent store has lost the flow.
                 self._flows.forget(keyed.flow_id)
@@ -170,6 +170,9 @@ class KeyedRuns:
                     raise
             else:
                 annotate(run_id=run.run_id)
+                # Whichever call has created it: this client's user has started it, with these arguments.
+                if self._recorder.recorded(run.run_id) is None:
+                    self._recorder.created(run.run_id, keyed.flow_id, arguments, flow, keyed.flow)
                 return run
             finally:
                 claims.stop_storing(turn)
@@ -186,9 +189,7 @@ class KeyedRuns:
         flow_id = self._flows.store_accepted(content, tagged(content, tag_of(key)), digest)
         return _Keyed(content, flow_id, key)
 
-    def _found_or_created(
-        self, keyed: _Keyed, arguments: requests.RunArguments, source: FlowSource, wait: int | None
-    ) -> answers.Started:
+    def _found_or_created(self, keyed: _Keyed, arguments: requests.RunArguments, wait: int | None) -> answers.Started:
         digest = input_digest(arguments, flow_variables(keyed.flow))
         noted = self._noted(keyed)
         turn = 0
@@ -197,7 +198,7 @@ class KeyedRuns:
             if self._claimed(keyed.flow_id, turn):
                 self._store(input_marker(keyed.flow_id, turn), digest)
                 if time.monotonic() - began < _TAKEOVER:
-                    run = self._created(keyed, arguments, source, wait)
+                    run = self._created(keyed, arguments, wait)
                     is_alone = turn == 0 and time.monotonic() - began < _TAKEOVER
                     return self._recorded(keyed, run, digest, is_alone=is_alone)
             turn += 1
@@ -243,9 +244,7 @@ class KeyedRuns:
                 return True
         raise AssertionError("unreachable")  # pragma: no cover - the loop returns
 
-    def _created(
-        self, keyed: _Keyed, arguments: requests.RunArguments, source: FlowSource, wait: int | None
-    ) -> answers.Started:
+    def _created(self, keyed: _Keyed, arguments: requests.RunArguments, wait: int | None) -> answers.Started:
         declared = flow_variables(keyed.flow)
         self._flows.registries.current.reserve(keyed.flow_id)
         output = keyed.flow.get("output")
@@ -260,7 +259,6 @@ class KeyedRuns:
                 error.hint = "the same call with this idempotency key finds the run, if there is one"
                 raise
             run = _started(found)
-        self._recorder.created(run.run_id, keyed.flow_id, arguments, source, keyed.flow)
         return run
 
     def _recorded(self, keyed: _Keyed, run: answers.Started, digest: str, *, is_alone: bool) -> answers.Started:
