@@ -137,6 +137,7 @@ _REFERENCES = [
     Mistake("$steps", "{$step: build_prompt,", "{«$steps: build_prompt,", "did you mean '$step'?"),
     Mistake("$from input", "{$input: $.sku}\n", "{«$from: {workflow: input}, path: sku}\n", "write {$input: $.sku}"),
     Mistake("$from step", _BLOB, "blob: {«$from: {step: save}, path: blob_id}", "write {$step: save, path: $.blob_id}"),
+    Mistake("misspelt $from", "{$input: $.sku}\n", "{«$form: {workflow: input}}\n", "$input"),
     Mistake("misspelt path key", "save, path: $.blob_id", "save, «pth: $.blob_id", "did you mean 'path'?"),
     Mistake("path beside $input", "{$input: $.sku}\n", "{$input: $, «path: $.sku}\n", "as the value of $input"),
     Mistake("no dot", "{$input: $.sku}\n", "{$input: «$sku}\n", "$.name"),

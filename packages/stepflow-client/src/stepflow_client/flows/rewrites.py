@@ -104,6 +104,8 @@ class _Rewriter:
                 finding = self.of_old_reference(finding)
             case "undefined-step":
                 finding = self.of_dotted_step(finding)
+            case "unknown-keyword" if meant(finding.hint) == "$from":
+                finding = replace(finding, hint="write $step, $input or $variable")
             case "wrong-type":
                 finding = self.of_wrong_type(finding)
             case "component-input":
@@ -118,7 +120,7 @@ class _Rewriter:
     def renamed(self, finding: Finding, name: str) -> Fix | None:
         """Return the fix that corrects a misspelt key or name; None if it is not certain."""
         at = finding.at
-        if at is None or at.start < 0 or not _SAFE.fullmatch(name) or name == "$from":
+        if at is None or at.start < 0 or not _SAFE.fullmatch(name):
             return None
         if isinstance(at, Key):
             old, holder = self.text[at.start : at.end].strip("'\""), self.holder(at)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from ..findings import Finding, Fix
@@ -49,13 +49,21 @@ def corrected(flow: FlowText, find: Find) -> Corrected:
 def _improved(state: Corrected, find: Find) -> Corrected | None:
     """Return a flow with more corrections; None if none is possible.
 
-    All of them are tried together first, then each alone: with those that it makes possible, and without them.
+    Fixes are tried with those that they make possible; each alone without them, too.
     """
     fixes = _fixes(state)
-    alone = [[each] for each in fixes]
-    choices = [(fixes, _MOST_ROUNDS), *((each, rounds) for rounds in (_MOST_ROUNDS, 1) for each in alone)]
+    choices = [(each, _MOST_ROUNDS) for each in _parts(fixes)] + [([each], 1) for each in fixes]
     attempts = (_settled(state, chosen, find, rounds) for chosen, rounds in choices)
     return next((each for each in attempts if each is not None and not _is_worse(each, state)), None)
+
+
+def _parts(fixes: list[Fix]) -> Iterator[list[Fix]]:
+    """Yield all fixes, then halves, quarters and so on, down to each alone: few of them are harmful."""
+    waiting = [fixes] if fixes else []
+    for part in waiting:
+        yield part
+        middle = len(part) // 2
+        waiting += [part[:middle], part[middle:]] if middle else []
 
 
 def _settled(state: Corrected, fixes: Collection[Fix], find: Find, rounds: int) -> Corrected | None:
