@@ -12,7 +12,7 @@ import pytest
 from stepflow_client import InvalidArgumentError
 from stepflow_client._codec.values import merge_overrides
 from stepflow_client._codec.variables import flow_variables
-from stepflow_client.flows.needs import FlowNeeds, needs_of
+from stepflow_client.flows.needs import FlowNeeds, certain_reads, check_variable_names, needs_of
 
 from tests.unit.both_twins import TWINS, Server, ask
 
@@ -135,6 +135,66 @@ def test_what_servers_refuse_is_passed_over(flow: dict[str, Any]) -> None:
     needs_of(flow, {}).check_variables({}, None)
 
 
+MAP = {
+    "id": "each",
+    "component": "/builtin/map",
+    "input": {"workflow": {"$literal": {"output": {"$variable": "inner"}}}},
+}
+
+
+@pytest.mark.parametrize(
+    ("flow", "right"),
+    [
+        ({"output": {"$variable": "tone"}}, ["tone"]),
+        ({"steps": [{"id": "a", "input": [{"$variable": "$.tone.deep"}]}]}, ["tone"]),
+        ({"output": {"$variable": "tone", "default": {"$variable": "$['other']"}}}, ["tone", "other"]),
+        ({"schemas": {"properties": {"variables": {"properties": {"tone": {}}}}}}, ["tone"]),
+        ({"steps": [MAP], "output": {"$variable": "tone"}}, ["tone", "inner"]),
+    ],
+)
+def test_a_variable_that_the_flow_does_not_have(flow: dict[str, Any], right: list[str]) -> None:
+    check_variable_names(flow, right)
+    with pytest.raises(InvalidArgumentError, match="the flow has no variable 'tnoe'") as caught:
+        check_variable_names(flow, [*right, "tnoe"])
+    assert caught.value.hint == "did you mean 'tone'?"
+    # An overridden step may read it.
+    check_variable_names(flow, ["tnoe"], {"a": {"input": {"$variable": "tnoe"}}})
+
+
+@pytest.mark.parametrize(
+    "flow",
+    [
+        {"output": 1},
+        {"output": {"$literal": {"$variable": "tone"}}},
+        {
+            "schemas": {
+                "properties": {"variables": {"properties": {"tone": {}}, "additionalProperties": {"type": "string"}}}
+            }
+        },
+        {"schemas": {"properties": {"variables": {"$ref": "#/$defs/V"}}}, "output": {"$variable": "tone"}},
+    ],
+)
+def test_any_variable_may_be_given_to_a_flow_that_names_none_or_allows_others(flow: dict[str, Any]) -> None:
+    check_variable_names(flow, ["tnoe"])
+
+
+@pytest.mark.parametrize(
+    ("output", "steps", "fields"),
+    [
+        ({"a": {"$input": "$.x"}, "b": {"$input": "y"}}, [], ["$.x", "y"]),
+        ({"$step": "first"}, [{"id": "first", "input": {"$input": "$.x"}}], ["$.x"]),
+        (1, [{"id": "first", "input": {"$input": "$.x"}}], []),
+        ({"$if": {"$step": "first"}, "then": 1}, [{"id": "first", "input": {"$input": "$.x"}}], []),
+        ({"$coalesce": [{"$input": "$.x"}, {"$input": "$.y"}]}, [], ["$.x"]),
+        ({"$variable": "v", "default": {"$input": "$.x"}}, [], []),
+        ({"$literal": {"$input": "$.x"}}, [], []),
+    ],
+)
+def test_what_is_certain_to_be_read(output: Any, steps: list[dict[str, Any]], fields: list[str]) -> None:
+    read = certain_reads({"steps": steps, "output": output})
+    assert [each.path for each in read if each.kind == "input"] == fields
+
+
 # Both clients, before anything but the release is asked for
 
 ID = "0123456789abcdef" * 4
@@ -149,6 +209,7 @@ FLOW = {"schemas": SCHEMAS, "steps": [{"id": "first", "component": "/a", "input"
         ({"variables": {"key": 1}, "overrides": {"frist": {}}}, "did you mean 'first'"),
         ({"variables": {"key": 1}, "overrides": {"first": {"Input": 1}}}, "did you mean 'input'"),
         ({}, "requires the variable 'key'"),
+        ({"variables": {"key": 1, "kye": 2}}, "the flow has no variable 'kye' .did you mean 'key'"),
         ({"variables_from_env": True}, "requires the variable 'key', which is not given .API_KEY is not set"),
     ],
 )

@@ -948,7 +948,7 @@ class SyncStepflowClient(Picklable):
             AmbiguousRunError: If the response was lost and the server has runs of this flow that may be the created
                 one. Others may run the same flow, and servers do not report who created a run. (`run` and `submit` can
                 identify their runs.)
-            InvalidArgumentError: If an argument is invalid; nothing is sent. Overrides and required variables are
+            InvalidArgumentError: If an argument is invalid; nothing is sent. Overrides and variables are
                 checked if this client knows the flow, as for `run`. An integer beyond 2**53 is refused for servers from
                 0.12 on, which would change it (`SyncStepflowClient(exact_integers=False)` sends it).
             UnsupportedByServerError: If `debug` is True, or if the input is an empty list and the server is older than

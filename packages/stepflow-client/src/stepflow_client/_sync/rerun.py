@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 
 from .._codec import answers, requests
 from .._codec.requests import Variables
+from .._codec.values import merge_overrides
 from .._codec.variables import flow_variables
 from .._gather import sync_together
 from .._not_given import NOT_GIVEN
@@ -24,7 +25,7 @@ from ..errors import ConflictError, InvalidArgumentError, UnsupportedByServerErr
 from ..flows import rerun as rules
 from ..flows.additions import Origin, tagged
 from ..flows.graph import steps_by_id
-from ..flows.needs import needs_of
+from ..flows.needs import check_variable_names, needs_of
 from ..reruns import RerunItem, RerunPlan, RerunResult
 from .blobs import BlobStore
 from .connection import Connection
@@ -153,6 +154,7 @@ class Rerunner:
         entries = cache(self._recorder.recorded)
         recorded = rules.recorded_of(entries(run_id), new)
         given = requests.run_variables(asked.variables, exact_integers=False)
+        check_variable_names(new, given, [merge_overrides(asked.overrides), recorded.overrides])
         if not variables_from_env:
             rules.check_recorded_variables(new, items, recorded, given)
         variables = {**(recorded.variables or {}), **given}
@@ -234,7 +236,9 @@ class Rerunner:
         given = self._creator.arguments(inputs, planned.variables, planned.overrides, None)
         copy = tagged(checked.with_examples, uuid4().hex, origin)
         sent = given._replace(overrides=rules.overrides_of_executed(given.overrides, origin.kept) or None)
-        sent = requests.completed(sent, needs_of(copy, flow_variables(copy)), os.environ, variables_from_env)
+        # Kept steps do not read their variables, and recorded ones may be those of an earlier version of the flow.
+        needs = needs_of(copy, flow_variables(copy), any_variable=True)
+        sent = requests.completed(sent, needs, os.environ, variables_from_env)
         flow_id, declared = self._flows.store_copy(flow, copy, checked.digest)
         output = flow.get("output")
         run = self._creator.create(flow_id, sent, answers.started, declared=declared, output=output)

@@ -11,17 +11,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import InvalidArgumentError
-from .expressions import Reference
-from .graph import FlowSteps, reachable
+from .expressions import Reference, references
+from .graph import FlowSteps, inner_flow, reachable
 from .nearest import nearest_hint
 
 if TYPE_CHECKING:
     from ..types import FlowVariable
 
-__all__ = ["STEP_KEYS", "FlowNeeds", "needs_of"]
+__all__ = ["STEP_KEYS", "FlowNeeds", "certain_reads", "check_variable_names", "needs_of"]
 
 STEP_KEYS = ("id", "component", "input", "onError", "mustExecute", "metadata")
 """The keys of a step. Servers silently drop other keys."""
+_OPEN_SCHEMA = ("$ref", "allOf", "anyOf", "oneOf", "patternProperties", "additionalProperties")
+"""The keys by which a schema of variables may allow names that it does not list."""
 
 
 class _Reads(NamedTuple):
@@ -43,6 +45,8 @@ class FlowNeeds:
     """The needs of each step's input, by step id."""
     reads: _Reads
     """The needs of the output, and the steps that always run."""
+    names: frozenset[str] | None
+    """The variables that the flow declares or reads; None if others may be given too."""
 
     def check_overrides(self, overrides: Mapping[str, Any] | None) -> None:
         """Reject overrides that servers reject (an unknown step) or ignore (a key that steps do not have).
@@ -69,7 +73,9 @@ class FlowNeeds:
     def check_variables(
         self, given: Mapping[str, Any], overrides: Mapping[str, Any] | None, *, from_env: bool = False
     ) -> None:
-        """Check that every required variable that is certain to be read has a value. Null is a value.
+        """Check that the flow has the given variables, and that those it requires and certainly reads are given.
+
+        Null is a value.
 
         Args:
             given: The values of the run's variables.
@@ -77,9 +83,13 @@ class FlowNeeds:
             from_env: Whether missing variables were already looked up in the environment.
 
         Raises:
-            InvalidArgumentError: If one is missing. The hint suggests the most similar of the given names that the flow
-                does not declare.
+            InvalidArgumentError: If a required variable is missing, or a given one is neither declared nor read by the
+                flow. The hint suggests the most similar name.
         """
+        self._check_required(given, overrides, from_env=from_env)
+        _check_names(self.names, given, overrides)
+
+    def _check_required(self, given: Mapping[str, Any], overrides: Mapping[str, Any] | None, *, from_env: bool) -> None:
         absent = [name for name in self.required if name not in given]
         if not absent:
             return
@@ -108,16 +118,15 @@ class FlowNeeds:
         return f"{source} is not set" if from_env else f"the environment, which has {source}, was not asked for it"
 
 
-def needs_of(flow: Mapping[str, Any], declared: Mapping[str, FlowVariable]) -> FlowNeeds:
+def needs_of(flow: Mapping[str, Any], declared: Mapping[str, FlowVariable], *, any_variable: bool = False) -> FlowNeeds:
     """Return the requirements of a flow for its runs.
 
     Args:
         flow: The flow. Parts that servers would reject are ignored.
         declared: The variables that it declares.
+        any_variable: Whether variables that it does not have may be given.
     """
-    schema: Any = flow
-    for key in ("schemas", "properties", "variables"):
-        schema = schema.get(key) if isinstance(schema, Mapping) else None
+    schema = _variable_schema(flow)
     listed = schema.get("required") if isinstance(schema, Mapping) else None
     required = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
     steps = FlowSteps(flow)
@@ -129,12 +138,87 @@ def needs_of(flow: Mapping[str, Any], declared: Mapping[str, FlowVariable]) -> F
         required=tuple(name for name in required if name not in declared or declared[name].required),
         steps={name: _reads(step.reads) for name, step in steps.by_id.items()},
         reads=_Reads(output.variables, output.steps | always),
+        names=None if any_variable else _variable_names(steps),
     )
 
 
+def check_variable_names(flow: Mapping[str, Any], given: Iterable[str], overrides: Any = None) -> None:
+    """Check that a flow has the given variables.
+
+    Args:
+        flow: The flow.
+        given: The names of the variables.
+        overrides: Changes to steps, which may read other variables.
+
+    Raises:
+        InvalidArgumentError: If the flow has or reads variables, and one of the given names is not among them. The hint
+            suggests the most similar name.
+    """
+    _check_names(_variable_names(FlowSteps(flow)), given, overrides)
+
+
+def _check_names(names: frozenset[str] | None, given: Iterable[str], overrides: Any) -> None:
+    unknown = [name for name in given if name not in names] if names is not None else []
+    if not unknown or names is None:
+        return
+    names |= {each.variable for each in references(overrides) if each.variable}
+    for name in unknown:
+        if name not in names:
+            there = nearest_hint(name, sorted(names)) or _listed("it has", sorted(names))
+            raise InvalidArgumentError(f"the flow has no variable {name!r}", hint=there)
+
+
+def _variable_schema(flow: Mapping[str, Any]) -> Any:
+    schema: Any = flow
+    for key in ("schemas", "properties", "variables"):
+        schema = schema.get(key) if isinstance(schema, Mapping) else None
+    return schema
+
+
+def _variable_names(steps: FlowSteps) -> frozenset[str] | None:
+    """Return the variables that a flow declares or reads; None if it has none, or if its schema allows others.
+
+    Servers pass undeclared variables on, and flows without a schema may read any.
+    """
+    schema = _variable_schema(steps.flow)
+    is_schema = isinstance(schema, Mapping)
+    if is_schema and any(schema.get(key) not in (None, False) for key in _OPEN_SCHEMA):
+        return None
+    declared = schema.get("properties") if is_schema else None
+    names = _read_names(steps) | set(declared if isinstance(declared, Mapping) else ())
+    return frozenset(names) or None
+
+
+def _read_names(steps: FlowSteps) -> set[str]:
+    """Return the variables that a flow reads, and those that the flows in its steps read."""
+    found = {each.variable for step in steps.all for each in step.reads} | {
+        each.variable for each in steps.output_reads
+    }
+    names = {name.strip() for name in found if name}
+    for step in steps.all:
+        inner = inner_flow(step.value)
+        if inner is not None and inner.is_escaped and isinstance(inner.flow, Mapping):
+            names |= _read_names(FlowSteps(inner.flow))
+    return names
+
+
+def certain_reads(flow: Mapping[str, Any]) -> list[Reference]:
+    """Return the references without whose values the output fails: its own, and those of the steps that it needs."""
+    steps = FlowSteps(flow)
+    needs = {name: {each.step for each in _needed(step.reads) if each.step} for name, step in steps.by_id.items()}
+    output = _needed(steps.output_reads)
+    run = reachable((each.step for each in output if each.step), needs)
+    return output + [each for name, step in steps.by_id.items() if name in run for each in _needed(step.reads)]
+
+
+def _needed(references: Iterable[Reference]) -> list[Reference]:
+    # A condition that fails is false.
+    return [each for each in references if each.is_certain and not each.in_condition]
+
+
 def _reads(references: Iterable[Reference]) -> _Reads:
-    # A condition that fails is false, and a default makes up for a missing variable.
-    needed = [each for each in references if each.is_certain and not each.in_condition]
+    # A default makes up for a missing variable.
+    needed = _needed(references)
     variables = (each.variable for each in needed if "default" not in each.expression)
     return _Reads(
         frozenset(name.strip() for name in variables if name), frozenset(each.step for each in needed if each.step)
