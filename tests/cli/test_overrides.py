@@ -80,4 +80,7 @@ def test_what_changes_something_is_taken_as_it_is(text: str) -> None:
 
 def test_a_misspelt_variable(stepflow: Stepflow) -> None:
     done = stepflow("run", "variables.yaml", "--var", "versoin=1")
-    assert done.stderr == "stepflow: the flow declares no variable versoin\nhint: did you mean version?\n"
+    assert (done.code, done.stderr) == (
+        2,
+        "stepflow: the flow has no variable 'versoin'\nhint: did you mean 'version'?\n",
+    )

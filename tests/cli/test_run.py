@@ -106,7 +106,8 @@ def test_a_run_that_fails(server_url: str) -> None:
         (["run", HELLO, "--example", "greets the world", "--url", "ftp://server"], 2, "is not an http or https URL"),
         (["run", HELLO, "--example", "greets the world", "--timeout", "0"], 2, "timeout"),
         (["run", HELLO, "--example", "greets the world", "--config", "missing.yml"], 2, "missing.yml"),
-        (["run", "refused.yaml"], 3, "the server refuses the flow"),
+        (["run", "refused.yaml"], 3, "refused.yaml:1:55: fatal: step 'a' names step 'b', which does not exist"),
+        (["run", "refused.yaml", "--no-check"], 3, "the server refuses the flow"),
         (
             ["run", HELLO, "--example", "greets the world", "--url", "http://127.0.0.1:9"],
             4,
@@ -149,8 +150,11 @@ def test_an_embedded_server_that_is_killed_ends_the_command(tmp_path: Path) -> N
     with subprocess.Popen(
         [STEPFLOW, "run", flow], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as command:
-        time.sleep(3)
-        servers = [each for each in psutil.Process(command.pid).children() if each.name() == "stepflow-server"]
+        servers: list[psutil.Process] = []
+        until = time.monotonic() + 30
+        while not servers and time.monotonic() < until:
+            time.sleep(0.1)
+            servers = [each for each in psutil.Process(command.pid).children() if each.name() == "stepflow-server"]
         assert len(servers) == 1
         servers[0].kill()
         stdout, stderr = command.communicate(timeout=30)

@@ -106,9 +106,9 @@ def test_refused(stepflow: Stepflow, server: str, golden: Golden) -> None:
 @pytest.mark.usefixtures("nobody_at_default_url")
 def test_no_server(stepflow: Stepflow, golden: Golden) -> None:
     golden(
-        stepflow("submit", "hello.yaml"),
-        stepflow("submit", "hello.yaml", "-o", "json"),
-        stepflow("run", "hello.yaml", "--url", "http://127.0.0.1:9"),
+        stepflow("submit", "hello.yaml", *INPUT),
+        stepflow("submit", "hello.yaml", *INPUT, "-o", "json"),
+        stepflow("run", "hello.yaml", *INPUT, "--url", "http://127.0.0.1:9"),
     )
 
 

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from ._stores.folders import user_folder
 from ._stores.history_rows import ADDED, COLUMNS, FIELDS, DamagedRowError, decoded, fields_of, row_of, without_secrets
-from ._stores.sqlite import SharedFile, user_folder
+from ._stores.sqlite import SharedFile
 from .errors import InvalidArgumentError
 
 __all__ = ["History", "HistoryEntry", "default_path"]

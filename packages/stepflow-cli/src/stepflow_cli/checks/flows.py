@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import usage
-from ..inputs.flow import find_missing
+from ..inputs.flow import flow_content
 from ..output.messages import note
 from ..server.components import listed_components
-from ..stdio import read_stdin_bytes
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
@@ -98,20 +97,6 @@ def flow_files(names: Sequence[str]) -> list[str]:
             raise usage(f"{name} holds no flow", "a flow is a .yaml, .yml or .json file with steps or an output")
         found += inside
     return list(dict.fromkeys(found))
-
-
-def flow_content(name: str) -> tuple[bytes, str]:
-    """Return the content of a flow file, or of standard input for `-`, and its name in messages.
-
-    Raises:
-        Problem, FlowFileError: If it cannot be read.
-    """
-    from stepflow_client.flows.file import read_file
-
-    if name == "-":
-        return read_stdin_bytes(), "standard input"
-    find_missing(name)
-    return read_file(name), name
 
 
 def check_flow(name: str, rules: Rules) -> Checked:

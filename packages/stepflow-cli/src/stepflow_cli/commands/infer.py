@@ -70,7 +70,8 @@ def command(
     from stepflow_client.flows.source import FlowText
     from stepflow_client.flows.types.inferred import infer_in
 
-    from ..checks.flows import flow_content, read_components
+    from ..checks.flows import read_components
+    from ..inputs.flow import flow_content
     from ..records.places import finding_record
 
     path = _target(flow, written)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import nearest, usage
-from ..stdio import read_stdin
+from ..stdio import read_stdin, read_stdin_bytes
 
 __all__ = [
     "case_names",
@@ -16,6 +16,7 @@ __all__ = [
     "example_input",
     "find_config",
     "find_missing",
+    "flow_content",
     "in_reading_order",
     "load_flow_file",
     "load_flow_or_id",
@@ -53,6 +54,20 @@ def find_missing(path: str) -> None:
     """
     if not os.path.lexists(path):
         raise usage(f"{path} does not exist", _nearest_file(path))
+
+
+def flow_content(name: str) -> tuple[bytes, str]:
+    """Return the content of a flow file, or of standard input for `-`, and its name in messages.
+
+    Raises:
+        Problem, FlowFileError: If it cannot be read.
+    """
+    from stepflow_client.flows.file import read_file
+
+    if name == "-":
+        return read_stdin_bytes(), "standard input"
+    find_missing(name)
+    return read_file(name), name
 
 
 def load_flow_or_id(name: str) -> dict[str, Any] | str:

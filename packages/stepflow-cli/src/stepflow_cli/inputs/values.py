@@ -89,6 +89,10 @@ class Values:
         required = required_inputs(flow)
         if required:
             raise usage(f"the flow requires an input with {', '.join(required)}", _ways_to_give(flow, required))
+        read = [] if self.overrides else _input_fields(flow)
+        if read:
+            listed = f"{', '.join(read[:5])}{', ...' if len(read) > 5 else ''}"
+            raise usage(f"the flow reads {listed} of its input, and none is given", _ways_to_give(flow, read))
         return None
 
     def read_variables(self, flow: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -102,12 +106,9 @@ class Values:
         value = read_value(self.variables[0], self.stdin_format) if self.variables else {}
         if not isinstance(value, dict):
             raise usage(f"{self.variables[0].option} is not a mapping of names to values")
-        texts, declared = _text_variables(flow), declared_variables(flow)
+        texts = _text_variables(flow)
         for each in self.single_variables:
             name, text = _split(each, "--var", "name=value")
-            near = nearest(name, declared) if name not in declared else None
-            if near is not None:
-                raise usage(f"the flow declares no variable {name}", near)
             value[name] = text if name in texts else read_scalar(text)
         return value
 
@@ -190,6 +191,15 @@ def _ways_to_give(flow: Mapping[str, Any], required: Sequence[str]) -> str:
     names = case_names(flow)
     example = f", or --example NAME: {', '.join(names)}" if names else ""
     return f"give --input-json {shlex.quote(sample)}, --input FILE{example}"
+
+
+def _input_fields(flow: Mapping[str, Any]) -> list[str]:
+    """Return the fields of the input without which the output fails."""
+    from stepflow_client.flows.expressions import portable_path
+    from stepflow_client.flows.needs import certain_reads
+
+    fields = [portable_path(each.path) for each in certain_reads(flow) if each.kind == "input"]
+    return list(dict.fromkeys(path[0] for path in fields if path and isinstance(path[0], str)))
 
 
 def _check_file(given: Given) -> None:

@@ -104,7 +104,7 @@ def check_option(function: Function) -> Function:
         flag_value=False,
         default=True,
         section="Input",
-        help="Also run inputs that do not fit the flow's schema.",
+        help="Also run flows with errors, and inputs that do not fit the flow's schema.",
     )
     return decorate(function)  # type: ignore[return-value]
 

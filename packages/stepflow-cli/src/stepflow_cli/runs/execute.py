@@ -28,6 +28,7 @@ from .wait import Wait, or_come_back
 if TYPE_CHECKING:
     from stepflow_client import FlowResult
     from stepflow_client._records import PlainResult
+    from stepflow_client.flows.source import FlowText
 
     from .caching import JobCache
 
@@ -53,7 +54,7 @@ def prepare(
         values: The values of the command line.
         inputs: The file of a batch's inputs; then there is no single input.
         max_concurrency: Maximum number of steps executed concurrently, over all inputs.
-        check: Whether to check the inputs against the flow's schema.
+        check: Whether to check the flow, and the inputs against its schema.
         is_stream: Whether the inputs are read as they are needed.
         idempotency_key: The idempotency key of the run.
         about: The labels and the note for the history.
@@ -77,8 +78,13 @@ def prepare(
         )
     if not is_stored and flow != "-":
         about["flow_file"] = flow
+    text = None
+    if check and not is_stored:
+        from .flow_check import read_flow_text
+
+        text = read_flow_text(flow)
     job = Job(
-        flow={} if is_stored else load_flow_file(flow),
+        flow={} if is_stored else load_flow_file(flow) if text is None else dict(text.unplaced.root.value),
         flow_id=flow if is_stored else None,
         unread=values,
         batch=None if inputs is None else [] if is_stream else read_inputs(inputs, values.stdin_format),
@@ -89,23 +95,34 @@ def prepare(
         about=about,
         until=until,
     )
-    return job if is_stored else _with_values(job)
+    return job if is_stored else _with_values(job, text, flow)
 
 
-def _with_values(job: Job) -> Job:
-    """Return a job whose flow is known, with its input, overrides and variables read."""
+def _with_values(job: Job, text: FlowText | None = None, name: str = "") -> Job:
+    """Return a job whose flow is known, with its input, overrides and variables read.
+
+    Args:
+        job: The job.
+        text: The text of the flow, if it is to be checked.
+        name: The name of the flow on the command line.
+    """
+    from stepflow_client.flows.needs import check_variable_names
+
     values = job.unread
     assert values is not None
-    job = job._replace(
-        unread=None,
-        input=values.read_input(job.flow) if job.batch is None else None,
-        overrides=values.read_overrides(job.flow),
-        variables=values.read_variables(job.flow),
-    )
-    if job.check:
-        _check_inputs(job)
+    job = job._replace(unread=None, overrides=values.read_overrides(job.flow))
+    job = job._replace(variables=values.read_variables(job.flow))
+    whole, changed = job, {step for each in job.overrides or () for step in each}
     if job.until is not None:
         job = _cut(job, job.until)
+    if text is not None:
+        from .flow_check import check_before_run
+
+        check_before_run(text, name, job.flow, changed=changed, is_part=job.until is not None)
+    check_variable_names(whole.flow, job.variables or (), whole.overrides)
+    job = job._replace(input=values.read_input(job.flow) if job.batch is None else None)
+    if job.check:
+        _check_inputs(job)
     current_session().job = job
     return job
 

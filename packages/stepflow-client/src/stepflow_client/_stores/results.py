@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import InvalidArgumentError
 from .flights import KeyLock
-from .sqlite import SharedFile, user_folder
+from .folders import user_folder
+from .sqlite import SharedFile
 
 if TYPE_CHECKING:
     from .._codec.requests import RunArguments

@@ -17,7 +17,7 @@ from .._logging import logger
 from .._paths import file_path
 from ..errors import StepflowClientError
 
-__all__ = ["DATABASE_ERRORS", "SharedFile", "open_private", "user_folder"]
+__all__ = ["DATABASE_ERRORS", "SharedFile", "open_private"]
 
 _LOCK_WAIT = 5.0
 """Seconds to wait for other processes that are writing."""
@@ -61,33 +61,6 @@ def _forked() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_forked)
-
-
-def user_folder(kind: str) -> Path:
-    """Return this user's folder `stepflow` in the platform's folder for `state` or `cache`.
-
-    On Linux, the platform's folder is `$XDG_STATE_HOME` (`~/.local/state`) or `$XDG_CACHE_HOME` (`~/.cache`), on macOS
-    `~/Library/Application Support` or `~/Library/Caches`, on Windows `%LOCALAPPDATA%` for both.
-
-    Raises:
-        StepflowClientError: If the user has no home folder.
-    """
-    if sys.platform == "win32":
-        local = os.environ.get("LOCALAPPDATA")
-        folder = Path(local) if local else _home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        folder = _home() / "Library" / ("Caches" if kind == "cache" else "Application Support")
-    else:
-        given = Path(os.environ.get(f"XDG_{kind.upper()}_HOME") or "")
-        folder = given if given.is_absolute() else _home() / (".cache" if kind == "cache" else ".local/state")
-    return folder / "stepflow"
-
-
-def _home() -> Path:
-    try:
-        return Path.home()
-    except RuntimeError:
-        raise StepflowClientError("this user has no home folder", hint="set HOME") from None
 
 
 def open_private(path: Path, *, timeout: float) -> sqlite3.Connection:

@@ -8,14 +8,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from os import PathLike, fsdecode
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import yaml
-
-from .._codec.yaml_reader import YamlReader, alias_marks, read_yaml
+from .._lazy import lazy_module
 from ..errors import FlowFileError
 from .expressions import PathError, parse_path
 from .file import MAX_YAML_LENGTH, FlowSource, load_flow, parse_json, parse_yaml, read_file, text_of
+
+if TYPE_CHECKING:
+    import yaml
+
+    from .._codec import yaml_reader
+else:
+    # Flows in JSON are checked without PyYAML, unless there is something to report.
+    yaml = lazy_module("yaml")
+    yaml_reader = lazy_module("stepflow_client._codec.yaml_reader")
 
 __all__ = ["FlowText", "Key", "Node", "locate", "node_of", "paused_collector", "read_tree"]
 
@@ -172,6 +179,20 @@ class FlowText:
             raise self._parsed
         return self._parsed
 
+    @cached_property
+    def unplaced(self) -> FlowText:
+        """The same flow for those who need no positions; those of JSON take far longer to read than its values.
+
+        Raises:
+            FlowFileError: If it is a JSON file, and not JSON.
+        """
+        value = _UNREAD if "_parsed" in self.__dict__ else _json_in(self.text, self.name)
+        if value is _UNREAD:
+            return self
+        made = FlowText("", "")
+        made._parsed = node_of(value)
+        return made
+
 
 def read_tree(text: str, source: str) -> Node:
     """Return the tree of a YAML or JSON text. If `source` ends with `.json`, the text is parsed as JSON.
@@ -179,15 +200,23 @@ def read_tree(text: str, source: str) -> Node:
     Raises:
         FlowFileError: If the text is invalid. The error has the line and the column.
     """
-    if source.lower().endswith(".json"):
-        return _tree_of_json(parse_json(text, source), text, source)
-    if text.lstrip()[:1] in ("{", "[", '"'):
-        # As in `parse_yaml`: JSON that YAML does not support is read too.
-        with suppress(FlowFileError):
-            return _tree_of_json(parse_json(text, source), text, source)
+    value = _json_in(text, source)
+    if value is not _UNREAD:
+        return _tree_of_json(value, text, source)
     if len(text) > MAX_YAML_LENGTH:
         return node_of(parse_yaml(text, source))
     return _tree_of_yaml(text, source, _UNREAD)
+
+
+def _json_in(text: str, source: str) -> Any:
+    """Return the value of a JSON text, `_UNREAD` if the text has to be read as YAML."""
+    if source.lower().endswith(".json"):
+        return parse_json(text, source)
+    if text.lstrip()[:1] in ("{", "[", '"'):
+        # As in `parse_yaml`: JSON that YAML does not support is read too.
+        with suppress(FlowFileError):
+            return parse_json(text, source)
+    return _UNREAD
 
 
 def _tree_of_json(value: Any, text: str, source: str) -> Node:
@@ -200,7 +229,7 @@ def _tree_of_json(value: Any, text: str, source: str) -> Node:
 
 
 def _tree_of_yaml(text: str, source: str, value: Any) -> Node:
-    root: Node = read_yaml(text, source, lambda reader, node: _Tree(text, reader, value).document(node))
+    root: Node = yaml_reader.read_yaml(text, source, lambda reader, node: _Tree(text, reader, value).document(node))
     return root
 
 
@@ -216,20 +245,20 @@ def node_of(value: Any) -> Node:
 
 
 _UNREAD: Any = object()
-_TAGS: dict[type, str] = {yaml.SequenceNode: "tag:yaml.org,2002:seq", yaml.MappingNode: "tag:yaml.org,2002:map"}
+_TAGS = {"SequenceNode": "tag:yaml.org,2002:seq", "MappingNode": "tag:yaml.org,2002:map"}
 _MERGE = "tag:yaml.org,2002:merge"
 
 
 class _Tree:
     """Converts PyYAML's nodes to a tree. The values of JSON are known; those of YAML are read on the way."""
 
-    def __init__(self, text: str, reader: YamlReader, value: Any) -> None:
+    def __init__(self, text: str, reader: yaml_reader.YamlReader, value: Any) -> None:
         self.text = text
         self.reader = reader
         self.value = value
         self.is_json = value is not _UNREAD
         self.is_shared = not self.is_json and ("*" in text or "<<" in text)
-        self.aliases = alias_marks(text) if self.is_shared else iter(())
+        self.aliases = yaml_reader.alias_marks(text) if self.is_shared else iter(())
         self.known: dict[int, Node] = {}
         """The nodes so far, if an alias or a merge may repeat them, by the id of PyYAML's node."""
 
@@ -245,7 +274,7 @@ class _Tree:
             self.scalar(made, node, key)
         else:
             assert isinstance(node, yaml.CollectionNode)
-            if node.tag != _TAGS[type(node)]:
+            if node.tag != _TAGS[type(node).__name__]:
                 self.reader.refuse_tag(node)
             made.is_flow = bool(node.flow_style)
             made.last = self.mapping(made, node) if isinstance(node, yaml.MappingNode) else self.sequence(made, node)

@@ -1,0 +1,38 @@
+"""The folders of this user in which files are kept."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from ..errors import StepflowClientError
+
+__all__ = ["user_folder"]
+
+
+def user_folder(kind: str) -> Path:
+    """Return this user's folder `stepflow` in the platform's folder for `state` or `cache`.
+
+    On Linux, the platform's folder is `$XDG_STATE_HOME` (`~/.local/state`) or `$XDG_CACHE_HOME` (`~/.cache`), on macOS
+    `~/Library/Application Support` or `~/Library/Caches`, on Windows `%LOCALAPPDATA%` for both.
+
+    Raises:
+        StepflowClientError: If the user has no home folder.
+    """
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA")
+        folder = Path(local) if local else _home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        folder = _home() / "Library" / ("Caches" if kind == "cache" else "Application Support")
+    else:
+        given = Path(os.environ.get(f"XDG_{kind.upper()}_HOME") or "")
+        folder = given if given.is_absolute() else _home() / (".cache" if kind == "cache" else ".local/state")
+    return folder / "stepflow"
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise StepflowClientError("this user has no home folder", hint="set HOME") from None

@@ -1,0 +1,140 @@
+"""`run` and `submit` check the flow before anything is sent, with the findings of `validate`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.cli.command import Stepflow
+
+NOWHERE = ("--url", "http://127.0.0.1:9")
+GOOD = {"name": "good", "steps": [{"id": "a", "component": "/builtin/noop", "input": 1}], "output": {"$step": "a"}}
+BAD = """\
+name: bad
+steps:
+  - id: a
+    component: /builtin/noop
+    inptu: 1
+output: {$step: b}
+"""
+
+
+@pytest.mark.parametrize("command", ["run", "submit"])
+def test_errors_are_those_of_validate(command: str, stepflow: Stepflow) -> None:
+    (stepflow.folder / "bad.yaml").write_text(BAD)
+    found = stepflow("validate", "--offline", "bad.yaml")
+    errors = [part for part in found.stdout.split("bad.yaml:")[1:] if ": warning: " not in part]
+    done = stepflow(command, "bad.yaml", *NOWHERE)
+    assert (done.code, done.stdout) == (3, "")
+    said = "stepflow: bad.yaml is invalid: 1 fatal error, 1 error\nhint: --no-check sends it all the same\n"
+    assert done.stderr == "".join(f"bad.yaml:{each}" for each in errors) + said
+    assert "bad.yaml:6:17: fatal: the output names step 'b', which does not exist" in done.stderr
+    assert stepflow(command, "bad.yaml", *NOWHERE, "--no-check").code == 4
+
+
+def test_as_json(stepflow: Stepflow) -> None:
+    (stepflow.folder / "bad.yaml").write_text(BAD)
+    problem = json.loads(stepflow("run", "bad.yaml", *NOWHERE, "-o", "json").stderr)
+    assert (problem["kind"], problem["exit_code"]) == ("invalid_flow", 3)
+    assert [(each["kind"], each["line"], each["column"]) for each in problem["diagnostics"]] == [
+        ("undefined-step", 6, 17),
+        ("unknown-key", 5, 5),
+    ]
+
+
+def test_json_has_positions_too(stepflow: Stepflow) -> None:
+    (stepflow.folder / "bad.json").write_text(json.dumps(GOOD | {"output": {"$step": "b"}}, indent=1))
+    done = stepflow("run", "bad.json", *NOWHERE)
+    assert done.stderr.startswith("bad.json:11:12: fatal: the output names step 'b', which does not exist")
+    piped = stepflow("run", "-", *NOWHERE, stdin=json.dumps({"output": {"$step": "b"}}))
+    assert piped.stderr.startswith("-:1:22: fatal: ")
+
+
+@pytest.mark.parametrize(
+    ("flow", "more"),
+    [
+        pytest.param("output: 1\nsteps: [{id: unused, component: /builtin/noop}]\n", (), id="warnings"),
+        pytest.param("output: 1\ntest: {cases: [{name: a, inptu: 1}]}\n", (), id="test cases"),
+        pytest.param(BAD, ("--until", "c"), id="other steps"),
+        pytest.param(
+            "output: {$step: a}\nsteps: [{id: a, component: /builtin/create_messages, input: {prompt: 1}}]\n",
+            ("--set", "a.input.user_prompt=hi", "--set", "a.input.prompt=null"),
+            id="overridden",
+        ),
+        pytest.param(
+            "output: 1\nsteps: [{id: a, component: /builtin/noop, inptu: 1}]  # stepflow: ignore\n", (), id="ignored"
+        ),
+    ],
+)
+def test_what_does_not_concern_the_run(flow: str, more: tuple[str, ...], stepflow: Stepflow) -> None:
+    flow = flow.replace("steps:\n", "steps:\n  - {id: c, component: /builtin/noop}\n")
+    (stepflow.folder / "flow.yaml").write_text(flow)
+    done = stepflow("run", "flow.yaml", *NOWHERE, *more)
+    assert (done.code, done.stderr.count("\n")) == (4, 2), done.stderr
+
+
+def test_settings_of_validate_apply(stepflow: Stepflow) -> None:
+    (stepflow.folder / "bad.yaml").write_text("outputs: 1\noutput: 1\n")
+    assert stepflow("run", "bad.yaml", *NOWHERE).code == 3
+    (stepflow.folder / "stepflow.toml").write_text('[validate]\nignore = ["unknown-key"]\n')
+    assert stepflow("run", "bad.yaml", *NOWHERE).code == 4
+
+
+def test_flows_without_errors_are_remembered(stepflow: Stepflow) -> None:
+    memory = stepflow.home / ".cache" / "stepflow" / "checked"
+    (stepflow.folder / "good.json").write_text(json.dumps(GOOD))
+    (stepflow.folder / "bad.yaml").write_text(BAD)
+    for _ in range(2):
+        assert stepflow("run", "good.json", *NOWHERE).code == 4
+        assert stepflow("run", "bad.yaml", *NOWHERE).code == 3
+    assert len(memory.read_text().split()) == 1
+    memory.write_bytes(b"\xff\x00")
+    assert stepflow("run", "good.json", *NOWHERE).code == 4
+    assert stepflow("run", "bad.yaml", *NOWHERE).code == 3
+    assert len(memory.read_text().split()) == 1
+    memory.unlink()
+    memory.mkdir()
+    assert stepflow("run", "good.json", *NOWHERE).code == 4
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_json_needs_neither_pyyaml_nor_pydantic(is_known: bool, stepflow: Stepflow, server_url: str) -> None:
+    path = stepflow.folder / "good.json"
+    path.write_text(json.dumps(GOOD))
+    if is_known:
+        assert stepflow("run", str(path), *NOWHERE).code == 4
+    program = (
+        f"import sys; sys.argv[1:] = ['run', {str(path)!r}, '--url', {server_url!r}]\n"
+        "from stepflow_cli.entry import main\n"
+        "try: main()\nexcept SystemExit as end: assert not end.code, end.code\n"
+        "print([name for name in ('yaml', 'pydantic', 'stepflow_client.flows.checker') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=stepflow.environment, capture_output=True, text=True, timeout=60
+    )
+    expected = [] if is_known else ["stepflow_client.flows.checker"]
+    assert done.stdout.splitlines() == ["1", str(expected)], done.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "submit"])
+def test_a_flow_that_reads_its_input_needs_one(command: str, stepflow: Stepflow) -> None:
+    (stepflow.folder / "reads.yaml").write_text("output: {a: {$input: $.sku}, b: {$input: size}, c: {$input: $}}\n")
+    done = stepflow(command, "reads.yaml", *NOWHERE)
+    said = (
+        "stepflow: the flow reads sku, size of its input, and none is given\n"
+        'hint: give --input-json \'{"sku": "...", "size": "..."}\', --input FILE\n'
+    )
+    assert (done.code, done.stderr) == (2, said)
+    for given in (("--input-json", "null"), ("--input-json", "{}")):
+        assert stepflow(command, "reads.yaml", *NOWHERE, *given).code == 4
+    assert stepflow(command, "reads.yaml", *NOWHERE, stdin='{"sku": 1}').code == 4
+
+
+@pytest.mark.parametrize("given", [("--var", "tnoe=1"), ("--variables-json", '{"tone": 1, "tnoe": 1}')])
+def test_a_variable_that_the_flow_does_not_have(given: tuple[str, str], stepflow: Stepflow) -> None:
+    (stepflow.folder / "tone.yaml").write_text("output: {$variable: tone}\n")
+    done = stepflow("run", "tone.yaml", *NOWHERE, *given)
+    assert (done.code, done.stderr) == (2, "stepflow: the flow has no variable 'tnoe'\nhint: did you mean 'tone'?\n")
