@@ -136,8 +136,8 @@ def _check_flow(root: Node, path: str, catalogue: Catalogue, found: Findings, de
 
 
 def _check_values(node: Node, path: str, found: Findings) -> None:
-    for key, _ in node.merges:
-        found.add("merge-key", "warning", key, path, "Stepflow's own tools do not merge: for them, << is "
+    for merge, _ in node.merges:
+        found.add("merge-key", "warning", merge, path, "Stepflow's own tools do not merge: for them, << is "
                   "an ordinary key",                  "write the keys out")  # fmt: skip
     if isinstance(node.value, int) and not -(2**63) <= node.value <= _LARGEST:
         found.add("large-integer", "warning", node, path, "servers turn an integer of this size into a float, which "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..components import Components, known_components, schemas_of
@@ -28,7 +29,7 @@ class Catalogue:
     def __init__(self, components: Components | None) -> None:
         """Store the schemas."""
         self.known = known_components(components)
-        self.listed = components or {}
+        self.listed: Mapping[str, Any] = components or {}
         self.is_whole = components is not None and components.is_whole
         """Whether there are certainly no others."""
         self._types: dict[str, tuple[Type, Type] | None] = {}
