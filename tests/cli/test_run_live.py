@@ -105,7 +105,6 @@ def test_items_are_counted_by_their_steps() -> None:
         ("/builtin/nop", "there is no component /builtin/nop; did you mean /builtin/noop?"),
         ("/nowhere/xyz", "there is no component /nowhere/xyz; 'list-components' lists them"),
         ("noop", "nothing is routed to noop; component names begin with a route, as in /builtin/noop"),
-        ("/builtin/create_messages", "component /builtin/create_messages requires user_prompt in its input"),
     ],
 )
 def test_a_reason_that_the_server_leaves_out_is_told(
@@ -113,8 +112,19 @@ def test_a_reason_that_the_server_leaves_out_is_told(
 ) -> None:
     flow = {"steps": [{"id": "a", "component": component, "input": {"x": 1}}], "output": {"$step": "a"}}
     (stepflow.folder / "wrong.json").write_text(json.dumps(flow))
-    done = stepflow("run", "wrong.json", "--url", server)
+    done = stepflow("run", "wrong.json", "--url", server, "--no-check")
     assert (done.code, done.stderr.splitlines()[-1]) == (1, f"hint: {hint}")
+
+
+def test_an_input_that_a_component_refuses_is_told(stepflow: Stepflow, server: str) -> None:
+    steps = [{"id": "a", "component": "/builtin/create_messages", "input": {"x": 1}}]
+    (stepflow.folder / "wrong.json").write_text(json.dumps({"steps": steps, "output": {"$step": "a"}}))
+    done = stepflow("run", "wrong.json", "--url", server)
+    assert done.code == 3
+    assert "the required field 'user_prompt' is missing" in done.stderr
+    done = stepflow("run", "wrong.json", "--url", server, "--no-check")
+    assert done.code == 1
+    assert done.stderr.splitlines()[-1].startswith("hint: component /builtin/create_messages refuses its input:")
 
 
 def test_a_cycle_is_called_one(stepflow: Stepflow, server: str) -> None:
@@ -125,6 +135,9 @@ def test_a_cycle_is_called_one(stepflow: Stepflow, server: str) -> None:
     flow = {"steps": steps, "output": {"$step": "d"}}
     (stepflow.folder / "cycle.json").write_text(json.dumps(flow))
     done = stepflow("run", "cycle.json", "--url", server)
+    assert done.code == 3, done
+    assert "steps wait for each other: a -> c -> b -> a" in done.stderr
+    done = stepflow("run", "cycle.json", "--url", server, "--no-check")
     assert done.code == 3, done
     assert done.stderr.endswith("hint: the steps form a cycle: a -> c -> b -> a\n"), done
 
