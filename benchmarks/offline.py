@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 from stepflow_client import StepflowClient
 from stepflow_client._codec import answers, responses
+from stepflow_client.flows.checker import find_in_text
 
 from benchmarks.workload import large_input
 
@@ -97,6 +98,27 @@ def encode(way: str, size: int) -> float:
     started = time.perf_counter()
     write[way]()
     return time.perf_counter() - started
+
+
+def check_steps(is_reversed: bool, steps: int, repeat: int) -> float:
+    """Return the CPU seconds that a step of a flow, which reads the step before it, takes to check.
+
+    Args:
+        is_reversed: Whether each step stands before the one that it reads.
+        steps: The number of steps.
+        repeat: How often to check the flow.
+    """
+    lines = [
+        f"  - {{id: s{number}, component: /builtin/create_messages, input: {{user_prompt: {{$step: s{number - 1}}}}}}}"
+        for number in range(1, steps)
+    ]
+    lines.insert(0, "  - {id: s0, component: /builtin/create_messages, input: {user_prompt: a}}")
+    listed = "\n".join(reversed(lines) if is_reversed else lines)
+    text = f"steps:\n{listed}\noutput: {{$step: s{steps - 1}}}\n"
+    started = time.process_time()
+    for _ in range(repeat):
+        find_in_text(text, "flow.yaml")
+    return (time.process_time() - started) / repeat / steps
 
 
 _COUNTS = ("total", "completed", "running", "failed", "cancelled")

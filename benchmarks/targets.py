@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.cases import batch, codec, latency, server, start, streaming, throughput
+from benchmarks.cases import batch, checks, codec, latency, server, start, streaming, throughput
 from benchmarks.peers import BARE, OURS, PLAIN_HTTPX, UPSTREAM
 from benchmarks.series import Key, Results, Spread
 
@@ -55,6 +55,11 @@ def _started(what: str, than: str, limit: float) -> Target:
     return Target(f"`{what}` / `{than}`", above, below, limit)
 
 
+def _step_check(above: tuple[str, str], below: tuple[str, str], limit: float) -> Target:
+    keys = [Key(checks.CASE, checks.STEP_TIME, at, way) for at, way in (above, below)]
+    return Target(f"checking a step, {', '.join(above)} / {', '.join(below)}", keys[0], keys[1], limit)
+
+
 def _batch(large: str, small: str) -> Target:
     above, below = (Key(batch.CASE, batch.OWN_CPU, f"{size} items", OURS) for size in (large, small))
     return Target(f"batch: own CPU of an item, {large} / {small} items", above, below, 1.2)
@@ -97,4 +102,6 @@ TARGETS = (
     _started(start.COMPLETION, start.PASS, 3.0),
     _started(start.LIST, start.PASS, 6.0),
     _started(start.RUN, start.PASS, 9.0),
+    _step_check(("10,000 steps", checks.IN_ORDER), ("100 steps", checks.IN_ORDER), 1.3),
+    _step_check(("3,000 steps", checks.REVERSED), ("3,000 steps", checks.IN_ORDER), 1.5),
 )

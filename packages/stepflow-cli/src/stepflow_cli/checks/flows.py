@@ -62,6 +62,8 @@ class Checked:
     """The text of the file; None for a stored flow."""
     findings: list[Finding] = field(default_factory=list)
     records: list[dict[str, Any]] = field(default_factory=list)
+    unchecked: int = 0
+    """The number of accesses that the server says it does not check."""
 
     @property
     def is_readable(self) -> bool:
@@ -174,6 +176,9 @@ def ask_server(checked: Checked, client: SyncStepflowClient) -> None:
         # The server gives no position for what it cannot parse; the offline checks do.
         diagnostics = [each for each in diagnostics if each.kind != "unreadableFlow"]
     for record in diagnostic_records(checked.name, diagnostics):
+        if record["experimental"]:
+            checked.unchecked += 1
+            continue
         if flow is not None:
             node = locate(flow.root, record["path"])
             line, column = node.line or 1, node.column or 1

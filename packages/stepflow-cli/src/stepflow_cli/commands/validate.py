@@ -10,6 +10,7 @@ import click
 from .._version import VERSION
 from ..context import current_session
 from ..errors import Problem, nearest, problem_of, show, usage
+from ..output.messages import note
 from ..output.safety import printable
 from ..output.view import Output
 from ..params.flow import flows_argument
@@ -89,6 +90,9 @@ def command(
     failure = None if offline else _ask(checked, server, rules)
     found = {each.name: _records(each, chosen, ignored) for each in checked}
     _print([record for records in found.values() for record in records], output, len(found))
+    unchecked = sum(each.unchecked for each in checked)
+    if unchecked:
+        note(f"{'1 access is' if unchecked == 1 else f'{unchecked} accesses are'} not checked by the server")
     _judge(found, lowest, failure, tell=output.format in (None, "table") and not current_session().quiet)
 
 

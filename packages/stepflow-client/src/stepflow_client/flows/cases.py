@@ -13,7 +13,7 @@ from ..errors import FlowFileError, InvalidArgumentError
 from ..types import FlowResult
 from .error_codes import code_matches, error_data
 from .examples import without_cases
-from .file import load_flow, read_file
+from .file import load_flow
 from .matching import Difference, check_expected, compare, is_matcher, shorten
 from .nearest import did_you_mean, nearest
 from .source import FlowText, Node
@@ -71,8 +71,11 @@ def read_tests(path: str | PathLike[str]) -> FlowTests:
             error has the line.
     """
     name = fsdecode(path)
-    flow = load_flow(name)
-    root = _root(name)
+    root = FlowText.of(name).root
+    if not isinstance(root.value, dict):
+        # It has the words for each kind of value.
+        load_flow(name)
+    flow: dict[str, Any] = root.value
     steps, test = flow.get("steps"), flow.get("test")
     if steps is not None and not isinstance(steps, list):
         raise _wrong(name, f"steps is a list, not {shorten(steps, 40)}", root, "steps")
@@ -105,25 +108,17 @@ def collect_tests(path: str | PathLike[str]) -> FlowTests:
         return FlowTests(Path(fsdecode(path)), {}, (case,), is_broken=True)
 
 
-def _root(name: str) -> Node | None:
-    try:
-        return FlowText.read(read_file(name), name).root
-    except FlowFileError:
-        # Not every JSON text is YAML: such a file has no known lines.
-        return None
-
-
-def _wrong(name: str, message: str, root: Node | None, *keys: str) -> FlowFileError:
+def _wrong(name: str, message: str, root: Node, *keys: str) -> FlowFileError:
     """Return an error at the line of a key, or of the deepest key above it that is written out."""
     node, line = root, None
     for wanted in keys:
-        if node is not None and wanted in node.items:
-            line, node = node.keys[wanted].line, node.items[wanted]
+        if wanted in node.items:
+            line, node = node.keys[wanted].line or None, node.items[wanted]
     return FlowFileError(f"{name}: {message}", path=name, line=line)
 
 
 def _configuration(
-    name: str, test: Mapping[str, Any], root: Node | None
+    name: str, test: Mapping[str, Any], root: Node
 ) -> tuple[Mapping[str, Any] | None, str | None]:
     """Return the configuration in the flow, and the path of the one it names."""
     for key in test:
@@ -141,9 +136,9 @@ def _configuration(
     return config, config_file
 
 
-def _cases(listed: Sequence[Any], root: Node | None) -> tuple[FlowCase, ...]:
-    nodes = root.at("test", "cases") if root else None
-    lines = [node.line for node in nodes.elements] if nodes else []
+def _cases(listed: Sequence[Any], root: Node) -> tuple[FlowCase, ...]:
+    nodes = root.at("test", "cases")
+    lines = [node.line or None for node in nodes.elements] if nodes else []
     cases: list[FlowCase] = []
     for index, each in enumerate(listed):
         case = _case(each, index, lines[index] if index < len(lines) else None)
