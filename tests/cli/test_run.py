@@ -156,6 +156,8 @@ def test_an_embedded_server_that_is_killed_ends_the_command(tmp_path: Path) -> N
             time.sleep(0.1)
             servers = [each for each in psutil.Process(command.pid).children() if each.name() == "stepflow-server"]
         assert len(servers) == 1
+        # By then it executes the run.
+        time.sleep(3)
         servers[0].kill()
         stdout, stderr = command.communicate(timeout=30)
     assert (command.returncode, stdout) == (4, "")

@@ -100,7 +100,7 @@ def test_a_stored_flow_and_a_part_of_one(stepflow: Stepflow, server: str) -> Non
 def test_a_failure_is_not_kept(stepflow: Stepflow, server: str) -> None:
     runs = count(stepflow)
     for number in (1, 2):
-        failed = stepflow("run", "fails.yaml", "--cache")
+        failed = stepflow("run", "fails.yaml", "--cache", "--input-json", "null")
         assert (failed.code, count(stepflow)) == (1, runs + number), failed
 
 
