@@ -92,3 +92,9 @@ def test_a_plugin_that_could_not_be_asked(stepflow: Stepflow, server: str) -> No
         assert (done.code, done.stderr) == (0, "stepflow: the plugin python could not be asked: gone \\x1b[31m\n")
         # Those who asked for JSON get nothing but errors there.
         assert stepflow("list-components", "--url", gateway.url, "-o", "json").stderr == ""
+
+
+def test_a_table_has_no_schemas(stepflow: Stepflow) -> None:
+    said = "stepflow: a table has no room for schemas: -o json prints them\n"
+    assert stepflow("list-components", "--local", "--schemas").stderr == said
+    assert stepflow("list-components", "--local", "--schemas", "-o", "json").stderr == ""

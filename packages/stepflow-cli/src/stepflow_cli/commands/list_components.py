@@ -43,6 +43,8 @@ def command(schemas: bool | None, hide_unreachable: bool | None, server: ServerO
     PATH is what a step names as its `component`. Servers do not report it; for an embedded server it is known from the
     configuration.
     """
+    if schemas and output.format in (None, "table") and not output.fields:
+        note("a table has no room for schemas: -o json prints them")
     if schemas is None:
         schemas = output.format in ("json", "jsonl", "yaml") or any("schema" in field for field in output.fields)
     with connect(server) as target:

@@ -117,9 +117,7 @@ def _wrong(name: str, message: str, root: Node, *keys: str) -> FlowFileError:
     return FlowFileError(f"{name}: {message}", path=name, line=line)
 
 
-def _configuration(
-    name: str, test: Mapping[str, Any], root: Node
-) -> tuple[Mapping[str, Any] | None, str | None]:
+def _configuration(name: str, test: Mapping[str, Any], root: Node) -> tuple[Mapping[str, Any] | None, str | None]:
     """Return the configuration in the flow, and the path of the one it names."""
     for key in test:
         if key not in _KEYS and (meant := nearest(key, _KEYS)) is not None:
