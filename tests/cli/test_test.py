@@ -145,7 +145,7 @@ BROKEN = {
     "a-list.yaml": ("steps: []\ntest:\n  - name: x\n", 2, "test is an object"),
     "a-word.yaml": ("name: b\nsteps: not_a_list\n", 2, "steps is a list"),
     "case.yaml": ("output: 1\ntest:\n  case: []\n", 3, "did you mean 'cases'?"),
-    "no-cases.yaml": ("name: a\nsteps:\n  - {id: a, component: /builtin/noop\n", 4, "is not YAML"),
+    "no-cases.yaml": ("name: a\nsteps:\n  - {id: a, component: /builtin/noop\n", 3, "is not closed"),
     "no.json": ('{"steps": [,]}', 1, "is not JSON"),
 }
 
