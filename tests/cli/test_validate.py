@@ -198,3 +198,12 @@ def test_corrections_keep_the_file(stepflow: Stepflow) -> None:
     assert (stepflow.folder / "real.yaml").stat().st_mode & 0o777 == 0o640
     again = stepflow("validate", "--offline", "link.yaml", "--fix")
     assert "link.yaml: 0 corrections, 2 findings left\n" in again.stderr
+
+
+def test_a_target_leaves_out_what_only_other_releases_refuse(stepflow: Stepflow) -> None:
+    (stepflow.folder / "old.yaml").write_text("name: f\ndescription: d\nsteps: null\noutput: 1\n")
+    codes = [stepflow("validate", "--offline", "old.yaml", "--target", each).code for each in ("0.10", "0.13.0")]
+    assert codes == [3, 0]
+    done = stepflow("validate", "--offline", "old.yaml", "--target", "newest")
+    assert done.code == 2
+    assert "target is a release" in done.stderr

@@ -106,3 +106,15 @@ def test_report_of_no_run(stepflow: Stepflow) -> None:
     done = stepflow("runs", "report", "00000000-0000-0000-0000-000000000000", "-o", "report.html")
     assert done.code == 1
     assert not (stepflow.folder / "report.html").exists()
+
+
+@pytest.mark.parametrize("text", ["openapi: 3.0.0\npaths: {}\n", "flow: {steps: [], output: 1}\n"])
+def test_a_document_that_is_no_flow_is_refused(stepflow: Stepflow, text: str) -> None:
+    (stepflow.folder / "other.yaml").write_text(text)
+    for done in (
+        stepflow("visualize", "other.yaml", "--output", "other.svg"),
+        stepflow("visualize", "-", "--format", "dot", stdin=text),
+    ):
+        assert done.code == 2
+        assert "flow" in done.stderr
+    assert not (stepflow.folder / "other.svg").exists()

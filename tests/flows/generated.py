@@ -163,7 +163,8 @@ class _Maker:
 
     def words(self, depth: int = 0) -> Any:
         """Return an expression that gives a text."""
-        plain = ["x", "costs $5, {{ y }}", {"$literal": "l"}, {"$variable": "absent", "default": "d"}]
+        # No step waits for one in a default.
+        plain = ["x", "costs $5, {{ y }}", {"$literal": "l"}, {"$variable": "absent", "default": {"$coalesce": ["d"]}}]
         read = [{"$input": path} for path in (["$", None, ""] if self.is_inner else ["n", "$.n", "$.o.k", "$.l[0]"])]
         read += [{"$step": each, "path": "$.messages[0].content"} for each in self.messages]
         read += [] if self.is_inner else [{"$variable": "t"}, {"$variable": "$.t"}]
@@ -173,7 +174,6 @@ class _Maker:
                 {"$if": self.condition(), "then": inner, "else": self.words(depth + 1)},
                 {"$coalesce": [None, inner]},
                 {"$coalesce": [inner, "unused"]},
-                {"$variable": "absent", "default": inner},
             ])  # fmt: skip
         return self.chance.choice(plain + read)
 

@@ -6,6 +6,7 @@ What servers of 0.10 and 0.13 make of each was measured. A flow that runs has no
 from __future__ import annotations
 
 import pytest
+from stepflow_client import InvalidArgumentError
 from stepflow_client.flows.checker import find_in_text
 
 _NOOP = "component: /builtin/noop"
@@ -43,6 +44,7 @@ _OPTIONAL = "{type: object, properties: {a: {}, b: {}}, required: [b]}"
 
 _RUN = [
     ("variable from outside", _within("map", _OUTER), []),
+    ("input below a literal", _within("map", "{steps: [{id: x, component: /builtin/create_messages, input: {user_prompt: {$literal: {$input: $}}}}], output: 1}"), []),
     ("test without cases", _flow("1", more="test:\n"), []),
     ("steps of a map in any order", _within("map", _inner(_LATER)), []),
     ("empty id in a map", _within("map", _inner(f"{{id: '', {_NOOP}}}", "{$step: ''}")), []),
@@ -50,6 +52,8 @@ _RUN = [
     ("coalesce of steps", _flow("{$coalesce: [{$step: a}, {$step: b}]}", *_STEPS), [("conditional-stall", "warning")]),
     ("branch", _flow("{$if: {$step: a}, then: 1, else: {$step: b}}", *_STEPS), [("conditional-stall", "warning")]),
     ("default", _flow("{$variable: v, default: {$step: a}}", _STEPS[0]), [("default-step", "warning")]),
+    ("default of a step", _flow("{$step: b}", f"id: a, mustExecute: true, {_NOOP}", f"id: b, {_NOOP}, input: {{$variable: v, default: {{$step: a}}}}"), [("default-step", "warning")]),
+    ("default of a step behind", _flow("{$step: b}", f"id: a, {_NOOP}", f"id: b, {_NOOP}, input: [{{$variable: v, default: {{$step: a}}}}, {{$step: a}}]"), []),
     ("draft 7 list", _schema("input", "{type: array, items: [{type: string}, {type: object}]}", "{$input: '$[1].s'}"), []),
     ("null default", _schema("input", "{type: string, default: null}", "{$input: $}"), [("default-type", "warning")]),
     ("variables elsewhere", _schema("variables", "{$ref: '#/$defs/V', $defs: {V: {type: object, properties: {v: {}}}}}", "{$variable: v}"), []),
@@ -172,3 +176,52 @@ def test_the_first_elements_of_a_list_have_schemas_of_their_own(path: str, expec
         "{type: array, items: [{type: string}, {type: object}], additionalItems: {type: string}}",
     ):
         assert _found(_schema("input", schema, f"{{$input: '{path}'}}")) == expected
+
+
+_OLD_NULL = f"{_HEAD}steps: null\noutput: 1\n"
+_BARE = _flow("{$input: a.b}")
+_NEW = _flow("{$step: a}", f"id: a, {_NOOP}")
+_MISPLACED = _flow("1", more="schemas: {input: {}}\n")
+_LEGACY = _flow("{$from: {workflow: input}, path: $.a}")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (_OLD_NULL, {None: [("wrong-type", "warning")], "0.10": [("wrong-type", "fatal")], "0.13": []}),
+        (_BARE, {None: [("ambiguous-path", "warning")], "0.9": [("ambiguous-path", "warning")], "0.10.0": []}),
+        (_NEW, {None: [], "0.12": [("unknown-component", "error")], "v0.13.0": []}),
+        (_MISPLACED, {None: [("misplaced-schema", "error")], "0.11": [("misplaced-schema", "fatal")]}),
+        (_LEGACY, {None: [("from-expression", "fatal")], "0.13": [("from-expression", "fatal")]}),
+    ],
+)
+def test_a_target_leaves_out_what_only_other_releases_have(
+    text: str, expected: dict[str | None, list[tuple[str, str]]]
+) -> None:
+    for target, found in expected.items():
+        assert [(each.rule, each.level) for each in find_in_text(text, "f.yaml", target=target)] == found, target
+
+
+def test_a_target_that_is_no_release_is_refused() -> None:
+    with pytest.raises(InvalidArgumentError, match="target is a release"):
+        find_in_text("output: 1", "f.yaml", target="newest")
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("{$from: {workflow: input}, path: $.a}", "write {$input: $.a}"),
+        ("{$from: {workflow: input}}", "write {$input: $}"),
+        ("{$from: {step: a}, path: $.x}", "write {$step: a, path: $.x}"),
+    ],
+)
+def test_from_is_found_once_with_what_to_write(text: str, hint: str) -> None:
+    found = find_in_text(_flow(text, f"id: a, {_NOOP}"), "f.yaml")
+    assert [(each.rule, each.hint) for each in found] == [("from-expression", hint)]
+
+
+def test_an_input_that_a_default_replaces_is_no_error() -> None:
+    step = "id: a, component: /builtin/create_messages, input: {user_prompt: 5}"
+    assert _found(_flow("{$step: a}", step)) == [("component-input", "error")]
+    default = f"{step}, onError: {{action: useDefault, defaultValue: 1}}"
+    assert _found(_flow("{$step: a}", default)) == [("component-input", "warning")]

@@ -14,7 +14,7 @@ from stepflow_client import FlowFileError
 from stepflow_client.flows import check, infer
 from stepflow_client.flows.checker import find_in, find_in_text
 from stepflow_client.flows.components import components_of
-from stepflow_client.flows.file import load_flow
+from stepflow_client.flows.file import load_flow, parse_yaml
 from stepflow_client.flows.findings import TYPE_RULES
 from stepflow_client.flows.source import FlowText
 from stepflow_client.flows.types.inferred import infer_in
@@ -338,3 +338,53 @@ def test_a_schema_that_grows_with_each_use_does_no_harm() -> None:
 
 def test_a_long_list_has_elements_of_any_type() -> None:
     assert _types_after([*[1] * 300, "b"], {"$step": "a", "path": "$[300]"}) == ("unknown", [])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "{user_prompt: 5}",
+        "{$literal: {user_prompt: 5}}",
+        "{$literal: 5}",
+        "{user_promt: x}",
+        "null",
+        "{user_prompt: x, system_instructions: [1]}",
+    ],
+)
+def test_a_wrong_input_is_told_once(given: str) -> None:
+    step = f"{{id: a, component: /builtin/create_messages, input: {given}}}"
+    text = f"name: f\ndescription: d\nsteps: [{step}]\noutput: {{$step: a}}\n"
+    for source in ("f.yaml", ""):
+        found = find_in(FlowText(text, source) if source else FlowText.of(parse_yaml(text, "f.yaml")), type_check=True)
+        assert [each.rule for each in found] == ["component-input"]
+
+
+@pytest.mark.parametrize(
+    ("duration", "rules"),
+    [
+        ("{$input: $.whole}", []),
+        ("{$input: $.number}", ["possible-mismatch"]),
+        ("{$input: $.maybe}", ["possible-mismatch"]),
+        ("{$if: {$input: $.maybe}, then: {$input: $.maybe}, else: 1}", []),
+        ("{$if: {$input: $.maybe}, then: {$coalesce: [{$input: $.maybe}, null]}, else: 1}", []),
+        ("{$if: {$input: $.whole}, then: {$input: $.maybe}, else: 1}", ["possible-mismatch"]),
+        ("{$if: {$input: $.maybe}, then: 1, else: {$input: $.maybe}}", ["possible-mismatch"]),
+        ("{$input: $.both.n}", []),
+        ("{$input: $.both.s}", ["type-mismatch"]),
+        ("{$input: '$.pair[0]'}", []),
+        ("{$input: '$.pair[1]'}", ["type-mismatch"]),
+    ],
+)
+def test_types_of_numbers_conditions_and_parts(duration: str, rules: list[str]) -> None:
+    whole = "{type: object, properties: {n: {type: integer}}}"
+    text = "{type: object, properties: {s: {type: string}}, required: [s]}"
+    fields = (
+        "whole: {type: integer}, number: {type: number}, maybe: {type: [integer, 'null']}, "
+        f"both: {{allOf: [{whole}, {text}]}}, pair: {{prefixItems: [{{type: integer}}, {{type: string}}], type: array}}"
+    )
+    flow = (
+        f"name: f\ndescription: d\nschemas: {{properties: {{input: {{type: object, properties: {{{fields}}}, "
+        "required: [whole, number, maybe, both, pair]}}}\n"
+        f"steps: [{{id: a, component: /builtin/sleep, input: {{duration_ms: {duration}}}}}]\noutput: {{$step: a}}\n"
+    )
+    assert [each.rule for each in find_in_text(flow, "f.yaml", type_check=True)] == rules

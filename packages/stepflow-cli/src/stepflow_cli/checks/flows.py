@@ -79,6 +79,8 @@ class Rules:
     """The available components; None if only the builtin ones are known."""
     type_check: bool = False
     """Whether to check types from step to step."""
+    target: str | None = None
+    """The release of the servers that the flows are for; None for all releases."""
 
 
 def flow_files(names: Sequence[str]) -> list[str]:
@@ -122,7 +124,7 @@ def find(flow: FlowText, rules: Rules) -> list[Finding]:
     """Return the findings of the offline checks."""
     from stepflow_client.flows.checker import find_in
 
-    return find_in(flow, rules.components, type_check=rules.type_check)
+    return find_in(flow, rules.components, type_check=rules.type_check, target=rules.target)
 
 
 def check_components(checked: Sequence[Checked], target: Target, rules: Rules) -> None:
@@ -133,7 +135,7 @@ def check_components(checked: Sequence[Checked], target: Target, rules: Rules) -
     components = components_of_server(target) if read else None
     for each in read if components is not None else ():
         if each.flow is not None:
-            each.findings = find_in(each.flow, components, type_check=rules.type_check)
+            each.findings = find_in(each.flow, components, type_check=rules.type_check, target=rules.target)
 
 
 def components_of_server(target: Target) -> Any:

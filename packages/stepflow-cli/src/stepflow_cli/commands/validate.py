@@ -34,6 +34,7 @@ _LEVELS = ("fatal", "error", "warning")
     help="Check components by what list-components -o json wrote, not by a server.",
 )
 @click.option("--type-check", is_flag=True, help="Follow types from step to step, and report what does not fit.")
+@click.option("--target", metavar="RELEASE", help="Leave out what only other releases refuse, for example 0.13.")
 @click.option("--select", multiple=True, metavar="RULE,...", help="Report only these rules; repeatable.")
 @click.option("--ignore", multiple=True, metavar="RULE,...", help="Leave these rules out; repeatable.")
 @click.option(
@@ -57,6 +58,7 @@ def command(
     offline: bool,
     components: str | None,
     type_check: bool,
+    target: str | None,
     select: tuple[str, ...],
     ignore: tuple[str, ...],
     fail_on: str | None,
@@ -83,7 +85,7 @@ def command(
     _check_rules([*chosen, *ignored])
     lowest = "warning" if strict else fail_on or settings.get("fail-on", "error")
     known = read_components(components)
-    rules = Rules(known, type_check=type_check or settings.get("type-check", False))
+    rules = Rules(known, type_check=type_check or settings.get("type-check", False), target=target)
     checked = [check_flow(name, rules) for name in flow_files(flows)]
     if fix:
         checked = [_fix(each, rules) for each in checked]

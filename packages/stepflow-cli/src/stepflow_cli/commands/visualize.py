@@ -45,16 +45,27 @@ def command(flow: str, format: str | None, output: str | None, show: bool, no_se
 
     dot and mermaid are texts and need nothing; the other formats need the extra stepflow-client[draw].
     """
-    from ..inputs.flow import load_flow_file
-
     if show and output in (None, "-"):
         raise usage("--open shows a file", "name it with --output FILE")
     Output(path=output).check()
     form = format or _ENDINGS.get((output or "").lower().rpartition(".")[2], "svg")
-    content = _document(load_flow_file(flow), form, servers=not no_servers, details=not no_details)
+    content = _document(_flow(flow), form, servers=not no_servers, details=not no_details)
     write_document(content, output)
     if show:
         open_in_browser(str(output))
+
+
+def _flow(path: str) -> dict[str, object]:
+    """Load a flow; a document that is something else has nothing to draw."""
+    from stepflow_client.flows.checks.shape import no_flow
+
+    from ..inputs.flow import load_flow_file
+
+    flow = load_flow_file(path)
+    reason = no_flow(flow)
+    if reason is not None:
+        raise usage(f"{'standard input' if path == '-' else path}: {reason[0]}", reason[1])
+    return flow
 
 
 def _document(flow: dict[str, object], form: str, *, servers: bool, details: bool) -> bytes:

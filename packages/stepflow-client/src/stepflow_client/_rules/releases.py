@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ..errors import InvalidArgumentError, InvalidResponseError, UnsupportedByServerError
 
-__all__ = ["Server", "needs_translation", "pinned", "recognise", "require"]
+__all__ = ["Server", "needs_translation", "pinned", "recognise", "release_number", "require"]
 
 _COMMITS = {"37c721f": "0.12.0", "dd82fa7": "0.13.0"}
 """Releases by commit: servers from 0.12 on report their commit, not their release."""
@@ -81,12 +81,18 @@ def pinned(url: str, release: str) -> Server:
     return _info(url, dialect, release=_printable(release))
 
 
-def _dialect(release: object) -> tuple[int, int] | None:
+def release_number(release: object) -> tuple[int, int] | None:
+    """Return the first two numbers of a release such as `0.13` or `v0.13.0`; None if it is none."""
     parts = release.removeprefix("v").split(".") if isinstance(release, str) else []
     try:
-        return max(_OLDEST, min((int(parts[0]), int(parts[1])), _CURRENT))
+        return int(parts[0]), int(parts[1])
     except (ValueError, IndexError):
         return None
+
+
+def _dialect(release: object) -> tuple[int, int] | None:
+    number = release_number(release)
+    return None if number is None else max(_OLDEST, min(number, _CURRENT))
 
 
 def _info(url: str, dialect: tuple[int, int], *, release: str | None, commit: str | None = None) -> Server:

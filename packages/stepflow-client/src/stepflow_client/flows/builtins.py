@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["BUILTINS"]
+__all__ = ["BUILTINS", "NEW_BUILTINS"]
 
 _ANY: dict[str, Any] = {}
 _TEXT: dict[str, Any] = {"type": "string"}
@@ -57,4 +57,7 @@ BUILTINS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "/builtin/noop": (_ANY, _ANY),
     "/builtin/sleep": (_object("duration_ms", duration_ms=_WHOLE, passthrough=_ANY), _ANY),
 }
-"""The input and output schemas by the path of the component. `noop` and `sleep` exist from 0.13 on."""
+"""The input and output schemas by the path of the component. Some exist in newer releases only."""
+
+NEW_BUILTINS = frozenset({"/builtin/noop", "/builtin/sleep"})
+"""Those that exist from 0.13 on."""

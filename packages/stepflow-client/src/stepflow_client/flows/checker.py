@@ -7,6 +7,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from .._rules.releases import release_number
+from ..errors import InvalidArgumentError
 from .checks.components import check_components, subflows
 from .checks.expressions import check_expression
 from .checks.references import check_references
@@ -39,6 +41,7 @@ def check(
     select: Collection[str] = (),
     ignore: Collection[str] = (),
     type_check: bool = False,
+    target: str | None = None,
 ) -> ValidationResult:
     """Check a flow without a server.
 
@@ -57,20 +60,28 @@ def check(
         type_check: Whether to check types throughout the flow too, from the schemas of components to the expressions
             that read their outputs: the rules `type-mismatch`, `possible-mismatch`, `input-conflict` and
             `untyped-output`. Default False.
+        target: The release of the servers that the flow is for, such as `0.13`: faults that only other releases have
+            are not reported. None for all releases from 0.9 to 0.13.
 
     Returns:
         The diagnostics, the most severe first. If the file is not valid YAML, or not UTF-8, this is one of them.
 
     Raises:
         FlowFileError: If the file cannot be read.
-        InvalidArgumentError: If `flow` is neither a path nor a flow.
+        InvalidArgumentError: If `flow` is neither a path nor a flow, or `target` is no release.
     """
-    found = find_in(FlowText.of(flow), components_of(components), type_check=type_check)
+    found = find_in(FlowText.of(flow), components_of(components), type_check=type_check, target=target)
     return result_of([each for each in found if (not select or each.rule in select) and each.rule not in ignore])
 
 
 def find_in_text(
-    text: str, source: str, components: Components | None = None, *, type_check: bool = False, strict: bool = False
+    text: str,
+    source: str,
+    components: Components | None = None,
+    *,
+    type_check: bool = False,
+    strict: bool = False,
+    target: str | None = None,
 ) -> list[Finding]:
     """Return the faults of the flow in a text.
 
@@ -80,17 +91,33 @@ def find_in_text(
         components: The components of a server, or None.
         type_check: Whether to check types throughout the flow too.
         strict: Whether outputs of unknown type are errors in that check.
+        target: The release of the servers that the flow is for; None for all releases.
     """
-    return find_in(FlowText(text, source), components, type_check=type_check, strict=strict)
+    return find_in(FlowText(text, source), components, type_check=type_check, strict=strict, target=target)
 
 
 @paused_collector()
 def find_in(
-    flow: FlowText, components: Components | None = None, *, type_check: bool = False, strict: bool = False
+    flow: FlowText,
+    components: Components | None = None,
+    *,
+    type_check: bool = False,
+    strict: bool = False,
+    target: str | None = None,
 ) -> list[Finding]:
-    """Return the faults of the flow in a text that may be parsed already, like `find_in_text`."""
+    """Return the faults of the flow in a text that may be parsed already, like `find_in_text`.
+
+    Raises:
+        InvalidArgumentError: If `target` is no release.
+    """
+    release = release_number(target)
+    if target is not None and release is None:
+        raise InvalidArgumentError(f"target is a release such as '0.13', not {target!r}")
     if flow.error is None:
-        found = with_rewrites(flow, _check(flow.root, components, type_check=type_check, strict=strict))
+        faults = _check(
+            flow.root, Catalogue(components, release), Findings(release), type_check=type_check, strict=strict
+        )
+        found = with_rewrites(flow, faults)
     else:
         error = flow.error
         rule = "duplicate-key" if "stands twice" in error.message else "syntax"
@@ -102,8 +129,7 @@ def find_in(
     return sorted(shown, key=lambda each: (_LEVELS.index(each.level), each.line, each.column, each.rule))
 
 
-def _check(root: Node, components: Components | None, *, type_check: bool, strict: bool) -> list[Finding]:
-    found, catalogue = Findings(), Catalogue(components)
+def _check(root: Node, catalogue: Catalogue, found: Findings, *, type_check: bool, strict: bool) -> list[Finding]:
     _check_flow(root, "$", catalogue, found, 0)
     if type_check and isinstance(root.value, dict):
         from .checks.types import check_types

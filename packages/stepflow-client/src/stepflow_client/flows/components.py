@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .builtins import BUILTINS
+from .builtins import BUILTINS, NEW_BUILTINS
 
 __all__ = ["Components", "components_of", "known_components", "schemas_of"]
 
@@ -57,10 +57,16 @@ def components_of(components: Any) -> Components | None:
     return found
 
 
-def known_components(components: Components | None) -> Components:
-    """Return the components that a flow may use, including the builtin ones that the server's release has."""
+def known_components(components: Components | None, release: tuple[int, int] | None = None) -> Components:
+    """Return the components that a flow may use, including the builtin ones that the server's release has.
+
+    Args:
+        components: The components of a server; None if only the builtin ones are known.
+        release: The release of the server; None if it is not known.
+    """
     if components is None:
-        return Components(BUILTINS)
+        is_old = release is not None and release < (0, 13)
+        return Components({name: each for name, each in BUILTINS.items() if not (is_old and name in NEW_BUILTINS)})
     listed = {name.rpartition("/")[2] for name in components if not name.startswith("/") or name in BUILTINS}
     names = [each.rpartition("/")[2] for each in BUILTINS]
     has_builtins = components.is_whole and "put_blob" in listed

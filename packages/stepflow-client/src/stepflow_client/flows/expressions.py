@@ -18,6 +18,7 @@ __all__ = [
     "PathError",
     "Reference",
     "ambiguity",
+    "has_wildcard",
     "is_expression",
     "keyword_of",
     "parse_path",
@@ -226,10 +227,15 @@ def _is_reread(name: str) -> bool:
         return False
 
 
+def has_wildcard(text: str) -> bool:
+    """Return whether a path has the wildcards or empty names of other languages."""
+    return text.strip().startswith("$") and re.search(r"\.\*|\.\.|\[\*\]", text) is not None
+
+
 def ambiguity(text: str) -> str | None:
     """Return why the meaning of a path depends on the server or on the way a flow is stored; None if it does not."""
     is_bare = not text.strip().startswith("$")
-    if not is_bare and re.search(r"\.\*|\.\.|\[\*\]", text):
+    if has_wildcard(text):
         return f"{text!r} has no wildcards or descent: * is the name of a field and empty names vanish"
     for part in parse_path(text):
         if isinstance(part, str) and not _is_reread(part):

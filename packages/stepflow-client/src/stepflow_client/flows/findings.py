@@ -56,11 +56,20 @@ class Finding:
     """The key or the value in the file."""
 
 
-class Findings:
-    """Collects the findings of the rules, each fault once."""
+Release = tuple[int, int]
+"""The first two numbers of a release."""
 
-    def __init__(self) -> None:
+
+class Findings:
+    """Collects the findings of the rules, each fault once.
+
+    Args:
+        target: The release of the servers that the flow is for; None for all releases.
+    """
+
+    def __init__(self, target: Release | None = None) -> None:
         """Start without findings."""
+        self.target = target
         self.all: dict[tuple[str, int, int, str], Finding] = {}
         self.in_unchecked = False
         """Whether the faults are those of a flow that servers read only when it runs: they refuse none of them."""
@@ -74,6 +83,8 @@ class Findings:
         message: str,
         hint: str | None = None,
         fix: Fix | None = None,
+        *,
+        before: Release | None = None,
     ) -> None:
         """Add a fault.
 
@@ -85,7 +96,12 @@ class Findings:
             message: One sentence that describes the fault.
             hint: How to fix it.
             fix: The change that fixes it, if there is a safe one.
+            before: The release from which on this is no fault. It is at most a warning if no target is known.
         """
+        if before is not None and self.target is None:
+            level = "warning"
+        elif before is not None and self.target is not None and self.target >= before:
+            return
         level = "error" if level == "fatal" and self.in_unchecked else level
         found = Finding(rule, level, message, path, at.line, at.column, hint, fix, at=at)
         self.all.setdefault((rule, at.line, at.column, path), found)

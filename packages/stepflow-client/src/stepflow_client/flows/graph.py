@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from .expressions import Path, Reference, references
+from .expressions import Path, Reference, is_expression, references
 
 __all__ = [
     "SUBFLOW_INPUTS",
@@ -32,6 +32,17 @@ class InnerFlow(NamedTuple):
     """Where it is in the step."""
     is_escaped: bool
     """Whether it is below `$literal`. Otherwise its expressions are evaluated in the outer flow."""
+
+    @property
+    def is_as_written(self) -> bool:
+        """Whether its runs get it as it is written: below `$literal`, or without any expression."""
+        return self.is_escaped or not _has_expression(self.flow)
+
+
+def _has_expression(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return is_expression(value) or any(map(_has_expression, value.values()))
+    return isinstance(value, (list, tuple)) and any(map(_has_expression, value))
 
 
 def inner_flow(step: Mapping[str, Any]) -> InnerFlow | None:

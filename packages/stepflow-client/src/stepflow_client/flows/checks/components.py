@@ -87,13 +87,15 @@ def _check_input(step: Step, schema: Any, found: Findings) -> None:
     path = f"{step.path}.input"
     node = given or Node(None, step.node.items["component"].line, step.node.items["component"].column)
     name = step.node.items["component"].value
+    handler = step.node.at("onError", "action")
+    refused = "warning" if handler is not None and handler.value == "useDefault" else "error"
     for wrong in mismatches(node, schema or {}, defs, path, evaluated=True):
         if wrong.is_extra:
             # Components ignore unknown fields, so this is only an error if it is a misspelt name.
             level = "error" if (wrong.hint or "").startswith("did") else "warning"
             message = f"{name} ignores this: {wrong.message}"
         else:
-            level, message = "error", f"{name} refuses this input: {wrong.message}"
+            level, message = refused, f"{name} refuses this input: {wrong.message}"
         found.add("component-input", level, wrong.node, wrong.path, message, wrong.hint)
 
 
@@ -131,11 +133,10 @@ def subflows(model: FlowModel, found: Findings) -> Iterator[tuple[Node, str, boo
         path = f"{step.path}.{'.'.join(map(str, inner.at))}"
         if step.component == "/builtin/iterate":
             _check_turn(node, path, found)
-        read = references(inner.flow)
-        if inner.is_escaped or not read:
+        if inner.is_as_written:
             yield node, path, step.component == "/builtin/put_blob"
         # Only outside of $literal, a flow can be given variables: its own runs have none.
-        elif any(each.kind != "variable" for each in read):
+        elif any(each.kind != "variable" for each in references(inner.flow)):
             found.add("unescaped-subflow", "warning", node, path, "the expressions of this flow are read in the "
                       "outer flow, not in its own runs", "write it below $literal:")  # fmt: skip
 

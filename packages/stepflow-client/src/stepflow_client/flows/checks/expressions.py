@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from difflib import get_close_matches
 
-from ..expressions import KEYWORDS, PathError, ambiguity, keyword_of, parse_path
+from ..expressions import KEYWORDS, PathError, ambiguity, has_wildcard, keyword_of, parse_path
 from ..findings import Findings, Fix
 from ..nearest import near, nearest
 from ..source import Node
@@ -158,4 +158,5 @@ def _check_path(node: Node, path: str, word: str, found: Findings) -> None:
         return
     reason = ambiguity(node.value)
     if reason:
-        found.add("ambiguous-path", "warning", node, path, reason)
+        # Servers from 0.10 on can store a flow unchanged.
+        found.add("ambiguous-path", "warning", node, path, reason, before=None if has_wildcard(node.value) else (0, 10))

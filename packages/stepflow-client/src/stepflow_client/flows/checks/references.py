@@ -101,9 +101,16 @@ def _check_stalls(
     own = {read.step for read in reads if read.reference.is_certain}
     plain = {read.step for read in reads if not read.reference.in_default}
     for read in reads:
-        if read.step not in model.by_id or read.step in certain or read.step in own:
+        if read.step not in model.by_id or read.step in own:
             continue
-        if read.reference.in_default:
+        if read.reference.in_default and step is not None:
+            if read.step not in model.graph.upstream(each for each in plain if each):
+                found.add("default-step", "warning", read.target, read.path, f"step {step.id!r} does not wait for step "
+                          f"{read.step!r} in the default of a variable: without a value for the variable, it may fail "
+                          "with 'not completed'", f"name {read.step!r} outside of the default too")  # fmt: skip
+        elif read.step in certain:
+            continue
+        elif read.reference.in_default:
             if read.step not in plain:
                 found.add("default-step", "warning", read.target, read.path, f"the default of a variable does not make "
                           f"step {read.step!r} run: without a value for the variable, it fails with 'not completed'",

@@ -11,7 +11,7 @@ from ..matching import check_expected
 from ..nearest import near, nearest
 from ..source import Node
 
-__all__ = ["check_shape"]
+__all__ = ["check_shape", "no_flow"]
 
 _TYPES: dict[str, tuple[type, ...]] = {"text": (str,), "list": (list,), "object": (dict,), "boolean": (bool,)}
 _FLOW = {
@@ -21,6 +21,7 @@ _FLOW = {
 _STEP = {
     "id": "text", "component": "text", "input": "", "onError": "object", "mustExecute": "boolean", "metadata": "object",
 }  # fmt: skip
+_NOT_NULL = frozenset({"steps", "metadata"})
 _NAMES = frozenset({"name", "description", "version", "metadata", "schema", "$schema"})
 """Keys of a flow that other documents have as well."""
 _COMMON = frozenset({"apiVersion"})
@@ -57,38 +58,41 @@ def _plain(key: str) -> str:
 
 def check_shape(flow: Node, found: Findings, path: str = "$") -> None:
     """Find wrong keys and types at every level of a flow, except inside expressions."""
-    if _is_no_flow(flow, path, found) or not _mapping(flow, path, "a flow", _FLOW, (), found):
+    reason = no_flow(flow.value) if isinstance(flow.value, dict) else None
+    if reason is not None:
+        found.add("no-flow", "error", flow.keys.get("flow", flow), path, *reason)
+        return
+    if not _mapping(flow, path, "a flow", _FLOW, (), found):
         return
     if "output" not in flow.items:
         found.add("no-output", "warning", flow, path, "the flow has no output: it ends with null and only mustExecute "
                   "steps run", "add output: {$step: id}")  # fmt: skip
     for index, step in _listed(flow.get("steps")):
         _check_step(step, f"{path}.steps[{index}]", found)
+    before, found.in_unchecked = found.in_unchecked, True
     for index, example in _listed(flow.get("examples")):
         _mapping(example, f"{path}.examples[{index}]", "an example", _EXAMPLE, ("name", "input"), found)
     test = flow.get("test")
     if test is not None and test.value is not None and _mapping(test, f"{path}.test", "test", _TEST, (), found):
         _check_test(test, f"{path}.test", found)
+    found.in_unchecked = before
     schemas = flow.get("schemas")
     if schemas is not None and schemas.value is not None:
         _check_schemas(schemas, f"{path}.schemas", found)
 
 
-def _is_no_flow(flow: Node, path: str, found: Findings) -> bool:
-    """Find a document that is something else, of which servers make an empty flow."""
-    if not flow.items or any(key in _FLOW and key not in _NAMES for key in flow.items):
-        return False
-    if (inner := flow.get("flow")) is not None and isinstance(inner.value, dict):
-        found.add("no-flow", "error", flow.keys["flow"], f"{path}.flow", "the flow is below the key 'flow': servers "
-                  "drop it, and run an empty flow", "remove the key 'flow'")  # fmt: skip
-        return True
-    unknown = [key for key in flow.items if key not in _NAMES]
+def no_flow(document: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return why a document is no flow, though servers make an empty flow of it, and a hint; None if it may be one."""
+    if not document or any(key in _FLOW and key not in _NAMES for key in document):
+        return None
+    if isinstance(document.get("flow"), Mapping):
+        return "the flow is below the key 'flow': servers drop it, and run an empty flow", "remove the key 'flow'"
+    unknown = [key for key in document if key not in _NAMES]
     # With a misspelt key it is a flow all the same.
     if not unknown or any(_meant(key, _FLOW) or _plain(key) in _EARLIER for key in unknown if key not in _COMMON):
-        return False
-    found.add("no-flow", "error", flow, path, f"this is no flow: it has {', '.join(map(repr, unknown[:4]))}, but "
-              "neither steps nor output", "a flow has steps: [...] and output: ...")  # fmt: skip
-    return True
+        return None
+    shown = ", ".join(map(repr, unknown[:4]))
+    return f"this is no flow: it has {shown}, but neither steps nor output", "a flow has steps: [...] and output: ..."
 
 
 def _meant(key: str, known: Mapping[str, str]) -> str | None:
@@ -188,7 +192,9 @@ def _check_schemas(schemas: Node, path: str, found: Findings) -> None:
         return
     for key in schemas.items:
         if key in _PROPERTIES:
-            found.add("misplaced-schema", "error", schemas.keys[key], f"{path}.{key}", f"schemas.{key} belongs into "
+            is_refused = found.target is not None and found.target >= (0, 11)
+            level = "fatal" if is_refused and "properties" not in schemas.items else "error"
+            found.add("misplaced-schema", level, schemas.keys[key], f"{path}.{key}", f"schemas.{key} belongs into "
                       "schemas.properties: old servers drop it, 0.11 and newer refuse it",
                       f"write schemas: {{properties: {{{key}: ...}}}}")  # fmt: skip
         elif key not in _SCHEMAS:
@@ -199,7 +205,11 @@ def _check_schemas(schemas: Node, path: str, found: Findings) -> None:
                   "write $defs: {NAME: ...}")  # fmt: skip
     properties = schemas.get("properties")
     if properties is not None and properties.value is not None:
-        _mapping(properties, f"{path}.properties", "schemas.properties", _PROPERTIES, (), found)
+        if isinstance(properties.value, dict):
+            _mapping(properties, f"{path}.properties", "schemas.properties", _PROPERTIES, (), found)
+        else:
+            found.add("misplaced-schema", "error", properties, f"{path}.properties", "schemas.properties is a mapping, "
+                      f"not {_kind(properties.value)}: servers drop it", "write properties: {input: ...}")  # fmt: skip
 
 
 def _mapping(
@@ -213,9 +223,13 @@ def _mapping(
             _unknown(node, key, f"{path}.{key}", what, known, found)
             continue
         kind = known[key]
+        if child.value is None and key in _NOT_NULL:
+            found.add("wrong-type", "fatal", child, f"{path}.{key}", f"servers before 0.11 refuse null for {key}",
+                      f"write a value, or remove {key}", before=(0, 11))  # fmt: skip
         if kind and child.value is not None and not isinstance(child.value, _TYPES[kind]):
+            level = "error" if key == "examples" else "fatal"
             hint = "put it in quotes" if kind == "text" and not isinstance(child.value, (dict, list)) else None
-            found.add("wrong-type", "fatal", child, f"{path}.{key}", f"{key} is {_article(kind)}, not "
+            found.add("wrong-type", level, child, f"{path}.{key}", f"{key} is {_article(kind)}, not "
                       f"{_kind(child.value)}", hint)  # fmt: skip
     for key in required:
         value = node.items.get(key)

@@ -9,7 +9,7 @@ from ..findings import Findings
 from ..model import Read
 from ..source import Node
 from ..types.builtins import elements_of
-from ..types.compare import conflict
+from ..types.compare import Conflict, conflict
 from ..types.expressions import Scope, read, type_of
 from ..types.found import FlowTypes, StepTypes
 from ..types.model import Type, is_unknown
@@ -45,6 +45,10 @@ class _Check:
         self.found = found
         self.strict = strict
         told = [key for key in found.all if key[0] == "component-input"]
+        self.literals = {path.partition(".$literal")[0] for *_, path in told if ".$literal" in path}
+        """The paths of the literals in which another rule has found a wrong value."""
+        self.around = {path.rpartition(".")[0] for *_, path in told}
+        """The paths of the objects in which another rule has found a wrong field."""
         self.told = {(line, column) if line else path for _, line, column, path in told}
         """The places where another rule has already found a wrong value."""
 
@@ -74,13 +78,19 @@ class _Check:
     def _slots(self, met: Iterable[Slot], who: str) -> None:
         for slot in met:
             reason = conflict(slot.actual, slot.wanted)
-            line, column = slot.at.line, slot.at.column
-            if reason is None or ((line, column) if line else slot.path) in self.told:
+            if reason is None or self._is_told(slot, reason):
                 continue
             is_certain = reason.is_certain and not slot.is_missing
             rule, level = ("type-mismatch", "error") if is_certain else ("possible-mismatch", "warning")
             message = message_for(slot, reason, who)
             self.found.add(rule, level, slot.at, slot.path, message, hint_for(slot, reason))
+
+    def _is_told(self, slot: Slot, reason: Conflict) -> bool:
+        """Return whether another rule has found the fault, or the misspelt name of a missing field."""
+        line, column = slot.at.line, slot.at.column
+        if slot.path in self.literals or ((line, column) if line else slot.path) in self.told:
+            return True
+        return reason.missing is not None and slot.path in self.around
 
     def _reads(self, reads: list[Read], scope: Scope) -> None:
         for each in reads:

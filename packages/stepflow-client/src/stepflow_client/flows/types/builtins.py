@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ..expressions import references, write_path
+from ..expressions import write_path
 from ..graph import inner_flow
 from ..source import Node
 from .expressions import Scope, type_of
@@ -67,7 +67,7 @@ class Call:
         # Without $literal, expressions inside it are evaluated in the outer flow.
         if found is None or node is None or not isinstance(found.flow, Mapping):
             return None
-        return (node, write_path(found.at, self.path)) if found.is_escaped or not references(found.flow) else None
+        return (node, write_path(found.at, self.path)) if found.is_as_written else None
 
     def type(self, key: str) -> Type:
         """Return the type of a field of the step's input."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from ..components import Components, known_components, schemas_of
@@ -24,12 +23,13 @@ class Catalogue:
 
     Args:
         components: The components of a server; None if only the builtin ones are known.
+        release: The release of the server; None if it is not known.
     """
 
-    def __init__(self, components: Components | None) -> None:
+    def __init__(self, components: Components | None, release: tuple[int, int] | None = None) -> None:
         """Store the schemas."""
-        self.known = known_components(components)
-        self.listed: Mapping[str, Any] = components or {}
+        self.known = known_components(components, release)
+        self.listed: Components = components or Components()
         self.is_whole = components is not None and components.is_whole
         """Whether there are certainly no others."""
         self._types: dict[str, tuple[Type, Type] | None] = {}

@@ -90,6 +90,7 @@ def _fields(
     required = schema.get("required")
     names = [each for each in required if isinstance(each, str)] if isinstance(required, list) else []
     missing = [each for each in names if each not in node.items]
+    meant = {nearest(name, missing) for name in node.items if name not in properties} if missing else set()
     closed = schema.get("additionalProperties") is False and "patternProperties" not in schema
     for name, child in node.items.items():
         if name in properties:
@@ -100,6 +101,9 @@ def _fields(
             hint = near(name, properties, "fields are")
             yield Mismatch(at, f"{path}.{name}", f"there is no field {name!r}", hint, is_extra=True)
     for name in missing:
+        if name in meant:
+            # The misspelt field is told.
+            continue
         yield Mismatch(node, path, f"the required field {name!r} is missing", f"add {name}: ...")
 
 
