@@ -77,6 +77,7 @@ _FAIL = [
     ("no output of a turn", _within("iterate", "{$literal: {name: f, description: d, steps: []}}"), ("iterate-output", "error")),
     ("output of a turn", _within("iterate", _inner("", "1")), ("iterate-output", "error")),
     ("branches of a turn", _within("iterate", _inner("", "{$if: {$input: $}, then: {nxt: 1}, else: {result: 2}}")), ("iterate-output", "warning")),
+    ("no result in any branch", _within("iterate", _inner("", "{$if: true, then: {nxt: 1}}")), ("iterate-output", "error")),
     ("no else of a turn", _within("iterate", _inner("", "{$if: {$input: $}, then: {next: 1}}")), ("iterate-output", "warning")),
     ("two slashes", _flow("{$step: a}", "id: a, component: //builtin/noop"), ("component-slash", "error")),
     ("slash at the end", _flow("{$step: a}", "id: a, component: /builtin/noop/"), ("component-slash", "error")),

@@ -146,33 +146,34 @@ def _check_turn(flow: Node, path: str, found: Findings) -> None:
     if not isinstance(flow.value, dict) or keyword_of(flow.items) is not None:
         return
     output, path = flow.get("output"), f"{path.removesuffix('.$literal')}.output"
-    for wrong in [flow] if output is None else _without_result(output):
-        is_certain = wrong is output or output is None
+    ways = [(flow, False)] if output is None else list(_ways(output))
+    is_certain = not any(is_turn for _, is_turn in ways)
+    for wrong in [node for node, is_turn in ways if not is_turn]:
         message = "iterate needs 'result' or 'next' in the output of its flow"
         found.add("iterate-output", "error" if is_certain else "warning", wrong, path,
                   message if is_certain else f"{message}, and fails with this branch",
                   near(next(iter(wrong.items), ""), ("result", "next"), "write one of"))  # fmt: skip
 
 
-def _without_result(output: Node) -> Iterator[Node]:
-    """Yield the parts of an expression that give neither `result` nor `next`."""
+def _ways(output: Node) -> Iterator[tuple[Node, bool]]:
+    """Yield the parts that may be the value of an expression, and whether each may have `result` or `next`."""
     match keyword_of(output.items):
         case "$if":
-            yield from _without_result(output.items["then"]) if "then" in output.items else ()
-            if "else" in output.items:
-                yield from _without_result(output.items["else"])
-            elif output.items["$if"].value is not True:
-                yield Node(None, output.line, output.column)
+            for key in ("then", "else"):
+                if key in output.items:
+                    yield from _ways(output.items[key])
+            if "else" not in output.items and output.items["$if"].value is not True:
+                yield Node(None, output.line, output.column), False
         case "$coalesce":
             for each in output.items["$coalesce"].elements:
                 if each.value is not None:
-                    yield from _without_result(each)
+                    yield from _ways(each)
         case "$literal":
-            inner = output.items["$literal"]
-            if not _is_turn(inner):
-                yield output
-        case None if not _is_turn(output):
-            yield output
+            yield output, _is_turn(output.items["$literal"])
+        case None:
+            yield output, _is_turn(output)
+        case _:
+            yield output, True
 
 
 def _is_turn(node: Node) -> bool:
