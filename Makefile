@@ -102,7 +102,6 @@ generate: $(ENV) ## Rewrite the generated code and docs/cli.md (SPEC=path: from 
 	$(BIN)/python scripts/generate_api.py $(SPEC)
 	$(BIN)/python scripts/generate_sync.py
 	$(BIN)/python scripts/write_cli_page.py
-	$(BIN)/python scripts/write_front_page.py
 
 check-generated: $(ENV) ## Fail if a generated file is not what `make generate` writes
 	$(BIN)/python scripts/check_generated.py

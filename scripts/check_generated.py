@@ -28,7 +28,6 @@ class Target:
 TARGETS = (
     Target(ROOT / "packages/stepflow-api/src/stepflow_api", ROOT / "scripts/generate_api.py"),
     Target(ROOT / "packages/stepflow-client/src/stepflow_client/_sync", ROOT / "scripts/generate_sync.py"),
-    Target(ROOT / "packages/stepflow-cli/src/stepflow_cli/front_page.py", ROOT / "scripts/write_front_page.py"),
     Target(ROOT / "docs/cli.md", ROOT / "scripts/write_cli_page.py"),
 )
 

@@ -206,3 +206,9 @@ def test_an_outage_is_told(stepflow: Stepflow, server: str) -> None:
     assert (waiting.returncode, told) == (0, f"{run_id}\n")
     assert said.count("asking again") == 1
     assert said.startswith(f"stepflow: run {run_id}: ")
+
+
+def test_help_that_cannot_be_written_is_an_error(stepflow: Stepflow) -> None:
+    assert stepflow.shell("stepflow --help > /dev/full").code == 2
+    assert stepflow.shell("stepflow --help >&-").code == 2
+    assert stepflow.shell("stepflow --help | true").code == 0
