@@ -81,7 +81,7 @@ def test_what_is_offered(line: str, items: list[str] | None, stepflow: Stepflow)
 
 
 def test_steps_of_a_run(stepflow: Stepflow, server: str) -> None:
-    run_id = stepflow("submit", "hello.yaml", "--detach").stdout.strip()
+    run_id = stepflow("submit", "hello.yaml", "--input-json", "{}", "--detach").stdout.strip()
     assert offered(stepflow, f"stepflow runs steps {run_id} --step ") == ["greeting"]
     assert run_id in offered(stepflow, f"stepflow runs get {run_id[:8]}")
     # A server that is not there offers nothing, and says nothing.

@@ -40,7 +40,7 @@ def test_closed_streams(stepflow: Stepflow, server: str, closed: str) -> None:
     assert (done.code, done.stdout) == ((2, "") if lost else (0, "1\n"))
     assert ("standard output cannot be written: it is closed" in done.stderr) == (lost and not silent)
     assert ("stepflow runs result " in done.stderr) == (lost and not silent)
-    done = stepflow.shell(f"stepflow run fails.yaml -o json {closed}")
+    done = stepflow.shell(f"stepflow run fails.yaml --input-json {{}} -o json {closed}")
     assert done.code == (2 if lost else 1)
     assert "Traceback" not in done.stderr
     assert ("run_failed" in done.stderr) == (not lost and not silent)
@@ -93,7 +93,7 @@ def test_a_configuration_may_come_through_a_pipe(stepflow: Stepflow) -> None:
         done = stepflow.shell(f'stepflow run hello.yaml --input-json \'{{"name": "Ada"}}\' --config {config}')
         assert (done.code, json.loads(done.stdout)) == (0, {"hello": "Ada"}), done
     # The cache could not tell two configurations of one descriptor apart.
-    done = stepflow.shell(f"stepflow run hello.yaml --cache --config <({CONFIG})")
+    done = stepflow.shell(f"stepflow run hello.yaml --input-json {{}} --cache --config <({CONFIG})")
     assert (done.code, "--cache needs a configuration that can be read twice" in done.stderr) == (2, True)
 
 
@@ -122,7 +122,10 @@ def test_a_flow_on_standard_input_is_utf_8(stepflow: Stepflow, server: str) -> N
     done = stepflow.shell(f"{flow} | stepflow run - --output out.json && cat out.json", PYTHONIOENCODING="latin-1")
     assert (done.code, done.stdout, done.stderr) == (0, '"grüße"\n', "")
     done = stepflow.shell(r"printf 'output: \xff' | stepflow run -")
-    assert (done.code, done.stderr) == (2, "stepflow: standard input is not UTF-8 text (byte 8)\n")
+    assert (done.code, done.stderr) == (
+        2,
+        "stepflow: standard input is not UTF-8 text (byte 8)\nhint: save it as UTF-8\n",
+    )
 
 
 @pytest.mark.parametrize("given", ['--input-json \'{"name": "é"}\'', "--input-yaml 'name: é'"])
@@ -138,7 +141,7 @@ def test_an_interrupt_while_the_command_starts_is_no_traceback(stepflow: Stepflo
         "class Interrupting:\n"
         "    @staticmethod\n"
         "    def find_spec(name, path=None, target=None):\n"
-        "        if name == 'stepflow_cli.front':\n"
+        "        if name == 'stepflow_cli.main':\n"
         "            os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.meta_path.insert(0, Interrupting)\n"
     )

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import yaml
+import yaml.composer
 
 from ..errors import FlowFileError
 from .yaml_faults import YamlFault, explained

@@ -35,7 +35,7 @@ def schema(kind: Literal["flow", "config"] = "flow", *, components: Any = None) 
     """
     if kind not in ("flow", "config"):
         raise InvalidArgumentError(f"there is a schema of a flow and one of a config, not of {kind!r}")
-    found: dict[str, Any] = json.loads((files(__package__) / "schemas" / f"{kind}.json").read_text("utf-8"))
+    found: dict[str, Any] = json.loads((files("stepflow_client.flows") / "schemas" / f"{kind}.json").read_text("utf-8"))
     if kind == "flow":
         known = component_rules(components_of(components))
         found["$defs"]["component"] = known.names

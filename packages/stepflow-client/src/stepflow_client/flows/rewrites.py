@@ -79,9 +79,10 @@ class _Rewriter:
 
     def steps(self, node: Node | None) -> list[str]:
         """Return the ids of the steps of the innermost flow around a node."""
+        listed: Node | None = None
         while node is not None and not (listed := node.get("steps")):
             node = self.holder(node)
-        ids = (each.get("id") for each in listed.elements) if node is not None and listed is not None else ()
+        ids = (each.get("id") for each in listed.elements) if listed is not None else ()
         return [each.value for each in ids if each is not None and isinstance(each.value, str)]
 
     def is_repeated(self, finding: Finding) -> bool:
