@@ -114,7 +114,7 @@ class _Tally:
         return sum(number for name, number in self.outcomes.items() if name.endswith(" refused"))
 
 
-@pytest.mark.parametrize("number", [30, pytest.param(1500, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("number", [30, pytest.param(1500, marks=[pytest.mark.exhaustive, pytest.mark.timeout(900)])])
 def test_what_runs_has_no_errors_and_what_is_refused_is_found(clients: list[SyncStepflowClient], number: int) -> None:
     tally = _Tally()
     for made in generated(number, seed=number):

@@ -274,14 +274,14 @@ def machine(release: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     if releases.number(release) >= (0, 11):
         config["retry"] = {"transportMaxRetries": 0}
     folder = tmp_path_factory.mktemp("sequences")
-    history, other = History(folder / "here.db"), History(folder / "elsewhere.db")
+    history = History(folder / "here.db")
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("STEPFLOW_SERVER_BINARY", str(releases.binary(release)))
         started = StepflowRuntime.start(config=config, log_config=LogConfig(level="error"))
     with (
         started as server,
         SyncStepflowClient(server.url, history=history) as here,
-        SyncStepflowClient(server.url, history=other) as elsewhere,
+        SyncStepflowClient(server.url) as elsewhere,
     ):
         yield Machine(release, here, history, elsewhere)
 

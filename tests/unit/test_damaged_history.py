@@ -123,7 +123,7 @@ def test_odd_values_in_rows(tmp_path: Path, version: str, times: int) -> None:
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             connection.execute(f"UPDATE runs SET {column} = ? WHERE run_id = ?", [value, run_id])
             if version == "earlier":
-                connection.execute("UPDATE runs SET checksum = NULL")
+                connection.execute(f"UPDATE runs SET {', '.join(f'{each} = NULL' for each in ADDED)}")
         history = History(path, on_failure=lambda sentence: None)
         found = read(history)
         assert len({entry.run_id for entry in found}) >= ROWS - 1, (column, value)

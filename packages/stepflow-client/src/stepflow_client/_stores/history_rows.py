@@ -92,7 +92,8 @@ def decoded(text: bytes) -> str:
 
 
 def fields_of(row: tuple[Any, ...]) -> dict[str, Any]:
-    """Return the fields of the entry that a row contains. Rows of earlier versions have no checksum.
+    """Return the fields of the entry that a row contains. Rows of earlier versions have no checksum, and no other
+    columns of this version.
 
     Raises:
         DamagedRowError: If the row is damaged.
@@ -105,7 +106,8 @@ def fields_of(row: tuple[Any, ...]) -> dict[str, Any]:
 
 def _fields(row: tuple[Any, ...]) -> dict[str, Any]:
     *content, checksum = row
-    if checksum is not None and checksum != _checksum(tuple(content)):
+    is_earlier = all(each is None for each in row[-len(ADDED) :])
+    if not is_earlier and checksum != _checksum(tuple(content)):
         raise ValueError("the checksum is wrong")
     run_id, created, server, flow_id, flow_file, status, labels, note, omitted, *more = content
     texts, (rerun_of, kept, rerun_items, has_more_runs) = more[: len(FIELDS)], more[len(FIELDS) :]
