@@ -130,6 +130,8 @@ def test_odd_values_in_rows(tmp_path: Path, version: str, times: int) -> None:
         for entry in found:
             use(entry)
             was = entries[entry.run_id]
+            if version == "earlier":
+                was = replace(was, rerun_of=None, kept=(), rerun_items=())
             if version == "this" or entry.run_id != run_id:
                 assert replace(entry, status=was.status) == was, (column, value)
             assert entry.status in (was.status, None), (column, value)
