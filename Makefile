@@ -63,7 +63,7 @@ test-faults: $(ENV) ## Run the tests that cut connections and kill servers
 UNIT_ON_SOCKETS := tests/unit/http tests/unit/transport/test_httpx_bridge.py
 
 test-uvloop: $(ENV) ## Run the server and fault tests of the async client in uvloop's event loop
-	$(RUN_TESTS) $(UNIT_ON_SOCKETS) tests/server --loop uvloop -m "not faults"
+	$(RUN_TESTS) $(UNIT_ON_SOCKETS) tests/server --loop uvloop -m "not faults and not exhaustive"
 	$(RUN_TESTS) --dist load tests/server --loop uvloop -m faults
 
 PAGES := .build/pages
