@@ -70,7 +70,7 @@ def component_rules(components: Components | None) -> ComponentSchemas:
 
 
 def _add_subflow(schema: Schema, name: str) -> None:
-    """Say which field of an input is a flow; that of put_blob is one only with `blob_type: flow`."""
+    """Restrict the field of an input that is a flow; that of put_blob is one only with `blob_type: flow`."""
     if name != "data":
         schema["properties"][name] = _SUBFLOW
         return
