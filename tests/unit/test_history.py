@@ -13,10 +13,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
-from stepflow_client import InvalidArgumentError, StepflowClientError
+from stepflow_client import InvalidArgumentError, StepflowClient, StepflowClientError, SyncStepflowClient
 from stepflow_client.history import History, default_path
 
 SECRET = "hunter2-wolpertinger"
@@ -226,3 +227,9 @@ def test_limits_are_positive() -> None:
         History(max_age=0)
     with pytest.raises(InvalidArgumentError, match="max_runs"):
         History(max_runs=0)
+
+
+@pytest.mark.parametrize("client", [StepflowClient, SyncStepflowClient])
+def test_a_path_is_no_history(client: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="history is a History, not str"):
+        client("http://localhost:1", history="history.db")

@@ -8,7 +8,7 @@ from contextlib import suppress
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from ..errors import StepflowClientError
+from ..errors import InvalidArgumentError, StepflowClientError
 
 if TYPE_CHECKING:
     from .._codec.requests import RunArguments
@@ -25,9 +25,14 @@ class Recorder:
     Args:
         history: The history, or None.
         server: The URL of the server.
+
+    Raises:
+        InvalidArgumentError: If the history is something else, such as a path.
     """
 
     def __init__(self, history: History | None, server: str) -> None:
+        if history is not None and not hasattr(history, "record"):
+            raise InvalidArgumentError(f"history is a History, not {type(history).__name__}", hint="History(path)")
         self._history = history
         self._server = server
 
