@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import pytest
 from stepflow_client.drawing import DrawingUnavailableError, RunReport, draw, report_page, to_dot, to_mermaid
 from stepflow_client.drawing.charts import duration
-from stepflow_client.drawing.report import masked_arguments
+from stepflow_client.drawing.report_data import masked_arguments
 from stepflow_client.drawing.timing import StepTime, item_times, percentile, step_times
 from stepflow_client.drawing.trees import json_tree
 from stepflow_client.events import StepCompletedEvent, StepStartedEvent

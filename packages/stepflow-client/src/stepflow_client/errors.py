@@ -39,8 +39,14 @@ from errno import ENOENT
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from ._base.lazy import lazy_module
+
 if TYPE_CHECKING:
-    from .types import Diagnostic, FlowResult
+    from .types.flows import Diagnostic
+    from .types.results import FlowResult
+
+# What notebooks show of an error is made by the package that shows things. It is looked up by name.
+_short_traceback = lazy_module("stepflow_client._display.short_traceback")
 
 __all__ = [
     "AmbiguousRunError",
@@ -111,9 +117,8 @@ class StepflowClientError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         # IPython asks for this.
-        from ._display.short_traceback import rendered
-
-        return rendered(self)
+        lines: list[str] = _short_traceback.rendered(self)
+        return lines
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The default would call the class with `args` alone and lose what is keyword-only.

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ._rules.words import counted, duration_text, printable, rate_of, time_left
+from ._base.text import counted, duration_text, printable, rate_of, time_left
 
 __all__ = ["Progress", "ProgressOption"]
 

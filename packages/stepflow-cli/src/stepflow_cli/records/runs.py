@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client._rules.words import duration_text
+from stepflow_client._base.text import duration_text
 
 from ..output.view import Column, View, rfc3339
 
@@ -130,7 +130,7 @@ ITEM = View(
 
 def _step_status(record: Mapping[str, Any]) -> str:
     """Return what became of a step: `not run (a failed)` if the server lists it as failed like a; `kept` in a rerun."""
-    from stepflow_client.account import state_text
+    from stepflow_client.types.account import state_text
 
     because_of, children = record.get("because_of"), record.get("failed_children", 0)
     return state_text(record["state"], because_of, children, kept=record.get("kept", False))

@@ -165,7 +165,7 @@ def _plain(found: CachedResult) -> PlainResult:
 
 
 def _may_keep(job: Job, variables: dict[str, Any], result: FlowResult | PlainResult) -> bool:
-    from stepflow_client._codec.secrets import quotes_secret
     from stepflow_client._codec.variables import flow_variables
+    from stepflow_client._data.secrets import quotes_secret
 
     return not quotes_secret(result.output, variables, flow_variables(job.flow), job.flow)

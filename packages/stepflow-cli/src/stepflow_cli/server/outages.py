@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import click
-from stepflow_client._logging import telling
+from stepflow_client._base.logging import telling
 
 from ..context import current_session
 from ..errors import printable

@@ -11,22 +11,22 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 from uuid import UUID
 
-from .. import _settings
+from .._base.lazy import lazy_module
+from .._base.not_given import NOT_GIVEN
 from .._codec import answers, requests
 from .._codec.requests import Variables
+from .._http import settings as _settings
 from .._http.messages import MOST_BYTES
+from .._http.settings import Token
 from .._http.sockets import AsyncCancelled
-from .._lazy import lazy_module
-from .._not_given import NOT_GIVEN
-from .._pickling import Picklable
 from .._rules import bindings as api
 from .._rules.deadline import call_scope, deadline_of, deadline_override, deadline_scope
-from .._rules.statuses import ExecutionStatus
 from .._rules.transient import RetryPolicy
-from .._settings import Token
-from .._stores.recorder import Recorder
+from .._shared.pickling import Picklable
+from .._shared.recorder import Recorder
 from ..errors import FlowFileError, InvalidArgumentError, StepflowClientError
 from ..flows.file import is_flow_id, load_flow
+from ..types.statuses import ExecutionStatus
 from .connection import Connection
 from .creation import RunCreator
 from .flows import FlowStore
@@ -44,14 +44,10 @@ if TYPE_CHECKING:
 
     from .. import types
     from .._codec import responses, typed
-    from ..account import RunAccount
-    from ..comparison import RunComparison
     from ..events import RunEvent
     from ..flows.file import FlowSource
     from ..history import History
-    from ..outcomes import Outcome
     from ..progress import ProgressOption
-    from ..reruns import RerunPlan, RerunResult
     from ..result_cache import ResultCache
     from ..types import (
         BlobContent,
@@ -73,6 +69,10 @@ if TYPE_CHECKING:
         StoreFlowResponse,
         ValidationResult,
     )
+    from ..types.account import RunAccount
+    from ..types.comparison import RunComparison
+    from ..types.outcomes import Outcome
+    from ..types.reruns import RerunPlan, RerunResult
     from .batches import BatchRunner
     from .blobs import BlobStore
     from .caching import CachedRuns

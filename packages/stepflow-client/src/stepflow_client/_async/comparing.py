@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from .._codec import requests
-from .._gather import async_together
 from .._rules.deadline import deadline_of, deadline_scope
-from ..comparison import RunComparison
+from .._shared.gather import async_together
 from ..flows.differences import parse_patterns
 from ..flows.run_differences import RunContent, run_differences
+from ..types.comparison import RunComparison
 from .blobs import BlobStore
 from .connection import Connection
 from .flow_of_run import flow_of_run

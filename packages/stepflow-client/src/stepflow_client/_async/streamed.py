@@ -10,9 +10,9 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from .._base.lazy import lazy_module
+from .._base.logging import logger
 from .._codec import answers
-from .._lazy import lazy_module
-from .._logging import logger
 from .._rules import bindings as api
 from .._rules.cursor import Cursor
 from .._rules.timings import Timings

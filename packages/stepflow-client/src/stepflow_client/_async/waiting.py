@@ -9,9 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
+from .._base.lazy import lazy_module
+from .._base.logging import logger
 from .._codec import answers, requests
-from .._lazy import lazy_module
-from .._logging import logger
 from .._rules import bindings as api
 from .._rules.deadline import deadline_of, deadline_scope, has_passed
 from .._rules.ending import is_given_up

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from .. import errors
-from .._collector import collector_paused
-from .._rules.statuses import FAILED_STATUSES, ExecutionStatus, read_status
-from .values import decode, decode_raw
+from .._base.collector import collector_paused
+from .._data.values import decode, decode_raw
+from ..types.statuses import FAILED_STATUSES, ExecutionStatus, read_status
 
 __all__ = [
     "RunState",

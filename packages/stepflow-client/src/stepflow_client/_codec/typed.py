@@ -11,8 +11,8 @@ from typing import Annotated, Any, NotRequired, Required, Union, get_args, get_o
 import typing_extensions
 from pydantic import AfterValidator, PydanticUserError, TypeAdapter, ValidationError, create_model
 
+from .._data.expressions import write_path
 from ..errors import InvalidArgumentError, OutputTypeError
-from ..flows.expressions import write_path
 from ..types import FlowResult
 
 __all__ = ["check_output_type", "with_typed_output"]

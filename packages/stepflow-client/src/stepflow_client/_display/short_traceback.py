@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from .._rules.words import printable
+from .._base.text import printable
 
 if TYPE_CHECKING:
     from ..errors import StepflowClientError

@@ -13,7 +13,7 @@ from ..errors import InvalidArgumentError
 if TYPE_CHECKING:
     import httpx
 
-    from .._settings import ServerUrl
+    from .settings import ServerUrl
 
 __all__ = ["check_proxy", "environment_proxy", "is_loopback", "shown_proxy"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..progress import Progress
 
 if TYPE_CHECKING:
-    from ..outcomes import Outcome
+    from ..types.outcomes import Outcome
 
 __all__ = ["BatchCount"]
 

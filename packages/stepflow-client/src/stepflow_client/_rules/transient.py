@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from .._base.lazy import lazy_module
 from .._http.messages import (
     CannotSend,
     ConnectFailed,
@@ -16,7 +17,6 @@ from .._http.messages import (
     NotHttp,
     PoolTimeout,
 )
-from .._lazy import lazy_module
 from ..errors import (
     InvalidArgumentError,
     InvalidResponseError,

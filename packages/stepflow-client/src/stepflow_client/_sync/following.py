@@ -14,9 +14,9 @@ from collections.abc import Generator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from .._base.lazy import lazy_module
+from .._base.logging import logger
 from .._codec import answers
-from .._lazy import lazy_module
-from .._logging import logger
 from .._rules.cursor import Cursor
 from .._rules.ending import is_given_up
 from .._rules.transient import TRANSIENT_ERRORS, Backoff, is_transient

@@ -26,8 +26,8 @@ from .._codec.requests import Variables
 from .._codec.variables import flow_variables
 from .._rules.deadline import current_deadline, has_passed
 from .._rules.releases import require
-from .._stores.recorder import Recorder
-from .._tracing import annotate
+from .._shared.recorder import Recorder
+from .._shared.tracing import annotate
 from ..errors import AmbiguousRunError, InvalidArgumentError, NotFoundError, RequestTimeoutError, StepflowClientError
 from ..flows.additions import tagged
 from ..flows.file import is_flow_id

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-from .._codec.secrets import hidden_flow
+from .._data.secrets import hidden_flow
 from ..flows.file import FlowSource, load_flow
 from . import text
 from .graph import FlowGraph, flow_graph

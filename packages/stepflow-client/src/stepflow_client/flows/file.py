@@ -19,8 +19,8 @@ from io import FileIO
 from os import PathLike, fsdecode
 from typing import Any, NoReturn
 
-from .._codec.objects import DataObject, is_data_object
-from .._codec.values import check_json
+from .._data.objects import DataObject, is_data_object
+from .._data.values import check_json
 from .._rules.deadline import current_deadline
 from ..errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError
 
@@ -212,7 +212,7 @@ def parse_yaml(text: str, source: str = "the YAML text") -> Any:
     if len(text) > MAX_YAML_LENGTH:
         longest = MAX_YAML_LENGTH >> 20
         raise FlowFileError(f"{source} holds more than {longest} MiB of YAML; write it as JSON", path=source)
-    from .._codec.yaml_reader import read_yaml
+    from .._data.yaml_reader import read_yaml
 
     return read_yaml(text, source)
 
@@ -239,7 +239,7 @@ def parse_json(text: str, source: str = "the JSON text") -> Any:
             column = token.start() - text.rfind("\n", 0, token.start())
             message = f"{source} is not JSON: {reason} (line {line}, column {column})"
             raise FlowFileError(message, path=source, line=line, column=column)
-    from .._codec.yaml_reader import read_yaml
+    from .._data.yaml_reader import read_yaml
 
     if len(text) <= MAX_YAML_LENGTH:
         try:

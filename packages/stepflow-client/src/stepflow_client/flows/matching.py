@@ -29,8 +29,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from .._data.expressions import write_path
 from ..errors import InvalidArgumentError
-from .expressions import write_path
 from .json_types import JSON_TYPES, is_json_type, is_number
 
 __all__ = [

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from difflib import SequenceMatcher
 from typing import Any
 
+from ..._data.expressions import keyword_of, portable_path, references
 from ..components import Components
-from ..expressions import keyword_of, portable_path, references
 from ..findings import Findings
 from ..graph import inner_flow
 from ..model import FlowModel, Read, Step

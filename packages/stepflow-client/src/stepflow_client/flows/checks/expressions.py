@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from difflib import get_close_matches
 
-from ..expressions import KEYWORDS, PathError, ambiguity, has_wildcard, keyword_of, parse_path
+from ..._data.expressions import KEYWORDS, PathError, ambiguity, has_wildcard, keyword_of, parse_path
 from ..findings import Findings, Fix
 from ..nearest import near, nearest
 from ..source import Node

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..expressions import portable_path, write_path
+from ..._data.expressions import portable_path, write_path
 from ..findings import Findings
 from ..json_types import JSON_TYPES
 from ..matching import MATCHERS, is_matcher

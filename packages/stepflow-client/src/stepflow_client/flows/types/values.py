@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from ..expressions import is_expression
+from ..._data.expressions import is_expression
 from ..json_types import is_json_type, json_type
 from ..nearest import near, nearest
 from ..source import Node

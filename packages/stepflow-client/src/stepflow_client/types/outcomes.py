@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from .errors import RunFailedError
-from .types import ExecutionStatus, FlowError
+from ..errors import RunFailedError
+from .results import FlowError
+from .statuses import ExecutionStatus
 
 __all__ = ["Outcome"]
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["counted", "duration_text", "printable", "rate_of", "time_left"]
+__all__ = ["counted", "cut", "duration_text", "printable", "rate_of", "time_left"]
 
 _ENOUGH = 3.0
 """Seconds after which a rate is meaningful."""
+
+
+def cut(text: str, longest: int) -> str:
+    """Return a text of at most `longest` characters; if it is longer, the last one is an ellipsis."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def duration_text(seconds: object) -> str:
