@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from stepflow_client._base.text import without_password
+
 from ..errors import Problem
 from ..settings.profiles import Profiles, load
 from ..settings.resolve import Settings
-from ..settings.urls import environment_proxy, without_password
+from ..settings.urls import environment_proxy
 from . import Check, error, ok, warning
 
 __all__ = ["configuration", "embedded_server", "proxy", "server", "server_configuration", "versions"]

@@ -10,8 +10,10 @@ from contextlib import suppress
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from stepflow_client._base.text import without_password
+
 from ..settings.resolve import Settings
-from ..settings.urls import split_url, without_password
+from ..settings.urls import split_url
 from . import Check, error, ok, warning
 
 if TYPE_CHECKING:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+
+from stepflow_client._base.text import short_json
 
 from ..output.view import Column, View
 
@@ -13,17 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DIFFERENCE", "difference_records"]
 
-_LONGEST = 200
-"""Maximum characters of a value in a table; other formats print the complete value."""
-
-
-def _value_text(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
-
-
 DIFFERENCE = View(
-    columns=(Column("path"), Column("kind"), Column("a", show=_value_text), Column("b", show=_value_text)),
+    columns=(Column("path"), Column("kind"), Column("a", show=short_json), Column("b", show=short_json)),
     name="path",
     fields=("item", "step", "origin"),
     open_fields=("a", "b"),

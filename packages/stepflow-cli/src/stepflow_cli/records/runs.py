@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client._base.text import duration_text
+from stepflow_client._base.text import duration_text, fine_duration
 
 from ..output.view import Column, View, rfc3339
 
@@ -32,13 +32,6 @@ __all__ = [
 
 STATUSES = ("running", "completed", "failed", "cancelled", "paused", "recovery_failed")
 """All statuses of the server, as words because the client's enumeration takes long to import."""
-
-
-def _short_text(seconds: object) -> str:
-    """Return a duration as text, in milliseconds if it is below one second."""
-    if isinstance(seconds, (int, float)) and seconds < 1:
-        return f"{seconds * 1000:.0f}ms"
-    return duration_text(seconds)
 
 
 def _items_text(items: object) -> str:
@@ -158,7 +151,10 @@ _TIMES = ("started_at", "completed_at", "duration", "attempts")
 TIMED_STEP = STEP._replace(
     columns=(
         *STEP.columns[:4],
-        *(Column("started_at", title="STARTED", kind="time", optional=True), _DURATION._replace(show=_short_text)),
+        *(
+            Column("started_at", title="STARTED", kind="time", optional=True),
+            _DURATION._replace(show=fine_duration),
+        ),
         *(Column("attempts", kind="number"), *STEP.columns[4:]),
     ),
     fields=("completed_at", *STEP.fields),

@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from stepflow_client._base.text import without_password
+
 from ..errors import Problem, usage
 from ..exit_codes import ExitCode
 from ..inputs.flow import find_config
 from ..output.messages import note
 from ..server.connect import Target, kept_server
 from ..settings.resolve import ServerOptions, resolve
-from ..settings.urls import without_password
 from .wait import Wait
 
 if TYPE_CHECKING:

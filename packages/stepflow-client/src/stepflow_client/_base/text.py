@@ -1,8 +1,30 @@
-"""The progress of a run or batch as text: items done of total, time, rate and time left. Pure."""
+"""Texts for people, as the client and the command write them. Pure."""
 
 from __future__ import annotations
 
-__all__ = ["counted", "cut", "duration_text", "printable", "rate_of", "time_left"]
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+from unicodedata import category
+
+__all__ = [
+    "counted",
+    "cut",
+    "did_you_mean",
+    "duration_text",
+    "fine_duration",
+    "meant",
+    "near",
+    "nearest",
+    "nearest_hint",
+    "rate_of",
+    "short_json",
+    "time_left",
+    "visible",
+    "visible_lines",
+    "without_password",
+]
 
 _ENOUGH = 3.0
 """Seconds after which a rate is meaningful."""
@@ -11,6 +33,79 @@ _ENOUGH = 3.0
 def cut(text: str, longest: int) -> str:
     """Return a text of at most `longest` characters; if it is longer, the last one is an ellipsis."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def short_json(value: Any, longest: int = 200) -> str:
+    """Return a value as JSON on one line of at most `longest` characters."""
+    return cut(json.dumps(value, ensure_ascii=False, default=str), longest)
+
+
+def visible(text: str) -> str:
+    """Return a text with line breaks, control characters and invisible characters replaced by `·`."""
+    return re.sub("[^ -~]", _shown, text)
+
+
+def _shown(match: re.Match[str]) -> str:
+    return "·" if category(match[0]) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") else match[0]
+
+
+def visible_lines(text: str) -> str:
+    """Return a text of several lines, each of which is `visible`."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
+def without_password(url: str) -> str:
+    """Return a URL for display: without its user and password."""
+    start = re.match(r"(?:[a-z][a-z0-9+.-]*://)?", url, re.IGNORECASE)
+    scheme = start[0] if start else ""
+    # A password may contain any separator that precedes the host.
+    return scheme + url.removeprefix(scheme).rpartition("@")[2]
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most similar to a word, ignoring case; None if none is similar."""
+    from difflib import get_close_matches
+
+    lowered = {name.lower(): name for name in known}
+    found = get_close_matches(word.lower(), lowered, n=3, cutoff=0.6)
+    # Among words that are about equally near, one with the same first letter: `set` rather than `use` for `ste`.
+    found.sort(key=lambda each: each[:1] != word[:1].lower())
+    return lowered[found[0]] if found else None
+
+
+def did_you_mean(name: str) -> str:
+    """Return the hint that suggests a name."""
+    return f"did you mean {name!r}?"
+
+
+def meant(hint: str | None) -> str | None:
+    """Return the name that a hint suggests; None if it suggests no single one."""
+    found = re.fullmatch(r"""(?:did you mean|write) (['"])(.+)\1\??""", hint or "")
+    return found[2] if found else None
+
+
+def nearest_hint(word: str, known: Iterable[str]) -> str | None:
+    """Return the hint with the known name that is most similar to a word; None if none is similar."""
+    found = nearest(word, known)
+    return None if found is None else did_you_mean(found)
+
+
+def near(word: str, known: Iterable[Any], what: str = "known") -> str:
+    """Return a hint with the nearest known name, or with all of them."""
+    names = [str(each) for each in known]
+    if not names:
+        return f"{what}: none"
+    listed = f"{what}: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"
+    return nearest_hint(word, names) or listed
+
+
+def fine_duration(seconds: object) -> str:
+    """Return a duration as `duration_text` does, but short ones as 300µs, 12ms, 1.25s."""
+    if not isinstance(seconds, (int, float)) or seconds >= 10:
+        return duration_text(seconds)
+    if seconds >= 1:
+        return f"{seconds:.2f}s"
+    return f"{seconds * 1_000_000:.0f}µs" if seconds < 0.001 else f"{seconds * 1_000:.{seconds < 0.01:d}f}ms"
 
 
 def duration_text(seconds: object) -> str:
@@ -26,11 +121,6 @@ def duration_text(seconds: object) -> str:
         if whole >= size:
             return f"{whole // size}{unit}{whole % size // smaller:02d}{its_unit}"
     return f"{whole // 60}m{whole % 60:02d}s"
-
-
-def printable(text: str) -> str:
-    """Return a text with each non-printable character, line breaks included, replaced by `·`."""
-    return "".join(letter if letter.isprintable() else "·" for letter in text)
 
 
 def rate_of(done: int, seconds: float) -> float | None:

@@ -6,7 +6,7 @@ import base64
 import hashlib
 from html import escape
 
-from .labels import visible, visible_lines
+from .._base.text import visible, visible_lines
 
 __all__ = ["PAGE_STYLE", "page"]
 

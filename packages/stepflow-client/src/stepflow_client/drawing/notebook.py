@@ -8,7 +8,7 @@ from functools import singledispatch
 from html import escape
 from typing import Any
 
-from .._base.text import cut
+from .._base.text import cut, short_json
 from ..types.account import RunAccount
 from ..types.comparison import RunComparison
 from ..types.flows import StoredFlow, ValidationResult
@@ -16,7 +16,7 @@ from ..types.models import Listing
 from ..types.results import FlowResult
 from ..types.runs import ITEM_COLUMNS, RunArguments, RunDetails, RunItem, RunItems, StepDetails
 from ..types.server import ComponentInfo, ComponentList
-from .trees import TREE_STYLE, json_tree, short_json
+from .trees import TREE_STYLE, json_tree
 
 __all__ = ["bundle", "html"]
 

@@ -9,17 +9,17 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
+from .._base.text import cut, fine_duration, short_json, visible, visible_lines
 from ..types import RunArguments, RunItem, StepDetails
-from .charts import CHART_STYLE, Bar, duration, histogram, timeline
+from .charts import CHART_STYLE, Bar, histogram, timeline
 from .graph import flow_graph
 from .html import PAGE_STYLE, page
-from .labels import visible, visible_lines
 from .layout import DrawingUnavailableError
 from .report_data import ReportData
 from .svg import STYLE, svg
 from .text import mermaid
 from .timing import StepTime, item_times, percentile
-from .trees import TREE_STYLE, json_tree, short_json
+from .trees import TREE_STYLE, json_tree
 
 __all__ = ["bars_of", "report_page", "statuses_of"]
 
@@ -137,7 +137,7 @@ def _summary(report: ReportData) -> str:
     rows += _cause(report)
     rows += [("created", _text(run.created_at.isoformat()))] if run.created_at else []
     if run.created_at and run.completed_at:
-        rows.append(("took", duration((run.completed_at - run.created_at).total_seconds())))
+        rows.append(("took", fine_duration((run.completed_at - run.created_at).total_seconds())))
     if not report.times:
         rows.append(("times", "not told by this server (before 0.12), or no step has started"))
     return "<table>" + "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows) + "</table>"
@@ -253,7 +253,7 @@ def _latency(report: ReportData) -> str:
         return ""
     seconds = sorted(item.seconds for item in times)
     parts = {"50 %": 0.5, "90 %": 0.9, "95 %": 0.95, "99 %": 0.99, "slowest": 1.0}
-    table = _table(list(parts), [_row(*(duration(percentile(seconds, part)) for part in parts.values()))])
+    table = _table(list(parts), [_row(*(fine_duration(percentile(seconds, part)) for part in parts.values()))])
     return f'{table}<div class="scroll">{histogram(seconds)}</div>'
 
 
@@ -282,7 +282,7 @@ def _steps(report: ReportData) -> str:
     rows = []
     for step in report.steps:
         found = times.get(step.step_id, [])
-        took = duration(found[0].seconds) if found and found[0].seconds is not None else "-"
+        took = fine_duration(found[0].seconds) if found and found[0].seconds is not None else "-"
         attempts = str(len(found[0].attempts)) if found else "-"
         value = _message(step.error.message[:2000]) if step.error else json_tree(step.output)
         if not report.was_run(step):
@@ -295,7 +295,7 @@ def _steps(report: ReportData) -> str:
 
 def _spread(times: Sequence[StepTime]) -> tuple[str, ...]:
     seconds = sorted(time.seconds for time in times if time.seconds is not None)
-    return tuple(duration(percentile(seconds, part)) for part in (0.5, 0.95, 1.0)) if seconds else ("-", "-", "-")
+    return tuple(fine_duration(percentile(seconds, part)) for part in (0.5, 0.95, 1.0)) if seconds else ("-", "-", "-")
 
 
 def _items(items: Sequence[RunItem], inputs: Sequence[Any] | None) -> str:
@@ -335,7 +335,7 @@ def _item(item: RunItem, longest: int, given: str | None) -> str:
 
 def _folded(text: str) -> str:
     shown = _message(text)
-    return f"<details><summary>{_message(text[:120])}…</summary>{shown}</details>" if len(text) > 160 else shown
+    return f"<details><summary>{_message(cut(text, 121))}</summary>{shown}</details>" if len(text) > 160 else shown
 
 
 def _comparison(reports: Sequence[ReportData]) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from html import escape
 
+from .._base.text import visible
 from .graph import FlowGraph, GraphEdge, GraphNode, SubFlow
-from .labels import columns, cut, edge_label, node_lines, node_title, visible
+from .labels import columns, cut, edge_label, node_lines, node_title
 from .layout import COLUMN, LINE, Box, Layout, Route, lay_out
 
 __all__ = ["STYLE", "svg"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from html import escape
 from typing import Any
 
-__all__ = ["TREE_STYLE", "json_tree", "short_json"]
+from .._base.text import short_json
+
+__all__ = ["TREE_STYLE", "json_tree"]
 
 TREE_STYLE = """
 .js{font:12px/1.5 ui-monospace,"DejaVu Sans Mono",Menlo,monospace;overflow-wrap:anywhere}
@@ -18,12 +19,6 @@ _MOST_NODES = 300
 _MOST_CHILDREN = 50
 _LONGEST_TEXT = 2_000
 _DEEPEST = 30
-
-
-def short_json(value: Any, longest: int = 100) -> str:
-    """Return a value as JSON on one line with a maximum length. A longer one is cut and ends with `…`."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def json_tree(value: Any, *, most: int = _MOST_NODES, longest: int = _LONGEST_TEXT) -> str:

@@ -19,6 +19,7 @@ from io import FileIO
 from os import PathLike, fsdecode
 from typing import Any, NoReturn
 
+from .._base.text import cut
 from .._data.objects import DataObject, is_data_object
 from .._data.values import check_json
 from .._rules.deadline import current_deadline
@@ -270,12 +271,8 @@ def _refuse_constant(name: str) -> NoReturn:
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{_clip(text)} is not a number that JSON can hold")
+        raise ValueError(f"{cut(text, 41)} is not a number that JSON can hold")
     return number
-
-
-def _clip(text: str) -> str:
-    return text if len(text) <= 40 else text[:40] + "…"
 
 
 def _kind(value: Any) -> str:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .._base.text import nearest_hint
 from .._data.expressions import Reference, portable_path, references
 from .._data.secrets import is_hidden
 from .._data.values import merge_overrides
 from ..errors import InvalidArgumentError
 from .graph import steps_behind, steps_by_id
 from .matching import equal
-from .nearest import nearest_hint
 
 if TYPE_CHECKING:
     from ..types import StepDetails
