@@ -63,7 +63,12 @@ def _adapter(output_type: Any) -> TypeAdapter[Any]:
 
 @functools.lru_cache(maxsize=256)
 def _cached_adapter(output_type: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(_readable(output_type))
+    if isinstance(output_type, TypeAdapter):
+        return output_type
+    adapter = TypeAdapter(_readable(output_type))
+    # A name that cannot be resolved would only be found with the first output, after the run.
+    adapter.validator.title  # noqa: B018  # a placeholder raises
+    return adapter
 
 
 def _readable(annotation: Any) -> Any:

@@ -22,7 +22,7 @@ from .._rules.creation import born
 from .._rules.deadline import deadline_override
 from .._shared.recorder import BatchRecorder, Recorder
 from .._shared.workers import SyncSource, SyncWorkers
-from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
+from ..errors import InvalidArgumentError, JournalError, NotFoundError, StepflowClientError, UnsupportedByServerError
 from ..flows.additions import tagged
 from ..flows.file import is_flow_id
 from ..types.statuses import ExecutionStatus
@@ -363,7 +363,7 @@ class _Batch:
         """Read the inputs of the next chunk: as many as before, if the journal has the chunk.
 
         Raises:
-            InvalidArgumentError: If the inputs differ from those in the journal.
+            JournalError: If the inputs differ from those in the journal.
         """
         known = None if self.journal is None else self.journal.chunk(self._number, self._index)
         chunk = chunks.Chunk(self._number, self._index, f"{self.tag}-{self._number}")
@@ -382,7 +382,7 @@ class _Batch:
         chunk.digest = seen.hexdigest()
         if known is not None:
             if chunk.digest != known.digest and self.failure is None:
-                raise InvalidArgumentError(
+                raise JournalError(
                     f"inputs {known.first} to {known.first + known.count - 1} are not those of the journal",
                     hint="a batch goes on with the same inputs in the same order",
                 )

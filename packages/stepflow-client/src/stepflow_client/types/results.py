@@ -43,6 +43,7 @@ class ErrorCode(_OpenEnum):
     the run, although it has given it up, may start them later."""
 
 
+_RETRYABLE = frozenset({ErrorCode.TIMEOUT, ErrorCode.UNREACHABLE, ErrorCode.RESOURCE_UNAVAILABLE})
 _ERROR_NUMBERS = dict(zip(range(1, 11), ErrorCode, strict=False))
 
 # On the wire these are numbers; a member's place in its enumeration is its number.
@@ -71,19 +72,29 @@ class FlowError(Model):
     It is not included in the result of `model_dump`.
     """
 
+    @property
+    def is_retryable(self) -> bool:
+        """Whether the same run may soon succeed: after a timeout, or if a worker or a resource was not available.
+
+        Steps that ran, also the failed one, run again.
+        """
+        return self.code in _RETRYABLE
+
 
 if TYPE_CHECKING:
     import typing_extensions
 
     OutputT = typing_extensions.TypeVar("OutputT", default=Any)
 
-    class _Typed(Generic[OutputT]):
+    class Typed(Generic[OutputT]):
         """What has an output of a type."""
 
 else:
     OutputT = TypeVar("OutputT")
 
-    class _Typed:
+    class Typed:
+        __slots__ = ()
+
         def __class_getitem__(cls, output: Any) -> type:
             # The output is checked where it is read, not here.
             return cls
@@ -92,7 +103,7 @@ else:
 _NO_OUTPUT: Any = None
 
 
-class FlowResult(_Typed[OutputT], Model, Shown):
+class FlowResult(Typed[OutputT], Model, Shown):
     """The result of a run of one item, or of one item of a batch.
 
     `FlowResult[Output]` is a result whose output is an `Output`, as `run(..., output_type=Output)` returns it; the
@@ -155,20 +166,37 @@ class FlowResult(_Typed[OutputT], Model, Shown):
             object.__setattr__(self, "error", FlowError(message="the server does not say why"))
         return self
 
+    def unwrap(self) -> OutputT:
+        """Return the output of a success.
+
+        Raises:
+            RunFailedError: If it is not a success; the error's `result` is this result.
+        """
+        self.raise_for_failure()
+        output: OutputT = self.output
+        return output
+
     def raise_for_failure(self) -> Self:
         """Return this result if it is a success.
 
         Raises:
             RunFailedError: If it is not; the error's `result` is this result.
         """
-        if self.is_success:
-            return self
-        hint = None if self.error is None else self.error.hint
-        raise RunFailedError(self._failure(), run_id=self.run_id, result=self, details=self.error, hint=hint)
+        if not self.is_success:
+            raise failure(self, f"run {self.run_id}" if self.run_id else "the run")
+        return self
 
-    def _failure(self) -> str:
-        run = f"run {self.run_id}" if self.run_id else "the run"
-        if self.error is None:
-            return f"{run} is {self.status.value}"
-        where = f" at step {self.error.step_id!r}" if self.error.step_id else ""
-        return f"{run} failed{where}: {self.error.message}"
+
+def failure(result: FlowResult[Any], what: str) -> RunFailedError:
+    """Return the error of a result that is not a success.
+
+    Args:
+        result: The result.
+        what: What failed, for the message.
+    """
+    error = result.error
+    if error is None:
+        return RunFailedError(f"{what} is {result.status.value}", run_id=result.run_id or None, result=result)
+    where = f" at step {error.step_id!r}" if error.step_id else ""
+    message = f"{what} failed{where}: {error.message}"
+    return RunFailedError(message, run_id=result.run_id or None, result=result, details=error, hint=error.hint)
