@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
 from pathlib import Path
 
 from stepflow_client import StepflowRuntime
@@ -19,7 +18,7 @@ async def main() -> None:
         client = runtime.client
 
         cursor = None
-        async with aclosing(client.run_events(run_id)) as events:
+        async with client.run_events(run_id) as events:
             async for event in events:
                 cursor = event.cursor
                 print("before:", event.type)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
 from types import TracebackType
@@ -14,7 +14,7 @@ from uuid import UUID
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN
 from .._codec import answers, requests
-from .._codec.requests import Variables
+from .._codec.requests import RunId, Variables
 from .._http import settings as _settings
 from .._http.messages import MOST_BYTES
 from .._http.settings import Token
@@ -40,11 +40,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     import httpx
+    from pydantic import TypeAdapter
     from stepflow_api import Client
 
     from .. import types
     from .._codec import responses, typed
-    from ..events import RunEvent
+    from .._shared import streams
+    from .._shared.streams import EventStream, OutcomeStream, RunPager
     from ..flows.file import FlowSource
     from ..history import History
     from ..progress import ProgressOption
@@ -71,18 +73,19 @@ if TYPE_CHECKING:
     )
     from ..types.account import RunAccount
     from ..types.comparison import RunComparison
-    from ..types.outcomes import Outcome
     from ..types.reruns import RerunPlan, RerunResult
     from .batches import BatchRunner
     from .blobs import BlobStore
     from .caching import CachedRuns
     from .events import EventSource
     from .following import Follower
+    from .handle import RunHandle
     from .idempotency import KeyedRuns
     from .progress import ProgressTeller
     from .rerun import Rerunner
     from .step_times import StepTimer
 else:
+    streams = lazy_module("stepflow_client._shared.streams")
     responses = lazy_module("stepflow_client._codec.responses")
     typed = lazy_module("stepflow_client._codec.typed")
     types = lazy_module("stepflow_client.types")
@@ -397,7 +400,7 @@ class StepflowClient(Picklable):
         deduplicate: bool = False,
         idempotency_key: str | None = None,
         on_cancel: Literal["detach", "cancel"] = "detach",
-        check: bool = False,
+        check_input: bool = False,
         progress: ProgressOption = False,
         output_type: None = None,
         cache: ResultCache | None = None,
@@ -416,9 +419,9 @@ class StepflowClient(Picklable):
         deduplicate: bool = False,
         idempotency_key: str | None = None,
         on_cancel: Literal["detach", "cancel"] = "detach",
-        check: bool = False,
+        check_input: bool = False,
         progress: ProgressOption = False,
-        output_type: type[OutputT],
+        output_type: type[OutputT] | TypeAdapter[OutputT],
         cache: ResultCache | None = None,
     ) -> FlowResult[OutputT]: ...
 
@@ -434,7 +437,7 @@ class StepflowClient(Picklable):
         deduplicate: bool = False,
         idempotency_key: str | None = None,
         on_cancel: Literal["detach", "cancel"] = "detach",
-        check: bool = False,
+        check_input: bool = False,
         progress: ProgressOption = False,
         output_type: Any = None,
         cache: ResultCache | None = None,
@@ -474,9 +477,9 @@ class StepflowClient(Picklable):
                 requests. Simultaneous calls with a key, in any program, wait for each other and return the same run.
             on_cancel: What to do with the run if the task is cancelled (in the sync client: on a KeyboardInterrupt):
                 `detach`, the default, leaves it running; `cancel` marks it as cancelled if its id is known by then.
-            check: Whether to check the input against the flow's input schema, and refuse input that does not match,
-                before anything is sent. Servers do not check input. The input of a flow given by its id is not checked.
-                Default False.
+            check_input: Whether to check the input against the flow's input schema, and refuse input that does not
+                match, before anything is sent. Servers do not check input. The input of a flow given by its id is not
+                checked. Default False.
             progress: True shows the run's progress: in a notebook; on a terminal as a bar (of rich or tqdm if
                 installed); elsewhere as one line every ten seconds. Or a function that is called with a `Progress`
                 every half second, after events, and at the end. If the function raises, the call ends with that
@@ -516,7 +519,7 @@ class StepflowClient(Picklable):
         if output_type is not None:
             typed.check_output_type(output_type)
         _check_progress(progress)
-        if check and not is_flow_id(flow):
+        if check_input and not is_flow_id(flow):
             flow = load_flow(flow)
             from ..flows.inputs import check_inputs
 
@@ -641,24 +644,104 @@ class StepflowClient(Picklable):
             )
             return run.run_id
 
+    @overload
+    async def start_run(
+        self,
+        flow: FlowSource,
+        input: Any = None,
+        overrides: Any = None,
+        *,
+        variables: Variables | None = None,
+        variables_from_env: bool = False,
+        max_concurrency: int | None = None,
+        timeout: float | None = None,
+        deduplicate: bool = False,
+        idempotency_key: str | None = None,
+        output_type: None = None,
+    ) -> RunHandle: ...
+
+    @overload
+    async def start_run(
+        self,
+        flow: FlowSource,
+        input: Any = None,
+        overrides: Any = None,
+        *,
+        variables: Variables | None = None,
+        variables_from_env: bool = False,
+        max_concurrency: int | None = None,
+        timeout: float | None = None,
+        deduplicate: bool = False,
+        idempotency_key: str | None = None,
+        output_type: type[OutputT] | TypeAdapter[OutputT],
+    ) -> RunHandle[OutputT]: ...
+
+    async def start_run(
+        self, flow: FlowSource, input: Any = None, overrides: Any = None, *, output_type: Any = None, **options: Any
+    ) -> RunHandle[Any]:
+        """Start a flow and return a handle of its run, without waiting for the run to end.
+
+        Example:
+            ```python
+            handle = await client.start_run("workflow.yaml", {"name": "World"})
+            result = await handle.result(timeout=60)
+            ```
+
+        Args:
+            flow: The flow, or the id of a stored one, as for `run`.
+            input: The input, as for `submit`.
+            overrides: Changes to steps for this run only, as for `create_run`.
+            output_type: The type of the output, as for `run`: the handle's results have outputs of this type.
+            **options: The same as for `submit`, and with the same meaning.
+
+        Returns:
+            The handle. Its `run_id` is the run's id, and its methods read the run.
+
+        Raises:
+            StepflowClientError: The same errors as `submit` raises.
+        """
+        if output_type is not None:
+            typed.check_output_type(output_type)
+        return self.handle(await self.submit(flow, input, overrides, **options), output_type)
+
+    @overload
+    def handle(self, run_id: RunId, output_type: None = None) -> RunHandle: ...
+    @overload
+    def handle(self, run_id: RunId, output_type: type[OutputT] | TypeAdapter[OutputT]) -> RunHandle[OutputT]: ...
+    def handle(self, run_id: RunId, output_type: Any = None) -> RunHandle[Any]:
+        """Return a handle of a run. No request is sent, so the run need not exist.
+
+        Args:
+            run_id: The run.
+            output_type: The type of its output, as for `run`.
+
+        Raises:
+            InvalidArgumentError: If it is no run id, or no type that an output can have.
+        """
+        from .handle import RunHandle
+
+        return RunHandle(self, run_id, output_type)
+
     async def _start(self, *given: Any, idempotency_key: str | None, deduplicate: bool, **more: Any) -> answers.Started:
         if idempotency_key is None:
             return await self._creator.start(*given, deduplicate=deduplicate, **more)
         return await self._keyed.start(*given, key=idempotency_key, **more)
 
-    async def find_run(self, flow: FlowSource, key: str, *, timeout: float | None = None) -> RunDetails | None:
+    async def find_run(
+        self, flow: FlowSource, *, idempotency_key: str, timeout: float | None = None
+    ) -> RunDetails | None:
         """Return the run that `run` or `submit` created with an `idempotency_key`, in any process, or None.
 
         Example:
             ```python
-            if await client.find_run("workflow.yaml", "doc-42") is None:
+            if await client.find_run("workflow.yaml", idempotency_key="doc-42") is None:
                 print("doc-42 was not processed yet")
             ```
 
         Args:
             flow: The flow itself, not its id, as it was given to `run`, with its keys in the same order. A copy with
                 the key is stored to find out the copy's id; nothing is run.
-            key: The idempotency key.
+            idempotency_key: The key.
             timeout: Seconds for the whole call. With None, the default, only the client's timeout for each request
                 applies.
 
@@ -670,7 +753,7 @@ class StepflowClient(Picklable):
             UnsupportedByServerError: If the server is older than 0.10.
         """
         with deadline_scope(deadline_of(timeout)):
-            return await self._keyed.find(flow, key)
+            return await self._keyed.find(flow, idempotency_key)
 
     def map(
         self,
@@ -688,7 +771,7 @@ class StepflowClient(Picklable):
         on_lost: Literal["fail", "rerun"] = "fail",
         on_cancel: Literal["detach", "cancel"] = "detach",
         progress: ProgressOption = False,
-    ) -> AsyncGenerator[Outcome, None]:
+    ) -> OutcomeStream:
         """Run a flow on any number of inputs and yield one outcome for each.
 
         An input is read only when there is room for it, so the inputs may be endless, and neither inputs nor outcomes
@@ -699,7 +782,7 @@ class StepflowClient(Picklable):
 
         Example:
             ```python
-            async with contextlib.aclosing(client.map("workflow.yaml", inputs, journal="batch.journal")) as outcomes:
+            async with client.map("workflow.yaml", inputs, journal="batch.journal") as outcomes:
                 async for outcome in outcomes:
                     print(outcome.index, outcome.status, outcome.output)
             ```
@@ -762,9 +845,11 @@ class StepflowClient(Picklable):
             on_lost=on_lost,
             on_cancel=on_cancel,
         )
-        return outcomes if progress is False else self._teller.counted(outcomes, inputs, progress)
+        if progress is not False:
+            outcomes = self._teller.counted(outcomes, inputs, progress)
+        return streams.OutcomeStream(outcomes)
 
-    async def get_result(self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
+    async def get_result(self, run_id: RunId, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
         """Wait until a run of one item ends and return its result.
 
         Args:
@@ -783,9 +868,7 @@ class StepflowClient(Picklable):
         self._recorder.seen(run.run_id, run.status)
         return responses.only_result(listed, run.status, self._connection.reading(run.run_id))
 
-    async def get_results(
-        self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None
-    ) -> list[FlowResult]:
+    async def get_results(self, run_id: RunId, *, wait: bool = True, timeout: float | None = None) -> list[FlowResult]:
         """Wait until a run ends and return the results of all its items, in the order of their inputs.
 
         Args:
@@ -917,11 +1000,11 @@ class StepflowClient(Picklable):
         self,
         flow_id: str,
         input: Any = None,
+        *,
         variables: Variables | None = None,
         overrides: Any = None,
         debug: bool = False,
         max_concurrency: int | None = None,
-        *,
         variables_from_env: bool = False,
         timeout: float | None = None,
     ) -> CreateRunResponse:
@@ -968,7 +1051,7 @@ class StepflowClient(Picklable):
                 timeout=timeout,
             )
 
-    async def get_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
+    async def get_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
         """Return the current state of a run.
 
         `items.completed` stays 0 until the whole run ends, on every release.
@@ -982,7 +1065,7 @@ class StepflowClient(Picklable):
         """
         return await self._runs.get_run(run_id, timeout=timeout)
 
-    async def get_run_items(self, run_id: str | UUID, *, timeout: float | None = None) -> ListItemsResponse:
+    async def get_run_items(self, run_id: RunId, *, timeout: float | None = None) -> ListItemsResponse:
         """Return the items of a run, in the order of their inputs; the `result` of a running item is None.
 
         The error of a failed item includes the step that failed and its message. This takes a request for each failed
@@ -1006,7 +1089,7 @@ class StepflowClient(Picklable):
 
     async def get_run_steps(
         self,
-        run_id: str | UUID,
+        run_id: RunId,
         *,
         item_index: int | None = None,
         times: bool = False,
@@ -1038,7 +1121,7 @@ class StepflowClient(Picklable):
             listed = listed.model_copy(update={"steps": steps})
             return await self._timer.timed(listed, timeout) if times else listed
 
-    async def get_run_arguments(self, run_id: str | UUID, *, timeout: float | None = None) -> RunArguments:
+    async def get_run_arguments(self, run_id: RunId, *, timeout: float | None = None) -> RunArguments:
         """Return the arguments that a run was started with: inputs, variables and overrides, and its labels and note.
 
         Servers from 0.12 on do not report inputs and overrides, and no server reports variables, labels and notes.
@@ -1056,7 +1139,7 @@ class StepflowClient(Picklable):
             return await self._runs.get_run_arguments(run_id, self._recorder, timeout=timeout)
 
     async def get_run_step(
-        self, run_id: str | UUID, step_id: str, *, item_index: int = 0, timeout: float | None = None
+        self, run_id: RunId, step_id: str, *, item_index: int = 0, timeout: float | None = None
     ) -> StepDetails:
         """Return one step of one item.
 
@@ -1073,7 +1156,7 @@ class StepflowClient(Picklable):
             step = await self._runs.get_run_step(run_id, step_id, item_index=item_index, timeout=timeout)
             return (await self._runs.with_kept(run_id, [step], timeout=timeout))[0]
 
-    async def get_run_flow(self, run_id: str | UUID, *, timeout: float | None = None) -> StoredFlow:
+    async def get_run_flow(self, run_id: RunId, *, timeout: float | None = None) -> StoredFlow:
         """Return the flow of a run, without the tag that the client adds. For its examples, use `get_flow`.
 
         Args:
@@ -1085,7 +1168,7 @@ class StepflowClient(Picklable):
         """
         return await self._runs.get_run_flow(run_id, timeout=timeout)
 
-    async def cancel_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
+    async def cancel_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
         """Mark a run as cancelled and return it.
 
         On every released server (0.9 to 0.13) this sets the status and the end time but stops nothing: the running step
@@ -1109,7 +1192,7 @@ class StepflowClient(Picklable):
             self._recorder.seen(run.run_id, run.status)
             return run
 
-    async def delete_run(self, run_id: str | UUID, *, timeout: float | None = None) -> None:
+    async def delete_run(self, run_id: RunId, *, timeout: float | None = None) -> None:
         """Ask the server to delete a run that has ended.
 
         Released servers (0.9 to 0.13) accept this request but delete nothing.
@@ -1189,8 +1272,8 @@ class StepflowClient(Picklable):
         since: datetime | str | None = None,
         until: datetime | str | None = None,
         timeout: float | None = None,
-    ) -> AsyncGenerator[RunDetails, None]:
-        """Return an iterator over runs, newest first, which reads them page by page.
+    ) -> RunPager:
+        """Return runs, newest first, read page by page.
 
         Arguments are checked at the call. No run is yielded twice, and no run that exists and matches from start to end
         is missed, even if new runs are created or runs stop matching meanwhile: pages overlap, and a page that does not
@@ -1207,7 +1290,7 @@ class StepflowClient(Picklable):
             until: Return only runs created before this time.
             timeout: Seconds for each request as a whole, instead of the client's timeout.
         """
-        return self._lister.iter_runs(
+        pages = self._lister.iter_runs(
             status,
             page_size=page_size,
             flow_name=flow_name,
@@ -1218,11 +1301,12 @@ class StepflowClient(Picklable):
             until=until,
             timeout=timeout,
         )
+        return streams.RunPager(pages)
 
     # Waiting
 
     async def wait_run(
-        self, run_id: str | UUID, *, timeout: float | None = None, progress: ProgressOption = False
+        self, run_id: RunId, *, timeout: float | None = None, progress: ProgressOption = False
     ) -> RunDetails:
         """Wait until a run ends and return it.
 
@@ -1254,14 +1338,14 @@ class StepflowClient(Picklable):
 
     def run_events(
         self,
-        run_id: str | UUID,
+        run_id: RunId,
         *,
         since: str | int | None = None,
         include_results: bool = False,
         include_sub_runs: bool = False,
         heartbeat: float | None = None,
-    ) -> AsyncGenerator[RunEvent, None]:
-        """Return an iterator over the events of a run, from the beginning or a cursor, until the run ends.
+    ) -> EventStream:
+        """Return the events of a run, from the beginning or a cursor, until the run ends.
 
         Each event is yielded exactly once and in order, even if the connection breaks: the client reconnects by itself.
         The last event is a `RunCompletedEvent`. Servers do not send one for a run that was cancelled or that they lost
@@ -1274,11 +1358,12 @@ class StepflowClient(Picklable):
 
         Example:
             ```python
-            async for event in client.run_events(run_id):
-                print(event.type, event.timestamp)
+            async with client.run_events(run_id) as events:
+                async for event in events:
+                    print(event.type, event.timestamp)
             ```
 
-        To leave the loop early and close the stream at once, use `contextlib.aclosing(client.run_events(...))`.
+        Leaving the block closes the connection at once. `events.cursor` is the cursor of the last event.
 
         Args:
             run_id: The run.
@@ -1300,9 +1385,10 @@ class StepflowClient(Picklable):
             UnsupportedByServerError: If the run will never end, because the server was restarted and does not resume
                 runs (0.9).
         """
-        return self._events.run_events(
+        events = self._events.run_events(
             run_id, since=since, include_results=include_results, include_sub_runs=include_sub_runs, heartbeat=heartbeat
         )
+        return streams.EventStream(events)
 
     # Blobs
 
@@ -1348,7 +1434,7 @@ class StepflowClient(Picklable):
 
     async def plan_rerun(
         self,
-        run_id: str | UUID,
+        run_id: RunId,
         *,
         from_step: str | None = None,
         failed: bool = False,
@@ -1371,7 +1457,7 @@ class StepflowClient(Picklable):
 
     async def rerun(
         self,
-        run_id: str | UUID,
+        run_id: RunId,
         *,
         from_step: str | None = None,
         failed: bool = False,
@@ -1438,7 +1524,7 @@ class StepflowClient(Picklable):
     # Comparing runs
 
     async def compare_runs(
-        self, a: str | UUID, b: str | UUID, *, ignore: str | Iterable[str] = (), timeout: float | None = None
+        self, a: RunId, b: RunId, *, ignore: str | Iterable[str] = (), timeout: float | None = None
     ) -> RunComparison:
         """Return the differences between two runs: status, flow, and for each item its step outputs, output and errors.
 
@@ -1473,7 +1559,7 @@ class StepflowClient(Picklable):
         return await comparer.compare_runs(a, b, ignore=ignore, timeout=timeout)
 
     async def explain_run(
-        self, run_id: str | UUID, *, item_index: int | None = None, timeout: float | None = None
+        self, run_id: RunId, *, item_index: int | None = None, timeout: float | None = None
     ) -> RunAccount:
         """Return why an item of a run failed: the step that failed first, and the steps that did not run because of it.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from .._codec import requests
 from .._rules.deadline import deadline_of, deadline_scope
@@ -19,6 +18,7 @@ from .flow_of_run import flow_of_run
 from .runs import RunReader
 
 if TYPE_CHECKING:
+    from .._codec.requests import RunId
     from ..types import ListItemsResponse
 
 __all__ = ["RunComparer"]
@@ -39,7 +39,7 @@ class RunComparer:
         self._blobs = blobs
 
     async def compare_runs(
-        self, a: str | UUID, b: str | UUID, *, ignore: str | Iterable[str] = (), timeout: float | None = None
+        self, a: RunId, b: RunId, *, ignore: str | Iterable[str] = (), timeout: float | None = None
     ) -> RunComparison:
         """Return the differences between two runs."""
         patterns = parse_patterns(ignore)

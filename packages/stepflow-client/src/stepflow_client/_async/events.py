@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from .._base.lazy import lazy_module
 from .._codec import requests
@@ -18,6 +17,7 @@ from .following import Asked, Follower, Tick
 
 if TYPE_CHECKING:
     from .. import events
+    from .._codec.requests import RunId
     from ..events import RunEvent
 else:
     events = lazy_module("stepflow_client.events")
@@ -37,7 +37,7 @@ class EventSource:
 
     def run_events(
         self,
-        run_id: str | UUID,
+        run_id: RunId,
         *,
         since: str | int | None = None,
         include_results: bool = False,

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from .._codec import requests
 from .._rules.deadline import deadline_of, deadline_scope
@@ -21,6 +20,7 @@ from .flow_of_run import flow_of_run
 from .runs import RunReader
 
 if TYPE_CHECKING:
+    from .._codec.requests import RunId
     from ..types import ListItemsResponse
 
 __all__ = ["RunComparer"]
@@ -41,7 +41,7 @@ class RunComparer:
         self._blobs = blobs
 
     def compare_runs(
-        self, a: str | UUID, b: str | UUID, *, ignore: str | Iterable[str] = (), timeout: float | None = None
+        self, a: RunId, b: RunId, *, ignore: str | Iterable[str] = (), timeout: float | None = None
     ) -> RunComparison:
         """Return the differences between two runs."""
         patterns = parse_patterns(ignore)

@@ -10,7 +10,6 @@ from collections.abc import Generator
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from .._base.lazy import lazy_module
 from .._codec import requests
@@ -20,6 +19,7 @@ from .following import Asked, Follower, Tick
 
 if TYPE_CHECKING:
     from .. import events
+    from .._codec.requests import RunId
     from ..events import RunEvent
 else:
     events = lazy_module("stepflow_client.events")
@@ -39,7 +39,7 @@ class EventSource:
 
     def run_events(
         self,
-        run_id: str | UUID,
+        run_id: RunId,
         *,
         since: str | int | None = None,
         include_results: bool = False,

@@ -24,8 +24,7 @@ from .runs import RunReader
 from .waiting import Waiter
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
+    from .._codec.requests import RunId
     from .._rules.run_progress import FlowOutline
     from ..types import FlowResult, RunDetails
     from ..types.outcomes import Outcome
@@ -72,7 +71,7 @@ class ProgressTeller:
             tell(Progress(run.run_id, result.status.value, 1, completed, 1 - completed, seconds=seconds))
         return result
 
-    def wait_run(self, run_id: str | UUID, timeout: float | None, progress: ProgressOption) -> RunDetails:
+    def wait_run(self, run_id: RunId, timeout: float | None, progress: ProgressOption) -> RunDetails:
         """Wait until a run ends and return it."""
         run_id = requests.check_run_id(run_id)
         deadline = deadline_of(timeout)
