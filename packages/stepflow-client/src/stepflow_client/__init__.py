@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ._async.handle import RunHandle
     from ._codec.requests import Variables
     from ._rules.transient import RetryPolicy
-    from ._shared.options import RunOptions, SubmitOptions
+    from ._shared.options import ClientOptions, RunOptions, SubmitOptions
     from ._shared.streams import EventStream, OutcomeStream, RunPager, SyncEventStream, SyncOutcomeStream, SyncRunPager
     from ._sync.client import SyncStepflowClient
     from ._sync.handle import SyncRunHandle
@@ -114,6 +114,7 @@ __all__ = [
     "ApiError",
     "AuthenticationError",
     "BlobContent",
+    "ClientOptions",
     "ComponentInfo",
     "ComponentList",
     "ConflictError",
@@ -214,7 +215,7 @@ _find, _names = lazy_names(
         "_async.handle": ["RunHandle"],
         "_codec.requests": ["Variables"],
         "_rules.transient": ["RetryPolicy"],
-        "_shared.options": ["RunOptions", "SubmitOptions"],
+        "_shared.options": ["ClientOptions", "RunOptions", "SubmitOptions"],
         "_shared.streams": [
             "EventStream",
             "OutcomeStream",

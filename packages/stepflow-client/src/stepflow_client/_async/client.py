@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 from uuid import UUID
 
 from .._base.lazy import lazy_module
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from .. import types
     from .._codec import responses, typed
     from .._shared import streams
+    from .._shared.options import ClientOptions
     from .._shared.streams import EventStream, OutcomeStream, RunPager
     from ..flows.file import FlowSource
     from ..history import History
@@ -335,6 +336,29 @@ class StepflowClient(Picklable):
         It shares this client's connections, credentials and timeout.
         """
         return self._connection.api
+
+    def with_options(self, **options: Unpack[ClientOptions]) -> Self:
+        """Return a client that uses other defaults for options of calls that start runs or wait for them.
+
+        Example:
+            ```python
+            patient = client.with_options(timeout=300, variables={"tone": "formal"})
+            result = await patient.run("workflow.yaml", {"name": "World"})
+            ```
+
+        It shares this client's connections, caches and history; closing one of them closes both. `start_run` and
+        handles use the options too.
+
+        Args:
+            **options: The options of `run` (except `output_type`), `submit` and `map`. A method ignores those that it
+                does not have. An argument of a call replaces the option; entries of `variables` are added to it.
+
+        Raises:
+            InvalidArgumentError: If there is no such option.
+        """
+        from .._shared.views import view_of
+
+        return view_of(self, options)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"

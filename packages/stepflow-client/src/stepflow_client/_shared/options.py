@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from ..progress import ProgressOption
     from ..result_cache import ResultCache
 
-__all__ = ["RunOptions", "SubmitOptions"]
+__all__ = ["OPTIONS_OF", "ClientOptions", "RunOptions", "SubmitOptions"]
 
 
 class _StartOptions(TypedDict, total=False):
@@ -33,3 +33,19 @@ class RunOptions(_StartOptions, total=False):
     check_input: bool
     progress: ProgressOption
     cache: ResultCache | None
+
+
+class ClientOptions(RunOptions, SubmitOptions, total=False):
+    """The options of `StepflowClient.with_options`."""
+
+
+_START = frozenset(_StartOptions.__annotations__)
+OPTIONS_OF = {
+    "run": _START | RunOptions.__annotations__.keys(),
+    "submit": _START | SubmitOptions.__annotations__.keys(),
+    "map": frozenset({"variables", "variables_from_env", "max_concurrency", "on_cancel", "progress"}),
+    "get_result": frozenset({"timeout"}),
+    "get_results": frozenset({"timeout"}),
+    "wait_run": frozenset({"timeout", "progress"}),
+}
+"""The methods that `with_options` affects, and the options that each of them has."""
