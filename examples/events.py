@@ -26,7 +26,7 @@ async def main() -> None:
                     break
 
         # The cursor is text: it can be stored, and used by another process.
-        async for event in client.run_events(run_id, since=cursor, include_results=True):
+        async for event in client.run_events(run_id, after=cursor, include_results=True):
             match event:
                 case StepCompletedEvent():
                     print(f"after: {event.step_id} {event.status} with {event.output['successful']} results")

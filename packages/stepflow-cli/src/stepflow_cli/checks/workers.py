@@ -26,7 +26,7 @@ def workers(client: SyncStepflowClient) -> Check:
     from stepflow_client import StepflowClientError
 
     try:
-        listed = client.list_components(schemas=False, timeout=_TIMEOUT)
+        listed = client.list_components(include_schemas=False, timeout=_TIMEOUT)
     except StepflowClientError as problem:
         return error("workers", f"components cannot be listed: {problem.message}", problem.hint)
     if listed.failed_plugins:

@@ -39,7 +39,7 @@ class EventSource:
         self,
         run_id: RunId,
         *,
-        since: str | int | None = None,
+        after: str | int | None = None,
         include_results: bool = False,
         include_sub_runs: bool = False,
         heartbeat: float | None = None,
@@ -50,10 +50,10 @@ class EventSource:
         When the deadline, by `time.monotonic()`, has passed, a heartbeat is due immediately.
         """
         run_id = requests.check_run_id(run_id)
-        Cursor.check(since, "s" if include_sub_runs else "e")
+        Cursor.check(after, "s" if include_sub_runs else "e")
         seconds = math.inf if heartbeat is None else check_positive(heartbeat, "heartbeat")
         pulse = _Pulse(seconds, math.inf if deadline is None else deadline)
-        return self._events(Asked(run_id, since, include_results, include_sub_runs, pulse.left), pulse)
+        return self._events(Asked(run_id, after, include_results, include_sub_runs, pulse.left), pulse)
 
     async def _events(self, asked: Asked, pulse: _Pulse) -> AsyncGenerator[RunEvent, None]:
         async with aclosing(self._follower.follow(asked)) as followed:

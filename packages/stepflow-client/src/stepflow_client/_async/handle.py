@@ -103,9 +103,11 @@ class RunHandle(Shown, Generic[OutputT]):
         items: ListItemsResponse = await self.client.get_run_items(self.run_id, timeout=timeout)
         return items
 
-    async def steps(self, *, times: bool = False, timeout: float | None = None) -> ListStepsResponse:
+    async def steps(self, *, include_times: bool = False, timeout: float | None = None) -> ListStepsResponse:
         """Return the steps of the run. See `StepflowClient.get_run_steps`."""
-        steps: ListStepsResponse = await self.client.get_run_steps(self.run_id, times=times, timeout=timeout)
+        steps: ListStepsResponse = await self.client.get_run_steps(
+            self.run_id, include_times=include_times, timeout=timeout
+        )
         return steps
 
     def events(self, **options: Any) -> EventStream:

@@ -66,7 +66,7 @@ class ProgressTeller:
             result = await self._waiter.result_of(run, deadline)
             completed = int(result.is_success)
             seconds = time.monotonic() - began
-            tell(Progress(run.run_id, result.status.value, 1, completed, 1 - completed, seconds=seconds))
+            tell(Progress(run.run_id, result.status.value, 1, completed, 1 - completed, duration=seconds))
         return result
 
     async def wait_run(self, run_id: RunId, timeout: float | None, progress: ProgressOption) -> RunDetails:
@@ -80,7 +80,7 @@ class ProgressTeller:
             run = await self._waiter.wait_run(run_id, timeout=left)
             total, completed = run.items.total, run.items.completed
             seconds = time.monotonic() - began
-            tell(Progress(run_id, run.status.value, total, completed, total - completed, seconds=seconds))
+            tell(Progress(run_id, run.status.value, total, completed, total - completed, duration=seconds))
         return run
 
     async def counted(

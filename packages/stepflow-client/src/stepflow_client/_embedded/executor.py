@@ -245,11 +245,11 @@ class EmbeddedExecutor:
         deadline = deadline_of(timeout)
         return await (await self._ready_client(deadline)).validate(flow, timeout=_left(deadline))
 
-    async def list_components(self, *, schemas: bool = True, timeout: float | None = None) -> ComponentList:
+    async def list_components(self, *, include_schemas: bool = True, timeout: float | None = None) -> ComponentList:
         """Return the components that flows may use. `path` is set if the configured routes determine it."""
         deadline = deadline_of(timeout)
         client = await self._ready_client(deadline)
-        listed = await client.list_components(schemas=schemas, timeout=_left(deadline))
+        listed = await client.list_components(include_schemas=include_schemas, timeout=_left(deadline))
         from .._codec import responses
 
         return responses.with_paths(listed, self.config.get("routes") or {})

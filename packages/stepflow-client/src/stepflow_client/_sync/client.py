@@ -138,8 +138,8 @@ class SyncStepflowClient(Picklable):
             `httpx.Limits` that has no `keepalive_expiry` of its own, they are closed after 5 s.
         transport: A transport to send requests with instead of the default one, for example an `httpx.MockTransport`.
             It must respect httpx's `timeout` extension, which holds the time left, as an `httpx.HTTPTransport` does.
-        server: The server's release, if known, for example `0.13.0`. This skips the version request. If it is wrong,
-            the client cannot read the server's responses. Default: detected.
+        server_release: The server's release, if known, for example `0.13.0`. This skips the version request. If it is
+            wrong, the client cannot read the server's responses. Default: detected.
         strategy: How to choose the server for a new run from a list: `failover`, the default, uses one server, and the
             next one if that fails; `spread` uses the available server with the fewest runs that this client is waiting
             for, and takes turns between equals.
@@ -170,7 +170,7 @@ class SyncStepflowClient(Picklable):
         proxy: str | httpx.URL | httpx.Proxy | None = None,
         limits: httpx.Limits | None = None,
         transport: httpx.BaseTransport | None = None,
-        server: str | None = None,
+        server_release: str | None = None,
         strategy: Literal["failover", "spread"] = "failover",
         retry: RetryPolicy | int | None = None,
         exact_integers: bool = True,
@@ -190,7 +190,7 @@ class SyncStepflowClient(Picklable):
             proxy=proxy,
             limits=limits,
             transport=transport,
-            server=server,
+            server=server_release,
             strategy=strategy,
             retry=policy_of(retry),
             max_response_bytes=max_response_bytes,
@@ -268,7 +268,7 @@ class SyncStepflowClient(Picklable):
         proxy: str | httpx.URL | httpx.Proxy | None = None,
         limits: httpx.Limits | None = None,
         transport: httpx.BaseTransport | None = None,
-        server: str | None = None,
+        server_release: str | None = None,
         strategy: Literal["failover", "spread"] = "failover",
         retry: RetryPolicy | int | None = None,
         exact_integers: bool = True,
@@ -290,7 +290,7 @@ class SyncStepflowClient(Picklable):
             proxy: The proxy's URL.
             limits: Limits of the connection pool.
             transport: A transport to send requests with instead of the default one.
-            server: The server's release, if known.
+            server_release: The server's release, if known.
             strategy: How to choose the server for a new run from a list.
             retry: When to retry requests, or how often at most.
             exact_integers: Whether to refuse integers that the server would change.
@@ -311,7 +311,7 @@ class SyncStepflowClient(Picklable):
             proxy=proxy,
             limits=limits,
             transport=transport,
-            server=server,
+            server_release=server_release,
             strategy=strategy,
             retry=retry,
             exact_integers=exact_integers,
@@ -396,20 +396,20 @@ class SyncStepflowClient(Picklable):
         """Return the server's release and capabilities. They are requested only once."""
         return types.ServerInfo(**(self._connection.server())._asdict())
 
-    def list_components(self, *, schemas: bool = True, timeout: float | None = None) -> ComponentList:
+    def list_components(self, *, include_schemas: bool = True, timeout: float | None = None) -> ComponentList:
         """Return the components that flows may use.
 
         Servers do not report the route prefix of a plugin, so `path` is None here; `StepflowRuntime.list_components`
         sets it.
 
         Args:
-            schemas: Whether to include the input and output schemas. Default True.
+            include_schemas: Whether to include the input and output schemas. Default True.
             timeout: Seconds for the whole call, instead of the client's timeout.
 
         Returns:
             A list; its `failed_plugins` are the plugins that did not respond to the server.
         """
-        request = api.list_components._get_kwargs(exclude_schemas=api.UNSET if schemas else True)
+        request = api.list_components._get_kwargs(exclude_schemas=api.UNSET if include_schemas else True)
         return self._connection.call("list_components", request, responses.components, timeout=timeout)
 
     # Running flows
@@ -1117,23 +1117,23 @@ class SyncStepflowClient(Picklable):
         run_id: RunId,
         *,
         item_index: int | None = None,
-        times: bool = False,
+        include_times: bool = False,
         timeout: float | None = None,
     ) -> ListStepsResponse:
         """Return the steps of a run that were started, by item, then in the order of the flow.
 
         Example:
             ```python
-            for step in client.get_run_steps(run_id, times=True):
+            for step in client.get_run_steps(run_id, include_times=True):
                 print(step.step_id, step.started_at, step.duration, step.attempts)
             ```
 
         Args:
             run_id: The run.
             item_index: The item whose steps to return; None, the default, returns those of all items.
-            times: Whether to set `started_at`, `completed_at`, `duration` and `attempts`, from the run's events. This
-                takes one more request, whose response has three or more events for each step of all items. Servers
-                before 0.12 have no events: there these fields stay None. Default False.
+            include_times: Whether to set `started_at`, `completed_at`, `duration` and `attempts`, from the run's
+                events. This takes one more request, whose response has three or more events for each step of all items.
+                Servers before 0.12 have no events: there these fields stay None. Default False.
             timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
@@ -1144,7 +1144,7 @@ class SyncStepflowClient(Picklable):
             listed = self._runs.get_run_steps(run_id, item_index=item_index, timeout=timeout)
             steps = self._runs.with_kept(listed.run_id, listed.steps, timeout=timeout)
             listed = listed.model_copy(update={"steps": steps})
-            return self._timer.timed(listed, timeout) if times else listed
+            return self._timer.timed(listed, timeout) if include_times else listed
 
     def get_run_arguments(self, run_id: RunId, *, timeout: float | None = None) -> RunArguments:
         """Return the arguments that a run was started with: inputs, variables and overrides, and its labels and note.
@@ -1363,7 +1363,7 @@ class SyncStepflowClient(Picklable):
         self,
         run_id: RunId,
         *,
-        since: str | int | None = None,
+        after: str | int | None = None,
         include_results: bool = False,
         include_sub_runs: bool = False,
         heartbeat: float | None = None,
@@ -1390,7 +1390,7 @@ class SyncStepflowClient(Picklable):
 
         Args:
             run_id: The run.
-            since: The `cursor` of the last event that was handled, or the sequence number to start from. Default None:
+            after: The `cursor` of the last event that was handled, or the sequence number to start from. Default None:
                 from the beginning.
             include_results: Whether to set `StepCompletedEvent.output`. Default False.
             include_sub_runs: Whether to include events of runs that steps created. Their step ids are not reliable
@@ -1401,7 +1401,7 @@ class SyncStepflowClient(Picklable):
                 heartbeats.
 
         Raises:
-            InvalidArgumentError: At the call, if an argument is invalid; while iterating, if `since` is the cursor of
+            InvalidArgumentError: At the call, if an argument is invalid; while iterating, if `after` is the cursor of
                 events that were requested in another way, for example with another `include_sub_runs`.
             NotFoundError: If the server has no such run. This error and those below are raised while iterating.
             ServerConnectionError: If the server cannot be reached for a minute.
@@ -1409,7 +1409,7 @@ class SyncStepflowClient(Picklable):
                 runs (0.9).
         """
         events = self._events.run_events(
-            run_id, since=since, include_results=include_results, include_sub_runs=include_sub_runs, heartbeat=heartbeat
+            run_id, after=after, include_results=include_results, include_sub_runs=include_sub_runs, heartbeat=heartbeat
         )
         return streams.SyncEventStream(events)
 

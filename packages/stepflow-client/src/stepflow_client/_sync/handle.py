@@ -105,9 +105,9 @@ class SyncRunHandle(Shown, Generic[OutputT]):
         items: ListItemsResponse = self.client.get_run_items(self.run_id, timeout=timeout)
         return items
 
-    def steps(self, *, times: bool = False, timeout: float | None = None) -> ListStepsResponse:
+    def steps(self, *, include_times: bool = False, timeout: float | None = None) -> ListStepsResponse:
         """Return the steps of the run. See `SyncStepflowClient.get_run_steps`."""
-        steps: ListStepsResponse = self.client.get_run_steps(self.run_id, times=times, timeout=timeout)
+        steps: ListStepsResponse = self.client.get_run_steps(self.run_id, include_times=include_times, timeout=timeout)
         return steps
 
     def events(self, **options: Any) -> SyncEventStream:

@@ -68,7 +68,7 @@ class ProgressTeller:
             result = self._waiter.result_of(run, deadline)
             completed = int(result.is_success)
             seconds = time.monotonic() - began
-            tell(Progress(run.run_id, result.status.value, 1, completed, 1 - completed, seconds=seconds))
+            tell(Progress(run.run_id, result.status.value, 1, completed, 1 - completed, duration=seconds))
         return result
 
     def wait_run(self, run_id: RunId, timeout: float | None, progress: ProgressOption) -> RunDetails:
@@ -82,7 +82,7 @@ class ProgressTeller:
             run = self._waiter.wait_run(run_id, timeout=left)
             total, completed = run.items.total, run.items.completed
             seconds = time.monotonic() - began
-            tell(Progress(run_id, run.status.value, total, completed, total - completed, seconds=seconds))
+            tell(Progress(run_id, run.status.value, total, completed, total - completed, duration=seconds))
         return run
 
     def counted(
