@@ -68,7 +68,7 @@ TEXTS = {
         "on a KeyboardInterrupt"
     ),
     r"\bGenerator\[(.*), None\]:": r"Generator[\1, None, None]:",
-    r"\bawait (?=client\.|get_run\.)": "",
+    r"\bawait (?=client\.|get_run\.|handle\.|patient\.)": "",
     r"\basync with\b": "with",
     r"\basync for\b": "for",
     r"(?<!Sync)\bStepflowClient\b": "SyncStepflowClient",

@@ -32,8 +32,8 @@ def test_options(stepflow: Stepflow, ended: str, golden: Golden) -> None:
         stepflow("runs", "events", ended, *completed),
         stepflow("runs", "events", ended, *completed, "--include-results"),
         stepflow("runs", "events", ended, "--type", "run_completed", "--type", "run_created", "-o", "name"),
-        stepflow("runs", "events", ended, "--since", "e5.1", "-o", "name"),
-        stepflow("runs", "events", ended, "--since", "5", "-o", "name"),
+        stepflow("runs", "events", ended, "--after", "e5.1", "-o", "name"),
+        stepflow("runs", "events", ended, "--after", "5", "-o", "name"),
     )
 
 
@@ -48,8 +48,8 @@ def test_wrong_usage(stepflow: Stepflow, ended: str, golden: Golden) -> None:
         stepflow("runs", "events", UNKNOWN, "-o", "json"),
         stepflow("runs", "events", ended, "--type", "step_complete"),
         stepflow("runs", "events", ended, "--type", "x"),
-        stepflow("runs", "events", ended, "--since", "yesterday"),
-        stepflow("runs", "events", ended, "--since", "e1.1", "--include-sub-runs"),
+        stepflow("runs", "events", ended, "--after", "yesterday"),
+        stepflow("runs", "events", ended, "--after", "e1.1", "--include-sub-runs"),
         stepflow("runs", "events", ended, "--fields", "sequence"),
     )
 
@@ -62,7 +62,7 @@ def test_on_a_terminal(width: int, terminal: Callable[..., Terminal], ended: str
 def test_going_on_behind_a_cursor_gives_each_event_once(stepflow: Stepflow, ended: str) -> None:
     lines = stepflow("runs", "events", ended).stdout.splitlines()
     for number, line in enumerate(lines[:-1], start=1):
-        rest = stepflow("runs", "events", ended, "--since", json.loads(line)["cursor"])
+        rest = stepflow("runs", "events", ended, "--after", json.loads(line)["cursor"])
         assert rest.stdout.splitlines() == lines[number:]
 
 
@@ -75,7 +75,7 @@ def test_events_come_while_the_run_goes_on(terminal: Callable[..., Terminal], st
         shown.interrupt()
         assert shown.end() == 130
         assert f"interrupted; run {run_id} goes on" in shown.screen
-        again = f"stepflow runs events {run_id} --url {server} --include-results --since e2.1"
+        again = f"stepflow runs events {run_id} --url {server} --include-results --after e2.1"
         assert again in shown.screen
 
 

@@ -306,7 +306,7 @@ async def test_a_call_waits_no_longer_for_the_server_than_its_timeout(fake_serve
     for call in (
         partial(runtime.run, FLOW, {"name": "Ada"}),
         partial(runtime.submit, FLOW, {"name": "Ada"}),
-        partial(runtime.find_run, FLOW, "key"),
+        partial(runtime.find_run, FLOW, idempotency_key="key"),
         partial(runtime.get_result, run_id),
         partial(runtime.get_results, run_id),
         partial(runtime.wait_run, run_id),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx
@@ -142,12 +142,12 @@ def call(
     if twin == "sync":
         with SyncStepflowClient(url, **settings) as client:
             found = operation(client)
-            return list(found) if inspect.isgenerator(found) else found
+            return list(found) if isinstance(found, Iterator) else found
 
     async def main() -> Any:
         async with StepflowClient(url, **settings) as client:
             found = operation(client)
-            if inspect.isasyncgen(found):
+            if isinstance(found, AsyncIterator):
                 return [each async for each in found]
             return await found if inspect.isawaitable(found) else found
 

@@ -242,11 +242,11 @@ def test_one_may_go_on_behind_a_heartbeat(twin: str) -> None:
     ("run_id", "options"),
     [
         ("nonsense", {}),
-        (RUN_ID, {"since": -1}),
-        (RUN_ID, {"since": "x"}),
-        (RUN_ID, {"since": True}),
-        (RUN_ID, {"since": "s1.1"}),
-        (RUN_ID, {"since": "e1.1", "include_sub_runs": True}),
+        (RUN_ID, {"after": -1}),
+        (RUN_ID, {"after": "x"}),
+        (RUN_ID, {"after": True}),
+        (RUN_ID, {"after": "s1.1"}),
+        (RUN_ID, {"after": "e1.1", "include_sub_runs": True}),
         *((RUN_ID, {"heartbeat": wrong}) for wrong in (0, -1, math.nan, "soon", True)),
     ],
 )

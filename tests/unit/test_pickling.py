@@ -83,7 +83,7 @@ def every_setting() -> dict[str, Any]:
         "proxy": None,
         "limits": httpx.Limits(max_connections=3),
         "transport": Recorded(),
-        "server": "0.13.0",
+        "server_release": "0.13.0",
         "strategy": "spread",
         "retry": RetryPolicy(max_attempts=2),
         "exact_integers": False,

@@ -10,7 +10,7 @@ import random
 import socketserver
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
@@ -273,7 +273,7 @@ def test_only_our_errors_from_the_async_client() -> None:
             try:
                 async with StepflowClient(URL, transport=httpx.MockTransport(server)) as client:
                     found = CALLS[name](client)
-                    if inspect.isasyncgen(found):
+                    if isinstance(found, AsyncIterator):
                         found = [each async for each in found]
                     look_at(await found if inspect.isawaitable(found) else found)
             except Exception as caught:
@@ -293,7 +293,7 @@ def test_only_our_errors_from_the_sync_client() -> None:
         try:
             with SyncStepflowClient(URL, transport=httpx.MockTransport(server)) as client:
                 found = CALLS[name](client)
-                look_at(list(found) if inspect.isgenerator(found) else found)
+                look_at(list(found) if isinstance(found, Iterator) else found)
         except Exception as caught:
             error = caught
         tally.count(seed, name, release, server, error, time.monotonic() - started)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -70,7 +70,7 @@ def ended(made: Callable[[], Any]) -> float:
     started = time.monotonic()
     with suppress(StepflowClientError):
         result = made()
-        raise AssertionError(next(result) if inspect.isgenerator(result) else result)
+        raise AssertionError(next(result) if isinstance(result, Iterator) else result)
     return time.monotonic() - started
 
 
@@ -79,7 +79,7 @@ async def ended_later(made: Callable[[], Any]) -> float:
     started = time.monotonic()
     with suppress(StepflowClientError):
         result = made()
-        raise AssertionError(await (anext(result) if inspect.isasyncgen(result) else result))
+        raise AssertionError(await (anext(result) if isinstance(result, AsyncIterator) else result))
     return time.monotonic() - started
 
 

@@ -39,12 +39,12 @@ def over_httpx(twin: str, port: int, operation: Operation, **settings: Any) -> A
     """Call a client that sends through an httpx transport to a port of this machine."""
     # Without CA certificates, which take long to load.
     transport = httpx.AsyncHTTPTransport(verify=False) if twin == "async" else httpx.HTTPTransport(verify=False)
-    return call(twin, transport, operation, f"http://127.0.0.1:{port}", **{"server": "0.13.0", **settings})
+    return call(twin, transport, operation, f"http://127.0.0.1:{port}", **{"server_release": "0.13.0", **settings})
 
 
 def own(twin: str, port: int, operation: Operation, **settings: Any) -> Any:
     """Call a client that sends through connections of its own."""
-    return call(twin, None, operation, f"http://127.0.0.1:{port}", **{"server": "0.13.0", **settings})
+    return call(twin, None, operation, f"http://127.0.0.1:{port}", **{"server_release": "0.13.0", **settings})
 
 
 def list_runs(client: Any) -> Any:

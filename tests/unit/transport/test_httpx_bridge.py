@@ -49,7 +49,7 @@ def guarded(request: httpx.Request) -> httpx.Response:
 
 
 def settings(**more: Any) -> dict[str, Any]:
-    return {"base_url": "http://server", "transport": httpx.MockTransport(guarded), "server": "0.13", **more}
+    return {"base_url": "http://server", "transport": httpx.MockTransport(guarded), "server_release": "0.13", **more}
 
 
 def test_credentials_may_answer_a_challenge() -> None:

@@ -130,6 +130,7 @@ class StepflowRuntime(EmbeddedExecutor):
             ServerStartError: If the binary cannot be executed.
         """
         _check(port, env, max_restarts, startup_timeout)
+        policy = _policy(restart_policy)
         if log_config is not None and not isinstance(log_config, LogConfig):
             raise InvalidArgumentError(f"log_config is a LogConfig, not {type(log_config).__name__}")
         if worker_timeout is not None:
@@ -153,7 +154,7 @@ class StepflowRuntime(EmbeddedExecutor):
             env=None if env is None else dict(env),
             inherit_env=inherit_env,
             log_config=log_config or LogConfig(),
-            restart_policy=_policy(restart_policy),
+            restart_policy=policy,
             max_restarts=max_restarts,
             startup_timeout=float(startup_timeout),
             worker_timeout=None if worker_timeout is None else float(worker_timeout),

@@ -346,7 +346,7 @@ class SyncStepflowClient(Picklable):
         Example:
             ```python
             patient = client.with_options(timeout=300, variables={"tone": "formal"})
-            result = await patient.run("workflow.yaml", {"name": "World"})
+            result = patient.run("workflow.yaml", {"name": "World"})
             ```
 
         It shares this client's connections, caches and history; closing one of them closes both. `start_run` and
@@ -711,7 +711,7 @@ class SyncStepflowClient(Picklable):
         Example:
             ```python
             handle = client.start_run("workflow.yaml", {"name": "World"})
-            result = await handle.result(timeout=60)
+            result = handle.result(timeout=60)
             ```
 
         Args:

@@ -37,7 +37,7 @@ class SyncRunHandle(Shown, Generic[OutputT]):
         with handle.events() as events:
             for event in events:
                 print(event.type)
-        print((await handle.result()).unwrap())
+        print((handle.result()).unwrap())
         ```
 
     `SyncRunHandle[Output]` is a run whose output is an `Output`. Methods that take a run id take a handle too. A handle can
