@@ -15,6 +15,8 @@ RUN_TESTS = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-re
 # uv brings its own list of certificate authorities; behind a TLS proxy it needs the system's.
 export UV_SYSTEM_CERTS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Hundreds of Python processes are started; without bytecode each compiles all that it imports, which doubles their time.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help env demo test test-all test-exhaustive test-faults test-uvloop test-environments test-frameworks test-pages test-ha soak check-server generate check-generated lint types docs build smoke bench bump clean

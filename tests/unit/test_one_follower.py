@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import stepflow_cli
 import stepflow_client
 
 CLIENT, COMMAND = (Path(str(package.__file__)).parent for package in (stepflow_client, stepflow_cli))
-TREES = {
-    path.relative_to(root.parent).as_posix(): ast.parse(path.read_text("utf-8"))
-    for root in (CLIENT, COMMAND)
-    for path in root.rglob("*.py")
-    if root is COMMAND or "_sync" not in path.parts
-}
 ROOM = "stepflow_client/_async"
 FOLLOWER = {f"{ROOM}/{name}.py" for name in ("following", "looks", "streamed")}
 TIMES = {"event_late", "event_look", "event_outage", "event_silence", "event_silence_after_end", "lost_grace"}
 EVENTS = {"run_events", "follow", "EventReader", "EventSource", "StreamedRun"}
 """What yields events."""
+
+
+@cache
+def trees() -> dict[str, ast.AST]:
+    """Return the syntax tree of each module."""
+    return {
+        path.relative_to(root.parent).as_posix(): ast.parse(path.read_text("utf-8"))
+        for root in (CLIENT, COMMAND)
+        for path in root.rglob("*.py")
+        if root is COMMAND or "_sync" not in path.parts
+    }
 
 
 def used(tree: ast.AST) -> Iterator[str]:
@@ -35,7 +41,7 @@ def used(tree: ast.AST) -> Iterator[str]:
 
 
 def users(*names: str) -> set[str]:
-    return {module for module, tree in TREES.items() if not set(names).isdisjoint(used(tree))}
+    return {module for module, tree in trees().items() if not set(names).isdisjoint(used(tree))}
 
 
 def test_the_times_of_the_follower_are_its_own() -> None:
@@ -53,7 +59,7 @@ def test_one_function_decides_whether_a_run_is_lost() -> None:
 def test_only_the_follower_infers_an_end() -> None:
     calls = {
         module
-        for module, tree in TREES.items()
+        for module, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("RunCompletedEvent")
     }
@@ -76,7 +82,7 @@ def test_who_reads_events_has_no_clock_for_silence() -> None:
     clocks = {
         (module, name)
         for module in readers - FOLLOWER
-        for name, text in constants(TREES[module])
+        for name, text in constants(trees()[module])
         if "without an event" in text or "silen" in name.lower() + text or "quiet" in name.lower()
     }
     assert clocks == {
