@@ -30,31 +30,28 @@ class Gate(Protocol):
 
 
 class Gated(httpx.AsyncBaseTransport, httpx.BaseTransport):
-    """Sends requests through a gate, for one caller in a thread of its own."""
+    """Sends requests through a gate, for one caller in a thread of its own, which even an async caller may block."""
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
-        self._sync, self._async = httpx.HTTPTransport(), httpx.AsyncHTTPTransport()
+        # Reading the list of authorities would take longer than the calls, which use no TLS.
+        self._wire = httpx.HTTPTransport(verify=False)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         self._gate(request, "before")
-        response = self._sync.handle_request(request)
-        response.read()
+        response = self._wire.handle_request(request)
+        content = response.read()
         self._gate(request, "after")
-        return response
+        return httpx.Response(response.status_code, headers=response.headers, content=content)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self._gate(request, "before")
-        response = await self._async.handle_async_request(request)
-        await response.aread()
-        self._gate(request, "after")
-        return response
+        return self.handle_request(request)
 
     def close(self) -> None:
-        self._sync.close()
+        self._wire.close()
 
     async def aclose(self) -> None:
-        await self._async.aclose()
+        self._wire.close()
 
 
 def open_gate(request: httpx.Request, when: str) -> None:
@@ -118,7 +115,7 @@ def runs_of(url: str, flow: dict[str, Any]) -> list[str]:
         return [each.run_id for each in client.list_runs(flow_name=flow["name"]).runs]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", pytest.param("sqlite", marks=pytest.mark.exhaustive)])
 def url(request: pytest.FixtureRequest, release: str, tmp_path: Path) -> Iterator[str]:
     if not has(release, "blobs"):
         pytest.skip("releases before 0.10 refuse a key: test_idempotency")
