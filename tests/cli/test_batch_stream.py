@@ -174,7 +174,7 @@ def test_it_goes_on_after_it_was_stopped(command: Stepflow, sent: signal.Signals
             text=True,
         )
         while process.poll() is None and not (journal.exists() and (command.folder / "out.jsonl").exists()):
-            pass
+            time.sleep(0.005)
         os.kill(process.pid, sent)
         _, said = process.communicate()
         if sent == signal.SIGINT:

@@ -135,21 +135,21 @@ def test_secret_variables_are_nowhere(stepflow: Stepflow, server: str) -> None:
     assert SECRET not in stepflow("history", "list", "-o", "json").stdout
 
 
-@pytest.mark.parametrize("words", ["get", "result", "steps", "items", "flow", "watch", "events", "wait"])
-def test_a_run_is_named_by_its_place(stepflow: Stepflow, server: str, words: str) -> None:
+def test_a_run_is_named_by_its_place(stepflow: Stepflow, server: str) -> None:
     ids = [
         stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}', "-o", "name").stdout.strip() for _ in range(2)
     ]
     # Runs of other servers do not count.
     assert stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}', "--local").code == 0
-    for run_id, places in ((ids[1], ["@last", "@1", *([] if words == "wait" else ["-"])]), (ids[0], ["@2"])):
-        whole = stepflow("runs", words, run_id, "-o", "json")
-        for place in places:
-            named = stepflow("runs", words, place, "-o", "json")
-            assert (named.code, named.stdout, named.stderr) == (whole.code, whole.stdout, whole.stderr)
-    absent = stepflow("runs", words, "@3")
-    assert (absent.code, "the history has no run @3 of" in absent.stderr) == (1, True)
-    assert stepflow("runs", words, "@0").code == 2
+    for words in ("get", "result", "steps", "items", "flow", "watch", "events", "wait"):
+        for run_id, places in ((ids[1], ["@last", "@1", *([] if words == "wait" else ["-"])]), (ids[0], ["@2"])):
+            whole = stepflow("runs", words, run_id, "-o", "json")
+            for place in places:
+                named = stepflow("runs", words, place, "-o", "json")
+                assert (named.code, named.stdout, named.stderr) == (whole.code, whole.stdout, whole.stderr)
+        absent = stepflow("runs", words, "@3")
+        assert (absent.code, "the history has no run @3 of" in absent.stderr) == (1, True)
+        assert stepflow("runs", words, "@0").code == 2
 
 
 def test_two_runs_and_a_root_are_named_by_their_places(stepflow: Stepflow, server: str) -> None:

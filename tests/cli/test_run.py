@@ -5,33 +5,23 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.cli.command import Stepflow
+from tests.cli.command import STEPFLOW, Done, Stepflow
 from tests.releases import ROOT
 
-STEPFLOW = Path(sys.executable).with_name("stepflow")
 HELLO = str(ROOT / "examples" / "hello.yaml")
 MESSAGES = {"messages": [{"role": "system", "content": "Be friendly."}, {"role": "user", "content": "World"}]}
 
 
-def stepflow(*args: str, stdin: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("STEPFLOW_")}
-    # No profile of whoever runs the tests.
-    inherited["STEPFLOW_CONFIG_FILE"] = os.devnull
-    return subprocess.run(
-        [STEPFLOW, *args],
-        input=stdin,
-        env={**inherited, **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+def stepflow(*args: str, stdin: str | None = None, **environment: str) -> Done:
+    """Run the command in the current folder, for a user without a profile."""
+    command = Stepflow(Path.cwd(), Path(os.environ["XDG_STATE_HOME"]))
+    return command(*args, stdin=stdin, **environment)
 
 
 @pytest.fixture
@@ -43,7 +33,7 @@ def flow(tmp_path: Path) -> Path:
 
 def test_on_an_embedded_server() -> None:
     done = stepflow("run", HELLO, "--input-json", '{"name": "World"}')
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.code, done.stderr) == (0, "")
     assert json.loads(done.stdout) == MESSAGES
 
 
@@ -51,7 +41,7 @@ def test_on_an_embedded_server() -> None:
 def test_on_a_server_that_is_named(by: str, server_url: str) -> None:
     args = ["run", "--flow", HELLO, "--input-yaml", "name: World"]
     done = stepflow(*args, "--url", server_url) if by == "option" else stepflow(*args, STEPFLOW_URL=server_url)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.code, done.stderr) == (0, "")
     assert json.loads(done.stdout) == MESSAGES
 
 
@@ -68,7 +58,7 @@ def test_on_a_server_that_is_named(by: str, server_url: str) -> None:
 )
 def test_every_input_is_one_input(text: str, output: object, flow: Path, server_url: str) -> None:
     done = stepflow("run", str(flow), "--input-json", text, "--url", server_url)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.code, done.stderr) == (0, "")
     assert json.loads(done.stdout) == output
 
 
@@ -76,14 +66,14 @@ def test_input_from_a_file_and_from_standard_input(flow: Path, tmp_path: Path, s
     (tmp_path / "input.yaml").write_text("on: no\n")
     for source, stdin in ((str(tmp_path / "input.yaml"), None), ("-", "on: no")):
         done = stepflow("run", str(flow), "--input", source, "--url", server_url, stdin=stdin)
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.code, done.stderr) == (0, "")
         assert json.loads(done.stdout) == {"on": "no"}
 
 
 def test_a_run_that_fails(server_url: str) -> None:
     example = str(ROOT / "examples" / "fails.yaml")
     done = stepflow("run", example, "--input-json", '{"blob_id": "no-such-blob"}', "--url", server_url)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.code, done.stdout) == (1, "")
     assert done.stderr.startswith("stepflow: run ")
     assert "failed at step 'missing_blob'" in done.stderr
     assert done.stderr.count("\n") == 1
@@ -125,14 +115,14 @@ def test_bad_input_is_one_sentence(
     Path("list.yaml").write_text("[1]")
     Path("refused.yaml").write_text("steps: [{id: a, component: /builtin/x, input: {$step: b}}]\n")
     done = stepflow(*args)
-    assert (done.returncode, done.stdout) == (code, "")
+    assert (done.code, done.stdout) == (code, "")
     assert said in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_a_server_that_cannot_be_installed_says_what_to_do() -> None:
     done = stepflow("run", HELLO, "--example", "greets the world", STEPFLOW_SERVER_BINARY="/no/such/binary")
-    assert (done.returncode, done.stdout) == (4, "")
+    assert (done.code, done.stdout) == (4, "")
     assert "/no/such/binary" in done.stderr
 
 
@@ -140,7 +130,7 @@ def test_a_timeout_leaves_the_run_alone_and_names_it(tmp_path: Path, server_url:
     flow = tmp_path / "slow.yaml"
     flow.write_text("steps: [{id: a, component: /builtin/sleep, input: {duration_ms: 3000}}]\noutput: {$step: a}\n")
     done = stepflow("run", str(flow), "--timeout", "1.2", "--url", server_url)
-    assert (done.returncode, done.stdout) == (5, "")
+    assert (done.code, done.stdout) == (5, "")
     assert "has not ended yet" in done.stderr
 
 
@@ -175,7 +165,7 @@ def test_a_reader_that_stops_is_no_error(flow: Path, server_url: str) -> None:
 def test_help_and_version() -> None:
     for args in (["--help"], ["-h"], ["run", "--help"]):
         done = stepflow(*args)
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.code, done.stderr) == (0, "")
         assert "Usage: stepflow" in done.stdout
     assert "Exit codes" in stepflow("--help").stdout
     assert stepflow("--version").stdout == f"stepflow {(ROOT / 'VERSION').read_text().strip()}\n"
@@ -197,27 +187,27 @@ def test_the_same_result_is_the_same_text(stepflow: Stepflow) -> None:
 def test_a_key_has_one_run(flow: Path, server_url: str) -> None:
     key = f"doc-{time.time_ns()}"
 
-    def submit(value: str, *more: str) -> subprocess.CompletedProcess[str]:
+    def submit(value: str, *more: str) -> Done:
         return stepflow("submit", str(flow), "--input-json", value, "--url", server_url, *more)
 
     told = [submit("7", "--idempotency-key", key, "--detach").stdout for _ in range(2)]
     assert told[0] == told[1] != ""
     done = submit("7", "--idempotency-key", key)
-    assert (done.returncode, json.loads(done.stdout)) == (0, 7), done.stderr
+    assert (done.code, json.loads(done.stdout)) == (0, 7), done.stderr
     refused = submit("8", "--idempotency-key", key)
-    assert refused.returncode == 2
+    assert refused.code == 2
     assert f"run {told[0].strip()} exists under the idempotency key '{key}'" in refused.stderr.replace("\n", " ")
-    assert submit("8", "--idempotency-key", "").returncode == 2
+    assert submit("8", "--idempotency-key", "").code == 2
 
 
 def test_a_key_is_for_one_run_of_a_file(tmp_path: Path, flow: Path) -> None:
     stored = stepflow("submit", "0" * 64, "--idempotency-key", "k")
-    assert (stored.returncode, "needs the flow's file, not its id" in stored.stderr) == (2, True)
+    assert (stored.code, "needs the flow's file, not its id" in stored.stderr) == (2, True)
     (tmp_path / "in.jsonl").write_text("1\n")
     streamed = stepflow(
         "run", str(flow), "--inputs", str(tmp_path / "in.jsonl"), "--limit", "1", "--idempotency-key", "k"
     )
-    assert (streamed.returncode, "--idempotency-key is for one run" in streamed.stderr) == (2, True)
+    assert (streamed.code, "--idempotency-key is for one run" in streamed.stderr) == (2, True)
 
 
 def test_a_name_is_proposed_only_where_it_is_near(stepflow: Stepflow) -> None:

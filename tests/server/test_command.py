@@ -33,7 +33,7 @@ def command(tmp_path: Path, worker_runtime: StepflowRuntime) -> Stepflow:
     home.mkdir()
     (folder / "echo.yaml").write_text(ECHO.format(name=f"echo-{uuid4().hex}"))
     (folder / "fails.yaml").write_text(FAILS.format(name=f"fails-{uuid4().hex}"))
-    made = Stepflow(folder, home, fresh=True)
+    made = Stepflow(folder, home)
     made.environment["STEPFLOW_URL"] = worker_runtime.url
     return made
 
