@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -87,35 +88,50 @@ def _has_empty_list(value: Any) -> bool:
     return isinstance(value, list) and (not value or any(map(_has_empty_list, value)))
 
 
-@settings(max_examples=600, deadline=None)
-@example({"anyOf": [{"type": "array", "items": {}}, {"type": ["null", "array"], "items": False}]}, [None, [], [1]])
-@given(_SCHEMAS, st.lists(_VALUES, min_size=1, max_size=8))
-def test_what_fits_a_schema_fits_its_type(schema: Any, values: list[Any]) -> None:
-    type = type_of_schema(schema)
-    again = schema_of(type)
-    Draft202012Validator.check_schema(again)
-    for value in values:
-        if _is_valid(value, schema):
-            assert conflict(type_of_value(value), type) is None, (value, schema)
-            assert _is_valid(value, again), (value, again)
+_MANY = pytest.param(3000, marks=[pytest.mark.exhaustive, pytest.mark.timeout(900)])
 
 
-@settings(max_examples=600, deadline=None)
-@given(_SCHEMAS, _SCHEMAS, st.lists(_VALUES, min_size=1, max_size=8))
-def test_no_value_fits_both_sides_of_a_certain_conflict(first: Any, second: Any, values: list[Any]) -> None:
-    reason = conflict(type_of_schema(first), type_of_schema(second))
-    if reason is None or not reason.is_certain:
-        return
-    # Of two lists it is certain if no element fits: an empty one has none.
-    for value in (each for each in values if not _has_empty_list(each)):
-        assert not (_is_valid(value, first) and _is_valid(value, second)), (value, reason)
+@pytest.mark.parametrize("number", [150, _MANY])
+def test_a_value_that_is_valid_for_a_schema_is_of_its_type(number: int) -> None:
+    @settings(max_examples=number, deadline=None)
+    @example({"anyOf": [{"type": "array", "items": {}}, {"type": ["null", "array"], "items": False}]}, [None, [], [1]])
+    @given(_SCHEMAS, st.lists(_VALUES, min_size=1, max_size=8))
+    def check(schema: Any, values: list[Any]) -> None:
+        type = type_of_schema(schema)
+        again = schema_of(type)
+        Draft202012Validator.check_schema(again)
+        for value in values:
+            if _is_valid(value, schema):
+                assert conflict(type_of_value(value), type) is None, (value, schema)
+                assert _is_valid(value, again), (value, again)
+
+    check()
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.lists(_VALUES, min_size=1, max_size=4))
-def test_the_type_of_a_value_is_the_schema_of_it(values: list[Any]) -> None:
-    types = [type_of_value(each) for each in values]
-    for value, type in zip(values, types, strict=True):
-        assert _is_valid(value, schema_of(type))
-        assert fits(type, union(types))
-        assert _is_valid(value, schema_of(union(types)))
+@pytest.mark.parametrize("number", [150, _MANY])
+def test_no_value_is_valid_for_both_schemas_of_a_certain_conflict(number: int) -> None:
+    @settings(max_examples=number, deadline=None)
+    @given(_SCHEMAS, _SCHEMAS, st.lists(_VALUES, min_size=1, max_size=8))
+    def check(first: Any, second: Any, values: list[Any]) -> None:
+        reason = conflict(type_of_schema(first), type_of_schema(second))
+        if reason is None or not reason.is_certain:
+            return
+        # Of two lists it is certain if no element fits: an empty one has none.
+        for value in (each for each in values if not _has_empty_list(each)):
+            assert not (_is_valid(value, first) and _is_valid(value, second)), (value, reason)
+
+    check()
+
+
+@pytest.mark.parametrize("number", [100, _MANY])
+def test_a_value_is_valid_for_the_schema_of_its_type(number: int) -> None:
+    @settings(max_examples=number, deadline=None)
+    @given(st.lists(_VALUES, min_size=1, max_size=4))
+    def check(values: list[Any]) -> None:
+        types = [type_of_value(each) for each in values]
+        for value, type in zip(values, types, strict=True):
+            assert _is_valid(value, schema_of(type))
+            assert fits(type, union(types))
+            assert _is_valid(value, schema_of(union(types)))
+
+    check()

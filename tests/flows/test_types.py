@@ -103,10 +103,11 @@ def test_mutated_flows_break_nothing() -> None:
             Draft202012Validator.check_schema(schema)
 
 
-def test_odd_flows_and_odd_schemas_break_nothing() -> None:
+@pytest.mark.parametrize("number", [200, pytest.param(4000, marks=pytest.mark.exhaustive)])
+def test_odd_flows_and_odd_schemas_break_nothing(number: int) -> None:
     chance = random.Random(13)
     flows = [flow for flow, _ in VALID] + [load_flow(path) for path in _FILES]
-    for _ in range(800):
+    for _ in range(number):
         flow, schemas = chance.choice(flows), {each["path"]: each["input_schema"] for each in _LISTED}
         flow, schemas = with_odd_part(flow, chance), with_odd_part(schemas, chance)
         known = [{**each, "input_schema": schemas[each["path"]]} for each in _LISTED]

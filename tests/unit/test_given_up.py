@@ -14,6 +14,7 @@ from tests.timings import set_timings
 from tests.unit.both_twins import HEALTH, ITEM, RUN_ID, STEP, SUMMARY, TWINS, call
 from tests.unit.test_events import CREATED, ENDED, STARTED, STREAM, EventServer, Script, events_of, frame, types_of
 
+
 @pytest.fixture(autouse=True)
 def frequent_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make clients look at the state of a run often, so that tests need not wait for a look."""

@@ -143,21 +143,25 @@ def test_it_is_bounded_by_number_age_and_size(path: Path) -> None:
     assert [each.run_id for each in aged.search()] in ([], ["last"])
 
 
-def test_processes_that_write_at_once_lose_nothing(path: Path) -> None:
+@pytest.mark.parametrize(
+    ("processes", "runs"), [(4, 250), pytest.param(8, 1_000, marks=pytest.mark.exhaustive)], ids=["few", "many"]
+)
+def test_processes_that_write_at_once_lose_nothing(processes: int, runs: int, path: Path) -> None:
     spawn = multiprocessing.get_context("spawn")
-    workers = [spawn.Process(target=_write, args=(path, name, 1_000)) for name in range(8)]
+    workers = [spawn.Process(target=_write, args=(path, name, runs)) for name in range(processes)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    assert [worker.exitcode for worker in workers] == [0] * 8
+    assert [worker.exitcode for worker in workers] == [0] * processes
     found = {(each.run_id, each.status) for each in History(path).search(limit=20_000)}
-    assert found == {(f"{name}-{number}", "completed") for name in range(8) for number in range(1_000)}
+    assert found == {(f"{name}-{number}", "completed") for name in range(processes) for number in range(runs)}
 
 
-def test_killed_processes_leave_it_sound(path: Path) -> None:
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.exhaustive)])
+def test_killed_processes_leave_it_sound(kills: int, path: Path) -> None:
     spawn = multiprocessing.get_context("spawn")
-    for name in range(6):
+    for name in range(kills):
         worker = spawn.Process(target=_write, args=(path, name, 1_000_000))
         worker.start()
         while not (path.exists() and History(path).search(f"{name}-0")):

@@ -29,8 +29,13 @@ def trees() -> dict[str, ast.AST]:
     }
 
 
-def used(tree: ast.AST) -> Iterator[str]:
-    """Yield the names and attributes that a module uses or imports."""
+@cache
+def used(module: str) -> frozenset[str]:
+    """Return the names and attributes that a module uses or imports."""
+    return frozenset(names_in(trees()[module]))
+
+
+def names_in(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
             yield node.attr
@@ -41,7 +46,7 @@ def used(tree: ast.AST) -> Iterator[str]:
 
 
 def users(*names: str) -> set[str]:
-    return {module for module, tree in trees().items() if not set(names).isdisjoint(used(tree))}
+    return {module for module in trees() if not used(module).isdisjoint(names)}
 
 
 def test_the_times_of_the_follower_are_its_own() -> None:
@@ -61,7 +66,7 @@ def test_only_the_follower_infers_an_end() -> None:
         module
         for module, tree in trees().items()
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("RunCompletedEvent")
+        if isinstance(node, ast.Call) and "RunCompletedEvent" in names_in(node.func)
     }
     # The inference compares the states that the follower polls.
     assert calls == {f"{ROOM}/streamed.py", "stepflow_client/_rules/inference.py"}
