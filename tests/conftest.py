@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import os
 import shutil
 import signal
@@ -36,7 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--servers",
         default=releases.NEWEST,
-        help="the releases that the server tests run on: 'all', or a list such as 0.9.0,0.13.0",
+        help="the releases that the server tests run on: 'all', 'older', or a list such as 0.9.0,0.13.0",
     )
     parser.addoption(
         "--transport",
@@ -65,21 +66,36 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     # A test that uses a server, directly or through a fixture, runs once for each release.
     if "release" in metafunc.fixturenames:
         wanted = metafunc.config.getoption("--servers")
-        metafunc.parametrize("release", releases.RELEASES if wanted == "all" else wanted.split(","), scope="session")
+        named = {"all": releases.RELEASES, "older": releases.RELEASES[:-1]}.get(wanted) or wanted.split(",")
+        # With `--dist loadgroup`, one process runs all tests of a release, on the same servers.
+        each = [pytest.param(release, marks=pytest.mark.xdist_group(release)) for release in named]
+        metafunc.parametrize("release", each, scope="session")
+
+
+_WAITING = ("test_hung_servers.py", "test_events.py", "test_given_up.py", "test_runs_logs.py", "test_runtime.py")
+"""Files whose tests wait more than they compute."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    # The blocking client has no event loop, so its tests would only be repeated.
-    if config.getoption("--loop") == "asyncio":
-        return
-    without = {item for item in items if _parameters(item) & {("twin", "sync"), ("client", "sync"), ("where", "sync")}}
-    config.hook.pytest_deselected(items=[*without])
-    items[:] = [item for item in items if item not in without]
+    # They begin first, so that in the end no process is left alone with one of them.
+    items.sort(key=lambda item: item.path.name not in _WAITING)
+    if config.getoption("--loop") != "asyncio":
+        # All other tests would only be repeated.
+        config.hook.pytest_deselected(items=[item for item in items if not _uses_an_event_loop(item)])
+        items[:] = filter(_uses_an_event_loop, items)
 
 
-def _parameters(item: pytest.Item) -> set[tuple[str, str]]:
+def _uses_an_event_loop(item: pytest.Item) -> bool:
+    """Return whether a test runs in the event loop of the option `--loop`: not the tests of the blocking client."""
+    assert isinstance(item, pytest.Function)
     called = getattr(item, "callspec", None)
-    return {(name, value) for name, value in called.params.items() if isinstance(value, str)} if called else set()
+    values = {value for value in called.params.values() if isinstance(value, str)} if called else set()
+    code = item.function.__code__
+    return "sync" not in values and (
+        inspect.iscoroutinefunction(item.function)
+        or not values.isdisjoint(("async", "asyncio"))
+        or "asyncio" in code.co_names
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)

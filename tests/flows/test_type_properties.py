@@ -88,7 +88,7 @@ def _has_empty_list(value: Any) -> bool:
     return isinstance(value, list) and (not value or any(map(_has_empty_list, value)))
 
 
-_MANY = pytest.param(3000, marks=[pytest.mark.exhaustive, pytest.mark.timeout(900)])
+_MANY = pytest.param(1000, marks=[pytest.mark.exhaustive, pytest.mark.timeout(900)])
 
 
 @pytest.mark.parametrize("number", [150, _MANY])
