@@ -157,7 +157,11 @@ def _serve(descriptor: int, program: str) -> None:
 
     def report_ended(*_: object) -> None:
         for pid in [*running]:
-            ended, code = os.waitpid(pid, os.WNOHANG)
+            try:
+                ended, code = os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                # Another signal has interrupted this function, and its call has reported the process.
+                continue
             if ended:
                 status = running.pop(pid)
                 with suppress(BrokenPipeError):

@@ -277,7 +277,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "json", "yaml", "parquet"])
-def test_what_is_odd_survives(command: Stepflow, ending: str) -> None:
+def test_odd_values_are_written_and_read_back(command: Stepflow, ending: str) -> None:
     (command.folder / "flow.yaml").write_text("steps: []\noutput: {$input: $}\n")
     (command.folder / "in.jsonl").write_text("".join(json.dumps(each) + "\n" for each in ODD))
     done = command("submit", "flow.yaml", "--inputs", "in.jsonl", "--output", f"out.{ending}", "--on-bad-line", "fail")

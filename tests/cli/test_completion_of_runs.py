@@ -30,7 +30,7 @@ def test_runs(verb: str, stepflow: Stepflow, ada: str) -> None:
     assert (ada, "completed, hello") in complete(stepflow, f"stepflow runs {verb} ")
 
 
-def test_what_is_typed(stepflow: Stepflow, ada: str, failed: str, running: str) -> None:
+def test_run_ids_that_begin_with_the_typed_text(stepflow: Stepflow, ada: str, failed: str, running: str) -> None:
     assert complete(stepflow, f"stepflow runs get {ada[:-1]}") == [(ada, "completed, hello")]
     assert complete(stepflow, "stepflow runs get x") == []
     assert complete(stepflow, f"stepflow runs wait {ada} {failed[:-1]}") == [(failed, "failed, fails")]

@@ -335,7 +335,7 @@ def test_a_file_that_is_nested_too_deeply(text: str, stepflow: Stepflow, file: P
         ('profiles.a = {url = "x", url = "y"}\n', "a key stands twice in one table (at line 1, column 35)"),
     ],
 )
-def test_what_stands_twice_is_told(text: str, said: str, stepflow: Stepflow, file: Path) -> None:
+def test_repeated_keys_are_reported(text: str, said: str, stepflow: Stepflow, file: Path) -> None:
     file.write_text(text)
     for words in (["list"], ["use", "a"], ["set", "profiles.a.timeout", "5"]):
         done = stepflow("config", *words)

@@ -76,7 +76,7 @@ def test_a_component_that_raises_and_error_handling() -> None:
         assert client.run(handled, {"sku": "tea"}).output == {"eur": 1}
 
 
-def test_what_it_refuses() -> None:
+def test_requests_that_the_fake_server_refuses() -> None:
     with fake_server().sync_client() as client:
         with pytest.raises(InvalidFlowError, match="undefined step 'nobody'"):
             client.run({"steps": [], "output": {"$step": "nobody"}})

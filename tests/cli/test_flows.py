@@ -60,7 +60,7 @@ def test_get(stepflow: Stepflow, golden: Golden) -> None:
 
 
 @pytest.mark.usefixtures("server")
-def test_what_one_gets_can_be_run(stepflow: Stepflow) -> None:
+def test_a_stored_flow_can_be_saved_and_run(stepflow: Stepflow) -> None:
     flow_id = stored(stepflow, "hello.yaml")
     for ending, first in (("yaml", "name: hello"), ("json", "{"), ("jsonl", '{"name"')):
         done = stepflow("flows", "get", flow_id, "--output", f"got.{ending}")

@@ -98,7 +98,7 @@ def test_a_wrong_setting_is_told_and_records_nothing(stepflow: Stepflow, server:
 
 
 @pytest.mark.parametrize("fault", ["folder", "full", "broken"])
-def test_it_is_never_in_the_way(stepflow: Stepflow, server: str, fault: str) -> None:
+def test_a_broken_history_does_not_affect_runs(stepflow: Stepflow, server: str, fault: str) -> None:
     line = 'stepflow run hello.yaml --input-json \'{"name": "Ada"}\''
     if fault == "folder":
         state(stepflow).parent.mkdir(parents=True)

@@ -136,7 +136,7 @@ def test_a_file_that_is_nested_too_deeply(tmp_path: Path) -> None:
         ({"config": "x.yml"}, {"STEPFLOW_URL": "http://e"}, "prod", None, "flag --config"),
     ],
 )
-def test_what_goes_before_what(
+def test_precedence_of_options_environment_and_profiles(
     options: dict[str, Any], environ: dict[str, str], current: str | None, url: str | None, origin: str
 ) -> None:
     read = Profiles(Path("/config.toml"), current, TABLES)

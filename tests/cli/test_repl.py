@@ -174,7 +174,7 @@ def test_a_line_that_is_given_up_and_leaving(prompt: Terminal, stepflow: Stepflo
 
 
 @pytest.mark.parametrize("word", ["exit", "quit"])
-def test_words_that_leave(word: str, prompt: Terminal) -> None:
+def test_words_that_end_the_prompt(word: str, prompt: Terminal) -> None:
     prompt.send(f"{word}\r")
     assert prompt.end() == 0
 

@@ -54,7 +54,7 @@ def test_a_result_is_printed_again(stepflow: Stepflow, server: str) -> None:
         [*ADA, "--cache-ttl", "0.001s"],
     ],
 )
-def test_what_makes_a_run_of_its_own(stepflow: Stepflow, server: str, more: list[str]) -> None:
+def test_changes_that_miss_the_cache(stepflow: Stepflow, server: str, more: list[str]) -> None:
     stepflow("run", "hello.yaml", *ADA, "--cache")
     before = count(stepflow)
     assert stepflow("run", "hello.yaml", *more, "--cache").code == 0

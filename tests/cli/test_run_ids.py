@@ -45,7 +45,7 @@ def test_no_run_begins_so(stepflow: Stepflow, ada: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["abc", "xyzzy", "0123456-", "012345678"])
-def test_what_begins_no_id(stepflow: Stepflow, server: str, text: str) -> None:
+def test_texts_that_begin_no_run_id_are_refused(stepflow: Stepflow, server: str, text: str) -> None:
     done = stepflow("runs", "get", text)
     assert done.code == 2
     assert f"a run id is a UUID, not '{text}'" in done.stderr

@@ -40,7 +40,7 @@ def test_all_steps_are_there_where_there_is_room() -> None:
 
 
 @pytest.mark.parametrize("height", [8, 11, 20])
-def test_what_runs_is_always_there(height: int) -> None:
+def test_running_steps_are_always_shown(height: int) -> None:
     shown = lines(progress(14, failed=(3,), running=(14, 15)), height)
     assert len(shown) <= height
     text = "\n".join(shown)

@@ -70,7 +70,7 @@ STEP = "steps:\n- id: save\n  component: /builtin/put_blob\n  input: {data: 1, b
         (STEP + "version: 1.0\noutput: {$step: save}\n", STEP + 'version: "1.0"\noutput: {$step: save}\n'),
     ],
 )
-def test_what_is_clear_is_corrected(wrong: str, right: str) -> None:
+def test_unambiguous_faults_are_corrected(wrong: str, right: str) -> None:
     for newline in ("\n", "\r\n"):
         done = corrected_text((HEAD + wrong).replace("\n", newline))
         assert done.flow.text == (HEAD + right).replace("\n", newline)
@@ -105,7 +105,7 @@ def test_json_is_corrected_as_json() -> None:
         "outputs: [\n",
     ],
 )
-def test_what_is_not_clear_is_left(text: str) -> None:
+def test_ambiguous_faults_are_left_alone(text: str) -> None:
     done = corrected_text(HEAD + text)
     assert (done.flow.text, done.number) == (HEAD + text, 0)
     assert done.found

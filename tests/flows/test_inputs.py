@@ -27,13 +27,13 @@ _FLOW = {"schemas": {"$defs": {"T": {"type": "string"}}, "properties": {"input":
         (None, "wants object"),
     ],
 )
-def test_what_does_not_fit_is_refused(given: Any, said: str) -> None:
+def test_inputs_that_do_not_fit_the_schema_are_refused(given: Any, said: str) -> None:
     with pytest.raises(InvalidArgumentError, match=said):
         check_inputs(_FLOW, [given])
 
 
 @pytest.mark.parametrize("given", [{"name": "x"}, {"name": "x", "n": 2.0, "other": None}, {"name": "x", "k": "a"}])
-def test_what_fits_is_not(given: Any) -> None:
+def test_inputs_that_fit_the_schema_are_accepted(given: Any) -> None:
     check_inputs(_FLOW, [given])
     check_inputs({"output": 1}, [given])
 

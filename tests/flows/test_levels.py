@@ -128,7 +128,7 @@ def test_what_runs_is_no_error(text: str, expected: list[tuple[str, str]]) -> No
 
 
 @pytest.mark.parametrize(("text", "expected"), [each[1:] for each in _FAIL], ids=[each[0] for each in _FAIL])
-def test_what_fails_is_found_once(text: str, expected: tuple[str, str]) -> None:
+def test_each_fault_is_reported_once(text: str, expected: tuple[str, str]) -> None:
     found = _found(text)
     assert found.count(expected) == 1
     assert {rule for rule, _ in found} <= {expected[0], "unused-step", "no-output"}

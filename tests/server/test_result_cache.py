@@ -356,7 +356,7 @@ async def test_a_cache_that_cannot_be_used_is_one_warning(
     assert broken.read_bytes() == b"no database at all " * 100
 
 
-async def test_what_excludes_a_cache(client: Any, cache: ResultCache, file: Path) -> None:
+async def test_options_that_exclude_a_cache(client: Any, cache: ResultCache, file: Path) -> None:
     with pytest.raises(InvalidArgumentError, match="exclude each other"):
         await client.run(counted(file), 1, cache=cache, idempotency_key="doc-42")
     with pytest.raises(InvalidArgumentError, match="cache is a ResultCache, not str"):

@@ -147,7 +147,7 @@ async def test_what_answers_is_no_stepflow_server(case: str, operation: str, kin
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
 @pytest.mark.parametrize("operation", ["health_check", "run"])
-async def test_nothing_listens(operation: str, kind: str) -> None:
+async def test_no_server_listens(operation: str, kind: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     error = await one_error(f"http://127.0.0.1:{port}", OPERATIONS[operation], kind)

@@ -33,12 +33,12 @@ def test_it_goes_on_after_an_error() -> None:
     assert gc.isenabled()
 
 
-def test_it_is_left_alone_for_what_is_small() -> None:
+def test_the_collector_is_not_paused_for_small_work() -> None:
     with collector_paused(when=False):
         assert gc.isenabled()
 
 
-def test_where_it_is_off_it_stays_off() -> None:
+def test_a_disabled_collector_stays_disabled() -> None:
     gc.disable()
     with collector_paused(when=True):
         pass

@@ -180,7 +180,7 @@ def test_a_subclass_travels_with_its_attributes(kind: Any, way: str) -> None:
     ],
     ids=["callable", "context", "transport"],
 )
-def test_what_cannot_travel_is_named(
+def test_a_setting_that_cannot_be_pickled_is_named(
     twin: str, settings: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Where a pickler by value was imported, and be it by another test, the standard pickler is not told apart from it.

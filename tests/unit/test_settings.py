@@ -281,7 +281,7 @@ def test_what_are_no_credentials(auth: Any) -> None:
 
 
 @pytest.mark.parametrize("token", [None, 5, b"secret", "", "sec\nret", "secrät", "sec\x00ret"])
-def test_what_a_callable_must_not_give(token: Any) -> None:
+def test_invalid_tokens_of_a_callable_are_refused(token: Any) -> None:
     async def later() -> Any:
         return token
 

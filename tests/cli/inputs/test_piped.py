@@ -46,7 +46,7 @@ def test_what_is_piped_is_the_input(stepflow: Stepflow, command: str) -> None:
         ("echo '{\"v\": 1}' | stepflow run whole.yaml --variables -", None),
     ],
 )
-def test_where_the_input_comes_from(stepflow: Stepflow, line: str, output: object) -> None:
+def test_sources_of_the_input(stepflow: Stepflow, line: str, output: object) -> None:
     (stepflow.folder / "ada.json").write_text(ADA)
     (stepflow.folder / "whole.yaml").write_text("steps: []\noutput: {$input: $}\n")
     done = stepflow.shell(line)
@@ -111,7 +111,7 @@ def test_a_terminal_is_no_input(terminal: Callable[..., Terminal], stepflow: Ste
         ),
     ],
 )
-def test_what_to_type_instead(stepflow: Stepflow, args: list[str], message: str, hint: str) -> None:
+def test_wrong_use_names_the_right_option(stepflow: Stepflow, args: list[str], message: str, hint: str) -> None:
     (stepflow.folder / "requiring.yaml").write_text(REQUIRING)
     done = stepflow("run", *args)
     assert (done.code, done.stdout) == (2, "")

@@ -74,7 +74,7 @@ def test_odd_schemas_are_fields_for_json() -> None:
     assert [each.kind for each in fields_of({"properties": {"a": {"$ref": "#/$defs/A"}}}, loop)] == ["json"]
 
 
-def test_what_is_filled_in() -> None:
+def test_values_of_a_form() -> None:
     form = sent(topic="a\r\nb", style="2", count="4", share="1.5", loud="false", tags='["x"]', of="", text="")
     assert value_of(FIELDS, form) == {
         "topic": "a\nb",
@@ -104,7 +104,7 @@ def test_an_empty_text_that_is_required_is_a_text() -> None:
         ("tags", "[", "JSON"),
     ],
 )
-def test_what_is_wrong(key: str, text: str, words: str) -> None:
+def test_wrong_values_of_a_form(key: str, text: str, words: str) -> None:
     with pytest.raises(FormError) as caught:
         value_of(FIELDS, {**sent(count="1"), **sent(**{key: text})})
     wrong = {each.key: each.error for each in caught.value.fields if each.error}

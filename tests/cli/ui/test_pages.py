@@ -406,7 +406,7 @@ def test_run_failed_again(session: httpx.Client, client: Any) -> None:
     assert f"Rerun of {run_id}" in words(session.get(f"/runs/{other}"))
 
 
-def test_what_is_not_there(session: httpx.Client) -> None:
+def test_pages_that_do_not_exist(session: httpx.Client) -> None:
     assert session.get("/nothing").status_code == 404
     assert session.get("/reruns/x").status_code == 404
     assert session.get("/runs/0197aaaa-0000-7000-8000-000000000000").status_code == 404

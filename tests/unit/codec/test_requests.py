@@ -56,7 +56,7 @@ def test_what_goes_in_a_header_is_printable_ascii(value: str) -> None:
 
 
 @pytest.mark.parametrize("value", [0, -1, True, False, 1.0, "1", 2**32, [1]])
-def test_what_is_no_concurrency(value: Any) -> None:
+def test_invalid_max_concurrency(value: Any) -> None:
     assert requests.check_concurrency(None) is None
     assert requests.check_concurrency(1) == 1
     with pytest.raises(InvalidArgumentError, match="max_concurrency"):

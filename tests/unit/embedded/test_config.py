@@ -371,5 +371,5 @@ def test_a_name_that_is_given_goes_before_the_runtimes() -> None:
     ("policy", "covered"),
     [(RestartPolicy.NEVER, ()), (RestartPolicy.ON_FAILURE, (1, -9)), (RestartPolicy.ALWAYS, (0, 1, -9))],
 )
-def test_what_a_policy_covers(policy: RestartPolicy, covered: tuple[int, ...]) -> None:
+def test_exit_codes_that_a_restart_policy_covers(policy: RestartPolicy, covered: tuple[int, ...]) -> None:
     assert tuple(code for code in (0, 1, -9) if policy.covers(code)) == covered

@@ -30,7 +30,7 @@ def test_the_first_keyword_counts() -> None:
         assert keyword_of(plain) is None
 
 
-def test_what_is_read_and_where() -> None:
+def test_references_of_an_expression_and_their_positions() -> None:
     expression = {"a": [1, {"$step": "x", "path": "$.p"}], "b c": {"$input": "$.q"}, "d": {"$variable": "v"}}
     assert read(expression) == [("x", "$.a[1]", True), ("$.q", '$["b c"]', True), ("v", "$.d", True)]
     assert [each.path for each in references(expression)] == ["$.p", "$.q", "v"]

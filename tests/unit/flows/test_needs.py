@@ -190,7 +190,7 @@ def test_any_variable_may_be_given_to_a_flow_that_names_none_or_allows_others(fl
         ({"$literal": {"$input": "$.x"}}, [], []),
     ],
 )
-def test_what_is_certain_to_be_read(output: Any, steps: list[dict[str, Any]], fields: list[str]) -> None:
+def test_input_fields_that_every_run_reads(output: Any, steps: list[dict[str, Any]], fields: list[str]) -> None:
     read = certain_reads({"steps": steps, "output": output})
     assert [each.path for each in read if each.kind == "input"] == fields
 

@@ -116,7 +116,7 @@ def test_an_anchor_that_others_use_is_not_replaced() -> None:
     assert after == before.replace(b"*r", b'{"a": 2}')
 
 
-def test_what_fits_stays_as_it_is_written() -> None:
+def test_matching_parts_of_an_expectation_are_kept() -> None:
     before = {**SUCCESS, "result": {"id": {"$type": "integer"}, "n": 1, "gone": 1, "list": [{"$any": True}, 2]}}
     result = FlowResult(status=ExecutionStatus.COMPLETED, output={"id": 7, "n": 2, "more": 1, "list": [5, 3]})
     after = expectation_of(result, before)

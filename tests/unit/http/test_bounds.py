@@ -66,7 +66,7 @@ ENDLESS: dict[str, Iterable[bytes]] = {
 
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("what", ENDLESS)
-def test_what_has_no_end_is_bounded(twin: str, what: str) -> None:
+def test_endless_responses_are_bounded(twin: str, what: str) -> None:
     with RawServer(answers(ENDLESS[what])) as server:
         started = time.monotonic()
         with pytest.raises(InvalidResponseError):

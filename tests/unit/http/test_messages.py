@@ -20,7 +20,7 @@ BEHIND = {
 
 @pytest.mark.parametrize("behind", BEHIND.values(), ids=BEHIND)
 @pytest.mark.parametrize("size", [1, 7, 1000])
-def test_what_stands_behind_an_answer_is_no_part_of_it(behind: bytes, size: int) -> None:
+def test_bytes_after_a_response_are_not_part_of_it(behind: bytes, size: int) -> None:
     reader = ResponseReader()
     stream = FIRST + behind
     for start in range(0, len(stream), size):

@@ -37,7 +37,7 @@ def test_byte_by_byte() -> None:
 
 
 @pytest.mark.parametrize("piece", [b"x" * 100, b"data: " + b"x" * 100, b": " + b"x" * 100, b"data: x\n", b"data\n"])
-def test_what_has_no_end_is_refused(piece: bytes) -> None:
+def test_endless_events_are_refused(piece: bytes) -> None:
     decoder = EventDecoder(largest=10_000)
     with pytest.raises(TooLarge, match="more than 10000 bytes"):
         collections.deque(map(decoder.feed, itertools.repeat(piece, 10_001)))

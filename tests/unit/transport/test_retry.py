@@ -83,7 +83,7 @@ def delay(outcome: HttpError | HttpResponse, **more: Any) -> float | None:
 
 
 @pytest.mark.parametrize(("outcome", "if_idempotent", "otherwise", "untouched"), TABLE, ids=named)
-def test_what_is_repeated(
+def test_which_failures_are_retried(
     outcome: HttpError | HttpResponse, if_idempotent: bool, otherwise: bool, untouched: bool
 ) -> None:
     assert (delay(outcome, idempotent=True) is not None) is if_idempotent
@@ -231,7 +231,7 @@ def test_retries_never_exceed_the_budget(share: float, requests: int) -> None:
         assert retries >= min(9 * requests, int(share * requests)) - 1
 
 
-def test_what_is_saved_up_has_a_limit() -> None:
+def test_the_retry_budget_has_a_maximum() -> None:
     budget = Budget(RetryPolicy(budget=1.0), 5.0)
     for _ in range(10_000):
         budget.earn()

@@ -13,7 +13,7 @@ from stepflow_cli.main import cli
 
 from scripts import public_surface, write_cli_page, write_llms_txt
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
     for pattern in ("*.md", "docs/**/*.md", "packages/*/README.md", "openapi/*.md", "benchmarks/README.md")

@@ -12,7 +12,17 @@ from stepflow_client import RunTimeoutError
 
 from tests.timings import set_timings
 from tests.unit.both_twins import HEALTH, ITEM, RUN_ID, STEP, SUMMARY, TWINS, call
-from tests.unit.test_events import CREATED, ENDED, STARTED, STREAM, EventServer, Script, events_of, frame, types_of
+from tests.unit.client.test_events import (
+    CREATED,
+    ENDED,
+    STARTED,
+    STREAM,
+    EventServer,
+    Script,
+    events_of,
+    frame,
+    types_of,
+)
 
 
 @pytest.fixture(autouse=True)

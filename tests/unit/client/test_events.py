@@ -164,7 +164,7 @@ def test_nothing_at_all_in_an_open_stream_is_an_end(twin: str, since: Any, quick
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_what_is_told_again_is_no_news(twin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_repeated_events_do_not_reset_the_pause(twin: str, monkeypatch: pytest.MonkeyPatch) -> None:
     set_timings(monkeypatch, event_first_pause=0.05)
     streams = [[STREAM, CREATED, STARTED], *[[STREAM, STARTED]] * 5, [STREAM, STARTED, ENDED]]
     with EventServer(1, lambda number: streams[number]) as server:
@@ -316,7 +316,7 @@ def small_events(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("name", HARMLESS)
-def test_what_a_stream_may_hold_besides(twin: str, name: str, small_events: None) -> None:
+def test_harmless_data_in_a_stream_of_events(twin: str, name: str, small_events: None) -> None:
     # What has no end on its own gets it from the next.
     with EventServer(1, lambda number: [STREAM, HARMLESS[name]] if number == 0 else [STREAM, STARTED, ENDED]) as server:
         assert types_of(events_of(twin, server)) == ["step_started", "run_completed"]
