@@ -36,9 +36,7 @@ __all__ = ["command"]
     help="Write nothing; fail where --output FILE is not what would be written.",
 )
 def command(flows: list[str], output: str | None, check: bool) -> None:
-    """Write Python types and functions for flows.
-
-    FLOW is a YAML or JSON file. The module has a pydantic model for the input, the output and the variables of each
+    """FLOW is a YAML or JSON file. The module has a pydantic model for the input, the output and the variables of each
     flow that has schemas for them, and two functions: run_NAME for the asynchronous client and run_NAME_sync for the
     other one. mypy and pyright check calls of them.
 

@@ -33,10 +33,8 @@ _TABLE = View(columns=(Column("check"), Column("status", kind="status"), Column(
 @server_options(default="server")
 @output_options
 def command(no_run: bool, server: ServerOptions, output: Output) -> None:
-    """Diagnose what keeps commands from working, and suggest fixes.
-
-    Checks the versions, which stepflow is first on PATH, the file with the profiles, the configuration of a server in
-    the working folder, whether the embedded server starts, which server is used and which setting names it, proxies,
+    """Checks the versions, which stepflow is first on PATH, the file with the profiles, the configuration of a server
+    in the working folder, whether the embedded server starts, which server is used and which setting names it, proxies,
     the server's name, port and certificate, whether it is a Stepflow server of a known release, authorisation, its
     clock, whether a worker is missing, and whether something buffers its event stream.
 

@@ -57,10 +57,8 @@ def command(
     server: ServerOptions,
     output: Output,
 ) -> None:
-    """Infer the types of a flow: what its steps take and return.
-
-    FLOW is a YAML or JSON file, or - for standard input. Types come from the schemas of the components (of a server, or
-    of --components) and from the flow's own schemas, which go first; they are followed through paths, branches and
+    """FLOW is a YAML or JSON file, or - for standard input. Types come from the schemas of the components (of a server,
+    or of --components) and from the flow's own schemas, which go first; they are followed through paths, branches and
     flows within the flow. Where nothing is known the type is unknown. Nothing is run.
 
     Values that never fit are errors (exit code 3); those that may not fit, and outputs without a type, are warnings.

@@ -38,10 +38,8 @@ def _switch(name: str, help: str) -> Callable[[Callable[..., Any]], Callable[...
 @server_options(default="embedded")
 @formatted_output(pretty="table")
 def command(schemas: bool | None, hide_unreachable: bool | None, server: ServerOptions, output: Output) -> None:
-    """List the components that flows may use.
-
-    PATH is what a step names as its `component`. Servers do not report it; for an embedded server it is known from the
-    configuration.
+    """PATH is what a step names as its `component`. Servers do not report it; for an embedded server it is known from
+    the configuration.
     """
     if schemas and output.format in (None, "table") and not output.fields:
         note("a table has no room for schemas: -o json prints them")

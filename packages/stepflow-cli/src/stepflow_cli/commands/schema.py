@@ -32,10 +32,8 @@ __all__ = ["command"]
     help="Write the schema to this file, - for standard output.",
 )
 def command(kind: str, components: str | None, server: ServerOptions, output: str | None) -> None:
-    """Print a JSON Schema of flows, or of server configurations, for editors.
-
-    A server is asked for its components only if an option names it (--url, --profile, --local or --config): the schema
-    then has their names and inputs. Otherwise it has those of the builtin components.
+    """A server is asked for its components only if an option names it (--url, --profile, --local or --config): the
+    schema then has their names and inputs. Otherwise it has those of the builtin components.
     """
     from stepflow_client.flows import schema
 

@@ -76,13 +76,11 @@ def command(
     allow_load_file: bool,
     output: Output,
 ) -> None:
-    """Run a Stepflow server until Ctrl-C or SIGTERM.
-
-    The server has no authentication: whoever reaches the port can run flows with every component of the configuration,
-    and read all runs and blobs. On Linux (5.7 and newer) only this machine reaches it, unless --all-interfaces is
-    given. On macOS, and in containers that forbid the system calls for this, it listens on all interfaces and prints a
-    warning. Without a configuration, /builtin/load_file is denied: it reads any file. Variables of a client, such as
-    STEPFLOW_TOKEN, are not passed to the server.
+    """The server has no authentication: whoever reaches the port can run flows with every component of the
+    configuration, and read all runs and blobs. On Linux (5.7 and newer) only this machine reaches it, unless
+    --all-interfaces is given. On macOS, and in containers that forbid the system calls for this, it listens on all
+    interfaces and prints a warning. Without a configuration, /builtin/load_file is denied: it reads any file. Variables
+    of a client, such as STEPFLOW_TOKEN, are not passed to the server.
 
     Without a store in its configuration, flows and runs are lost when it ends; with an SQLite store, it continues
     unfinished runs soon after it is started again. Its URL is printed on standard error, and with -o json as one line

@@ -61,9 +61,8 @@ def command(
     wait: Wait,
     output: Output,
 ) -> None:
-    """Run a flow on a server and print its output.
-
-    Like 'run', but on a server that continues the run when this command ends: Ctrl-C and --timeout only end the wait.
+    """Like 'run', but on a server that continues the run when this command ends: Ctrl-C and --timeout only end the
+    wait.
 
     With --inputs and --output FILE.jsonl, .csv or .parquet, inputs are read and records written during the batch, as by
     'run'.

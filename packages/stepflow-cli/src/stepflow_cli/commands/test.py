@@ -82,10 +82,8 @@ def command(
     output: Output,
     **how: Any,
 ) -> None:
-    """Run the test cases in flow files.
-
-    PATH is a flow file, or a folder, which is searched for flows with cases. The cases of a file run as one batch, on
-    an embedded server with the configuration that the file's tests name (test.configFile, test.config, or
+    """PATH is a flow file, or a folder, which is searched for flows with cases. The cases of a file run as one batch,
+    on an embedded server with the configuration that the file's tests name (test.configFile, test.config, or
     stepflow-config.test.yml beside the flow), or on the server of --url or --profile.
 
     Outputs are compared with the expected ones. A failed case makes the exit code 1. A case that expects no output is

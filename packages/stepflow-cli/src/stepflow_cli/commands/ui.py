@@ -41,10 +41,8 @@ __all__ = ["command"]
 )
 @option_in("--no-open", is_flag=True, section="Pages", help="Print the link only; start no browser.")
 def command(server: ServerOptions, port: int, host: str, no_open: bool) -> None:
-    """Show a server's runs, flows and components in the browser.
-
-    Pages that start, follow, cancel and repeat runs, served from this machine until Ctrl-C. They load nothing from the
-    network and are readable without JavaScript; with it they follow what happens on the server.
+    """Pages that start, follow, cancel and repeat runs, served from this machine until Ctrl-C. They load nothing from
+    the network and are readable without JavaScript; with it they follow what happens on the server.
 
     The link has a token, which is good for one browser: it is exchanged for a cookie. When it is used, the link for
     another browser is printed. Credentials for the Stepflow server stay in this command.

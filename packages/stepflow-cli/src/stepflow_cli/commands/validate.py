@@ -67,10 +67,8 @@ def command(
     server: ServerOptions,
     output: Output,
 ) -> None:
-    """Validate flows: offline checks, and what a server adds to them.
-
-    FLOW is a YAML or JSON file, a folder of such files, - for standard input, or the id of a flow that the server has.
-    Nothing is stored and nothing is run.
+    """FLOW is a YAML or JSON file, a folder of such files, - for standard input, or the id of a flow that the server
+    has. Nothing is stored and nothing is run.
 
     A flow with a fatal error is refused by servers; one with other errors is accepted, but will likely fail. Both are
     invalid (exit code 3); warnings are allowed. With --strict, outputs without a type that --type-check finds make a

@@ -37,9 +37,7 @@ _ENDINGS = {"svg": "svg", "png": "png", "html": "html", "htm": "html", "dot": "d
 @option_in("--no-servers", is_flag=True, section="Output", help="Without the colours and the legend of plugins.")
 @option_in("--no-details", is_flag=True, section="Output", help="Steps by name only, without component and marks.")
 def command(flow: str, format: str | None, output: str | None, show: bool, no_servers: bool, no_details: bool) -> None:
-    """Draw the graph of a flow. No server is asked.
-
-    FLOW is a YAML or JSON file, or - for standard input. Steps that never run are pale, steps that always run have a
+    """FLOW is a YAML or JSON file, or - for standard input. Steps that never run are pale, steps that always run have a
     bold frame, conditional branches are dashed with their condition, alternatives of $coalesce are numbered, and flows
     inside of the flow have a frame of their own.
 

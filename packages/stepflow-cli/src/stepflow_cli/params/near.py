@@ -24,7 +24,7 @@ def nearest_command(word: str, ctx: click.Context) -> str | None:
     here = ctx.command_path
     found: dict[str, tuple[bool, bool, bool, float]] = {}
     for group, path in _groups(ctx.find_root()):
-        for name in (*group.commands_of, *group.aliases):
+        for name in (*group.summaries, *group.aliases):
             likeness = SequenceMatcher(None, word.lower(), name).ratio()
             if likeness >= 0.6:
                 # The same word in another group first, then words of this group, then those with the same first letter.
@@ -44,5 +44,5 @@ def _groups(root: click.Context) -> Iterator[tuple[Any, str]]:
     """Return each group with the words typed to reach it. Only the groups are imported, not their commands."""
     command: Any = root.command
     yield command, root.command_path
-    for name in command.group_names():
+    for name in command.groups:
         yield command.get_command(root, name), f"{root.command_path} {name}".strip()

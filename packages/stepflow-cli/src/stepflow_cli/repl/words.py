@@ -46,12 +46,12 @@ class ReplGroup(LazyGroup):
 
     def __init__(self, commands: LazyGroup, shell: Caller) -> None:
         """Combine the commands and the words."""
-        others = {name: text for name, text in commands.commands_of.items() if name != "repl"}
+        others = {name: text for name, text in commands.summaries.items() if name != "repl"}
         help = "Commands are written as in a shell, without the word stepflow before them; it may be there."
         super().__init__(
             "",
-            commands_of={**others, **_WORDS},
-            package="",
+            summaries={**others, **_WORDS},
+            groups=commands.groups,
             aliases=commands.aliases,
             help=help,
             params=session_options(),
@@ -72,14 +72,10 @@ class ReplGroup(LazyGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a word of the repl, or a command of `stepflow`."""
         if cmd_name not in _WORDS:
-            is_known = cmd_name in self.commands_of or cmd_name in self.aliases
+            is_known = cmd_name in self.summaries or cmd_name in self.aliases
             return self._others.get_command(ctx, cmd_name) if is_known else None
         make = {"rerun": _rerun, "status": _status, "workflow": _workflow, "input": _input, "help": _help}
         return make.get(cmd_name, _leave)(self._shell)
-
-    def group_names(self) -> list[str]:
-        """Return the names of the commands of `stepflow` that are groups."""
-        return self._others.group_names()
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -88,8 +84,8 @@ class ReplGroup(LazyGroup):
         name = args[0]
         if name == "repl" and not ctx.resilient_parsing:
             raise usage("this is already the repl")
-        if name not in self.commands_of and name not in self.aliases and not ctx.resilient_parsing:
-            raise usage(f"there is no command {name}", nearest(name, self.commands_of) or "help lists the commands")
+        if name not in self.summaries and name not in self.aliases and not ctx.resilient_parsing:
+            raise usage(f"there is no command {name}", nearest(name, self.summaries) or "help lists the commands")
         return super().resolve_command(ctx, args)
 
 

@@ -26,8 +26,7 @@ _COMMANDS = {
 
 command = LazyGroup(
     "runs",
-    commands_of=_COMMANDS,
+    summaries=_COMMANDS,
     package=__name__,
-    help="List, follow, cancel and delete the runs of a server.",
 )
 """The group. Each of its commands is a module of this package."""

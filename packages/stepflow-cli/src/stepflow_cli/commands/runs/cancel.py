@@ -32,9 +32,7 @@ __all__ = ["command"]
 @server_options(default="server")
 @output_options
 def command(runs: tuple[str, ...], confirm: Confirm, server: ServerOptions, output: Output) -> None:
-    """Mark runs as cancelled; released servers do not stop them.
-
-    RUN may be - for ids on standard input, one a line.
+    """RUN may be - for ids on standard input, one a line.
 
     On released servers (0.9 to 0.13) this stops nothing: the running step ends, later steps still start, and at the end
     the status may turn to completed or failed. A run that has ended is not changed; the exit code is then 1.

@@ -32,9 +32,7 @@ _DELETION = View(columns=(Column("run_id", kind="id"), Column("status", kind="st
 @server_options(default="server")
 @output_options
 def command(runs: tuple[str, ...], confirm: Confirm, server: ServerOptions, output: Output) -> None:
-    """Ask the server to delete runs; released servers keep them.
-
-    RUN may be - for ids on standard input, one a line.
+    """RUN may be - for ids on standard input, one a line.
 
     Released servers (0.9 to 0.13) accept this but delete nothing. The command therefore checks afterwards: the status
     is 'deleted' if the run is gone, and 'kept' if it still exists.

@@ -99,10 +99,8 @@ def command(
     server: ServerOptions,
     output: Output,
 ) -> None:
-    """Print the events of a run as they come, until it ends.
-
-    Prints readable lines on a terminal, elsewhere lines of JSON. Each event comes exactly once, even if the connection
-    breaks; --since with the cursor of an event continues after it.
+    """Prints readable lines on a terminal, elsewhere lines of JSON. Each event comes exactly once, even if the
+    connection breaks; --since with the cursor of an event continues after it.
 
     The output ends only with the run, because servers do not mark the latest event of a running run. Servers before
     0.12 have no events: they are inferred from the state of the run, and those of steps come at the end.

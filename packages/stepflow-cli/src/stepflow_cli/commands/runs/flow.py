@@ -20,10 +20,8 @@ __all__ = ["command"]
 @server_options(default="server")
 @file_output_options
 def command(run_id: str, server: ServerOptions, output: Output) -> None:
-    """Print the flow of a run, as YAML unless another format is asked for.
-
-    It is the flow as the server stores it: without comments, and without keys that the server does not know. Values of
-    secret variables in it are printed as ***; 'stepflow flows get' prints the flow as it is.
+    """It is the flow as the server stores it: without comments, and without keys that the server does not know. Values
+    of secret variables in it are printed as ***; 'stepflow flows get' prints the flow as it is.
     """
     from ...records.flows import print_flow
 

@@ -22,10 +22,8 @@ __all__ = ["command"]
 @server_options(default="server")
 @output_options
 def command(run_id: str, server: ServerOptions, output: Output) -> None:
-    """Show a run as it stands now.
-
-    ITEMS is how many items have ended, of how many; servers count them when the whole run ends. 'runs result', 'items'
-    and 'steps' print the output of a run, or why it failed.
+    """ITEMS is how many items have ended, of how many; servers count them when the whole run ends. 'runs result',
+    'items' and 'steps' print the output of a run, or why it failed.
 
     A run that failed or was cancelled is shown with the step that failed first, and the steps that did not run because
     of it; of a batch, with those of its first failed item.

@@ -32,10 +32,7 @@ _FAILED = ("failed", "recovery_failed")
 @server_options(default="server")
 @output_options
 def command(run_id: str, status: tuple[str, ...], failed: bool, server: ServerOptions, output: Output) -> None:
-    """List the items of a run, in the order of their inputs: their output, or why they failed.
-
-    Servers report the state of the items when the whole run ends; until then all of them may be shown as running.
-    """
+    """Servers report the state of the items when the whole run ends; until then all of them may be shown as running."""
     if failed and status:
         raise usage("--failed and --status exclude each other")
     wanted = _FAILED if failed else status or STATUSES

@@ -59,10 +59,8 @@ def command(
     output: Output,
     **given: Any,
 ) -> None:
-    """List runs, newest first.
-
-    ITEMS is how many items have ended, of how many; servers count them when the whole run ends. With --watch, those of
-    running batches are counted from their events (up to 10 batches at once, from 0.12 on). For a run that has not
+    """ITEMS is how many items have ended, of how many; servers count them when the whole run ends. With --watch, those
+    of running batches are counted from their events (up to 10 batches at once, from 0.12 on). For a run that has not
     ended, the duration is the time since it was created.
     """
     if everything and limit is not None:

@@ -42,9 +42,7 @@ _LINE = View(
 @click.option("--all", "everything", is_flag=True, help="With lines that name only other runs.")
 @output_options
 def command(run_id: str, level: str, lines: int | None, everything: bool, output: Output) -> None:
-    """Print what the server and its workers wrote while a run was executed.
-
-    Works for runs on servers that this command started on this machine: by 'serve', or embedded by 'run', 'repl' and
+    """Works for runs on servers that this command started on this machine: by 'serve', or embedded by 'run', 'repl' and
     others. Prints the lines from the first to the last one that names the run, at level info and above, without those
     of other runs; lines of workers name no run. Repeated lines are printed once, with their count.
 

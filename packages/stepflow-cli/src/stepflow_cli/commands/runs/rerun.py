@@ -73,10 +73,8 @@ def command(
     server: ServerOptions,
     output: Output,
 ) -> None:
-    """Run a finished run again, keeping outputs of its steps.
-
-    Kept steps are not executed: they return their earlier output. Without --from, --failed or --only-missing everything
-    is executed. --failed alone keeps the completed steps of the failed items.
+    """Kept steps are not executed: they return their earlier output. Without --from, --failed or --only-missing
+    everything is executed. --failed alone keeps the completed steps of the failed items.
 
     Servers do not return the input, variables and overrides of a run. They are taken from the history, if the run was
     started here; an input that is given replaces the recorded one, variables and overrides that are given take

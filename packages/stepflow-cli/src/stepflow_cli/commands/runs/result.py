@@ -39,10 +39,8 @@ def command(
     server: ServerOptions,
     output: Output,
 ) -> None:
-    """Print the result of a run, waiting for it to end.
-
-    For a run of one item it prints what 'run' prints: only the output; with -o the whole result, even for failed runs.
-    For a batch it prints what 'run --inputs' prints: a line of JSON for each item, in the order of the inputs.
+    """For a run of one item it prints what 'run' prints: only the output; with -o the whole result, even for failed
+    runs. For a batch it prints what 'run --inputs' prints: a line of JSON for each item, in the order of the inputs.
     """
     if no_wait and wait.timeout is not None:
         raise usage("--no-wait and --timeout exclude each other")

@@ -34,10 +34,8 @@ __all__ = ["command"]
 def command(
     run_id: str, item: int | None, step: str | None, times: bool, server: ServerOptions, output: Output
 ) -> None:
-    """List the steps of a run that were started, by item, then in the order of the flow.
-
-    A step that reads a failed one is not run; servers list it as failed, with the error of the step it reads. The table
-    shows it as 'not run' with the step that failed; in JSON, 'status' is the server's, and 'state' is 'not_run'.
+    """A step that reads a failed one is not run; servers list it as failed, with the error of the step it reads. The
+    table shows it as 'not run' with the step that failed; in JSON, 'status' is the server's, and 'state' is 'not_run'.
 
     Servers of 0.10 and 0.11 tell no outputs of steps, and show the steps of a run only when it ends. Servers before
     0.12 tell no times of steps.

@@ -37,9 +37,7 @@ _ONE_LOOK = 5.0
 @server_options(default="server")
 @output_options
 def command(runs: tuple[str, ...], wait: Wait, server: ServerOptions, output: Output) -> None:
-    """Wait for runs to end, and show how they ended.
-
-    RUN may be - for ids on standard input, one a line.
+    """RUN may be - for ids on standard input, one a line.
 
     The exit code is 0 if all completed, else 5 if one did not end in time, else 1 if one failed, else 6 (one was
     cancelled). Ctrl-C and --timeout only end the wait.

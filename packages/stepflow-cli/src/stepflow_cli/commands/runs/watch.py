@@ -40,9 +40,7 @@ _QUIET = ("run_created", "steps_needed", "step_ready")
 @server_options(default="server")
 @output_options
 def command(run_id: str, wait: Wait, server: ServerOptions, output: Output) -> None:
-    """Show the steps of a run live, until it ends.
-
-    Prints a tree on a terminal, elsewhere a line for each change; with -o jsonl the events themselves, with json and
+    """Prints a tree on a terminal, elsewhere a line for each change; with -o jsonl the events themselves, with json and
     yaml the run at its end. The exit code is that of the run: 0 completed, 1 failed, 6 cancelled.
 
     Ctrl-C stops watching, not the run, and prints the command to watch it again. A cancelled run counts as ended at
