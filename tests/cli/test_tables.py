@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable
 
 import pytest
-from stepflow_cli.output.cells import cut, shared_width
+from stepflow_cli.output.tables import cut, shared_width
 
 from tests.cli.command import Stepflow
 from tests.cli.runs import Start

@@ -43,7 +43,7 @@ def command(no_run: bool, server: ServerOptions, output: Output) -> None:
 
     The exit code is 0 if no check fails, 4 if there is no server or it rejects the credentials, else 1.
     """
-    from ..output.spinner import waiting
+    from ..output.messages import waiting
     from ..settings.display import home_as_tilde
 
     with waiting("running the checks") as spinner:

@@ -10,11 +10,11 @@ import click
 
 from ..context import current_session
 from ..output.view import Column, Output, View, rfc3339
+from ..params.filters import time_option
 from ..params.flow import flow_argument, flows_argument
 from ..params.options import Confirm, confirm_option, file_output_options, output_options, server_options, watch_option
 from ..params.parsing import LazyGroup
-from ..params.times import time_option
-from ..records.deletions import deletion_status, note_what_is_kept
+from ..runs.bulk import deletion_status, note_what_is_kept
 from ..server.connect import connect
 from ..settings.resolve import ServerOptions
 
@@ -62,12 +62,12 @@ def _list(since: str | None, limit: int, server: ServerOptions, watch: bool, out
     among those; a flow that was never run is missing.
     """
     if watch:
-        from ..output.watching import check_watch
+        from ..output.live import check_watch
 
         check_watch(output)
     with connect(server) as target:
         if watch:
-            from ..output.watching import watch_records
+            from ..output.live import watch_records
 
             watch_records(lambda: _flows(target.client, since)[:limit], _FLOW, output)
             return

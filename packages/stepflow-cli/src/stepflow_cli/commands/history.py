@@ -9,13 +9,12 @@ import click
 from ..errors import Problem, usage
 from ..exit_codes import ExitCode
 from ..output.view import Column, Output, View
-from ..params.history import history_filters
+from ..params.filters import history_filters, time_option
 from ..params.options import Confirm, confirm_option, output_options
 from ..params.parsing import LazyGroup
 from ..params.runs import recorded_run_argument
-from ..params.times import time_option
 from ..records.history import ENTRY_IN_FULL, entry_record, print_entries
-from ..runs.ids import place_of
+from ..runs.find import place_of
 
 __all__ = ["command"]
 

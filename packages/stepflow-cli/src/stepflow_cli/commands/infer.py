@@ -68,9 +68,9 @@ def command(
     from stepflow_client.flows.source import FlowText
     from stepflow_client.flows.types.inferred import infer_in
 
-    from ..checks.flows import read_components
     from ..inputs.flow import flow_content
     from ..records.places import finding_record
+    from ..validation.checks import read_components
 
     path = _target(flow, written)
     Output(path=path).check()
@@ -99,14 +99,14 @@ def _target(flow: str, written: str | None) -> str | None:
 
 
 def _ask(server: ServerOptions, flow: str) -> Any:
-    from ..checks.flows import components_of_server
+    from ..validation.checks import components_of_server
 
     with connect(server, flow=flow) as target:
         return components_of_server(target)
 
 
 def _print(flow: str, inferred: Any, found: Sequence[dict[str, Any]], output: Output, *, has_inputs: bool) -> None:
-    from ..records.types import type_records, type_view, types_object
+    from ..records.flows import type_records, type_view, types_object
 
     if output.format in ("json", "yaml") and not output.fields:
         output.value(types_object(flow, inferred, found))

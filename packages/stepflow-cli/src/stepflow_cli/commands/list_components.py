@@ -11,8 +11,7 @@ from ..output.messages import note
 from ..output.view import Column, Output, View
 from ..params.options import formatted_output, server_options
 from ..params.parsing import Command
-from ..server.components import listed_components
-from ..server.connect import connect
+from ..server.connect import connect, listed_components
 from ..settings.resolve import ServerOptions
 
 if TYPE_CHECKING:

@@ -26,8 +26,7 @@ def command(server: ServerOptions) -> int:
     that failed, or 0.
     """
     from .._version import VERSION
-    from ..repl.server import KeptServer
-    from ..repl.shell import Shell
+    from ..repl.shell import KeptServer, Shell
 
     with KeptServer(server) as kept:
         shell = Shell(kept, current_session())

@@ -13,8 +13,7 @@ from ..output.messages import note
 from ..output.pages import write_document
 from ..params.options import option_in, server_options
 from ..params.parsing import FILE, Choice, Command
-from ..server.components import listed_components
-from ..server.connect import connect
+from ..server.connect import connect, listed_components
 from ..settings.resolve import ServerOptions
 
 __all__ = ["command"]
@@ -52,7 +51,7 @@ def command(kind: str, components: str | None, server: ServerOptions, output: st
 
 
 def _read(path: str | None) -> Any:
-    from ..checks.flows import saved_components
+    from ..validation.checks import saved_components
 
     return None if path is None else saved_components(path)
 

@@ -14,9 +14,8 @@ import click
 from ..context import current_session
 from ..errors import Problem, usage
 from ..exit_codes import ExitCode
-from ..output.messages import note
+from ..output.messages import note, waiting
 from ..output.safety import printable_lines
-from ..output.spinner import waiting
 from ..output.view import Column, Output, View
 from ..params.options import option_in, output_options
 from ..params.parsing import FILE, Command

@@ -89,8 +89,7 @@ def command(
     Outputs are compared with the expected ones. A failed case makes the exit code 1. A case that expects no output is
     reported, and does not fail.
     """
-    from ..flow_tests.execute import run_files
-    from ..flow_tests.plan import chosen_cases
+    from ..flow_tests.execute import chosen_cases, run_files
     from ..flow_tests.report import summary, write_junit
 
     if update and how["repeat"] > 1:
@@ -184,7 +183,7 @@ def _record(path: str, done: Iterable[FileResults]) -> None:
 
 
 def _update(done: Iterable[FileResults]) -> int:
-    from ..flow_tests.update import update_file
+    from ..flow_tests.execute import update_file
 
     count = 0
     for each in done:

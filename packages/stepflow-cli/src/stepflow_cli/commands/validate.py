@@ -75,7 +75,7 @@ def command(
     flow invalid too. A comment # stepflow: ignore[RULE] in a line suppresses a rule there;
     [tool.stepflow.validate] in pyproject.toml has select, ignore, fail-on and type-check.
     """
-    from ..checks.flows import Rules, check_flow, flow_files, read_components, read_rules
+    from ..validation.checks import Rules, check_flow, flow_files, read_components, read_rules
 
     settings = read_rules()
     chosen = _names(select) or settings.get("select", [])
@@ -113,7 +113,7 @@ def _fix(checked: Any, rules: Any) -> Any:
     """Correct a file, and return its findings after that."""
     from stepflow_client.flows.edit.corrections import corrected
 
-    from ..checks.flows import Checked, find
+    from ..validation.checks import Checked, find
 
     if checked.flow is None:
         return checked
@@ -137,7 +137,7 @@ def _counted(number: int, noun: str) -> str:
 
 def _ask(checked: Sequence[Any], server: ServerOptions, rules: Any) -> Problem | None:
     """Add the server's findings and those based on its components; return the error if it cannot be queried."""
-    from ..checks.flows import ask_server, check_components
+    from ..validation.checks import ask_server, check_components
 
     if not any(each.is_readable for each in checked):
         return None

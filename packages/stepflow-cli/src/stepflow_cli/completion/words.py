@@ -115,7 +115,7 @@ def _about(entry: HistoryEntry) -> str:
 def complete_steps_of_run(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the steps of the run that the command line names."""
     from ..inputs.flow import step_ids
-    from ..runs.ids import whole_id
+    from ..runs.find import whole_id
 
     named = str(_argument(ctx, "run_id"))
     flows = _ask(ctx, lambda client: [client.get_run_flow(whole_id(client, named), timeout=_TIMEOUT).flow])

@@ -1,13 +1,20 @@
-"""Messages of a command to people, separate from its data."""
+"""Messages of a command to people on standard error, and a line that shows what it waits for."""
 
 from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import click
 
 from ..context import current_session
-from ..errors import printable
+from .safety import printable
+from .tables import has_color, is_terminal
 
-__all__ = ["note"]
+__all__ = ["Spinner", "note", "waiting"]
 
 
 def note(text: str) -> None:
@@ -15,3 +22,82 @@ def note(text: str) -> None:
     session = current_session()
     if not session.json_errors and not session.quiet:
         click.echo(f"stepflow: {printable(text)}", err=True)
+
+
+_QUIET = 1.0
+"""Seconds before the line is shown; faster commands do not need it."""
+
+
+class Spinner:
+    """A line that says what a command is doing; created by `waiting`."""
+
+    def __init__(self, text: str) -> None:
+        """Store the text; nothing is shown yet."""
+        self._text = text
+        self._status: Any = None
+        self._lock = threading.Lock()
+
+    def update(self, text: str) -> None:
+        """Replace the text."""
+        with self._lock:
+            self._text = text
+            if self._status is not None:
+                self._status.update(_text(text))
+
+    def say(self, text: str) -> None:
+        """Print a line above the spinner, or in its place if it is not shown."""
+        with self._lock:
+            if self._status is not None:
+                self._status.console.print(_text(text))
+                return
+        print(printable(text), file=sys.stderr, flush=True)
+
+    def _show(self, color: bool, ended: threading.Event) -> None:
+        if ended.wait(_QUIET):
+            return
+        # Imported here because most commands end before they need it.
+        from rich.console import Console
+
+        console = Console(stderr=True, no_color=not color, highlight=False, markup=False)
+        with self._lock:
+            if ended.is_set():
+                return
+            self._status = console.status(_text(self._text), spinner="dots")
+            self._status.start()
+
+    def _hide(self) -> None:
+        with self._lock:
+            if self._status is not None:
+                with suppress(OSError):
+                    self._status.stop()
+
+
+def _text(text: str) -> Any:
+    # A plain string would be parsed as markup.
+    from rich.text import Text
+
+    return Text(printable(text))
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[Spinner]:
+    """Show a line while the block runs, if it takes longer than a second and standard error is a terminal.
+
+    Args:
+        text: What the command is doing, for example `waiting for run ...`.
+    """
+    spinner = Spinner(text)
+    if not is_terminal(sys.stderr) or current_session().quiet:
+        yield spinner
+        return
+    from ..server.outages import told_by
+
+    ended = threading.Event()
+    color = has_color(sys.stderr, current_session().color)
+    threading.Thread(target=spinner._show, args=(color, ended), daemon=True).start()
+    try:
+        with told_by(spinner.say):
+            yield spinner
+    finally:
+        ended.set()
+        spinner._hide()

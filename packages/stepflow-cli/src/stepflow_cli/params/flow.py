@@ -16,10 +16,9 @@ from ..completion.words import (
 from ..errors import usage
 from ..inputs.values import Form, Given, Values
 from ..runs.job import Caching
-from .labels import label_option, labels_of
+from .filters import label_option, labels_of, seconds_option
 from .options import Decorator, Function, option_in, together
 from .parsing import FILE, Choice, given_order
-from .times import seconds_option
 
 _FORMATS = ["jsonl", "csv", "json", "yaml", "parquet"]
 """The formats of a batch's inputs and records."""

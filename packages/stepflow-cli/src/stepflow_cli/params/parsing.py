@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from importlib import import_module
 from inspect import cleandoc
@@ -15,12 +15,21 @@ import click
 
 from ..context import Session
 from ..errors import nearest, usage
-from .near import nearest_command
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-__all__ = ["FILE", "Choice", "Command", "LazyGroup", "Option", "given_order", "session_options", "summary_of"]
+__all__ = [
+    "FILE",
+    "Choice",
+    "Command",
+    "LazyGroup",
+    "Option",
+    "_nearest_command",
+    "given_order",
+    "session_options",
+    "summary_of",
+]
 
 FILE = click.Path(readable=False)
 """A file name, which the shell completes. The code that opens the file reports its errors."""
@@ -291,7 +300,7 @@ class LazyGroup(click.Group):
         name = args[0]
         if name not in self.summaries and name not in self.aliases and not ctx.resilient_parsing:
             removed = _REMOVED.get(name) if ctx.parent is None else None
-            hint = removed or nearest_command(name, ctx) or f"'{ctx.command_path} --help' lists the commands"
+            hint = removed or _nearest_command(name, ctx) or f"'{ctx.command_path} --help' lists the commands"
             raise usage(f"there is no command {ctx.command_path} {name}", hint)
         found, command, rest = super().resolve_command(ctx, args)
         # Messages about the command use its real name, not the alias.
@@ -314,3 +323,41 @@ class LazyGroup(click.Group):
 def summary_of(command: click.Command) -> str:
     """Return the first sentence of a command's help, on one line."""
     return " ".join((command.help or "").partition("\n\n")[0].split())
+
+
+def _nearest_command(word: str, ctx: click.Context) -> str | None:
+    """Return the hint for an unknown command: `did you mean ...?`, or None if nothing is near.
+
+    A command of the same group is given as one word, a command of another group as it is typed.
+
+    Args:
+        word: The word that was typed.
+        ctx: The context of the group in which it was not found.
+    """
+    from difflib import SequenceMatcher
+
+    here = ctx.command_path
+    found: dict[str, tuple[bool, bool, bool, float]] = {}
+    for group, path in _groups(ctx.find_root()):
+        for name in (*group.summaries, *group.aliases):
+            likeness = SequenceMatcher(None, word.lower(), name).ratio()
+            if likeness >= 0.6:
+                # The same word in another group first, then words of this group, then those with the same first letter.
+                rank = likeness >= 0.9, path == here, name[:1] == word[:1], round(likeness, 1)
+                command = group.aliases.get(name, name)
+                full = command if path == here else f"{path} {command}".strip()
+                found[full] = max(found.get(full, rank), rank)
+    ranked = sorted(found, key=lambda each: found[each], reverse=True)
+    if not ranked:
+        return None
+    # Several groups may have the same word, for example `list`.
+    best = [each for each in ranked if found[each] == found[ranked[0]]][:3]
+    return f"did you mean {' or '.join(best)}?"
+
+
+def _groups(root: click.Context) -> Iterator[tuple[Any, str]]:
+    """Return each group with the words typed to reach it. Only the groups are imported, not their commands."""
+    command: Any = root.command
+    yield command, root.command_path
+    for name in command.groups:
+        yield command.get_command(root, name), f"{root.command_path} {name}".strip()

@@ -14,13 +14,13 @@ from ..exit_codes import ExitCode
 from ..inputs.batch import read_inputs
 from ..inputs.flow import load_flow_file
 from ..inputs.values import Values
-from ..output.spinner import waiting
+from ..output.messages import waiting
 from ..output.view import Output
 from ..params.fields import check_known
 from ..records.results import BATCH_RESULT, RESULT, print_result, print_results
 from ..server.connect import Target
 from ..settings.history import require_history
-from .explain import explained
+from .accounts import explained
 from .job import Job
 from .live import shown_while_waiting
 from .wait import Wait, or_come_back
@@ -80,7 +80,7 @@ def prepare(
         about["flow_file"] = flow
     text = None
     if check and not is_stored:
-        from .flow_check import read_flow_text
+        from ..validation.before_run import read_flow_text
 
         text = read_flow_text(flow)
     job = Job(
@@ -116,7 +116,7 @@ def _with_values(job: Job, text: FlowText | None = None, name: str = "") -> Job:
     if job.until is not None:
         job = _cut(job, job.until)
     if text is not None:
-        from .flow_check import check_before_run
+        from ..validation.before_run import check_before_run
 
         check_before_run(text, name, job.flow, changed=changed, is_part=job.until is not None)
     check_variable_names(whole.flow, job.variables or (), whole.overrides)

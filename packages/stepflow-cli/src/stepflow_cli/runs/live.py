@@ -142,7 +142,7 @@ def _cursor_shown_when_killed(draws: bool) -> Iterator[None]:
     if not draws:
         yield
         return
-    from ..output.cursor import cursor_shown_when_killed
+    from ..output.live import cursor_shown_when_killed
 
     with cursor_shown_when_killed(sys.stderr):
         yield

@@ -11,11 +11,10 @@ from typing import Any
 
 from ..errors import Problem, usage
 from ..exit_codes import ExitCode
-from ..inputs.choice import Placed, chosen_again, part_of, sample_of
+from ..inputs.batch import Placed, chosen_again, part_of, sample_of
 from ..inputs.files import writing
 from ..inputs.records import Extent, format_of, read_records
-from ..output.messages import note
-from ..output.spinner import waiting
+from ..output.messages import note, waiting
 from ..output.view import Output
 from ..records.batch_files import opened, output_format_of, read_written
 from ..server.connect import Target

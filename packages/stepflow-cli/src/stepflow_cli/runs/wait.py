@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, TypeVar
 
 from ..errors import Problem, problem_of
 from ..exit_codes import ExitCode
-from ..output.spinner import waiting
+from ..output.messages import waiting
 from ..server.connect import Target
 
 __all__ = ["Wait", "or_come_back", "wait_for"]

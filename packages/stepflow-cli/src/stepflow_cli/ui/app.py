@@ -16,8 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from .following import Followers, Health
-from .guard import CHECK, Guard
-from .security import Addresses, FormTokens, Sessions
+from .security import CHECK, Addresses, FormTokens, Guard, Sessions
 from .site import Site, environment, site_of
 from .views import actions, flows, live, runs
 from .views.pictures import flow_picture

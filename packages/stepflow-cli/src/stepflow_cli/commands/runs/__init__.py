@@ -28,5 +28,6 @@ command = LazyGroup(
     "runs",
     summaries=_COMMANDS,
     package=__name__,
+    shared=dict.fromkeys(("get", "flow", "items", "steps", "result"), "parts"),
 )
-"""The group. Each of its commands is a module of this package."""
+"""The group. Its commands are in modules of this package."""

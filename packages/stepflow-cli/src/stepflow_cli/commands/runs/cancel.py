@@ -16,7 +16,7 @@ from ...params.runs import read_run_ids, runs_argument, runs_text
 from ...records.runs import RUN, run_record
 from ...runs.accounts import account_of_run
 from ...runs.bulk import for_each_run, print_done, raise_worst
-from ...runs.ids import whole_ids
+from ...runs.find import whole_ids
 from ...server.connect import Target, connect
 from ...settings.resolve import ServerOptions
 

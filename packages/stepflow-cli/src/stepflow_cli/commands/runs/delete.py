@@ -12,9 +12,8 @@ from ...output.view import Column, Output, View
 from ...params.options import Confirm, confirm_option, output_options, server_options
 from ...params.parsing import Command
 from ...params.runs import read_run_ids, runs_argument, runs_text
-from ...records.deletions import deletion_status, note_what_is_kept
-from ...runs.bulk import for_each_run, print_done, raise_worst
-from ...runs.ids import whole_ids
+from ...runs.bulk import deletion_status, for_each_run, note_what_is_kept, print_done, raise_worst
+from ...runs.find import whole_ids
 from ...server.connect import connect
 from ...settings.resolve import ServerOptions
 

@@ -12,9 +12,8 @@ from ...output.view import Output
 from ...params.options import output_options, server_options
 from ...params.parsing import Command
 from ...params.runs import two_runs_argument
-from ...records.differences import DIFFERENCE, difference_records
-from ...records.runs import duration_text
-from ...runs.ids import whole_id
+from ...records.runs import DIFFERENCE, difference_records, duration_text
+from ...runs.find import whole_id
 from ...server.connect import connect
 from ...settings.resolve import ServerOptions
 

@@ -17,9 +17,9 @@ from ...output.view import Output
 from ...params.options import output_options, server_options
 from ...params.parsing import Choice, Command
 from ...params.runs import run_argument
-from ...records.events import EVENT, event_record
+from ...records.runs import EVENT, event_record
 from ...runs.events import EventReader
-from ...runs.ids import whole_id
+from ...runs.find import whole_id
 from ...server.connect import Target, connect
 from ...settings.resolve import ServerOptions
 

@@ -16,7 +16,7 @@ from ...output.view import Column, Output, View
 from ...params.options import output_options
 from ...params.parsing import Choice, Command
 from ...params.runs import recorded_run_argument
-from ...runs.ids import is_whole, recorded_id
+from ...runs.find import is_whole, recorded_id
 from ...server.logs import LEVELS, KeptLine, lines_of_run, runs_beginning_with
 from ...settings.history import history_setting
 

@@ -10,7 +10,7 @@ from ...output.view import Output
 from ...params.options import option_in, server_options
 from ...params.parsing import FILE, Command
 from ...params.runs import read_run_ids, runs_argument
-from ...runs.ids import whole_ids
+from ...runs.find import whole_ids
 from ...server.connect import connect
 from ...settings.resolve import ServerOptions
 

@@ -11,15 +11,14 @@ from ...completion.words import complete_flow_files
 from ...inputs.batch import read_inputs
 from ...inputs.flow import load_flow_or_id
 from ...inputs.values import Values
-from ...output.messages import note
-from ...output.spinner import waiting
+from ...output.messages import note, waiting
 from ...output.view import Column, Output, View
 from ...params.flow import history_options, value_options
 from ...params.options import file_output_options, option_in, server_options, timeout_option
 from ...params.parsing import FILE, Command
 from ...params.runs import run_argument
 from ...records.results import print_result, print_results
-from ...runs.ids import whole_id
+from ...runs.find import whole_id
 from ...runs.wait import Wait, or_come_back
 from ...server.connect import Target, connect
 from ...settings.history import require_history

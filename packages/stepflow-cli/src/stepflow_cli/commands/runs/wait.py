@@ -17,7 +17,7 @@ from ...params.runs import read_run_ids, runs_argument
 from ...records.results import cancelled_run
 from ...records.runs import RUN, run_record
 from ...runs.bulk import for_each_run, print_done, raise_worst
-from ...runs.ids import whole_ids
+from ...runs.find import whole_ids
 from ...runs.wait import Wait, wait_for
 from ...server.connect import Target, connect
 from ...settings.resolve import ServerOptions

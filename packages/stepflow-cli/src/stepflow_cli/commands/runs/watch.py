@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...errors import printable
-from ...output.spinner import waiting
+from ...output.messages import waiting
 from ...output.tables import is_terminal
 from ...output.view import Output, View
 from ...params.options import output_options, server_options, wait_options
 from ...params.parsing import Command
 from ...params.runs import run_argument
-from ...records.events import EVENT, event_record
-from ...records.runs import RUN_IN_FULL, run_record
-from ...runs.ids import whole_id
+from ...records.runs import EVENT, RUN_IN_FULL, event_record, run_record
+from ...runs.find import whole_id
 from ...runs.wait import Wait, or_come_back
 from ...server.connect import connect
 from ...settings.resolve import ServerOptions
@@ -98,7 +97,7 @@ def _end(watch: Watch, wait: Wait, output: Output) -> None:
 
 
 def _lines(watch: Watch, wait: Wait, output: Output) -> None:
-    from ...runs.lines import words_for
+    from ...runs.events import words_for
 
     def show(event: RunEvent, seconds: float | None, error: str | None) -> None:
         if event.type not in _QUIET or (event.type == "run_created" and event.run_id == watch.run.run_id):

@@ -79,9 +79,9 @@ def check_before_run(
         _remember(digest, remembered)
     if not any(_blocking(every, flow, kept, is_part=is_part)):
         return
-    from ..checks.flows import read_rules
     from ..records.diagnostics import InvalidFlow, called, counted
     from ..records.places import finding_record, source_text
+    from .checks import read_rules
 
     settings = read_rules()
     chosen, ignored = settings.get("select", []), settings.get("ignore", [])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import usage
 from ..inputs.flow import flow_content
 from ..output.messages import note
-from ..server.components import listed_components
+from ..server.connect import listed_components
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient

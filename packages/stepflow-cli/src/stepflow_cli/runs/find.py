@@ -1,15 +1,11 @@
-"""Run ids given by a unique beginning, or by their position in the history.
-
-Ids begin with their creation time in milliseconds, as 12 hexadecimal digits. The beginning of an id therefore limits
-the time of creation, and only the runs of that time are requested.
-"""
+"""Finding runs: by the beginning of an id, by `@last`, or by labels."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from ..errors import Problem, usage
@@ -19,10 +15,10 @@ from ..output.view import rfc3339
 from ..settings.history import history_setting, open_history, same_server
 
 if TYPE_CHECKING:
-    from stepflow_client import SyncStepflowClient
+    from stepflow_client import RunDetails, SyncStepflowClient
     from stepflow_client.history import HistoryEntry
 
-__all__ = ["is_whole", "place_of", "recorded_id", "whole_id", "whole_ids"]
+__all__ = ["is_whole", "labelled_runs", "place_of", "recorded_id", "whole_id", "whole_ids"]
 
 _CANDIDATES = 5
 """Number of runs listed if a beginning is ambiguous."""
@@ -142,3 +138,40 @@ def _time(milliseconds: int) -> datetime | None:
     with suppress(OverflowError, ValueError, OSError):
         return datetime.fromtimestamp(milliseconds / 1000, UTC)
     return None
+
+
+_MOST = 100_000
+_FEW = 50
+"""Up to this number, labelled runs are requested one by one instead of listing all runs."""
+
+
+def labelled_runs(
+    client: SyncStepflowClient, labels: Mapping[str, str], status: Sequence[str], filters: Mapping[str, Any]
+) -> Iterator[RunDetails]:
+    """Yield the runs recorded with these labels that the server still has, newest first.
+
+    Args:
+        client: The client of the server.
+        labels: The labels.
+        status: Only runs with one of these statuses; empty for all.
+        filters: Arguments of `iter_runs`.
+    """
+    from stepflow_client import NotFoundError
+
+    ids = {each.run_id for each in open_history().search(labels=labels, server=same_server(client.url), limit=_MOST)}
+    if not ids:
+        return
+    if not any(filters.values()) and len(ids) <= _FEW:
+        for run_id in sorted(ids, reverse=True):
+            with suppress(NotFoundError):
+                run = client.get_run(run_id)
+                if not status or run.status.value in status:
+                    yield run
+        return
+    # Ids begin with their creation time, and runs are listed newest first.
+    oldest = min(ids)
+    for run in client.iter_runs(**filters):
+        if run.run_id < oldest:
+            return
+        if run.run_id in ids and (not status or run.status.value in status):
+            yield run

@@ -1,20 +1,20 @@
-"""Times on the command line: ISO 8601, or a duration before now."""
+"""Options that select runs: times, labels, and the filters of the history."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from ..errors import usage
-from .parsing import Option
+from ..records.runs import STATUSES
+from .options import Function, option_in, together
+from .parsing import Choice, Option
 
-__all__ = ["seconds_option", "time_of", "time_option"]
-
-Function = TypeVar("Function", bound=Callable[..., Any])
+__all__ = ["history_filters", "label_option", "labels_of", "seconds_option", "time_of", "time_option"]
 
 _UNITS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -66,3 +66,51 @@ def time_of(text: str) -> str:
         return (datetime.now(UTC) - span).isoformat()
     except OverflowError:
         raise usage(f"{text} ago is before all times") from None
+
+
+def label_option(help: str, section: str = "Options") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that adds --label; the command gets `labels`, for `labels_of`."""
+    return option_in("--label", "labels", multiple=True, section=section, metavar="NAME=VALUE", help=help)
+
+
+def labels_of(given: Iterable[str]) -> dict[str, str]:
+    """Return the labels as a dict.
+
+    Raises:
+        Problem: If a label has no name, or a name is given twice with different values.
+    """
+    labels: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        name = name.strip()
+        if not name or not equals:
+            raise usage(f"a label is NAME=VALUE, not {text!r}")
+        if labels.setdefault(name, value) != value:
+            raise usage(f"label {name} is given twice, with different values")
+    return labels
+
+
+_LIMIT = 30
+
+
+def history_filters(function: Function) -> Function:
+    """Add --label, --status and --limit; the command gets `filters`, arguments of `History.search`."""
+
+    def build(labels: tuple[str, ...], status: str | None, limit: int) -> dict[str, Any]:
+        return {"labels": labels_of(labels), "status": status, "limit": limit}
+
+    return together(  # type: ignore[return-value]
+        "filters",
+        build,
+        label_option("Only runs that have this label; repeatable."),
+        click.option("-s", "--status", type=Choice(STATUSES), metavar="STATUS", help="Only runs last seen like this."),
+        click.option(
+            "-n",
+            "-L",
+            "--limit",
+            type=click.IntRange(min=1),
+            default=_LIMIT,
+            metavar="N",
+            help=f"Maximum number of runs. [default: {_LIMIT}]",
+        ),
+    )(function)
