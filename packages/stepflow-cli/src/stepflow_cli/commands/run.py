@@ -73,8 +73,7 @@ def command(
 
     The run is recorded in the history of this user: see 'stepflow history --help'.
 
-    With --cache, a result that is there is printed without asking the server, and nothing is recorded. Commands that
-    are started at once for the same result share one run.
+    With --cache, a result that is there is printed without asking the server, and nothing is recorded.
     """
     from ..runs.execute import prepare, print_cached, run_job
 

@@ -272,7 +272,7 @@ def _run_one(target: Target, job: Job, wait: Wait, output: Output, cache: JobCac
     else:
         with waiting("reading the flow"):
             job = completed(target, job)
-        result = cache.result(target, job, wait, partial(_result, target, job, wait))
+        result = cache.result(job, partial(_result, target, job, wait))
     with naming(target, result.run_id):
         try:
             print_result(result, output)
