@@ -11,7 +11,7 @@ import click
 
 from ._version import VERSION
 from .context import Session
-from .errors import problem_of, show, usage, wants_json
+from .errors import problem_of, usage, wants_json
 from .exit_codes import ExitCode
 from .params.parsing import LazyGroup, session_options
 from .stdio import flush_quietly, prepare_streams
@@ -150,6 +150,8 @@ def call(args: list[str], session: Session, group: click.Group = cli, name: str 
     except BrokenPipeError:
         raise
     except (Exception, KeyboardInterrupt) as error:
+        from .output.messages import show
+
         problem = problem_of(error)
         if session.verbosity > 1:
             import traceback

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -108,8 +107,9 @@ def _release(info: ServerInfo) -> Check:
     if info.release is None:
         message = f"it does not report its release, and its commit {info.commit or '-'} is unknown"
         return warning("release", f"{message}; treated as {info.dialect}", "upgrade stepflow-cli if it is newer")
-    numbers = re.match(r"v?(\d+)\.(\d+)", info.release)
-    found = (int(numbers[1]), int(numbers[2])) if numbers else None
+    from stepflow_client._rules.releases import release_number
+
+    found = release_number(info.release)
     if found is None or found > _NEWEST:
         newest = ".".join(map(str, _NEWEST))
         return warning(

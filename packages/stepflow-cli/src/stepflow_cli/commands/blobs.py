@@ -10,7 +10,7 @@ import click
 
 from ..errors import Problem, problem_of, usage
 from ..exit_codes import ExitCode
-from ..inputs.files import read_bytes, writing
+from ..inputs.files import DATA_SUFFIXES, read_bytes, writing
 from ..output.view import Column, Output, View
 from ..params.options import file_output_options, formatted_output, server_options
 from ..params.parsing import FILE, Choice, LazyGroup
@@ -79,7 +79,7 @@ def _kind(file: str, as_json: bool, binary: bool, blob_type: str | None) -> str:
     if as_json and binary:
         raise usage("--json and --binary cannot be combined")
     if blob_type is None:
-        by_ending = "data" if file.lower().endswith((".json", ".yaml", ".yml")) else "binary"
+        by_ending = "data" if file.lower().endswith(DATA_SUFFIXES) else "binary"
         return next((kind for kind, asked in kinds.items() if asked), by_ending)
     if (binary and blob_type != "binary") or (as_json and blob_type == "binary"):
         raise usage(f"--type {blob_type} and {'--binary' if binary else '--json'} cannot be combined")

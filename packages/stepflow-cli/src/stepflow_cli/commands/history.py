@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import click
 
 from ..errors import Problem, usage
 from ..exit_codes import ExitCode
 from ..output.view import Column, Output, View
-from ..params.filters import history_filters, time_option
-from ..params.options import Confirm, confirm_option, output_options
-from ..params.parsing import LazyGroup
+from ..params.filters import label_option, labels_of, time_option
+from ..params.options import Confirm, Function, confirm_option, output_options, together
+from ..params.parsing import Choice, LazyGroup
 from ..params.runs import recorded_run_argument
 from ..records.history import ENTRY_IN_FULL, entry_record, print_entries
+from ..records.runs import STATUSES
 from ..runs.find import place_of
 
 __all__ = ["command"]
@@ -34,8 +36,34 @@ command = LazyGroup(
 )
 
 
+_LIMIT = 30
+
+
+def _filters(function: Function) -> Function:
+    """Add --label, --status and --limit; the command gets `filters`, arguments of `History.search`."""
+
+    def build(labels: tuple[str, ...], status: str | None, limit: int) -> dict[str, Any]:
+        return {"labels": labels_of(labels), "status": status, "limit": limit}
+
+    return together(  # type: ignore[return-value]
+        "filters",
+        build,
+        label_option("Only runs that have this label; repeatable."),
+        click.option("-s", "--status", type=Choice(STATUSES), metavar="STATUS", help="Only runs last seen like this."),
+        click.option(
+            "-n",
+            "-L",
+            "--limit",
+            type=click.IntRange(min=1),
+            default=_LIMIT,
+            metavar="N",
+            help=f"Maximum number of runs. [default: {_LIMIT}]",
+        ),
+    )(function)
+
+
 @command.command("list")
-@history_filters
+@_filters
 @output_options
 def _list(filters: dict[str, object], output: Output) -> None:
     """List the recorded runs, newest first.
@@ -72,7 +100,7 @@ def _show(run_id: str, output: Output) -> None:
 
 @command.command("search")
 @click.argument("text", metavar="TEXT")
-@history_filters
+@_filters
 @output_options
 def _search(text: str, filters: dict[str, object], output: Output) -> None:
     """List the recorded runs that contain a text, newest first.

@@ -9,8 +9,8 @@ import click
 
 from .._version import VERSION
 from ..context import current_session
-from ..errors import Problem, nearest, problem_of, show, usage
-from ..output.messages import note
+from ..errors import Problem, nearest, problem_of, usage
+from ..output.messages import note, show
 from ..output.safety import printable
 from ..output.view import Output
 from ..params.flow import flows_argument

@@ -16,6 +16,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from ..errors import printable
+from ..inputs.files import DATA_SUFFIXES
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
@@ -167,7 +168,7 @@ def complete_flow_files(ctx: click.Context, incomplete: str) -> Iterable[Complet
             continue
         if entry.is_dir():
             yield CompletionItem(f"{folder}{slash}{entry.name}/", type="part")
-        elif entry.name.lower().endswith((".yaml", ".yml", ".json")):
+        elif entry.name.lower().endswith(DATA_SUFFIXES):
             yield CompletionItem(f"{folder}{slash}{entry.name}")
 
 

@@ -87,9 +87,6 @@ def _tests_in(path: str) -> Iterator[FlowTests]:
     yield from map(collect_tests, flow_files(path) if os.path.isdir(path) else [path])
 
 
-_WITHOUT_STEP_OUTPUTS = ("0.9", "0.10", "0.11")
-
-
 @dataclass(frozen=True)
 class Settings:
     """How to run the cases."""
@@ -174,7 +171,7 @@ def _run_file(file: FileCases, client_for: _Client, settings: Settings) -> list[
 
 
 def _check_recordable(client: SyncStepflowClient) -> None:
-    if client.server_info().dialect in _WITHOUT_STEP_OUTPUTS:
+    if not client.server_info().capabilities["step_outputs"]:
         raise usage("--record needs a server of 0.12 or newer: older ones do not tell what steps gave")
 
 

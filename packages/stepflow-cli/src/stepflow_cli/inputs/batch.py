@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import Problem, usage
 from ..stdio import read_stdin
-from .files import read_text
+from .files import DATA_SUFFIXES, read_text
 
 __all__ = ["chosen_again", "part_of", "read_inputs", "sample_of"]
 
@@ -34,7 +34,7 @@ def read_inputs(path: str, stdin_format: str | None = None) -> list[Any]:
         value = parse_yaml(text, "standard input") if stdin_format == "yaml" else _lines(text, "standard input")
     elif path.lower().endswith((".jsonl", ".ndjson")):
         value = _lines(read_text(path), path)
-    elif path.lower().endswith((".yaml", ".yml", ".json")):
+    elif path.lower().endswith(DATA_SUFFIXES):
         value = _list_or_lines(path)
     else:
         # Other extensions say nothing about the format; most such files are JSON lines.

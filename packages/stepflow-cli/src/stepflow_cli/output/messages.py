@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 from collections.abc import Iterator
@@ -11,10 +12,11 @@ from typing import Any
 import click
 
 from ..context import current_session
+from ..errors import Problem
 from .safety import printable
 from .tables import has_color, is_terminal
 
-__all__ = ["Spinner", "note", "waiting"]
+__all__ = ["Spinner", "note", "show", "waiting"]
 
 
 def note(text: str) -> None:
@@ -22,6 +24,40 @@ def note(text: str) -> None:
     session = current_session()
     if not session.json_errors and not session.quiet:
         click.echo(f"stepflow: {printable(text)}", err=True)
+
+
+def show(problem: Problem, *, as_json: bool, color: str = "auto") -> None:
+    """Write a problem to standard error, as one line of JSON or as a sentence and a hint.
+
+    Args:
+        problem: The problem. On a terminal, its lines are wrapped between words.
+        as_json: Whether to write JSON.
+        color: auto, always or never.
+    """
+    if as_json:
+        print(json.dumps(problem.record()), file=sys.stderr, flush=True)
+        return
+    lines = [("stepflow:", "31", problem.message), ("hint:", "36", problem.hint or "")]
+    for title, style, words in lines:
+        if words:
+            print(_line_of_error(title, style, printable(words), color), file=sys.stderr, flush=True)
+
+
+def _line_of_error(title: str, style: str, words: str, color: str) -> str:
+    text = f"{title} {words}"
+    if is_terminal(sys.stderr) and "\n" not in words:
+        import shutil
+        import textwrap
+
+        width = shutil.get_terminal_size().columns
+
+        # Indented, so that text from a server cannot begin a line that looks like the command's own output.
+        text = textwrap.fill(
+            text, max(width, 20), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        )
+    if has_color(sys.stderr, color):
+        text = f"\x1b[1;{style}m{title}\x1b[0m{text[len(title) :]}"
+    return text
 
 
 _QUIET = 1.0

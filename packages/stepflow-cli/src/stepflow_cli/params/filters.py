@@ -10,11 +10,10 @@ from typing import Any
 import click
 
 from ..errors import usage
-from ..records.runs import STATUSES
-from .options import Function, option_in, together
-from .parsing import Choice, Option
+from .options import Function, option_in
+from .parsing import Option
 
-__all__ = ["history_filters", "label_option", "labels_of", "seconds_option", "time_of", "time_option"]
+__all__ = ["label_option", "labels_of", "seconds_option", "time_of", "time_option"]
 
 _UNITS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -88,29 +87,3 @@ def labels_of(given: Iterable[str]) -> dict[str, str]:
         if labels.setdefault(name, value) != value:
             raise usage(f"label {name} is given twice, with different values")
     return labels
-
-
-_LIMIT = 30
-
-
-def history_filters(function: Function) -> Function:
-    """Add --label, --status and --limit; the command gets `filters`, arguments of `History.search`."""
-
-    def build(labels: tuple[str, ...], status: str | None, limit: int) -> dict[str, Any]:
-        return {"labels": labels_of(labels), "status": status, "limit": limit}
-
-    return together(  # type: ignore[return-value]
-        "filters",
-        build,
-        label_option("Only runs that have this label; repeatable."),
-        click.option("-s", "--status", type=Choice(STATUSES), metavar="STATUS", help="Only runs last seen like this."),
-        click.option(
-            "-n",
-            "-L",
-            "--limit",
-            type=click.IntRange(min=1),
-            default=_LIMIT,
-            metavar="N",
-            help=f"Maximum number of runs. [default: {_LIMIT}]",
-        ),
-    )(function)

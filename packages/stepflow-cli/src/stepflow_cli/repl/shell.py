@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from ..context import Session
-from ..errors import nearest, problem_of, show, usage, wants_json
+from ..errors import nearest, problem_of, usage, wants_json
 from ..exit_codes import ExitCode
+from ..output.messages import show
 from ..output.view import Column, Output, View
 from ..params.options import output_options
 from ..params.parsing import Command, LazyGroup, session_options

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ..context import current_session
-from ..errors import Problem, problem_of, show
+from ..errors import Problem, problem_of
 from ..exit_codes import ExitCode
 from ..output.columns import View
-from ..output.messages import note
+from ..output.messages import note, show
 from ..output.view import Output, Record
 
 __all__ = ["deletion_status", "for_each_run", "note_what_is_kept", "print_done", "raise_worst"]

@@ -1464,10 +1464,9 @@ class StepflowClient(Picklable):
             InvalidArgumentError: If a path in `ignore` is malformed.
             RequestTimeoutError: If the timeout expires.
         """
-        from .comparing import RunComparer
+        from .comparing import compare_runs
 
-        comparer = RunComparer(self._connection, self._runs, self._blobs)
-        return await comparer.compare_runs(a, b, ignore=ignore, timeout=timeout)
+        return await compare_runs(self._connection, self._runs, self._blobs, a, b, ignore, timeout)
 
     async def explain_run(
         self, run_id: str | UUID, *, item_index: int | None = None, timeout: float | None = None

@@ -1465,10 +1465,9 @@ class SyncStepflowClient(Picklable):
             InvalidArgumentError: If a path in `ignore` is malformed.
             RequestTimeoutError: If the timeout expires.
         """
-        from .comparing import RunComparer
+        from .comparing import compare_runs
 
-        comparer = RunComparer(self._connection, self._runs, self._blobs)
-        return comparer.compare_runs(a, b, ignore=ignore, timeout=timeout)
+        return compare_runs(self._connection, self._runs, self._blobs, a, b, ignore, timeout)
 
     def explain_run(
         self, run_id: str | UUID, *, item_index: int | None = None, timeout: float | None = None
