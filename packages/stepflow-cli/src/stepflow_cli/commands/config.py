@@ -154,11 +154,12 @@ def _set(key: str, value: str, profile: str | None, output: Output) -> None:
     A token is never written into the file: token_env names a variable that holds it, token_file a file that others
     cannot read, token_command a command that prints it. Comments in the file are kept.
     """
-    from ..settings.edit import changing, parse_key, set_value
+    from ..settings.edit import parse_key, set_value
+    from ..settings.profiles import load
 
-    with changing() as profiles:
-        place = parse_key(key, profile, profiles)
-        stored = set_value(place, value, profiles)
+    profiles = load()
+    place = parse_key(key, profile, profiles)
+    stored = set_value(place, value, profiles)
     if output.format or output.fields:
         output.record({"name": str(place), "value": stored, "file": str(profiles.path)}, _CHANGED)
 
@@ -176,11 +177,12 @@ def _unset(key: str, profile: str | None, output: Output) -> None:
     KEY is profiles.NAME.KEY, profiles.NAME for the whole profile, current, history, or a KEY alone, as for 'config
     set'. If the current profile is removed, there is no current one.
     """
-    from ..settings.edit import changing, parse_key, unset_value
+    from ..settings.edit import parse_key, unset_value
+    from ..settings.profiles import load
 
-    with changing() as profiles:
-        place = parse_key(key, profile, profiles)
-        unset_value(place, profiles)
+    profiles = load()
+    place = parse_key(key, profile, profiles)
+    unset_value(place, profiles)
     if output.format or output.fields:
         output.record({"name": str(place), "file": str(profiles.path)}, _REMOVED)
 
@@ -196,11 +198,12 @@ def _use(name: str, output: Output) -> None:
 
     From then on commands use its server, unless a flag, STEPFLOW_URL or STEPFLOW_PROFILE names another one.
     """
-    from ..settings.edit import changing, use_profile
+    from ..settings.edit import use_profile
+    from ..settings.profiles import load
 
-    with changing() as profiles:
-        name = use_profile(name, profiles)
-        url = profiles.get(name).url
+    profiles = load()
+    name = use_profile(name, profiles)
+    url = profiles.get(name).url
     if output.format or output.fields:
         output.record({"profile": name, "url": url, "file": str(profiles.path)}, _USED)
     else:

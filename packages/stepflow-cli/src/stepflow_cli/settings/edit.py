@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shlex
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import nearest, usage
-from .profiles import KEYS, Profiles, check_profile, config_path, load
+from .profiles import KEYS, Profiles, check_profile
 
-__all__ = ["Place", "changing", "parse_key", "plain_name", "set_value", "unset_value", "use_profile"]
+__all__ = ["Place", "parse_key", "set_value", "unset_value", "use_profile"]
 
 _TOP = ("current", "history")
 """The keys that do not belong to a profile."""
@@ -66,39 +65,14 @@ def _parse_dotted(rest: str, whole: str, profile: str | None, profiles: Profiles
     if profile is not None:
         raise usage(f"{whole} and --profile both name a profile; give one of them")
     # Profile names may contain dots.
-    if (name := plain_name(rest, profiles)) in profiles.tables:
-        return Place(name, None)
     name, dot, key = rest.rpartition(".")
-    whole_name = plain_name(rest, profiles)
-    if whole_name and (not dot or whole_name != rest):
-        return Place(whole_name, None)
-    if not whole_name:
+    if rest and (rest in profiles.tables or not dot):
+        return Place(rest, None)
+    if not name:
         raise usage(f"{whole} names no profile", "it is profiles.NAME.KEY")
     if key not in KEYS:
         raise _unknown(key, whole, KEYS)
-    if not (name := plain_name(name, profiles)):
-        raise usage(f"{whole} names no profile", "it is profiles.NAME.KEY")
     return Place(name, key)
-
-
-def plain_name(text: str, profiles: Profiles) -> str:
-    """Return the name of the profile that a text names, either as it is or quoted as in the file.
-
-    Args:
-        text: The text as given on the command line.
-        profiles: The contents of the file; a name that is in it with its quotes is taken as it is.
-    """
-    if text in profiles.tables or len(text) < 2 or text[0] not in "\"'" or text[-1] != text[0] or "\n" in text:
-        return text
-    import tomllib
-
-    try:
-        parsed = tomllib.loads(f"{text} = 0")
-    except ValueError:
-        return text
-    (name, value), *_ = parsed.items()
-    # `"a"."b"` is two names.
-    return name if value == 0 else text
 
 
 def _unknown(key: str, whole: str, known: list[str] | tuple[str, ...]) -> Exception:
@@ -224,7 +198,6 @@ def use_profile(name: str, profiles: Profiles) -> str:
     Raises:
         Problem: If there is none of this name or it is wrong.
     """
-    name = plain_name(name, profiles)
     profiles.get(name)
 
     def edit(document: Any) -> None:
@@ -234,47 +207,12 @@ def use_profile(name: str, profiles: Profiles) -> str:
     return name
 
 
-@contextmanager
-def changing() -> Iterator[Profiles]:
-    """Yield the current profiles, to check and change them in the block. Other processes cannot change them meanwhile.
-
-    Raises:
-        Problem: If the file cannot be read or written.
-    """
-    path = config_path()
-    try:
-        with _alone_in(path.resolve().parent):
-            yield load(path)
-    except OSError as error:
-        raise usage(f"{path} cannot be written: {error.strerror}") from None
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Lock the file against other processes that change it: of two concurrent changes, one would be lost."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except FileExistsError:
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
-    try:
-        import fcntl
-    except ImportError:  # on Windows
-        yield
-        return
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(opened, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(opened)
-
-
 def _change(path: Path, edit: Callable[[Any], None]) -> None:
     """Change the file atomically. If it is a symbolic link, its target is changed.
 
     Args:
         path: The file.
-        edit: Makes the change in a tomlkit document or in plain dicts.
+        edit: Makes the change in a tomlkit document.
     """
     import tomllib
 
@@ -283,30 +221,32 @@ def _change(path: Path, edit: Callable[[Any], None]) -> None:
     if path.exists() and not path.is_file():
         # A device, for example, which the new file would replace.
         raise usage(f"{path} is no regular file, and is not changed", "STEPFLOW_CONFIG_FILE names another file")
-    text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
-    wanted = tomllib.loads(text)
-    edit(wanted)
     try:
+        text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
         document = tomlkit.parse(text)
         edit(document)
         changed = tomlkit.dumps(document).lstrip("\n")
-        is_done = tomllib.loads(changed) == wanted
+        is_done = tomllib.loads(changed) == document.unwrap()
+    except OSError as error:
+        raise usage(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, LookupError, TypeError, RecursionError):
-        changed, is_done = text, False
+        is_done = False
     if not is_done:
         # For example tables that are split up. None of their contents may be lost.
         raise usage(f"{path} is written in a way that cannot be changed here", "change it with an editor")
-    _write(path.resolve(), changed)
+    try:
+        _write(path.resolve(), changed)
+    except OSError as error:
+        raise usage(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _write(path: Path, text: str) -> None:
     # A new file that only its owner can read; it replaces the old one when it is complete.
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
         os.replace(name, path)
     except BaseException:
         with suppress(OSError):
