@@ -58,7 +58,7 @@ def test_every_option_is_explained_and_every_help_works(stepflow: Stepflow) -> N
 
 
 def test_help_imports_nothing_heavy() -> None:
-    heavy = ("stepflow_client", "httpx", "rich", "pydantic", "yaml", "logging", "asyncio", "platformdirs")
+    heavy = ("stepflow_client", "httpx", "rich", "pydantic", "yaml", "logging", "asyncio")
     for args in (["--help"], ["--version"]):
         program = (
             "import sys; sys.argv[1:] = " + repr(args) + "\nfrom stepflow_cli.entry import main\n"

@@ -99,7 +99,7 @@ def test_a_broken_file_of_profiles_offers_nothing(stepflow: Stepflow, profiles: 
 
 
 def test_completion_imports_nothing_heavy(stepflow: Stepflow) -> None:
-    heavy = ("stepflow_client", "httpx", "rich", "pydantic", "yaml", "logging", "asyncio", "platformdirs", "tomlkit")
+    heavy = ("stepflow_client", "httpx", "rich", "pydantic", "yaml", "logging", "asyncio", "tomlkit")
     for line in ("stepflow ru", "stepflow run --inp", "stepflow run hel", "stepflow config "):
         program = (
             "import os, sys; sys.argv[1:] = []\n"

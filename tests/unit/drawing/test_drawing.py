@@ -32,6 +32,21 @@ FLOW: dict[str, Any] = {
 }
 
 
+def test_the_name_of_a_sub_flow_fits_into_its_box() -> None:
+    name = "the_flow_that_runs_for_every_element"
+    inner = {"name": name, "steps": [{"id": "a", "component": "/b/c"}], "output": {"$step": "a"}}
+    step = {"id": "s", "component": "/builtin/map", "input": {"workflow": {"$literal": inner}, "items": []}}
+    root = ElementTree.fromstring(draw({"steps": [step], "output": {"$step": "s"}}).svg())
+    space = "{http://www.w3.org/2000/svg}"
+    group = next(each for each in root.iter(f"{space}g") if each.get("class") == "sf-group")
+    rect, text = group.find(f"{space}rect"), group.find(f"{space}text")
+    assert rect is not None
+    assert text is not None
+    assert (text.text or "").startswith(name[:20])
+    room = float(rect.get("width", 0)) - (float(text.get("x", 0)) - float(rect.get("x", 0)))
+    assert room >= 7.2 * len(text.text or "")
+
+
 def test_svg_has_every_node_and_edge() -> None:
     drawing = draw(FLOW, statuses={"b": "failed"})
     root = ElementTree.fromstring(drawing.svg())

@@ -6,7 +6,6 @@ import os
 import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from click.shell_completion import ShellComplete
@@ -45,9 +44,9 @@ def make_prompt(group: click.Group, context: Session) -> Callable[[], str]:
 
 
 def _history() -> History:
-    from platformdirs import user_state_path
+    from stepflow_client._stores.folders import user_folder
 
-    path = Path(user_state_path("stepflow", appauthor=False)) / "repl_history"
+    path = user_folder("state") / "repl_history"
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Lines may contain secrets, so only the user may read the file.
