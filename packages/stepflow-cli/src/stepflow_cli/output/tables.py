@@ -24,7 +24,6 @@ __all__ = [
     "is_terminal",
     "local_time",
     "plain",
-    "shared_width",
     "short_ids",
 ]
 
@@ -109,18 +108,26 @@ def for_terminal(
         for column in view.columns:
             table.add_row(column.heading, Text(*_rich_cell(records[0], column)))
         return _rendered(table, color, width)
-    columns = [(column, [_one_line(record, column) for record in records]) for column in view.columns]
     if wide:
+        columns = [(column, [_one_line(record, column) for record in records]) for column in view.columns]
         width = max(width, _needed(columns, whole=True))
     else:
         columns = _fitting(records, view, width, full_ids)
-        columns = columns if view.folds else _cut(columns, width)
-    for column, _ in columns:
+    for column, texts in columns:
+        # Ids, which people copy, are not truncated as long as there is room for the other columns.
+        shrinks = column.kind == "text" or (column.kind == "id" and _longest(column, texts) > width - 24)
         folds = view.folds and not wide and column.kind in ("text", "time", "id")
-        justify: Any = "right" if column.kind == "number" else "left"
-        table.add_column(Text(column.heading), justify=justify, no_wrap=not folds, overflow="fold")
+        table.add_column(
+            Text(column.heading),
+            justify="right" if column.kind == "number" else "left",
+            min_width=cell_width(column.heading),
+            no_wrap=not (folds or shrinks) or wide,
+            overflow="fold" if folds else "ellipsis",
+        )
     for row in zip(*(texts for _, texts in columns), strict=True):
-        table.add_row(*(Text(*cell) for cell in row))
+        table.add_row(
+            *(Text(*cell, no_wrap=not view.folds, overflow="fold" if view.folds else "ellipsis") for cell in row)
+        )
     return _rendered(table, color, width)
 
 
@@ -161,28 +168,6 @@ def _shortened(texts: _Cells) -> _Cells:
     return [(short.get(text, text), style) for text, style in texts]
 
 
-def _cut(columns: list[tuple[Column, _Cells]], width: int) -> list[tuple[Column, _Cells]]:
-    """Return the columns with texts truncated to fit the terminal."""
-
-    def longest(texts: _Cells) -> int:
-        return max((cell_width(text) for text, _ in texts), default=0)
-
-    # Ids, which people copy, are not truncated as long as there is room for the other columns.
-    shared = [
-        place
-        for place, (column, texts) in enumerate(columns)
-        if column.kind == "text" or (column.kind == "id" and longest(texts) > width - 24)
-    ]
-    needed = [max(len(column.heading), longest(texts)) for column, texts in columns]
-    rest = width - 2 * (len(columns) - 1) - sum(each for place, each in enumerate(needed) if place not in shared)
-    least = [len(columns[place][0].heading) for place in shared]
-    widths = dict(zip(shared, shared_width([needed[place] for place in shared], least, rest), strict=True))
-    return [
-        (column, [(cut(text, widths.get(place, needed[place])), style) for text, style in texts])
-        for place, (column, texts) in enumerate(columns)
-    ]
-
-
 def _one_line(record: Mapping[str, Any], column: Column, *, short: bool = False) -> tuple[str, str]:
     text, style = _rich_cell(record, column, short=short)
     return text.replace("\n", "\\n").replace("\t", " "), style
@@ -191,9 +176,13 @@ def _one_line(record: Mapping[str, Any], column: Column, *, short: bool = False)
 def _needed(columns: Sequence[tuple[Column, _Cells]], *, whole: bool = False) -> int:
     total = 2 * (len(columns) - 1)
     for column, texts in columns:
-        longest = max([len(column.heading), *(cell_width(text) for text, _ in texts)])
+        longest = _longest(column, texts)
         total += min(longest, max(_TEXT_WIDTH, len(column.heading))) if column.kind == "text" and not whole else longest
     return total
+
+
+def _longest(column: Column, texts: _Cells) -> int:
+    return max(len(column.heading), *(cell_width(text) for text, _ in texts), 0)
 
 
 def _rendered(table: Any, color: bool, width: int) -> str:
@@ -327,20 +316,3 @@ def short_ids(ids: Sequence[str]) -> dict[str, str]:
         if len(set(short.values())) == len(set(ids)):
             return short
     return {each: each for each in ids}
-
-
-def shared_width(needed: Sequence[int], least: Sequence[int], width: int) -> list[int]:
-    """Distribute a width over columns: no column gets more than it needs, and those that need less are served first.
-
-    Args:
-        needed: The width that each column needs.
-        least: The minimum width of each column.
-        width: The total width.
-    """
-    widths = list(needed)
-    left = width
-    for taken, place in enumerate(sorted(range(len(needed)), key=lambda each: needed[each])):
-        share = left // (len(needed) - taken)
-        widths[place] = max(least[place], min(needed[place], share))
-        left -= widths[place]
-    return widths
