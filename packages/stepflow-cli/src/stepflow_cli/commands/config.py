@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..completion.words import complete_config_keys, complete_profiles, complete_settings
+from ..completion.candidates import complete_config_keys, complete_profiles, complete_settings
 from ..errors import Problem, nearest, printable, usage
 from ..exit_codes import ExitCode
 from ..output.messages import note
@@ -112,15 +112,15 @@ def _of_file(key: str, server: ServerOptions) -> tuple[Any, str]:
     from ..settings.profiles import load
 
     profiles = load()
-    place = parse_key(key, None, profiles)
-    if place.profile is None:
+    path = parse_key(key, None, profiles)
+    if path.profile is None:
         value: Any = profiles.current
     else:
-        table = profiles.tables.get(place.profile)
+        table = profiles.tables.get(path.profile)
         shown = table and {name: _without_password(name, each) for name, each in table.items()}
-        value = shown if shown is None or place.key is None else shown.get(place.key)
+        value = shown if shown is None or path.key is None else shown.get(path.key)
     if value is None:
-        raise _not_set(str(place), str(profiles.path))
+        raise _not_set(str(path), str(profiles.path))
     return value, str(profiles.path)
 
 
@@ -158,10 +158,10 @@ def _set(key: str, value: str, profile: str | None, output: Output) -> None:
     from ..settings.profiles import load
 
     profiles = load()
-    place = parse_key(key, profile, profiles)
-    stored = set_value(place, value, profiles)
+    path = parse_key(key, profile, profiles)
+    stored = set_value(path, value, profiles)
     if output.format or output.fields:
-        output.record({"name": str(place), "value": stored, "file": str(profiles.path)}, _CHANGED)
+        output.record({"name": str(path), "value": stored, "file": str(profiles.path)}, _CHANGED)
 
 
 _REMOVED = View(columns=(Column("name"), Column("file")), name="name")
@@ -181,10 +181,10 @@ def _unset(key: str, profile: str | None, output: Output) -> None:
     from ..settings.profiles import load
 
     profiles = load()
-    place = parse_key(key, profile, profiles)
-    unset_value(place, profiles)
+    path = parse_key(key, profile, profiles)
+    unset_value(path, profiles)
     if output.format or output.fields:
-        output.record({"name": str(place), "file": str(profiles.path)}, _REMOVED)
+        output.record({"name": str(path), "file": str(profiles.path)}, _REMOVED)
 
 
 _USED = View(columns=(Column("profile"), Column("url"), Column("file")), name="profile")

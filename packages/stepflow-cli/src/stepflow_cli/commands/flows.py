@@ -126,9 +126,9 @@ def _store(flows: list[str], server: ServerOptions, output: Output) -> None:
             try:
                 stored = target.client.store_flow(content)
             except InvalidFlowError as error:
-                refused[flow] = _tell(diagnostic_records(flow, error.diagnostics))
+                refused[flow] = _printed(diagnostic_records(flow, error.diagnostics))
                 continue
-            found = _tell(diagnostic_records(flow, stored.diagnostics))
+            found = _printed(diagnostic_records(flow, stored.diagnostics))
             records.append({"flow": flow, "flow_id": stored.flow_id, "name": content.get("name"), "diagnostics": found})
     if records or not refused:
         output.records(records, _STORED, default="name")
@@ -138,7 +138,7 @@ def _store(flows: list[str], server: ServerOptions, output: Output) -> None:
         raise InvalidFlow(f"the server refuses {names}", found)
 
 
-def _tell(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _printed(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     from ..records.diagnostics import print_diagnostics
 
     if not current_session().json_errors:

@@ -69,7 +69,7 @@ def command(
     from stepflow_client.flows.types.inferred import infer_in
 
     from ..inputs.flow import flow_content
-    from ..records.places import finding_record
+    from ..records.diagnostics import finding_record
     from ..validation.checks import read_components
 
     path = _target(flow, written)
@@ -119,8 +119,7 @@ def _print(flow: str, inferred: Any, found: Sequence[dict[str, Any]], output: Ou
 
 def _judge(flow: str, inferred: Any, records: Sequence[dict[str, Any]], output: Output) -> None:
     """Print the diagnostics and how many types are known; fail if types can never match."""
-    from ..records.diagnostics import InvalidFlow, called, counted
-    from ..records.places import source_text
+    from ..records.diagnostics import InvalidFlow, called, counted, source_text
 
     is_read = output.format in (None, "table")
     if is_read:

@@ -114,7 +114,7 @@ def command(
                 on_crash=lambda code, tail: crashes.put((code, tail)),
             )
             with _ready(runtime):
-                _tell(runtime, output)
+                _announce(runtime, output)
                 code, tail = crashes.get()
                 raise _crash(f"the server ended unexpectedly (exit code {code})", "embedded_server", tail)
     except ServerStartError as error:
@@ -159,7 +159,7 @@ def _ready(runtime: StepflowRuntime) -> Iterator[None]:
         runtime.stop()
 
 
-def _tell(runtime: StepflowRuntime, output: Output) -> None:
+def _announce(runtime: StepflowRuntime, output: Output) -> None:
     url = runtime.url
     where = " and on all other interfaces" if runtime.is_exposed else ", for this machine only"
     said = f"The server listens on {url}{where}, without authentication; Ctrl-C stops it."

@@ -38,7 +38,7 @@ def command(
     With --inputs and --output FILE.jsonl, .csv or .parquet, inputs are read and records written during the batch, as by
     'run'.
     """
-    from ..params.fields import check_known
+    from ..output.columns import check_known
     from ..runs.execute import naming, prepare, run_job, start
 
     if detach:

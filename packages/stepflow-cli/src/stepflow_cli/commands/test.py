@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..completion.words import complete_flow_files
+from ..completion.candidates import complete_flow_files
 from ..errors import Problem, printable, usage
 from ..exit_codes import ExitCode
 from ..output.messages import note

@@ -52,7 +52,7 @@ def command(server: ServerOptions, port: int, host: str, no_open: bool) -> None:
     Needs the extra stepflow-cli[ui]; graphs need stepflow-cli[draw] too.
     """
     _check_extra()
-    from ..ui.serving import listen
+    from ..ui.app import listen
 
     with connect(server) as target:
         # A wrong URL or rejected credentials should not first be reported in the browser.
@@ -68,7 +68,7 @@ def command(server: ServerOptions, port: int, host: str, no_open: bool) -> None:
 def _serve(target: Target, listening: socket.socket, host: str, *, no_open: bool) -> None:
     from ipaddress import ip_address
 
-    from ..ui.serving import link, serve
+    from ..ui.app import link, serve
 
     address, port = listening.getsockname()[:2]
     is_exposed = not ip_address(address).is_loopback

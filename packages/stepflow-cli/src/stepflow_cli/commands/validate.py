@@ -153,7 +153,7 @@ def _ask(checked: Sequence[Any], server: ServerOptions, rules: Any) -> Problem |
 
 
 def _records(checked: Any, select: Sequence[str], ignore: Sequence[str]) -> list[dict[str, Any]]:
-    from ..records.places import finding_record
+    from ..records.diagnostics import finding_record
 
     records = [{"flow": checked.name, **finding_record(checked.name, each)} for each in checked.findings]
     records += checked.records
@@ -162,8 +162,7 @@ def _records(checked: Any, select: Sequence[str], ignore: Sequence[str]) -> list
 
 
 def _print(records: list[dict[str, Any]], output: Output, flows: int) -> None:
-    from ..records.diagnostics import DIAGNOSTICS
-    from ..records.places import github_text, sarif_text, source_text
+    from ..records.diagnostics import DIAGNOSTICS, github_text, sarif_text, source_text
 
     match output.format:
         case None if not output.fields:

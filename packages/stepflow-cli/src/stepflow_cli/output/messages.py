@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import click
 
 from ..context import current_session
-from ..errors import Problem
-from .safety import printable
+from ..errors import Problem, printable
 from .tables import has_color, is_terminal
 
-__all__ = ["Spinner", "note", "show", "waiting"]
+__all__ = ["Spinner", "note", "reported_by", "reporting_outages", "show", "waiting"]
 
 
 def note(text: str) -> None:
@@ -126,14 +125,58 @@ def waiting(text: str) -> Iterator[Spinner]:
     if not is_terminal(sys.stderr) or current_session().quiet:
         yield spinner
         return
-    from ..server.outages import told_by
 
     ended = threading.Event()
     color = has_color(sys.stderr, current_session().color)
     threading.Thread(target=spinner._show, args=(color, ended), daemon=True).start()
     try:
-        with told_by(spinner.say):
+        with reported_by(spinner.say):
             yield spinner
     finally:
         ended.set()
         spinner._hide()
+
+
+def _on_standard_error(text: str) -> None:
+    click.echo(text, err=True)
+
+
+@contextmanager
+def reporting_outages() -> Iterator[None]:
+    """Print outages within the block, unless JSON or quiet output was requested, or the log contains them."""
+    session = current_session()
+    if session.json_errors or session.quiet or _are_logged():
+        yield
+        return
+
+    def report(warning: str) -> None:
+        reporters = session.reporters
+        (reporters[-1] if reporters else _on_standard_error)(f"stepflow: {printable(warning)}")
+
+    from stepflow_client._logging import listening
+
+    with listening(report):
+        yield
+
+
+@contextmanager
+def reported_by(report: Callable[[str], None]) -> Iterator[None]:
+    """Print outages with another function in the block.
+
+    Args:
+        report: Writes one line.
+    """
+    reporters = current_session().reporters
+    reporters.append(report)
+    try:
+        yield
+    finally:
+        reporters.remove(report)
+
+
+def _are_logged() -> bool:
+    if "logging" not in sys.modules:
+        return False
+    import logging
+
+    return any(not isinstance(each, logging.NullHandler) for each in logging.getLogger("stepflow").handlers)

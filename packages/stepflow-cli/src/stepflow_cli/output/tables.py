@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from ..params.fields import value_of
-from .columns import Column, View
+from .columns import Column, View, value_of
 from .safety import printable
 
 __all__ = [

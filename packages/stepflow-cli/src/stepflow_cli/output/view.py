@@ -20,8 +20,7 @@ from typing import Any, NamedTuple, TextIO
 from ..context import current_session
 from ..errors import printable, usage
 from ..inputs.files import writing
-from ..params.fields import select
-from .columns import Column, View
+from .columns import Column, View, select
 from .safety import is_safe, json_escaped
 
 __all__ = ["FORMATS", "Column", "Output", "View", "json_text", "rfc3339", "yaml_text"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ..completion.words import (
+from ..completion.candidates import (
     complete_examples,
     complete_flow_files,
     complete_overrides,

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ..completion.words import complete_profiles
+from ..completion.candidates import complete_profiles
 from ..context import current_session
 from ..errors import usage
 from ..output.safety import printable

@@ -13,16 +13,16 @@ from ..errors import Problem, problem_of, usage
 from ..exit_codes import ExitCode
 from ..inputs.batch import read_inputs
 from ..inputs.flow import load_flow_file
+from ..output.columns import check_known
 from ..output.messages import waiting
 from ..output.view import Output
-from ..params.fields import check_known
 from ..records.results import BATCH_RESULT, RESULT, print_result, print_results
 from ..server.connect import Target
 from ..settings.history import require_history
 from .accounts import explained
 from .job import Job, JobOptions
 from .live import shown_while_waiting
-from .wait import Wait, or_come_back
+from .wait import Wait, hinting_return
 
 if TYPE_CHECKING:
     from stepflow_client import FlowResult
@@ -176,7 +176,7 @@ def start(target: Target, job: Job) -> str:
             "interrupted; a run may have been created, and goes on then",
             kind="interrupted",
             exit_code=ExitCode.INTERRUPTED,
-            hint=f"'{target.come_back('runs list --limit', '5')}' shows the newest",
+            hint=f"'{target.return_command('runs list --limit', '5')}' shows the newest",
         ) from None
 
 
@@ -210,7 +210,7 @@ def naming(target: Target, run_id: str) -> Iterator[None]:
         if problem.run_id is None:
             problem.run_id = run_id
             if problem.hint is None and not target.ends_with_command:
-                problem.hint = f"run {run_id} was created: {target.come_back('runs result', run_id)}"
+                problem.hint = f"run {run_id} was created: {target.return_command('runs result', run_id)}"
         raise
 
 
@@ -268,7 +268,7 @@ def _result(target: Target, job: Job, wait: Wait) -> FlowResult | PlainResult:
     from stepflow_client._records import get_result
 
     run_id = start(target, job)
-    with naming(target, run_id), or_come_back(target, run_id, wait), shown_while_waiting(target, run_id):
+    with naming(target, run_id), hinting_return(target, run_id, wait), shown_while_waiting(target, run_id):
         return get_result(target.client, run_id, timeout=wait.timeout)
 
 
@@ -278,6 +278,6 @@ def _run_batch(target: Target, job: Job, wait: Wait, output: Output) -> None:
         return
     run_id = start(target, job)
     with naming(target, run_id):
-        with or_come_back(target, run_id, wait), shown_while_waiting(target, run_id):
+        with hinting_return(target, run_id, wait), shown_while_waiting(target, run_id):
             results = target.client.get_results(run_id, timeout=wait.timeout)
         print_results(run_id, results, output)

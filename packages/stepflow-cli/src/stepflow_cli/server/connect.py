@@ -60,7 +60,7 @@ class Target:
             return StepflowClient(self.runtime.url, history=history)
         return StepflowClient.from_env(**self.arguments, history=history)
 
-    def come_back(self, words: str, run_id: str) -> str:
+    def return_command(self, words: str, run_id: str) -> str:
         """Return a shell command that continues with a run, on the same server.
 
         Args:
@@ -101,13 +101,13 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
         return
     from stepflow_client import ServerConnectionError, SyncStepflowClient
 
-    from . import outages
+    from ..output.messages import reporting_outages
 
     arguments, history = _client_settings(settings), CommandHistory()
     # Searching for pydantic plugins reads the metadata of every installed package; none are used here. (No process is
     # started that could inherit this variable.)
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    with outages.tracked(), SyncStepflowClient.from_env(**arguments, history=history.for_client) as client:
+    with reporting_outages(), SyncStepflowClient.from_env(**arguments, history=history.for_client) as client:
         try:
             yield Target(client, settings, arguments=arguments, history=history)
         except ServerConnectionError as error:

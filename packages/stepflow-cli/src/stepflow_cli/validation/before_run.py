@@ -79,8 +79,7 @@ def check_before_run(
         _remember(digest, remembered)
     if not any(_blocking(every, flow, kept, is_part=is_part)):
         return
-    from ..records.diagnostics import InvalidFlow, called, counted
-    from ..records.places import finding_record, source_text
+    from ..records.diagnostics import InvalidFlow, called, counted, finding_record, source_text
     from .checks import read_rules
 
     settings = read_rules()

@@ -56,7 +56,7 @@ class _Asked:
         """Return the command that continues after the last event."""
         if target.ends_with_command:
             return None
-        words = target.come_back("runs events", self.run_id)
+        words = target.return_command("runs events", self.run_id)
         for flag in ("include_results", "include_sub_runs"):
             words += f" --{flag.replace('_', '-')}" if getattr(self, flag) else ""
         words += f" --heartbeat {self.heartbeat:g}" if self.heartbeat is not None else ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...completion.words import complete_steps_of_run
+from ...completion.candidates import complete_steps_of_run
 from ...errors import Problem, usage
 from ...exit_codes import ExitCode
 from ...output.view import Output
@@ -164,7 +164,7 @@ def _results(target: Target, run_id: str, wait: Wait, no_wait: bool) -> list[Flo
 
     # Check first that the server can be reached: otherwise there is nothing to return to.
     target.client.server_info()
-    return wait_for(target, run_id, wait, ask, again=target.come_back("runs result", run_id))
+    return wait_for(target, run_id, wait, ask, again=target.return_command("runs result", run_id))
 
 
 def _of_item(results: list[FlowResult], item: int, run_id: str) -> FlowResult:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...completion.words import complete_flow_files
+from ...completion.candidates import complete_flow_files
 from ...inputs.batch import read_inputs
 from ...inputs.flow import load_flow_or_id
 from ...inputs.values import Values
@@ -19,7 +19,7 @@ from ...params.parsing import FILE, Command
 from ...params.runs import run_argument
 from ...records.results import print_result, print_results
 from ...runs.find import whole_id
-from ...runs.wait import Wait, or_come_back
+from ...runs.wait import Wait, hinting_return
 from ...server.connect import Target, connect
 from ...settings.history import require_history
 from ...settings.resolve import ServerOptions
@@ -120,8 +120,8 @@ def _asked(target: Target, run_id: str, chosen: dict[str, Any], values: Values, 
 
 
 def _rerun(target: Target, asked: _Asked, wait: Wait) -> RerunResult:
-    again = target.come_back("runs list --limit", "5")
-    with or_come_back(target, asked.run_id, wait, again), waiting(f"running {asked.run_id} again"):
+    again = target.return_command("runs list --limit", "5")
+    with hinting_return(target, asked.run_id, wait, again), waiting(f"running {asked.run_id} again"):
         return target.client.rerun(
             asked.run_id, timeout=wait.timeout, variables_from_env=asked.variables_from_env, **asked.chosen
         )

@@ -100,7 +100,7 @@ def _text(run_id: str, ids: list[str]) -> str:
 
 
 def _again(target: Target, ids: list[str]) -> str:
-    return target.come_back("runs wait", " ".join(ids))
+    return target.return_command("runs wait", " ".join(ids))
 
 
 def _failure(target: Target, record: dict[str, Any]) -> list[Problem]:
@@ -110,7 +110,7 @@ def _failure(target: Target, record: dict[str, Any]) -> list[Problem]:
     if status == "cancelled":
         return [cancelled_run(run_id)]
     words = "failed" if status == "failed" else f"is {status}"
-    hint = f"'{target.come_back('runs result', run_id)}' tells why"
+    hint = f"'{target.return_command('runs result', run_id)}' tells why"
     return [Problem(f"run {run_id} {words}", kind="run_failed", exit_code=ExitCode.FAILED, run_id=run_id, hint=hint)]
 
 

@@ -17,7 +17,7 @@ from ...params.parsing import Command
 from ...params.runs import run_argument
 from ...records.runs import EVENT, RUN_IN_FULL, event_record, run_record
 from ...runs.find import whole_id
-from ...runs.wait import Wait, or_come_back
+from ...runs.wait import Wait, hinting_return
 from ...server.connect import connect
 from ...settings.resolve import ServerOptions
 
@@ -49,7 +49,7 @@ def command(run_id: str, wait: Wait, server: ServerOptions, output: Output) -> N
 
     with connect(server) as target, ExitStack() as stack:
         run_id = whole_id(target.client, run_id)
-        stack.enter_context(or_come_back(target, run_id, wait))
+        stack.enter_context(hinting_return(target, run_id, wait))
         watch = Watch(target, run_id)
         if output.format == "jsonl":
             _events(watch, wait, output)
@@ -109,11 +109,11 @@ def _lines(watch: Watch, wait: Wait, output: Output) -> None:
 
 def _tree(watch: Watch, wait: Wait) -> None:
     from ...output.live import live_picture
+    from ...output.messages import reported_by
     from ...runs.tree import tree_of
-    from ...server.outages import told_by
 
     def draw(height: int | None) -> Tree:
         return tree_of(watch.progress, watch.now, watch.note, height=height)
 
-    with live_picture(draw) as refresh, told_by(watch.say):
+    with live_picture(draw) as refresh, reported_by(watch.say):
         watch.follow(_nothing, refresh, timeout=wait.timeout, sub_runs=True)
