@@ -13,10 +13,9 @@ from xml.etree import ElementTree
 
 import pytest
 from stepflow_client.drawing import DrawingUnavailableError, RunReport, draw, report_page, to_dot, to_mermaid
-from stepflow_client.drawing.charts import duration
+from stepflow_client.drawing.charts import StepTime, duration, item_times, percentile, step_times
+from stepflow_client.drawing.html import json_tree
 from stepflow_client.drawing.report import masked_arguments
-from stepflow_client.drawing.timing import StepTime, item_times, percentile, step_times
-from stepflow_client.drawing.trees import json_tree
 from stepflow_client.events import StepCompletedEvent, StepStartedEvent
 from stepflow_client.types import FlowResult, RunArguments, RunDetails, RunItem, StepDetails
 

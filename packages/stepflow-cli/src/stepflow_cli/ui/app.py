@@ -24,7 +24,7 @@ from .following import Followers, Health
 from .security import CHECK, Addresses, FormTokens, Guard, Sessions
 from .site import Site, environment, site_of
 from .views import actions, flows, live, runs
-from .views.pictures import flow_picture
+from .views.runs import flow_picture
 
 if TYPE_CHECKING:
     from stepflow_client import StepflowClient
@@ -120,8 +120,8 @@ def application(
 
 def _files() -> dict[str, tuple[bytes, str]]:
     from stepflow_client.drawing.charts import CHART_STYLE
+    from stepflow_client.drawing.html import TREE_STYLE
     from stepflow_client.drawing.svg import STYLE
-    from stepflow_client.drawing.trees import TREE_STYLE
 
     found = {path.name: (path.read_bytes(), _TYPES[path.suffix]) for path in _STATIC.iterdir() if path.suffix in _TYPES}
     found["drawing.css"] = ((STYLE + CHART_STYLE + TREE_STYLE).encode(), "text/css")

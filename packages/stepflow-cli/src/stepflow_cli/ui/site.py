@@ -97,8 +97,8 @@ def site_of(request: Request) -> Site:
 def environment() -> Environment:
     """Return the template environment. It escapes all values, and shows control and bidirectional characters as `·`."""
     from stepflow_client.drawing.charts import duration
+    from stepflow_client.drawing.html import json_tree, short_json
     from stepflow_client.drawing.labels import cut, visible
-    from stepflow_client.drawing.trees import json_tree, short_json
 
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),

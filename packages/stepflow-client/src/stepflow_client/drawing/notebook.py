@@ -7,7 +7,7 @@ from datetime import datetime
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from .trees import TREE_STYLE, json_tree, short_json
+from .html import TREE_STYLE, json_tree, short_json
 
 if TYPE_CHECKING:
     from ..types import StoredFlow

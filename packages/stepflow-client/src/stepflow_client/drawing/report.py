@@ -15,7 +15,7 @@ from .._codec.secrets import Secrets, secrets_of
 from ..errors import NotFoundError, UnsupportedByServerError
 from ..flows.account import accounts_of
 from ..types import FlowVariable, ListItemsResponse, RunArguments, RunDetails, RunItem, StepDetails
-from .timing import StepTime
+from .charts import StepTime
 
 if TYPE_CHECKING:
     from .._sync.client import SyncStepflowClient

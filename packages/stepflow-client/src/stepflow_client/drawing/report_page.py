@@ -10,16 +10,14 @@ from html import escape
 from typing import Any
 
 from ..types import RunArguments, RunItem, StepDetails
-from .charts import CHART_STYLE, Bar, duration, histogram, timeline
+from .charts import CHART_STYLE, Bar, StepTime, duration, histogram, item_times, percentile, timeline
 from .graph import flow_graph
-from .html import PAGE_STYLE, page
+from .html import PAGE_STYLE, TREE_STYLE, json_tree, page, short_json
 from .labels import visible, visible_lines
 from .layout import DrawingUnavailableError
 from .report import RunReport
 from .svg import STYLE, svg
 from .text import mermaid
-from .timing import StepTime, item_times, percentile
-from .trees import TREE_STYLE, json_tree, short_json
 
 __all__ = ["bars_of", "report_page", "statuses_of"]
 

@@ -28,6 +28,9 @@ command = LazyGroup(
     "runs",
     summaries=_COMMANDS,
     package=__name__,
-    shared=dict.fromkeys(("get", "flow", "items", "steps", "result"), "parts"),
+    shared={
+        **dict.fromkeys(("get", "flow", "items", "steps", "result"), "parts"),
+        **dict.fromkeys(("cancel", "delete"), "ends"),
+    },
 )
 """The group. Its commands are in modules of this package."""
