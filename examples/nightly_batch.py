@@ -27,7 +27,7 @@ def batch(client: SyncStepflowClient, folder: Path) -> None:
     failed = count = 0
     with open(folder / "greetings.jsonl", "w", encoding="utf-8") as file:
         for outcome in client.map(FLOW, guests(), journal=folder / "greetings.journal"):
-            file.write(json.dumps(outcome.record()) + "\n")
+            file.write(json.dumps(outcome.to_dict()) + "\n")
             count, failed = count + 1, failed + (not outcome.is_success)
     print(f"{count} guests greeted, {failed} failures")
 

@@ -135,7 +135,7 @@ def test_the_progress_has_what_runs_and_the_time_left(monkeypatch: pytest.Monkey
 def test_the_summary_groups_failures(capsys: pytest.CaptureFixture[str]) -> None:
     progress = BatchProgress()
     for index in range(3):
-        progress.note(Outcome(index, None, "r", ExecutionStatus.FAILED, seconds=2.0))
+        progress.note(Outcome(index, None, "r", ExecutionStatus.FAILED, duration=2.0))
     with pytest.raises(Problem, match="3 of 3 inputs did not succeed"):
         progress.summarise()
     said = capsys.readouterr().err

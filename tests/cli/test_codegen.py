@@ -18,7 +18,7 @@ import pytest
 from pydantic import ValidationError
 from stepflow_cli.codegen.names import Names, camel_name, snake_name
 from stepflow_client import ResultCache, StepflowClient, SyncStepflowClient
-from stepflow_client._codec.values import check_json
+from stepflow_client._data.values import check_json
 
 from tests.cli.codegen_flows import FLOWS, flow_of
 from tests.cli.command import Stepflow

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 import pytest
 from stepflow_cli.records.results import failure_lines
 from stepflow_client import FlowError, FlowResult
+from stepflow_client._base.text import counted
 from stepflow_client._rules.run_progress import RunProgress
-from stepflow_client._rules.words import counted
 from stepflow_client.events import StepCompletedEvent
 
 from tests.cli.command import Stepflow

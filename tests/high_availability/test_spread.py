@@ -83,7 +83,7 @@ async def test_the_share_of_a_killed_server_goes_on_elsewhere(
         runs = (await other.list_runs(flow_name="batch")).runs
         assert len(runs) == ITEMS // CHUNK
         assert {outcome.run_id for outcome in outcomes} == {run.run_id for run in runs}
-        waited = [outcome for outcome in outcomes if (outcome.seconds or 0) > 20]
+        waited = [outcome for outcome in outcomes if (outcome.duration or 0) > 20]
         print(f"\nof {ITEMS} inputs {len(waited)} waited for the take-over: {dict(await by_server(other, 'batch'))}")
         # What was on the killed server waits for the other one; everything else does not.
         assert 0 < len(waited) <= 4 * CHUNK

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from stepflow_client import (
     InvalidArgumentError,
+    JournalError,
     Outcome,
     RunFailedError,
     StepflowClient,
@@ -65,7 +66,7 @@ async def test_large_inputs_make_small_chunks(client: Any) -> None:
     sizes = Counter(outcome.run_id for outcome in outcomes if outcome.run_id)
     # 8 MiB of inputs in a request, at most; servers before 0.12 take 2. The first input is small.
     assert max(sizes.values()) <= (8 << 20) // 300_000 + 1
-    assert all(outcome.seconds is not None for outcome in outcomes if outcome.run_id)
+    assert all(outcome.duration is not None for outcome in outcomes if outcome.run_id)
 
 
 async def test_chunks_of_a_lane_share_a_flow(client: Any) -> None:
@@ -104,7 +105,7 @@ async def test_failed_items_are_outcomes_or_raise(client: Any) -> None:
     assert unread[0].error is not None
     assert unread[0].error.message == "line 3 is no JSON"
     failed = await collect(client, one_step(FAIL, {"message": "no"}), [{}])
-    assert failed[0].record()["error"]["step_id"] == "only"
+    assert failed[0].to_dict()["error"]["step_id"] == "only"
     with pytest.raises(RunFailedError, match="input 0 failed"):
         await collect(client, one_step(FAIL, {"message": "no"}), [{}], on_error="raise")
 
@@ -224,30 +225,30 @@ class TestJournal:
     async def test_another_batch_is_refused(self, client: Any, tmp_path: Path) -> None:
         journal = tmp_path / "batch.journal"
         await collect(client, NOOP, numbers(10), journal=journal)
-        with pytest.raises(InvalidArgumentError, match="another flow"):
+        with pytest.raises(JournalError, match="another flow"):
             await collect(client, ECHOED, numbers(10), journal=journal)
-        with pytest.raises(InvalidArgumentError, match="another variables"):
+        with pytest.raises(JournalError, match="another variables"):
             await collect(client, NOOP, numbers(10), variables={"x": 1}, journal=journal)
 
     async def test_other_inputs_are_refused(self, client: Any, tmp_path: Path) -> None:
         journal = tmp_path / "batch.journal"
         await collect(client, NOOP, numbers(10), journal=journal)
-        with pytest.raises(InvalidArgumentError, match="inputs 0 to 9 are not those of the journal"):
+        with pytest.raises(JournalError, match="inputs 0 to 9 are not those of the journal"):
             await collect(client, NOOP, ({"n": -number} for number in range(10)), journal=journal)
 
     async def test_a_second_batch_on_one_journal_is_refused(self, client: Any, tmp_path: Path) -> None:
         journal = tmp_path / "batch.journal"
         async with aclosing(client.map(NOOP, numbers(100), chunk_size=5, journal=journal)) as outcomes:
             async for _ in outcomes:
-                with pytest.raises(InvalidArgumentError, match="in use by another batch"):
+                with pytest.raises(JournalError, match="in use by another batch"):
                     await collect(client, NOOP, numbers(10), journal=journal)
                 break
 
     async def test_what_is_no_journal_is_refused(self, client: Any, tmp_path: Path) -> None:
         (tmp_path / "notes.txt").write_text("no database, but longer than a header of one\n" * 50)
-        with pytest.raises(InvalidArgumentError, match="no journal"):
+        with pytest.raises(JournalError, match="no journal"):
             await collect(client, NOOP, [], journal=tmp_path / "notes.txt")
-        with pytest.raises(InvalidArgumentError, match="cannot be opened"):
+        with pytest.raises(JournalError, match="cannot be opened"):
             await collect(client, NOOP, [], journal=tmp_path)
 
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import httpx
 import pytest
-from stepflow_client import InvalidArgumentError, StepflowClient, SyncStepflowClient
+from stepflow_client import IdempotencyConflictError, StepflowClient, SyncStepflowClient
 
 from tests.differences import has
 from tests.durable import DurableServer
@@ -105,7 +105,7 @@ def outcome(*given: Any) -> str:
     """Return the id of the run, or `refused` if the key stands for another input."""
     try:
         return run(*given)
-    except InvalidArgumentError as error:
+    except IdempotencyConflictError as error:
         return "refused" if "another input" in error.message else error.message
 
 

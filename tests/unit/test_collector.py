@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 from stepflow_client import ExecutionStatus
+from stepflow_client._base.collector import collector_paused
 from stepflow_client._codec import answers, responses
-from stepflow_client._collector import collector_paused
 
 
 @pytest.fixture(autouse=True)
@@ -65,8 +65,8 @@ def test_blocks_of_several_threads_overlap() -> None:
 
 FORKED = """
 import gc, os, signal, sys, threading, warnings
-from stepflow_client import _collector
-from stepflow_client._collector import collector_paused
+from stepflow_client._base import collector as _collector
+from stepflow_client._base.collector import collector_paused
 
 inside, leave = threading.Event(), threading.Event()
 

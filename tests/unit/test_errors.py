@@ -122,3 +122,25 @@ def test_sequences_are_kept_as_lists_of_their_own() -> None:
     tail.append("b")
     assert error.log_tail == ["a"]
     assert errors.InvalidFlowError("x").diagnostics == []
+
+
+def test_what_ran_out_of_time_is_a_timeout_error() -> None:
+    for cls in (errors.RequestTimeoutError, errors.RunTimeoutError, errors.ServerStartTimeoutError):
+        assert issubclass(cls, TimeoutError)
+
+
+def test_which_errors_are_retryable() -> None:
+    retryable = {cls for cls in CLASSES if make(cls).is_retryable}
+    assert retryable == {
+        errors.TransportError,
+        errors.ServerConnectionError,
+        errors.RequestTimeoutError,
+        errors.RateLimitError,
+        errors.ServerFaultError,
+    }
+    assert make(errors.StepflowClientError).retry_after is None
+
+
+def test_a_conflict_of_keys_and_a_bad_journal_are_not_wrong_arguments() -> None:
+    for cls in (errors.IdempotencyConflictError, errors.JournalError):
+        assert not issubclass(cls, errors.InvalidArgumentError)

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from stepflow_client._gather import async_together, sync_together
+from stepflow_client._shared.gather import async_together, sync_together
 
 from tests.unit.both_twins import HEALTH, RUN_ID, SUMMARY, TWINS, ask
 

@@ -51,7 +51,7 @@ def test_what_is_sent_again_is_logged_and_nothing_else_at_that_level(caplog: pyt
 
 WARNS = """
 import sys
-from stepflow_client._logging import listening, logger
+from stepflow_client._base.logging import listening, logger
 
 told = []
 with listening(told.append):

@@ -12,8 +12,7 @@ import pytest
 from stepflow_client import SyncStepflowClient
 from stepflow_client._http.messages import Timeouts
 from stepflow_client._http.proxies import environment_proxy
-from stepflow_client._http.tls import ssl_context
-from stepflow_client._settings import (
+from stepflow_client._http.settings import (
     LONGEST_TIMEOUT,
     TokenAuth,
     check_auth,
@@ -23,6 +22,7 @@ from stepflow_client._settings import (
     environment_settings,
     parse_url,
 )
+from stepflow_client._http.tls import ssl_context
 from stepflow_client.errors import InvalidArgumentError
 
 # URLs

@@ -12,7 +12,6 @@ import pytest
 from pydantic import ValidationError
 from stepflow_client import types
 from stepflow_client._codec.variables import flow_variables
-from stepflow_client._rules.statuses import status_number
 from stepflow_client.errors import RunFailedError
 from stepflow_client.events import RunCompletedEvent, RunEvent, UnknownEvent, read_event
 from stepflow_client.types import (
@@ -37,6 +36,8 @@ from stepflow_client.types import (
     StoredFlow,
     ValidationResult,
 )
+from stepflow_client.types.models import Model
+from stepflow_client.types.statuses import status_number
 
 RUN_ID = "01900000-0000-7000-8000-000000000001"
 
@@ -200,7 +201,7 @@ def test_fields_are_read_by_the_names_of_the_wire_and_by_their_own() -> None:
     [
         name
         for name in types.__all__
-        if isinstance(getattr(types, name), type) and issubclass(getattr(types, name), types.Model)
+        if isinstance(getattr(types, name), type) and issubclass(getattr(types, name), Model)
     ],
 )
 def test_every_model_is_frozen_documented_and_ignores_what_is_new(name: str) -> None:

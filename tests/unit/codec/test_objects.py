@@ -15,7 +15,7 @@ import pydantic.dataclasses
 import pytest
 from pydantic import ConfigDict, Field
 from stepflow_client import InvalidArgumentError
-from stepflow_client._codec.values import check_json
+from stepflow_client._data.values import check_json
 from stepflow_client.flows.file import load_flow
 
 FLOW = {

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 from stepflow_client._codec import requests
-from stepflow_client._codec.values import encode
+from stepflow_client._data.values import encode
 from stepflow_client.errors import FlowFileError, InvalidArgumentError, UnsupportedByServerError
 from stepflow_client.types import FlowVariable
 

@@ -10,8 +10,8 @@ from typing import Any, NotRequired, TypedDict
 
 import attrs
 import pytest
-from pydantic import BaseModel
-from stepflow_client import FlowResult, InvalidArgumentError, OutputTypeError
+from pydantic import BaseModel, TypeAdapter
+from stepflow_client import ExecutionStatus, FlowResult, InvalidArgumentError, OutputTypeError
 from stepflow_client._codec.typed import check_output_type, with_typed_output
 
 RUN_ID = "01900000-0000-7000-8000-000000000001"
@@ -107,3 +107,22 @@ def test_another_type_is_refused_at_once() -> None:
 def test_a_result_of_a_type_is_a_result() -> None:
     assert FlowResult[Model] is FlowResult
     assert result(1).raise_for_failure().output == 1
+
+
+class Unfinished(BaseModel):
+    value: NoSuchType  # type: ignore[name-defined]  # noqa: F821
+
+
+@pytest.mark.parametrize("output_type", [Unfinished, "Answer", list[Unfinished]])
+def test_a_type_with_an_unknown_name_is_refused_before_a_run(output_type: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="no type that an output can have"):
+        check_output_type(output_type)
+
+
+def test_a_type_adapter_is_an_output_type() -> None:
+    adapter = TypeAdapter(int | None)
+    check_output_type(adapter)
+    result = FlowResult(run_id="r", status=ExecutionStatus.COMPLETED, output=3)
+    assert with_typed_output(result, adapter).output == 3
+    with pytest.raises(OutputTypeError):
+        with_typed_output(result.model_copy(update={"output": "x"}), adapter)

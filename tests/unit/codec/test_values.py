@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
-from stepflow_client._codec.values import (
+from stepflow_client._data.values import (
     all_ordered,
     check_json,
     decode,

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stepflow_client._codec import yaml_reader
+from stepflow_client._data import yaml_reader
 from stepflow_client._rules.deadline import deadline_scope
 from stepflow_client.errors import FlowFileError, InvalidArgumentError
 from stepflow_client.flows import file

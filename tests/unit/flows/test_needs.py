@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import InvalidArgumentError
-from stepflow_client._codec.values import merge_overrides
 from stepflow_client._codec.variables import flow_variables
+from stepflow_client._data.values import merge_overrides
 from stepflow_client.flows.needs import FlowNeeds, certain_reads, check_variable_names, needs_of
 
 from tests.unit.both_twins import TWINS, Server, ask

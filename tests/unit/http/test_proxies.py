@@ -12,7 +12,7 @@ import httpx
 import pytest
 from stepflow_client import ServerConnectionError, StepflowClient, SyncStepflowClient
 from stepflow_client._http.proxies import check_proxy, environment_proxy, is_loopback, shown_proxy
-from stepflow_client._settings import parse_url
+from stepflow_client._http.settings import parse_url
 from stepflow_client.errors import InvalidArgumentError, StepflowClientError
 
 from tests.certificates import Authority, server_context

@@ -176,12 +176,10 @@ def _guess(error: click.ClickException, context: click.Context | None) -> str | 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the hint for a misspelt word: `did you mean ...?`, or None if nothing is near."""
-    from difflib import get_close_matches
+    from stepflow_client._base import text
 
-    found = get_close_matches(word, list(known), n=3, cutoff=0.6)
-    # Among words that are about equally near, prefer one with the same first letter: `set` rather than `use` for `ste`.
-    found.sort(key=lambda each: each[:1] != word[:1])
-    return f"did you mean {found[0]}?" if found else None
+    found = text.nearest(word, known)
+    return f"did you mean {found}?" if found else None
 
 
 def wants_json(args: Sequence[str]) -> bool:

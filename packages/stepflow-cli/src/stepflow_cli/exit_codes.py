@@ -33,6 +33,8 @@ class ExitCode(IntEnum):
         codes: list[tuple[type[StepflowClientError], ExitCode]] = [
             (client.FlowFileError, cls.USAGE),
             (client.InvalidArgumentError, cls.USAGE),
+            (client.IdempotencyConflictError, cls.USAGE),
+            (client.JournalError, cls.USAGE),
             (client.InvalidFlowError, cls.INVALID_FLOW),
             (client.RunTimeoutError, cls.TIMED_OUT),
             (client.AmbiguousRunError, cls.AMBIGUOUS),

@@ -12,15 +12,14 @@ loggers also write to standard error.
 from __future__ import annotations
 
 import os
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from ._base.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ._async.client import StepflowClient
     from ._rules.transient import RetryPolicy
     from ._sync.client import SyncStepflowClient
-    from .account import FailedChild, RunAccount, StepAccount
-    from .comparison import RunComparison, RunDifference
     from .errors import (
         AmbiguousRunError,
         ApiError,
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
         EmbeddedServerError,
         FlowFileError,
         FlowFileNotFoundError,
+        IdempotencyConflictError,
         InvalidArgumentError,
         InvalidFlowError,
         InvalidRequestError,
@@ -63,9 +63,7 @@ if TYPE_CHECKING:
     )
     from .executor import StepflowExecutor
     from .logs import LogConfig, LogEntry
-    from .outcomes import Outcome
     from .progress import Progress
-    from .reruns import RerunItem, RerunPlan, RerunResult
     from .result_cache import ResultCache
     from .runtime import RestartPolicy, StepflowRuntime
     from .types import (
@@ -94,73 +92,15 @@ if TYPE_CHECKING:
         StoreFlowResponse,
         ValidationResult,
     )
+    from .types.account import FailedChild, RunAccount, StepAccount
+    from .types.comparison import RunComparison, RunDifference
+    from .types.outcomes import Outcome
+    from .types.reruns import RerunItem, RerunPlan, RerunResult
 
 if os.environ.get("STEPFLOW_LOG"):
-    from ._logging import log_to_stderr
+    from ._base.logging import log_to_stderr
 
     log_to_stderr(os.environ["STEPFLOW_LOG"])
-
-# Each name is imported when it is first used: a program that needs the client does not pay for the runtime.
-_HOMES = {
-    "StepflowClient": "_async.client",
-    "SyncStepflowClient": "_sync.client",
-    "StepflowExecutor": "executor",
-    "StepflowRuntime": "runtime",
-    "RestartPolicy": "runtime",
-    "RetryPolicy": "_rules.transient",
-    **dict.fromkeys(("FailedChild", "RunAccount", "StepAccount"), "account"),
-    **dict.fromkeys(("RunComparison", "RunDifference"), "comparison"),
-    **dict.fromkeys(("RerunItem", "RerunPlan", "RerunResult"), "reruns"),
-    "ResultCache": "result_cache",
-    "LogConfig": "logs",
-    "LogEntry": "logs",
-    "Outcome": "outcomes",
-    "Progress": "progress",
-    **dict.fromkeys(
-        (
-            "BlobContent",
-            "ComponentInfo",
-            "ComponentList",
-            "CreateRunResponse",
-            "Diagnostic",
-            "DiagnosticLevel",
-            "ErrorCode",
-            "ExecutionStatus",
-            "FlowError",
-            "FlowResult",
-            "FlowVariables",
-            "HealthResponse",
-            "ListItemsResponse",
-            "ListRunsResponse",
-            "ListStepsResponse",
-            "RunArguments",
-            "RunDetails",
-            "RunItem",
-            "ServerInfo",
-            "StepDetails",
-            "StoreBlobResponse",
-            "StoreFlowResponse",
-            "StoredFlow",
-            "ValidationResult",
-        ),
-        "types",
-    ),
-    **dict.fromkeys(
-        (
-            "HeartbeatEvent",
-            "RunCompletedEvent",
-            "RunCreatedEvent",
-            "RunEvent",
-            "StepCompletedEvent",
-            "StepReadyEvent",
-            "StepStartedEvent",
-            "StepsNeededEvent",
-            "SubRunCreatedEvent",
-            "UnknownEvent",
-        ),
-        "events",
-    ),
-}
 
 __all__ = [
     "AmbiguousRunError",
@@ -184,6 +124,7 @@ __all__ = [
     "FlowVariables",
     "HealthResponse",
     "HeartbeatEvent",
+    "IdempotencyConflictError",
     "InvalidArgumentError",
     "InvalidFlowError",
     "InvalidRequestError",
@@ -244,18 +185,100 @@ __all__ = [
     "ValidationResult",
 ]
 
+# Each name is imported when it is first used: a program that needs the client does not pay for the runtime.
+_find, _names = lazy_names(
+    __name__,
+    {
+        "_async.client": ["StepflowClient"],
+        "_rules.transient": ["RetryPolicy"],
+        "_sync.client": ["SyncStepflowClient"],
+        "errors": [
+            "AmbiguousRunError",
+            "ApiError",
+            "AuthenticationError",
+            "ConflictError",
+            "EmbeddedServerError",
+            "FlowFileError",
+            "FlowFileNotFoundError",
+            "IdempotencyConflictError",
+            "InvalidArgumentError",
+            "InvalidFlowError",
+            "InvalidRequestError",
+            "InvalidResponseError",
+            "JournalError",
+            "NotFoundError",
+            "OutputTypeError",
+            "RateLimitError",
+            "RequestTimeoutError",
+            "RunFailedError",
+            "RunTimeoutError",
+            "ServerConnectionError",
+            "ServerFaultError",
+            "ServerNotInstalledError",
+            "ServerStartError",
+            "ServerStartTimeoutError",
+            "StepflowClientError",
+            "TransportError",
+            "UnsupportedByServerError",
+        ],
+        "events": [
+            "HeartbeatEvent",
+            "RunCompletedEvent",
+            "RunCreatedEvent",
+            "RunEvent",
+            "StepCompletedEvent",
+            "StepReadyEvent",
+            "StepStartedEvent",
+            "StepsNeededEvent",
+            "SubRunCreatedEvent",
+            "UnknownEvent",
+        ],
+        "executor": ["StepflowExecutor"],
+        "logs": ["LogConfig", "LogEntry"],
+        "progress": ["Progress"],
+        "result_cache": ["ResultCache"],
+        "runtime": ["RestartPolicy", "StepflowRuntime"],
+        "types": [
+            "BlobContent",
+            "ComponentInfo",
+            "ComponentList",
+            "CreateRunResponse",
+            "Diagnostic",
+            "DiagnosticLevel",
+            "ErrorCode",
+            "ExecutionStatus",
+            "FlowError",
+            "FlowResult",
+            "FlowVariables",
+            "HealthResponse",
+            "ListItemsResponse",
+            "ListRunsResponse",
+            "ListStepsResponse",
+            "RunArguments",
+            "RunDetails",
+            "RunItem",
+            "ServerInfo",
+            "StepDetails",
+            "StoreBlobResponse",
+            "StoreFlowResponse",
+            "StoredFlow",
+            "ValidationResult",
+        ],
+        "types.account": ["FailedChild", "RunAccount", "StepAccount"],
+        "types.comparison": ["RunComparison", "RunDifference"],
+        "types.outcomes": ["Outcome"],
+        "types.reruns": ["RerunItem", "RerunPlan", "RerunResult"],
+    },
+)
+
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         from importlib.metadata import version
 
         return version("stepflow-client")
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOMES.get(name, 'errors')}", __name__), name)
-    globals()[name] = value
-    return value
+    return _find(name)
 
 
 def __dir__() -> list[str]:
-    return ["__version__", *__all__]
+    return ["__version__", *_names()]

@@ -11,10 +11,10 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from ._base.lazy import lazy_module
 from ._codec import answers
-from ._lazy import lazy_module
-from ._rules.statuses import STATUS_NUMBERS, ExecutionStatus, read_status
 from ._sync.listing import RunLister
+from .types.statuses import STATUS_NUMBERS, ExecutionStatus, read_status
 
 if TYPE_CHECKING:
     from ._codec import responses

@@ -3,7 +3,7 @@
     StepflowClientError
     ├── TransportError               no usable response arrived
     │   ├── ServerConnectionError    the server could not be reached, or the connection broke
-    │   ├── RequestTimeoutError      no response in time
+    │   ├── RequestTimeoutError      no response in time (also a TimeoutError)
     │   └── InvalidResponseError     the response is not one that a Stepflow server sends
     ├── ApiError                     the server responded with an error
     │   ├── InvalidRequestError      400, 405, 413, 415, 422: the request itself is wrong
@@ -13,8 +13,9 @@
     │   ├── RateLimitError           429
     │   └── ServerFaultError         5xx
     ├── UnsupportedByServerError     this release of the server does not support it
-    ├── InvalidArgumentError         an argument is invalid; nothing was sent (also a ValueError)
-    │   └── JournalError             the journal given to `map` cannot be used, or no longer be written
+    ├── InvalidArgumentError         an argument is invalid (also a ValueError)
+    ├── IdempotencyConflictError     the idempotency key stands for a call with other arguments; see `run_id`
+    ├── JournalError                 the journal given to `map` cannot be used, or no longer be written
     ├── FlowFileError                a flow, input or configuration file cannot be read
     │   └── FlowFileNotFoundError    there is no such file (also a FileNotFoundError)
     ├── InvalidFlowError             the server refuses the flow; see `diagnostics`
@@ -39,8 +40,14 @@ from errno import ENOENT
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from ._base.lazy import lazy_module
+
 if TYPE_CHECKING:
-    from .types import Diagnostic, FlowResult
+    from .types.flows import Diagnostic
+    from .types.results import FlowResult
+
+# What notebooks show of an error is made by the package that shows things. It is looked up by name.
+_short_traceback = lazy_module("stepflow_client._display.short_traceback")
 
 __all__ = [
     "AmbiguousRunError",
@@ -50,6 +57,7 @@ __all__ = [
     "EmbeddedServerError",
     "FlowFileError",
     "FlowFileNotFoundError",
+    "IdempotencyConflictError",
     "InvalidArgumentError",
     "InvalidFlowError",
     "InvalidRequestError",
@@ -84,9 +92,14 @@ class StepflowClientError(Exception):
 
     Attributes:
         attempts: A description of each attempt, if a request was sent more than once.
+        is_retryable: Whether the same call may soon succeed. If `run_id` is set, the run exists: wait for it, or read
+            it, instead of starting it again.
+        retry_after: Seconds to wait before the next request, if the server, or a proxy in front of it, says so.
     """
 
     attempts: Sequence[str] = ()
+    is_retryable: bool = False
+    retry_after: float | None = None
 
     def __init__(
         self,
@@ -111,9 +124,8 @@ class StepflowClientError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         # IPython asks for this.
-        from ._display.short_traceback import rendered
-
-        return rendered(self)
+        lines: list[str] = _short_traceback.rendered(self)
+        return lines
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The default would call the class with `args` alone and lose what is keyword-only.
@@ -130,6 +142,8 @@ def _rebuild(cls: type[StepflowClientError], args: tuple[Any, ...], state: dict[
 class TransportError(StepflowClientError):
     """No usable response arrived."""
 
+    is_retryable = True
+
     was_sent: bool = True
     """False if the server certainly did not receive the request."""
 
@@ -138,19 +152,18 @@ class ServerConnectionError(TransportError):
     """The server could not be reached, or the connection broke before a response arrived."""
 
 
-class RequestTimeoutError(TransportError):
-    """No response arrived in time. If a run had been created, `run_id` is its id."""
+class RequestTimeoutError(TransportError, TimeoutError):
+    """No response arrived in time. Also a TimeoutError. If a run had been created, `run_id` is its id."""
 
 
 class InvalidResponseError(TransportError):
     """A response arrived, but not one that a Stepflow server sends."""
 
+    is_retryable = False
+
 
 class ApiError(StepflowClientError):
     """The server understood the request and refused it. `status_code` is always set."""
-
-    retry_after: float | None = None
-    """Seconds to wait before the next request, if the server, or a proxy in front of it, says so."""
 
 
 class InvalidRequestError(ApiError):
@@ -172,9 +185,13 @@ class ConflictError(ApiError):
 class RateLimitError(ApiError):
     """Too many requests were sent (429)."""
 
+    is_retryable = True
+
 
 class ServerFaultError(ApiError):
     """The server, or a proxy in front of it, failed (5xx)."""
+
+    is_retryable = True
 
 
 class UnsupportedByServerError(StepflowClientError):
@@ -182,11 +199,20 @@ class UnsupportedByServerError(StepflowClientError):
 
 
 class InvalidArgumentError(StepflowClientError, ValueError):
-    """An argument is invalid. Nothing was sent."""
+    """An argument is invalid. Nothing was sent, unless it had to be compared with what the server has."""
 
 
-class JournalError(InvalidArgumentError):
-    """The journal of a batch cannot be used: it is damaged, in use by another batch, or cannot be read or written.
+class IdempotencyConflictError(StepflowClientError):
+    """The idempotency key stands for a call with another input, other variables or other overrides.
+
+    `run_id` is the id of its run, if that is known.
+    """
+
+
+class JournalError(StepflowClientError):
+    """The journal of a batch cannot be used.
+
+    It is damaged, of another batch, in use by another batch, or it cannot be read or written.
 
     If it can no longer be written while the batch runs, the hint says so; the same call then continues the batch.
     """
@@ -265,7 +291,7 @@ class OutputTypeError(StepflowClientError):
 
 
 class RunTimeoutError(StepflowClientError, TimeoutError):
-    """The wait ended before the run did. The run continues; `run_id` is its id."""
+    """The wait ended before the run did. Also a TimeoutError. The run continues; `run_id` is its id."""
 
 
 class AmbiguousRunError(StepflowClientError):

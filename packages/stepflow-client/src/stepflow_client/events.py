@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 from pydantic import Field
 from pydantic.alias_generators import to_snake
 
-from ._codec.reading import PLAIN, Reading
-from ._models import Model
-from .types import ExecutionStatus, _Status
+from ._data.reading import PLAIN, Reading
+from .types.models import Model
+from .types.results import _Status
+from .types.statuses import ExecutionStatus
 
 __all__ = [
     "HeartbeatEvent",

@@ -13,8 +13,6 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -23,6 +21,7 @@ from ._stores.folders import user_folder
 from ._stores.history_rows import ADDED, COLUMNS, FIELDS, DamagedRowError, decoded, fields_of, row_of, without_secrets
 from ._stores.sqlite import SharedFile
 from .errors import InvalidArgumentError
+from .types.history_entry import HistoryEntry
 
 __all__ = ["History", "HistoryEntry", "default_path"]
 
@@ -35,41 +34,6 @@ CREATE TABLE IF NOT EXISTS runs (
 """
 _LABELS = "CASE WHEN typeof(runs.labels) = 'text' AND json_valid(runs.labels) THEN runs.labels ELSE '{}' END"
 """The labels of a row; none if they are damaged."""
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryEntry:
-    """A run and what the caller started it with; what a rerun added is in `rerun_of`, `kept` and `rerun_items`."""
-
-    run_id: str
-    created_at: datetime
-    """When the run was recorded, in UTC."""
-    server: str | None = None
-    """The URL of the server, without credentials."""
-    flow_id: str | None = None
-    flow_file: str | None = None
-    """The absolute path of the flow's file, if the flow was a file."""
-    status: str | None = None
-    """The last known status; None if it was never updated after the start."""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    note: str | None = None
-    omitted: tuple[str, ...] = ()
-    """Names of the fields that are None because their values were too large to store, or because they are unknown: the
-    inputs of `map`."""
-    flow: Any = field(default=None, repr=False)
-    input: Any = field(default=None, repr=False)
-    """The input; for a batch, the list of inputs."""
-    variables: Any = field(default=None, repr=False)
-    """The given variables, with `***` in place of secret values."""
-    overrides: Any = field(default=None, repr=False)
-    rerun_of: str | None = None
-    """The id of the earlier run, if the run was started by `rerun`."""
-    kept: tuple[str, ...] = ()
-    """The ids of the steps whose outputs a rerun kept. Their overrides, if any, had no effect on it."""
-    rerun_items: tuple[int, ...] = ()
-    """The indexes, in the earlier run, of the items that were run again, in the order of this run's items."""
-    has_more_runs: bool = False
-    """Whether the run is the first of several runs of a batch that `map` started. The others are not recorded."""
 
 
 def default_path() -> Path:

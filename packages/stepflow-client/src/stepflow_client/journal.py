@@ -19,12 +19,12 @@ from contextlib import contextmanager
 from typing import Any, Literal
 from uuid import uuid4
 
-from ._paths import file_path
+from ._data.file_paths import file_path
 from ._rules.chunks import Chunk
 from ._stores.sqlite import DATABASE_ERRORS, open_private
-from .errors import InvalidArgumentError, JournalError
-from .outcomes import Outcome
+from .errors import JournalError
 from .types import ExecutionStatus, FlowError
+from .types.outcomes import Outcome
 
 __all__ = ["Journal"]
 
@@ -145,7 +145,7 @@ class Journal:
             settings: Values that must be the same when the batch is continued, by name.
 
         Raises:
-            InvalidArgumentError: If the journal belongs to a batch with other settings.
+            JournalError: If the journal belongs to a batch with other settings.
         """
         known = self._find("batch")
         if known is None:
@@ -155,7 +155,7 @@ class Journal:
             self._add("batch", known)
         for name, value in settings.items():
             if known.get(name) != value:
-                raise InvalidArgumentError(
+                raise JournalError(
                     f"the journal {self.path} is of a batch with another {name}",
                     hint="a changed batch needs a journal of its own",
                 )

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ._rules.words import counted, duration_text, printable, rate_of, time_left
+from ._base.text import counted, duration_text, rate_of, time_left, visible
 
 __all__ = ["Progress", "ProgressOption"]
 
@@ -72,7 +72,7 @@ class Progress:
 
     def __str__(self) -> str:
         # Step ids are the flow's own texts.
-        return printable(self._words())
+        return visible(self._words())
 
     def _words(self) -> str:
         if self.total != 1:

@@ -15,10 +15,12 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stepflow_client._base.text import without_password
+
 from ..errors import Problem
 from ..settings.profiles import Profiles, load
 from ..settings.resolve import Settings
-from ..settings.urls import environment_proxy, split_url, without_password
+from ..settings.urls import environment_proxy, split_url
 from . import Check, error, ok, warning
 
 if TYPE_CHECKING:

@@ -125,7 +125,7 @@ def _of_file(key: str, server: ServerOptions) -> tuple[Any, str]:
 
 
 def _without_password(key: str, value: Any) -> Any:
-    from ..settings.urls import without_password
+    from stepflow_client._base.text import without_password
 
     return without_password(value) if key in ("url", "proxy") and isinstance(value, str) else value
 

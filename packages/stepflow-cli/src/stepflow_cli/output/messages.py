@@ -153,7 +153,7 @@ def reporting_outages() -> Iterator[None]:
         reporters = session.reporters
         (reporters[-1] if reporters else _on_standard_error)(f"stepflow: {printable(warning)}")
 
-    from stepflow_client._logging import listening
+    from stepflow_client._base.logging import listening
 
     with listening(report):
         yield

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client._rules.words import duration_text
+from stepflow_client._base.text import duration_text, fine_duration, short_json
 
 from ..output.view import Column, View, rfc3339
 
@@ -38,13 +37,6 @@ __all__ = [
 
 STATUSES = ("running", "completed", "failed", "cancelled", "paused", "recovery_failed")
 """All statuses of the server, as words because the client's enumeration takes long to import."""
-
-
-def _short_text(seconds: object) -> str:
-    """Return a duration as text, in milliseconds if it is below one second."""
-    if isinstance(seconds, (int, float)) and seconds < 1:
-        return f"{seconds * 1000:.0f}ms"
-    return duration_text(seconds)
 
 
 def _items_text(items: object) -> str:
@@ -136,7 +128,7 @@ ITEM = View(
 
 def _step_status(record: Mapping[str, Any]) -> str:
     """Return what became of a step: `not run (a failed)` if the server lists it as failed like a; `kept` in a rerun."""
-    from stepflow_client.account import state_text
+    from stepflow_client.types.account import state_text
 
     because_of, children = record.get("because_of"), record.get("failed_children", 0)
     return state_text(record["state"], because_of, children, kept=record.get("kept", False))
@@ -164,7 +156,10 @@ _TIMES = ("started_at", "completed_at", "duration", "attempts")
 TIMED_STEP = STEP._replace(
     columns=(
         *STEP.columns[:4],
-        *(Column("started_at", title="STARTED", kind="time", optional=True), _DURATION._replace(show=_short_text)),
+        *(
+            Column("started_at", title="STARTED", kind="time", optional=True),
+            _DURATION._replace(show=fine_duration),
+        ),
         *(Column("attempts", kind="number"), *STEP.columns[4:]),
     ),
     fields=("completed_at", *STEP.fields),
@@ -269,17 +264,8 @@ def event_record(event: RunEvent, *, with_output: bool = False) -> dict[str, Any
     return record
 
 
-_LONGEST = 200
-"""Maximum characters of a value in a table; other formats print the complete value."""
-
-
-def _value_text(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
-
-
 DIFFERENCE = View(
-    columns=(Column("path"), Column("kind"), Column("a", show=_value_text), Column("b", show=_value_text)),
+    columns=(Column("path"), Column("kind"), Column("a", show=short_json), Column("b", show=short_json)),
     name="path",
     fields=("item", "step", "origin"),
     open_fields=("a", "b"),

@@ -61,11 +61,11 @@ class BatchProgress(BatchCount):
     def note(self, outcome: Outcome) -> None:
         """Count an outcome."""
         super().note(outcome)
-        if outcome.seconds is not None:
-            self._latencies.note(outcome.seconds)
+        if outcome.duration is not None:
+            self._latencies.note(outcome.duration)
         if outcome.is_success:
             return
-        error: dict[str, Any] = outcome.record()["error"]
+        error: dict[str, Any] = outcome.to_dict()["error"]
         group = (str(error["code"] or outcome.status.value), error["message"])
         # Limit the memory used if many messages differ.
         if group in self._failures or len(self._failures) < 1000:

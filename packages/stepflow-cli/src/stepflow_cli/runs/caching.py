@@ -9,12 +9,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from stepflow_client._base.text import without_password
+
 from ..errors import usage
 from ..inputs.flow import find_config
 from ..output.messages import note
 from ..server.connect import kept_server
 from ..settings.resolve import ServerOptions, resolve
-from ..settings.urls import without_password
 
 if TYPE_CHECKING:
     from stepflow_client import FlowResult, ResultCache
@@ -132,7 +133,7 @@ def _plain(found: CachedResult) -> PlainResult:
 
 
 def _may_keep(job: Job, variables: dict[str, Any], result: FlowResult | PlainResult) -> bool:
-    from stepflow_client._codec.secrets import quotes_secret
     from stepflow_client._codec.variables import flow_variables
+    from stepflow_client._data.secrets import quotes_secret
 
     return not quotes_secret(result.output, variables, flow_variables(job.flow), job.flow)

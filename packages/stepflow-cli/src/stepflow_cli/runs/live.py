@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client._rules.words import counted
+from stepflow_client._base.text import counted
 
 from ..context import current_session
 from ..output.messages import reported_by

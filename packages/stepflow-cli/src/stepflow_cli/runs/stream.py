@@ -263,7 +263,7 @@ class _Run:
         with waiting("starting the batch") as spinner, recording, closing(outcomes):
             for outcome in outcomes:
                 with writing(where):
-                    file.write(outcome.record() | {"index": self._positions.pop(outcome.index)})
+                    file.write(outcome.to_dict() | {"index": self._positions.pop(outcome.index)})
                 self.progress.note(outcome)
                 if self.progress.is_due():
                     self._estimate()

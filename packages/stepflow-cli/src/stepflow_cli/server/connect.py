@@ -160,7 +160,7 @@ def _naming_config(config: str | None) -> Iterator[None]:
 
 
 def _client_settings(settings: Settings) -> dict[str, Any]:
-    from stepflow_client._settings import check_timeout, environment_settings
+    from stepflow_client._http.settings import check_timeout, environment_settings
 
     arguments: dict[str, Any] = {"base_url": settings.url.value}
     profile = settings.profile

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from stepflow_client._base.text import without_password
+
 from .history import history_setting
 from .profiles import CONFIG_VARIABLE, load
 from .resolve import ServerOptions, Setting, resolve
-from .urls import environment_proxy, without_password
+from .urls import environment_proxy
 
 __all__ = ["home_as_tilde", "settings_in_effect"]
 

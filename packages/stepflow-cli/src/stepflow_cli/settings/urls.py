@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-__all__ = ["EnvironmentProxy", "environment_proxy", "split_url", "without_password"]
+from stepflow_client._base.text import without_password
+
+__all__ = ["EnvironmentProxy", "environment_proxy", "split_url"]
 
 
 @dataclass(frozen=True)
@@ -32,17 +34,6 @@ def split_url(url: str) -> tuple[str, str, int]:
     if not parts.hostname or parts.scheme not in ("http", "https"):
         raise ValueError("it is not an http or https URL")
     return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
-
-
-def without_password(url: str) -> str:
-    """Return a URL for display: without its user and password."""
-    scheme, separator, rest = url.rpartition("://")
-    authority, slash, path = rest.partition("/")
-    # A password may contain an unescaped slash; then none of it is shown.
-    if "@" in path and "@" not in authority:
-        authority, path = path.rpartition("@")[2], ""
-        slash = ""
-    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
 
 
 def environment_proxy(url: str) -> EnvironmentProxy | None:

@@ -96,9 +96,9 @@ def site_of(request: Request) -> Site:
 
 def environment() -> Environment:
     """Return the template environment. It escapes all values, and shows control and bidirectional characters as `·`."""
-    from stepflow_client.drawing.charts import duration
-    from stepflow_client.drawing.html import json_tree, short_json
-    from stepflow_client.drawing.labels import cut, visible
+    from stepflow_client._base.text import fine_duration, short_json, visible
+    from stepflow_client.drawing.html import json_tree
+    from stepflow_client.drawing.labels import cut
 
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -111,7 +111,7 @@ def environment() -> Environment:
     templates.filters["cut"] = lambda value, longest=40: cut("" if value is None else str(value), longest)
     templates.filters["lines"] = _lines
     templates.filters["at"] = _at
-    templates.filters["duration"] = duration
+    templates.filters["duration"] = fine_duration
     # `json_tree` escapes its values; its own HTML contains nothing that `visible` changes.
     templates.filters["tree"] = lambda value, most=300: Markup(visible(json_tree(value, most=most)))  # noqa: S704
     templates.filters["short"] = lambda value, longest=100: visible(short_json(value, longest))
@@ -120,7 +120,7 @@ def environment() -> Environment:
 
 
 def _lines(value: object) -> str:
-    from stepflow_client.drawing.labels import visible_lines
+    from stepflow_client._base.text import visible_lines
 
     return visible_lines(str(value))
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .._base.lazy import lazy_module
 from .._codec import answers, requests
-from .._codec.values import check_json
-from .._lazy import lazy_module
+from .._data.values import check_json
 from .._rules import bindings as api
 from ..errors import InvalidArgumentError
 from .connection import Connection

@@ -11,19 +11,19 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._base.lazy import lazy_module
 from .._codec import answers, requests
 from .._codec.requests import RunArguments, Variables
-from .._codec.secrets import quotes_secret
 from .._codec.variables import flow_variables
+from .._data.secrets import quotes_secret
 from .._http.sockets import AsyncCancelled
-from .._lazy import lazy_module
 from .._rules.deadline import current_deadline, has_passed
-from .._rules.statuses import ExecutionStatus
 from .._stores.results import CachedResult
 from .._stores.shared_runs import SharedRun, joined
 from ..errors import InvalidArgumentError, RequestTimeoutError, RunTimeoutError, StepflowClientError
 from ..flows.file import is_flow_id
 from ..result_cache import ResultCache
+from ..types.statuses import ExecutionStatus
 from .connection import Connection
 from .creation import RunCreator
 from .flows import FlowStore

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from .._codec import requests
-from .._gather import async_together
 from .._rules.deadline import deadline_of, deadline_scope
 from .._rules.releases import has_step_outputs
-from ..comparison import RunComparison
+from .._shared.gather import async_together
 from ..errors import StepflowClientError
 from ..flows.additions import Origin, as_written, origin_of
 from ..flows.differences import parse_patterns
 from ..flows.run_differences import RunContent, run_differences
+from ..types.comparison import RunComparison
 from .blobs import BlobStore
 from .connection import Connection
 from .runs import RunReader

@@ -9,18 +9,17 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from .._base.lazy import lazy_module
+from .._base.logging import logger
 from .._codec import answers, requests
 from .._codec.requests import RunArguments, Variables
-from .._codec.secrets import secrets_of
-from .._lazy import lazy_module
-from .._logging import logger
+from .._data.secrets import secrets_of
 from .._rules import bindings as api
 from .._rules.creation import Call, RunRegistry, born, may_arrive_later, may_have_created
 from .._rules.deadline import current_deadline, deadline_override, has_passed
 from .._rules.timings import Timings
-from .._rules.transient import is_transient
-from .._stores.recorder import Recorder
-from .._tracing import annotate
+from .._shared.recorder import Recorder
+from .._shared.tracing import annotate
 from ..errors import (
     AmbiguousRunError,
     ApiError,
@@ -297,7 +296,7 @@ class RunCreator:
                     with deadline_override(search.last_look):
                         seen = await self._runs_of(search)
                 except StepflowClientError as failure:
-                    if not is_transient(failure) or has_passed(search.give_up):
+                    if not failure.is_retryable or has_passed(search.give_up):
                         raise search.ambiguous([]) from failure
                     await asyncio.sleep(timings.arrival_delay)
                     continue

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from .._base.lazy import lazy_module
 from .._codec import requests
-from .._lazy import lazy_module
+from .._http.settings import check_positive
 from .._rules.cursor import Cursor
-from .._settings import check_positive
 from .following import Asked, Follower, Tick
 
 if TYPE_CHECKING:

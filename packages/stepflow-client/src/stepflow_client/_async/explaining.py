@@ -8,20 +8,20 @@ from uuid import UUID
 
 from .._codec import requests, responses
 from .._rules.deadline import deadline_of, deadline_scope
-from .._rules.statuses import ExecutionStatus
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
 from ..flows.account import accounts_of, needs_schema
 from ..flows.components import Components, components_of, schemas_of
 from ..types import ListItemsResponse
+from ..types.statuses import ExecutionStatus
 from .blobs import BlobStore
 from .comparing import flow_of_run
 from .connection import Connection
 from .runs import RunReader
 
 if TYPE_CHECKING:
-    from .._stores.recorder import Recorder
-    from ..account import RunAccount
+    from .._shared.recorder import Recorder
     from ..types import ComponentList, RunArguments, RunDetails, RunItem, StepDetails
+    from ..types.account import RunAccount
 
 __all__ = ["RunExplainer"]
 

@@ -9,10 +9,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from uuid import uuid4
 
+from .._base.lazy import lazy_module
 from .._codec import answers, requests
-from .._codec.values import check_json
 from .._codec.variables import flow_variables
-from .._lazy import lazy_module
+from .._data.values import check_json
 from .._rules import bindings as api
 from .._rules.creation import RunRegistries
 from .._rules.deadline import current_deadline, has_passed

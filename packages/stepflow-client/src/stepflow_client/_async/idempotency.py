@@ -25,9 +25,16 @@ from .._codec.requests import Variables
 from .._codec.variables import flow_variables
 from .._rules.deadline import current_deadline, has_passed
 from .._rules.releases import require
-from .._stores.recorder import Recorder
-from .._tracing import annotate
-from ..errors import AmbiguousRunError, InvalidArgumentError, NotFoundError, RequestTimeoutError, StepflowClientError
+from .._shared.recorder import Recorder
+from .._shared.tracing import annotate
+from ..errors import (
+    AmbiguousRunError,
+    IdempotencyConflictError,
+    InvalidArgumentError,
+    NotFoundError,
+    RequestTimeoutError,
+    StepflowClientError,
+)
 from ..flows.additions import tagged
 from ..flows.file import is_flow_id
 from .blobs import BlobStore
@@ -331,4 +338,4 @@ def _refuse(key: str, run: RunDetails | None) -> NoReturn:
     else:
         message = f"run {run.run_id} exists under the idempotency key {key!r}, with {other}"
     hint = "a key stands for one call; find_run() returns its run"
-    raise InvalidArgumentError(message, run_id=None if run is None else run.run_id, hint=hint)
+    raise IdempotencyConflictError(message, run_id=None if run is None else run.run_id, hint=hint)

@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator, Callable, Sized
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
+from .._base.logging import logger
 from .._codec import answers, requests
 from .._display.progress import progress_shown
-from .._logging import logger
 from .._rules.batch_count import BatchCount
 from .._rules.deadline import deadline_of, deadline_scope, has_passed
 from .._rules.ending import is_given_up
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from .._rules.run_progress import FlowOutline
-    from ..outcomes import Outcome
     from ..types import FlowResult, RunDetails
+    from ..types.outcomes import Outcome
 
 __all__ = ["ProgressTeller"]
 

@@ -9,21 +9,21 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from .._base.lazy import lazy_module
 from .._codec import answers, requests
-from .._gather import async_together
-from .._lazy import lazy_module
 from .._rules import bindings as api
 from .._rules.ending import Ending, ending_of, is_given_up
 from .._rules.releases import needs_translation
-from .._rules.statuses import ExecutionStatus
+from .._shared.gather import async_together
 from ..errors import ConflictError, NotFoundError, StepflowClientError, UnsupportedByServerError
 from ..flows.additions import kept_components, origin_of
 from ..flows.pins import PIN_COMPONENT
+from ..types.statuses import ExecutionStatus
 from .connection import Connection
 
 if TYPE_CHECKING:
     from .._codec import responses
-    from .._stores.recorder import Recorder
+    from .._shared.recorder import Recorder
     from ..types import (
         ListItemsResponse,
         ListStepsResponse,

@@ -10,13 +10,13 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from .._base.lazy import lazy_module
+from .._base.logging import logger
 from .._codec import answers
-from .._lazy import lazy_module
-from .._logging import logger
 from .._rules import bindings as api
 from .._rules.cursor import Cursor
 from .._rules.timings import Timings
-from .._rules.transient import TRANSIENT_ERRORS, Backoff, is_transient
+from .._rules.transient import TRANSIENT_ERRORS, Backoff
 from ..errors import ServerConnectionError, StepflowClientError
 from .connection import Connection
 from .event_stream import event_stream
@@ -116,7 +116,7 @@ class StreamedRun:
         Raises:
             StepflowClientError: The error, if it is not transient or the server was unavailable for too long.
         """
-        if not is_transient(error) or self._connection.closed:
+        if not error.is_retryable or self._connection.closed:
             raise error
         pause = self._contact.pause_after_failure()
         if pause is None:

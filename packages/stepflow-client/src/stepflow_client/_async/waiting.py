@@ -9,13 +9,13 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
+from .._base.lazy import lazy_module
+from .._base.logging import logger
 from .._codec import answers, requests
-from .._lazy import lazy_module
-from .._logging import logger
 from .._rules import bindings as api
 from .._rules.deadline import deadline_of, deadline_scope, has_passed
 from .._rules.ending import is_given_up
-from .._rules.transient import TRANSIENT_ERRORS, Backoff, is_transient
+from .._rules.transient import TRANSIENT_ERRORS, Backoff
 from ..errors import (
     ApiError,
     InvalidArgumentError,
@@ -250,7 +250,7 @@ class Waiter:
             last_contact: When the server last responded, by `time.monotonic()`.
         """
         is_over = deadline is None and time.monotonic() - last_contact > self._connection.timings.wait_outage
-        if not is_transient(error) or is_over or self._connection.closed:
+        if not error.is_retryable or is_over or self._connection.closed:
             error.run_id = run_id
             raise error
 

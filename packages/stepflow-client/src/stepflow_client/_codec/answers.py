@@ -13,9 +13,10 @@ from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from .. import errors
-from .._collector import collector_paused
-from .._rules.statuses import FAILED_STATUSES, ExecutionStatus, read_status
-from .values import decode, decode_raw
+from .._base.collector import collector_paused
+from .._base.text import cut
+from .._data.values import decode, decode_raw
+from ..types.statuses import FAILED_STATUSES, ExecutionStatus, read_status
 
 __all__ = [
     "RunState",
@@ -125,7 +126,7 @@ def _what_it_says(kind: str, content: bytes) -> tuple[str | None, Any]:
 def _clip(text: str) -> str:
     # A lone surrogate can neither be printed nor stored in a model.
     line = " ".join(text.encode("utf-8", "replace").decode().split())
-    return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 1] + "…"
+    return cut(line, _LONGEST_MESSAGE)
 
 
 def _phrase(status: int) -> str:
@@ -180,7 +181,7 @@ def json_value(content: bytes, asked: str) -> Any:
 
 def _not_json(content: bytes, asked: str) -> errors.InvalidResponseError:
     start = _clip(content[:400].decode("utf-8", "replace")) or "an empty body"
-    start = start if len(start) <= 80 else f"{start[:79]}…"
+    start = cut(start, 80)
     return errors.InvalidResponseError(
         f"{asked} returned something other than a JSON object: {start}",
         hint="is this the URL of a Stepflow server?",

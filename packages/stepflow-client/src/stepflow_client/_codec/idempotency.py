@@ -12,9 +12,9 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from .._data.values import restored
 from ..errors import InvalidArgumentError
 from .requests import RunArguments, check_text
-from .values import restored
 
 if TYPE_CHECKING:
     from ..types import FlowVariable

@@ -12,10 +12,10 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
+from .._data.objects import DataObject, is_data_object
+from .._data.values import check_json, encode_with, merge_overrides
 from ..errors import InvalidArgumentError, UnsupportedByServerError
 from ..flows.file import load_file, parse_json
-from .objects import DataObject, is_data_object
-from .values import check_json, encode_with, merge_overrides
 
 if TYPE_CHECKING:
     from ..flows.needs import FlowNeeds

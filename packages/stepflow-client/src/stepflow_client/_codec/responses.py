@@ -12,8 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import errors
-from .._collector import collector_paused
-from .._rules.statuses import FAILED_STATUSES, read_status
+from .._base.collector import collector_paused
+from .._data.reading import PLAIN, Reading
+from .._data.values import restored
 from ..flows.additions import Origin, as_written
 from ..types import (
     ComponentInfo,
@@ -38,12 +39,11 @@ from ..types import (
     StoredFlow,
     ValidationResult,
 )
+from ..types.statuses import FAILED_STATUSES, read_status
 from .answers import RunState, build, checked_items, checked_summary
-from .reading import PLAIN, Reading
-from .values import restored
 
 if TYPE_CHECKING:
-    from ..history import HistoryEntry
+    from ..types.history_entry import HistoryEntry
 
 __all__ = [
     "arguments",

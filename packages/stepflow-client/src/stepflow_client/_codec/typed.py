@@ -11,8 +11,8 @@ from typing import Annotated, Any, NotRequired, Required, Union, get_args, get_o
 import typing_extensions
 from pydantic import AfterValidator, PydanticUserError, TypeAdapter, ValidationError, create_model
 
+from .._data.expressions import write_path
 from ..errors import InvalidArgumentError, OutputTypeError
-from ..flows.expressions import write_path
 from ..types import FlowResult
 
 __all__ = ["check_output_type", "with_typed_output"]
@@ -63,7 +63,12 @@ def _adapter(output_type: Any) -> TypeAdapter[Any]:
 
 @functools.lru_cache(maxsize=256)
 def _cached_adapter(output_type: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(_readable(output_type))
+    if isinstance(output_type, TypeAdapter):
+        return output_type
+    adapter = TypeAdapter(_readable(output_type))
+    # A name that cannot be resolved would only be found with the first output, after the run.
+    adapter.validator.title  # noqa: B018  # a placeholder raises
+    return adapter
 
 
 def _readable(annotation: Any) -> Any:

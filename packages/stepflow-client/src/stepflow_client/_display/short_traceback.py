@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from .._rules.words import printable
+from .._base.text import visible
 
 if TYPE_CHECKING:
     from ..errors import StepflowClientError
@@ -49,15 +49,15 @@ def _lines(error: StepflowClientError, shell: Any) -> Iterator[str]:
     for frame in _user_frames(error.__traceback__, shell):
         number = frame.tb_lineno
         yield f"{_place(frame, shell)}, line {number}"
-        yield f"----> {number} {printable(linecache.getline(frame.tb_frame.f_code.co_filename, number).strip())}"
+        yield f"----> {number} {visible(linecache.getline(frame.tb_frame.f_code.co_filename, number).strip())}"
         yield ""
     is_plain = str(getattr(shell, "colors", "nocolor")).lower() == "nocolor"
     name = type(error).__name__ if is_plain else f"\x1b[31m{type(error).__name__}\x1b[0m"
     first, *others = error.message.split("\n")
-    yield f"{name}: {printable(first)}"
-    yield from map(printable, others)
+    yield f"{name}: {visible(first)}"
+    yield from map(visible, others)
     for more in ([f"Hint: {error.hint}"] if error.hint else []) + list(getattr(error, "__notes__", ())):
-        yield from map(printable, more.split("\n"))
+        yield from map(visible, more.split("\n"))
     yield ""
     yield "%tb shows the whole traceback."
 
@@ -81,4 +81,4 @@ def _user_frames(trace: TracebackType | None, shell: Any) -> Iterator[TracebackT
 def _place(frame: TracebackType, shell: Any) -> str:
     name = frame.tb_frame.f_code.co_filename
     label = getattr(getattr(shell, "compile", None), "format_code_name", lambda name: None)(name)
-    return " ".join(label) if label else f"File {printable(name)}"
+    return " ".join(label) if label else f"File {visible(name)}"

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from .._paths import file_path
+from .._data.file_paths import file_path
 from ..errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError
 from ..flows.file import load_file, read_file
 

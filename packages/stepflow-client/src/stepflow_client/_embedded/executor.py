@@ -18,11 +18,11 @@ from ..errors import RequestTimeoutError
 from ..flows.file import FlowSource
 
 if TYPE_CHECKING:
-    from ..account import RunAccount
     from ..history import History
     from ..progress import ProgressOption
     from ..result_cache import ResultCache
     from ..types import ComponentList, FlowResult, OutputT, RunDetails, ValidationResult
+    from ..types.account import RunAccount
 
 __all__ = ["EmbeddedExecutor"]
 

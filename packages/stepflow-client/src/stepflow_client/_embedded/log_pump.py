@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO
 
-from .._logging import logger_of
+from .._base.logging import logger_of
 from ..logs import LevelFilter, LineSplitter, LogConfig, LogEntry, LogLevel, RawLine, Stream
 
 _LEVELS: dict[LogLevel, int] = {

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from .._logging import logger_of
+from .._base.logging import logger_of
 from ..errors import EmbeddedServerError, ServerStartError, ServerStartTimeoutError, StepflowClientError
 from ..logs import LogConfig, failure_reason, worker_words
 from . import watchdog

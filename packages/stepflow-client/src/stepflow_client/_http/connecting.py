@@ -17,7 +17,7 @@ from contextlib import suppress
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any
 
-from .._lazy import lazy_module
+from .._base.lazy import lazy_module
 from .messages import NameTimeout
 
 if TYPE_CHECKING:

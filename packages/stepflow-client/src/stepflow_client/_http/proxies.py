@@ -8,12 +8,13 @@ from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from .._base.text import without_password
 from ..errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     import httpx
 
-    from .._settings import ServerUrl
+    from .settings import ServerUrl
 
 __all__ = ["check_proxy", "environment_proxy", "is_loopback", "shown_proxy"]
 
@@ -122,6 +123,4 @@ def shown_proxy(proxy: str | httpx.URL | httpx.Proxy | None) -> str | None:
     if proxy is None:
         return None
     text = str(getattr(proxy, "url", proxy))
-    scheme = text.partition("://")[0] if "://" in text else "http"
-    # A password may contain any separator that precedes the host.
-    return f"{scheme}://{text.rpartition('://')[2].rpartition('@')[2]}"
+    return without_password(text if "://" in text else f"http://{text}")

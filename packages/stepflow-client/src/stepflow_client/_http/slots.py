@@ -7,7 +7,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING
 
-from .._lazy import lazy_module
+from .._base.lazy import lazy_module
 from .messages import PoolTimeout
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
-from .._lazy import lazy_module
+from .._base.lazy import lazy_module
 from .connecting import sync_connected
 from .messages import SHORTEST, ConnectFailed, ConnectionBroken, ConnectTimeout, ReadTimeout, WriteTimeout
 from .reader import ResponseReader

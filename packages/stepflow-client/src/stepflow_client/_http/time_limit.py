@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from typing import TYPE_CHECKING, TypeVar
 
-from .._lazy import lazy_module
+from .._base.lazy import lazy_module
 
 if TYPE_CHECKING:
     import asyncio

@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from .._lazy import lazy_module
+from .._base.lazy import lazy_module
 from ..errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     import ssl
 
-    from .._settings import ServerUrl
+    from .settings import ServerUrl
 else:
     # Not needed for plain http servers.
     ssl = lazy_module("ssl")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..progress import Progress
 
 if TYPE_CHECKING:
-    from ..outcomes import Outcome
+    from ..types.outcomes import Outcome
 
 __all__ = ["BatchCount"]
 
@@ -40,7 +40,7 @@ class BatchCount:
         self.done += 1
         self.failed += not outcome.is_success
         # An outcome from the journal is available immediately, so it must not count towards the rate.
-        self.known += outcome.seconds is None and outcome.run_id is not None
+        self.known += outcome.duration is None and outcome.run_id is not None
 
     def progress(self, *, is_over: bool = False) -> Progress:
         """Return the progress of the batch."""

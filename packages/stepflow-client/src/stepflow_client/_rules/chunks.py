@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..outcomes import Outcome
+from ..types.outcomes import Outcome
 
 __all__ = ["Chunk", "ChunkSizer", "ReadAhead", "key_of", "lanes_of"]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 
-from .._settings import check_positive
+from .._http.settings import check_positive
 
 __all__ = [
     "call_scope",

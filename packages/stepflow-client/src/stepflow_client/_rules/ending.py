@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from .statuses import FAILED_STATUSES, ExecutionStatus
+from ..types.statuses import FAILED_STATUSES, ExecutionStatus
 
 __all__ = ["Ending", "ending_of", "is_given_up"]
 

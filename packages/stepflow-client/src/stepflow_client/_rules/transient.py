@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from .._base.lazy import lazy_module
 from .._http.messages import (
     CannotSend,
     ConnectFailed,
@@ -16,13 +17,10 @@ from .._http.messages import (
     NotHttp,
     PoolTimeout,
 )
-from .._lazy import lazy_module
 from ..errors import (
     InvalidArgumentError,
-    InvalidResponseError,
     RateLimitError,
     ServerFaultError,
-    StepflowClientError,
     TransportError,
 )
 
@@ -40,8 +38,8 @@ __all__ = [
     "RetryPolicy",
     "delay_before_retry",
     "describe",
-    "is_transient",
     "is_transient_status",
+    "policy_of",
     "retry_after",
     "was_not_processed",
     "was_unreachable",
@@ -55,7 +53,7 @@ they have forwarded.)"""
 
 
 TRANSIENT_ERRORS = (TransportError, ServerFaultError, RateLimitError)
-"""Errors after which the same call may soon succeed; see `is_transient`."""
+"""The classes of errors after which the same call may soon succeed, if `is_retryable` is True."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +85,21 @@ class RetryPolicy:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
                 raise InvalidArgumentError(f"{name} is a number of at least 0, not {value!r}")
+
+
+def policy_of(retry: RetryPolicy | int | None) -> RetryPolicy:
+    """Return the policy that a caller asks for: as it is, by the maximum number of retries, or the default.
+
+    Raises:
+        InvalidArgumentError: If it is none of these.
+    """
+    if retry is None:
+        return RetryPolicy()
+    if isinstance(retry, RetryPolicy):
+        return retry
+    if isinstance(retry, int) and not isinstance(retry, bool) and retry >= 0:
+        return RetryPolicy(max_attempts=retry + 1)
+    raise InvalidArgumentError(f"retry is a RetryPolicy or a number of retries, not {retry!r}")
 
 
 class Budget:
@@ -197,11 +210,6 @@ def describe(outcome: HttpError | HttpResponse) -> str:
     if isinstance(outcome, HttpResponse):
         return f"status {outcome.status}"
     return str(outcome) or type(outcome).__name__
-
-
-def is_transient(error: StepflowClientError) -> bool:
-    """Return whether the same call may soon succeed. An invalid response, such as one that is not HTTP, is final."""
-    return isinstance(error, TRANSIENT_ERRORS) and not isinstance(error, InvalidResponseError)
 
 
 def is_transient_status(status: int) -> bool:

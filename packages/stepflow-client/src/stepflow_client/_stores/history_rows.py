@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from .._codec.secrets import HIDDEN, Secrets, hidden_flow
-from .._rules.statuses import ExecutionStatus
+from .._data.secrets import HIDDEN, Secrets, hidden_flow
+from ..types.statuses import ExecutionStatus
 
 __all__ = ["ADDED", "COLUMNS", "FIELDS", "DamagedRowError", "decoded", "fields_of", "row_of", "without_secrets"]
 

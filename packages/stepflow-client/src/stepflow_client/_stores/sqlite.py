@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from .._logging import logger
-from .._paths import file_path
+from .._base.logging import logger
+from .._data.file_paths import file_path
 from ..errors import StepflowClientError
 
 __all__ = ["DATABASE_ERRORS", "SharedFile", "open_private"]

@@ -12,20 +12,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from uuid import uuid4
 
+from .._base.lazy import lazy_module
 from .._codec import answers, requests
 from .._codec.requests import RunArguments, Variables
-from .._codec.values import check_json, encode, encode_plain
 from .._codec.variables import flow_variables
-from .._lazy import lazy_module
+from .._data.values import check_json, encode, encode_plain
 from .._rules import bindings as api
 from .._rules.creation import born
 from .._rules.deadline import deadline_override
-from .._rules.statuses import ExecutionStatus
-from .._stores.recorder import BatchRecorder, Recorder
-from .._workers import SyncSource, SyncWorkers
-from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
+from .._shared.recorder import BatchRecorder, Recorder
+from .._shared.workers import SyncSource, SyncWorkers
+from ..errors import InvalidArgumentError, JournalError, NotFoundError, StepflowClientError, UnsupportedByServerError
 from ..flows.additions import tagged
 from ..flows.file import is_flow_id
+from ..types.statuses import ExecutionStatus
 from .connection import Connection
 from .creation import RunCreator
 from .flows import FlowStore
@@ -33,18 +33,18 @@ from .runs import RunReader
 from .waiting import Waiter
 
 if TYPE_CHECKING:
-    from .. import outcomes, types
+    from .. import types
     from .._codec import responses
     from .._rules import chunks
     from .._rules.chunks import Chunk
     from ..flows.file import FlowSource
     from ..journal import Journal
-    from ..outcomes import Outcome
-    from ..types import FlowVariable
+    from ..types import FlowVariable, outcomes
+    from ..types.outcomes import Outcome
 else:
     responses = lazy_module("stepflow_client._codec.responses")
     types = lazy_module("stepflow_client.types")
-    outcomes = lazy_module("stepflow_client.outcomes")
+    outcomes = lazy_module("stepflow_client.types.outcomes")
     chunks = lazy_module("stepflow_client._rules.chunks")
 
 __all__ = ["BatchRunner"]
@@ -363,7 +363,7 @@ class _Batch:
         """Read the inputs of the next chunk: as many as before, if the journal has the chunk.
 
         Raises:
-            InvalidArgumentError: If the inputs differ from those in the journal.
+            JournalError: If the inputs differ from those in the journal.
         """
         known = None if self.journal is None else self.journal.chunk(self._number, self._index)
         chunk = chunks.Chunk(self._number, self._index, f"{self.tag}-{self._number}")
@@ -382,7 +382,7 @@ class _Batch:
         chunk.digest = seen.hexdigest()
         if known is not None:
             if chunk.digest != known.digest and self.failure is None:
-                raise InvalidArgumentError(
+                raise JournalError(
                     f"inputs {known.first} to {known.first + known.count - 1} are not those of the journal",
                     hint="a batch goes on with the same inputs in the same order",
                 )

@@ -13,22 +13,22 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 from uuid import UUID
 
-from .. import _settings
+from .._base.lazy import lazy_module
+from .._base.not_given import NOT_GIVEN
 from .._codec import answers, requests
 from .._codec.requests import Variables
+from .._http import settings as _settings
 from .._http.messages import MOST_BYTES
+from .._http.settings import Token
 from .._http.sockets import SyncCancelled
-from .._lazy import lazy_module
-from .._not_given import NOT_GIVEN
-from .._pickling import Picklable
 from .._rules import bindings as api
 from .._rules.deadline import call_scope, deadline_of, deadline_override, deadline_scope
-from .._rules.statuses import ExecutionStatus
-from .._rules.transient import RetryPolicy
-from .._settings import Token
-from .._stores.recorder import Recorder
+from .._rules.transient import RetryPolicy, policy_of
+from .._shared.pickling import Picklable
+from .._shared.recorder import Recorder
 from ..errors import FlowFileError, InvalidArgumentError, StepflowClientError
 from ..flows.file import is_flow_id, load_flow
+from ..types.statuses import ExecutionStatus
 from .connection import Connection
 from .creation import RunCreator
 from .flows import FlowStore
@@ -46,14 +46,10 @@ if TYPE_CHECKING:
 
     from .. import types
     from .._codec import responses, typed
-    from ..account import RunAccount
-    from ..comparison import RunComparison
     from ..events import RunEvent
     from ..flows.file import FlowSource
     from ..history import History
-    from ..outcomes import Outcome
     from ..progress import ProgressOption
-    from ..reruns import RerunPlan, RerunResult
     from ..result_cache import ResultCache
     from ..types import (
         BlobContent,
@@ -75,6 +71,10 @@ if TYPE_CHECKING:
         StoreFlowResponse,
         ValidationResult,
     )
+    from ..types.account import RunAccount
+    from ..types.comparison import RunComparison
+    from ..types.outcomes import Outcome
+    from ..types.reruns import RerunPlan, RerunResult
     from .batches import BatchRunner
     from .blobs import BlobStore
     from .caching import CachedRuns
@@ -99,7 +99,7 @@ class SyncStepflowClient(Picklable):
         ```python
         with SyncStepflowClient("http://localhost:7837") as client:
             result = client.run("workflow.yaml", {"name": "World"})
-            print(result.raise_for_failure().output)
+            print(result.unwrap())
         ```
 
     No request is sent before the first call. One client can be shared by many threads,
@@ -139,7 +139,8 @@ class SyncStepflowClient(Picklable):
         strategy: How to choose the server for a new run from a list: `failover`, the default, uses one server, and the
             next one if that fails; `spread` uses the available server with the fewest runs that this client is waiting
             for, and takes turns between equals.
-        retry: When to retry requests; None for the defaults of `RetryPolicy`.
+        retry: When to retry requests: a `RetryPolicy`, or the maximum number of retries of a request; None for the
+            defaults of `RetryPolicy`.
         exact_integers: Whether to refuse integers beyond 2**53 in inputs and variables if the server would change them
             (0.12 and newer). False sends them. Default True.
         max_response_bytes: Maximum size of a response in bytes, and of each event of `run_events`; a larger one raises
@@ -167,7 +168,7 @@ class SyncStepflowClient(Picklable):
         transport: httpx.BaseTransport | None = None,
         server: str | None = None,
         strategy: Literal["failover", "spread"] = "failover",
-        retry: RetryPolicy | None = None,
+        retry: RetryPolicy | int | None = None,
         exact_integers: bool = True,
         max_response_bytes: int = MOST_BYTES,
         history: History | None = None,
@@ -187,7 +188,7 @@ class SyncStepflowClient(Picklable):
             transport=transport,
             server=server,
             strategy=strategy,
-            retry=retry or RetryPolicy(),
+            retry=policy_of(retry),
             max_response_bytes=max_response_bytes,
         )
         self._flows = FlowStore(self._connection)
@@ -265,7 +266,7 @@ class SyncStepflowClient(Picklable):
         transport: httpx.BaseTransport | None = None,
         server: str | None = None,
         strategy: Literal["failover", "spread"] = "failover",
-        retry: RetryPolicy | None = None,
+        retry: RetryPolicy | int | None = None,
         exact_integers: bool = True,
         max_response_bytes: int = MOST_BYTES,
         history: History | None = None,
@@ -287,7 +288,7 @@ class SyncStepflowClient(Picklable):
             transport: A transport to send requests with instead of the default one.
             server: The server's release, if known.
             strategy: How to choose the server for a new run from a list.
-            retry: When to retry requests.
+            retry: When to retry requests, or how often at most.
             exact_integers: Whether to refuse integers that the server would change.
             max_response_bytes: Maximum size of a response in bytes, and of each event of `run_events`.
             history: The history that records runs.
@@ -500,8 +501,9 @@ class SyncStepflowClient(Picklable):
                 and the message of each fault.
             FlowFileError: If a file cannot be read.
             InvalidArgumentError: If an argument is invalid, for example an override of a step or key that the flow does
-                not have, or if a required variable is missing. Also if a run exists under the idempotency key with a
-                different input, overrides or variables (secret variables are not compared); `run_id` is its id.
+                not have, or if a required variable is missing.
+            IdempotencyConflictError: If a run exists under the idempotency key with a different input, overrides or
+                variables (secret variables are not compared); `run_id` is its id.
             InvalidFlowError: If the server refuses the flow.
             InvalidRequestError: If the server refuses an override (0.10 and newer).
             NotFoundError: If the server has no flow with this id.
@@ -616,8 +618,9 @@ class SyncStepflowClient(Picklable):
         Raises:
             FlowFileError: If a file cannot be read.
             InvalidArgumentError: If an argument is invalid, for example an override of a step or key that the flow does
-                not have, or if a required variable is missing. Also if a run exists under the idempotency key with a
-                different input, overrides or variables (secret variables are not compared); `run_id` is its id.
+                not have, or if a required variable is missing.
+            IdempotencyConflictError: If a run exists under the idempotency key with a different input, overrides or
+                variables (secret variables are not compared); `run_id` is its id.
             InvalidFlowError: If the server refuses the flow.
             InvalidRequestError: If the server refuses an override (0.10 and newer).
             NotFoundError: If the server has no flow with this id.
@@ -736,9 +739,9 @@ class SyncStepflowClient(Picklable):
 
         Raises:
             FlowFileError: If the flow's file cannot be read.
-            InvalidArgumentError: If an argument is invalid, or if the journal belongs to another flow or to other
-                inputs, variables or overrides.
-            JournalError: If the journal is damaged, in use by another batch, or cannot be read or written.
+            InvalidArgumentError: If an argument is invalid.
+            JournalError: If the journal belongs to another flow or to other inputs, variables or overrides, if it is
+                damaged or in use by another batch, or if it cannot be read or written.
             InvalidFlowError: If the server refuses the flow.
             RunFailedError: If an input does not succeed, with `on_error="raise"`.
             AmbiguousRunError: If the client cannot tell whether a chunk's run was created. With a journal, making the

@@ -11,9 +11,10 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 from urllib.parse import urlencode
 
+from .._base.logging import logger
 from .._codec import answers
-from .._codec.reading import Reading, Readings
-from .._codec.values import encode
+from .._data.reading import Reading, Readings
+from .._data.values import encode
 from .._http.messages import (
     SHORTEST,
     HttpError,
@@ -22,16 +23,7 @@ from .._http.messages import (
     Timeouts,
 )
 from .._http.proxies import check_proxy, environment_proxy, shown_proxy
-from .._logging import logger
-from .._rules import bindings as api
-from .._rules import timings
-from .._rules.deadline import current_deadline, earlier
-from .._rules.failures import error_from
-from .._rules.operations import OPERATIONS
-from .._rules.releases import Server, pinned, recognise
-from .._rules.spread import Spread
-from .._rules.transient import RetryPolicy, retry_after
-from .._settings import (
+from .._http.settings import (
     API_PATH,
     Token,
     check_auth,
@@ -42,7 +34,15 @@ from .._settings import (
     parse_urls,
     static_authorization,
 )
-from .._tracing import Operation, operation
+from .._rules import bindings as api
+from .._rules import timings
+from .._rules.deadline import current_deadline, earlier
+from .._rules.failures import error_from
+from .._rules.operations import OPERATIONS
+from .._rules.releases import Server, pinned, recognise
+from .._rules.spread import Spread
+from .._rules.transient import RetryPolicy, retry_after
+from .._shared.tracing import Operation, operation
 from ..errors import (
     ApiError,
     InvalidRequestError,

@@ -14,12 +14,12 @@ from collections.abc import Generator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from .._base.lazy import lazy_module
+from .._base.logging import logger
 from .._codec import answers
-from .._lazy import lazy_module
-from .._logging import logger
 from .._rules.cursor import Cursor
 from .._rules.ending import is_given_up
-from .._rules.transient import TRANSIENT_ERRORS, Backoff, is_transient
+from .._rules.transient import TRANSIENT_ERRORS, Backoff
 from ..errors import UnsupportedByServerError
 from .connection import Connection
 from .looks import Asked, Look, Tick, look, ticks
@@ -104,7 +104,7 @@ class Follower:
             try:
                 found, steps = self._look_with_steps(asked.run_id, began)
             except TRANSIENT_ERRORS as error:
-                if not is_transient(error) or time.monotonic() - last_contact > timings.event_outage:
+                if not error.is_retryable or time.monotonic() - last_contact > timings.event_outage:
                     raise
                 for tick in ticks(outage.next(), asked, position):
                     yield tick

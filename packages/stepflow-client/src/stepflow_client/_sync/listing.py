@@ -13,8 +13,8 @@ from uuid import UUID
 from .._codec import requests
 from .._rules import bindings as api
 from .._rules.listing import Run, Window, is_coarse, newest_first, second
-from .._rules.statuses import ExecutionStatus, status_number
 from ..errors import InvalidArgumentError, InvalidResponseError
+from ..types.statuses import ExecutionStatus, status_number
 from .connection import Connection
 
 __all__ = ["PAGE", "RunLister"]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from .._codec import answers
 from .._rules.cursor import Cursor
 from .._rules.ending import Ending
-from .._rules.statuses import ExecutionStatus
+from ..types.statuses import ExecutionStatus
 from .runs import RunReader
 
 __all__ = ["Asked", "Look", "Tick", "look", "ticks"]

@@ -13,21 +13,21 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import UUID, uuid4
 
+from .._base.not_given import NOT_GIVEN
 from .._codec import answers, requests
 from .._codec.requests import Variables
-from .._codec.values import merge_overrides
 from .._codec.variables import flow_variables
-from .._gather import sync_together
-from .._not_given import NOT_GIVEN
+from .._data.values import merge_overrides
 from .._rules.deadline import deadline_of, deadline_scope
 from .._rules.releases import has_step_outputs
-from .._stores.recorder import Recorder
+from .._shared.gather import sync_together
+from .._shared.recorder import Recorder
 from ..errors import ConflictError, InvalidArgumentError, UnsupportedByServerError
 from ..flows import rerun as rules
 from ..flows.additions import Origin, tagged
 from ..flows.graph import steps_by_id
 from ..flows.needs import check_variable_names, needs_of
-from ..reruns import RerunItem, RerunPlan, RerunResult
+from ..types.reruns import RerunItem, RerunPlan, RerunResult
 from .blobs import BlobStore
 from .comparing import RunFlow, flow_of_run
 from .connection import Connection

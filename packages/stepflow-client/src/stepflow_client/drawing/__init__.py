@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-from .._codec.secrets import hidden_flow
+from .._base.text import visible
+from .._data.secrets import hidden_flow
 from ..flows.file import FlowSource, load_flow
 from . import text
 from .graph import FlowGraph, flow_graph
 from .html import PAGE_STYLE, page
-from .labels import visible
 from .layout import DrawingUnavailableError
 from .report import RunReport, gather
 from .report_page import report_page

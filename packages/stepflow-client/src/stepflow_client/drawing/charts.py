@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 
+from .._base.text import fine_duration, visible
 from .._rules.step_times import StepTime, step_times
-from .labels import cut, visible
+from .labels import cut
 
 __all__ = [
     "CHART_STYLE",
     "Bar",
     "ItemTime",
     "StepTime",
-    "duration",
     "histogram",
     "item_times",
     "percentile",
@@ -77,21 +77,6 @@ class Bar:
     """The start times of further attempts."""
 
 
-def duration(seconds: float) -> str:
-    """Return a duration with its unit: `300 µs`, `12 ms`, `1.25 s`, `3 min 5 s`."""
-    if seconds < 0.001:
-        return f"{seconds * 1_000_000:.0f} µs"
-    if seconds < 0.01:
-        return f"{seconds * 1000:.1f} ms"
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.2f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
 def timeline(bars: Sequence[Bar]) -> str:
     """Return a Gantt chart: a row for each bar, a scale above them, and a mark at each further attempt."""
     whole = max((bar.end for bar in bars), default=0.0) or 0.001
@@ -100,12 +85,12 @@ def timeline(bars: Sequence[Bar]) -> str:
     for tick in range(5):
         x = _LEFT + _WIDTH * tick / 4
         parts.append(f'<line x1="{x:.0f}" y1="20" x2="{x:.0f}" y2="{height}"/>')
-        parts.append(f'<text class="soft" x="{x + 3:.0f}" y="14">{duration(whole * tick / 4)}</text>')
+        parts.append(f'<text class="soft" x="{x + 3:.0f}" y="14">{fine_duration(whole * tick / 4)}</text>')
     for row, bar in enumerate(bars):
         y = 26 + row * _ROW
         x = _LEFT + _WIDTH * bar.start / whole
         width = max(2.0, _WIDTH * (bar.end - bar.start) / whole)
-        about = f"{bar.label}: {bar.status}, {duration(bar.end - bar.start)}"
+        about = f"{bar.label}: {bar.status}, {fine_duration(bar.end - bar.start)}"
         about += f", {len(bar.attempts) + 1} attempts" if bar.attempts else ""
         parts.append(f"<g><title>{escape(visible(about))}</title>")
         parts.append(f'<text x="0" y="{y + 13}">{escape(cut(bar.label))}</text>')
@@ -114,7 +99,7 @@ def timeline(bars: Sequence[Bar]) -> str:
             at = _LEFT + _WIDTH * time / whole
             parts.append(f'<line class="attempt" x1="{at:.1f}" y1="{y}" x2="{at:.1f}" y2="{y + 16}"/>')
         parts.append(
-            f'<text class="soft" x="{x + width + 5:.1f}" y="{y + 13}">{duration(bar.end - bar.start)}</text></g>'
+            f'<text class="soft" x="{x + width + 5:.1f}" y="{y + 13}">{fine_duration(bar.end - bar.start)}</text></g>'
         )
     return "".join(parts) + "</svg>"
 
@@ -131,7 +116,7 @@ def histogram(values: Sequence[float], bins: int = 24) -> str:
     for index, count in enumerate(counts):
         tall = 120 * count / most
         begin = low + index * step
-        about = f"{duration(begin)} to {duration(begin + step)}: {count}"
+        about = f"{fine_duration(begin)} to {fine_duration(begin + step)}: {count}"
         rect = f'x="{index * 30 + 10}" y="{140 - tall:.1f}" width="27" height="{tall:.1f}"'
         parts.append(f"<g><title>{about}</title><rect {rect}/>")
         parts.append(
@@ -140,7 +125,7 @@ def histogram(values: Sequence[float], bins: int = 24) -> str:
     for index in range(0, bins + 1, 6):
         # The last label ends at the right edge.
         place = f'x="{index * 30 + 10}"' if index < bins else 'x="757" text-anchor="end"'
-        parts.append(f'<text class="soft" {place} y="160">{duration(low + index * step)}</text>')
+        parts.append(f'<text class="soft" {place} y="160">{fine_duration(low + index * step)}</text>')
     return "".join(parts) + "</svg>"
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from ..flows.expressions import Reference, write_path
+from .._data.expressions import Reference, write_path
 from ..flows.graph import FlowSteps, inner_flow
 
 __all__ = ["EdgeKind", "FlowGraph", "GraphEdge", "GraphNode", "SubFlow", "flow_graph"]

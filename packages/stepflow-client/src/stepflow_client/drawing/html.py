@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from html import escape
 from typing import Any
 
-from .labels import visible, visible_lines
+from .._base.text import visible, visible_lines
 
 __all__ = ["PAGE_STYLE", "TREE_STYLE", "json_tree", "page", "short_json"]
 

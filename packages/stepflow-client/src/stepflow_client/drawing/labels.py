@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator
-from typing import Any
 from unicodedata import category, east_asian_width
 
+from .._base.text import short_json, visible
 from .graph import GraphEdge, GraphNode
 
-__all__ = ["columns", "cut", "edge_label", "node_lines", "node_title", "visible", "visible_lines"]
+__all__ = ["columns", "cut", "edge_label", "node_lines", "node_title"]
 
 _LONGEST_NAME = 28
 _LONGEST_EDGE = 20
-
-
-_UNPRINTED = re.compile("[^ -~]")
-
-
-def visible(text: str) -> str:
-    """Return a text with line breaks, control characters and invisible characters replaced by `·`."""
-    return _UNPRINTED.sub(_shown, text)
-
-
-def _shown(match: re.Match[str]) -> str:
-    return "·" if category(match[0]) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") else match[0]
-
-
-def visible_lines(text: str) -> str:
-    """Return a text of several lines, each of which is `visible`."""
-    return "\n".join(map(visible, text.split("\n")))
 
 
 def columns(text: str) -> int:
@@ -82,13 +63,8 @@ def node_title(node: GraphNode) -> list[str]:
         lines.append(f"component: {node.component}")
     lines += _marks(node)
     if node.on_error == "default":
-        lines.append(f"default: {_short_json(node.default)}")
+        lines.append(f"default: {short_json(node.default)}")
     return lines
-
-
-def _short_json(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 200 else f"{text[:199]}…"
 
 
 def edge_label(edge: GraphEdge) -> str:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import singledispatch
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .html import TREE_STYLE, json_tree, short_json
+from .._base.text import cut, short_json
+from ..types.account import RunAccount
+from ..types.comparison import RunComparison
+from ..types.flows import StoredFlow, ValidationResult
+from ..types.models import Listing
+from ..types.results import FlowResult
+from ..types.runs import ITEM_COLUMNS, RunArguments, RunDetails, RunItem, RunItems, StepDetails
+from ..types.server import ComponentInfo, ComponentList
+from .html import TREE_STYLE, json_tree
 
-if TYPE_CHECKING:
-    from ..types import StoredFlow
-
-__all__ = ["bundle", "fields_html", "flow_html", "records_html"]
+__all__ = ["bundle", "html"]
 
 _MOST_BYTES = 95_000
 _MOST_ROWS = 50
@@ -21,16 +27,120 @@ _LONGEST_PLAIN = 10_000
 _LEFT = "style='text-align:left;vertical-align:top'"
 
 
-def bundle(value: Any, html: str) -> dict[str, str]:
+def bundle(value: Any) -> dict[str, str]:
     """Return a value in the formats that notebooks use: HTML, and up to 10,000 characters of its `repr` as text."""
-    plain = repr(value)
-    return {
-        "text/html": html,
-        "text/plain": plain if len(plain) <= _LONGEST_PLAIN else f"{plain[: _LONGEST_PLAIN - 1]}…",
-    }
+    return {"text/html": html(value), "text/plain": cut(repr(value), _LONGEST_PLAIN)}
 
 
-def fields_html(fields: Iterable[tuple[str, object]]) -> str:
+@singledispatch
+def html(value: Any) -> str:
+    """Return a value as HTML.
+
+    Raises:
+        TypeError: If there is no representation for values of this type.
+    """
+    raise TypeError(f"{type(value).__name__} is not shown as HTML")
+
+
+@html.register
+def _(result: FlowResult) -> str:
+    rows: list[tuple[str, object]] = [("run", result.run_id), ("status", result.status.value)]
+    if result.error is not None:
+        rows += [("step", result.error.step_id or ""), ("error", result.error.message)]
+        rows += [("hint", result.error.hint)] if result.error.hint else []
+    else:
+        rows.append(("output", result.output))
+    return _fields(rows)
+
+
+@html.register
+def _(run: RunDetails) -> str:
+    items = run.items
+    counts = f"{items.completed} completed, {items.failed} failed, {items.running} running of {items.total}"
+    rows = [("run", run.run_id), ("flow", run.flow_name or run.flow_id), ("status", run.status.value)]
+    return _fields([*rows, ("items", counts), ("created", run.created_at or ""), ("completed", run.completed_at or "")])
+
+
+@html.register
+def _(given: RunArguments) -> str:
+    inputs = given.inputs[0] if given.inputs is not None and len(given.inputs) == 1 else given.inputs
+    rows: list[tuple[str, object]] = [("run", given.run_id), ("input", inputs)]
+    rows += [("variables", given.variables), ("overrides", given.overrides)]
+    rows += [] if given.rerun_of is None else [("rerun of", given.rerun_of), ("kept", ", ".join(given.kept))]
+    return _fields([*rows, ("labels", given.labels), ("note", given.note)])
+
+
+@html.register
+def _(item: RunItem) -> str:
+    error = item.result.error if item.result else None
+    value = ("error", error.message) if error else ("output", item.result.output if item.result else None)
+    return _fields([("item", item.index), ("status", item.status.value), value])
+
+
+@html.register
+def _(step: StepDetails) -> str:
+    value = ("error", step.error.message) if step.error else ("output", step.output)
+    rows: list[tuple[str, object]] = [("step", step.step_id), ("component", step.component)]
+    rows += [("item", step.item_index), ("status", "kept" if step.kept else step.status.value)]
+    if step.started_at is not None:
+        rows += [("started", step.started_at), ("seconds", step.duration), ("attempts", step.attempts)]
+    return _fields([*rows, value])
+
+
+@html.register
+def _(component: ComponentInfo) -> str:
+    rows: list[tuple[str, object]] = [("component", component.path or component.name), ("plugin", component.plugin)]
+    rows += [("description", component.description)]
+    rows += [("input", component.input_schema), ("output", component.output_schema)]
+    return _fields([row for row in rows if row[1] is not None])
+
+
+@html.register
+def _(result: ValidationResult) -> str:
+    rows: list[tuple[str, object]] = [("valid", "yes" if result.is_valid else "no")]
+    return _fields([*rows, *((each.level.value, f"{each.path}: {each.message}") for each in result.diagnostics)])
+
+
+@html.register
+def _(listing: Listing[Any]) -> str:
+    *columns, what = listing._columns()
+    return _table(listing._entries(), columns, what)
+
+
+@html.register
+def _(items: RunItems) -> str:
+    return _table(items, ITEM_COLUMNS, "items")
+
+
+@html.register
+def _(components: ComponentList) -> str:
+    return _table(components, ("name", "plugin", "description"), "components")
+
+
+@html.register
+def _(comparison: RunComparison) -> str:
+    return _table(comparison.differences, ("path", "kind", "a", "b"), "differences")
+
+
+@html.register
+def _(account: RunAccount) -> str:
+    steps = _table(account.steps, ("step_id", "text", "component", "error.message"), "steps")
+    return f"<div>{escape(account.text)}</div>{steps}"
+
+
+@html.register
+def _(stored: StoredFlow) -> str:
+    """Return the graph of a stored flow, without the values of secret variables in the flow."""
+    from . import draw
+
+    drawing = draw(stored.flow)
+    picture = drawing._repr_html_() or ""
+    if len(picture.encode()) > _MOST_BYTES:
+        picture = f"<pre>{escape(repr(drawing))}; it is too large for a notebook: draw(flow).html() has it</pre>"
+    return f"<div>flow {escape(stored.flow_id)}</div>{picture}"
+
+
+def _fields(fields: Iterable[tuple[str, object]]) -> str:
     """Return fields as a table, with texts unchanged and JSON values as trees."""
     rows = "".join(f"<tr><th {_LEFT}>{escape(name)}</th><td {_LEFT}>{_cell(value)}</td></tr>" for name, value in fields)
     style = f"<style>{TREE_STYLE}</style>" if '<div class="js">' in rows else ""
@@ -47,10 +157,10 @@ def _word(value: object, longest: int) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
     text = value if isinstance(value, str) else "" if value is None else short_json(value, longest)
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+    return cut(text, longest)
 
 
-def records_html(records: Sequence[Any], columns: Sequence[str], what: str) -> str:
+def _table(records: Sequence[Any], columns: Sequence[str], what: str) -> str:
     """Return a list as a table of its first 50 entries.
 
     Args:
@@ -74,14 +184,3 @@ def _attribute(record: Any, name: str) -> Any:
     for part in name.split("."):
         record = getattr(record, part, None)
     return record
-
-
-def flow_html(stored: StoredFlow) -> str:
-    """Return the graph of a stored flow, without the values of secret variables in the flow."""
-    from . import draw
-
-    drawing = draw(stored.flow)
-    html = drawing._repr_html_() or ""
-    if len(html.encode()) > _MOST_BYTES:
-        html = f"<pre>{escape(repr(drawing))}; it is too large for a notebook: draw(flow).html() has it</pre>"
-    return f"<div>flow {escape(stored.flow_id)}</div>{html}"

@@ -9,13 +9,13 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
+from .._base.text import cut, fine_duration, short_json, visible, visible_lines
 from ..types import RunArguments, RunItem, StepDetails
-from .charts import CHART_STYLE, Bar, StepTime, duration, histogram, item_times, percentile, timeline
+from .charts import CHART_STYLE, Bar, StepTime, histogram, item_times, percentile, timeline
 from .graph import flow_graph
-from .html import PAGE_STYLE, TREE_STYLE, json_tree, page, short_json
-from .labels import visible, visible_lines
+from .html import PAGE_STYLE, TREE_STYLE, json_tree, page
 from .layout import DrawingUnavailableError
-from .report import RunReport
+from .report_data import ReportData
 from .svg import STYLE, svg
 from .text import mermaid
 
@@ -39,7 +39,7 @@ _MOST_BARS = 40
 _ALL_ITEMS_BYTES = 1_200_000
 
 
-def report_page(reports: Sequence[RunReport]) -> str:
+def report_page(reports: Sequence[ReportData]) -> str:
     """Return one page about runs. Two runs are shown side by side, with a comparison of their steps above them.
 
     Args:
@@ -57,7 +57,7 @@ def report_page(reports: Sequence[RunReport]) -> str:
     return page(f"Report of {runs}", "".join([*parts, "</div>"]), style)
 
 
-def _sections(report: RunReport, number: int) -> Iterator[str]:
+def _sections(report: ReportData, number: int) -> Iterator[str]:
     yield _section("Run", _summary(report))
     if report.given is not None:
         yield _section("Started with", _given(report.given, is_batch=len(report.items) != 1))
@@ -106,13 +106,13 @@ def _status(status: str) -> str:
     return f'<b class="{_text(status)}">{_text(status)}</b>'
 
 
-def _step_state(report: RunReport, step: StepDetails) -> str:
+def _step_state(report: ReportData, step: StepDetails) -> str:
     """Return what became of a step; it is coloured like its status unless it was not run."""
     kind = step.status.value if report.was_run(step) else "cancelled"
     return f'<b class="{_text(kind)}">{_text(report.text_of(step))}</b>'
 
 
-def _cause(report: RunReport) -> Iterator[tuple[str, str]]:
+def _cause(report: ReportData) -> Iterator[tuple[str, str]]:
     """Yield why a run of one item did not succeed, as rows of the summary."""
     account = next(iter(report.accounts.values())) if len(report.accounts) == 1 else None
     if account is None or account.kind is None:
@@ -126,7 +126,7 @@ def _cause(report: RunReport) -> Iterator[tuple[str, str]]:
         yield "not known", _text("; ".join(account.unknown))
 
 
-def _summary(report: RunReport) -> str:
+def _summary(report: ReportData) -> str:
     run = report.run
     rows = [("run", _text(run.run_id)), ("flow", _text(run.flow_name or "-")), ("flow id", _text(run.flow_id))]
     rows.append(("status", _status(run.status.value)))
@@ -135,7 +135,7 @@ def _summary(report: RunReport) -> str:
     rows += _cause(report)
     rows += [("created", _text(run.created_at.isoformat()))] if run.created_at else []
     if run.created_at and run.completed_at:
-        rows.append(("took", duration((run.completed_at - run.created_at).total_seconds())))
+        rows.append(("took", fine_duration((run.completed_at - run.created_at).total_seconds())))
     if not report.times:
         rows.append(("times", "not told by this server (before 0.12), or no step has started"))
     return "<table>" + "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows) + "</table>"
@@ -160,7 +160,7 @@ def _given(given: RunArguments, *, is_batch: bool) -> str:
     return "<table>" + "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows) + "</table>"
 
 
-def _picture(report: RunReport, number: int) -> str:
+def _picture(report: ReportData, number: int) -> str:
     graph = flow_graph(report.flow)
     statuses = statuses_of(report)
     try:
@@ -176,7 +176,7 @@ _WORST = ("not_needed", "not_started", "completed", "cancelled", "not_run", "run
 """States of a step, from the one that any other replaces."""
 
 
-def statuses_of(report: RunReport) -> dict[str, str]:
+def statuses_of(report: ReportData) -> dict[str, str]:
     """Return the state of each step by id, for pictures: the worst state over all items."""
     found: dict[str, str] = {}
     for step in report.step_accounts.values():
@@ -187,7 +187,7 @@ def statuses_of(report: RunReport) -> dict[str, str]:
     return {name: state for name, state in found.items() if state != "not_started"}
 
 
-def bars_of(report: RunReport, *, until: datetime | None = None) -> list[Bar]:
+def bars_of(report: ReportData, *, until: datetime | None = None) -> list[Bar]:
     """Return the rows of a run's timeline: its steps, or the 40 slowest items of a batch; empty if there are no times.
 
     Args:
@@ -245,13 +245,13 @@ def _errors(items: Sequence[RunItem]) -> str:
     return _table(("count", "step", "code", "message of the first", "items"), rows) if rows else ""
 
 
-def _latency(report: RunReport) -> str:
+def _latency(report: ReportData) -> str:
     times = item_times(report.times)
     if len(times) < 2:
         return ""
     seconds = sorted(item.seconds for item in times)
     parts = {"50 %": 0.5, "90 %": 0.9, "95 %": 0.95, "99 %": 0.99, "slowest": 1.0}
-    table = _table(list(parts), [_row(*(duration(percentile(seconds, part)) for part in parts.values()))])
+    table = _table(list(parts), [_row(*(fine_duration(percentile(seconds, part)) for part in parts.values()))])
     return f'{table}<div class="scroll">{histogram(seconds)}</div>'
 
 
@@ -262,7 +262,7 @@ def _by_step(times: Sequence[StepTime]) -> dict[str, list[StepTime]]:
     return found
 
 
-def _steps(report: RunReport) -> str:
+def _steps(report: ReportData) -> str:
     times = _by_step([time for time in report.times if report.was_run(time)])
     if len(report.items) > 1:
         groups: dict[str, list[StepDetails]] = defaultdict(list)
@@ -280,7 +280,7 @@ def _steps(report: RunReport) -> str:
     rows = []
     for step in report.steps:
         found = times.get(step.step_id, [])
-        took = duration(found[0].seconds) if found and found[0].seconds is not None else "-"
+        took = fine_duration(found[0].seconds) if found and found[0].seconds is not None else "-"
         attempts = str(len(found[0].attempts)) if found else "-"
         value = _message(step.error.message[:2000]) if step.error else json_tree(step.output)
         if not report.was_run(step):
@@ -293,7 +293,7 @@ def _steps(report: RunReport) -> str:
 
 def _spread(times: Sequence[StepTime]) -> tuple[str, ...]:
     seconds = sorted(time.seconds for time in times if time.seconds is not None)
-    return tuple(duration(percentile(seconds, part)) for part in (0.5, 0.95, 1.0)) if seconds else ("-", "-", "-")
+    return tuple(fine_duration(percentile(seconds, part)) for part in (0.5, 0.95, 1.0)) if seconds else ("-", "-", "-")
 
 
 def _items(items: Sequence[RunItem], inputs: Sequence[Any] | None) -> str:
@@ -333,10 +333,10 @@ def _item(item: RunItem, longest: int, given: str | None) -> str:
 
 def _folded(text: str) -> str:
     shown = _message(text)
-    return f"<details><summary>{_message(text[:120])}…</summary>{shown}</details>" if len(text) > 160 else shown
+    return f"<details><summary>{_message(cut(text, 121))}</summary>{shown}</details>" if len(text) > 160 else shown
 
 
-def _comparison(reports: Sequence[RunReport]) -> str:
+def _comparison(reports: Sequence[ReportData]) -> str:
     names = list(dict.fromkeys(step.step_id for report in reports for step in report.steps))
     rows = []
     for name in names:

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from html import escape
 
+from .._base.text import visible
 from .graph import FlowGraph, GraphEdge, GraphNode, SubFlow
-from .labels import columns, cut, edge_label, node_lines, node_title, visible
+from .labels import columns, cut, edge_label, node_lines, node_title
 from .layout import COLUMN, LINE, Box, DrawingUnavailableError, Layout, Route, lay_out
 
 __all__ = ["STYLE", "png", "svg"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .._base.text import visible
 from .graph import FlowGraph, GraphEdge
-from .labels import cut, node_lines, visible
+from .labels import cut, node_lines
 
 __all__ = ["dot", "mermaid"]
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .._rules.statuses import ExecutionStatus
-from ..account import FailedChild, RunAccount, StepAccount, StepState
 from ..types import ErrorCode
+from ..types.account import FailedChild, RunAccount, StepAccount, StepState
+from ..types.statuses import ExecutionStatus
 from .causes import FAILED, FAILED_STEP, NOT_KNOWN, SILENT, ItemCauses, ItemRecord, flow_reads, is_bare
 from .evaluation import overridden
 
@@ -100,7 +100,7 @@ def _input_of(given: RunArguments | None, index: int) -> Any:
 
 def _recorded(value: Any) -> Any:
     """Return a recorded value; `NOT_KNOWN` if a secret in it is masked."""
-    from .._codec.secrets import is_hidden
+    from .._data.secrets import is_hidden
 
     return NOT_KNOWN if is_hidden(value) else value
 
@@ -118,7 +118,7 @@ def needs_schema(account: RunAccount) -> str | None:
 
 def flow_with(flow: Mapping[str, Any], overrides: Any) -> Mapping[str, Any]:
     """Return a flow with the overrides of a run, in any form; the flow itself if they do not fit."""
-    from .._codec.values import merge_overrides
+    from .._data.values import merge_overrides
     from ..errors import InvalidArgumentError
 
     try:

@@ -9,13 +9,13 @@ from os import PathLike, fsdecode
 from pathlib import Path
 from typing import Any, Literal
 
+from .._base.text import did_you_mean, nearest, short_json
 from ..errors import FlowFileError, InvalidArgumentError
 from ..types import FlowResult
 from .error_codes import code_matches, error_data
 from .examples import without_cases
 from .file import load_flow
-from .matching import Difference, check_expected, compare, is_matcher, shorten
-from .nearest import did_you_mean, nearest
+from .matching import Difference, check_expected, compare, is_matcher
 from .source import FlowText, Node
 
 __all__ = ["FlowCase", "FlowTests", "collect_tests", "judge", "read_tests", "select_cases"]
@@ -78,13 +78,13 @@ def read_tests(path: str | PathLike[str]) -> FlowTests:
     flow: dict[str, Any] = root.value
     steps, test = flow.get("steps"), flow.get("test")
     if steps is not None and not isinstance(steps, list):
-        raise _wrong(name, f"steps is a list, not {shorten(steps, 40)}", root, "steps")
+        raise _wrong(name, f"steps is a list, not {short_json(steps, 40)}", root, "steps")
     if test is not None and not isinstance(test, Mapping):
-        raise _wrong(name, f"test is an object, not {shorten(test, 40)}", root, "test")
+        raise _wrong(name, f"test is an object, not {short_json(test, 40)}", root, "test")
     config, config_file = _configuration(name, test or {}, root)
     listed = (test or {}).get("cases")
     if listed is not None and not isinstance(listed, list):
-        raise _wrong(name, f"test.cases is a list, not {shorten(listed, 40)}", root, "test", "cases")
+        raise _wrong(name, f"test.cases is a list, not {short_json(listed, 40)}", root, "test", "cases")
     return FlowTests(
         path=Path(name),
         flow=without_cases(flow),
@@ -128,9 +128,9 @@ def _configuration(name: str, test: Mapping[str, Any], root: Node) -> tuple[Mapp
     if len(spellings) == 2 or (config is not None and config_file is not None):
         raise _wrong(name, "test has two configurations; keep one of config and configFile", root, "test")
     if config_file is not None and not isinstance(config_file, str):
-        raise _wrong(name, f"test.configFile is a path, not {shorten(config_file, 40)}", root, "test", "configFile")
+        raise _wrong(name, f"test.configFile is a path, not {short_json(config_file, 40)}", root, "test", "configFile")
     if config is not None and not isinstance(config, Mapping):
-        raise _wrong(name, f"test.config is an object, not {shorten(config, 40)}", root, "test", *spellings)
+        raise _wrong(name, f"test.config is an object, not {short_json(config, 40)}", root, "test", *spellings)
     return config, config_file
 
 
@@ -187,11 +187,11 @@ def _check_expectation(expected: Any) -> None:
         check_expected(error, "output.error")
         code = error.get("code", 0)
         if not is_matcher(code) and (isinstance(code, bool) or not isinstance(code, (str, int))):
-            raise InvalidArgumentError(f"output.error.code is a word or a number, not {shorten(code, 40)}")
+            raise InvalidArgumentError(f"output.error.code is a word or a number, not {short_json(code, 40)}")
     else:
         raise InvalidArgumentError(
             f"an expected output is {{outcome: success, result}} or {{outcome: failed, error}}, not "
-            f"{shorten(expected, 60)}"
+            f"{short_json(expected, 60)}"
         )
 
 
@@ -225,8 +225,8 @@ def judge(case: FlowCase, result: FlowResult) -> tuple[Verdict, list[Difference]
         return "failed", [Difference("$.outcome", '"success"', _told(result))]
     wanted = case.expected["outcome"]
     if result.is_success != (wanted == "success"):
-        actual = f'"success" with {shorten(result.output)}' if result.is_success else _told(result)
-        return "failed", [Difference("$.outcome", shorten(wanted), actual)]
+        actual = f'"success" with {short_json(result.output)}' if result.is_success else _told(result)
+        return "failed", [Difference("$.outcome", short_json(wanted), actual)]
     if result.is_success:
         found = compare(case.expected["result"], result.output, "$.result")
     else:
@@ -248,7 +248,7 @@ def _error_differences(expected: Mapping[str, Any], result: FlowResult) -> list[
     found: list[Difference] = []
     if "code" in expected and not code_matches(expected["code"], error):
         code = error.code.value.upper() if error and error.code else "none"
-        found.append(Difference("$.error.code", shorten(expected["code"]), code))
+        found.append(Difference("$.error.code", short_json(expected["code"]), code))
     if "message" in expected:
         found += compare(expected["message"], message, "$.error.message")
     if "data" in expected:

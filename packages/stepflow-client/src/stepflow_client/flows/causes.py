@@ -15,11 +15,11 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from .._rules.statuses import ExecutionStatus
-from ..account import FailureKind
+from .._data.expressions import Reference
 from ..types import ErrorCode
+from ..types.account import FailureKind
+from ..types.statuses import ExecutionStatus
 from .evaluation import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedEvaluation, StepRun
-from .expressions import Reference
 from .graph import FlowSteps, inner_flow, steps_by_id
 
 if TYPE_CHECKING:

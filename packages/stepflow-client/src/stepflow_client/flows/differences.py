@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
+from .._data.expressions import Path, PathError, parse_path
 from ..errors import InvalidArgumentError
-from .expressions import Path, PathError, parse_path
 from .matching import equal
 
 __all__ = ["ABSENT", "Change", "changes", "is_ignored", "parse_patterns"]

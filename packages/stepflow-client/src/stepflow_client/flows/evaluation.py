@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .expressions import Path, PathError, keyword_of, parse_path, references
+from .._data.expressions import Path, PathError, keyword_of, parse_path, references
 
 __all__ = [
     "BROKEN",

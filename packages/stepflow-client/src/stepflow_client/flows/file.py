@@ -19,8 +19,9 @@ from io import FileIO
 from os import PathLike, fsdecode
 from typing import Any, NoReturn
 
-from .._codec.objects import DataObject, is_data_object
-from .._codec.values import check_json
+from .._base.text import cut
+from .._data.objects import DataObject, is_data_object
+from .._data.values import check_json
 from .._rules.deadline import current_deadline
 from ..errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError
 
@@ -212,7 +213,7 @@ def parse_yaml(text: str, source: str = "the YAML text") -> Any:
     if len(text) > MAX_YAML_LENGTH:
         longest = MAX_YAML_LENGTH >> 20
         raise FlowFileError(f"{source} holds more than {longest} MiB of YAML; write it as JSON", path=source)
-    from .._codec.yaml_reader import read_yaml
+    from .._data.yaml_reader import read_yaml
 
     return read_yaml(text, source)
 
@@ -239,7 +240,7 @@ def parse_json(text: str, source: str = "the JSON text") -> Any:
             column = token.start() - text.rfind("\n", 0, token.start())
             message = f"{source} is not JSON: {reason} (line {line}, column {column})"
             raise FlowFileError(message, path=source, line=line, column=column)
-    from .._codec.yaml_reader import read_yaml
+    from .._data.yaml_reader import read_yaml
 
     if len(text) <= MAX_YAML_LENGTH:
         try:
@@ -270,12 +271,8 @@ def _refuse_constant(name: str) -> NoReturn:
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{_clip(text)} is not a number that JSON can hold")
+        raise ValueError(f"{cut(text, 41)} is not a number that JSON can hold")
     return number
-
-
-def _clip(text: str) -> str:
-    return text if len(text) <= 40 else text[:40] + "…"
 
 
 def _kind(value: Any) -> str:

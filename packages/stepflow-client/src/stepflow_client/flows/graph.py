@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from .expressions import Path, Reference, is_expression, references
+from .._data.expressions import Path, Reference, is_expression, references
 
 __all__ = [
     "SUBFLOW_INPUTS",

@@ -22,15 +22,15 @@ Use `$equals` as an escape: `{$equals: {$any: true}}` expects the object `{"$any
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from .._base.text import short_json
+from .._data.expressions import write_path
 from ..errors import InvalidArgumentError
-from .expressions import write_path
 from .json_types import JSON_TYPES, is_json_type, is_number
 
 __all__ = [
@@ -41,7 +41,6 @@ __all__ = [
     "equal",
     "is_matcher",
     "level_run_ids",
-    "shorten",
 ]
 
 MATCHERS = ("$any", "$contains", "$range", "$regex", "$type", "$equals")
@@ -122,12 +121,6 @@ def _is_run_id(key: str, value: Any) -> bool:
     return key == "run_id" and isinstance(value, str) and _UUID.fullmatch(value) is not None
 
 
-def shorten(value: Any, limit: int = 200) -> str:
-    """Return a JSON value as text on one line, cut at `limit` characters."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
 def _differences(expected: Any, actual: Any, path: str) -> Iterator[Difference]:
     if is_matcher(expected):
         yield from _matcher_differences(expected, actual, path)
@@ -135,23 +128,23 @@ def _differences(expected: Any, actual: Any, path: str) -> Iterator[Difference]:
         for key, value in expected.items():
             found = actual.get(key, _MISSING)
             if found is _MISSING:
-                yield Difference(write_path([key], path), shorten(value), "nothing")
+                yield Difference(write_path([key], path), short_json(value), "nothing")
             elif not (_is_run_id(key, value) and _is_run_id(key, found)):
                 yield from _differences(value, found, write_path([key], path))
     elif isinstance(expected, list) and isinstance(actual, list):
         if len(expected) != len(actual):
-            yield Difference(path, _counted(expected), f"{_counted(actual)}: {shorten(actual)}")
+            yield Difference(path, _counted(expected), f"{_counted(actual)}: {short_json(actual)}")
         for index, (value, found) in enumerate(zip(expected, actual, strict=False)):
             yield from _differences(value, found, write_path([index], path))
     elif not equal(expected, actual):
-        yield Difference(path, shorten(expected), shorten(actual))
+        yield Difference(path, short_json(expected), short_json(actual))
 
 
 def _matcher_differences(expected: Mapping[str, Any], actual: Any, path: str) -> Iterator[Difference]:
     name, argument = next(iter(expected.items()))
     _check_matcher(name, argument, path)
     if not _matches(name, argument, actual):
-        yield Difference(path, shorten(dict(expected)), shorten(actual))
+        yield Difference(path, short_json(dict(expected)), short_json(actual))
 
 
 def _matches(name: str, argument: Any, actual: Any) -> bool:
@@ -195,7 +188,7 @@ def _check_matcher(name: str, argument: Any, path: str) -> None:
         case _:
             problem = None
     if problem is not None:
-        raise InvalidArgumentError(f"{path}: {problem}, not {shorten(argument)}", hint=_ESCAPE)
+        raise InvalidArgumentError(f"{path}: {problem}, not {short_json(argument)}", hint=_ESCAPE)
 
 
 def _regex_problem(pattern: Any) -> str | None:

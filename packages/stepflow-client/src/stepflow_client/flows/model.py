@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .._data.expressions import Reference, write_path
 from . import graph
-from .expressions import Reference, write_path
 from .source import Node
 
 __all__ = ["FlowModel", "Read", "Step"]

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._base.text import nearest_hint
+from .._data.expressions import Reference, references
 from ..errors import InvalidArgumentError
-from .expressions import Reference, references
 from .graph import FlowSteps, inner_flow, reachable
-from .nearest import nearest_hint
 
 if TYPE_CHECKING:
     from ..types import FlowVariable

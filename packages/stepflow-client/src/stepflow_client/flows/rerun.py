@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .._codec.secrets import is_hidden
-from .._codec.values import merge_overrides
+from .._base.text import nearest_hint
+from .._data.expressions import Reference, portable_path, references
+from .._data.secrets import is_hidden
+from .._data.values import merge_overrides
 from ..errors import InvalidArgumentError
-from .expressions import Reference, portable_path, references
 from .graph import steps_behind, steps_by_id
 from .matching import equal
-from .nearest import nearest_hint
 
 if TYPE_CHECKING:
-    from ..history import HistoryEntry
-    from ..reruns import RerunItem
     from ..types import StepDetails
+    from ..types.history_entry import HistoryEntry
+    from ..types.reruns import RerunItem
 
 __all__ = [
     "Recorded",

@@ -11,9 +11,9 @@ from difflib import SequenceMatcher
 from functools import cached_property
 from typing import Any
 
-from .expressions import keyword_of
+from .._base.text import meant
+from .._data.expressions import keyword_of
 from .findings import Finding, Fix
-from .nearest import meant
 from .source import FlowText, Key, Node
 
 __all__ = ["with_rewrites"]

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from .._codec.secrets import HIDDEN, flow_secrets, hidden_flow
-from ..comparison import RunDifference
+from .._data.expressions import Path, write_path
+from .._data.secrets import HIDDEN, flow_secrets, hidden_flow
+from ..types.comparison import RunDifference
 from .account import accounts_of
 from .differences import ABSENT, Change, changes, is_ignored
-from .expressions import Path, write_path
 from .graph import FlowSteps, reachable, steps_by_id
 
 if TYPE_CHECKING:

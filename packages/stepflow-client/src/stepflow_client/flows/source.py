@@ -10,19 +10,19 @@ from functools import cached_property
 from os import PathLike, fsdecode
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._lazy import lazy_module
+from .._base.lazy import lazy_module
+from .._data.expressions import PathError, parse_path
 from ..errors import FlowFileError
-from .expressions import PathError, parse_path
 from .file import MAX_YAML_LENGTH, FlowSource, load_flow, parse_json, parse_yaml, read_file, text_of
 
 if TYPE_CHECKING:
     import yaml
 
-    from .._codec import yaml_reader
+    from .._data import yaml_reader
 else:
     # Flows in JSON are checked without PyYAML, unless there is something to report.
     yaml = lazy_module("yaml")
-    yaml_reader = lazy_module("stepflow_client._codec.yaml_reader")
+    yaml_reader = lazy_module("stepflow_client._data.yaml_reader")
 
 __all__ = ["FlowText", "Key", "Node", "locate", "node_of", "paused_collector", "read_tree"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .._codec.values import merge_overrides
-from .expressions import references
+from .._data.expressions import references
+from .._data.values import merge_overrides
 from .graph import FlowSteps, reachable, steps_by_id
 from .rerun import check_step
 

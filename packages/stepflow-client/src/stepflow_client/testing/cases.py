@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from .._base.text import short_json
 from ..errors import RunTimeoutError, StepflowClientError
-from ..flows.matching import Difference, shorten
+from ..flows.matching import Difference
 from .recordings import Recording
 
 if TYPE_CHECKING:
@@ -201,5 +202,5 @@ def failure_text(done: CaseResult, *, limit: int = 20) -> str:
     if len(done.differences) > limit:
         lines.append(f"and {len(done.differences) - limit} more")
     if done.result is not None and done.result.is_success and done.differences:
-        lines.append(f"the output was {shorten(done.result.output, 500)}")
+        lines.append(f"the output was {short_json(done.result.output, 500)}")
     return "\n".join(lines)

@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from .._data.expressions import references
 from ..flows.evaluation import Failure
-from ..flows.expressions import references
 
 __all__ = ["BUILTINS", "findings", "floats", "value_id"]
 

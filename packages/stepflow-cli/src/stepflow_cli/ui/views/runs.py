@@ -182,7 +182,7 @@ async def _flow_of(site: Site, run: RunDetails) -> StoredFlow | None:
 
 async def _given(site: Site, run: RunDetails, stored: StoredFlow | None) -> RunArguments:
     """Return a run's arguments without secret values."""
-    from stepflow_client.drawing.report import masked_arguments
+    from stepflow_client.drawing.report_data import masked_arguments
 
     return masked_arguments(stored.flow if stored else {}, await site.arguments(run.run_id))
 
@@ -207,7 +207,7 @@ async def _report(
 ) -> RunReport:
     """Return what to show of a run, without secret values."""
     from stepflow_client.drawing import RunReport
-    from stepflow_client.drawing.report import masked
+    from stepflow_client.drawing.report_data import masked
 
     items, steps = masked(stored.flow if stored else {}, items, steps)
     times = []

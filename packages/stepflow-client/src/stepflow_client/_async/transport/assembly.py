@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..._http.proxies import environment_proxy
+from ..._http.settings import ServerUrl, TokenAuth, check_limits, is_httpx_auth, static_authorization
 from ..._http.tls import ssl_context
-from ..._settings import ServerUrl, TokenAuth, check_limits, is_httpx_auth, static_authorization
 from ...errors import InvalidArgumentError
 from .base import Transport
 from .failover import Authorization

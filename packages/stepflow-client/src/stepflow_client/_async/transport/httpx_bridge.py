@@ -29,12 +29,12 @@ from ..._http.messages import (
     WriteTimeout,
     lower,
 )
+from ..._http.settings import API_PATH, ServerUrl, TokenAuth, check_headers
 from ..._http.sockets import async_home
 from ..._http.time_limit import async_limited
 from ..._http.unpacking import Unpacker
 from ..._rules.deadline import has_passed
 from ..._rules.operations import operation_of
-from ..._settings import API_PATH, ServerUrl, TokenAuth, check_headers
 from ...errors import InvalidArgumentError, RequestTimeoutError, StepflowClientError
 from .base import Middleware, Stream, Transport
 

@@ -7,10 +7,10 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+from ..._base.logging import logger
 from ..._http.messages import HttpError, HttpRequest, HttpResponse
-from ..._logging import logger
 from ..._rules.transient import Budget, RetryPolicy, delay_before_retry, describe, was_unreachable
-from ..._tracing import resent
+from ..._shared.tracing import resent
 from .base import Middleware, Stream, Transport
 
 __all__ = ["Retry"]

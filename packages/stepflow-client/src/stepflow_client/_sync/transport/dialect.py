@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
-from ..._codec.values import decode, encode
+from ..._base.lazy import lazy_module
+from ..._data.values import decode, encode
 from ..._http.messages import ConnectFailed, ConnectionBroken, HttpError, HttpRequest, HttpResponse
-from ..._lazy import lazy_module
 from ..._rules import releases
 from ..._rules.operations import OPERATIONS
 from ..._rules.transient import is_transient_status

@@ -20,9 +20,9 @@ from ..._http.messages import (
     ReadTimeout,
     request_bytes,
 )
+from ..._http.settings import API_PATH, PoolLimits, ServerUrl
 from ..._http.slots import SyncSlots
 from ..._http.sockets import SyncSocket, forks
-from ..._settings import API_PATH, PoolLimits, ServerUrl
 from ...errors import StepflowClientError
 from .base import Stream, Transport
 

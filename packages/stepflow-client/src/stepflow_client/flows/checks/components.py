@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from difflib import SequenceMatcher
 from typing import Any
 
+from ..._base.text import did_you_mean, near, nearest
+from ..._data.expressions import keyword_of, portable_path, references
 from ..components import Components
-from ..expressions import keyword_of, portable_path, references
 from ..findings import Findings
 from ..graph import inner_flow
 from ..model import FlowModel, Read, Step
-from ..nearest import did_you_mean, near, nearest
 from ..source import Node
 from ..types.flow import Catalogue
 from ..types.paths import behind

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from difflib import get_close_matches
 
-from ..expressions import KEYWORDS, PathError, ambiguity, has_wildcard, keyword_of, parse_path
+from ..._base.text import near, nearest
+from ..._data.expressions import KEYWORDS, PathError, ambiguity, has_wildcard, keyword_of, parse_path
 from ..findings import Findings, Fix
-from ..nearest import near, nearest
 from ..source import Node
 from .texts import check_text
 

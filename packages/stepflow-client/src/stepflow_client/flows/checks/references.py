@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from ..._base.text import near
 from ..findings import Findings
 from ..model import FlowModel, Read, Step
-from ..nearest import near
 
 __all__ = ["check_references"]
 

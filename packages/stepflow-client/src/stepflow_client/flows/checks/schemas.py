@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..expressions import portable_path, write_path
+from ..._base.text import near
+from ..._data.expressions import portable_path, write_path
 from ..findings import Findings
 from ..json_types import JSON_TYPES
 from ..matching import MATCHERS, is_matcher
 from ..model import FlowModel, Read
-from ..nearest import near
 from ..source import Node
 from ..types.model import ObjectOf, Type
 from ..types.paths import behind

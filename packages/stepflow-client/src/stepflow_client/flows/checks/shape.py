@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..._base.text import near, nearest
 from ...errors import InvalidArgumentError
 from ..findings import Findings, Fix
 from ..matching import check_expected
-from ..nearest import near, nearest
 from ..source import Node
 
 __all__ = ["check_shape", "no_flow"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..expressions import keyword_of, write_path
-from ..nearest import near
+from ..._base.text import near
+from ..._data.expressions import keyword_of, write_path
 from ..types.compare import Conflict, fits
 from ..types.model import ListOf, ObjectOf, Plain, Type, is_unknown, may_be_null, without_null
 from ..types.paths import paths_in

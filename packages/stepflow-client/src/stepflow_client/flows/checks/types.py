@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ..expressions import Path, keyword_of
+from ..._data.expressions import Path, keyword_of
 from ..findings import Findings
 from ..model import Read
 from ..source import Node

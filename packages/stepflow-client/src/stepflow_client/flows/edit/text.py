@@ -125,7 +125,7 @@ def _escape(character: str) -> str:
 
 def plain_text(value: Any) -> str:
     """Return a value as YAML, without the line ending."""
-    from ..._codec.yaml_writer import write_yaml
+    from ..._data.yaml_writer import write_yaml
 
     return write_yaml(value).rstrip("\n")
 
@@ -154,7 +154,7 @@ def _json_step(text: str) -> str:
 
 def block_text(value: Any, indent: int, newline: str) -> str:
     """Return a value in block style with an indent."""
-    from ..._codec.yaml_writer import write_yaml
+    from ..._data.yaml_writer import write_yaml
 
     text = write_yaml(value).rstrip("\n")
     lines = text.split("\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ..expressions import write_path
+from ..._data.expressions import write_path
 from ..graph import inner_flow
 from ..source import Node
 from .expressions import Scope, type_of

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..expressions import Path, keyword_of, portable_path
+from ..._data.expressions import Path, keyword_of, portable_path
 from ..source import Node
 from .model import (
     NEVER,

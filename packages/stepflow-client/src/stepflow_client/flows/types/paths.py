@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from ..nearest import near
+from ..._base.text import near
 from .model import (
     NULL,
     UNKNOWN,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..expressions import keyword_of
+from ..._data.expressions import keyword_of
 from ..source import Key, Node
 from .expressions import Scope, branches_of, type_of
 from .model import NULL, UNKNOWN, Field, ListOf, ObjectOf, Type, is_unknown, may_be_null, union

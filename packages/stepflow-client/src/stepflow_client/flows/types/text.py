@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+from ..._base.text import cut
 from .model import ListOf, Member, ObjectOf, Plain, Type, is_unknown, union, widened
 
 __all__ = ["type_noun", "type_text"]
@@ -23,7 +24,7 @@ def type_text(type: Type, longest: int = 200) -> str:
         type: The type.
         longest: Maximum number of characters.
     """
-    return _cut(_Writer().text(type, 0), longest)
+    return cut(_Writer().text(type, 0), longest)
 
 
 def type_noun(type: Type) -> str:
@@ -45,10 +46,6 @@ def _noun(member: Member) -> str:
     return ""
 
 
-def _cut(text: str, longest: int) -> str:
-    return text if len(text) <= longest else text[: longest - 1] + "…"
-
-
 class _Writer:
     """Writes a type as text. The text of parts that occur more than once is computed once."""
 
@@ -65,7 +62,7 @@ class _Writer:
         if key not in self._known:
             members = union([widened(type)]).members
             text = " | ".join(dict.fromkeys(self._member(each, depth) for each in members))
-            self._known[key] = _cut(text, _LONGEST)
+            self._known[key] = cut(text, _LONGEST)
         return self._known[key]
 
     def _member(self, member: Member, depth: int) -> str:

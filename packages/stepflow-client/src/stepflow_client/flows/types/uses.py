@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ..expressions import Path, keyword_of, portable_path
+from ..._data.expressions import Path, keyword_of, portable_path
 from .found import FlowTypes
 from .model import UNKNOWN, Field, ListOf, ObjectOf, Type, is_unknown
 from .slots import Slot, slots_of

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from ..expressions import is_expression
+from ..._base.text import near, nearest
+from ..._data.expressions import is_expression
 from ..json_types import is_json_type, json_type
-from ..nearest import near, nearest
 from ..source import Node
 from .schemas import list_schemas, resolved
 

@@ -12,8 +12,8 @@ from contextvars import copy_context
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ._lazy import lazy_module
-from .errors import InvalidArgumentError
+from .._base.lazy import lazy_module
+from ..errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     import asyncio

@@ -6,10 +6,11 @@ Creating a client does not import pydantic, attrs, httpx and yaml. They are impo
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-__all__ = ["lazy_module"]
+__all__ = ["lazy_module", "lazy_names"]
 
 
 class _Lazy:
@@ -36,3 +37,25 @@ def lazy_module(name: str) -> Any:
         name: The full name of the module, which must exist.
     """
     return sys.modules.get(name) or _Lazy(name)
+
+
+def lazy_names(
+    package: str, homes: Mapping[str, Sequence[str]]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return `__getattr__` and `__dir__` of a package that imports each of its public names when it is first used.
+
+    Args:
+        package: The full name of the package.
+        homes: The public names of each of its modules, by the name of the module within the package.
+    """
+    home_of = {name: home for home, names in homes.items() for name in names}
+
+    def find(name: str) -> Any:
+        home = home_of.get(name)
+        if home is None:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{package}.{home}"), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return find, lambda: sorted(home_of)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import InvalidArgumentError
-from ..flows.expressions import is_expression, write_path
+from .expressions import is_expression, write_path
 from .objects import fields_of, is_data_object
 
 __all__ = [

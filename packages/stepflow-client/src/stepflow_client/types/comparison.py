@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from .shown import Shown
+
 if TYPE_CHECKING:
-    from .types import RunDetails
+    from .runs import RunDetails
 
 __all__ = ["RunComparison", "RunDifference"]
 
@@ -42,7 +44,7 @@ class RunDifference:
 
 
 @dataclass(frozen=True, slots=True)
-class RunComparison:
+class RunComparison(Shown):
     """Two runs and their differences."""
 
     a: RunDetails
@@ -73,11 +75,6 @@ class RunComparison:
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return `differences` as dicts, for example for `pandas.DataFrame`."""
         return [each.to_dict() for each in self.differences]
-
-    def _repr_html_(self) -> str:
-        from .drawing.notebook import records_html
-
-        return records_html(self.differences, ("path", "kind", "a", "b"), "differences")
 
 
 def _seconds(run: RunDetails) -> float | None:

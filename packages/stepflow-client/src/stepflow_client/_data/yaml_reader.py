@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import yaml
 import yaml.composer
 
+from .._base.text import cut
 from ..errors import FlowFileError
 from .yaml_faults import YamlFault, explained
 
@@ -228,7 +229,7 @@ class YamlReader:
 
     def constant(self, node: yaml.ScalarNode, known: dict[str, bool | None]) -> bool | None:
         if node.value not in known:
-            self.fail(node, f"{_clip(node.value)!r} is not what its tag {node.tag} says")
+            self.fail(node, f"{cut(node.value, 41)!r} is not what its tag {node.tag} says")
         return known[node.value]
 
     def integer(self, node: yaml.ScalarNode) -> int:
@@ -236,7 +237,7 @@ class YamlReader:
             # A leading zero does not mean another base: `!!int 017` is 17.
             return int(node.value, 0 if _BASED.match(node.value) else 10)
         except ValueError:
-            self.fail(node, f"{_clip(node.value)} is not an integer that can be read")
+            self.fail(node, f"{cut(node.value, 41)} is not an integer that can be read")
 
     def number(self, node: yaml.ScalarNode) -> float:
         try:
@@ -244,7 +245,7 @@ class YamlReader:
         except ValueError:
             number = math.nan
         if not math.isfinite(number):
-            self.fail(node, f"{_clip(node.value)} is not a number that JSON can hold")
+            self.fail(node, f"{cut(node.value, 41)} is not a number that JSON can hold")
         return number
 
     def fail(self, node: yaml.Node, reason: str, hint: str | None = None) -> NoReturn:
@@ -267,7 +268,3 @@ def _refusal(source: str, what: str, fault: YamlFault) -> FlowFileError:
     error = FlowFileError(f"{source} {what}: {fault.reason}{where}", path=source, line=fault.line, column=fault.column)
     error.hint = fault.hint
     return error
-
-
-def _clip(text: str) -> str:
-    return text if len(text) <= 40 else text[:40] + "…"

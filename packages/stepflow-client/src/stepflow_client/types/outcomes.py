@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
-from .errors import RunFailedError
-from .types import ExecutionStatus, FlowError
+from .results import FlowError, FlowResult, OutputT, Typed, failure
+from .statuses import FAILED_STATUSES, ExecutionStatus
 
 __all__ = ["Outcome"]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """The outcome of one input of a batch."""
+class Outcome(Typed[OutputT]):
+    """The outcome of one input of a batch. `Outcome[Output]` is one whose output is an `Output`."""
 
     index: int
     """The position of the input, from 0."""
@@ -27,7 +27,7 @@ class Outcome:
     """The flow's output; also None if the input did not succeed."""
     error: FlowError | None = None
     """The reason for the failure; None if the input did not fail."""
-    seconds: float | None = field(default=None, compare=False)
+    duration: float | None = field(default=None, compare=False)
     """Seconds from the request that created the run until its results were available. None for an input that was not
     run, or whose outcome was read from a journal."""
 
@@ -36,7 +36,22 @@ class Outcome:
         """True if the input completed."""
         return self.status is ExecutionStatus.COMPLETED
 
-    def record(self) -> dict[str, Any]:
+    @property
+    def is_failed(self) -> bool:
+        """True if the input failed, or if the server could not recover its run."""
+        return self.status in FAILED_STATUSES
+
+    @property
+    def is_cancelled(self) -> bool:
+        """True if the run of the input was cancelled."""
+        return self.status is ExecutionStatus.CANCELLED
+
+    @property
+    def result(self) -> FlowResult:
+        """The same as a result, as `run` returns it."""
+        return FlowResult(run_id=self.run_id or "", status=self.status, output=self.output, error=self.error)
+
+    def to_dict(self) -> dict[str, Any]:
         """Return the outcome as plain JSON data: with `output` if it is a success, else with `error`."""
         record: dict[str, Any] = {
             "index": self.index,
@@ -55,13 +70,22 @@ class Outcome:
             }
         return record
 
-    def raise_for_failure(self) -> Outcome:
+    def unwrap(self) -> OutputT:
+        """Return the output of a success.
+
+        Raises:
+            RunFailedError: If it is not a success; the error's `result` is `result`.
+        """
+        self.raise_for_failure()
+        output: OutputT = self.output
+        return output
+
+    def raise_for_failure(self) -> Self:
         """Return this outcome if it is a success.
 
         Raises:
-            RunFailedError: If it is not.
+            RunFailedError: If it is not; the error's `result` is `result`.
         """
-        if self.is_success:
-            return self
-        said = self.error.message if self.error is not None else f"it was {self.status.value}"
-        raise RunFailedError(f"input {self.index} failed: {said}", run_id=self.run_id)
+        if not self.is_success:
+            raise failure(self.result, f"input {self.index}")
+        return self

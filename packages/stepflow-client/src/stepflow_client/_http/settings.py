@@ -12,8 +12,8 @@ from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 from urllib.parse import quote, unquote, urlsplit
 
-from ._http.messages import Timeouts
-from .errors import InvalidArgumentError
+from ..errors import InvalidArgumentError
+from .messages import Timeouts
 
 if TYPE_CHECKING:
     import httpx

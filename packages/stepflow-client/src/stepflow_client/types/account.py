@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from .shown import Shown
+
 if TYPE_CHECKING:
-    from .types import ExecutionStatus, FlowError
+    from .results import FlowError
+    from .statuses import ExecutionStatus
 
 __all__ = ["FailedChild", "FailureKind", "RunAccount", "StepAccount", "StepState", "state_text"]
 
@@ -114,7 +117,7 @@ class StepAccount:
 
 
 @dataclass(frozen=True, slots=True)
-class RunAccount:
+class RunAccount(Shown):
     """Why one item of a run failed, and what became of each of its steps."""
 
     run_id: str
@@ -202,11 +205,3 @@ class RunAccount:
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return the accounts of the steps as dicts, for example for `pandas.DataFrame`."""
         return [step.to_dict() for step in self.steps]
-
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        from .drawing.notebook import records_html
-
-        table = records_html(self.steps, ("step_id", "text", "component", "error.message"), "steps")
-        return f"<div>{escape(self.text)}</div>{table}"

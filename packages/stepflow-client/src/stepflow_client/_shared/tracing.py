@@ -11,15 +11,15 @@ from contextvars import ContextVar, Token
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
-from ._settings import API_PATH
-from .errors import StepflowClientError
+from .._http.settings import API_PATH
+from ..errors import StepflowClientError
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Counter, Histogram
     from opentelemetry.trace import Tracer
 
-    from ._http.messages import HttpRequest
-    from ._settings import ServerUrl
+    from .._http.messages import HttpRequest
+    from .._http.settings import ServerUrl
 
 __all__ = ["Operation", "annotate", "operation", "resent"]
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .errors import InvalidArgumentError
+from ..errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from .types import FlowResult
+    from .results import FlowResult
 
 __all__ = ["RerunItem", "RerunPlan", "RerunResult"]
 

@@ -1,0 +1,167 @@
+"""Texts for people, as the client and the command write them. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+from unicodedata import category
+
+__all__ = [
+    "counted",
+    "cut",
+    "did_you_mean",
+    "duration_text",
+    "fine_duration",
+    "meant",
+    "near",
+    "nearest",
+    "nearest_hint",
+    "rate_of",
+    "short_json",
+    "time_left",
+    "visible",
+    "visible_lines",
+    "without_password",
+]
+
+_ENOUGH = 3.0
+"""Seconds after which a rate is meaningful."""
+
+
+def cut(text: str, longest: int) -> str:
+    """Return a text of at most `longest` characters; if it is longer, the last one is an ellipsis."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def short_json(value: Any, longest: int = 200) -> str:
+    """Return a value as JSON on one line of at most `longest` characters."""
+    return cut(json.dumps(value, ensure_ascii=False, default=str), longest)
+
+
+def visible(text: str) -> str:
+    """Return a text with line breaks, control characters and invisible characters replaced by `·`."""
+    return re.sub("[^ -~]", _shown, text)
+
+
+def _shown(match: re.Match[str]) -> str:
+    return "·" if category(match[0]) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") else match[0]
+
+
+def visible_lines(text: str) -> str:
+    """Return a text of several lines, each of which is `visible`."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
+def without_password(url: str) -> str:
+    """Return a URL for display: without its user and password."""
+    start = re.match(r"(?:[a-z][a-z0-9+.-]*://)?", url, re.IGNORECASE)
+    scheme = start[0] if start else ""
+    # A password may contain any separator that precedes the host.
+    return scheme + url.removeprefix(scheme).rpartition("@")[2]
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most similar to a word, ignoring case; None if none is similar."""
+    from difflib import get_close_matches
+
+    lowered = {name.lower(): name for name in known}
+    found = get_close_matches(word.lower(), lowered, n=3, cutoff=0.6)
+    # Among words that are about equally near, one with the same first letter: `set` rather than `use` for `ste`.
+    found.sort(key=lambda each: each[:1] != word[:1].lower())
+    return lowered[found[0]] if found else None
+
+
+def did_you_mean(name: str) -> str:
+    """Return the hint that suggests a name."""
+    return f"did you mean {name!r}?"
+
+
+def meant(hint: str | None) -> str | None:
+    """Return the name that a hint suggests; None if it suggests no single one."""
+    found = re.fullmatch(r"""(?:did you mean|write) (['"])(.+)\1\??""", hint or "")
+    return found[2] if found else None
+
+
+def nearest_hint(word: str, known: Iterable[str]) -> str | None:
+    """Return the hint with the known name that is most similar to a word; None if none is similar."""
+    found = nearest(word, known)
+    return None if found is None else did_you_mean(found)
+
+
+def near(word: str, known: Iterable[Any], what: str = "known") -> str:
+    """Return a hint with the nearest known name, or with all of them."""
+    names = [str(each) for each in known]
+    if not names:
+        return f"{what}: none"
+    listed = f"{what}: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"
+    return nearest_hint(word, names) or listed
+
+
+def fine_duration(seconds: object) -> str:
+    """Return a duration as `duration_text` does, but short ones as 300µs, 12ms, 1.25s."""
+    if not isinstance(seconds, (int, float)) or seconds >= 10:
+        return duration_text(seconds)
+    if seconds >= 1:
+        return f"{seconds:.2f}s"
+    return f"{seconds * 1_000_000:.0f}µs" if seconds < 0.001 else f"{seconds * 1_000:.{seconds < 0.01:d}f}ms"
+
+
+def duration_text(seconds: object) -> str:
+    """Return a duration in readable form: 0.4s, 42s, 3m05s, 2h04m, 3d02h."""
+    if not isinstance(seconds, (int, float)):
+        return "-"
+    if seconds < 10:
+        return f"{seconds:.1f}s"
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    for size, unit, smaller, its_unit in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m")):
+        if whole >= size:
+            return f"{whole // size}{unit}{whole % size // smaller:02d}{its_unit}"
+    return f"{whole // 60}m{whole % 60:02d}s"
+
+
+def rate_of(done: int, seconds: float) -> float | None:
+    """Return the number of items that end per second; None while that is not yet meaningful."""
+    return done / seconds if done and seconds >= _ENOUGH else None
+
+
+def time_left(total: int | None, done: int, seconds: float, *, known: int = 0) -> float | None:
+    """Return the estimated seconds until all items are done, at the current rate; None if there is no estimate.
+
+    Args:
+        total: Number of items; None if it is unknown.
+        done: Number of items that have ended.
+        seconds: Seconds it took so far.
+        known: Number of ended items that were known from the start and do not count towards the rate.
+    """
+    rate = rate_of(done - known, seconds)
+    return (total - done) / rate if total is not None and rate and done < total else None
+
+
+def counted(total: int | None, completed: int, failed: int, seconds: float, *, known: int = 0) -> str:
+    """Return the progress of a run as text: `1,203/2,000 done, 3 failed, 12s, 100/s, 8.0s left`.
+
+    Args:
+        total: Number of items; None if it is unknown. For a single item, the text contains only the time.
+        completed: Number of items that have succeeded.
+        failed: Number of items that have ended without success.
+        seconds: How long the caller has been waiting.
+        known: Number of ended items that were known from the start.
+    """
+    if total == 1:
+        return f"running for {duration_text(seconds)}"
+    done = completed + failed
+    parts = [f"{done:,} done" if total is None else f"{done:,}/{total:,} done"]
+    if failed:
+        parts.append(f"{failed:,} failed")
+    parts.append(duration_text(seconds))
+    rate = rate_of(done - known, seconds)
+    if rate is not None:
+        parts.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s")
+    left = time_left(total, done, seconds, known=known)
+    if left is not None:
+        parts.append(f"{duration_text(left)} left")
+    return ", ".join(parts)

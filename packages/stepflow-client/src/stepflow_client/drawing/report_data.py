@@ -1,0 +1,149 @@
+"""The data of a report, with secrets masked."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from .._codec import responses
+from .._data.secrets import Secrets, secrets_of
+from ..flows.account import accounts_of
+from ..types import FlowVariable, ListItemsResponse, RunArguments, RunDetails, RunItem, StepDetails
+from .charts import StepTime
+
+if TYPE_CHECKING:
+    from ..types.account import RunAccount, StepAccount
+
+__all__ = ["ReportData", "masked", "masked_arguments"]
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """The data of a report of one run. Known values of secret variables are replaced by `***`."""
+
+    run: RunDetails
+    items: list[RunItem]
+    steps: list[StepDetails]
+    """The steps; empty if the server does not return them (batches on 0.9)."""
+    flow: dict[str, Any] = field(default_factory=dict)
+    """The flow; empty if the server does not have it."""
+    times: list[StepTime] = field(default_factory=list)
+    """The times of the steps; empty if the server has no events (before 0.12)."""
+    given: RunArguments | None = None
+    """The arguments the run was started with; None if they were not requested."""
+
+    @cached_property
+    def accounts(self) -> dict[int, RunAccount]:
+        """The account of each item, by index: why it failed, and what became of its steps."""
+        return accounts_of(self.run, self.items, self.steps, self.flow, self.given, has_steps=bool(self.steps))
+
+    @cached_property
+    def step_accounts(self) -> dict[tuple[int, str], StepAccount]:
+        """The account of each step, by item index and step id."""
+        return {(index, step.step_id): step for index, each in self.accounts.items() for step in each.steps}
+
+    def was_run(self, step: StepDetails | StepTime) -> bool:
+        """Return whether a listed step was run. If a step that it reads failed, servers only list it as failed."""
+        account = self.step_accounts.get((step.item_index, step.step_id))
+        return account is None or account.state != "not_run"
+
+    def text_of(self, step: StepDetails) -> str:
+        """Return what became of a step, in words."""
+        account = self.step_accounts.get((step.item_index, step.step_id))
+        # A state that is not known is shown as the server's status.
+        return step.status.value if account is None or account.state == "unknown" else account.text
+
+
+def masked_arguments(flow: Mapping[str, Any], given: RunArguments) -> RunArguments:
+    """Return the arguments of a run with known secret values replaced by `***`.
+
+    Args:
+        flow: The flow of the run, as stored.
+        given: The arguments.
+    """
+    secrets = _secrets(flow)
+    hidden = {name: secrets.hide_in(getattr(given, name)) for name in ("inputs", "variables", "overrides")}
+    return given.model_copy(update=hidden)
+
+
+def masked(
+    flow: Mapping[str, Any], items: Iterable[RunItem], steps: Iterable[StepDetails]
+) -> tuple[list[RunItem], list[StepDetails]]:
+    """Return items and steps with known secret values replaced by `***`.
+
+    A failed item without the name of the failed step gets it from the steps.
+
+    Args:
+        flow: The flow of their run, as stored.
+        items: The items.
+        steps: The steps.
+    """
+    secrets = _secrets(flow)
+    steps = list(steps)
+    found = _with_causes(items, steps, flow)
+    return [_hide(each, secrets) for each in found], [_hide_step(each, secrets) for each in steps]
+
+
+def _with_causes(items: Iterable[RunItem], steps: Iterable[StepDetails], flow: Mapping[str, Any]) -> list[RunItem]:
+    """Return items with the failed step and its error added if they are missing, as for most items of large runs."""
+    listed = list(items)
+    by_item: dict[int, list[StepDetails]] = defaultdict(list)
+    for step in steps:
+        by_item[step.item_index].append(step)
+    places = [
+        place
+        for place, item in enumerate(listed)
+        if item.result is not None and item.result.error is not None and item.result.error.step_id is None
+    ]
+    if not places:
+        return listed
+    found = responses.with_failed_steps(ListItemsResponse(run_id="", items=listed), places, by_item, flow)
+    return list(found.items)
+
+
+def _secrets(flow: Mapping[str, Any]) -> Secrets:
+    declared: Any = flow
+    for key in ("schemas", "properties", "variables", "properties"):
+        declared = declared.get(key) if isinstance(declared, Mapping) else None
+    variables = {
+        name: FlowVariable(
+            is_secret=each.get("is_secret") is True,
+            env_var=each["env_var"] if isinstance(each.get("env_var"), str) else None,
+            value_schema=dict(each),
+        )
+        for name, each in (declared.items() if isinstance(declared, Mapping) else ())
+        if isinstance(each, Mapping)
+    }
+    given = {
+        name: os.environ[each.env_var]
+        for name, each in variables.items()
+        if each.env_var and each.env_var in os.environ
+    }
+    return secrets_of(given, variables)
+
+
+def _hide(item: RunItem, secrets: Secrets) -> RunItem:
+    if not secrets or item.result is None:
+        return item
+    result = item.result
+    error = result.error
+    hidden = {
+        "output": secrets.hide_in(result.output),
+        "error": error.model_copy(update=secrets.hide_in({"message": error.message, "details": error.details}))
+        if error is not None
+        else None,
+    }
+    return item.model_copy(update={"result": result.model_copy(update=hidden)})
+
+
+def _hide_step(step: StepDetails, secrets: Secrets) -> StepDetails:
+    if not secrets:
+        return step
+    error = step.error
+    if error is not None:
+        error = error.model_copy(update=secrets.hide_in({"message": error.message, "details": error.details}))
+    return step.model_copy(update={"output": secrets.hide_in(step.output), "error": error})

@@ -1,0 +1,134 @@
+"""The types of results: runs, items, steps, flows, servers, reruns, comparisons.
+
+Each submodule is imported when one of its names is first used, because most need pydantic.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._base.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .account import FailedChild, RunAccount, StepAccount
+    from .comparison import RunComparison, RunDifference
+    from .flows import (
+        Diagnostic,
+        DiagnosticLevel,
+        FlowExample,
+        FlowVariable,
+        FlowVariables,
+        StoredFlow,
+        StoreFlowResponse,
+        ValidationResult,
+    )
+    from .outcomes import Outcome
+    from .reruns import RerunItem, RerunPlan, RerunResult
+    from .results import ErrorCode, FlowError, FlowResult, OutputT
+    from .runs import (
+        CreateRunResponse,
+        ItemCounts,
+        ListItemsResponse,
+        ListRunsResponse,
+        ListStepsResponse,
+        RunArguments,
+        RunDetails,
+        RunItem,
+        RunItems,
+        StepDetails,
+    )
+    from .server import (
+        BlobContent,
+        ComponentInfo,
+        ComponentList,
+        FailedPlugin,
+        HealthResponse,
+        ServerInfo,
+        StoreBlobResponse,
+    )
+    from .statuses import ExecutionStatus
+
+__all__ = [
+    "BlobContent",
+    "ComponentInfo",
+    "ComponentList",
+    "CreateRunResponse",
+    "Diagnostic",
+    "DiagnosticLevel",
+    "ErrorCode",
+    "ExecutionStatus",
+    "FailedChild",
+    "FailedPlugin",
+    "FlowError",
+    "FlowExample",
+    "FlowResult",
+    "FlowVariable",
+    "FlowVariables",
+    "HealthResponse",
+    "ItemCounts",
+    "ListItemsResponse",
+    "ListRunsResponse",
+    "ListStepsResponse",
+    "Outcome",
+    "OutputT",
+    "RerunItem",
+    "RerunPlan",
+    "RerunResult",
+    "RunAccount",
+    "RunArguments",
+    "RunComparison",
+    "RunDetails",
+    "RunDifference",
+    "RunItem",
+    "RunItems",
+    "ServerInfo",
+    "StepAccount",
+    "StepDetails",
+    "StoreBlobResponse",
+    "StoreFlowResponse",
+    "StoredFlow",
+    "ValidationResult",
+]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "account": ["FailedChild", "RunAccount", "StepAccount"],
+        "comparison": ["RunComparison", "RunDifference"],
+        "flows": [
+            "Diagnostic",
+            "DiagnosticLevel",
+            "FlowExample",
+            "FlowVariable",
+            "FlowVariables",
+            "StoreFlowResponse",
+            "StoredFlow",
+            "ValidationResult",
+        ],
+        "outcomes": ["Outcome"],
+        "reruns": ["RerunItem", "RerunPlan", "RerunResult"],
+        "results": ["ErrorCode", "FlowError", "FlowResult", "OutputT"],
+        "runs": [
+            "CreateRunResponse",
+            "ItemCounts",
+            "ListItemsResponse",
+            "ListRunsResponse",
+            "ListStepsResponse",
+            "RunArguments",
+            "RunDetails",
+            "RunItem",
+            "RunItems",
+            "StepDetails",
+        ],
+        "server": [
+            "BlobContent",
+            "ComponentInfo",
+            "ComponentList",
+            "FailedPlugin",
+            "HealthResponse",
+            "ServerInfo",
+            "StoreBlobResponse",
+        ],
+        "statuses": ["ExecutionStatus"],
+    },
+)

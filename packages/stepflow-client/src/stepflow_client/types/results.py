@@ -1,0 +1,202 @@
+"""The results of items: outputs, errors and statuses, as small, immutable pydantic models.
+
+Times are timezone-aware datetimes. Servers send nanoseconds; datetimes have microseconds, so the rest is cut off.
+
+Numbers in outputs: servers from 0.12 on send every number as a float. On every release, whole floats below 2**53 are
+returned as `int`. As `1 == 1.0` in Python, comparisons are not affected.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Self, TypeVar
+
+from pydantic import Field, model_validator
+
+from ..errors import RunFailedError
+from .models import Model, from_number
+from .shown import Shown
+from .statuses import FAILED_STATUSES, STATUS_NUMBERS, ExecutionStatus, _OpenEnum
+
+__all__ = ["ErrorCode", "ExecutionStatus", "FlowError", "FlowResult", "OutputT"]
+
+
+class ErrorCode(_OpenEnum):
+    """The kind of failure of an item or a step. A code unknown to this package appears as `unknown_<number>`."""
+
+    TIMEOUT = "timeout"
+    INVALID_INPUT = "invalid_input"
+    COMPONENT_FAILED = "component_failed"
+    CANCELLED = "cancelled"
+    UNREACHABLE = "unreachable"
+    COMPONENT_NOT_FOUND = "component_not_found"
+    RESOURCE_UNAVAILABLE = "resource_unavailable"
+    EXPRESSION_FAILED = "expression_failed"
+    ORCHESTRATOR = "orchestrator"
+    WORKER = "worker"
+    LOST = "lost"
+    """The server gave the run up before the item ended, without a reason, and nothing happened in it afterwards: it was
+    restarted and could not recover the run, or its store failed. Steps had started, or may have: running the item again
+    may repeat them. Only the client sets this code; no server sends it."""
+    LOST_BEFORE_START = "lost_before_start"
+    """As `LOST`, but the server (0.12 and newer) lists no step of the item as started. A server that is still executing
+    the run, although it has given it up, may start them later."""
+
+
+_RETRYABLE = frozenset({ErrorCode.TIMEOUT, ErrorCode.UNREACHABLE, ErrorCode.RESOURCE_UNAVAILABLE})
+_ERROR_NUMBERS = dict(zip(range(1, 11), ErrorCode, strict=False))
+
+# On the wire these are numbers; a member's place in its enumeration is its number.
+_Status = Annotated[ExecutionStatus, from_number(STATUS_NUMBERS)]
+
+_Code = Annotated[ErrorCode, from_number(_ERROR_NUMBERS)]
+
+
+class FlowError(Model):
+    """The reason for the failure of an item or step."""
+
+    message: str
+    """The message of the component or the server, unchanged."""
+    code: _Code | None = None
+    """The kind of failure, named the same for every server; None if the server reports none."""
+    step_id: str | None = None
+    """The id of the step that failed first; None if unknown, or if the output of the flow itself failed.
+
+    Steps that did not run because of it are listed as failed too; `explain_run` tells them apart.
+    """
+    details: Any = None
+    """Other data from the server, such as the raw code, or the stack of causes from servers before 0.11."""
+    hint: str | None = Field(default=None, exclude=True, repr=False)
+    """What to change, if that is known: which field of its input the component refuses.
+
+    It is not included in the result of `model_dump`.
+    """
+
+    @property
+    def is_retryable(self) -> bool:
+        """Whether the same run may soon succeed: after a timeout, or if a worker or a resource was not available.
+
+        Steps that ran, also the failed one, run again.
+        """
+        return self.code in _RETRYABLE
+
+
+if TYPE_CHECKING:
+    import typing_extensions
+
+    OutputT = typing_extensions.TypeVar("OutputT", default=Any)
+
+    class Typed(Generic[OutputT]):
+        """What has an output of a type."""
+
+else:
+    OutputT = TypeVar("OutputT")
+
+    class Typed:
+        __slots__ = ()
+
+        def __class_getitem__(cls, output: Any) -> type:
+            # The output is checked where it is read, not here.
+            return cls
+
+
+_NO_OUTPUT: Any = None
+
+
+class FlowResult(Typed[OutputT], Model, Shown):
+    """The result of a run of one item, or of one item of a batch.
+
+    `FlowResult[Output]` is a result whose output is an `Output`, as `run(..., output_type=Output)` returns it; the
+    output of a plain `FlowResult` is any JSON value.
+    """
+
+    run_id: str = ""
+    """The run's id, a UUID string; empty if the result is not from a server."""
+    status: _Status
+    if TYPE_CHECKING:
+        output: OutputT = _NO_OUTPUT
+    else:
+        output: Any = None
+    """The flow's output, any JSON value; also None if the item did not succeed.
+
+    Servers from 0.12 on send the keys of objects in a different order each time. If the client that reads the result
+    started the run, the keys are in the order of the flow's `output`; keys whose order it does not determine are
+    sorted.
+    """
+    if TYPE_CHECKING:
+        # A property cannot narrow another one: with Any beside it, `result.error.message` behind `is_failed` is right
+        # for every type checker, and `result.error is None` stays a question.
+        error: FlowError | Any = None
+    else:
+        error: FlowError | None = None
+    """The reason for the failure: a `FlowError` if `is_failed` is True, else None.
+
+    Values of the flow's secret variables are replaced by `***` in it if this client started the run.
+    """
+    cached_at: datetime | None = Field(default=None, exclude=True, repr=False)
+    """The time when the result was cached, in UTC, if it is from a `ResultCache`; None if the flow was run for this
+    call.
+
+    It is not included in the result of `model_dump`.
+    """
+
+    @property
+    def is_success(self) -> bool:
+        """True if the item completed."""
+        return self.status is ExecutionStatus.COMPLETED
+
+    @property
+    def is_failed(self) -> bool:
+        """True if the item failed, or if the server could not recover its run."""
+        return self.status in FAILED_STATUSES
+
+    @property
+    def is_cancelled(self) -> bool:
+        """True if the item was cancelled."""
+        return self.status is ExecutionStatus.CANCELLED
+
+    @property
+    def is_skipped(self) -> bool:
+        """Always False: no released server (0.9 to 0.13) skips a run."""
+        return False
+
+    @model_validator(mode="after")
+    def _has_error(self) -> Self:
+        if self.is_failed and self.error is None:
+            object.__setattr__(self, "error", FlowError(message="the server does not say why"))
+        return self
+
+    def unwrap(self) -> OutputT:
+        """Return the output of a success.
+
+        Raises:
+            RunFailedError: If it is not a success; the error's `result` is this result.
+        """
+        self.raise_for_failure()
+        output: OutputT = self.output
+        return output
+
+    def raise_for_failure(self) -> Self:
+        """Return this result if it is a success.
+
+        Raises:
+            RunFailedError: If it is not; the error's `result` is this result.
+        """
+        if not self.is_success:
+            raise failure(self, f"run {self.run_id}" if self.run_id else "the run")
+        return self
+
+
+def failure(result: FlowResult[Any], what: str) -> RunFailedError:
+    """Return the error of a result that is not a success.
+
+    Args:
+        result: The result.
+        what: What failed, for the message.
+    """
+    error = result.error
+    if error is None:
+        return RunFailedError(f"{what} is {result.status.value}", run_id=result.run_id or None, result=result)
+    where = f" at step {error.step_id!r}" if error.step_id else ""
+    message = f"{what} failed{where}: {error.message}"
+    return RunFailedError(message, run_id=result.run_id or None, result=result, details=error, hint=error.hint)

@@ -1,0 +1,242 @@
+"""Runs, their items and their steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, overload
+
+from pydantic import Field, PlainSerializer, SkipValidation
+
+from .._data.secrets import is_hidden
+from .models import Listing, Model
+from .results import FlowError, FlowResult, _Status
+from .shown import Records, Shown
+from .statuses import ExecutionStatus, read_status
+
+__all__ = [
+    "CreateRunResponse",
+    "ItemCounts",
+    "ListItemsResponse",
+    "ListRunsResponse",
+    "ListStepsResponse",
+    "RunArguments",
+    "RunDetails",
+    "RunItem",
+    "RunItems",
+    "StepDetails",
+]
+
+
+class ItemCounts(Model):
+    """Numbers of a run's items by state. Servers count the items of a run only when the run ends."""
+
+    total: int = 0
+    completed: int = 0
+    running: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+
+class RunDetails(Model, Shown):
+    """A run and its state."""
+
+    run_id: str
+    """A UUID string."""
+    flow_id: str
+    flow_name: str | None = None
+    status: _Status
+    items: ItemCounts = ItemCounts()
+    created_at: datetime | None = None
+    completed_at: datetime | None = None
+    root_run_id: str | None = None
+    """The id of the run at the top of the tree that this run belongs to; its own id if it was not created by a step."""
+    parent_run_id: str | None = None
+    """The id of the run whose step created this run; None for a root run."""
+    orchestrator_id: str | None = None
+    """The id of the server process that executes the run, if the server reports it (0.10 and newer)."""
+
+    @property
+    def is_finished(self) -> bool:
+        """True if the status is final.
+
+        A server may mark a run as failed that it is still executing, while `items.running` is not zero; `wait_run` and
+        `get_result` wait until that is settled.
+        """
+        return self.status.is_final
+
+
+class RunArguments(Model, Shown):
+    """The arguments that a run was started with, as far as the server or the client's history has them."""
+
+    run_id: str
+    inputs: list[Any] | None = None
+    """The input of each item; None if neither the server nor the history has them."""
+    variables: dict[str, Any] | None = None
+    """The given variables, with `***` in place of secret values; None if they are not recorded."""
+    overrides: Any = None
+    """The changes to steps; None if there were none, or if neither the server nor the history has them."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """The labels the run was recorded with, by name."""
+    note: str | None = None
+    """The note the run was recorded with."""
+    is_recorded: bool = False
+    """Whether the run is in the history."""
+    rerun_of: str | None = None
+    """The id of the earlier run, if the run was started by `rerun`."""
+    kept: list[str] = Field(default_factory=list)
+    """The ids of the steps whose outputs a rerun kept: they were not executed."""
+
+    @property
+    def hidden(self) -> list[str]:
+        """Names of the parts in which the history has masked a secret: `inputs`, `variables.NAME`, `overrides`."""
+        named = {f"variables.{name}": value for name, value in (self.variables or {}).items()}
+        values = {"inputs": self.inputs, **named, "overrides": self.overrides}
+        return [name for name, value in values.items() if is_hidden(value)]
+
+
+class CreateRunResponse(RunDetails):
+    """A run that was just created."""
+
+
+class RunItem(Model, Shown):
+    """One item of a run."""
+
+    index: int
+    """The position of its input in the run's list of inputs, from 0."""
+    status: _Status
+    result: FlowResult | None = None
+    """The result of the item; None while it is running."""
+    completed_at: datetime | None = None
+
+
+ITEM_COLUMNS = ("index", "status", "result.output", "result.error.message")
+
+
+class RunItems(Records, Sequence[RunItem]):
+    """The items of a run: a sequence that reads each item when it is first accessed.
+
+    A response may contain 100,000 items, of which a caller may need only the failed ones.
+
+    Args:
+        entries: Items, or values that `read` converts to items.
+        read: A function that converts an entry to an item.
+    """
+
+    def __init__(self, entries: Iterable[Any], read: Callable[[Any], RunItem] | None = None) -> None:
+        """Store the entries without reading them."""
+        self._entries = list(entries)
+        self._read = read
+
+    @property
+    def entries(self) -> Sequence[Any]:
+        """The items that have been accessed, and the unread entries of the others."""
+        return self._entries
+
+    def places(self, wanted: Callable[[ExecutionStatus], bool]) -> list[int]:
+        """Return the positions of items with a wanted status, without reading the items that have not been accessed."""
+        return [
+            place
+            for place, entry in enumerate(self._entries)
+            if wanted(entry.status if isinstance(entry, RunItem) else read_status(entry["status"]))
+        ]
+
+    def replaced(self, items: Mapping[int, RunItem]) -> RunItems:
+        """Return a copy with other items at some positions."""
+        changed = RunItems(self._entries, self._read)
+        for place, item in items.items():
+            changed._entries[place] = item
+        return changed
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @overload
+    def __getitem__(self, index: int) -> RunItem: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[RunItem]: ...
+    def __getitem__(self, index: int | slice) -> RunItem | list[RunItem]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self._entries)))]
+        entry = self._entries[index]
+        if isinstance(entry, RunItem) or self._read is None:
+            return entry  # type: ignore[no-any-return]
+        item = self._entries[index] = self._read(entry)
+        return item
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence) or isinstance(other, str):
+            return NotImplemented
+        return list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        # Some print what they are given without being asked to; 100,000 items would take seconds.
+        return f"<RunItems: {len(self)}>" if len(self) > 20 else repr(list(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (RunItems, (list(self),))
+
+
+class ListItemsResponse(Listing[RunItem]):
+    """The items of a run, in the order of their inputs: iterate over it, index it, or use `items`."""
+
+    run_id: str
+    _shown: ClassVar = (*ITEM_COLUMNS, "items")
+    items: Annotated[SkipValidation[Sequence[RunItem]], PlainSerializer(list)]
+    """A sequence of `RunItem`; each one is read from the response when it is first accessed."""
+
+    def _entries(self) -> Sequence[RunItem]:
+        return self.items
+
+
+class StepDetails(Model, Shown):
+    """One step of one item and its state."""
+
+    step_id: str
+    component: str | None = None
+    status: _Status
+    item_index: int = 0
+    step_index: int | None = None
+    output: Any = None
+    """The step's output, if the server returns it (0.9, and 0.12 and newer)."""
+    error: FlowError | None = None
+    kept: bool = False
+    """Whether the run is a rerun that keeps this step: its output is that of the earlier run, and its component was not
+    called."""
+    updated_at: datetime | None = None
+    started_at: datetime | None = None
+    """When the step was first passed to its component. This field and the next three are set by
+    `get_run_steps(times=True)` (0.12 and newer)."""
+    completed_at: datetime | None = None
+    """When the step ended; None while it is running."""
+    duration: float | None = None
+    """Seconds from the first start to the end, including all attempts and the waits between them."""
+    attempts: int | None = None
+    """Number of times the step was started."""
+
+
+class ListStepsResponse(Listing[StepDetails]):
+    """The steps of a run, by item, then in the order of the flow: iterate over it, index it, or use `steps`."""
+
+    _shown: ClassVar = ("item_index", "step_id", "component", "status", "output", "error.message", "steps")
+    _timed: ClassVar = (*_shown[:4], "started_at", "duration", "attempts", *_shown[4:])
+    run_id: str
+    steps: list[StepDetails]
+
+    def _entries(self) -> Sequence[StepDetails]:
+        return self.steps
+
+    def _columns(self) -> Sequence[str]:
+        return self._timed if any(step.started_at is not None for step in self.steps) else self._shown
+
+
+class ListRunsResponse(Listing[RunDetails]):
+    """Runs, newest first: iterate over it, index it, or use `runs`."""
+
+    _shown: ClassVar = ("run_id", "flow_name", "status", "items.total", "created_at", "runs")
+    runs: list[RunDetails]
+
+    def _entries(self) -> Sequence[RunDetails]:
+        return self.runs

@@ -1,0 +1,110 @@
+"""A server, its components, and its blobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from .models import Model
+from .shown import Records, Shown
+
+__all__ = [
+    "BlobContent",
+    "ComponentInfo",
+    "ComponentList",
+    "FailedPlugin",
+    "HealthResponse",
+    "ServerInfo",
+    "StoreBlobResponse",
+]
+
+
+class FailedPlugin(Model):
+    """A plugin whose components the server could not list."""
+
+    plugin: str
+    error: str
+
+
+class ComponentInfo(Model, Shown):
+    """A component that flows may use."""
+
+    name: str = ""
+    """The name after the route prefix, without a leading slash. If it is not given, it is derived from `path`."""
+    plugin: str | None = None
+    """The plugin that provides the component, if the server reports it (0.13 and newer)."""
+    path: str | None = None
+    """The path that flows use, for example `/builtin/eval`. Servers do not report the route prefix: None, unless the
+    configuration is known, as with an embedded server."""
+    description: str | None = None
+    input_schema: dict[str, Any] | None = None
+    output_schema: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if not self.name and self.path:
+            object.__setattr__(self, "name", self.path.strip("/"))
+        return self
+
+
+class ComponentList(Records, list[ComponentInfo]):
+    """The components of a server: a list with the plugins that could not be listed.
+
+    Attributes:
+        failed_plugins: Plugins whose components the server could not list (reported by 0.12 and newer).
+    """
+
+    def __init__(self, components: Iterable[ComponentInfo] = (), failed_plugins: Iterable[FailedPlugin] = ()) -> None:
+        """Store the components and the failed plugins."""
+        super().__init__(components)
+        self.failed_plugins = list(failed_plugins)
+
+
+class HealthResponse(Model):
+    """A server's response to a health check."""
+
+    status: str
+    """`healthy`."""
+    timestamp: datetime | None = None
+    """The server's current time."""
+    version: str | None = None
+    """The server's release, if the server reports it (before 0.12)."""
+    build: dict[str, Any] | None = None
+    """Build information of the binary (0.12 and newer): `gitVersion`, `profile`, `target` and so on."""
+
+
+class StoreBlobResponse(Model):
+    """A stored blob."""
+
+    blob_id: str
+    """The SHA-256 digest of the content, in hexadecimal digits."""
+    filename: str | None = None
+
+
+class BlobContent(Model):
+    """A blob and its content."""
+
+    blob_id: str
+    blob_type: str = "data"
+    """The type: `data` for JSON, `flow` for a flow, `binary` for bytes."""
+    filename: str | None = None
+    data: Any = None
+    """The JSON value, or `bytes` for a binary blob."""
+
+
+class ServerInfo(Model):
+    """A server's release and capabilities."""
+
+    url: str
+    dialect: str
+    """The oldest release with the same protocol as this server: `0.9`, `0.10`, `0.11` or `0.12` (also used by all
+    newer ones)."""
+    release: str | None = None
+    """The release, if the server reports it or if its commit is known."""
+    commit: str | None = None
+    """The commit that the server was built from (0.12 and newer)."""
+    capabilities: dict[str, bool] = Field(default_factory=dict)
+    """What the server can do by itself: `wait`, `events`, `blobs`, `overrides_check`, `exact_numbers` and so on."""

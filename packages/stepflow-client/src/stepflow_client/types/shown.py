@@ -1,0 +1,64 @@
+"""Bases of what notebooks show and of lists of records; without pydantic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import TYPE_CHECKING, Any, cast
+
+from .._base.lazy import lazy_module
+from .data_frame import data_frame
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+__all__ = ["Records", "Shown"]
+
+# HTML is made by the package that makes pictures, which knows the types. It is looked up by name, only here.
+_notebook = lazy_module("stepflow_client.drawing.notebook")
+
+
+class Shown:
+    """Base of objects that notebooks show as HTML."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        html: str = _notebook.html(self)
+        return html
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        bundle: dict[str, str] = _notebook.bundle(self)
+        return bundle
+
+
+class Records(Shown):
+    """Base of classes that are iterables of models: returns the models as dicts and as a data frame."""
+
+    __slots__ = ()
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Return the entries as dicts by field name, for example for `pandas.DataFrame`.
+
+        Statuses and codes are plain strings, times are datetimes, and nested models are dicts.
+        """
+        return [_plain(each.model_dump()) for each in cast("Iterable[BaseModel]", self)]
+
+    def to_dataframe(self) -> Any:
+        """Return the entries as a data frame of pandas, or of polars if pandas is not installed.
+
+        Raises:
+            StepflowClientError: If neither is installed.
+        """
+        return data_frame(self.to_dicts())
+
+
+def _plain(value: Any) -> Any:
+    """Return a value with enumerations as plain strings."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return value

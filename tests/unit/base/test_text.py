@@ -1,0 +1,49 @@
+"""Texts for people: cut, visible, durations, near names, URLs without passwords."""
+
+from __future__ import annotations
+
+import pytest
+from stepflow_client._base import text
+
+
+def test_a_text_is_cut_to_its_longest_length() -> None:
+    assert text.cut("abcdef", 6) == "abcdef"
+    assert text.cut("abcdefg", 6) == "abcde…"
+    assert text.short_json({"a": "x" * 30}, 10) == '{"a": "xx…'
+
+
+def test_what_cannot_be_seen_is_shown_as_a_dot() -> None:
+    assert text.visible("a\x1b[31m\n\u202eb\u200bé😀") == "a·[31m··b·é😀"
+    assert text.visible_lines("a\nb\t") == "a\nb·"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "coarse", "fine"),
+    [
+        (0.0000012, "0.0s", "1µs"),
+        (0.0042, "0.0s", "4.2ms"),
+        (0.25, "0.2s", "250ms"),
+        (2, "2.0s", "2.00s"),
+        (42, "42s", "42s"),
+        (65, "1m05s", "1m05s"),
+        (7_440, "2h04m", "2h04m"),
+        (266_400, "3d02h", "3d02h"),
+        (None, "-", "-"),
+    ],
+)
+def test_durations(seconds: float | None, coarse: str, fine: str) -> None:
+    assert (text.duration_text(seconds), text.fine_duration(seconds)) == (coarse, fine)
+
+
+@pytest.mark.parametrize(("word", "found"), [("ste", "set"), ("USEE", "use"), ("unlike", None)])
+def test_the_nearest_word(word: str, found: str | None) -> None:
+    assert text.nearest(word, ["use", "set", "list"]) == found
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://me:secret@host:1/api", "http://me:se/cret@host:1/api", "http://me:a://b@host:1/api", "http://host:1/api"],
+)
+def test_a_url_is_shown_without_its_password(url: str) -> None:
+    assert text.without_password(url) == "http://host:1/api"
+    assert text.without_password(url.removeprefix("http://")) == "host:1/api"
