@@ -81,7 +81,7 @@ if TYPE_CHECKING:
     from .events import EventSource
     from .following import Follower
     from .idempotency import KeyedRuns
-    from .progress import ProgressTeller
+    from .progress import ProgressReporter
     from .rerun import Rerunner
     from .step_times import StepTimer
 else:
@@ -220,10 +220,10 @@ class SyncStepflowClient(Picklable):
         return StepTimer(self._connection, self._follower)
 
     @cached_property
-    def _teller(self) -> ProgressTeller:
-        from .progress import ProgressTeller
+    def _reporter(self) -> ProgressReporter:
+        from .progress import ProgressReporter
 
-        return ProgressTeller(self._runs, self._events, self._waiter)
+        return ProgressReporter(self._runs, self._events, self._waiter)
 
     @cached_property
     def _blobs(self) -> BlobStore:
@@ -564,7 +564,7 @@ class SyncStepflowClient(Picklable):
             if progress is False:
                 result = self._waiter.result_of(run, deadline)
             else:
-                result = self._teller.result_of(run, began, deadline, progress)
+                result = self._reporter.result_of(run, began, deadline, progress)
         except StepflowClientError as error:
             error.run_id = error.run_id or run.run_id
             raise
@@ -765,7 +765,7 @@ class SyncStepflowClient(Picklable):
             on_lost=on_lost,
             on_cancel=on_cancel,
         )
-        return outcomes if progress is False else self._teller.counted(outcomes, inputs, progress)
+        return outcomes if progress is False else self._reporter.counted(outcomes, inputs, progress)
 
     def get_result(self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
         """Wait until a run of one item ends and return its result.
@@ -1247,7 +1247,7 @@ class SyncStepflowClient(Picklable):
         if progress is False:
             run = self._waiter.wait_run(run_id, timeout=timeout)
         else:
-            run = self._teller.wait_run(run_id, timeout, progress)
+            run = self._reporter.wait_run(run_id, timeout, progress)
         self._recorder.seen(run.run_id, run.status)
         return run
 
