@@ -10,8 +10,7 @@ import click
 from ..errors import Problem, usage
 from ..exit_codes import ExitCode
 from ..output.messages import note
-from ..output.pages import write_document
-from ..output.view import Output
+from ..output.view import Output, write_document
 from ..params.flow import flows_argument
 from ..params.options import option_in
 from ..params.parsing import FILE, Command

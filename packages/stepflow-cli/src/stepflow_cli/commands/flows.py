@@ -226,6 +226,7 @@ def _variables(flow: str, server: ServerOptions, output: Output) -> None:
 
     With --env-variables, 'run' reads a variable that has no ENV_VAR from STEPFLOW_VAR_<NAME>.
     """
+    from stepflow_client._data.secrets import flow_secrets, hidden_flow
     from stepflow_client.flows.file import is_flow_id
 
     from ..inputs.flow import declared_variables, load_flow_file
@@ -235,7 +236,10 @@ def _variables(flow: str, server: ServerOptions, output: Output) -> None:
             content = target.client.get_flow(flow).flow
     else:
         content = load_flow_file(flow)
-    output.records([_record(name, each) for name, each in declared_variables(content).items()], _VARIABLES)
+    # Also the secret parts of defaults that are objects.
+    hide = flow_secrets(content).hide_in
+    declared = declared_variables(hidden_flow(content))
+    output.records([_record(name, hide(each)) for name, each in declared.items()], _VARIABLES)
 
 
 def _record(name: str, declared: dict[str, Any]) -> dict[str, Any]:
@@ -247,14 +251,5 @@ def _record(name: str, declared: dict[str, Any]) -> dict[str, Any]:
         "env_var": declared["env_var"],
         "is_secret": declared["is_secret"],
         "description": declared["description"],
-        "value_schema": _without_secret(declared),
+        "value_schema": declared["value_schema"],
     }
-
-
-_VALUES = ("default", "const", "enum", "examples", "example")
-"""The keywords of a schema that hold values."""
-
-
-def _without_secret(declared: dict[str, Any]) -> dict[str, Any]:
-    schema: dict[str, Any] = declared["value_schema"]
-    return {key: value for key, value in schema.items() if key not in _VALUES} if declared["is_secret"] else schema

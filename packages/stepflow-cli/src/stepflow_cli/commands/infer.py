@@ -10,8 +10,7 @@ import click
 
 from ..context import current_session
 from ..errors import printable, usage
-from ..output.pages import write_document
-from ..output.view import Output
+from ..output.view import Output, write_document
 from ..params.flow import flow_argument
 from ..params.options import formatted_output, option_in, server_options
 from ..params.parsing import FILE, Command

@@ -10,7 +10,7 @@ import click
 from ..context import current_session
 from ..errors import usage
 from ..output.messages import note
-from ..output.pages import write_document
+from ..output.view import write_document
 from ..params.options import option_in, server_options
 from ..params.parsing import FILE, Choice, Command
 from ..server.connect import connect, listed_components

@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 
 from ..errors import usage
-from ..output.pages import open_in_browser, write_document
-from ..output.view import Output
+from ..output.view import Output, open_in_browser, write_document
 from ..params.flow import flow_argument
 from ..params.options import option_in
 from ..params.parsing import FILE, Choice, Command

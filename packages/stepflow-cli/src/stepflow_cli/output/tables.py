@@ -119,7 +119,7 @@ def for_terminal(
         table.add_column(
             Text(column.heading),
             justify="right" if column.kind == "number" else "left",
-            min_width=cell_width(column.heading),
+            min_width=None if view.folds else cell_width(column.heading),
             no_wrap=not (folds or shrinks) or wide,
             overflow="fold" if folds else "ellipsis",
         )

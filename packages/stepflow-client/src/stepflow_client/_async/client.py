@@ -30,8 +30,8 @@ from ..types.statuses import ExecutionStatus
 from .connection import Connection
 from .creation import RunCreator
 from .flows import FlowStore
+from .following import RecoveryCheck
 from .listing import PAGE, RunLister
-from .recovery import RecoveryCheck
 from .runs import RunReader
 from .waiting import Waiter
 

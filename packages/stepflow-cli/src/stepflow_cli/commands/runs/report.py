@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 
 from ...errors import usage
-from ...output.pages import open_in_browser, write_document
-from ...output.view import Output
+from ...output.view import Output, open_in_browser, write_document
 from ...params.options import option_in, server_options
 from ...params.parsing import FILE, Command
 from ...params.runs import read_run_ids, runs_argument
