@@ -68,6 +68,19 @@ def test_each_edge_leads_from_its_source_to_its_target() -> None:
             assert box.y - 2 <= y <= box.y + box.height + 2
 
 
+def test_no_variable_of_css_is_left_for_the_renderer_of_png(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    def render(*, svg_string: str, **more: object) -> list[int]:
+        seen.append(svg_string)
+        return list(b"picture")
+
+    monkeypatch.setattr("resvg_py.svg_to_bytes", render)
+    assert draw(FLOW, statuses=dict.fromkeys("abc", "not_run")).png() == b"picture"
+    # It drops all declarations of a rule in which it does not know one: also the size of the text.
+    assert "--sf" not in seen[0]
+
+
 def test_png() -> None:
     assert draw(FLOW).png().startswith(b"\x89PNG")
 

@@ -171,9 +171,9 @@ def _node(node: GraphNode, box: Box, plugin: int | None, status: str, details: b
 
 
 _DARK = re.compile(r"@media \(prefers-color-scheme:dark\)\{.*?\}\}", re.DOTALL)
-_VARIABLE = re.compile(r"--(sf-[a-z]+):(#[0-9a-f]+)")
-_DECLARED = re.compile(r"--sf-[a-z]+:[^;}]+;?")
-_USE = re.compile(r"var\(--(sf-[a-z]+)\)")
+_VARIABLE = re.compile(r"--(sf-[a-z_]+):(#[0-9a-f]+)")
+_DECLARED = re.compile(r"--sf-[a-z_]+:[^;}]+;?")
+_USE = re.compile(r"var\(--(sf-[a-z_]+)\)")
 
 
 def png(svg: str, scale: int) -> bytes:
