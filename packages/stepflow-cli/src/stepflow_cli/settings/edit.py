@@ -230,7 +230,7 @@ def _change(path: Path, edit: Callable[[Any], None]) -> None:
     except OSError as error:
         raise usage(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, LookupError, TypeError, RecursionError):
-        is_done = False
+        changed, is_done = "", False
     if not is_done:
         # For example tables that are split up. None of their contents may be lost.
         raise usage(f"{path} is written in a way that cannot be changed here", "change it with an editor")
