@@ -41,7 +41,10 @@ def main() -> None:
         on_crash=report,
     ) as runtime:
         client = runtime.sync_client
-        print("components:", ", ".join(sorted(component.name for component in client.list_components(schemas=False))))
+        print(
+            "components:",
+            ", ".join(sorted(component.name for component in client.list_components(include_schemas=False))),
+        )
         print(client.run(HELLO, {"name": "Ada"}).output["messages"][-1]["content"])
 
         if runtime.pid is not None:

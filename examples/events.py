@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
 from pathlib import Path
 
 from stepflow_client import StepflowRuntime
@@ -19,7 +18,7 @@ async def main() -> None:
         client = runtime.client
 
         cursor = None
-        async with aclosing(client.run_events(run_id)) as events:
+        async with client.run_events(run_id) as events:
             async for event in events:
                 cursor = event.cursor
                 print("before:", event.type)
@@ -27,7 +26,7 @@ async def main() -> None:
                     break
 
         # The cursor is text: it can be stored, and used by another process.
-        async for event in client.run_events(run_id, since=cursor, include_results=True):
+        async for event in client.run_events(run_id, after=cursor, include_results=True):
             match event:
                 case StepCompletedEvent():
                     print(f"after: {event.step_id} {event.status} with {event.output['successful']} results")

@@ -39,6 +39,10 @@ TOKENS = {
     "AsyncWorkers": "SyncWorkers",
     "StopAsyncIteration": "StopIteration",
     "StepflowClient": "SyncStepflowClient",
+    "RunHandle": "SyncRunHandle",
+    "EventStream": "SyncEventStream",
+    "OutcomeStream": "SyncOutcomeStream",
+    "RunPager": "SyncRunPager",
     "AsyncGenerator": "Generator",
     "aclose": "close",
     "aclosing": "closing",
@@ -68,6 +72,7 @@ TEXTS = {
     r"\basync with\b": "with",
     r"\basync for\b": "for",
     r"(?<!Sync)\bStepflowClient\b": "SyncStepflowClient",
+    r"(?<!Sync)\bRunHandle\b": "SyncRunHandle",
     r"\basyncio_detailed\b": "sync_detailed",
     r"\bThe asynchronous client\. The synchronous one is written from this package by `make generate`\.": (
         "The synchronous client, written from the asynchronous one."

@@ -1,6 +1,6 @@
 """Compare the public interfaces with tests/surface: python scripts/public_surface.py [--rewrite]
 
-- client.txt: the public names of stepflow_client with their signatures, read by griffe from the source
+- client.txt: the public names of stepflow_client and of its public modules with their signatures, read from the source
 - command.txt: every command of `stepflow` with its arguments and flags
 - description.txt: the operations, parameters and schemas of openapi/stepflow.yaml
 
@@ -25,15 +25,34 @@ ROOT = Path(__file__).resolve().parent.parent
 SNAPSHOTS = ROOT / "tests" / "surface"
 SOURCES = ROOT / "packages" / "stepflow-client" / "src"
 SPEC = ROOT / "openapi" / "stepflow.yaml"
+PUBLIC_MODULES = (
+    "drawing",
+    "errors",
+    "events",
+    "flow_models",
+    "flows",
+    "history",
+    "logs",
+    "progress",
+    "testing",
+    "types",
+)
+"""The modules whose names in `__all__` are public besides those of the package itself."""
 METHODS = ("get", "put", "post", "delete", "patch")
 
 
 def client_lines(sources: Path = SOURCES) -> list[str]:
-    """Return a line for each public name of stepflow_client and each public member of its classes."""
+    """Return a line for each public name of stepflow_client and its public modules, and for each member of classes."""
     package = griffe.load("stepflow_client", search_paths=[str(sources)], resolve_aliases=True)
     lines: list[str] = []
-    for name in sorted(str(each).strip("'\"") for each in package.exports or []):
-        lines += _object_lines(name, package[name].final_target)
+    known: set[str] = set()
+    for module in ("", *PUBLIC_MODULES):
+        where = package[module] if module else package
+        for name in sorted(str(each).strip("'\"") for each in where.exports or []):
+            found = where[name].final_target if where[name].is_alias else where[name]
+            if found.path not in known and not found.is_module:
+                known.add(found.path)
+                lines += _object_lines(f"{module}.{name}" if module else name, found)
     return lines
 
 

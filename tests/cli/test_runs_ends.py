@@ -118,7 +118,7 @@ def test_a_server_that_deletes() -> None:
         assert not there
         return httpx.Response(404, json={"error": {"code": 404, "message": "not found", "status": "NOT_FOUND"}})
 
-    with SyncStepflowClient("http://server", transport=httpx.MockTransport(answer), server="0.13.0") as client:
+    with SyncStepflowClient("http://server", transport=httpx.MockTransport(answer), server_release="0.13.0") as client:
         assert delete(client, UNKNOWN) == {"run_id": UNKNOWN, "status": "deleted"}
 
 

@@ -142,7 +142,11 @@ client.wait_run(run_id, timeout=60)
         f"client.{call}"
         for call in (
             *("get_run(run_id)", "get_run_items(run_id)", "get_run_items(run_id)[0]", "get_run_items(run_id).items"),
-            *("get_run_steps(run_id, times=True)", "get_run_steps(run_id, times=True)[0]", "get_run_arguments(run_id)"),
+            *(
+                "get_run_steps(run_id, include_times=True)",
+                "get_run_steps(run_id, include_times=True)[0]",
+                "get_run_arguments(run_id)",
+            ),
             *("get_run_steps(run_id)", "get_run_steps(run_id)[0]", "get_run_flow(run_id)", "list_runs()"),
             *("list_components()", "list_components()[0]", "validate(flow)", "run(flow, {'q': 'x' * 100_000})"),
         )
@@ -171,7 +175,7 @@ flow = {flow!r}
 """,
     "client.run(flow, {'ms': 1500}, progress=True)",
     "list(client.map(flow, [{'ms': 1}] * 40, progress=True))[-1].status.value",
-    "client.get_run_steps(client.run(flow, {'ms': 20}).run_id, times=True)",
+    "client.get_run_steps(client.run(flow, {'ms': 20}).run_id, include_times=True)",
     "client.run(flow, {'ms': 'not a number'}).raise_for_failure()",
 )
 STYLE = """

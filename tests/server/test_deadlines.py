@@ -107,7 +107,7 @@ async def test_a_creation_that_is_not_answered_is_looked_for_once_more(
 ) -> None:
     name = unique("unanswered")
     with FaultProxy(server_url, silent(CREATE)) as proxy:
-        client = made(twin, proxy.url, server=release)
+        client = made(twin, proxy.url, server_release=release)
         started = time.monotonic()
         try:
             run_id = (await client.run(flow(name), {"n": 1}, timeout=LIMIT)).run_id
@@ -122,11 +122,11 @@ async def test_a_creation_that_is_not_answered_is_looked_for_once_more(
 @pytest.mark.parametrize("twin", ["async", "sync"])
 async def test_no_time_is_left_to_tell_that_there_is_no_run(twin: str, server_url: str, release: str) -> None:
     name = unique("short")
-    async with StepflowClient(server_url, server=release) as direct:
+    async with StepflowClient(server_url, server_release=release) as direct:
         await direct.store_flow(flow(name))
     cut = Script(within=CREATE, cut_request=40)
     with FaultProxy(server_url, lambda number: cut if number == 0 else Script()) as proxy:
-        client = made(twin, proxy.url, server=release)
+        client = made(twin, proxy.url, server_release=release)
         await client.store_flow(flow(name))
         error = await refused(client.run(flow(name), {"n": 1}, timeout=0.2))
         await closed(client)
@@ -138,7 +138,7 @@ async def test_no_time_is_left_to_tell_that_there_is_no_run(twin: str, server_ur
 @pytest.mark.parametrize("twin", ["async", "sync"])
 async def test_a_server_that_wants_much_time_is_not_waited_for(twin: str, server_url: str, release: str) -> None:
     name = unique("busy")
-    async with StepflowClient(server_url, server=release) as direct:
+    async with StepflowClient(server_url, server_release=release) as direct:
         flow_id = (await direct.store_flow(flow(name))).flow_id
 
         def script(number: int) -> Script:
@@ -146,7 +146,7 @@ async def test_a_server_that_wants_much_time_is_not_waited_for(twin: str, server
             return Script(answer=answer(503, retry_after=30)) if number == 0 else Script()
 
         with FaultProxy(server_url, script) as proxy:
-            client = made(twin, proxy.url, server=release)
+            client = made(twin, proxy.url, server_release=release)
             error = await refused(client.create_run(flow_id, {"n": 1}))
             await closed(client)
         assert (type(error), error.status_code) == (ServerFaultError, 503)
@@ -174,17 +174,17 @@ async def test_waiting_for_a_run(twin: str, where: bytes, server_url: str, runni
 async def running(server_url: str, release: str) -> str:
     """A run that goes on for longer than the tests."""
     step = {"id": "nap", "component": "/builtin/sleep", "input": {"duration_ms": {"$input": "ms"}, "passthrough": 1}}
-    async with StepflowClient(server_url, server=release) as direct:
+    async with StepflowClient(server_url, server_release=release) as direct:
         return await direct.submit({"name": unique("nap"), "steps": [step], "output": {"$step": "nap"}}, {"ms": 60_000})
 
 
 @pytest.mark.parametrize("twin", ["async", "sync"])
 async def test_a_result_that_does_not_come(twin: str, server_url: str, release: str) -> None:
-    async with StepflowClient(server_url, server=release) as direct:
+    async with StepflowClient(server_url, server_release=release) as direct:
         run_id = await direct.submit(flow(unique("ended")), {"n": 1})
         await direct.wait_run(run_id, timeout=20)
     with FaultProxy(server_url, silent(f"/runs/{run_id}/items".encode())) as proxy:
-        client = made(twin, proxy.url, server=release)
+        client = made(twin, proxy.url, server_release=release)
         error = await refused(client.get_result(run_id, timeout=LIMIT))
         await closed(client)
     assert (type(error), error.run_id) == (RunTimeoutError, run_id)
@@ -195,7 +195,7 @@ async def test_a_result_that_does_not_come(twin: str, server_url: str, release: 
 async def test_an_answer_that_drips(twin: str, server_url: str, release: str, running: str) -> None:
     # Each byte comes in time, and all of them would take minutes.
     with FaultProxy(server_url, lambda number: Script(delay=0.2, piece=1)) as proxy:
-        client = made(twin, proxy.url, server=release)
+        client = made(twin, proxy.url, server_release=release)
         error = await refused(client.wait_run(running, timeout=LIMIT))
         await closed(client)
     assert isinstance(error, RunTimeoutError)
@@ -204,7 +204,7 @@ async def test_an_answer_that_drips(twin: str, server_url: str, release: str, ru
 @pytest.mark.parametrize("twin", ["async", "sync"])
 async def test_a_pool_that_is_full(twin: str, server_url: str, release: str, running: str) -> None:
     with FaultProxy(server_url) as proxy:
-        client = made(twin, proxy.url, server=release, limits=httpx.Limits(max_connections=1))
+        client = made(twin, proxy.url, server_release=release, limits=httpx.Limits(max_connections=1))
         holding = asyncio.ensure_future(client.wait_run(running, timeout=60))
         while proxy.requests < 2:  # noqa: ASYNC110 - the second request of a wait is the one that is held
             await asyncio.sleep(0.01)
@@ -218,7 +218,7 @@ async def test_a_pool_that_is_full(twin: str, server_url: str, release: str, run
 
 @pytest.mark.parametrize("twin", ["async", "sync"])
 async def test_a_server_that_is_not_there(twin: str, release: str) -> None:
-    client = made(twin, "http://127.0.0.1:9", server=release)
+    client = made(twin, "http://127.0.0.1:9", server_release=release)
     run_id = "01900000-0000-7000-8000-000000000001"
     assert isinstance(await refused(client.wait_run(run_id, timeout=LIMIT)), ServerConnectionError)
     # Without a timeout, nobody waits for a server that has never been there.
@@ -228,7 +228,7 @@ async def test_a_server_that_is_not_there(twin: str, release: str) -> None:
 
 @pytest.mark.parametrize("twin", ["async", "sync"])
 async def test_an_outage_at_the_beginning_of_a_wait(twin: str, server_url: str, release: str) -> None:
-    async with StepflowClient(server_url, server=release) as direct:
+    async with StepflowClient(server_url, server_release=release) as direct:
         run_id = await direct.submit(flow(unique("outage")), {"n": 1})
     back = asyncio.get_running_loop().time() + 1.5
 
@@ -237,7 +237,7 @@ async def test_an_outage_at_the_beginning_of_a_wait(twin: str, server_url: str, 
 
     began = time.monotonic()
     with FaultProxy(server_url, script) as proxy:
-        client = made(twin, proxy.url, server=release)
+        client = made(twin, proxy.url, server_release=release)
         result = await client.get_result(run_id, timeout=30)
         await closed(client)
     assert result.output == {"n": 1}
@@ -251,7 +251,7 @@ async def test_cancelling_a_cancelled_task_s_run_takes_no_longer_than_a_moment(
     step = {"id": "nap", "component": "/builtin/sleep", "input": {"duration_ms": {"$input": "ms"}, "passthrough": 1}}
     nap = {"name": unique("nap"), "steps": [step], "output": {"$step": "nap"}}
     with FaultProxy(server_url) as proxy:
-        async with StepflowClient(proxy.url, server=release) as client:
+        async with StepflowClient(proxy.url, server_release=release) as client:
             task = asyncio.ensure_future(client.run(nap, {"ms": 60_000}, on_cancel="cancel"))
             await asyncio.sleep(1.5)
             proxy.script = lambda number: Script(cut_answer=0, stall=True)

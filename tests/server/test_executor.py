@@ -201,7 +201,7 @@ async def test_list_components(executor: Any, release: str) -> None:
     assert {"echo", "sleep", "fail", "create_messages", "eval", "map"} <= set(listed)
     assert listed["echo"].description == "Return the input back."
     assert listed["create_messages"].input_schema is not None
-    bare = {component.name: component for component in await executor.list_components(schemas=False)}
+    bare = {component.name: component for component in await executor.list_components(include_schemas=False)}
     assert bare["create_messages"].input_schema is None
 
     if has(release, "plugins"):

@@ -147,6 +147,6 @@ def test_the_components_of_a_server_are_known(client: SyncStepflowClient) -> Non
 
 def test_an_input_is_checked_before_anything_is_sent(client: SyncStepflowClient) -> None:
     with pytest.raises(InvalidArgumentError, match="'name' is missing"):
-        client.run("examples/hello.yaml", {}, check=True)
+        client.run("examples/hello.yaml", {}, check_input=True)
     assert client.run("examples/hello.yaml", {}).is_failed
-    assert client.run("examples/hello.yaml", {"name": "x"}, check=True).is_success
+    assert client.run("examples/hello.yaml", {"name": "x"}, check_input=True).is_success

@@ -230,7 +230,7 @@ async def test_unknown_events(make: Callable[..., Any]) -> None:
     new = next(event for event in events if event.type == "unknown")
     assert (new.name, new.run_id, new.data["what"]) == ("something_new", RUN, {"ever": 1})
     for index, event in enumerate(events):
-        rest = client.run_events(run_id, since=event.cursor, include_results=True)
+        rest = client.run_events(run_id, after=event.cursor, include_results=True)
         assert [each async for each in rest] == events[index + 1 :]
     assert [event.type async for event in make("status").run_events(run_id)][-1] == "run_completed"
 

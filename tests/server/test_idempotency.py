@@ -38,7 +38,7 @@ async def needs_blobs(client: Any, release: str) -> None:
         with pytest.raises(UnsupportedByServerError, match="idempotency key"):
             await client.run(named("old"), {"n": 1}, idempotency_key="doc-42")
         with pytest.raises(UnsupportedByServerError, match="idempotency key"):
-            await client.find_run(named("old"), "doc-42")
+            await client.find_run(named("old"), idempotency_key="doc-42")
         pytest.skip("releases before 0.10 refuse a key, which was just shown")
 
 
@@ -48,13 +48,13 @@ async def runs_of(client: Any, flow: dict[str, Any]) -> int:
 
 async def test_a_key_has_one_run(client: Any, worker_runtime: Any) -> None:
     flow = named("keyed")
-    assert await client.find_run(flow, "doc-42") is None
+    assert await client.find_run(flow, idempotency_key="doc-42") is None
     first = await client.run(flow, {"n": 1}, idempotency_key="doc-42")
     again = await client.run(flow, {"n": 1}, idempotency_key="doc-42")
     assert (first.output, again.output, again.run_id) == (1, 1, first.run_id)
     with SyncStepflowClient(worker_runtime.url) as other:
         assert other.submit(flow, {"n": 1}, idempotency_key="doc-42") == first.run_id
-    found = await client.find_run(flow, "doc-42")
+    found = await client.find_run(flow, idempotency_key="doc-42")
     assert (found.run_id, found.status) == (first.run_id, "completed")
     assert await runs_of(client, flow) == 1
     # The key is not in the flow that is given back.
@@ -133,9 +133,9 @@ async def test_the_runtime_has_it_too(client: Any, worker_runtime: StepflowRunti
     flow = named("runtime")
     done = await worker_runtime.run(flow, {"n": 1}, idempotency_key="k")
     assert await worker_runtime.submit(flow, {"n": 1}, idempotency_key="k") == done.run_id
-    found = await worker_runtime.find_run(flow, "k")
+    found = await worker_runtime.find_run(flow, idempotency_key="k")
     assert found is not None
-    assert found.run_id == done.run_id == (await client.find_run(flow, "k")).run_id
+    assert found.run_id == done.run_id == (await client.find_run(flow, idempotency_key="k")).run_id
 
 
 KILLED = """
@@ -166,7 +166,7 @@ async def test_a_process_that_was_killed_leaves_one_run(tmp_path: Path, release:
             server.start()
             server.wait_ready()
         with SyncStepflowClient(server.url) as client:
-            found = client.find_run(flow, "doc-42")
+            found = client.find_run(flow, idempotency_key="doc-42")
             assert found is not None
             again = client.run(flow, {"n": 1}, idempotency_key="doc-42")
             assert killed.stdout.strip() == found.run_id == again.run_id

@@ -89,7 +89,7 @@ async def test_runs_that_were_created_in_a_time(either: Any, runs: list[str]) ->
 
 async def test_the_pages_end_where_the_time_begins(url: str, release: str, runs: list[str]) -> None:
     with FaultProxy(url) as proxy:
-        async with StepflowClient(proxy.url, server=release) as client:
+        async with StepflowClient(proxy.url, server_release=release) as client:
             ahead = datetime.now(UTC) + timedelta(hours=1)
             assert [run async for run in client.iter_runs(page_size=2, since=ahead)] == []
             assert proxy.requests == 1

@@ -101,7 +101,7 @@ async def test_events_of_a_lost_run_end(client: Any, lost: tuple[str, str]) -> N
         assert not any(event.inferred for event in events[:-1])
         assert len(events) > 2
     # Behind the end there is nothing but the end.
-    rest = [event async for event in client.run_events(run_id, since=end.cursor)]
+    rest = [event async for event in client.run_events(run_id, after=end.cursor)]
     assert [event.type for event in rest] == ["run_completed"]
     await closed(client)
 

@@ -592,12 +592,12 @@ async def test_events_go_on_behind_every_cursor(client: Any) -> None:
     events = await events_of(client, run_id)
     assert len(events) >= 2
     for index, event in enumerate(events):
-        assert await events_of(client, run_id, since=event.cursor) == events[index + 1 :]
+        assert await events_of(client, run_id, after=event.cursor) == events[index + 1 :]
     first = events[-1].sequence_number
-    assert await events_of(client, run_id, since=first) == [e for e in events if e.sequence_number >= first]
+    assert await events_of(client, run_id, after=first) == [e for e in events if e.sequence_number >= first]
     for wrong in ("x", -1, "q1.1"):
         with pytest.raises(InvalidArgumentError):
-            await events_of(client, run_id, since=wrong)
+            await events_of(client, run_id, after=wrong)
 
 
 async def test_events_with_results_and_of_failures(client: Any, release: str) -> None:
@@ -628,10 +628,10 @@ async def test_events_of_sub_runs(client: Any, release: str) -> None:
         created = next(event for event in both if event.type == "sub_run_created")
         assert (created.run_id, created.parent_run_id, created.item_count) == (child.run_id, run_id, 2)
         for index, event in enumerate(both):
-            rest = await events_of(client, run_id, since=event.cursor, include_sub_runs=True)
+            rest = await events_of(client, run_id, after=event.cursor, include_sub_runs=True)
             assert rest == both[index + 1 :]
         with pytest.raises(InvalidArgumentError, match="include_sub_runs"):
-            await events_of(client, run_id, since=both[0].cursor)
+            await events_of(client, run_id, after=both[0].cursor)
     else:
         assert {event.run_id for event in both} == {run_id}
 

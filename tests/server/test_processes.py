@@ -92,7 +92,7 @@ def sockets(connection):
     return {*pool._idle, *pool._busy}
 
 def blocking():
-    client = SyncStepflowClient(url, server=release)
+    client = SyncStepflowClient(url, server_release=release)
     run_id = client.submit(slow)
     client.get_run(run_id)
     before = sockets(client._connection)
@@ -114,7 +114,7 @@ def blocking():
     client.close()
 
 async def asynchronous():
-    client = StepflowClient(url, server=release)
+    client = StepflowClient(url, server_release=release)
     run_id = await client.submit(slow)
     await client.get_run(run_id)
     before = sockets(client._connection)
@@ -142,7 +142,7 @@ async def asynchronous():
 
 def inherited_loop():
     loop = asyncio.new_event_loop()
-    client = StepflowClient(url, server=release)
+    client = StepflowClient(url, server_release=release)
     loop.run_until_complete(client.health_check())
     before = sockets(client._connection)
     in_child(lambda: loop.run_until_complete(client.run(flow)))

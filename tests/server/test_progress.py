@@ -34,7 +34,7 @@ async def test_a_run_is_told_from_its_start_to_its_end(client: Any, release: str
     assert (last.run_id, last.status, last.completed, last.failed, last.fraction) == (
         result.run_id, "completed", 1, 0, 1.0,
     )  # fmt: skip
-    assert [each.is_over for each in told] == [False] * (len(told) - 1) + [True]
+    assert [each.is_finished for each in told] == [False] * (len(told) - 1) + [True]
     assert str(last).startswith("completed after ")
     if has(release, "events"):
         assert any(each.running_steps == ("slow",) for each in told)
@@ -79,7 +79,7 @@ async def test_a_step_that_never_runs_is_not_waited_for(client: Any, release: st
 async def test_the_outcomes_of_map_are_counted(client: Any, told: list[Progress]) -> None:
     outcomes = [each async for each in client.map(one_step(ECHO), list(range(30)), chunk_size=5, progress=told.append)]
     assert len(outcomes) == 30
-    assert (told[0].total, told[0].done, told[0].is_over) == (30, 0, False)
+    assert (told[0].total, told[0].done, told[0].is_finished) == (30, 0, False)
     assert (told[-1].status, told[-1].completed, told[-1].run_id) == ("completed", 30, None)
 
 
@@ -121,7 +121,7 @@ async def test_the_deadline_holds(client: Any, release: str, told: list[Progress
         with pytest.raises(RunTimeoutError) as late:
             await client.wait_run(run_id, timeout=1.2, progress=told.append)
         assert late.value.run_id == run_id
-        assert not any(each.is_over for each in told)
+        assert not any(each.is_finished for each in told)
 
 
 async def test_a_deadline_between_two_tellings_holds(
@@ -132,7 +132,7 @@ async def test_a_deadline_between_two_tellings_holds(
     async with going_on(client, release, seconds=4.0) as run_id:
         with pytest.raises(RunTimeoutError):
             await client.wait_run(run_id, timeout=1.2, progress=told.append)
-        assert not any(each.is_over for each in told)
+        assert not any(each.is_finished for each in told)
 
 
 async def test_a_cancelled_run_is_noticed(client: Any, release: str, told: list[Progress]) -> None:
@@ -142,7 +142,7 @@ async def test_a_cancelled_run_is_noticed(client: Any, release: str, told: list[
             await asyncio.sleep(0.02)
         await client.cancel_run(run_id)
         await waiting
-        assert told[-1].is_over
+        assert told[-1].is_finished
 
 
 async def test_a_cancelled_call_tells_no_more(client: Any, release: str, told: list[Progress]) -> None:
@@ -162,5 +162,5 @@ async def test_a_cancelled_call_tells_no_more(client: Any, release: str, told: l
 
 async def test_an_embedded_server_takes_it_too(worker_runtime: StepflowRuntime, told: list[Progress]) -> None:
     result = await worker_runtime.run(one_step(ECHO), 1, progress=told.append)
-    assert (result.output, told[-1].is_over) == (1, True)
+    assert (result.output, told[-1].is_finished) == (1, True)
     assert (await worker_runtime.wait_run(result.run_id, progress=told.append)).is_finished

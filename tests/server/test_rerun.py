@@ -275,7 +275,7 @@ async def test_a_rerun_of_a_run_with_a_key_is_another_run(client: Any, release: 
     run_id = await run(client, flow, {"n": 1}, idempotency_key="once")
     again = await client.rerun(run_id, from_step="f", timeout=60)
     assert again.result.run_id != run_id
-    found = await client.find_run(flow, "once")
+    found = await client.find_run(flow, idempotency_key="once")
     assert (found.run_id, (await client.get_run_flow(again.result.run_id)).flow["steps"][0]["id"]) == (run_id, "a")
     compared = await client.compare_runs(run_id, again.result.run_id)
     assert compared.is_same

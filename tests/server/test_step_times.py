@@ -1,4 +1,4 @@
-"""When steps ran: `get_run_steps(times=True)`, async and sync, on a real server of every release."""
+"""When steps ran: `get_run_steps(include_times=True)`, async and sync, on a real server of every release."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 async def timed(client: Any, flow: Any, value: Any, **options: Any) -> Any:
     run_id = await client.submit(flow, value)
     await client.wait_run(run_id, timeout=30)
-    return await client.get_run_steps(run_id, times=True, **options)
+    return await client.get_run_steps(run_id, include_times=True, **options)
 
 
 async def test_start_end_and_duration(client: Any, release: str) -> None:
@@ -45,7 +45,7 @@ async def test_the_times_of_each_item(client: Any, release: str) -> None:
     assert [step.item_index for step in steps] == [0, 1, 2]
     if has(release, "events"):
         assert [step.duration >= 0.05 * (3 - step.item_index) for step in steps] == [True] * 3
-        (one,) = await client.get_run_steps(steps.run_id, item_index=1, times=True)
+        (one,) = await client.get_run_steps(steps.run_id, item_index=1, include_times=True)
         assert one == steps[1]
 
 
@@ -65,7 +65,7 @@ async def test_a_step_that_runs_has_a_start_and_no_end(client: Any, release: str
     async with going_on(client, release, seconds=5.0) as run_id:
         steps: Any = []
         while not len(steps):
-            steps = await client.get_run_steps(run_id, times=True)
+            steps = await client.get_run_steps(run_id, include_times=True)
         assert [(step.status, step.attempts, step.duration) for step in steps] == [("running", 1, None)]
         assert steps[0].started_at is not None
 
@@ -76,7 +76,7 @@ async def test_the_deadline_holds(client: Any, release: str) -> None:
     run_id = await client.submit(one_step(ECHO), [{"n": number} for number in range(300)])
     await client.wait_run(run_id, timeout=30)
     with pytest.raises(RequestTimeoutError) as late:
-        await client.get_run_steps(run_id, times=True, timeout=0.001)
+        await client.get_run_steps(run_id, include_times=True, timeout=0.001)
     assert late.value.run_id == run_id
 
 
@@ -85,5 +85,5 @@ async def test_the_end_of_a_cancelled_run_is_not_waited_for(client: Any, release
         return
     async with going_on(client, release, seconds=3.0) as run_id:
         await client.cancel_run(run_id)
-        steps = await client.get_run_steps(run_id, times=True)
+        steps = await client.get_run_steps(run_id, include_times=True)
         assert [step.completed_at for step in steps] == [None] * len(steps)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypedDict, assert_type
+from typing import Any, TypedDict, Unpack, assert_type
 
 import attrs
 import msgspec
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from stepflow_api import Client
 from stepflow_api.api.run import get_run
 from stepflow_api.models import ErrorEnvelope, GetRunResponse
@@ -21,6 +21,7 @@ from stepflow_client import (
     Diagnostic,
     DiagnosticLevel,
     ErrorCode,
+    EventStream,
     ExecutionStatus,
     FlowError,
     FlowResult,
@@ -30,10 +31,14 @@ from stepflow_client import (
     ListRunsResponse,
     ListStepsResponse,
     LogEntry,
+    Outcome,
+    OutcomeStream,
     RetryPolicy,
     RunDetails,
-    RunEvent,
+    RunHandle,
     RunItem,
+    RunOptions,
+    RunPager,
     ServerInfo,
     StepDetails,
     StepflowClient,
@@ -43,6 +48,9 @@ from stepflow_client import (
     StoreBlobResponse,
     StoredFlow,
     StoreFlowResponse,
+    SyncEventStream,
+    SyncRunHandle,
+    SyncRunPager,
     SyncStepflowClient,
     ValidationResult,
 )
@@ -80,6 +88,30 @@ async def typed_outputs(client: StepflowClient, sync: SyncStepflowClient, runtim
     assert_type(sync.run("flow.yaml").output, Any)
 
 
+async def handles(client: StepflowClient, sync: SyncStepflowClient, runtime: StepflowRuntime, run_id: str) -> None:
+    handle = await client.start_run("flow.yaml", output_type=Model)
+    assert_type(handle, RunHandle[Model])
+    assert_type(await handle.result(timeout=3), FlowResult[Model])
+    assert_type((await handle.result()).unwrap(), Model)
+    assert_type(await handle.results(), list[FlowResult[Model]])
+    assert_type(handle.events(), EventStream)
+    assert_type(await client.get_run(handle), RunDetails)
+    assert_type(client.handle(run_id), RunHandle)
+    assert_type(sync.handle(run_id, Data), SyncRunHandle[Data])
+    assert_type(await runtime.start_run("flow.yaml", output_type=Keys), RunHandle[Keys])
+    either: TypeAdapter[Model | Data] = TypeAdapter(Model | Data)
+    assert_type((await client.run("flow.yaml", output_type=either)).unwrap(), Model | Data)
+    outcomes = client.map("flow.yaml", [1])
+    assert_type(outcomes, OutcomeStream)
+    async with outcomes:
+        async for outcome in outcomes:
+            assert_type(outcome, Outcome)
+
+
+async def wrapped(executor: StepflowExecutor, **options: Unpack[RunOptions]) -> FlowResult:
+    return await executor.run("flow.yaml", {"a": 1}, **options)
+
+
 def objects(client: SyncStepflowClient) -> None:
     for flow in (Model(output=1), Data(1), Attrs(1), Packed(1)):
         assert_type(client.run(flow, flow, variables=flow), FlowResult)
@@ -107,8 +139,8 @@ async def asynchronous(client: StepflowClient, run_id: str) -> None:
     assert_type(await client.cancel_run(run_id), RunDetails)
     assert_type(await client.delete_run(run_id), None)
     assert_type(await client.list_runs(status=ExecutionStatus.COMPLETED, limit=10), ListRunsResponse)
-    assert_type(client.iter_runs(), AsyncGenerator[RunDetails, None])
-    assert_type(client.run_events(run_id), AsyncGenerator[RunEvent, None])
+    assert_type(client.iter_runs(), RunPager)
+    assert_type(client.run_events(run_id), EventStream)
     assert_type(await client.store_blob(b"a"), StoreBlobResponse)
     assert_type(await client.get_blob("id"), BlobContent)
     assert_type(await client.health_check(), HealthResponse)
@@ -151,8 +183,8 @@ def from_environment() -> None:
 def synchronous(client: SyncStepflowClient, run_id: str) -> None:
     assert_type(client.run("flow.yaml", {"a": 1}), FlowResult)
     assert_type(client.get_run_items(run_id).items, Sequence[RunItem])
-    assert_type(client.iter_runs(), Generator[RunDetails, None, None])
-    assert_type(client.run_events(run_id), Generator[RunEvent, None, None])
+    assert_type(client.iter_runs(), SyncRunPager)
+    assert_type(client.run_events(run_id), SyncEventStream)
 
 
 async def embedded(runtime: StepflowRuntime) -> None:

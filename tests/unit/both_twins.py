@@ -56,7 +56,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "create_run": lambda client: client.create_run("f", {"n": 1}, variables={"key": "value"}),
     "submit": lambda client: client.submit(FLOW, [1, 2]),
     "run": lambda client: client.run(FLOW, {"n": 1}, timeout=0.3),
-    "find_run": lambda client: client.find_run(FLOW, "doc-42"),
+    "find_run": lambda client: client.find_run(FLOW, idempotency_key="doc-42"),
     "map": lambda client: client.map(FLOW, [{"n": 1}]),
     "get_result": lambda client: client.get_result(RUN_ID, timeout=0.3),
     "get_results": lambda client: client.get_results(RUN_ID, timeout=0.3),

@@ -160,7 +160,7 @@ def test_a_final_status_ends_the_events(twin: str, status: int, how: str, quick:
 @pytest.mark.parametrize("since", [7, "e7.1", None])
 def test_nothing_at_all_in_an_open_stream_is_an_end(twin: str, since: Any, quick: None) -> None:
     with EventServer(3, lambda number: held(STREAM)) as server:
-        assert types_of(events_of(twin, server, since=since)) == ["run_completed"]
+        assert types_of(events_of(twin, server, after=since)) == ["run_completed"]
 
 
 @pytest.mark.parametrize("twin", TWINS)
@@ -234,8 +234,8 @@ def test_heartbeats_come_while_the_server_is_away(twin: str) -> None:
 @pytest.mark.parametrize("twin", TWINS)
 def test_one_may_go_on_behind_a_heartbeat(twin: str) -> None:
     with EventServer(1, lambda number: [STREAM, STARTED, ENDED]) as server:
-        assert types_of(events_of(twin, server, since="e0.0")) == ["step_started", "run_completed"]
-        assert types_of(events_of(twin, server, since="e1.1")) == ["run_completed"]
+        assert types_of(events_of(twin, server, after="e0.0")) == ["step_started", "run_completed"]
+        assert types_of(events_of(twin, server, after="e1.1")) == ["run_completed"]
 
 
 @pytest.mark.parametrize(

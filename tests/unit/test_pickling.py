@@ -116,13 +116,13 @@ def test_every_setting_travels(twin: str, way: str) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_credentials_travel(twin: str, way: str) -> None:
     def authorization(**settings: Any) -> str:
-        client = CLIENTS[twin](**{"base_url": URL, **settings}, transport=Recorded(), server="0.13")
+        client = CLIENTS[twin](**{"base_url": URL, **settings}, transport=Recorded(), server_release="0.13")
         return sent(WAYS[way](client)).headers.get("authorization", "")
 
     assert authorization(auth="text-token") == "Bearer text-token"
     assert authorization(auth=("ann", "secret")) == "Basic YW5uOnNlY3JldA=="
     assert authorization(base_url="http://ann:secret@server:7840") == "Basic YW5uOnNlY3JldA=="
-    signed = CLIENTS[twin](URL, auth=Signed(), transport=Recorded(), server="0.13")
+    signed = CLIENTS[twin](URL, auth=Signed(), transport=Recorded(), server_release="0.13")
     assert sent(WAYS[way](signed)).headers["x-signed"] == "yes"
 
 
@@ -141,7 +141,7 @@ def test_what_a_client_knows_and_holds_stays_behind(twin: str) -> None:
 @pytest.mark.parametrize("kind", [dict, httpx.Headers])
 def test_settings_are_those_of_the_beginning(twin: str, kind: type) -> None:
     headers, servers = kind({"x-tenant": "letters"}), [URL, "http://other:7840"]
-    client = CLIENTS[twin](servers, headers=headers, transport=Recorded(), server="0.13")
+    client = CLIENTS[twin](servers, headers=headers, transport=Recorded(), server_release="0.13")
     headers["x-tenant"] = "changed"
     servers.clear()
     assert sent(pickle.loads(pickle.dumps(client))).headers["x-tenant"] == "letters"
@@ -149,13 +149,13 @@ def test_settings_are_those_of_the_beginning(twin: str, kind: type) -> None:
 
 class TenantClient(SyncStepflowClient):
     def __init__(self, tenant: str) -> None:
-        super().__init__(URL, headers={"x-tenant": tenant}, transport=Recorded(), server="0.13")
+        super().__init__(URL, headers={"x-tenant": tenant}, transport=Recorded(), server_release="0.13")
         self.tenant = [tenant]
 
 
 class AsyncTenantClient(StepflowClient):
     def __init__(self, tenant: str) -> None:
-        super().__init__(URL, headers={"x-tenant": tenant}, transport=Recorded(), server="0.13")
+        super().__init__(URL, headers={"x-tenant": tenant}, transport=Recorded(), server_release="0.13")
         self.tenant = [tenant]
 
 
@@ -205,7 +205,7 @@ def test_a_pickler_of_functions_by_value_is_not_hindered(twin: str, monkeypatch:
 
     # As where Dask, Ray or Spark have imported theirs.
     monkeypatch.setitem(sys.modules, "somewhere.cloudpickle", pickle)
-    client = CLIENTS[twin](URL, auth=lambda: "here", transport=Recorded(), server="0.13")
+    client = CLIENTS[twin](URL, auth=lambda: "here", transport=Recorded(), server_release="0.13")
     buffer = io.BytesIO()
     ByValue(buffer).dump(client)
     assert sent(pickle.loads(buffer.getvalue())).headers["authorization"] == "Bearer by-value"

@@ -15,22 +15,22 @@ from stepflow_client.testing import fake_server
 
 from tests.unit.both_twins import FLOW, RUN_ID, SUMMARY, Server, ask, call
 
-RUN = Progress("01900000-0000-7000-8000-000000000001", steps=4, ended_steps=1, running_steps=("a", "b"), seconds=12.0)
-BATCH = Progress(None, total=2000, completed=1200, failed=3, seconds=12.0)
-END = Progress("01900000-0000-7000-8000-000000000001", "completed", completed=1, seconds=12.0)
+RUN = Progress("01900000-0000-7000-8000-000000000001", steps=4, ended_steps=1, running_steps=("a", "b"), duration=12.0)
+BATCH = Progress(None, total=2000, completed=1200, failed=3, duration=12.0)
+END = Progress("01900000-0000-7000-8000-000000000001", "completed", completed=1, duration=12.0)
 
 
 @pytest.mark.parametrize(
     ("progress", "words", "fraction"),
     [
         (RUN, "1/4 steps, at a, b, 12s", 0.25),
-        (Progress("r", seconds=1.0), "1.0s", None),
+        (Progress("r", duration=1.0), "1.0s", None),
         (END, "completed after 12s", 1.0),
         (BATCH, "1,203/2,000 done, 3 failed, 12s, 100/s, 8.0s left", 1203 / 2000),
-        (Progress(None, total=None, completed=30, seconds=3.0), "30 done, 3.0s, 10/s", None),
-        (Progress(None, total=100, completed=60, known=50, seconds=5.0), "60/100 done, 5.0s, 2.0/s, 20s left", 0.6),
-        (Progress("r", total=0, seconds=1.0), "0/0 done, 1.0s", None),
-        (Progress("r", "cancelled", 3, 1, 2, seconds=4.0), "cancelled: 3/3 done, 2 failed, 4.0s, 0.8/s", 1.0),
+        (Progress(None, total=None, completed=30, duration=3.0), "30 done, 3.0s, 10/s", None),
+        (Progress(None, total=100, completed=60, known=50, duration=5.0), "60/100 done, 5.0s, 2.0/s, 20s left", 0.6),
+        (Progress("r", total=0, duration=1.0), "0/0 done, 1.0s", None),
+        (Progress("r", "cancelled", 3, 1, 2, duration=4.0), "cancelled: 3/3 done, 2 failed, 4.0s, 0.8/s", 1.0),
         (Progress("r", steps=1, running_steps=("\x1b[31m\u202e",)), "0/1 steps, at ·[31m·, 0.0s", 0.0),
     ],
 )
@@ -169,4 +169,4 @@ def test_a_server_that_refuses_its_events_is_waited_for_all_the_same(twin: str) 
     run = ask(twin, server, lambda client: client.wait_run(RUN_ID, timeout=5, progress=told.append))
     assert run.is_finished
     assert f"GET /runs/{RUN_ID}/events" in server.asked
-    assert [each.is_over for each in told] == [False, True]
+    assert [each.is_finished for each in told] == [False, True]

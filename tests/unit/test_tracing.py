@@ -44,7 +44,7 @@ def context_of(span: ReadableSpan) -> str:
 @pytest.mark.parametrize("name", ["list_runs", "get_flow", "list_components", "get_blob", "run_events"])
 def test_a_span_for_each_operation(twin: str, name: str, spans: InMemorySpanExporter) -> None:
     server = Server()
-    ask(twin, server, CALLS[name], server="0.13")
+    ask(twin, server, CALLS[name], server_release="0.13")
     finished = spans.get_finished_spans()
     operation = {"run_events": "get_run_events"}.get(name, name)
     assert [span.name for span in finished] == [f"stepflow.{operation}"]
@@ -75,7 +75,7 @@ def test_the_requests_of_a_run_lie_below_its_span_and_that_below_the_one_of_the_
     server = Server()
     operations = {"run": lambda client: client.run(NAMED, 1), "submit": lambda client: client.submit(NAMED, [1, 2])}
     with trace.get_tracer("application").start_as_current_span("outer") as outer:
-        ask(twin, server, operations[name], server="0.13")
+        ask(twin, server, operations[name], server_release="0.13")
     found = by_name(spans)
     assert list(found) == ["store_flow", "store_blob", "create_run", name, "outer"]
     assert parent_of(found[name]) == outer.get_span_context().span_id
@@ -89,7 +89,7 @@ def test_the_requests_of_a_run_lie_below_its_span_and_that_below_the_one_of_the_
 
 @pytest.mark.parametrize("twin", TWINS)
 def test_spans_tell_which_run_and_flow_they_are_of(twin: str, spans: InMemorySpanExporter) -> None:
-    ask(twin, Server(), lambda client: client.run(NAMED, 1), server="0.13")
+    ask(twin, Server(), lambda client: client.run(NAMED, 1), server_release="0.13")
     found = by_name(spans)
     assert found["run"].attributes == {
         "server.address": "server",
@@ -111,7 +111,13 @@ def test_spans_tell_which_run_and_flow_they_are_of(twin: str, spans: InMemorySpa
 @pytest.mark.parametrize("twin", TWINS)
 def test_credentials_and_queries(twin: str, spans: InMemorySpanExporter) -> None:
     transport = httpx.MockTransport(Server())
-    call(twin, transport, lambda client: client.list_runs(limit=3), url="http://ann:secret@server:7840", server="0.13")
+    call(
+        twin,
+        transport,
+        lambda client: client.list_runs(limit=3),
+        url="http://ann:secret@server:7840",
+        server_release="0.13",
+    )
     (span,) = spans.get_finished_spans()
     assert span.attributes is not None
     assert span.attributes["url.full"] == f"{URL}/api/v1/runs?limit=3"
@@ -124,7 +130,7 @@ def test_a_failure_is_seen_in_the_span(twin: str, spans: InMemorySpanExporter) -
         raise httpx.ConnectError("refused")
 
     with pytest.raises(StepflowClientError):
-        ask(twin, broken, CALLS["list_runs"], server="0.13", retry=RetryPolicy(max_attempts=3))
+        ask(twin, broken, CALLS["list_runs"], server_release="0.13", retry=RetryPolicy(max_attempts=3))
     (span,) = spans.get_finished_spans()
     assert span.status.status_code is trace.StatusCode.ERROR
     # The kind of error, but not its text: that may quote a secret.
@@ -149,7 +155,7 @@ def test_a_refusal_and_an_answer_that_is_none_are_errors_of_the_span(twin: str, 
     server.answers["GET /runs"] = httpx.Response(200, json={"runs": 7})
     for operation in (CALLS["get_run"], CALLS["list_runs"]):
         with pytest.raises(StepflowClientError):
-            ask(twin, server, operation, server="0.13")
+            ask(twin, server, operation, server_release="0.13")
     found = by_name(spans)
     for name, status_code, kind in (("get_run", 404, "NotFoundError"), ("list_runs", 200, "InvalidResponseError")):
         attributes = found[name].attributes or {}
@@ -168,7 +174,7 @@ class Unsteady(Server):
 
 @pytest.mark.parametrize("twin", TWINS)
 def test_retries_of_a_success_are_counted(twin: str, spans: InMemorySpanExporter) -> None:
-    ask(twin, Unsteady(), CALLS["list_runs"], server="0.13")
+    ask(twin, Unsteady(), CALLS["list_runs"], server_release="0.13")
     (span,) = spans.get_finished_spans()
     assert span.status.status_code is trace.StatusCode.UNSET
     assert (span.attributes or {})["http.request.resend_count"] == 1
@@ -178,7 +184,7 @@ def test_retries_of_a_success_are_counted(twin: str, spans: InMemorySpanExporter
 
 
 def test_the_span_of_a_stream_is_not_the_one_of_who_goes_through_it(spans: InMemorySpanExporter) -> None:
-    with SyncStepflowClient(URL, transport=httpx.MockTransport(Server()), server="0.13") as client:
+    with SyncStepflowClient(URL, transport=httpx.MockTransport(Server()), server_release="0.13") as client:
         events = client.run_events(RUN_ID)
         for _ in events:
             assert trace.get_current_span() is trace.INVALID_SPAN
@@ -194,7 +200,7 @@ def test_the_span_of_a_stream_is_not_the_one_of_who_goes_through_it(spans: InMem
 
 def test_the_span_of_an_asynchronous_stream_is_not_either(spans: InMemorySpanExporter) -> None:
     async def main() -> None:
-        async with StepflowClient(URL, transport=httpx.MockTransport(Server()), server="0.13") as client:
+        async with StepflowClient(URL, transport=httpx.MockTransport(Server()), server_release="0.13") as client:
             with trace.get_tracer("application").start_as_current_span("outer") as outer:
                 async with aclosing(client.run_events(RUN_ID)) as events:
                     async for _ in events:
@@ -219,7 +225,7 @@ assert not [name for name in sys.modules if name.startswith("opentelemetry.sdk")
 logging.basicConfig()
 
 async def main():
-    async with StepflowClient(URL, transport=httpx.MockTransport(Server()), server="0.13") as client:
+    async with StepflowClient(URL, transport=httpx.MockTransport(Server()), server_release="0.13") as client:
         events = client.run_events(RUN_ID)
         while True:
             # Each in a context of its own.
@@ -271,7 +277,7 @@ DURATION, RETRIES = "stepflow.client.operation.duration", "stepflow.client.opera
 
 @pytest.mark.parametrize("twin", TWINS)
 def test_calls_and_durations_are_measured(twin: str, metrics: InMemoryMetricReader) -> None:
-    ask(twin, Server(), lambda client: client.run(NAMED, 1), server="0.13")
+    ask(twin, Server(), lambda client: client.run(NAMED, 1), server_release="0.13")
     points = points_of(metrics)
     assert list(points) == [(DURATION, name) for name in ("store_flow", "store_blob", "create_run", "run")]
     create = points[DURATION, "create_run"]
@@ -285,9 +291,9 @@ def test_calls_and_durations_are_measured(twin: str, metrics: InMemoryMetricRead
 
 @pytest.mark.parametrize("twin", TWINS)
 def test_retries_and_failures_are_measured(twin: str, metrics: InMemoryMetricReader) -> None:
-    ask(twin, Unsteady(), CALLS["list_runs"], server="0.13")
+    ask(twin, Unsteady(), CALLS["list_runs"], server_release="0.13")
     with pytest.raises(StepflowClientError):
-        ask(twin, Unsteady(), CALLS["get_run"], server="0.13", retry=RetryPolicy(max_attempts=1))
+        ask(twin, Unsteady(), CALLS["get_run"], server_release="0.13", retry=RetryPolicy(max_attempts=1))
     points = points_of(metrics)
     assert points[RETRIES, "list_runs"].value == 1
     assert (RETRIES, "get_run") not in points

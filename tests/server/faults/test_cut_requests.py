@@ -37,9 +37,9 @@ async def test_cut_at_every_byte_of_a_creation(
 ) -> None:
     set_timings(monkeypatch, searched_runs=LOOKED_AT)
     prefix = unique("cut")
-    async with StepflowClient(server_url, server=release) as direct:
+    async with StepflowClient(server_url, server_release=release) as direct:
         with FaultProxy(server_url, first(Script(within=CREATE))) as proxy:
-            client = made(twin, proxy.url, server=release)
+            client = made(twin, proxy.url, server_release=release)
             await client.submit(flow(f"{prefix}-9999"), {"n": 1})
             await closed(client)
             whole = proxy.connections[0]
@@ -53,7 +53,7 @@ async def test_cut_at_every_byte_of_a_creation(
             cut = {f"cut_{direction}": offset}
             proxy.connections.clear()
             proxy.script = first(Script(within=CREATE, reset=how == "reset", **cut))  # type: ignore[arg-type]
-            client = made(twin, proxy.url, server=release)
+            client = made(twin, proxy.url, server_release=release)
             name = f"{prefix}-{offset:04d}"
             try:
                 outcomes[name] = [await client.submit(flow(name), {"n": offset})]
@@ -103,7 +103,7 @@ async def test_cut_at_every_byte_of_a_creation(
 async def test_one_failure_creates_one_run(twin: str, script: Script, server_url: str, release: str) -> None:
     name = unique("once")
     with FaultProxy(server_url) as proxy:
-        client = made(twin, proxy.url, server=release)
+        client = made(twin, proxy.url, server_release=release)
         await client.submit(flow(name), {"n": 0})
         await hung_up(proxy, twin)
         proxy.script = lambda number: script if number == 1 else Script()
@@ -121,7 +121,7 @@ async def test_one_failure_creates_one_run(twin: str, script: Script, server_url
 async def test_a_silent_connection_is_given_up_in_time(twin: str, server_url: str, release: str) -> None:
     name = unique("silent")
     with FaultProxy(server_url, first(Script(within=CREATE, cut_answer=40, stall=True))) as proxy:
-        client = made(twin, proxy.url, server=release, timeout=0.5)
+        client = made(twin, proxy.url, server_release=release, timeout=0.5)
         run_id = await client.submit(flow(name), {"n": 1})
         await closed(client)
         assert proxy.faults == 1
@@ -135,7 +135,7 @@ async def test_a_lookup_that_is_refused_creates_no_second_run(
     refusal: bytes, deduplicate: bool, server_url: str, release: str
 ) -> None:
     name = unique("refused")
-    async with StepflowClient(server_url, server=release) as direct:
+    async with StepflowClient(server_url, server_release=release) as direct:
         await direct.store_flow(flow(name))
 
         def script(number: int) -> Script:
@@ -143,19 +143,19 @@ async def test_a_lookup_that_is_refused_creates_no_second_run(
             return Script(within=CREATE, cut_answer=0) if number == 0 else Script(answer=refusal)
 
         with FaultProxy(server_url, script) as proxy:
-            async with StepflowClient(proxy.url, server=release) as client:
+            async with StepflowClient(proxy.url, server_release=release) as client:
                 with pytest.raises(AmbiguousRunError):
                     await client.run(flow(name), {"n": 1}, deduplicate=deduplicate)
         assert len((await direct.list_runs(flow_name=name)).runs) == 1
 
 
 async def test_a_cancel_that_was_done_although_its_answer_was_lost(server_url: str, release: str) -> None:
-    async with StepflowClient(server_url, server=release) as direct:
+    async with StepflowClient(server_url, server_release=release) as direct:
         messages = {"messages": [{"role": "user", "content": "x"}]}
         step = {"id": "a", "component": "/builtin/openai", "input": messages}
         run_id = await direct.submit({"name": unique("cancel"), "steps": [step], "output": {"$step": "a"}}, [1])
         with FaultProxy(server_url, first(Script(within=b"/cancel ", cut_answer=0))) as proxy:
-            async with StepflowClient(proxy.url, server=release) as client:
+            async with StepflowClient(proxy.url, server_release=release) as client:
                 try:
                     run = await client.cancel_run(run_id)
                 except ConflictError:

@@ -34,14 +34,14 @@ async def test_cut_at_every_byte_of_the_events(
     set_timings(monkeypatch, event_first_pause=0.005)
     step = {"id": "a", "component": "/builtin/create_messages", "input": {"user_prompt": "x"}}
     events = {"name": unique("events"), "steps": [step], "output": {"$step": "a"}}
-    async with StepflowClient(server_url, server=release) as direct:
+    async with StepflowClient(server_url, server_release=release) as direct:
         run_id = await direct.submit(events, [{"n": 1}, {"n": 2}])
         await direct.wait_run(run_id, timeout=20)
         uncut = [event async for event in direct.run_events(run_id)]
         if has(release, "events"):
             assert max(Counter(event.sequence_number for event in uncut).values()) > 1
         with FaultProxy(server_url) as proxy:
-            client = made(twin, proxy.url, server=release)
+            client = made(twin, proxy.url, server_release=release)
             assert [event async for event in client.run_events(run_id)] == uncut
             await closed(client)
             whole = proxy.connections[0]
@@ -53,7 +53,7 @@ async def test_cut_at_every_byte_of_the_events(
             proxy.connections.clear()
             cut = {f"cut_{direction}": offset}
             proxy.script = first(Script(**cut))  # type: ignore[arg-type]
-            client = made(twin, proxy.url, server=release)
+            client = made(twin, proxy.url, server_release=release)
             found = [event async for event in client.run_events(run_id)]
             await closed(client)
             assert found == uncut, offset
@@ -70,7 +70,7 @@ async def test_a_completed_run_is_told_whole_though_streams_are_empty_at_first(
     set_timings(monkeypatch, event_first_pause=0.005)
     empty = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 0\r\n\r\n"
     step = {"id": "a", "component": "/builtin/create_messages", "input": {"user_prompt": "x"}}
-    async with StepflowClient(server_url, server=release) as direct:
+    async with StepflowClient(server_url, server_release=release) as direct:
         flow_id = {"name": unique("empty"), "steps": [step], "output": {"$step": "a"}}
         run_id = await direct.submit(flow_id, {"n": 1})
         await direct.wait_run(run_id, timeout=20)
@@ -83,13 +83,13 @@ async def test_a_completed_run_is_told_whole_though_streams_are_empty_at_first(
             return Script(within=b"/events?", instead=empty) if left > 0 else Script()
 
         with FaultProxy(server_url, script) as proxy:
-            async with StepflowClient(proxy.url, server=release) as client:
+            async with StepflowClient(proxy.url, server_release=release) as client:
                 assert [event async for event in client.run_events(run_id)] == uncut
         assert proxy.faults >= 2
         # And where they never come, nobody says that they were all.
         set_timings(monkeypatch, event_outage=0.3)
         with FaultProxy(server_url, lambda number: Script(within=b"/events?", instead=empty)) as proxy:
-            async with StepflowClient(proxy.url, server=release) as client:
+            async with StepflowClient(proxy.url, server_release=release) as client:
                 with pytest.raises(ServerConnectionError, match="they end before the run does"):
                     [event async for event in client.run_events(run_id)]
 
@@ -98,13 +98,13 @@ async def test_whoever_takes_long_with_an_event_is_not_given_up_on(
     server_url: str, release: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_timings(monkeypatch, event_outage=0.5)
-    async with StepflowClient(server_url, server=release) as direct:
+    async with StepflowClient(server_url, server_release=release) as direct:
         run_id = await direct.submit(flow(unique("handled")), [{"n": 1}, {"n": 2}])
         await direct.wait_run(run_id, timeout=20)
         uncut = [event async for event in direct.run_events(run_id)]
         slow, gone = Script(delay=0.5, piece=100), Script(refuse=True)
         with FaultProxy(server_url, lambda number: [slow, gone][number] if number < 2 else Script()) as proxy:
-            async with StepflowClient(proxy.url, server=release) as client:
+            async with StepflowClient(proxy.url, server_release=release) as client:
                 found = []
                 async for event in client.run_events(run_id):
                     found.append(event)

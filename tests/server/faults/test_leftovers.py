@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.anyio]
 @pytest.mark.parametrize("twin", ["async", "sync"])
 async def test_a_forgotten_client_leaves_nothing(twin: str, server_url: str, release: str) -> None:
     already, before = others(), sockets(server_url)
-    client = made(twin, server_url, server=release)
+    client = made(twin, server_url, server_release=release)
     await asyncio.gather(*(client.run(flow(unique("forgotten")), {"n": number}) for number in range(20)))
     assert sockets(server_url) > before
     del client
@@ -45,7 +45,7 @@ async def test_a_forgotten_client_leaves_nothing(twin: str, server_url: str, rel
 @pytest.mark.parametrize("twin", ["async", "sync"])
 async def test_a_closed_client_leaves_nothing(twin: str, server_url: str, release: str) -> None:
     already, before = others(), sockets(server_url)
-    client = made(twin, server_url, server=release)
+    client = made(twin, server_url, server_release=release)
     runs = [client.run(flow(unique("closed")), {"n": number}) for number in range(20)]
     await asyncio.gather(*runs)
     assert sockets(server_url) > before
@@ -59,7 +59,7 @@ async def test_a_client_closed_while_it_works_leaves_nothing(server_url: str, re
     already = others()
     with FaultProxy(server_url, lambda number: Script(delay=0.01)) as proxy:
         for _ in range(40):
-            client = StepflowClient(proxy.url, server=release, retry=RetryPolicy(max_attempts=1))
+            client = StepflowClient(proxy.url, server_release=release, retry=RetryPolicy(max_attempts=1))
             calls = [asyncio.ensure_future(client.health_check()) for _ in range(5)]
             for _ in range(chance.randrange(12)):
                 await asyncio.sleep(0)
@@ -77,7 +77,7 @@ async def test_tasks_cancelled_anywhere_leave_nothing(server_url: str, release: 
     already = others()
     limits = httpx.Limits(max_connections=4)
     with FaultProxy(server_url, lambda number: Script(delay=0.002)) as proxy:
-        client = StepflowClient(proxy.url, server=release, limits=limits, timeout=5)
+        client = StepflowClient(proxy.url, server_release=release, limits=limits, timeout=5)
         both = flow(unique("cancelled"))
         run_id = await client.submit(both, {"n": 0})
 

@@ -31,7 +31,7 @@ FORKED = """
 import json, os, sys
 from stepflow_client import SyncStepflowClient
 
-client = SyncStepflowClient(sys.argv[1], server=sys.argv[2])
+client = SyncStepflowClient(sys.argv[1], server_release=sys.argv[2])
 ids = sys.argv[3:5]
 client.get_run(ids[0])
 child = os.fork()
@@ -45,7 +45,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) or wrong)
 
 
 async def test_a_fork_and_its_parent_get_their_own_answers(server_url: str, release: str) -> None:
-    async with StepflowClient(server_url, server=release) as direct:
+    async with StepflowClient(server_url, server_release=release) as direct:
         ids = [await direct.submit(flow(unique("fork")), {"n": number}) for number in range(2)]
     command = [sys.executable, "-c", FORKED, server_url, release, *ids]
     done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
@@ -57,7 +57,7 @@ import os, sys
 from stepflow_client import SyncStepflowClient
 
 flow = {"name": sys.argv[3], "steps": [], "output": {"$input": "$"}}
-client = SyncStepflowClient(sys.argv[1], server=sys.argv[2])
+client = SyncStepflowClient(sys.argv[1], server_release=sys.argv[2])
 client.submit(flow, {"who": "before"})
 child = os.fork()
 wrong = sum(client.run(flow, {"who": child}).output != {"who": child} for _ in range(20))
@@ -80,7 +80,7 @@ async def test_a_fork_runs_flows_under_a_tag_of_its_own(server_url: str, release
         done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
         assert (done.returncode, done.stderr) == (0, "")
         assert proxy.faults > 10
-    async with StepflowClient(server_url, server=release) as direct:
+    async with StepflowClient(server_url, server_release=release) as direct:
         runs = (await direct.list_runs(flow_name=name)).runs
     assert len(runs) == 41
     assert sorted(Counter(run.flow_id for run in runs).values()) == [20, 21]
@@ -102,7 +102,7 @@ LOOPS = """
 import asyncio, gc, sys, httpx
 from stepflow_client import StepflowClient
 
-client = StepflowClient(sys.argv[1], server=sys.argv[2], limits=httpx.Limits(max_connections=2))
+client = StepflowClient(sys.argv[1], server_release=sys.argv[2], limits=httpx.Limits(max_connections=2))
 
 async def calls():
     await asyncio.gather(*(client.list_runs(limit=1) for _ in range(6)))
@@ -123,7 +123,7 @@ async def test_a_client_works_in_one_event_loop_after_another(server_url: str, r
 
 async def test_closing_a_blocking_client_ends_the_calls_of_other_threads(server_url: str, release: str) -> None:
     with FaultProxy(server_url, lambda number: Script(within=b"GET /api/v1/runs", cut_answer=0, stall=True)) as proxy:
-        client = SyncStepflowClient(proxy.url, server=release)
+        client = SyncStepflowClient(proxy.url, server_release=release)
         calls = [asyncio.ensure_future(asyncio.to_thread(client.list_runs)) for _ in range(3)]
         while proxy.faults < 3:  # noqa: ASYNC110 - the proxy has no event to wait for
             await asyncio.sleep(0.01)

@@ -33,11 +33,11 @@ async def test_a_lost_run_of_a_flow_that_others_run_is_never_guessed(
     twin: str, cut: Script, server_url: str, release: str
 ) -> None:
     name = unique("foreign")
-    async with StepflowClient(server_url, server=release) as other:
+    async with StepflowClient(server_url, server_release=release) as other:
         flow_id = (await other.store_flow(flow(name))).flow_id
         theirs = await other.create_run(flow_id, {"who": "other"})
         with FaultProxy(server_url, first(cut)) as proxy:
-            client = made(twin, proxy.url, server=release)
+            client = made(twin, proxy.url, server_release=release)
             with pytest.raises(AmbiguousRunError) as caught:
                 await client.create_run(flow_id, {"who": "self"})
             await closed(client)
@@ -50,10 +50,10 @@ async def test_a_lost_run_of_a_flow_that_others_run_is_never_guessed(
 @pytest.mark.parametrize("twin", ["async", "sync"])
 async def test_a_creation_that_left_no_run_at_all_is_sent_again(twin: str, server_url: str, release: str) -> None:
     name = unique("none")
-    async with StepflowClient(server_url, server=release) as direct:
+    async with StepflowClient(server_url, server_release=release) as direct:
         flow_id = (await direct.store_flow(flow(name))).flow_id
         with FaultProxy(server_url, first(Script(within=CREATE, cut_request=40))) as proxy:
-            client = made(twin, proxy.url, server=release)
+            client = made(twin, proxy.url, server_release=release)
             created = await client.create_run(flow_id, {"n": 1})
             await closed(client)
             assert proxy.faults == 1
@@ -66,9 +66,9 @@ async def test_each_client_finds_its_own_run_of_a_flow(
     twin: str, deduplicate: bool, server_url: str, release: str
 ) -> None:
     same = flow(unique("shared"))
-    async with StepflowClient(server_url, server=release) as other:
+    async with StepflowClient(server_url, server_release=release) as other:
         with FaultProxy(server_url, first(Script(within=CREATE, cut_request=40))) as proxy:
-            client = made(twin, proxy.url, server=release)
+            client = made(twin, proxy.url, server_release=release)
             for number in range(3):
                 await other.run(same, {"who": "other", "number": number})
             # Nothing of this one arrives, while runs of the other client are all that there is to be seen.
@@ -85,7 +85,7 @@ async def test_a_lost_run_is_found_below_many_newer_ones(
 ) -> None:
     set_timings(monkeypatch, searched_runs=LOOKED_AT)
     name, others = unique("below"), unique("others")
-    async with StepflowClient(server_url, server=release) as direct:
+    async with StepflowClient(server_url, server_release=release) as direct:
         other = (await direct.store_flow(flow(others))).flow_id
 
         def script(number: int) -> Script:
@@ -96,7 +96,7 @@ async def test_a_lost_run_is_found_below_many_newer_ones(
 
         finished = asyncio.Event()
         with FaultProxy(server_url, script) as proxy:
-            client = made(twin, proxy.url, server=release, retry=RetryPolicy(max_attempts=1))
+            client = made(twin, proxy.url, server_release=release, retry=RetryPolicy(max_attempts=1))
             creating = asyncio.ensure_future(client.submit(flow(name), {"n": 1}))
             while len(proxy.connections) < 2:  # noqa: ASYNC110 - the proxy has no event to wait for
                 await asyncio.sleep(0.01)
@@ -113,7 +113,7 @@ async def test_of_two_lost_calls_none_takes_the_run_of_the_other(
     twin: str, stored: str, server_url: str, release: str
 ) -> None:
     same = flow(unique("two"))
-    async with StepflowClient(server_url, server=release) as direct:
+    async with StepflowClient(server_url, server_release=release) as direct:
         flow_id = (await direct.store_flow(same)).flow_id
 
         def script(number: int) -> Script:
@@ -122,7 +122,7 @@ async def test_of_two_lost_calls_none_takes_the_run_of_the_other(
             return cuts[number] if number < 2 else Script()
 
         with FaultProxy(server_url) as proxy:
-            client = made(twin, proxy.url, server=release)
+            client = made(twin, proxy.url, server_release=release)
             await client.submit(same, {"n": 2})
             await hung_up(proxy, twin)
             proxy.script = lambda number: script(number - 1)
@@ -153,7 +153,7 @@ async def test_the_run_of_a_cancelled_call_is_taken_by_no_other(server_url: str,
         return cuts[number] if number < 2 else Script()
 
     with FaultProxy(server_url) as proxy:
-        async with StepflowClient(proxy.url, server=release) as client:
+        async with StepflowClient(proxy.url, server_release=release) as client:
             await client.submit(same, {"n": 2})
             await hung_up(proxy, "async")
             proxy.script = lambda number: script(number - 1)

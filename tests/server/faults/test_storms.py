@@ -66,7 +66,7 @@ class Storm:
 async def raise_storm(url: str, release: str, seed: int, calls: int, told_apart: str) -> Storm:
     name = unique("storm")
     with FaultProxy(url) as proxy:
-        async with StepflowClient(proxy.url, server=release) as client:
+        async with StepflowClient(proxy.url, server_release=release) as client:
             await client.store_flow(flow(name))
             proxy.script = stormy(seed, 0.2, 6000)
             # The connection that is there already is none that fails.
@@ -85,7 +85,7 @@ async def needed(url: str, release: str, told_apart: str) -> float:
     """Return how many requests a call needs where nothing fails."""
     calm, calls, name = 0, 20, unique("calm")
     with FaultProxy(url) as proxy:
-        async with StepflowClient(proxy.url, server=release) as client:
+        async with StepflowClient(proxy.url, server_release=release) as client:
             await client.store_flow(flow(name))
             calm = proxy.requests
             for number in range(calls):
@@ -108,7 +108,7 @@ async def test_a_storm(told_apart: str, server_url: str, release: str, request: 
             f"{storm.connections} connections, {storm.faults} failed; {storm.requests} requests, {ratio:.2f} x those "
             f"needed; {lost} calls without a result; {psutil.Process().memory_info().rss / 2**20:.0f} MiB"
         )
-        async with StepflowClient(server_url, server=release) as direct:
+        async with StepflowClient(server_url, server_release=release) as direct:
             # It is the newest; one run too many would show.
             every = (await direct.list_runs(limit=2 * calls)).runs
             runs = [run.run_id for run in every if (run.flow_name or "").startswith(storm.name)]
@@ -156,7 +156,7 @@ async def test_every_request_on_a_connection_of_its_own(server_url: str, release
     with FaultProxy(server_url, stormy(11, 0.2, 400)) as proxy:
         # Of 300 requests with 5 attempts each one in ten runs of this test would see a request fail for good.
         often = RetryPolicy(max_attempts=10)
-        async with StepflowClient(proxy.url, server=release, limits=limits, retry=often) as client:
+        async with StepflowClient(proxy.url, server_release=release, limits=limits, retry=often) as client:
 
             async def one(number: int) -> Any:
                 done = await client.run(flow(name), {"n": number}, deduplicate=True)

@@ -16,7 +16,7 @@ UNKNOWN = {"error": {"code": 5, "message": "no such flow", "status": "NOT_FOUND"
 
 
 def client_of(server: Server) -> SyncStepflowClient:
-    return SyncStepflowClient(URL, transport=httpx.MockTransport(server), server="0.13.0")
+    return SyncStepflowClient(URL, transport=httpx.MockTransport(server), server_release="0.13.0")
 
 
 def stored(server: Server) -> list[str | None]:
@@ -47,7 +47,7 @@ def test_of_many_calls_at_once_one_stores_the_flow() -> None:
         return server(request)
 
     async def main() -> None:
-        async with StepflowClient(URL, transport=httpx.MockTransport(answer), server="0.13.0") as client:
+        async with StepflowClient(URL, transport=httpx.MockTransport(answer), server_release="0.13.0") as client:
             await asyncio.gather(*(client.run(FLOW, number) for number in range(20)))
 
     asyncio.run(main())
@@ -66,7 +66,7 @@ def test_when_the_call_that_stores_the_flow_fails_the_next_one_does() -> None:
         return found
 
     async def main() -> list[object]:
-        async with StepflowClient(URL, transport=httpx.MockTransport(answer), server="0.13.0") as client:
+        async with StepflowClient(URL, transport=httpx.MockTransport(answer), server_release="0.13.0") as client:
             calls = (client.run(FLOW, number) for number in range(5))
             return await asyncio.gather(*calls, return_exceptions=True)
 
@@ -107,7 +107,7 @@ def test_a_flow_that_the_server_has_lost_is_stored_again_under_the_same_tag() ->
             server.answers.clear()
         return answer
 
-    with SyncStepflowClient(URL, transport=httpx.MockTransport(restarted), server="0.13.0") as client:
+    with SyncStepflowClient(URL, transport=httpx.MockTransport(restarted), server_release="0.13.0") as client:
         client.run(FLOW, 1)
         server.answers[RUN] = httpx.Response(404, json=UNKNOWN)
         assert client.run(FLOW, 2).is_success

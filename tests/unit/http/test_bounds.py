@@ -148,7 +148,7 @@ def test_the_deadline_holds_while_the_server_keeps_sending(twin: str, what: str)
     with RawServer(talk) as server:
         started = time.monotonic()
         with pytest.raises((RunTimeoutError, RequestTimeoutError)):
-            call(twin, None, lambda client: client.get_result(RUN_ID, timeout=2), server.url, server="0.13")
+            call(twin, None, lambda client: client.get_result(RUN_ID, timeout=2), server.url, server_release="0.13")
         assert time.monotonic() - started < 2.5
 
 
@@ -165,7 +165,7 @@ ENDLESS_EVENTS: dict[str, Iterable[bytes]] = {
 @pytest.mark.parametrize("what", ENDLESS_EVENTS)
 def test_an_event_without_end_is_bounded(twin: str, what: str) -> None:
     with RawServer(answers(ENDLESS_EVENTS[what])) as server, pytest.raises(InvalidResponseError, match="an event has"):
-        call(twin, None, CALLS["run_events"], server.url, server="0.13", max_response_bytes=1024 * 1024)
+        call(twin, None, CALLS["run_events"], server.url, server_release="0.13", max_response_bytes=1024 * 1024)
 
 
 @pytest.mark.parametrize("twin", TWINS)
@@ -183,7 +183,7 @@ def test_a_stream_is_not_bounded(twin: str, end: bytes) -> None:
         conversation.say(b"data: " + json.dumps({**EVENT, "sequenceNumber": 400}).encode() + end * 2)
 
     with RawServer(talk) as server:
-        found = call(twin, None, CALLS["run_events"], server.url, server="0.13", max_response_bytes=100_000)
+        found = call(twin, None, CALLS["run_events"], server.url, server_release="0.13", max_response_bytes=100_000)
     assert len(found) == 400
 
 
@@ -227,6 +227,6 @@ def test_the_answer_to_a_head_request_has_no_body(twin: str) -> None:
 
         asked = ask if twin == "async" else lambda client: client.api.get_httpx_client().head("/health")
         started = time.monotonic()
-        response = call(twin, None, asked, server.url, server="0.13", timeout=5)
+        response = call(twin, None, asked, server.url, server_release="0.13", timeout=5)
         assert (response.status_code, response.content) == (200, b"")
         assert time.monotonic() - started < 4

@@ -154,7 +154,7 @@ def attempt(twin: str, seed: int) -> float:
     with RawServer(talk) as server:
         started = time.monotonic()
         with suppress(StepflowClientError):
-            call(twin, None, CALLS[seed % len(CALLS)], server.url, server="0.13", timeout=TIMEOUT)
+            call(twin, None, CALLS[seed % len(CALLS)], server.url, server_release="0.13", timeout=TIMEOUT)
         return time.monotonic() - started - TIMEOUT
 
 

@@ -406,7 +406,7 @@ def test_nasty_answers_to_a_call_of_a_recognised_server(twin: str, name: str) ->
     with NastyServer(NASTY[name]) as server:
         for operation in ("list_runs", "run_events", "create_run", "get_blob"):
             with pytest.raises(StepflowClientError):
-                call(twin, None, CALLS[operation], server.url, timeout=0.2, server="0.13")
+                call(twin, None, CALLS[operation], server.url, timeout=0.2, server_release="0.13")
 
 
 @pytest.mark.parametrize("twin", TWINS)

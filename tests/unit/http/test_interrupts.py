@@ -71,7 +71,7 @@ def test_an_interrupt_at_any_line(idle: bool) -> None:
     with (
         RawServer(answers(HEALTHY)) as server,
         SyncStepflowClient(
-            server.url, limits=limits, retry=RetryPolicy(max_attempts=1), server="0.13", timeout=5
+            server.url, limits=limits, retry=RetryPolicy(max_attempts=1), server_release="0.13", timeout=5
         ) as client,
     ):
         client.health_check()

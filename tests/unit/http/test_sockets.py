@@ -333,7 +333,7 @@ def test_a_server_waits_for_whoever_reads_slowly(loop: str) -> None:
         assert found == count
 
     with RawServer(talk) as server:
-        use(loop, lambda client: iter([read(client)]), server.url, server="0.13")
+        use(loop, lambda client: iter([read(client)]), server.url, server_release="0.13")
 
 
 @everywhere
@@ -346,7 +346,7 @@ def test_a_server_that_takes_nothing(where: str) -> None:
 
     with RawServer(talk) as server:
         with pytest.raises(RequestTimeoutError):
-            use(where, steps, server.url, server="0.13", timeout=0.5, retry=ONCE)
+            use(where, steps, server.url, server_release="0.13", timeout=0.5, retry=ONCE)
         assert not connections(server.port)
 
 

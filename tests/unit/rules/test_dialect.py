@@ -268,7 +268,7 @@ def test_a_server_that_is_replaced_is_recognised_again(lost: bool) -> None:
 
 def test_a_pinned_server_is_never_asked() -> None:
     server = Swapped()
-    with SyncStepflowClient("http://server", transport=httpx.MockTransport(server), server="0.11") as client:
+    with SyncStepflowClient("http://server", transport=httpx.MockTransport(server), server_release="0.11") as client:
         client.get_run(RUN)
         assert client.server_info().dialect == "0.11"
     assert server.asked == [f"/runs/{RUN}"]

@@ -34,7 +34,7 @@ def test_what_the_api_does_not_have_is_no_operation() -> None:
 def test_a_404_without_a_body_is_explained(twin: str, content: bytes, hint: str | None) -> None:
     transport = httpx.MockTransport(lambda request: httpx.Response(404, content=content))
     with pytest.raises(NotFoundError) as caught:
-        call(twin, transport, lambda client: client.get_blob(BLOB), server="0.13")
+        call(twin, transport, lambda client: client.get_blob(BLOB), server_release="0.13")
     assert caught.value.hint == hint
 
 
@@ -42,5 +42,5 @@ def test_a_404_without_a_body_is_explained(twin: str, content: bytes, hint: str 
 def test_one_that_is_about_a_run_names_runs(twin: str) -> None:
     transport = httpx.MockTransport(lambda request: httpx.Response(404))
     with pytest.raises(NotFoundError) as caught:
-        call(twin, transport, lambda client: client.get_run(RUN_ID), server="0.13")
+        call(twin, transport, lambda client: client.get_run(RUN_ID), server_release="0.13")
     assert (caught.value.hint, caught.value.run_id) == ("the server has no such run", RUN_ID)

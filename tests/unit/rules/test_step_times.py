@@ -111,6 +111,6 @@ def test_a_busy_run_is_not_followed_to_its_end(twin: str) -> None:
             return httpx.Response(200, json={"steps": steps})
         return server(request)
 
-    found = ask(twin, respond, lambda client: client.get_run_steps(RUN_ID, times=True))
+    found = ask(twin, respond, lambda client: client.get_run_steps(RUN_ID, include_times=True))
     assert [(step.item_index, step.attempts) for step in found] == [(1, 1), (2, 1)]
     assert events.read < 1_000

@@ -144,7 +144,7 @@ def test_a_transport_that_hangs_is_cut_at_the_deadline(where: str) -> None:
     transport = Hanging(where)
     started = time.monotonic()
     with pytest.raises(RunTimeoutError):
-        call("async", transport, wait(0.5), server="0.13.0")
+        call("async", transport, wait(0.5), server_release="0.13.0")
     assert time.monotonic() - started < 0.5 + OVERRUN
     assert transport.cancelled
 
@@ -154,7 +154,7 @@ def test_a_transport_that_hangs_is_cut_without_a_deadline_too(where: str) -> Non
     transport = Hanging(where)
     timeout = httpx.Timeout(0.1)
     with pytest.raises(RequestTimeoutError):
-        call("async", transport, list_runs, server="0.13.0", timeout=timeout)
+        call("async", transport, list_runs, server_release="0.13.0", timeout=timeout)
     assert transport.cancelled
 
 
@@ -167,7 +167,10 @@ def test_an_answer_is_not_lost_if_the_transport_hangs_at_its_end() -> None:
             await asyncio.Event().wait()
 
     started = time.monotonic()
-    assert ask("async", lambda request: httpx.Response(200, stream=HangingEnd()), list_runs, server="0.13.0").runs == []
+    assert (
+        ask("async", lambda request: httpx.Response(200, stream=HangingEnd()), list_runs, server_release="0.13.0").runs
+        == []
+    )
     assert time.monotonic() - started < 2
 
 
@@ -180,7 +183,7 @@ def test_a_token_that_is_waited_for_counts_towards_the_timeout(operation: Operat
     server = Server()
     started = time.monotonic()
     with pytest.raises((RequestTimeoutError, RunTimeoutError)) as caught:
-        call("async", httpx.MockTransport(server), operation, auth=never, server="0.13.0", timeout=0.5)
+        call("async", httpx.MockTransport(server), operation, auth=never, server_release="0.13.0", timeout=0.5)
     assert time.monotonic() - started < 0.5 + OVERRUN
     assert server.asked == []
     if isinstance(caught.value, RequestTimeoutError):
@@ -195,7 +198,7 @@ def test_an_httpx_auth_that_is_waited_for_counts_too() -> None:
             yield request
 
     with pytest.raises(RequestTimeoutError, match="credentials given as auth did not come in time"):
-        ask("async", Server(), list_runs, auth=Slow(), server="0.13.0", timeout=0.2)
+        ask("async", Server(), list_runs, auth=Slow(), server_release="0.13.0", timeout=0.2)
 
 
 def test_a_token_that_came_too_late_is_not_sent() -> None:
@@ -205,7 +208,7 @@ def test_a_token_that_came_too_late_is_not_sent() -> None:
 
     server = Server()
     with pytest.raises(RunTimeoutError):
-        ask("sync", server, wait(0.1), auth=late, server="0.13.0")
+        ask("sync", server, wait(0.1), auth=late, server_release="0.13.0")
     assert server.asked == []
 
 
@@ -230,7 +233,7 @@ def test_credentials_that_fail(twin: str, error: Exception) -> None:
     for auth in (token, Failing(error)):
         server = Server()
         with pytest.raises(InvalidArgumentError, match=f"auth failed: {type(error).__name__}") as caught:
-            ask(twin, server, list_runs, auth=auth, server="0.13.0")
+            ask(twin, server, list_runs, auth=auth, server_release="0.13.0")
         assert caught.value.__cause__ is error
         assert server.asked == []
         assert "hush" not in str(caught.value)
@@ -267,7 +270,7 @@ def test_headers_of_an_httpx_auth_are_checked(twin: str, name: str, value: str) 
     for call_name in ("list_runs", "run_events"):
         server = Server()
         with pytest.raises(InvalidArgumentError) as caught:
-            ask(twin, server, CALLS[call_name], auth=Adding(name, value), server="0.13.0")
+            ask(twin, server, CALLS[call_name], auth=Adding(name, value), server_release="0.13.0")
         assert server.asked == []
         assert "hush" not in str(caught.value)
 
@@ -298,7 +301,7 @@ def test_lone_surrogates_in_credentials(twin: str, settings: dict[str, Any]) -> 
 @pytest.mark.parametrize("twin", TWINS)
 def test_credentials_in_other_alphabets_are_sent(twin: str) -> None:
     server = Server()
-    ask(twin, server, list_runs, auth=("mü", "пароль"), server="0.13.0")
+    ask(twin, server, list_runs, auth=("mü", "пароль"), server_release="0.13.0")
     assert server.requests[0].headers["authorization"] == httpx.BasicAuth("mü", "пароль")._auth_header
 
 
@@ -522,7 +525,7 @@ def test_whatever_a_transport_raises_is_an_error_of_ours(twin: str, where: str, 
 
     operation = CALLS["run_events"] if where == "events" else list_runs
     with pytest.raises(StepflowClientError) as caught:
-        ask(twin, answer, operation, server="0.13.0")
+        ask(twin, answer, operation, server_release="0.13.0")
     kind = InvalidResponseError if error in FOREIGN else RequestTimeoutError if error in LATE else ServerConnectionError
     assert type(caught.value) is kind
     assert str(caught.value)
@@ -532,7 +535,7 @@ def test_whatever_a_transport_raises_is_an_error_of_ours(twin: str, where: str, 
 @pytest.mark.parametrize("error", [ValueError("x"), OSError("x"), httpx.CloseError("x")])
 def test_an_answer_is_not_lost_to_an_error_at_its_end(twin: str, error: Exception) -> None:
     answer = httpx.Response(200, headers={"content-type": "application/json"}, stream=Body(error, at_close=True))
-    assert ask(twin, lambda request: answer, list_runs, server="0.13.0").runs == []
+    assert ask(twin, lambda request: answer, list_runs, server_release="0.13.0").runs == []
 
 
 @pytest.mark.parametrize("twin", TWINS)
@@ -546,7 +549,7 @@ def test_what_is_no_answer_of_a_transport(twin: str) -> None:
 
     for name in ("list_runs", "run_events"):
         with pytest.raises(InvalidResponseError, match="NoneType"):
-            call(twin, Odd(), CALLS[name], server="0.13.0")
+            call(twin, Odd(), CALLS[name], server_release="0.13.0")
 
 
 @pytest.mark.parametrize("twin", TWINS)
@@ -555,7 +558,7 @@ def test_an_assertion_in_a_transport_of_a_test_is_seen(twin: str) -> None:
         raise AssertionError("the test's own")
 
     with pytest.raises(AssertionError, match="the test's own"):
-        ask(twin, answer, list_runs, server="0.13.0")
+        ask(twin, answer, list_runs, server_release="0.13.0")
 
 
 @pytest.mark.parametrize("twin", TWINS)

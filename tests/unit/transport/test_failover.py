@@ -49,7 +49,7 @@ def client(servers: Servers, attempts: int = 1) -> SyncStepflowClient:
     return SyncStepflowClient(
         ["http://a", "http://b"],
         transport=httpx.MockTransport(servers),
-        server="0.13",
+        server_release="0.13",
         retry=RetryPolicy(max_attempts=attempts),
     )
 
@@ -81,7 +81,9 @@ def test_a_server_whose_connections_are_all_in_use_is_passed_over() -> None:
             raise httpx.PoolTimeout("in use")
         return httpx.Response(200, json=RUNS)
 
-    with SyncStepflowClient(["http://a", "http://b"], transport=httpx.MockTransport(busy), server="0.13") as both:
+    with SyncStepflowClient(
+        ["http://a", "http://b"], transport=httpx.MockTransport(busy), server_release="0.13"
+    ) as both:
         assert both.list_runs().runs == []
     assert asked == ["a", "b"]
 
@@ -221,9 +223,11 @@ def test_the_generated_client_sends_the_credentials_of_the_server(twin: str) -> 
     with listening(authorizations(seen)) as port:
         urls = [f"http://me:one@127.0.0.1:{port}", "http://127.0.0.1:9"]
         if twin == "async":
-            call(twin, None, lambda client: list_runs.asyncio_detailed(client=client.api), urls, server="0.13.0")
+            call(
+                twin, None, lambda client: list_runs.asyncio_detailed(client=client.api), urls, server_release="0.13.0"
+            )
         else:
-            call(twin, None, lambda client: list_runs.sync_detailed(client=client.api), urls, server="0.13.0")
+            call(twin, None, lambda client: list_runs.sync_detailed(client=client.api), urls, server_release="0.13.0")
     assert seen == [basic("me", "one")]
 
 
@@ -237,5 +241,5 @@ def test_streams_have_the_credentials_of_their_server(twin: str) -> None:
 
     with listening(answer) as port:
         urls = [f"http://me:one@127.0.0.1:{port}", "http://127.0.0.1:9"]
-        assert len(call(twin, None, lambda client: client.run_events(RUN), urls, server="0.13.0")) == 1
+        assert len(call(twin, None, lambda client: client.run_events(RUN), urls, server_release="0.13.0")) == 1
     assert seen == [basic("me", "one")]

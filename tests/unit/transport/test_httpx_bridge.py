@@ -179,5 +179,5 @@ def test_a_deadline_holds_over_any_transport(twin: str) -> None:
     transport = httpx.MockTransport(lambda request: httpx.Response(200, stream=Dripping()))
     started = time.monotonic()
     with pytest.raises(RunTimeoutError):
-        call(twin, transport, lambda client: client.wait_run(RUN, timeout=0.3), server="0.13.0")
+        call(twin, transport, lambda client: client.wait_run(RUN, timeout=0.3), server_release="0.13.0")
     assert time.monotonic() - started < 2.5

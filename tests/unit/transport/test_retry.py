@@ -249,14 +249,14 @@ def outage(twin: str, requests: int, fail: Callable[[httpx.Request], httpx.Respo
 
     transport = httpx.MockTransport(server)
     if twin == "sync":
-        with SyncStepflowClient(URL, transport=transport, server="0.13.0", retry=policy) as client:
+        with SyncStepflowClient(URL, transport=transport, server_release="0.13.0", retry=policy) as client:
             for _ in range(requests):
                 with pytest.raises(StepflowClientError):
                     client.get_run(RUN_ID)
         return reached
 
     async def main() -> None:
-        async with StepflowClient(URL, transport=transport, server="0.13.0", retry=policy) as client:
+        async with StepflowClient(URL, transport=transport, server_release="0.13.0", retry=policy) as client:
             calls = [client.get_run(RUN_ID) for _ in range(requests)]
             found = await asyncio.gather(*calls, return_exceptions=True)
             assert all(isinstance(each, StepflowClientError) for each in found)
@@ -324,12 +324,12 @@ def test_a_creation_that_was_turned_away_is_sent_again(twin: str, status: int) -
 
     transport = httpx.MockTransport(answer)
     if twin == "sync":
-        with SyncStepflowClient(URL, transport=transport, server="0.13.0") as client:
+        with SyncStepflowClient(URL, transport=transport, server_release="0.13.0") as client:
             assert client.create_run("f").run_id == RUN_ID
     else:
 
         async def main() -> None:
-            async with StepflowClient(URL, transport=transport, server="0.13.0") as client:
+            async with StepflowClient(URL, transport=transport, server_release="0.13.0") as client:
                 assert (await client.create_run("f")).run_id == RUN_ID
 
         asyncio.run(main())

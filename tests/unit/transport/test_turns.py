@@ -26,7 +26,12 @@ def test_a_call_without_time_takes_no_turn_away(twin: str, key: str | None, monk
     server = Server()
     # Who has the turn of a key may be creating its run; a flow may be stored twice.
     with pytest.raises(RequestTimeoutError, match="idempotency key 'doc-42'") if key else nullcontext():
-        ask(twin, server, lambda client: client.run(FLOW, {"n": 1}, timeout=0.2, idempotency_key=key), server="0.13")
+        ask(
+            twin,
+            server,
+            lambda client: client.run(FLOW, {"n": 1}, timeout=0.2, idempotency_key=key),
+            server_release="0.13",
+        )
     assert server.asked.count("POST /runs") == (0 if key else 1)
     assert len(waited) > 1
     assert ended == []

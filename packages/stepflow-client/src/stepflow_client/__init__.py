@@ -18,8 +18,13 @@ from ._base.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ._async.client import StepflowClient
+    from ._async.handle import RunHandle
+    from ._codec.requests import Variables
     from ._rules.transient import RetryPolicy
+    from ._shared.options import ClientOptions, RunOptions, SubmitOptions
+    from ._shared.streams import EventStream, OutcomeStream, RunPager, SyncEventStream, SyncOutcomeStream, SyncRunPager
     from ._sync.client import SyncStepflowClient
+    from ._sync.handle import SyncRunHandle
     from .errors import (
         AmbiguousRunError,
         ApiError,
@@ -62,8 +67,10 @@ if TYPE_CHECKING:
         UnknownEvent,
     )
     from .executor import StepflowExecutor
+    from .flows.file import FlowSource
+    from .history import History
     from .logs import LogConfig, LogEntry
-    from .progress import Progress
+    from .progress import Progress, ProgressOption
     from .result_cache import ResultCache
     from .runtime import RestartPolicy, StepflowRuntime
     from .types import (
@@ -107,6 +114,7 @@ __all__ = [
     "ApiError",
     "AuthenticationError",
     "BlobContent",
+    "ClientOptions",
     "ComponentInfo",
     "ComponentList",
     "ConflictError",
@@ -115,15 +123,18 @@ __all__ = [
     "DiagnosticLevel",
     "EmbeddedServerError",
     "ErrorCode",
+    "EventStream",
     "ExecutionStatus",
     "FailedChild",
     "FlowError",
     "FlowFileError",
     "FlowFileNotFoundError",
     "FlowResult",
+    "FlowSource",
     "FlowVariables",
     "HealthResponse",
     "HeartbeatEvent",
+    "History",
     "IdempotencyConflictError",
     "InvalidArgumentError",
     "InvalidFlowError",
@@ -137,8 +148,10 @@ __all__ = [
     "LogEntry",
     "NotFoundError",
     "Outcome",
+    "OutcomeStream",
     "OutputTypeError",
     "Progress",
+    "ProgressOption",
     "RateLimitError",
     "RequestTimeoutError",
     "RerunItem",
@@ -156,7 +169,10 @@ __all__ = [
     "RunDifference",
     "RunEvent",
     "RunFailedError",
+    "RunHandle",
     "RunItem",
+    "RunOptions",
+    "RunPager",
     "RunTimeoutError",
     "ServerConnectionError",
     "ServerFaultError",
@@ -178,11 +194,17 @@ __all__ = [
     "StoreFlowResponse",
     "StoredFlow",
     "SubRunCreatedEvent",
+    "SubmitOptions",
+    "SyncEventStream",
+    "SyncOutcomeStream",
+    "SyncRunHandle",
+    "SyncRunPager",
     "SyncStepflowClient",
     "TransportError",
     "UnknownEvent",
     "UnsupportedByServerError",
     "ValidationResult",
+    "Variables",
 ]
 
 # Each name is imported when it is first used: a program that needs the client does not pay for the runtime.
@@ -190,8 +212,20 @@ _find, _names = lazy_names(
     __name__,
     {
         "_async.client": ["StepflowClient"],
+        "_async.handle": ["RunHandle"],
+        "_codec.requests": ["Variables"],
         "_rules.transient": ["RetryPolicy"],
+        "_shared.options": ["ClientOptions", "RunOptions", "SubmitOptions"],
+        "_shared.streams": [
+            "EventStream",
+            "OutcomeStream",
+            "RunPager",
+            "SyncEventStream",
+            "SyncOutcomeStream",
+            "SyncRunPager",
+        ],
         "_sync.client": ["SyncStepflowClient"],
+        "_sync.handle": ["SyncRunHandle"],
         "errors": [
             "AmbiguousRunError",
             "ApiError",
@@ -234,8 +268,10 @@ _find, _names = lazy_names(
             "UnknownEvent",
         ],
         "executor": ["StepflowExecutor"],
+        "flows.file": ["FlowSource"],
+        "history": ["History"],
         "logs": ["LogConfig", "LogEntry"],
-        "progress": ["Progress"],
+        "progress": ["Progress", "ProgressOption"],
         "result_cache": ["ResultCache"],
         "runtime": ["RestartPolicy", "StepflowRuntime"],
         "types": [

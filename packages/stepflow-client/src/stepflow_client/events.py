@@ -43,7 +43,7 @@ class _Event(Model):
     """The server's sequence number; several events can have the same one."""
     timestamp: datetime | None = None
     cursor: str
-    """The event's position; pass it to `run_events(since=...)`, in any process, to continue after this event."""
+    """The event's position; pass it to `run_events(after=...)`, in any process, to continue after this event."""
     inferred: bool = False
     """True if the client inferred the event from the state of the run, because the server did not send it: it has no
     stream

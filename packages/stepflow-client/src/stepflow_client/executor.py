@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Protocol, runtime_checkable
-from uuid import UUID
+from typing import Any, Protocol, Unpack, runtime_checkable
 
-from ._codec.requests import Variables
+from ._codec.requests import RunId
+from ._shared.options import RunOptions, SubmitOptions
 from .flows.file import FlowSource
 from .types import ComponentInfo, FlowResult, ValidationResult
 
@@ -37,30 +37,18 @@ class StepflowExecutor(Protocol, metaclass=_LooksOnly):
         ...
 
     async def run(
-        self,
-        flow: FlowSource,
-        input: Any = None,
-        overrides: Any = None,
-        *,
-        variables: Variables | None = None,
-        timeout: float | None = None,
+        self, flow: FlowSource, input: Any = None, overrides: Any = None, **options: Unpack[RunOptions]
     ) -> FlowResult:
-        """Run a flow on one input and return its result; `timeout` limits the whole call, in seconds."""
+        """Run a flow on one input and return its result. The options are those of `StepflowClient.run`."""
         ...
 
     async def submit(
-        self,
-        flow: FlowSource,
-        input: Any = None,
-        overrides: Any = None,
-        *,
-        variables: Variables | None = None,
-        timeout: float | None = None,
+        self, flow: FlowSource, input: Any = None, overrides: Any = None, **options: Unpack[SubmitOptions]
     ) -> str:
-        """Start a flow and return the id of its run; `timeout` limits the whole call, in seconds."""
+        """Start a flow and return the id of its run. The options are those of `StepflowClient.submit`."""
         ...
 
-    async def get_result(self, run_id: str | UUID) -> FlowResult:
+    async def get_result(self, run_id: RunId, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
         """Wait until a run of one item ends and return its result."""
         ...
 

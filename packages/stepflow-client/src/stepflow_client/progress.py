@@ -39,7 +39,7 @@ class Progress:
     """Number of steps that have ended, for a run of one item."""
     running_steps: tuple[str, ...] = ()
     """The ids of the steps that are running, of any item."""
-    seconds: float = 0.0
+    duration: float = 0.0
     """Seconds since the call began."""
 
     @property
@@ -48,14 +48,14 @@ class Progress:
         return self.completed + self.failed
 
     @property
-    def is_over(self) -> bool:
+    def is_finished(self) -> bool:
         """True if this is the last report."""
         return self.status != "running"
 
     @property
     def fraction(self) -> float | None:
         """The completed fraction, from 0 to 1: of the steps for a single item, else of the items. None if unknown."""
-        if self.is_over:
+        if self.is_finished:
             return 1.0
         done, total = (self.ended_steps, self.steps) if self.total == 1 else (self.done, self.total)
         return min(1.0, done / total) if total else None
@@ -63,12 +63,12 @@ class Progress:
     @property
     def rate(self) -> float | None:
         """Items that end per second; None for the first three seconds."""
-        return rate_of(self.done - self.known, self.seconds)
+        return rate_of(self.done - self.known, self.duration)
 
     @property
-    def left(self) -> float | None:
+    def remaining(self) -> float | None:
         """Seconds until all items have ended, at the rate so far; None if it cannot be estimated."""
-        return time_left(self.total, self.done, self.seconds, known=self.known)
+        return time_left(self.total, self.done, self.duration, known=self.known)
 
     def __str__(self) -> str:
         # Step ids are the flow's own texts.
@@ -76,13 +76,13 @@ class Progress:
 
     def _words(self) -> str:
         if self.total != 1:
-            said = counted(self.total, self.completed, self.failed, self.seconds, known=self.known)
-            return f"{self.status}: {said}" if self.is_over else said
-        if self.is_over:
-            return f"{self.status} after {duration_text(self.seconds)}"
+            said = counted(self.total, self.completed, self.failed, self.duration, known=self.known)
+            return f"{self.status}: {said}" if self.is_finished else said
+        if self.is_finished:
+            return f"{self.status} after {duration_text(self.duration)}"
         parts = [] if self.steps is None else [f"{self.ended_steps}/{self.steps} steps"]
         parts += [f"at {', '.join(self.running_steps)}"] if self.running_steps else []
-        return ", ".join([*parts, duration_text(self.seconds)])
+        return ", ".join([*parts, duration_text(self.duration)])
 
 
 ProgressOption: TypeAlias = bool | Callable[[Progress], object]

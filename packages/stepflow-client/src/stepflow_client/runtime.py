@@ -77,7 +77,7 @@ class StepflowRuntime(EmbeddedExecutor):
         env: Mapping[str, str] | None = None,
         inherit_env: bool = True,
         log_config: LogConfig | None = None,
-        restart_policy: RestartPolicy = RestartPolicy.NEVER,
+        restart_policy: RestartPolicy | str = RestartPolicy.NEVER,
         max_restarts: int = 3,
         startup_timeout: float = 30.0,
         worker_timeout: float | None = None,
@@ -102,7 +102,8 @@ class StepflowRuntime(EmbeddedExecutor):
             inherit_env: Whether the server and its workers inherit the variables of this process, except those of a
                 client. Default True.
             log_config: How much the server logs and where its lines go. Default `LogConfig()`.
-            restart_policy: Whether to restart a server that ended by itself. Default NEVER.
+            restart_policy: Whether to restart a server that ended by itself: a `RestartPolicy` or its value, such as
+                `on_failure`. Default `never`.
             max_restarts: Maximum number of restarts during the life of the runtime. Default 3.
             startup_timeout: Seconds within which the server and the workers it starts must be ready, at each start.
                 Default 30. A worker that ends before it is ready makes the start fail at once.
@@ -128,7 +129,7 @@ class StepflowRuntime(EmbeddedExecutor):
             ServerNotInstalledError: If there is no server that can be started here.
             ServerStartError: If the binary cannot be executed.
         """
-        _check(port, env, restart_policy, max_restarts, startup_timeout)
+        _check(port, env, max_restarts, startup_timeout)
         if log_config is not None and not isinstance(log_config, LogConfig):
             raise InvalidArgumentError(f"log_config is a LogConfig, not {type(log_config).__name__}")
         if worker_timeout is not None:
@@ -152,7 +153,7 @@ class StepflowRuntime(EmbeddedExecutor):
             env=None if env is None else dict(env),
             inherit_env=inherit_env,
             log_config=log_config or LogConfig(),
-            restart_policy=restart_policy,
+            restart_policy=_policy(restart_policy),
             max_restarts=max_restarts,
             startup_timeout=float(startup_timeout),
             worker_timeout=None if worker_timeout is None else float(worker_timeout),
@@ -327,10 +328,17 @@ class StepflowRuntime(EmbeddedExecutor):
         return f"<StepflowRuntime {state}>"
 
 
+def _policy(given: RestartPolicy | str) -> RestartPolicy:
+    try:
+        return RestartPolicy(given)
+    except ValueError:
+        known = [each.value for each in RestartPolicy]
+        raise InvalidArgumentError(f"restart_policy is one of {', '.join(known)}, not {given!r}") from None
+
+
 def _check(
     port: int | None,
     env: Mapping[str, str] | None,
-    restart_policy: RestartPolicy,
     max_restarts: int,
     startup_timeout: float,
 ) -> None:
@@ -343,8 +351,6 @@ def _check(
                 raise InvalidArgumentError(f"env maps names to values, all of them str; this is not: {name!r}")
             if not name or "=" in name or "\0" in name + value:
                 raise InvalidArgumentError(f"{name!r} cannot be an environment variable")
-    if not isinstance(restart_policy, RestartPolicy):
-        raise InvalidArgumentError(f"restart_policy is a RestartPolicy, not {restart_policy!r}")
     if not _is_int(max_restarts) or max_restarts < 0:
         raise InvalidArgumentError(f"max_restarts is 0 or more, not {max_restarts!r}")
     _check_seconds("startup_timeout", startup_timeout)

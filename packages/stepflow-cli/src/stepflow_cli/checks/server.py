@@ -179,7 +179,7 @@ def workers(client: SyncStepflowClient) -> Check:
     from stepflow_client import StepflowClientError
 
     try:
-        listed = client.list_components(schemas=False, timeout=_ALL_WORKERS)
+        listed = client.list_components(include_schemas=False, timeout=_ALL_WORKERS)
     except StepflowClientError as problem:
         return error("workers", f"components cannot be listed: {problem.message}", problem.hint)
     if listed.failed_plugins:

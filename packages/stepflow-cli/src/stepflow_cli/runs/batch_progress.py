@@ -84,7 +84,7 @@ class BatchProgress(BatchCount):
         parts = [self._text()]
         if self.begun > self.done:
             parts.append(f"{self.begun - self.done} running")
-        left = self.progress().left
+        left = self.progress().remaining
         if left is not None:
             parts.append(f"{duration_text(left)} left")
         spinner.update(", ".join(parts))

@@ -229,12 +229,12 @@ def listed_components(target: Target, *, schemas: bool = True, timeout: float | 
     """
     runtime = target.runtime
     if runtime is None:
-        return target.client.list_components(schemas=schemas, timeout=timeout)
+        return target.client.list_components(include_schemas=schemas, timeout=timeout)
     import asyncio
 
     async def ask() -> ComponentList:
         try:
-            return await runtime.list_components(schemas=schemas, timeout=timeout)
+            return await runtime.list_components(include_schemas=schemas, timeout=timeout)
         finally:
             await runtime.client.aclose()
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 from uuid import UUID
 
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN
 from .._codec import answers, requests
-from .._codec.requests import Variables
+from .._codec.requests import RunId, Variables
 from .._http import settings as _settings
 from .._http.messages import MOST_BYTES
 from .._http.settings import Token
@@ -40,11 +40,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     import httpx
+    from pydantic import TypeAdapter
     from stepflow_api import Client
 
     from .. import types
     from .._codec import responses, typed
-    from ..events import RunEvent
+    from .._shared import streams
+    from .._shared.options import ClientOptions
+    from .._shared.streams import EventStream, OutcomeStream, RunPager
     from ..flows.file import FlowSource
     from ..history import History
     from ..progress import ProgressOption
@@ -71,18 +74,19 @@ if TYPE_CHECKING:
     )
     from ..types.account import RunAccount
     from ..types.comparison import RunComparison
-    from ..types.outcomes import Outcome
     from ..types.reruns import RerunPlan, RerunResult
     from .batches import BatchRunner
     from .blobs import BlobStore
     from .caching import CachedRuns
     from .events import EventSource
     from .following import Follower
+    from .handle import RunHandle
     from .idempotency import KeyedRuns
     from .progress import ProgressReporter
     from .rerun import Rerunner
     from .step_times import StepTimer
 else:
+    streams = lazy_module("stepflow_client._shared.streams")
     responses = lazy_module("stepflow_client._codec.responses")
     typed = lazy_module("stepflow_client._codec.typed")
     types = lazy_module("stepflow_client.types")
@@ -131,8 +135,8 @@ class StepflowClient(Picklable):
             `httpx.Limits` that has no `keepalive_expiry` of its own, they are closed after 5 s.
         transport: A transport to send requests with instead of the default one, for example an `httpx.MockTransport`.
             If it hangs, the request ends at the timeout.
-        server: The server's release, if known, for example `0.13.0`. This skips the version request. If it is wrong,
-            the client cannot read the server's responses. Default: detected.
+        server_release: The server's release, if known, for example `0.13.0`. This skips the version request. If it is
+            wrong, the client cannot read the server's responses. Default: detected.
         strategy: How to choose the server for a new run from a list: `failover`, the default, uses one server, and the
             next one if that fails; `spread` uses the available server with the fewest runs that this client is waiting
             for, and takes turns between equals.
@@ -163,7 +167,7 @@ class StepflowClient(Picklable):
         proxy: str | httpx.URL | httpx.Proxy | None = None,
         limits: httpx.Limits | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
-        server: str | None = None,
+        server_release: str | None = None,
         strategy: Literal["failover", "spread"] = "failover",
         retry: RetryPolicy | int | None = None,
         exact_integers: bool = True,
@@ -183,7 +187,7 @@ class StepflowClient(Picklable):
             proxy=proxy,
             limits=limits,
             transport=transport,
-            server=server,
+            server=server_release,
             strategy=strategy,
             retry=policy_of(retry),
             max_response_bytes=max_response_bytes,
@@ -261,7 +265,7 @@ class StepflowClient(Picklable):
         proxy: str | httpx.URL | httpx.Proxy | None = None,
         limits: httpx.Limits | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
-        server: str | None = None,
+        server_release: str | None = None,
         strategy: Literal["failover", "spread"] = "failover",
         retry: RetryPolicy | int | None = None,
         exact_integers: bool = True,
@@ -283,7 +287,7 @@ class StepflowClient(Picklable):
             proxy: The proxy's URL.
             limits: Limits of the connection pool.
             transport: A transport to send requests with instead of the default one.
-            server: The server's release, if known.
+            server_release: The server's release, if known.
             strategy: How to choose the server for a new run from a list.
             retry: When to retry requests, or how often at most.
             exact_integers: Whether to refuse integers that the server would change.
@@ -304,7 +308,7 @@ class StepflowClient(Picklable):
             proxy=proxy,
             limits=limits,
             transport=transport,
-            server=server,
+            server_release=server_release,
             strategy=strategy,
             retry=retry,
             exact_integers=exact_integers,
@@ -332,6 +336,29 @@ class StepflowClient(Picklable):
         It shares this client's connections, credentials and timeout.
         """
         return self._connection.api
+
+    def with_options(self, **options: Unpack[ClientOptions]) -> Self:
+        """Return a client that uses other defaults for options of calls that start runs or wait for them.
+
+        Example:
+            ```python
+            patient = client.with_options(timeout=300, variables={"tone": "formal"})
+            result = await patient.run("workflow.yaml", {"name": "World"})
+            ```
+
+        It shares this client's connections, caches and history; closing one of them closes both. `start_run` and
+        handles use the options too.
+
+        Args:
+            **options: The options of `run` (except `output_type`), `submit` and `map`. A method ignores those that it
+                does not have. An argument of a call replaces the option; entries of `variables` are added to it.
+
+        Raises:
+            InvalidArgumentError: If there is no such option.
+        """
+        from .._shared.views import view_of
+
+        return view_of(self, options)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
@@ -366,20 +393,20 @@ class StepflowClient(Picklable):
         """Return the server's release and capabilities. They are requested only once."""
         return types.ServerInfo(**(await self._connection.server())._asdict())
 
-    async def list_components(self, *, schemas: bool = True, timeout: float | None = None) -> ComponentList:
+    async def list_components(self, *, include_schemas: bool = True, timeout: float | None = None) -> ComponentList:
         """Return the components that flows may use.
 
         Servers do not report the route prefix of a plugin, so `path` is None here; `StepflowRuntime.list_components`
         sets it.
 
         Args:
-            schemas: Whether to include the input and output schemas. Default True.
+            include_schemas: Whether to include the input and output schemas. Default True.
             timeout: Seconds for the whole call, instead of the client's timeout.
 
         Returns:
             A list; its `failed_plugins` are the plugins that did not respond to the server.
         """
-        request = api.list_components._get_kwargs(exclude_schemas=api.UNSET if schemas else True)
+        request = api.list_components._get_kwargs(exclude_schemas=api.UNSET if include_schemas else True)
         return await self._connection.call("list_components", request, responses.components, timeout=timeout)
 
     # Running flows
@@ -397,7 +424,7 @@ class StepflowClient(Picklable):
         deduplicate: bool = False,
         idempotency_key: str | None = None,
         on_cancel: Literal["detach", "cancel"] = "detach",
-        check: bool = False,
+        check_input: bool = False,
         progress: ProgressOption = False,
         output_type: None = None,
         cache: ResultCache | None = None,
@@ -416,9 +443,9 @@ class StepflowClient(Picklable):
         deduplicate: bool = False,
         idempotency_key: str | None = None,
         on_cancel: Literal["detach", "cancel"] = "detach",
-        check: bool = False,
+        check_input: bool = False,
         progress: ProgressOption = False,
-        output_type: type[OutputT],
+        output_type: type[OutputT] | TypeAdapter[OutputT],
         cache: ResultCache | None = None,
     ) -> FlowResult[OutputT]: ...
 
@@ -434,7 +461,7 @@ class StepflowClient(Picklable):
         deduplicate: bool = False,
         idempotency_key: str | None = None,
         on_cancel: Literal["detach", "cancel"] = "detach",
-        check: bool = False,
+        check_input: bool = False,
         progress: ProgressOption = False,
         output_type: Any = None,
         cache: ResultCache | None = None,
@@ -474,9 +501,9 @@ class StepflowClient(Picklable):
                 requests. Simultaneous calls with a key, in any program, wait for each other and return the same run.
             on_cancel: What to do with the run if the task is cancelled (in the sync client: on a KeyboardInterrupt):
                 `detach`, the default, leaves it running; `cancel` marks it as cancelled if its id is known by then.
-            check: Whether to check the input against the flow's input schema, and refuse input that does not match,
-                before anything is sent. Servers do not check input. The input of a flow given by its id is not checked.
-                Default False.
+            check_input: Whether to check the input against the flow's input schema, and refuse input that does not
+                match, before anything is sent. Servers do not check input. The input of a flow given by its id is not
+                checked. Default False.
             progress: True shows the run's progress: in a notebook; on a terminal as a bar (of rich or tqdm if
                 installed); elsewhere as one line every ten seconds. Or a function that is called with a `Progress`
                 every half second, after events, and at the end. If the function raises, the call ends with that
@@ -516,7 +543,7 @@ class StepflowClient(Picklable):
         if output_type is not None:
             typed.check_output_type(output_type)
         _check_progress(progress)
-        if check and not is_flow_id(flow):
+        if check_input and not is_flow_id(flow):
             flow = load_flow(flow)
             from ..flows.inputs import check_inputs
 
@@ -641,24 +668,104 @@ class StepflowClient(Picklable):
             )
             return run.run_id
 
+    @overload
+    async def start_run(
+        self,
+        flow: FlowSource,
+        input: Any = None,
+        overrides: Any = None,
+        *,
+        variables: Variables | None = None,
+        variables_from_env: bool = False,
+        max_concurrency: int | None = None,
+        timeout: float | None = None,
+        deduplicate: bool = False,
+        idempotency_key: str | None = None,
+        output_type: None = None,
+    ) -> RunHandle: ...
+
+    @overload
+    async def start_run(
+        self,
+        flow: FlowSource,
+        input: Any = None,
+        overrides: Any = None,
+        *,
+        variables: Variables | None = None,
+        variables_from_env: bool = False,
+        max_concurrency: int | None = None,
+        timeout: float | None = None,
+        deduplicate: bool = False,
+        idempotency_key: str | None = None,
+        output_type: type[OutputT] | TypeAdapter[OutputT],
+    ) -> RunHandle[OutputT]: ...
+
+    async def start_run(
+        self, flow: FlowSource, input: Any = None, overrides: Any = None, *, output_type: Any = None, **options: Any
+    ) -> RunHandle[Any]:
+        """Start a flow and return a handle of its run, without waiting for the run to end.
+
+        Example:
+            ```python
+            handle = await client.start_run("workflow.yaml", {"name": "World"})
+            result = await handle.result(timeout=60)
+            ```
+
+        Args:
+            flow: The flow, or the id of a stored one, as for `run`.
+            input: The input, as for `submit`.
+            overrides: Changes to steps for this run only, as for `create_run`.
+            output_type: The type of the output, as for `run`: the handle's results have outputs of this type.
+            **options: The same as for `submit`, and with the same meaning.
+
+        Returns:
+            The handle. Its `run_id` is the run's id, and its methods read the run.
+
+        Raises:
+            StepflowClientError: The same errors as `submit` raises.
+        """
+        if output_type is not None:
+            typed.check_output_type(output_type)
+        return self.handle(await self.submit(flow, input, overrides, **options), output_type)
+
+    @overload
+    def handle(self, run_id: RunId, output_type: None = None) -> RunHandle: ...
+    @overload
+    def handle(self, run_id: RunId, output_type: type[OutputT] | TypeAdapter[OutputT]) -> RunHandle[OutputT]: ...
+    def handle(self, run_id: RunId, output_type: Any = None) -> RunHandle[Any]:
+        """Return a handle of a run. No request is sent, so the run need not exist.
+
+        Args:
+            run_id: The run.
+            output_type: The type of its output, as for `run`.
+
+        Raises:
+            InvalidArgumentError: If it is no run id, or no type that an output can have.
+        """
+        from .handle import RunHandle
+
+        return RunHandle(self, run_id, output_type)
+
     async def _start(self, *given: Any, idempotency_key: str | None, deduplicate: bool, **more: Any) -> answers.Started:
         if idempotency_key is None:
             return await self._creator.start(*given, deduplicate=deduplicate, **more)
         return await self._keyed.start(*given, key=idempotency_key, **more)
 
-    async def find_run(self, flow: FlowSource, key: str, *, timeout: float | None = None) -> RunDetails | None:
+    async def find_run(
+        self, flow: FlowSource, *, idempotency_key: str, timeout: float | None = None
+    ) -> RunDetails | None:
         """Return the run that `run` or `submit` created with an `idempotency_key`, in any process, or None.
 
         Example:
             ```python
-            if await client.find_run("workflow.yaml", "doc-42") is None:
+            if await client.find_run("workflow.yaml", idempotency_key="doc-42") is None:
                 print("doc-42 was not processed yet")
             ```
 
         Args:
             flow: The flow itself, not its id, as it was given to `run`, with its keys in the same order. A copy with
                 the key is stored to find out the copy's id; nothing is run.
-            key: The idempotency key.
+            idempotency_key: The key.
             timeout: Seconds for the whole call. With None, the default, only the client's timeout for each request
                 applies.
 
@@ -670,7 +777,7 @@ class StepflowClient(Picklable):
             UnsupportedByServerError: If the server is older than 0.10.
         """
         with deadline_scope(deadline_of(timeout)):
-            return await self._keyed.find(flow, key)
+            return await self._keyed.find(flow, idempotency_key)
 
     def map(
         self,
@@ -688,7 +795,7 @@ class StepflowClient(Picklable):
         on_lost: Literal["fail", "rerun"] = "fail",
         on_cancel: Literal["detach", "cancel"] = "detach",
         progress: ProgressOption = False,
-    ) -> AsyncGenerator[Outcome, None]:
+    ) -> OutcomeStream:
         """Run a flow on any number of inputs and yield one outcome for each.
 
         An input is read only when there is room for it, so the inputs may be endless, and neither inputs nor outcomes
@@ -699,7 +806,7 @@ class StepflowClient(Picklable):
 
         Example:
             ```python
-            async with contextlib.aclosing(client.map("workflow.yaml", inputs, journal="batch.journal")) as outcomes:
+            async with client.map("workflow.yaml", inputs, journal="batch.journal") as outcomes:
                 async for outcome in outcomes:
                     print(outcome.index, outcome.status, outcome.output)
             ```
@@ -762,9 +869,11 @@ class StepflowClient(Picklable):
             on_lost=on_lost,
             on_cancel=on_cancel,
         )
-        return outcomes if progress is False else self._reporter.counted(outcomes, inputs, progress)
+        if progress is not False:
+            outcomes = self._reporter.counted(outcomes, inputs, progress)
+        return streams.OutcomeStream(outcomes)
 
-    async def get_result(self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
+    async def get_result(self, run_id: RunId, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
         """Wait until a run of one item ends and return its result.
 
         Args:
@@ -783,9 +892,7 @@ class StepflowClient(Picklable):
         self._recorder.seen(run.run_id, run.status)
         return responses.only_result(listed, run.status, self._connection.reading(run.run_id))
 
-    async def get_results(
-        self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None
-    ) -> list[FlowResult]:
+    async def get_results(self, run_id: RunId, *, wait: bool = True, timeout: float | None = None) -> list[FlowResult]:
         """Wait until a run ends and return the results of all its items, in the order of their inputs.
 
         Args:
@@ -917,11 +1024,11 @@ class StepflowClient(Picklable):
         self,
         flow_id: str,
         input: Any = None,
+        *,
         variables: Variables | None = None,
         overrides: Any = None,
         debug: bool = False,
         max_concurrency: int | None = None,
-        *,
         variables_from_env: bool = False,
         timeout: float | None = None,
     ) -> CreateRunResponse:
@@ -968,7 +1075,7 @@ class StepflowClient(Picklable):
                 timeout=timeout,
             )
 
-    async def get_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
+    async def get_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
         """Return the current state of a run.
 
         `items.completed` stays 0 until the whole run ends, on every release.
@@ -982,7 +1089,7 @@ class StepflowClient(Picklable):
         """
         return await self._runs.get_run(run_id, timeout=timeout)
 
-    async def get_run_items(self, run_id: str | UUID, *, timeout: float | None = None) -> ListItemsResponse:
+    async def get_run_items(self, run_id: RunId, *, timeout: float | None = None) -> ListItemsResponse:
         """Return the items of a run, in the order of their inputs; the `result` of a running item is None.
 
         The error of a failed item includes the step that failed and its message. This takes a request for each failed
@@ -1006,26 +1113,26 @@ class StepflowClient(Picklable):
 
     async def get_run_steps(
         self,
-        run_id: str | UUID,
+        run_id: RunId,
         *,
         item_index: int | None = None,
-        times: bool = False,
+        include_times: bool = False,
         timeout: float | None = None,
     ) -> ListStepsResponse:
         """Return the steps of a run that were started, by item, then in the order of the flow.
 
         Example:
             ```python
-            for step in await client.get_run_steps(run_id, times=True):
+            for step in await client.get_run_steps(run_id, include_times=True):
                 print(step.step_id, step.started_at, step.duration, step.attempts)
             ```
 
         Args:
             run_id: The run.
             item_index: The item whose steps to return; None, the default, returns those of all items.
-            times: Whether to set `started_at`, `completed_at`, `duration` and `attempts`, from the run's events. This
-                takes one more request, whose response has three or more events for each step of all items. Servers
-                before 0.12 have no events: there these fields stay None. Default False.
+            include_times: Whether to set `started_at`, `completed_at`, `duration` and `attempts`, from the run's
+                events. This takes one more request, whose response has three or more events for each step of all items.
+                Servers before 0.12 have no events: there these fields stay None. Default False.
             timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
@@ -1036,9 +1143,9 @@ class StepflowClient(Picklable):
             listed = await self._runs.get_run_steps(run_id, item_index=item_index, timeout=timeout)
             steps = await self._runs.with_kept(listed.run_id, listed.steps, timeout=timeout)
             listed = listed.model_copy(update={"steps": steps})
-            return await self._timer.timed(listed, timeout) if times else listed
+            return await self._timer.timed(listed, timeout) if include_times else listed
 
-    async def get_run_arguments(self, run_id: str | UUID, *, timeout: float | None = None) -> RunArguments:
+    async def get_run_arguments(self, run_id: RunId, *, timeout: float | None = None) -> RunArguments:
         """Return the arguments that a run was started with: inputs, variables and overrides, and its labels and note.
 
         Servers from 0.12 on do not report inputs and overrides, and no server reports variables, labels and notes.
@@ -1056,7 +1163,7 @@ class StepflowClient(Picklable):
             return await self._runs.get_run_arguments(run_id, self._recorder, timeout=timeout)
 
     async def get_run_step(
-        self, run_id: str | UUID, step_id: str, *, item_index: int = 0, timeout: float | None = None
+        self, run_id: RunId, step_id: str, *, item_index: int = 0, timeout: float | None = None
     ) -> StepDetails:
         """Return one step of one item.
 
@@ -1073,7 +1180,7 @@ class StepflowClient(Picklable):
             step = await self._runs.get_run_step(run_id, step_id, item_index=item_index, timeout=timeout)
             return (await self._runs.with_kept(run_id, [step], timeout=timeout))[0]
 
-    async def get_run_flow(self, run_id: str | UUID, *, timeout: float | None = None) -> StoredFlow:
+    async def get_run_flow(self, run_id: RunId, *, timeout: float | None = None) -> StoredFlow:
         """Return the flow of a run, without the tag that the client adds. For its examples, use `get_flow`.
 
         Args:
@@ -1085,7 +1192,7 @@ class StepflowClient(Picklable):
         """
         return await self._runs.get_run_flow(run_id, timeout=timeout)
 
-    async def cancel_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
+    async def cancel_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
         """Mark a run as cancelled and return it.
 
         On every released server (0.9 to 0.13) this sets the status and the end time but stops nothing: the running step
@@ -1109,7 +1216,7 @@ class StepflowClient(Picklable):
             self._recorder.seen(run.run_id, run.status)
             return run
 
-    async def delete_run(self, run_id: str | UUID, *, timeout: float | None = None) -> None:
+    async def delete_run(self, run_id: RunId, *, timeout: float | None = None) -> None:
         """Ask the server to delete a run that has ended.
 
         Released servers (0.9 to 0.13) accept this request but delete nothing.
@@ -1189,8 +1296,8 @@ class StepflowClient(Picklable):
         since: datetime | str | None = None,
         until: datetime | str | None = None,
         timeout: float | None = None,
-    ) -> AsyncGenerator[RunDetails, None]:
-        """Return an iterator over runs, newest first, which reads them page by page.
+    ) -> RunPager:
+        """Return runs, newest first, read page by page.
 
         Arguments are checked at the call. No run is yielded twice, and no run that exists and matches from start to end
         is missed, even if new runs are created or runs stop matching meanwhile: pages overlap, and a page that does not
@@ -1207,7 +1314,7 @@ class StepflowClient(Picklable):
             until: Return only runs created before this time.
             timeout: Seconds for each request as a whole, instead of the client's timeout.
         """
-        return self._lister.iter_runs(
+        pages = self._lister.iter_runs(
             status,
             page_size=page_size,
             flow_name=flow_name,
@@ -1218,11 +1325,12 @@ class StepflowClient(Picklable):
             until=until,
             timeout=timeout,
         )
+        return streams.RunPager(pages)
 
     # Waiting
 
     async def wait_run(
-        self, run_id: str | UUID, *, timeout: float | None = None, progress: ProgressOption = False
+        self, run_id: RunId, *, timeout: float | None = None, progress: ProgressOption = False
     ) -> RunDetails:
         """Wait until a run ends and return it.
 
@@ -1254,14 +1362,14 @@ class StepflowClient(Picklable):
 
     def run_events(
         self,
-        run_id: str | UUID,
+        run_id: RunId,
         *,
-        since: str | int | None = None,
+        after: str | int | None = None,
         include_results: bool = False,
         include_sub_runs: bool = False,
         heartbeat: float | None = None,
-    ) -> AsyncGenerator[RunEvent, None]:
-        """Return an iterator over the events of a run, from the beginning or a cursor, until the run ends.
+    ) -> EventStream:
+        """Return the events of a run, from the beginning or a cursor, until the run ends.
 
         Each event is yielded exactly once and in order, even if the connection breaks: the client reconnects by itself.
         The last event is a `RunCompletedEvent`. Servers do not send one for a run that was cancelled or that they lost
@@ -1274,15 +1382,16 @@ class StepflowClient(Picklable):
 
         Example:
             ```python
-            async for event in client.run_events(run_id):
-                print(event.type, event.timestamp)
+            async with client.run_events(run_id) as events:
+                async for event in events:
+                    print(event.type, event.timestamp)
             ```
 
-        To leave the loop early and close the stream at once, use `contextlib.aclosing(client.run_events(...))`.
+        Leaving the block closes the connection at once. `events.cursor` is the cursor of the last event.
 
         Args:
             run_id: The run.
-            since: The `cursor` of the last event that was handled, or the sequence number to start from. Default None:
+            after: The `cursor` of the last event that was handled, or the sequence number to start from. Default None:
                 from the beginning.
             include_results: Whether to set `StepCompletedEvent.output`. Default False.
             include_sub_runs: Whether to include events of runs that steps created. Their step ids are not reliable
@@ -1293,16 +1402,17 @@ class StepflowClient(Picklable):
                 heartbeats.
 
         Raises:
-            InvalidArgumentError: At the call, if an argument is invalid; while iterating, if `since` is the cursor of
+            InvalidArgumentError: At the call, if an argument is invalid; while iterating, if `after` is the cursor of
                 events that were requested in another way, for example with another `include_sub_runs`.
             NotFoundError: If the server has no such run. This error and those below are raised while iterating.
             ServerConnectionError: If the server cannot be reached for a minute.
             UnsupportedByServerError: If the run will never end, because the server was restarted and does not resume
                 runs (0.9).
         """
-        return self._events.run_events(
-            run_id, since=since, include_results=include_results, include_sub_runs=include_sub_runs, heartbeat=heartbeat
+        events = self._events.run_events(
+            run_id, after=after, include_results=include_results, include_sub_runs=include_sub_runs, heartbeat=heartbeat
         )
+        return streams.EventStream(events)
 
     # Blobs
 
@@ -1348,7 +1458,7 @@ class StepflowClient(Picklable):
 
     async def plan_rerun(
         self,
-        run_id: str | UUID,
+        run_id: RunId,
         *,
         from_step: str | None = None,
         failed: bool = False,
@@ -1371,7 +1481,7 @@ class StepflowClient(Picklable):
 
     async def rerun(
         self,
-        run_id: str | UUID,
+        run_id: RunId,
         *,
         from_step: str | None = None,
         failed: bool = False,
@@ -1438,7 +1548,7 @@ class StepflowClient(Picklable):
     # Comparing runs
 
     async def compare_runs(
-        self, a: str | UUID, b: str | UUID, *, ignore: str | Iterable[str] = (), timeout: float | None = None
+        self, a: RunId, b: RunId, *, ignore: str | Iterable[str] = (), timeout: float | None = None
     ) -> RunComparison:
         """Return the differences between two runs: status, flow, and for each item its step outputs, output and errors.
 
@@ -1472,7 +1582,7 @@ class StepflowClient(Picklable):
         return await compare_runs(self._connection, self._runs, self._blobs, a, b, ignore, timeout)
 
     async def explain_run(
-        self, run_id: str | UUID, *, item_index: int | None = None, timeout: float | None = None
+        self, run_id: RunId, *, item_index: int | None = None, timeout: float | None = None
     ) -> RunAccount:
         """Return why an item of a run failed: the step that failed first, and the steps that did not run because of it.
 

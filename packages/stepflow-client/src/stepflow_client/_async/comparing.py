@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import UUID
 
 from .._codec import requests
 from .._rules.deadline import deadline_of, deadline_scope
@@ -21,6 +20,7 @@ from .connection import Connection
 from .runs import RunReader
 
 if TYPE_CHECKING:
+    from .._codec.requests import RunId
     from ..types import ListItemsResponse
 
 __all__ = ["RunFlow", "compare_runs", "flow_of_run"]
@@ -30,8 +30,8 @@ async def compare_runs(
     connection: Connection,
     runs: RunReader,
     blobs: BlobStore,
-    a: str | UUID,
-    b: str | UUID,
+    a: RunId,
+    b: RunId,
     ignore: str | Iterable[str],
     timeout: float | None,
 ) -> RunComparison:

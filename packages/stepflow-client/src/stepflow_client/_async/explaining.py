@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from .._codec import requests, responses
 from .._rules.deadline import deadline_of, deadline_scope
@@ -19,6 +18,7 @@ from .connection import Connection
 from .runs import RunReader
 
 if TYPE_CHECKING:
+    from .._codec.requests import RunId
     from .._shared.recorder import Recorder
     from ..types import ComponentList, RunArguments, RunDetails, RunItem, StepDetails
     from ..types.account import RunAccount
@@ -55,7 +55,7 @@ class RunExplainer:
         self._list_components = list_components
 
     async def explain_run(
-        self, run_id: str | UUID, *, item_index: int | None = None, timeout: float | None = None
+        self, run_id: RunId, *, item_index: int | None = None, timeout: float | None = None
     ) -> RunAccount:
         """Return why an item of a run failed, and what became of its steps."""
         run_id = requests.check_run_id(run_id)

@@ -96,10 +96,10 @@ class Follower:
         """
         server = await self._connection.server()
         if server.capabilities["events"]:
-            position = Cursor.parse(asked.since, "s" if asked.include_sub_runs else "e")
+            position = Cursor.parse(asked.after, "s" if asked.include_sub_runs else "e")
             found = StreamedRun(self._connection, self._runs, asked, position).follow()
         else:
-            found = self._inferred(asked, Cursor.parse(asked.since, "i"))
+            found = self._inferred(asked, Cursor.parse(asked.after, "i"))
         async with aclosing(found) as sequence:
             async for seen in sequence:
                 yield seen

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Mapping
 from os import PathLike
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import UUID
 
 from .._data.objects import DataObject, is_data_object
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from ..types import FlowVariable
 
 __all__ = [
+    "HasRunId",
     "RunArguments",
+    "RunId",
     "check_concurrency",
     "check_debug",
     "check_header_text",
@@ -48,8 +50,23 @@ Variables = Mapping[str, Any] | str | PathLike[str] | DataObject
 """The values of a flow's variables: a mapping or an object, or the path of a YAML or JSON file that holds one."""
 
 
-def check_run_id(run_id: str | UUID) -> str:
+class HasRunId(Protocol):
+    """An object of a run: a handle, its details, a result, an outcome, an event, an error."""
+
+    @property
+    def run_id(self) -> str | None:
+        """The id of the run."""
+
+
+RunId = str | UUID | HasRunId
+"""A run: its id, or an object with a `run_id`."""
+
+
+def check_run_id(run_id: RunId) -> str:
     """Return a run id in the form that the server uses.
+
+    Args:
+        run_id: The id, or an object with a `run_id`.
 
     Raises:
         InvalidArgumentError: If it is not a UUID. (Current servers send meaningless responses to some operations with
@@ -58,7 +75,7 @@ def check_run_id(run_id: str | UUID) -> str:
     if isinstance(run_id, UUID):
         return str(run_id)
     try:
-        return str(UUID(run_id))
+        return str(UUID(run_id if isinstance(run_id, str) else run_id.run_id))
     except (ValueError, AttributeError, TypeError):
         raise InvalidArgumentError(f"a run id is a UUID, not {run_id!r}") from None
 

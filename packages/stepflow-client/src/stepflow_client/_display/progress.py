@@ -151,7 +151,7 @@ class _Lines:
 
     def show(self, progress: Progress) -> None:
         # A program without a console has no stderr.
-        is_due = progress.is_over or time.monotonic() - self._last >= _EVERY
+        is_due = progress.is_finished or time.monotonic() - self._last >= _EVERY
         if sys.stderr is not None and is_due:
             self._last = time.monotonic()
             print(f"{_title(progress)}: {progress}", file=sys.stderr, flush=True)

@@ -6,21 +6,23 @@ import asyncio
 import threading
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, overload
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, Unpack, overload
 from weakref import WeakKeyDictionary
 
 from .._async.client import StepflowClient
-from .._codec.requests import Variables
-from .._rules.deadline import deadline_of, deadline_scope
+from .._codec.requests import RunId
+from .._rules.deadline import deadline_of
 from .._sync.client import SyncStepflowClient
 from ..errors import RequestTimeoutError
 from ..flows.file import FlowSource
 
 if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+    from .._async.handle import RunHandle
+    from .._shared.options import RunOptions, SubmitOptions
     from ..history import History
     from ..progress import ProgressOption
-    from ..result_cache import ResultCache
     from ..types import ComponentList, FlowResult, OutputT, RunDetails, ValidationResult
     from ..types.account import RunAccount
 
@@ -126,17 +128,9 @@ class EmbeddedExecutor:
         input: Any = None,
         overrides: Any = None,
         *,
-        variables: Variables | None = None,
-        variables_from_env: bool = False,
-        timeout: float | None = None,
-        deduplicate: bool = False,
-        idempotency_key: str | None = None,
-        on_cancel: Literal["detach", "cancel"] = "detach",
-        progress: ProgressOption = False,
         output_type: None = None,
-        cache: ResultCache | None = None,
+        **options: Unpack[RunOptions],
     ) -> FlowResult: ...
-
     @overload
     async def run(
         self,
@@ -144,107 +138,94 @@ class EmbeddedExecutor:
         input: Any = None,
         overrides: Any = None,
         *,
-        variables: Variables | None = None,
-        variables_from_env: bool = False,
-        timeout: float | None = None,
-        deduplicate: bool = False,
-        idempotency_key: str | None = None,
-        on_cancel: Literal["detach", "cancel"] = "detach",
-        progress: ProgressOption = False,
-        output_type: type[OutputT],
-        cache: ResultCache | None = None,
+        output_type: type[OutputT] | TypeAdapter[OutputT],
+        **options: Unpack[RunOptions],
     ) -> FlowResult[OutputT]: ...
-
     async def run(
         self,
         flow: FlowSource,
         input: Any = None,
         overrides: Any = None,
         *,
-        variables: Variables | None = None,
-        variables_from_env: bool = False,
-        timeout: float | None = None,
-        deduplicate: bool = False,
-        idempotency_key: str | None = None,
-        on_cancel: Literal["detach", "cancel"] = "detach",
-        progress: ProgressOption = False,
         output_type: Any = None,
-        cache: ResultCache | None = None,
+        **options: Unpack[RunOptions],
     ) -> FlowResult[Any]:
         """Run a flow on one input and return its result. See `StepflowClient.run`."""
-        deadline = deadline_of(timeout)
+        deadline = deadline_of(options.get("timeout"))
         client = await self._ready_client(deadline)
-        return await client.run(
-            flow,
-            input,
-            overrides,
-            variables=variables,
-            variables_from_env=variables_from_env,
-            timeout=_left(deadline),
-            deduplicate=deduplicate,
-            idempotency_key=idempotency_key,
-            on_cancel=on_cancel,
-            progress=progress,
-            output_type=output_type,
-            cache=cache,
-        )
+        options["timeout"] = _left(deadline)
+        return await client.run(flow, input, overrides, output_type=output_type, **options)
 
     async def submit(
+        self, flow: FlowSource, input: Any = None, overrides: Any = None, **options: Unpack[SubmitOptions]
+    ) -> str:
+        """Start a flow and return the id of its run. See `StepflowClient.submit`.
+
+        The timeout includes the wait for the server.
+        """
+        deadline = deadline_of(options.get("timeout"))
+        client = await self._ready_client(deadline)
+        options["timeout"] = _left(deadline)
+        return await client.submit(flow, input, overrides, **options)
+
+    @overload
+    async def start_run(
         self,
         flow: FlowSource,
         input: Any = None,
         overrides: Any = None,
         *,
-        variables: Variables | None = None,
-        variables_from_env: bool = False,
-        max_concurrency: int | None = None,
-        timeout: float | None = None,
-        deduplicate: bool = False,
-        idempotency_key: str | None = None,
-    ) -> str:
-        """Start a flow and return the id of its run. See `StepflowClient.submit`.
-
-        Args:
-            timeout: Seconds for the whole call, including the wait for the server, storing the flow and creating the
-                run. With None, the default, only the timeouts given to `start` and the client's timeout for each
-                request apply.
-        """
-        deadline = deadline_of(timeout)
+        output_type: None = None,
+        **options: Unpack[SubmitOptions],
+    ) -> RunHandle: ...
+    @overload
+    async def start_run(
+        self,
+        flow: FlowSource,
+        input: Any = None,
+        overrides: Any = None,
+        *,
+        output_type: type[OutputT] | TypeAdapter[OutputT],
+        **options: Unpack[SubmitOptions],
+    ) -> RunHandle[OutputT]: ...
+    async def start_run(
+        self,
+        flow: FlowSource,
+        input: Any = None,
+        overrides: Any = None,
+        *,
+        output_type: Any = None,
+        **options: Unpack[SubmitOptions],
+    ) -> RunHandle[Any]:
+        """Start a flow and return a handle of its run. See `StepflowClient.start_run`."""
+        deadline = deadline_of(options.get("timeout"))
         client = await self._ready_client(deadline)
-        with deadline_scope(deadline):
-            return await client.submit(
-                flow,
-                input,
-                overrides,
-                variables=variables,
-                variables_from_env=variables_from_env,
-                max_concurrency=max_concurrency,
-                deduplicate=deduplicate,
-                idempotency_key=idempotency_key,
-            )
+        options["timeout"] = _left(deadline)
+        return await client.start_run(flow, input, overrides, output_type=output_type, **options)
 
-    async def find_run(self, flow: FlowSource, key: str, *, timeout: float | None = None) -> RunDetails | None:
+    async def find_run(
+        self, flow: FlowSource, *, idempotency_key: str, timeout: float | None = None
+    ) -> RunDetails | None:
         """Return the run that exists under an idempotency key. See `StepflowClient.find_run`.
 
         Keys are remembered as long as the store exists: with an in-memory store, as long as the runtime runs.
         """
         deadline = deadline_of(timeout)
-        return await (await self._ready_client(deadline)).find_run(flow, key, timeout=_left(deadline))
+        client = await self._ready_client(deadline)
+        return await client.find_run(flow, idempotency_key=idempotency_key, timeout=_left(deadline))
 
-    async def get_result(self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
+    async def get_result(self, run_id: RunId, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
         """Wait until a run of one item ends and return its result. See `StepflowClient.get_result`."""
         deadline = deadline_of(timeout)
         return await (await self._ready_client(deadline)).get_result(run_id, wait=wait, timeout=_left(deadline))
 
-    async def get_results(
-        self, run_id: str | UUID, *, wait: bool = True, timeout: float | None = None
-    ) -> list[FlowResult]:
+    async def get_results(self, run_id: RunId, *, wait: bool = True, timeout: float | None = None) -> list[FlowResult]:
         """Wait until a run ends and return the results of all its items. See `StepflowClient.get_results`."""
         deadline = deadline_of(timeout)
         return await (await self._ready_client(deadline)).get_results(run_id, wait=wait, timeout=_left(deadline))
 
     async def wait_run(
-        self, run_id: str | UUID, *, timeout: float | None = None, progress: ProgressOption = False
+        self, run_id: RunId, *, timeout: float | None = None, progress: ProgressOption = False
     ) -> RunDetails:
         """Wait until a run ends and return it. See `StepflowClient.wait_run`."""
         deadline = deadline_of(timeout)
@@ -252,7 +233,7 @@ class EmbeddedExecutor:
         return await client.wait_run(run_id, timeout=_left(deadline), progress=progress)
 
     async def explain_run(
-        self, run_id: str | UUID, *, item_index: int | None = None, timeout: float | None = None
+        self, run_id: RunId, *, item_index: int | None = None, timeout: float | None = None
     ) -> RunAccount:
         """Return why an item of a run failed, and what became of its steps. See `StepflowClient.explain_run`."""
         deadline = deadline_of(timeout)
@@ -264,11 +245,11 @@ class EmbeddedExecutor:
         deadline = deadline_of(timeout)
         return await (await self._ready_client(deadline)).validate(flow, timeout=_left(deadline))
 
-    async def list_components(self, *, schemas: bool = True, timeout: float | None = None) -> ComponentList:
+    async def list_components(self, *, include_schemas: bool = True, timeout: float | None = None) -> ComponentList:
         """Return the components that flows may use. `path` is set if the configured routes determine it."""
         deadline = deadline_of(timeout)
         client = await self._ready_client(deadline)
-        listed = await client.list_components(schemas=schemas, timeout=_left(deadline))
+        listed = await client.list_components(include_schemas=include_schemas, timeout=_left(deadline))
         from .._codec import responses
 
         return responses.with_paths(listed, self.config.get("routes") or {})

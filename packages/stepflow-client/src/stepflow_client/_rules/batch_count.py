@@ -46,4 +46,4 @@ class BatchCount:
         """Return the progress of the batch."""
         total = self.done if is_over else self.expected
         status = "running" if not is_over else "failed" if self.failed else "completed"
-        return Progress(None, status, total, self.done - self.failed, self.failed, self.known, seconds=self.seconds)
+        return Progress(None, status, total, self.done - self.failed, self.failed, self.known, duration=self.seconds)

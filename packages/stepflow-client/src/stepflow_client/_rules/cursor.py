@@ -1,6 +1,6 @@
 """Positions in the events of a run. Pure.
 
-Several events can share one sequence number, and the server's `since` is inclusive. A cursor is therefore a sequence
+Several events can share one sequence number, and the server's since is inclusive. A cursor is therefore a sequence
 number and the number of events with it that were already handled. To continue, request the events from that sequence
 number on and skip as many events.
 """
@@ -31,36 +31,36 @@ class Cursor:
         return f"{self.mode}{self.number}.{self.handled}"
 
     @classmethod
-    def parse(cls, since: str | int | None, mode: str) -> Cursor:
-        """Parse the `since` argument of a caller: the cursor of an event, or the sequence number to start with.
+    def parse(cls, after: str | int | None, mode: str) -> Cursor:
+        """Parse the `after` argument of a caller: the cursor of an event, or the sequence number to start with.
 
         Raises:
             InvalidArgumentError: If it is neither, or if the cursor comes from events that were requested in another
                 mode.
         """
-        if since is None:
+        if after is None:
             return cls(mode)
-        if isinstance(since, int) and not isinstance(since, bool) and since >= 0:
-            return cls(mode, since)
-        match = _TEXT.fullmatch(since) if isinstance(since, str) else None
+        if isinstance(after, int) and not isinstance(after, bool) and after >= 0:
+            return cls(mode, after)
+        match = _TEXT.fullmatch(after) if isinstance(after, str) else None
         if match is None:
-            raise InvalidArgumentError(f"since is the cursor of an event or a sequence number, not {since!r}")
+            raise InvalidArgumentError(f"after is the cursor of an event or a sequence number, not {after!r}")
         if match["mode"] != mode:
             raise InvalidArgumentError(
-                f"the cursor {since!r} comes from events asked for in another way",
+                f"the cursor {after!r} comes from events asked for in another way",
                 hint="keep include_sub_runs the same",
             )
         return cls(mode, int(match["number"]), int(match["handled"]))
 
     @classmethod
-    def check(cls, since: str | int | None, mode: str) -> None:
-        """Reject a `since` that is not valid for this mode on any server. Cursors of inferred events are accepted.
+    def check(cls, after: str | int | None, mode: str) -> None:
+        """Reject a `after` that is not valid for this mode on any server. Cursors of inferred events are accepted.
 
         Raises:
             InvalidArgumentError: Under the same conditions as for `parse`.
         """
-        inferred = isinstance(since, str) and since[:1] == "i"
-        cls.parse(since, "i" if inferred else mode)
+        inferred = isinstance(after, str) and after[:1] == "i"
+        cls.parse(after, "i" if inferred else mode)
 
     def after(self, number: int) -> Cursor:
         """Return the cursor after one more event with the given sequence number."""

@@ -10,7 +10,6 @@ from collections.abc import Generator
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from .._base.lazy import lazy_module
 from .._codec import requests
@@ -20,6 +19,7 @@ from .following import Asked, Follower, Tick
 
 if TYPE_CHECKING:
     from .. import events
+    from .._codec.requests import RunId
     from ..events import RunEvent
 else:
     events = lazy_module("stepflow_client.events")
@@ -39,9 +39,9 @@ class EventSource:
 
     def run_events(
         self,
-        run_id: str | UUID,
+        run_id: RunId,
         *,
-        since: str | int | None = None,
+        after: str | int | None = None,
         include_results: bool = False,
         include_sub_runs: bool = False,
         heartbeat: float | None = None,
@@ -52,10 +52,10 @@ class EventSource:
         When the deadline, by `time.monotonic()`, has passed, a heartbeat is due immediately.
         """
         run_id = requests.check_run_id(run_id)
-        Cursor.check(since, "s" if include_sub_runs else "e")
+        Cursor.check(after, "s" if include_sub_runs else "e")
         seconds = math.inf if heartbeat is None else check_positive(heartbeat, "heartbeat")
         timer = _HeartbeatTimer(seconds, math.inf if deadline is None else deadline)
-        return self._events(Asked(run_id, since, include_results, include_sub_runs, timer.left), timer)
+        return self._events(Asked(run_id, after, include_results, include_sub_runs, timer.left), timer)
 
     def _events(self, asked: Asked, timer: _HeartbeatTimer) -> Generator[RunEvent, None, None]:
         with closing(self._follower.follow(asked)) as followed:

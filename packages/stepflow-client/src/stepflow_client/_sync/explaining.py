@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from .._codec import requests, responses
 from .._rules.deadline import deadline_of, deadline_scope
@@ -21,6 +20,7 @@ from .connection import Connection
 from .runs import RunReader
 
 if TYPE_CHECKING:
+    from .._codec.requests import RunId
     from .._shared.recorder import Recorder
     from ..types import ComponentList, RunArguments, RunDetails, RunItem, StepDetails
     from ..types.account import RunAccount
@@ -56,9 +56,7 @@ class RunExplainer:
         self._recorder = recorder
         self._list_components = list_components
 
-    def explain_run(
-        self, run_id: str | UUID, *, item_index: int | None = None, timeout: float | None = None
-    ) -> RunAccount:
+    def explain_run(self, run_id: RunId, *, item_index: int | None = None, timeout: float | None = None) -> RunAccount:
         """Return why an item of a run failed, and what became of its steps."""
         run_id = requests.check_run_id(run_id)
         index = requests.check_limit(item_index, "item_index")

@@ -26,7 +26,7 @@ class Asked(NamedTuple):
     """What to follow, and how."""
 
     run_id: str
-    since: str | int | None = None
+    after: str | int | None = None
     """The cursor of the last event that was handled, or a sequence number; None for all events."""
     include_results: bool = False
     include_sub_runs: bool = False

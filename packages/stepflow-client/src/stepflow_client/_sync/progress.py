@@ -24,8 +24,7 @@ from .runs import RunReader
 from .waiting import Waiter
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
+    from .._codec.requests import RunId
     from .._rules.run_progress import FlowOutline
     from ..types import FlowResult, RunDetails
     from ..types.outcomes import Outcome
@@ -69,10 +68,10 @@ class ProgressReporter:
             result = self._waiter.result_of(run, deadline)
             completed = int(result.is_success)
             seconds = time.monotonic() - began
-            report(Progress(run.run_id, result.status.value, 1, completed, 1 - completed, seconds=seconds))
+            report(Progress(run.run_id, result.status.value, 1, completed, 1 - completed, duration=seconds))
         return result
 
-    def wait_run(self, run_id: str | UUID, timeout: float | None, progress: ProgressOption) -> RunDetails:
+    def wait_run(self, run_id: RunId, timeout: float | None, progress: ProgressOption) -> RunDetails:
         """Wait until a run ends and return it."""
         run_id = requests.check_run_id(run_id)
         deadline = deadline_of(timeout)
@@ -83,7 +82,7 @@ class ProgressReporter:
             run = self._waiter.wait_run(run_id, timeout=left)
             total, completed = run.items.total, run.items.completed
             seconds = time.monotonic() - began
-            report(Progress(run_id, run.status.value, total, completed, total - completed, seconds=seconds))
+            report(Progress(run_id, run.status.value, total, completed, total - completed, duration=seconds))
         return run
 
     def counted(

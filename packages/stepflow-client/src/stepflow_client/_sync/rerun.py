@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from .._base.not_given import NOT_GIVEN
 from .._codec import answers, requests
@@ -36,6 +36,7 @@ from .flows import FlowStore
 from .runs import RunReader
 
 if TYPE_CHECKING:
+    from .._codec.requests import RunId
     from ..flows.file import FlowSource
     from ..types import FlowResult, StepDetails
 
@@ -49,7 +50,7 @@ _AT_ONCE = 8
 class RerunRequest:
     """The arguments of `rerun`: which run to run again, and how."""
 
-    run_id: str | UUID
+    run_id: RunId
     from_step: str | None = None
     failed: bool = False
     only_missing: bool = False

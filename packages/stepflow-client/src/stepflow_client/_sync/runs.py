@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from .._base.lazy import lazy_module
 from .._codec import answers, requests
@@ -25,6 +24,7 @@ from .connection import Connection
 
 if TYPE_CHECKING:
     from .._codec import responses
+    from .._codec.requests import RunId
     from .._shared.recorder import Recorder
     from ..types import (
         ListItemsResponse,
@@ -56,14 +56,14 @@ class RunReader:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def get_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
+    def get_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
         """Return the current state of a run."""
         run_id = requests.check_run_id(run_id)
         request = api.get_run._get_kwargs(run_id=run_id)
         read = partial(responses.run, run_id=run_id)
         return self._connection.call("get_run", request, read, timeout=timeout, run_id=run_id)
 
-    def get_run_items(self, run_id: str | UUID, *, timeout: float | None = None) -> ListItemsResponse:
+    def get_run_items(self, run_id: RunId, *, timeout: float | None = None) -> ListItemsResponse:
         """Return the items of a run, in the order of their inputs. Items that are still running have no result."""
         run_id = requests.check_run_id(run_id)
         listed = self.listed_items(run_id, timeout)
@@ -210,7 +210,7 @@ class RunReader:
         )
 
     def get_run_steps(
-        self, run_id: str | UUID, *, item_index: int | None = None, timeout: float | None = None
+        self, run_id: RunId, *, item_index: int | None = None, timeout: float | None = None
     ) -> ListStepsResponse:
         """Return the steps of a run that were started, by item, then in the order of the flow."""
         run_id = requests.check_run_id(run_id)
@@ -221,9 +221,7 @@ class RunReader:
             self.get_run(run_id, timeout=timeout)
         return listed
 
-    def with_kept(
-        self, run_id: str | UUID, steps: list[StepDetails], *, timeout: float | None = None
-    ) -> list[StepDetails]:
+    def with_kept(self, run_id: RunId, steps: list[StepDetails], *, timeout: float | None = None) -> list[StepDetails]:
         """Return the steps of a run; those that a rerun keeps are marked, and have the component of the author's flow.
 
         Args:
@@ -239,9 +237,7 @@ class RunReader:
             for step in steps
         ]
 
-    def get_run_arguments(
-        self, run_id: str | UUID, recorder: Recorder, *, timeout: float | None = None
-    ) -> RunArguments:
+    def get_run_arguments(self, run_id: RunId, recorder: Recorder, *, timeout: float | None = None) -> RunArguments:
         """Return the arguments a run was started with: from the server if it reports them, otherwise as recorded."""
         run_id = requests.check_run_id(run_id)
         entry = recorder.recorded(run_id)
@@ -262,7 +258,7 @@ class RunReader:
         return self._connection.call("get_run", request, answers.given, timeout=timeout, run_id=run_id)
 
     def get_run_step(
-        self, run_id: str | UUID, step_id: str, *, item_index: int = 0, timeout: float | None = None
+        self, run_id: RunId, step_id: str, *, item_index: int = 0, timeout: float | None = None
     ) -> StepDetails:
         """Return one step of one item."""
         run_id = requests.check_run_id(run_id)
@@ -279,7 +275,7 @@ class RunReader:
             run_id=run_id,
         )
 
-    def get_run_flow(self, run_id: str | UUID, *, timeout: float | None = None) -> StoredFlow:
+    def get_run_flow(self, run_id: RunId, *, timeout: float | None = None) -> StoredFlow:
         """Return the flow of a run, without the tag of the client that runs it. `get_flow` returns its examples."""
         run_id = requests.check_run_id(run_id)
         request = api.get_run_flow._get_kwargs(run_id=run_id)
@@ -297,7 +293,7 @@ class RunReader:
         except (NotFoundError, UnsupportedByServerError):
             return {}
 
-    def cancel_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
+    def cancel_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
         """Mark a run as cancelled and return it."""
         run_id = requests.check_run_id(run_id)
         now = self.state(run_id, timeout=timeout)
@@ -335,7 +331,7 @@ class RunReader:
         listed = self._connection.call("list_runs", request, answers.run_states, run_id=run_id, timeout=timeout)
         return next((run for run in listed if run.run_id == run_id), None)
 
-    def delete_run(self, run_id: str | UUID, *, timeout: float | None = None) -> None:
+    def delete_run(self, run_id: RunId, *, timeout: float | None = None) -> None:
         """Ask the server to delete a finished run."""
         run_id = requests.check_run_id(run_id)
         request = api.delete_run._get_kwargs(run_id=run_id)

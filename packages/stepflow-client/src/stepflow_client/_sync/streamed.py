@@ -105,7 +105,7 @@ class StreamedRun:
             return False
         # The run had ended before this stream was opened, and the server has sent every event: it repeated the last
         # one, or sent nothing for a while. An empty stream closed immediately proves nothing by itself.
-        beyond = isinstance(self._asked.since, int) and self._position == self._begin
+        beyond = isinstance(self._asked.after, int) and self._position == self._begin
         if self._is_silent or self._contact.has_repeated or beyond or not found.is_told:
             return True
         if self._contact.is_silent:
@@ -300,7 +300,7 @@ def _broke_off(run_id: str, reason: str, position: Cursor) -> ServerConnectionEr
         f"the events of run {run_id} broke off: {reason}",
         run_id=run_id,
         details={"cursor": str(position)},
-        hint="run_events(since=cursor) goes on behind the last one",
+        hint="run_events(after=cursor) goes on behind the last one",
     )
 
 

@@ -8,7 +8,6 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
-from uuid import UUID
 
 from .._base.lazy import lazy_module
 from .._base.logging import logger
@@ -30,6 +29,7 @@ from .runs import RunReader
 
 if TYPE_CHECKING:
     from .._codec import responses
+    from .._codec.requests import RunId
     from ..types import ExecutionStatus, FlowResult, ListItemsResponse, RunDetails
     from .following import Follower
 else:
@@ -65,7 +65,7 @@ class Waiter:
         self._recovery = recovery
         self._follower = follower
 
-    def wait_run(self, run_id: str | UUID, *, timeout: float | None = None) -> RunDetails:
+    def wait_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
         """Wait until a run ends and return it."""
         run_id = requests.check_run_id(run_id)
         deadline = deadline_of(timeout)
@@ -198,7 +198,7 @@ class Waiter:
 
     def finished(
         self,
-        run_id: str | UUID,
+        run_id: RunId,
         *,
         wait: bool,
         timeout: float | None,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from ..errors import NotFoundError, UnsupportedByServerError
 from .report_data import ReportData, masked, masked_arguments
 from .report_page import report_page
 
 if TYPE_CHECKING:
+    from .._codec.requests import RunId
     from .._sync.client import SyncStepflowClient
 
 __all__ = ["RunReport", "gather"]
@@ -23,7 +23,7 @@ class RunReport(ReportData):
         return report_page([self])
 
 
-def gather(client: SyncStepflowClient, run_id: str | UUID) -> RunReport:
+def gather(client: SyncStepflowClient, run_id: RunId) -> RunReport:
     """Return the data that a server has on a run. A run that has not ended is reported in its current state.
 
     Secret values are the defaults of the flow's secret variables, the values of the environment variables that the flow

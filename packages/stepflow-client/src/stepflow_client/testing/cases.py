@@ -174,7 +174,7 @@ def _read_steps(
     if reading.record is None and not (reading.times and client.server_info().capabilities["events"]):
         return [({}, seconds)] * count
     try:
-        steps = client.get_run_steps(run_id, times=reading.times)
+        steps = client.get_run_steps(run_id, include_times=reading.times)
     except StepflowClientError:
         if reading.record is not None:
             raise

@@ -26,7 +26,7 @@ def pinned(
     if not outputs:
         return flow, None
     # 0.13 has a component that returns its input. With overrides, the flow, its id and its diagrams stay the same.
-    components = client.list_components(schemas=False)
+    components = client.list_components(include_schemas=False)
     if any(each.name in ("noop", "builtin/noop") for each in components):
         return flow, pin_overrides(outputs)
     return pinned_flow(flow, outputs), None

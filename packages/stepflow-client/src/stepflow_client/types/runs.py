@@ -208,7 +208,7 @@ class StepDetails(Model, Shown):
     updated_at: datetime | None = None
     started_at: datetime | None = None
     """When the step was first passed to its component. This field and the next three are set by
-    `get_run_steps(times=True)` (0.12 and newer)."""
+    `get_run_steps(include_times=True)` (0.12 and newer)."""
     completed_at: datetime | None = None
     """When the step ended; None while it is running."""
     duration: float | None = None

@@ -37,16 +37,16 @@ TYPES = (
 @dataclass(frozen=True)
 class _Asked:
     run_id: str
-    since: str | None
+    after: str | None
     include_results: bool
     include_sub_runs: bool
     heartbeat: float | None
     types: tuple[str, ...]
 
     def options(self) -> dict[str, Any]:
-        is_number = self.since is not None and self.since.isdecimal()
+        is_number = self.after is not None and self.after.isdecimal()
         return {
-            "since": int(self.since or 0) if is_number else self.since,
+            "after": int(self.after or 0) if is_number else self.after,
             "include_results": self.include_results,
             "include_sub_runs": self.include_sub_runs,
             "heartbeat": self.heartbeat,
@@ -61,12 +61,12 @@ class _Asked:
             words += f" --{flag.replace('_', '-')}" if getattr(self, flag) else ""
         words += f" --heartbeat {self.heartbeat:g}" if self.heartbeat is not None else ""
         words += "".join(f" --type {shlex.quote(each)}" for each in self.types)
-        return words + (f" --since {shlex.quote(cursor)}" if cursor else "")
+        return words + (f" --after {shlex.quote(cursor)}" if cursor else "")
 
 
 @click.command("events", cls=Command)
 @run_argument
-@click.option("--since", metavar="CURSOR", help="Only what came after this event, or from this number on.")
+@click.option("--after", metavar="CURSOR", help="Only what came after this event, or from this number on.")
 @click.option(
     "--type",
     "types",
@@ -91,7 +91,7 @@ class _Asked:
 @output_options
 def command(
     run_id: str,
-    since: str | None,
+    after: str | None,
     types: tuple[str, ...],
     include_results: bool,
     include_sub_runs: bool,
@@ -100,14 +100,14 @@ def command(
     output: Output,
 ) -> None:
     """Prints readable lines on a terminal, elsewhere lines of JSON. Each event comes exactly once, even if the
-    connection breaks; --since with the cursor of an event continues after it.
+    connection breaks; --after with the cursor of an event continues after it.
 
     The output ends only with the run, because servers do not mark the latest event of a running run. Servers before
     0.12 have no events: they are inferred from the state of the run, and those of steps come at the end.
     """
     with connect(server) as target:
         run_id = whole_id(target.client, run_id)
-        asked = _Asked(run_id, since, include_results, include_sub_runs, heartbeat, types)
+        asked = _Asked(run_id, after, include_results, include_sub_runs, heartbeat, types)
         events = _events(target, asked)
         form = output.format or ("table" if is_terminal(sys.stdout) else None)
         if form == "table" and not output.fields:
@@ -120,7 +120,7 @@ def command(
 def _events(target: Target, asked: _Asked) -> Iterator[RunEvent]:
     from stepflow_client import StepflowClientError, TransportError
 
-    cursor = asked.since
+    cursor = asked.after
     try:
         with EventReader(target.another_client, asked.run_id, **asked.options()) as reader:
             while not reader.ended:
@@ -137,7 +137,7 @@ def _events(target: Target, asked: _Asked) -> Iterator[RunEvent]:
             hint=asked.again(target, cursor),
         ) from None
     except StepflowClientError as error:
-        broke_off = isinstance(error, TransportError) or (cursor is not None and cursor != asked.since)
+        broke_off = isinstance(error, TransportError) or (cursor is not None and cursor != asked.after)
         raise problem_of(error, hint=asked.again(target, cursor) if broke_off else None) from error
 
 

@@ -120,7 +120,7 @@ def steps_command(
             account = target.client.explain_run(run_id, item_index=item or 0).step(step) if found.error else None
             output.record(step_record(found, account), STEP)
             return
-        listed = target.client.get_run_steps(run_id, item_index=item, times=times)
+        listed = target.client.get_run_steps(run_id, item_index=item, include_times=times)
         accounts = accounts_of_steps(target.client, run_id, listed.steps)
     records = (step_record(each, accounts.get((each.item_index, each.step_id)), times=times) for each in listed.steps)
     output.records(records, TIMED_STEP if times else STEP)

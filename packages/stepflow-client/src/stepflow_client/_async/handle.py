@@ -1,0 +1,159 @@
+"""A run and the client that reads it, as one object."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Generic
+
+from .._base.lazy import lazy_module
+from .._codec.requests import check_run_id
+from .._rules.deadline import deadline_of, deadline_scope
+from ..types.results import OutputT
+from ..types.shown import Shown
+
+if TYPE_CHECKING:
+    from .._codec import typed
+    from .._shared.streams import EventStream
+    from ..progress import ProgressOption
+    from ..types.account import RunAccount
+    from ..types.flows import StoredFlow
+    from ..types.reruns import RerunResult
+    from ..types.results import FlowResult
+    from ..types.runs import ListItemsResponse, ListStepsResponse, RunArguments, RunDetails
+else:
+    typed = lazy_module("stepflow_client._codec.typed")
+
+__all__ = ["RunHandle"]
+
+
+class RunHandle(Shown, Generic[OutputT]):
+    """A run: what `start_run` returns, and `handle` for a run that exists. Creating one sends no request.
+
+    Example:
+        ```python
+        handle = await client.start_run("workflow.yaml", {"name": "World"})
+        async with handle.events() as events:
+            async for event in events:
+                print(event.type)
+        print((await handle.result()).unwrap())
+        ```
+
+    `RunHandle[Output]` is a run whose output is an `Output`. Methods that take a run id take a handle too. A handle can
+    be pickled if its client can. The methods raise the same errors as those of the client.
+
+    Args:
+        client: The client.
+        run_id: The run.
+        output_type: The type of its output, as for `run`; None for plain JSON.
+    """
+
+    def __init__(self, client: Any, run_id: Any, output_type: Any = None) -> None:
+        """Store the parts, and check the id and the type."""
+        self.client = client
+        """The client that reads the run."""
+        self.run_id = check_run_id(run_id)
+        """The run's id, a UUID string."""
+        self.output_type = output_type
+        """The type of the output; None for plain JSON."""
+        if output_type is not None:
+            typed.check_output_type(output_type)
+
+    async def result(
+        self, *, wait: bool = True, timeout: float | None = None, progress: ProgressOption = False
+    ) -> FlowResult[OutputT]:
+        """Wait until a run of one item ends and return its result. See `StepflowClient.get_result`.
+
+        Args:
+            wait: Whether to wait. With False, a run that has not ended raises a RunTimeoutError at once. Default True.
+            timeout: Seconds for the whole call. None, the default, sets no limit.
+            progress: Whether or how to show the progress, as for `run`. Default False.
+
+        Raises:
+            OutputTypeError: If the run succeeded but its output does not match the type of the handle.
+        """
+        deadline = deadline_of(timeout)
+        with deadline_scope(deadline):
+            if wait and progress is not False:
+                await self.client.wait_run(self.run_id, timeout=timeout, progress=progress)
+            left = None if deadline is None else max(0.001, deadline - time.monotonic())
+            result: FlowResult[OutputT] = await self.client.get_result(self.run_id, wait=wait, timeout=left)
+        return typed.with_typed_output(result, self.output_type)
+
+    async def results(self, *, wait: bool = True, timeout: float | None = None) -> list[FlowResult[OutputT]]:
+        """Wait until the run ends and return the results of all items. See `StepflowClient.get_results`.
+
+        Raises:
+            OutputTypeError: If an item succeeded but its output does not match the type of the handle.
+        """
+        results = await self.client.get_results(self.run_id, wait=wait, timeout=timeout)
+        return [typed.with_typed_output(each, self.output_type) for each in results]
+
+    async def wait(self, *, timeout: float | None = None, progress: ProgressOption = False) -> RunDetails:
+        """Wait until the run ends and return its details. See `StepflowClient.wait_run`."""
+        details: RunDetails = await self.client.wait_run(self.run_id, timeout=timeout, progress=progress)
+        return details
+
+    async def details(self, *, timeout: float | None = None) -> RunDetails:
+        """Return the state of the run. See `StepflowClient.get_run`."""
+        details: RunDetails = await self.client.get_run(self.run_id, timeout=timeout)
+        return details
+
+    async def items(self, *, timeout: float | None = None) -> ListItemsResponse:
+        """Return the items of the run. See `StepflowClient.get_run_items`."""
+        items: ListItemsResponse = await self.client.get_run_items(self.run_id, timeout=timeout)
+        return items
+
+    async def steps(self, *, include_times: bool = False, timeout: float | None = None) -> ListStepsResponse:
+        """Return the steps of the run. See `StepflowClient.get_run_steps`."""
+        steps: ListStepsResponse = await self.client.get_run_steps(
+            self.run_id, include_times=include_times, timeout=timeout
+        )
+        return steps
+
+    def events(self, **options: Any) -> EventStream:
+        """Return the events of the run. The arguments are those of `StepflowClient.run_events`."""
+        stream: EventStream = self.client.run_events(self.run_id, **options)
+        return stream
+
+    async def arguments(self, *, timeout: float | None = None) -> RunArguments:
+        """Return what the run was started with. See `StepflowClient.get_run_arguments`."""
+        arguments: RunArguments = await self.client.get_run_arguments(self.run_id, timeout=timeout)
+        return arguments
+
+    async def flow(self, *, timeout: float | None = None) -> StoredFlow:
+        """Return the flow of the run. See `StepflowClient.get_run_flow`."""
+        flow: StoredFlow = await self.client.get_run_flow(self.run_id, timeout=timeout)
+        return flow
+
+    async def explain(self, *, item_index: int | None = None, timeout: float | None = None) -> RunAccount:
+        """Return why an item failed, and what became of its steps. See `StepflowClient.explain_run`."""
+        account: RunAccount = await self.client.explain_run(self.run_id, item_index=item_index, timeout=timeout)
+        return account
+
+    async def cancel(self, *, timeout: float | None = None) -> RunDetails:
+        """Cancel the run. See `StepflowClient.cancel_run`."""
+        details: RunDetails = await self.client.cancel_run(self.run_id, timeout=timeout)
+        return details
+
+    async def delete(self, *, timeout: float | None = None) -> None:
+        """Delete the run. See `StepflowClient.delete_run`."""
+        await self.client.delete_run(self.run_id, timeout=timeout)
+
+    async def rerun(self, **options: Any) -> RerunResult:
+        """Run the flow again. The arguments are those of `StepflowClient.rerun`."""
+        result: RerunResult = await self.client.rerun(self.run_id, **options)
+        return result
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RunHandle):
+            return NotImplemented
+        return (self.run_id, self.client.url) == (other.run_id, other.client.url)
+
+    def __hash__(self) -> int:
+        return hash(self.run_id)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.run_id!r}, {self.client.url!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.client, self.run_id, self.output_type)

@@ -1,0 +1,136 @@
+"""Streams of events, outcomes and runs: iterators that are also context managers.
+
+Both versions are written by hand, like those of the sockets.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Generator, Iterator
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+from ..events import RunEvent
+from ..types.outcomes import Outcome
+from ..types.results import OutputT
+from ..types.runs import RunDetails
+
+__all__ = [
+    "EventStream",
+    "OutcomeStream",
+    "RunPager",
+    "SyncEventStream",
+    "SyncOutcomeStream",
+    "SyncRunPager",
+]
+
+Item = TypeVar("Item")
+
+
+class _Open:
+    """Warns if a stream is forgotten that was begun and neither read to its end nor closed."""
+
+    _begun = False
+    _holds = True
+    """Whether an open stream holds a connection or runs."""
+    _source: Any
+
+    def __del__(self) -> None:
+        source = getattr(self, "_source", None)
+        frame = getattr(source, "ag_frame", None) or getattr(source, "gi_frame", None)
+        if self._begun and self._holds and frame is not None:
+            message = f"{type(self).__name__} was not closed: use it in a with block"
+            warnings.warn(message, ResourceWarning, stacklevel=2, source=self)
+
+
+class _AsyncStream(_Open, AsyncIterator[Item], Generic[Item]):
+    def __init__(self, source: AsyncGenerator[Item, None]) -> None:
+        self._source = source
+
+    def __aiter__(self) -> Self:
+        return self
+
+    def __anext__(self) -> Awaitable[Item]:
+        self._begun = True
+        following: Awaitable[Item] = self._source.__anext__()
+        return following
+
+    async def aclose(self) -> None:
+        """End the stream at once."""
+        await self._source.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+class _SyncStream(_Open, Iterator[Item], Generic[Item]):
+    def __init__(self, source: Generator[Item, None, None]) -> None:
+        self._source = source
+
+    def __next__(self) -> Item:
+        self._begun = True
+        item: Item = next(self._source)
+        return item
+
+    def close(self) -> None:
+        """End the stream at once."""
+        self._source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class EventStream(_AsyncStream[RunEvent]):
+    """The events of a run. Leaving an `async with` block closes the connection at once."""
+
+    cursor: str | None = None
+    """The cursor of the last event that was yielded; None before the first one."""
+
+    async def __anext__(self) -> RunEvent:
+        """Return the next event."""
+        event = await super().__anext__()
+        self.cursor = event.cursor
+        return event
+
+
+class SyncEventStream(_SyncStream[RunEvent]):
+    """The events of a run. Leaving a `with` block closes the connection at once."""
+
+    cursor: str | None = None
+    """The cursor of the last event that was yielded; None before the first one."""
+
+    def __next__(self) -> RunEvent:
+        """Return the next event."""
+        event = super().__next__()
+        self.cursor = event.cursor
+        return event
+
+
+class OutcomeStream(_AsyncStream[Outcome[OutputT]], Generic[OutputT]):
+    """The outcomes of a batch. Leaving an `async with` block ends the batch at once, and cancels its runs if asked."""
+
+
+class SyncOutcomeStream(_SyncStream[Outcome[OutputT]], Generic[OutputT]):
+    """The outcomes of a batch. Leaving a `with` block ends the batch at once, and cancels its runs if asked."""
+
+
+class RunPager(_AsyncStream[RunDetails]):
+    """Runs, newest first, read page by page. Nothing is open between two pages."""
+
+    _holds = False
+
+
+class SyncRunPager(_SyncStream[RunDetails]):
+    """Runs, newest first, read page by page. Nothing is open between two pages."""
+
+    _holds = False

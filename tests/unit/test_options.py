@@ -1,0 +1,21 @@
+"""The options that code passes on are those of the methods."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+from stepflow_client import RunOptions, StepflowClient, SubmitOptions
+
+
+def keywords(method: Any) -> set[str]:
+    found = inspect.signature(method).parameters.values()
+    return {each.name for each in found if each.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+@pytest.mark.parametrize(
+    ("options", "method"), [(RunOptions, StepflowClient.run), (SubmitOptions, StepflowClient.submit)]
+)
+def test_options_are_the_keywords_of_the_method(options: Any, method: Any) -> None:
+    assert set(options.__annotations__) == keywords(method) - {"output_type"}

@@ -1,0 +1,69 @@
+"""Streams end when their block ends, and warn if they are forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import warnings
+from collections.abc import AsyncGenerator, Generator
+
+import pytest
+from stepflow_client import OutcomeStream, SyncOutcomeStream
+
+
+class Source:
+    def __init__(self) -> None:
+        self.is_closed = False
+
+    def sync(self) -> Generator[int, None, None]:
+        try:
+            yield from range(3)
+        finally:
+            self.is_closed = True
+
+    async def asynchronous(self) -> AsyncGenerator[int, None]:
+        try:
+            for number in range(3):
+                yield number
+        finally:
+            self.is_closed = True
+
+
+def test_leaving_the_block_ends_a_stream() -> None:
+    source = Source()
+    with SyncOutcomeStream(source.sync()) as stream:
+        for _ in stream:
+            break
+        assert not source.is_closed
+    assert source.is_closed
+    assert list(stream) == []
+
+
+def test_leaving_the_block_ends_an_async_stream() -> None:
+    async def leave() -> list[int]:
+        source = Source()
+        async with OutcomeStream(source.asynchronous()) as stream:
+            async for _ in stream:
+                break
+            assert not source.is_closed
+        assert source.is_closed
+        return [each async for each in stream]
+
+    assert asyncio.run(leave()) == []
+
+
+def test_a_forgotten_stream_is_told() -> None:
+    def forget() -> None:
+        next(SyncOutcomeStream(Source().sync()))
+        gc.collect()
+
+    with pytest.warns(ResourceWarning, match="SyncOutcomeStream was not closed: use it in a with block"):
+        forget()
+
+
+def test_a_stream_that_was_not_begun_or_is_over_is_not_told() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert list(SyncOutcomeStream(Source().sync())) == [0, 1, 2]
+        SyncOutcomeStream(Source().sync())
+        gc.collect()
